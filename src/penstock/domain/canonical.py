@@ -1,0 +1,72 @@
+"""Canonical Arrow types: what validated batches look like on their way from the readers to an engine.
+
+Every reader may deliver any lossless Arrow encoding; validation brings each column into the one form given here, and
+an engine turns that into what it stores. All columns carry the schema field's name.
+
+| field type | canonical Arrow type |
+|---|---|
+| Bool, Int8 … Int64, Float, Double | bool, int8 … int64, float32, float64 |
+| VarChar | string |
+| JSON, ``$meta`` | string that holds JSON text (``$meta``: an object) |
+| Array | list<element> |
+| FloatVector | fixed_size_list<float32>[dim] |
+| Float16Vector | fixed_size_list<float16>[dim] |
+| BFloat16Vector | fixed_size_list<float32>[dim], every value exact in bfloat16 |
+| Int8Vector | fixed_size_list<int8>[dim] |
+| BinaryVector | fixed_size_list<uint8>[dim / 8], most significant bit first |
+| SparseFloatVector | struct<indices: list<uint32>, values: list<float32>>, indices ascending and unique |
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
+
+__all__ = ["PARTITION_COLUMN", "SPARSE", "canonical_schema", "canonical_type"]
+
+PARTITION_COLUMN = "__part"
+"""Hidden int64 column of a canonical batch: the number of the partition that the row belongs to."""
+
+_SCALARS: dict[DataType, pa.DataType] = {
+    DataType.BOOL: pa.bool_(),
+    DataType.INT8: pa.int8(),
+    DataType.INT16: pa.int16(),
+    DataType.INT32: pa.int32(),
+    DataType.INT64: pa.int64(),
+    DataType.FLOAT: pa.float32(),
+    DataType.DOUBLE: pa.float64(),
+    DataType.VARCHAR: pa.string(),
+    DataType.JSON: pa.string(),
+}
+
+_VECTOR_VALUES: dict[DataType, pa.DataType] = {
+    DataType.FLOAT_VECTOR: pa.float32(),
+    DataType.FLOAT16_VECTOR: pa.float16(),
+    DataType.BFLOAT16_VECTOR: pa.float32(),
+    DataType.INT8_VECTOR: pa.int8(),
+    DataType.BINARY_VECTOR: pa.uint8(),
+}
+
+SPARSE: pa.DataType = pa.struct([("indices", pa.list_(pa.uint32())), ("values", pa.list_(pa.float32()))])
+
+
+def canonical_type(field: Field) -> pa.DataType:
+    """The canonical Arrow type of one field."""
+    if field.type is DataType.SPARSE_FLOAT_VECTOR:
+        return SPARSE
+    if field.type is DataType.ARRAY:
+        assert field.element_type is not None
+        return pa.list_(_SCALARS[field.element_type])
+    if field.type.is_vector:
+        return pa.list_(_VECTOR_VALUES[field.type], field.width)
+    return _SCALARS[field.type]
+
+
+def canonical_schema(schema: CollectionSchema) -> pa.Schema:
+    """Fields in schema order, then ``$meta`` where the collection is dynamic, then :data:`PARTITION_COLUMN`."""
+    columns = [pa.field(each.name, canonical_type(each), each.nullable) for each in schema]
+    if schema.dynamic:
+        columns.append(pa.field(META_FIELD, pa.string(), nullable=False))
+    columns.append(pa.field(PARTITION_COLUMN, pa.int64(), nullable=False))
+    return pa.schema(columns)

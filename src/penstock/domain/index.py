@@ -1,0 +1,121 @@
+"""Index parameters: which index types and metrics a field may have, and the metric when none is named.
+
+Source: Milvus REST v2 ``indexes/create``. How an index name maps to what an engine builds is the engine's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from penstock.domain.schema import DataType, Field
+from penstock.errors import InvalidParameter
+
+__all__ = ["IndexSpec", "Metric", "check_index", "default_metric"]
+
+
+class Metric(StrEnum):
+    """How two vectors are compared. L2 is the squared distance; COSINE and IP are similarities, higher is nearer."""
+
+    L2 = "L2"
+    IP = "IP"
+    COSINE = "COSINE"
+    HAMMING = "HAMMING"
+    JACCARD = "JACCARD"
+
+    @property
+    def higher_is_nearer(self) -> bool:
+        return self in (Metric.IP, Metric.COSINE)
+
+
+_DENSE_METRICS = (Metric.COSINE, Metric.L2, Metric.IP)
+_DENSE_INDEXES = frozenset(
+    "AUTOINDEX FLAT IVF_FLAT IVF_SQ8 IVF_PQ IVF_RABITQ HNSW HNSW_SQ HNSW_PQ HNSW_PRQ SCANN DISKANN AISAQ "
+    "GPU_IVF_FLAT GPU_IVF_PQ GPU_BRUTE_FORCE GPU_CAGRA".split()
+)
+_VECTOR_RULES: Mapping[DataType, tuple[tuple[Metric, ...], frozenset[str]]] = {
+    DataType.FLOAT_VECTOR: (_DENSE_METRICS, _DENSE_INDEXES),
+    DataType.FLOAT16_VECTOR: (_DENSE_METRICS, _DENSE_INDEXES),
+    DataType.BFLOAT16_VECTOR: (_DENSE_METRICS, _DENSE_INDEXES),
+    DataType.INT8_VECTOR: (_DENSE_METRICS, _DENSE_INDEXES),
+    DataType.BINARY_VECTOR: (
+        (Metric.HAMMING, Metric.JACCARD),
+        frozenset({"AUTOINDEX", "BIN_FLAT", "BIN_IVF_FLAT"}),
+    ),
+    DataType.SPARSE_FLOAT_VECTOR: (
+        (Metric.IP,),
+        frozenset({"AUTOINDEX", "SPARSE_INVERTED_INDEX", "SPARSE_WAND"}),
+    ),
+}
+_SCALAR_INDEXES = frozenset("AUTOINDEX INVERTED BITMAP STL_SORT TRIE Trie HYBRID NGRAM".split())
+
+
+def default_metric(field_type: DataType) -> Metric:
+    """The metric of an index that names none: COSINE, HAMMING (binary) or IP (sparse)."""
+    return _VECTOR_RULES[field_type][0][0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexSpec:
+    """One index of a collection. ``metric`` is None for scalar fields; ``params`` keeps what the caller sent."""
+
+    name: str
+    field: str
+    type: str = "AUTOINDEX"
+    metric: Metric | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "field": self.field,
+            "type": self.type,
+            "metric": self.metric.value if self.metric else None,
+            "params": dict(self.params),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> IndexSpec:
+        values = dict(data)
+        values["metric"] = Metric(values["metric"]) if values.get("metric") else None
+        return cls(**values)
+
+
+def check_index(
+    target: Field, *, name: str, type_name: str, metric: str, params: Mapping[str, str]
+) -> IndexSpec:
+    """An :class:`IndexSpec` for ``target``; :class:`InvalidParameter` for a type or metric that it can't have.
+
+    Empty ``type_name`` means AUTOINDEX; empty ``metric`` the field type's default, which an explicit vector index
+    type does not allow.
+    """
+    type_name = type_name or "AUTOINDEX"
+    if not target.type.is_vector:
+        if type_name not in _SCALAR_INDEXES:
+            raise InvalidParameter(
+                f"invalid index type: {type_name}", field=target.name, index_type=type_name
+            )
+        return IndexSpec(name=name, field=target.name, type=type_name, params=params)
+    metrics, types = _VECTOR_RULES[target.type]
+    if type_name not in types:
+        raise InvalidParameter(f"invalid index type: {type_name}", field=target.name, index_type=type_name)
+    if not metric:
+        if type_name != "AUTOINDEX":
+            raise InvalidParameter(
+                "metric type not set for vector index", field=target.name, index_type=type_name
+            )
+        return IndexSpec(name=name, field=target.name, type=type_name, metric=metrics[0], params=params)
+    if metric.upper() not in {each.value for each in metrics}:
+        kind = {DataType.BINARY_VECTOR: "binary", DataType.SPARSE_FLOAT_VECTOR: "sparse"}.get(
+            target.type, "float"
+        )
+        raise InvalidParameter(
+            f"{kind} vector index does not support metric type: {metric}",
+            expected="valid index params",
+            actual="invalid index params",
+        )
+    return IndexSpec(
+        name=name, field=target.name, type=type_name, metric=Metric(metric.upper()), params=params
+    )

@@ -1,0 +1,175 @@
+"""Import jobs: states, the one transition table, and the frozen values that the catalog stores.
+
+The life of a job (design: one import)::
+
+    Pending → Planning → Importing → (Uncommitted) → Committing → Indexing → Completed
+       └─────────┴───────────┴────────────┴──► Failed | Aborted
+
+From Committing on a job can neither fail nor be aborted: the intent is written, and recovery finishes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+__all__ = [
+    "TRANSITIONS",
+    "FileState",
+    "ImportFile",
+    "ImportJob",
+    "JobState",
+    "Split",
+    "SplitState",
+    "Warning",
+    "can_become",
+]
+
+
+class JobState(StrEnum):
+    PENDING = "Pending"
+    PLANNING = "Planning"
+    IMPORTING = "Importing"
+    UNCOMMITTED = "Uncommitted"
+    COMMITTING = "Committing"
+    INDEXING = "Indexing"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    ABORTED = "Aborted"
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL_STATES
+
+    @property
+    def is_committed(self) -> bool:
+        """The commit's intent is written: the rows will be (or are) visible, whatever happens."""
+        return self in (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED)
+
+
+FINAL_STATES = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.ABORTED})
+LIVE_STATES = frozenset(JobState) - FINAL_STATES
+
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.PENDING: frozenset({JobState.PLANNING, JobState.FAILED, JobState.ABORTED}),
+    JobState.PLANNING: frozenset({JobState.IMPORTING, JobState.FAILED, JobState.ABORTED}),
+    JobState.IMPORTING: frozenset(
+        {JobState.UNCOMMITTED, JobState.COMMITTING, JobState.FAILED, JobState.ABORTED}
+    ),
+    JobState.UNCOMMITTED: frozenset({JobState.COMMITTING, JobState.FAILED, JobState.ABORTED}),
+    JobState.COMMITTING: frozenset({JobState.INDEXING}),
+    JobState.INDEXING: frozenset({JobState.COMPLETED}),
+    JobState.COMPLETED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.ABORTED: frozenset(),
+}
+
+
+def can_become(now: JobState, then: JobState) -> bool:
+    """Whether the transition table allows ``now`` → ``then``."""
+    return then in TRANSITIONS[now]
+
+
+class FileState(StrEnum):
+    """State of one file (or NumPy set) of a job."""
+
+    PENDING = "Pending"
+    IMPORTING = "Importing"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+
+
+class SplitState(StrEnum):
+    PENDING = "Pending"
+    STAGED = "Staged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warning:  # noqa: A001 - the field's word; it is always used qualified
+    """Something a job did that its owner should know, with how often: a dropped column, a widened type."""
+
+    code: str
+    message: str
+    count: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message, "count": self.count}
+
+
+def merge_warnings(groups: list[list[Warning]]) -> list[Warning]:
+    """One warning per code and message, counts added, in order of first appearance."""
+    merged: dict[tuple[str, str], int] = {}
+    for group in groups:
+        for each in group:
+            key = (each.code, each.message)
+            merged[key] = merged.get(key, 0) + each.count
+    return [Warning(code=code, message=message, count=count) for (code, message), count in merged.items()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportFile:
+    """One unit of a job: one file, or the set of ``.npy`` files that make up the columns of the same rows.
+
+    ``name`` is what the caller wrote (a NumPy set: the paths joined by blanks); ``uris`` are the resolved locations.
+    ``size`` is in bytes; ``rows`` is known once read.
+    """
+
+    ordinal: int
+    name: str
+    uris: tuple[str, ...] = ()
+    size: int = 0
+    state: FileState = FileState.PENDING
+    progress: int = 0
+    rows: int = 0
+    total_rows: int = 0
+    finished_at: datetime | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """A part of a job's input that one worker stages at a time.
+
+    ``spec`` is the reader's own description of the part (row groups, a byte range, a row range); ``staged`` the
+    engine's opaque note of what it wrote. ``auto_id_start`` begins the id range reserved at plan time, so that a
+    retried split gives the same ids.
+    """
+
+    ordinal: int
+    file: int
+    spec: Mapping[str, Any]
+    size: int
+    auto_id_start: int | None = None
+    state: SplitState = SplitState.PENDING
+    attempts: int = 0
+    rows: int = 0
+    staged: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportJob:
+    """An import job as everybody may see it. Times are UTC; ``progress`` is 0 to 100 and never falls."""
+
+    id: int
+    cluster_id: str
+    database: str
+    collection: str
+    collection_id: str
+    partition: str | None
+    state: JobState
+    created_at: datetime
+    auto_commit: bool = True
+    options: Mapping[str, str] = field(default_factory=dict)
+    progress: int = 0
+    stage: str = ""
+    size: int = 0
+    rows: int = 0
+    total_rows: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    reason: str | None = None
+    warnings: tuple[Warning, ...] = ()
+    epoch: int = 0

@@ -1,0 +1,63 @@
+"""The naming rules of Milvus for databases, collections, fields and partitions (data-plane REST v2)."""
+
+from __future__ import annotations
+
+import re
+
+from penstock.errors import InvalidName
+
+__all__ = ["check_collection_name", "check_database_name", "check_field_name", "check_partition_name"]
+
+MAX_NAME_BYTES = 255
+DEFAULT_DATABASE = "default"
+DEFAULT_PARTITION = "_default"
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PARTITION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
+
+
+def _check(kind: str, name: str) -> None:
+    label = f"Invalid {kind} name: {name}."
+    if not name:
+        raise InvalidName(f"Invalid {kind} name: the name must not be empty", kind=kind, name=name)
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise InvalidName(
+            f"{label} the length of a {kind} name must be less than {MAX_NAME_BYTES} characters",
+            kind=kind,
+            name=name,
+        )
+    if not re.match(r"[A-Za-z_]", name):
+        raise InvalidName(
+            f"{label} the first character of a {kind} name must be an underscore or letter",
+            kind=kind,
+            name=name,
+        )
+    if not _NAME.match(name):
+        raise InvalidName(
+            f"{label} {kind} name can only contain numbers, letters and underscores", kind=kind, name=name
+        )
+
+
+def check_collection_name(name: str) -> None:
+    """Raise :class:`InvalidName` unless ``name`` starts with a letter or ``_`` and goes on with letters, digits, ``_``."""
+    _check("collection", name)
+
+
+def check_database_name(name: str) -> None:
+    """The rule of :func:`check_collection_name`, for a database."""
+    _check("database", name)
+
+
+def check_field_name(name: str) -> None:
+    """The rule of :func:`check_collection_name`, for a field."""
+    _check("field", name)
+
+
+def check_partition_name(name: str) -> None:
+    """Like the others, but a digit may come first and ``-`` may stand inside."""
+    if not name or len(name.encode()) > MAX_NAME_BYTES or not _PARTITION.match(name):
+        raise InvalidName(
+            f"Invalid partition name: {name}. Partition name can only contain numbers, letters and underscores.",
+            kind="partition",
+            name=name,
+        )

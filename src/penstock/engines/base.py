@@ -1,0 +1,137 @@
+"""What a vector engine offers to Penstock.
+
+An engine keeps tables: one per collection, named by the collection's uuid, never by its name. Rows become visible in
+one step only, :meth:`Engine.publish`; what :meth:`Engine.stage` writes belongs to a job until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from penstock.domain.index import IndexSpec, Metric
+from penstock.domain.schema import CollectionSchema
+from penstock.filters import Filter
+
+__all__ = ["Engine", "Hits", "Published", "SearchRequest", "Staged", "Table"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A collection's rows, for an engine: which table, of what schema, and the least version a reader may open."""
+
+    id: str
+    schema: CollectionSchema
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """What one split wrote: ``rows``, ``size`` in stored bytes, and the engine's opaque JSON note of the files."""
+
+    rows: int
+    size: int
+    note: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The table's version that shows the job's rows, and how many there are of the job."""
+
+    version: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """Nearest neighbours of ``queries``: a (n, width) array for dense vectors, a list of index→value maps for sparse.
+
+    Binary queries are uint8 of dim / 8 bytes. ``radius`` and ``range_filter`` bound the score as Milvus does.
+    """
+
+    field: str
+    queries: npt.NDArray[Any] | Sequence[Mapping[int, float]]
+    metric: Metric
+    limit: int
+    offset: int = 0
+    filter: Filter | None = None
+    partitions: Sequence[int] | None = None
+    columns: Sequence[str] = ()
+    radius: float | None = None
+    range_filter: float | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hits:
+    """The answer to one query vector: canonical rows, nearest first, and their scores on Milvus's scale."""
+
+    rows: pa.Table
+    scores: npt.NDArray[np.float32]
+
+
+class Engine(Protocol):
+    def create(self, table: Table) -> int:
+        """Make an empty table and return its version. Making it again is fine."""
+        ...
+
+    def drop(self, table_id: str) -> None:
+        """Remove the table and all its files; a table that isn't there is fine."""
+        ...
+
+    def stage(self, table: Table, job_id: int, batches: Iterator[pa.RecordBatch]) -> Staged:
+        """Write canonical batches (``canonical_schema``) durably and invisibly. Runs in a worker.
+
+        Raises:
+            StoreFull, StoreUnavailable, StoreError: nothing of this call is left visible.
+        """
+        ...
+
+    def publish(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
+        """Make all staged rows of a job visible at once, exactly once, durably.
+
+        Calling it again after success finds the job in the table and changes nothing.
+
+        Raises:
+            StoreConflict: another publisher was faster too often; try again.
+            StoreError: a staged file is missing or has another size.
+        """
+        ...
+
+    def discard(self, table_id: str, staged: Sequence[Staged]) -> None:
+        """Delete staged files by name. Files already gone are fine."""
+        ...
+
+    def count(
+        self, table: Table, filter: Filter | None = None, partitions: Sequence[int] | None = None
+    ) -> int: ...
+
+    def query(
+        self,
+        table: Table,
+        *,
+        filter: Filter | None = None,
+        partitions: Sequence[int] | None = None,
+        columns: Sequence[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> pa.Table:
+        """Rows in canonical types, ordered by primary key. ``columns`` may hold field names and ``$meta``."""
+        ...
+
+    def search(self, table: Table, request: SearchRequest) -> list[Hits]:
+        """One :class:`Hits` per query. Rows not yet indexed are found; a filter or partition never loses rows."""
+        ...
+
+    def index(self, table: Table, specs: Sequence[IndexSpec]) -> int:
+        """Bring the table's indexes up to date with its rows and ``specs``; returns the table's version after it."""
+        ...
+
+    def repair(self, table: Table) -> list[str]:
+        """On start: set aside what a power loss left unreadable; returns what was done, in words."""
+        ...

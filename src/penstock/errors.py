@@ -1,0 +1,332 @@
+"""The error tree of Penstock.
+
+::
+
+    PenstockError
+    ├── InvalidParameter            a value in a request is wrong
+    │   ├── MissingParameter        a required value is absent
+    │   ├── InvalidName             a collection, field, partition or database name breaks the naming rules
+    │   ├── InvalidSchema           a collection schema breaks a rule
+    │   ├── InvalidFilter           a filter expression can't be parsed or served
+    │   └── Unsupported             well-formed, but not offered by this server
+    ├── NotFound
+    │   ├── ClusterNotFound, DatabaseNotFound, CollectionNotFound, PartitionNotFound
+    │   └── FieldNotFound, IndexNotFound, JobNotFound
+    ├── Conflict                    the present state forbids it
+    │   ├── CollectionExists, DatabaseExists, DatabaseNotEmpty, IndexExists
+    │   ├── CollectionNotLoaded
+    │   └── JobStateConflict        commit, abort or retry in a state that forbids it
+    ├── ImportRefused               a create request that can never become a job
+    │   └── LimitExceeded           a limit by name; says when to come back where that is known
+    ├── SourceError                 a file can't be had
+    │   ├── PathNotAllowed          outside every import root, or a form that is never opened
+    │   ├── FileMissing             looked for in every place that the message names
+    │   ├── FileUnreadable          there, but can't be opened
+    │   └── SourceUnavailable       (transient) the object store or network fails
+    ├── DataError                   the content of a file is wrong: file, row, field, value, remedy
+    ├── StoreError                  the engine or its store fails
+    │   ├── StoreFull               no space left
+    │   ├── StoreConflict           (transient) another publisher was faster
+    │   └── StoreUnavailable        (transient) the store can't be reached
+    ├── WorkerLost                  (transient) a worker process died under a split
+    ├── TaskCancelled               a split was told to stop
+    └── DataFolderInUse             another server holds the data folder
+
+Whether to try again is told by type: the :class:`Transient` mix-in says that the same call may succeed later,
+everything else is terminal. ``code`` is stable and documented in ``docs/errors.md``; wire dialects translate it into
+their own numbers by tables. Every error keeps its arguments in ``details`` and survives pickling (errors cross
+process boundaries).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+__all__ = [
+    "ClusterNotFound",
+    "CollectionExists",
+    "CollectionNotFound",
+    "CollectionNotLoaded",
+    "Conflict",
+    "DataError",
+    "DataFolderInUse",
+    "DatabaseExists",
+    "DatabaseNotEmpty",
+    "DatabaseNotFound",
+    "FieldNotFound",
+    "FileMissing",
+    "FileUnreadable",
+    "ImportRefused",
+    "IndexExists",
+    "IndexNotFound",
+    "InvalidFilter",
+    "InvalidName",
+    "InvalidParameter",
+    "InvalidSchema",
+    "JobNotFound",
+    "JobStateConflict",
+    "LimitExceeded",
+    "MissingParameter",
+    "NotFound",
+    "PartitionNotFound",
+    "PathNotAllowed",
+    "PenstockError",
+    "SourceError",
+    "SourceUnavailable",
+    "StoreConflict",
+    "StoreError",
+    "StoreFull",
+    "StoreUnavailable",
+    "TaskCancelled",
+    "Transient",
+    "Unsupported",
+    "WorkerLost",
+]
+
+
+class PenstockError(Exception):
+    """Base of all errors that Penstock raises on purpose.
+
+    ``message`` is a whole sentence or two for a person; ``details`` holds the facts it was made of, by name.
+    """
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.details)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def _rebuild(kind: type[PenstockError], message: str, details: dict[str, Any]) -> PenstockError:
+    error = kind.__new__(kind)
+    PenstockError.__init__(error, message, **details)
+    return error
+
+
+class Transient:
+    """Mix-in: the same call may succeed later."""
+
+
+class InvalidParameter(PenstockError):
+    code = "invalid_parameter"
+
+
+class MissingParameter(InvalidParameter):
+    code = "missing_parameter"
+
+
+class InvalidName(InvalidParameter):
+    code = "invalid_name"
+
+
+class InvalidSchema(InvalidParameter):
+    code = "invalid_schema"
+
+
+class InvalidFilter(InvalidParameter):
+    code = "invalid_filter"
+
+
+class Unsupported(InvalidParameter):
+    code = "unsupported"
+
+
+class NotFound(PenstockError):
+    code = "not_found"
+
+
+class ClusterNotFound(NotFound):
+    code = "cluster_not_found"
+
+
+class DatabaseNotFound(NotFound):
+    code = "database_not_found"
+
+
+class CollectionNotFound(NotFound):
+    code = "collection_not_found"
+
+
+class PartitionNotFound(NotFound):
+    code = "partition_not_found"
+
+
+class FieldNotFound(NotFound):
+    code = "field_not_found"
+
+
+class IndexNotFound(NotFound):
+    code = "index_not_found"
+
+
+class JobNotFound(NotFound):
+    code = "job_not_found"
+
+
+class Conflict(PenstockError):
+    code = "conflict"
+
+
+class CollectionExists(Conflict):
+    code = "collection_exists"
+
+
+class DatabaseExists(Conflict):
+    code = "database_exists"
+
+
+class DatabaseNotEmpty(Conflict):
+    code = "database_not_empty"
+
+
+class IndexExists(Conflict):
+    code = "index_exists"
+
+
+class CollectionNotLoaded(Conflict):
+    code = "collection_not_loaded"
+
+
+class JobStateConflict(Conflict):
+    code = "job_state_conflict"
+
+
+class ImportRefused(PenstockError):
+    code = "import_refused"
+
+
+class LimitExceeded(ImportRefused):
+    code = "limit_exceeded"
+
+
+class SourceError(PenstockError):
+    code = "source_error"
+
+
+class PathNotAllowed(SourceError):
+    code = "path_not_allowed"
+
+
+class FileMissing(SourceError):
+    code = "file_missing"
+
+
+class FileUnreadable(SourceError):
+    code = "file_unreadable"
+
+
+class SourceUnavailable(SourceError, Transient):
+    code = "source_unavailable"
+
+
+class DataError(PenstockError):
+    """The content of a file breaks a rule.
+
+    Args:
+        rule: what is wrong, e.g. ``"the vector has 127 dimensions, the field has 128"``.
+        file: the file as the user named it.
+        row: zero-based row within the file (for a byte-range split: within the split, until the executor adds the
+            rows of earlier splits).
+        field: the schema field or the column of the file.
+        value: the offending value, shortened.
+        offset: byte offset in the file, for formats that have one.
+        remedy: what to do about it.
+
+    The message is made of these; the attributes stay readable one by one.
+    """
+
+    code = "data_error"
+
+    def __init__(
+        self,
+        rule: str,
+        *,
+        file: str | None = None,
+        row: int | None = None,
+        field: str | None = None,
+        value: object = None,
+        offset: int | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.rule = rule
+        self.file = file
+        self.row = row
+        self.field = field
+        self.value = None if value is None else shorten(value)
+        self.offset = offset
+        self.remedy = remedy
+        places = [
+            None if file is None else f"file {file!r}",
+            None if row is None else f"row {row}",
+            None if offset is None else f"byte {offset}",
+            None if field is None else f"field {field!r}",
+        ]
+        where = ", ".join(place for place in places if place)
+        message = f"{where}: {rule}" if where else rule
+        if self.value is not None:
+            message += f"; value: {self.value}"
+        if remedy:
+            message += f". {remedy}"
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_data_error, (self.rule, self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "file": self.file,
+            "row": self.row,
+            "field": self.field,
+            "value": self.value,
+            "offset": self.offset,
+            "remedy": self.remedy,
+        }
+
+    def at(self, **changes: Any) -> DataError:
+        """The same error with some facts filled in or replaced, e.g. ``error.at(file="a.csv", row=12)``."""
+        return DataError(self.rule, **{**self._facts(), **changes})
+
+
+def _rebuild_data_error(rule: str, facts: dict[str, Any]) -> DataError:
+    return DataError(rule, **facts)
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """A value as text of at most ``limit`` characters, for messages."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class StoreError(PenstockError):
+    code = "store_error"
+
+
+class StoreFull(StoreError):
+    code = "store_full"
+
+
+class StoreConflict(StoreError, Transient):
+    code = "store_conflict"
+
+
+class StoreUnavailable(StoreError, Transient):
+    code = "store_unavailable"
+
+
+class WorkerLost(PenstockError, Transient):
+    code = "worker_lost"
+
+
+class TaskCancelled(PenstockError):
+    code = "task_cancelled"
+
+
+class DataFolderInUse(PenstockError):
+    code = "data_folder_in_use"

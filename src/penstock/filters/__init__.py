@@ -1,0 +1,1 @@
+"""Milvus boolean expressions: text in, a typed tree out. See ``parse``."""

@@ -1,0 +1,91 @@
+"""What every reader of import files offers.
+
+A reader turns the bytes of one split of one file (or NumPy set) into Arrow record batches under a byte budget.
+Columns are named as in the file. Columnar formats deliver the Arrow types they find; row formats, which have no
+types of their own, parse straight into the canonical types of the collection's schema (see
+``penstock.domain.canonical``) and put keys that the schema doesn't know into a ``$meta`` column of JSON text where the
+collection is dynamic.
+
+Rows are counted from 0 in the split; ``DataError`` carries that row, and the executor adds the rows before the split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from penstock.domain.jobs import Warning
+from penstock.domain.schema import CollectionSchema
+from penstock.sources.base import Source
+
+__all__ = ["CsvOptions", "Reader", "ReadRequest", "RowBatch", "SplitPlan"]
+
+
+@dataclass(frozen=True, slots=True)
+class CsvOptions:
+    """CSV options of the create call: one separator character, and the cell text that means null."""
+
+    separator: str = ","
+    null_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitPlan:
+    """One split as the reader plans it.
+
+    ``spec`` is JSON that :meth:`Reader.read` understands; ``size`` is bytes of input, for progress and balance;
+    ``max_rows`` is an upper bound on rows (exact where the format tells), for reserving ids.
+    """
+
+    spec: Mapping[str, Any]
+    size: int
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowBatch:
+    """A record batch, the row in the split of its first row, and how many bytes of the split are read by now."""
+
+    batch: pa.RecordBatch
+    first_row: int
+    bytes_read: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadRequest:
+    """What to read: the sources of one file (several for a NumPy set), for which schema, in batches of what size.
+
+    ``batch_bytes`` bounds the Arrow bytes of one batch (a single row may exceed it). ``warnings`` collects what the
+    reader dropped.
+    """
+
+    sources: Sequence[Source]
+    schema: CollectionSchema
+    batch_bytes: int
+    csv: CsvOptions = CsvOptions()
+    warnings: list[Warning] = field(default_factory=list)
+
+
+class Reader(Protocol):
+    """One file format."""
+
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan]:
+        """Cut a file into splits of about ``split_bytes``; reads headers and footers only.
+
+        Raises:
+            DataError: the file is empty, truncated or not of this format.
+            SourceError: it can't be had.
+        """
+        ...
+
+    def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
+        """The rows of one split, in order.
+
+        Raises:
+            DataError: with row, field, value and byte offset as far as the format knows them.
+            SourceError: the file can't be had.
+        """
+        ...

@@ -1,0 +1,56 @@
+"""A runner runs a function over tasks, somewhere else: in worker processes, later on other hosts.
+
+It knows no job and no catalog. The function and its argument must be picklable and importable in a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
+
+__all__ = ["Runner", "TaskContext", "TaskHandle"]
+
+Result = TypeVar("Result", covariant=True)
+
+
+class TaskContext(Protocol):
+    """What a task may tell and ask its runner while it works. Cheap: call it once per batch."""
+
+    def report(self, done_bytes: int, done_rows: int) -> None:
+        """How far the task is."""
+        ...
+
+    def check(self) -> None:
+        """Raise :class:`~penstock.errors.TaskCancelled` when the task has been told to stop."""
+        ...
+
+
+class TaskHandle(Protocol[Result]):
+    """A submitted task."""
+
+    @property
+    def future(self) -> Future[Any]:
+        """Resolves to the function's result, or its exception; :class:`~penstock.errors.WorkerLost` when the worker died."""
+        ...
+
+    def progress(self) -> tuple[int, int]:
+        """Bytes and rows that the task reported last."""
+        ...
+
+    def cancel(self) -> None:
+        """Ask the task to stop; it ends with :class:`~penstock.errors.TaskCancelled` at its next ``check``."""
+        ...
+
+
+class Runner(Protocol):
+    @property
+    def slots(self) -> int:
+        """How many tasks run at the same time."""
+        ...
+
+    def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> TaskHandle[Any]: ...
+
+    def close(self) -> None:
+        """Stop the workers; running tasks end with ``TaskCancelled`` or ``WorkerLost``."""
+        ...
