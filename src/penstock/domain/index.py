@@ -31,10 +31,12 @@ class Metric(StrEnum):
 
 
 _DENSE_METRICS = (Metric.COSINE, Metric.L2, Metric.IP)
-_DENSE_INDEXES = frozenset(
-    "AUTOINDEX FLAT IVF_FLAT IVF_SQ8 IVF_PQ IVF_RABITQ HNSW HNSW_SQ HNSW_PQ HNSW_PRQ SCANN DISKANN AISAQ "
-    "GPU_IVF_FLAT GPU_IVF_PQ GPU_BRUTE_FORCE GPU_CAGRA".split()
+_FLOAT_INDEXES = (
+    ("AUTOINDEX", "FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "IVF_RABITQ", "SCANN", "DISKANN", "AISAQ")
+    + ("HNSW", "HNSW_SQ", "HNSW_PQ", "HNSW_PRQ")
+    + ("GPU_IVF_FLAT", "GPU_IVF_PQ", "GPU_BRUTE_FORCE", "GPU_CAGRA")
 )
+_DENSE_INDEXES = frozenset(_FLOAT_INDEXES)
 _VECTOR_RULES: Mapping[DataType, tuple[tuple[Metric, ...], frozenset[str]]] = {
     DataType.FLOAT_VECTOR: (_DENSE_METRICS, _DENSE_INDEXES),
     DataType.FLOAT16_VECTOR: (_DENSE_METRICS, _DENSE_INDEXES),
@@ -49,7 +51,7 @@ _VECTOR_RULES: Mapping[DataType, tuple[tuple[Metric, ...], frozenset[str]]] = {
         frozenset({"AUTOINDEX", "SPARSE_INVERTED_INDEX", "SPARSE_WAND"}),
     ),
 }
-_SCALAR_INDEXES = frozenset("AUTOINDEX INVERTED BITMAP STL_SORT TRIE Trie HYBRID NGRAM".split())
+_SCALAR_INDEXES = frozenset(["AUTOINDEX", "INVERTED", "BITMAP", "STL_SORT", "TRIE", "Trie", "HYBRID", "NGRAM"])
 
 
 def default_metric(field_type: DataType) -> Metric:
@@ -62,7 +64,7 @@ class IndexSpec:
     """One index of a collection. ``metric`` is None for scalar fields; ``params`` keeps what the caller sent."""
 
     name: str
-    field: str
+    field_name: str
     type: str = "AUTOINDEX"
     metric: Metric | None = None
     params: Mapping[str, str] = field(default_factory=dict)
@@ -70,7 +72,7 @@ class IndexSpec:
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            "field": self.field,
+            "field_name": self.field_name,
             "type": self.type,
             "metric": self.metric.value if self.metric else None,
             "params": dict(self.params),
@@ -83,9 +85,7 @@ class IndexSpec:
         return cls(**values)
 
 
-def check_index(
-    target: Field, *, name: str, type_name: str, metric: str, params: Mapping[str, str]
-) -> IndexSpec:
+def check_index(target: Field, *, name: str, type_name: str, metric: str, params: Mapping[str, str]) -> IndexSpec:
     """An :class:`IndexSpec` for ``target``; :class:`InvalidParameter` for a type or metric that it can't have.
 
     Empty ``type_name`` means AUTOINDEX; empty ``metric`` the field type's default, which an explicit vector index
@@ -94,28 +94,20 @@ def check_index(
     type_name = type_name or "AUTOINDEX"
     if not target.type.is_vector:
         if type_name not in _SCALAR_INDEXES:
-            raise InvalidParameter(
-                f"invalid index type: {type_name}", field=target.name, index_type=type_name
-            )
-        return IndexSpec(name=name, field=target.name, type=type_name, params=params)
+            raise InvalidParameter(f"invalid index type: {type_name}", field=target.name, index_type=type_name)
+        return IndexSpec(name=name, field_name=target.name, type=type_name, params=params)
     metrics, types = _VECTOR_RULES[target.type]
     if type_name not in types:
         raise InvalidParameter(f"invalid index type: {type_name}", field=target.name, index_type=type_name)
     if not metric:
         if type_name != "AUTOINDEX":
-            raise InvalidParameter(
-                "metric type not set for vector index", field=target.name, index_type=type_name
-            )
-        return IndexSpec(name=name, field=target.name, type=type_name, metric=metrics[0], params=params)
+            raise InvalidParameter("metric type not set for vector index", field=target.name, index_type=type_name)
+        return IndexSpec(name=name, field_name=target.name, type=type_name, metric=metrics[0], params=params)
     if metric.upper() not in {each.value for each in metrics}:
-        kind = {DataType.BINARY_VECTOR: "binary", DataType.SPARSE_FLOAT_VECTOR: "sparse"}.get(
-            target.type, "float"
-        )
+        kind = {DataType.BINARY_VECTOR: "binary", DataType.SPARSE_FLOAT_VECTOR: "sparse"}.get(target.type, "float")
         raise InvalidParameter(
             f"{kind} vector index does not support metric type: {metric}",
             expected="valid index params",
             actual="invalid index params",
         )
-    return IndexSpec(
-        name=name, field=target.name, type=type_name, metric=Metric(metric.upper()), params=params
-    )
+    return IndexSpec(name=name, field_name=target.name, type=type_name, metric=Metric(metric.upper()), params=params)

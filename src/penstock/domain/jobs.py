@@ -22,9 +22,9 @@ __all__ = [
     "ImportFile",
     "ImportJob",
     "JobState",
+    "JobWarning",
     "Split",
     "SplitState",
-    "Warning",
     "can_become",
 ]
 
@@ -56,9 +56,7 @@ LIVE_STATES = frozenset(JobState) - FINAL_STATES
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.PENDING: frozenset({JobState.PLANNING, JobState.FAILED, JobState.ABORTED}),
     JobState.PLANNING: frozenset({JobState.IMPORTING, JobState.FAILED, JobState.ABORTED}),
-    JobState.IMPORTING: frozenset(
-        {JobState.UNCOMMITTED, JobState.COMMITTING, JobState.FAILED, JobState.ABORTED}
-    ),
+    JobState.IMPORTING: frozenset({JobState.UNCOMMITTED, JobState.COMMITTING, JobState.FAILED, JobState.ABORTED}),
     JobState.UNCOMMITTED: frozenset({JobState.COMMITTING, JobState.FAILED, JobState.ABORTED}),
     JobState.COMMITTING: frozenset({JobState.INDEXING}),
     JobState.INDEXING: frozenset({JobState.COMPLETED}),
@@ -88,7 +86,7 @@ class SplitState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Warning:  # noqa: A001 - the field's word; it is always used qualified
+class JobWarning:
     """Something a job did that its owner should know, with how often: a dropped column, a widened type."""
 
     code: str
@@ -99,14 +97,14 @@ class Warning:  # noqa: A001 - the field's word; it is always used qualified
         return {"code": self.code, "message": self.message, "count": self.count}
 
 
-def merge_warnings(groups: list[list[Warning]]) -> list[Warning]:
+def merge_warnings(groups: list[list[JobWarning]]) -> list[JobWarning]:
     """One warning per code and message, counts added, in order of first appearance."""
     merged: dict[tuple[str, str], int] = {}
     for group in groups:
         for each in group:
             key = (each.code, each.message)
             merged[key] = merged.get(key, 0) + each.count
-    return [Warning(code=code, message=message, count=count) for (code, message), count in merged.items()]
+    return [JobWarning(code=code, message=message, count=count) for (code, message), count in merged.items()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,5 +169,5 @@ class ImportJob:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     reason: str | None = None
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[JobWarning, ...] = ()
     epoch: int = 0

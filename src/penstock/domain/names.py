@@ -39,7 +39,7 @@ def _check(kind: str, name: str) -> None:
 
 
 def check_collection_name(name: str) -> None:
-    """Raise :class:`InvalidName` unless ``name`` starts with a letter or ``_`` and goes on with letters, digits, ``_``."""
+    """Raise :class:`InvalidName` unless ``name`` is a letter or ``_`` and then letters, digits, ``_``."""
     _check("collection", name)
 
 

@@ -270,9 +270,7 @@ def _check_field(each: Field, collection: str) -> None:
     elif each.dim is not None:
         kind = "sparse vector" if each.type.is_vector else each.type.value
         _fail(f"dim should not be specified for {kind} field {each.name}", field=each.name)
-    if each.type is DataType.VARCHAR or (
-        each.type is DataType.ARRAY and each.element_type is DataType.VARCHAR
-    ):
+    if each.type is DataType.VARCHAR or (each.type is DataType.ARRAY and each.element_type is DataType.VARCHAR):
         _check_max_length(each, collection)
     if each.type is DataType.ARRAY:
         _check_array(each, collection)
@@ -322,9 +320,7 @@ def _check_max_length(each: Field, collection: str) -> None:
 
 def _check_array(each: Field, collection: str) -> None:
     if each.element_type not in ELEMENT_TYPES:
-        _fail(
-            f"element type {each.element_type} is not supported for array field {each.name}", field=each.name
-        )
+        _fail(f"element type {each.element_type} is not supported for array field {each.name}", field=each.name)
     if each.max_capacity is None:
         _fail(
             f"type param(max_capacity) should be specified for array field {each.name} of collection {collection}",

@@ -54,7 +54,7 @@ class SearchRequest:
     Binary queries are uint8 of dim / 8 bytes. ``radius`` and ``range_filter`` bound the score as Milvus does.
     """
 
-    field: str
+    field_name: str
     queries: npt.NDArray[Any] | Sequence[Mapping[int, float]]
     metric: Metric
     limit: int
@@ -107,9 +107,7 @@ class Engine(Protocol):
         """Delete staged files by name. Files already gone are fine."""
         ...
 
-    def count(
-        self, table: Table, filter: Filter | None = None, partitions: Sequence[int] | None = None
-    ) -> int: ...
+    def count(self, table: Table, filter: Filter | None = None, partitions: Sequence[int] | None = None) -> int: ...
 
     def query(
         self,

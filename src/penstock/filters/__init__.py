@@ -1,1 +1,5 @@
-"""Milvus boolean expressions: text in, a typed tree out. See ``parse``."""
+"""Milvus boolean expressions: text in, a typed tree out."""
+
+from penstock.filters.tree import Filter
+
+__all__ = ["Filter"]

@@ -3,8 +3,8 @@
 A reader turns the bytes of one split of one file (or NumPy set) into Arrow record batches under a byte budget.
 Columns are named as in the file. Columnar formats deliver the Arrow types they find; row formats, which have no
 types of their own, parse straight into the canonical types of the collection's schema (see
-``penstock.domain.canonical``) and put keys that the schema doesn't know into a ``$meta`` column of JSON text where the
-collection is dynamic.
+``penstock.domain.canonical``) and put keys that the schema doesn't know into a ``$meta`` column of JSON text where
+the collection is dynamic.
 
 Rows are counted from 0 in the split; ``DataError`` carries that row, and the executor adds the rows before the split.
 """
@@ -17,11 +17,11 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from penstock.domain.jobs import Warning
+from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema
 from penstock.sources.base import Source
 
-__all__ = ["CsvOptions", "Reader", "ReadRequest", "RowBatch", "SplitPlan"]
+__all__ = ["CsvOptions", "ReadRequest", "Reader", "RowBatch", "SplitPlan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class ReadRequest:
     schema: CollectionSchema
     batch_bytes: int
     csv: CsvOptions = CsvOptions()
-    warnings: list[Warning] = field(default_factory=list)
+    warnings: list[JobWarning] = field(default_factory=list)
 
 
 class Reader(Protocol):

@@ -31,7 +31,7 @@ class TaskHandle(Protocol[Result]):
 
     @property
     def future(self) -> Future[Any]:
-        """Resolves to the function's result, or its exception; :class:`~penstock.errors.WorkerLost` when the worker died."""
+        """The function's result or exception; :class:`~penstock.errors.WorkerLost` when the worker died."""
         ...
 
     def progress(self) -> tuple[int, int]:
