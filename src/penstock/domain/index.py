@@ -31,12 +31,11 @@ class Metric(StrEnum):
 
 
 _DENSE_METRICS = (Metric.COSINE, Metric.L2, Metric.IP)
-_FLOAT_INDEXES = (
-    ("AUTOINDEX", "FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "IVF_RABITQ", "SCANN", "DISKANN", "AISAQ")
-    + ("HNSW", "HNSW_SQ", "HNSW_PQ", "HNSW_PRQ")
-    + ("GPU_IVF_FLAT", "GPU_IVF_PQ", "GPU_BRUTE_FORCE", "GPU_CAGRA")
+_DENSE_INDEXES = frozenset(
+    {"AUTOINDEX", "FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "IVF_RABITQ", "SCANN", "DISKANN", "AISAQ"}
+    | {"HNSW", "HNSW_SQ", "HNSW_PQ", "HNSW_PRQ"}
+    | {"GPU_IVF_FLAT", "GPU_IVF_PQ", "GPU_BRUTE_FORCE", "GPU_CAGRA"}
 )
-_DENSE_INDEXES = frozenset(_FLOAT_INDEXES)
 _VECTOR_RULES: Mapping[DataType, tuple[tuple[Metric, ...], frozenset[str]]] = {
     DataType.FLOAT_VECTOR: (_DENSE_METRICS, _DENSE_INDEXES),
     DataType.FLOAT16_VECTOR: (_DENSE_METRICS, _DENSE_INDEXES),

@@ -16,7 +16,7 @@ class Location:
     """A resolved file: picklable, and enough for any worker on any host to open it.
 
     ``uri`` is ``file:///…`` or ``s3://bucket/key``; ``name`` is what the caller wrote and what messages show.
-    ``size`` is in bytes. ``credentials`` are settings of the object store (endpoint, region, keys); they are never printed.
+    ``size`` is in bytes. ``credentials`` are settings of the object store (endpoint, region, keys), never printed.
     """
 
     uri: str

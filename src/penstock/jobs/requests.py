@@ -1,0 +1,77 @@
+"""What the wire hands to the import service and gets back: frozen values, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from penstock.domain.jobs import ImportFile, ImportJob, JobState
+
+__all__ = ["CreateImport", "JobDetails", "JobPage", "JobQuery", "SourceKeys"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKeys:
+    """The caller's own keys for an object store. Never printed."""
+
+    access_key: str = field(default="", repr=False)
+    secret_key: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.access_key or self.secret_key or self.token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateImport:
+    """A request for an import job.
+
+    ``groups`` is a list of units, each a list of paths: one file, one folder that ends in ``/``, or one NumPy set.
+    ``heads`` asks for the existence check at create time that only the v1 dialect makes.
+    """
+
+    cluster_id: str
+    collection: str
+    groups: Sequence[Sequence[str]]
+    database: str = "default"
+    partition: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    keys: SourceKeys = SourceKeys()
+    heads: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDetails:
+    """A job and its files, in the order of the request. ``files`` is empty until the job has been planned."""
+
+    job: ImportJob
+    files: Sequence[ImportFile]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuery:
+    """Which jobs to list, newest first.
+
+    ``page_size`` None means unpaged: all unfinished jobs and those finished within the server's window, at most
+    10,000 (the Milvus profile). ``before`` gives only jobs with a smaller id, for scans that stay stable while jobs
+    are being added; ``page`` counts from 1.
+    """
+
+    cluster_id: str
+    database: str | None = None
+    collection: str | None = None
+    states: Sequence[JobState] = ()
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    page_size: int | None = None
+    page: int = 1
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """One page of jobs; ``total`` counts all matches before paging."""
+
+    jobs: Sequence[ImportJob]
+    total: int
