@@ -1,0 +1,195 @@
+"""Collection schemas as Milvus REST v2 writes them (the ``schema`` object of ``collections/create``).
+
+::
+
+    {"autoId": false, "enableDynamicField": true, "fields": [
+        {"fieldName": "pk", "dataType": "Int64", "isPrimary": true},
+        {"fieldName": "tag", "dataType": "VarChar", "nullable": true, "elementTypeParams": {"max_length": "128"}},
+        {"fieldName": "v", "dataType": "FloatVector", "elementTypeParams": {"dim": 4}}]}
+
+Source: Milvus REST v2 ``collections/create``. Keys are compared without case, as Milvus's own decoder does; keys it
+does not know are ignored. Values keep their case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.errors import InvalidSchema, MissingParameter, Unsupported
+
+__all__ = ["schema_from_rest", "schema_to_rest"]
+
+_DATA_TYPES = {each.value: each for each in DataType}
+_UNSUPPORTED_TYPES = frozenset({"Geometry", "Timestamptz", "Text", "String", "ArrayOfVector", "ArrayOfStruct"})
+_NUMBER_PARAMS = {"dim": "dim", "max_length": "max_length", "max_capacity": "max_capacity"}
+
+
+def schema_from_rest(data: Mapping[str, Any]) -> CollectionSchema:
+    """The schema that a REST ``schema`` object tells; the rules between its fields are left to ``schema.check()``.
+
+    Raises:
+        InvalidSchema: a type, default or type parameter can't be understood.
+        MissingParameter: a field without a name or type.
+        Unsupported: a data type, function or struct field that Penstock does not serve, by name.
+    """
+    found = _lower(data, "schema")
+    if _items(found, "structfields"):
+        raise Unsupported("structFields are not supported by this server", feature="structFields")
+    functions = _items(found, "functions")
+    if functions:
+        names = ", ".join(str(each.get("name", "")) for each in functions if isinstance(each, Mapping))
+        raise Unsupported(f"functions are not supported by this server: {names}", feature="functions")
+    return CollectionSchema(
+        fields=tuple(_field(each) for each in _items(found, "fields")),
+        auto_id=_bool(found, "autoid", "autoId"),
+        dynamic=_bool(found, "enabledynamicfield", "enableDynamicField"),
+        description=_text(found, "description", "schema"),
+    )
+
+
+def schema_to_rest(schema: CollectionSchema) -> dict[str, Any]:
+    """The REST ``schema`` object of a schema: ``schema_from_rest(schema_to_rest(s)) == s``."""
+    rest: dict[str, Any] = {
+        "autoId": schema.auto_id,
+        "enableDynamicField": schema.dynamic,
+        "fields": [_field_to_rest(each) for each in schema],
+    }
+    if schema.description:
+        rest["description"] = schema.description
+    return rest
+
+
+def _field(data: Any) -> Field:
+    found = _lower(data, "field")
+    name = _text(found, "fieldname", "field")
+    type_name = _text(found, "datatype", name or "field")
+    if not name or not type_name:
+        key = "DataType" if name else "FieldName"
+        raise MissingParameter(f"missing required parameters, error: the field {name!r} has no {key}", field=name)
+    kind = _data_type(type_name, name)
+    if _bool(found, "isclusteringkey", "isClusteringKey"):
+        raise Unsupported(f"clustering keys are not supported by this server: field {name}", field=name)
+    element_name = _text(found, "elementdatatype", name)
+    params = found.get("elementtypeparams")
+    params = {} if params is None else _lower(params, f"elementTypeParams of field {name}", fold=False)
+    numbers = {
+        ours: _number(params[theirs], theirs, name) for theirs, ours in _NUMBER_PARAMS.items() if theirs in params
+    }
+    return Field(
+        name=name,
+        type=kind,
+        element_type=_element_type(element_name, name) if element_name else None,
+        dim=numbers.get("dim"),
+        max_length=numbers.get("max_length"),
+        max_capacity=numbers.get("max_capacity"),
+        primary=_bool(found, "isprimary", "isPrimary"),
+        partition_key=_bool(found, "ispartitionkey", "isPartitionKey"),
+        nullable=_bool(found, "nullable", "nullable"),
+        default=_default(found.get("defaultvalue"), kind, name),
+        description=_text(found, "description", name),
+        params={key: _param_text(value) for key, value in params.items() if key not in _NUMBER_PARAMS},
+    )
+
+
+def _field_to_rest(field: Field) -> dict[str, Any]:
+    rest: dict[str, Any] = {"fieldName": field.name, "dataType": field.type.value}
+    flags = {"isPrimary": field.primary, "isPartitionKey": field.partition_key, "nullable": field.nullable}
+    rest.update({key: True for key, on in flags.items() if on})
+    if field.element_type is not None:
+        rest["elementDataType"] = field.element_type.value
+    if field.default is not None:
+        rest["defaultValue"] = field.default
+    if field.description:
+        rest["description"] = field.description
+    numbers = {theirs: getattr(field, ours) for theirs, ours in _NUMBER_PARAMS.items()}
+    params = {key: value for key, value in numbers.items() if value is not None} | dict(field.params)
+    if params:
+        rest["elementTypeParams"] = params
+    return rest
+
+
+def _data_type(type_name: str, field: str) -> DataType:
+    if type_name in _UNSUPPORTED_TYPES:
+        raise Unsupported(
+            f"data type {type_name} of field {field} is not supported by this server", field=field, type=type_name
+        )
+    if type_name not in _DATA_TYPES:
+        raise InvalidSchema(
+            f"invalid parameter, data type {type_name} is invalid(case sensitive).", field=field, type=type_name
+        )
+    return _DATA_TYPES[type_name]
+
+
+def _element_type(type_name: str, field: str) -> DataType:
+    if type_name not in _DATA_TYPES and type_name not in _UNSUPPORTED_TYPES:
+        raise InvalidSchema(
+            f"invalid parameter, element data type {type_name} is invalid(case sensitive).",
+            field=field,
+            type=type_name,
+        )
+    return _data_type(type_name, field)
+
+
+def _default(value: Any, kind: DataType, field: str) -> bool | int | float | str | None:
+    """JSON has one number type: an integer field's default may come as ``3.0``. Fit and range are checked later."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, float) and kind.is_integer and value.is_integer():
+        return int(value)
+    if isinstance(value, int) and kind in (DataType.FLOAT, DataType.DOUBLE):
+        return float(value)
+    if isinstance(value, int | float):
+        return value
+    raise InvalidSchema(
+        f"convert defaultValue fail, err: the default {value!r} does not fit the type {kind.value} of field {field}",
+        field=field,
+    )
+
+
+def _number(value: Any, param: str, field: str) -> int:
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    if isinstance(value, bool) or not text.removeprefix("-").isdecimal():
+        raise InvalidSchema(f"invalid {param}: {value} of field {field}, it should be a whole number", field=field)
+    return int(text)
+
+
+def _param_text(value: Any) -> str:
+    """Type parameters are text inside Milvus: objects become JSON, booleans ``true`` and ``false``."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _lower(data: Any, what: str, *, fold: bool = True) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise InvalidSchema(f"the {what} should be a JSON object, but got {type(data).__name__}")
+    return {str(key).lower() if fold else str(key): value for key, value in data.items()}
+
+
+def _items(found: Mapping[str, Any], key: str) -> Sequence[Any]:
+    value = found.get(key)
+    if value is None:
+        return ()
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise InvalidSchema(f"the schema's {key} should be a JSON array, but got {type(value).__name__}")
+    return value
+
+
+def _bool(found: Mapping[str, Any], key: str, shown: str) -> bool:
+    value = found.get(key)
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise InvalidSchema(f"{shown} should be true or false, but got {value!r}")
+    return value
+
+
+def _text(found: Mapping[str, Any], key: str, where: str) -> str:
+    value = found.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InvalidSchema(f"the {key} of {where} should be a string, but got {value!r}")
+    return value
