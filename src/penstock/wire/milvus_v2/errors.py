@@ -1,0 +1,128 @@
+"""The error numbers of the Milvus v2 dialect, as data: one row per error class.
+
+A class without a row takes its parent's, so the table is read along the class's ancestors. Two profiles share it:
+the Milvus profile as it is, the Zilliz profile (``clusterId`` or ``projectId`` given) with a few rows replaced.
+
+A handler that needs another number or text in one place raises :class:`Refused`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from penstock import errors
+from penstock.errors import PenstockError
+from penstock.wire.body import MalformedBody, MissingField
+from penstock.wire.http import BodyTooLarge
+
+__all__ = ["INTERNAL", "MILVUS", "TIMEOUT", "UNAUTHENTICATED", "ZILLIZ", "ErrorRow", "Refused", "code_and_text"]
+
+SUCCESS = 0
+UNAUTHENTICATED = 1800
+TIMEOUT = 10001
+INTERNAL = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """``prefix`` and ``suffix`` frame the error's own text, once. ``template`` replaces it where the error's details
+    hold all the names in it."""
+
+    code: int
+    suffix: str = ""
+    prefix: str = ""
+    template: str = ""
+
+
+class Refused(errors.InvalidParameter):
+    """An error with the dialect's own number, for the cases in which the class alone doesn't tell it."""
+
+    code = "refused"
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text, code=code)
+
+    @property
+    def number(self) -> int:
+        return int(self.details["code"])
+
+
+_INVALID = ": invalid parameter"
+_MISSING = ": missing parameter"
+_IMPORT = ": importing data failed"
+_IMPORT_SYSTEM = ": importing data failed on server side"
+_NOT_JSON = "can only accept json format request, error: "
+
+MILVUS: Mapping[type[PenstockError], ErrorRow] = {
+    PenstockError: ErrorRow(INTERNAL),
+    errors.InvalidParameter: ErrorRow(1100, _INVALID),
+    MalformedBody: ErrorRow(1801, prefix=_NOT_JSON),
+    BodyTooLarge: ErrorRow(1801, prefix=_NOT_JSON),
+    MissingField: ErrorRow(1802, prefix="missing required parameters, error: "),
+    errors.MissingParameter: ErrorRow(1101, _MISSING),
+    errors.InvalidName: ErrorRow(1100, _INVALID),
+    errors.InvalidSchema: ErrorRow(1100, _INVALID),
+    errors.InvalidFilter: ErrorRow(1100, _INVALID),
+    errors.Unsupported: ErrorRow(1100, _INVALID),
+    errors.NotFound: ErrorRow(1100, _INVALID),
+    errors.ClusterNotFound: ErrorRow(
+        96018, template="Cluster not found. Please use the ListClusters API to obtain your scoped clusters."
+    ),
+    errors.DatabaseNotFound: ErrorRow(800, template="database not found[database={database}]"),
+    errors.CollectionNotFound: ErrorRow(
+        100, template="collection not found[database={database}][collection={collection}]"
+    ),
+    errors.PartitionNotFound: ErrorRow(200, template="partition not found[partition={partition}]"),
+    errors.FieldNotFound: ErrorRow(1700),
+    errors.IndexNotFound: ErrorRow(700, template="index not found[indexName={index}]"),
+    errors.JobNotFound: ErrorRow(2101, _IMPORT_SYSTEM),
+    errors.Conflict: ErrorRow(1100, _INVALID),
+    errors.CollectionExists: ErrorRow(1100, _INVALID),
+    errors.DatabaseExists: ErrorRow(1100, _INVALID),
+    errors.DatabaseNotEmpty: ErrorRow(1100, _INVALID),
+    errors.IndexExists: ErrorRow(1100, _INVALID),
+    errors.CollectionNotLoaded: ErrorRow(101),
+    errors.JobStateConflict: ErrorRow(2100, _IMPORT),
+    errors.ImportRefused: ErrorRow(2100, _IMPORT),
+    errors.LimitExceeded: ErrorRow(2101, _IMPORT_SYSTEM),
+    errors.SourceError: ErrorRow(2100, _IMPORT),
+    errors.PathNotAllowed: ErrorRow(2100, _IMPORT),
+    errors.FileMissing: ErrorRow(2100, _IMPORT),
+    errors.FileUnreadable: ErrorRow(2100, _IMPORT),
+    errors.SourceUnavailable: ErrorRow(2101, _IMPORT_SYSTEM),
+    errors.DataError: ErrorRow(1804, prefix="fail to deal the insert data, error: "),
+    errors.StoreError: ErrorRow(INTERNAL),
+    errors.StoreFull: ErrorRow(INTERNAL),
+    errors.StoreConflict: ErrorRow(INTERNAL),
+    errors.StoreUnavailable: ErrorRow(INTERNAL),
+    errors.WorkerLost: ErrorRow(INTERNAL),
+    errors.TaskCancelled: ErrorRow(INTERNAL),
+    errors.DataFolderInUse: ErrorRow(INTERNAL),
+}
+
+# Zilliz publishes no numbers of its own for what is wrong with files and names here; those rows stay Milvus's.
+ZILLIZ: Mapping[type[PenstockError], ErrorRow] = {
+    **MILVUS,
+    errors.JobNotFound: ErrorRow(96026, template="Job not found. Please check your request parameter."),
+}
+
+
+def code_and_text(error: PenstockError, table: Mapping[type[PenstockError], ErrorRow] = MILVUS) -> tuple[int, str]:
+    """The dialect's number and text for an error."""
+    if isinstance(error, Refused):
+        return error.number, str(error)
+    row = next(table[kind] for kind in type(error).__mro__ if kind in table)
+    return row.code, _text(row, error)
+
+
+def _text(row: ErrorRow, error: PenstockError) -> str:
+    names = re.findall(r"{(\w+)}", row.template)
+    if row.template and all(name in error.details for name in names):
+        return row.template.format_map(error.details)
+    text = str(error)
+    if not text.startswith(row.prefix):
+        text = row.prefix + text
+    # Some texts carry the suffix in their middle: "…: invalid parameter[expected=A][actual=B]".
+    return text if row.suffix in text else text + row.suffix
