@@ -153,6 +153,7 @@ class ImportJob:
 
     id: int
     cluster_id: str
+    database_id: int
     database: str
     collection: str
     collection_id: str

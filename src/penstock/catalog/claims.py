@@ -1,0 +1,279 @@
+"""Working on a job: claiming it, renewing the claim, noting what was done, moving from state to state.
+
+Every write of a worker names the epoch that its claim was given; a worker whose job was taken over changes nothing
+and is told so by :class:`LostClaim`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
+
+from penstock.catalog import tables
+from penstock.catalog.collections import CollectionStore
+from penstock.catalog.database import CatalogDatabase, now_millis, to_millis
+from penstock.catalog.job_ends import end_job, recount
+from penstock.catalog.job_rows import job_of
+from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, JobWarning, SplitState, can_become
+from penstock.errors import JobStateConflict, PenstockError
+
+__all__ = ["ClaimStore", "LostClaim", "PlannedFile", "PlannedSplit"]
+
+
+class LostClaim(PenstockError):
+    """Another process has taken the job over, or it has ended; what this worker wanted to write is void."""
+
+    code = "lost_claim"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFile:
+    """A file with its resolved locations (JSON without credentials)."""
+
+    name: str
+    locations: Sequence[Mapping[str, Any]]
+    size: int
+    total_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedSplit:
+    """A split; ``auto_ids`` is how many ids to reserve for it."""
+
+    file: int
+    spec: Mapping[str, Any]
+    size: int
+    auto_ids: int
+
+
+class ClaimStore:
+    def __init__(self, database: CatalogDatabase, collections: CollectionStore) -> None:
+        self._database = database
+        self._collections = collections
+
+    def claim(self, owner: str, lease_millis: int) -> ImportJob | None:
+        """The oldest job that somebody should be working on and nobody is; its epoch is raised by one."""
+        now = now_millis()
+        job = tables.job.c
+        with self._database.write() as connection:
+            job_id = connection.execute(
+                select(job.id)
+                .where(
+                    job.runnable.is_(True),
+                    job.run_after <= now,
+                    or_(job.lease_until.is_(None), job.lease_until < now),
+                )
+                .order_by(job.id)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            ).scalar_one_or_none()
+            if job_id is None:
+                return None
+            connection.execute(
+                update(tables.job)
+                .where(job.id == job_id)
+                .values(
+                    owner=owner,
+                    lease_until=now + lease_millis,
+                    epoch=job.epoch + 1,
+                    started_at=func.coalesce(job.started_at, now),
+                )
+            )
+            row = connection.execute(select(tables.job).where(job.id == job_id)).one()
+        return job_of(row)
+
+    def renew(self, owner: str, lease_millis: int) -> None:
+        """Prolong every lease that ``owner`` holds."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(tables.job).where(tables.job.c.owner == owner).values(lease_until=now_millis() + lease_millis)
+            )
+
+    def release(self, job: ImportJob, run_after: int = 0) -> None:
+        """Give a claim back, so that somebody takes the job up again after ``run_after`` (epoch milliseconds)."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(tables.job)
+                .where(tables.job.c.id == job.id, tables.job.c.epoch == job.epoch)
+                .values(owner=None, lease_until=None, run_after=run_after)
+            )
+
+    def release_all(self) -> None:
+        """Void every lease: for a process that has just taken an exclusive lock on the data folder."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(tables.job)
+                .where(tables.job.c.owner.is_not(None))
+                .values(owner=None, lease_until=None, run_after=0)
+            )
+
+    def move(self, job: ImportJob, then: JobState, **values: Any) -> ImportJob:
+        """Take a claimed job to its next state, with further columns in the same transaction.
+
+        A final state, and Uncommitted, ends the claim; a final one also wipes the job's secret and sets its end.
+
+        Raises:
+            LostClaim: the job isn't this claim's any more.
+        """
+        if not can_become(job.state, then):
+            raise JobStateConflict(f"job {job.id} is in state {job.state}, it can't become {then}", job_id=job.id)
+        if "warnings" in values:
+            values["warnings"] = [each.to_json() for each in values["warnings"]]
+        if then.is_final:
+            values |= {"finished_at": now_millis(), "stage": ""}
+        if then.is_final or then is JobState.UNCOMMITTED:
+            values |= {"runnable": False, "owner": None, "lease_until": None}
+        with self._database.write() as connection:
+            changed = connection.execute(
+                update(tables.job)
+                .where(
+                    tables.job.c.id == job.id,
+                    tables.job.c.epoch == job.epoch,
+                    tables.job.c.state == job.state.value,
+                )
+                .values(state=then.value, **values)
+            ).rowcount
+            if changed != 1:
+                raise LostClaim(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
+            recount(connection, job, then)
+            if then.is_final:
+                end_job(connection, job.id, then)
+            row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
+        return job_of(row)
+
+    def save_plan(self, job: ImportJob, files: Sequence[PlannedFile], splits: Sequence[PlannedSplit]) -> ImportJob:
+        """Planning → Importing, with the files, the splits and their id ranges, in one transaction."""
+        with self._database.write() as connection:
+            self._check_claim(connection, job)
+            for table in (tables.job_file, tables.job_split):
+                connection.execute(delete(table).where(table.c.job_id == job.id))
+            ids = sum(each.auto_ids for each in splits)
+            start = self._collections.reserve_auto_ids(connection, job.collection_id, ids) if ids else None
+            if files:
+                connection.execute(insert(tables.job_file), [_new_file(job.id, *each) for each in enumerate(files)])
+            if splits:
+                connection.execute(insert(tables.job_split), list(_new_splits(job.id, splits, start)))
+            connection.execute(
+                update(tables.job)
+                .where(tables.job.c.id == job.id)
+                .values(
+                    state=JobState.IMPORTING.value,
+                    size=sum(each.size for each in files),
+                    total_rows=sum(each.total_rows for each in files),
+                )
+            )
+            recount(connection, job, JobState.IMPORTING)
+            row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
+        return job_of(row)
+
+    def save_split(
+        self, job: ImportJob, ordinal: int, *, rows: int, staged: Any, warnings: Sequence[JobWarning]
+    ) -> None:
+        """Note what a split staged."""
+        with self._database.write() as connection:
+            self._check_claim(connection, job)
+            connection.execute(
+                update(tables.job_split)
+                .where(tables.job_split.c.job_id == job.id, tables.job_split.c.ordinal == ordinal)
+                .values(
+                    state=SplitState.STAGED.value,
+                    rows=rows,
+                    staged=staged,
+                    warnings=[each.to_json() for each in warnings] or None,
+                )
+            )
+
+    def save_progress(
+        self,
+        job: ImportJob,
+        *,
+        progress: int,
+        rows: int,
+        total_rows: int,
+        stage: str,
+        files: Sequence[ImportFile] = (),
+    ) -> None:
+        """Note how far a claimed job is. Figures that would fall are left as they are."""
+        job_table = tables.job.c
+        with self._database.write() as connection:
+            self._check_claim(connection, job)
+            connection.execute(
+                update(tables.job)
+                .where(job_table.id == job.id)
+                .values(
+                    progress=_greatest(job_table.progress, progress),
+                    rows=_greatest(job_table.rows, rows),
+                    total_rows=_greatest(job_table.total_rows, total_rows),
+                    stage=stage,
+                )
+            )
+            for each in files:
+                _save_file(connection, job.id, each)
+
+    def count_attempt(self, job: ImportJob, ordinal: int) -> None:
+        with self._database.write() as connection:
+            self._check_claim(connection, job)
+            connection.execute(
+                update(tables.job_split)
+                .where(tables.job_split.c.job_id == job.id, tables.job_split.c.ordinal == ordinal)
+                .values(attempts=tables.job_split.c.attempts + 1)
+            )
+
+    def _check_claim(self, connection: Connection, job: ImportJob) -> None:
+        epoch = connection.execute(select(tables.job.c.epoch).where(tables.job.c.id == job.id)).scalar_one_or_none()
+        if epoch != job.epoch:
+            raise LostClaim(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
+
+
+def _greatest(column: Any, value: int) -> Any:
+    return case((column < value, value), else_=column)
+
+
+def _new_file(job_id: int, ordinal: int, file: PlannedFile) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "ordinal": ordinal,
+        "name": file.name,
+        "locations": [dict(each) for each in file.locations],
+        "size": file.size,
+        "state": FileState.PENDING.value,
+        "progress": 0,
+        "rows": 0,
+        "total_rows": file.total_rows,
+    }
+
+
+def _new_splits(job_id: int, splits: Sequence[PlannedSplit], start: int | None) -> Iterator[dict[str, Any]]:
+    for ordinal, each in enumerate(splits):
+        yield {
+            "job_id": job_id,
+            "ordinal": ordinal,
+            "file": each.file,
+            "spec": dict(each.spec),
+            "size": each.size,
+            "auto_id_start": start,
+            "state": SplitState.PENDING.value,
+            "attempts": 0,
+            "rows": 0,
+        }
+        if start is not None:
+            start += each.auto_ids
+
+
+def _save_file(connection: Connection, job_id: int, file: ImportFile) -> None:
+    column = tables.job_file.c
+    connection.execute(
+        update(tables.job_file)
+        .where(column.job_id == job_id, column.ordinal == file.ordinal)
+        .values(
+            state=file.state.value,
+            progress=_greatest(column.progress, file.progress),
+            rows=_greatest(column.rows, file.rows),
+            total_rows=_greatest(column.total_rows, file.total_rows),
+            reason=file.reason,
+            finished_at=column.finished_at if file.finished_at is None else to_millis(file.finished_at),
+        )
+    )

@@ -1,0 +1,128 @@
+"""Clusters and databases in the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from penstock.catalog import tables
+from penstock.catalog.database import CatalogDatabase, now_millis
+from penstock.domain.collections import Cluster, Database
+from penstock.domain.ids import new_id
+from penstock.domain.names import DEFAULT_DATABASE
+from penstock.errors import ClusterNotFound, DatabaseExists, DatabaseNotEmpty, DatabaseNotFound
+
+__all__ = ["DEFAULT_ORG", "ClusterStore", "DatabaseStore"]
+
+DEFAULT_ORG = "org-default"
+
+
+class ClusterStore:
+    """Which clusters there are."""
+
+    def __init__(self, database: CatalogDatabase) -> None:
+        self._database = database
+
+    def ensure(self, cluster_id: str, region: str) -> Cluster:
+        """The cluster of this id, made with a ``default`` database if it isn't there, in this region."""
+        with self._database.write() as connection:
+            found = connection.execute(select(tables.cluster).where(tables.cluster.c.id == cluster_id)).one_or_none()
+            if found is None:
+                _insert_cluster(connection, cluster_id, region)
+            elif found.region != region:
+                connection.execute(
+                    tables.cluster.update().where(tables.cluster.c.id == cluster_id).values(region=region)
+                )
+        return self.get(cluster_id)
+
+    def get(self, cluster_id: str) -> Cluster:
+        """Raises ClusterNotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(select(tables.cluster).where(tables.cluster.c.id == cluster_id)).one_or_none()
+        if row is None:
+            raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
+        return Cluster(id=row.id, org_id=row.org_id, region=row.region, name=row.name)
+
+
+def _insert_cluster(connection: Connection, cluster_id: str, region: str) -> None:
+    now = now_millis()
+    org = connection.execute(select(tables.org.c.id).where(tables.org.c.id == DEFAULT_ORG)).one_or_none()
+    if org is None:
+        connection.execute(insert(tables.org).values(id=DEFAULT_ORG, name="default", created_at=now))
+    connection.execute(
+        insert(tables.cluster).values(
+            id=cluster_id, org_id=DEFAULT_ORG, region=region, name=cluster_id, created_at=now
+        )
+    )
+    connection.execute(
+        insert(tables.database).values(
+            id=new_id(), cluster_id=cluster_id, name=DEFAULT_DATABASE, properties={}, created_at=now
+        )
+    )
+
+
+class DatabaseStore:
+    """The databases of a cluster."""
+
+    def __init__(self, database: CatalogDatabase) -> None:
+        self._database = database
+
+    def create(self, cluster_id: str, name: str, properties: Mapping[str, str]) -> Database:
+        """Raises DatabaseExists."""
+        values = {"id": new_id(), "cluster_id": cluster_id, "name": name, "properties": dict(properties)}
+        try:
+            with self._database.write() as connection:
+                connection.execute(insert(tables.database).values(**values, created_at=now_millis()))
+        except IntegrityError as error:
+            raise DatabaseExists(f"database already exist: {name}", database=name) from error
+        return self.get(cluster_id, name)
+
+    def get(self, cluster_id: str, name: str) -> Database:
+        """Raises DatabaseNotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                select(tables.database).where(
+                    tables.database.c.cluster_id == cluster_id, tables.database.c.name == name
+                )
+            ).one_or_none()
+        if row is None:
+            raise DatabaseNotFound(f"database not found[database={name}]", database=name)
+        return _database(row)
+
+    def list(self, cluster_id: str) -> Sequence[Database]:
+        """Oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(tables.database)
+                .where(tables.database.c.cluster_id == cluster_id)
+                .order_by(tables.database.c.id)
+            ).all()
+        return [_database(row) for row in rows]
+
+    def drop(self, cluster_id: str, name: str) -> None:
+        """Raises DatabaseNotFound; DatabaseNotEmpty while collections live in it."""
+        found = self.get(cluster_id, name)
+        with self._database.write() as connection:
+            held = connection.execute(
+                select(func.count())
+                .select_from(tables.collection)
+                .where(tables.collection.c.database_id == found.id, tables.collection.c.dropped_at.is_(None))
+            ).scalar_one()
+            if held:
+                raise DatabaseNotEmpty(
+                    f"database:{name} not empty, must drop all collections before drop database",
+                    database=name,
+                    collections=held,
+                )
+            gone = tables.collection.c.database_id == found.id
+            ids = select(tables.collection.c.id).where(gone)
+            connection.execute(delete(tables.partition).where(tables.partition.c.collection_id.in_(ids)))
+            connection.execute(delete(tables.vector_index).where(tables.vector_index.c.collection_id.in_(ids)))
+            connection.execute(delete(tables.collection).where(gone))
+            connection.execute(delete(tables.database).where(tables.database.c.id == found.id))
+
+
+def _database(row: Row[tuple[object, ...]]) -> Database:
+    return Database(id=row.id, cluster_id=row.cluster_id, name=row.name, properties=row.properties)

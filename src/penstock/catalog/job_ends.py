@@ -1,0 +1,54 @@
+"""What changes together with a job's state: the counters of jobs, and at its end its files and its secret."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, and_, delete, insert, update
+
+from penstock.catalog import tables
+from penstock.catalog.database import now_millis
+from penstock.domain.jobs import FileState, ImportJob, JobState
+
+__all__ = ["count", "end_job", "recount"]
+
+
+def count(
+    connection: Connection, cluster_id: str, database_id: int, collection_id: str, state: JobState, change: int
+) -> None:
+    counter = tables.job_counter.c
+    where = and_(
+        counter.cluster_id == cluster_id,
+        counter.database_id == database_id,
+        counter.collection_id == collection_id,
+        counter.state == state.value,
+    )
+    changed = connection.execute(update(tables.job_counter).where(where).values(jobs=counter.jobs + change)).rowcount
+    if not changed:
+        connection.execute(
+            insert(tables.job_counter).values(
+                cluster_id=cluster_id,
+                database_id=database_id,
+                collection_id=collection_id,
+                state=state.value,
+                jobs=change,
+            )
+        )
+
+
+def recount(connection: Connection, job: ImportJob, then: JobState) -> None:
+    count(connection, job.cluster_id, job.database_id, job.collection_id, job.state, -1)
+    count(connection, job.cluster_id, job.database_id, job.collection_id, then, 1)
+
+
+def end_job(connection: Connection, job_id: int, state: JobState) -> None:
+    """With the job, each of its files ends: completed, or stopped where it was. Its secret is wiped."""
+    connection.execute(delete(tables.job_secret).where(tables.job_secret.c.job_id == job_id))
+    file = tables.job_file.c
+    if state is JobState.COMPLETED:
+        ended = {"state": FileState.COMPLETED.value, "progress": 100}
+    else:
+        ended = {"state": FileState.FAILED.value}
+    connection.execute(
+        update(tables.job_file)
+        .where(file.job_id == job_id, file.finished_at.is_(None))
+        .values(finished_at=now_millis(), **ended)
+    )

@@ -1,0 +1,240 @@
+"""Import jobs in the catalog: inserting and reading them, and what a user does to one from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from penstock.catalog import tables
+from penstock.catalog.database import CatalogDatabase, now_millis
+from penstock.catalog.job_ends import count, end_job, recount
+from penstock.catalog.job_rows import file_of, job_of, split_of
+from penstock.catalog.sealing import Seal
+from penstock.domain.ids import new_id
+from penstock.domain.jobs import (
+    FINAL_STATES,
+    ImportFile,
+    ImportJob,
+    JobState,
+    JobWarning,
+    Split,
+    SplitState,
+    can_become,
+)
+from penstock.errors import JobNotFound, JobStateConflict
+
+__all__ = ["JobStore", "NewJob"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """What :meth:`JobStore.insert` stores. ``secret`` is sealed; it is wiped when the job ends."""
+
+    cluster_id: str
+    database_id: int
+    database: str
+    collection_id: str
+    collection: str
+    partition: str | None
+    groups: Sequence[Sequence[str]]
+    options: Mapping[str, str]
+    auto_commit: bool
+    secret: Mapping[str, str]
+
+
+class JobStore:
+    def __init__(self, database: CatalogDatabase, seal: Seal) -> None:
+        self._database = database
+        self._seal = seal
+
+    # Creating and reading
+
+    def insert(self, new: NewJob) -> ImportJob:
+        """Store a Pending job under a fresh id."""
+        while True:
+            job_id = new_id()
+            try:
+                with self._database.write() as connection:
+                    self._insert(connection, job_id, new)
+            except IntegrityError:
+                # Another process drew the same id in the same millisecond.
+                continue
+            return self.get(new.cluster_id, job_id)
+
+    def _insert(self, connection: Connection, job_id: int, new: NewJob) -> None:
+        connection.execute(
+            insert(tables.job).values(
+                id=job_id,
+                cluster_id=new.cluster_id,
+                database_id=new.database_id,
+                database=new.database,
+                collection_id=new.collection_id,
+                collection=new.collection,
+                partition=new.partition,
+                state=JobState.PENDING.value,
+                auto_commit=new.auto_commit,
+                groups=[list(group) for group in new.groups],
+                options=dict(new.options),
+                warnings=[],
+                created_at=now_millis(),
+                runnable=True,
+            )
+        )
+        if new.secret:
+            sealed = self._seal.close(dict(new.secret))
+            connection.execute(insert(tables.job_secret).values(job_id=job_id, sealed=sealed))
+        count(connection, new.cluster_id, new.database_id, new.collection_id, JobState.PENDING, 1)
+
+    def get(self, cluster_id: str, job_id: int) -> ImportJob:
+        """Raises JobNotFound, also for a job of another cluster."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                select(tables.job).where(tables.job.c.id == job_id, tables.job.c.cluster_id == cluster_id)
+            ).one_or_none()
+        if row is None:
+            raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id)
+        return job_of(row)
+
+    def files(self, job_id: int) -> Sequence[ImportFile]:
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(tables.job_file).where(tables.job_file.c.job_id == job_id).order_by(tables.job_file.c.ordinal)
+            ).all()
+        return [file_of(row) for row in rows]
+
+    def locations(self, job_id: int) -> Mapping[int, Sequence[Mapping[str, Any]]]:
+        """The resolved locations of each file, by its ordinal."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(tables.job_file.c.ordinal, tables.job_file.c.locations).where(
+                    tables.job_file.c.job_id == job_id
+                )
+            ).all()
+        return {row.ordinal: row.locations for row in rows}
+
+    def splits(self, job_id: int) -> Sequence[Split]:
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(tables.job_split)
+                .where(tables.job_split.c.job_id == job_id)
+                .order_by(tables.job_split.c.ordinal)
+            ).all()
+        return [split_of(row) for row in rows]
+
+    def split_warnings(self, job_id: int) -> list[list[JobWarning]]:
+        """The warnings that each staged split noted, in order."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(tables.job_split.c.warnings)
+                .where(tables.job_split.c.job_id == job_id, tables.job_split.c.warnings.is_not(None))
+                .order_by(tables.job_split.c.ordinal)
+            ).scalars()
+            return [[JobWarning(**each) for each in row] for row in rows if row]
+
+    def groups(self, job_id: int) -> Sequence[Sequence[str]]:
+        """The paths as the caller wrote them."""
+        with self._database.read() as connection:
+            groups: list[list[str]] = connection.execute(
+                select(tables.job.c.groups).where(tables.job.c.id == job_id)
+            ).scalar_one()
+        return groups
+
+    def secret(self, job_id: int) -> Mapping[str, str]:
+        with self._database.read() as connection:
+            sealed = connection.execute(
+                select(tables.job_secret.c.sealed).where(tables.job_secret.c.job_id == job_id)
+            ).scalar_one_or_none()
+        return {} if sealed is None else self._seal.open(sealed)
+
+    def live_jobs(self, collection_id: str) -> int:
+        """How many jobs of a collection have not ended."""
+        counter = tables.job_counter.c
+        with self._database.read() as connection:
+            total = connection.execute(
+                select(func.coalesce(func.sum(counter.jobs), 0)).where(
+                    counter.collection_id == collection_id,
+                    counter.state.not_in([each.value for each in FINAL_STATES]),
+                )
+            ).scalar_one()
+        return int(total)
+
+    def count_by_state(self, cluster_id: str) -> Mapping[JobState, int]:
+        counter = tables.job_counter.c
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(counter.state, func.sum(counter.jobs).label("jobs"))
+                .where(counter.cluster_id == cluster_id)
+                .group_by(counter.state)
+            ).all()
+        return {JobState(row.state): int(row.jobs) for row in rows}
+
+    # What a user does to a job that nobody may be working on
+
+    def intervene(self, job: ImportJob, then: JobState, **values: Any) -> ImportJob:
+        """Take a job to another state from outside: raises the epoch, so that a worker of it is fenced off.
+
+        Raises:
+            JobStateConflict: the job has moved on meanwhile.
+        """
+        runnable = not then.is_final and then is not JobState.UNCOMMITTED
+        if then.is_final:
+            values |= {"finished_at": now_millis(), "stage": ""}
+        with self._database.write() as connection:
+            changed = connection.execute(
+                update(tables.job)
+                .where(tables.job.c.id == job.id, tables.job.c.state == job.state.value)
+                .values(
+                    state=then.value,
+                    epoch=tables.job.c.epoch + 1,
+                    owner=None,
+                    lease_until=None,
+                    run_after=0,
+                    runnable=runnable,
+                    **values,
+                )
+            ).rowcount
+            if changed != 1 or not can_become(job.state, then):
+                raise JobStateConflict(f"job {job.id} is no longer in state {job.state}", job_id=job.id)
+            recount(connection, job, then)
+            if then.is_final:
+                end_job(connection, job.id, then)
+            row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
+        return job_of(row)
+
+    def live_of(self, collection_id: str) -> Sequence[ImportJob]:
+        """The jobs of a collection that have not ended, oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(tables.job)
+                .where(
+                    tables.job.c.collection_id == collection_id,
+                    tables.job.c.state.not_in([each.value for each in FINAL_STATES]),
+                )
+                .order_by(tables.job.c.id)
+            ).all()
+        return [job_of(row) for row in rows]
+
+    def with_staged_leftovers(self) -> Sequence[ImportJob]:
+        """Failed and aborted jobs whose staged files may still be there."""
+        split = tables.job_split.c
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(tables.job).where(
+                    tables.job.c.state.in_([JobState.FAILED.value, JobState.ABORTED.value]),
+                    tables.job.c.id.in_(select(split.job_id).where(split.state == SplitState.STAGED.value)),
+                )
+            ).all()
+        return [job_of(row) for row in rows]
+
+    def forget_staged(self, job_id: int) -> None:
+        """The job's staged files are gone."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(tables.job_split)
+                .where(tables.job_split.c.job_id == job_id)
+                .values(state=SplitState.PENDING.value, staged=None)
+            )

@@ -1,0 +1,218 @@
+"""The catalog's tables. Migrations build them; ``tests/catalog`` checks that both agree.
+
+Times are milliseconds since 1970, UTC. JSON columns hold what the domain's ``to_json`` gives.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+__all__ = ["metadata"]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite keeps a table in the order of a column that is an INTEGER PRIMARY KEY, and only of one so spelled.
+_ORDERED_ID = BigInteger().with_variant(Integer, "sqlite")
+
+org = Table(
+    "org",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+cluster = Table(
+    "cluster",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, ForeignKey("org.id"), nullable=False),
+    Column("region", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+database = Table(
+    "database",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("cluster_id", Text, ForeignKey("cluster.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("properties", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("cluster_id", "name"),
+)
+
+collection = Table(
+    "collection",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False, unique=True),
+    Column("cluster_id", Text, ForeignKey("cluster.id"), nullable=False),
+    Column("database_id", BigInteger, ForeignKey("database.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("schema", JSON, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("load_state", Text, nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("storage_version", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("next_auto_id", BigInteger, nullable=False),
+    Column("next_partition", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("dropped_at", BigInteger),
+)
+# A dropped collection keeps its row until its files are gone; its name is free at once.
+Index(
+    "uq_collection_live_name",
+    collection.c.database_id,
+    collection.c.name,
+    unique=True,
+    sqlite_where=collection.c.dropped_at.is_(None),
+    postgresql_where=collection.c.dropped_at.is_(None),
+)
+
+partition = Table(
+    "partition",
+    metadata,
+    Column("collection_id", Text, ForeignKey("collection.id"), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("collection_id", "number"),
+    UniqueConstraint("collection_id", "name"),
+)
+
+vector_index = Table(
+    "vector_index",
+    metadata,
+    Column("collection_id", Text, ForeignKey("collection.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("field_name", Text, nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("collection_id", "name"),
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", _ORDERED_ID, primary_key=True, autoincrement=False),
+    Column("cluster_id", Text, ForeignKey("cluster.id"), nullable=False),
+    # No foreign keys from here on: a job's history outlives its collection and its database.
+    Column("database_id", BigInteger, nullable=False),
+    Column("database", Text, nullable=False),
+    Column("collection_id", Text, nullable=False),
+    Column("collection", Text, nullable=False),
+    Column("partition", Text),
+    Column("state", Text, nullable=False),
+    Column("auto_commit", Boolean, nullable=False),
+    Column("groups", JSON, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("progress", Integer, nullable=False, server_default=text("0")),
+    Column("stage", Text, nullable=False, server_default=text("''")),
+    Column("size", BigInteger, nullable=False, server_default=text("0")),
+    Column("rows", BigInteger, nullable=False, server_default=text("0")),
+    Column("total_rows", BigInteger, nullable=False, server_default=text("0")),
+    Column("reason", Text),
+    Column("warnings", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    # Who works on it: a claim raises epoch, and every write of a worker names the epoch it was given.
+    Column("owner", Text),
+    Column("lease_until", BigInteger),
+    Column("epoch", BigInteger, nullable=False, server_default=text("0")),
+    # True while some server should be working on it.
+    Column("runnable", Boolean, nullable=False),
+    # When to look at it again after a transient failure that no split could ride out.
+    Column("run_after", BigInteger, nullable=False, server_default=text("0")),
+)
+Index("ix_job_cluster", job.c.cluster_id, job.c.id)
+Index("ix_job_cluster_state", job.c.cluster_id, job.c.state, job.c.id)
+Index("ix_job_cluster_finished", job.c.cluster_id, job.c.finished_at)
+Index("ix_job_database", job.c.database_id, job.c.id)
+Index("ix_job_database_state", job.c.database_id, job.c.state, job.c.id)
+Index("ix_job_collection", job.c.collection_id, job.c.id)
+Index("ix_job_collection_state", job.c.collection_id, job.c.state, job.c.id)
+Index(
+    "ix_job_runnable",
+    job.c.id,
+    sqlite_where=job.c.runnable.is_(True),
+    postgresql_where=job.c.runnable.is_(True),
+)
+
+job_secret = Table(
+    "job_secret",
+    metadata,
+    Column("job_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+job_file = Table(
+    "job_file",
+    metadata,
+    Column("job_id", BigInteger, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("locations", JSON, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("progress", Integer, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("total_rows", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("reason", Text),
+    PrimaryKeyConstraint("job_id", "ordinal"),
+)
+
+job_split = Table(
+    "job_split",
+    metadata,
+    Column("job_id", BigInteger, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("file", Integer, nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("auto_id_start", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("staged", JSON),
+    Column("warnings", JSON),
+    PrimaryKeyConstraint("job_id", "ordinal"),
+)
+
+# How many jobs there are, kept in the transactions that change them: a list's total costs no scan.
+job_counter = Table(
+    "job_counter",
+    metadata,
+    Column("cluster_id", Text, nullable=False),
+    Column("database_id", BigInteger, nullable=False),
+    Column("collection_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("jobs", BigInteger, nullable=False),
+    PrimaryKeyConstraint("cluster_id", "database_id", "collection_id", "state"),
+)

@@ -1,0 +1,93 @@
+"""Clusters, databases, collections and partitions as the catalog knows them: frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from penstock.domain.schema import CollectionSchema
+
+__all__ = ["Cluster", "Collection", "CollectionSettings", "Database", "LoadState", "Partition"]
+
+DEFAULT_PARTITION_NUMBER = 0
+DEFAULT_KEY_PARTITIONS = 16
+
+
+class LoadState(StrEnum):
+    """What ``get_load_state`` tells. One never loaded is served all the same; a released one isn't."""
+
+    NEVER = "never"
+    LOADED = "loaded"
+    RELEASED = "released"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A named set of databases. ``org_id`` is the owner."""
+
+    id: str
+    org_id: str
+    region: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    id: int
+    cluster_id: str
+    name: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionSettings:
+    """What a create call sets beside the schema. Kept and shown; Penstock always reads its own writes."""
+
+    consistency_level: str = "Bounded"
+    shards: int = 1
+    key_partitions: int = DEFAULT_KEY_PARTITIONS
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "consistency_level": self.consistency_level,
+            "shards": self.shards,
+            "key_partitions": self.key_partitions,
+            "properties": dict(self.properties),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CollectionSettings:
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """A collection. ``id`` (a uuid) names its table in the engine, ``number`` is its id on the Milvus wire.
+
+    ``version`` is the last engine version that a publish or index build committed; readers open at least that.
+    """
+
+    id: str
+    number: int
+    cluster_id: str
+    database_id: int
+    database: str
+    name: str
+    schema: CollectionSchema
+    settings: CollectionSettings
+    load_state: LoadState
+    version: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """``number`` stands in the hidden partition column of each row and is never used again after a drop."""
+
+    collection_id: str
+    number: int
+    name: str
