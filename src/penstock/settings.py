@@ -1,0 +1,342 @@
+"""All settings of a server, in one typed table.
+
+Each field of :class:`Settings` is a flag (``--list-window``), an environment variable (``PENSTOCK_LIST_WINDOW``) and
+a key of the TOML file that ``--config`` names (``list_window``), in this order of precedence; then comes the default.
+Secrets have no flag, since anybody on the machine can read a process's arguments. The help text, unit and reason
+beside each field are what ``--help`` and the documentation print (:func:`settings_table`). Relative paths are taken
+from the working directory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
+
+import psutil
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic.config import JsonDict
+
+from penstock.errors import InvalidParameter, shorten
+
+__all__ = ["Setting", "Settings", "load_settings", "settings_table"]
+
+ENVIRONMENT_PREFIX = "PENSTOCK_"
+
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _seconds(value: object) -> object:
+    """``90``, ``"90"``, ``"90s"``, ``"1h30m"`` → seconds."""
+    if not isinstance(value, str) or re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
+        return value
+    parts = _DURATION_PART.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
+        raise ValueError("a time span is a number of seconds, or numbers with ms, s, m, h or d, such as 1h30m")
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+
+
+def _roots(value: object) -> object:
+    """One text of roots separated by commas → a list. Not by ``:``, which stands in ``s3://bucket``."""
+    if isinstance(value, str):
+        return [each.strip() for each in value.split(",") if each.strip()]
+    return value
+
+
+def _size(value: object) -> object:
+    """TOML and flags may write ``64MiB``, ``64 MiB`` or a bare number of bytes."""
+    return value.replace("_", "") if isinstance(value, str) else value
+
+
+def _number(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+Bytes = Annotated[ByteSize, BeforeValidator(_size), Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+Roots = Annotated[tuple[str, ...], BeforeValidator(_roots)]
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _quarter_of_memory() -> ByteSize:
+    return ByteSize(psutil.virtual_memory().total // 4)
+
+
+def _field(default: Any, help_text: str, *, unit: str = "", reason: str = "", shown: str = "", **rules: Any) -> Any:
+    """A field with what ``--help`` and the documentation say of it; a callable default is called when needed."""
+    how = {"default_factory": default} if callable(default) else {"default": default}
+    extra: JsonDict = {"unit": unit, "reason": reason, "shown": shown}
+    return Field(description=help_text, json_schema_extra=extra, validate_default=True, **how, **rules)
+
+
+_bytes = partial(_field, unit="bytes; suffixes such as KiB, MB, GiB")
+_span = partial(_field, unit="seconds; suffixes ms, s, m, h, d")
+
+
+class Settings(BaseModel):
+    """The settings of one server process. Frozen; secrets print as asterisks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    host: str = _field("127.0.0.1", "Address to listen on.", reason="Only this machine, until told otherwise.")
+    port: Annotated[int, Field(ge=0, le=65535)] = _field(
+        19530, "Port to listen on; 0 takes a free one.", reason="The port that clients of Milvus try first."
+    )
+    data_dir: Path = _field(Path("penstock-data"), "Folder of the catalog and the collections; made if missing.")
+    import_root: Roots = _field(
+        (),
+        "Local folder or s3://bucket/prefix that imports may read; give it several times, or separate by commas.",
+        reason="Nothing outside of the roots is ever read.",
+    )
+    cluster_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] = _field(
+        "in01-local", "Id of the server's own cluster, which calls without clusterId act on."
+    )
+    region: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")] = _field(
+        "local", "Region of the server, as in controller.api.{region}.zillizcloud.com."
+    )
+    tls_cert: Path | None = _field(None, "PEM file with the certificate chain; turns HTTPS on.")
+    tls_key: Path | None = _field(None, "PEM file with the certificate's private key.")
+    log_format: Literal["console", "json"] = _field("console", "How log lines look.")
+    log_level: Literal["debug", "info", "warning", "error"] = _field(
+        "info", "The least severe lines that are logged."
+    )
+    workers: Count = _field(
+        _processors, "Worker processes that read and stage files.", shown="the number of processors", unit="processes"
+    )
+    memory_budget: Bytes = _bytes(
+        _quarter_of_memory,
+        "Memory that all imports together may use.",
+        shown="a quarter of the machine's memory",
+        reason="Leaves room for the page cache, the engine's own caches and searches.",
+    )
+    split_bytes: Bytes = _bytes(
+        ByteSize(64 * 2**20),
+        "Size of the parts into which files are cut.",
+        shown="64MiB",
+        reason="A part is what one worker does at a time and what is done again after a crash.",
+    )
+    max_groups: Count = _field(1024, "Files, folders or NumPy sets of one import request at most.", unit="groups")
+    max_live_jobs: Count = _field(10_000, "Unfinished import jobs per collection at most.", unit="jobs")
+    max_running_jobs: Count = _field(
+        2,
+        "Import jobs that run at the same time; others wait.",
+        unit="jobs",
+        reason="One reads while another commits.",
+    )
+    wait_for_index: bool = _field(
+        True, "A job counts as Completed when its rows are in the indexes, not when they are visible."
+    )
+    list_window: Seconds = _span(
+        24 * 3600.0,
+        "How long finished jobs stay in an unpaged list.",
+        shown="24h",
+        reason="An unpaged list must end somewhere; paged ones show all jobs.",
+    )
+    v2_success_code: Annotated[Literal[0, 200], BeforeValidator(_number)] = _field(
+        0, "The code of a successful v2 answer.", reason="Milvus 2.4.0 to 2.4.2 sent 200, all later ones 0."
+    )
+    request_timeout: Seconds = _span(30.0, "Time for an HTTP call that names none.", shown="30s")
+    max_body_bytes: Bytes = _bytes(ByteSize(4 * 2**20), "Size of a request's body at most.", shown="4MiB")
+    request_threads: Count = _field(
+        16,
+        "Calls that are worked on at the same time; others wait.",
+        unit="threads",
+        reason="They mostly wait for disks.",
+    )
+    shutdown_grace: Seconds = _span(20.0, "How long a stopping server lets open calls finish.", shown="20s")
+    catalog: str | None = _field(None, "SQLAlchemy URL of the catalog.", shown="an SQLite file in the data folder")
+    s3_endpoint: str | None = _field(None, "URL of the object store.", shown="AWS_ENDPOINT_URL, else Amazon's")
+    s3_region: str | None = _field(None, "Region of the object store.", shown="AWS_REGION")
+    s3_access_key: SecretStr | None = _field(None, "Access key for the import roots.", shown="AWS_ACCESS_KEY_ID")
+    s3_secret_key: SecretStr | None = _field(None, "Secret key for the import roots.", shown="AWS_SECRET_ACCESS_KEY")
+    s3_session_token: SecretStr | None = _field(
+        None, "Session token that belongs to short-lived keys.", shown="AWS_SESSION_TOKEN"
+    )
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        for one, other in (("tls_cert", "tls_key"), ("s3_access_key", "s3_secret_key")):
+            if (getattr(self, one) is None) != (getattr(self, other) is None):
+                raise ValueError(f"{_flag(one)} and {_flag(other)} must be given together")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        return "http" if self.tls_cert is None else "https"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One row of the table.
+
+    ``flag`` is "" for secrets; ``default`` is text for people; ``choices`` is empty where no list of values binds.
+    """
+
+    name: str
+    flag: str
+    environment: str
+    default: str
+    unit: str
+    help: str
+    reason: str
+    choices: tuple[str, ...]
+    repeatable: bool
+    boolean: bool
+    secret: bool
+
+
+def settings_table() -> Sequence[Setting]:
+    """Every setting, in the order of :class:`Settings`."""
+    return tuple(_row(name) for name in Settings.model_fields)
+
+
+def load_settings(
+    flags: Mapping[str, object] | None = None,
+    config: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings from flags, environment, a TOML file and defaults, the first of these that has a value.
+
+    Args:
+        flags: by field name; None and empty tuples count as not given.
+        config: the TOML file; None takes the one that ``PENSTOCK_CONFIG`` names, if any.
+        environment: ``os.environ`` unless given.
+
+    Raises:
+        InvalidParameter: names the flag, the variable and the file's key, and says where the bad value came from.
+    """
+    environment = os.environ if environment is None else environment
+    if config is None and environment.get(ENVIRONMENT_PREFIX + "CONFIG"):
+        config = Path(environment[ENVIRONMENT_PREFIX + "CONFIG"])
+    values: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    given = {name: value for name, value in (flags or {}).items() if value is not None and value != ()}
+    layers = (
+        ({} if config is None else _read_config(config), "the key {name} of {config}"),
+        (_from_environment(environment), "the environment variable {variable}"),
+        (given, "the flag {flag}"),
+    )
+    for layer, origin in layers:
+        values |= layer
+        origins |= {
+            name: origin.format(name=name, config=config, variable=_variable(name), flag=_flag(name))
+            for name in layer
+        }
+    values = _from_aws(environment, values) | values
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise InvalidParameter(_explain(error, origins)) from error
+
+
+def _read_config(path: Path) -> dict[str, object]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidParameter(f"the settings file {path} can't be read: {error}", file=str(path)) from error
+    try:
+        values = {name.replace("-", "_"): value for name, value in tomllib.loads(text).items()}
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidParameter(f"the settings file {path} is no valid TOML: {error}", file=str(path)) from error
+    unknown = sorted(values.keys() - Settings.model_fields.keys())
+    if unknown:
+        raise InvalidParameter(
+            f"the settings file {path} has unknown keys: {', '.join(unknown)}. "
+            f"Known are: {', '.join(Settings.model_fields)}",
+            file=str(path),
+        )
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    found = {name: environment.get(_variable(name), "") for name in Settings.model_fields}
+    return {name: value for name, value in found.items() if value}
+
+
+def _from_aws(environment: Mapping[str, str], given: Mapping[str, object]) -> dict[str, object]:
+    """What the standard AWS variables say; keys only as a set, so that halves of two accounts never mix."""
+    variables: dict[str, tuple[str, ...]] = {
+        "s3_endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        "s3_region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+    }
+    keys = {
+        "s3_access_key": ("AWS_ACCESS_KEY_ID",),
+        "s3_secret_key": ("AWS_SECRET_ACCESS_KEY",),
+        "s3_session_token": ("AWS_SESSION_TOKEN",),
+    }
+    if not keys.keys() & given.keys() and all(environment.get(keys[each][0]) for each in list(keys)[:2]):
+        variables |= keys
+    found = {name: next(filter(None, map(environment.get, names)), None) for name, names in variables.items()}
+    return {name: value for name, value in found.items() if value}
+
+
+def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    lines = []
+    for each in error.errors():
+        name = str(each["loc"][0]) if each["loc"] else ""
+        reason = str(each["msg"]).removeprefix("Value error, ")
+        if name not in Settings.model_fields:
+            lines.append(f"{name}: {reason}" if name else reason)
+            continue
+        row = _row(name)
+        value = "the value" if row.secret else shorten(each["input"])
+        lines.append(
+            f"{name}: {value} from {origins.get(name, 'the default')} won't do: {reason}. {row.help} "
+            f"Set it with {row.flag + ', ' if row.flag else ''}{row.environment}, or {name} in a --config file."
+        )
+    return "\n".join(lines)
+
+
+def _row(name: str) -> Setting:
+    info = Settings.model_fields[name]
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    secret = SecretStr in get_args(info.annotation)
+    is_choice = get_origin(info.annotation) is Literal
+    return Setting(
+        name=name,
+        flag="" if secret else _flag(name),
+        environment=_variable(name),
+        default=str(extra["shown"]) or _shown(info.default),
+        unit=str(extra["unit"]),
+        help=info.description or "",
+        reason=str(extra["reason"]),
+        choices=tuple(str(each) for each in get_args(info.annotation)) if is_choice else (),
+        repeatable=get_origin(info.annotation) is tuple,
+        boolean=info.annotation is bool,
+        secret=secret,
+    )
+
+
+def _shown(default: object) -> str:
+    if default is None or default == ():
+        return "none"
+    if isinstance(default, ByteSize):
+        return default.human_readable(separator="")
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _variable(name: str) -> str:
+    return ENVIRONMENT_PREFIX + name.upper()
