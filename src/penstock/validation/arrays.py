@@ -1,0 +1,57 @@
+"""Array columns: lists of scalars, each element checked as a field of the element type would be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from penstock.domain.canonical import canonical_type
+from penstock.domain.schema import DataType, Field
+from penstock.errors import DataError
+from penstock.validation.lists import Lists, is_list, offsets_of, unnest
+from penstock.validation.numbers import to_bool, to_floats, to_integers
+from penstock.validation.problems import Array, Note, mismatch
+from penstock.validation.text import to_varchar
+
+__all__ = ["to_array", "to_scalar"]
+
+
+def to_scalar(array: Array, field: Field, note: Note) -> Array:
+    """A Bool, number or VarChar column in its canonical type."""
+    if field.type is DataType.BOOL:
+        return to_bool(array, field)
+    if field.type is DataType.VARCHAR:
+        return to_varchar(array, field)
+    if field.type.is_integer:
+        return to_integers(array, field, canonical_type(field))
+    return to_floats(array, field, canonical_type(field), note)
+
+
+def to_array(array: Array, field: Field, note: Note) -> Array:
+    """Lists of every kind as ``list<element>``, without null elements and within ``max_capacity``."""
+    if not is_list(array.type):
+        raise mismatch(array, field)
+    lists = unnest(array)
+    _check_capacity(lists, field, array)
+    lists.refuse_null_elements(field)
+    assert field.element_type is not None
+    element = Field(name=field.name, type=field.element_type, max_length=field.max_length)
+    rows = len(array) - array.null_count
+    with lists.rows():
+        values = to_scalar(lists.values, element, lambda text, _: note(text, rows))
+    mask = None if lists.valid is None else pa.array(~lists.valid)
+    return pa.ListArray.from_arrays(offsets_of(lists.lengths), values, type=canonical_type(field), mask=mask)
+
+
+def _check_capacity(lists: Lists, field: Field, array: Array) -> None:
+    limit = field.max_capacity or 0
+    too_long = lists.lengths > limit
+    if too_long.any():
+        row = int(np.argmax(too_long))
+        raise DataError(
+            f"array capacity({lists.lengths[row]}) for field {field.name} exceeds max_capacity({limit})",
+            row=row,
+            field=field.name,
+            value=str(array[row].as_py()),
+            remedy="Shorten the array, or use a field with a larger max_capacity.",
+        )

@@ -1,0 +1,200 @@
+"""Batches as readers deliver them, brought to the canonical form of a collection's schema, or refused with a reason.
+
+Checks run on whole columns; only where one fails is the offending row looked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from penstock.domain.canonical import canonical_schema, canonical_type
+from penstock.domain.jobs import JobWarning
+from penstock.domain.partitioning import partition_of
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
+from penstock.errors import DataError
+from penstock.readers.base import RowBatch
+from penstock.validation.arrays import to_array, to_scalar
+from penstock.validation.json_text import to_json, to_meta
+from penstock.validation.lists import plain
+from penstock.validation.problems import Array, Note
+from penstock.validation.sparse import to_sparse
+from penstock.validation.vectors import absent_vectors, to_dense
+
+__all__ = ["Conformer"]
+
+
+class Conformer:
+    """Turns the batches of one split into canonical ones and collects what was cast or dropped on the way.
+
+    Args:
+        schema: the collection's schema.
+        partitions: the number of the one partition that takes all rows, or one number per bucket of the partition
+            key.
+        auto_id_start: the first id of the split's reserved range, for a collection that makes its own ids. Row
+            ``i`` of the split gets ``auto_id_start + i``, so that a repeated split gives the same ids.
+    """
+
+    def __init__(self, schema: CollectionSchema, partitions: Sequence[int], auto_id_start: int | None = None) -> None:
+        if schema.auto_id and auto_id_start is None:
+            raise ValueError("a collection that makes its own ids needs auto_id_start")
+        if not partitions or (len(partitions) > 1 and schema.partition_key is None):
+            raise ValueError("name one partition, or several for a collection with a partition key")
+        self._schema = schema
+        self._arrow_schema = canonical_schema(schema)
+        self._partitions = np.asarray(partitions, dtype=np.int64)
+        self._auto_id_start = auto_id_start
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    @property
+    def warnings(self) -> list[JobWarning]:
+        """What was cast (``column_cast``) or dropped (``column_dropped``) so far; counts are rows."""
+        return [
+            JobWarning(code=code, message=message, count=count) for (code, message), count in self._counts.items()
+        ]
+
+    def conform(self, batch: RowBatch) -> pa.RecordBatch:
+        """The batch with exactly the columns of ``canonical_schema``.
+
+        Raises:
+            DataError: the first column that breaks a rule, with its first bad row, counted from the split's start.
+        """
+        rows = batch.batch.num_rows
+        if not rows:
+            return _empty(self._arrow_schema)
+        columns = self._columns(batch.batch)
+        try:
+            made = [self._column(each, columns, batch) for each in self._schema]
+            if self._schema.dynamic:
+                made.append(self._meta(columns, rows))
+        except DataError as error:
+            raise error if error.row is None else error.at(row=batch.first_row + error.row) from None
+        made.append(pa.array(self._partition_numbers(made, rows)))
+        return pa.RecordBatch.from_arrays(made, schema=self._arrow_schema)
+
+    def _columns(self, batch: pa.RecordBatch) -> dict[str, Array]:
+        """The file's columns that the schema knows; others are dropped with a warning."""
+        known = {*self._schema.names, *([META_FIELD] if self._schema.dynamic else [])}
+        columns: dict[str, Array] = {}
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if name not in known:
+                self._counts["column_dropped", _dropped(name, self._schema)] += batch.num_rows
+            elif name in columns:
+                raise DataError(
+                    f"there is multi field with name: {name}",
+                    field=name,
+                    remedy="Give each column of the file a name of its own.",
+                )
+            else:
+                columns[name] = plain(column)
+        return columns
+
+    def _column(self, field: Field, columns: Mapping[str, Array], batch: RowBatch) -> Array:
+        rows = batch.batch.num_rows
+        given = columns.get(field.name)
+        if self._schema.is_generated(field):
+            return self._generated(field, given, batch)
+        if given is None:
+            if field.default is None and not field.nullable:
+                raise _missing(field, batch.batch.schema.names)
+            return _absent(field, rows)
+        if given.null_count == rows:  # whatever its type: a column of nulls is often typed by chance
+            return _without_nulls(_absent(field, rows), field)
+        return _without_nulls(_convert(given, field, self._note_for(field)), field)
+
+    def _note_for(self, field: Field) -> Note:
+        def note(what: str, rows: int) -> None:
+            self._counts["column_cast", f"field '{field.name}': {what}"] += rows
+
+        return note
+
+    def _generated(self, field: Field, given: Array | None, batch: RowBatch) -> Array:
+        if given is not None:
+            row = given.is_valid().index(True).as_py()
+            raise DataError(
+                f"the primary key '{field.name}' is auto-generated, no need to provide",
+                row=max(row, 0),
+                field=field.name,
+                value=given[max(row, 0)].as_py(),
+                remedy="Leave the column out of the file, or use a collection whose ids are given (autoID off).",
+            )
+        assert self._auto_id_start is not None
+        first = self._auto_id_start + batch.first_row
+        ids = pa.array(np.arange(first, first + batch.batch.num_rows, dtype=np.int64))
+        return ids.cast(canonical_type(field))
+
+    def _meta(self, columns: Mapping[str, Array], rows: int) -> Array:
+        given = columns.get(META_FIELD)
+        if given is None or given.null_count == rows:
+            return pa.repeat(pa.scalar("{}"), rows)
+        return to_meta(given, set(self._schema.names))
+
+    def _partition_numbers(self, made: Sequence[Array], rows: int) -> npt.NDArray[np.int64]:
+        if len(self._partitions) == 1:
+            return np.full(rows, self._partitions[0], dtype=np.int64)
+        key = self._schema.partition_key
+        assert key is not None
+        values = made[self._schema.names.index(key.name)]
+        return self._partitions[partition_of(values, len(self._partitions))]
+
+
+def _convert(array: Array, field: Field, note: Note) -> Array:
+    if field.type is DataType.JSON:
+        return to_json(array, field)
+    if field.type is DataType.ARRAY:
+        return to_array(array, field, note)
+    if field.type is DataType.SPARSE_FLOAT_VECTOR:
+        return to_sparse(array, field, note)
+    if field.type.is_vector:
+        return to_dense(array, field, note)
+    return to_scalar(array, field, note)
+
+
+def _without_nulls(column: Array, field: Field) -> Array:
+    """Nulls replaced by the field's default, which wins also where null is allowed, or refused."""
+    if not column.null_count:
+        return column
+    if field.default is not None:
+        return column.fill_null(pa.scalar(field.default, column.type))
+    if field.nullable:
+        return column
+    raise DataError(
+        f"the field '{field.name}' is not nullable but the file contains null value",
+        row=column.is_null().index(True).as_py(),
+        field=field.name,
+        remedy="Fill the value, or use a collection in which the field is nullable or has a default.",
+    )
+
+
+def _absent(field: Field, rows: int) -> Array:
+    """A column of defaults, or of nulls."""
+    kind: Any = canonical_type(field)
+    if field.default is not None:
+        return pa.repeat(pa.scalar(field.default, kind), rows)
+    return absent_vectors(rows, field) if field.type.is_dense_vector else pa.nulls(rows, kind)
+
+
+def _missing(field: Field, names: Sequence[str]) -> DataError:
+    folded = {each.casefold(): each for each in names}
+    near = difflib.get_close_matches(field.name.casefold(), folded, n=1)
+    hint = f" Is '{folded[near[0]]}' meant? Names must match exactly." if near else ""
+    return DataError(
+        f"value of field '{field.name}' is missed",
+        field=field.name,
+        remedy=f"The file's columns: {', '.join(names) or 'none'}.{hint}",
+    )
+
+
+def _dropped(name: str, schema: CollectionSchema) -> str:
+    hint = f"; to keep it, put it into a '{META_FIELD}' column of JSON" if schema.dynamic else ""
+    return f"column '{name}' is not in the schema and was dropped{hint}"
+
+
+def _empty(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], each.type) for each in schema], schema=schema)

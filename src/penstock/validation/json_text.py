@@ -1,0 +1,127 @@
+"""JSON columns and ``$meta``: JSON text, checked value by value and otherwise kept as it was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Set
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from penstock.domain.schema import META_FIELD, DataType, Field
+from penstock.errors import DataError
+from penstock.validation.lists import is_list
+from penstock.validation.problems import Array, mismatch
+from penstock.validation.text import is_text, utf8
+
+__all__ = ["MAX_JSON_BYTES", "parse", "to_json", "to_meta"]
+
+MAX_JSON_BYTES = 65536
+
+_META = Field(name=META_FIELD, type=DataType.JSON, nullable=True)
+
+
+def to_json(array: Array, field: Field) -> Array:
+    """JSON text from text, structs, maps and lists.
+
+    Where the field is nullable, JSON's ``null`` means null: pymilvus's writers put the text ``null`` there.
+    """
+    text = _as_text(array, field)
+    if not field.nullable:
+        for _ in _parsed(text, field):
+            pass
+        return text
+    return _blank(text, [row for row, value in _parsed(text, field) if value is None])
+
+
+def to_meta(array: Array, taken: Set[str]) -> Array:
+    """The dynamic field: JSON objects without keys of the schema's field names (``taken``); null becomes {}."""
+    text = _as_text(array, _META)
+    empty = []
+    for row, value in _parsed(text, _META):
+        if value is None:
+            empty.append(row)
+        elif not isinstance(value, dict):
+            raise DataError(
+                "illegal value for dynamic field, not a JSON object",
+                row=row,
+                field=META_FIELD,
+                value=text[row].as_py(),
+                remedy='Write an object such as {"colour": "red"}, or leave the value null.',
+            )
+        elif not taken.isdisjoint(value):
+            key = next(each for each in value if each in taken)
+            raise DataError(
+                f"duplicated key is not allowed, key={key}",
+                row=row,
+                field=META_FIELD,
+                value=text[row].as_py(),
+                remedy=f"{key!r} is a field of the collection: give it as a column of its own only.",
+            )
+    return _blank(text, empty).fill_null("{}")
+
+
+def _blank(text: Array, rows: list[int]) -> Array:
+    """The same column with these rows null."""
+    if not rows:
+        return text
+    keep = np.ones(len(text), dtype=np.bool_)
+    keep[rows] = False
+    return pc.if_else(pa.array(keep), text, pa.scalar(None, pa.string()))
+
+
+def _as_text(array: Array, field: Field) -> Array:
+    if is_text(array.type):
+        return utf8(array, field)
+    if pt.is_struct(array.type) or pt.is_map(array.type) or is_list(array.type):
+        return pa.array([_dump(value, row, field) for row, value in enumerate(array)], pa.string())
+    raise mismatch(array, field)
+
+
+def _dump(scalar: Any, row: int, field: Field) -> str | None:
+    if not scalar.is_valid:
+        return None
+    try:
+        value = scalar.as_py(maps_as_pydicts="strict")
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, KeyError) as error:
+        raise DataError(
+            f"the {scalar.type} can't be written as JSON: {error}",
+            row=row,
+            field=field.name,
+            value=str(scalar),
+            remedy="Write the column as JSON text yourself.",
+        ) from None
+
+
+def _parsed(text: Array, field: Field) -> Iterator[tuple[int, Any]]:
+    for row, value in enumerate(text.cast(pa.binary()).to_pylist()):
+        if value is None:
+            continue
+        if len(value) > MAX_JSON_BYTES:
+            raise DataError(
+                f"the JSON text has {len(value)} bytes, the limit is {MAX_JSON_BYTES}",
+                row=row,
+                field=field.name,
+                value=value.decode(),
+                remedy="Store the large part elsewhere, or split it over several fields.",
+            )
+        yield row, parse(value, row, field)
+
+
+def parse(value: bytes, row: int, field: Field) -> Any:
+    """One JSON text as Python values, or a :class:`DataError` that says where it breaks."""
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise DataError(
+            f"the text is not JSON: {error}",
+            row=row,
+            field=field.name,
+            value=value.decode(),
+            remedy="Write each value with a JSON library; a plain word needs quotes.",
+        ) from None

@@ -1,0 +1,134 @@
+"""Bool, integer and float columns, and the elements of arrays and vectors of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from penstock.domain.schema import Field
+from penstock.errors import DataError
+from penstock.validation.problems import Array, Note, mismatch, not_finite
+
+__all__ = ["CHUNK", "first_not_finite", "to_bool", "to_floats", "to_integers"]
+
+CHUNK = 1 << 15
+"""Elements per step of a check: the temporary of 32 KiB stays in the first cache (20 GB/s; in one go 17 GB/s)."""
+
+
+def to_bool(array: Array, field: Field) -> Array:
+    """Booleans only; 0 and 1 are refused, since what else a number could mean is a guess."""
+    if not pt.is_boolean(array.type):
+        raise mismatch(array, field)
+    return array
+
+
+def to_integers(array: Array, field: Field, target: pa.DataType) -> Array:
+    """Any integers, floats or decimals as integers of the ``target`` width, if every value is whole and fits."""
+    kind = array.type
+    if kind == target:
+        return array
+    if pt.is_floating(kind):
+        return _whole_floats(array, field, target)
+    if not (pt.is_integer(kind) or pt.is_decimal(kind)):
+        raise mismatch(array, field)
+    try:
+        return array.cast(target)
+    except pa.ArrowInvalid:
+        low, high = _range(target)
+        raise _first(array, lambda value: value != int(value) or not low <= value <= high, field, target) from None
+
+
+def _range(target: pa.DataType) -> tuple[int, int]:
+    info = np.iinfo(np.dtype(target.to_pandas_dtype()).str)
+    return int(info.min), int(info.max)
+
+
+def _whole_floats(array: Array, field: Field, target: pa.DataType) -> Array:
+    low, high = _range(target)
+    values = array.cast(pa.float64()).fill_null(0).to_numpy()
+    # high + 1 is a power of two and so exact as a float, which high itself is not for Int64.
+    good = (np.trunc(values) == values) & (values >= low) & (values < float(high + 1))
+    if not good.all():
+        at = int(np.argmin(good))
+        raise _misfit(float(values[at]), at, field, target)
+    return array.cast(pa.float64()).cast(target, safe=False)
+
+
+def _first(array: Array, is_bad: Callable[[Any], bool], field: Field, target: pa.DataType) -> DataError:
+    for row, value in enumerate(array.to_pylist()):
+        if value is not None and is_bad(value):
+            return _misfit(value, row, field, target)
+    raise AssertionError(f"no bad value in {array.type} for {target}")
+
+
+def _misfit(value: Any, row: int, field: Field, target: pa.DataType) -> DataError:
+    if isinstance(value, float) and not np.isfinite(value):
+        return not_finite(field, row, value, overflow=False)
+    low, high = _range(target)
+    if value != int(value):
+        rule, remedy = f"{value} is not a whole number", "Round the column, or use a Float or Double field."
+    else:
+        rule, remedy = (
+            f"{value} is out of range for {field.type.value} ({low} to {high})",
+            "Use a field with a wider integer type.",
+        )
+    return DataError(rule, row=row, field=field.name, value=value, remedy=remedy)
+
+
+def to_floats(array: Array, field: Field, target: pa.DataType, note: Note) -> Array:
+    """Any numbers as finite float32 or float64. A float32 column for float32 passes without a copy."""
+    kind = array.type
+    if kind == target:
+        result = array
+    elif pt.is_floating(kind) or pt.is_decimal(kind):
+        result = array.cast(target)
+        if pt.is_decimal(kind):
+            note(f"{kind} values were rounded to {target}", len(array) - array.null_count)
+        elif kind.bit_width > target.bit_width:
+            note(f"{_name(kind)} values were narrowed to {_name(target)}", len(array) - array.null_count)
+    elif pt.is_integer(kind):
+        result = _floats_of_integers(array, target, note)
+    else:
+        raise mismatch(array, field)
+    _refuse_not_finite(result, array, field)
+    return result
+
+
+def _name(kind: pa.DataType) -> str:
+    """NumPy's name, ``float32``; Arrow says ``float`` and ``double``."""
+    return np.dtype(kind.to_pandas_dtype()).name
+
+
+def _floats_of_integers(array: Array, target: pa.DataType, note: Note) -> Array:
+    try:
+        return array.cast(target)
+    except pa.ArrowInvalid:  # too many digits for the float's mantissa
+        note(f"{array.type} values were rounded to {_name(target)}", len(array) - array.null_count)
+        return array.cast(target, safe=False)
+
+
+def _refuse_not_finite(result: Array, source: Array, field: Field) -> None:
+    if result.null_count:
+        known: Array = pc.is_finite(result)
+        finite = known.fill_null(True).to_numpy(zero_copy_only=False)
+        at = None if finite.all() else int(np.argmin(finite))
+    else:
+        at = first_not_finite(result.to_numpy())
+    if at is not None:
+        value = float(source[at].as_py())
+        raise not_finite(field, at, value, overflow=bool(np.isfinite(value)))
+
+
+def first_not_finite(values: npt.NDArray[Any]) -> int | None:
+    """Where the first NaN or infinity stands, or None."""
+    for start in range(0, len(values), CHUNK):
+        finite = np.isfinite(values[start : start + CHUNK])
+        if not finite.all():
+            return start + int(np.argmin(finite))
+    return None

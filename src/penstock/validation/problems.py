@@ -1,0 +1,113 @@
+"""What is wrong with a column, in words: the errors that more than one converter raises.
+
+Rows are counted in the array at hand; :class:`~penstock.validation.conform.Conformer` turns them into rows of the
+split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import pyarrow.types as pt
+
+from penstock.domain.schema import DataType, Field
+from penstock.errors import DataError
+
+__all__ = ["Array", "Note", "describe", "mismatch", "not_finite", "null_element", "show"]
+
+Array: TypeAlias = Any
+"""A ``pyarrow.Array``. Which kind is known at run time only, and the stubs' overloads ask for it by name."""
+
+Note: TypeAlias = Callable[[str, int], None]
+"""Called with what was done to a column's values, in words, and to how many rows."""
+
+_WHOLE = "whole numbers: integers, or floats and decimals without a fraction"
+_TAKES = {
+    DataType.BOOL: "booleans",
+    DataType.INT8: _WHOLE,
+    DataType.INT16: _WHOLE,
+    DataType.INT32: _WHOLE,
+    DataType.INT64: _WHOLE,
+    DataType.FLOAT: "numbers: integers, floats or decimals",
+    DataType.DOUBLE: "numbers: integers, floats or decimals",
+    DataType.VARCHAR: "UTF-8 text: strings, binary or a dictionary of them",
+    DataType.JSON: "JSON text, or structs, maps and lists",
+    DataType.ARRAY: "lists of {element}",
+    DataType.FLOAT_VECTOR: "lists of {dim} numbers",
+    DataType.FLOAT16_VECTOR: "lists of {dim} floats, or 2 * {dim} bytes (uint8 lists or binary, little-endian)",
+    DataType.BFLOAT16_VECTOR: "lists of {dim} floats, or 2 * {dim} bytes (uint8 lists or binary, little-endian)",
+    DataType.INT8_VECTOR: "lists of {dim} whole numbers from -128 to 127",
+    DataType.BINARY_VECTOR: "{width} bytes ({dim} bits, as uint8 lists or binary)",
+    DataType.SPARSE_FLOAT_VECTOR: 'JSON text such as {{"3": 0.5}}, or struct<indices: list, values: list>',
+}
+
+
+def describe(field: Field) -> str:
+    """The field's type as a person writes it: ``VarChar(64)``, ``FloatVector(768)``, ``Array<Int64>``."""
+    if field.type is DataType.ARRAY and field.element_type:
+        return f"Array<{field.element_type.value}>"
+    size = field.dim if field.type.is_vector else field.max_length
+    return field.type.value if size is None else f"{field.type.value}({size})"
+
+
+def show(array: Array, row: int) -> str:
+    """One value as text, whatever its type (``as_py`` fails for some)."""
+    text: str = array.slice(row, 1).to_string(indent=0, skip_new_lines=True)
+    return text[1:-1]
+
+
+def mismatch(array: Array, field: Field) -> DataError:
+    """The column's Arrow type can't become the field's type."""
+    row = array.is_valid().index(True).as_py()
+    takes = _TAKES[field.type].format(
+        dim=field.dim,
+        width=(field.dim or 0) // 8,
+        element=field.element_type.value if field.element_type else "",
+    )
+    remedy = f"A {field.type.value} field takes {takes}."
+    source = array.type
+    if pt.is_temporal(source):
+        remedy = (
+            "Write dates and times as ISO text into a VarChar field, or as a number (e.g. milliseconds) into Int64."
+        )
+    elif field.type is DataType.VARCHAR and (pt.is_primitive(source) or pt.is_decimal(source)):
+        remedy += " Write the numbers as text, in the spelling you want to read back."
+    elif field.type.is_number and (pt.is_string(source) or pt.is_large_string(source) or pt.is_string_view(source)):
+        remedy += " Write the column with a number type instead of text."
+    return DataError(
+        f"the file's column is {source}, the field is {describe(field)}",
+        row=max(row, 0),
+        field=field.name,
+        value=show(array, row) if row >= 0 else None,
+        remedy=remedy,
+    )
+
+
+def not_finite(field: Field, row: int, value: float, *, overflow: bool) -> DataError:
+    """A NaN or infinity, or (``overflow``) a finite number that the field's type can't hold."""
+    if overflow:
+        return DataError(
+            f"{value!r} is out of range for {field.type.value}",
+            row=row,
+            field=field.name,
+            value=value,
+            remedy="Scale the values down, or use a field type with a larger range.",
+        )
+    name = "NaN" if value != value else "Inf" if value > 0 else "-Inf"
+    return DataError(
+        f"value '{name}' is not a number or infinity",
+        row=row,
+        field=field.name,
+        value=name,
+        remedy="Replace it by a finite number, or leave the row out.",
+    )
+
+
+def null_element(field: Field, row: int) -> DataError:
+    return DataError(
+        f"array element is not allowed to be null value for field '{field.name}'",
+        row=row,
+        field=field.name,
+        remedy="Fill the element, or make the whole value null if the field is nullable.",
+    )

@@ -1,0 +1,162 @@
+"""Dense vector columns: every accepted encoding as a fixed-size list of ``field.width`` values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from penstock.domain.canonical import canonical_type
+from penstock.domain.schema import DataType, Field
+from penstock.errors import DataError
+from penstock.validation.lists import Lists, is_list, unnest, validity
+from penstock.validation.numbers import CHUNK, first_not_finite, to_floats, to_integers
+from penstock.validation.problems import Array, Note, mismatch, not_finite, show
+from penstock.validation.text import is_text
+
+__all__ = ["absent_vectors", "to_dense"]
+
+_HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
+
+
+def to_dense(array: Array, field: Field, note: Note) -> Array:
+    """The canonical column; a list<float> without nulls becomes a FloatVector without a copy."""
+    lists = _take_apart(array, field)
+    as_bytes = pt.is_uint8(lists.values.type) and field.type in _HALF
+    width = 2 * field.width if as_bytes else field.width
+    _check_lengths(lists, width, field, array, "bytes" if as_bytes or field.type is DataType.BINARY_VECTOR else "")
+    lists.refuse_null_elements(field)
+    rows = len(array) - array.null_count
+
+    def note_rows(text: str, _: int) -> None:
+        note(text, rows)
+
+    with lists.rows():
+        if field.type is DataType.FLOAT_VECTOR:
+            values = to_floats(lists.values, field, pa.float32(), note_rows)
+        elif field.type is DataType.INT8_VECTOR:
+            values = to_integers(lists.values, field, pa.int8())
+        elif field.type is DataType.BINARY_VECTOR:
+            values = to_integers(lists.values, field, pa.uint8())
+        elif as_bytes:
+            values = _halves_of_bytes(lists.values, field)
+        else:
+            values = _halves_of_numbers(lists.values, field, note_rows)
+    return _assemble(values, lists.valid, field)
+
+
+def absent_vectors(rows: int, field: Field) -> Array:
+    """A column of nulls whose child values are zeros, as :func:`to_dense` leaves them under a null."""
+    kind: Any = canonical_type(field)
+    return _assemble(pa.array([], kind.value_type), np.zeros(rows, dtype=np.bool_), field)
+
+
+def _take_apart(array: Array, field: Field) -> Lists:
+    """Lists of numbers, or binary values as lists of uint8 for the types that have a byte form."""
+    kind = array.type
+    if is_list(kind):
+        lists = unnest(array)
+        numeric = pt.is_integer(lists.values.type) or pt.is_floating(lists.values.type)
+        if numeric or pt.is_decimal(lists.values.type) or not len(lists.values):
+            return lists
+    elif is_text(kind) and not _is_string(kind) and field.type in (*_HALF, DataType.BINARY_VECTOR):
+        return _bytes(array.cast(pa.large_binary()))
+    raise mismatch(array, field)
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
+
+
+def _bytes(array: Array) -> Lists:
+    counted: Array = pc.binary_length(array)
+    lengths = counted.cast(pa.int64()).fill_null(0)
+    present = array.drop_null()
+    _, offsets, data = present.buffers()
+    if data is None:  # nothing but empty values
+        return Lists(pa.array([], pa.uint8()), lengths.to_numpy(), validity(array))
+    ends = np.frombuffer(offsets, dtype=np.int64)[present.offset : present.offset + len(present) + 1]
+    values = np.frombuffer(data, dtype=np.uint8)[ends[0] : ends[-1]]
+    return Lists(pa.array(values), lengths.to_numpy(), validity(array))
+
+
+def _check_lengths(lists: Lists, width: int, field: Field, array: Array, unit: str) -> None:
+    wrong = lists.lengths != width
+    if lists.valid is not None:
+        wrong &= lists.valid
+    if not wrong.any():
+        return
+    row = int(np.argmax(wrong))
+    if unit:
+        rule = f"the vector has {lists.lengths[row]} bytes, the field needs {width} (dim {field.dim})"
+    else:
+        rule = f"the vector has {lists.lengths[row]} dimensions, the field has {width}"
+    raise DataError(
+        rule,
+        row=row,
+        field=field.name,
+        value=show(array, row),
+        remedy="All vectors of a field have one length: mend the row, or use a field of that dim.",
+    )
+
+
+def _chunks(values: npt.NDArray[Any]) -> Iterator[slice]:
+    return (slice(start, start + CHUNK) for start in range(0, len(values), CHUNK))
+
+
+def _halves_of_bytes(values: Array, field: Field) -> Array:
+    words = values.to_numpy().view("<u2")
+    if field.type is DataType.FLOAT16_VECTOR:
+        floats: npt.NDArray[Any] = words.view("<f2").astype(np.float16, copy=False)
+    else:
+        floats = (words.astype(np.uint32) << 16).view(np.float32)
+    at = first_not_finite(floats)
+    if at is not None:
+        raise not_finite(field, 2 * at, float(floats[at]), overflow=False)
+    return pa.array(floats)
+
+
+def _halves_of_numbers(values: Array, field: Field, note: Note) -> Array:
+    """Rounded to the nearest half float (float16, or bfloat16 kept as float32), with a note if that changed any."""
+    if not pt.is_floating(values.type):
+        values = values.cast(pa.float64(), safe=False)
+    given = values.to_numpy()
+    if field.type is DataType.FLOAT16_VECTOR:
+        rounded, name = _round(given, np.dtype(np.float16)), "float16"
+    else:
+        rounded, name = _round_to_bfloat16(given), "bfloat16"
+    at = first_not_finite(rounded)
+    if at is not None:
+        raise not_finite(field, at, float(given[at]), overflow=bool(np.isfinite(given[at])))
+    if rounded is not given and any((rounded[part] != given[part]).any() for part in _chunks(given)):
+        note(f"{given.dtype.name} values were rounded to {name}", len(values))
+    return pa.array(rounded)
+
+
+def _round(values: npt.NDArray[Any], kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    with np.errstate(over="ignore"):  # an overflow is found and named by the caller
+        return values.astype(kind, copy=False)
+
+
+def _round_to_bfloat16(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if values.dtype == np.float32 and not any(
+        (values[part].view(np.uint32) & 0xFFFF).any() for part in _chunks(values)
+    ):
+        return values
+    return _round(values, np.dtype(ml_dtypes.bfloat16)).astype(np.float32)
+
+
+def _assemble(values: Array, valid: npt.NDArray[np.bool_] | None, field: Field) -> Array:
+    """Values of the rows that are not null, as a fixed-size list of all rows; zeros stand under a null."""
+    kind: Any = canonical_type(field)
+    if valid is None:
+        return pa.FixedSizeListArray.from_arrays(values, type=kind)
+    child = np.zeros((len(valid), field.width), dtype=kind.value_type.to_pandas_dtype())
+    child[valid] = values.to_numpy().reshape(-1, field.width)
+    return pa.FixedSizeListArray.from_arrays(pa.array(child.reshape(-1)), type=kind, mask=pa.array(~valid))
