@@ -8,9 +8,9 @@ import pyarrow as pa
 from penstock.domain.canonical import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
-from penstock.validation.lists import Lists, is_list, offsets_of, unnest
+from penstock.validation.lists import Lists, offsets_of, unnest
 from penstock.validation.numbers import to_bool, to_floats, to_integers
-from penstock.validation.problems import Array, Note, mismatch
+from penstock.validation.problems import Array, Note, is_list, mismatch
 from penstock.validation.text import to_varchar
 
 __all__ = ["to_array", "to_scalar"]

@@ -14,8 +14,7 @@ import pyarrow.types as pt
 
 from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.errors import DataError
-from penstock.validation.lists import is_list
-from penstock.validation.problems import Array, mismatch
+from penstock.validation.problems import Array, is_list, mismatch
 from penstock.validation.text import is_text, utf8
 
 __all__ = ["MAX_JSON_BYTES", "parse", "to_json", "to_meta"]

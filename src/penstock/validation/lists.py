@@ -16,7 +16,7 @@ from penstock.domain.schema import Field
 from penstock.errors import DataError
 from penstock.validation.problems import Array, null_element
 
-__all__ = ["Lists", "is_list", "offsets_of", "plain", "unnest", "validity"]
+__all__ = ["Lists", "offsets_of", "plain", "unnest", "validity"]
 
 
 def plain(array: Array) -> Array:
@@ -35,16 +35,6 @@ def validity(array: Array) -> npt.NDArray[np.bool_] | None:
     if not array.null_count:
         return None
     return np.asarray(array.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
-
-
-def is_list(kind: pa.DataType) -> bool:
-    return (
-        pt.is_list(kind)
-        or pt.is_large_list(kind)
-        or pt.is_fixed_size_list(kind)
-        or pt.is_list_view(kind)
-        or pt.is_large_list_view(kind)
-    )
 
 
 @dataclass(frozen=True, slots=True)

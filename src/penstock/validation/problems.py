@@ -14,7 +14,7 @@ import pyarrow.types as pt
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 
-__all__ = ["Array", "Note", "describe", "mismatch", "not_finite", "null_element", "show"]
+__all__ = ["Array", "Note", "describe", "is_list", "mismatch", "not_finite", "null_element", "show"]
 
 Array: TypeAlias = Any
 """A ``pyarrow.Array``. Which kind is known at run time only, and the stubs' overloads ask for it by name."""
@@ -43,6 +43,17 @@ _TAKES = {
 }
 
 
+def is_list(kind: Any) -> bool:
+    """Any of Arrow's five list types; a map is none of them."""
+    return (
+        pt.is_list(kind)
+        or pt.is_large_list(kind)
+        or pt.is_fixed_size_list(kind)
+        or pt.is_list_view(kind)
+        or pt.is_large_list_view(kind)
+    )
+
+
 def describe(field: Field) -> str:
     """The field's type as a person writes it: ``VarChar(64)``, ``FloatVector(768)``, ``Array<Int64>``."""
     if field.type is DataType.ARRAY and field.element_type:
@@ -52,9 +63,12 @@ def describe(field: Field) -> str:
 
 
 def show(array: Array, row: int) -> str:
-    """One value as text, whatever its type (``as_py`` fails for some)."""
-    text: str = array.slice(row, 1).to_string(indent=0, skip_new_lines=True)
-    return text[1:-1]
+    """One value as text: long lists in brief, times as Arrow prints them (``as_py`` can't for all units)."""
+    kind = array.type
+    if pt.is_temporal(kind) or (is_list(kind) and not pt.is_nested(kind.value_type)):
+        text: str = array.slice(row, 1).to_string(indent=0, skip_new_lines=True)
+        return text[1:-1]
+    return str(array[row].as_py())
 
 
 def mismatch(array: Array, field: Field) -> DataError:
@@ -65,7 +79,7 @@ def mismatch(array: Array, field: Field) -> DataError:
         width=(field.dim or 0) // 8,
         element=field.element_type.value if field.element_type else "",
     )
-    remedy = f"A {field.type.value} field takes {takes}."
+    remedy = f"{field.type.value} fields take {takes}."
     source = array.type
     if pt.is_temporal(source):
         remedy = (

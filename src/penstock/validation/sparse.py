@@ -14,9 +14,9 @@ from penstock.domain.canonical import SPARSE
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.validation.json_text import parse
-from penstock.validation.lists import Lists, is_list, offsets_of, plain, unnest, validity
+from penstock.validation.lists import Lists, offsets_of, plain, unnest, validity
 from penstock.validation.numbers import to_floats, to_integers
-from penstock.validation.problems import Array, Note, mismatch
+from penstock.validation.problems import Array, Note, is_list, mismatch
 from penstock.validation.text import is_text, utf8
 
 __all__ = ["MAX_INDEX", "to_sparse"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
@@ -63,7 +64,7 @@ def to_varchar(array: Array, field: Field) -> Array:
     lengths: Array = pc.binary_length(text)
     longest: int | None = pc.max(lengths).as_py()
     if longest is not None and longest > limit:
-        row = pc.greater(lengths, pa.scalar(limit)).index(True).as_py()
+        row = int(np.argmax(lengths.fill_null(0).to_numpy() > limit))
         raise DataError(
             f"value length({lengths[row].as_py()}) for field {field.name} exceeds max_length({limit})",
             row=row,

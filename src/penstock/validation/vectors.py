@@ -15,9 +15,9 @@ import pyarrow.types as pt
 from penstock.domain.canonical import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
-from penstock.validation.lists import Lists, is_list, unnest, validity
+from penstock.validation.lists import Lists, unnest, validity
 from penstock.validation.numbers import CHUNK, first_not_finite, to_floats, to_integers
-from penstock.validation.problems import Array, Note, mismatch, not_finite, show
+from penstock.validation.problems import Array, Note, is_list, mismatch, not_finite, show
 from penstock.validation.text import is_text
 
 __all__ = ["absent_vectors", "to_dense"]
