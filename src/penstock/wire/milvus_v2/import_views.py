@@ -1,0 +1,164 @@
+"""How the Milvus v2 dialect shows import jobs, as tables: state words, progress and the two profiles.
+
+| inner state | word | with ``auto_commit=false`` | progress |
+|---|---|---|---|
+| Pending | Pending | Pending | the job's, at most 99 |
+| Planning, Importing | Importing | Importing | the job's, at most 99 |
+| Uncommitted | Importing | Uncommitted | two-phase: 99 |
+| Committing, Indexing | Importing | Committing | two-phase: 99 |
+| Completed | Completed | Completed | 100 |
+| Failed, Aborted | Failed | Failed | as far as the job came, at most 99 |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState
+from penstock.errors import PenstockError
+from penstock.jobs.requests import JobDetails, JobPage, JobQuery
+from penstock.wire.milvus_v2 import errors
+from penstock.wire.rendering import object_path, time_text
+
+__all__ = ["MILVUS", "STATE_FILTER", "ZILLIZ", "Profile"]
+
+ABORTED_REASON = "aborted by user"
+
+STATE_WORDS: Mapping[JobState, str] = {
+    JobState.PENDING: "Pending",
+    JobState.PLANNING: "Importing",
+    JobState.IMPORTING: "Importing",
+    JobState.UNCOMMITTED: "Uncommitted",
+    JobState.COMMITTING: "Committing",
+    JobState.INDEXING: "Committing",
+    JobState.COMPLETED: "Completed",
+    JobState.FAILED: "Failed",
+    JobState.ABORTED: "Failed",
+}
+TWO_PHASE_STATES = frozenset({JobState.UNCOMMITTED, JobState.COMMITTING, JobState.INDEXING})
+
+# A word filters by the states that may be spelled so; Committing and Indexing are spelled in two ways.
+STATE_FILTER: Mapping[str, Sequence[JobState]] = {
+    word: tuple(
+        state
+        for state in JobState
+        if STATE_WORDS[state] == word or (word == "Importing" and state in TWO_PHASE_STATES)
+    )
+    for word in ("Pending", "Importing", "Committing", "Completed", "Failed")
+} | {"Uncommitted": (JobState.UNCOMMITTED,)}
+
+MILVUS_FILE_WORDS: Mapping[FileState, str] = {
+    FileState.PENDING: "Pending",
+    FileState.IMPORTING: "InProgress",
+    FileState.COMPLETED: "Completed",
+    FileState.FAILED: "Failed",
+}
+ZILLIZ_FILE_WORDS: Mapping[FileState, str] = {**MILVUS_FILE_WORDS, FileState.IMPORTING: "Importing"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What differs between a call to Milvus and one to Zilliz Cloud."""
+
+    errors: Mapping[type[PenstockError], errors.ErrorRow]
+    file_words: Mapping[FileState, str]
+    file_name: Callable[[str], str]
+    empty_reason: bool
+    job_file_name: bool
+    paged: bool
+
+    def details(self, details: JobDetails, job_id: str) -> dict[str, Any]:
+        """``data`` of describe. ``job_id`` is the id as the caller wrote it."""
+        job = details.job
+        view: dict[str, Any] = {
+            "jobId": job_id,
+            "collectionName": job.collection,
+            "state": _state(job),
+            "progress": _progress(job),
+            "importedRows": job.rows,
+            "totalRows": job.total_rows,
+            "fileSize": sum(each.size for each in details.files),
+            "createTime": time_text(job.created_at),
+            "completeTime": _time(job.finished_at),
+            "details": [self._file(each) for each in details.files],
+        }
+        if self.job_file_name:
+            view["fileName"] = ",".join(self.file_name(each.name) for each in details.files)
+        if job.stage:
+            view["stage"] = job.stage
+        if job.warnings:
+            view["warnings"] = [each.to_json() for each in job.warnings]
+        return view | self._reason(_reason(job))
+
+    def page(self, page: JobPage, query: JobQuery) -> dict[str, Any]:
+        """``data`` of list."""
+        records = [
+            {"collectionName": job.collection, "jobId": str(job.id), "progress": _progress(job), "state": _state(job)}
+            | self._reason(_reason(job))
+            for job in page.jobs
+        ]
+        if not self.paged:
+            return {"records": records}
+        return {
+            "count": page.total,
+            "currentPage": query.page,
+            "pageSize": query.page_size,
+            "records": records,
+        }
+
+    def _file(self, file: ImportFile) -> dict[str, Any]:
+        return {
+            "fileName": self.file_name(file.name),
+            "fileSize": file.size,
+            "progress": file.progress,
+            "completeTime": _time(file.finished_at),
+            "state": self.file_words[file.state],
+            "importedRows": file.rows,
+            "totalRows": file.total_rows,
+        } | self._reason(file.reason)
+
+    def _reason(self, reason: str | None) -> dict[str, str]:
+        return {"reason": reason or ""} if reason or self.empty_reason else {}
+
+
+MILVUS = Profile(
+    errors=errors.MILVUS,
+    file_words=MILVUS_FILE_WORDS,
+    file_name=lambda name: f"[{name}]",
+    empty_reason=False,
+    job_file_name=False,
+    paged=False,
+)
+ZILLIZ = Profile(
+    errors=errors.ZILLIZ,
+    file_words=ZILLIZ_FILE_WORDS,
+    file_name=object_path,
+    empty_reason=True,
+    job_file_name=True,
+    paged=True,
+)
+
+
+def _state(job: ImportJob) -> str:
+    if job.auto_commit and job.state in TWO_PHASE_STATES:
+        return STATE_WORDS[JobState.IMPORTING]
+    return STATE_WORDS[job.state]
+
+
+def _progress(job: ImportJob) -> int:
+    if job.state is JobState.COMPLETED:
+        return 100
+    if not job.auto_commit and job.state in TWO_PHASE_STATES:
+        return 99
+    return min(job.progress, 99)
+
+
+def _reason(job: ImportJob) -> str | None:
+    return job.reason or (ABORTED_REASON if job.state is JobState.ABORTED else None)
+
+
+def _time(time: datetime | None) -> str:
+    return "" if time is None else time_text(time)

@@ -1,0 +1,278 @@
+"""``/v2/vectordb/jobs/import/…``: create, list, describe, commit and abort import jobs.
+
+A call with a non-empty ``clusterId`` or ``projectId`` gets the Zilliz profile (paging, its error numbers), any other
+the Milvus profile. Extra keys that neither of the two knows: ``state``, ``before``, ``createdAfter`` and
+``createdBefore`` filter a list; ``createTime``, ``stage`` and ``warnings`` tell more about a job.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from penstock.domain.jobs import JobState
+from penstock.errors import ClusterNotFound, InvalidParameter, JobNotFound, PenstockError, Unsupported
+from penstock.jobs.requests import CreateImport, JobQuery, SourceKeys
+from penstock.jobs.service import Imports
+from penstock.wire.body import MAX_INT32, MAX_INT64, Fields, MalformedBody, parse_object
+from penstock.wire.clusters import Clusters
+from penstock.wire.http import Call, Operation, Reply, Route
+from penstock.wire.milvus_v2 import import_docs as docs
+from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2, Request
+from penstock.wire.milvus_v2.errors import Refused
+from penstock.wire.milvus_v2.import_views import MILVUS, STATE_FILTER, ZILLIZ, Profile
+
+__all__ = ["routes"]
+
+MAX_PAGE_SIZE = 100
+_CLUSTER_ID = re.compile(r"in\d{2}-[0-9A-Za-z_-]+\Z")
+_PROJECT_ID = re.compile(r"proj-[0-9A-Za-z_-]+\Z")
+_NUMBER = re.compile(r"[+-]?[0-9]+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class _ImportCall:
+    """A decoded call and the profile that it gets."""
+
+    request: Request
+    profile: Profile
+
+    @property
+    def fields(self) -> Fields:
+        return self.request.fields
+
+    @property
+    def cluster_id(self) -> str:
+        return self.request.cluster_id
+
+
+_Action = Callable[[_ImportCall], object]
+
+
+def routes(imports: Imports, clusters: Clusters, v2: MilvusV2, *, region: str) -> tuple[Route, ...]:
+    """The routes of import jobs. ``region`` is the server's, for calls that name one."""
+
+    def create(call: _ImportCall) -> object:
+        job = imports.create(_create_request(call))
+        return {"jobId": str(job.id)}
+
+    def list_jobs(call: _ImportCall) -> object:
+        query = _query(call)
+        return call.profile.page(imports.list(query), query)
+
+    def describe(call: _ImportCall) -> object:
+        text, job_id = _job_id(call)
+        try:
+            details = imports.get(call.cluster_id, job_id)
+        except JobNotFound as error:
+            raise JobNotFound(f"import job does not exist, jobID={job_id}", **error.details) from error
+        return call.profile.details(details, text)
+
+    def commit(call: _ImportCall) -> object:
+        _change(call, imports.commit)
+        return None
+
+    def abort(call: _ImportCall) -> object:
+        _change(call, imports.abort)
+        return None
+
+    def route(method: str, action: str, do: _Action, struct: str, operation: Operation) -> Route:
+        def handle(call: Call) -> Reply:
+            fields = _decode(call, struct)
+            profile = ZILLIZ if "clusterId" in fields or "projectId" in fields else MILVUS
+            try:
+                cluster_id = _cluster(fields, clusters, v2.cluster_id, region)
+                request = Request(call=call, fields=fields, cluster_id=cluster_id)
+                return v2.success(do(_ImportCall(request, profile)))
+            except PenstockError as error:
+                return v2.failure(error, call.request_id, profile.errors)
+
+        path = f"{PREFIX}/jobs/import/{action}"
+        return Route(method=method, path=path, handler=handle, dialect=v2, operation=operation)
+
+    return (
+        route("POST", "create", create, "ImportReq", docs.CREATE),
+        route("POST", "list", list_jobs, "OptionalCollectionNameReq", docs.LIST),
+        route("POST", "describe", describe, "JobIDReq", docs.DESCRIBE),
+        route("POST", "get_progress", describe, "JobIDReq", docs.DESCRIBE),
+        route("POST", "getProgress", describe, "JobIDReq", docs.DESCRIBE),
+        route("GET", "getProgress", describe, "JobIDReq", docs.DESCRIBE_BY_GET),
+        route("POST", "commit", commit, "JobIDReq", docs.COMMIT),
+        route("POST", "abort", abort, "JobIDReq", docs.ABORT),
+    )
+
+
+def _decode(call: Call, struct: str) -> Fields:
+    """The body; where a GET has none, the query."""
+    if call.method == "GET" and not call.body.strip():
+        return Fields(call.query, struct)
+    return parse_object(call.body, struct)
+
+
+def _cluster(fields: Fields, clusters: Clusters, own: str, region: str) -> str:
+    """The cluster that a call acts on: the one it names, else the server's own."""
+    cluster_id, project_id, region_id = (fields.string(key) for key in ("clusterId", "projectId", "regionId"))
+    if (cluster_id is not None and not cluster_id.strip()) or (region_id and not cluster_id and not project_id):
+        raise Refused(96025, "Empty clusterId. Please specify a clusterId.")
+    if project_id and not _PROJECT_ID.match(project_id):
+        raise Refused(96005, "Invalid projectId. The projectId should be like proj-xxxxxxxx.")
+    if project_id and region_id and region_id != region:
+        raise Refused(
+            96001,
+            "Invalid RegionId. Please use the ListCloudRegions API to obtain a list of supported regionIds.",
+        )
+    if cluster_id is None:
+        return own
+    try:
+        return clusters.get(cluster_id).id
+    except ClusterNotFound as error:
+        if _CLUSTER_ID.match(cluster_id):
+            raise
+        raise Refused(96036, "Invalid clusterId.") from error
+
+
+def _job_id(call: _ImportCall) -> tuple[str, int]:
+    """The id as it was written, and as a number."""
+    call.fields.require("jobId")
+    text = call.fields.text("jobId") or ""
+    if _NUMBER.match(text) and abs(int(text)) <= MAX_INT64:
+        return text, int(text)
+    if call.profile is ZILLIZ:
+        raise JobNotFound(f"no job has the id {text}", job_id=text)
+    why = "value out of range" if _NUMBER.match(text) else "invalid syntax"
+    raise InvalidParameter(f'parse job id failed: strconv.ParseInt: parsing "{text}": {why}', job_id=text)
+
+
+def _change(call: _ImportCall, change: Callable[[str, int], object]) -> None:
+    """Commit or abort."""
+    text = call.fields.text("jobId")
+    if text is not None and call.profile is MILVUS and not _NUMBER.match(text):
+        raise InvalidParameter(f"invalid parameter[expected=int64 jobId][actual={text}]", job_id=text)
+    _, job_id = _job_id(call)
+    try:
+        change(call.cluster_id, job_id)
+    except JobNotFound as error:
+        raise JobNotFound(f"job {job_id} not found", **error.details) from error
+
+
+def _create_request(call: _ImportCall) -> CreateImport:
+    fields = call.fields
+    groups = _groups(call)
+    fields.require("collectionName")
+    return CreateImport(
+        cluster_id=call.cluster_id,
+        database=call.request.database,
+        collection=fields.required_string("collectionName"),
+        partition=fields.string("partitionName"),
+        groups=groups,
+        options=_options(fields),
+        keys=SourceKeys(
+            access_key=fields.string("accessKey") or "",
+            secret_key=fields.string("secretKey") or "",
+            token=fields.string("token") or "",
+        ),
+    )
+
+
+def _groups(call: _ImportCall) -> Sequence[Sequence[str]]:
+    """The one source that the call gives, as groups of paths."""
+    fields = call.fields
+    url = fields.string("objectUrl")
+    sources: dict[str, Sequence[Sequence[str]] | None] = {
+        "files": fields.string_lists("files"),
+        "objectUrl": None if url is None else [[url]],
+        "objectUrls": fields.string_lists("objectUrls"),
+    }
+    data_paths = fields.string_lists("dataPaths")
+    if fields.string("volumeName") or fields.string("stageName") or data_paths:
+        raise Unsupported(
+            "volumes are not offered by this server; name the files by files, objectUrl or objectUrls",
+            key="volumeName",
+        )
+    given = [name for name, groups in sources.items() if groups]
+    if len(given) > 1:
+        raise InvalidParameter(f"give the files once, not by {' and by '.join(given)}", keys=given)
+    if given:
+        return sources[given[0]] or ()
+    if any(groups is not None for groups in sources.values()):
+        return ()
+    if call.profile is ZILLIZ:
+        raise Refused(90142, "No import content provided.")
+    fields.require("collectionName", "files")
+    return ()
+
+
+def _options(fields: Fields) -> Mapping[str, str]:
+    """Options as text: numbers and booleans as JSON writes them, ``null`` as ``""``."""
+    given = fields.mapping("options") or {}
+    options = {key: _option(fields, value) for key, value in given.items()}
+    if "auto_commit" in options:
+        options["auto_commit"] = options["auto_commit"].lower()
+        if options["auto_commit"] not in ("true", "false"):
+            raise MalformedBody('options.auto_commit must be one of "true" or "false"', key="options")
+    return options
+
+
+def _option(fields: Fields, value: Any) -> str:
+    if isinstance(value, dict | list):
+        raise fields.mismatch("options", value, "string")
+    return value if isinstance(value, str) else "" if value is None else orjson.dumps(value).decode()
+
+
+def _query(call: _ImportCall) -> JobQuery:
+    fields = call.fields
+    collection = fields.string("collectionName")
+    # The header only resolves a collection's name; the body's dbName is a filter of its own.
+    database = call.request.database if collection else fields.string("dbName")
+    page_size, page = _paging(fields) if call.profile.paged else (None, 1)
+    before = fields.integer("before")
+    return JobQuery(
+        cluster_id=call.cluster_id,
+        database=database,
+        collection=collection,
+        states=_states(fields),
+        created_after=_time(fields, "createdAfter"),
+        created_before=_time(fields, "createdBefore"),
+        page_size=page_size,
+        page=page,
+        before=before,
+    )
+
+
+def _paging(fields: Fields) -> tuple[int, int]:
+    page_size = fields.integer("pageSize")
+    page = fields.integer("currentPage")
+    if page_size is not None and not 1 <= page_size <= MAX_PAGE_SIZE:
+        raise Refused(96008, "The parameter value for pageSize should be between 1 and 100.")
+    if page is not None and not 1 <= page <= MAX_INT32:
+        raise Refused(96009, "The parameter currentPage should have a value between 1 and the maximum value of Int.")
+    return page_size or 10, page or 1
+
+
+def _states(fields: Fields) -> Sequence[JobState]:
+    """States for one word of the dialect, or for a list of them."""
+    given = fields.value("state")
+    words = [given] if isinstance(given, str) else fields.strings("state") or []
+    unknown = [word for word in words if word not in STATE_FILTER]
+    if unknown:
+        raise InvalidParameter(
+            f"no job has the state {unknown[0]}; states are {', '.join(STATE_FILTER)}", key="state"
+        )
+    wanted = {state for word in words for state in STATE_FILTER[word]}
+    return tuple(state for state in JobState if state in wanted)
+
+
+def _time(fields: Fields, key: str) -> datetime | None:
+    text = fields.string(key)
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidParameter(f"{key} must be a time such as 2024-05-18T02:57:13Z, not {text}", key=key) from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

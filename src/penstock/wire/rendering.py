@@ -1,0 +1,39 @@
+"""Times and file names as every dialect shows them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+__all__ = ["object_path", "time_text"]
+
+# Hosts whose URLs carry the bucket or container as the first part of the path.
+_BUCKET_IN_PATH = re.compile(r"(s3[.-].*|storage\.googleapis\.com|.*\.blob\.core\.windows\.net)\Z")
+_BLANK_BEFORE_URL = re.compile(r" (?=[a-z0-9+.-]+://)", re.IGNORECASE)
+
+
+def time_text(time: datetime) -> str:
+    """RFC 3339 in UTC, whole seconds: ``2024-05-18T02:57:13Z``."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def object_path(name: str) -> str:
+    """A file's name without scheme, host, bucket and query: ``s3://bucket/a/1.parquet`` → ``a/1.parquet``.
+
+    Names that are no URL stay as they are; a set of names, joined by blanks, is treated name by name.
+    """
+    return " ".join(_object_path(each) for each in _BLANK_BEFORE_URL.split(name))
+
+
+def _object_path(name: str) -> str:
+    scheme, separator, place = name.partition("://")
+    if not separator:
+        return name
+    host, _, path = place.partition("/")
+    if scheme.lower() == "file":
+        return f"/{path}"
+    if scheme.lower() in ("http", "https"):
+        path = path.partition("?")[0]
+        if _BUCKET_IN_PATH.match(host.lower()):
+            return path.partition("/")[2]
+    return path

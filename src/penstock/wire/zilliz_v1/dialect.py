@@ -1,0 +1,35 @@
+"""The envelope of the Zilliz Cloud v1 dialect: ``code`` 200 with ``data``, or another ``code`` with ``message``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.errors import PenstockError
+from penstock.wire.http import Call, CallTimeout, Reply, json_reply
+from penstock.wire.zilliz_v1 import errors
+
+__all__ = ["PREFIX", "ZillizV1"]
+
+PREFIX = "/v1/vector/collections"
+SUCCESS = 200
+
+
+class ZillizV1:
+    """How the v1 routes answer. Errors come with HTTP 200, as clients drop the body of anything else."""
+
+    def success(self, data: dict[str, Any]) -> Reply:
+        return json_reply({"code": SUCCESS, "data": data})
+
+    def failure(self, error: Exception, request_id: str) -> Reply:
+        if isinstance(error, CallTimeout):
+            text = errors.TEXTS[errors.UNAVAILABLE].format("The call took too long.")
+            return json_reply({"code": errors.UNAVAILABLE, "message": text}, status=408)
+        if not isinstance(error, PenstockError):
+            text = f"Internal error; the server's log tells more under request id {request_id}"
+            return json_reply({"code": errors.INTERNAL, "message": text}, status=500)
+        code, text = errors.code_and_text(error)
+        return json_reply({"code": code, "message": text})
+
+    def timeout(self, call: Call) -> float | None:
+        """This dialect has no such header."""
+        return None

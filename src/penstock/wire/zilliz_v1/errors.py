@@ -1,0 +1,155 @@
+"""The error numbers and texts of the Zilliz Cloud v1 dialect, as data.
+
+When several apply, the first of these wins. A reply tells one thing at a time, and the outermost first: the host, the
+cluster, then the call's own parameters, then what only the services know.
+
+| order | code | when |
+|---|---|---|
+| 1 | 90117 | the host is ``controller.api.{region}.zillizcloud.com`` of another region |
+| 2 | 90142 | create: the body is empty |
+| 3 | 80000 | create: the body is no JSON object, too large, or a value has the wrong type |
+| 4 | 90103 | create, get: no ``clusterId`` at all |
+| 5 | 90104 | ``clusterId`` is empty; list: or not there |
+| 6 | 80020 | there is no such cluster, and the id has not the form ``in00-…`` |
+| 7 | 40021 | there is no such cluster |
+| 8 | 90102 | the cluster is in another region than the server |
+| 9 | 90011 | create: ``collectionName`` is absent or breaks the naming rule |
+| 10 | 90145, 90142 | create: no ``objectUrl``; an empty one |
+| 11 | 10003 | create: an ``objectUrl`` with a scheme, but without bucket or key |
+| 12 | 90144 | get: no ``jobId``, not a number, or unknown in this cluster |
+| 13 | 80000, 80003, 80004 | list: a paging value that is no number; ``pageSize``, ``currentPage`` out of bounds |
+| 14 | the rows of :data:`ROWS` | what the services raise |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from penstock import errors
+from penstock.errors import PenstockError
+from penstock.wire.body import MalformedBody, MissingField
+from penstock.wire.http import BodyTooLarge
+
+__all__ = ["ROWS", "TEXTS", "Refused", "code_and_text"]
+
+UNAVAILABLE = 40003
+INTERNAL = 80000
+
+# Published numbers. ``{}`` takes what is particular to the case. Those of authentication and of cluster plans
+# (40022, 80001, 80002, 80021, 80022, 1800) are for callers that the server knows by a key.
+TEXTS: Mapping[int, str] = {
+    1800: "User hasn't authenticated",
+    10003: "Invalid s3 ObjectUrl. [{}]",
+    40003: "Action not available given the current status of the cluster. {}",
+    40021: "The cluster ID does not exist.",
+    40022: "No access to this cluster. Please request access from your admin.",
+    47005: "The specified cluster collection not exists.",
+    47035: "The specified object size exceeds limit. {}",
+    47036: "The number of objects not equal to the number of collection fields. {}",
+    47039: "The specified cluster do not support multiple imports at the same time.",
+    47053: "Failed to checkFiles {{{}}}.",
+    47055: (
+        "The current cluster is currently importing data ({}). To ensure more stable service of your Milvus cluster, "
+        "please wait a few minutes before importing the data."
+    ),
+    80000: "Incorrect parameter: {}",
+    80001: "The token is illegal",
+    80002: "The token is invalid",
+    80003: "The parameter value for 'pageSize' should be between 5 and 100.",
+    80004: "The parameter 'currentPage' should have a value between 1 and the maximum value of Int.",
+    80020: "Invalid clusterId or you do not have permission to access that Cluster.",
+    80021: "Serverless cluster not support this operation.",
+    80022: "Dedicated cluster not support this operation.",
+    83001: "Failed to getObjectMeta {{{}}}.",
+    83004: "Importing files across clouds is not currently supported. {}",
+    90011: (
+        "Invalid CollectionName. Reason: Name contains only alphanumeric letters and underscores, and the first "
+        "character should be an underscore, a lowercase letter, or a uppercase letter"
+    ),
+    90102: "The cluster does not exist in current region.",
+    90103: "The clusterId parameter is empty in the request path.",
+    90104: "The clusterId parameter is empty in the request parameter.",
+    90117: "Invalid domain name used, please check the domain name you're using.",
+    90142: "No import content provided.",
+    90144: "No jobId record found under this cluster, please check your request parameters.",
+    90145: "No ObjectUrl key field.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """``by_detail`` replaces the code where the error's ``limit``, ``rule`` or ``kind`` is one of its keys."""
+
+    code: int
+    by_detail: Mapping[str, int] = field(default_factory=dict)
+
+
+class Refused(errors.InvalidParameter):
+    """An error that this dialect finds by itself. ``about`` fills the published text."""
+
+    code = "refused"
+
+    def __init__(self, code: int, about: str = "") -> None:
+        super().__init__(TEXTS[code].format(about).rstrip(), code=code)
+
+    @property
+    def number(self) -> int:
+        return int(self.details["code"])
+
+
+# Per error class; a class without a row takes its parent's.
+ROWS: Mapping[type[PenstockError], ErrorRow] = {
+    PenstockError: ErrorRow(UNAVAILABLE),
+    errors.InvalidParameter: ErrorRow(80000),
+    MalformedBody: ErrorRow(80000),
+    BodyTooLarge: ErrorRow(80000),
+    MissingField: ErrorRow(80000),
+    errors.MissingParameter: ErrorRow(80000),
+    errors.InvalidName: ErrorRow(80000, {"collection": 90011}),
+    errors.InvalidSchema: ErrorRow(80000),
+    errors.InvalidFilter: ErrorRow(80000),
+    errors.Unsupported: ErrorRow(83004),
+    errors.NotFound: ErrorRow(80000),
+    errors.ClusterNotFound: ErrorRow(40021),
+    errors.DatabaseNotFound: ErrorRow(80000),
+    errors.CollectionNotFound: ErrorRow(47005),
+    errors.PartitionNotFound: ErrorRow(80000),
+    errors.FieldNotFound: ErrorRow(80000),
+    errors.IndexNotFound: ErrorRow(80000),
+    errors.JobNotFound: ErrorRow(90144),
+    errors.Conflict: ErrorRow(UNAVAILABLE),
+    errors.CollectionExists: ErrorRow(UNAVAILABLE),
+    errors.DatabaseExists: ErrorRow(UNAVAILABLE),
+    errors.DatabaseNotEmpty: ErrorRow(UNAVAILABLE),
+    errors.IndexExists: ErrorRow(UNAVAILABLE),
+    errors.CollectionNotLoaded: ErrorRow(UNAVAILABLE),
+    errors.JobStateConflict: ErrorRow(UNAVAILABLE),
+    errors.ImportRefused: ErrorRow(47053, {"numpy_fields": 47036}),
+    errors.LimitExceeded: ErrorRow(47055, {"max_file_bytes": 47035, "max_running_jobs": 47039}),
+    errors.SourceError: ErrorRow(83001),
+    errors.PathNotAllowed: ErrorRow(47053),
+    errors.FileMissing: ErrorRow(83001),
+    errors.FileUnreadable: ErrorRow(83001),
+    errors.SourceUnavailable: ErrorRow(83001),
+    errors.DataError: ErrorRow(47053, {"numpy_fields": 47036}),
+    errors.StoreError: ErrorRow(UNAVAILABLE),
+    errors.StoreFull: ErrorRow(UNAVAILABLE),
+    errors.StoreConflict: ErrorRow(UNAVAILABLE),
+    errors.StoreUnavailable: ErrorRow(UNAVAILABLE),
+    errors.WorkerLost: ErrorRow(UNAVAILABLE),
+    errors.TaskCancelled: ErrorRow(UNAVAILABLE),
+    errors.DataFolderInUse: ErrorRow(UNAVAILABLE),
+}
+
+_VARIANT_DETAILS = ("limit", "rule", "kind")
+
+
+def code_and_text(error: PenstockError) -> tuple[int, str]:
+    """The dialect's number and text for an error."""
+    if isinstance(error, Refused):
+        return error.number, str(error)
+    row = next(ROWS[kind] for kind in type(error).__mro__ if kind in ROWS)
+    variants = [row.by_detail.get(str(error.details.get(name))) for name in _VARIANT_DETAILS]
+    code = next((each for each in variants if each), row.code)
+    return code, TEXTS[code].format(error)

@@ -1,0 +1,85 @@
+"""How the Zilliz Cloud v1 dialect shows import jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from penstock.domain.jobs import FileState, ImportFile, JobState
+from penstock.jobs.requests import JobDetails, JobPage, JobQuery
+from penstock.wire.rendering import object_path, time_text
+
+__all__ = ["page", "progress"]
+
+RUNNING, COMPLETED, FAILED = "ImportRunning", "ImportCompleted", "ImportFailed"
+STATE_WORDS: Mapping[JobState, str] = dict.fromkeys(JobState, RUNNING) | {
+    JobState.COMPLETED: COMPLETED,
+    JobState.FAILED: FAILED,
+    JobState.ABORTED: FAILED,
+}
+NO_REASON: Mapping[JobState, str] = {
+    JobState.FAILED: "the import failed",
+    JobState.ABORTED: "aborted by user",
+}
+
+
+def page(found: JobPage, query: JobQuery) -> dict[str, Any]:
+    """``data`` of list. The rows go out as ``tasks`` and as ``records``: pages and clients know one or the other."""
+    rows = [
+        {"collectionName": job.collection, "jobId": str(job.id), "state": STATE_WORDS[job.state]}
+        for job in found.jobs
+    ]
+    return {
+        "tasks": rows,
+        "records": rows,
+        "count": found.total,
+        "currentPage": query.page,
+        "pageSize": query.page_size,
+    }
+
+
+def progress(details: JobDetails) -> dict[str, Any]:
+    """``data`` of get. ``readyPercentage`` is a fraction, 1 only for what is completed."""
+    job, files = details.job, details.files
+    return {
+        "fileName": _common_path([object_path(each.name) for each in files]),
+        "fileSize": sum(each.size for each in files),
+        "readyPercentage": _fraction(job.progress, done=job.state is JobState.COMPLETED),
+        "completeTime": _time(job.finished_at),
+        "errorMessage": job.reason or NO_REASON.get(job.state) if job.state in NO_REASON else None,
+        "collectionName": job.collection,
+        "jobId": str(job.id),
+        "details": [_file(each) for each in files],
+    }
+
+
+def _file(file: ImportFile) -> dict[str, Any]:
+    return {
+        "fileName": object_path(file.name),
+        "fileSize": file.size,
+        "readyPercentage": _fraction(file.progress, done=file.state is FileState.COMPLETED),
+        "completeTime": _time(file.finished_at),
+        "errorMessage": file.reason,
+    }
+
+
+def _fraction(percent: int, *, done: bool) -> float:
+    return 1.0 if done else min(percent, 99) / 100
+
+
+def _time(time: datetime | None) -> str | None:
+    return None if time is None else time_text(time)
+
+
+def _common_path(names: Sequence[str]) -> str:
+    """The one file's path, or the folder that all files are in, with a slash at its end."""
+    if len(names) == 1:
+        return names[0]
+    folders = [name.split("/")[:-1] for name in names]
+    common: list[str] = []
+    for parts in zip(*folders, strict=False):
+        if len(set(parts)) > 1:
+            break
+        common.append(parts[0])
+    return "/".join([*common, ""]) if common else ""

@@ -1,0 +1,141 @@
+"""``/v1/vector/collections/import``: create an import job, get its progress, list jobs.
+
+Which error wins when several apply is told in :mod:`penstock.wire.zilliz_v1.errors`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from penstock.domain.names import check_collection_name
+from penstock.errors import ClusterNotFound, InvalidName, JobNotFound
+from penstock.jobs.requests import CreateImport, JobQuery, SourceKeys
+from penstock.jobs.service import Imports
+from penstock.wire.body import MAX_INT32, MAX_INT64, Fields, parse_object, whole_number
+from penstock.wire.clusters import Clusters
+from penstock.wire.http import Call, Operation, Reply, Route
+from penstock.wire.zilliz_v1 import import_docs as docs
+from penstock.wire.zilliz_v1 import import_views as views
+from penstock.wire.zilliz_v1.dialect import PREFIX, ZillizV1
+from penstock.wire.zilliz_v1.errors import Refused
+
+__all__ = ["routes"]
+
+DEFAULT_PAGE_SIZE = 10
+MIN_PAGE_SIZE = 5
+MAX_PAGE_SIZE = 100
+
+_CONTROLLER = re.compile(r"controller\.api\.(?P<region>[^.:]+)\.(zillizcloud\.com|cloud\.zilliz\.com\.cn)(:\d+)?\Z")
+_CLUSTER_ID = re.compile(r"in\d{2}-[0-9A-Za-z_-]+\Z")
+
+
+def routes(imports: Imports, clusters: Clusters, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
+    """The three routes. ``region`` is the server's."""
+
+    def create(call: Call) -> Reply:
+        _check_host(call, region)
+        if not call.body.strip():
+            raise Refused(90142)
+        fields = parse_object(call.body, "body")
+        cluster_id = _cluster(fields, clusters, region, absent=90103)
+        collection = _collection(fields)
+        job = imports.create(
+            CreateImport(
+                cluster_id=cluster_id,
+                collection=collection,
+                partition=fields.string("partitionName"),
+                groups=[[_object_url(fields)]],
+                keys=SourceKeys(
+                    access_key=fields.string("accessKey") or "", secret_key=fields.string("secretKey") or ""
+                ),
+                heads=True,
+            )
+        )
+        return v1.success({"jobId": str(job.id)})
+
+    def get(call: Call) -> Reply:
+        _check_host(call, region)
+        fields = Fields(call.query, "query")
+        cluster_id = _cluster(fields, clusters, region, absent=90103)
+        text = fields.string("jobId") or ""
+        job_id = whole_number(text)
+        if job_id is None or abs(job_id) > MAX_INT64:
+            raise JobNotFound(f"no job has the id {text}")
+        return v1.success(views.progress(imports.get(cluster_id, job_id)))
+
+    def list_jobs(call: Call) -> Reply:
+        _check_host(call, region)
+        fields = Fields(call.query, "query")
+        cluster_id = _cluster(fields, clusters, region, absent=90104)
+        page_size = _paging(fields, "pageSize", DEFAULT_PAGE_SIZE, MIN_PAGE_SIZE, MAX_PAGE_SIZE, refusal=80003)
+        page = _paging(fields, "currentPage", 1, 1, MAX_INT32, refusal=80004)
+        query = JobQuery(cluster_id=cluster_id, page_size=page_size, page=page)
+        return v1.success(views.page(imports.list(query), query))
+
+    def route(method: str, path: str, handler: Callable[[Call], Reply], operation: Operation) -> Route:
+        return Route(method=method, path=PREFIX + path, handler=handler, dialect=v1, operation=operation)
+
+    return (
+        route("POST", "/import", create, docs.CREATE),
+        route("GET", "/import/get", get, docs.GET),
+        route("GET", "/import/list", list_jobs, docs.LIST),
+    )
+
+
+def _check_host(call: Call, region: str) -> None:
+    """A controller's host name must be that of this region; any other host name will do."""
+    controller = _CONTROLLER.match(call.headers.get("host", "").lower())
+    if controller and controller["region"] != region:
+        raise Refused(90117)
+
+
+def _cluster(fields: Fields, clusters: Clusters, region: str, *, absent: int) -> str:
+    """The cluster that the call names; ``absent`` is the number for a call that has no such key."""
+    if not fields.sent("clusterId"):
+        raise Refused(absent)
+    cluster_id = (fields.string("clusterId") or "").strip()
+    if not cluster_id:
+        raise Refused(90104)
+    try:
+        cluster = clusters.get(cluster_id)
+    except ClusterNotFound as error:
+        raise Refused(40021 if _CLUSTER_ID.match(cluster_id) else 80020) from error
+    if cluster.region != region:
+        raise Refused(90102)
+    return cluster.id
+
+
+def _collection(fields: Fields) -> str:
+    name = fields.string("collectionName") or ""
+    try:
+        check_collection_name(name)
+    except InvalidName as error:
+        raise Refused(90011) from error
+    return name
+
+
+def _object_url(fields: Fields) -> str:
+    if not fields.sent("objectUrl"):
+        raise Refused(90145)
+    url = (fields.string("objectUrl") or "").strip()
+    if not url:
+        raise Refused(90142)
+    scheme, separator, place = url.partition("://")
+    if separator and scheme.lower() != "file":
+        bucket, _, key = place.partition("/")
+        if not bucket or not key.strip("/"):
+            raise Refused(10003, url)
+    return url
+
+
+def _paging(fields: Fields, key: str, default: int, low: int, high: int, *, refusal: int) -> int:
+    text = fields.string(key)
+    if text is None:
+        return default
+    number = whole_number(text)
+    if number is None:
+        raise Refused(80000, f"{key} is not a number: {text[:40]}")
+    if not low <= number <= high:
+        raise Refused(refusal)
+    return number
