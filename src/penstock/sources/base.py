@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
-__all__ = ["Location", "Source"]
+__all__ = ["Location", "Source", "is_marker"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +51,9 @@ class Source(Protocol):
     def local_path(self) -> str | None:
         """A path that can be memory-mapped, or None where the file is not on a local disk."""
         ...
+
+
+def is_marker(member: str) -> bool:
+    """Whether an empty file of a folder only marks something (``_SUCCESS``, a folder drawn by a console): such a file
+    has no extension, and so is no import file anyway."""
+    return "." not in member.rpartition("/")[2]

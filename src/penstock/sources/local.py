@@ -1,0 +1,207 @@
+"""Files on local disks: looked up below a root, opened without following a link anywhere in the path."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+from urllib.parse import unquote_to_bytes
+
+import pyarrow as pa
+
+from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceError
+from penstock.sources.base import Location, is_marker
+
+__all__ = ["LocalSource", "find_local", "is_below"]
+
+STREAM_BUFFER = 1 << 20
+"""Bytes that a stream reads at a time: large enough that the system call does not show."""
+
+
+def is_below(path: str, root: str) -> bool:
+    """Whether ``path`` is ``root`` or lies in it, by text; both absolute and clean."""
+    return path == root or path.startswith(root.rstrip("/") + "/")
+
+
+def find_local(path: str, name: str, is_folder: bool, roots: Sequence[str]) -> list[Location]:
+    """The file at ``path``, or all files in the folder, sorted by name; empty when it isn't there.
+
+    ``roots`` are real paths (no links in them); ``name`` is what the caller wrote.
+
+    Raises:
+        PathNotAllowed: a link leads out of the roots.
+        FileUnreadable: there, but not a file that can be opened.
+    """
+    real = _real(path, name, roots)
+    if not is_folder:
+        try:
+            return [_location(real, name)]
+        except FileMissing:
+            return []
+    try:
+        if not stat.S_ISDIR(os.stat(real).st_mode):
+            return []
+    except OSError as error:
+        problem = _refused(error, name, real)
+        if isinstance(problem, FileMissing):
+            return []
+        raise problem from error
+    found = (
+        _location(_real(os.path.join(real, member), name + member, roots), name + member)
+        for member in sorted(_members(real, name))
+    )
+    return [each for each in found if each.size or not is_marker(each.name)]
+
+
+def _real(path: str, name: str, roots: Sequence[str]) -> str:
+    real = os.path.realpath(path)
+    if not any(is_below(real, root) for root in roots):
+        raise PathNotAllowed(
+            f"path {name!r} is a link that leads out of the import roots. Put the file itself below a root",
+            path=name,
+        )
+    return real
+
+
+def _members(folder: str, name: str) -> Iterator[str]:
+    """Paths relative to ``folder`` of all files in it, at any depth, hidden ones left out."""
+    for at, folders, files in os.walk(folder, onerror=_raise):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        below = os.path.relpath(at, folder)
+        prefix = "" if below == "." else below + "/"
+        for each in folders:
+            if os.path.islink(os.path.join(at, each)):
+                raise FileUnreadable(
+                    f"{name + prefix + each!r} is a link to a folder, which is not followed. Name that folder itself",
+                    path=name,
+                )
+        yield from (prefix + each for each in files if not each.startswith("."))
+
+
+def _raise(error: OSError) -> None:
+    raise _refused(error, os.fsdecode(error.filename or "")) from error
+
+
+def _location(real: str, name: str) -> Location:
+    handle = open_regular(real, name)
+    try:
+        size = os.fstat(handle).st_size
+    finally:
+        os.close(handle)
+    return Location(uri=Path(real).as_uri(), name=name, size=size)
+
+
+def open_regular(path: str, name: str) -> int:
+    """A file descriptor of the regular file at ``path``, an absolute path without links.
+
+    Every step of the path is opened relative to the one before and no link is followed, so that nobody can slip one
+    in between the check and the read.
+
+    Raises:
+        FileMissing, FileUnreadable, PathNotAllowed
+    """
+    folder_flags = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    *folders, last = path.strip("/").split("/")
+    at = os.open("/", folder_flags)
+    try:
+        for each in folders:
+            below = os.open(each, folder_flags, dir_fd=at)
+            os.close(at)
+            at = below
+        # Without O_NONBLOCK a named pipe would block here for ever.
+        handle = os.open(last or ".", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+    except OSError as error:
+        raise _refused(error, name, path) from error
+    finally:
+        os.close(at)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise FileUnreadable(
+            f"{name!r} is not a regular file. A folder's name must end in '/'; devices and pipes are never read",
+            path=name,
+        )
+    return handle
+
+
+def _refused(error: OSError, name: str, path: str = "") -> SourceError:
+    shown = f"{name!r} ({path})" if path and path != name else repr(name)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+        return FileMissing(f"file {shown} is not there", path=name)
+    if error.errno == errno.ELOOP:
+        return PathNotAllowed(f"file {shown} has become a link. Put the file itself below a root", path=name)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return FileUnreadable(
+            f"file {shown}: permission denied. Let the user that runs the server read it", path=name
+        )
+    return FileUnreadable(f"file {shown} can't be opened: {error.strerror}", path=name)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSource:
+    """A file of a local disk. It is read, never mapped: a map of a file that shrinks kills the process, and its pages
+    count as memory of the worker."""
+
+    location: Location
+
+    @property
+    def name(self) -> str:
+        return self.location.name
+
+    @property
+    def size(self) -> int:
+        return self.location.size
+
+    def local_path(self) -> str:
+        return os.fsdecode(unquote_to_bytes(self.location.uri.removeprefix("file://")))
+
+    def open_arrow(self) -> pa.NativeFile:
+        handle = self._open()
+        try:
+            # Arrow opens by name only; this name is the descriptor that has just been checked.
+            return pa.OSFile(f"/dev/fd/{handle}", "r")
+        finally:
+            os.close(handle)
+
+    def open_stream(self, start: int = 0, end: int | None = None) -> BinaryIO:
+        stop = self.size if end is None else min(end, self.size)
+        return cast(BinaryIO, io.BufferedReader(_Slice(self._open(), start, stop), STREAM_BUFFER))
+
+    def _open(self) -> int:
+        handle = open_regular(self.local_path(), self.name)
+        size = os.fstat(handle).st_size
+        if size != self.size:
+            os.close(handle)
+            raise FileUnreadable(
+                f"file {self.name!r} has changed since the job was planned: {self.size} bytes then, {size} now. "
+                "Import it again once it is complete",
+                path=self.name,
+            )
+        return handle
+
+
+class _Slice(io.RawIOBase):
+    """Bytes ``start`` to ``stop`` of a descriptor that it owns."""
+
+    def __init__(self, handle: int, start: int, stop: int) -> None:
+        self._handle = handle
+        self._at = start
+        self._stop = stop
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        view = memoryview(buffer)[: max(0, self._stop - self._at)]
+        count = os.preadv(self._handle, [view], self._at) if len(view) else 0
+        self._at += count
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._handle)
+        super().close()
