@@ -144,7 +144,13 @@ class ClaimStore:
             row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
         return job_of(row)
 
-    def save_plan(self, job: ImportJob, files: Sequence[PlannedFile], splits: Sequence[PlannedSplit]) -> ImportJob:
+    def save_plan(
+        self,
+        job: ImportJob,
+        files: Sequence[PlannedFile],
+        splits: Sequence[PlannedSplit],
+        warnings: Sequence[JobWarning] = (),
+    ) -> ImportJob:
         """Planning → Importing, with the files, the splits and their id ranges, in one transaction."""
         with self._database.write() as connection:
             self._check_claim(connection, job)
@@ -163,6 +169,7 @@ class ClaimStore:
                     state=JobState.IMPORTING.value,
                     size=sum(each.size for each in files),
                     total_rows=sum(each.total_rows for each in files),
+                    warnings=[each.to_json() for each in warnings],
                 )
             )
             recount(connection, job, JobState.IMPORTING)

@@ -35,6 +35,7 @@ def job_of(row: Row[Any]) -> ImportJob:
         reason=row.reason,
         warnings=tuple(JobWarning(**each) for each in row.warnings),
         epoch=row.epoch,
+        intent_version=row.intent_version,
     )
 
 

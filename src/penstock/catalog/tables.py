@@ -147,6 +147,8 @@ job = Table(
     Column("epoch", BigInteger, nullable=False, server_default=text("0")),
     # True while some server should be working on it.
     Column("runnable", Boolean, nullable=False),
+    # The collection's version when the commit's intent was written: recovery looks for the job from there on.
+    Column("intent_version", BigInteger),
     # When to look at it again after a transient failure that no split could ride out.
     Column("run_after", BigInteger, nullable=False, server_default=text("0")),
 )

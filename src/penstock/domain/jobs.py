@@ -26,6 +26,7 @@ __all__ = [
     "Split",
     "SplitState",
     "can_become",
+    "merge_warnings",
 ]
 
 
@@ -172,3 +173,4 @@ class ImportJob:
     reason: str | None = None
     warnings: tuple[JobWarning, ...] = ()
     epoch: int = 0
+    intent_version: int | None = None

@@ -76,6 +76,16 @@ class Hits:
 
 
 class Engine(Protocol):
+    @property
+    def name(self) -> str:
+        """What the catalog records with each collection."""
+        ...
+
+    @property
+    def storage_version(self) -> str:
+        """The format in which new tables are written."""
+        ...
+
     def create(self, table: Table) -> int:
         """Make an empty table and return its version. Making it again is fine."""
         ...
@@ -124,6 +134,10 @@ class Engine(Protocol):
 
     def search(self, table: Table, request: SearchRequest) -> list[Hits]:
         """One :class:`Hits` per query. Rows not yet indexed are found; a filter or partition never loses rows."""
+        ...
+
+    def remove_partition(self, table: Table, partition: int) -> int:
+        """Delete a partition's rows; returns the table's version after it. A partition without rows is fine."""
         ...
 
     def index(self, table: Table, specs: Sequence[IndexSpec]) -> int:

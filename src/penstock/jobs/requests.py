@@ -55,11 +55,13 @@ class JobQuery:
 
     ``page_size`` None means unpaged: all unfinished jobs and those finished within the server's window, at most
     10,000 (the Milvus profile). ``before`` gives only jobs with a smaller id, for scans that stay stable while jobs
-    are being added; ``page`` counts from 1.
+    are being added; ``page`` counts from 1. ``database`` filters; ``resolve_in`` is only where the name of a
+    ``collection`` is looked up when no database filters.
     """
 
     cluster_id: str
     database: str | None = None
+    resolve_in: str = "default"
     collection: str | None = None
     states: Sequence[JobState] = ()
     created_after: datetime | None = None

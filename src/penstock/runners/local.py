@@ -61,7 +61,7 @@ class LocalRunner:
             slot = self._free.pop()
             start = slot * _WIDTH
             self._board[start : start + _WIDTH] = [0, 0, 0]
-        handle = _Handle(self._board, slot)
+        handle = _Handle(self._board, slot, self._lock)
         try:
             inner = self._submit(_run, function, argument, slot)
         except BaseException:
@@ -94,7 +94,12 @@ class LocalRunner:
                 return self._pool.submit(function, *arguments)
 
     def _finish(self, inner: Future[Any], handle: _Handle, slot: int) -> None:
+        # The slot is given away only after the handle knows its end: a late cancel() must not reach the next task.
+        handle.progress()
+        self._settle(inner, handle)
         self._release(slot)
+
+    def _settle(self, inner: Future[Any], handle: _Handle) -> None:
         if inner.cancelled():
             handle.future.set_exception(TaskCancelled("the task was cancelled before it began"))
             return
@@ -113,9 +118,10 @@ class LocalRunner:
 
 
 class _Handle:
-    def __init__(self, board: Any, slot: int) -> None:
+    def __init__(self, board: Any, slot: int, lock: threading.Lock) -> None:
         self._board = board
         self._start = slot * _WIDTH
+        self._lock = lock
         self._future: Future[Any] = Future()
         self._last = (0, 0)
 
@@ -130,8 +136,9 @@ class _Handle:
         return self._last
 
     def cancel(self) -> None:
-        if not self._future.done():
-            self._board[self._start + _STOP] = 1
+        with self._lock:
+            if not self._future.done():
+                self._board[self._start + _STOP] = 1
 
 
 class _Context:

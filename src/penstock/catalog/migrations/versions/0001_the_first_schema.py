@@ -117,6 +117,7 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.BigInteger(), nullable=True),
         sa.Column("epoch", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("runnable", sa.Boolean(), nullable=False),
+        sa.Column("intent_version", sa.BigInteger(), nullable=True),
         sa.Column("run_after", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.ForeignKeyConstraint(["cluster_id"], ["cluster.id"], name=op.f("fk_job_cluster_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_job")),

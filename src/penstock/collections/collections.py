@@ -1,0 +1,162 @@
+"""Collections: create, list, describe, drop, load state and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from penstock.catalog import Catalog
+from penstock.catalog.collections import new_collection_id
+from penstock.domain.collections import Collection, CollectionSettings, LoadState, Partition
+from penstock.domain.index import IndexSpec
+from penstock.domain.jobs import JobState
+from penstock.domain.names import check_collection_name
+from penstock.domain.schema import CollectionSchema
+from penstock.engines.base import Engine, Table
+from penstock.errors import CollectionExists, IndexNotFound, JobStateConflict
+
+__all__ = ["CollectionDetails", "CollectionService", "end_jobs", "table_of"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionDetails:
+    """A collection with its partitions and indexes, each in the order of their making."""
+
+    collection: Collection
+    partitions: Sequence[Partition]
+    indexes: Sequence[IndexSpec]
+
+
+def table_of(collection: Collection) -> Table:
+    """The engine's view of a collection."""
+    return Table(id=collection.id, schema=collection.schema, version=collection.version)
+
+
+class CollectionService:
+    """``wake`` tells the background work that a dropped collection left files behind."""
+
+    def __init__(self, catalog: Catalog, engine: Engine, wake: Callable[[], None]) -> None:
+        self._catalog = catalog
+        self._engine = engine
+        self._wake = wake
+
+    def create(
+        self,
+        cluster_id: str,
+        database: str,
+        name: str,
+        schema: CollectionSchema,
+        settings: CollectionSettings,
+    ) -> Collection:
+        """Make an empty collection; the same one again is fine.
+
+        Raises:
+            DatabaseNotFound, InvalidName, InvalidSchema.
+            CollectionExists: the name is taken by a collection of another shape.
+        """
+        home = self._catalog.databases.get(cluster_id, database)
+        check_collection_name(name)
+        schema.check(name)
+        there = self._catalog.collections.find(home, name)
+        if there is None:
+            collection_id = new_collection_id()
+            version = self._engine.create(Table(id=collection_id, schema=schema))
+            try:
+                return self._catalog.collections.create(
+                    home,
+                    name,
+                    schema,
+                    settings,
+                    collection_id=collection_id,
+                    engine=self._engine.name,
+                    storage_version=self._engine.storage_version,
+                    version=version,
+                )
+            except CollectionExists:
+                # Somebody else made it a moment ago; it may well be the same.
+                self._engine.drop(collection_id)
+                there = self._catalog.collections.get(home, name)
+        if there.schema != schema or there.settings != settings:
+            raise CollectionExists(
+                f"create duplicate collection with different parameters, collection: {name}", collection=name
+            )
+        return there
+
+    def get(self, cluster_id: str, database: str, name: str) -> Collection:
+        """Raises DatabaseNotFound, CollectionNotFound."""
+        return self._catalog.collections.get(self._catalog.databases.get(cluster_id, database), name)
+
+    def has(self, cluster_id: str, database: str, name: str) -> bool:
+        """Raises DatabaseNotFound."""
+        home = self._catalog.databases.get(cluster_id, database)
+        return self._catalog.collections.find(home, name) is not None
+
+    def list(self, cluster_id: str, database: str) -> Sequence[Collection]:
+        """Raises DatabaseNotFound."""
+        return self._catalog.collections.list(self._catalog.databases.get(cluster_id, database))
+
+    def describe(self, cluster_id: str, database: str, name: str) -> CollectionDetails:
+        """Raises DatabaseNotFound, CollectionNotFound."""
+        collection = self.get(cluster_id, database, name)
+        return CollectionDetails(
+            collection=collection,
+            partitions=self._catalog.collections.partitions(collection.id),
+            indexes=self._catalog.collections.indexes(collection.id),
+        )
+
+    def drop(self, cluster_id: str, database: str, name: str) -> None:
+        """Drop a collection and end its jobs with that reason.
+
+        Raises:
+            DatabaseNotFound, CollectionNotFound.
+        """
+        collection = self.get(cluster_id, database, name)
+        self._catalog.collections.drop(collection.id)
+        end_jobs(self._catalog, collection, f"collection {collection.name} dropped")
+        self._wake()
+
+    def count(self, cluster_id: str, database: str, name: str) -> int:
+        """Rows that are visible. Raises DatabaseNotFound, CollectionNotFound."""
+        return self._engine.count(table_of(self.get(cluster_id, database, name)))
+
+    def load(self, cluster_id: str, database: str, name: str) -> None:
+        """Note that the collection is loaded.
+
+        Raises:
+            IndexNotFound: a vector field has no index, as in Milvus.
+        """
+        details = self.describe(cluster_id, database, name)
+        collection = details.collection
+        indexed = {each.field_name for each in details.indexes}
+        missing = [each.name for each in collection.schema.vectors if each.name not in indexed]
+        if len(missing) == len(collection.schema.vectors):
+            raise IndexNotFound(f"index not found[collection={name}]", collection=name)
+        if missing:
+            raise IndexNotFound(
+                f"there is no vector index on field: [{' '.join(missing)}], please create index firstly",
+                collection=name,
+                fields=missing,
+            )
+        self._catalog.collections.set_load_state(collection.id, LoadState.LOADED)
+
+    def release(self, cluster_id: str, database: str, name: str) -> None:
+        """Note that the collection is released: query and search refuse it until it is loaded again."""
+        collection = self.get(cluster_id, database, name)
+        self._catalog.collections.set_load_state(collection.id, LoadState.RELEASED)
+
+
+def end_jobs(catalog: Catalog, collection: Collection, reason: str, partition: str | None = None) -> None:
+    """Fail the collection's unfinished jobs (or those into one partition) that have not come to their commit."""
+    for job in catalog.jobs.live_of(collection.id):
+        if partition is not None and (job.partition or "_default") != partition:
+            continue
+        while not job.state.is_final and not job.state.is_committed:
+            try:
+                job = catalog.jobs.intervene(job, JobState.FAILED, reason=reason)
+            except JobStateConflict:
+                job = catalog.jobs.get(job.cluster_id, job.id)
+        log.info("job.ended", job_id=str(job.id), state=job.state.value, reason=reason)

@@ -1,0 +1,36 @@
+"""Databases: create, list, describe, drop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from penstock.catalog import Catalog
+from penstock.domain.collections import Database
+from penstock.domain.names import DEFAULT_DATABASE, check_database_name
+from penstock.errors import InvalidParameter
+
+__all__ = ["DatabaseService"]
+
+
+class DatabaseService:
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def create(self, cluster_id: str, name: str, properties: Mapping[str, str]) -> Database:
+        """Raises InvalidName, DatabaseExists."""
+        check_database_name(name)
+        return self._catalog.databases.create(cluster_id, name, properties)
+
+    def get(self, cluster_id: str, name: str) -> Database:
+        """Raises DatabaseNotFound."""
+        return self._catalog.databases.get(cluster_id, name)
+
+    def list(self, cluster_id: str) -> Sequence[Database]:
+        """Oldest first."""
+        return self._catalog.databases.list(cluster_id)
+
+    def drop(self, cluster_id: str, name: str) -> None:
+        """Raises DatabaseNotFound, DatabaseNotEmpty; InvalidParameter for the default database."""
+        if name == DEFAULT_DATABASE:
+            raise InvalidParameter("can not drop default database", database=name)
+        self._catalog.databases.drop(cluster_id, name)

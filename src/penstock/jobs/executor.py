@@ -1,0 +1,357 @@
+"""One job from its claim to its end: plan, stage, commit, index.
+
+Every step notes what it did in the catalog under the claim's epoch, so that after a crash another claim goes on from
+the last finished split, and a worker that lost its job changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from penstock.catalog import Catalog
+from penstock.catalog.claims import LostClaim
+from penstock.domain.collections import Collection
+from penstock.domain.durations import parse_duration
+from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
+from penstock.engines.base import Engine, Published, Staged, Table
+from penstock.errors import CollectionNotFound, PenstockError, TaskCancelled, Transient
+from penstock.jobs.planner import locate_units, plan_units
+from penstock.jobs.requests import SourceKeys
+from penstock.jobs.settings import JobSettings
+from penstock.jobs.staging import SplitFailed, stage_splits
+from penstock.jobs.tasks import FilePlan, IndexTask, PlanTask, StageResult, StageTask, build_indexes, plan_files
+from penstock.jobs.tracking import COMMITTED, PLANNED, UNCOMMITTED, Tracker
+from penstock.readers.base import CsvOptions
+from penstock.readers.formats import Format
+from penstock.runners.base import Runner, TaskHandle
+from penstock.sources.base import Location
+from penstock.sources.roots import ImportRoots
+
+__all__ = ["Executor", "Tools", "csv_options"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What running jobs takes."""
+
+    catalog: Catalog
+    engine: Engine
+    runner: Runner
+    roots: ImportRoots
+    settings: JobSettings
+
+
+def csv_options(options: Any) -> CsvOptions:
+    """The CSV options of a create call; a separator's first character counts, as in Milvus."""
+    return CsvOptions(separator=(options.get("sep") or ",")[0], null_key=options.get("nullkey") or "")
+
+
+class Executor:
+    """Runs claimed jobs. One instance serves many threads; each call of :meth:`run` works on one job."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._index_locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def run(self, job: ImportJob, stop: threading.Event) -> None:
+        """Take a claimed job as far as it goes; return when it has ended, waits for a commit, or ``stop`` is set."""
+        bound = log.bind(job_id=str(job.id), collection=job.collection)
+        try:
+            _Run(self._tools, job, stop, self._index_lock(job.collection_id)).go()
+        except LostClaim:
+            bound.info("job.lost", epoch=job.epoch)
+        except TaskCancelled:
+            bound.info("job.paused")
+            self._tools.catalog.claims.release(job)
+
+    def _index_lock(self, collection_id: str) -> threading.Lock:
+        with self._lock:
+            return self._index_locks.setdefault(collection_id, threading.Lock())
+
+
+class _Run:
+    """One claimed job, and the steps it goes through."""
+
+    def __init__(self, tools: Tools, job: ImportJob, stop: threading.Event, index_lock: threading.Lock) -> None:
+        self._tools = tools
+        self._catalog = tools.catalog
+        self._claims = tools.catalog.claims
+        self._engine = tools.engine
+        self._stop = stop
+        self._index_lock = index_lock
+        self._log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
+        self.job = job
+        self._saved = (-1, -1)
+        self._deadline = _deadline(job, tools.settings.timeout)
+
+    def go(self) -> None:
+        steps: dict[JobState, Callable[[], None]] = {
+            JobState.PENDING: self._begin,
+            JobState.PLANNING: self._plan,
+            JobState.IMPORTING: self._stage,
+            JobState.COMMITTING: self._commit,
+            JobState.INDEXING: self._index,
+        }
+        while (step := steps.get(self.job.state)) is not None:
+            try:
+                step()
+            except (LostClaim, TaskCancelled):
+                raise
+            except SplitFailed as failure:
+                self._fail(failure.cause)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the job ends with it as its reason
+                if self.job.state.is_committed:
+                    self._try_later(error)
+                    return
+                self._fail(error)
+
+    # The steps
+
+    def _begin(self) -> None:
+        self._move(JobState.PLANNING, stage="planning")
+
+    def _plan(self) -> None:
+        collection = self._collection()
+        units = locate_units(self._catalog.jobs.groups(self.job.id), self._tools.roots, self._keys())
+        plan = plan_units(
+            units, collection.schema, csv_options(self.job.options), self._tools.settings, self._run_plan_tasks
+        )
+        before = self.job.state
+        self.job = self._claims.save_plan(self.job, plan.files, plan.splits, plan.warnings)
+        self._log_move(before)
+
+    def _stage(self) -> None:
+        collection = self._collection()
+        jobs = self._catalog.jobs
+        splits = jobs.splits(self.job.id)
+        tracker = Tracker(jobs.files(self.job.id), splits)
+        partitions = self._partitions(collection)
+        locations = self._locations()
+
+        def task_of(split: Split) -> StageTask:
+            return StageTask(
+                engine=self._engine,
+                table=_table(collection),
+                job_id=self.job.id,
+                locations=locations[split.file],
+                format=Format(split.spec["format"]),
+                spec=split.spec["part"],
+                csv=csv_options(self.job.options),
+                batch_bytes=self._tools.settings.batch_bytes,
+                partitions=partitions,
+                auto_id_start=split.auto_id_start,
+            )
+
+        def save(split: Split, result: StageResult) -> None:
+            staged = {"rows": result.staged.rows, "size": result.staged.size, "note": result.staged.note}
+            self._claims.save_split(
+                self.job, split.ordinal, rows=result.staged.rows, staged=staged, warnings=result.warnings
+            )
+
+        try:
+            stage_splits(
+                splits,
+                runner=self._tools.runner,
+                tracker=tracker,
+                attempts=self._tools.settings.split_attempts,
+                stop=self._stop,
+                task_of=task_of,
+                begin=lambda split: self._claims.count_attempt(self.job, split.ordinal),
+                save=save,
+                tick=lambda: self._tick(tracker),
+                discard=lambda staged: self._engine.discard(collection.id, [staged]),
+            )
+        except SplitFailed as failure:
+            tracker.failed(failure.split.file, str(failure.cause))
+            self._save_progress(tracker)
+            raise
+        self._save_progress(tracker)
+        self._end_staging(collection)
+
+    def _end_staging(self, collection: Collection) -> None:
+        rows = sum(each.rows for each in self._catalog.jobs.splits(self.job.id))
+        figures = {"rows": rows, "total_rows": rows}
+        if not self.job.auto_commit:
+            self._move(JobState.UNCOMMITTED, progress=UNCOMMITTED, stage="", **figures)
+            return
+        version = self._fresh(collection).version
+        self._move(JobState.COMMITTING, progress=COMMITTED, stage="committing", intent_version=version, **figures)
+
+    def _commit(self) -> None:
+        collection = self._catalog.collections.by_id(self.job.collection_id)
+        if collection is None:
+            # Dropped between the intent and now: nobody can see the rows any more, whichever came first.
+            self._move(JobState.INDEXING, stage="")
+            return
+        intent = self.job.intent_version or collection.version
+        published = self._publish(replace(_table(collection), version=intent))
+        self._catalog.collections.raise_version(collection.id, published.version)
+        # A two-phase job stands at 99 % since it waits for its commit.
+        progress = max(self.job.progress, COMMITTED)
+        self._move(JobState.INDEXING, stage="indexing", progress=progress)
+
+    def _publish(self, table: Table) -> Published:
+        staged = [
+            Staged(rows=each.staged["rows"], size=each.staged["size"], note=each.staged["note"])
+            for each in self._catalog.jobs.splits(self.job.id)
+            if each.state is SplitState.STAGED and each.rows
+        ]
+        return self._engine.publish(table, self.job.id, self.job.epoch, staged)
+
+    def _index(self) -> None:
+        warnings = merge_warnings([list(self.job.warnings), *self._catalog.jobs.split_warnings(self.job.id)])
+        if not self._tools.settings.wait_for_index:
+            self._complete(warnings)
+            self._build_indexes()
+            return
+        try:
+            self._build_indexes()
+        except TaskCancelled:
+            raise
+        except PenstockError as error:
+            # The rows are visible and searched exactly without an index; the next import or start builds it.
+            self._log.warning("job.index_failed", error=str(error))
+            warnings.append(JobWarning(code="index_failed", message=f"the index was not built: {error}"))
+        self._complete(warnings)
+
+    def _complete(self, warnings: Sequence[JobWarning]) -> None:
+        self._move(JobState.COMPLETED, progress=100, warnings=warnings)
+
+    def _build_indexes(self) -> None:
+        with self._index_lock:
+            collection = self._catalog.collections.by_id(self.job.collection_id)
+            if collection is None:
+                return
+            specs = self._catalog.collections.indexes(collection.id)
+            task = IndexTask(engine=self._engine, table=_table(collection), specs=specs)
+            handle = self._tools.runner.submit(build_indexes, task)
+            while not _wait(handle, 0.2):
+                if self._stop.is_set():
+                    handle.cancel()
+            self._catalog.collections.raise_version(collection.id, handle.future.result())
+
+    # How a job ends, or waits
+
+    def _fail(self, error: BaseException) -> None:
+        reason = str(error)
+        if not isinstance(error, PenstockError):
+            self._log.exception("job.error", exc_info=error)
+            reason = f"internal error: {type(error).__name__}: {error}"
+        warnings = merge_warnings([list(self.job.warnings), *self._catalog.jobs.split_warnings(self.job.id)])
+        self._move(JobState.FAILED, reason=reason, warnings=warnings)
+
+    def _try_later(self, error: Exception) -> None:
+        """After the intent a job can't fail: what stands in the way is logged, and tried again."""
+        self._log.exception("job.commit_delayed", exc_info=error, transient=isinstance(error, Transient))
+        self._claims.release(self.job, run_after=int((time.time() + _COMMIT_RETRY) * 1000))
+
+    # Helpers
+
+    def _move(self, then: JobState, **values: Any) -> None:
+        before = self.job.state
+        self.job = self._claims.move(self.job, then, **values)
+        self._log_move(before)
+
+    def _log_move(self, before: JobState) -> None:
+        self._log.info(
+            "job.state",
+            before=before.value,
+            state=self.job.state.value,
+            rows=self.job.rows,
+            progress=self.job.progress,
+            reason=self.job.reason,
+        )
+
+    def _tick(self, tracker: Tracker) -> None:
+        if self._deadline is not None and time.time() > self._deadline:
+            raise TimeoutOfJob("import timeout")
+        self._save_progress(tracker)
+
+    def _save_progress(self, tracker: Tracker) -> None:
+        progress, rows, files = tracker.figures()
+        if not files and (progress, rows) == self._saved:
+            return
+        self._saved = (progress, rows)
+        self._claims.save_progress(
+            self.job, progress=progress, rows=rows, total_rows=rows, stage="importing", files=files
+        )
+
+    def _run_plan_tasks(self, tasks: Sequence[PlanTask]) -> Iterable[list[FilePlan]]:
+        """Results in order, a window of tasks in flight."""
+        window: list[TaskHandle[list[FilePlan]]] = []
+        try:
+            for task in tasks:
+                window.append(self._tools.runner.submit(plan_files, task))
+                if len(window) > self._tools.runner.slots:
+                    yield self._planned(window)
+            while window:
+                yield self._planned(window)
+        finally:
+            for handle in window:
+                handle.cancel()
+
+    def _planned(self, window: list[TaskHandle[list[FilePlan]]]) -> list[FilePlan]:
+        while not _wait(window[0], 0.2):
+            self._claims.save_progress(self.job, progress=PLANNED // 2, rows=0, total_rows=0, stage="planning")
+            if self._stop.is_set():
+                raise TaskCancelled("the server is stopping")
+        result: list[FilePlan] = window.pop(0).future.result()
+        return result
+
+    def _collection(self) -> Collection:
+        found = self._catalog.collections.by_id(self.job.collection_id)
+        if found is None:
+            raise CollectionNotFound(f"collection {self.job.collection} dropped", collection=self.job.collection)
+        return found
+
+    def _fresh(self, collection: Collection) -> Collection:
+        return self._catalog.collections.by_id(collection.id) or collection
+
+    def _keys(self) -> SourceKeys:
+        return SourceKeys(**self._catalog.jobs.secret(self.job.id))
+
+    def _locations(self) -> dict[int, list[Location]]:
+        keys = self._keys()
+        return {
+            ordinal: [self._tools.roots.restore(each, keys.access_key, keys.secret_key, keys.token) for each in found]
+            for ordinal, found in self._catalog.jobs.locations(self.job.id).items()
+        }
+
+    def _partitions(self, collection: Collection) -> list[int]:
+        if collection.schema.partition_key:
+            return [each.number for each in self._catalog.collections.partitions(collection.id)]
+        name = self.job.partition or "_default"
+        return [self._catalog.collections.partition(collection.id, name).number]
+
+
+class TimeoutOfJob(PenstockError):
+    code = "import_timeout"
+
+
+_COMMIT_RETRY = 5.0
+
+
+def _table(collection: Collection) -> Table:
+    return Table(id=collection.id, schema=collection.schema, version=collection.version)
+
+
+def _deadline(job: ImportJob, default: float | None) -> float | None:
+    text = job.options.get("timeout")
+    seconds = parse_duration(text) if text else default
+    return None if seconds is None else job.created_at.timestamp() + seconds
+
+
+def _wait(handle: TaskHandle[Any], seconds: float) -> bool:
+    """Whether the task ended within ``seconds``."""
+    ended = threading.Event()
+    handle.future.add_done_callback(lambda _: ended.set())
+    return ended.wait(seconds)

@@ -1,0 +1,149 @@
+"""The scheduler: claims jobs that nobody works on, runs each in a thread, and tidies up after those that ended."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+
+import structlog
+
+from penstock.domain.jobs import ImportJob, SplitState
+from penstock.engines.base import Staged
+from penstock.errors import PenstockError
+from penstock.jobs.executor import Executor, Tools
+
+__all__ = ["Scheduler"]
+
+log = structlog.get_logger(__name__)
+
+_POLL = 1.0
+"""Seconds after which the scheduler looks even when nothing woke it: another process may have created a job."""
+
+
+class Scheduler:
+    """Wakes by event (:meth:`wake`); claims are leases that it keeps renewing while their jobs run."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._executor = Executor(tools)
+        self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._running: dict[int, threading.Thread] = {}
+        self._lock = threading.Lock()
+        self._loop = threading.Thread(target=self._work, name="scheduler", daemon=True)
+        self._tidier = threading.Thread(target=self._tidy, name="tidier", daemon=True)
+        self._untidy = threading.Event()
+
+    def start(self) -> None:
+        self._loop.start()
+        self._tidier.start()
+        self._untidy.set()
+
+    def wake(self) -> None:
+        """Something changed: a job may be claimed, or left something to tidy up."""
+        self._wake.set()
+        self._untidy.set()
+
+    def stop(self) -> None:
+        """Tell running jobs to pause at the next batch, and wait for them; they go on when a server is back."""
+        self._stop.set()
+        self.wake()
+        self._loop.join()
+        self._tidier.join()
+        for thread in self._threads():
+            thread.join()
+
+    @property
+    def running(self) -> int:
+        with self._lock:
+            return len(self._running)
+
+    def _threads(self) -> list[threading.Thread]:
+        with self._lock:
+            return list(self._running.values())
+
+    def _work(self) -> None:
+        lease = int(self._tools.settings.lease * 1000)
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                if self.running:
+                    self._tools.catalog.claims.renew(self._owner, lease)
+                while self.running < self._tools.settings.max_running_jobs and not self._stop.is_set():
+                    job = self._tools.catalog.claims.claim(self._owner, lease)
+                    if job is None:
+                        break
+                    self._begin(job)
+            except Exception:
+                # The catalog may be out of reach for a while; the leases tell everybody who works on what.
+                log.exception("scheduler.error")
+            self._wake.wait(_POLL)
+
+    def _begin(self, job: ImportJob) -> None:
+        thread = threading.Thread(target=self._run, args=(job,), name=f"job-{job.id}", daemon=True)
+        with self._lock:
+            self._running[job.id] = thread
+        thread.start()
+
+    def _run(self, job: ImportJob) -> None:
+        try:
+            self._executor.run(job, self._stop)
+        except Exception:
+            log.exception("job.crashed", job_id=str(job.id))
+            self._give_back(job)
+        finally:
+            with self._lock:
+                self._running.pop(job.id, None)
+            self.wake()
+
+    def _give_back(self, job: ImportJob) -> None:
+        """Let the lease run out by itself if even this fails: somebody will claim the job again."""
+        try:
+            self._tools.catalog.claims.release(job)
+        except Exception:
+            log.exception("job.release_failed", job_id=str(job.id))
+
+    # Tidying up: staged files of failed and aborted jobs, tables of dropped collections
+
+    def _tidy(self) -> None:
+        while not self._stop.is_set():
+            self._untidy.wait(_POLL * 60)
+            self._untidy.clear()
+            if self._stop.is_set():
+                return
+            for step in (self._discard_leftovers, self._drop_tables):
+                try:
+                    step()
+                except Exception:
+                    log.exception("tidy.error")
+
+    def _discard_leftovers(self) -> None:
+        jobs = self._tools.catalog.jobs
+        for job in jobs.with_staged_leftovers():
+            if job.id in self._running:
+                continue
+            staged = [
+                Staged(rows=each.staged["rows"], size=each.staged["size"], note=each.staged["note"])
+                for each in jobs.splits(job.id)
+                if each.state is SplitState.STAGED
+            ]
+            self._tools.engine.discard(job.collection_id, staged)
+            jobs.forget_staged(job.id)
+            log.info("job.discarded", job_id=str(job.id), splits=len(staged))
+
+    def _drop_tables(self) -> None:
+        collections = self._tools.catalog.collections
+        for collection_id in collections.dropped():
+            if self._tools.catalog.jobs.live_of(collection_id):
+                # Its jobs end first, each with that reason.
+                continue
+            try:
+                self._tools.engine.drop(collection_id)
+            except PenstockError:
+                log.exception("collection.drop_failed", collection_id=collection_id)
+                continue
+            collections.forget(collection_id)
+            log.info("collection.dropped", collection_id=collection_id)

@@ -1,0 +1,181 @@
+"""Staging: every split of a planned job is read, checked and written invisibly, with retries of what may pass."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+
+import structlog
+import tenacity
+
+from penstock.domain.jobs import Split, SplitState
+from penstock.engines.base import Staged
+from penstock.errors import DataError, TaskCancelled, Transient
+from penstock.jobs.tasks import StageResult, StageTask, stage_split
+from penstock.jobs.tracking import Tracker
+from penstock.runners.base import Runner, TaskHandle
+
+__all__ = ["SplitFailed", "stage_splits"]
+
+log = structlog.get_logger(__name__)
+
+_TICK = 0.2
+"""Seconds between two looks at how far the splits are."""
+
+
+class SplitFailed(Exception):
+    """A split ended with ``cause``, an error that no retry mends; ``file`` is its file's ordinal."""
+
+    def __init__(self, split: Split, cause: BaseException) -> None:
+        super().__init__(str(cause))
+        self.split = split
+        self.cause = cause
+
+
+def stage_splits(
+    splits: Sequence[Split],
+    *,
+    runner: Runner,
+    tracker: Tracker,
+    attempts: int,
+    stop: threading.Event,
+    task_of: Callable[[Split], StageTask],
+    begin: Callable[[Split], None],
+    save: Callable[[Split, StageResult], None],
+    tick: Callable[[], None],
+    discard: Callable[[Staged], None],
+) -> None:
+    """Stage every split that isn't staged yet; at most one more than the runner has slots is in flight.
+
+    ``begin`` is called before each attempt, ``save`` with each result as it comes, ``tick`` a few times a second.
+    When ``stop`` is set, or any callback raises, running splits are told to stop and what they staged is discarded.
+
+    Raises:
+        SplitFailed: the first bad row in the order of the splits, whichever split met its error first.
+        TaskCancelled: ``stop`` was set.
+    """
+    flight = _Flight(runner, tracker, attempts, stop, task_of, begin, save, discard)
+    pending = [each for each in splits if each.state is not SplitState.STAGED]
+    with ThreadPoolExecutor(max(1, min(runner.slots + 1, len(pending))), "split") as threads:
+        futures = {threads.submit(flight.stage, each): each for each in pending}
+        try:
+            waiting: set[Future[None]] = set(futures)
+            while waiting:
+                done, waiting = wait(waiting, timeout=_TICK, return_when=FIRST_EXCEPTION)
+                tick()
+                if stop.is_set() or any(each.exception() for each in done):
+                    break
+            first = _first_failure(futures, flight)
+        except BaseException:
+            flight.halt()
+            raise
+    if first is not None:
+        split, error = first
+        if isinstance(error, DataError) and error.row is not None:
+            before = tracker.rows_before(split)
+            if before is not None:
+                error = error.at(row=before + error.row)
+        raise SplitFailed(split, error) from error
+    if stop.is_set():
+        raise TaskCancelled("the server is stopping; the job goes on from here when it is back")
+
+
+def _first_failure(futures: dict[Future[None], Split], flight: _Flight) -> tuple[Split, BaseException] | None:
+    """The failure of the earliest split. Earlier splits of the same file are waited for: the first bad row counts."""
+    failed = sorted(
+        ((split, each.exception()) for each, split in futures.items() if each.done() and each.exception()),
+        key=lambda pair: pair[0].ordinal,
+    )
+    if not failed:
+        if any(not each.done() for each in futures):
+            flight.halt()
+        return None
+    split = failed[0][0]
+    earlier = [each for each, other in futures.items() if other.file == split.file and other.ordinal < split.ordinal]
+    flight.halt(keep={futures[each].ordinal for each in earlier})
+    wait(earlier)
+    for each in sorted([*earlier, *futures], key=lambda one: futures[one].ordinal):
+        error = each.exception() if each.done() and not each.cancelled() else None
+        if error is not None and not isinstance(error, TaskCancelled):
+            return futures[each], error
+    return None
+
+
+class _Flight:
+    """The splits in flight, and the way to stop them."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        tracker: Tracker,
+        attempts: int,
+        stop: threading.Event,
+        task_of: Callable[[Split], StageTask],
+        begin: Callable[[Split], None],
+        save: Callable[[Split, StageResult], None],
+        discard: Callable[[Staged], None],
+    ) -> None:
+        self._runner = runner
+        self._tracker = tracker
+        self._attempts = attempts
+        self._stop = stop
+        self._task_of = task_of
+        self._begin = begin
+        self._save = save
+        self._discard = discard
+        self._halted = threading.Event()
+        self._keep: set[int] = set()
+        self._lock = threading.Lock()
+        self._handles: dict[int, TaskHandle[StageResult]] = {}
+
+    def stage(self, split: Split) -> None:
+        """Stage one split, again after errors that may pass."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, Transient)),
+            stop=tenacity.stop_after_attempt(self._attempts),
+            wait=tenacity.wait_exponential_jitter(initial=0.2, max=20),
+            sleep=tenacity.sleep_using_event(self._halted),
+            before_sleep=lambda state: _log_retry(split, state),
+            reraise=True,
+        )
+        retrying(self._attempt, split)
+
+    def _attempt(self, split: Split) -> None:
+        self._check(split)
+        self._begin(split)
+        handle = self._runner.submit(stage_split, self._task_of(split))
+        with self._lock:
+            self._handles[split.ordinal] = handle
+        if self._is_halted(split):
+            handle.cancel()
+        self._tracker.running(split, handle)
+        result: StageResult = handle.future.result()
+        try:
+            self._check(split)
+            self._save(split, result)
+        except BaseException:
+            self._discard(result.staged)
+            raise
+        self._tracker.staged(split, result.staged.rows)
+
+    def halt(self, keep: set[int] | None = None) -> None:
+        """Stop all splits but those in ``keep``."""
+        self._keep = keep or set()
+        self._halted.set()
+        with self._lock:
+            for ordinal, handle in self._handles.items():
+                if ordinal not in self._keep:
+                    handle.cancel()
+
+    def _is_halted(self, split: Split) -> bool:
+        return (self._halted.is_set() and split.ordinal not in self._keep) or self._stop.is_set()
+
+    def _check(self, split: Split) -> None:
+        if self._is_halted(split):
+            raise TaskCancelled("the job is stopping")
+
+
+def _log_retry(split: Split, state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("split.retry", split=split.ordinal, attempt=state.attempt_number, error=str(error))

@@ -1,0 +1,152 @@
+"""What workers do for a job: plan files, stage a split, build indexes. Everything here is picklable.
+
+A task knows no catalog: it is given all it needs and returns only metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from penstock.domain.index import IndexSpec
+from penstock.domain.jobs import JobWarning, merge_warnings
+from penstock.domain.schema import CollectionSchema
+from penstock.engines.base import Engine, Staged, Table
+from penstock.errors import DataError
+from penstock.readers.base import CsvOptions, ReadRequest, SplitPlan
+from penstock.readers.formats import Format, reader_for
+from penstock.runners.base import TaskContext
+from penstock.sources.base import Location
+from penstock.sources.opening import open_source
+from penstock.validation import Conformer
+
+__all__ = [
+    "FilePlan",
+    "IndexTask",
+    "PlanTask",
+    "StageResult",
+    "StageTask",
+    "build_indexes",
+    "import_everything",
+    "plan_files",
+    "stage_split",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanTask:
+    """Files to cut into splits: their locations (several for a NumPy set) and format."""
+
+    files: Sequence[tuple[Sequence[Location], Format]]
+    schema: CollectionSchema
+    csv: CsvOptions
+    split_bytes: int
+    batch_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilePlan:
+    splits: Sequence[SplitPlan]
+    warnings: Sequence[JobWarning]
+
+
+def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
+    """One plan per file, in order.
+
+    Raises:
+        DataError, SourceError: for the first file that can't be planned; it names the file.
+    """
+    plans = []
+    for done, (locations, file_format) in enumerate(task.files):
+        context.check()
+        request = ReadRequest(
+            sources=[open_source(each) for each in locations],
+            schema=task.schema,
+            batch_bytes=task.batch_bytes,
+            csv=task.csv,
+        )
+        try:
+            splits = reader_for(file_format).plan(request, task.split_bytes)
+        except DataError as error:
+            raise _named(error, locations) from error
+        plans.append(FilePlan(splits=splits, warnings=merge_warnings([request.warnings])))
+        context.report(done + 1, 0)
+    return plans
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTask:
+    """A split to read, check and stage. ``partitions`` and ``auto_id_start`` are the Conformer's."""
+
+    engine: Engine
+    table: Table
+    job_id: int
+    locations: Sequence[Location]
+    format: Format
+    spec: Mapping[str, Any]
+    csv: CsvOptions
+    batch_bytes: int
+    partitions: Sequence[int]
+    auto_id_start: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageResult:
+    staged: Staged
+    warnings: Sequence[JobWarning]
+
+
+def stage_split(task: StageTask, context: TaskContext) -> StageResult:
+    """Read a split once, batch by batch, and write it where only a publish makes it visible.
+
+    Raises:
+        DataError: a row breaks a rule; ``row`` counts within the split.
+        TaskCancelled, SourceError, StoreError: nothing is left behind but what the engine says it leaves.
+    """
+    request = ReadRequest(
+        sources=[open_source(each) for each in task.locations],
+        schema=task.table.schema,
+        batch_bytes=task.batch_bytes,
+        csv=task.csv,
+    )
+    conformer = Conformer(task.table.schema, task.partitions, task.auto_id_start)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        rows = 0
+        for batch in reader_for(task.format).read(request, task.spec):
+            context.check()
+            conformed = conformer.conform(batch)
+            rows += conformed.num_rows
+            yield conformed
+            context.report(batch.bytes_read, rows)
+
+    try:
+        staged = task.engine.stage(task.table, task.job_id, batches())
+    except DataError as error:
+        raise _named(error, task.locations) from error
+    return StageResult(staged=staged, warnings=merge_warnings([request.warnings, conformer.warnings]))
+
+
+def _named(error: DataError, locations: Sequence[Location]) -> DataError:
+    return error if error.file else error.at(file=" ".join(each.name for each in locations))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexTask:
+    engine: Engine
+    table: Table
+    specs: Sequence[IndexSpec]
+
+
+def build_indexes(task: IndexTask, context: TaskContext) -> int:
+    """Bring the table's indexes up to date; returns the table's version after it."""
+    context.check()
+    return task.engine.index(task.table, task.specs)
+
+
+def import_everything() -> None:
+    """A worker's setup: the imports above loaded what tasks need; freed memory goes back to the system at once."""
+    pa.set_memory_pool(pa.system_memory_pool())
