@@ -26,7 +26,7 @@ class PartitionService:
     def has(self, collection: Collection, name: str) -> bool:
         return any(each.name == name for each in self.list(collection))
 
-    def numbers(self, collection: Collection, names: Sequence[str]) -> list[int] | None:
+    def numbers(self, collection: Collection, names: Sequence[str]) -> Sequence[int] | None:
         """The numbers of these partitions, or None (all rows) for no names.
 
         Raises:

@@ -1,0 +1,110 @@
+"""Databases, collections, partitions and indexes in the catalog."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from penstock.catalog import Catalog
+from penstock.domain.collections import LoadState
+from penstock.domain.index import IndexSpec, Metric
+from penstock.domain.schema import DataType, Field
+from penstock.errors import (
+    ClusterNotFound,
+    CollectionExists,
+    CollectionNotFound,
+    DatabaseExists,
+    DatabaseNotEmpty,
+    DatabaseNotFound,
+    IndexExists,
+    PartitionNotFound,
+)
+from tests.support.catalogs import CLUSTER, SCHEMA, stored_collection
+
+KEYED = replace(
+    SCHEMA, fields=(*SCHEMA.fields, Field(name="tenant", type=DataType.VARCHAR, max_length=64, partition_key=True))
+)
+
+
+def test_a_collection_comes_back_as_it_went_in(catalog: Catalog) -> None:
+    made = stored_collection(catalog)
+    assert made.schema == SCHEMA
+    assert catalog.collections.by_id(made.id) == made
+    assert made.load_state is LoadState.NEVER
+
+
+def test_names_that_are_not_there_are_told_apart(catalog: Catalog) -> None:
+    default = catalog.databases.get(CLUSTER, "default")
+    with pytest.raises(ClusterNotFound):
+        catalog.clusters.get("in01-other")
+    with pytest.raises(DatabaseNotFound, match=r"database not found\[database=sales\]"):
+        catalog.databases.get(CLUSTER, "sales")
+    with pytest.raises(CollectionNotFound, match=r"collection not found\[database=default\]\[collection=docs\]"):
+        catalog.collections.get(default, "docs")
+
+
+def test_a_name_is_taken_once_and_free_after_a_drop(catalog: Catalog) -> None:
+    first = stored_collection(catalog)
+    with pytest.raises(CollectionExists):
+        stored_collection(catalog)
+    catalog.collections.drop(first.id)
+    second = stored_collection(catalog)
+    assert second.id != first.id
+    assert catalog.collections.dropped() == [first.id]
+    catalog.collections.forget(first.id)
+    assert catalog.collections.dropped() == []
+    assert catalog.collections.by_id(second.id) == second
+
+
+def test_databases_are_unique_and_dropped_only_when_empty(catalog: Catalog) -> None:
+    catalog.databases.create(CLUSTER, "sales", {"timezone": "UTC"})
+    with pytest.raises(DatabaseExists):
+        catalog.databases.create(CLUSTER, "sales", {})
+    stored_collection(catalog)
+    with pytest.raises(DatabaseNotEmpty, match="must drop all collections"):
+        catalog.databases.drop(CLUSTER, "default")
+    catalog.databases.drop(CLUSTER, "sales")
+    assert [each.name for each in catalog.databases.list(CLUSTER)] == ["default"]
+
+
+def test_partitions_get_numbers_that_are_never_used_again(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    first = catalog.collections.create_partition(docs.id, "p1")
+    assert catalog.collections.create_partition(docs.id, "p1") == first
+    catalog.collections.drop_partition(docs.id, "p1")
+    with pytest.raises(PartitionNotFound):
+        catalog.collections.partition(docs.id, "p1")
+    again = catalog.collections.create_partition(docs.id, "p1")
+    assert again.number > first.number
+    assert [each.name for each in catalog.collections.partitions(docs.id)] == ["_default", "p1"]
+
+
+def test_a_partition_key_brings_sixteen_partitions(catalog: Catalog) -> None:
+    keyed = stored_collection(catalog, "keyed", KEYED)
+    names = [each.name for each in catalog.collections.partitions(keyed.id)]
+    assert names[0] == "_default_0"
+    assert len(names) == 16
+
+
+def test_an_index_may_be_added_twice_but_not_changed(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    spec = IndexSpec(name="vector", field_name="vector", metric=Metric.L2)
+    catalog.collections.add_index(docs.id, spec)
+    catalog.collections.add_index(docs.id, spec)
+    with pytest.raises(IndexExists, match="at most one distinct index"):
+        catalog.collections.add_index(docs.id, replace(spec, metric=Metric.IP))
+    with pytest.raises(IndexExists, match="creating multiple indexes on same field"):
+        catalog.collections.add_index(docs.id, replace(spec, name="other"))
+    assert catalog.collections.indexes(docs.id) == [spec]
+    catalog.collections.drop_index(docs.id, "vector")
+    assert catalog.collections.indexes(docs.id) == []
+
+
+def test_versions_only_rise(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    catalog.collections.raise_version(docs.id, 7)
+    catalog.collections.raise_version(docs.id, 3)
+    found = catalog.collections.by_id(docs.id)
+    assert found is not None
+    assert found.version == 7

@@ -1,0 +1,65 @@
+"""A catalog on a fresh SQLite file, with one collection in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from penstock.catalog import Catalog, open_catalog
+from penstock.catalog.collections import new_collection_id
+from penstock.catalog.jobs import NewJob
+from penstock.domain.collections import Collection, CollectionSettings
+from penstock.domain.schema import CollectionSchema, DataType, Field
+
+__all__ = ["CLUSTER", "SCHEMA", "new_job", "opened_catalog", "stored_collection"]
+
+CLUSTER = "in01-local"
+SCHEMA = CollectionSchema(
+    fields=(
+        Field(name="id", type=DataType.INT64, primary=True),
+        Field(name="vector", type=DataType.FLOAT_VECTOR, dim=4),
+    ),
+    dynamic=True,
+)
+
+
+@contextmanager
+def opened_catalog(folder: Path, key: bytes | None = None) -> Iterator[Catalog]:
+    catalog = open_catalog(f"sqlite:///{folder / 'catalog.db'}", key or Fernet.generate_key())
+    catalog.clusters.ensure(CLUSTER, "local")
+    try:
+        yield catalog
+    finally:
+        catalog.close()
+
+
+def stored_collection(catalog: Catalog, name: str = "docs", schema: CollectionSchema = SCHEMA) -> Collection:
+    """A collection in the catalog only: no engine has a table for it."""
+    return catalog.collections.create(
+        catalog.databases.get(CLUSTER, "default"),
+        name,
+        schema,
+        CollectionSettings(),
+        collection_id=new_collection_id(),
+        engine="lance",
+        storage_version="2.0",
+        version=1,
+    )
+
+
+def new_job(collection: Collection, **secret: str) -> NewJob:
+    return NewJob(
+        cluster_id=collection.cluster_id,
+        database_id=collection.database_id,
+        database=collection.database,
+        collection_id=collection.id,
+        collection=collection.name,
+        partition=None,
+        groups=[["a.parquet"]],
+        options={},
+        auto_commit=True,
+        secret=secret,
+    )
