@@ -226,15 +226,13 @@ def _option(fields: Fields, value: Any) -> str:
 
 def _query(call: _ImportCall) -> JobQuery:
     fields = call.fields
-    collection = fields.string("collectionName")
-    # The header only resolves a collection's name; the body's dbName is a filter of its own.
-    database = call.request.database if collection else fields.string("dbName")
     page_size, page = _paging(fields) if call.profile.paged else (None, 1)
     before = fields.integer("before")
     return JobQuery(
         cluster_id=call.cluster_id,
-        database=database,
-        collection=collection,
+        database=fields.string("dbName"),
+        resolve_in=call.request.database,
+        collection=fields.string("collectionName"),
         states=_states(fields),
         created_after=_time(fields, "createdAfter"),
         created_before=_time(fields, "createdBefore"),

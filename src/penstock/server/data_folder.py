@@ -1,0 +1,68 @@
+"""The data folder: one server at a time, and a note that says where that server listens."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from penstock.errors import DataFolderInUse, InvalidParameter
+
+__all__ = ["NOTE", "hold_data_folder", "listening_note"]
+
+LOCK = "server.lock"
+NOTE = "server.json"
+
+
+@contextmanager
+def hold_data_folder(folder: Path) -> Iterator[None]:
+    """Make the folder if need be and keep other servers out of it. The lock ends with the process, however it ends.
+
+    Raises:
+        DataFolderInUse: another server holds it; names its process.
+        InvalidParameter: the folder can't be made or written to.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = (folder / LOCK).open("a+")
+    except OSError as error:
+        raise InvalidParameter(
+            f"the data folder {folder} can't be used: {error.strerror}. Give another with --data-dir",
+            folder=str(folder),
+        ) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            handle.seek(0)
+            process = handle.read().strip() or "unknown"
+            raise DataFolderInUse(
+                f"the data folder {folder} is held by another server, process {process}. "
+                "Stop that one, or give another folder with --data-dir",
+                folder=str(folder),
+                process=process,
+            ) from error
+        handle.truncate(0)
+        handle.write(f"{os.getpid()}\n")
+        handle.flush()
+        try:
+            yield
+        finally:
+            fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+@contextmanager
+def listening_note(folder: Path, url: str, host: str, port: int) -> Iterator[None]:
+    """``server.json`` in the folder, for tools that look for the server: process, address, host and port."""
+    note = folder / NOTE
+    fresh = note.with_suffix(".tmp")
+    fresh.write_bytes(orjson.dumps({"pid": os.getpid(), "url": url, "host": host, "port": port}))
+    fresh.replace(note)
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)

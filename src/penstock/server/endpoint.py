@@ -1,0 +1,107 @@
+"""From an HTTP request to a dialect's handler and back.
+
+Handlers and the services under them are synchronous. They run in a bounded pool of threads; a call that waits too
+long for a thread, or works too long, is answered with the dialect's timeout. The work of a call that has begun goes
+on in its thread: what it does is all or nothing, and the thread counts against the pool until it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from penstock.errors import PenstockError
+from penstock.wire.http import BodyTooLarge, Call, CallTimeout, Reply, Route
+
+__all__ = ["Endpoint", "make_endpoint"]
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_log = structlog.get_logger("penstock.http")
+
+
+def make_endpoint(
+    routes: Sequence[Route], executor: Executor, *, max_body_bytes: int, request_timeout: float
+) -> Endpoint:
+    """One endpoint for the routes of one path, which differ in their method."""
+    by_method = {route.method: route for route in routes}
+
+    async def endpoint(request: Request) -> Response:
+        # Starlette lets HEAD in where GET is.
+        route = by_method.get(request.method) or by_method["GET"]
+        reply = await _reply(route, request, executor, max_body_bytes, request_timeout)
+        request.state.route = route.path
+        request.state.code = reply.code
+        headers = {"content-type": reply.media_type, "x-content-type-options": "nosniff"}
+        if not getattr(request.state, "body_read", False):
+            headers["connection"] = "close"
+        return Response(reply.content, status_code=reply.status, headers=headers)
+
+    return endpoint
+
+
+async def _reply(
+    route: Route, request: Request, executor: Executor, max_body_bytes: int, request_timeout: float
+) -> Reply:
+    request_id = request.state.request_id
+    call = Call(
+        method=request.method,
+        path=route.path,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        query=dict(request.query_params),
+        request_id=request_id,
+    )
+    limit = asyncio.timeout(route.dialect.timeout(call) or request_timeout)
+    try:
+        async with limit:
+            body = await _body(request, max_body_bytes)
+            request.state.body_read = True
+            return await _run(executor, route, replace(call, body=body))
+    except PenstockError as error:
+        return route.dialect.failure(error, request_id)
+    except ClientDisconnect:
+        return Reply(content=b"", status=400)  # nobody is there to read it
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
+        if limit.expired():
+            return route.dialect.failure(CallTimeout(), request_id)
+        _log.exception("unexpected error", route=route.path)
+        return route.dialect.failure(error, request_id)
+
+
+async def _run(executor: Executor, route: Route, call: Call) -> Reply:
+    work = executor.submit(contextvars.copy_context().run, route.handler, call)
+    try:
+        return await asyncio.wrap_future(work)
+    except asyncio.CancelledError:
+        # Not begun: it never will. Begun: its thread goes on, and how it fails is only logged.
+        if not work.cancel():
+            work.add_done_callback(_log_late)
+        raise
+
+
+def _log_late(work: Future[Reply]) -> None:
+    if (error := work.exception()) is not None:
+        _log.warning("a call that had timed out failed", error=str(error))
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise BodyTooLarge(_too_large(limit), limit=limit)
+    chunks = bytearray()
+    async for chunk in request.stream():
+        chunks += chunk
+        if len(chunks) > limit:
+            raise BodyTooLarge(_too_large(limit), limit=limit)
+    return bytes(chunks)
+
+
+def _too_large(limit: int) -> str:
+    return f"the request body is too large, this server takes at most {limit} bytes"

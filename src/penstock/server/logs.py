@@ -1,0 +1,75 @@
+"""Structured logs: console or JSON lines on the standard error, without secrets."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+__all__ = ["configure_logs", "redact"]
+
+REDACTED = "[redacted]"
+_SECRET_KEYS = frozenset(
+    {"accesskey", "secretkey", "token", "sessiontoken", "securitytoken", "authorization", "apikey", "password", "ezk"}
+)
+_CREDENTIALS = re.compile(r"\b(Bearer|Basic)\s+\S+", re.IGNORECASE)
+_QUERY_SECRETS = re.compile(r"\b(X-Amz-(?:Signature|Credential|Security-Token)|sig)=[^&\s]+", re.IGNORECASE)
+
+
+def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """A structlog processor: values of secret keys, at any depth, and credentials inside texts are blotted out."""
+    return {key: _clean(key, value) for key, value in event.items()}
+
+
+def _clean(key: str, value: Any) -> Any:
+    if re.sub(r"[^a-z]", "", key.lower()) in _SECRET_KEYS and value:
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {str(inner): _clean(str(inner), each) for inner, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean("", each) for each in value]
+    if isinstance(value, str):
+        return _QUERY_SECRETS.sub(rf"\1={REDACTED}", _CREDENTIALS.sub(rf"\1 {REDACTED}", value))
+    return value
+
+
+def configure_logs(form: Literal["console", "json"], level: str) -> None:
+    """Send the lines of structlog and of the standard library's loggers through one chain to the standard error."""
+    chain: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(serializer=lambda event, **_: orjson.dumps(event, default=str).decode())
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*chain, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=chain,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # The server says itself when it starts, stops and answers.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -1,0 +1,34 @@
+"""What the server counts about its HTTP calls."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+
+__all__ = ["HttpMetrics"]
+
+# Creating and listing answer in milliseconds; searches and slow disks need the upper end.
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)
+
+
+class HttpMetrics:
+    """Requests by route and outcome. Unknown paths count under one label, so that nobody can make up new ones."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "penstock_http_requests",
+            "HTTP requests by route, HTTP status and the dialect's code.",
+            ["method", "route", "status", "code"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "penstock_http_request_seconds",
+            "Time from a request's first byte to its answer.",
+            ["method", "route"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        ProcessCollector(registry=registry)
+
+    def observe(self, *, method: str, route: str, status: int, code: int | None, seconds: float) -> None:
+        self._requests.labels(method, route, str(status), "" if code is None else str(code)).inc()
+        self._seconds.labels(method, route).observe(seconds)

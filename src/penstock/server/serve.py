@@ -1,0 +1,120 @@
+"""Run a server: hold the data folder, own the listening socket, answer until told to stop."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+
+from penstock.errors import InvalidParameter
+from penstock.server.app import create_app
+from penstock.server.data_folder import hold_data_folder, listening_note
+from penstock.server.logs import configure_logs
+from penstock.server.services import Services
+from penstock.settings import Settings
+
+__all__ = ["serve"]
+
+BACKLOG = 2048
+# Longer than the five seconds between two looks of a polling client.
+KEEP_ALIVE_SECONDS = 75
+
+_log = structlog.get_logger("penstock.server")
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to :func:`serve`, which has things to put in order after the last answer."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(
+    settings: Settings,
+    build_services: Callable[[Settings], Services],
+    announce: Callable[[str], None] = print,
+) -> None:
+    """Answer until SIGTERM or SIGINT (or :meth:`Services.stop` by other means), then leave everything in order.
+
+    A first signal stops accepting, lets open calls finish and calls ``Services.stop``; a second SIGINT doesn't wait.
+    ``announce`` gets one line with the address, once clients can connect.
+
+    Raises:
+        DataFolderInUse: another server holds the data folder.
+        InvalidParameter: the address is taken, or certificate and key won't do.
+    """
+    configure_logs(settings.log_format, settings.log_level)
+    with hold_data_folder(settings.data_dir), _listen(settings) as listener:
+        host, port = listener.getsockname()[:2]
+        url = f"{settings.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        services = build_services(settings)
+        try:
+            server = _Server(_uvicorn_config(settings, services))
+            with _signals(server), listening_note(settings.data_dir, url, host, port):
+                services.start()
+                announce(f"Penstock listens on {url}")
+                _log.info("started", url=url, data_dir=str(settings.data_dir), cluster_id=settings.cluster_id)
+                server.run(sockets=[listener])
+        finally:
+            services.stop()
+            _log.info("stopped", url=url)
+
+
+def _uvicorn_config(settings: Settings, services: Services) -> uvicorn.Config:
+    config = uvicorn.Config(
+        create_app(services),
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=round(settings.shutdown_grace) or 1,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        backlog=BACKLOG,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidParameter(
+            f"--tls-cert {settings.tls_cert} and --tls-key {settings.tls_key} won't do: {error}. "
+            "Both must be PEM files, and the key the certificate's",
+        ) from error
+    return config
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise InvalidParameter(
+            f"can't listen on {settings.host} port {settings.port}: {error.strerror or error}. "
+            "Give others with --host and --port; port 0 takes a free one",
+        ) from error
+
+
+@contextmanager
+def _signals(server: uvicorn.Server) -> Iterator[None]:
+    """SIGTERM and SIGINT stop the server. Only a main thread can listen to them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, server.handle_exit) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,36 @@
+"""What a server is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+
+from penstock.jobs.service import Imports
+from penstock.settings import Settings
+from penstock.wire.clusters import Clusters
+
+__all__ = ["Services"]
+
+
+def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The use cases behind the routes, and the hooks of their life.
+
+    ``registry`` is what ``/metrics`` shows: other parts register their collectors with it. ``problem`` tells why the
+    server can't do its work at present, or None when it is ready. ``start`` is called once the server has its port;
+    ``stop`` after the last call has been answered, and must leave everything so that another server can take over.
+    """
+
+    settings: Settings
+    imports: Imports
+    clusters: Clusters
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    problem: Callable[[], str | None] = _nothing
+    start: Callable[[], None] = _nothing
+    stop: Callable[[], None] = _nothing
