@@ -1,0 +1,138 @@
+"""The way of the client to its server: one session, the same settings for every call, retries where they are safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import requests
+import tenacity
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from penstock.sdk.errors import AnswerTimeout, AnswerUnreadable, CallRefused, NoAnswer
+from penstock.sdk.http import TIMEOUT, exchange, full_url
+
+__all__ = ["Connection"]
+
+_T = TypeVar("_T")
+_ATTEMPTS = 4
+_LONGEST_PAUSE = 30.0
+_BUSY_STATUS = frozenset({429, 502, 503, 504})
+_RATE_LIMITED = 1807
+
+# Requests that never left are safe to send again, whatever they ask for; this is all that urllib3 may repeat.
+_UNSENT_ONLY = Retry(total=2, connect=2, read=False, redirect=0, status=0, other=0, backoff_factor=0.2)
+
+
+class Connection:
+    """Calls to one server.
+
+    Args:
+        session: a ``requests.Session`` to use (its adapters and proxies are kept, and it isn't closed here).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str = "",
+        *,
+        database: str = "default",
+        cluster_id: str = "",
+        timeout: float = TIMEOUT,
+        verify: bool | str = True,
+        cert: str | tuple[str, str] | None = None,
+        session: requests.Session | None = None,
+    ) -> None:
+        self.url = full_url(url, "")
+        self.database = database
+        self.cluster_id = cluster_id
+        self._api_key = api_key
+        self._options: dict[str, Any] = {"timeout": timeout, "verify": verify, "cert": cert}
+        self._owns_session = session is None
+        self._session = session or _new_session()
+
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        repeatable: bool = True,
+        headers: Mapping[str, str] | None = None,
+        secrets: Iterable[str] = (),
+    ) -> dict[str, Any]:
+        """POST to ``/v2/vectordb`` + ``path``; the answer's whole JSON object.
+
+        A repeatable call is made up to four times when the server can't be reached or says it is busy.
+        """
+
+        def call() -> dict[str, Any]:
+            return exchange(
+                "POST",
+                f"{self.url}/v2/vectordb{path}",
+                api_key=self._api_key,
+                database=self.database,
+                secrets=secrets,
+                headers=headers,
+                session=self._session,
+                json=body,
+                **self._options,
+            )[1]
+
+        return _RETRYING(call) if repeatable else call()
+
+    def read(self, path: str, body: Mapping[str, Any], reader: Callable[[Any], _T]) -> _T:
+        """POST, and read what ``data`` holds with ``reader``.
+
+        Raises:
+            AnswerUnreadable: the reader can't make sense of it.
+        """
+        return self.understood(path, self.post(path, body), lambda answer: reader(answer["data"]))
+
+    def understood(self, path: str, answer: dict[str, Any], reader: Callable[[dict[str, Any]], _T]) -> _T:
+        """What ``reader`` makes of an answer; AnswerUnreadable if it can't."""
+        try:
+            return reader(answer)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            why = (
+                f"the answer lacks {error}"
+                if isinstance(error, KeyError)
+                else f"the answer is not as it must be: {error}"
+            )
+            raise AnswerUnreadable(
+                why, url=f"{self.url}/v2/vectordb{path}", method="POST", http_status=200
+            ) from error
+
+    def close(self) -> None:
+        if self._owns_session:
+            self._session.close()
+
+
+def _new_session() -> requests.Session:
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=_UNSENT_ONLY))
+    return session
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, NoAnswer):
+        return not isinstance(error, AnswerTimeout)  # it is there and slow; more of the same won't help it
+    return isinstance(error, CallRefused) and (error.http_status in _BUSY_STATUS or error.code == _RATE_LIMITED)
+
+
+_BACKOFF = tenacity.wait_exponential_jitter(initial=0.2, max=5.0)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, CallRefused) else None
+    return _BACKOFF(state) if asked is None else min(asked, _LONGEST_PAUSE)
+
+
+_RETRYING = tenacity.Retrying(
+    stop=tenacity.stop_after_attempt(_ATTEMPTS),
+    wait=_pause,
+    retry=tenacity.retry_if_exception(_may_pass),
+    reraise=True,
+)

@@ -1,0 +1,138 @@
+"""What the Python calls raise.
+
+::
+
+    SdkError
+    ├── ImportCallError         a call failed: http_status, code, message, url, method
+    │   ├── CallRefused         the server answered with an error
+    │   │   ├── AccessDenied    the key is missing, wrong or not enough
+    │   │   └── NotFound        no such cluster, database, collection, partition or job
+    │   ├── NoAnswer            nothing came back: refused, unknown host, TLS, connection cut
+    │   │   └── AnswerTimeout   nothing came back in time
+    │   └── AnswerUnreadable    something came back that is no answer of such a server
+    ├── JobFailed               a job that was waited for failed: job
+    └── JobUnfinished           a job that was waited for takes longer than asked: job
+
+No error holds an API key or an object store's keys, neither in its text nor in its attributes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penstock.sdk.jobs import ImportJob
+
+__all__ = [
+    "AccessDenied",
+    "AnswerTimeout",
+    "AnswerUnreadable",
+    "CallRefused",
+    "ImportCallError",
+    "JobFailed",
+    "JobUnfinished",
+    "NoAnswer",
+    "NotFound",
+    "SdkError",
+]
+
+
+class SdkError(Exception):
+    """Base of all errors of the Python calls and the client."""
+
+
+class ImportCallError(SdkError):
+    """A call failed.
+
+    Attributes:
+        message: what the server said, or what went wrong on the way to it.
+        http_status: HTTP status of the answer; None when there was none.
+        code: the server's own error code; None when it gave none.
+        url: the address called, without credentials and query.
+        method: ``GET`` or ``POST``.
+        retry_after: seconds after which the server asked to come back, if it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        url: str = "",
+        method: str = "",
+        http_status: int | None = None,
+        code: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.url = url
+        self.method = method
+        self.http_status = http_status
+        self.code = code
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        facts = [
+            None if self.code is None else f"code {self.code}",
+            None if self.http_status in (None, 200) else f"HTTP {self.http_status}",
+            f"{self.method} {self.url}".strip() or None,
+        ]
+        told = ", ".join(fact for fact in facts if fact)
+        return f"{self.message} ({told})" if told else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), dict(self.__dict__))
+
+
+def _rebuild(kind: type[ImportCallError], facts: dict[str, Any]) -> ImportCallError:
+    return kind(facts.pop("message"), **facts)
+
+
+class CallRefused(ImportCallError):
+    """The server answered with an error."""
+
+
+class AccessDenied(CallRefused):
+    """The key is missing, wrong, expired or not enough for this."""
+
+
+class NotFound(CallRefused):
+    """The cluster, database, collection, partition or job that was named doesn't exist."""
+
+
+class NoAnswer(ImportCallError):
+    """No answer came. A call that only reads may be made again; whether a job was created must be looked up."""
+
+
+class AnswerTimeout(NoAnswer):
+    """No answer came in time."""
+
+
+class AnswerUnreadable(ImportCallError):
+    """An answer came, but not one that such a server gives: no JSON, or without the keys it must have."""
+
+
+class JobFailed(SdkError):
+    """A job failed; ``job`` is its last state and ``job.reason`` tells why."""
+
+    def __init__(self, job: ImportJob) -> None:
+        super().__init__(job)
+        self.job = job
+
+    def __str__(self) -> str:
+        return f"import job {self.job.id} into {self.job.collection!r} ended {self.job.state}: {self.job.reason}"
+
+
+class JobUnfinished(SdkError):
+    """A job isn't finished after the time that the caller was ready to wait; ``job`` is its last state."""
+
+    def __init__(self, job: ImportJob, seconds: float) -> None:
+        super().__init__(job, seconds)
+        self.job = job
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return (
+            f"import job {self.job.id} is {self.job.state} at {self.job.progress} % after {self.seconds:g} s; "
+            "it goes on without this program"
+        )

@@ -1,0 +1,194 @@
+"""One HTTP exchange with an import server: what goes out, and what in the answer counts as success.
+
+Both families of calls share a rule: ``code`` 0 is success (v2), and so is 200 with ``data`` (v1, and v2 of Milvus
+2.4.0 to 2.4.2); on v2 a 200 without ``data`` is the error "partition not found".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import orjson
+import requests
+from requests.auth import AuthBase
+
+from penstock.sdk.errors import (
+    AccessDenied,
+    AnswerTimeout,
+    AnswerUnreadable,
+    CallRefused,
+    ImportCallError,
+    NoAnswer,
+    NotFound,
+)
+
+__all__ = ["TIMEOUT", "exchange", "full_url"]
+
+TIMEOUT = 20.0
+
+# Codes of Zilliz v1, Zilliz v2 and Milvus; the families don't clash here.
+_DENIED = frozenset({1800, 80001, 80002, 40022, 21119, 96012, 96013, 96014, 96015, 96016, 96027})
+_NOT_FOUND = frozenset({100, 200, 700, 800, 2101, 40021, 47005, 80020, 90001, 90102, 90144, 96018, 96026})
+_SHOWN = 300
+
+
+def full_url(address: str, path: str) -> str:
+    """``path`` at the server ``address``; an address without scheme means https. Raises ValueError for no address."""
+    address = address.strip()
+    url = address if "://" in address else f"https://{address}"
+    parts = urlsplit(url)
+    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{_shown_url(url)!r} is no address of a server, such as http://127.0.0.1:19530")
+    return f"{url.rstrip('/')}{path}"
+
+
+def exchange(
+    method: str,
+    url: str,
+    *,
+    api_key: str = "",
+    database: str = "",
+    secrets: Iterable[str] = (),
+    headers: Mapping[str, str] | None = None,
+    session: requests.Session | None = None,
+    **options: Any,
+) -> tuple[requests.Response, dict[str, Any]]:
+    """Make a call; return the response and its JSON object, which says success.
+
+    Args:
+        database: goes out as header ``DB-Name`` unless empty.
+        secrets: values (beside the key) that no error may show.
+        options: for ``requests.request``: ``json``, ``params``, ``timeout`` (default 20 s), ``verify``, ``cert`` …
+
+    Raises:
+        CallRefused, NoAnswer, AnswerUnreadable: see :mod:`penstock.sdk.errors`.
+        ValueError: the address or an option is malformed.
+    """
+    api_key = api_key.strip()  # keys read from files end in a line break
+    hidden = _hidden(api_key, *secrets)
+    # A POST would silently become a GET, and a body with keys would be sent on to another host.
+    options.setdefault("allow_redirects", False)
+    options.setdefault("timeout", TIMEOUT)
+    # Given as auth, or else requests puts the credentials of a .netrc file in its place.
+    options.setdefault("auth", _Bearer(api_key))
+    sent = {"Accept": "application/json", "User-Agent": f"penstock/{version('penstock')}"}
+    if database:
+        sent["DB-Name"] = database
+    sent.update(headers or {})
+    request = requests.request if session is None else session.request
+    try:
+        response = request(method, url, headers=sent, **options)
+    except requests.Timeout as error:
+        raise AnswerTimeout(
+            f"no answer within {_seconds(options['timeout'])}", url=_shown_url(url), method=method
+        ) from error
+    except requests.RequestException as error:
+        if isinstance(error, ValueError | requests.exceptions.InvalidJSONError):  # the call was malformed
+            raise ValueError(_hide(str(error), hidden)) from None
+        raise NoAnswer(_hide(_why(error, url), hidden), url=_shown_url(url), method=method) from error
+    return response, _success(response, method, url, hidden)
+
+
+class _Bearer(AuthBase):
+    def __init__(self, api_key: str) -> None:
+        self._api_key = api_key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._api_key:
+            if any(character < " " for character in self._api_key):
+                raise ValueError("the API key holds control characters; was a whole file taken for a key?")
+            request.headers["Authorization"] = f"Bearer {self._api_key}".encode().decode("latin-1")
+        return request
+
+
+def _success(response: requests.Response, method: str, url: str, hidden: list[str]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"url": _shown_url(url), "method": method, "http_status": response.status_code}
+    body = _json_object(response)
+    code = None if body is None else _number(body.get("code"))
+    if body is not None and response.ok and (code == 0 or (code == 200 and "data" in body)):
+        return body
+    if response.is_redirect:
+        target = _shown_url(response.headers["Location"])
+        raise CallRefused(f"the server lives at another address: {target}", **facts)
+    if body is not None and (code is not None or not response.ok):
+        message = str(body.get("message") or response.reason or "the server gave no message")
+        raise _refusal(response, code)(_hide(message, hidden), code=code, **facts, retry_after=_retry_after(response))
+    if not response.ok:
+        text = _hide(response.text.strip()[:_SHOWN], hidden)
+        raise _refusal(response, None)(text or response.reason, **facts, retry_after=_retry_after(response))
+    raise AnswerUnreadable(
+        f"the answer is no JSON object with a code: {_hide(response.text[:_SHOWN], hidden)!r}", **facts
+    )
+
+
+def _refusal(response: requests.Response, code: int | None) -> type[ImportCallError]:
+    if response.status_code in (401, 403) or code in _DENIED:
+        return AccessDenied
+    return NotFound if code in _NOT_FOUND else CallRefused
+
+
+def _json_object(response: requests.Response) -> dict[str, Any] | None:
+    try:
+        body = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _number(code: object) -> int | None:
+    if isinstance(code, str) and code.strip().lstrip("-").isdigit():
+        return int(code)
+    return int(code) if isinstance(code, int | float) and math.isfinite(code) else None
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isdigit() else None
+
+
+def _why(error: requests.RequestException, url: str) -> str:
+    text = str(_innermost(error))
+    if isinstance(error, requests.exceptions.SSLError):
+        hint = "is it a server without TLS (http://…), or is its certificate's issuer to be given by verify=FILE?"
+        return f"no secure connection: {text}; {hint}"
+    if isinstance(error, requests.ConnectionError):
+        where = urlsplit(url)
+        return f"no connection to {where.hostname}:{where.port or where.scheme}: {text}"
+    return text
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What is at the bottom of urllib3's nested errors, each of which quotes the one below it."""
+    while True:
+        below = getattr(error, "reason", None) or (error.args[0] if error.args else None)
+        if not isinstance(below, BaseException):
+            return error
+        error = below
+
+
+def _seconds(timeout: object) -> str:
+    return f"{timeout:g} s" if isinstance(timeout, int | float) else f"{timeout} s"
+
+
+def _shown_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(malformed address)"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _hidden(api_key: str, *secrets: str) -> list[str]:
+    _, _, password = api_key.partition(":")
+    values = {value for value in (api_key, password, *secrets) if value and len(value) > 2}
+    return sorted(values, key=len, reverse=True)
+
+
+def _hide(text: str, hidden: list[str]) -> str:
+    for value in hidden:
+        text = text.replace(value, "***")
+    return text

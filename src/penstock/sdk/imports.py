@@ -1,0 +1,233 @@
+"""``client.imports``: start, list, look at, wait for, commit and abort import jobs."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from penstock.sdk.connection import Connection
+from penstock.sdk.errors import CallRefused, JobFailed, JobUnfinished, NoAnswer
+from penstock.sdk.jobs import ImportJob, job_from_wire
+from penstock.sdk.v2_calls import option_strings
+
+__all__ = ["Files", "Imports"]
+
+Files: TypeAlias = str | Path | Sequence[str | Path | Sequence[str | Path]]
+
+_PATH = "/jobs/import"
+_UNCOMMITTED = "Uncommitted"
+_FIRST_POLL, _LONGEST_POLL = 0.1, 2.0
+# A server that restarts takes its jobs up again; the waiting program should live through that.
+_LONGEST_OUTAGE = 60.0
+
+
+class Imports:
+    """Import jobs of one server. Every call raises :class:`~penstock.sdk.errors.ImportCallError` when it fails."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._progress_path = f"{_PATH}/describe"
+
+    def create(
+        self,
+        collection: str,
+        files: Files | None = None,
+        *,
+        partition: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        object_urls: Files | None = None,
+        access_key: str = "",
+        secret_key: str = "",
+        token: str = "",
+        volume: str = "",
+        data_paths: Files | None = None,
+        idempotency_key: str | None = None,
+    ) -> ImportJob:
+        """Start a job and return it as it is now: ``Pending``, with its ``id``.
+
+        Exactly one source is given:
+
+        * ``files``: paths or addresses that the server can reach by itself. A ``Path`` goes out as an absolute path,
+          a string as it is.
+        * ``object_urls``: objects or folders (ending in ``/``) of an object store, opened with the keys given here.
+        * ``volume`` and ``data_paths``: files of a Zilliz volume.
+
+        In each, an item is a file of its own; a list within the list is a NumPy set, one ``.npy`` file per field.
+
+        Args:
+            options: ``timeout="300s"``, ``sep``, ``nullkey``, ``auto_commit=False`` …
+            idempotency_key: the same key for the same collection gives the same job within a day, where the server
+                knows such keys. With a key the call is repeated when no answer came; without, it is made once.
+        """
+        sources = {"files": _groups(files), "objectUrls": _groups(object_urls), "dataPaths": _groups(data_paths)}
+        given = {name: groups for name, groups in sources.items() if groups is not None}
+        if len(given) != 1:
+            raise ValueError(f"give one of files, object_urls or volume with data_paths; {len(given)} were given")
+        body: dict[str, Any] = {
+            **self._scope(),
+            "collectionName": collection,
+            "dbName": self._connection.database,
+            "partitionName": partition,
+            **given,
+            "volumeName": volume,
+            "accessKey": access_key,
+            "secretKey": secret_key,
+            "token": token,
+            "options": option_strings(dict(options or {})),
+        }
+        path = f"{_PATH}/create"
+        answer = self._connection.post(
+            path,
+            {name: value for name, value in body.items() if value},
+            repeatable=idempotency_key is not None,
+            headers={"Idempotency-Key": idempotency_key} if idempotency_key else None,
+            secrets=(access_key, secret_key, token),
+        )
+        job_id = self._connection.understood(path, answer, lambda told: str(told["data"]["jobId"]))
+        return ImportJob(id=job_id, collection=collection, state="Pending", raw=answer["data"])
+
+    def list(
+        self,
+        collection: str | None = None,
+        *,
+        state: str | None = None,
+        all_databases: bool = False,
+        page_size: int = 100,
+    ) -> Iterator[ImportJob]:
+        """The jobs, newest first where the server says so; pages are fetched as they are needed.
+
+        Without the client's ``cluster_id`` a server answers as Milvus does: all unfinished jobs and the lately
+        finished ones, at once. With it the whole history comes, ``page_size`` (1 to 100) jobs per call.
+
+        Args:
+            collection: only jobs into this collection.
+            state: only jobs in this state, e.g. ``"Failed"``.
+            all_databases: also jobs of other databases than the client's.
+        """
+        jobs = self._all(collection, all_databases, page_size)
+        return (job for job in jobs if state is None or job.state == state)
+
+    def get(self, job: str | int | ImportJob) -> ImportJob:
+        """A job with everything that the server tells about it, by its id (or as it was)."""
+        body = {**self._scope(), "jobId": _job_id(job)}
+        try:
+            return self._connection.read(self._progress_path, body, job_from_wire)
+        except CallRefused as error:
+            # Milvus before 2.4.13 has no describe.
+            if error.http_status != 404 or error.code is not None or not self._progress_path.endswith("describe"):
+                raise
+            self._progress_path = f"{_PATH}/get_progress"
+            return self._connection.read(self._progress_path, body, job_from_wire)
+
+    def wait(
+        self,
+        job: str | int | ImportJob,
+        *,
+        timeout: float | None = None,
+        poll: float | None = None,
+        progress: bool | Callable[[ImportJob], object] = False,
+    ) -> ImportJob:
+        """Wait until a job is Completed, or Uncommitted if it was told not to commit, and return it.
+
+        Args:
+            timeout: seconds to wait at most; None for as long as it takes.
+            poll: seconds between two looks; None begins with 0.1 s and grows to 2 s.
+            progress: True draws a progress bar; a function is called with every state that is seen.
+
+        Raises:
+            JobFailed: it failed or was aborted.
+            JobUnfinished: the time is over; the job goes on.
+            ImportCallError: the job can't be looked at, or the server is away for more than a minute.
+        """
+        if callable(progress):
+            watching: AbstractContextManager[Callable[[ImportJob], object]] = nullcontext(progress)
+        elif progress:
+            from penstock.sdk.progress import progress_bar  # rich takes a while to import
+
+            watching = progress_bar()
+        else:
+            watching = nullcontext(lambda job: None)
+        with watching as show:
+            last = self._wait(_job_id(job), timeout, poll, show)
+        if last.is_finished and not last.has_succeeded:
+            raise JobFailed(last)
+        return last
+
+    def commit(self, job: str | int | ImportJob) -> None:
+        """Publish the rows of an Uncommitted job."""
+        self._connection.post(f"{_PATH}/commit", {**self._scope(), "jobId": _job_id(job)})
+
+    def abort(self, job: str | int | ImportJob) -> None:
+        """End a job that isn't committed yet; none of its rows become visible."""
+        self._connection.post(f"{_PATH}/abort", {**self._scope(), "jobId": _job_id(job)})
+
+    def _scope(self) -> dict[str, str]:
+        cluster_id = self._connection.cluster_id
+        return {"clusterId": cluster_id} if cluster_id else {}
+
+    def _all(self, collection: str | None, all_databases: bool, page_size: int) -> Iterator[ImportJob]:
+        body: dict[str, Any] = {**self._scope()}
+        if collection:
+            body["collectionName"] = collection
+        if not all_databases:
+            body["dbName"] = self._connection.database
+        if not self._connection.cluster_id:
+            yield from self._page(body)
+            return
+        seen: set[str] = set()  # jobs that are created meanwhile push others to the next page
+        for page in itertools.count(1):
+            jobs = self._page({**body, "pageSize": page_size, "currentPage": page})
+            new = [job for job in jobs if job.id not in seen]
+            yield from new
+            seen.update(job.id for job in new)
+            # Whether ``count`` is of all jobs or of this page differs by server; a page that isn't full tells enough.
+            if len(jobs) < page_size or not new:
+                return
+
+    def _page(self, body: Mapping[str, Any]) -> Sequence[ImportJob]:
+        return self._connection.read(
+            f"{_PATH}/list", body, lambda data: [job_from_wire(each) for each in data["records"]]
+        )
+
+    def _wait(
+        self, job_id: str, timeout: float | None, poll: float | None, show: Callable[[ImportJob], object]
+    ) -> ImportJob:
+        started = heard = time.monotonic()
+        pause = _FIRST_POLL if poll is None else poll
+        job: ImportJob | None = None
+        while True:
+            try:
+                job = self.get(job_id)
+            except NoAnswer:
+                if job is None or time.monotonic() - heard > _LONGEST_OUTAGE:
+                    raise
+            else:
+                heard = time.monotonic()
+                show(job)
+                if job.is_finished or job.state == _UNCOMMITTED:
+                    return job
+            left = None if timeout is None else started + timeout - time.monotonic()
+            if left is not None and left <= 0:
+                raise JobUnfinished(job, timeout or 0.0)
+            time.sleep(pause if left is None else min(pause, left))
+            if poll is None:
+                pause = min(pause * 1.5, _LONGEST_POLL)
+
+
+def _job_id(job: str | int | ImportJob) -> str:
+    return job.id if isinstance(job, ImportJob) else str(job)
+
+
+def _groups(files: Files | None) -> list[list[str]] | None:
+    if files is None:
+        return None
+    items: Sequence[Any] = [files] if isinstance(files, str | Path) else files
+    return [[_path(item)] if isinstance(item, str | Path) else [_path(each) for each in item] for item in items]
+
+
+def _path(path: str | Path) -> str:
+    return str(path.absolute()) if isinstance(path, Path) else path

@@ -1,0 +1,134 @@
+"""An import job as the client sees it: frozen values made from what servers answer.
+
+Servers tell different things: ``list`` gives less than ``describe``, Milvus less than Penstock. What wasn't told is
+None (or empty), never made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from penstock.domain.jobs import JobWarning
+
+__all__ = ["ImportJob", "ImportedFile", "JobWarning", "file_from_wire", "job_from_wire"]
+
+_FINISHED = frozenset({"Completed", "Failed", "Aborted"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedFile:
+    """One file (or NumPy set) of a job. ``size`` is in bytes, ``progress`` 0 to 100."""
+
+    name: str
+    size: int | None = None
+    state: str = ""
+    progress: int = 0
+    rows: int | None = None
+    total_rows: int | None = None
+    completed_at: datetime | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportJob:
+    """An import job.
+
+    Attributes:
+        state: ``Pending``, ``Importing``, ``Uncommitted``, ``Committing``, ``Completed``, ``Failed``, or what else
+            the server says.
+        stage: what the server is doing within the state, if it tells.
+        progress: 0 to 100.
+        reason: why it failed.
+        rows, total_rows: rows imported so far, and all of them.
+        size: bytes of all files.
+        raw: the server's own words.
+    """
+
+    id: str
+    collection: str
+    state: str
+    progress: int = 0
+    stage: str | None = None
+    reason: str | None = None
+    rows: int | None = None
+    total_rows: int | None = None
+    size: int | None = None
+    files: tuple[ImportedFile, ...] = ()
+    warnings: tuple[JobWarning, ...] = ()
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_finished(self) -> bool:
+        """Nothing will change any more."""
+        return self.state in _FINISHED
+
+    @property
+    def has_succeeded(self) -> bool:
+        return self.state == "Completed"
+
+
+def job_from_wire(data: Mapping[str, Any]) -> ImportJob:
+    """A job from a row of ``list`` or the ``data`` of ``describe``.
+
+    Raises:
+        KeyError, TypeError, ValueError: it lacks ``jobId`` or ``state``, or a value isn't what it must be.
+    """
+    return ImportJob(
+        id=str(data["jobId"]),
+        collection=str(data.get("collectionName") or ""),
+        state=str(data["state"]),
+        progress=int(data.get("progress") or 0),
+        stage=data.get("stage") or None,
+        reason=data.get("reason") or None,
+        rows=_number(data, "importedRows"),
+        total_rows=_number(data, "totalRows"),
+        size=_number(data, "fileSize"),
+        files=tuple(file_from_wire(each) for each in data.get("details") or ()),
+        warnings=tuple(_warnings(data.get("warnings") or ())),
+        created_at=_moment(data, "createTime"),
+        completed_at=_moment(data, "completeTime"),
+        raw=data,
+    )
+
+
+def file_from_wire(data: Mapping[str, Any]) -> ImportedFile:
+    """A file from an item of ``details``; Milvus writes its name as ``[path]``."""
+    name = str(data.get("fileName") or "")
+    return ImportedFile(
+        name=name[1:-1] if name.startswith("[") and name.endswith("]") else name,
+        size=_number(data, "fileSize"),
+        state=str(data.get("state") or ""),
+        progress=int(data.get("progress") or 0),
+        rows=_number(data, "importedRows"),
+        total_rows=_number(data, "totalRows"),
+        completed_at=_moment(data, "completeTime"),
+        reason=data.get("reason") or None,
+    )
+
+
+def _warnings(items: Iterable[Any]) -> Iterable[JobWarning]:
+    for item in items:
+        if isinstance(item, Mapping):
+            count = item.get("count")
+            yield JobWarning(
+                code=str(item.get("code") or ""),
+                message=str(item.get("message") or ""),
+                count=1 if count is None else int(count),
+            )
+        else:
+            yield JobWarning(code="", message=str(item))
+
+
+def _number(data: Mapping[str, Any], key: str) -> int | None:
+    value = data.get(key)
+    return None if value in (None, "") else int(value)
+
+
+def _moment(data: Mapping[str, Any], key: str) -> datetime | None:
+    value = data.get(key)
+    return datetime.fromisoformat(value) if value else None

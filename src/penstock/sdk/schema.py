@@ -1,0 +1,125 @@
+"""Collections, databases and partitions as servers describe them: frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = [
+    "CollectionInfo",
+    "CollectionStats",
+    "DatabaseInfo",
+    "FieldInfo",
+    "IndexInfo",
+    "PartitionStats",
+    "collection_from_wire",
+    "unwrap_union",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldInfo:
+    """A field. ``type`` and ``element_type`` are Milvus's words, e.g. ``FloatVector``; ``params`` are texts."""
+
+    name: str
+    type: str
+    element_type: str | None = None
+    dim: int | None = None
+    is_primary: bool = False
+    is_partition_key: bool = False
+    auto_id: bool = False
+    nullable: bool = False
+    default: bool | int | float | str | None = None
+    description: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexInfo:
+    field: str
+    name: str
+    metric: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionInfo:
+    """A collection; ``raw`` is the server's own description."""
+
+    name: str
+    fields: tuple[FieldInfo, ...]
+    id: str = ""
+    description: str = ""
+    auto_id: bool = False
+    dynamic: bool = False
+    load_state: str = ""
+    partitions: int | None = None
+    indexes: tuple[IndexInfo, ...] = ()
+    aliases: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def primary(self) -> FieldInfo:
+        return next(each for each in self.fields if each.is_primary)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionStats:
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionStats:
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseInfo:
+    name: str
+    id: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+def collection_from_wire(data: Mapping[str, Any]) -> CollectionInfo:
+    """From the ``data`` of ``collections/describe``. Raises KeyError, TypeError, ValueError if it isn't one."""
+    return CollectionInfo(
+        name=data["collectionName"],
+        fields=tuple(_field(each) for each in data["fields"]),
+        id=str(data.get("collectionID", "")),
+        description=data.get("description") or "",
+        auto_id=bool(data.get("autoId")),
+        dynamic=bool(data.get("enableDynamicField")),
+        load_state=data.get("load") or "",
+        partitions=data.get("partitionsNum"),
+        indexes=tuple(
+            IndexInfo(field=each["fieldName"], name=each["indexName"], metric=each.get("metricType") or "")
+            for each in data.get("indexes") or ()
+        ),
+        aliases=tuple(data.get("aliases") or ()),
+        raw=data,
+    )
+
+
+def unwrap_union(value: Any) -> Any:
+    """The plain value in Milvus's ``{"Data": {"LongData": …}}``; a list comes as ``{"data": [...]}`` within it."""
+    if not (isinstance(value, Mapping) and isinstance(value.get("Data"), Mapping)):
+        return value
+    inner = next(iter(value["Data"].values()), None)
+    return inner.get("data") or [] if isinstance(inner, Mapping) else inner
+
+
+def _field(data: Mapping[str, Any]) -> FieldInfo:
+    params = {str(each["key"]): str(each["value"]) for each in data.get("params") or ()}
+    return FieldInfo(
+        name=data["name"],
+        type=data["type"],
+        element_type=data.get("elementType") or None,
+        dim=int(params["dim"]) if "dim" in params else None,
+        is_primary=bool(data.get("primaryKey")),
+        is_partition_key=bool(data.get("partitionKey")),
+        auto_id=bool(data.get("autoId")),
+        nullable=bool(data.get("nullable")),
+        default=unwrap_union(data.get("defaultValue")),
+        description=data.get("description") or "",
+        params=params,
+    )
