@@ -1,0 +1,64 @@
+"""Which indexes and metrics a field may have."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.domain.index import IndexSpec, Metric, check_index, default_metric
+from penstock.domain.schema import DataType, Field
+from penstock.errors import InvalidParameter
+
+VECTOR = Field(name="v", type=DataType.FLOAT_VECTOR, dim=4)
+BINARY = Field(name="b", type=DataType.BINARY_VECTOR, dim=8)
+SPARSE = Field(name="s", type=DataType.SPARSE_FLOAT_VECTOR)
+TAG = Field(name="tag", type=DataType.VARCHAR, max_length=9)
+
+
+def check(field: Field, type_name: str = "", metric: str = "") -> IndexSpec:
+    return check_index(field, name="i", type_name=type_name, metric=metric, params={})
+
+
+@pytest.mark.parametrize(
+    ("field", "metric"), [(VECTOR, Metric.COSINE), (BINARY, Metric.HAMMING), (SPARSE, Metric.IP)]
+)
+def test_an_index_that_says_nothing_is_automatic(field: Field, metric: Metric) -> None:
+    assert check(field) == IndexSpec(name="i", field_name=field.name, type="AUTOINDEX", metric=metric)
+    assert default_metric(field.type) is metric
+
+
+def test_scalar_indexes_have_no_metric() -> None:
+    assert check(TAG, "INVERTED") == IndexSpec(name="i", field_name="tag", type="INVERTED")
+
+
+def test_metrics_are_named_in_any_case() -> None:
+    assert check(VECTOR, "HNSW", "l2").metric is Metric.L2
+
+
+@pytest.mark.parametrize(
+    ("field", "type_name"), [(VECTOR, "BTREE"), (BINARY, "HNSW"), (SPARSE, "IVF_FLAT"), (TAG, "HNSW")]
+)
+def test_a_type_that_the_field_cannot_have(field: Field, type_name: str) -> None:
+    with pytest.raises(InvalidParameter, match=f"invalid index type: {type_name}"):
+        check(field, type_name, "IP")
+
+
+@pytest.mark.parametrize(
+    ("field", "metric", "kind"), [(VECTOR, "HAMMING", "float"), (BINARY, "L2", "binary"), (SPARSE, "L2", "sparse")]
+)
+def test_a_metric_that_the_field_cannot_have(field: Field, metric: str, kind: str) -> None:
+    with pytest.raises(InvalidParameter, match=f"{kind} vector index does not support metric type: {metric}"):
+        check(field, metric=metric)
+
+
+def test_an_explicit_vector_index_needs_a_metric() -> None:
+    with pytest.raises(InvalidParameter, match="metric type not set for vector index"):
+        check(VECTOR, "HNSW")
+
+
+def test_similarities_rise_and_distances_fall() -> None:
+    assert {each for each in Metric if each.higher_is_nearer} == {Metric.IP, Metric.COSINE}
+
+
+@pytest.mark.parametrize("spec", [check(VECTOR), check(TAG)])
+def test_specs_survive_json(spec: IndexSpec) -> None:
+    assert IndexSpec.from_json(spec.to_json()) == spec

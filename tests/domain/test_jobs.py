@@ -1,0 +1,69 @@
+"""The life of an import job."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from penstock.domain.jobs import TRANSITIONS, JobState, JobWarning, can_become, merge_warnings
+
+FINAL = {JobState.COMPLETED, JobState.FAILED, JobState.ABORTED}
+UNCOMMITTED = [JobState.PENDING, JobState.PLANNING, JobState.IMPORTING, JobState.UNCOMMITTED]
+
+
+def reachable(start: JobState) -> set[JobState]:
+    found, ahead = {start}, [start]
+    while ahead:
+        fresh = TRANSITIONS[ahead.pop()] - found
+        found |= fresh
+        ahead += fresh
+    return found
+
+
+def test_the_table_knows_every_state() -> None:
+    assert set(TRANSITIONS) == set(JobState)
+    assert reachable(JobState.PENDING) == set(JobState)
+
+
+def test_the_ordinary_way() -> None:
+    way = ["Pending", "Planning", "Importing", "Committing", "Indexing", "Completed"]
+    states = [JobState(each) for each in way]
+    assert all(can_become(now, then) for now, then in pairwise(states))
+    assert not can_become(JobState.PENDING, JobState.IMPORTING)
+
+
+def test_the_way_in_two_phases() -> None:
+    assert can_become(JobState.IMPORTING, JobState.UNCOMMITTED)
+    assert can_become(JobState.UNCOMMITTED, JobState.COMMITTING)
+
+
+@pytest.mark.parametrize("state", UNCOMMITTED)
+def test_before_the_commit_a_job_may_fail_or_be_aborted(state: JobState) -> None:
+    assert can_become(state, JobState.FAILED)
+    assert can_become(state, JobState.ABORTED)
+    assert not state.is_committed
+
+
+@pytest.mark.parametrize("state", [JobState.COMMITTING, JobState.INDEXING])
+def test_from_the_commit_on_it_can_only_complete(state: JobState) -> None:
+    assert state.is_committed
+    assert reachable(state) & FINAL == {JobState.COMPLETED}
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_a_final_state_is_left_by_nothing(state: JobState) -> None:
+    assert state.is_final == (state in FINAL) == (not TRANSITIONS[state])
+
+
+def test_no_state_can_be_entered_twice() -> None:
+    assert all(state not in reachable(then) for state in JobState for then in TRANSITIONS[state])
+
+
+def test_equal_warnings_are_merged_and_counted() -> None:
+    dropped = JobWarning(code="column_dropped", message="a", count=2)
+    cast = JobWarning(code="column_cast", message="a")
+    assert merge_warnings([[dropped, cast], [], [dropped]]) == [
+        JobWarning(code="column_dropped", message="a", count=4),
+        cast,
+    ]
