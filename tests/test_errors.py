@@ -52,7 +52,7 @@ def test_all_names_every_class() -> None:
 
 
 def test_codes_are_unique_and_every_class_has_its_own() -> None:
-    codes = [each.code for each in [*KINDS, DataError]]
+    codes = [each.code for each in CLASSES.values() if issubclass(each, PenstockError)]
     assert len(set(codes)) == len(codes)
 
 
