@@ -1,0 +1,186 @@
+"""CSV cells, as bytes, into columns of canonical Arrow types.
+
+Scalars are cast a column at a time; the row of a bad cell is looked for only when a cast fails. Cells of vectors,
+arrays, JSON and sparse vectors hold JSON text and go through the same column builders as JSON rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from penstock.domain.schema import INTEGER_RANGES, DataType, Field
+from penstock.errors import DataError
+from penstock.readers.json_text import JsonParser
+from penstock.readers.row_builder import make_column
+from penstock.readers.scalar_columns import check_floats, check_lengths, null_error, to_float32
+from penstock.readers.vector_columns import check_flat
+
+__all__ = ["CellColumn", "cell_column", "decode_text"]
+
+CellColumn: TypeAlias = "Callable[[pa.Array[Any]], pa.Array[Any]]"
+"""Turns the cells of some rows (binary, null where the null key stood unquoted) into the field's column. Raises
+DataError with the row in the batch."""
+
+_TRUE = ["1", "t", "T", "TRUE", "true", "True"]
+_FALSE = ["0", "f", "F", "FALSE", "false", "False"]
+
+
+def cell_column(field: Field, null_key: str) -> CellColumn:
+    """The converter for a field's cells."""
+    if field.type is DataType.VARCHAR:
+        return lambda cells: _varchar(field, null_key, cells)
+    null_bytes = null_key.encode()
+    parser = JsonParser()
+    if field.type is DataType.JSON:
+        return lambda cells: _json(field, parser, null_bytes, cells)
+    if field.type.is_vector or field.type is DataType.ARRAY:
+        return lambda cells: _nested(field, parser, null_bytes, cells)
+    return lambda cells: _scalar(field, null_bytes, cells)
+
+
+def decode_text(name: str, cells: pa.Array[Any]) -> pa.Array[Any]:
+    """Binary cells as strings; raises for the first that is not UTF-8."""
+    try:
+        return cells.cast(pa.string())
+    except pa.ArrowInvalid:
+        for row, cell in enumerate(cells):
+            value = cell.as_py()
+            try:
+                if value is not None:
+                    value.decode()
+            except UnicodeDecodeError:
+                raise DataError(
+                    f"field '{name}' contains invalid UTF-8 data",
+                    row=row,
+                    field=name,
+                    value=value,
+                    remedy="Write the file in UTF-8",
+                ) from None
+        raise
+
+
+def _varchar(field: Field, null_key: str, cells: pa.Array[Any]) -> pa.Array[Any]:
+    strings: Any = decode_text(field.name, cells)
+    if strings.null_count:
+        # Without null and default the null key is a text like any other, as in Milvus: "" is a valid string.
+        literal = null_key if field.default is None and not field.nullable else field.default
+        if literal is not None:
+            strings = pc.fill_null(strings, literal)
+    check_lengths(field, strings)
+    return strings
+
+
+def _nulls_marked(cells: pa.Array[Any], null_key: bytes) -> pa.Array[Any]:
+    """Null also where the null key is quoted: outside of text, quoting makes no difference."""
+    same: Any = pc.equal(cells, pa.scalar(null_key, pa.binary()))
+    if not pc.any(same).as_py():
+        return cells
+    return pc.if_else(pc.fill_null(same, False), pa.scalar(None, cells.type), cells)
+
+
+def _scalar(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
+    texts: Any = pc.utf8_trim_whitespace(decode_text(field.name, _nulls_marked(cells, null_key)))
+    if texts.null_count and field.default is None and not field.nullable:
+        raise null_error(field, pc.index(pc.is_null(texts), True).as_py())
+    values: Any = _bools(field, texts) if field.type is DataType.BOOL else _numbers(field, texts)
+    if field.default is not None:
+        values = pc.fill_null(values, pa.scalar(field.default, values.type))
+    return cast("pa.Array[Any]", values)
+
+
+def _bools(field: Field, texts: Any) -> pa.Array[Any]:
+    true = pc.is_in(texts, pa.array(_TRUE))
+    valid = pc.or_(true, pc.or_(pc.is_in(texts, pa.array(_FALSE)), pc.is_null(texts)))
+    if not pc.all(valid, min_count=0).as_py():
+        row = pc.index(valid, False).as_py()
+        raise DataError(
+            "expected Bool", row=row, field=field.name, value=texts[row].as_py(), remedy="Write true or false"
+        )
+    return cast("pa.Array[Any]", pc.if_else(pc.is_null(texts), pa.scalar(None, pa.bool_()), true))
+
+
+def _numbers(field: Field, texts: Any) -> pa.Array[Any]:
+    if field.type.is_integer:
+        target: pa.DataType = pa.type_for_alias(field.type.value.lower())
+        try:
+            return cast("pa.Array[Any]", texts.cast(target))
+        except pa.ArrowInvalid:
+            row = _first_failing(texts, target)
+            raise _bad_integer(field, row, texts[row].as_py()) from None
+    try:
+        doubles: Any = texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        row = _first_failing(texts, pa.float64())
+        raise DataError(f"expected {field.type.value}", row=row, field=field.name, value=texts[row].as_py()) from None
+    filled: Any = pc.fill_null(doubles, 0.0)
+    numbers = filled.to_numpy()
+    check_floats(field, numbers)
+    if field.type is DataType.DOUBLE:
+        return cast("pa.Array[Any]", doubles)
+    mask = pc.is_null(doubles).to_numpy(zero_copy_only=False) if doubles.null_count else None
+    return pa.array(to_float32(numbers), mask=mask)
+
+
+def _first_failing(texts: pa.Array[Any], target: pa.DataType) -> int:
+    """The first cell that can't be cast, by halving."""
+    low, high = 0, len(texts)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            texts.slice(low, middle - low).cast(target)
+            low = middle
+        except pa.ArrowInvalid:
+            high = middle
+    return low
+
+
+def _bad_integer(field: Field, row: int, text: str) -> DataError:
+    digits = text.lstrip("+-")
+    if digits.isascii() and digits.isdigit():
+        low, high = INTEGER_RANGES[field.type]
+        rule = f"out of range for {field.type.value} ({low} to {high})"
+    else:
+        rule = f"expected {field.type.value}: digits only, no fraction or exponent"
+    return DataError(rule, row=row, field=field.name, value=text)
+
+
+def _nested(field: Field, parser: JsonParser, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
+    cells = _nulls_marked(cells, null_key)
+    column = make_column(field, len(cells))
+    flat = field.type.is_dense_vector
+    with np.errstate(over="ignore"):
+        for row, text in enumerate(cells.to_pylist()):
+            try:
+                value = None if text is None else parser.parse(text)
+                column.add(value)
+                if flat and text is not None and value is not None and text.count(b"[") != 1:
+                    check_flat(field, value)
+            except DataError as error:
+                raise _cell_error(error, field, row, text) from None
+            # The parser can't be used again while a proxy of its last text lives.
+            value = None
+    return column.take()
+
+
+def _json(field: Field, parser: JsonParser, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
+    """JSON cells are kept as they are written, once they are seen to be JSON."""
+    cells = _nulls_marked(cells, null_key)
+    texts: list[str | None] = []
+    for row, text in enumerate(cells.to_pylist()):
+        try:
+            texts.append(None if text is None or parser.parse(text) is None else text.decode())
+        except DataError as error:
+            raise _cell_error(error, field, row, text) from None
+        if texts[-1] is None and not field.nullable:
+            raise null_error(field, row)
+    return pa.array(texts, pa.string())
+
+
+def _cell_error(error: DataError, field: Field, row: int, text: bytes | None) -> DataError:
+    value = error.value if error.value is not None or text is None else text[:80].decode(errors="replace")
+    return error.at(row=row, field=field.name, value=value, offset=None)

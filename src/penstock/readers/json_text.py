@@ -1,0 +1,238 @@
+"""JSON text: the fast parser's values, the slow way for what it can't hold, and where a text is broken.
+
+simdjson parses every row. It refuses numbers beyond 64 bits and beyond double precision's range, and its errors tell
+no position; both are made good here with the standard library's parser, on that one row only.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import orjson
+import simdjson
+
+from penstock.errors import DataError
+
+__all__ = [
+    "MAX_RECORD_BYTES",
+    "JsonParser",
+    "SyntaxFault",
+    "exact_value",
+    "find_syntax_fault",
+    "is_json_array",
+    "is_json_object",
+    "json_type",
+    "plain_number",
+    "text_of",
+]
+
+MAX_RECORD_BYTES = 32 << 20
+"""Longest text of one row. simdjson counts at most 2**24 - 1 elements of an array and pysimdjson writes beyond its
+list when there are more, which takes a text of more than 32 MiB."""
+
+_TOO_DEEP = "the JSON is nested too deeply"
+
+
+class SyntaxFault(NamedTuple):
+    """Where a JSON text is broken: byte offset in the text, what is wrong, and whether it merely ends too early."""
+
+    offset: int
+    rule: str
+    at_end: bool
+
+
+class _NotANumber(float):
+    """NaN, Infinity or -Infinity in a JSON text, with its spelling."""
+
+    word: str
+
+
+class JsonParser:
+    """Parses one text at a time.
+
+    Values are simdjson's: ``Object`` and ``Array`` proxies, str, int, float, bool, None; for a text that only the
+    slow way can parse, dict, list and ``orjson.Fragment`` (a number too long for 64 bits or a float) instead. Drop
+    all proxies before the next call.
+    """
+
+    def __init__(self) -> None:
+        self._parser = simdjson.Parser()
+
+    def parse(self, text: bytes) -> Any:
+        """The value of ``text``.
+
+        Raises:
+            DataError: the text is not JSON; ``offset`` counts from the beginning of the text.
+        """
+        if len(text) > MAX_RECORD_BYTES:
+            raise DataError(f"the JSON text is longer than {MAX_RECORD_BYTES >> 20} MiB", offset=0)
+        try:
+            return self._parser.parse(text)
+        except (ValueError, RuntimeError) as error:
+            return _parse_slowly(text, str(error))
+
+
+def _parse_slowly(text: bytes, complaint: str) -> Any:
+    """What simdjson refused with ``complaint``: a number of any size is fine, everything else an error."""
+    if complaint.startswith("DEPTH_ERROR"):
+        raise DataError(_TOO_DEEP)
+    value = exact_value(text)
+    if complaint.startswith("STRING_ERROR"):
+        raise DataError("invalid JSON: a string holds half of a surrogate pair (\\ud800 to \\udfff)", offset=0)
+    if not complaint.startswith(("BIGINT_ERROR", "NUMBER_ERROR")):
+        raise DataError(f"invalid JSON: {complaint.partition(': ')[2] or complaint}", offset=0)
+    return value
+
+
+def exact_value(text: bytes) -> Any:
+    """The value of ``text`` by the standard library's parser, numbers that don't fit kept as ``orjson.Fragment``.
+
+    Raises:
+        DataError: the text is not UTF-8 or not JSON, or holds NaN or Infinity.
+    """
+    try:
+        decoded = text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "the text is not valid UTF-8",
+            offset=error.start,
+            field=_field_of_bad_text(text),
+            value=text[error.start : error.end],
+            remedy="Write the file in UTF-8",
+        ) from None
+    try:
+        value = _DECODER.decode(decoded)
+    except json.JSONDecodeError as error:
+        raise DataError(f"invalid JSON: {error.msg}", offset=_byte_offset(text, decoded, error.pos)) from None
+    except RecursionError:
+        raise DataError(_TOO_DEEP) from None
+    _refuse_not_a_number(value)
+    return value
+
+
+def find_syntax_fault(text: bytes) -> SyntaxFault | None:
+    """The first place where ``text`` stops being JSON, or None if it is JSON (or nested too deeply to tell)."""
+    decoded = text.decode(errors="replace")
+    try:
+        _DECODER.decode(decoded)
+    except json.JSONDecodeError as error:
+        at_end = error.pos >= len(decoded.rstrip()) or error.msg.startswith("Unterminated string")
+        return SyntaxFault(_byte_offset(text, decoded, error.pos), error.msg, at_end)
+    except (RecursionError, DataError):
+        return None
+    return None
+
+
+def _byte_offset(text: bytes, decoded: str, position: int) -> int:
+    bom = 3 if text.startswith(b"\xef\xbb\xbf") and not decoded.startswith("\ufeff") else 0
+    return bom + len(decoded[:position].encode(errors="replace"))
+
+
+def _whole(text: str) -> Any:
+    # 20 characters hold every 64-bit number; longer ones may exceed the interpreter's own limit on digits too.
+    if len(text) <= 20 and -(2**63) <= (number := int(text)) < 2**64:
+        return number
+    return orjson.Fragment(text)
+
+
+def _not_a_number(word: str) -> _NotANumber:
+    number = _NotANumber("nan")
+    number.word = word
+    return number
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise DataError(f"duplicated key is not allowed, key={twice}", field=twice)
+    return made
+
+
+_DECODER = json.JSONDecoder(
+    parse_int=_whole,
+    parse_float=orjson.Fragment,
+    parse_constant=_not_a_number,
+    object_pairs_hook=_distinct,
+)
+
+
+def _refuse_not_a_number(value: Any) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            found = _search_not_a_number(inner)
+            if found:
+                raise _number_error(found, key)
+    elif found := _search_not_a_number(value):
+        raise _number_error(found, None)
+
+
+def _number_error(found: _NotANumber, field: str | None) -> DataError:
+    return DataError(f"value {found.word!r} is not a number or infinity", field=field, value=found.word)
+
+
+def _search_not_a_number(value: Any) -> _NotANumber | None:
+    if isinstance(value, _NotANumber):
+        return value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(None, map(_search_not_a_number, inner)), None)
+
+
+def _field_of_bad_text(text: bytes) -> str | None:
+    """The top-level key whose string holds bytes that are not UTF-8, where that can be told."""
+    try:
+        value = json.loads(text.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    return next((key for key, each in value.items() if isinstance(each, str) and not _encodes(each)), None)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_json_object(value: Any) -> bool:
+    return type(value) is simdjson.Object or type(value) is dict
+
+
+def is_json_array(value: Any) -> bool:
+    return type(value) is simdjson.Array or type(value) is list
+
+
+def plain_number(value: Any) -> Any:
+    """A number kept as text by the slow way, as int or float; every other value as it is."""
+    if type(value) is not orjson.Fragment:
+        return value
+    text = str(value.contents)
+    if text.lstrip("-").isdigit():
+        # Beyond 64 bits an integer matters by its size only; the digits themselves may exceed int()'s limit.
+        return int(text) if len(text) <= 4000 else float(text)
+    return float(text)
+
+
+def json_type(value: Any) -> str:
+    """The JSON type's name: object, array, string, number, bool or null."""
+    if is_json_object(value):
+        return "object"
+    if is_json_array(value):
+        return "array"
+    if value is None:
+        return "null"
+    return {str: "string", bool: "bool"}.get(type(value), "number")
+
+
+def text_of(value: Any) -> str:
+    """The compact JSON text of a value: integers exact, other numbers to double precision or exact if longer."""
+    kind = type(value)
+    if kind is simdjson.Object or kind is simdjson.Array:
+        text: bytes = value.mini
+        return text.decode()
+    return orjson.dumps(value).decode()

@@ -1,0 +1,142 @@
+"""JSON Lines files (``.jsonl``, ``.ndjson``): one object per line.
+
+As in Milvus, objects may also follow each other with a newline, a comma or nothing between, and may be spread over
+lines. Whether a file has one object per line is judged by its first row; only then it can be cut into splits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from penstock.errors import DataError
+from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
+from penstock.readers.blocks import BLOCK_BYTES, BOM, blocks, lines
+from penstock.readers.json_scan import RecordScanner
+from penstock.readers.row_builder import RowBuilder, least_row_text
+from penstock.sources.base import Source
+
+__all__ = ["JSONL_READER", "JsonLinesReader"]
+
+_PEEK_BYTES = 64 << 10
+_BETWEEN_OBJECTS = re.compile(rb"\}\s*,?\s*\{")
+
+
+@dataclass(frozen=True, slots=True)
+class JsonLinesReader:
+    """Reads ``.jsonl`` and ``.ndjson``.
+
+    A split is ``{"start", "end", "lines"}``: raw byte bounds, of which :meth:`read` takes the lines that begin
+    within; without ``lines`` it is the whole file.
+    """
+
+    block_bytes: int = BLOCK_BYTES
+
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan]:
+        source = request.sources[0]
+        size = source.size
+        if size == 0:
+            raise DataError("the file is empty", file=source.name)
+        least = least_row_text(request.schema)
+        try:
+            by_lines = _has_line_per_row(source, min(self.block_bytes, _PEEK_BYTES))
+        except DataError as error:
+            raise error.at(file=source.name) from None
+        parts = max(1, round(size / split_bytes)) if by_lines else 1
+        bounds = [size * part // parts for part in range(parts + 1)]
+        return [
+            SplitPlan(
+                spec={"start": start, "end": end, "lines": by_lines},
+                size=end - start,
+                max_rows=(end - start) // least + 1,
+            )
+            for start, end in pairwise(bounds)
+        ]
+
+    def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
+        source = request.sources[0]
+        builder = RowBuilder(request, start=spec["start"])
+        try:
+            groups = (
+                _lines(source, spec["start"], spec["end"], self.block_bytes)
+                if spec["lines"]
+                else _objects(source, self.block_bytes)
+            )
+            for records in groups:
+                yield from builder.add_all(records)
+        except DataError as error:
+            raise error.at(file=source.name) from None
+        yield from builder.finish()
+
+
+def _has_line_per_row(source: Source, block_bytes: int) -> bool:
+    """Whether the first row ends with its line and lies within one. A file of blanks counts as such."""
+    scanner: RecordScanner | None = None
+    after = b""
+    found: list[tuple[int, bytes]] = []
+    for block in blocks(source, size=max(block_bytes, len(BOM))):
+        if scanner is None:
+            skip = len(BOM) if block.startswith(BOM) else 0
+            scanner, block = RecordScanner(skip, listed=False), block[skip:]
+        if found:
+            after += block
+        else:
+            start = scanner.offset
+            found = scanner.feed(block)
+            if found:
+                after = block[found[0][0] + len(found[0][1]) - start :]
+        if found:
+            line, newline, _ = after.partition(b"\n")
+            if newline or line.strip():
+                return not line.strip() and b"\n" not in found[0][1]
+            after = b""
+    if scanner is not None and not found:
+        scanner.finish()
+    return not found or b"\n" not in found[0][1]
+
+
+def _lines(source: Source, start: int, end: int, size: int) -> Iterator[Iterator[tuple[int, bytes]]]:
+    for group in lines(source, start, end, size=size):
+        yield _rows_of_lines(group)
+
+
+def _rows_of_lines(group: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """The lines, and in place of a line that doesn't look like one object the objects on it."""
+    for offset, line in group:
+        if offset == 0 and line.startswith(BOM):
+            offset, line = len(BOM), line[len(BOM) :]
+            if not line.strip():
+                continue
+        # A line of several objects, or with a comma at its end, is rare. One closing brace rules both out cheaply.
+        if line.rstrip()[-1:] == b"}" and (line.count(b"}") == 1 or not _BETWEEN_OBJECTS.search(line)):
+            yield offset, line
+        else:
+            yield from _objects_on(offset, line)
+
+
+def _objects_on(offset: int, line: bytes) -> Iterator[tuple[int, bytes]]:
+    scanner = RecordScanner(offset, listed=False)
+    try:
+        found = scanner.feed(line)
+        scanner.finish()
+    except DataError:
+        # The parser tells better what is wrong with the line.
+        found = []
+    yield from found or [(offset, line)]
+
+
+def _objects(source: Source, size: int) -> Iterator[list[tuple[int, bytes]]]:
+    scanner: RecordScanner | None = None
+    for block in blocks(source, size=max(size, len(BOM))):
+        if scanner is None:
+            skip = len(BOM) if block.startswith(BOM) else 0
+            scanner, block = RecordScanner(skip, listed=False), block[skip:]
+        yield scanner.feed(block)
+    if scanner is not None:
+        scanner.finish()
+
+
+JSONL_READER = JsonLinesReader()

@@ -1,0 +1,377 @@
+"""Rows of JSON objects into record batches under a byte budget.
+
+The keys of rows repeat, so what to do with each key is worked out once per distinct list of keys (a layout).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from penstock.domain.canonical import canonical_type
+from penstock.domain.jobs import JobWarning
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
+from penstock.errors import DataError
+from penstock.readers.base import ReadRequest, RowBatch
+from penstock.readers.json_text import JsonParser, is_json_array, is_json_object, json_type, text_of
+from penstock.readers.scalar_columns import ArrayColumn, Column, JsonColumn, ScalarColumn
+from penstock.readers.vector_columns import DenseColumn, SparseColumn, check_flat
+
+__all__ = [
+    "DroppedColumns",
+    "MetaBuilder",
+    "RowBuilder",
+    "batch_schema",
+    "file_fields",
+    "fixed_row_bytes",
+    "generated_key_error",
+    "least_row_text",
+    "least_text_bytes",
+    "make_column",
+    "missing_error",
+]
+
+_MAX_BATCH_ROWS = 65_536
+_FIRST_BATCH_ROWS = 1_024
+_MAX_LAYOUTS = 256
+_MAX_NAMED_WARNINGS = 100
+_ITEM_BYTES = {DataType.FLOAT16_VECTOR: 2, DataType.INT8_VECTOR: 1, DataType.BINARY_VECTOR: 1}
+
+
+def file_fields(schema: CollectionSchema) -> list[Field]:
+    """The fields that a file may hold: all but a generated primary key."""
+    return [each for each in schema if not schema.is_generated(each)]
+
+
+def batch_schema(schema: CollectionSchema) -> pa.Schema:
+    """What the row formats deliver: the fields of a file in canonical types, then ``$meta`` where dynamic."""
+    columns = [pa.field(each.name, canonical_type(each)) for each in file_fields(schema)]
+    if schema.dynamic:
+        columns.append(pa.field(META_FIELD, pa.string()))
+    return pa.schema(columns)
+
+
+def fixed_row_bytes(schema: CollectionSchema) -> int:
+    """Arrow bytes of a row without the content of strings, arrays and sparse vectors."""
+    total = 16 if schema.dynamic else 0
+    for each in file_fields(schema):
+        total += each.width * _ITEM_BYTES.get(each.type, 4) if each.type.is_dense_vector else 8
+    return total
+
+
+def least_text_bytes(field: Field) -> int:
+    """The fewest characters that spell a value of a field; 0 where the field may be absent."""
+    if field.nullable or field.default is not None:
+        return 0
+    if field.type.is_dense_vector:
+        return 2 * field.width + 1
+    return {DataType.BOOL: 1, DataType.VARCHAR: 0, DataType.ARRAY: 2, DataType.SPARSE_FLOAT_VECTOR: 2}.get(
+        field.type, 1
+    )
+
+
+def least_row_text(schema: CollectionSchema) -> int:
+    """The fewest bytes of a JSON object that holds a row: bounds how many rows a file of some size can have."""
+    parts = [
+        len(each.name.encode()) + 3 + max(1, least_text_bytes(each))
+        for each in file_fields(schema)
+        if least_text_bytes(each) or not (each.nullable or each.default is not None)
+    ]
+    return 2 + sum(parts) + max(0, len(parts) - 1)
+
+
+def make_column(field: Field, rows: int) -> Column:
+    """An empty column for ``field``; ``rows`` is how many are expected in a batch."""
+    if field.type.is_dense_vector:
+        return DenseColumn(field, rows)
+    if field.type is DataType.SPARSE_FLOAT_VECTOR:
+        return SparseColumn(field)
+    if field.type is DataType.ARRAY:
+        return ArrayColumn(field)
+    if field.type is DataType.JSON:
+        return JsonColumn(field)
+    return ScalarColumn(field)
+
+
+def missing_error(field: Field) -> DataError:
+    return DataError(
+        f"value of field '{field.name}' is missed",
+        field=field.name,
+        remedy="Add it to every row, or make the field nullable or give it a default",
+    )
+
+
+def generated_key_error(field: Field) -> DataError:
+    return DataError(
+        f"the primary key '{field.name}' is auto-generated, no need to provide",
+        field=field.name,
+        remedy=f"Leave {field.name!r} out of the file",
+    )
+
+
+class DroppedColumns:
+    """Counts the rows in which a key was dropped; names the first hundred keys."""
+
+    def __init__(self) -> None:
+        self._rows: Counter[str] = Counter()
+        self._others = 0
+
+    def add(self, key: str, rows: int = 1) -> None:
+        if key in self._rows or len(self._rows) < _MAX_NAMED_WARNINGS:
+            self._rows[key] += rows
+        else:
+            self._others += rows
+
+    def warnings(self) -> Iterator[JobWarning]:
+        for key, rows in self._rows.items():
+            text = f"column {key!r} is not in the schema and was dropped"
+            yield JobWarning(code="column_dropped", message=text, count=rows)
+        if self._others:
+            text = f"further columns (beyond {_MAX_NAMED_WARNINGS}) are not in the schema and were dropped"
+            yield JobWarning(code="column_dropped", message=text, count=self._others)
+
+
+class MetaBuilder:
+    """The ``$meta`` column: unknown keys and the ``$meta`` key of a row, as the text of one JSON object."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._inner = JsonParser()
+
+    def add(self, extras: list[tuple[str, str]], meta: Any) -> int:
+        """Append a row: ``extras`` are keys and JSON texts. Returns how many ``[`` the text holds."""
+        body = ",".join(f"{orjson.dumps(key).decode()}:{text}" for key, text in extras)
+        if meta is not None:
+            keys, inner = self._open(meta)
+            for key, _ in extras:
+                if key in keys:
+                    raise _duplicate(key)
+            body = f"{body},{inner}" if body and inner else body or inner
+        text = "{" + body + "}"
+        self._texts.append(text)
+        return text.count("[")
+
+    def _open(self, meta: Any) -> tuple[set[str], str]:
+        """Keys of a ``$meta`` value and its text without the outer braces."""
+        value = meta
+        if type(meta) is str:
+            try:
+                value = self._inner.parse(meta.encode())
+            except DataError as error:
+                raise DataError(
+                    f"illegal value for dynamic field, not a JSON format string ({error.rule})",
+                    field=META_FIELD,
+                    value=meta,
+                ) from None
+        if not is_json_object(value):
+            raise DataError(
+                f"illegal value for dynamic field, not a JSON object but {json_type(value)}",
+                field=META_FIELD,
+                value=text_of(value),
+            )
+        keys = list(value)
+        if len(set(keys)) != len(keys):
+            raise _duplicate(next(key for key in keys if keys.count(key) > 1))
+        return set(keys), text_of(value)[1:-1]
+
+    def take(self) -> pa.Array[Any]:
+        texts, self._texts = self._texts, []
+        return pa.array(texts, pa.string())
+
+
+def _duplicate(key: str) -> DataError:
+    return DataError(
+        f"duplicated key is not allowed, key={key}", field=key, remedy="Give every key once in a row, $meta included"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What to do with the rows of one list of keys."""
+
+    known: list[tuple[str, Callable[[Any], None]]]
+    absent: list[Callable[[Any], None]]
+    extras: list[str]
+    has_meta: bool
+    dense: list[tuple[str, Field]]
+
+
+class RowBuilder:
+    """Collects rows given as JSON texts and hands out batches.
+
+    ``start`` is the byte offset of the split in the file, for :attr:`RowBatch.bytes_read`.
+    """
+
+    def __init__(self, request: ReadRequest, start: int = 0) -> None:
+        self._request = request
+        self._start = start
+        self._parser = JsonParser()
+        schema = request.schema
+        self._dynamic = schema.dynamic
+        self._arrow = batch_schema(schema)
+        self._fixed = max(1, fixed_row_bytes(schema))
+        self._max_rows = max(1, min(_MAX_BATCH_ROWS, request.batch_bytes // self._fixed))
+        self._fields = {each.name: each for each in file_fields(schema)}
+        self._generated = {each.name: each for each in schema if schema.is_generated(each)}
+        self._columns = {name: make_column(each, self._max_rows) for name, each in self._fields.items()}
+        self._meta = MetaBuilder()
+        self._layouts: dict[tuple[str, ...], _Layout] = {}
+        self._last: tuple[list[str], _Layout] | None = None
+        self._dropped = DroppedColumns()
+        self._arrays = sum(each.type.is_dense_vector or each.type is DataType.ARRAY for each in self._fields.values())
+        self._first_row = 0
+        self._count = 0
+        self._text_bytes = 0
+        # Arrow bytes per byte of text, as the last batch showed; a first, small batch finds it out.
+        self._ratio: float | None = None
+        self._end = start
+
+    @property
+    def next_row(self) -> int:
+        """The row in the split that the next text will be."""
+        return self._first_row + self._count
+
+    def add_all(self, records: Iterable[tuple[int, bytes]]) -> Iterator[RowBatch]:
+        """Add rows given as (byte offset in the file, JSON text); yields a batch whenever one is full."""
+        pending = iter(records)
+        while self._fill(pending):
+            yield from self.flush()
+
+    def _fill(self, records: Iterator[tuple[int, bytes]]) -> bool:
+        """Add rows until the batch is full (True) or ``records`` ends."""
+        # A float64 beyond float32 becomes infinity here and an error with its place when the batch is taken.
+        with np.errstate(over="ignore"):
+            for offset, text in records:
+                try:
+                    self._add(text)
+                except DataError as error:
+                    raise self._placed(error, offset) from None
+                self._count += 1
+                self._text_bytes += len(text)
+                self._end = offset + len(text)
+                if self._is_full():
+                    return True
+        return False
+
+    def _placed(self, error: DataError, offset: int) -> DataError:
+        """The error with row and byte; or an earlier one that shows only when the pending rows are checked."""
+        name = self._request.sources[0].name
+        try:
+            self._take_columns()
+        except DataError as earlier:
+            if earlier.row is not None and earlier.row < self._count:
+                return earlier.at(file=name, row=self._first_row + earlier.row)
+        return error.at(file=name, row=self.next_row, offset=offset + (error.offset or 0))
+
+    def _add(self, text: bytes) -> None:
+        row = self._parser.parse(text)
+        if not is_json_object(row):
+            raise DataError(f"each row should be a key-value map, but got type {json_type(row)}", value=text_of(row))
+        keys = list(row)
+        if self._last is not None and self._last[0] == keys:
+            layout = self._last[1]
+        else:
+            layout = self._layout(keys)
+            self._last = (keys, layout)
+        for key, add in layout.known:
+            add(row[key])
+        for add in layout.absent:
+            add(None)
+        brackets = self._arrays
+        if self._dynamic:
+            extras = [(key, text_of(row[key])) for key in layout.extras]
+            brackets += self._meta.add(extras, row[META_FIELD] if layout.has_meta else None)
+        else:
+            for key in layout.extras:
+                self._dropped.add(key)
+        # The parser flattens nested lists. Every '[' accounted for means that no vector has any; else look closely.
+        if text.count(b"[") != brackets:
+            for key, field in layout.dense:
+                value = row[key]
+                if is_json_array(value):
+                    check_flat(field, value)
+
+    def _layout(self, keys: list[str]) -> _Layout:
+        found = self._layouts.get(tuple(keys))
+        if found is None:
+            if len(self._layouts) == _MAX_LAYOUTS:
+                self._layouts.clear()
+            found = self._layouts[tuple(keys)] = self._make_layout(keys)
+        return found
+
+    def _make_layout(self, keys: list[str]) -> _Layout:
+        if len(set(keys)) != len(keys):
+            raise _duplicate(next(key for key in keys if keys.count(key) > 1))
+        for name, field in self._generated.items():
+            if name in keys:
+                raise generated_key_error(field)
+        for name, field in self._fields.items():
+            if name not in keys and not field.nullable and field.default is None:
+                raise missing_error(field)
+        meta = self._dynamic and META_FIELD in keys
+        return _Layout(
+            known=[(key, self._columns[key].add) for key in keys if key in self._fields],
+            absent=[column.add for name, column in self._columns.items() if name not in keys],
+            extras=[key for key in keys if key not in self._fields and not (meta and key == META_FIELD)],
+            has_meta=meta,
+            dense=[
+                (key, self._fields[key])
+                for key in keys
+                if key in self._fields and self._fields[key].type.is_dense_vector
+            ],
+        )
+
+    def _is_full(self) -> bool:
+        if self._count >= self._max_rows:
+            return True
+        budget = self._request.batch_bytes
+        if self._ratio is None:
+            return self._count >= _FIRST_BATCH_ROWS or self._count * self._fixed + self._text_bytes >= budget
+        return self._text_bytes * self._ratio >= budget or self._text_bytes >= 4 * budget
+
+    def _take_columns(self) -> list[pa.Array[Any]]:
+        arrays: list[pa.Array[Any]] = []
+        errors: list[DataError] = []
+        for column in self._columns.values():
+            try:
+                arrays.append(column.take())
+            except DataError as error:
+                errors.append(error)
+        if self._dynamic:
+            arrays.append(self._meta.take())
+        if errors:
+            raise min(errors, key=lambda error: error.row or 0)
+        return arrays
+
+    def flush(self) -> Iterator[RowBatch]:
+        """The pending rows, if any."""
+        if not self._count:
+            return
+        try:
+            arrays = self._take_columns()
+        except DataError as error:
+            row = self._first_row + (error.row or 0)
+            raise error.at(file=self._request.sources[0].name, row=row) from None
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self._arrow)
+        self._ratio = batch.nbytes / max(1, self._text_bytes)
+        yield from _slices(batch, self._first_row, self._end - self._start, self._request.batch_bytes)
+        self._first_row += self._count
+        self._count = self._text_bytes = 0
+
+    def finish(self) -> Iterator[RowBatch]:
+        """The last rows; hands the warnings to the request."""
+        yield from self.flush()
+        self._request.warnings.extend(self._dropped.warnings())
+
+
+def _slices(batch: pa.RecordBatch, first_row: int, bytes_read: int, limit: int) -> Iterator[RowBatch]:
+    """A batch that came out larger than ``limit`` in parts that don't (a single row may)."""
+    rows = max(1, int(batch.num_rows * limit / batch.nbytes)) if batch.nbytes > limit else batch.num_rows
+    for start in range(0, batch.num_rows, rows):
+        yield RowBatch(batch=batch.slice(start, rows), first_row=first_row + start, bytes_read=bytes_read)
