@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.support.conforming import conform_column, refused, warnings_for
 
 from penstock.domain.schema import DataType, Field
+from tests.support.conforming import conform_column, refused, warnings_for
 
 
 def array_of(element: DataType) -> Field:
@@ -37,6 +37,10 @@ def test_every_kind_of_list_is_taken(kind: Any) -> None:
 def test_fixed_size_lists_are_taken() -> None:
     column = pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int16(), 2))
     assert conform_column(column, INTS).to_pylist() == [[1, 2], None, [3, 4]]
+
+
+def test_empty_lists_may_have_any_element_type() -> None:
+    assert conform_column(pa.array([[], None, []], pa.list_(pa.null())), INTS).to_pylist() == [[], None, []]
 
 
 def test_texts_bools_and_floats_are_elements_too() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.support.conforming import conform, float_vector, int64_key, row_batch
 
 from penstock.domain.canonical import canonical_schema
 from penstock.domain.jobs import JobWarning
@@ -14,6 +13,7 @@ from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.base import RowBatch
 from penstock.validation import Conformer
+from tests.support.conforming import conform, float_vector, int64_key, row_batch
 
 DOCS = CollectionSchema(fields=(int64_key(), float_vector()))
 COLUMNS: dict[str, Any] = {

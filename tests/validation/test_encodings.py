@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.conforming import conform_column
 
 from penstock.domain.schema import DataType, Field
+from tests.support.conforming import conform_column
 
 SCALARS: dict[DataType, tuple[st.SearchStrategy[Any], list[Any]]] = {
     DataType.INT8: (

@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.support.conforming import conform_column, refused
 
 from penstock.domain.schema import DataType, Field
+from tests.support.conforming import conform_column, refused
 
 JSON = Field(name="x", type=DataType.JSON)
 NULLABLE = Field(name="x", type=DataType.JSON, nullable=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.support.conforming import conform_column, refused, warnings_for
 
 from penstock.domain.schema import DataType, Field
+from tests.support.conforming import conform_column, refused, warnings_for
 
 BOOL = Field(name="x", type=DataType.BOOL, nullable=True)
 INT8 = Field(name="x", type=DataType.INT8, nullable=True)

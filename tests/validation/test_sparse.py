@@ -6,10 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.support.conforming import conform_column, refused, warnings_for
 
 from penstock.domain.canonical import SPARSE
 from penstock.domain.schema import DataType, Field
+from tests.support.conforming import conform_column, refused, warnings_for
 
 FIELD = Field(name="x", type=DataType.SPARSE_FLOAT_VECTOR)
 NULLABLE = Field(name="x", type=DataType.SPARSE_FLOAT_VECTOR, nullable=True)

@@ -8,9 +8,9 @@ import ml_dtypes
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.support.conforming import conform_column, refused, warnings_for
 
 from penstock.domain.schema import DataType, Field
+from tests.support.conforming import conform_column, refused, warnings_for
 
 
 def vector(kind: DataType, dim: int = 2) -> Field:

@@ -37,8 +37,11 @@ def to_array(array: Array, field: Field, note: Note) -> Array:
     assert field.element_type is not None
     element = Field(name=field.name, type=field.element_type, max_length=field.max_length)
     rows = len(array) - array.null_count
-    with lists.rows():
-        values = to_scalar(lists.values, element, lambda text, _: note(text, rows))
+    if not len(lists.values):  # writers type the elements of empty lists by chance, often as null
+        values: Array = pa.array([], canonical_type(element))
+    else:
+        with lists.rows():
+            values = to_scalar(lists.values, element, lambda text, _: note(text, rows))
     mask = None if lists.valid is None else pa.array(~lists.valid)
     return pa.ListArray.from_arrays(offsets_of(lists.lengths), values, type=canonical_type(field), mask=mask)
 
