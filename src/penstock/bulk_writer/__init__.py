@@ -1,0 +1,19 @@
+"""Import files, made right and fast: the place of ``pymilvus.bulk_writer`` in an import line."""
+
+from __future__ import annotations
+
+from penstock.bulk_writer.file_type import BulkFileType
+from penstock.bulk_writer.local_bulk_writer import LocalBulkWriter
+from penstock.bulk_writer.progress import WriteProgress
+from penstock.bulk_writer.remote_bulk_writer import RemoteBulkWriter
+from penstock.sdk.v2_calls import bulk_import, get_import_progress, list_import_jobs
+
+__all__ = [
+    "BulkFileType",
+    "LocalBulkWriter",
+    "RemoteBulkWriter",
+    "WriteProgress",
+    "bulk_import",
+    "get_import_progress",
+    "list_import_jobs",
+]

@@ -1,0 +1,137 @@
+"""The chunks of a writer: the one that grows, and those that are being finished in the background."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+
+from penstock.bulk_writer.formats import open_chunk
+from penstock.bulk_writer.formats.base import ChunkFile, Layout
+from penstock.errors import PenstockError, StoreError, StoreFull
+
+__all__ = ["Chunks"]
+
+Deliver = Callable[[list[Path]], list[str]]
+CallBack = Callable[[list[str]], object]
+
+
+class Chunks:
+    """Writes numbered chunks into ``folder``, one at a time, and finishes them on a thread of its own.
+
+    ``files`` lists what is complete, one list of names per chunk. A chunk is finished while the next one grows, but
+    never two at a time. The failure of a chunk comes out of the next :meth:`add`, :meth:`end` or :meth:`wait`.
+
+    Args:
+        deliver: takes the files of a finished chunk to where they belong and says how they are called there.
+    """
+
+    def __init__(self, layout: Layout, folder: Path, deliver: Deliver) -> None:
+        self._layout = layout
+        self._folder = folder
+        self._deliver = deliver
+        self._number = 0
+        self._chunk: ChunkFile | None = None
+        self._first_row = self._rows = 0
+        self._finishing: Future[None] | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._undelivered: list[tuple[list[Path], CallBack | None]] = []
+        self._lock = threading.Lock()
+        self.files: list[list[str]] = []
+        self.file_bytes = 0
+
+    @property
+    def has_undelivered(self) -> bool:
+        """True while complete files could not be delivered; the next :meth:`end` tries again."""
+        return bool(self._undelivered)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Append a canonical batch to the chunk that grows."""
+        self.raise_failure()
+        try:
+            if self._chunk is None:
+                self._chunk = open_chunk(self._layout, self._folder, self._number + 1)
+            self._chunk.add(batch)
+            self._rows += len(batch)
+        except OSError as error:
+            rows = self._rows + len(batch)
+            self.discard()
+            raise self._lost(error, self._first_row - rows, rows) from error
+
+    def settle(self) -> None:
+        """Let go of the memory that callers may change."""
+        if self._chunk is not None:
+            self._chunk.settle()
+
+    def end(self, call_back: CallBack | None = None) -> None:
+        """Finish the growing chunk in the background; an empty one counts its number and writes nothing."""
+        self.wait()
+        self._number += 1
+        chunk, self._chunk = self._chunk, None
+        first, rows = self._first_row, self._rows
+        self._first_row, self._rows = first + rows, 0
+        if chunk is None and not self._undelivered:
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="bulk-writer")
+        self._finishing = self._thread.submit(self._finish, chunk, first, rows, call_back)
+
+    def wait(self) -> None:
+        """Until the chunk in the background is done; raises what went wrong with it."""
+        finishing, self._finishing = self._finishing, None
+        if finishing is not None:
+            finishing.result()
+
+    def raise_failure(self) -> None:
+        """Raise the failure of a chunk in the background, if there is one by now."""
+        if self._finishing is not None and self._finishing.done():
+            self.wait()
+
+    def discard(self) -> None:
+        """Throw the growing chunk away."""
+        chunk, self._chunk = self._chunk, None
+        self._first_row, self._rows = self._first_row + self._rows, 0
+        if chunk is not None:
+            chunk.discard()
+
+    def close(self) -> None:
+        """Throw the growing chunk away and end the thread."""
+        self.discard()
+        if self._thread is not None:
+            self._thread.shutdown(wait=True)
+            self._thread = None
+
+    def _finish(self, chunk: ChunkFile | None, first: int, rows: int, call_back: CallBack | None) -> None:
+        if chunk is not None:
+            try:
+                paths = chunk.finish()
+            except OSError as error:
+                chunk.discard()
+                raise self._lost(error, first, rows) from error
+            self._undelivered.append((paths, call_back))
+        while self._undelivered:
+            paths, call_back = self._undelivered[0]
+            size = sum(path.stat().st_size for path in paths)
+            names = self._deliver(paths)
+            del self._undelivered[0]
+            with self._lock:
+                self.files.append(names)
+                self.file_bytes += size
+            if call_back is not None:
+                call_back(names)
+
+    def _lost(self, error: OSError, first: int, rows: int) -> PenstockError:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        why = "no space is left" if full else str(error)
+        kind = StoreFull if full else StoreError
+        return kind(
+            f"can't write to {str(self._folder)!r}: {why}. Rows {first} to {first + rows - 1} of this writer are not "
+            f"written; the {len(self.files)} chunks before are complete and listed in batch_files",
+            folder=str(self._folder),
+            first_row=first,
+            rows=rows,
+        )

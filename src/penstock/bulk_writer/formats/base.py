@@ -1,0 +1,90 @@
+"""What the file formats share: which columns a file has, and files that appear only when they are whole."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import pyarrow as pa
+
+from penstock.bulk_writer.file_type import BulkFileType
+from penstock.domain.schema import META_FIELD, DataType, Field
+
+__all__ = ["META", "ChunkFile", "Layout", "PartFile", "sync_folder"]
+
+META = Field(name=META_FIELD, type=DataType.JSON)
+"""The dynamic field, as a column of a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The columns of the files of one writer, in order, and how the format spells them.
+
+    ``separator`` and ``null_key`` are for CSV.
+    """
+
+    file_type: BulkFileType
+    columns: tuple[Field, ...]
+    separator: str = ","
+    null_key: str = ""
+
+
+class ChunkFile(Protocol):
+    """The file or files of one chunk while they grow. Only :meth:`finish` makes them visible."""
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Append a batch of canonical columns.
+
+        Raises:
+            OSError: the disk is full or fails.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Copy what is kept of earlier batches, so that callers may change their arrays."""
+        ...
+
+    def finish(self) -> list[Path]:
+        """Write the rest, make it durable, and give the files their names."""
+        ...
+
+    def discard(self) -> None:
+        """Remove everything that this chunk has written. Calling it twice, or after an error, is fine."""
+        ...
+
+
+class PartFile:
+    """A file that is written under a hidden temporary name beside its own and renamed when it is complete."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.temporary = path.with_name(f".{path.name}.part")
+        self.stream: BinaryIO = self.temporary.open("wb", buffering=1 << 18)
+
+    def finish(self) -> Path:
+        """Flush to the disk, then rename: after a crash the file is either whole or not there."""
+        self.stream.flush()
+        os.fsync(self.stream.fileno())
+        self.stream.close()
+        self.temporary.replace(self.path)
+        sync_folder(self.path.parent)
+        return self.path
+
+    def discard(self) -> None:
+        with suppress(OSError):  # a full disk fails the last flush once more; the file goes away all the same
+            self.stream.close()
+        self.temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in ``folder`` durable, where the system can open folders."""
+    if os.name != "posix":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

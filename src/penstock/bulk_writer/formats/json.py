@@ -1,0 +1,58 @@
+"""JSON (``{"rows": [...]}``) and JSON Lines, one row per line in both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+
+from penstock.bulk_writer.columns import json_values
+from penstock.bulk_writer.file_type import BulkFileType
+from penstock.bulk_writer.formats.base import Layout, PartFile
+
+__all__ = ["JsonChunk"]
+
+_TEXT_BYTES = 4 << 20
+"""Arrow bytes that are turned into text at once; text takes about three times as much."""
+
+
+class JsonChunk:
+    """One ``<n>.json`` or ``<n>.jsonl``; rows go to the disk as they come."""
+
+    def __init__(self, layout: Layout, folder: Path, number: int) -> None:
+        self._columns = layout.columns
+        self._names = [each.name for each in layout.columns]
+        self._lines = layout.file_type is BulkFileType.JSONL
+        self._file = PartFile(folder / f"{number}.{'jsonl' if self._lines else 'json'}")
+        self._started = False
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        step = max(1, len(batch) * _TEXT_BYTES // max(1, batch.nbytes))
+        for start in range(0, len(batch), step):
+            self._write(batch.slice(start, step))
+
+    def settle(self) -> None:
+        """Nothing is kept."""
+
+    def finish(self) -> list[Path]:
+        if not self._lines:
+            self._file.stream.write(b"\n]}\n" if self._started else b'{"rows":[]}\n')
+        return [self._file.finish()]
+
+    def discard(self) -> None:
+        self._file.discard()
+
+    def _write(self, batch: pa.RecordBatch) -> None:
+        values = [json_values(column, field) for column, field in zip(batch.columns, self._columns, strict=True)]
+        texts = [
+            orjson.dumps(dict(zip(self._names, row, strict=True)), option=orjson.OPT_SERIALIZE_NUMPY)
+            for row in zip(*values, strict=True)
+        ]
+        stream = self._file.stream
+        if self._lines:
+            stream.write(b"\n".join(texts) + b"\n")
+        else:
+            stream.write(b",\n" if self._started else b'{"rows":[\n')
+            stream.write(b",\n".join(texts))
+        self._started = True

@@ -1,0 +1,132 @@
+"""Parquet, with the column types that every Milvus release since 2.4 reads.
+
+Vectors are plain lists, never fixed-size ones; half floats are their little-endian bytes; JSON and sparse vectors are
+JSON text. Nulls are nulls in all of them.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from penstock.bulk_writer.columns import file_bytes, sparse_texts, valid_mask, vector_matrix
+from penstock.bulk_writer.formats.base import Layout, PartFile
+from penstock.domain.canonical import canonical_type
+from penstock.domain.schema import DataType, Field
+from penstock.validation.problems import Array
+
+__all__ = ["GROUP_BYTES", "ParquetChunk", "parquet_column", "parquet_schema"]
+
+GROUP_BYTES = 32 << 20
+"""A row group's size in memory: small enough for a server to hold several, large enough for long reads."""
+
+_GROUP_ROWS = (1_000, 1_000_000)
+
+_BYTE_VECTORS = (DataType.BINARY_VECTOR, DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
+
+
+def parquet_schema(layout: Layout) -> pa.Schema:
+    """The Arrow schema of the file. All columns are optional, as in the files of pymilvus."""
+    return pa.schema([pa.field(each.name, _file_type(each)) for each in layout.columns])
+
+
+def _file_type(field: Field) -> pa.DataType:
+    if field.type is DataType.SPARSE_FLOAT_VECTOR:
+        return pa.string()
+    if field.type in _BYTE_VECTORS:
+        return pa.list_(pa.uint8())
+    if field.type.is_vector:
+        kind: Any = canonical_type(field)
+        return pa.list_(kind.value_type)
+    return canonical_type(field)
+
+
+def parquet_column(column: Array, field: Field) -> Array:
+    """A canonical column in the type of :func:`parquet_schema`; float, int8 and binary vectors are not copied."""
+    if field.type is DataType.SPARSE_FLOAT_VECTOR:
+        return sparse_texts(column)
+    if field.type.is_dense_vector:
+        return _vector_lists(column, field)
+    return column
+
+
+def _vector_lists(column: Array, field: Field) -> Array:
+    matrix = file_bytes(vector_matrix(column, field), field)
+    valid = valid_mask(column)
+    lengths = np.full(len(column), matrix.shape[1], np.int32)
+    mask: Any = None
+    if valid is not None:
+        matrix, lengths, mask = matrix[valid], lengths * valid, pa.array(~valid)
+    offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(matrix.reshape(-1)), mask=mask)
+
+
+class ParquetChunk:
+    """One ``<n>.parquet``. Row groups go to the disk as they fill up, so that memory holds one of them at most."""
+
+    def __init__(self, layout: Layout, folder: Path, number: int) -> None:
+        self._columns = layout.columns
+        self._schema = parquet_schema(layout)
+        self._file = PartFile(folder / f"{number}.parquet")
+        vectors = {each.name for each in layout.columns if each.type.is_dense_vector}
+        # Vectors neither repeat nor compress, and nobody asks for their least value: dictionaries, codecs and
+        # statistics cost two thirds of the writing time there.
+        plain = [each.name for each in layout.columns if each.name not in vectors]
+        self._writer: pq.ParquetWriter | None = pq.ParquetWriter(
+            self._file.stream,
+            self._schema,
+            use_dictionary=False,
+            write_statistics=plain or False,
+            compression={each.name: _codec(each) for each in layout.columns},
+        )
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_bytes = 0
+        self._pending_rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        columns = [parquet_column(column, field) for column, field in zip(batch.columns, self._columns, strict=True)]
+        encoded = pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        self._pending.append(encoded)
+        self._pending_bytes += encoded.nbytes
+        self._pending_rows += len(encoded)
+        if self._pending_bytes >= GROUP_BYTES and self._pending_rows >= _GROUP_ROWS[0]:
+            self._write_group()
+
+    def settle(self) -> None:
+        self._pending = [_owned(each) for each in self._pending]
+
+    def finish(self) -> list[Path]:
+        self._write_group()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+        return [self._file.finish()]
+
+    def discard(self) -> None:
+        self._pending = []
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with suppress(OSError, ValueError, pa.ArrowException):  # nobody misses the footer
+                writer.close()
+        self._file.discard()
+
+    def _write_group(self) -> None:
+        if not self._pending or self._writer is None:
+            return
+        group = pa.Table.from_batches(self._pending, self._schema)
+        self._pending, self._pending_bytes, self._pending_rows = [], 0, 0
+        self._writer.write_table(group, row_group_size=min(len(group), _GROUP_ROWS[1]))
+
+
+def _codec(field: Field) -> Literal["snappy", "none"]:
+    return "snappy" if field.type in (DataType.VARCHAR, DataType.JSON, DataType.SPARSE_FLOAT_VECTOR) else "none"
+
+
+def _owned(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A copy that shares no memory with anything."""
+    return pa.ipc.read_record_batch(batch.serialize(), batch.schema)

@@ -1,0 +1,141 @@
+"""Batches from callers, checked and brought to the columns of a writer's files."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.types as pt
+
+from penstock.bulk_writer.cells import json_text
+from penstock.bulk_writer.formats.base import META
+from penstock.bulk_writer.inputs import Batches
+from penstock.bulk_writer.limits import Limits
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
+from penstock.errors import DataError
+from penstock.readers.base import RowBatch
+from penstock.validation.conform import Conformer
+
+__all__ = ["BatchChecker"]
+
+_KEPT_BYTES = 64 << 20
+_HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
+
+
+class BatchChecker:
+    """Turns batches into canonical ones without loops over rows, or refuses them with row and field.
+
+    Args:
+        schema: the fields that files carry.
+        refused: fields that must not be given, and why.
+        limits: what the file format can't hold.
+    """
+
+    def __init__(self, schema: CollectionSchema, refused: Mapping[str, str], limits: Limits | None) -> None:
+        self._schema = schema
+        self._refused = refused
+        self.limits = limits
+        self._conformer = Conformer(schema, [0])
+
+    def checked(self, batches: Batches) -> Iterator[pa.RecordBatch]:
+        """Canonical batches of the writer's columns. Rows in errors count from the start of ``batches``.
+
+        What is in memory is looked through before the first batch comes out, so that a bad row refuses the whole of
+        it. Large inputs are then converted a second time instead of being kept twice in memory.
+        """
+        if batches.whole is None:
+            yield from self._stream(batches)
+            return
+        kept: list[pa.RecordBatch] | None = []
+        before = copy.copy(self.limits)
+        try:
+            size = 0
+            for batch in self._stream(batches):
+                size += batch.nbytes
+                kept = None if kept is None or size > _KEPT_BYTES else [*kept, batch]
+        except DataError:
+            self.limits = before
+            raise
+        yield from self._stream(batches) if kept is None else kept
+
+    def wide_fields(self, batch_schema: pa.Schema) -> frozenset[str]:
+        """Half-float fields whose columns come as wider floats; pymilvus counts those twice as large."""
+        return frozenset(
+            each.name
+            for each in self._schema
+            if each.type in _HALF and each.name in batch_schema.names and _is_wide(batch_schema.field(each.name).type)
+        )
+
+    def _stream(self, batches: Batches) -> Iterator[pa.RecordBatch]:
+        first = 0
+        for batch in batches:
+            yield self._canonical(batch, first)
+            first += len(batch)
+
+    def _canonical(self, batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
+        try:
+            given = self._with_meta(batch)
+        except DataError as error:
+            raise error if error.row is None else error.at(row=first + error.row) from None
+        made = self._conformer.conform(RowBatch(batch=given, first_row=first, bytes_read=0))
+        made = made.select(made.schema.names[:-1])  # without the partition column
+        if self.limits is not None:
+            try:
+                self.limits.check_batch(made)
+            except DataError as error:
+                raise error.at(row=first + (error.row or 0)) from None
+        return made
+
+    def _with_meta(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Columns that the schema doesn't know, moved into the dynamic field or refused."""
+        known = {*self._schema.names, META_FIELD}
+        unknown = [name for name in batch.schema.names if name not in known]
+        if META_FIELD in batch.schema.names and not self._schema.dynamic:
+            unknown.append(META_FIELD)
+        if not unknown:
+            return batch
+        for name in unknown:
+            if name in self._refused:
+                raise DataError(self._refused[name], field=name, remedy="Leave the column out.")
+        if not self._schema.dynamic:
+            raise DataError(
+                f"the field '{unknown[0]}' is not defined in schema",
+                field=unknown[0],
+                remedy="Remove the column, or use a collection with a dynamic field, which keeps such values.",
+            )
+        texts = [self._meta(row, extra, given) for row, (extra, given) in enumerate(_extras(batch, unknown))]
+        names = [name for name in batch.schema.names if name in self._schema.names]
+        return pa.RecordBatch.from_arrays(
+            [*(batch.column(name) for name in names), pa.array(texts, pa.string())], [*names, META_FIELD]
+        )
+
+    def _meta(self, row: int, extra: dict[str, Any], given: Any) -> str:
+        meta = orjson.loads(given) if isinstance(given, str) and given else given or {}
+        if not isinstance(meta, dict):
+            raise DataError(
+                "illegal value for dynamic field, not a JSON object", row=row, field=META.name, value=given
+            )
+        twice = next((key for key in meta if key in extra), None)
+        if twice is not None:
+            raise DataError(f"duplicated key is not allowed, key={twice}", row=row, field=META.name, value=given)
+        present = {key: value for key, value in extra.items() if value is not None}
+        try:
+            return json_text({**meta, **present}, META)
+        except DataError as error:
+            raise error.at(row=row) from None
+
+
+def _extras(batch: pa.RecordBatch, unknown: list[str]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Per row the values of the unknown columns, and what the dynamic field holds already."""
+    has_meta = META_FIELD in batch.schema.names
+    metas = batch.column(META_FIELD).to_pylist() if has_meta else [None] * len(batch)
+    yield from zip(batch.select(unknown).to_pylist(), metas, strict=True)
+
+
+def _is_wide(kind: Any) -> bool:
+    return (pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind)) and (
+        pt.is_float32(kind.value_type) or pt.is_float64(kind.value_type)
+    )

@@ -1,0 +1,100 @@
+"""Import files in an object store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from penstock.bulk_writer.connect import AzureConnectParam as _AzureConnectParam
+from penstock.bulk_writer.connect import S3ConnectParam as _S3ConnectParam
+from penstock.bulk_writer.file_type import BulkFileType
+from penstock.bulk_writer.progress import ProgressCallback
+from penstock.bulk_writer.uploads import open_uploader
+from penstock.bulk_writer.writer import GB, BulkWriter
+from penstock.errors import PenstockError
+
+__all__ = ["RemoteBulkWriter"]
+
+
+class RemoteBulkWriter(BulkWriter):
+    """Writes import files and uploads each when it is complete, as ``<remote_path>/<uuid>/1.parquet``, ….
+
+    ``batch_files`` holds the keys of what is uploaded, without a slash in front. An upload goes on while the next
+    chunk grows. The local copy is removed after the upload has been verified; if it fails, the error says where the
+    copy is, and the next :meth:`commit` tries again, beginning with the first file that is not there yet.
+
+    Args:
+        remote_path: the folder in the bucket.
+        connect_param: an :class:`S3ConnectParam` or :class:`AzureConnectParam`.
+        chunk_size: as for :class:`~penstock.bulk_writer.LocalBulkWriter`, 1 GiB by default.
+        local_path: folder for the files until they are uploaded; by default ``bulk_writer`` beside the script.
+
+    The other arguments are those of :class:`~penstock.bulk_writer.LocalBulkWriter`.
+    """
+
+    S3ConnectParam = _S3ConnectParam
+    ConnectParam = _S3ConnectParam
+    AzureConnectParam = _AzureConnectParam
+
+    def __init__(
+        self,
+        schema: Any,
+        remote_path: str | PurePosixPath,
+        connect_param: _S3ConnectParam | _AzureConnectParam,
+        chunk_size: int = GB,
+        file_type: BulkFileType = BulkFileType.PARQUET,
+        config: Mapping[str, str] | None = None,
+        *,
+        local_path: str | Path | None = None,
+        segment_size: int = 0,
+        progress: ProgressCallback | None = None,
+        progress_bar: bool = False,
+    ) -> None:
+        self._uploader = open_uploader(connect_param)
+        self._sent: dict[Path, str] = {}
+        super().__init__(
+            schema,
+            Path(local_path) if local_path is not None else Path(sys.argv[0]).resolve().parent / "bulk_writer",
+            chunk_size,
+            file_type,
+            config,
+            segment_size=segment_size,
+            progress=progress,
+            progress_bar=progress_bar,
+        )
+        self._remote_path = PurePosixPath("/") / remote_path / self.uuid
+
+    @property
+    def data_path(self) -> PurePosixPath:
+        """The folder in the bucket, with a slash in front as pymilvus has it."""
+        return self._remote_path
+
+    @property
+    def _target(self) -> object:
+        return self._remote_path
+
+    def _deliver(self, paths: list[Path]) -> list[str]:
+        for path in paths:
+            if path not in self._sent:
+                key = str(self._remote_path / path.relative_to(self._folder).as_posix()).lstrip("/")
+                self._upload(path, key)
+        keys = [self._sent.pop(path) for path in paths]
+        for path in paths:
+            path.unlink()
+            if path.parent != self._folder and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        return keys
+
+    def _upload(self, path: Path, key: str) -> None:
+        try:
+            self._uploader.put(path, key)
+        except PenstockError as error:
+            raise type(error)(
+                f"{error.message}. The file is kept as {str(path)!r}; commit() tries again. {len(self.batch_files)} "
+                "chunks are uploaded and listed in batch_files",
+                **error.details,
+                path=str(path),
+            ) from None
+        self._sent[path] = key

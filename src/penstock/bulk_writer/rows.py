@@ -1,0 +1,174 @@
+"""Rows given one by one, collected into canonical batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+
+from penstock.bulk_writer.cells import cell_maker, json_text
+from penstock.bulk_writer.columns import NATIVE_VALUES
+from penstock.bulk_writer.formats.base import META
+from penstock.bulk_writer.limits import Limits
+from penstock.domain.canonical import canonical_type
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
+from penstock.errors import DataError
+from penstock.validation.problems import Array
+
+__all__ = ["RowBuffer"]
+
+_BATCH_BYTES = 8 << 20
+_BATCH_ROWS = 16_384
+
+
+class RowBuffer:
+    """Checks each row when it comes and keeps it as columns, some megabytes at most.
+
+    Args:
+        schema: the fields that files carry.
+        refused: fields that must not be given, and why.
+        limits: what the file format can't hold.
+    """
+
+    def __init__(self, schema: CollectionSchema, refused: Mapping[str, str], limits: Limits | None) -> None:
+        self._fields = [(each, cell_maker(each)) for each in schema]
+        self._names = frozenset(schema.names)
+        self._dynamic = schema.dynamic
+        self._refused = refused
+        self._limits = limits
+        self._schema = _arrow_schema(schema)
+        width = sum(each.width * 4 if each.type.is_dense_vector else 16 for each in schema)
+        self._capacity = max(1, min(_BATCH_ROWS, _BATCH_BYTES // width))
+        self._clear()
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def is_full(self) -> bool:
+        return self._count >= self._capacity or self._bytes >= _BATCH_BYTES
+
+    def append(self, row: Mapping[str, Any]) -> int:
+        """Take a row, whole or not at all; returns the bytes it counts for the chunk.
+
+        Raises:
+            DataError: a value breaks a rule, is missing, or has no field.
+        """
+        if not isinstance(row, Mapping):
+            raise DataError(f"a row is a dict of field names and values, not {type(row).__name__}", value=row)
+        cells: list[Any] = []
+        size = known = 0
+        for field, make in self._fields:
+            value = row.get(field.name)
+            if value is None:
+                cells.append(_absent(field))
+                known += field.name in row
+                continue
+            known += 1
+            cell, counted = make(value)
+            cells.append(None if field.nullable and field.type is DataType.JSON and cell == "null" else cell)
+            size += counted
+        if self._dynamic:
+            cells.append(self._meta(row))
+        elif known != len(row):
+            self._refuse_unknown(row)
+        if self._limits is not None:
+            self._limits.check_cells(cells)
+        for column, cell in zip(self._columns, cells, strict=True):
+            column.append(cell)
+        self._count += 1
+        self._bytes += size
+        return size
+
+    def take(self) -> pa.RecordBatch:
+        """All rows so far as a canonical batch; the buffer is empty afterwards."""
+        arrays = [
+            column.array(kind.type) if isinstance(column, _VectorColumn) else pa.array(column, kind.type)
+            for column, kind in zip(self._columns, self._schema, strict=True)
+        ]
+        self._clear()
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+    def _clear(self) -> None:
+        self._columns: list[_VectorColumn | list[Any]] = [
+            _VectorColumn(field, self._capacity) if field.type.is_dense_vector else [] for field, _ in self._fields
+        ]
+        if self._dynamic:
+            self._columns.append([])
+        self._count = self._bytes = 0
+
+    def _meta(self, row: Mapping[str, Any]) -> str:
+        extra = {key: value for key, value in row.items() if key not in self._names and key != META_FIELD}
+        self._check_refused(extra)
+        given = row.get(META_FIELD)
+        if not extra and given is None:
+            return "{}"
+        if given is None:
+            return json_text(extra, META)
+        meta = orjson.loads(json_text(given, META))
+        if not isinstance(meta, dict):
+            raise DataError("illegal value for dynamic field, not a JSON object", field=META_FIELD, value=given)
+        twice = next((key for key in meta if key in extra or key in self._names), None)
+        if twice is not None:
+            raise DataError(f"duplicated key is not allowed, key={twice}", field=META_FIELD, value=given)
+        return json_text({**meta, **extra}, META)
+
+    def _refuse_unknown(self, row: Mapping[str, Any]) -> None:
+        unknown = {key: value for key, value in row.items() if key not in self._names}
+        self._check_refused(unknown)
+        name, value = next(iter(unknown.items()))
+        raise DataError(
+            f"the field '{name}' is not defined in schema",
+            field=str(name),
+            value=value,
+            remedy="Remove it, or use a collection with a dynamic field, which keeps such values.",
+        )
+
+    def _check_refused(self, names: Mapping[str, Any]) -> None:
+        for name in names:
+            if name in self._refused:
+                raise DataError(self._refused[name], field=name, value=names[name], remedy="Leave it out of the row.")
+
+
+def _absent(field: Field) -> Any:
+    """The default, else null where that is allowed."""
+    if field.default is not None:
+        return field.default
+    if field.nullable:
+        return None
+    raise DataError(
+        f"value of field '{field.name}' is missed",
+        field=field.name,
+        remedy="Give a value, or use a collection in which the field is nullable or has a default.",
+    )
+
+
+def _arrow_schema(schema: CollectionSchema) -> pa.Schema:
+    fields = [*schema, META] if schema.dynamic else list(schema)
+    return pa.schema([pa.field(each.name, canonical_type(each)) for each in fields])
+
+
+class _VectorColumn:
+    """Dense vectors, copied into one matrix as they come."""
+
+    def __init__(self, field: Field, capacity: int) -> None:
+        self._matrix = np.zeros((capacity, field.width), NATIVE_VALUES[field.type])
+        self._valid: npt.NDArray[np.bool_] = np.ones(capacity, np.bool_)
+        self._count = 0
+
+    def append(self, cell: Any) -> None:
+        if cell is None:
+            self._valid[self._count] = False
+        else:
+            self._matrix[self._count] = cell
+        self._count += 1
+
+    def array(self, kind: Any) -> Array:
+        valid = self._valid[: self._count]
+        values = pa.array(self._matrix[: self._count].reshape(-1))
+        mask = None if valid.all() else pa.array(~valid)
+        return pa.FixedSizeListArray.from_arrays(values, type=kind, mask=mask)

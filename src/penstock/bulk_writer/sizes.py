@@ -1,0 +1,75 @@
+"""How many bytes rows count for a chunk, the same way as pymilvus counts them.
+
+Scalars by their width, text by its characters, JSON by the length of its text, half floats by 2 bytes per dimension
+(4 if they came as wider floats), sparse vectors by 12 bytes per pair. Null values and the dynamic field
+count nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from penstock.domain.schema import META_FIELD, DataType, Field
+from penstock.validation.problems import Array
+
+__all__ = ["row_sizes"]
+
+_HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
+_WIDTHS = {
+    DataType.BOOL: 1,
+    DataType.INT8: 1,
+    DataType.INT16: 2,
+    DataType.INT32: 4,
+    DataType.INT64: 8,
+    DataType.FLOAT: 4,
+    DataType.DOUBLE: 8,
+}
+
+
+def row_sizes(batch: pa.RecordBatch, columns: tuple[Field, ...], wide: Set[str]) -> npt.NDArray[np.int64]:
+    """Bytes per row of a canonical batch. ``wide`` names the half-float vectors that came as wider floats."""
+    total = np.zeros(len(batch), np.int64)
+    for column, field in zip(batch.columns, columns, strict=True):
+        if field.name != META_FIELD:
+            total += _sizes(column, field, wide)
+    return total
+
+
+def _sizes(column: Array, field: Field, wide: Set[str]) -> npt.NDArray[np.int64] | int:
+    if field.type in (DataType.VARCHAR, DataType.JSON):
+        return _filled(pc.utf8_length(column))
+    if field.type is DataType.SPARSE_FLOAT_VECTOR:
+        indices = column.flatten()[0]
+        return _filled(pc.list_value_length(indices)) * 12
+    if field.type is DataType.ARRAY:
+        return _array_sizes(column, field)
+    if field.type in _HALF:
+        width = (field.dim or 0) * (4 if field.name in wide else 2)
+    elif field.type.is_vector:
+        width = field.width * (4 if field.type is DataType.FLOAT_VECTOR else 1)
+    else:
+        width = _WIDTHS[field.type]
+    return (
+        width if not column.null_count else column.is_valid().to_numpy(zero_copy_only=False).astype(np.int64) * width
+    )
+
+
+def _array_sizes(column: Array, field: Field) -> npt.NDArray[np.int64]:
+    lengths = _filled(pc.list_value_length(column))
+    if field.element_type is not DataType.VARCHAR:
+        assert field.element_type is not None
+        return lengths * _WIDTHS[field.element_type]
+    characters = np.concatenate([[0], np.cumsum(_filled(pc.utf8_length(column.flatten())))])
+    ends = np.cumsum(lengths)
+    sizes: npt.NDArray[np.int64] = characters[ends] - characters[ends - lengths]
+    return sizes
+
+
+def _filled(lengths: Array) -> npt.NDArray[np.int64]:
+    numbers: npt.NDArray[np.int64] = lengths.fill_null(0).to_numpy().astype(np.int64)
+    return numbers

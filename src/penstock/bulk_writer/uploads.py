@@ -1,0 +1,45 @@
+"""Files into object stores: in parts, retried, and compared with what the store says it has afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from penstock.bulk_writer.connect import AzureConnectParam, S3ConnectParam
+from penstock.errors import InvalidParameter
+
+__all__ = ["Uploader", "open_uploader"]
+
+
+class Uploader(Protocol):
+    """One bucket or container."""
+
+    def put(self, path: Path, key: str) -> None:
+        """Upload a file under ``key``, replacing what is there, and verify it.
+
+        Raises:
+            StoreUnavailable: the store can't be reached; calling again may help.
+            StoreError: the store refuses (bucket missing, access denied), or holds something else than was sent.
+        """
+        ...
+
+
+def open_uploader(param: S3ConnectParam | AzureConnectParam) -> Uploader:
+    """An uploader; nothing is connected before the first file.
+
+    Raises:
+        InvalidParameter: the parameters name no store.
+        Unsupported: the store's library is not installed.
+    """
+    if isinstance(param, S3ConnectParam):
+        from penstock.bulk_writer.uploads_s3 import S3Uploader
+
+        return S3Uploader(param)
+    if isinstance(param, AzureConnectParam):
+        from penstock.bulk_writer.uploads_azure import AzureUploader
+
+        return AzureUploader(param)
+    raise InvalidParameter(
+        "connect_param is a RemoteBulkWriter.S3ConnectParam or RemoteBulkWriter.AzureConnectParam, "
+        f"not {type(param).__name__}"
+    )

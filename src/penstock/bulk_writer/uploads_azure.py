@@ -1,0 +1,87 @@
+"""Uploads to Azure Blob Storage, by Azure's own library."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from penstock.bulk_writer.connect import AzureConnectParam
+from penstock.errors import InvalidParameter, StoreError, StoreUnavailable, Unsupported
+
+try:
+    from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+    from azure.storage.blob import BlobServiceClient, ContentSettings
+except ImportError as error:
+    raise Unsupported("uploads to Azure need one more package: pip install 'penstock[azure]'") from error
+
+__all__ = ["AzureUploader"]
+
+_TIMEOUT_SECONDS = 600
+
+
+class AzureUploader:
+    """One container. The service checks each block's MD5, and keeps the MD5 of the whole."""
+
+    def __init__(self, param: AzureConnectParam) -> None:
+        self._container = param.container_name
+        self._concurrency = param.upload_concurrency
+        sizes: Any = {"max_block_size": param.upload_chunk_size, "max_single_put_size": param.upload_chunk_size}
+        credential: Any = param.credential
+        if param.conn_str:
+            self._client = BlobServiceClient.from_connection_string(param.conn_str, credential=credential, **sizes)
+        elif param.account_url:
+            self._client = BlobServiceClient(param.account_url, credential=credential, **sizes)
+        else:
+            raise InvalidParameter("AzureConnectParam needs conn_str or account_url")
+
+    def put(self, path: Path, key: str) -> None:
+        size, digest = path.stat().st_size, _md5(path)
+        blob = self._client.get_blob_client(self._container, key)
+        try:
+            with path.open("rb") as stream:
+                blob.upload_blob(
+                    stream,
+                    length=size,
+                    overwrite=True,
+                    max_concurrency=self._concurrency,
+                    validate_content=True,
+                    content_settings=ContentSettings(
+                        content_type="application/octet-stream", content_md5=bytearray(digest)
+                    ),
+                    connection_timeout=_TIMEOUT_SECONDS,
+                )
+            there = blob.get_blob_properties()
+        except AzureError as error:
+            raise self._translate(error, key) from None  # the library's text may hold parts of the signed request
+        if there.size != size or bytes(there.content_settings.content_md5 or b"") != digest:
+            raise StoreError(
+                f"{self._name(key)} differs from the file that was uploaded. Commit again to repeat it",
+                container=self._container,
+                key=key,
+            )
+
+    def _name(self, key: str) -> str:
+        return f"azure://{self._container}/{key}"
+
+    def _translate(self, error: AzureError, key: str) -> StoreError:
+        place = f"container {self._container!r} of {self._client.account_name}"
+        facts = {"container": self._container, "key": key}
+        status = error.status_code if isinstance(error, HttpResponseError) else None
+        if isinstance(error, ResourceNotFoundError):
+            return StoreError(f"{place} does not exist; make it, or check its name and account", **facts)
+        if isinstance(error, ClientAuthenticationError) or status in (401, 403):
+            return StoreError(
+                f"{place}: access denied for {self._name(key)}. Check the credential, and that it may write there",
+                **facts,
+            )
+        reason = f"it answered with status {status}" if status else "it can't be reached or broke the connection"
+        return StoreUnavailable(f"{place}: {self._name(key)} could not be uploaded: {reason}", **facts)
+
+
+def _md5(path: Path) -> bytes:
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.digest()

@@ -1,0 +1,308 @@
+"""What the local and the remote bulk writer have in common: rows and batches in, chunks of files out."""
+
+from __future__ import annotations
+
+import threading
+import uuid as uuids
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from penstock.bulk_writer.chunks import CallBack, Chunks
+from penstock.bulk_writer.file_type import BulkFileType
+from penstock.bulk_writer.formats.base import META, Layout
+from penstock.bulk_writer.incoming import BatchChecker
+from penstock.bulk_writer.inputs import Batches, batches_of
+from penstock.bulk_writer.limits import limits_of
+from penstock.bulk_writer.progress import ProgressBar, ProgressCallback, WriteProgress
+from penstock.bulk_writer.rows import RowBuffer
+from penstock.bulk_writer.schemas import collection_schema, function_outputs, written_fields
+from penstock.bulk_writer.sizes import row_sizes
+from penstock.bulk_writer.tables import Piece, Selection, open_table
+from penstock.domain.schema import CollectionSchema
+from penstock.errors import DataError, InvalidParameter
+
+__all__ = ["GB", "MB", "BulkWriter"]
+
+MB = 1 << 20
+GB = 1 << 30
+
+
+class BulkWriter:
+    """Base of the writers; see :class:`~penstock.bulk_writer.LocalBulkWriter` for what the methods do."""
+
+    def __init__(
+        self,
+        schema: Any,
+        folder: Path,
+        chunk_size: int,
+        file_type: BulkFileType,
+        config: Mapping[str, str] | None,
+        *,
+        segment_size: int = 0,
+        progress: ProgressCallback | None = None,
+        progress_bar: bool = False,
+    ) -> None:
+        self._chunk_size = segment_size if segment_size > 0 else chunk_size
+        self._file_type = BulkFileType(file_type)
+        self._schema = collection_schema(schema)
+        written = _written_schema(self._schema, function_outputs(schema))
+        self._written = written
+        self._columns = (*written.fields, META) if written.dynamic else written.fields
+        layout = _layout(self._file_type, self._columns, config or {})
+        limits = limits_of(self._file_type, self._columns, layout.null_key)
+        refused = _refused(self._schema, written)
+        self._rows = RowBuffer(written, refused, limits)
+        self._checker = BatchChecker(written, refused, limits)
+        self._uuid = str(uuids.uuid4())
+        self._folder = folder / self._uuid
+        self._folder.mkdir(parents=True)
+        self._chunks = Chunks(layout, self._folder, self._deliver)
+        self._cleanup = weakref.finalize(self, _clean_up, self._chunks, self._folder)
+        self._lock = threading.RLock()
+        self._total_row_count = self._buffer_row_count = self._buffer_size = 0
+        self._bar = ProgressBar(type(self).__name__) if progress_bar else None
+        self._listeners = [each for each in (progress, self._bar) if each is not None]
+        self._expected_rows: int | None = None
+
+    @property
+    def uuid(self) -> str:
+        """The name of this writer's own folder."""
+        return self._uuid
+
+    @property
+    def chunk_size(self) -> int:
+        """Bytes of rows, as they are counted before encoding, after which a chunk ends."""
+        return self._chunk_size
+
+    @property
+    def buffer_size(self) -> int:
+        """Counted bytes of the chunk that grows."""
+        return self._buffer_size
+
+    @property
+    def buffer_row_count(self) -> int:
+        """Rows of the chunk that grows."""
+        return self._buffer_row_count
+
+    @property
+    def total_row_count(self) -> int:
+        """Rows that this writer has taken."""
+        return self._total_row_count
+
+    @property
+    def batch_files(self) -> list[list[str]]:
+        """The complete files, one list per chunk, as the import calls take them in ``files``."""
+        return self._chunks.files
+
+    def append_row(self, row: Mapping[str, Any]) -> None:
+        """Take one row, a dict of field names and values.
+
+        Raises:
+            DataError: the row is refused; the writer is as it was. ``row`` counts from the writer's first row.
+            StoreError: an earlier chunk could not be written or uploaded. The row is not taken.
+        """
+        with self._lock:
+            self._chunks.raise_failure()
+            try:
+                size = self._rows.append(row)
+            except DataError as error:
+                raise error.at(row=self._total_row_count) from None
+            self._count(1, size)
+            if self._rows.is_full:
+                self._drain_rows()
+            if self._buffer_size > self._chunk_size:
+                self._commit(None)
+
+    def append_batch(self, data: Any) -> None:
+        """Take many rows: an Arrow table, record batch or reader, a pandas or polars frame, a dict of NumPy columns,
+        or an iterable of Arrow batches.
+
+        Raises:
+            DataError: a row is refused; ``row`` counts from the start of ``data``. Of data in memory nothing is
+                taken; of a stream the batches before the bad one are.
+            StoreError: a chunk could not be written or uploaded.
+        """
+        with self._lock:
+            self._chunks.raise_failure()
+            self._append(batches_of(data, self._written))
+
+    def write_table(self, source: Any, *, columns: Selection = None) -> int:
+        """Take all rows of files or of a data set, read piece by piece; returns how many.
+
+        Args:
+            source: a Parquet, Arrow, CSV, JSON, JSON Lines or NumPy file, a folder of them (searched to its bottom),
+                a ``pyarrow.dataset.Dataset``, or a Hugging Face ``Dataset``.
+            columns: which columns to take, as names or as ``{field: column}``; all by default.
+
+        Raises:
+            DataError, StoreError: as :meth:`append_batch`, with the file where it is known.
+        """
+        with self._lock:
+            self._chunks.raise_failure()
+            table = open_table(source, self._written, columns)
+            before = self._total_row_count
+            self._expected_rows = None if table.rows is None else before + table.rows
+            try:
+                for piece in table.pieces:
+                    self._append_piece(piece)
+            finally:
+                self._expected_rows = None
+            return self._total_row_count - before
+
+    def commit(self, _async: bool = False, call_back: CallBack | None = None) -> None:
+        """End the growing chunk and make its files complete; ``call_back`` gets their names.
+
+        With ``_async`` this returns at once, and a failure comes out of the next call. Files that could not be
+        uploaded before are tried again.
+
+        Raises:
+            StoreError: this chunk, or one before, could not be written or uploaded.
+        """
+        with self._lock:
+            self._commit(call_back)
+            if not _async:
+                self._chunks.wait()
+                self._report()
+
+    def close(self) -> None:
+        """Commit what is pending and clean up; leaving the ``with`` block calls it. Closing twice is fine."""
+        with self._lock:
+            try:
+                if self._buffer_row_count or self._chunks.has_undelivered:
+                    self._commit(None)
+                self._chunks.wait()
+                self._report()
+            finally:
+                self._abandon()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        try:
+            self._chunks.wait()
+        except Exception as second:  # noqa: BLE001 - told with the error that is on its way out already
+            error.add_note(f"Besides: {second}")
+        finally:
+            self._abandon()
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self._file_type.name} at {str(self._target)!r}: {self._total_row_count} rows, "
+            f"{self._buffer_row_count} of them pending; {len(self.batch_files)} chunks, "
+            f"{self._chunks.file_bytes} bytes written>"
+        )
+
+    @property
+    def _target(self) -> object:
+        return self._folder
+
+    def _deliver(self, paths: list[Path]) -> list[str]:
+        """Take finished files where they belong; their names there."""
+        return [str(path) for path in paths]
+
+    def _append(self, batches: Batches) -> None:
+        self._drain_rows()
+        for batch in self._checker.checked(batches):
+            # The first rows that a NumPy writer sees tell which fields have no file; both ways in share that.
+            sizes = row_sizes(batch, self._columns, frozenset())
+            self._add_sized(batch, sizes)
+            self._report()
+        if batches.borrowed:
+            self._chunks.settle()
+
+    def _append_piece(self, piece: Piece) -> None:
+        try:
+            self._append(Batches(stream=piece.batches))
+        except DataError as error:
+            raise error.at(file=error.file or piece.name) from None
+
+    def _add_sized(self, batch: pa.RecordBatch, sizes: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+        """Cut a batch where chunks end: after the row with which the counted bytes exceed the chunk's size."""
+        ends = np.cumsum(sizes)
+        start = 0
+        while start < len(batch):
+            counted = int(ends[start - 1]) if start else 0
+            limit = self._chunk_size - self._buffer_size + counted
+            stop = min(int(np.searchsorted(ends, limit, side="right")) + 1, len(batch))
+            self._chunks.add(batch.slice(start, stop - start))
+            self._count(stop - start, int(ends[stop - 1]) - counted)
+            if self._buffer_size > self._chunk_size:
+                self._commit(None)
+            start = stop
+
+    def _count(self, rows: int, size: int) -> None:
+        self._total_row_count += rows
+        self._buffer_row_count += rows
+        self._buffer_size += size
+
+    def _drain_rows(self) -> None:
+        if len(self._rows):
+            self._chunks.add(self._rows.take())
+            self._report()
+
+    def _commit(self, call_back: CallBack | None) -> None:
+        self._drain_rows()
+        self._chunks.end(call_back)
+        self._buffer_row_count = self._buffer_size = 0
+
+    def _report(self) -> None:
+        if not self._listeners:
+            return
+        told = WriteProgress(
+            rows=self._total_row_count,
+            files=sum(map(len, self.batch_files)),
+            file_bytes=self._chunks.file_bytes,
+            total_rows=self._expected_rows,
+        )
+        for each in self._listeners:
+            each(told)
+
+    def _abandon(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._cleanup()
+
+
+def _clean_up(chunks: Chunks, folder: Path) -> None:
+    """Also runs when a writer is forgotten, and when the interpreter ends."""
+    chunks.close()
+    if folder.exists() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _written_schema(schema: CollectionSchema, computed: frozenset[str]) -> CollectionSchema:
+    return CollectionSchema(fields=written_fields(schema, computed), dynamic=schema.dynamic)
+
+
+def _refused(schema: CollectionSchema, written: CollectionSchema) -> dict[str, str]:
+    return {
+        each.name: f"the primary key '{each.name}' is auto-generated, no need to provide"
+        if schema.is_generated(each)
+        else f"the field '{each.name}' is computed by the server, no need to provide"
+        for each in schema
+        if written.get(each.name) is None
+    }
+
+
+def _layout(file_type: BulkFileType, columns: Any, config: Mapping[str, str]) -> Layout:
+    unknown = config.keys() - {"sep", "nullkey"}
+    if unknown:
+        raise InvalidParameter(f"config knows 'sep' and 'nullkey', not {', '.join(sorted(unknown))}")
+    separator, null_key = config.get("sep", ","), config.get("nullkey", "")
+    if len(separator) != 1 or separator in '\0\n\r"�':
+        raise InvalidParameter(
+            f"unsupported csv separator: {separator!r}; it is one character, no quote or line break"
+        )
+    return Layout(file_type=file_type, columns=columns, separator=separator, null_key=null_key)
