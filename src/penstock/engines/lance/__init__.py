@@ -1,0 +1,18 @@
+"""The embedded engine: one Lance dataset per collection, on a local disk or in object storage.
+
+Lance reads these two settings once, when it is loaded; what the environment says already is left alone:
+
+* ``LANCE_LOG``: only errors, or every search prints a warning about ``_distance``;
+* ``LANCE_MEM_POOL_SIZE``: Lance's own default, 100 MB, makes big sorts and joins fail.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("LANCE_LOG", "error")
+os.environ.setdefault("LANCE_MEM_POOL_SIZE", str(1 << 30))
+
+from penstock.engines.lance.engine import LanceEngine
+
+__all__ = ["LanceEngine"]

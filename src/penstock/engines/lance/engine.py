@@ -1,0 +1,87 @@
+"""The engine itself: the operations of this package behind the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+
+from penstock.domain.index import IndexSpec
+from penstock.engines.base import Hits, Published, SearchRequest, Staged, Table
+from penstock.engines.lance import indexes, publish, reading, repair, search, staging, storage
+from penstock.engines.lance.store import Store
+from penstock.filters import Filter
+
+__all__ = ["LanceEngine"]
+
+
+class LanceEngine:
+    """Tables below ``root``, a folder or ``s3://bucket/prefix``; see :class:`penstock.engines.base.Engine`.
+
+    ``storage_options`` are settings of the object store by the names of Rust's ``object_store`` (``aws_endpoint``,
+    ``aws_access_key_id``, ``allow_http`` …). They may hold secrets: never shown, but part of the pickle.
+    """
+
+    def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self._store = Store(root, storage_options or {})
+
+    def __reduce__(self) -> tuple[type[LanceEngine], tuple[str, dict[str, str]]]:
+        return LanceEngine, (self._store.root, self._store.options)
+
+    def __repr__(self) -> str:
+        return f"LanceEngine({self._store.root!r})"
+
+    @property
+    def name(self) -> str:
+        return "lance"
+
+    @property
+    def storage_version(self) -> str:
+        return storage.STORAGE_VERSION
+
+    def create(self, table: Table) -> int:
+        return staging.create(self._store, table)
+
+    def drop(self, table_id: str) -> None:
+        staging.drop(self._store, table_id)
+
+    def stage(self, table: Table, job_id: int, batches: Iterator[pa.RecordBatch]) -> Staged:
+        return staging.stage(self._store, table, job_id, batches)
+
+    def publish(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
+        return publish.publish(self._store, table, job_id, epoch, staged)
+
+    def discard(self, table_id: str, staged: Sequence[Staged]) -> None:
+        staging.discard(self._store, table_id, staged)
+
+    def count(self, table: Table, filter: Filter | None = None, partitions: Sequence[int] | None = None) -> int:
+        return reading.count(self._store, table, filter, partitions)
+
+    def query(
+        self,
+        table: Table,
+        *,
+        filter: Filter | None = None,
+        partitions: Sequence[int] | None = None,
+        columns: Sequence[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> pa.Table:
+        return reading.query(
+            self._store, table, filter=filter, partitions=partitions, columns=columns, limit=limit, offset=offset
+        )
+
+    def search(self, table: Table, request: SearchRequest) -> list[Hits]:
+        return search.search(self._store, table, request)
+
+    def remove_partition(self, table: Table, partition: int) -> int:
+        return staging.remove_partition(self._store, table, partition)
+
+    def index(self, table: Table, specs: Sequence[IndexSpec]) -> int:
+        return indexes.index(self._store, table, specs)
+
+    def indexed_rows(self, table: Table, spec: IndexSpec) -> int:
+        return indexes.indexed_rows(self._store, table, spec)
+
+    def repair(self, table: Table) -> list[str]:
+        return repair.repair(self._store, table)

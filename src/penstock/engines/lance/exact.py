@@ -1,0 +1,128 @@
+"""Nearest neighbours by looking at every row, for what Lance has no distance of: sparse vectors and JACCARD.
+
+Both scan once for all queries, in batches, and keep the best ``k`` of each query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from lance.dataset import LanceDataset
+
+__all__ = ["ADDRESS", "DISTANCE", "KEY", "Scan", "inner_products", "jaccard_distances"]
+
+KEY, ADDRESS, DISTANCE = "key", "address", "distance"
+_BATCH_ROWS = 8192
+
+Distances = npt.NDArray[np.float32]
+Measure = Callable[["pa.Array[Any]"], Iterator[tuple[npt.NDArray[np.intp], Distances]]]
+"""For a batch's vectors without nulls: for each query the candidates' places, and their distances."""
+
+
+class _Best:
+    """The ``k`` least distances seen; equal ones by key."""
+
+    def __init__(self, k: int) -> None:
+        self._k = k
+        self._rows: pa.Table | None = None
+
+    def add(self, distances: Distances, keys: pa.Array[Any], addresses: pa.Array[Any]) -> None:
+        if len(distances) > self._k:
+            bar = np.partition(distances, self._k - 1)[self._k - 1]
+            kept = np.flatnonzero(distances <= bar)
+            distances, keys, addresses = distances[kept], keys.take(kept), addresses.take(kept)
+        rows = pa.table({KEY: keys, ADDRESS: addresses, DISTANCE: pa.array(distances)})
+        both = rows if self._rows is None else pa.concat_tables([self._rows, rows])
+        self._rows = both.sort_by([(DISTANCE, "ascending"), (KEY, "ascending")]).slice(0, self._k).combine_chunks()
+
+    def rows(self, key_type: pa.DataType) -> pa.Table:
+        if self._rows is not None:
+            return self._rows
+        return pa.schema([(KEY, key_type), (ADDRESS, pa.uint64()), (DISTANCE, pa.float32())]).empty_table()
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Which rows to look at, and how many of them to keep within which distances (lower, below)."""
+
+    dataset: LanceDataset
+    key: str
+    vector: str
+    where: str | None
+    k: int
+    bounds: tuple[float | None, float | None]
+
+    def nearest(self, queries: int, measure: Measure) -> list[pa.Table]:
+        """One table per query with the columns :data:`KEY`, :data:`ADDRESS`, :data:`DISTANCE`, nearest first."""
+        best = [_Best(self.k) for _ in range(queries)]
+        scanner = self.dataset.scanner(
+            columns=[self.key, self.vector], filter=self.where, with_row_address=True, batch_size=_BATCH_ROWS
+        )
+        for batch in scanner.to_batches():
+            batch = batch.filter(batch[self.vector].is_valid())
+            if not len(batch):
+                continue
+            for one, (places, distances) in zip(best, measure(batch[self.vector]), strict=True):
+                within = self._within(distances)
+                chosen = places[within]
+                one.add(distances[within], batch[self.key].take(chosen), batch["_rowaddr"].take(chosen))
+        key_type = self.dataset.schema.field(self.key).type
+        return [one.rows(key_type) for one in best]
+
+    def _within(self, distances: Distances) -> npt.NDArray[np.bool_]:
+        lower, below = self.bounds
+        within = ~np.isnan(distances)
+        if lower is not None:
+            within &= distances >= lower
+        if below is not None:
+            within &= distances < below
+        return within
+
+
+def inner_products(queries: Sequence[Mapping[int, float]]) -> Measure:
+    """Sparse vectors: minus the inner product. Rows that share no index with a query are no candidates."""
+    sorted_queries = []
+    for query in queries:
+        indices = np.fromiter(query.keys(), np.uint32, len(query))
+        values = np.fromiter(query.values(), np.float64, len(query))
+        order = np.argsort(indices)
+        sorted_queries.append((indices[order], values[order]))
+
+    def measure(vectors: pa.Array[Any]) -> Iterator[tuple[npt.NDArray[np.intp], Distances]]:
+        lists = vectors.field("indices")  # type: ignore[attr-defined]
+        indices = lists.flatten().to_numpy()
+        values = vectors.field("values").flatten().to_numpy()  # type: ignore[attr-defined]
+        owners = np.repeat(np.arange(len(vectors)), lists.value_lengths().to_numpy())
+        for wanted, weights in sorted_queries:
+            if not len(wanted):
+                yield np.empty(0, np.intp), np.empty(0, np.float32)
+                continue
+            place = np.minimum(np.searchsorted(wanted, indices), len(wanted) - 1)
+            shared = wanted[place] == indices
+            rows = owners[shared]
+            products = weights[place[shared]] * values[shared]
+            sums = np.bincount(rows, products, minlength=len(vectors))
+            candidates = np.unique(rows)
+            yield candidates, (-sums[candidates]).astype(np.float32)
+
+    return measure
+
+
+def jaccard_distances(queries: npt.NDArray[np.uint8], width: int) -> Measure:
+    """Binary vectors of ``width`` bytes: 1 - |a and b| / |a or b|; 1 where both are zero."""
+
+    def measure(vectors: pa.Array[Any]) -> Iterator[tuple[npt.NDArray[np.intp], Distances]]:
+        rows = vectors.flatten().to_numpy().reshape(-1, width)  # type: ignore[attr-defined]
+        places = np.arange(len(rows))
+        for query in queries:
+            both = np.bitwise_count(rows & query).sum(axis=1, dtype=np.int64)
+            either = np.bitwise_count(rows | query).sum(axis=1, dtype=np.int64)
+            similarity = np.divide(both, either, out=np.zeros(len(rows)), where=either > 0)
+            yield places, (1 - similarity).astype(np.float32)
+
+    return measure

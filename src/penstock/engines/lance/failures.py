@@ -1,0 +1,75 @@
+"""Lance's exceptions, told in Penstock's error tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from penstock.errors import PenstockError, StoreConflict, StoreError, StoreFull, StoreUnavailable
+
+__all__ = ["told", "translate"]
+
+_SOURCE_PLACE = re.compile(r",? ?/\S+\.rs:\d+(:\d+)?")
+_PUBLIC = re.compile(r"(?i)region|endpoint|allow_http|virtual|timeout|addressing|bucket")
+
+_FULL = ("no space left on device", "os error 28", "disk quota exceeded", "os error 122")
+_AWAY = (
+    "connection refused",
+    "connection reset",
+    "error sending request",
+    "timed out",
+    "timeout",
+    "dns error",
+    "503 service unavailable",
+    "500 internal server error",
+    "502 bad gateway",
+    "504 gateway",
+    "slowdown",
+    "too many requests",
+)
+_FORBIDDEN = (
+    "permission denied",
+    "os error 13",
+    "read-only file system",
+    "os error 30",
+    "403 forbidden",
+    "accessdenied",
+)
+
+
+def translate(error: BaseException, doing: str, options: Mapping[str, str]) -> StoreError:
+    """The error that Penstock raises for ``error``, which came up while ``doing`` (“reading table x”).
+
+    Messages carry no value of ``options`` but the harmless ones (region, endpoint …): the rest may be secrets.
+    """
+    text = _SOURCE_PLACE.sub("", str(error)).strip()
+    for key, value in options.items():
+        if len(value) > 3 and not _PUBLIC.search(key):
+            text = text.replace(value, "***")
+    low = text.lower()
+    if any(sign in low for sign in _FULL):
+        return StoreFull(f"No space is left while {doing}. Free space on the store's disk, then retry. ({text})")
+    if "commit conflict" in low:
+        return StoreConflict(f"Another process changed the table while {doing}. Try again. ({text})")
+    if any(sign in low for sign in _FORBIDDEN):
+        return StoreError(f"The store refuses access while {doing}. Check its permissions. ({text})")
+    if isinstance(error, TimeoutError | ConnectionError) or any(sign in low for sign in _AWAY):
+        return StoreUnavailable(f"The store can't be reached while {doing}. Try again. ({text})")
+    return StoreError(f"The engine failed while {doing}: {text}")
+
+
+@contextmanager
+def told(doing: str, options: Mapping[str, str]) -> Iterator[None]:
+    """Turn what Lance, Arrow or the disk raise inside into a :class:`StoreError`; Penstock's own errors pass."""
+    try:
+        yield
+    except PenstockError:
+        raise
+    except Exception as error:
+        raise translate(error, doing, options) from error
+    except BaseException as error:
+        # A panic of the Rust side does not derive from Exception.
+        if type(error).__name__ == "PanicException":
+            raise translate(error, doing, options) from error
+        raise

@@ -1,0 +1,165 @@
+"""The files of a table below the engine: sizes, deletion, durability. Names are relative to the table, with ``/``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from penstock.errors import StoreError
+
+__all__ = ["LocalFiles", "ObjectFiles", "TableFiles", "files_of"]
+
+_LIST_FROM = 16
+"""From so many names on, one listing is cheaper than a request for each."""
+
+_CLIENT_OPTIONS = {
+    "allow_http",
+    "allow_invalid_certificates",
+    "connect_timeout",
+    "pool_idle_timeout",
+    "proxy_url",
+    "timeout",
+    "user_agent",
+}
+
+
+class TableFiles(Protocol):
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        """Bytes of those of ``names`` that exist."""
+        ...
+
+    def names(self, folder: str) -> list[str]:
+        """All files below a folder of the table, as names relative to the table."""
+        ...
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Remove files; those already gone are fine."""
+        ...
+
+    def sync(self, names: Iterable[str]) -> None:
+        """Force files and the folders that hold them to the disk; where a write is durable by itself, nothing."""
+        ...
+
+    def remove_all(self) -> None:
+        """Remove the table."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """A table in a folder."""
+
+    folder: Path
+
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        found = {}
+        for name in names:
+            try:
+                found[name] = (self.folder / name).stat().st_size
+            except FileNotFoundError:
+                continue
+        return found
+
+    def names(self, folder: str) -> list[str]:
+        return [
+            path.relative_to(self.folder).as_posix() for path in (self.folder / folder).rglob("*") if path.is_file()
+        ]
+
+    def delete(self, names: Iterable[str]) -> None:
+        for name in names:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def sync(self, names: Iterable[str]) -> None:
+        folders: set[Path] = {self.folder, self.folder.parent}
+        for name in names:
+            path = self.folder / name
+            _sync(path)
+            folders.update(parent for parent in path.parents if parent.is_relative_to(self.folder))
+        for folder in folders:
+            _sync(folder)
+
+    def remove_all(self) -> None:
+        if not self.folder.exists():
+            return
+        # Renamed first: a crash in the middle leaves no half table under the table's name.
+        grave = self.folder.with_name(self.folder.name + ".dropped")
+        if grave.exists():
+            shutil.rmtree(grave)
+        self.folder.rename(grave)
+        shutil.rmtree(grave)
+        _sync(self.folder.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class ObjectFiles:
+    """A table below a prefix of an object store, whose writes are durable when they return."""
+
+    def __init__(self, uri: str, options: Mapping[str, str]) -> None:
+        import obstore
+        from obstore.store import from_url
+
+        client: dict[str, Any] = {key: _flag(value) for key, value in options.items() if key in _CLIENT_OPTIONS}
+        config: dict[str, Any] = {key: value for key, value in options.items() if key not in _CLIENT_OPTIONS}
+        self._obstore = obstore
+        self._store = from_url(uri, config=cast(Any, config), client_options=cast(Any, client))
+
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        names = list(names)
+        if len(names) >= _LIST_FROM:
+            listed: dict[str, int] = {}
+            for folder in {name.rpartition("/")[0] for name in names}:
+                listed.update(self._listed(folder))
+            return {name: listed[name] for name in names if name in listed}
+        found = {}
+        for name in names:
+            try:
+                found[name] = int(self._obstore.head(self._store, name)["size"])
+            except FileNotFoundError:
+                continue
+        return found
+
+    def names(self, folder: str) -> list[str]:
+        return list(self._listed(folder))
+
+    def _listed(self, folder: str) -> dict[str, int]:
+        pages = self._obstore.list(self._store, prefix=folder or None)
+        return {str(each["path"]): int(each["size"]) for page in pages for each in page}
+
+    def delete(self, names: Iterable[str]) -> None:
+        for name in names:
+            try:
+                self._obstore.delete(self._store, name)
+            except FileNotFoundError:
+                continue
+
+    def sync(self, names: Iterable[str]) -> None:
+        return None
+
+    def remove_all(self) -> None:
+        names = self.names("")
+        if names:
+            self._obstore.delete(self._store, names)
+
+
+def _flag(value: str) -> bool | str:
+    return {"true": True, "1": True, "false": False, "0": False}.get(value.lower(), value)
+
+
+def files_of(uri: str, options: Mapping[str, str]) -> TableFiles:
+    """The files of the table at ``uri``: a path, or ``s3://…``."""
+    if "://" not in uri:
+        return LocalFiles(Path(uri))
+    if uri.startswith(("s3://", "gs://", "az://")):
+        return ObjectFiles(uri, options)
+    raise StoreError(f"The store {uri!r} is neither a folder nor of s3://, gs://, az://.")

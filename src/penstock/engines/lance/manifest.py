@@ -1,0 +1,55 @@
+"""One number of a table's manifest that Lance does not hand out.
+
+Format: Lance table specification, protobuf message ``Manifest``, field 11 ``max_fragment_id``.
+"""
+
+from __future__ import annotations
+
+from lance.dataset import LanceDataset
+
+__all__ = ["highest_fragment_id"]
+
+_MAX_FRAGMENT_ID = 11
+
+
+def highest_fragment_id(dataset: LanceDataset) -> int:
+    """The highest id that any fragment of the table ever had, or -1.
+
+    A fragment that was removed keeps its id: an index that was being built meanwhile may still name it, and would
+    claim to cover a new fragment of that id, whose rows no search would find.
+    """
+    present = max((each.fragment_id for each in dataset.get_fragments()), default=-1)
+    return max(present, _field(dataset._ds.serialized_manifest(), _MAX_FRAGMENT_ID, default=-1))
+
+
+def _field(message: bytes, wanted: int, *, default: int) -> int:
+    """The integer field number ``wanted`` of a protobuf message; the last one counts."""
+    value = default
+    place = 0
+    while place < len(message):
+        key, place = _varint(message, place)
+        number, kind = key >> 3, key & 7
+        if kind == 0:
+            read, place = _varint(message, place)
+            value = read if number == wanted else value
+        elif kind == 1:
+            place += 8
+        elif kind == 2:
+            length, place = _varint(message, place)
+            place += length
+        elif kind == 5:
+            place += 4
+        else:
+            raise ValueError(f"not a Lance manifest: wire type {kind} at byte {place}")
+    return value
+
+
+def _varint(message: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[place]
+        place += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, place
+        shift += 7

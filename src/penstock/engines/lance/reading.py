@@ -1,0 +1,121 @@
+"""Count and query rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from lance.dataset import LanceDataset
+
+from penstock.domain.canonical import PARTITION_COLUMN
+from penstock.domain.schema import META_FIELD, CollectionSchema
+from penstock.engines.base import Table
+from penstock.engines.lance.columns import stored_name
+from penstock.engines.lance.failures import told
+from penstock.engines.lance.storage import decode
+from penstock.engines.lance.store import Store
+from penstock.errors import FieldNotFound
+from penstock.filters import Filter
+
+__all__ = ["condition", "count", "output_columns", "query", "take_rows"]
+
+_TAKE_UP_TO = 20_000
+"""Rows fetched one by one; more of them are read by a scan."""
+
+
+def condition(schema: CollectionSchema, filter: Filter | None, partitions: Sequence[int] | None) -> str | None:
+    """The WHERE clause of a filter and partitions, or None for all rows. No partition at all matches nothing."""
+    from penstock.engines.lance.where import to_sql
+
+    parts = []
+    if partitions is not None:
+        numbers = ", ".join(str(int(each)) for each in partitions)
+        parts.append(f"`{PARTITION_COLUMN}` IN ({numbers})" if numbers else "false")
+    if filter is not None:
+        parts.append(f"({to_sql(filter, schema)})")
+    return " AND ".join(parts) or None
+
+
+def output_columns(schema: CollectionSchema, columns: Sequence[str]) -> list[str]:
+    """The primary key, then ``columns``, each once.
+
+    Raises:
+        FieldNotFound: the collection has no such field.
+    """
+    wanted = list(dict.fromkeys([schema.primary.name, *columns]))
+    for name in wanted:
+        if schema.get(name) is None and not (name == META_FIELD and schema.dynamic):
+            raise FieldNotFound(f"field {name} not exist", field=name)
+    return wanted
+
+
+def take_rows(
+    dataset: LanceDataset, addresses: pa.Array[Any], schema: CollectionSchema, columns: Sequence[str]
+) -> pa.Table:
+    """The given columns (fields or ``$meta``) of the rows at ``addresses``, in that order."""
+    stored = [stored_name(name) for name in columns]
+    if not len(addresses):
+        return decode(dataset.schema.empty_table().select(stored), schema, columns)
+    return decode(dataset._take_rows(addresses, columns=stored), schema, columns)
+
+
+def count(store: Store, table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> int:
+    doing = f"counting rows of the table {table.id}"
+    where = condition(table.schema, filter, partitions)
+    dataset = store.at_least(table, doing)
+    with told(doing, store.options):
+        return int(dataset.count_rows(where))
+
+
+def query(
+    store: Store,
+    table: Table,
+    *,
+    filter: Filter | None,
+    partitions: Sequence[int] | None,
+    columns: Sequence[str],
+    limit: int | None,
+    offset: int,
+) -> pa.Table:
+    doing = f"reading the table {table.id}"
+    wanted = output_columns(table.schema, columns)
+    where = condition(table.schema, filter, partitions)
+    dataset = store.at_least(table, doing)
+    with told(doing, store.options):
+        if limit is None or limit > _TAKE_UP_TO:
+            return _scan(dataset, table.schema, where, wanted, limit, offset)
+        return _page(dataset, table.schema, where, wanted, limit, offset)
+
+
+def _page(
+    dataset: LanceDataset,
+    schema: CollectionSchema,
+    where: str | None,
+    columns: Sequence[str],
+    limit: int,
+    offset: int,
+) -> pa.Table:
+    """Sort keys and addresses alone, a heap of limit + offset, then fetch the rows: vectors are never sorted."""
+    key = stored_name(schema.primary.name)
+    page = dataset.scanner(
+        columns=[key], filter=where, order_by=[key], limit=limit, offset=offset, with_row_address=True
+    ).to_table()
+    if list(columns) == [schema.primary.name]:
+        return decode(page, schema, columns)
+    return take_rows(dataset, page["_rowaddr"].combine_chunks(), schema, columns)
+
+
+def _scan(
+    dataset: LanceDataset,
+    schema: CollectionSchema,
+    where: str | None,
+    columns: Sequence[str],
+    limit: int | None,
+    offset: int,
+) -> pa.Table:
+    rows = dataset.scanner(columns=[stored_name(name) for name in columns], filter=where).to_table()
+    ranks = pc.sort_indices(rows[stored_name(schema.primary.name)])
+    ranks = ranks[offset : None if limit is None else offset + limit]
+    return decode(rows.take(ranks), schema, columns)

@@ -1,0 +1,190 @@
+"""Nearest neighbours, with scores and order as Milvus has them.
+
+Lance's distances become scores: COSINE and IP as ``1 - distance`` (higher is nearer), the others as they are.
+
+An index alone would lose rows that match a filter: it looks into the partitions near the query, where they may not
+be. So the matching rows are counted first. Few are compared one by one; for many, enough partitions are looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from lance.dataset import LanceDataset
+
+from penstock.domain.index import Metric
+from penstock.domain.schema import DataType, Field
+from penstock.engines.base import Hits, SearchRequest, Table
+from penstock.engines.lance.columns import stored_name
+from penstock.engines.lance.exact import ADDRESS, DISTANCE, KEY, Scan, inner_products, jaccard_distances
+from penstock.engines.lance.failures import told
+from penstock.engines.lance.indexes import PARTITION_ROWS, vector_index
+from penstock.engines.lance.reading import condition, output_columns, take_rows
+from penstock.engines.lance.storage import decode
+from penstock.engines.lance.store import Store
+from penstock.errors import InvalidParameter
+
+__all__ = ["search"]
+
+LANCE_METRICS = {Metric.L2: "l2", Metric.IP: "dot", Metric.COSINE: "cosine", Metric.HAMMING: "hamming"}
+
+EXACT_BYTES = 16 << 20
+"""Vectors of matching rows up to which one-by-one wins: 5,000 of 768 dimensions took 5 to 12 ms, and the index alone
+had a recall of .55 to .84 there."""
+
+_LEAST_PROBES, _MOST_PROBES = 8, 64
+_REFINE = 2
+"""Read twice the wanted rows and compare the real vectors: recall .983 to .991 for 1.4 ms, and exact scores."""
+
+
+def search(store: Store, table: Table, request: SearchRequest) -> list[Hits]:
+    doing = f"searching the table {table.id}"
+    field = table.schema[request.field_name]
+    _check(field, request)
+    wanted = output_columns(table.schema, request.columns)
+    where = condition(table.schema, request.filter, request.partitions)
+    dataset = store.at_least(table, doing)
+    with told(doing, store.options):
+        found = _nearest(dataset, table, field, request, where)
+        return _hits(dataset, table, field, request, found, wanted)
+
+
+def _check(field: Field, request: SearchRequest) -> None:
+    fits = {
+        DataType.SPARSE_FLOAT_VECTOR: (Metric.IP,),
+        DataType.BINARY_VECTOR: (Metric.HAMMING, Metric.JACCARD),
+    }.get(field.type, (Metric.L2, Metric.IP, Metric.COSINE))
+    if not field.type.is_vector or request.metric not in fits:
+        raise InvalidParameter(
+            f"field {field.name} of type {field.type} can't be searched by {request.metric}", field=field.name
+        )
+    if field.type.is_dense_vector:
+        queries: Any = request.queries
+        width = np.shape(queries)[-1] if len(queries) else field.width
+        if width != field.width:
+            raise InvalidParameter(
+                f"the query has {width} values, field {field.name} has {field.width}", field=field.name
+            )
+
+
+def _turning_point(field: Field) -> int:
+    """A similarity is this minus the distance: Lance's distance is 1 - similarity, the sparse scan's -similarity."""
+    return 0 if field.type is DataType.SPARSE_FLOAT_VECTOR else 1
+
+
+def _bounds(field: Field, request: SearchRequest) -> tuple[float | None, float | None]:
+    """Range filter and radius as distances (lower, below)."""
+    lower, below = request.range_filter, request.radius
+    if request.metric.higher_is_nearer:
+        one = _turning_point(field)
+        return (None if lower is None else one - lower), (None if below is None else one - below)
+    return lower, below
+
+
+def _nearest(
+    dataset: LanceDataset, table: Table, field: Field, request: SearchRequest, where: str | None
+) -> list[pa.Table]:
+    """Per query a table of :data:`KEY`, :data:`ADDRESS`, :data:`DISTANCE`, nearest first, of offset + limit rows."""
+    k = request.limit + request.offset
+    key, vector = stored_name(table.schema.primary.name), stored_name(field.name)
+    scan = Scan(dataset, key, vector, where, k, _bounds(field, request))
+    queries: Any = request.queries
+    if not len(queries):
+        return []
+    if field.type is DataType.SPARSE_FLOAT_VECTOR:
+        return scan.nearest(len(queries), inner_products(queries))
+    if request.metric is Metric.JACCARD:
+        return scan.nearest(len(queries), jaccard_distances(np.asarray(queries, np.uint8), field.width))
+    return _by_lance(dataset, field, request, scan)
+
+
+def _by_lance(dataset: LanceDataset, field: Field, request: SearchRequest, scan: Scan) -> list[pa.Table]:
+    binary = request.metric is Metric.HAMMING
+    queries = np.ascontiguousarray(request.queries, np.uint8 if binary else np.float32)
+    plan = _plan(dataset, field, request.metric, scan.where)
+    rest = {
+        "column": scan.vector,
+        "k": scan.k,
+        "metric": LANCE_METRICS[request.metric],
+        "distance_range": scan.bounds if scan.bounds != (None, None) else None,
+        **plan,
+    }
+    # Lance names its own column query_index when it answers many queries in one pass.
+    together = len(queries) > 1 and "query_index" not in dataset.schema.names
+    rounds = [queries] if together else list(queries)
+    tables: list[pa.Table] = []
+    for each in rounds:
+        answer = dataset.scanner(
+            columns=[scan.key, "_distance"],
+            nearest={"q": each, **rest},
+            filter=scan.where,
+            prefilter=True,
+            with_row_address=True,
+            disable_scoring_autoprojection=True,
+        ).to_table()
+        tables += _by_query(answer, scan.key, len(queries)) if together else [_ordered(answer, scan.key)]
+    return tables
+
+
+def _plan(dataset: LanceDataset, field: Field, metric: Metric, where: str | None) -> dict[str, Any]:
+    """Whether to use the index, and how many of its partitions to look into at least."""
+    index = vector_index(dataset, field)
+    if index is None or index.metric is not metric:
+        return {"use_index": False}
+    share = 1.0
+    rows = max(int(dataset.count_rows()), 1)
+    if where is not None:
+        matching = int(dataset.count_rows(where))
+        if matching * field.width * 4 <= EXACT_BYTES:
+            return {"use_index": False}
+        share = matching / rows
+    partitions = max(1, rows // PARTITION_ROWS)
+    probes = min(max(partitions // 3, _LEAST_PROBES), _MOST_PROBES) / math.sqrt(share)
+    return {"use_index": True, "minimum_nprobes": math.ceil(probes), "refine_factor": _REFINE}
+
+
+def _ordered(answer: pa.Table, key: str) -> pa.Table:
+    rows = answer.select([key, "_rowaddr", "_distance"]).rename_columns([KEY, ADDRESS, DISTANCE])
+    return rows.sort_by([(DISTANCE, "ascending"), (KEY, "ascending")])
+
+
+def _by_query(answer: pa.Table, key: str, queries: int) -> list[pa.Table]:
+    answer = answer.sort_by("query_index")
+    edges = np.searchsorted(answer["query_index"].to_numpy(), np.arange(queries + 1))
+    return [_ordered(answer.slice(start, end - start), key) for start, end in pairwise(edges)]
+
+
+def _hits(
+    dataset: LanceDataset,
+    table: Table,
+    field: Field,
+    request: SearchRequest,
+    found: Sequence[pa.Table],
+    columns: Sequence[str],
+) -> list[Hits]:
+    if not found:
+        return []
+    pages = [each.slice(request.offset, request.limit) for each in found]
+    primary = table.schema.primary.name
+    if list(columns) == [primary]:
+        renamed = [each.select([KEY]).rename_columns([stored_name(primary)]) for each in pages]
+        rows = [decode(each, table.schema, columns) for each in renamed]
+    else:
+        addresses = pa.concat_tables([each.select([ADDRESS]) for each in pages])[ADDRESS].combine_chunks()
+        fetched = take_rows(dataset, addresses, table.schema, columns)
+        rows, start = [], 0
+        for each in pages:
+            rows.append(fetched.slice(start, len(each)))
+            start += len(each)
+    return [Hits(rows=part, scores=_scores(page, field, request)) for part, page in zip(rows, pages, strict=True)]
+
+
+def _scores(page: pa.Table, field: Field, request: SearchRequest) -> npt.NDArray[np.float32]:
+    distances = page[DISTANCE].to_numpy().astype(np.float32)
+    return np.float32(_turning_point(field)) - distances if request.metric.higher_is_nearer else distances

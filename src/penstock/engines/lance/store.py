@@ -1,0 +1,125 @@
+"""Where tables are, and open handles to them."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import lance
+from lance.dataset import LanceDataset
+from lance.lance import _Session as Session
+
+from penstock.engines.base import Table
+from penstock.engines.lance.failures import told
+from penstock.engines.lance.files import TableFiles, files_of
+from penstock.errors import StoreError
+
+__all__ = ["Store", "manifest_name"]
+
+_MAX_OPEN = 64
+_INDEX_CACHE = 512 << 20
+_METADATA_CACHE = 128 << 20
+"""Bytes per process, for all tables together. Lance's own defaults are 6 GiB and 1 GiB."""
+
+_TABLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
+
+
+def manifest_name(version: int) -> str:
+    """The file that makes a version: Lance counts down from 2**64 - 1, so that the newest is listed first."""
+    return f"_versions/{2**64 - 1 - version:020d}.manifest"
+
+
+class Store:
+    """A folder or prefix of tables, with a bounded cache of opened ones. Safe to share between threads."""
+
+    def __init__(self, root: str, options: Mapping[str, str]) -> None:
+        self.root = root.removeprefix("file://").rstrip("/") or "/"
+        if "://" not in self.root:
+            self.root = str(Path(self.root).absolute())
+        self.options = dict(options)
+        self._session: Session | None = None
+        self._open: OrderedDict[str, LanceDataset] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def is_local(self) -> bool:
+        return "://" not in self.root
+
+    def uri(self, table_id: str) -> str:
+        if not _TABLE_ID.match(table_id):
+            raise StoreError(f"{table_id!r} can't name a table; a collection's uuid was expected", table=table_id)
+        return f"{self.root}/{table_id}.lance"
+
+    def files(self, table_id: str) -> TableFiles:
+        return files_of(self.uri(table_id), self.options)
+
+    def latest(self, table_id: str, doing: str) -> LanceDataset:
+        """The newest version of a table, opened afresh.
+
+        Raises:
+            StoreError: there is no such table.
+        """
+        with self._lock:
+            if self._session is None:
+                self._session = Session(_INDEX_CACHE, _METADATA_CACHE)
+            session = self._session
+        with told(doing, self.options):
+            try:
+                dataset = lance.dataset(self.uri(table_id), storage_options=self.options or None, session=session)
+            except ValueError as error:
+                if "not found" not in str(error).lower():
+                    raise
+                raise StoreError(
+                    f"The table {table_id} is not in the store {self.root}, met while {doing}. "
+                    "Was the store moved or emptied?",
+                    table=table_id,
+                ) from error
+        self._keep(table_id, dataset)
+        return dataset
+
+    def at_least(self, table: Table, doing: str) -> LanceDataset:
+        """A handle to the table at ``table.version`` or later; a kept one if it is new enough.
+
+        Raises:
+            StoreError: the table is older than that, as a disk that lost power may leave it.
+        """
+        with self._lock:
+            kept = self._open.get(table.id)
+            if kept is not None:
+                self._open.move_to_end(table.id)
+        if kept is not None and kept.version >= table.version:
+            return kept
+        dataset = self.latest(table.id, doing)
+        if dataset.version < table.version:
+            raise StoreError(
+                f"The table {table.id} stands at version {dataset.version}, but {table.version} was committed. "
+                "Restart the server: it repairs tables that a power loss damaged.",
+                table=table.id,
+                found=dataset.version,
+                expected=table.version,
+            )
+        return dataset
+
+    def forget(self, table_id: str) -> None:
+        with self._lock:
+            self._open.pop(table_id, None)
+
+    def _keep(self, table_id: str, dataset: LanceDataset) -> None:
+        with self._lock:
+            kept = self._open.get(table_id)
+            if kept is None or kept.version <= dataset.version:
+                self._open[table_id] = dataset
+            self._open.move_to_end(table_id)
+            while len(self._open) > _MAX_OPEN:
+                self._open.popitem(last=False)
+
+    def sync_version(self, table_id: str, version: int, names: Iterable[str] = ()) -> None:
+        """Make a committed version survive a power loss: its manifest, ``names``, and the folders they are in."""
+        if self.is_local:
+            files = self.files(table_id)
+            transactions = files.names("_transactions")
+            recent = [name for name in transactions if name.startswith(f"_transactions/{version - 1}-")]
+            files.sync([manifest_name(version), *recent, *names])
