@@ -1,0 +1,31 @@
+"""A server with an import service in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from penstock.server.services import Services
+from tests.support.http import http_server, make_settings
+from tests.support.imports import MemoryClusters, MemoryImports
+from tests.support.wire import Server
+
+
+@pytest.fixture(scope="module", params=[0, 200], ids=["code-0", "code-200"])
+def running(request: pytest.FixtureRequest) -> Iterator[tuple[Services, httpx.Client]]:
+    services = Services(
+        settings=make_settings(v2_success_code=request.param), imports=MemoryImports(), clusters=MemoryClusters()
+    )
+    with http_server(services) as url, httpx.Client(base_url=url) as client:
+        yield services, client
+
+
+@pytest.fixture
+def server(running: tuple[Services, httpx.Client]) -> Server:
+    """A server without jobs, once for each success code of the v2 dialect."""
+    services, client = running
+    assert isinstance(services.imports, MemoryImports)
+    services.imports.clear()
+    return Server(services.imports, client, services.settings.v2_success_code)
