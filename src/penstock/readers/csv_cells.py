@@ -17,7 +17,7 @@ from penstock.domain.schema import INTEGER_RANGES, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.json_text import JsonParser
 from penstock.readers.row_builder import make_column
-from penstock.readers.scalar_columns import check_floats, check_lengths, null_error, to_float32
+from penstock.readers.scalar_columns import INTEGER_TYPES, check_floats, check_lengths, null_error, to_float32
 from penstock.readers.vector_columns import check_flat
 
 __all__ = ["CellColumn", "cell_column", "decode_text"]
@@ -72,7 +72,7 @@ def _varchar(field: Field, null_key: str, cells: pa.Array[Any]) -> pa.Array[Any]
         if literal is not None:
             strings = pc.fill_null(strings, literal)
     check_lengths(field, strings)
-    return strings
+    return cast("pa.Array[Any]", strings)
 
 
 def _nulls_marked(cells: pa.Array[Any], null_key: bytes) -> pa.Array[Any]:
@@ -80,7 +80,7 @@ def _nulls_marked(cells: pa.Array[Any], null_key: bytes) -> pa.Array[Any]:
     same: Any = pc.equal(cells, pa.scalar(null_key, pa.binary()))
     if not pc.any(same).as_py():
         return cells
-    return pc.if_else(pc.fill_null(same, False), pa.scalar(None, cells.type), cells)
+    return cast("pa.Array[Any]", pc.if_else(pc.fill_null(same, False), pa.scalar(None, cells.type), cells))
 
 
 def _scalar(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
@@ -106,7 +106,7 @@ def _bools(field: Field, texts: Any) -> pa.Array[Any]:
 
 def _numbers(field: Field, texts: Any) -> pa.Array[Any]:
     if field.type.is_integer:
-        target: pa.DataType = pa.type_for_alias(field.type.value.lower())
+        target = INTEGER_TYPES[field.type]
         try:
             return cast("pa.Array[Any]", texts.cast(target))
         except pa.ArrowInvalid:
@@ -123,7 +123,8 @@ def _numbers(field: Field, texts: Any) -> pa.Array[Any]:
     if field.type is DataType.DOUBLE:
         return cast("pa.Array[Any]", doubles)
     mask = pc.is_null(doubles).to_numpy(zero_copy_only=False) if doubles.null_count else None
-    return pa.array(to_float32(numbers), mask=mask)
+    narrowed: pa.Array[Any] = pa.array(to_float32(numbers), mask=mask)
+    return narrowed
 
 
 def _first_failing(texts: pa.Array[Any], target: pa.DataType) -> int:

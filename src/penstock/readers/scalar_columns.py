@@ -19,6 +19,7 @@ from penstock.errors import DataError
 from penstock.readers.json_text import JsonParser, is_json_array, json_type, plain_number, text_of
 
 __all__ = [
+    "INTEGER_TYPES",
     "ArrayColumn",
     "Column",
     "JsonColumn",
@@ -59,7 +60,7 @@ def check_lengths(field: Field, strings: Any, row_of: Callable[[int], int] = int
     lengths: Any = pc.binary_length(strings)
     longest = pc.max(lengths).as_py()
     if longest is not None and longest > field.max_length:
-        position = pc.index(pc.fill_null(pc.greater(lengths, field.max_length), False), True).as_py()
+        position = int(np.argmax(pc.fill_null(lengths, 0).to_numpy() > field.max_length))
         raise DataError(
             f"value length({lengths[position].as_py()}) exceeds max_length({field.max_length}), in UTF-8 bytes",
             row=row_of(position),
@@ -121,6 +122,13 @@ _JSON_TYPES: dict[DataType, frozenset[type]] = {
 }
 _INT_TYPES = frozenset({int})
 
+INTEGER_TYPES: dict[DataType, pa.DataType] = {
+    DataType.INT8: pa.int8(),
+    DataType.INT16: pa.int16(),
+    DataType.INT32: pa.int32(),
+    DataType.INT64: pa.int64(),
+}
+
 
 def scalars_to_arrow(
     field: Field,
@@ -163,7 +171,7 @@ def _check_types(
 
 def _integers(field: Field, kind: DataType, values: Sequence[Any], row_of: Callable[[int], int]) -> pa.Array[Any]:
     try:
-        return pa.array(values, pa.type_for_alias(kind.value.lower()))
+        return pa.array(values, INTEGER_TYPES[kind])
     except (pa.ArrowInvalid, OverflowError):
         low, high = INTEGER_RANGES[kind]
         position = next(i for i, each in enumerate(values) if each is not None and not low <= each <= high)

@@ -203,7 +203,8 @@ class SparseColumn:
         keys = list(value)
         if len(keys) == 2 and set(keys) == {"indices", "values"}:
             pair = []
-            for key, of_type in (("indices", "i"), ("values", "d")):
+            kinds: tuple[tuple[str, Literal["d", "i"]], ...] = (("indices", "i"), ("values", "d"))
+            for key, of_type in kinds:
                 inner = value[key]
                 if not is_json_array(inner):
                     raise DataError(
