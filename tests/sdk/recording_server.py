@@ -20,7 +20,7 @@ class Request:
     method: str
     path: str
     query: dict[str, str]
-    headers: Mapping[str, str]
+    headers: dict[str, str]
     body: Any
 
 
@@ -71,7 +71,7 @@ def recording_server() -> Iterator[RecordingServer]:
             parts = urlsplit(self.path)
             query = dict(parse_qsl(parts.query, keep_blank_values=True))
             body = json.loads(raw) if raw else None
-            recorder.requests.append(Request(self.command, parts.path, query, self.headers, body))
+            recorder.requests.append(Request(self.command, parts.path, query, dict(self.headers), body))
             answer = recorder.next_answer(parts.path)
             if answer.hold:
                 recorder.ending.wait()

@@ -1,4 +1,4 @@
-"""Our calls send what pymilvus's calls send: same method, path, body and headers, told by the same recording server."""
+"""Our calls send what pymilvus's send: same method, path, body and headers, seen by the same recording server."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, CallRefused) and (error.http_status in _BUSY_STATUS or error.code == _RATE_LIMITED)
 
 
-_BACKOFF = tenacity.wait_exponential_jitter(initial=0.2, max=5.0)
+_BACKOFF = tenacity.wait_exponential_jitter(multiplier=0.2, max=5.0)
 
 
 def _pause(state: tenacity.RetryCallState) -> float:

@@ -105,10 +105,11 @@ class Imports:
 
         Args:
             collection: only jobs into this collection.
-            state: only jobs in this state, e.g. ``"Failed"``.
+            state: only jobs in this state, e.g. ``"Failed"``. Penstock selects them itself; elsewhere all jobs are
+                fetched, and the others left out here.
             all_databases: also jobs of other databases than the client's.
         """
-        jobs = self._all(collection, all_databases, page_size)
+        jobs = self._all(collection, state, all_databases, page_size)
         return (job for job in jobs if state is None or job.state == state)
 
     def get(self, job: str | int | ImportJob) -> ImportJob:
@@ -169,10 +170,14 @@ class Imports:
         cluster_id = self._connection.cluster_id
         return {"clusterId": cluster_id} if cluster_id else {}
 
-    def _all(self, collection: str | None, all_databases: bool, page_size: int) -> Iterator[ImportJob]:
+    def _all(
+        self, collection: str | None, state: str | None, all_databases: bool, page_size: int
+    ) -> Iterator[ImportJob]:
         body: dict[str, Any] = {**self._scope()}
         if collection:
             body["collectionName"] = collection
+        if state:
+            body["state"] = state
         if not all_databases:
             body["dbName"] = self._connection.database
         if not self._connection.cluster_id:

@@ -47,7 +47,7 @@ def _decode(value: Any, field: FieldInfo | None) -> Any:
 
 
 def _array(value: Any) -> list[Any]:
-    return list(unwrap_union(value))
+    return list(unwrap_union(value) or ())
 
 
 def _json(value: Any) -> Any:
