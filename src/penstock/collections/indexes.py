@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from penstock.catalog import Catalog
 from penstock.collections.collections import table_of
@@ -11,7 +12,16 @@ from penstock.domain.index import IndexSpec
 from penstock.engines.base import Engine
 from penstock.errors import IndexNotFound, InvalidParameter
 
-__all__ = ["IndexService"]
+__all__ = ["IndexService", "IndexStatus"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexStatus:
+    """An index, the rows there are and those that it covers; the rest is searched exactly beside it."""
+
+    spec: IndexSpec
+    rows: int
+    indexed_rows: int
 
 
 class IndexService:
@@ -29,6 +39,13 @@ class IndexService:
             if each.name == name:
                 return each
         raise IndexNotFound(f"index not found[indexName={name}]", index=name)
+
+    def status(self, collection: Collection, name: str) -> IndexStatus:
+        """Raises IndexNotFound."""
+        spec = self.get(collection, name)
+        table = table_of(collection)
+        rows = self._engine.count(table)
+        return IndexStatus(spec=spec, rows=rows, indexed_rows=min(rows, self._engine.indexed_rows(table, spec)))
 
     def create(self, collection: Collection, spec: IndexSpec) -> None:
         """Note an index, and build it where rows are there already. Raises IndexExists, StoreError."""

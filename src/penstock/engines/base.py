@@ -144,6 +144,10 @@ class Engine(Protocol):
         """Bring the table's indexes up to date with its rows and ``specs``; returns the table's version after it."""
         ...
 
+    def indexed_rows(self, table: Table, spec: IndexSpec) -> int:
+        """How many rows the index covers; all of them where the engine searches the field exactly by policy."""
+        ...
+
     def repair(self, table: Table) -> list[str]:
         """On start: set aside what a power loss left unreadable; returns what was done, in words."""
         ...

@@ -51,10 +51,8 @@ def locate_units(groups: Sequence[Sequence[str]], roots: ImportRoots, keys: Sour
     """
     units = []
     for group in groups:
-        found = [roots.locate(path, keys.access_key, keys.secret_key, keys.token) for path in group]
-        locations = [location for each in found for location in each]
-        is_folder = any(path.endswith("/") for path in group)
-        for members in expand(locations) if is_folder else [locations]:
+        found = [(path, roots.locate(path, keys.access_key, keys.secret_key, keys.token)) for path in group]
+        for members in expand(found):
             units.append(Unit(members, detect([each.name for each in members])))
     return units
 

@@ -25,7 +25,7 @@ from penstock.errors import (
 from penstock.jobs.requests import CreateImport, JobDetails, JobPage, JobQuery
 from penstock.jobs.settings import JobSettings
 from penstock.readers.csv import check_separator
-from penstock.readers.formats import detect
+from penstock.readers.formats import check_group
 from penstock.sources.roots import ImportRoots
 
 __all__ = ["ImportService", "Imports"]
@@ -193,12 +193,7 @@ class ImportService:
         for group in groups:
             for path in group:
                 self._roots.check(path, bool(request.keys))
-            if not any(path.endswith("/") for path in group):
-                detect(group)
-            elif len(group) > 1:
-                raise ImportRefused(
-                    f"a folder must be alone in its group, files={list(group)}. Give each folder a group of its own"
-                )
+            check_group(group)
         return groups
 
     def _head(self, request: CreateImport, groups: Sequence[Sequence[str]]) -> None:

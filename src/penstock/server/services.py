@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
+from penstock.collections.collections import CollectionService
+from penstock.collections.databases import DatabaseService
+from penstock.collections.entities import EntityService
+from penstock.collections.indexes import IndexService
+from penstock.collections.partitions import PartitionService
 from penstock.jobs.service import Imports
 from penstock.settings import Settings
 from penstock.wire.clusters import Clusters
@@ -30,6 +35,11 @@ class Services:
     settings: Settings
     imports: Imports
     clusters: Clusters
+    databases: DatabaseService
+    collections: CollectionService
+    partitions: PartitionService
+    indexes: IndexService
+    entities: EntityService
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     problem: Callable[[], str | None] = _nothing
     start: Callable[[], None] = _nothing

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed
 from penstock.sources.base import Location
@@ -129,12 +130,21 @@ class ImportRoots:
             raise denied
         raise FileMissing(_missing(address, places), path=path, looked=[str(place) for place in places])
 
+    def restore(
+        self, saved: Mapping[str, Any], access_key: str = "", secret_key: str = "", token: str = ""
+    ) -> Location:
+        """A location from what its :meth:`Location.to_json` gave, with the credentials that are never stored."""
+        location = Location(uri=saved["uri"], name=saved["name"], size=saved["size"])
+        if not location.uri.startswith("s3://"):
+            return location
+        settings = with_keys(self._settings, access_key, secret_key, token)
+        return replace(location, credentials=_regional(settings, parse_path(location.name).region))
+
     def _look(self, place: _Place, address: Address, settings: Mapping[str, str]) -> list[Location]:
         if isinstance(place, _LocalPlace):
             real_roots = [os.path.realpath(root.path) for root in self._roots if isinstance(root, _LocalRoot)]
             return find_local(place.path, address.text, address.is_folder, real_roots)
-        if place.region and "region" not in settings and "endpoint" not in settings:
-            settings = {**settings, "region": place.region}
+        settings = _regional(settings, place.region)
         return find_objects(place.bucket, place.key, address.text, address.is_folder, settings)
 
     def _places(self, address: Address, has_keys: bool) -> list[_Place]:
@@ -179,6 +189,13 @@ class ImportRoots:
             path=address.text,
             roots=list(self.texts),
         )
+
+
+def _regional(settings: Mapping[str, str], region: str) -> Mapping[str, str]:
+    """The settings with the region that a URL's host names, where they don't say where the store is."""
+    if not region or "region" in settings or "endpoint" in settings:
+        return settings
+    return {**settings, "region": region}
 
 
 def _missing(address: Address, places: Sequence[_Place]) -> str:

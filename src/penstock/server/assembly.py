@@ -1,0 +1,114 @@
+"""Putting a server together: which catalog, engine, runner and use cases stand behind the routes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from penstock.catalog import Catalog, open_catalog
+from penstock.catalog.sealing import load_key
+from penstock.collections.collections import CollectionService, table_of
+from penstock.collections.databases import DatabaseService
+from penstock.collections.entities import EntityService
+from penstock.collections.indexes import IndexService
+from penstock.collections.partitions import PartitionService
+from penstock.engines.base import Engine
+from penstock.engines.lance import LanceEngine
+from penstock.jobs.executor import Tools
+from penstock.jobs.scheduler import Scheduler
+from penstock.jobs.service import ImportService
+from penstock.jobs.settings import MIB, JobSettings
+from penstock.jobs.tasks import import_everything
+from penstock.runners.local import LocalRunner
+from penstock.server.job_metrics import JobMetrics
+from penstock.server.services import Services
+from penstock.settings import Settings
+from penstock.sources.roots import ImportRoots
+
+__all__ = ["build_services"]
+
+log = structlog.get_logger(__name__)
+
+_BATCHES_PER_WORKER = 32
+"""Shares of a worker's memory: a batch stands in memory as read, as conformed, as encoded, and in Lance's buffers."""
+
+
+def build_services(settings: Settings) -> Services:
+    """Open the data folder, which the caller holds the lock of, and assemble everything on it.
+
+    Raises:
+        StoreError: the catalog is of a newer Penstock, or can't be opened.
+        PathNotAllowed: an import root can't be served.
+    """
+    roots = ImportRoots(settings.import_root, _object_store(settings))
+    catalog = open_catalog(
+        settings.catalog or f"sqlite:///{settings.data_dir / 'catalog.db'}",
+        load_key(settings.data_dir / "secret.key"),
+    )
+    catalog.clusters.ensure(settings.cluster_id, settings.region)
+    engine = LanceEngine(str(settings.data_dir / "collections"))
+    job_settings = _job_settings(settings)
+    runner = LocalRunner(settings.workers, import_everything)
+    scheduler = Scheduler(Tools(catalog, engine, runner, roots, job_settings))
+    partitions = PartitionService(catalog, engine)
+    registry = CollectorRegistry()
+    registry.register(JobMetrics(catalog, settings.cluster_id))
+
+    def start() -> None:
+        catalog.claims.release_all()
+        _repair(catalog, engine, settings.cluster_id)
+        runner.warm()
+        scheduler.start()
+
+    def stop() -> None:
+        scheduler.stop()
+        runner.close()
+        catalog.close()
+
+    return Services(
+        settings=settings,
+        imports=ImportService(catalog, roots, job_settings, scheduler.wake),
+        clusters=catalog.clusters,
+        databases=DatabaseService(catalog),
+        collections=CollectionService(catalog, engine, scheduler.wake),
+        partitions=partitions,
+        indexes=IndexService(catalog, engine),
+        entities=EntityService(catalog, engine, partitions),
+        registry=registry,
+        start=start,
+        stop=stop,
+    )
+
+
+def _object_store(settings: Settings) -> Mapping[str, str]:
+    secrets = {
+        "access_key_id": settings.s3_access_key,
+        "secret_access_key": settings.s3_secret_key,
+        "session_token": settings.s3_session_token,
+    }
+    found = {"endpoint": settings.s3_endpoint or "", "region": settings.s3_region or ""}
+    found |= {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
+    return {name: value for name, value in found.items() if value}
+
+
+def _job_settings(settings: Settings) -> JobSettings:
+    share = settings.memory_budget // settings.workers // _BATCHES_PER_WORKER
+    return JobSettings(
+        split_bytes=settings.split_bytes,
+        batch_bytes=min(max(share, MIB), 8 * MIB),
+        max_groups=settings.max_groups,
+        max_live_jobs=settings.max_live_jobs,
+        max_running_jobs=settings.max_running_jobs,
+        list_window=settings.list_window,
+        wait_for_index=settings.wait_for_index,
+    )
+
+
+def _repair(catalog: Catalog, engine: Engine, cluster_id: str) -> None:
+    """After a power loss the newest version of a table may be unreadable: set it aside; the jobs publish again."""
+    for database in catalog.databases.list(cluster_id):
+        for collection in catalog.collections.list(database):
+            for done in engine.repair(table_of(collection)):
+                log.warning("table.repaired", collection=collection.name, database=database.name, done=done)

@@ -1,0 +1,62 @@
+"""``/v2/vectordb/databases/…``: create, list, describe, drop."""
+
+from __future__ import annotations
+
+from penstock.collections.databases import DatabaseService
+from penstock.wire.http import Operation, Route
+from penstock.wire.milvus_v2.dialect import MilvusV2, Request
+from penstock.wire.milvus_v2.values import key_values, text_values
+
+__all__ = ["routes"]
+
+_TAG = "databases"
+_NAME = {"dbName": {"type": "string"}}
+_STRUCT = "DatabaseReq"
+
+
+def routes(databases: DatabaseService, v2: MilvusV2) -> tuple[Route, ...]:
+    def create(request: Request) -> object:
+        name = request.fields.required_string("dbName")
+        databases.create(request.cluster_id, name, text_values(request.fields.mapping("properties")))
+        return None
+
+    def list_all(request: Request) -> object:
+        return [each.name for each in databases.list(request.cluster_id)]
+
+    def describe(request: Request) -> object:
+        found = databases.get(request.cluster_id, request.fields.required_string("dbName"))
+        return {"dbName": found.name, "dbID": found.id, "properties": key_values(found.properties)}
+
+    def drop(request: Request) -> object:
+        databases.drop(request.cluster_id, request.fields.required_string("dbName"))
+        return None
+
+    body = _NAME | {"properties": {"type": "object"}}
+    return (
+        v2.post(
+            "/databases/create",
+            create,
+            struct="DatabaseReqWithProperties",
+            operation=Operation(summary="Create a database", tag=_TAG, body=body, required=["dbName"]),
+        ),
+        v2.post(
+            "/databases/list",
+            list_all,
+            struct="EmptyReq",
+            operation=Operation(
+                summary="List databases", tag=_TAG, data={"type": "array", "items": {"type": "string"}}
+            ),
+        ),
+        v2.post(
+            "/databases/describe",
+            describe,
+            struct="DatabaseReqRequiredName",
+            operation=Operation(summary="Describe a database", tag=_TAG, body=_NAME, required=["dbName"]),
+        ),
+        v2.post(
+            "/databases/drop",
+            drop,
+            struct="DatabaseReqRequiredName",
+            operation=Operation(summary="Drop an empty database", tag=_TAG, body=_NAME, required=["dbName"]),
+        ),
+    )

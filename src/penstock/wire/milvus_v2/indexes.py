@@ -1,0 +1,115 @@
+"""``/v2/vectordb/indexes/…``: list, describe, create, drop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from penstock.collections.collections import CollectionService
+from penstock.collections.indexes import IndexService, IndexStatus
+from penstock.domain.collections import Collection
+from penstock.wire.http import Operation, Route
+from penstock.wire.milvus_v2.collection_requests import index_specs
+from penstock.wire.milvus_v2.dialect import MilvusV2, Request
+
+__all__ = ["routes"]
+
+_TEXT = {"type": "string"}
+_NAMED = {"dbName": _TEXT, "collectionName": _TEXT}
+_TAG = "indexes"
+
+
+def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) -> tuple[Route, ...]:
+    def collection_of(request: Request) -> Collection:
+        name = request.fields.required_string("collectionName")
+        return collections.get(request.cluster_id, request.database, name)
+
+    def list_all(request: Request) -> object:
+        return [each.name for each in indexes.list(collection_of(request))]
+
+    def describe(request: Request) -> object:
+        request.fields.require("collectionName", "indexName")
+        return [_status(indexes.status(collection_of(request), request.fields.required_string("indexName")))]
+
+    def create(request: Request) -> object:
+        request.fields.require("collectionName", "indexParams")
+        collection = collection_of(request)
+        for spec in index_specs(request.fields, collection.schema):
+            indexes.create(collection, spec)
+        return None
+
+    def drop(request: Request) -> object:
+        request.fields.require("collectionName", "indexName")
+        indexes.drop(collection_of(request), request.fields.required_string("indexName"))
+        return None
+
+    named = _NAMED | {"indexName": _TEXT}
+    return (
+        v2.post(
+            "/indexes/list",
+            list_all,
+            struct="CollectionNameReq",
+            operation=Operation(
+                summary="List the names of a collection's indexes",
+                tag=_TAG,
+                body=_NAMED,
+                required=["collectionName"],
+                data={"type": "array", "items": _TEXT},
+            ),
+        ),
+        v2.post(
+            "/indexes/describe",
+            describe,
+            struct="IndexReq",
+            operation=Operation(
+                summary="Describe an index",
+                tag=_TAG,
+                body=named,
+                required=["collectionName", "indexName"],
+                data={"type": "array", "items": {"type": "object"}},
+            ),
+        ),
+        v2.post(
+            "/indexes/create",
+            create,
+            struct="IndexParamReq",
+            operation=Operation(
+                summary="Create indexes",
+                tag=_TAG,
+                body=_NAMED | {"indexParams": {"type": "array", "items": {"type": "object"}}},
+                required=["collectionName", "indexParams"],
+            ),
+        ),
+        v2.post(
+            "/indexes/drop",
+            drop,
+            struct="IndexReq",
+            operation=Operation(
+                summary="Drop an index", tag=_TAG, body=named, required=["collectionName", "indexName"]
+            ),
+        ),
+    )
+
+
+def _status(status: IndexStatus) -> dict[str, Any]:
+    spec = status.spec
+    params = [{"key": "index_type", "value": spec.type}]
+    if spec.metric:
+        params.append({"key": "metric_type", "value": spec.metric.value})
+    if spec.params:
+        params.append({"key": "params", "value": orjson.dumps(dict(spec.params)).decode()})
+    return {
+        "indexName": spec.name,
+        "fieldName": spec.field_name,
+        "indexType": spec.type,
+        "metricType": spec.metric.value if spec.metric else "",
+        "totalRows": status.rows,
+        "indexedRows": status.indexed_rows,
+        "pendingRows": status.rows - status.indexed_rows,
+        "indexState": "Finished",
+        "failReason": "",
+        "minIndexVersion": 0,
+        "maxIndexVersion": 0,
+        "indexParams": params,
+    }

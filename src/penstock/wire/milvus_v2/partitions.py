@@ -1,0 +1,69 @@
+"""``/v2/vectordb/partitions/…``: create, list, has, drop, get_stats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from penstock.collections.collections import CollectionService
+from penstock.collections.partitions import PartitionService
+from penstock.domain.collections import Collection
+from penstock.wire.http import Operation, Route
+from penstock.wire.milvus_v2.dialect import MilvusV2, Request
+
+__all__ = ["routes"]
+
+_TEXT = {"type": "string"}
+_BODY = {"dbName": _TEXT, "collectionName": _TEXT, "partitionName": _TEXT}
+
+
+def routes(collections: CollectionService, partitions: PartitionService, v2: MilvusV2) -> tuple[Route, ...]:
+    def collection_of(request: Request) -> Collection:
+        name = request.fields.required_string("collectionName")
+        return collections.get(request.cluster_id, request.database, name)
+
+    def list_all(request: Request) -> object:
+        return [each.name for each in partitions.list(collection_of(request))]
+
+    def named(action: Callable[[Collection, str], object]) -> Callable[[Request], object]:
+        def handle(request: Request) -> object:
+            request.fields.require("collectionName", "partitionName")
+            return action(collection_of(request), request.fields.required_string("partitionName"))
+
+        return handle
+
+    def create(collection: Collection, name: str) -> object:
+        partitions.create(collection, name)
+        return None
+
+    def drop(collection: Collection, name: str) -> object:
+        partitions.drop(collection, name)
+        return None
+
+    def route(action: str, handler: Callable[[Request], object], summary: str) -> Route:
+        return v2.post(
+            f"/partitions/{action}",
+            handler,
+            struct="PartitionReq",
+            operation=Operation(
+                summary=summary, tag="partitions", body=_BODY, required=["collectionName", "partitionName"]
+            ),
+        )
+
+    return (
+        v2.post(
+            "/partitions/list",
+            list_all,
+            struct="CollectionNameReq",
+            operation=Operation(
+                summary="List the partitions of a collection",
+                tag="partitions",
+                body={"dbName": _TEXT, "collectionName": _TEXT},
+                required=["collectionName"],
+                data={"type": "array", "items": _TEXT},
+            ),
+        ),
+        route("create", named(create), "Create a partition"),
+        route("drop", named(drop), "Drop a partition and its rows"),
+        route("has", named(lambda collection, name: {"has": partitions.has(collection, name)}), "Is it there?"),
+        route("get_stats", named(lambda where, name: {"rowCount": partitions.count(where, name)}), "Count its rows"),
+    )
