@@ -22,7 +22,7 @@ _BUSY_STATUS = frozenset({429, 502, 503, 504})
 _RATE_LIMITED = 1807
 
 # Requests that never left are safe to send again, whatever they ask for; this is all that urllib3 may repeat.
-_UNSENT_ONLY = Retry(total=2, connect=2, read=False, redirect=0, status=0, other=0, backoff_factor=0.2)
+_UNSENT_ONLY = Retry(total=1, connect=1, read=False, redirect=0, status=0, other=0, backoff_factor=0.2)
 
 
 class Connection:
@@ -121,7 +121,7 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, CallRefused) and (error.http_status in _BUSY_STATUS or error.code == _RATE_LIMITED)
 
 
-_BACKOFF = tenacity.wait_exponential_jitter(multiplier=0.2, max=5.0)
+_BACKOFF = tenacity.wait_exponential_jitter(multiplier=0.2, max=5.0, jitter=0.2)
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
