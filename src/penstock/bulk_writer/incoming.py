@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import pyarrow.types as pt
@@ -14,15 +16,24 @@ from penstock.bulk_writer.cells import json_text
 from penstock.bulk_writer.formats.base import META
 from penstock.bulk_writer.inputs import Batches
 from penstock.bulk_writer.limits import Limits
+from penstock.bulk_writer.sizes import row_sizes
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
 from penstock.errors import DataError
 from penstock.readers.base import RowBatch
 from penstock.validation.conform import Conformer
 
-__all__ = ["BatchChecker"]
+__all__ = ["BatchChecker", "Counted"]
 
 _KEPT_BYTES = 64 << 20
 _HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """A canonical batch and what each of its rows counts for a chunk's size, in bytes."""
+
+    batch: pa.RecordBatch
+    sizes: npt.NDArray[np.int64]
 
 
 class BatchChecker:
@@ -36,11 +47,12 @@ class BatchChecker:
 
     def __init__(self, schema: CollectionSchema, refused: Mapping[str, str], limits: Limits | None) -> None:
         self._schema = schema
+        self._columns = (*schema.fields, META) if schema.dynamic else schema.fields
         self._refused = refused
-        self.limits = limits
+        self._limits = limits
         self._conformer = Conformer(schema, [0])
 
-    def checked(self, batches: Batches) -> Iterator[pa.RecordBatch]:
+    def checked(self, batches: Batches) -> Iterator[Counted]:
         """Canonical batches of the writer's columns. Rows in errors count from the start of ``batches``.
 
         What is in memory is looked through before the first batch comes out, so that a bad row refuses the whole of
@@ -49,19 +61,20 @@ class BatchChecker:
         if batches.whole is None:
             yield from self._stream(batches)
             return
-        kept: list[pa.RecordBatch] | None = []
-        before = copy.copy(self.limits)
+        kept: list[Counted] | None = []
+        before = self._limits.state() if self._limits else None
         try:
             size = 0
-            for batch in self._stream(batches):
-                size += batch.nbytes
-                kept = None if kept is None or size > _KEPT_BYTES else [*kept, batch]
+            for each in self._stream(batches):
+                size += each.batch.nbytes
+                kept = None if kept is None or size > _KEPT_BYTES else [*kept, each]
         except DataError:
-            self.limits = before
+            if self._limits:
+                self._limits.restore(before)
             raise
         yield from self._stream(batches) if kept is None else kept
 
-    def wide_fields(self, batch_schema: pa.Schema) -> frozenset[str]:
+    def _wide_fields(self, batch_schema: pa.Schema) -> frozenset[str]:
         """Half-float fields whose columns come as wider floats; pymilvus counts those twice as large."""
         return frozenset(
             each.name
@@ -69,10 +82,11 @@ class BatchChecker:
             if each.type in _HALF and each.name in batch_schema.names and _is_wide(batch_schema.field(each.name).type)
         )
 
-    def _stream(self, batches: Batches) -> Iterator[pa.RecordBatch]:
+    def _stream(self, batches: Batches) -> Iterator[Counted]:
         first = 0
         for batch in batches:
-            yield self._canonical(batch, first)
+            made = self._canonical(batch, first)
+            yield Counted(batch=made, sizes=row_sizes(made, self._columns, self._wide_fields(batch.schema)))
             first += len(batch)
 
     def _canonical(self, batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
@@ -82,9 +96,9 @@ class BatchChecker:
             raise error if error.row is None else error.at(row=first + error.row) from None
         made = self._conformer.conform(RowBatch(batch=given, first_row=first, bytes_read=0))
         made = made.select(made.schema.names[:-1])  # without the partition column
-        if self.limits is not None:
+        if self._limits is not None:
             try:
-                self.limits.check_batch(made)
+                self._limits.check_batch(made)
             except DataError as error:
                 raise error.at(row=first + (error.row or 0)) from None
         return made

@@ -20,7 +20,7 @@ __all__ = ["Limits", "limits_of"]
 class Limits(Protocol):
     """What one format refuses. Both calls raise :class:`DataError`, whose row, if any, counts from the batch's start.
 
-    A format may remember what came before; a shallow copy taken earlier is its state of then.
+    What a format remembers of rows before is its ``state``; ``restore`` goes back to one.
     """
 
     def check_cells(self, cells: Sequence[Any]) -> None:
@@ -28,6 +28,10 @@ class Limits(Protocol):
         ...
 
     def check_batch(self, batch: pa.RecordBatch) -> None: ...
+
+    def state(self) -> object: ...
+
+    def restore(self, state: Any) -> None: ...
 
 
 def limits_of(file_type: BulkFileType, columns: Sequence[Field], null_key: str) -> Limits | None:
@@ -64,6 +68,12 @@ class _CsvLimits:
             row = batch.column(at).index(self._null_key).as_py()
             if row >= 0:
                 raise self._error(field).at(row=row)
+
+    def state(self) -> object:
+        return None
+
+    def restore(self, state: Any) -> None:
+        """Nothing is remembered."""
 
     def _error(self, field: Field) -> DataError:
         key = repr(self._null_key)
@@ -111,6 +121,12 @@ class _NumpyLimits:
                 if row >= 0:
                     raise _trailing_nul(field).at(row=row)
         self._check_nulls(some, whole)
+
+    def state(self) -> object:
+        return self._left_out
+
+    def restore(self, state: Any) -> None:
+        self._left_out = state
 
     def _check_nulls(self, some: frozenset[int], whole: frozenset[int]) -> None:
         """The first rows decide which fields are left out of all files."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
@@ -39,6 +40,7 @@ class ProgressBar:
             TextColumn("rows, {task.fields[files]} files,"),
             TextColumn("{task.fields[size]}"),
             TimeElapsedColumn(),
+            console=Console(stderr=True),
         )
         self._task = self._bar.add_task(title, total=None, files=0, size="0 MB")
         self._bar.start()

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from penstock.bulk_writer.chunks import CallBack, Chunks
@@ -22,7 +23,6 @@ from penstock.bulk_writer.limits import limits_of
 from penstock.bulk_writer.progress import ProgressBar, ProgressCallback, WriteProgress
 from penstock.bulk_writer.rows import RowBuffer
 from penstock.bulk_writer.schemas import collection_schema, function_outputs, written_fields
-from penstock.bulk_writer.sizes import row_sizes
 from penstock.bulk_writer.tables import Piece, Selection, open_table
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import DataError, InvalidParameter
@@ -214,10 +214,8 @@ class BulkWriter:
 
     def _append(self, batches: Batches) -> None:
         self._drain_rows()
-        for batch in self._checker.checked(batches):
-            # The first rows that a NumPy writer sees tell which fields have no file; both ways in share that.
-            sizes = row_sizes(batch, self._columns, frozenset())
-            self._add_sized(batch, sizes)
+        for each in self._checker.checked(batches):
+            self._add(each.batch, np.cumsum(each.sizes))
             self._report()
         if batches.borrowed:
             self._chunks.settle()
@@ -228,9 +226,11 @@ class BulkWriter:
         except DataError as error:
             raise error.at(file=error.file or piece.name) from None
 
-    def _add_sized(self, batch: pa.RecordBatch, sizes: np.ndarray[Any, np.dtype[np.int64]]) -> None:
-        """Cut a batch where chunks end: after the row with which the counted bytes exceed the chunk's size."""
-        ends = np.cumsum(sizes)
+    def _add(self, batch: pa.RecordBatch, ends: npt.NDArray[np.int64]) -> None:
+        """Cut a batch where chunks end: after the row with which the counted bytes exceed the chunk's size.
+
+        ``ends`` are the counted bytes up to and with each row.
+        """
         start = 0
         while start < len(batch):
             counted = int(ends[start - 1]) if start else 0

@@ -1,0 +1,164 @@
+"""Existing files made into import files: what ``penstock write`` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from penstock.bulk_writer.connect import AzureConnectParam, S3ConnectParam
+from penstock.bulk_writer.file_type import BulkFileType
+from penstock.bulk_writer.local_bulk_writer import LocalBulkWriter
+from penstock.bulk_writer.progress import ProgressCallback
+from penstock.bulk_writer.remote_bulk_writer import RemoteBulkWriter
+from penstock.bulk_writer.tables import Selection
+from penstock.bulk_writer.writer import MB
+from penstock.domain.rest_schema import schema_from_rest
+from penstock.domain.schema import CollectionSchema
+from penstock.errors import FileMissing, InvalidParameter, InvalidSchema, Unsupported
+from penstock.sdk.client import Client
+from penstock.sdk.schema import CollectionInfo, FieldInfo
+from penstock.sources.objects import settings_from_environment
+
+__all__ = ["Converted", "convert", "fetch_schema", "open_writer", "read_schema"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    """How many rows went into which files; ``files`` is what the import calls take."""
+
+    rows: int
+    files: list[list[str]]
+
+
+def convert(
+    sources: Sequence[Any],
+    schema: Any,
+    out: str | Path,
+    *,
+    file_type: BulkFileType = BulkFileType.PARQUET,
+    chunk_size: int = 128 * MB,
+    config: Mapping[str, str] | None = None,
+    columns: Selection = None,
+    progress: ProgressCallback | None = None,
+    progress_bar: bool = False,
+) -> Converted:
+    """Write files, folders or data sets as import files of a collection.
+
+    Args:
+        sources: each as :meth:`~penstock.bulk_writer.LocalBulkWriter.write_table` takes it.
+        schema: as the writers take it.
+        out: a folder, ``s3://bucket/folder`` or ``azure://container/folder``; keys come from the environment (see
+            :func:`open_writer`).
+        columns: the columns to take, as names or ``{field: column}``.
+
+    Raises:
+        DataError: a row can't be imported; names file, row and field. Chunks that are complete by then stay.
+        PenstockError: the source can't be read or the target can't be written.
+    """
+    writer = open_writer(
+        out,
+        schema,
+        file_type=file_type,
+        chunk_size=chunk_size,
+        config=config,
+        progress=progress,
+        progress_bar=progress_bar,
+    )
+    with writer:
+        for source in sources:
+            writer.write_table(source, columns=columns)
+    return Converted(rows=writer.total_row_count, files=writer.batch_files)
+
+
+def open_writer(out: str | Path, schema: Any, **options: Any) -> LocalBulkWriter | RemoteBulkWriter:
+    """A writer for a folder or an address in an object store.
+
+    ``s3://`` takes the standard ``AWS_*`` variables, ``AWS_ENDPOINT_URL`` for stores other than AWS; ``azure://``
+    takes ``AZURE_STORAGE_CONNECTION_STRING``.
+    """
+    scheme, separator, rest = str(out).partition("://")
+    if not separator:
+        return LocalBulkWriter(schema, out, **options)
+    bucket, _, folder = rest.partition("/")
+    if not bucket:
+        raise InvalidParameter(f"{out}: name a bucket, as in {scheme}://bucket/folder")
+    if scheme == "s3":
+        settings = settings_from_environment(os.environ)
+        endpoint = settings.get("endpoint")
+        param = S3ConnectParam(
+            bucket,
+            endpoint=endpoint,
+            access_key=settings.get("access_key_id"),
+            secret_key=settings.get("secret_access_key"),
+            session_token=settings.get("session_token"),
+            region=settings.get("region"),
+        )
+        return RemoteBulkWriter(schema, folder, param, **options)
+    if scheme in ("azure", "az"):
+        connection = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
+        if not connection:
+            raise InvalidParameter(f"{out}: set AZURE_STORAGE_CONNECTION_STRING to the account's connection string")
+        return RemoteBulkWriter(schema, folder, AzureConnectParam(bucket, connection), **options)
+    hint = ". Google Cloud Storage: s3:// with AWS_ENDPOINT_URL=https://storage.googleapis.com and HMAC keys"
+    raise Unsupported(f"{out}: {scheme}:// can't be written{hint if scheme in ('gs', 'gcs') else ''}", scheme=scheme)
+
+
+def read_schema(path: str | Path) -> CollectionSchema:
+    """The schema in a JSON file: the ``schema`` object of the REST create call, or a whole body that holds one.
+
+    Raises:
+        FileMissing, InvalidSchema, Unsupported.
+    """
+    try:
+        data = orjson.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise FileMissing(f"schema file {str(path)!r} is not there", path=str(path)) from None
+    except orjson.JSONDecodeError as error:
+        raise InvalidSchema(f"schema file {str(path)!r} is not JSON: {error}", path=str(path)) from None
+    if not isinstance(data, dict):
+        raise InvalidSchema(f"schema file {str(path)!r} holds no JSON object", path=str(path))
+    inner = data.get("schema")
+    return schema_from_rest(inner if isinstance(inner, dict) else data).check()
+
+
+def fetch_schema(url: str, collection: str, *, api_key: str = "", database: str = "default") -> CollectionSchema:
+    """The schema of a collection on a server.
+
+    Raises:
+        penstock.sdk.errors.ImportCallError: the server can't be asked, or doesn't know the collection.
+        Unsupported: the collection has a type that is not served.
+    """
+    with Client(url, api_key, database=database) as client:
+        return _schema_of(client.collections.describe(collection)).check(collection)
+
+
+def _schema_of(info: CollectionInfo) -> CollectionSchema:
+    computed = {
+        name for function in info.raw.get("functions") or () for name in function.get("outputFieldNames") or ()
+    }
+    return schema_from_rest(
+        {
+            "autoId": info.auto_id,
+            "enableDynamicField": info.dynamic,
+            "fields": [_rest_field(each) for each in info.fields if each.name not in computed],
+            "structFields": info.raw.get("structFields") or (),
+        }
+    )
+
+
+def _rest_field(field: FieldInfo) -> dict[str, Any]:
+    return {
+        "fieldName": field.name,
+        "dataType": field.type,
+        "elementDataType": field.element_type,
+        "isPrimary": field.is_primary,
+        "isPartitionKey": field.is_partition_key,
+        "nullable": field.nullable,
+        "defaultValue": field.default,
+        "elementTypeParams": dict(field.params),
+    }
