@@ -1,5 +1,7 @@
 """Milvus boolean expressions: text in, a typed tree out."""
 
+from penstock.filters.evaluate import evaluate
+from penstock.filters.parse import parse
 from penstock.filters.tree import Filter
 
-__all__ = ["Filter"]
+__all__ = ["Filter", "evaluate", "parse"]

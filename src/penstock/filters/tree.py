@@ -1,12 +1,283 @@
-"""The tree of a parsed filter."""
+"""The tree of a parsed filter: frozen values that name schema fields, ready to be evaluated or translated.
+
+A *term* is what a condition looks at: a column, an element of an array, a path in a JSON document, the length of an
+array, or one of these with one arithmetic step. A *filter* is true, false or unknown for a row; only rows for which
+it is true are wanted. What the nodes hold has been checked against the schema and brought to the term's type:
+
+* integer terms hold integers within the range of the field's type,
+* ``Float`` terms hold floats that are exact in 32 bits, ``Double`` terms floats,
+* JSON terms hold whatever was written: bool, int (64 bits), float, str, or a nested list of these.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
 
-__all__ = ["Filter"]
+from penstock.domain.schema import DataType
+
+__all__ = [
+    "And",
+    "Arithmetic",
+    "ArithmeticOp",
+    "ArrayColumn",
+    "Column",
+    "Compare",
+    "CompareColumns",
+    "CompareOp",
+    "Constant",
+    "Contains",
+    "Element",
+    "Exists",
+    "Filter",
+    "In",
+    "IsNull",
+    "JsonPath",
+    "Length",
+    "Like",
+    "Not",
+    "Operand",
+    "Or",
+    "Scalar",
+    "Term",
+    "Value",
+    "field_names",
+]
+
+Scalar: TypeAlias = bool | int | float | str
+Value: TypeAlias = "Scalar | tuple[Value, ...]"
+"""A constant; tuples stand for list literals, which only JSON terms are compared with."""
+
+
+class CompareOp(StrEnum):
+    EQ = "=="
+    NE = "!="
+    LT = "<"
+    LE = "<="
+    GT = ">"
+    GE = ">="
+
+    @property
+    def flipped(self) -> CompareOp:
+        """The operator that gives the same answer with the sides swapped."""
+        return _FLIPPED.get(self, self)
+
+    @property
+    def inverse(self) -> CompareOp:
+        """The operator that gives the opposite answer wherever both sides are known."""
+        return _INVERSE[self]
+
+    @property
+    def is_ordering(self) -> bool:
+        return self not in (CompareOp.EQ, CompareOp.NE)
+
+
+_FLIPPED = {
+    CompareOp.LT: CompareOp.GT,
+    CompareOp.LE: CompareOp.GE,
+    CompareOp.GT: CompareOp.LT,
+    CompareOp.GE: CompareOp.LE,
+}
+_INVERSE = {
+    CompareOp.EQ: CompareOp.NE,
+    CompareOp.NE: CompareOp.EQ,
+    CompareOp.LT: CompareOp.GE,
+    CompareOp.GE: CompareOp.LT,
+    CompareOp.GT: CompareOp.LE,
+    CompareOp.LE: CompareOp.GT,
+}
+
+
+class ArithmeticOp(StrEnum):
+    """Integers behave as in C: 64 bits that wrap, division towards zero, remainder with the dividend's sign."""
+
+    ADD = "+"
+    SUBTRACT = "-"
+    MULTIPLY = "*"
+    DIVIDE = "/"
+    REMAINDER = "%"
+    BIT_AND = "&"
+    BIT_OR = "|"
+    BIT_XOR = "^"
+    SHIFT_LEFT = "<<"
+    SHIFT_RIGHT = ">>"
+
+    @property
+    def integers_only(self) -> bool:
+        return self not in (ArithmeticOp.ADD, ArithmeticOp.SUBTRACT, ArithmeticOp.MULTIPLY, ArithmeticOp.DIVIDE)
+
+    @property
+    def commutes(self) -> bool:
+        return self in _COMMUTING
+
+
+_COMMUTING = frozenset(
+    {
+        ArithmeticOp.ADD,
+        ArithmeticOp.MULTIPLY,
+        ArithmeticOp.BIT_AND,
+        ArithmeticOp.BIT_OR,
+        ArithmeticOp.BIT_XOR,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A scalar field."""
+
+    name: str
+    type: DataType
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayColumn:
+    """A whole Array field; ``type`` is the type of its elements."""
+
+    name: str
+    type: DataType
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element of an Array field, counted from 0; null beyond the end."""
+
+    name: str
+    type: DataType
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class JsonPath:
+    """A value in a JSON field or in ``$meta``: text keys name members of objects, integers elements of arrays.
+
+    Without keys it is the whole document.
+    """
+
+    name: str
+    keys: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """The number of elements of an array; null for what is not an array."""
+
+    of: ArrayColumn | JsonPath
+
+
+Operand: TypeAlias = Column | Element | JsonPath
+Term: TypeAlias = "Operand | Length | Arithmetic"
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """``term op value``; in floating point when one of both is a float."""
+
+    op: ArithmeticOp
+    term: Operand
+    value: int | float
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Base of all nodes."""
+    """Base of all nodes that are true, false or unknown for a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant(Filter):
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
+class And(Filter):
+    parts: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or(Filter):
+    parts: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Filter):
+    part: Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(Filter):
+    """Unknown where the term is null, missing, or (JSON) of another type than the value."""
+
+    op: CompareOp
+    term: Term
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class CompareColumns(Filter):
+    op: CompareOp
+    left: Column
+    right: Column
+
+
+@dataclass(frozen=True, slots=True)
+class In(Filter):
+    """Unknown where a JSON value has a type that none of ``values`` has."""
+
+    term: Operand
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Like(Filter):
+    """``pattern``: ``%`` is any run of characters, ``_`` one character, a backslash takes the next one literally."""
+
+    term: Operand
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class IsNull(Filter):
+    """Never unknown. A JSON document that is ``null`` counts as null."""
+
+    term: Column | ArrayColumn | JsonPath
+
+
+@dataclass(frozen=True, slots=True)
+class Exists(Filter):
+    """Never unknown: the path is there and holds neither ``null`` nor an empty object."""
+
+    path: JsonPath
+
+
+@dataclass(frozen=True, slots=True)
+class Contains(Filter):
+    """An array holds every one (or any one) of ``values``; unknown for what is not an array."""
+
+    term: ArrayColumn | JsonPath
+    values: tuple[Value, ...]
+    every: bool
+
+
+def field_names(filter: Filter) -> frozenset[str]:
+    """The fields that a filter looks at; ``$meta`` for dynamic keys."""
+    match filter:
+        case Not(part):
+            return field_names(part)
+        case And(parts) | Or(parts):
+            return frozenset().union(*map(field_names, parts))
+        case CompareColumns(_, left, right):
+            return frozenset({left.name, right.name})
+        case Compare(_, term, _):
+            return frozenset({_field_name(term)})
+        case In(term) | Like(term) | IsNull(term) | Exists(term) | Contains(term):
+            return frozenset({term.name})
+    return frozenset()
+
+
+def _field_name(term: Term) -> str:
+    while isinstance(term, Arithmetic | Length):
+        if isinstance(term, Length):
+            return term.of.name
+        term = term.term
+    return term.name

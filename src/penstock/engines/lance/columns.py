@@ -1,7 +1,7 @@
 """How a field is named inside a Lance dataset.
 
-Lance keeps names that begin with an underscore for itself (``_rowid``, ``_rowaddr``, ``_distance``, ``_score`` …; some
-are refused on write, others break a search), and Penstock's hidden columns begin with two. So a field whose name
+Lance keeps names that begin with an underscore for itself (``_rowid``, ``_rowaddr``, ``_distance``, ``_score`` …;
+some are refused on write, others break a search), and Penstock's hidden columns begin with two. So a field whose name
 begins with an underscore is stored with ``$`` in front: no field name may hold a ``$``, which makes this reversible,
 and a name that a later Lance reserves is safe already. Everything else, ``$meta`` too, is stored as it is.
 """

@@ -1,0 +1,191 @@
+"""What a filter means for one row, in plain Python: the model that engines are tested against."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from penstock.domain.schema import DataType
+from penstock.filters.like import like_expression
+from penstock.filters.literals import INT64_MAX, INT64_MIN
+from penstock.filters.numbers import calculate, to_float32
+from penstock.filters.tree import (
+    And,
+    Arithmetic,
+    ArrayColumn,
+    Column,
+    Compare,
+    CompareColumns,
+    CompareOp,
+    Constant,
+    Contains,
+    Element,
+    Exists,
+    Filter,
+    In,
+    IsNull,
+    JsonPath,
+    Length,
+    Like,
+    Not,
+    Operand,
+    Or,
+    Term,
+)
+
+__all__ = ["evaluate"]
+
+_COMPARE: dict[CompareOp, Callable[[Any, Any], bool]] = {
+    CompareOp.EQ: operator.eq,
+    CompareOp.NE: operator.ne,
+    CompareOp.LT: operator.lt,
+    CompareOp.LE: operator.le,
+    CompareOp.GT: operator.gt,
+    CompareOp.GE: operator.ge,
+}
+
+_cached_expression = cache(like_expression)
+
+
+def evaluate(filter: Filter, row: Mapping[str, Any]) -> bool | None:
+    """True, False, or None for unknown.
+
+    ``row`` maps field names to Python values: JSON fields and ``$meta`` as decoded documents, arrays as lists. An
+    absent field counts as null.
+    """
+    match filter:
+        case Constant(value):
+            return value
+        case Not(part):
+            return _not(evaluate(part, row))
+        case And(parts):
+            return _not(_any(_not(evaluate(part, row)) for part in parts))
+        case Or(parts):
+            return _any(evaluate(part, row) for part in parts)
+        case Compare(op, term, value):
+            return _compare(op, _value(term, row), value)
+        case CompareColumns(op, left, right):
+            return _compare(op, _value(left, row), _value(right, row))
+        case In(term, values):
+            return _is_in(_value(term, row), values)
+        case Like(term, pattern):
+            text = _value(term, row)
+            return bool(_cached_expression(pattern).fullmatch(text)) if isinstance(text, str) else None
+        case IsNull(term):
+            return row.get(term.name) is None
+        case Exists(path):
+            return _value(path, row) not in (None, {})
+        case Contains(term, values, every):
+            return _contains(_array(term, row), values, every)
+    raise AssertionError(f"unknown node {filter!r}")
+
+
+def _not(truth: bool | None) -> bool | None:
+    return None if truth is None else not truth
+
+
+def _any(truths: Iterable[bool | None]) -> bool | None:
+    answer: bool | None = False
+    for truth in truths:
+        if truth:
+            return True
+        if truth is None:
+            answer = None
+    return answer
+
+
+def _value(term: Term, row: Mapping[str, Any]) -> Any:
+    match term:
+        case Column(name):
+            return row.get(name)
+        case Element(name, _, index):
+            array = row.get(name)
+            return array[index] if array is not None and index < len(array) else None
+        case JsonPath(name, keys):
+            return _walk(row.get(name), keys)
+        case Length(of):
+            array = _array(of, row)
+            return None if array is None else len(array)
+        case Arithmetic():
+            return _step(term, row)
+
+
+def _walk(document: Any, keys: tuple[str | int, ...]) -> Any:
+    for key in keys:
+        if isinstance(key, str):
+            document = document.get(key) if isinstance(document, dict) else None
+        else:
+            document = document[key] if isinstance(document, list) and key < len(document) else None
+    # Integers beyond 64 bits are numbers like any other, but no longer exact.
+    if isinstance(document, int) and not INT64_MIN <= document <= INT64_MAX:
+        return float(document)
+    return document
+
+
+def _array(term: ArrayColumn | JsonPath, row: Mapping[str, Any]) -> list[Any] | None:
+    array = row.get(term.name) if isinstance(term, ArrayColumn) else _value(term, row)
+    return array if isinstance(array, list) else None
+
+
+def _step(term: Arithmetic, row: Mapping[str, Any]) -> int | float | None:
+    value = _value(term.term, row)
+    if value is None or _kind(value) != "number":
+        return None
+    result = calculate(term.op, value, term.value)
+    return to_float32(result) if result is not None and _is_single(term.term) else result
+
+
+def _is_single(term: Operand) -> bool:
+    return isinstance(term, Column | Element) and term.type is DataType.FLOAT
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case bool():
+            return "bool"
+        case int() | float():
+            return "number"
+        case str():
+            return "string"
+        case list() | tuple():
+            return "list"
+    return "other"
+
+
+def _compare(op: CompareOp, left: Any, right: Any) -> bool | None:
+    if left is None or right is None or _kind(left) != _kind(right):
+        return None
+    if isinstance(left, list | tuple):
+        return _equal(left, right) if op is CompareOp.EQ else not _equal(left, right)
+    return _COMPARE[op](*_alike(left, right))
+
+
+def _alike(left: Any, right: Any) -> tuple[Any, Any]:
+    """Two integers compare exactly; an integer and a float as floats."""
+    if isinstance(left, float) or isinstance(right, float):
+        return float(left), float(right)
+    return left, right
+
+
+def _equal(left: Any, right: Any) -> bool:
+    if _kind(left) != _kind(right) or _kind(left) == "other":
+        return False
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(_equal, left, right))
+    left, right = _alike(left, right)
+    return bool(left == right)
+
+
+def _is_in(value: Any, values: tuple[Any, ...]) -> bool | None:
+    if value is None or (values and _kind(value) not in {_kind(each) for each in values}):
+        return None
+    return any(_equal(value, each) for each in values)
+
+
+def _contains(array: list[Any] | None, values: tuple[Any, ...], every: bool) -> bool | None:
+    if array is None:
+        return None
+    found = (any(_equal(element, value) for element in array) for value in values)
+    return all(found) if every else any(found)

@@ -1,0 +1,120 @@
+"""``parse``: the text of a Milvus boolean expression, checked against a schema, as a tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from lark import Lark
+from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken, VisitError
+
+from penstock.domain.schema import CollectionSchema
+from penstock.errors import InvalidFilter, shorten
+from penstock.filters.build import Builder, MissingTemplateValue, as_filter
+from penstock.filters.tree import Filter
+
+__all__ = ["MAX_DEPTH", "MAX_LENGTH", "parse"]
+
+MAX_LENGTH = 4 * 1024 * 1024
+"""Characters. Fifty thousand UUIDs in a list take two million."""
+
+MAX_DEPTH = 32
+"""Brackets and prefix operators inside each other. Engines nest parentheses as deep, and theirs end at fifty."""
+
+_MESSAGE_LENGTH = 1000
+
+_STRINGS = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'")
+_NESTING = re.compile(r"(?:(?:\b(?:not|NOT|exists|EXISTS)\b|!(?!=)|[-+~])\s*)+|[(\[{]|[)\]}]")
+_PREFIX = re.compile(r"\b(?:not|NOT|exists|EXISTS)\b|[-!+~]")
+_UNSUPPORTED = re.compile(
+    r"\b(?P<function>text_match|phrase_match|random_sample|element_filter|st_[a-z_]+|match_(?:any|all|least|most|exact))"
+    r"\s*\(|\b(?P<literal>ISO|INTERVAL)\s*[\"']|(?P<operator>=~|!~)|(?P<element>\$\[)",
+    re.IGNORECASE,
+)
+
+
+@cache
+def _parser() -> Lark:
+    return Lark.open_from_package(
+        __package__ or "penstock.filters", "filter.lark", parser="lalr", lexer="basic", maybe_placeholders=False
+    )
+
+
+def parse(text: str, schema: CollectionSchema, params: Mapping[str, Any] | None = None) -> Filter | None:
+    """The filter that ``text`` stands for; None for an empty or blank text, which every row passes.
+
+    Args:
+        params: the values of ``{name}`` templates: bools, numbers, strings, or lists of these.
+
+    Raises:
+        InvalidFilter: the text can't be parsed, doesn't suit the schema, or asks for what is not offered. The message
+            is Milvus's ``cannot parse expression: <text>, error: …``.
+    """
+    if not text or text.isspace():
+        return None
+    try:
+        if len(text) > MAX_LENGTH:
+            raise InvalidFilter(
+                f"it has {len(text)} characters, more than {MAX_LENGTH}; filter by template lists or in steps"
+            )
+        _check_depth(text)
+        return _parse(text, Builder(schema, params or {}))
+    except MissingTemplateValue as error:
+        raise InvalidFilter(error.message, **error.details) from None
+    except InvalidFilter as error:
+        shown = shorten(text, _MESSAGE_LENGTH)
+        raise InvalidFilter(f"cannot parse expression: {shown}, error: {error.message}", **error.details) from None
+
+
+def _parse(text: str, builder: Builder) -> Filter:
+    try:
+        return as_filter(builder.transform(_parser().parse(text)))
+    except VisitError as error:
+        if isinstance(error.orig_exc, InvalidFilter):
+            raise error.orig_exc from None
+        raise
+    except UnexpectedInput as error:
+        raise InvalidFilter(_explain(text, error)) from None
+
+
+def _explain(text: str, error: UnexpectedInput) -> str:
+    """What is wrong with the syntax, and where. Lines count from 1, columns from 0, as Milvus's parser does."""
+    if found := _UNSUPPORTED.search(_STRINGS.sub(lambda match: '"' * len(match.group()), text)):
+        return f"{next(filter(None, found.groups()))} is not supported"
+    match error:
+        case UnexpectedToken(token=token) if token.type != "$END":
+            return f"line {token.line}:{(token.column or 1) - 1} unexpected {str(token)!r}"
+        case UnexpectedCharacters(line=line, column=column, pos_in_stream=place):
+            character = text[place or 0]
+            hint = "; the string is not closed" if character in "\"'" else ""
+            hint = "; write == for equal" if character == "=" else hint
+            return f"line {line}:{column - 1} unexpected {character!r}{hint}"
+        case UnexpectedToken() | UnexpectedEOF():
+            return (
+                f"line {text.count(chr(10)) + 1}:{len(text) - text.rfind(chr(10)) - 1} the expression ends too early"
+            )
+    return str(error)
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what would nest too deep before anything recursive sees it."""
+    opened: list[int] = []
+    depth = run = 0
+    for found in _NESTING.finditer(_STRINGS.sub('""', text)):
+        part = found.group()
+        if part in ")]}":
+            depth -= opened.pop() if opened else 0
+            run = 0
+            continue
+        if part in "([{":
+            run += 1
+            opened.append(run)
+            depth += run
+        else:
+            run = len(_PREFIX.findall(part))
+        if depth + (0 if part in "([{" else run) > MAX_DEPTH:
+            raise InvalidFilter(f"it nests more than {MAX_DEPTH} levels deep")
+        if part in "([{":
+            run = 0
