@@ -1,0 +1,63 @@
+"""What a user is told when a command can't do its work: what happened, and what to do next."""
+
+from __future__ import annotations
+
+import click
+
+from penstock.errors import PenstockError
+from penstock.sdk.errors import AccessDenied, ImportCallError, NoAnswer, NotFound, SdkError
+
+__all__ = ["FAILED", "INTERRUPTED", "UNFINISHED", "Failure", "explain"]
+
+FAILED = 1
+UNFINISHED = 3
+INTERRUPTED = 130
+
+_JOB_UNKNOWN = frozenset({2101, 21119, 90144})
+_COLLECTION_UNKNOWN = frozenset({100, 80020, 90102})
+_DATABASE_UNKNOWN = frozenset({800})
+_PARTITION_UNKNOWN = frozenset({200})
+
+
+class Failure(click.ClickException):
+    """The command failed; its message goes to the standard error after ``Error:``, and the exit code is 1."""
+
+    exit_code = FAILED
+
+
+def explain(error: Exception) -> str | None:
+    """What to print for an error; None for one that isn't meant for users."""
+    if isinstance(error, ImportCallError):
+        hint = _next_step(error)
+        return f"{error}\n{hint}" if hint else str(error)
+    if isinstance(error, SdkError | PenstockError):
+        return str(error)
+    return None
+
+
+def _next_step(error: ImportCallError) -> str:
+    if isinstance(error, NoAnswer):
+        return (
+            "Is the server running? Start it with: penstock serve --data-dir ./data --import-root ./files\n"
+            "If it listens elsewhere, name its address with --url or PENSTOCK_URL."
+        )
+    if isinstance(error, AccessDenied):
+        return "Give a key with the environment variable PENSTOCK_API_KEY."
+    if isinstance(error, NotFound):
+        return _where_to_look(error.code)
+    return ""
+
+
+def _where_to_look(code: int | None) -> str:
+    if code in _JOB_UNKNOWN:
+        return "See which jobs there are: penstock jobs list"
+    if code in _COLLECTION_UNKNOWN:
+        return (
+            "See which collections there are: penstock collections list; "
+            "make one: penstock collections create NAME --dimension N"
+        )
+    if code in _DATABASE_UNKNOWN:
+        return "See which databases there are: penstock databases list"
+    if code in _PARTITION_UNKNOWN:
+        return "See which partitions there are: penstock partitions list COLLECTION"
+    return ""

@@ -1,0 +1,115 @@
+"""``penstock``: the command line.
+
+Exit codes: 0 done, 1 failed (what was asked couldn't be done, or the job failed or was aborted), 2 wrong usage,
+3 a job still goes on after the time that one was ready to wait, 130 interrupted.
+
+A command's module is loaded when the command is used, so that ``penstock --help`` answers at once; what the list of
+commands says of each stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import click
+
+from penstock.cli.failures import Failure, explain
+
+__all__ = ["COMMANDS", "LazyCommand", "cli", "main"]
+
+
+@dataclass(frozen=True, slots=True)
+class LazyCommand:
+    """A command as the list shows it. ``place`` is the module in this package and the name of the command in it."""
+
+    place: str
+    help: str
+
+
+COMMANDS: Mapping[str, LazyCommand] = {
+    "serve": LazyCommand("serve:serve", "Run the server."),
+    "collections": LazyCommand("collections:collections", "Make, list, describe and drop collections."),
+    "databases": LazyCommand("databases:databases", "Make, list and drop databases."),
+    "partitions": LazyCommand("partitions:partitions", "Make, list and drop partitions."),
+    "import": LazyCommand("imports:import_files", "Import files into a collection and follow the job."),
+    "jobs": LazyCommand("jobs:jobs", "List, look at, wait for, commit and abort import jobs."),
+    "query": LazyCommand("rows:query", "Print rows that a filter selects."),
+    "search": LazyCommand("rows:search", "Print the rows nearest to a vector."),
+    "write": LazyCommand("write:write", "Convert files into import files of a collection."),
+}
+
+
+class Commands(click.Group):
+    """The commands of the table, and one place where errors become a line for the user."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].place.partition(":")
+        command: click.Command = getattr(import_module(f"penstock.cli.{module}"), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"No such command {args[0]!r}. There are: {', '.join(COMMANDS)}.", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.help) for name, each in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            message = explain(error)
+            if message is None:  # click's own, or a fault in this program, which should show where it is
+                raise
+            raise Failure(message) from None
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"penstock {version('penstock')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Commands,
+    context_settings={
+        "auto_envvar_prefix": "PENSTOCK",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
+    epilog="Every option has an environment variable too; the help of a command names it.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    allow_from_autoenv=False,
+    callback=_print_version,
+    help="Print the version and exit.",
+)
+def cli() -> None:
+    """Import files of vectors into searchable collections.
+
+    Begin with `penstock serve --data-dir ./data --import-root ./files`; then, in another terminal,
+    `penstock collections create docs --dimension 768` and `penstock import files/*.parquet --collection docs`.
+    """
+
+
+def main() -> None:
+    """The program. Ends the process with one of the exit codes above."""
+    cli(prog_name="penstock")

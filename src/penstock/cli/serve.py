@@ -1,0 +1,34 @@
+"""``penstock serve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from penstock.server.options import settings_options
+from penstock.settings import load_settings
+
+__all__ = ["serve"]
+
+
+@click.command()
+@settings_options
+def serve(config: Path | None, **flags: object) -> None:
+    """Run the server.
+
+    It listens on 127.0.0.1:19530 unless told otherwise, answers /healthz once it is ready, and stops on SIGTERM or
+    Ctrl-C; jobs that run then are taken up again by the next start.
+    """
+    settings = load_settings(flags, config)
+    # Only now, so that wrong settings are told at once.
+    from penstock.server import serve as server
+    from penstock.server.assembly import build_services
+
+    server.serve(settings, build_services, click.echo)
+
+
+# The settings read the environment by themselves (and split lists in their own way).
+for _parameter in serve.params:
+    if isinstance(_parameter, click.Option):
+        _parameter.allow_from_autoenv = False

@@ -1,0 +1,130 @@
+"""A real ``penstock serve`` in a process of its own, as a user runs it.
+
+::
+
+    with running_server(tmp_path) as server:
+        (server.import_root / "docs.jsonl").write_text(...)
+        with server.client() as client: ...
+
+Its data folder outlives it: run it again in the same folder to see what a restart does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+import penstock
+
+__all__ = ["PENSTOCK", "RunningServer", "clean_environment", "running_server"]
+
+PENSTOCK = Path(sys.executable).with_name("penstock")
+
+_START_SECONDS = 60
+_STOP_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningServer:
+    """``log`` is the file of what the server prints; ``import_root`` a folder it may read."""
+
+    url: str
+    data_dir: Path
+    import_root: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def client(self, **options: Any) -> penstock.Client:
+        """A client of this server; ``options`` as :class:`penstock.Client` takes them."""
+        return penstock.Client(self.url, **options)
+
+    def kill(self) -> None:
+        """End it as a power failure would: nothing is put in order."""
+        self.process.kill()
+        self.process.wait(_STOP_SECONDS)
+
+    def stop(self) -> int:
+        """Ask it to stop (SIGTERM), wait for it, and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(_STOP_SECONDS)
+
+
+@contextmanager
+def running_server(folder: Path, *flags: str, env: Mapping[str, str] | None = None) -> Iterator[RunningServer]:
+    """A server on a free port, with ``folder/data`` and the import root ``folder/files``; stopped at the end.
+
+    Args:
+        flags: further flags of ``penstock serve``; they may repeat ``--data-dir`` and so on, the last one counts.
+        env: further environment variables. Those of the test run that begin with ``PENSTOCK_`` or ``AWS_`` are
+            kept from it.
+
+    Raises:
+        RuntimeError: it didn't start, or didn't end with exit code 0 (one that the test killed or stopped isn't
+            looked at). The message holds what it printed.
+    """
+    data_dir, import_root, log = folder / "data", folder / "files", folder / "server.log"
+    import_root.mkdir(parents=True, exist_ok=True)
+    command = [str(PENSTOCK), "serve", "--port", "0", "--data-dir", str(data_dir), "--import-root", str(import_root)]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [*command, *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=clean_environment() | dict(env or {}),
+        )
+    try:
+        url = _address(process, data_dir, log)
+        server = RunningServer(url=url, data_dir=data_dir, import_root=import_root, log=log, process=process)
+        yield server
+        if process.returncode is None and server.stop() != 0:
+            raise RuntimeError(f"the server ended with exit code {process.returncode}\n{log.read_text()}")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(_STOP_SECONDS)
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without settings of Penstock and keys of object stores."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PENSTOCK_", "AWS_"))}
+
+
+def _address(process: subprocess.Popen[bytes], data_dir: Path, log: Path) -> str:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with exit code {process.returncode}\n{log.read_text()}")
+        note = _note(data_dir / "server.json")
+        if note.get("pid") == process.pid and _is_ready(note["url"]):
+            return str(note["url"])
+        time.sleep(0.02)
+    raise RuntimeError(f"the server isn't ready after {_START_SECONDS} s\n{log.read_text()}")
+
+
+def _note(path: Path) -> dict[str, Any]:
+    """What a running server says of itself; a server that was killed leaves its note behind."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        # A test certificate isn't signed by anybody.
+        return requests.get(f"{url}/healthz", timeout=5, verify=not url.startswith("https")).ok
+    except requests.ConnectionError:
+        return False
