@@ -22,9 +22,9 @@ from penstock.domain.schema import META_FIELD
 from penstock.errors import DataError, ImportRefused
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
 from penstock.readers.blocks import BLOCK_BYTES, BOM, blocks
-from penstock.readers.csv_cells import CellColumn, cell_column, decode_text
+from penstock.readers.csv_cells import CellColumn, cell_column, decode_text, mark_nulls
 from penstock.readers.csv_quotes import QuoteCheckingStream, data_row_at
-from penstock.readers.json_text import MAX_RECORD_BYTES
+from penstock.readers.json_text import MAX_RECORD_BYTES, is_valid_text
 from penstock.readers.row_builder import (
     DroppedColumns,
     MetaBuilder,
@@ -111,12 +111,16 @@ class _Header:
             head = stream.read()
         start = len(BOM) if head.startswith(BOM) else 0
         cut = len(head) < source.size
-        text = io.StringIO(head[start:].decode(errors="ignore" if cut else "replace"), newline="")
+        # Bytes that are not UTF-8 may also stand in the rows behind the header; those are told row by row.
+        decoded = head[start:].decode(errors="surrogateescape")
+        text = io.StringIO(decoded, newline="")
         rows = csv.reader(text, delimiter=request.csv.separator, strict=True)
         try:
             names = next((row for row in rows if row), None)
         except csv.Error as error:
             raise DataError(f"the header can't be read: {error}", offset=start) from None
+        if names and not all(map(is_valid_text, names)):
+            raise DataError("the header is not valid UTF-8", offset=start, remedy="Write the file in UTF-8")
         rest = text.read().strip("\r\n")
         if names is None or (cut and not rest):
             raise DataError(
@@ -275,7 +279,8 @@ class _Table:
         columns = [decode_text(name, cells.column(name)).to_pylist() for name in names]
         inner: list[str | None] = [None] * cells.num_rows
         if META_FIELD in self.header.names:
-            inner = decode_text(META_FIELD, cells.column(META_FIELD)).to_pylist()
+            null_key = self.request.csv.null_key.encode()
+            inner = decode_text(META_FIELD, mark_nulls(cells.column(META_FIELD), null_key)).to_pylist()
         rows: Iterator[tuple[str | None, ...]] = zip(*columns, strict=True) if names else iter([()] * cells.num_rows)
         for row, (values, meta) in enumerate(zip(rows, inner, strict=True)):
             extras = [

@@ -20,7 +20,7 @@ from penstock.readers.row_builder import make_column
 from penstock.readers.scalar_columns import INTEGER_TYPES, check_floats, check_lengths, null_error, to_float32
 from penstock.readers.vector_columns import check_flat
 
-__all__ = ["CellColumn", "cell_column", "decode_text"]
+__all__ = ["CellColumn", "cell_column", "decode_text", "mark_nulls"]
 
 CellColumn: TypeAlias = "Callable[[pa.Array[Any]], pa.Array[Any]]"
 """Turns the cells of some rows (binary, null where the null key stood unquoted) into the field's column. Raises
@@ -75,7 +75,7 @@ def _varchar(field: Field, null_key: str, cells: pa.Array[Any]) -> pa.Array[Any]
     return cast("pa.Array[Any]", strings)
 
 
-def _nulls_marked(cells: pa.Array[Any], null_key: bytes) -> pa.Array[Any]:
+def mark_nulls(cells: pa.Array[Any], null_key: bytes) -> pa.Array[Any]:
     """Null also where the null key is quoted: outside of text, quoting makes no difference."""
     same: Any = pc.equal(cells, pa.scalar(null_key, pa.binary()))
     if not pc.any(same).as_py():
@@ -84,7 +84,7 @@ def _nulls_marked(cells: pa.Array[Any], null_key: bytes) -> pa.Array[Any]:
 
 
 def _scalar(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
-    texts: Any = pc.utf8_trim_whitespace(decode_text(field.name, _nulls_marked(cells, null_key)))
+    texts: Any = pc.utf8_trim_whitespace(decode_text(field.name, mark_nulls(cells, null_key)))
     if texts.null_count and field.default is None and not field.nullable:
         raise null_error(field, pc.index(pc.is_null(texts), True).as_py())
     values: Any = _bools(field, texts) if field.type is DataType.BOOL else _numbers(field, texts)
@@ -151,7 +151,7 @@ def _bad_integer(field: Field, row: int, text: str) -> DataError:
 
 
 def _nested(field: Field, parser: JsonParser, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
-    cells = _nulls_marked(cells, null_key)
+    cells = mark_nulls(cells, null_key)
     column = make_column(field, len(cells))
     flat = field.type.is_dense_vector
     with np.errstate(over="ignore"):
@@ -170,7 +170,7 @@ def _nested(field: Field, parser: JsonParser, null_key: bytes, cells: pa.Array[A
 
 def _json(field: Field, parser: JsonParser, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
     """JSON cells are kept as they are written, once they are seen to be JSON."""
-    cells = _nulls_marked(cells, null_key)
+    cells = mark_nulls(cells, null_key)
     texts: list[str | None] = []
     for row, text in enumerate(cells.to_pylist()):
         try:

@@ -106,7 +106,7 @@ def _find_list(head: bytes) -> tuple[int, bool] | None:
         raise DataError(
             "invalid JSON format, the content should be started with '{' or '['",
             offset=start,
-            value=head[start : start + 20].decode(errors="replace"),
+            value=head[start : start + 1].decode(errors="replace"),
         )
     match = _ROOT_KEY.match(head, start)
     if match is None:

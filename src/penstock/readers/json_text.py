@@ -7,6 +7,7 @@ no position; both are made good here with the standard library's parser, on that
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
@@ -17,11 +18,13 @@ from penstock.errors import DataError
 __all__ = [
     "MAX_RECORD_BYTES",
     "JsonParser",
+    "NumberText",
     "SyntaxFault",
     "exact_value",
     "find_syntax_fault",
     "is_json_array",
     "is_json_object",
+    "is_valid_text",
     "json_type",
     "plain_number",
     "text_of",
@@ -42,6 +45,13 @@ class SyntaxFault(NamedTuple):
     at_end: bool
 
 
+@dataclass(frozen=True, slots=True)
+class NumberText:
+    """A number as it is written, from a row that holds one that the fast parser can't hold."""
+
+    text: str
+
+
 class _NotANumber(float):
     """NaN, Infinity or -Infinity in a JSON text, with its spelling."""
 
@@ -52,7 +62,7 @@ class JsonParser:
     """Parses one text at a time.
 
     Values are simdjson's: ``Object`` and ``Array`` proxies, str, int, float, bool, None; for a text that only the
-    slow way can parse, dict, list and ``orjson.Fragment`` (a number too long for 64 bits or a float) instead. Drop
+    slow way can parse, dict, list and :class:`NumberText` instead. Drop
     all proxies before the next call.
     """
 
@@ -86,7 +96,7 @@ def _parse_slowly(text: bytes, complaint: str) -> Any:
 
 
 def exact_value(text: bytes) -> Any:
-    """The value of ``text`` by the standard library's parser, numbers that don't fit kept as ``orjson.Fragment``.
+    """The value of ``text`` by the standard library's parser, numbers that don't fit kept as :class:`NumberText`.
 
     Raises:
         DataError: the text is not UTF-8 or not JSON, or holds NaN or Infinity.
@@ -133,7 +143,7 @@ def _whole(text: str) -> Any:
     # 20 characters hold every 64-bit number; longer ones may exceed the interpreter's own limit on digits too.
     if len(text) <= 20 and -(2**63) <= (number := int(text)) < 2**64:
         return number
-    return orjson.Fragment(text)
+    return NumberText(text)
 
 
 def _not_a_number(word: str) -> _NotANumber:
@@ -153,7 +163,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 _DECODER = json.JSONDecoder(
     parse_int=_whole,
-    parse_float=orjson.Fragment,
+    parse_float=NumberText,
     parse_constant=_not_a_number,
     object_pairs_hook=_distinct,
 )
@@ -188,10 +198,11 @@ def _field_of_bad_text(text: bytes) -> str | None:
         return None
     if not isinstance(value, dict):
         return None
-    return next((key for key, each in value.items() if isinstance(each, str) and not _encodes(each)), None)
+    return next((key for key, each in value.items() if isinstance(each, str) and not is_valid_text(each)), None)
 
 
-def _encodes(text: str) -> bool:
+def is_valid_text(text: str) -> bool:
+    """Whether the text can be written in UTF-8: bytes decoded with ``surrogateescape`` that were not can't."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -209,9 +220,9 @@ def is_json_array(value: Any) -> bool:
 
 def plain_number(value: Any) -> Any:
     """A number kept as text by the slow way, as int or float; every other value as it is."""
-    if type(value) is not orjson.Fragment:
+    if type(value) is not NumberText:
         return value
-    text = str(value.contents)
+    text = value.text
     if text.lstrip("-").isdigit():
         # Beyond 64 bits an integer matters by its size only; the digits themselves may exceed int()'s limit.
         return int(text) if len(text) <= 4000 else float(text)
@@ -235,4 +246,10 @@ def text_of(value: Any) -> str:
     if kind is simdjson.Object or kind is simdjson.Array:
         text: bytes = value.mini
         return text.decode()
-    return orjson.dumps(value).decode()
+    return orjson.dumps(value, default=_number_as_written, option=orjson.OPT_PASSTHROUGH_DATACLASS).decode()
+
+
+def _number_as_written(value: Any) -> orjson.Fragment:
+    if type(value) is NumberText:
+        return orjson.Fragment(value.text)
+    raise TypeError(f"{type(value).__name__} is no JSON value")

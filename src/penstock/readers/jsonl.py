@@ -108,10 +108,11 @@ def _rows_of_lines(group: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]
     for offset, line in group:
         if offset == 0 and line.startswith(BOM):
             offset, line = len(BOM), line[len(BOM) :]
-            if not line.strip():
-                continue
+        text = line.strip()
+        if text in (b"", b","):
+            continue
         # A line of several objects, or with a comma at its end, is rare. One closing brace rules both out cheaply.
-        if line.rstrip()[-1:] == b"}" and (line.count(b"}") == 1 or not _BETWEEN_OBJECTS.search(line)):
+        if text[:1] == b"{" and text[-1:] == b"}" and (text.count(b"}") == 1 or not _BETWEEN_OBJECTS.search(text)):
             yield offset, line
         else:
             yield from _objects_on(offset, line)

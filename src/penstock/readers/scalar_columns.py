@@ -250,9 +250,8 @@ class ArrayColumn:
         )
         mask = np.array([count is None for count in lengths], bool)
         starts: Any = pa.array(offsets)
-        made: pa.Array[Any] = pa.ListArray.from_arrays(
-            starts, flat, type=canonical_type(self._field), mask=mask if mask.any() else None
-        )
+        nulls: Any = pa.array(mask) if mask.any() else None
+        made: pa.Array[Any] = pa.ListArray.from_arrays(starts, flat, type=canonical_type(self._field), mask=nulls)
         return made
 
 
