@@ -1,26 +1,42 @@
-"""A real HTTP server around given services, in a thread of the test."""
+"""A real HTTP server around a server's services, in a thread of the test."""
 
 from __future__ import annotations
 
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
 
 from penstock.server.app import create_app
+from penstock.server.assembly import build_services
 from penstock.server.services import Services
 from penstock.settings import Settings, load_settings
+from tests.support.imports import MemoryClusters, MemoryImports
 
-__all__ = ["http_server", "make_settings"]
+__all__ = ["http_server", "make_services", "make_settings"]
 
 
-def make_settings(**flags: object) -> Settings:
+def make_settings(data_dir: Path, **flags: object) -> Settings:
     """Settings from these flags and the defaults, whatever the environment of the test run says."""
-    return load_settings({"data_dir": Path("unused"), **flags}, environment={})
+    return load_settings({"data_dir": data_dir, **flags}, environment={})
+
+
+@contextmanager
+def make_services(
+    data_dir: Path, problem: Callable[[], str | None] = lambda: None, **flags: object
+) -> Iterator[Services]:
+    """The services of a server that runs no jobs: imports and clusters are in memory, the rest is real."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    services = build_services(make_settings(data_dir, **flags))
+    try:
+        yield replace(services, imports=MemoryImports(), clusters=MemoryClusters(), problem=problem)
+    finally:
+        services.stop()
 
 
 @contextmanager

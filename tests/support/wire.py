@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +28,10 @@ class Server:
         reply = self.client.get(f"{V1}/{action}", params={k: str(v) for k, v in query.items()})
         return _body(reply)
 
-    def v1_create(self, headers: dict[str, str] | None = None, **body: object) -> dict[str, Any]:
+    def v1_create(self, body: Mapping[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
         return _body(self.client.post(V1, json=body, headers=headers))
 
-    def v2(self, action: str, headers: dict[str, str] | None = None, **body: object) -> dict[str, Any]:
+    def v2(self, action: str, body: Mapping[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
         return _body(self.client.post(f"{V2}/{action}", json=body, headers=headers))
 
 

@@ -8,17 +8,20 @@ import httpx
 import pytest
 
 from penstock.server.services import Services
-from tests.support.http import http_server, make_settings
-from tests.support.imports import MemoryClusters, MemoryImports
+from tests.support.http import http_server, make_services
+from tests.support.imports import MemoryImports
 from tests.support.wire import Server
 
 
 @pytest.fixture(scope="module", params=[0, 200], ids=["code-0", "code-200"])
-def running(request: pytest.FixtureRequest) -> Iterator[tuple[Services, httpx.Client]]:
-    services = Services(
-        settings=make_settings(v2_success_code=request.param), imports=MemoryImports(), clusters=MemoryClusters()
-    )
-    with http_server(services) as url, httpx.Client(base_url=url) as client:
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Services, httpx.Client]]:
+    with (
+        make_services(tmp_path_factory.mktemp("data"), v2_success_code=request.param) as services,
+        http_server(services) as url,
+        httpx.Client(base_url=url) as client,
+    ):
         yield services, client
 
 
