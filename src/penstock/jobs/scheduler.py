@@ -51,8 +51,9 @@ class Scheduler:
         """Tell running jobs to pause at the next batch, and wait for them; they go on when a server is back."""
         self._stop.set()
         self.wake()
-        self._loop.join()
-        self._tidier.join()
+        for thread in (self._loop, self._tidier):
+            if thread.ident is not None:  # a server that fails before its start stops what it never started
+                thread.join()
         for thread in self._threads():
             thread.join()
 
