@@ -136,6 +136,13 @@ def _translate(error: Exception, where: str, name: str) -> SourceError:
     shown = f"{name!r} ({where})" if name != where else repr(name)
     found = re.search(r"non-2xx status code: (\d{3})", str(error))
     status = int(found[1]) if found else 0
+    if "169.254.169.254" in str(error):  # where a machine of the cloud asks for keys of its own
+        return FileUnreadable(
+            f"object {shown}: the server has no keys for the object store. "
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give accessKey and secretKey with the import",
+            path=name,
+            uri=where,
+        )
     if isinstance(error, FileNotFoundError) or status == 404:
         return FileMissing(f"object {shown} is not there", path=name, uri=where)
     if isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in (401, 403):
@@ -161,13 +168,6 @@ def _translate(error: Exception, where: str, name: str) -> SourceError:
         return FileUnreadable(
             f"object {shown}: the object store refuses the request with status {status}. "
             "Check region, endpoint and keys",
-            path=name,
-            uri=where,
-        )
-    if "169.254.169.254" in str(error):
-        return FileUnreadable(
-            f"object {shown}: the server has no keys for the object store. "
-            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give accessKey and secretKey with the import",
             path=name,
             uri=where,
         )

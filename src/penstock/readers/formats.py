@@ -1,0 +1,151 @@
+"""Which format a file is in, which files make up one unit of a job, and who reads it.
+
+Told by the extension alone, in any case (Milvus wants lower case).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from itertools import groupby
+
+from penstock.errors import ImportRefused
+from penstock.readers.base import Reader
+from penstock.readers.csv import CSV_READER
+from penstock.readers.json_rows import JSON_READER
+from penstock.readers.jsonl import JSONL_READER
+from penstock.readers.numpy_set import NUMPY_READER
+from penstock.readers.parquet import PARQUET_READER
+from penstock.sources.base import Location
+
+__all__ = ["Format", "check_group", "detect", "expand", "reader_for"]
+
+
+class Format(StrEnum):
+    """A file format, spelled as messages of Milvus spell it."""
+
+    PARQUET = "Parquet"
+    JSON = "JSON"
+    JSONL = "JSONL"
+    CSV = "CSV"
+    NUMPY = "Numpy"
+
+
+_EXTENSIONS = {
+    "parquet": Format.PARQUET,
+    "json": Format.JSON,
+    "jsonl": Format.JSONL,
+    "ndjson": Format.JSONL,
+    "csv": Format.CSV,
+    "npy": Format.NUMPY,
+}
+_COMPRESSED = ("gz", "zst", "zip", "bz2", "xz", "lz4", "snappy")
+_READERS: dict[Format, Reader] = {
+    Format.PARQUET: PARQUET_READER,
+    Format.JSON: JSON_READER,
+    Format.JSONL: JSONL_READER,
+    Format.CSV: CSV_READER,
+    Format.NUMPY: NUMPY_READER,
+}
+
+
+def reader_for(format: Format) -> Reader:
+    """The reader of a format."""
+    return _READERS[format]
+
+
+def check_group(group: Sequence[str]) -> Format | None:
+    """Judge a group of a create call by its paths; None where only the folders in it can tell, at plan time.
+
+    Raises:
+        ImportRefused: as :func:`detect`.
+    """
+    files = [path for path in group if not path.endswith("/")]
+    return None if group and not files else detect(files)
+
+
+def detect(group: Sequence[str]) -> Format:
+    """The format of the files that make up one unit.
+
+    Raises:
+        ImportRefused: no file, an unknown extension, several kinds, or several files of a format that takes one.
+    """
+    if not group:
+        raise ImportRefused("no file to import")
+    formats = [_format_of(path, group) for path in group]
+    for path, format in zip(group, formats, strict=True):
+        if format is not formats[0]:
+            raise ImportRefused(
+                f"inconsistency in file types, ({group[0]}) vs ({path}). "
+                "Put files of each type into a group of their own",
+                files=list(group),
+            )
+    if len(group) > 1 and formats[0] is not Format.NUMPY:
+        raise ImportRefused(
+            f"for {formats[0].value} import, accepts only one file. "
+            f"Give each file a list of its own: [[file], [file]], not [[file, file]]",
+            files=list(group),
+        )
+    return formats[0]
+
+
+def expand(found: Iterable[tuple[str, Sequence[Location]]]) -> list[list[Location]]:
+    """The units of one group, each one file or one NumPy set.
+
+    Args:
+        found: each path of the group as the caller wrote it, with what it was located to.
+
+    Files that are named one by one make up one unit. In a folder every file is a unit, and the ``.npy`` files of one
+    folder (not of folders below it) together are one.
+
+    Raises:
+        ImportRefused: as :func:`detect`; a folder with files of several formats.
+    """
+    named: list[Location] = []
+    units: list[list[Location]] = []
+    for path, locations in found:
+        if path.endswith("/"):
+            units += _folder_units(locations)
+        else:
+            named += locations
+    if named or not units:
+        detect([each.name for each in named])
+        units.insert(0, named)
+    return units
+
+
+def _folder_units(locations: Sequence[Location]) -> list[list[Location]]:
+    names = [each.name for each in locations]
+    formats = [_format_of(name, names) for name in names]
+    for name, format in zip(names, formats, strict=True):
+        if format is not formats[0]:
+            raise ImportRefused(
+                f"inconsistency in file types, ({names[0]}) vs ({name}). A folder must hold files of one type",
+                files=[names[0], name],
+            )
+    if formats[0] is not Format.NUMPY:
+        return [[each] for each in locations]
+    ordered = sorted(locations, key=lambda each: (_folder(each.name), each.name))
+    return [list(members) for _, members in groupby(ordered, key=lambda each: _folder(each.name))]
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _format_of(path: str, group: Sequence[str]) -> Format:
+    stem, dot, extension = path.rpartition("/")[2].rpartition(".")
+    format = _EXTENSIONS.get(extension.lower()) if dot else None
+    if format is None:
+        inner = stem.rpartition(".")[2].lower()
+        hint = (
+            "Decompress it first"
+            if extension.lower() in _COMPRESSED and inner in _EXTENSIONS
+            else f"Files that can be imported end in {', '.join(f'.{each}' for each in _EXTENSIONS)}"
+        )
+        raise ImportRefused(f"unexpected file type, files=[{_shown(path, group)}]. {hint}", path=path)
+    return format
+
+
+def _shown(path: str, group: Sequence[str]) -> str:
+    return " ".join(group) if len(group) <= 10 else path

@@ -1,0 +1,291 @@
+"""Parquet files, row group by row group, in memory that depends neither on the file's nor on a row group's size.
+
+Columns that the collection's schema doesn't know are not read at all; of a dynamic collection only a ``$meta`` column
+carries further values (contract 5.4). Types are handed on as the file has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from penstock.domain.jobs import JobWarning
+from penstock.domain.schema import META_FIELD, CollectionSchema
+from penstock.errors import DataError
+from penstock.readers.base import Reader, ReadRequest, RowBatch, SplitPlan
+
+__all__ = ["PARQUET_READER"]
+
+BUFFER = 1 << 20
+"""Bytes that a column is read by. Without it a whole column of a row group is read at once."""
+MAX_BATCH_ROWS = 1 << 16
+MAX_FOOTER = 256 << 20
+"""Bytes of the largest footer that is parsed; files of a million row groups stay below."""
+SLACK = 8
+"""Decoded bytes may exceed ``batch_bytes`` so many times where the long values of a column stand together."""
+OVERHEAD = 5
+"""Arrow bytes per row and column beside the values: an offset and a bit of validity."""
+ASSUMED_LENGTH = 1 << 16
+"""Bytes that a value may have where the schema sets no length (JSON, arrays)."""
+
+_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
+_NARROW = {"INT_8": 1, "UINT_8": 1, "INT_16": 2, "UINT_16": 2}
+_REWRITE = "Write the file again"
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A row group: its rows, its share of the file's bytes, and the Arrow bytes of the columns that are read, about
+    and if all its texts were as long as they may be."""
+
+    rows: int
+    size: int
+    arrow_size: int
+    worst_size: int
+
+
+class _ParquetReader:
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan]:
+        with _opened(request) as file:
+            wanted, _ = _columns(file, request)
+            groups = _groups(file, wanted, request)
+        if sum(each.rows for each in groups) and not wanted:
+            raise DataError(
+                "no column of the file is a field of the collection",
+                file=request.sources[0].name,
+                remedy=f"Name the columns as the fields: {', '.join(request.schema.names)}",
+            )
+        return [_split(groups, start, stop) for start, stop in _joined(groups, split_bytes)]
+
+    def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
+        start, stop = spec["row_groups"]
+        with _opened(request) as file:
+            wanted, unknown = _columns(file, request)
+            groups = _groups(file, wanted, request)[start:stop]
+            _warn(request, unknown, sum(each.rows for each in groups))
+            first_row = done = 0
+            for number, group in enumerate(groups, start):
+                read = 0
+                for batch in _batches(file, number, group, wanted, request, first_row):
+                    read += batch.num_rows
+                    yield RowBatch(
+                        batch=batch,
+                        first_row=first_row + read - batch.num_rows,
+                        bytes_read=done + group.size * read // group.rows,
+                    )
+                first_row += read
+                done += group.size
+
+
+PARQUET_READER: Reader = _ParquetReader()
+
+
+@contextmanager
+def _opened(request: ReadRequest) -> Iterator[pq.ParquetFile]:
+    source = request.sources[0]
+    with source.open_arrow() as stream:
+        _check_ends(stream, source.name)
+        try:
+            file = pq.ParquetFile(stream, pre_buffer=False, buffer_size=BUFFER, page_checksum_verification=True)
+            _check_names(file, source.name)
+        except pa.ArrowMemoryError:
+            raise
+        except (pa.ArrowException, OSError, UnicodeError) as error:
+            raise _broken(error, source.name) from error
+        yield file
+
+
+def _check_ends(stream: pa.NativeFile, name: str) -> None:
+    """Tell the usual kinds of broken files apart, and keep a hostile footer from being read."""
+    size = stream.size()
+    if size == 0:
+        raise DataError("the file is empty (0 bytes)", file=name, remedy=f"{_REWRITE}, or leave it out")
+    stream.seek(max(0, size - 8))
+    tail = bytes(stream.read(8))
+    if tail[4:] == b"PARE":
+        raise DataError("the Parquet file is encrypted", file=name, remedy=f"{_REWRITE} without encryption")
+    if tail[4:] != b"PAR1" or size < 12:
+        stream.seek(0)
+        if bytes(stream.read(4)) == b"PAR1":
+            raise DataError(
+                f"the Parquet file is cut off: its footer is missing after {size} bytes",
+                file=name,
+                remedy="Copy it again, and import it once it is written to its end",
+            )
+        raise DataError("the file is not a Parquet file", file=name, remedy="Check its extension, or write it again")
+    footer = int.from_bytes(tail[:4], "little")
+    if footer > min(size - 12, MAX_FOOTER):
+        raise DataError(
+            f"the Parquet file is damaged: its footer claims {footer} bytes of a file of {size}",
+            file=name,
+            remedy=_REWRITE,
+        )
+
+
+def _check_names(file: pq.ParquetFile, source_name: str) -> None:
+    for number in range(file.metadata.num_columns):
+        _ = file.schema.column(number).path  # decodes, and fails where a name isn't text
+    seen: set[str] = set()
+    for name in file.schema_arrow.names:
+        if name in seen:
+            raise DataError(
+                f"there is multi field with name: {name}",
+                file=source_name,
+                field=name,
+                remedy="Give each column a name of its own",
+            )
+        seen.add(name)
+
+
+def _broken(error: Exception, name: str, row: int | None = None) -> DataError:
+    text = " ".join(str(error).split())
+    if "crypt" in text:
+        return DataError("the Parquet file is encrypted", file=name, remedy=f"{_REWRITE} without encryption")
+    return DataError(
+        f"the Parquet file can't be read{'' if row is None else ' from this row on'}: {text[:300]}",
+        file=name,
+        row=row,
+        remedy=f"{_REWRITE}, or copy it again if it was damaged on the way",
+    )
+
+
+def _columns(file: pq.ParquetFile, request: ReadRequest) -> tuple[list[str], list[str]]:
+    """Columns to read and columns that are dropped."""
+    schema = request.schema
+    known = {*schema.names, META_FIELD} if schema.dynamic else set(schema.names)
+    names = file.schema_arrow.names
+    return [each for each in names if each in known], [each for each in names if each not in known]
+
+
+def _warn(request: ReadRequest, unknown: Sequence[str], rows: int) -> None:
+    hint = (
+        f"; a Parquet file carries dynamic values as JSON text in a column {META_FIELD!r}"
+        if request.schema.dynamic
+        else ""
+    )
+    request.warnings.extend(
+        JobWarning(
+            code="column_dropped",
+            message=f"column {name!r} is not a field of the collection and was left out{hint}",
+            count=rows,
+        )
+        for name in unknown
+        if rows
+    )
+
+
+def _groups(file: pq.ParquetFile, wanted: Sequence[str], request: ReadRequest) -> list[_Group]:
+    """All row groups. Their column chunks are not looked at: pyarrow ends the process where one is encrypted."""
+    source = request.sources[0]
+    metadata = file.metadata
+    found = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    if any(each.num_rows < 0 or each.total_byte_size < 0 for each in found):
+        raise DataError(
+            "the Parquet file is damaged: a row group has a negative size", file=source.name, remedy=_REWRITE
+        )
+    fixed, longest = _row_bytes(file, wanted, request.schema)
+    stored = max(1, sum(each.total_byte_size for each in found))
+    groups = []
+    before = 0
+    for each in found:
+        after = before + each.total_byte_size
+        size = source.size * after // stored - source.size * before // stored
+        before = after
+        arrow_size = max(each.total_byte_size, fixed * each.num_rows)
+        groups.append(_Group(each.num_rows, size, arrow_size, max(arrow_size, (fixed + longest) * each.num_rows)))
+    return groups
+
+
+def _row_bytes(file: pq.ParquetFile, wanted: Sequence[str], schema: CollectionSchema) -> tuple[int, int]:
+    """Arrow bytes of a row: of the values whose number the schema gives, and at most of those that vary in length.
+
+    What the file says won't do: equal values in a dictionary take next to nothing in it.
+    """
+    fixed = longest = 0
+    for number in range(file.metadata.num_columns):
+        column = file.schema.column(number)
+        name = next((each for each in wanted if column.path == each or column.path.startswith(f"{each}.")), None)
+        if name is None:
+            continue
+        field, width = schema.get(name), _width(column)
+        if width and column.path == name:
+            fixed += OVERHEAD + width
+        elif width and field and field.type.is_dense_vector:
+            fixed += OVERHEAD + field.width * width + field.width // 8
+        elif width and field and field.max_capacity:
+            longest += OVERHEAD + field.max_capacity * width
+        else:
+            longest += OVERHEAD + (field.max_length or ASSUMED_LENGTH if field else ASSUMED_LENGTH)
+    return fixed, longest
+
+
+def _width(column: pq.ColumnSchema) -> int:
+    """Bytes of one value in Arrow; 0 for texts."""
+    if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
+        return column.length or 0
+    return _NARROW.get(column.converted_type or "") or _WIDTHS.get(column.physical_type, 0)
+
+
+def _joined(groups: Sequence[_Group], split_bytes: int) -> Iterator[tuple[int, int]]:
+    """Runs of row groups of about ``split_bytes`` once decoded; one empty run for a file without any."""
+    start = size = 0
+    for number, group in enumerate(groups):
+        if size and size + group.arrow_size > split_bytes:
+            yield start, number
+            start, size = number, 0
+        size += group.arrow_size
+    yield start, len(groups)
+
+
+def _split(groups: Sequence[_Group], start: int, stop: int) -> SplitPlan:
+    part = groups[start:stop]
+    return SplitPlan(
+        spec={"row_groups": [start, stop]},
+        size=sum(each.size for each in part),
+        max_rows=sum(each.rows for each in part),
+    )
+
+
+def _batches(
+    file: pq.ParquetFile, number: int, group: _Group, wanted: Sequence[str], request: ReadRequest, first_row: int
+) -> Iterator[pa.RecordBatch]:
+    if not group.rows:
+        return
+    name = request.sources[0].name
+    average = request.batch_bytes * group.rows // max(1, group.arrow_size)
+    worst = SLACK * request.batch_bytes * group.rows // max(1, group.worst_size)
+    size = max(1, min(average, worst, MAX_BATCH_ROWS))
+    batches = file.iter_batches(size, row_groups=[number], columns=list(wanted), use_threads=False)
+    read = 0
+    while True:
+        try:
+            batch = next(batches, None)
+        except pa.ArrowMemoryError:
+            raise
+        except (pa.ArrowException, OSError) as error:
+            raise _broken(error, name, first_row + read) from error
+        if batch is None:
+            break
+        read += batch.num_rows
+        yield from _cut(batch.select(list(wanted)), request.batch_bytes)
+    if read != group.rows:
+        raise DataError(
+            f"the Parquet file is damaged: row group {number} holds {read} rows, its footer says {group.rows}",
+            file=name,
+            remedy=_REWRITE,
+        )
+
+
+def _cut(batch: pa.RecordBatch, limit: int) -> Iterator[pa.RecordBatch]:
+    """The batch in pieces of at most ``limit`` bytes (or one row)."""
+    if batch.num_rows < 2 or batch.nbytes <= limit:
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from _cut(batch.slice(0, half), limit)
+    yield from _cut(batch.slice(half), limit)
