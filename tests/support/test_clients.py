@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.clients import CLIENT_VERSIONS, run_client
+from tests.support.samples import WRITE_ALL_TYPES
 
 pytestmark = pytest.mark.clients
-WRITE_ALL_TYPES = Path(__file__).parent / "writers" / "write_all_types.py"
 
 
 @pytest.mark.parametrize("version", CLIENT_VERSIONS)
