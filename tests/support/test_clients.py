@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from tests.support.clients import CLIENT_VERSIONS, run_client
 from tests.support.samples import WRITE_ALL_TYPES
 
