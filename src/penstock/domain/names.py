@@ -11,6 +11,8 @@ __all__ = ["check_collection_name", "check_database_name", "check_field_name", "
 MAX_NAME_BYTES = 255
 DEFAULT_DATABASE = "default"
 DEFAULT_PARTITION = "_default"
+RESERVED_FIELDS = frozenset({"__part"})
+"""Canonical batches carry the partition of each row in a column of this name."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PARTITION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
@@ -49,8 +51,10 @@ def check_database_name(name: str) -> None:
 
 
 def check_field_name(name: str) -> None:
-    """The rule of :func:`check_collection_name`, for a field."""
+    """The rule of :func:`check_collection_name`, for a field; names of hidden columns are taken."""
     _check("field", name)
+    if name in RESERVED_FIELDS:
+        raise InvalidName(f"Invalid field name: {name}. The name is reserved", kind="field", name=name)
 
 
 def check_partition_name(name: str) -> None:

@@ -134,7 +134,7 @@ class _Flight:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, Transient)),
             stop=tenacity.stop_after_attempt(self._attempts),
-            wait=tenacity.wait_exponential_jitter(initial=0.2, max=20),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=20),
             sleep=tenacity.sleep_using_event(self._halted),
             before_sleep=lambda state: _log_retry(split, state),
             reraise=True,

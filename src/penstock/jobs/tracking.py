@@ -42,6 +42,8 @@ class Tracker:
             self._of_file[part.split.file].append(part)
             if part.split.state is SplitState.STAGED:
                 part.staged, part.done, part.rows = True, part.split.size, part.split.rows
+        self._untold: list[int] = []
+        """Files that failed since the last call of :meth:`figures`."""
         self._size = sum(each.size for each in splits)
 
     def running(self, split: Split, handle: TaskHandle[object]) -> None:
@@ -58,6 +60,7 @@ class Tracker:
             self._files[file] = replace(
                 self._files[file], state=FileState.FAILED, reason=reason, finished_at=datetime.now(UTC)
             )
+            self._untold.append(file)
 
     def figures(self) -> tuple[int, int, list[ImportFile]]:
         """Percent of the job, rows read, and the files that changed since the last call."""
@@ -78,7 +81,8 @@ class Tracker:
             return sum(part.rows for part in before) if all(part.staged for part in before) else None
 
     def _changed_files(self) -> list[ImportFile]:
-        changed = []
+        changed = [self._files[ordinal] for ordinal in self._untold]
+        self._untold.clear()
         for ordinal, file in self._files.items():
             parts = self._of_file[ordinal]
             if file.finished_at is not None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, cast
 
 import orjson
 import pyarrow as pa
@@ -42,6 +43,7 @@ __all__ = ["CSV_READER", "CsvReader", "check_separator"]
 _HEADER_BYTES = 1 << 20
 _VECTOR_ITEM_TEXT = 24
 _MAX_SLICE_ROWS = 65_536
+_INVALID_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 
 
 def check_separator(text: str) -> str:
@@ -172,21 +174,13 @@ def _cell_batches(
     if header.alone:
         return
     source = request.sources[0]
-    invalid: list[pyarrow.csv.InvalidRow] = []
-
-    def remember(row: pyarrow.csv.InvalidRow) -> Literal["error"]:
-        invalid.append(row)
-        return "error"
-
     stream = QuoteCheckingStream(source.open_stream(header.start), request.csv.separator, header.start)
     try:
         reader = pyarrow.csv.open_csv(
             cast("IO[bytes]", stream),
-            # One thread keeps the row numbers of invalid rows.
+            # One thread: with more, messages don't tell rows.
             read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=block_bytes),
-            parse_options=pyarrow.csv.ParseOptions(
-                delimiter=request.csv.separator, newlines_in_values=True, invalid_row_handler=remember
-            ),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=request.csv.separator, newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types={name: pa.binary() for name in wanted},
                 include_columns=wanted,
@@ -199,7 +193,7 @@ def _cell_batches(
         for batch in reader:
             yield batch, stream.position
     except (DataError, pa.ArrowInvalid) as error:
-        raise _reading_error(error, stream, invalid, request, header) from None
+        raise _reading_error(error, stream, request, header, block_bytes) from None
     finally:
         stream.close()
 
@@ -207,9 +201,9 @@ def _cell_batches(
 def _reading_error(
     error: Exception,
     stream: QuoteCheckingStream,
-    invalid: list[pyarrow.csv.InvalidRow],
     request: ReadRequest,
     header: _Header,
+    block_bytes: int,
 ) -> DataError:
     source = request.sources[0]
     if stream.error is not None and stream.error.offset is not None:
@@ -218,18 +212,20 @@ def _reading_error(
         return stream.error.at(file=source.name, row=row)
     if isinstance(error, DataError):
         return error
-    if invalid:
-        bad = invalid[0]
+    # A handler for invalid rows would tell this more neatly, but fails on rows that are not UTF-8.
+    if found := _INVALID_ROW.search(str(error)):
+        number, expected, actual, text = found.groups()
         return DataError(
-            "the number of fields in the row is not equal to the header: "
-            f"{bad.actual_columns} fields, the header has {bad.expected_columns}",
+            f"the number of fields in the row is not equal to the header: {actual} fields, the header has {expected}",
             file=source.name,
-            row=None if bad.number is None else bad.number - 2,
-            value=bad.text,
+            row=int(number) - 2,
+            value=text,
             remedy="Quote cells that hold the separator or a line break",
         )
     if "straddl" in str(error):
-        return DataError("a row is too long, or the quote of a cell is never closed", file=source.name)
+        return DataError(
+            f"a row is longer than {block_bytes} bytes, or the quote of a cell is never closed", file=source.name
+        )
     return DataError(f"the CSV can't be read: {error}", file=source.name)
 
 

@@ -74,7 +74,8 @@ def check_floats(field: Field, doubles: np.ndarray[Any, Any], row_of: Callable[[
     kind = field.element_type or field.type
     wrong = ~np.isfinite(doubles)
     if kind is DataType.FLOAT:
-        wrong |= np.abs(doubles) > np.finfo(np.float32).max
+        # Not by comparing with the largest float32: its usual decimal spelling, 3.4028235e+38, lies above it as a double.
+        wrong |= np.isinf(to_float32(doubles))
     if wrong.any():
         position = int(np.argmax(wrong))
         number = float(doubles[position])
@@ -84,7 +85,7 @@ def check_floats(field: Field, doubles: np.ndarray[Any, Any], row_of: Callable[[
 
 
 def to_float32(doubles: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Checked doubles as float32; a value that rounds up to infinity becomes the largest float32."""
+    """Doubles as float32; what is beyond its range becomes infinite."""
     with np.errstate(over="ignore"):
         return doubles.astype(np.float32)
 

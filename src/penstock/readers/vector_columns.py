@@ -245,7 +245,8 @@ class SparseColumn:
                 field=self._field.name,
                 value=int(indices[int(np.argmax(wrong))]),
             )
-        wrong = ~(np.abs(values) <= np.finfo(np.float32).max)
+        with np.errstate(over="ignore"):
+            wrong = ~np.isfinite(values.astype(np.float32))
         if wrong.any():
             raise DataError("a sparse value is out of range for float32", field=self._field.name)
         wrong = values < 0

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from penstock.domain.index import IndexSpec
 from penstock.engines.base import Hits, Published, SearchRequest, Staged, Table
-from penstock.engines.lance import indexes, publish, reading, repair, search, staging, storage
+from penstock.engines.lance import indexes, partitions, publish, reading, repair, search, staging, storage
 from penstock.engines.lance.store import Store
 from penstock.filters import Filter
 
@@ -75,7 +75,7 @@ class LanceEngine:
         return search.search(self._store, table, request)
 
     def remove_partition(self, table: Table, partition: int) -> int:
-        return staging.remove_partition(self._store, table, partition)
+        return partitions.remove_partition(self._store, table, partition)
 
     def index(self, table: Table, specs: Sequence[IndexSpec]) -> int:
         return indexes.index(self._store, table, specs)

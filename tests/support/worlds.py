@@ -1,0 +1,125 @@
+"""Everything a job needs, in one process: a catalog, an engine, warm workers, import roots and a scheduler."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from cryptography.fernet import Fernet
+
+from penstock.catalog import Catalog
+from penstock.collections.collections import CollectionService, table_of
+from penstock.collections.indexes import IndexService
+from penstock.collections.partitions import PartitionService
+from penstock.domain.collections import Collection, CollectionSettings
+from penstock.domain.jobs import ImportJob
+from penstock.domain.schema import CollectionSchema
+from penstock.engines.lance import LanceEngine
+from penstock.jobs.executor import Tools
+from penstock.jobs.requests import CreateImport, SourceKeys
+from penstock.jobs.scheduler import Scheduler
+from penstock.jobs.service import ImportService
+from penstock.jobs.settings import JobSettings
+from penstock.runners.base import Runner
+from penstock.sources.roots import ImportRoots
+from tests.support.catalogs import CLUSTER, SCHEMA, opened_catalog
+
+__all__ = ["World", "a_world"]
+
+LIMIT = 60.0
+
+
+@dataclass
+class World:
+    """A small Penstock below ``folder``: files go to ``files``, which is the only import root."""
+
+    folder: Path
+    catalog: Catalog
+    engine: LanceEngine
+    runner: Runner
+    settings: JobSettings
+    scheduler: Scheduler = field(init=False)
+    imports: ImportService = field(init=False)
+    collections: CollectionService = field(init=False)
+    partitions: PartitionService = field(init=False)
+    indexes: IndexService = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.files.mkdir(exist_ok=True)
+        roots = ImportRoots([str(self.files)])
+        self.scheduler = Scheduler(Tools(self.catalog, self.engine, self.runner, roots, self.settings))
+        self.imports = ImportService(self.catalog, roots, self.settings, self.scheduler.wake)
+        self.collections = CollectionService(self.catalog, self.engine, self.scheduler.wake)
+        self.partitions = PartitionService(self.catalog, self.engine)
+        self.indexes = IndexService(self.catalog, self.engine)
+
+    @property
+    def files(self) -> Path:
+        return self.folder / "files"
+
+    def collection(self, name: str = "docs", schema: CollectionSchema = SCHEMA) -> Collection:
+        return self.collections.create(CLUSTER, "default", name, schema, CollectionSettings())
+
+    def create(self, *groups: Sequence[str], collection: str = "docs", **options: str) -> ImportJob:
+        return self.imports.create(
+            CreateImport(cluster_id=CLUSTER, collection=collection, groups=groups, options=options, keys=SourceKeys())
+        )
+
+    def job(self, job_id: int) -> ImportJob:
+        return self.catalog.jobs.get(CLUSTER, job_id)
+
+    def ended(self, job: ImportJob) -> ImportJob:
+        """The job, once it has ended."""
+        until = time.monotonic() + LIMIT
+        while not (now := self.job(job.id)).state.is_final:
+            assert time.monotonic() < until, f"the job still is {now}"
+            time.sleep(0.02)
+        return now
+
+    def imported(self, *groups: Sequence[str], collection: str = "docs", **options: str) -> ImportJob:
+        """Create a job and wait for its end."""
+        return self.ended(self.create(*groups, collection=collection, **options))
+
+    def fresh(self, collection: Collection) -> Collection:
+        """The collection as it is now: an import moves its version on."""
+        found = self.catalog.collections.by_id(collection.id)
+        assert found is not None
+        return found
+
+    def rows(self, collection: Collection, **query: Any) -> pa.Table:
+        names = [*collection.schema.names, *(["$meta"] if collection.schema.dynamic else [])]
+        return self.engine.query(table_of(self.fresh(collection)), **{"columns": names, **query})
+
+    def count(self, collection: Collection) -> int:
+        return self.engine.count(table_of(self.fresh(collection)))
+
+
+@contextmanager
+def a_world(
+    folder: Path,
+    runner: Runner,
+    settings: JobSettings | None = None,
+    key: bytes | None = None,
+    *,
+    started: bool = True,
+) -> Iterator[World]:
+    """A world on ``folder``, which may have been another's before; ``runner`` is not closed."""
+    key_file = folder / "secret.key"
+    if not key_file.exists():
+        key_file.write_bytes(key or Fernet.generate_key())
+    with opened_catalog(folder, key_file.read_bytes()) as catalog:
+        engine = LanceEngine(str(folder / "collections"))
+        world = World(folder, catalog, engine, runner, settings or JobSettings())
+        catalog.claims.release_all()
+        if started:
+            world.scheduler.start()
+        try:
+            yield world
+        finally:
+            if started:
+                world.scheduler.stop()
