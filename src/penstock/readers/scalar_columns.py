@@ -74,7 +74,7 @@ def check_floats(field: Field, doubles: np.ndarray[Any, Any], row_of: Callable[[
     kind = field.element_type or field.type
     wrong = ~np.isfinite(doubles)
     if kind is DataType.FLOAT:
-        # Not by comparing with the largest float32: its usual decimal spelling, 3.4028235e+38, lies above it as a double.
+        # Its usual decimal spelling, 3.4028235e+38, is larger than the largest float32 as a double.
         wrong |= np.isinf(to_float32(doubles))
     if wrong.any():
         position = int(np.argmax(wrong))
