@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from tests.support.s3 import S3Server, s3_server
 from tests.support.servers import RunningServer, running_server
 

@@ -36,6 +36,8 @@ def explain(error: Exception) -> str | None:
 
 
 def _next_step(error: ImportCallError) -> str:
+    if isinstance(error, NoAnswer) and error.url.startswith("https:"):
+        return "A server without TLS is named with http:// before its address: --url http://HOST:PORT"
     if isinstance(error, NoAnswer):
         return (
             "Is the server running? Start it with: penstock serve --data-dir ./data --import-root ./files\n"

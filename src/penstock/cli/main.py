@@ -53,6 +53,7 @@ class Commands(click.Group):
             return None
         module, _, name = COMMANDS[cmd_name].place.partition(":")
         command: click.Command = getattr(import_module(f"penstock.cli.{module}"), name)
+        _show_variables(command)
         return command
 
     def resolve_command(
@@ -74,6 +75,16 @@ class Commands(click.Group):
             if message is None:  # click's own, or a fault in this program, which should show where it is
                 raise
             raise Failure(message) from None
+
+
+def _show_variables(command: click.Command) -> None:
+    """Let the help name the environment variable of every option, of subcommands too."""
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            parameter.show_envvar = parameter.allow_from_autoenv
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _show_variables(each)
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:

@@ -1,0 +1,167 @@
+"""``penstock collections``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.connecting import json_option, with_client
+
+if TYPE_CHECKING:
+    from penstock.sdk.client import Client
+    from penstock.sdk.schema import CollectionInfo, FieldInfo
+
+__all__ = ["collections"]
+
+METRICS = ("COSINE", "L2", "IP")
+
+
+@click.group()
+def collections() -> None:
+    """Make, list, describe and drop collections."""
+
+
+@collections.command()
+@click.argument("name")
+@click.option("--dimension", type=click.IntRange(min=1), help="Quick form: an id, a float vector, dynamic fields.")
+@click.option("--metric", type=click.Choice(METRICS, case_sensitive=False), help="Quick form: what near means.")
+@click.option("--id-type", type=click.Choice(["Int64", "VarChar"], case_sensitive=False), help="Quick form: the ids.")
+@click.option("--max-length", type=click.IntRange(1, 65535), help="Quick form with VarChar: bytes of an id at most.")
+@click.option("--auto-id", is_flag=True, help="Quick form: the server makes the ids, files bring none.")
+@click.option(
+    "--schema",
+    "schema_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Full form: JSON or TOML file with the schema, and indexParams, of the REST call.",
+)
+@with_client
+def create(
+    client: Client,
+    name: str,
+    dimension: int | None,
+    metric: str | None,
+    id_type: str | None,
+    max_length: int | None,
+    auto_id: bool,
+    schema_file: Path | None,
+) -> None:
+    """Make the collection NAME, from a dimension or from a schema file.
+
+    Making one again that is just the same succeeds.
+    """
+    quick = {"--metric": metric, "--id-type": id_type, "--max-length": max_length, "--auto-id": auto_id}
+    if (dimension is None) == (schema_file is None):
+        raise click.UsageError("Give either --dimension N or --schema FILE.")
+    if schema_file is None:
+        params = {"max_length": max_length} if max_length else None
+        client.collections.create(
+            name, dimension=dimension, metric=metric, id_type=id_type, auto_id=auto_id or None, params=params
+        )
+    else:
+        from penstock.cli.schema_files import read_schema_file
+
+        if given := [flag for flag, value in quick.items() if value]:
+            raise click.UsageError(f"{', '.join(given)} goes with --dimension; here the schema file tells it.")
+        found = read_schema_file(schema_file)
+        client.collections.create(name, schema=found.schema, indexes=found.indexes, params=found.params)
+    click.echo(f"Made collection {name}. Import files into it: penstock import FILES --collection {name}")
+
+
+@collections.command("list")
+@json_option
+@with_client
+def list_collections(client: Client, as_json: bool) -> None:
+    """List the collections of a database, with their rows."""
+    from penstock.cli.output import print_json, print_table
+
+    rows = [(name, client.collections.stats(name).rows) for name in client.collections.list()]
+    if as_json:
+        print_json([{"name": name, "rows": count} for name, count in rows])
+    else:
+        print_table(["Collection", "Rows"], rows, none="No collections yet. Make one: penstock collections create")
+
+
+@collections.command()
+@click.argument("name")
+@json_option
+@with_client
+def describe(client: Client, name: str, as_json: bool) -> None:
+    """Tell the fields, indexes and partitions of a collection, and how many rows it has."""
+    from penstock.cli.output import print_json
+
+    found = client.collections.describe(name)
+    if as_json:
+        print_json(found.raw)
+    else:
+        _print_description(found, client.partitions.list(name), client.collections.stats(name).rows)
+
+
+@collections.command()
+@click.argument("name")
+@json_option
+@with_client
+def stats(client: Client, name: str, as_json: bool) -> None:
+    """Print how many rows a collection has."""
+    from penstock.cli.output import print_json
+
+    rows = client.collections.stats(name).rows
+    if as_json:
+        print_json({"rows": rows})
+    else:
+        click.echo(rows)
+
+
+@collections.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@with_client
+def drop(client: Client, name: str, yes: bool) -> None:
+    """Drop a collection and all its rows."""
+    if not client.collections.has(name):
+        click.echo(f"There is no collection {name}.", err=True)
+        return
+    if not yes:
+        rows = client.collections.stats(name).rows
+        click.confirm(f"Drop collection {name} with its {rows:,} rows?", abort=True, err=True)
+    client.collections.drop(name)
+    click.echo(f"Dropped collection {name}.")
+
+
+def _print_description(found: CollectionInfo, partitions: tuple[str, ...], rows: int) -> None:
+    from penstock.cli.output import print_facts, print_table
+
+    print_facts(
+        {
+            "Collection": found.name,
+            "Description": found.description or None,
+            "Rows": rows,
+            "Partitions": ", ".join(partitions),
+            "Other fields": "taken, as dynamic fields" if found.dynamic else "dropped, with a warning on the job",
+            "Load state": found.load_state or None,
+        }
+    )
+    click.echo()
+    metrics = {each.field: each.metric for each in found.indexes}
+    columns = ["Field", "Type", "Rules", "Index"]
+    shown = [(each.name, _type(each), _rules(each), metrics.get(each.name, "")) for each in found.fields]
+    print_table(columns, shown, none="No fields.")
+
+
+def _type(field: FieldInfo) -> str:
+    inner = f"({field.element_type})" if field.element_type else ""
+    sizes = {"dim": "dimension", "max_length": "max length", "max_capacity": "max capacity"}
+    told = [f"{word} {field.params[key]}" for key, word in sizes.items() if key in field.params]
+    return ", ".join([field.type + inner, *told])
+
+
+def _rules(field: FieldInfo) -> str:
+    default: list[Any] = [] if field.default is None else [f"default {field.default!r}"]
+    flags = {
+        "primary key": field.is_primary,
+        "made by the server": field.auto_id,
+        "partition key": field.is_partition_key,
+        "nullable": field.nullable,
+    }
+    return ", ".join([word for word, on in flags.items() if on] + default)

@@ -1,0 +1,51 @@
+"""``penstock databases``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli.connecting import json_option, with_client
+
+if TYPE_CHECKING:
+    from penstock.sdk.client import Client
+
+__all__ = ["databases"]
+
+
+@click.group()
+def databases() -> None:
+    """Make, list and drop databases."""
+
+
+@databases.command()
+@click.argument("name")
+@with_client
+def create(client: Client, name: str) -> None:
+    """Make the database NAME. Other commands work in it with --database NAME."""
+    client.databases.create(name)
+    click.echo(f"Made database {name}.")
+
+
+@databases.command("list")
+@json_option
+@with_client
+def list_databases(client: Client, as_json: bool) -> None:
+    """List the databases of a server."""
+    from penstock.cli.output import print_json, print_table
+
+    found = client.databases.list()
+    if as_json:
+        print_json(found)
+    else:
+        print_table(["Database"], [(name,) for name in found], none="No databases.")
+
+
+@databases.command()
+@click.argument("name")
+@with_client
+def drop(client: Client, name: str) -> None:
+    """Drop a database, which must hold no collections."""
+    client.databases.drop(name)
+    click.echo(f"Dropped database {name}.")

@@ -1,0 +1,97 @@
+"""``penstock import``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli.connecting import cluster_option, json_option, with_client
+
+if TYPE_CHECKING:
+    from penstock.sdk.client import Client
+
+__all__ = ["import_files"]
+
+GROUPS_PER_JOB = 1024
+
+
+@click.command("import")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--collection", required=True, metavar="NAME", help="Where the rows go.")
+@click.option("--partition", metavar="NAME", help="Partition that all rows go to.")
+@click.option("--sep", metavar="CHARACTER", help="CSV: what separates the columns. [default: a comma]")
+@click.option("--nullkey", metavar="TEXT", help="CSV: the text of null cells. [default: an empty cell]")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Any option of the import call.")
+@click.option("--server-paths", is_flag=True, help="Send the paths as they are: only the server knows the files.")
+@click.option(
+    "--files-per-job",
+    type=click.IntRange(min=1),
+    default=GROUPS_PER_JOB,
+    show_default=True,
+    help="More files are divided among several jobs; servers refuse too many in one.",
+)
+@click.option("--no-wait", is_flag=True, help="Print the job's id and leave it to itself.")
+@cluster_option
+@json_option
+@with_client
+def import_files(
+    client: Client,
+    paths: tuple[str, ...],
+    collection: str,
+    partition: str | None,
+    sep: str | None,
+    nullkey: str | None,
+    options: tuple[str, ...],
+    server_paths: bool,
+    files_per_job: int,
+    no_wait: bool,
+    as_json: bool,
+) -> None:
+    """Import files into a collection, show the progress, and tell how it ended.
+
+    PATH is a file, a folder, a pattern such as 'data/**/*.parquet', or an address such as s3://bucket/folder/.
+    Parquet, JSON, JSON Lines (.jsonl, .ndjson), CSV and NumPy; the .npy files of one folder are the columns of the
+    same rows. All rows of a job become visible at once, or none.
+
+    The exit code is 0 when all is imported, 1 when a job failed or was aborted, 2 for wrong usage, and 130 after
+    Ctrl-C, which leaves the job running.
+    """
+    from penstock.cli.paths import import_groups, server_groups
+
+    given = _options(options) | {name: value for name, value in (("sep", sep), ("nullkey", nullkey)) if value}
+    groups = server_groups(paths) if server_paths else import_groups(paths)
+    shares = [groups[start : start + files_per_job] for start in range(0, len(groups), files_per_job)]
+    if len(shares) > 1:
+        click.echo(
+            f"{len(groups):,} files make {len(shares)} jobs of at most {files_per_job:,}; each is all or nothing.",
+            err=True,
+        )
+    ids = []
+    for share in shares:
+        job = client.imports.create(collection, share, partition=partition, options=given)
+        ids.append(job.id)
+        click.echo(f"Job {job.id}: {_named(share)} into {collection}", err=True)
+    if no_wait:
+        click.echo(json.dumps([{"jobId": each} for each in ids]) if as_json else "\n".join(ids))
+        return
+    from penstock.cli.following import follow
+
+    follow(client, ids, as_json=as_json)
+
+
+def _options(pairs: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise click.BadParameter(f"{pair!r} is not KEY=VALUE, such as timeout=300s", param_hint="--option")
+        found[key] = value
+    return found
+
+
+def _named(groups: list[list[str]]) -> str:
+    if len(groups) == 1:
+        return groups[0][0] if len(groups[0]) == 1 else f"a NumPy set of {len(groups[0])} files"
+    return f"{len(groups):,} files"

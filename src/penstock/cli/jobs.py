@@ -1,0 +1,137 @@
+"""``penstock jobs``."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli.connecting import cluster_option, json_option, with_client
+
+if TYPE_CHECKING:
+    from penstock.sdk.client import Client
+    from penstock.sdk.jobs import ImportJob
+
+__all__ = ["jobs"]
+
+STATES = ("Pending", "Importing", "Uncommitted", "Committing", "Completed", "Failed")
+_REASON_SHOWN = 100
+
+
+@click.group()
+def jobs() -> None:
+    """List, look at, wait for, commit and abort import jobs."""
+
+
+@jobs.command("list")
+@click.option("--collection", metavar="NAME", help="Only jobs into this collection.")
+@click.option("--state", type=click.Choice(STATES, case_sensitive=False), help="Only jobs in this state.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Jobs to show at most.")
+@click.option("--all-databases", is_flag=True, help="Jobs of all databases.")
+@cluster_option
+@json_option
+@with_client
+def list_jobs(
+    client: Client, collection: str | None, state: str | None, limit: int, all_databases: bool, as_json: bool
+) -> None:
+    """List jobs, newest first: all unfinished ones and those finished lately (by default within a day).
+
+    With --cluster-id (a server's own is in01-local, unless it was told otherwise) the whole history is listed.
+    """
+    from penstock.cli.output import print_json, print_table
+
+    found = list(islice(client.imports.list(collection, state=state, all_databases=all_databases), limit))
+    if as_json:
+        print_json([job.raw for job in found])
+        return
+    rows = [(job.id, job.collection, job.state, job.progress, _shortened(job.reason)) for job in found]
+    print_table(["Job", "Collection", "State", "%", "Reason"], rows, none="No jobs.")
+
+
+@jobs.command()
+@click.argument("job_id", metavar="ID")
+@cluster_option
+@json_option
+@with_client
+def show(client: Client, job_id: str, as_json: bool) -> None:
+    """Tell everything about a job: how far it is, its files, its warnings, and why it failed."""
+    from penstock.cli.output import print_json
+
+    job = client.imports.get(job_id)
+    if as_json:
+        print_json(job.raw)
+    else:
+        _print_job(job)
+
+
+@jobs.command()
+@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait at most.")
+@cluster_option
+@json_option
+@with_client
+def wait(client: Client, job_ids: tuple[str, ...], timeout: float | None, as_json: bool) -> None:
+    """Show the progress of jobs until they are finished.
+
+    The exit code is 0 when all are completed, 1 when one failed or was aborted, 3 when the time was over before.
+    """
+    from penstock.cli.following import follow
+
+    follow(client, job_ids, timeout=timeout, as_json=as_json)
+
+
+@jobs.command()
+@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@cluster_option
+@with_client
+def abort(client: Client, job_ids: tuple[str, ...]) -> None:
+    """End jobs that are not committed yet. None of their rows become visible."""
+    for job_id in job_ids:
+        client.imports.abort(job_id)
+        click.echo(f"Job {job_id} is aborted.")
+
+
+@jobs.command()
+@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@cluster_option
+@with_client
+def commit(client: Client, job_ids: tuple[str, ...]) -> None:
+    """Publish the rows of jobs that were made with --option auto_commit=false."""
+    for job_id in job_ids:
+        client.imports.commit(job_id)
+        click.echo(f"Job {job_id} is being committed. Follow it: penstock jobs wait {job_id}")
+
+
+def _print_job(job: ImportJob) -> None:
+    from penstock.cli.output import moment, print_facts, print_table, size_text
+
+    took = job.completed_at - job.created_at if job.completed_at and job.created_at else None
+    print_facts(
+        {
+            "Job": job.id,
+            "Collection": job.collection,
+            "State": f"{job.state}, {job.progress} %",
+            "Stage": None if job.is_finished else job.stage,
+            "Rows": job.rows if job.is_finished or not job.total_rows else f"{job.rows or 0:,} of {job.total_rows:,}",
+            "Size": size_text(job.size),
+            "Created": moment(job.created_at),
+            "Finished": moment(job.completed_at),
+            "Took": f"{took.total_seconds():,.0f} s" if took else None,
+            "Reason": job.reason,
+        }
+    )
+    for each in job.warnings:
+        click.echo(f"Warning: {each.message}" + (f" ({each.count:,} times)" if each.count > 1 else ""))
+    if job.files:
+        click.echo()
+        rows = [
+            (each.name, each.state, each.progress, each.rows, size_text(each.size), each.reason or "")
+            for each in job.files
+        ]
+        print_table(["File", "State", "%", "Rows", "Size", "Reason"], rows, none="")
+
+
+def _shortened(reason: str | None) -> str:
+    text = " ".join((reason or "").split())
+    return text if len(text) <= _REASON_SHOWN else text[: _REASON_SHOWN - 1] + "…"

@@ -1,0 +1,70 @@
+"""From what a user types to the groups of files of an import request."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from penstock.errors import FileMissing
+
+__all__ = ["import_groups", "server_groups"]
+
+
+def import_groups(paths: Iterable[str], folder: Path | None = None) -> list[list[str]]:
+    """Groups as the create call takes them: each file its own, the ``.npy`` files of one folder together.
+
+    * An address (``s3://…``, ``file://…``) goes out as it is.
+    * A local file or folder goes out with its absolute path; a folder ends in ``/``.
+    * A pattern that the shell left alone (it was quoted, or came from a variable) is expanded here; ``**`` crosses
+      folders.
+
+    Args:
+        folder: what relative paths are relative to; the working directory unless given.
+
+    Raises:
+        FileMissing: a path isn't there, or a pattern matches nothing.
+    """
+    base = Path.cwd() if folder is None else folder
+    return _grouped(found for path in paths for found in _expand(path, base))
+
+
+def server_groups(paths: Iterable[str]) -> list[list[str]]:
+    """Groups of paths that only the server knows: they go out as they are."""
+    return _grouped(paths)
+
+
+def _expand(path: str, base: Path) -> Sequence[str]:
+    if "://" in path:
+        return [path]
+    # Not resolved: a link inside an import root is the server's to judge.
+    full = os.path.abspath(base / Path(path).expanduser())
+    if os.path.isdir(full):
+        return [full.rstrip("/") + "/"]
+    if os.path.exists(full):
+        return [full]
+    if glob.has_magic(path):
+        matches = sorted(glob.glob(full, recursive=True))
+        files = [match for match in matches if os.path.isfile(match)]
+        if files:
+            return files
+        raise FileMissing(f"no file matches {path}", path=path)
+    raise FileMissing(
+        f"no file {path} here (looked for {full}). If only the server can see it, add --server-paths", path=path
+    )
+
+
+def _grouped(paths: Iterable[str]) -> list[list[str]]:
+    groups: list[list[str]] = []
+    sets: dict[str, list[str]] = {}
+    for path in dict.fromkeys(paths):
+        if not path.lower().endswith(".npy"):
+            groups.append([path])
+            continue
+        home = path.rpartition("/")[0]
+        if home not in sets:
+            sets[home] = []
+            groups.append(sets[home])
+        sets[home].append(path)
+    return groups

@@ -1,0 +1,177 @@
+"""``penstock query`` and ``penstock search``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.connecting import json_option, with_client
+
+if TYPE_CHECKING:
+    from penstock.sdk.client import Client
+    from penstock.sdk.schema import CollectionInfo
+
+__all__ = ["query", "search"]
+
+_FIELDS_HELP = "Fields to print, separated by commas. [default: all]"
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--filter", "expression", default="", metavar="EXPRESSION", help="Such as 'year > 2000 and tag == \"a\"'."
+)
+@click.option("--limit", type=click.IntRange(1, 16384), default=10, show_default=True, help="Rows at most.")
+@click.option("--offset", type=click.IntRange(min=0), default=0, help="Rows to leave out before.")
+@click.option("--output-fields", metavar="NAMES", help=_FIELDS_HELP)
+@click.option("--partition", "partitions", multiple=True, metavar="NAME", help="Only this one; may be repeated.")
+@click.option("--count", is_flag=True, help="Print only how many rows there are.")
+@json_option
+@with_client
+def query(
+    client: Client,
+    name: str,
+    expression: str,
+    limit: int,
+    offset: int,
+    output_fields: str | None,
+    partitions: tuple[str, ...],
+    count: bool,
+    as_json: bool,
+) -> None:
+    """Print rows of the collection NAME, all or those that a Milvus filter expression selects."""
+    from penstock.cli.output import print_json
+
+    if count:
+        rows = client.count(name, expression, partitions=partitions)
+        if as_json:
+            print_json({"count": rows})
+        else:
+            click.echo(rows)
+        return
+    found = client.query(
+        name,
+        expression,
+        output_fields=_names(output_fields),
+        limit=limit,
+        offset=offset,
+        partitions=partitions,
+    )
+    if as_json:
+        print_json(found)
+    else:
+        _print_rows(found)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--vector", metavar="JSON", help="The vector to search by, such as '[0.1, 0.2]'.")
+@click.option("--like-id", metavar="ID", help="Search by the vector of this row.")
+@click.option("--field", metavar="NAME", help="The vector field, if there are several.")
+@click.option("--limit", type=click.IntRange(1, 16384), default=10, show_default=True, help="Rows at most.")
+@click.option("--filter", "expression", default="", metavar="EXPRESSION", help="Search only rows that it selects.")
+@click.option(
+    "--output-fields", metavar="NAMES", help="Fields to print, separated by commas. [default: all but vectors]"
+)
+@click.option("--partition", "partitions", multiple=True, metavar="NAME", help="Only this one; may be repeated.")
+@json_option
+@with_client
+def search(
+    client: Client,
+    name: str,
+    vector: str | None,
+    like_id: str | None,
+    field: str | None,
+    limit: int,
+    expression: str,
+    output_fields: str | None,
+    partitions: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Print the rows of the collection NAME that are nearest to a vector, nearest first."""
+    from penstock.cli.output import print_json
+
+    if (vector is None) == (like_id is None):
+        raise click.UsageError("Give either --vector '[0.1, 0.2, …]' or --like-id ID.")
+    schema = client.collections.describe(name)
+    wanted = _parse_vector(vector) if vector is not None else _vector_of(client, schema, like_id or "", field)
+    hits = client.search(
+        name,
+        [wanted],
+        field=field,
+        limit=limit,
+        filter=expression,
+        output_fields=_names(output_fields) or _readable(schema),
+        partitions=partitions,
+        schema=schema,
+    )[0]
+    # Asked for or not, the key comes once.
+    key = schema.primary.name
+    rows = [{key: hit.id, "distance": hit.distance, **_without(hit.fields, key)} for hit in hits]
+    if as_json:
+        print_json(rows)
+    else:
+        _print_rows(rows)
+
+
+def _parse_vector(text: str) -> Any:
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise click.BadParameter(f"it is no JSON: {error}. Write it as '[0.1, 0.2]'", param_hint="--vector") from None
+    if not isinstance(found, list | dict):
+        raise click.BadParameter(
+            "write a list as '[0.1, 0.2]', or {\"index\": value} for sparse ones", param_hint="--vector"
+        )
+    return found
+
+
+def _vector_of(client: Client, schema: CollectionInfo, row_id: str, field: str | None) -> Any:
+    vectors = [each.name for each in schema.fields if each.type.endswith("Vector")]
+    if field is None and len(vectors) != 1:
+        raise click.UsageError(
+            f"{schema.name} has several vector fields; choose one with --field: {', '.join(vectors)}"
+        )
+    chosen = field or vectors[0]
+    key: int | str = row_id
+    if schema.primary.type == "Int64":
+        try:
+            key = int(row_id)
+        except ValueError:
+            raise click.BadParameter(f"ids of {schema.name} are numbers", param_hint="--like-id") from None
+    rows = client.get(schema.name, key, output_fields=[chosen], schema=schema)
+    if not rows:
+        raise click.BadParameter(f"{schema.name} has no row {row_id}", param_hint="--like-id")
+    return rows[0][chosen]
+
+
+def _readable(schema: CollectionInfo) -> list[str]:
+    names = [each.name for each in schema.fields if not each.type.endswith("Vector")]
+    return [*names, "$meta"] if schema.dynamic else names
+
+
+def _names(text: str | None) -> list[str] | None:
+    return [each.strip() for each in text.split(",") if each.strip()] if text else None
+
+
+def _without(fields: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != key}
+
+
+def _print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
+    from penstock.cli.output import print_table
+
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    shown = [[_scalar(row[name]) if name in row else "" for name in columns] for row in rows]
+    print_table(columns, shown, none="No rows.")
+
+
+def _scalar(value: object) -> object:
+    from penstock.cli.output import short_value
+
+    if value is None or isinstance(value, bool | float):
+        return value
+    return str(value) if isinstance(value, int) else short_value(value)
