@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.text_files import column, read_file, schema_of
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.json_rows import JSON_READER, JsonReader
+from tests.support.text_files import column, read_file, schema_of
 
 ROWS: list[dict[str, Any]] = [{"id": n, "vector": [n, 0.5]} for n in range(5)]
 LIST = json.dumps(ROWS)

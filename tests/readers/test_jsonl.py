@@ -7,13 +7,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.text_files import ALL_TYPES, column, columns, read_file, schema_of
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.jsonl import JSONL_READER, JsonLinesReader
+from tests.support.text_files import ALL_TYPES, column, columns, read_file, schema_of
 
 ROW: dict[str, Any] = {"id": 1, "vector": [0.5, 2]}
+NO_JSON = "the string does not hold JSON text (invalid JSON: Expecting property name enclosed in double quotes)"
+TWICE = "unsorted or same indices in sparse float vector: an index appears twice"
+NOT_INT64 = f"out of range for Int64 ({-(2**63)} to {2**63 - 1})"
+
+
+def x(kind: DataType, **rest: Any) -> Field:
+    return Field(name="x", type=kind, **rest)
+
+
+BOOL = x(DataType.BOOL)
+INT8 = x(DataType.INT8)
+INT32 = x(DataType.INT32)
+INT64 = x(DataType.INT64)
+FLOAT = x(DataType.FLOAT)
+DOUBLE = x(DataType.DOUBLE)
+JSON = x(DataType.JSON)
+SHORT = x(DataType.VARCHAR, max_length=3)
+BYTES = x(DataType.ARRAY, element_type=DataType.INT8, max_capacity=2)
+WORDS = x(DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=2, max_length=1)
+VECTOR = x(DataType.FLOAT_VECTOR, dim=2)
+HALVES = x(DataType.FLOAT16_VECTOR, dim=2)
+BRAINS = x(DataType.BFLOAT16_VECTOR, dim=2)
+INT8_VECTOR = x(DataType.INT8_VECTOR, dim=2)
+BITS = x(DataType.BINARY_VECTOR, dim=16)
+SPARSE = x(DataType.SPARSE_FLOAT_VECTOR)
 
 
 def write(folder: Path, *lines: object, end: str = "\n") -> Path:
@@ -210,51 +235,61 @@ def test_a_file_of_blank_lines_has_no_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "rule", "shown"),
     [
-        (Field(name="x", type=DataType.BOOL), 1, "expected Bool, got number", "1"),
-        (Field(name="x", type=DataType.INT8), 128, "out of range for Int8 (-128 to 127)", "128"),
-        (Field(name="x", type=DataType.INT32), 1.0, "a number with a fraction or exponent is no Int32", "1.0"),
-        (Field(name="x", type=DataType.INT64), 2**63, f"out of range for Int64 ({-(2**63)} to {2**63 - 1})", str(2**63)),
-        (Field(name="x", type=DataType.INT64), 10**30, f"out of range for Int64 ({-(2**63)} to {2**63 - 1})", "1" + 30 * "0"),
-        (Field(name="x", type=DataType.INT64), "5", "expected Int64, got string", '"5"'),
-        (Field(name="x", type=DataType.INT64), True, "expected Int64, got bool", "true"),
-        (Field(name="x", type=DataType.INT64), [1], "expected Int64, got array", "[1]"),
-        (Field(name="x", type=DataType.FLOAT), 1e39, "out of range for Float", "1e+39"),
-        (Field(name="x", type=DataType.DOUBLE), "1.5", "expected Double, got string", '"1.5"'),
-        (Field(name="x", type=DataType.INT64), None, "the field is not nullable but the value is null", None),
-        (Field(name="x", type=DataType.FLOAT_VECTOR, dim=2), None, "the field is not nullable but the value is null", None),
-        (Field(name="x", type=DataType.VARCHAR, max_length=3), "éé", "value length(4) exceeds max_length(3), in UTF-8 bytes", "éé"),
-        (Field(name="x", type=DataType.VARCHAR, max_length=3), 5, "expected VarChar, got number", "5"),
-        (Field(name="x", type=DataType.JSON), "{a}", "the string does not hold JSON text (invalid JSON: Expecting property name enclosed in double quotes)", "{a}"),
-        (Field(name="x", type=DataType.FLOAT_VECTOR, dim=2), [1], "the vector has 1 dimensions, the field has 2", None),
-        (Field(name="x", type=DataType.FLOAT_VECTOR, dim=2), [[1], [2]], "expected numbers in the vector, got array", None),
-        (Field(name="x", type=DataType.FLOAT_VECTOR, dim=2), [[1, 2], []], "expected numbers in the vector, got array", None),
-        (Field(name="x", type=DataType.FLOAT_VECTOR, dim=2), [1, None], "element 1 should be a number, got null", "null"),
-        (Field(name="x", type=DataType.FLOAT_VECTOR, dim=2), [1, "2"], "element 1 should be a number, got string", "2"),
-        (Field(name="x", type=DataType.FLOAT_VECTOR, dim=2), [1, True], "element 1 should be a number, got bool", "true"),
-        (Field(name="x", type=DataType.FLOAT_VECTOR, dim=2), [1, 1e39], "element 1 is out of range for FloatVector", None),
-        (Field(name="x", type=DataType.FLOAT16_VECTOR, dim=2), [1, 65520], "element 1 is out of range for Float16Vector", None),
-        (Field(name="x", type=DataType.BFLOAT16_VECTOR, dim=2), [3.4e38, 1], "element 0 is out of range for BFloat16Vector", None),
-        (Field(name="x", type=DataType.FLOAT_VECTOR, dim=2), "[1,2]", "expected an array of numbers for FloatVector, got string", '"[1,2]"'),
-        (Field(name="x", type=DataType.INT8_VECTOR, dim=2), [1, 128], "element 1 is out of range for Int8Vector (-128 to 127)", "128"),
-        (Field(name="x", type=DataType.INT8_VECTOR, dim=2), [1, 0.5], "element 1 should be a whole number of 64 bits, got number", "0.5"),
-        (Field(name="x", type=DataType.BINARY_VECTOR, dim=16), [256, 0], "element 0 is out of range for BinaryVector (0 to 255)", "256"),
-        (Field(name="x", type=DataType.BINARY_VECTOR, dim=16), [1], "the vector has 1 bytes, the field has 2 (16 bits)", None),
-        (Field(name="x", type=DataType.SPARSE_FLOAT_VECTOR), [1], "expected an object for SparseFloatVector, got array", "[1]"),
-        (Field(name="x", type=DataType.SPARSE_FLOAT_VECTOR), {"a": 1}, "a sparse index should be a whole number", "a"),
-        (Field(name="x", type=DataType.SPARSE_FLOAT_VECTOR), {"4294967295": 1}, "a sparse index is out of range (0 to 4294967294)", "4294967295"),
-        (Field(name="x", type=DataType.SPARSE_FLOAT_VECTOR), {"indices": [-1], "values": [1]}, "a sparse index is out of range (0 to 4294967294)", "-1"),
-        (Field(name="x", type=DataType.SPARSE_FLOAT_VECTOR), {"indices": [5, 5], "values": [1, 2]}, "unsorted or same indices in sparse float vector: an index appears twice", "5"),
-        (Field(name="x", type=DataType.SPARSE_FLOAT_VECTOR), {"indices": [1, 2], "values": [1]}, "indices and values length mismatch: 2 and 1", None),
-        (Field(name="x", type=DataType.SPARSE_FLOAT_VECTOR), {"1": -0.5}, "a sparse value is negative", "-0.5"),
-        (Field(name="x", type=DataType.SPARSE_FLOAT_VECTOR), {"1": 1e39}, "a sparse value is out of range for float32", None),
-        (Field(name="x", type=DataType.ARRAY, element_type=DataType.INT8, max_capacity=2), [1, 2, 3], "array capacity(3) exceeds max_capacity(2)", None),
-        (Field(name="x", type=DataType.ARRAY, element_type=DataType.INT8, max_capacity=2), [1, 300], "out of range for Int8 (-128 to 127)", "300"),
-        (Field(name="x", type=DataType.ARRAY, element_type=DataType.INT8, max_capacity=2), [1, None], "array element is not allowed to be null value", None),
-        (Field(name="x", type=DataType.ARRAY, element_type=DataType.INT8, max_capacity=2), [[1]], "expected Int8 elements, got array", "[1]"),
-        (Field(name="x", type=DataType.ARRAY, element_type=DataType.INT8, max_capacity=2), {}, "expected an array, got object", "{}"),
-        (Field(name="x", type=DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=2, max_length=1), ["a", "bc"], "value length(2) exceeds max_length(1), in UTF-8 bytes", "bc"),
+        (BOOL, 1, "expected Bool, got number", "1"),
+        (INT8, 128, "out of range for Int8 (-128 to 127)", "128"),
+        (INT32, 1.0, "a number with a fraction or exponent is no Int32", "1.0"),
+        (INT64, 2**63, NOT_INT64, str(2**63)),
+        (INT64, 10**30, NOT_INT64, "1" + 30 * "0"),
+        (INT64, "5", "expected Int64, got string", '"5"'),
+        (INT64, True, "expected Int64, got bool", "true"),
+        (INT64, [1], "expected Int64, got array", "[1]"),
+        (FLOAT, 1e39, "out of range for Float", "1e+39"),
+        (DOUBLE, "1.5", "expected Double, got string", '"1.5"'),
+        (INT64, None, "the field is not nullable but the value is null", None),
+        (VECTOR, None, "the field is not nullable but the value is null", None),
+        (SHORT, "éé", "value length(4) exceeds max_length(3), in UTF-8 bytes", "éé"),
+        (SHORT, 5, "expected VarChar, got number", "5"),
+        (
+            JSON,
+            "{a}",
+            "the string does not hold JSON text (invalid JSON: Expecting property name enclosed in double quotes)",
+            "{a}",
+        ),
+        (VECTOR, [1], "the vector has 1 dimensions, the field has 2", None),
+        (VECTOR, [[1], [2]], "expected numbers in the vector, got array", None),
+        (VECTOR, [[1, 2], []], "expected numbers in the vector, got array", None),
+        (VECTOR, [1, None], "element 1 should be a number, got null", "null"),
+        (VECTOR, [1, "2"], "element 1 should be a number, got string", "2"),
+        (VECTOR, [1, True], "element 1 should be a number, got bool", "true"),
+        (VECTOR, [1, 1e39], "element 1 is out of range for FloatVector", None),
+        (HALVES, [1, 65520], "element 1 is out of range for Float16Vector", None),
+        (BRAINS, [3.4e38, 1], "element 0 is out of range for BFloat16Vector", None),
+        (VECTOR, "[1,2]", "expected an array of numbers for FloatVector, got string", '"[1,2]"'),
+        (INT8_VECTOR, [1, 128], "element 1 is out of range for Int8Vector (-128 to 127)", "128"),
+        (INT8_VECTOR, [1, 0.5], "element 1 should be a whole number of 64 bits, got number", "0.5"),
+        (BITS, [256, 0], "element 0 is out of range for BinaryVector (0 to 255)", "256"),
+        (BITS, [1], "the vector has 1 bytes, the field has 2 (16 bits)", None),
+        (SPARSE, [1], "expected an object for SparseFloatVector, got array", "[1]"),
+        (SPARSE, {"a": 1}, "a sparse index should be a whole number", "a"),
+        (SPARSE, {"4294967295": 1}, "a sparse index is out of range (0 to 4294967294)", "4294967295"),
+        (SPARSE, {"indices": [-1], "values": [1]}, "a sparse index is out of range (0 to 4294967294)", "-1"),
+        (
+            SPARSE,
+            {"indices": [5, 5], "values": [1, 2]},
+            "unsorted or same indices in sparse float vector: an index appears twice",
+            "5",
+        ),
+        (SPARSE, {"indices": [1, 2], "values": [1]}, "indices and values length mismatch: 2 and 1", None),
+        (SPARSE, {"1": -0.5}, "a sparse value is negative", "-0.5"),
+        (SPARSE, {"1": 1e39}, "a sparse value is out of range for float32", None),
+        (BYTES, [1, 2, 3], "array capacity(3) exceeds max_capacity(2)", None),
+        (BYTES, [1, 300], "out of range for Int8 (-128 to 127)", "300"),
+        (BYTES, [1, None], "array element is not allowed to be null value", None),
+        (BYTES, [[1]], "expected Int8 elements, got array", "[1]"),
+        (BYTES, {}, "expected an array, got object", "{}"),
+        (WORDS, ["a", "bc"], "value length(2) exceeds max_length(1), in UTF-8 bytes", "bc"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_value_is_told_with_row_and_field(
     tmp_path: Path, field: Field, value: object, rule: str, shown: str | None
 ) -> None:
