@@ -42,7 +42,7 @@ def make_services(
 @contextmanager
 def http_server(services: Services) -> Iterator[str]:
     """The server's address."""
-    config = uvicorn.Config(create_app(services), log_config=None, access_log=False, lifespan="on")
+    config = uvicorn.Config(create_app(services), log_config=None, access_log=False, server_header=False)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -1,0 +1,60 @@
+"""Log lines: one JSON object each, and no secrets in them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from penstock.server.logs import REDACTED, redact
+
+PROGRAM = """
+import logging, structlog
+from penstock.server.logs import configure_logs
+configure_logs({form!r}, "info")
+structlog.get_logger("penstock.test").info("made", secretKey="hush", request={{"accessKey": "hush", "name": "docs"}})
+logging.getLogger("library").warning("called with %s", "Authorization: Bearer hush")
+structlog.get_logger("penstock.test").debug("hidden")
+try:
+    1 / 0
+except ZeroDivisionError:
+    structlog.get_logger("penstock.test").exception("failed")
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_lines(form: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(form=form)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == ""
+    assert "hush" not in run.stderr
+    assert "hidden" not in run.stderr
+    assert "ZeroDivisionError" in run.stderr
+    if form == "json":
+        made, called, failed = [json.loads(line) for line in run.stderr.splitlines()]
+        assert made["event"] == "made"
+        assert made["request"] == {"accessKey": REDACTED, "name": "docs"}
+        assert made["logger"] == "penstock.test"
+        assert called["event"] == f"called with Authorization: Bearer {REDACTED}"
+        assert called["level"] == "warning"
+        assert "division by zero" in failed["exception"]
+
+
+@pytest.mark.parametrize(
+    "key", ["accessKey", "secret_key", "SECRETKEY", "token", "Authorization", "apiKey", "password", "session-token"]
+)
+def test_secret_keys(key: str) -> None:
+    assert redact(None, "info", {key: "hush", "deep": [{key: "hush"}]}) == {key: REDACTED, "deep": [{key: REDACTED}]}
+
+
+def test_signed_addresses_lose_their_signature() -> None:
+    event = redact(None, "info", {"url": "https://b.example/k?X-Amz-Signature=hush&part=1"})
+    assert event["url"] == f"https://b.example/k?X-Amz-Signature={REDACTED}&part=1"
+
+
+def test_everything_else_stays() -> None:
+    event = {"event": "request", "code": 0, "path": "/v2/x", "tokens": 5, "rows": (1, 2)}
+    assert redact(None, "info", dict(event)) == {**event, "rows": [1, 2]}

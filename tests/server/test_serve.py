@@ -1,0 +1,214 @@
+"""A whole server process: where it listens, who may hold the data folder, and how it stops."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import json
+import logging
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from penstock.errors import DataFolderInUse, PenstockError
+from penstock.server.assembly import build_services
+from penstock.server.data_folder import hold_data_folder
+from penstock.server.serve import serve
+from penstock.settings import load_settings
+
+PROGRAM = """
+import sys, time
+from dataclasses import replace
+from pathlib import Path
+from penstock.server.assembly import build_services
+from penstock.server.serve import serve
+from penstock.settings import load_settings
+from tests.support.imports import MemoryClusters, MemoryImports
+
+class Slow(MemoryImports):
+    def list(self, query):
+        print("asked", flush=True)
+        time.sleep(1)
+        return super().list(query)
+
+def services(settings):
+    built = build_services(settings)
+    def stop():
+        built.stop()
+        print("services stopped", flush=True)
+    return replace(built, imports=Slow(), clusters=MemoryClusters(), stop=stop)
+
+serve(load_settings(config=Path(sys.argv[1])), services, lambda line: print(line, flush=True))
+"""
+
+
+def write_config(folder: Path, **settings: object) -> Path:
+    values = {"data_dir": str(folder / "data"), "port": 0, "log_format": "json", "workers": 1, **settings}
+    config = folder / "penstock.toml"
+    config.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
+    return config
+
+
+def start(config: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(config)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@contextmanager
+def running(config: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    process = start(config)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("Penstock listens on "), process.communicate()
+        yield process, line.split()[-1]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def own_logs() -> Iterator[None]:
+    """A server sets logging up for its process; give it back to the test run."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def refused(config: Path) -> str:
+    """Why a server of these settings, in this process, won't start."""
+    with pytest.raises(PenstockError) as caught:
+        serve(load_settings(config=config, environment={}), build_services, lambda line: None)
+    return str(caught.value)
+
+
+def test_the_bound_port_is_told(tmp_path: Path) -> None:
+    with running(write_config(tmp_path)) as (process, url):
+        note = json.loads((tmp_path / "data" / "server.json").read_text())
+        assert note == {"pid": process.pid, "url": url, "host": "127.0.0.1", "port": httpx.URL(url).port}
+        reply = httpx.get(f"{url}/healthz")
+        assert reply.json() == {"status": "ready"}
+        assert "server" not in reply.headers, "attackers need not know what answers"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_open_calls_finish(tmp_path: Path, how: signal.Signals) -> None:
+    with running(write_config(tmp_path)) as (process, url):
+        address = httpx.URL(url)
+        with socket.create_connection((address.host, address.port or 0)) as caller:
+            caller.sendall(b"POST /v2/vectordb/jobs/import/list HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+            assert process.stdout is not None
+            assert process.stdout.readline() == "asked\n"
+            process.send_signal(how)
+            answer = b"".join(iter(lambda: caller.recv(65536), b""))
+        out, errors = process.communicate(timeout=60)
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.endswith(b'{"code":0,"data":{"records":[]}}')
+    assert process.returncode == 0
+    assert out == "services stopped\n"
+    events = [json.loads(line)["event"] for line in errors.splitlines()]
+    assert events[-1] == "stopped"
+    assert not (tmp_path / "data" / "server.json").exists()
+
+
+@pytest.mark.usefixtures("own_logs")
+def test_a_second_server_on_the_folder_stops_and_names_the_first(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    with running(config) as (process, url):
+        told = refused(config)
+        assert f"is held by another server, process {process.pid}." in told
+        assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+def test_a_killed_servers_folder_is_free(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    with running(config) as (process, _):
+        process.kill()
+        process.wait()
+        with running(config) as (_, url):
+            assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+@pytest.mark.usefixtures("own_logs")
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = refused(write_config(tmp_path, port=port))
+    assert f"can't listen on 127.0.0.1 port {port}" in told
+    assert "--port" in told
+
+
+def test_tls(tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    with running(write_config(tmp_path, tls_cert=str(certificate), tls_key=str(key))) as (_, url):
+        assert url.startswith("https://")
+        assert httpx.get(f"{url}/healthz", verify=_trust(certificate)).json() == {"status": "ready"}
+
+
+@pytest.mark.usefixtures("own_logs")
+def test_a_key_that_is_no_key(tmp_path: Path) -> None:
+    certificate, _ = make_certificate(tmp_path)
+    told = refused(write_config(tmp_path, tls_cert=str(certificate), tls_key=str(certificate)))
+    assert "--tls-cert" in told
+    assert "won't do" in told
+
+
+@pytest.mark.usefixtures("own_logs")
+def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    assert "can't be used" in refused(write_config(tmp_path))
+
+
+def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
+    refusal = pytest.raises(DataFolderInUse, match=f"process {os.getpid()}")
+    with hold_data_folder(tmp_path), refusal, hold_data_folder(tmp_path):
+        pass
+    with hold_data_folder(tmp_path):
+        pass
+
+
+def _trust(certificate: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificate))
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1, signed by itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "cert.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths
