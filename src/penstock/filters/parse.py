@@ -100,21 +100,21 @@ def _explain(text: str, error: UnexpectedInput) -> str:
 
 def _check_depth(text: str) -> None:
     """Refuse what would nest too deep before anything recursive sees it."""
-    opened: list[int] = []
-    depth = run = 0
+    levels: list[int] = []
+    depth = prefixes = end = 0
     for found in _NESTING.finditer(_STRINGS.sub('""', text)):
         part = found.group()
+        if found.start() != end:
+            prefixes = 0
+        end = found.end()
         if part in ")]}":
-            depth -= opened.pop() if opened else 0
-            run = 0
+            depth -= levels.pop() if levels else 0
             continue
         if part in "([{":
-            run += 1
-            opened.append(run)
-            depth += run
+            levels.append(prefixes + 1)
+            depth += levels[-1]
+            prefixes = 0
         else:
-            run = len(_PREFIX.findall(part))
-        if depth + (0 if part in "([{" else run) > MAX_DEPTH:
+            prefixes = len(_PREFIX.findall(part))
+        if depth + prefixes > MAX_DEPTH:
             raise InvalidFilter(f"it nests more than {MAX_DEPTH} levels deep")
-        if part in "([{":
-            run = 0

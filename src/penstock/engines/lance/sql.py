@@ -75,4 +75,6 @@ def _masked(base: str, mask: int) -> str:
             run = f"({run} - (({base} >> {high}) << {high - low}))"
         terms.append(f"({run} << {low})" if low else run)
         low = high
+    if len(terms) == 1:
+        return terms[0]
     return f"({' + '.join(terms)})" if terms else f"({base} * 0)"

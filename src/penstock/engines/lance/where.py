@@ -94,7 +94,7 @@ def _sql(filter: Filter, negated: bool) -> str:
 
 
 def _joined(parts: Sequence[Filter], conjunction: bool, negated: bool) -> str:
-    """Only what is looser within an ``and`` gets parentheses: the engine takes no more than fifty inside each other."""
+    """Only what is looser within an ``and`` gets parentheses: the engine takes at most fifty inside each other."""
     sqls = []
     for part in parts:
         sql = _sql(part, negated)
