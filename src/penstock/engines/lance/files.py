@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -40,7 +41,7 @@ class TableFiles(Protocol):
         """Remove files; those already gone are fine."""
         ...
 
-    def sync(self, names: Iterable[str]) -> None:
+    def sync(self, names: Iterable[str], *, missing_ok: bool = False) -> None:
         """Force files and the folders that hold them to the disk; where a write is durable by itself, nothing."""
         ...
 
@@ -73,11 +74,12 @@ class LocalFiles:
         for name in names:
             (self.folder / name).unlink(missing_ok=True)
 
-    def sync(self, names: Iterable[str]) -> None:
+    def sync(self, names: Iterable[str], *, missing_ok: bool = False) -> None:
         folders: set[Path] = {self.folder, self.folder.parent}
         for name in names:
             path = self.folder / name
-            _sync(path)
+            with suppress(FileNotFoundError) if missing_ok else nullcontext():
+                _sync(path)
             folders.update(parent for parent in path.parents if parent.is_relative_to(self.folder))
         for folder in folders:
             _sync(folder)
@@ -143,7 +145,7 @@ class ObjectFiles:
             except FileNotFoundError:
                 continue
 
-    def sync(self, names: Iterable[str]) -> None:
+    def sync(self, names: Iterable[str], *, missing_ok: bool = False) -> None:
         return None
 
     def remove_all(self) -> None:

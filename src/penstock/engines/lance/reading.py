@@ -16,6 +16,7 @@ from penstock.engines.lance.columns import stored_name
 from penstock.engines.lance.failures import told
 from penstock.engines.lance.storage import decode
 from penstock.engines.lance.store import Store
+from penstock.engines.lance.where import to_sql
 from penstock.errors import FieldNotFound
 from penstock.filters import Filter
 
@@ -27,8 +28,6 @@ _TAKE_UP_TO = 20_000
 
 def condition(schema: CollectionSchema, filter: Filter | None, partitions: Sequence[int] | None) -> str | None:
     """The WHERE clause of a filter and partitions, or None for all rows. No partition at all matches nothing."""
-    from penstock.engines.lance.where import to_sql
-
     parts = []
     if partitions is not None:
         numbers = ", ".join(str(int(each)) for each in partitions)

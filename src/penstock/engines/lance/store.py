@@ -40,6 +40,8 @@ class Store:
         if "://" not in self.root:
             self.root = str(Path(self.root).absolute())
         self.options = dict(options)
+        if self.options.get("endpoint", self.options.get("aws_endpoint", "")).startswith("http://"):
+            self.options.setdefault("allow_http", "true")
         self._session: Session | None = None
         self._open: OrderedDict[str, LanceDataset] = OrderedDict()
         self._lock = threading.Lock()
@@ -122,4 +124,5 @@ class Store:
             files = self.files(table_id)
             transactions = files.names("_transactions")
             recent = [name for name in transactions if name.startswith(f"_transactions/{version - 1}-")]
-            files.sync([manifest_name(version), *recent, *names])
+            files.sync(recent, missing_ok=True)  # a publisher that lost removes its own
+            files.sync([manifest_name(version), *names])
