@@ -35,7 +35,9 @@ _WIDTHS = {
     DataType.FLOAT: 4,
     DataType.DOUBLE: 8,
 }
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FLOAT32_LIMIT = float(np.finfo(np.float32).max) * (1 + 2.0**-26)
+"""Below half a step above the largest float32, which such numbers are rounded to: 3.4028235e38 as it is printed."""
+_FLOAT64_LIMIT = float(np.finfo(np.float64).max)
 _SPARSE_PAIR_BYTES = 12
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
@@ -90,10 +92,13 @@ def _float(field: Field, value: Any) -> Cell:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         _wrong_type(field, value, "numbers")
     number = float(value)
-    limit = _FLOAT32_MAX if field.type is DataType.FLOAT else float("inf")
-    if number != number or abs(number) > limit or abs(number) == float("inf"):
+    if not abs(number) <= _limit(field):  # also false for NaN
         raise not_finite(field, 0, number, overflow=bool(np.isfinite(number))).at(row=None)
     return number, _WIDTHS[field.type]
+
+
+def _limit(field: Field) -> float:
+    return _FLOAT32_LIMIT if field.type is DataType.FLOAT else _FLOAT64_LIMIT
 
 
 def _varchar(field: Field, value: Any) -> Cell:

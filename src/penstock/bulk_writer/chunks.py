@@ -14,7 +14,7 @@ from penstock.bulk_writer.formats import open_chunk
 from penstock.bulk_writer.formats.base import ChunkFile, Layout
 from penstock.errors import PenstockError, StoreError, StoreFull
 
-__all__ = ["Chunks"]
+__all__ = ["CallBack", "Chunks", "Deliver"]
 
 Deliver = Callable[[list[Path]], list[str]]
 CallBack = Callable[[list[str]], object]

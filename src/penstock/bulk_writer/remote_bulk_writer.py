@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from penstock.bulk_writer.chunks import Deliver
 from penstock.bulk_writer.connect import AzureConnectParam as _AzureConnectParam
 from penstock.bulk_writer.connect import S3ConnectParam as _S3ConnectParam
 from penstock.bulk_writer.file_type import BulkFileType
 from penstock.bulk_writer.progress import ProgressCallback
-from penstock.bulk_writer.uploads import open_uploader
+from penstock.bulk_writer.uploads import Uploader, open_uploader
 from penstock.bulk_writer.writer import GB, BulkWriter
 from penstock.errors import PenstockError
 
@@ -53,7 +54,7 @@ class RemoteBulkWriter(BulkWriter):
         progress_bar: bool = False,
     ) -> None:
         self._uploader = open_uploader(connect_param)
-        self._sent: dict[Path, str] = {}
+        self._remote_root = remote_path
         super().__init__(
             schema,
             Path(local_path) if local_path is not None else Path(sys.argv[0]).resolve().parent / "bulk_writer",
@@ -64,7 +65,6 @@ class RemoteBulkWriter(BulkWriter):
             progress=progress,
             progress_bar=progress_bar,
         )
-        self._remote_path = PurePosixPath("/") / remote_path / self.uuid
 
     @property
     def data_path(self) -> PurePosixPath:
@@ -75,11 +75,24 @@ class RemoteBulkWriter(BulkWriter):
     def _target(self) -> object:
         return self._remote_path
 
-    def _deliver(self, paths: list[Path]) -> list[str]:
+    def _delivery(self) -> Deliver:
+        self._remote_path = PurePosixPath("/") / self._remote_root / self.uuid
+        return _Delivery(self._uploader, self._folder, self._remote_path)
+
+
+class _Delivery:
+    """Uploads the files of one chunk after another, and remembers what is there when a chunk is tried again."""
+
+    def __init__(self, uploader: Uploader, folder: Path, remote_path: PurePosixPath) -> None:
+        self._uploader = uploader
+        self._folder = folder
+        self._remote_path = remote_path
+        self._sent: dict[Path, str] = {}
+
+    def __call__(self, paths: list[Path]) -> list[str]:
         for path in paths:
             if path not in self._sent:
-                key = str(self._remote_path / path.relative_to(self._folder).as_posix()).lstrip("/")
-                self._upload(path, key)
+                self._upload(path, str(self._remote_path / path.relative_to(self._folder).as_posix()).lstrip("/"))
         keys = [self._sent.pop(path) for path in paths]
         for path in paths:
             path.unlink()
@@ -92,9 +105,8 @@ class RemoteBulkWriter(BulkWriter):
             self._uploader.put(path, key)
         except PenstockError as error:
             raise type(error)(
-                f"{error.message}. The file is kept as {str(path)!r}; commit() tries again. {len(self.batch_files)} "
-                "chunks are uploaded and listed in batch_files",
-                **error.details,
-                path=str(path),
+                f"{error.message}. The file is kept as {str(path)!r}, and commit() tries again; batch_files "
+                "lists what is uploaded",
+                **{**error.details, "path": str(path)},
             ) from None
         self._sent[path] = key

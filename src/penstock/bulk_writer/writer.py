@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from penstock.bulk_writer.chunks import CallBack, Chunks
+from penstock.bulk_writer.chunks import CallBack, Chunks, Deliver
 from penstock.bulk_writer.file_type import BulkFileType
 from penstock.bulk_writer.formats.base import META, Layout
 from penstock.bulk_writer.incoming import BatchChecker
@@ -62,7 +62,7 @@ class BulkWriter:
         self._uuid = str(uuids.uuid4())
         self._folder = folder / self._uuid
         self._folder.mkdir(parents=True)
-        self._chunks = Chunks(layout, self._folder, self._deliver)
+        self._chunks = Chunks(layout, self._folder, self._delivery())
         self._cleanup = weakref.finalize(self, _clean_up, self._chunks, self._folder)
         self._lock = threading.RLock()
         self._total_row_count = self._buffer_row_count = self._buffer_size = 0
@@ -208,9 +208,9 @@ class BulkWriter:
     def _target(self) -> object:
         return self._folder
 
-    def _deliver(self, paths: list[Path]) -> list[str]:
-        """Take finished files where they belong; their names there."""
-        return [str(path) for path in paths]
+    def _delivery(self) -> Deliver:
+        """What takes finished files to where they belong. It must not hold the writer, which could then never end."""
+        return _names
 
     def _append(self, batches: Batches) -> None:
         self._drain_rows()
@@ -273,6 +273,10 @@ class BulkWriter:
         if self._bar is not None:
             self._bar.close()
         self._cleanup()
+
+
+def _names(paths: list[Path]) -> list[str]:
+    return [str(path) for path in paths]
 
 
 def _clean_up(chunks: Chunks, folder: Path) -> None:

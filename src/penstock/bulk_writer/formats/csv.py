@@ -1,4 +1,7 @@
-"""CSV: a header, then one line per row; vectors, arrays, JSON and sparse vectors are JSON text."""
+"""CSV: a header, then one line per row; vectors, arrays, JSON and sparse vectors are JSON text.
+
+Text is always quoted and nulls never are: readers that look at quotes can tell text that equals the null key.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 
 from penstock.bulk_writer.columns import json_values, sparse_texts
 from penstock.bulk_writer.formats.base import Layout, PartFile
@@ -26,19 +28,13 @@ class CsvChunk:
     def __init__(self, layout: Layout, folder: Path, number: int) -> None:
         self._layout = layout
         self._file = PartFile(folder / f"{number}.csv")
-        self._options = pa_csv.WriteOptions(include_header=False, delimiter=layout.separator, quoting_style="needed")
         header = layout.separator.join(each.name for each in layout.columns)
         self._file.stream.write(header.encode() + b"\n")
 
     def add(self, batch: pa.RecordBatch) -> None:
         step = max(1, len(batch) * _TEXT_BYTES // max(1, batch.nbytes))
         for start in range(0, len(batch), step):
-            part = batch.slice(start, step)
-            columns = [
-                self._cells(column, field) for column, field in zip(part.columns, self._layout.columns, strict=True)
-            ]
-            cells = pa.RecordBatch.from_arrays(columns, [each.name for each in self._layout.columns])
-            pa_csv.write_csv(cells, self._file.stream, self._options)
+            self._write(batch.slice(start, step))
 
     def settle(self) -> None:
         """Nothing is kept."""
@@ -49,20 +45,32 @@ class CsvChunk:
     def discard(self) -> None:
         self._file.discard()
 
-    def _cells(self, column: Array, field: Field) -> Array:
-        cells = csv_cells(column, field)
-        if self._layout.null_key and column.null_count:
-            return pc.fill_null(cells.cast(pa.string()), self._layout.null_key)
-        return cells
+    def _write(self, batch: pa.RecordBatch) -> None:
+        cells: list[Any] = [
+            csv_cells(column, field) for column, field in zip(batch.columns, self._layout.columns, strict=True)
+        ]
+        lines: Array = pc.binary_join_element_wise(
+            *cells, self._layout.separator, null_handling="replace", null_replacement=self._layout.null_key
+        )
+        ended: Array = pc.binary_join_element_wise(lines, "\n", "")
+        # The texts of a new Arrow array lie one after another: its buffer is what the file needs.
+        self._file.stream.write(ended.buffers()[2])
 
 
 def csv_cells(column: Array, field: Field) -> Array:
-    """A column whose values print as the cells of a CSV file; nulls stay nulls."""
+    """The text of each cell; nulls stay nulls."""
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
-        return sparse_texts(column)
+        return _quoted(sparse_texts(column))
     if field.type.is_vector or field.type is DataType.ARRAY:
-        return pa.array([_text(value) for value in json_values(column, field)], pa.string())
-    return column
+        return _quoted(pa.array([_text(value) for value in json_values(column, field)], pa.string()))
+    text: Array = column.cast(pa.string())
+    return _quoted(text) if field.type in (DataType.VARCHAR, DataType.JSON) else text
+
+
+def _quoted(texts: Array) -> Array:
+    doubled: Array = pc.replace_substring(texts, '"', '""')
+    quoted: Array = pc.binary_join_element_wise('"', doubled, '"', "")
+    return quoted
 
 
 def _text(value: Any) -> bytes | None:

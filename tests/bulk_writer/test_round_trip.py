@@ -1,0 +1,243 @@
+"""What the writers write is read back equal, for every type and format, from rows and from batches."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import orjson
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from penstock.bulk_writer import BulkFileType, LocalBulkWriter
+from penstock.domain.canonical import canonical_type
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
+from penstock.readers.base import CsvOptions
+from tests.support.bulk_files import read_files
+
+DIM = 8
+NULL_KEY = "\\N"
+ARRAYS = (DataType.BOOL, DataType.INT8, DataType.INT64, DataType.FLOAT, DataType.DOUBLE, DataType.VARCHAR)
+
+
+def schema(*, nullable: bool, for_numpy: bool, dynamic: bool) -> CollectionSchema:
+    fields = [Field(name="id", type=DataType.INT64, primary=True)]
+    for kind in DataType:
+        if kind is DataType.ARRAY:
+            if for_numpy:
+                continue
+            for element in ARRAYS:
+                fields.append(
+                    Field(
+                        name=f"array_{element.value}",
+                        type=kind,
+                        element_type=element,
+                        max_length=64,
+                        max_capacity=5,
+                        nullable=nullable,
+                    )
+                )
+        elif not (for_numpy and kind is DataType.SPARSE_FLOAT_VECTOR):
+            sizes = {"dim": DIM} if kind.is_dense_vector else {"max_length": 64} if kind is DataType.VARCHAR else {}
+            fields.append(Field(name=f"f_{kind.value}", type=kind, nullable=nullable, **sizes))  # type: ignore[arg-type]
+    return CollectionSchema(fields=tuple(fields), dynamic=dynamic)
+
+
+def some_fields(data: st.DataObject, whole: CollectionSchema) -> CollectionSchema:
+    """The key, a vector, and a few fields by chance: all at once would be too much for one example."""
+    chosen = data.draw(st.lists(st.sampled_from(whole.names), min_size=3, max_size=4, unique=True))
+    always = ("id", "f_FloatVector")
+    return replace(whole, fields=tuple(each for each in whole if each.name in (*always, *chosen)))
+
+
+def floats(width: int) -> st.SearchStrategy[float]:
+    return st.floats(width=width, allow_nan=False, allow_infinity=False)  # type: ignore[arg-type]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=15).filter(
+    lambda text: text != NULL_KEY
+)
+JSON = st.dictionaries(TEXT, st.one_of(st.integers(-(2**60), 2**60), TEXT, st.none(), st.lists(st.booleans())))
+BFLOAT16 = st.one_of(st.integers(0, 0x7F7F), st.integers(0x8000, 0xFF7F)).map(
+    lambda bits: float((np.array([bits], np.uint32) << 16).view(np.float32)[0])
+)
+SCALARS: dict[DataType, st.SearchStrategy[Any]] = {
+    DataType.BOOL: st.booleans(),
+    DataType.INT8: st.integers(-(2**7), 2**7 - 1),
+    DataType.INT16: st.integers(-(2**15), 2**15 - 1),
+    DataType.INT32: st.integers(-(2**31), 2**31 - 1),
+    DataType.INT64: st.integers(-(2**63), 2**63 - 1),
+    DataType.FLOAT: floats(32),
+    DataType.DOUBLE: floats(64),
+    DataType.VARCHAR: TEXT,
+    DataType.JSON: st.one_of(JSON, st.lists(st.integers(-5, 5))),
+}
+ELEMENTS: dict[DataType, st.SearchStrategy[Any]] = {
+    DataType.FLOAT_VECTOR: floats(32),
+    DataType.FLOAT16_VECTOR: floats(16),
+    DataType.BFLOAT16_VECTOR: BFLOAT16,
+    DataType.INT8_VECTOR: st.integers(-128, 127),
+}
+
+
+def values(field: Field) -> st.SearchStrategy[Any]:
+    if field.type is DataType.ARRAY:
+        assert field.element_type is not None
+        return st.lists(SCALARS[field.element_type], max_size=field.max_capacity)
+    if field.type is DataType.SPARSE_FLOAT_VECTOR:
+        weights = st.floats(0, width=32, allow_nan=False, allow_infinity=False)
+        return st.dictionaries(st.integers(0, 2**32 - 2), weights, max_size=4)
+    if field.type is DataType.BINARY_VECTOR:
+        return st.binary(min_size=DIM // 8, max_size=DIM // 8)
+    if field.type.is_vector:
+        return st.lists(ELEMENTS[field.type], min_size=DIM, max_size=DIM)
+    return SCALARS[field.type]
+
+
+def rows(collection: CollectionSchema) -> st.SearchStrategy[list[dict[str, Any]]]:
+    columns = {
+        each.name: st.one_of(st.none(), values(each)) if each.nullable else values(each) for each in collection
+    }
+    row = st.fixed_dictionaries(columns)
+    if collection.dynamic:
+        extra = st.dictionaries(st.sampled_from(["colour", "größe", "x y"]), st.one_of(TEXT, st.integers(-9, 9)))
+        row = st.tuples(row, extra).map(lambda pair: {**pair[0], **pair[1]})
+    return st.lists(row, min_size=1, max_size=6)
+
+
+def expected(row: dict[str, Any], collection: CollectionSchema) -> dict[str, Any]:
+    """Canonical values, JSON parsed."""
+    made = {each.name: neutral(canonical(row[each.name], each), each) for each in collection}
+    if collection.dynamic:
+        made[META_FIELD] = {key: value for key, value in row.items() if collection.get(key) is None}
+    return made
+
+
+def canonical(value: Any, field: Field) -> Any:
+    if value is None:
+        return None
+    if field.type is DataType.SPARSE_FLOAT_VECTOR:
+        return {"indices": sorted(value), "values": [value[index] for index in sorted(value)]}
+    return list(value) if field.type is DataType.BINARY_VECTOR else value
+
+
+def neutral(value: Any, field: Field) -> Any:
+    """JSON text parsed, and floats of Python for those of NumPy."""
+    if field.type is DataType.JSON and isinstance(value, str):
+        return json.loads(value)
+    return orjson.loads(orjson.dumps(value)) if field.type is DataType.JSON and value is not None else value
+
+
+def found(row: dict[str, Any], collection: CollectionSchema) -> dict[str, Any]:
+    made = {each.name: neutral(row[each.name], each) for each in collection}
+    if collection.dynamic:
+        made[META_FIELD] = json.loads(row[META_FIELD])
+    return made
+
+
+def arrow(table_rows: list[dict[str, Any]], collection: CollectionSchema) -> pa.Table:
+    """The rows as columns of canonical types, half of a caller's work done."""
+    columns: dict[str, Any] = {}
+    for each in collection:
+        cells = [row[each.name] for row in table_rows]
+        if each.type is DataType.JSON:
+            cells = [None if cell is None else json.dumps(cell) for cell in cells]
+        kind: Any = canonical_type(each)
+        columns[each.name] = pa.array([canonical(cell, each) for cell in cells], kind)
+    if collection.dynamic:
+        texts = [json.dumps({k: v for k, v in row.items() if collection.get(k) is None}) for row in table_rows]
+        columns[META_FIELD] = pa.array(texts)
+    return pa.table(columns)
+
+
+@pytest.mark.parametrize("way", ["rows", "batch"])
+@pytest.mark.parametrize("nullable", [False, True])
+@pytest.mark.parametrize("file_type", list(BulkFileType))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(data=st.data())
+def test_what_is_written_is_read_back(file_type: BulkFileType, nullable: bool, way: str, data: st.DataObject) -> None:
+    for_numpy = file_type is BulkFileType.NUMPY
+    collection = some_fields(data, schema(nullable=nullable and not for_numpy, for_numpy=for_numpy, dynamic=nullable))
+    table_rows = data.draw(rows(collection))
+    with tempfile.TemporaryDirectory() as folder:
+        with LocalBulkWriter(
+            collection, folder, file_type=file_type, config={"nullkey": NULL_KEY}, chunk_size=1 << 20
+        ) as writer:
+            if way == "batch":
+                writer.append_batch(arrow(table_rows, collection))
+            else:
+                for row in table_rows:
+                    writer.append_row(row)
+        read = read_files(writer.batch_files, collection, CsvOptions(null_key=NULL_KEY))
+    assert [found(row, collection) for row in read] == [expected(row, collection) for row in table_rows]
+
+
+def vector_schema(kind: DataType, dim: int = 4) -> CollectionSchema:
+    return CollectionSchema(
+        fields=(Field(name="id", type=DataType.INT64, primary=True), Field(name="v", type=kind, dim=dim))
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "canonical_value"),
+    [
+        (DataType.FLOAT_VECTOR, np.array([1, 2, 3, 4.5]), [1, 2, 3, 4.5]),
+        (DataType.FLOAT_VECTOR, [1, 2, 3, 4], [1, 2, 3, 4]),
+        (DataType.FLOAT16_VECTOR, np.array([1, 2, 3, 4.5], np.float16), [1, 2, 3, 4.5]),
+        (DataType.FLOAT16_VECTOR, np.array([1, 2, 3, 4.5], np.float16).tobytes(), [1, 2, 3, 4.5]),
+        (DataType.BFLOAT16_VECTOR, np.array([1, 2, 3, 4.5], ml_dtypes.bfloat16), [1, 2, 3, 4.5]),
+        (DataType.BFLOAT16_VECTOR, [1.0, 2.0, 3.0, 4.5], [1, 2, 3, 4.5]),
+        (DataType.INT8_VECTOR, np.array([1, -2, 3, -4], np.int8), [1, -2, 3, -4]),
+    ],
+)
+def test_vectors_may_come_in_several_forms(tmp_path: Path, kind: DataType, value: Any, canonical_value: Any) -> None:
+    collection = vector_schema(kind)
+    with LocalBulkWriter(collection, tmp_path) as writer:
+        writer.append_row({"id": 1, "v": value})
+    assert read_files(writer.batch_files, collection) == [{"id": 1, "v": canonical_value}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [1, 0, 1, 0, 1, 0, 1, 0],
+        [True, False] * 4,
+        b"\xaa",
+        np.array([170], np.uint8),
+        [170],
+        np.array([True, False] * 4),
+    ],
+)
+def test_binary_vectors_are_bits_or_bytes(tmp_path: Path, value: Any) -> None:
+    collection = vector_schema(DataType.BINARY_VECTOR, 8)
+    with LocalBulkWriter(collection, tmp_path) as writer:
+        writer.append_row({"id": 1, "v": value})
+    assert read_files(writer.batch_files, collection) == [{"id": 1, "v": [170]}]
+
+
+def test_defaults_are_filled_in(tmp_path: Path) -> None:
+    base = vector_schema(DataType.FLOAT_VECTOR)
+    tag = Field(name="tag", type=DataType.VARCHAR, max_length=9, default="none", nullable=True)
+    collection = CollectionSchema(fields=(*base.fields, tag))
+    with LocalBulkWriter(collection, tmp_path) as writer:
+        writer.append_row({"id": 1, "v": [0] * 4})
+        writer.append_row({"id": 2, "v": [0] * 4, "tag": None})
+        writer.append_batch({"id": [3], "v": [[0.0] * 4]})
+    assert [row["tag"] for row in read_files(writer.batch_files, collection)] == ["none"] * 3
+
+
+def test_numpy_leaves_out_fields_without_values(tmp_path: Path) -> None:
+    base = vector_schema(DataType.FLOAT_VECTOR)
+    tag = Field(name="tag", type=DataType.VARCHAR, max_length=9, nullable=True)
+    collection = CollectionSchema(fields=(*base.fields, tag))
+    with LocalBulkWriter(collection, tmp_path, file_type=BulkFileType.NUMPY) as writer:
+        writer.append_batch({"id": [1, 2], "v": np.zeros((2, 4))})
+    assert [Path(each).name for each in writer.batch_files[0]] == ["id.npy", "v.npy"]
+    assert [row["tag"] for row in read_files(writer.batch_files, collection)] == [None, None]

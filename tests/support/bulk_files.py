@@ -1,0 +1,48 @@
+"""What is in import files, read as a server reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from penstock.domain.schema import META_FIELD, CollectionSchema
+from penstock.readers.base import CsvOptions, ReadRequest
+from penstock.readers.formats import detect, reader_for
+from penstock.sources.base import Location
+from penstock.sources.opening import open_source
+from penstock.validation import Conformer
+
+__all__ = ["read_files"]
+
+
+def read_files(
+    batch_files: Sequence[Sequence[str]], schema: CollectionSchema, csv: CsvOptions | None = None
+) -> list[dict[str, Any]]:
+    """All rows of all chunks, in order, in canonical values; without a generated key."""
+    rows: list[dict[str, Any]] = []
+    for group in batch_files:
+        locations = [
+            Location(uri=Path(each).resolve().as_uri(), name=each, size=Path(each).stat().st_size) for each in group
+        ]
+        request = ReadRequest(
+            sources=[open_source(each) for each in locations],
+            schema=schema,
+            batch_bytes=1 << 20,
+            csv=csv or CsvOptions(),
+        )
+        reader = reader_for(detect(group))
+        for split in reader.plan(request, 1 << 30):
+            conformer = Conformer(replace(schema), [0], auto_id_start=1 if schema.auto_id else None)
+            for batch in reader.read(request, split.spec):
+                rows += _rows(conformer.conform(batch), schema)
+        assert not request.warnings
+    return rows
+
+
+def _rows(batch: pa.RecordBatch, schema: CollectionSchema) -> list[dict[str, Any]]:
+    names = [each.name for each in schema if not schema.is_generated(each)]
+    return batch.select([*names, *([META_FIELD] if schema.dynamic else [])]).to_pylist()
