@@ -106,4 +106,6 @@ class Route:
 
 def json_reply(content: Mapping[str, Any], *, status: int = 200) -> Reply:
     """A reply of one JSON object; its ``code``, if any, becomes the reply's."""
-    return Reply(content=orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), status=status, code=content.get("code"))
+    return Reply(
+        content=orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), status=status, code=content.get("code")
+    )

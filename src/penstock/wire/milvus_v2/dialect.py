@@ -32,6 +32,7 @@ __all__ = ["PREFIX", "Answer", "MilvusV2", "Request"]
 
 PREFIX = "/v2/vectordb"
 DEFAULT_DATABASE = "default"
+MAX_TIMEOUT = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +109,6 @@ class MilvusV2:
         return json_reply({"code": code, "message": text})
 
     def timeout(self, call: Call) -> float | None:
-        """Whole seconds from the header ``Request-Timeout``; anything else in it is ignored."""
+        """Whole seconds from the header ``Request-Timeout``, a day at most; anything else in it is ignored."""
         seconds = whole_number(call.headers.get("request-timeout"))
-        return float(seconds) if seconds is not None and seconds > 0 else None
+        return float(min(seconds, MAX_TIMEOUT)) if seconds is not None and seconds > 0 else None
