@@ -398,6 +398,22 @@ def test_json_of_mixed_types(tmp_path: Path, text: str, ids: list[int]) -> None:
     assert selected(write(tmp_path, [*documents, "{}", None]), text) == ids
 
 
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ('doc["a"] == 9007199254740993', [1]),
+        ('doc["a"] > 9007199254740992', [1, 3]),
+        ('doc["a"] in [9007199254740993, 9223372036854775807]', [1, 3]),
+        ('doc["a"] not in [9007199254740993]', [0, 2, 3]),
+        ('doc["a"] - 1 == 9007199254740992', [1]),
+        ('json_contains(doc["b"], 9007199254740993)', [1]),
+    ],
+)
+def test_json_integers_that_no_double_holds(tmp_path: Path, text: str, ids: list[int]) -> None:
+    documents = [f'{{"a": {each}, "b": [{each}]}}' for each in (2**53, 2**53 + 1, -(2**63), 2**63 - 1)]
+    assert selected(write(tmp_path, list(documents)), text) == ids
+
+
 def test_filters_as_deep_as_the_parser_lets_through(plain: lance.LanceDataset) -> None:
     inner = 'not json_contains(doc["a"], [[1]])'
     for level in range(14):
