@@ -71,5 +71,6 @@ def configure_logs(form: Literal["console", "json"], level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # The server says itself when it starts, stops and answers.
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # The server says itself when it starts, stops and answers; migrations tell of every look at the catalog.
+    for chatty in ("uvicorn", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
