@@ -2,10 +2,28 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+PYTHON_CODE := src tests benchmarks demo docs
 
-.PHONY: install demo test test-all check format bench lock clean
+.PHONY: install demo test test-all check format docs bench lock clean
 
 install: $(VENV)/.installed
+
+demo: install
+	$(BIN)/python -m demo.run
+
+# Two processes, as on the smallest machine; tests that share a server stay together.
+test: install
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+
+# One after the other: the heavy tests measure memory and fill the machine by themselves.
+test-all: test
+	$(BIN)/pytest -m slow
+
+# The figures of the README; minutes of full load.
+bench: install
+	$(BIN)/python -m benchmarks.imports parquet --rows 200000 --dim 768
+	$(BIN)/python -m benchmarks.imports jsonl --rows 50000 --dim 768
+	$(BIN)/python -m benchmarks.job_list
 
 # uv comes from the same package index as the rest; it is only the faster installer.
 $(VENV)/.installed: requirements/tools.txt requirements/dev.txt pyproject.toml
@@ -21,14 +39,18 @@ lock:
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --all-extras --output-file requirements/dev.txt
 
 check: install
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check $(PYTHON_CODE)
+	$(BIN)/ruff check $(PYTHON_CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: install
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format $(PYTHON_CODE)
+	$(BIN)/ruff check --fix $(PYTHON_CODE)
+
+# docs/settings.md and the other pages that are made from tables in the code.
+docs: install
+	$(BIN)/python -m docs.generate
 
 clean:
 	rm -rf $(VENV) .cache
