@@ -19,6 +19,7 @@ from penstock.domain.jobs import ImportJob, JobState, SplitState
 from penstock.engines.base import Staged
 from penstock.errors import JobStateConflict
 from penstock.jobs.executor import Executor, Tools
+from penstock.jobs.indexing import IndexKeeper
 from penstock.jobs.settings import JobSettings
 from penstock.jobs.tasks import import_everything
 from penstock.runners.local import LocalRunner
@@ -98,7 +99,7 @@ def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = Fal
     setattr(target, name, crash)
     try:
         with pytest.raises(Crash):
-            Executor(tools).run(claimed, threading.Event())
+            Executor(tools, IndexKeeper(world.catalog, world.engine, world.runner)).run(claimed, threading.Event())
     finally:
         delattr(target, name)
 

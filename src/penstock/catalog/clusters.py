@@ -37,6 +37,10 @@ class ClusterStore:
                 )
         return self.get(cluster_id)
 
+    def ids(self) -> Sequence[str]:
+        with self._database.read() as connection:
+            return list(connection.execute(select(tables.cluster.c.id).order_by(tables.cluster.c.id)).scalars())
+
     def get(self, cluster_id: str) -> Cluster:
         """Raises ClusterNotFound."""
         with self._database.read() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from penstock.catalog import Catalog
@@ -25,9 +25,12 @@ class IndexStatus:
 
 
 class IndexService:
-    def __init__(self, catalog: Catalog, engine: Engine) -> None:
+    """``build`` brings a collection's indexes up to date in the background, by the collection's id."""
+
+    def __init__(self, catalog: Catalog, engine: Engine, build: Callable[[str], None]) -> None:
         self._catalog = catalog
         self._engine = engine
+        self._build = build
 
     def list(self, collection: Collection) -> Sequence[IndexSpec]:
         """In the order of their making."""
@@ -48,11 +51,9 @@ class IndexService:
         return IndexStatus(spec=spec, rows=rows, indexed_rows=min(rows, self._engine.indexed_rows(table, spec)))
 
     def create(self, collection: Collection, spec: IndexSpec) -> None:
-        """Note an index, and build it where rows are there already. Raises IndexExists, StoreError."""
+        """Note an index; it is built in the background over the rows that are there. Raises IndexExists."""
         self._catalog.collections.add_index(collection.id, spec)
-        if self._engine.count(table_of(collection)):
-            version = self._engine.index(table_of(collection), self.list(collection))
-            self._catalog.collections.raise_version(collection.id, version)
+        self._build(collection.id)
 
     def drop(self, collection: Collection, name: str) -> None:
         """Forget an index; a missing one is fine. Raises InvalidParameter for a loaded collection's vector index."""

@@ -21,11 +21,12 @@ from penstock.domain.durations import parse_duration
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
 from penstock.engines.base import Engine, Published, Staged, Table
 from penstock.errors import CollectionNotFound, PenstockError, TaskCancelled, Transient
+from penstock.jobs.indexing import IndexKeeper
 from penstock.jobs.planner import locate_units, plan_units
 from penstock.jobs.requests import SourceKeys
 from penstock.jobs.settings import JobSettings
 from penstock.jobs.staging import SplitFailed, stage_splits
-from penstock.jobs.tasks import FilePlan, IndexTask, PlanTask, StageResult, StageTask, build_indexes, plan_files
+from penstock.jobs.tasks import FilePlan, PlanTask, StageResult, StageTask, plan_files
 from penstock.jobs.tracking import COMMITTED, PLANNED, UNCOMMITTED, Tracker
 from penstock.readers.base import CsvOptions
 from penstock.readers.formats import Format
@@ -57,37 +58,32 @@ def csv_options(options: Any) -> CsvOptions:
 class Executor:
     """Runs claimed jobs. One instance serves many threads; each call of :meth:`run` works on one job."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, indexes: IndexKeeper) -> None:
         self._tools = tools
-        self._index_locks: dict[str, threading.Lock] = {}
-        self._lock = threading.Lock()
+        self._indexes = indexes
 
     def run(self, job: ImportJob, stop: threading.Event) -> None:
         """Take a claimed job as far as it goes; return when it has ended, waits for a commit, or ``stop`` is set."""
         bound = log.bind(job_id=str(job.id), collection=job.collection)
         try:
-            _Run(self._tools, job, stop, self._index_lock(job.collection_id)).go()
+            _Run(self._tools, job, stop, self._indexes).go()
         except LostClaim:
             bound.info("job.lost", epoch=job.epoch)
         except TaskCancelled:
             bound.info("job.paused")
             self._tools.catalog.claims.release(job)
 
-    def _index_lock(self, collection_id: str) -> threading.Lock:
-        with self._lock:
-            return self._index_locks.setdefault(collection_id, threading.Lock())
-
 
 class _Run:
     """One claimed job, and the steps it goes through."""
 
-    def __init__(self, tools: Tools, job: ImportJob, stop: threading.Event, index_lock: threading.Lock) -> None:
+    def __init__(self, tools: Tools, job: ImportJob, stop: threading.Event, indexes: IndexKeeper) -> None:
         self._tools = tools
         self._catalog = tools.catalog
         self._claims = tools.catalog.claims
         self._engine = tools.engine
         self._stop = stop
-        self._index_lock = index_lock
+        self._indexes = indexes
         self._log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
         self.job = job
         self._saved = (-1, -1)
@@ -211,33 +207,21 @@ class _Run:
         warnings = merge_warnings([list(self.job.warnings), *self._catalog.jobs.split_warnings(self.job.id)])
         if not self._tools.settings.wait_for_index:
             self._complete(warnings)
-            self._build_indexes()
+            self._indexes.enqueue(self.job.collection_id)
             return
         try:
-            self._build_indexes()
+            self._indexes.build(self.job.collection_id, self._stop)
         except TaskCancelled:
             raise
         except PenstockError as error:
-            # The rows are visible and searched exactly without an index; the next import or start builds it.
+            # The rows are visible and searched exactly without an index; it is built again in the background.
+            self._indexes.enqueue(self.job.collection_id)
             self._log.warning("job.index_failed", error=str(error))
             warnings.append(JobWarning(code="index_failed", message=f"the index was not built: {error}"))
         self._complete(warnings)
 
     def _complete(self, warnings: Sequence[JobWarning]) -> None:
         self._move(JobState.COMPLETED, progress=100, warnings=warnings)
-
-    def _build_indexes(self) -> None:
-        with self._index_lock:
-            collection = self._catalog.collections.by_id(self.job.collection_id)
-            if collection is None:
-                return
-            specs = self._catalog.collections.indexes(collection.id)
-            task = IndexTask(engine=self._engine, table=_table(collection), specs=specs)
-            handle = self._tools.runner.submit(build_indexes, task)
-            while not _wait(handle, 0.2):
-                if self._stop.is_set():
-                    handle.cancel()
-            self._catalog.collections.raise_version(collection.id, handle.future.result())
 
     # How a job ends, or waits
 

@@ -13,6 +13,7 @@ from penstock.domain.jobs import ImportJob, SplitState
 from penstock.engines.base import Staged
 from penstock.errors import PenstockError
 from penstock.jobs.executor import Executor, Tools
+from penstock.jobs.indexing import IndexKeeper
 
 __all__ = ["Scheduler"]
 
@@ -27,7 +28,8 @@ class Scheduler:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._executor = Executor(tools)
+        self.indexes = IndexKeeper(tools.catalog, tools.engine, tools.runner)
+        self._executor = Executor(tools, self.indexes)
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -38,6 +40,7 @@ class Scheduler:
         self._untidy = threading.Event()
 
     def start(self) -> None:
+        self.indexes.start()
         self._loop.start()
         self._tidier.start()
         self._untidy.set()
@@ -56,6 +59,7 @@ class Scheduler:
                 thread.join()
         for thread in self._threads():
             thread.join()
+        self.indexes.stop()
 
     @property
     def running(self) -> int:

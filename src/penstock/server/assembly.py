@@ -74,7 +74,7 @@ def build_services(settings: Settings) -> Services:
         databases=DatabaseService(catalog),
         collections=CollectionService(catalog, engine, scheduler.wake),
         partitions=partitions,
-        indexes=IndexService(catalog, engine),
+        indexes=IndexService(catalog, engine, scheduler.indexes.enqueue),
         entities=EntityService(catalog, engine, partitions),
         registry=registry,
         start=start,

@@ -1,0 +1,199 @@
+"""How fast files become rows, through the HTTP API of a real server, and how much memory that takes.
+
+    python -m benchmarks.imports parquet --rows 200000 --dim 768
+    python -m benchmarks.imports jsonl --rows 50000 --dim 768
+    python -m benchmarks.imports parquet --rows 2000000 --dim 768 --runs 1
+
+Each run imports the same file into a fresh collection without a vector index. A run's time goes from the create call
+to the moment at which the job is Completed and the collection counts every row; beside it stands the time until an
+index over the rows is built. Memory is the sum of the proportional set sizes of all processes, sampled ten times a
+second: the peak of what the server and its workers hold, shared pages counted once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import requests
+
+from benchmarks.machine import describe_machine
+from penstock import Client
+from tests.support.servers import running_server
+
+CHUNK = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One import. Seconds, and bytes of memory."""
+
+    completed: float
+    indexed: float
+    peak: int
+
+
+class MemorySampler:
+    """The largest sum of the proportional set sizes of a process and its children."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self.peak = 0
+
+    def __enter__(self) -> MemorySampler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._stop.wait(0.1):
+            total = 0
+            for each in [self._process, *self._process.children(recursive=True)]:
+                try:
+                    total += each.memory_full_info().pss
+                except psutil.NoSuchProcess:
+                    continue
+            self.peak = max(self.peak, total)
+
+
+def schema_of(dim: int) -> dict[str, Any]:
+    return {
+        "fields": [
+            {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+            {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": dim}},
+        ]
+    }
+
+
+def vectors(rows: int, dim: int) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(rows).random((rows, dim), dtype=np.float32)
+
+
+def write_parquet(path: Path, rows: int, dim: int) -> None:
+    """As users' files are: ``list<float>``, snappy, row groups of some ten thousand rows."""
+    schema = pa.schema([("id", pa.int64()), ("vector", pa.list_(pa.float32()))])
+    with pq.ParquetWriter(path, schema) as writer:
+        for start in range(0, rows, CHUNK):
+            count = min(CHUNK, rows - start)
+            offsets = np.arange(0, (count + 1) * dim, dim, dtype=np.int32)
+            values = np.random.default_rng(start).random(count * dim, dtype=np.float32)
+            lists: Any = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))  # type: ignore[call-overload]
+            writer.write_table(pa.table([pa.array(np.arange(start, start + count)), lists], schema=schema))
+
+
+def write_jsonl(path: Path, rows: int, dim: int) -> None:
+    with path.open("w") as file:
+        for number, vector in enumerate(vectors(rows, dim)):
+            text = ", ".join(map(str, vector))
+            file.write(f'{{"id": {number}, "vector": [{text}]}}\n')
+
+
+def write_json(path: Path, rows: int, dim: int) -> None:
+    with path.open("w") as file:
+        for number, vector in enumerate(vectors(rows, dim)):
+            text = ", ".join(map(str, vector))
+            file.write(f'{"," if number else "["}\n{{"id": {number}, "vector": [{text}]}}')
+        file.write("\n]\n")
+
+
+def write_csv(path: Path, rows: int, dim: int) -> None:
+    with path.open("w") as file:
+        file.write("id,vector\n")
+        for number, vector in enumerate(vectors(rows, dim)):
+            text = ", ".join(map(str, vector))
+            file.write(f'{number},"[{text}]"\n')
+
+
+def write_numpy(path: Path, rows: int, dim: int) -> None:
+    path.mkdir()
+    np.save(path / "id.npy", np.arange(rows))
+    np.save(path / "vector.npy", vectors(rows, dim))
+
+
+WRITERS: dict[str, Callable[[Path, int, int], None]] = {
+    "parquet": write_parquet,
+    "jsonl": write_jsonl,
+    "json": write_json,
+    "csv": write_csv,
+    "npy": write_numpy,
+}
+
+
+def measure(client: Client, url: str, pid: int, path: str, rows: int, dim: int, number: int) -> Run:
+    name = f"run_{number}"
+    client.collections.create(name, schema=schema_of(dim))
+    with MemorySampler(pid) as memory:
+        start = time.perf_counter()
+        job = client.imports.wait(client.imports.create(name, [path]), poll=0.05)
+        assert client.collections.stats(name).rows == job.rows == rows
+        completed = time.perf_counter() - start
+    start = time.perf_counter()
+    body = {"collectionName": name, "indexParams": [{"fieldName": "vector", "metricType": "L2"}]}
+    requests.post(f"{url}/v2/vectordb/indexes/create", json=body, timeout=60).raise_for_status()
+    described = {"collectionName": name, "indexName": "vector"}
+    while True:
+        answer = requests.post(f"{url}/v2/vectordb/indexes/describe", json=described, timeout=60).json()
+        if answer["data"][0]["pendingRows"] == 0:
+            break
+        time.sleep(0.05)
+    indexed = completed + time.perf_counter() - start
+    client.collections.drop(name)
+    return Run(completed, indexed, memory.peak)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("format", choices=WRITERS)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--dim", type=int, default=768)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--memory-budget", default="")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        flags = ["--memory-budget", options.memory_budget] if options.memory_budget else []
+        with running_server(Path(folder), *flags) as server, server.client(timeout=600) as client:
+            name = "data" if options.format == "npy" else f"data.{options.format}"
+            path = server.import_root / name
+            WRITERS[options.format](path, options.rows, options.dim)
+            wanted = f"{path}/" if path.is_dir() else str(path)
+            size = sum(each.stat().st_size for each in ([path] if path.is_file() else path.iterdir()))
+            runs = [
+                measure(client, server.url, server.process.pid, wanted, options.rows, options.dim, number)
+                for number in range(options.runs + 1)
+            ][1:]
+    print(describe_machine())
+    print(
+        f"{options.format}, {options.rows} rows x {options.dim}, {size / 1e6:.0f} MB, "
+        f"{len(runs)} runs after a warm-up"
+    )
+    for label, times in (
+        ("completed", [each.completed for each in runs]),
+        ("indexed", [each.indexed for each in runs]),
+    ):
+        middle = statistics.median(times)
+        print(
+            f"{label:>9}: median {middle:.2f} s [{min(times):.2f}-{max(times):.2f}] = "
+            f"{options.rows / middle:,.0f} rows/s, {size / middle / 1e6:.0f} MB/s"
+        )
+    print(f"     peak: {max(each.peak for each in runs) / 2**20:,.0f} MiB summed PSS")
+
+
+if __name__ == "__main__":
+    main()
