@@ -24,7 +24,8 @@ class Chunks:
     """Writes numbered chunks into ``folder``, one at a time, and finishes them on a thread of its own.
 
     ``files`` lists what is complete, one list of names per chunk. A chunk is finished while the next one grows, but
-    never two at a time. The failure of a chunk comes out of the next :meth:`add`, :meth:`end` or :meth:`wait`.
+    never two at a time. Its failure comes out of the next :meth:`raise_failure`, :meth:`end` or
+    :meth:`wait`.
 
     Args:
         deliver: takes the files of a finished chunk to where they belong and says how they are called there.
@@ -50,17 +51,20 @@ class Chunks:
         return bool(self._undelivered)
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Append a canonical batch to the chunk that grows."""
-        self.raise_failure()
+        """Append a canonical batch to the chunk that grows.
+
+        Raises:
+            StoreError: the disk fails or is full. The chunk is gone with all its rows.
+        """
         try:
             if self._chunk is None:
                 self._chunk = open_chunk(self._layout, self._folder, self._number + 1)
             self._chunk.add(batch)
             self._rows += len(batch)
         except OSError as error:
-            rows = self._rows + len(batch)
+            first = self._first_row
             self.discard()
-            raise self._lost(error, self._first_row - rows, rows) from error
+            raise self._lost(error, first) from error
 
     def settle(self) -> None:
         """Let go of the memory that callers may change."""
@@ -72,13 +76,13 @@ class Chunks:
         self.wait()
         self._number += 1
         chunk, self._chunk = self._chunk, None
-        first, rows = self._first_row, self._rows
-        self._first_row, self._rows = first + rows, 0
+        first = self._first_row
+        self._first_row, self._rows = first + self._rows, 0
         if chunk is None and not self._undelivered:
             return
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="bulk-writer")
-        self._finishing = self._thread.submit(self._finish, chunk, first, rows, call_back)
+        self._finishing = self._thread.submit(self._finish, chunk, first, call_back)
 
     def wait(self) -> None:
         """Until the chunk in the background is done; raises what went wrong with it."""
@@ -105,13 +109,13 @@ class Chunks:
             self._thread.shutdown(wait=True)
             self._thread = None
 
-    def _finish(self, chunk: ChunkFile | None, first: int, rows: int, call_back: CallBack | None) -> None:
+    def _finish(self, chunk: ChunkFile | None, first: int, call_back: CallBack | None) -> None:
         if chunk is not None:
             try:
                 paths = chunk.finish()
             except OSError as error:
                 chunk.discard()
-                raise self._lost(error, first, rows) from error
+                raise self._lost(error, first) from error
             self._undelivered.append((paths, call_back))
         while self._undelivered:
             paths, call_back = self._undelivered[0]
@@ -124,14 +128,13 @@ class Chunks:
             if call_back is not None:
                 call_back(names)
 
-    def _lost(self, error: OSError, first: int, rows: int) -> PenstockError:
+    def _lost(self, error: OSError, first: int) -> PenstockError:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         why = "no space is left" if full else str(error)
         kind = StoreFull if full else StoreError
         return kind(
-            f"can't write to {str(self._folder)!r}: {why}. Rows {first} to {first + rows - 1} of this writer are not "
-            f"written; the {len(self.files)} chunks before are complete and listed in batch_files",
+            f"can't write to {str(self._folder)!r}: {why}. The chunk that begins with row {first} of this writer is "
+            f"not written; the {len(self.files)} chunks before are complete and listed in batch_files",
             folder=str(self._folder),
             first_row=first,
-            rows=rows,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 
 from penstock.bulk_writer.chunks import Deliver
 from penstock.bulk_writer.connect import AzureConnectParam as _AzureConnectParam
@@ -35,9 +35,9 @@ class RemoteBulkWriter(BulkWriter):
     The other arguments are those of :class:`~penstock.bulk_writer.LocalBulkWriter`.
     """
 
-    S3ConnectParam = _S3ConnectParam
-    ConnectParam = _S3ConnectParam
-    AzureConnectParam = _AzureConnectParam
+    S3ConnectParam: TypeAlias = _S3ConnectParam
+    ConnectParam: TypeAlias = _S3ConnectParam
+    AzureConnectParam: TypeAlias = _AzureConnectParam
 
     def __init__(
         self,

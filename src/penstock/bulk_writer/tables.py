@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import DataError, FileMissing, InvalidParameter, Unsupported
@@ -23,7 +24,7 @@ __all__ = ["Piece", "Selection", "Tabular", "open_table"]
 _BATCH_ROWS = 8_192
 _BATCH_BYTES = 8 << 20
 _SPLIT_BYTES = 256 << 20
-_ARROW_FORMATS = {".parquet": "parquet", ".arrow": "ipc", ".feather": "ipc", ".ipc": "ipc", ".orc": "orc"}
+_ARROW_FORMATS = {".arrow": "ipc", ".feather": "ipc", ".ipc": "ipc", ".orc": "orc"}
 _ROW_FORMATS = {
     ".jsonl": Format.JSONL,
     ".ndjson": Format.JSONL,
@@ -31,7 +32,7 @@ _ROW_FORMATS = {
     ".npy": Format.NUMPY,
     ".json": Format.JSON,
 }
-_SUFFIXES = (*_ARROW_FORMATS, *_ROW_FORMATS)
+_SUFFIXES = (".parquet", *_ARROW_FORMATS, *_ROW_FORMATS)
 """In a folder of several kinds of files the first of these counts: data sets carry small JSON files beside them."""
 
 Selection = Sequence[str] | Mapping[str, str] | None
@@ -80,6 +81,8 @@ def open_table(source: Any, schema: CollectionSchema, columns: Selection = None)
 def _of_path(path: Path, schema: CollectionSchema, columns: Selection) -> Tabular:
     files = _files(path)
     suffix = files[0].suffix.lower()
+    if suffix == ".parquet":
+        return _of_parquet(files, columns)
     if suffix in _ARROW_FORMATS:
         paths: Any = [str(each) for each in files]
         kind: Any = _ARROW_FORMATS[suffix]
@@ -117,6 +120,23 @@ def _numpy_groups(files: Sequence[Path]) -> list[list[Path]]:
     return list(groups.values())
 
 
+def _of_parquet(files: Sequence[Path], columns: Selection) -> Tabular:
+    rows = 0
+    for each in files:
+        with pq.ParquetFile(each) as file:
+            _check_selection(file.schema_arrow, columns)
+            rows += file.metadata.num_rows
+    return Tabular(pieces=(Piece(name=str(each), batches=_parquet(each, columns)) for each in files), rows=rows)
+
+
+def _parquet(path: Path, columns: Selection) -> Iterator[pa.RecordBatch]:
+    # Column chunks are read by the megabyte instead of whole, so that row groups may be of any size. A data set's
+    # scanner decodes whole row groups.
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+        for batch in file.iter_batches(_BATCH_ROWS, columns=_names(columns), use_threads=False):
+            yield _selected(batch, columns)
+
+
 def _of_dataset(dataset: ds.Dataset, columns: Selection) -> Tabular:
     _check_selection(dataset.schema, columns)
     is_counted = isinstance(getattr(dataset, "format", None), ds.ParquetFileFormat)
@@ -124,18 +144,12 @@ def _of_dataset(dataset: ds.Dataset, columns: Selection) -> Tabular:
 
 
 def _fragments(dataset: ds.Dataset, columns: Selection) -> Iterator[Piece]:
-    names = None if columns is None else [*dict.fromkeys(_pairs(columns).values())]
-    options: Any = None
-    if isinstance(getattr(dataset, "format", None), ds.ParquetFileFormat):
-        # Column chunks are read by the megabyte instead of whole, so that row groups may be of any size.
-        options = ds.ParquetFragmentScanOptions(use_buffered_stream=True, buffer_size=1 << 20, pre_buffer=False)
     for fragment in dataset.get_fragments():
         batches = fragment.to_batches(
-            columns=names,
+            columns=_names(columns),
             batch_size=_BATCH_ROWS,
             batch_readahead=1,
             fragment_readahead=1,
-            fragment_scan_options=options,
             use_threads=False,
         )
         yield Piece(name=getattr(fragment, "path", None), batches=(_selected(each, columns) for each in batches))
@@ -144,6 +158,10 @@ def _fragments(dataset: ds.Dataset, columns: Selection) -> Iterator[Piece]:
 def _pairs(columns: Selection) -> Mapping[str, str]:
     """Field to column."""
     return columns if isinstance(columns, Mapping) else {name: name for name in columns or ()}
+
+
+def _names(columns: Selection) -> list[str] | None:
+    return None if columns is None else [*dict.fromkeys(_pairs(columns).values())]
 
 
 def _check_selection(schema: pa.Schema, columns: Selection) -> None:

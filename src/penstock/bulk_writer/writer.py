@@ -25,7 +25,7 @@ from penstock.bulk_writer.rows import RowBuffer
 from penstock.bulk_writer.schemas import collection_schema, function_outputs, written_fields
 from penstock.bulk_writer.tables import Piece, Selection, open_table
 from penstock.domain.schema import CollectionSchema
-from penstock.errors import DataError, InvalidParameter
+from penstock.errors import DataError, InvalidParameter, StoreError
 
 __all__ = ["GB", "MB", "BulkWriter"]
 
@@ -236,7 +236,7 @@ class BulkWriter:
             counted = int(ends[start - 1]) if start else 0
             limit = self._chunk_size - self._buffer_size + counted
             stop = min(int(np.searchsorted(ends, limit, side="right")) + 1, len(batch))
-            self._chunks.add(batch.slice(start, stop - start))
+            self._put(batch.slice(start, stop - start))
             self._count(stop - start, int(ends[stop - 1]) - counted)
             if self._buffer_size > self._chunk_size:
                 self._commit(None)
@@ -249,8 +249,15 @@ class BulkWriter:
 
     def _drain_rows(self) -> None:
         if len(self._rows):
-            self._chunks.add(self._rows.take())
+            self._put(self._rows.take())
             self._report()
+
+    def _put(self, batch: pa.RecordBatch) -> None:
+        try:
+            self._chunks.add(batch)
+        except StoreError:
+            self._buffer_row_count = self._buffer_size = 0
+            raise
 
     def _commit(self, call_back: CallBack | None) -> None:
         self._drain_rows()

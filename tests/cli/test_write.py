@@ -1,0 +1,99 @@
+"""``penstock write`` in use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from penstock.cli.write import write
+from tests.support.s3 import S3Server
+
+SCHEMA = {
+    "fields": [
+        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+        {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
+    ]
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    pq.write_table(pa.table({"id": [1, 2, 3], "vector": [[0.0, 1.0]] * 3}), tmp_path / "in.parquet")
+    return tmp_path
+
+
+def run(*arguments: str | Path) -> tuple[int, str, str]:
+    done = CliRunner().invoke(write, [str(each) for each in arguments])
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_files_become_import_files(files: Path) -> None:
+    code, out, told = run(
+        files / "in.parquet", "--schema", files / "schema.json", "--out", files / "out", "--type", "jsonl"
+    )
+    assert code == 0, told
+    written = Path(out.strip())
+    assert json.loads(written.read_text().splitlines()[0]) == {"id": 1, "vector": [0.0, 1.0]}
+    assert told.strip() == "3 rows in 1 files"
+
+
+def test_a_chunk_size_and_numpy_sets(files: Path) -> None:
+    code, out, told = run(
+        files / "in.parquet", "--schema", files / "schema.json", "--out", files / "out", "--type", "numpy",
+        "--chunk-size", "20",
+    )  # fmt: skip
+    assert code == 0, told
+    assert [[Path(each).name for each in line.split(",")] for line in out.splitlines()] == [
+        ["id.npy", "vector.npy"]
+    ] * 2
+
+
+def test_to_a_bucket(files: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", [str(files / "penstock")])
+    bucket = s3.make_bucket()
+    code, out, told = run(files / "in.parquet", "--schema", files / "schema.json", "--out", f"s3://{bucket}/a/b")
+    assert code == 0, told
+    assert out.startswith("a/b/")
+
+
+def test_columns_are_renamed(files: Path) -> None:
+    (files / "other.json").write_text(json.dumps(SCHEMA).replace('"vector"', '"emb"'))
+    code, _, told = run(
+        files / "in.parquet", "--schema", files / "other.json", "--out", files / "out",
+        "--column", "id", "--column", "emb=vector",
+    )  # fmt: skip
+    assert code == 0, told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--out", "out"], "Give either --schema FILE or --collection NAME"),
+        (["--out", "out", "--collection", "docs"], "--collection needs --url"),
+        (["--out", "out", "--schema", "nowhere.json"], "schema file 'nowhere.json' is not there"),
+        (["--out", "gs://bucket/x", "--schema", "{schema}"], "gs:// can't be written"),
+        (["--out", "s3:///x", "--schema", "{schema}"], "name a bucket"),
+        (["--out", "{out}", "--schema", "{schema}", "--chunk-size", "big"], "is not a size"),
+        (["--out", "{out}", "--collection", "docs", "--url", "http://127.0.0.1:9"], "127.0.0.1:9"),
+    ],
+)
+def test_what_goes_wrong_is_told(files: Path, arguments: list[str], text: str) -> None:
+    filled = [each.format(schema=files / "schema.json", out=files / "out") for each in arguments]
+    code, _, told = run(files / "in.parquet", *filled)
+    assert code != 0
+    assert text in told
+
+
+def test_a_bad_row_is_told(files: Path) -> None:
+    pq.write_table(pa.table({"id": [1, 2], "vector": [[0.0, 1.0], [0.0]]}), files / "bad.parquet")
+    code, _, told = run(files / "bad.parquet", "--schema", files / "schema.json", "--out", files / "out")
+    assert code == 1
+    assert "bad.parquet', row 1, field 'vector': the vector has 1 dimensions, the field has 2" in told
