@@ -17,7 +17,17 @@ from penstock.domain.ids import new_id
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.base import Engine, Published, Table
 
-__all__ = ["DIM", "every_type", "import_rows", "new_table", "plain", "plain_batch", "typed_batch", "vectors"]
+__all__ = [
+    "DIM",
+    "every_type",
+    "fixed_lists",
+    "import_rows",
+    "new_table",
+    "plain",
+    "plain_batch",
+    "typed_batch",
+    "vectors",
+]
 
 DIM = 16
 
@@ -33,7 +43,7 @@ _ELEMENTS: dict[DataType, Any] = {
 }
 
 
-def plain(dim: int = DIM, **vector: Any) -> CollectionSchema:
+def plain(dim: int | None = DIM, **vector: Any) -> CollectionSchema:
     """An Int64 key, a vector field (FloatVector unless said), a nullable Int64, a nullable VarChar, and ``$meta``."""
     return CollectionSchema(
         fields=(

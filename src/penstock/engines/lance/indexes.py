@@ -186,7 +186,7 @@ def _build(dataset: LanceDataset, wanted: Wanted, rows: int) -> None:
 
 
 def _partitions(dataset: LanceDataset, name: str) -> int:
-    return int(dataset.index_statistics(name)["segments"][0]["num_partitions"])
+    return int(dataset.stats.index_stats(name)["segments"][0]["num_partitions"])
 
 
 def _make_durable(store: Store, table_id: str, dataset: LanceDataset, before: int) -> None:

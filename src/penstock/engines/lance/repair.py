@@ -47,20 +47,18 @@ def repair(store: Store, table: Table) -> list[str]:
 
 def _set_manifests_aside(store: Store, table: Table, folder: Path) -> list[str]:
     """Newest first, until one opens; if none does, the first failure is raised and nothing has been moved."""
-    unreadable: list[tuple[Path, str]] = []
-    failure: StoreError | None = None
+    unreadable: list[tuple[Path, StoreError]] = []
+    readable: Path | None = None
     for manifest in sorted(folder.glob("_versions/*.manifest")):  # the newest has the lowest number
         trouble = _trouble(store, table, folder, manifest)
         if trouble is None:
+            readable = manifest
             break
-        told_trouble = translate(trouble, f"opening the table {table.id}", store.options)
-        unreadable.append((manifest, told_trouble.message))
-        failure = failure or told_trouble
-    else:
-        if failure is not None:
-            raise failure
+        unreadable.append((manifest, translate(trouble, f"opening the table {table.id}", store.options)))
     if not unreadable:
         return []
+    if readable is None:
+        raise unreadable[0][1]
     grave = Path(store.root) / QUARANTINE / table.id
     grave.mkdir(parents=True, exist_ok=True)
     said = []
@@ -69,7 +67,7 @@ def _set_manifests_aside(store: Store, table: Table, folder: Path) -> list[str]:
         manifest.rename(target)
         said.append(f"Table {table.id}: version {_version(manifest)} was unreadable and is now {target}. ({reason})")
     (folder / _HINT).unlink(missing_ok=True)
-    store.files(table.id).sync([manifest_name(_version(manifest))])
+    store.files(table.id).sync([manifest_name(_version(readable))])
     return said
 
 
@@ -92,7 +90,7 @@ def _drop_broken_indexes(dataset: LanceDataset, table: Table) -> list[str]:
     said = []
     for each in dataset.describe_indices():
         try:
-            dataset.index_statistics(each.name)
+            dataset.stats.index_stats(each.name)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, an index can be built again
             dataset.drop_index(each.name)
             said.append(f"Table {table.id}: the index {each.name} was unreadable and is dropped. ({error})")

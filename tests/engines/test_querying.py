@@ -1,0 +1,97 @@
+"""Conformance: count and query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
+from penstock.engines.base import Engine, Table
+from penstock.filters import parse
+from tests.support.tables import fixed_lists, import_rows, new_table, plain_batch, vectors
+
+ROWS = 500
+
+
+@pytest.fixture
+def table(engine: Engine) -> Table:
+    """Rows 0 to 499 out of order, in two jobs; every fourth in partition 1."""
+    rows = plain_batch(vectors(ROWS), partitions=[int(i % 4 == 0) for i in range(ROWS)])
+    shuffled = rows.take(np.random.default_rng(0).permutation(ROWS))
+    table, _ = import_rows(engine, new_table(engine), shuffled.slice(0, 200))
+    table, _ = import_rows(engine, table, shuffled.slice(200))
+    return table
+
+
+def test_rows_come_in_order_of_their_keys(engine: Engine, table: Table) -> None:
+    everything = pa.table(plain_batch(vectors(ROWS)))
+    names = ["id", "vector", "number", "word"]
+    assert engine.query(table, columns=names).equals(everything.select(names))
+    assert engine.query(table, columns=names, limit=30).equals(everything.select(names).slice(0, 30))
+    assert engine.query(table, columns=names, limit=30, offset=480).equals(everything.select(names).slice(480))
+    assert len(engine.query(table, columns=names, limit=30, offset=500)) == 0
+    assert engine.query(table, columns=names, offset=490).equals(everything.select(names).slice(490))
+
+
+def test_without_columns_there_is_the_primary_key(engine: Engine, table: Table) -> None:
+    assert engine.query(table, limit=2).to_pydict() == {"id": [0, 1]}
+    assert engine.query(table).schema.names == ["id"]
+
+
+def test_columns_come_as_asked_after_the_key(engine: Engine, table: Table) -> None:
+    rows = engine.query(table, columns=["word", META_FIELD, "id", "word"], limit=1)
+    assert rows.schema.names == ["id", "word", META_FIELD]
+    assert rows.schema.field("word").type == pa.string()
+    assert rows.to_pylist() == [{"id": 0, "word": "word 0", META_FIELD: '{"tag":0}'}]
+
+
+def test_partitions(engine: Engine, table: Table) -> None:
+    assert engine.count(table, partitions=[1]) == 125
+    assert engine.count(table, partitions=[0, 1]) == ROWS
+    assert engine.count(table, partitions=[2]) == 0
+    assert engine.count(table, partitions=[]) == 0
+    assert engine.query(table, partitions=[1], limit=3)["id"].to_pylist() == [0, 4, 8]
+    assert len(engine.query(table, partitions=[])) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", range(ROWS)),
+        ("id in [7, 3, 900]", [3, 7]),
+        ("number == 3 and id < 40", [3, 13, 23, 33]),
+        ('word == "word 5"', [5, 105, 205, 305, 405]),
+        ("number is null and id < 40", [10, 21, 32]),
+        ('word like "word 4%" and id < 50', [4, *range(40, 48), 49]),
+        ("tag == 4 and id < 20", [4, 9, 14, 19]),
+        ("id < 0", []),
+    ],
+)
+def test_filters(engine: Engine, table: Table, text: str, expected: list[int]) -> None:
+    found = parse(text, table.schema)
+    wanted = [i for i in expected if "word" not in text or i % 7 != 6]
+    assert engine.query(table, filter=found)["id"].to_pylist() == wanted
+    assert engine.query(table, filter=found, limit=3, offset=1)["id"].to_pylist() == wanted[1:4]
+    assert engine.count(table, found) == len(wanted)
+    assert engine.count(table, found, [1]) == len([i for i in wanted if i % 4 == 0])
+
+
+def test_text_keys_and_names_that_differ_in_case_only(engine: Engine) -> None:
+    schema = CollectionSchema(
+        fields=(
+            Field(name="Key", type=DataType.VARCHAR, max_length=20, primary=True),
+            Field(name="key", type=DataType.INT64),
+            Field(name="Vector", type=DataType.FLOAT_VECTOR, dim=2),
+        )
+    )
+    keys = ["é", "b", "B", "a", "10", "9"]
+    columns: list[pa.Array[Any]] = [pa.array(keys), pa.array(range(6)), fixed_lists(vectors(6, 2)), pa.array([0] * 6)]
+    batch = pa.record_batch(columns, names=["Key", "key", "Vector", "__part"])
+    table, _ = import_rows(engine, new_table(engine, schema), batch)
+    for limit in (None, 6):
+        rows = engine.query(table, columns=["key"], limit=limit)
+        assert rows.to_pydict() == {"Key": ["10", "9", "B", "a", "b", "é"], "key": [4, 5, 2, 3, 1, 0]}
+    assert engine.count(table, parse('Key == "B" and key == 2', schema)) == 1

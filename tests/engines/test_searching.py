@@ -1,0 +1,348 @@
+"""Conformance: search agrees with comparing every row in NumPy, indexed or not, filtered or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+
+from penstock.domain.canonical import SPARSE
+from penstock.domain.index import IndexSpec, Metric
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
+from penstock.engines.base import Engine, Hits, SearchRequest, Table
+from penstock.errors import InvalidParameter
+from penstock.filters import parse
+from tests.support.tables import DIM, fixed_lists, import_rows, new_table, plain, plain_batch, vectors
+
+ROWS = 1000
+Floats = npt.NDArray[np.float64]
+
+
+def exact(rows: npt.NDArray[Any], query: npt.NDArray[Any], metric: Metric) -> Floats:
+    """The scores of all rows on Milvus's scale."""
+    a, b = rows.astype(np.float64), query.astype(np.float64)
+    if metric is Metric.L2:
+        return np.asarray(((a - b) ** 2).sum(axis=1))
+    if metric is Metric.IP:
+        return np.asarray(a @ b)
+    if metric is Metric.COSINE:
+        return np.asarray(a @ b / np.linalg.norm(a, axis=1) / np.linalg.norm(b))
+    x, y = np.unpackbits(rows, axis=1).astype(bool), np.unpackbits(query).astype(bool)
+    if metric is Metric.HAMMING:
+        return np.asarray((x ^ y).sum(axis=1), np.float64)
+    return np.asarray(1 - (x & y).sum(axis=1) / (x | y).sum(axis=1), np.float64)
+
+
+def nearest(scores: Floats, metric: Metric, count: int, allowed: npt.NDArray[np.bool_] | None = None) -> list[int]:
+    """Row numbers, nearest first, equal scores by row number."""
+    order = np.argsort(-scores if metric.higher_is_nearer else scores, kind="stable")
+    return [int(i) for i in order if allowed is None or allowed[i]][:count]
+
+
+def ids(hits: Hits) -> list[int]:
+    found: list[int] = hits.rows["id"].to_numpy().tolist()
+    return found
+
+
+@pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
+def test_float_vectors(engine: Engine, metric: Metric) -> None:
+    rows, queries = vectors(ROWS), vectors(3, seed=1)
+    table, _ = import_rows(engine, new_table(engine), plain_batch(rows))
+    found = engine.search(table, SearchRequest(field_name="vector", queries=queries, metric=metric, limit=10))
+    assert len(found) == 3
+    for query, hits in zip(queries, found, strict=True):
+        scores = exact(rows, query, metric)
+        assert ids(hits) == nearest(scores, metric, 10)
+        assert hits.scores.dtype == np.float32
+        np.testing.assert_allclose(hits.scores, scores[ids(hits)], rtol=1e-5, atol=1e-5)
+        assert hits.rows.schema.names == ["id"]
+
+
+def half(values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    return values.astype(np.float16)
+
+
+def brain(values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    return (values.view(np.uint32) & 0xFFFF0000).view(np.float32)
+
+
+def int8(values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    return np.clip(values * 40, -128, 127).astype(np.int8)
+
+
+@pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
+@pytest.mark.parametrize(
+    ("kind", "narrowed"),
+    [(DataType.FLOAT16_VECTOR, half), (DataType.BFLOAT16_VECTOR, brain), (DataType.INT8_VECTOR, int8)],
+)
+def test_short_vectors(
+    engine: Engine, kind: DataType, narrowed: Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]], metric: Metric
+) -> None:
+    schema = plain(type=kind)
+    rows, query = narrowed(vectors(ROWS)), narrowed(vectors(1, seed=1))
+    table, _ = import_rows(engine, new_table(engine, schema), plain_batch(rows, schema=schema))
+    request = SearchRequest(
+        field_name="vector", queries=query.astype(np.float32), metric=metric, limit=20, columns=["vector"]
+    )
+    [hits] = engine.search(table, request)
+    scores = exact(rows, query[0], metric)
+    np.testing.assert_allclose(hits.scores, scores[ids(hits)], rtol=2e-3, atol=2e-3)
+    best = nearest(scores, metric, 20)
+    assert len(set(best) & set(ids(hits))) >= 19
+    assert hits.rows["vector"].combine_chunks().equals(fixed_lists(rows[ids(hits)]))
+
+
+@pytest.mark.parametrize("metric", [Metric.HAMMING, Metric.JACCARD])
+@pytest.mark.parametrize("dim", [8, 512])
+def test_binary_vectors(engine: Engine, metric: Metric, dim: int) -> None:
+    schema = plain(dim=dim, type=DataType.BINARY_VECTOR)
+    rng = np.random.default_rng(0)
+    rows = rng.integers(1, 256, (ROWS, dim // 8)).astype(np.uint8)
+    table, _ = import_rows(engine, new_table(engine, schema), plain_batch(rows, schema=schema))
+    queries = rows[[5, 17]]
+    request = SearchRequest(field_name="vector", queries=queries, metric=metric, limit=900)
+    found = engine.search(table, request)
+    for query, hits in zip(queries, found, strict=True):
+        scores = exact(rows, query, metric)
+        np.testing.assert_allclose(hits.scores, np.sort(scores)[:900], atol=1e-6)
+        np.testing.assert_allclose(hits.scores, scores[ids(hits)], atol=1e-6)
+
+
+def test_two_zero_binary_vectors_have_nothing_in_common(engine: Engine) -> None:
+    schema = plain(dim=8, type=DataType.BINARY_VECTOR)
+    rows = np.array([[0], [1], [3]], np.uint8)
+    table, _ = import_rows(engine, new_table(engine, schema), plain_batch(rows, schema=schema))
+    request = SearchRequest(field_name="vector", queries=rows[:1], metric=Metric.JACCARD, limit=5)
+    [hits] = engine.search(table, request)
+    assert hits.scores.tolist() == [1, 1, 1]
+
+
+def test_sparse_vectors(engine: Engine) -> None:
+    schema = plain(None, type=DataType.SPARSE_FLOAT_VECTOR)
+    rng = np.random.default_rng(0)
+    width = 60
+    dense = np.where(rng.random((ROWS, width)) < 0.1, rng.random((ROWS, width)), 0).astype(np.float32)
+    cells = [{"indices": np.flatnonzero(row).tolist(), "values": row[row != 0].tolist()} for row in dense]
+    column = pa.array(cells, SPARSE)
+    table, _ = import_rows(engine, new_table(engine, schema), plain_batch(column, schema=schema))
+    queries = [{3: 0.5, 59: 1.5, 4_294_967_295: 9.0}, {}, {10: 1.0}]
+    found = engine.search(table, SearchRequest(field_name="vector", queries=queries, metric=Metric.IP, limit=400))
+    for query, hits in zip(queries, found, strict=True):
+        asked = [i for i in query if i < width]
+        scores = dense[:, asked].astype(np.float64) @ np.array([query[i] for i in asked])
+        shared = (dense[:, asked] != 0).any(axis=1)
+        best = nearest(scores, Metric.IP, 400, shared)
+        assert len(ids(hits)) == len(best)
+        np.testing.assert_allclose(hits.scores, scores[best], rtol=1e-6)
+        assert set(ids(hits)) <= set(np.flatnonzero(shared).tolist())
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"), [(DataType.FLOAT_VECTOR, Metric.COSINE), (DataType.BINARY_VECTOR, Metric.JACCARD)]
+)
+def test_rows_without_a_vector_are_never_found(engine: Engine, kind: DataType, metric: Metric) -> None:
+    schema = plain(type=kind, nullable=True)
+    nulls = [i % 3 == 0 for i in range(300)]
+    width = DIM // 8 if kind is DataType.BINARY_VECTOR else DIM
+    values: npt.NDArray[Any] = np.random.default_rng(0).integers(1, 255, (300, width))
+    values = values.astype(np.uint8 if kind is DataType.BINARY_VECTOR else np.float32)
+    batch = plain_batch(fixed_lists(values, nulls), schema=schema)
+    table, _ = import_rows(engine, new_table(engine, schema), batch)
+    request = SearchRequest(field_name="vector", queries=values[:1], metric=metric, limit=300)
+    [hits] = engine.search(table, request)
+    assert sorted(ids(hits)) == [i for i in range(300) if i % 3]
+
+
+def test_offset_limit_and_columns(engine: Engine) -> None:
+    rows, query = vectors(ROWS), vectors(2, seed=1)
+    table, _ = import_rows(engine, new_table(engine), plain_batch(rows))
+    request = SearchRequest(
+        field_name="vector",
+        queries=query,
+        metric=Metric.L2,
+        limit=5,
+        offset=7,
+        columns=["word", META_FIELD, "vector"],
+    )
+    for one, hits in zip(query, engine.search(table, request), strict=True):
+        best = nearest(exact(rows, one, Metric.L2), Metric.L2, 12)[7:]
+        assert ids(hits) == best
+        assert hits.rows.schema.names == ["id", "word", META_FIELD, "vector"]
+        assert hits.rows.drop_columns([META_FIELD]).equals(
+            pa.table(plain_batch(rows)).select(["id", "word", "vector"]).take(best)
+        )
+    [first, _] = engine.search(table, replace(request, offset=995, limit=100))
+    assert len(ids(first)) == 5
+    [none, _] = engine.search(table, replace(request, offset=2000))
+    assert ids(none) == []
+    assert none.rows.schema.names == ["id", "word", META_FIELD, "vector"]
+
+
+def test_equal_scores_come_in_order_of_their_keys(engine: Engine) -> None:
+    rows = np.tile(vectors(1), (50, 1))
+    table, _ = import_rows(engine, new_table(engine), plain_batch(rows))
+    [hits] = engine.search(table, SearchRequest(field_name="vector", queries=rows[:1], metric=Metric.L2, limit=50))
+    assert ids(hits) == list(range(50))
+
+
+@pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
+def test_radius_and_range_filter(engine: Engine, metric: Metric) -> None:
+    rows, query = vectors(ROWS), vectors(1, seed=1)
+    table, _ = import_rows(engine, new_table(engine), plain_batch(rows))
+    scores = exact(rows, query[0], metric)
+    low, high = np.quantile(scores, [0.4, 0.6])
+    radius, range_filter = (low, high) if metric.higher_is_nearer else (high, low)
+    request = SearchRequest(
+        field_name="vector",
+        queries=query,
+        metric=metric,
+        limit=ROWS,
+        radius=float(radius),
+        range_filter=float(range_filter),
+    )
+    [hits] = engine.search(table, request)
+    inside = (scores > low) & (scores <= high) if metric.higher_is_nearer else (scores >= low) & (scores < high)
+    assert ids(hits) == nearest(scores, metric, ROWS, inside)
+    [beyond] = engine.search(table, replace(request, range_filter=None))
+    assert len(ids(beyond)) > len(ids(hits))
+
+
+def test_sparse_and_jaccard_radius(engine: Engine) -> None:
+    schema = CollectionSchema(
+        fields=(
+            Field(name="id", type=DataType.INT64, primary=True),
+            Field(name="sparse", type=DataType.SPARSE_FLOAT_VECTOR),
+            Field(name="bits", type=DataType.BINARY_VECTOR, dim=8),
+        )
+    )
+    batch = pa.record_batch(
+        {
+            "id": pa.array([1, 2, 3]),
+            "sparse": pa.array([{"indices": [7], "values": [value]} for value in (1.0, 2.0, 3.0)], SPARSE),
+            "bits": fixed_lists(np.array([[1], [3], [15]], np.uint8)),
+            "__part": pa.array([0, 0, 0]),
+        }
+    )
+    table, _ = import_rows(engine, new_table(engine, schema), batch)
+    sparse = SearchRequest(
+        field_name="sparse", queries=[{7: 1.0}], metric=Metric.IP, limit=9, radius=1, range_filter=2
+    )
+    [hits] = engine.search(table, sparse)
+    assert (ids(hits), hits.scores.tolist()) == ([2], [2])
+    bits = np.array([[1]], np.uint8)
+    near = SearchRequest(
+        field_name="bits", queries=bits, metric=Metric.JACCARD, limit=9, radius=0.75, range_filter=0.5
+    )
+    [hits] = engine.search(table, near)
+    assert (ids(hits), hits.scores.tolist()) == ([2], [0.5])
+
+
+def test_a_field_that_is_named_like_lances_own_column(engine: Engine) -> None:
+    schema = CollectionSchema(
+        fields=(
+            Field(name="id", type=DataType.INT64, primary=True),
+            Field(name="_distance", type=DataType.FLOAT_VECTOR, dim=DIM),
+            Field(name="query_index", type=DataType.INT64),
+        )
+    )
+    rows = vectors(100)
+    numbers = pa.array(range(100))
+    batch = pa.record_batch(
+        {"id": numbers, "_distance": fixed_lists(rows), "query_index": numbers, "__part": pa.array([0] * 100)}
+    )
+    table, _ = import_rows(engine, new_table(engine, schema), batch)
+    request = SearchRequest(
+        field_name="_distance", queries=rows[:3], metric=Metric.L2, limit=1, columns=["query_index", "_distance"]
+    )
+    found = engine.search(table, request)
+    assert [hits.rows["query_index"].to_pylist() for hits in found] == [[0], [1], [2]]
+
+
+def test_an_empty_table_has_no_hits(engine: Engine) -> None:
+    table = new_table(engine)
+    [hits] = engine.search(table, SearchRequest(field_name="vector", queries=vectors(1), metric=Metric.L2, limit=5))
+    assert ids(hits) == []
+    assert len(hits.scores) == 0
+
+
+def test_what_does_not_fit_the_field_is_refused(engine: Engine) -> None:
+    table = new_table(engine)
+    with pytest.raises(InvalidParameter, match="HAMMING"):
+        engine.search(table, SearchRequest(field_name="vector", queries=vectors(1), metric=Metric.HAMMING, limit=5))
+    with pytest.raises(InvalidParameter, match="3 values"):
+        engine.search(table, SearchRequest(field_name="vector", queries=vectors(1, 3), metric=Metric.L2, limit=5))
+
+
+@pytest.fixture(scope="module")
+def clustered() -> npt.NDArray[np.float32]:
+    """70,000 rows in 300 clusters: an index of 17 partitions."""
+    rng = np.random.default_rng(3)
+    centres = rng.normal(size=(300, 128)).astype(np.float32) * 3
+    return (centres[rng.integers(0, 300, 70_000)] + rng.normal(size=(70_000, 128))).astype(np.float32)
+
+
+def recall(
+    found: list[Hits], rows: npt.NDArray[Any], queries: Any, metric: Metric, allowed: npt.NDArray[np.bool_]
+) -> float:
+    shares = []
+    for query, hits in zip(queries, found, strict=True):
+        best = nearest(exact(rows, query, metric), metric, 20, allowed)
+        assert len(ids(hits)) == len(best), "rows were lost"
+        assert allowed[ids(hits)].all(), "rows that don't match came back"
+        shares.append(len(set(best) & set(ids(hits))) / len(best) if best else 1.0)
+    return float(np.mean(shares))
+
+
+@pytest.mark.parametrize("metric", [Metric.L2, Metric.COSINE, Metric.IP])
+def test_an_index_loses_no_rows(engine: Engine, clustered: npt.NDArray[np.float32], metric: Metric) -> None:
+    """Partitions of 60,000, 9,980 and 20 rows; filters from rare to frequent; rows that the index doesn't know."""
+    indexed, late = clustered[:65_000], clustered[65_000:]
+    parts = np.where(np.arange(70_000) % 7 == 0, 1, 0)
+    parts[::3500] = 2
+    table = new_table(engine, plain(128))
+    schema = table.schema
+    table, _ = import_rows(engine, table, plain_batch(indexed, 0, parts[:65_000].tolist(), schema))
+    spec = IndexSpec(name="v", field_name="vector", metric=metric)
+    table = replace(table, version=engine.index(table, [spec]))
+    assert engine.indexed_rows(table, spec) == 65_000
+    table, _ = import_rows(engine, table, plain_batch(late, 65_000, parts[65_000:].tolist(), schema))
+    queries = np.concatenate([indexed[[1, 2, 3]], late[[1, 2, 3]]]) + np.float32(0.01)
+    numbers = np.arange(70_000)
+    real = numbers % 11 != 10
+    cases: list[tuple[str, list[int] | None, npt.NDArray[np.bool_]]] = [
+        ("", None, numbers >= 0),
+        ("", [2], parts == 2),
+        ("", [1, 2], parts > 0),
+        ("id < 15", None, numbers < 15),
+        ("number == 3", None, real & (numbers % 10 == 3)),
+        ("number < 5", [0], real & (numbers % 10 < 5) & (parts == 0)),
+        ("id < 0", None, numbers < 0),
+        ("", [], numbers < 0),
+    ]
+    for text, partitions, allowed in cases:
+        request = SearchRequest(
+            field_name="vector",
+            queries=queries,
+            metric=metric,
+            limit=20,
+            filter=parse(text, schema),
+            partitions=partitions,
+        )
+        assert recall(engine.search(table, request), clustered, queries, metric, allowed) > 0.95, (text, partitions)
+        assert engine.count(table, parse(text, schema), partitions) == allowed.sum()
+
+
+def test_a_search_by_another_metric_than_the_indexs_is_exact(
+    engine: Engine, clustered: npt.NDArray[np.float32]
+) -> None:
+    table: Table = new_table(engine, plain(128))
+    table, _ = import_rows(engine, table, plain_batch(clustered, schema=table.schema))
+    table = replace(table, version=engine.index(table, [IndexSpec(name="v", field_name="vector", metric=Metric.IP)]))
+    query = clustered[:1]
+    [hits] = engine.search(table, SearchRequest(field_name="vector", queries=query, metric=Metric.L2, limit=50))
+    assert ids(hits) == nearest(exact(clustered, query[0], Metric.L2), Metric.L2, 50)
