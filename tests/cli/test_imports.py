@@ -1,0 +1,268 @@
+"""``penstock import`` and ``penstock jobs``, with files that a real server reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Run
+from tests.support.servers import PENSTOCK, RunningServer, clean_environment
+
+MakeFile = Callable[..., Path]
+
+
+@pytest.fixture
+def collection(run: Run, request: pytest.FixtureRequest) -> str:
+    """An empty collection of 2-d vectors, named after the test."""
+    name = f"cli_{request.node.name.partition('[')[0]}"
+    assert run("collections", "create", name, "--dimension", "2").exit_code == 0
+    return name
+
+
+@pytest.fixture
+def make_file(server: RunningServer, request: pytest.FixtureRequest) -> MakeFile:
+    """JSON Lines files in a folder of the test's own, below the import root."""
+    folder = server.import_root / request.node.name.partition("[")[0]
+    folder.mkdir(exist_ok=True)
+
+    def make(name: str, first: int = 0, rows: int = 3, dim: int = 2) -> Path:
+        path = folder / name
+        path.write_text(
+            "".join(f'{{"id": {each}, "vector": {[0.5] * dim}}}\n' for each in range(first, first + rows))
+        )
+        return path
+
+    return make
+
+
+def test_an_import_ends_with_a_summary(run: Run, collection: str, make_file: MakeFile) -> None:
+    files = [make_file("a.jsonl"), make_file("b.jsonl", first=3)]
+    done = run("import", *map(str, files), "--collection", collection)
+    assert done.exit_code == 0, done.output
+    assert f"Imported 6 rows from 2 files, 192 bytes into {collection} in " in done.stdout
+    assert "2 files into" in done.stderr
+    assert "Completed 100 %" in done.stderr
+    assert run("collections", "stats", collection).stdout == "6\n"
+
+
+def test_patterns_and_relative_paths(
+    run: Run, collection: str, make_file: MakeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(make_file("a.jsonl").parent)
+    make_file("b.jsonl", first=3)
+    assert run("import", "*.jsonl", "--collection", collection).exit_code == 0
+    assert run("import", ".", "--collection", collection).exit_code == 0
+    assert run("query", collection, "--count").stdout == "12\n"
+
+
+def test_paths_that_the_server_looks_for(run: Run, collection: str, make_file: MakeFile) -> None:
+    path = make_file("a.jsonl")
+    done = run("import", f"{path.parent.name}/a.jsonl", "--server-paths", "--collection", collection)
+    assert done.exit_code == 0, done.output
+
+
+def test_a_numpy_set(run: Run, collection: str, make_file: MakeFile) -> None:
+    folder = make_file("unused.txt").parent / "set"
+    folder.mkdir()
+    np.save(folder / "id.npy", np.arange(5))
+    np.save(folder / "vector.npy", np.ones((5, 2), np.float32))
+    done = run("import", *map(str, folder.glob("*.npy")), "--collection", collection)
+    assert done.exit_code == 0, done.output
+    assert "a NumPy set of 2 files" in done.stderr
+    assert "5 rows from 1 file" in done.stdout
+
+
+def test_csv_options(run: Run, collection: str, make_file: MakeFile) -> None:
+    path = make_file("a.txt").with_suffix(".csv")
+    path.write_text('id|vector\n1|"[1, 2]"\n')
+    assert run("import", str(path), "--collection", collection, "--sep", "|").exit_code == 0
+    assert run("import", str(path), "--collection", collection, "--option", "sep=|").exit_code == 0
+    assert run("import", str(path), "--collection", collection, "--option", "sep").exit_code == 2
+
+
+def test_into_a_partition(run: Run, collection: str, make_file: MakeFile) -> None:
+    run("partitions", "create", collection, "north")
+    run("import", str(make_file("a.jsonl")), "--collection", collection, "--partition", "north")
+    assert {"name": "north", "rows": 3} in json.loads(run("partitions", "list", collection, "--json").stdout)
+    assert run("query", collection, "--count", "--partition", "_default").stdout == "0\n"
+
+
+def test_a_failed_job_says_why(run: Run, collection: str, make_file: MakeFile) -> None:
+    good, bad = make_file("good.jsonl"), make_file("bad.jsonl", dim=3)
+    done = run("import", str(good), str(bad), "--collection", collection)
+    assert done.exit_code == 1
+    assert f"none of its rows are visible in {collection}" in done.stdout
+    for fact in (str(bad), "row 0", "'vector'", "3 dimensions", "has 2"):
+        assert fact in done.stdout
+    assert run("query", collection, "--count").stdout == "0\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "told"),
+    [
+        ("absent.parquet", 1, "--server-paths"),
+        ("/etc/hostname", 1, "Files that can be imported end in"),
+    ],
+)
+def test_what_is_refused_at_once(run: Run, collection: str, path: str, code: int, told: str) -> None:
+    done = run("import", path, "--collection", collection)
+    assert done.exit_code == code
+    assert told in done.stderr
+
+
+def test_an_unknown_collection(run: Run, make_file: MakeFile) -> None:
+    done = run("import", str(make_file("a.jsonl")), "--collection", "cli_nowhere")
+    assert done.exit_code == 1
+    assert "penstock collections create NAME" in done.stderr
+
+
+def test_more_files_than_a_job_takes(run: Run, collection: str, make_file: MakeFile) -> None:
+    files = [str(make_file(f"{number}.jsonl", first=number * 3)) for number in range(5)]
+    done = run("import", *files, "--collection", collection, "--files-per-job", "2")
+    assert done.exit_code == 0, done.output
+    assert "5 files make 3 jobs of at most 2; each is all or nothing." in done.stderr
+    assert done.stdout.count("Imported") == 3
+    assert run("query", collection, "--count").stdout == "15\n"
+
+
+def test_json_for_programs(run: Run, collection: str, make_file: MakeFile) -> None:
+    done = run("import", str(make_file("a.jsonl")), "--collection", collection, "--json")
+    (job,) = json.loads(done.stdout)
+    assert (job["state"], job["importedRows"]) == ("Completed", 3)
+    shown = json.loads(run("jobs", "show", job["jobId"], "--json").stdout)
+    assert shown == job
+
+
+def test_looking_at_jobs(run: Run, collection: str, make_file: MakeFile) -> None:
+    job_id = run("import", str(make_file("a.jsonl")), "--collection", collection, "--no-wait").stdout.strip()
+    waited = run("jobs", "wait", job_id)
+    assert waited.exit_code == 0
+    assert "Imported 3 rows" in waited.stdout
+    listed = run("jobs", "list", "--collection", collection).stdout.splitlines()
+    assert listed[0].split() == ["Job", "Collection", "State", "%", "Reason"]
+    assert [line.split() for line in listed[1:]] == [[job_id, collection, "Completed", "100"]]
+    shown = run("jobs", "show", job_id).stdout
+    assert "State       Completed, 100 %" in shown
+    assert str(make_file("a.jsonl")) in shown
+
+
+def test_lists_are_selected_and_limited(run: Run, collection: str, make_file: MakeFile) -> None:
+    good, bad = str(make_file("a.jsonl")), str(make_file("b.jsonl", dim=3))
+    for path in (good, good, bad):
+        run("import", path, "--collection", collection)
+
+    def states(*options: str) -> list[str]:
+        found = json.loads(run("jobs", "list", "--collection", collection, "--json", *options).stdout)
+        return [each["state"] for each in found]
+
+    assert states() == ["Failed", "Completed", "Completed"]
+    assert states("--state", "completed") == ["Completed", "Completed"]
+    assert states("--limit", "1") == ["Failed"]
+    assert states("--cluster-id", "in01-local") == ["Failed", "Completed", "Completed"]
+    assert run("jobs", "list", "--collection", collection, "--state", "Pending").stderr == "No jobs.\n"
+
+
+def test_two_phase_import(run: Run, collection: str, make_file: MakeFile) -> None:
+    done = run("import", str(make_file("a.jsonl")), "--collection", collection, "--option", "auto_commit=false")
+    assert done.exit_code == 0, done.output
+    assert "has staged 3 rows, which nobody sees yet" in done.stdout
+    assert run("query", collection, "--count").stdout == "0\n"
+    job_id = done.stdout.split()[1]
+    assert run("jobs", "wait", job_id, "--timeout", "0").exit_code == 0
+    assert run("jobs", "commit", job_id).exit_code == 0
+    assert run("jobs", "wait", job_id).exit_code == 0
+    assert run("query", collection, "--count").stdout == "3\n"
+
+
+def test_abort(run: Run, collection: str, make_file: MakeFile) -> None:
+    done = run("import", str(make_file("a.jsonl")), "--collection", collection, "--option", "auto_commit=false")
+    job_id = done.stdout.split()[1]
+    assert run("jobs", "abort", job_id).exit_code == 0
+    waited = run("jobs", "wait", job_id)
+    assert waited.exit_code == 1
+    assert "aborted by user" in waited.stdout
+
+
+def test_waiting_for_a_time(run: Run, collection: str, make_file: MakeFile) -> None:
+    path = str(make_file("a.jsonl", rows=50_000))
+    job_id = run("import", path, "--collection", collection, "--no-wait").stdout.strip()
+    waited = run("jobs", "wait", job_id, "--timeout", "0")
+    if waited.exit_code != 0:  # it can be very fast
+        assert waited.exit_code == 3
+        assert f"Follow it: penstock jobs wait {job_id}" in waited.stdout
+    assert run("jobs", "wait", job_id).exit_code == 0
+
+
+def test_an_unknown_job(run: Run) -> None:
+    done = run("jobs", "show", "12345")
+    assert done.exit_code == 1
+    assert "penstock jobs list" in done.stderr
+
+
+@pytest.fixture
+def terminal_program(server: RunningServer) -> Callable[..., tuple[int, str]]:
+    """Run ``penstock …`` on a terminal; press Ctrl-C when ``interrupt_at`` has been printed."""
+
+    def run_program(*arguments: str, interrupt_at: str = "") -> tuple[int, str]:
+        ours, theirs = pty.openpty()
+        environment = clean_environment() | {"PENSTOCK_URL": server.url, "TERM": "xterm", "COLUMNS": "120"}
+        process = subprocess.Popen(
+            [str(PENSTOCK), *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment,
+            preexec_fn=_own_terminal,
+        )
+        os.close(theirs)
+        shown = ""
+        try:
+            while chunk := os.read(ours, 4096):
+                shown += chunk.decode(errors="replace")
+                if interrupt_at and interrupt_at in shown:
+                    os.write(ours, b"\x03")
+                    interrupt_at = ""
+        except OSError:  # how a terminal tells that nobody writes to it any more
+            pass
+        os.close(ours)
+        return process.wait(60), shown
+
+    return run_program
+
+
+def _own_terminal() -> None:
+    """In the child: make its standard input the terminal whose Ctrl-C it gets."""
+    import fcntl
+    import termios
+
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def test_a_terminal_gets_a_bar(
+    terminal_program: Callable[..., tuple[int, str]], collection: str, make_file: MakeFile
+) -> None:
+    code, shown = terminal_program("import", str(make_file("a.jsonl", rows=2000)), "--collection", collection)
+    assert code == 0
+    assert "━" in shown
+    assert "100%" in shown
+    assert "Imported 2,000 rows from 1 file" in shown
+
+
+def test_ctrl_c_leaves_the_job_running(
+    run: Run, terminal_program: Callable[..., tuple[int, str]], collection: str, make_file: MakeFile
+) -> None:
+    path = make_file("a.jsonl", rows=400_000)
+    code, shown = terminal_program("import", str(path), "--collection", collection, interrupt_at="━")
+    assert code == 130
+    job_id = shown.partition("penstock jobs wait ")[2].split()[0]
+    assert f"penstock jobs abort {job_id}" in shown
+    assert run("jobs", "wait", job_id).exit_code == 0
+    assert run("query", collection, "--count").stdout == "400000\n"

@@ -1,0 +1,112 @@
+"""The program as a whole: help, version, exit codes, and what it says when it can't do its work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import penstock
+from penstock.cli.main import COMMANDS, cli
+from tests.support.servers import PENSTOCK, clean_environment
+
+
+def penstock_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(PENSTOCK), *arguments], capture_output=True, text=True, timeout=60, env=clean_environment(), check=False
+    )
+
+
+def all_commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from all_commands(inner, f"{path} {name}")
+
+
+COMMAND_LINES = dict(all_commands(cli, "penstock"))
+
+
+def test_version() -> None:
+    assert penstock_command("--version").stdout == f"penstock {penstock.__version__}\n"
+
+
+def test_help_names_every_command() -> None:
+    told = penstock_command("--help").stdout
+    assert [name for name in COMMANDS if f"\n  {name} " not in told] == []
+
+
+def test_the_list_of_commands_says_of_each_what_the_command_says_itself() -> None:
+    context = click.Context(cli)
+    for name, listed in COMMANDS.items():
+        command = cli.get_command(context, name)
+        assert command is not None
+        assert listed.help.rstrip(".").split()[0] == (command.help or "").split()[0], name
+
+
+def test_help_loads_neither_engine_nor_server() -> None:
+    program = (
+        "import sys\n"
+        "from penstock.cli.main import cli\n"
+        "try:\n    cli(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'lance', 'pyarrow', 'starlette', 'numpy', 'requests', 'pydantic', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("path", COMMAND_LINES)
+def test_every_command_has_help(path: str) -> None:
+    done = CliRunner().invoke(cli, [*path.split()[1:], "--help"], prog_name="penstock")
+    assert done.exit_code == 0
+    assert done.output.startswith(f"Usage: {path} ")
+    assert COMMAND_LINES[path].help
+
+
+@pytest.mark.parametrize("path", [each for each in COMMAND_LINES if " " in each and "serve" not in each])
+def test_every_option_has_an_environment_variable_that_the_help_names(path: str) -> None:
+    command = COMMAND_LINES[path]
+    options = [each for each in command.params if isinstance(each, click.Option) and each.name != "help"]
+    told = CliRunner().invoke(cli, [*path.split()[1:], "--help"], prog_name="penstock").output
+    assert " ".join(told.split()).count("PENSTOCK_") >= len(options)
+
+
+def test_an_unknown_command_is_wrong_usage() -> None:
+    done = penstock_command("imprt")
+    assert done.returncode == 2
+    assert "No such command 'imprt'. There are: serve, " in done.stderr
+
+
+def test_no_server() -> None:
+    done = penstock_command("jobs", "list", "--url", "http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "no connection to 127.0.0.1:9" in done.stderr
+    assert "penstock serve --data-dir ./data --import-root ./files" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_without_tls_called_by_https(server_address: str) -> None:
+    done = penstock_command("jobs", "list", "--url", server_address)
+    assert done.returncode == 1
+    assert "http:// before its address" in done.stderr
+
+
+@pytest.fixture
+def server_address(server: object) -> str:
+    """Without scheme, which means https."""
+    return str(server.url).removeprefix("http://")
+
+
+def test_no_address_at_all() -> None:
+    done = penstock_command("jobs", "list", "--url", "ftp://somewhere")
+    assert done.returncode == 2
+    assert "is no address of a server, such as http://127.0.0.1:19530" in done.stderr

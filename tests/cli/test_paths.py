@@ -1,0 +1,77 @@
+"""What users type, and the groups of files that go out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from penstock.cli.paths import import_groups, server_groups
+from penstock.errors import FileMissing
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in (
+        "a.parquet",
+        "b.parquet",
+        "deep/er/c.parquet",
+        "set/id.npy",
+        "set/vector.npy",
+        "one.npy",
+        "we[i]rd.csv",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def test_files_get_absolute_paths_each_in_a_group_of_its_own(folder: Path) -> None:
+    assert import_groups(["a.parquet", "./deep/../b.parquet"], folder) == [
+        [f"{folder}/a.parquet"],
+        [f"{folder}/b.parquet"],
+    ]
+
+
+def test_a_folder_ends_in_a_slash(folder: Path) -> None:
+    assert import_groups(["deep", "set/"], folder) == [[f"{folder}/deep/"], [f"{folder}/set/"]]
+
+
+def test_a_pattern_that_the_shell_left_alone(folder: Path) -> None:
+    assert import_groups(["*.parquet"], folder) == [[f"{folder}/a.parquet"], [f"{folder}/b.parquet"]]
+    assert [f"{folder}/deep/er/c.parquet"] in import_groups(["**/*.parquet"], folder)
+
+
+def test_a_file_whose_name_looks_like_a_pattern(folder: Path) -> None:
+    assert import_groups(["we[i]rd.csv"], folder) == [[f"{folder}/we[i]rd.csv"]]
+
+
+def test_numpy_files_of_one_folder_are_one_group(folder: Path) -> None:
+    assert import_groups(["set/id.npy", "a.parquet", "one.npy", "set/vector.npy"], folder) == [
+        [f"{folder}/set/id.npy", f"{folder}/set/vector.npy"],
+        [f"{folder}/a.parquet"],
+        [f"{folder}/one.npy"],
+    ]
+
+
+def test_the_same_file_twice_goes_out_once(folder: Path) -> None:
+    assert import_groups(["a.parquet", "*.parquet"], folder) == [[f"{folder}/a.parquet"], [f"{folder}/b.parquet"]]
+
+
+def test_addresses_go_out_as_they_are() -> None:
+    addresses = ["s3://bucket/*.parquet", "file:///data/a.csv", "https://bucket.s3.amazonaws.com/a.json"]
+    assert import_groups(addresses) == [[each] for each in addresses]
+
+
+@pytest.mark.parametrize("path", ["absent.parquet", "no*.parquet"])
+def test_what_is_not_there(folder: Path, path: str) -> None:
+    with pytest.raises(FileMissing, match=path.replace("*", r"\*")):
+        import_groups([path], folder)
+
+
+def test_paths_that_only_the_server_knows() -> None:
+    assert server_groups(["docs/a.parquet", "/set/id.npy", "/set/v.npy"]) == [
+        ["docs/a.parquet"],
+        ["/set/id.npy", "/set/v.npy"],
+    ]

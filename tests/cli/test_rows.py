@@ -1,0 +1,88 @@
+"""``penstock query`` and ``penstock search``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.support.servers import RunningServer
+
+ROWS = [
+    {"id": 1, "vector": [1.0, 0.0], "title": "east", "year": 1999},
+    {"id": 2, "vector": [0.0, 1.0], "title": "north", "year": 2005},
+    {"id": 3, "vector": [0.9, 0.1], "title": "nearly east", "year": 2010},
+]
+
+
+@pytest.fixture(scope="module")
+def compass(server: RunningServer) -> str:
+    """A collection with the rows above."""
+    path = server.import_root / "compass.json"
+    path.write_text(json.dumps(ROWS))
+    with server.client() as client:
+        client.collections.create("compass", dimension=2)
+        client.imports.wait(client.imports.create("compass", [path]))
+    return "compass"
+
+
+def test_query(run: Run, compass: str) -> None:
+    done = run("query", compass, "--filter", "year > 2000", "--output-fields", "id,title")
+    assert [line.split(maxsplit=1) for line in done.stdout.splitlines()] == [
+        ["id", "title"],
+        ["2", "north"],
+        ["3", "nearly east"],
+    ]
+
+
+def test_query_as_json(run: Run, compass: str) -> None:
+    assert json.loads(run("query", compass, "--json").stdout) == ROWS
+    assert json.loads(run("query", compass, "--json", "--limit", "1", "--offset", "1").stdout) == ROWS[1:2]
+
+
+def test_count(run: Run, compass: str) -> None:
+    assert run("query", compass, "--count").stdout == "3\n"
+    assert json.loads(run("query", compass, "--count", "--filter", "year < 2000", "--json").stdout) == {"count": 1}
+
+
+def test_no_rows(run: Run, compass: str) -> None:
+    done = run("query", compass, "--filter", "id > 100")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "No rows.\n")
+
+
+def test_a_filter_that_cant_be_understood(run: Run, compass: str) -> None:
+    done = run("query", compass, "--filter", "year >")
+    assert done.exit_code == 1
+    assert "Error:" in done.stderr
+
+
+def test_search_by_vector(run: Run, compass: str) -> None:
+    found = json.loads(run("search", compass, "--vector", "[2, 0]", "--limit", "2", "--json").stdout)
+    assert [each["id"] for each in found] == [1, 3]
+    assert found[0]["distance"] == pytest.approx(1.0)
+    assert (found[0]["title"], found[0]["year"]) == ("east", 1999)
+    assert "vector" not in found[0]
+
+
+def test_search_by_a_row(run: Run, compass: str) -> None:
+    done = run("search", compass, "--like-id", "3", "--filter", "id != 3", "--output-fields", "title")
+    assert [line.split()[-1] for line in done.stdout.splitlines()] == ["title", "east", "north"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        ((), 2, "Give either --vector"),
+        (("--vector", "[1, 2]", "--like-id", "1"), 2, "Give either --vector"),
+        (("--vector", "1, 2"), 2, "no JSON"),
+        (("--vector", "7"), 2, "write a list"),
+        (("--vector", "[1, 2, 3]"), 1, "dimension"),
+        (("--like-id", "x"), 2, "are numbers"),
+        (("--like-id", "77"), 2, "has no row 77"),
+    ],
+)
+def test_searches_that_wont_do(run: Run, compass: str, arguments: tuple[str, ...], code: int, told: str) -> None:
+    done = run("search", compass, *arguments)
+    assert done.exit_code == code
+    assert told in done.stderr

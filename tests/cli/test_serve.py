@@ -1,0 +1,63 @@
+"""``penstock serve``: what it says before it runs, and that it stops in order."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.servers import PENSTOCK, RunningServer, clean_environment, running_server
+
+
+def serve(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(PENSTOCK), "serve", *flags],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=clean_environment(),
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--port", "banana"), "PENSTOCK_PORT"),
+        (("--config", "absent.toml"), "the settings file absent.toml can't be read"),
+        (("--import-root", "gs://bucket"), "gs://"),
+        (("--tls-cert", "cert.pem"), "--tls-cert and --tls-key must be given together"),
+    ],
+)
+def test_settings_that_wont_do(tmp_path: Path, flags: tuple[str, ...], told: str) -> None:
+    done = serve("--data-dir", str(tmp_path / "data"), "--port", "0", *flags)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_in_use(server: RunningServer) -> None:
+    done = serve("--data-dir", str(server.data_dir), "--port", "0")
+    assert done.returncode == 1
+    assert f"held by another server, process {server.process.pid}" in done.stderr
+
+
+def test_a_port_in_use(server: RunningServer, tmp_path: Path) -> None:
+    done = serve("--data-dir", str(tmp_path / "data"), "--port", server.url.rpartition(":")[2])
+    assert done.returncode == 1
+    assert "Give others with --host and --port" in done.stderr
+
+
+def test_what_was_imported_is_there_after_a_restart(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server, server.client() as client:
+        client.collections.create("docs", dimension=2)
+        path = server.import_root / "docs.json"
+        path.write_text('[{"id": 1, "vector": [1, 2]}]')
+        client.imports.wait(client.imports.create("docs", [path]))
+        assert server.stop() == 0
+    assert "stopped" in server.log.read_text()
+    with running_server(tmp_path, env={"PENSTOCK_LOG_FORMAT": "json"}) as server, server.client() as client:
+        assert client.count("docs") == 1
+        assert [job.state for job in client.imports.list("docs")] == ["Completed"]
