@@ -22,7 +22,7 @@ from penstock.sources.opening import open_source
 __all__ = ["Piece", "Selection", "Tabular", "open_table"]
 
 _BATCH_ROWS = 8_192
-_BATCH_BYTES = 8 << 20
+_BATCH_BYTES = 4 << 20
 _SPLIT_BYTES = 256 << 20
 _ARROW_FORMATS = {".arrow": "ipc", ".feather": "ipc", ".ipc": "ipc", ".orc": "orc"}
 _ROW_FORMATS = {
@@ -82,7 +82,7 @@ def _of_path(path: Path, schema: CollectionSchema, columns: Selection) -> Tabula
     files = _files(path)
     suffix = files[0].suffix.lower()
     if suffix == ".parquet":
-        return _of_parquet(files, columns)
+        return _of_parquet(files, _batch_rows(schema), columns)
     if suffix in _ARROW_FORMATS:
         paths: Any = [str(each) for each in files]
         kind: Any = _ARROW_FORMATS[suffix]
@@ -120,20 +120,26 @@ def _numpy_groups(files: Sequence[Path]) -> list[list[Path]]:
     return list(groups.values())
 
 
-def _of_parquet(files: Sequence[Path], columns: Selection) -> Tabular:
+def _of_parquet(files: Sequence[Path], step: int, columns: Selection) -> Tabular:
     rows = 0
     for each in files:
         with pq.ParquetFile(each) as file:
             _check_selection(file.schema_arrow, columns)
             rows += file.metadata.num_rows
-    return Tabular(pieces=(Piece(name=str(each), batches=_parquet(each, columns)) for each in files), rows=rows)
+    return Tabular(pieces=(Piece(name=str(each), batches=_parquet(each, step, columns)) for each in files), rows=rows)
 
 
-def _parquet(path: Path, columns: Selection) -> Iterator[pa.RecordBatch]:
+def _batch_rows(schema: CollectionSchema) -> int:
+    """Rows of a few megabytes, by their vectors."""
+    width = sum(each.width * 4 for each in schema if each.type.is_dense_vector)
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, width)))
+
+
+def _parquet(path: Path, step: int, columns: Selection) -> Iterator[pa.RecordBatch]:
     # Column chunks are read by the megabyte instead of whole, so that row groups may be of any size. A data set's
     # scanner decodes whole row groups.
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
-        for batch in file.iter_batches(_BATCH_ROWS, columns=_names(columns), use_threads=False):
+        for batch in file.iter_batches(step, columns=_names(columns), use_threads=False):
             yield _selected(batch, columns)
 
 
