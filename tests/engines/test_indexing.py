@@ -11,7 +11,7 @@ import pytest
 from penstock.domain.index import IndexSpec, Metric
 from penstock.engines.base import Engine, Table
 from penstock.filters import parse
-from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
+from tests.support.tables import fixed_lists, import_rows, new_table, plain, plain_batch, vectors
 
 ROWS = 70_000
 VECTOR = IndexSpec(name="v", field_name="vector", metric=Metric.L2)
@@ -83,6 +83,15 @@ def test_a_spec_that_changes_or_goes_changes_the_index(engine: Engine, rows: npt
     assert engine.indexed_rows(table, cosine) == ROWS
     assert engine.indexed_rows(table, NUMBER) == 0
     assert engine.count(table) == ROWS
+
+
+def test_rows_without_a_vector_count_as_indexed(engine: Engine, rows: npt.NDArray[np.float32]) -> None:
+    table = new_table(engine, plain(128, nullable=True))
+    column = fixed_lists(rows, [i % 2 == 0 for i in range(ROWS)])
+    table, _ = import_rows(engine, table, plain_batch(column, schema=table.schema))
+    once = index(engine, table, VECTOR)
+    assert engine.indexed_rows(once, VECTOR) == ROWS
+    assert index(engine, once, VECTOR).version == once.version
 
 
 @pytest.mark.parametrize(

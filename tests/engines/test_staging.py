@@ -88,6 +88,14 @@ def test_a_batch_of_another_shape_is_refused(engine: Engine) -> None:
         engine.stage(table, 7, iter([batch]))
 
 
+def test_a_dropped_table_takes_no_rows(stored_engine: Engine) -> None:
+    table = new_table(stored_engine)
+    stored_engine.drop(table.id)
+    with pytest.raises(StoreError, match="not in the store"):
+        stored_engine.stage(table, 7, iter([plain_batch(vectors(3))]))
+    assert stored_engine.create(table) == table.version
+
+
 def stage_in_a_process(ready: Callable[[], object], engine: Engine, table: Table, job: int, first: int) -> Staged:
     ready()
     return engine.stage(table, job, (plain_batch(vectors(500), first_id=first + 500 * i) for i in range(4)))

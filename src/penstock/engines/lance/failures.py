@@ -43,7 +43,7 @@ def translate(error: BaseException, doing: str, options: Mapping[str, str]) -> S
 
     Messages carry no value of ``options`` but the harmless ones (region, endpoint …): the rest may be secrets.
     """
-    text = _SOURCE_PLACE.sub("", str(error)).strip()
+    text = _SOURCE_PLACE.sub("", str(error).partition("\n\nDebug source:")[0]).strip()
     for key, value in options.items():
         if len(value) > 3 and not _PUBLIC.search(key):
             text = text.replace(value, "***")

@@ -7,10 +7,14 @@ import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from penstock.errors import StoreError
+
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
 
 __all__ = ["LocalFiles", "ObjectFiles", "TableFiles", "files_of"]
 
@@ -26,6 +30,10 @@ _CLIENT_OPTIONS = {
     "timeout",
     "user_agent",
 }
+
+
+_RETRY: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
+"""As Lance's own: it rides out a hiccup; what lasts longer is the caller's to try again."""
 
 
 class TableFiles(Protocol):
@@ -114,7 +122,7 @@ class ObjectFiles:
         client: dict[str, Any] = {key: _flag(value) for key, value in options.items() if key in _CLIENT_OPTIONS}
         config: dict[str, Any] = {key: value for key, value in options.items() if key not in _CLIENT_OPTIONS}
         self._obstore = obstore
-        self._store = from_url(uri, config=cast(Any, config), client_options=cast(Any, client))
+        self._store = from_url(uri, config=cast(Any, config), client_options=cast(Any, client), retry_config=_RETRY)
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
         names = list(names)

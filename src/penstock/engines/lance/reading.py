@@ -22,9 +22,6 @@ from penstock.filters import Filter
 
 __all__ = ["condition", "count", "output_columns", "query", "take_rows"]
 
-_TAKE_UP_TO = 20_000
-"""Rows fetched one by one; more of them are read by a scan."""
-
 
 def condition(schema: CollectionSchema, filter: Filter | None, partitions: Sequence[int] | None) -> str | None:
     """The WHERE clause of a filter and partitions, or None for all rows. No partition at all matches nothing."""
@@ -83,8 +80,8 @@ def query(
     where = condition(table.schema, filter, partitions)
     dataset = store.at_least(table, doing)
     with told(doing, store.options):
-        if limit is None or limit > _TAKE_UP_TO:
-            return _scan(dataset, table.schema, where, wanted, limit, offset)
+        if limit is None:
+            return _scan(dataset, table.schema, where, wanted, offset)
         return _page(dataset, table.schema, where, wanted, limit, offset)
 
 
@@ -111,10 +108,8 @@ def _scan(
     schema: CollectionSchema,
     where: str | None,
     columns: Sequence[str],
-    limit: int | None,
     offset: int,
 ) -> pa.Table:
     rows = dataset.scanner(columns=[stored_name(name) for name in columns], filter=where).to_table()
     ranks = pc.sort_indices(rows[stored_name(schema.primary.name)])
-    ranks = ranks[offset : None if limit is None else offset + limit]
-    return decode(rows.take(ranks), schema, columns)
+    return decode(rows.take(ranks[offset:]), schema, columns)

@@ -107,7 +107,7 @@ def _nearest(
 def _by_lance(dataset: LanceDataset, field: Field, request: SearchRequest, scan: Scan) -> list[pa.Table]:
     binary = request.metric is Metric.HAMMING
     queries = np.ascontiguousarray(request.queries, np.uint8 if binary else np.float32)
-    plan = _plan(dataset, field, request.metric, scan.where)
+    plan = _plan(dataset, field, request, scan.where)
     rest = {
         "column": scan.vector,
         "k": scan.k,
@@ -132,10 +132,10 @@ def _by_lance(dataset: LanceDataset, field: Field, request: SearchRequest, scan:
     return tables
 
 
-def _plan(dataset: LanceDataset, field: Field, metric: Metric, where: str | None) -> dict[str, Any]:
-    """Whether to use the index, and how many of its partitions to look into at least."""
+def _plan(dataset: LanceDataset, field: Field, request: SearchRequest, where: str | None) -> dict[str, Any]:
+    """Whether to use the index, and how many of its partitions to look into at least; nprobe raises that."""
     index = vector_index(dataset, field)
-    if index is None or index.metric is not metric:
+    if index is None or index.metric is not request.metric:
         return {"use_index": False}
     share = 1.0
     rows = max(int(dataset.count_rows()), 1)
@@ -146,6 +146,9 @@ def _plan(dataset: LanceDataset, field: Field, metric: Metric, where: str | None
         share = matching / rows
     partitions = max(1, rows // PARTITION_ROWS)
     probes = min(max(partitions // 3, _LEAST_PROBES), _MOST_PROBES) / math.sqrt(share)
+    asked = request.params.get("nprobe")
+    if isinstance(asked, int):
+        probes = max(probes, asked)
     return {"use_index": True, "minimum_nprobes": math.ceil(probes), "refine_factor": _REFINE}
 
 

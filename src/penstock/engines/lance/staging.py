@@ -71,16 +71,16 @@ def stage(store: Store, table: Table, job_id: int, batches: Iterator[pa.RecordBa
     doing = f"writing rows of job {job_id}"
     schema = stored_schema(table.schema)
     source = _Source(batches, table, job_id)
+    dataset = store.at_least(table, doing)  # by a path alone, Lance would begin a table that was dropped anew
     try:
         # On failure Lance removes what it wrote, finished files as well as temporary ones.
         written = write_fragments(
             pa.RecordBatchReader.from_batches(schema, iter(source)),
-            store.uri(table.id),
+            dataset,
             schema=schema,
             mode="append",
             max_rows_per_file=_MAX_FILE_ROWS,
             max_bytes_per_file=_MAX_FILE_BYTES,
-            data_storage_version=STORAGE_VERSION,
             storage_options=store.options or None,
         )
     except BaseException as error:
