@@ -7,6 +7,9 @@
 | JSON, ``$meta`` | Arrow's JSON extension type | filters look into it. Lance parses the text and writes it anew: values stay, spaces and the order of keys may change |
 | everything else | its canonical type | |
 
+What Lance can't keep of JSON: integers beyond 64 bits become doubles, a number beyond a double's range becomes null,
+and an object with the same key twice is refused, which fails the whole write; validation has to see to it before.
+
 Two hidden columns follow the fields: ``__part``, which comes with the canonical batch, and ``__job``, the id of the job
 that wrote the row.
 """  # noqa: E501
