@@ -15,7 +15,7 @@ from penstock.domain.jobs import JobState
 from penstock.domain.names import check_collection_name
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, Table
-from penstock.errors import CollectionExists, IndexNotFound, JobStateConflict
+from penstock.errors import CollectionExists, CollectionNotLoaded, IndexNotFound, InvalidParameter, JobStateConflict
 
 __all__ = ["CollectionDetails", "CollectionService", "end_jobs", "table_of"]
 
@@ -127,7 +127,8 @@ class CollectionService:
         """Note that the collection is loaded.
 
         Raises:
-            IndexNotFound: a vector field has no index, as in Milvus.
+            IndexNotFound: no vector field has an index.
+            InvalidParameter: one has, another hasn't; as in Milvus.
         """
         details = self.describe(cluster_id, database, name)
         collection = details.collection
@@ -136,12 +137,22 @@ class CollectionService:
         if len(missing) == len(collection.schema.vectors):
             raise IndexNotFound(f"index not found[collection={name}]", collection=name)
         if missing:
-            raise IndexNotFound(
+            raise InvalidParameter(
                 f"there is no vector index on field: [{' '.join(missing)}], please create index firstly",
                 collection=name,
                 fields=missing,
             )
         self._catalog.collections.set_load_state(collection.id, LoadState.LOADED)
+
+    def refresh_load(self, cluster_id: str, database: str, name: str) -> None:
+        """Nothing, for a loaded collection: its new rows are seen as soon as they are committed.
+
+        Raises:
+            CollectionNotLoaded: it isn't loaded.
+        """
+        collection = self.get(cluster_id, database, name)
+        if collection.load_state is not LoadState.LOADED:
+            raise CollectionNotLoaded(f"collection not loaded[collection={collection.number}]", collection=name)
 
     def release(self, cluster_id: str, database: str, name: str) -> None:
         """Note that the collection is released: query and search refuse it until it is loaded again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,15 +14,25 @@ from penstock.collections.collections import table_of
 from penstock.collections.partitions import PartitionService
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import Metric, default_metric
-from penstock.domain.schema import META_FIELD, Field
+from penstock.domain.schema import META_FIELD, CollectionSchema, Field
 from penstock.engines.base import Engine, Hits, SearchRequest
-from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter
+from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter, Unsupported
 from penstock.filters import Filter, parse
+from penstock.filters.tree import Column, In
 
 __all__ = ["EntityService", "OutputFields", "Rows", "SearchQuery"]
 
 MAX_WINDOW = 16384
 """The most rows that limit and offset may reach, as in Milvus."""
+
+MAX_UNLIMITED_BYTES = 512 << 20
+"""In an answer that was asked for without a limit."""
+
+_VALUE_BYTES = 64
+"""What a value takes as a Python object, vectors without their elements."""
+
+_AGGREGATE = re.compile(r"\s*(count|sum|avg|min|max)\s*\(", re.IGNORECASE)
+_PATH = re.compile(r"""(?P<field>\$?\w+)\[((?P<quote>["'])(?P<key>[^"']*)(?P=quote)|.*)\]\Z""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +48,11 @@ class OutputFields:
     @property
     def with_meta(self) -> bool:
         return self.meta_keys is None or bool(self.meta_keys)
+
+    @property
+    def with_dynamic(self) -> Sequence[str]:
+        """The columns to read, ``$meta`` among them where any of it is to be shown."""
+        return [*self.columns, META_FIELD] if self.with_meta else self.columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,20 +106,50 @@ class EntityService:
             InvalidFilter, InvalidParameter, PartitionNotFound, FieldNotFound.
         """
         _check_loaded(collection)
-        where = _parse(collection, filter, filter_params)
+        where = parse(filter, collection.schema, filter_params or {})
         if limit is None and not filter.strip():
             raise InvalidParameter("empty expression should be used with limit")
         _check_window(limit, offset)
         fields = self.output_fields(collection, output_fields)
-        table = self._engine.query(
+        numbers = self._partitions.numbers(collection, partitions)
+        if limit is None:
+            _check_size(collection.schema, fields, self._engine.count(table_of(collection), where, numbers))
+        return self._rows(collection, where, fields, numbers, limit, offset)
+
+    def get(
+        self,
+        collection: Collection,
+        keys: Sequence[int] | Sequence[str],
+        *,
+        output_fields: Sequence[str] = ("*",),
+        partitions: Sequence[str] = (),
+    ) -> Rows:
+        """Rows by primary key, ordered by it; keys that no row has are left out. Raises as :meth:`query`."""
+        _check_loaded(collection)
+        primary = collection.schema.primary
+        where = In(Column(primary.name, primary.type), tuple(dict.fromkeys(keys)))
+        fields = self.output_fields(collection, output_fields)
+        _check_size(collection.schema, fields, len(where.values))
+        return self._rows(collection, where, fields, self._partitions.numbers(collection, partitions))
+
+    def _rows(
+        self,
+        collection: Collection,
+        where: Filter | None,
+        fields: OutputFields,
+        partitions: Sequence[int] | None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> Rows:
+        found = self._engine.query(
             table_of(collection),
             filter=where,
-            partitions=self._partitions.numbers(collection, partitions),
-            columns=[*fields.columns, META_FIELD] if fields.with_meta else fields.columns,
+            partitions=partitions,
+            columns=fields.with_dynamic,
             limit=limit,
             offset=offset,
         )
-        return Rows(collection=collection, fields=fields, table=table)
+        return Rows(collection=collection, fields=fields, table=found)
 
     def count(
         self,
@@ -115,7 +161,7 @@ class EntityService:
     ) -> int:
         """How many rows match. Raises as :meth:`query`."""
         _check_loaded(collection)
-        where = _parse(collection, filter, filter_params)
+        where = parse(filter, collection.schema, filter_params or {})
         return self._engine.count(table_of(collection), where, self._partitions.numbers(collection, partitions))
 
     def search(self, collection: Collection, query: SearchQuery) -> tuple[OutputFields, list[Hits]]:
@@ -126,19 +172,21 @@ class EntityService:
         """
         _check_loaded(collection)
         target = self.search_field(collection, query.field_name)
-        where = _parse(collection, query.filter, query.filter_params)
-        fields = self.output_fields(collection, query.output_fields, default=())
+        metric = self._metric(collection, target, query.metric)
+        _check_range(metric, query)
+        where = parse(query.filter, collection.schema, query.filter_params)
+        fields = self.output_fields(collection, query.output_fields)
         hits = self._engine.search(
             table_of(collection),
             SearchRequest(
                 field_name=target.name,
                 queries=query.queries,
-                metric=self._metric(collection, target, query.metric),
+                metric=metric,
                 limit=query.limit,
                 offset=query.offset,
                 filter=where,
                 partitions=self._partitions.numbers(collection, query.partitions),
-                columns=[*fields.columns, META_FIELD] if fields.with_meta else fields.columns,
+                columns=fields.with_dynamic,
                 radius=query.radius,
                 range_filter=query.range_filter,
                 params=query.params,
@@ -151,9 +199,10 @@ class EntityService:
         vectors = collection.schema.vectors
         if not name:
             if len(vectors) > 1:
-                names = ", ".join(each.name for each in vectors)
+                # Milvus stops at the second one, and writes it so.
                 raise InvalidParameter(
-                    f"search without annsField, but already found multiple vector fields: [{names}]",
+                    "search without annsField, but already found multiple vector fields: "
+                    f"[{vectors[0].name}, {vectors[1].name},,,]",
                     fields=[each.name for each in vectors],
                 )
             return vectors[0]
@@ -185,44 +234,34 @@ class EntityService:
         except ValueError:
             raise InvalidParameter(f"metric type {asked} is not supported", metric=asked) from None
 
-    def output_fields(
-        self, collection: Collection, names: Sequence[str], default: Sequence[str] = ("*",)
-    ) -> OutputFields:
+    def output_fields(self, collection: Collection, names: Sequence[str]) -> OutputFields:
         """What ``outputFields`` means for this collection. The primary key is always among the columns.
 
         Raises:
             FieldNotFound: a name is no field, and the collection keeps no dynamic ones.
+            InvalidParameter: a path into a JSON field, or an aggregate.
         """
         schema = collection.schema
         columns = [schema.primary.name]
         keys: list[str] | None = []
-        for name in names or default:
+        for name in names:
             if name == "*":
                 columns.extend(schema.names)
                 keys = None if schema.dynamic else keys
             elif schema.get(name):
                 columns.append(name)
+            elif _AGGREGATE.match(name):
+                raise Unsupported(f"{name} in outputFields is not supported by this server", field=name)
+            elif (path := _PATH.match(name)) and (path["quote"] is None or path["field"] != META_FIELD):
+                raise InvalidParameter(f"not support getting subkeys of json field yet: {name}", field=name)
             elif schema.dynamic:
                 if name == META_FIELD:
                     keys = None
                 elif keys is not None:
-                    keys.append(_meta_key(name))
+                    keys.append(path["key"] if path else name)
             else:
                 raise FieldNotFound(f"field {name} not exist", field=name)
         return OutputFields(columns=list(dict.fromkeys(columns)), meta_keys=keys)
-
-
-def _meta_key(name: str) -> str:
-    """``k`` of ``k``, ``$meta["k"]`` and ``$meta['k']``."""
-    for quote in "\"'":
-        start, end = f"{META_FIELD}[{quote}", f"{quote}]"
-        if name.startswith(start) and name.endswith(end):
-            return name[len(start) : -len(end)]
-    return name
-
-
-def _parse(collection: Collection, text: str, params: Mapping[str, Any] | None) -> Filter | None:
-    return parse(text, collection.schema, params or {})
 
 
 def _check_loaded(collection: Collection) -> None:
@@ -239,4 +278,31 @@ def _check_window(limit: int | None, offset: int) -> None:
         raise InvalidParameter(
             f"invalid max query result window, (offset+limit) should be in range [1, {MAX_WINDOW}], but got {window}",
             window=window,
+        )
+
+
+def _check_size(schema: CollectionSchema, fields: OutputFields, rows: int) -> None:
+    """What has no limit is held in memory all the same."""
+    columns = [schema[name] for name in fields.columns]
+    size = rows * sum(_VALUE_BYTES + (4 * each.width if each.type.is_dense_vector else 0) for each in columns)
+    if size > MAX_UNLIMITED_BYTES:
+        raise InvalidParameter(
+            f"{rows} rows would take about {size >> 20} MiB, more than the {MAX_UNLIMITED_BYTES >> 20} MiB of one "
+            "answer. Ask with limit and offset, or for fewer outputFields",
+            rows=rows,
+        )
+
+
+def _check_range(metric: Metric, query: SearchQuery) -> None:
+    if query.radius is None or query.range_filter is None:
+        return
+    low, high = query.range_filter, query.radius
+    word = "less"
+    if metric.higher_is_nearer:
+        low, high, word = high, low, "more"
+    if low > high:
+        raise InvalidParameter(
+            f"metric type '{metric}', range_filter({query.range_filter}) must be {word} than radius({query.radius})",
+            radius=query.radius,
+            range_filter=query.range_filter,
         )

@@ -10,7 +10,7 @@ from penstock.collections.collections import table_of
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import IndexSpec
 from penstock.engines.base import Engine
-from penstock.errors import IndexNotFound, InvalidParameter
+from penstock.errors import IndexExists, IndexNotFound, InvalidParameter
 
 __all__ = ["IndexService", "IndexStatus"]
 
@@ -51,7 +51,16 @@ class IndexService:
         return IndexStatus(spec=spec, rows=rows, indexed_rows=min(rows, self._engine.indexed_rows(table, spec)))
 
     def create(self, collection: Collection, spec: IndexSpec) -> None:
-        """Note an index; it is built in the background over the rows that are there. Raises IndexExists."""
+        """Note an index; it is built in the background over the rows that are there. The same one again is fine.
+
+        Raises:
+            IndexExists: the name or the field has another index.
+        """
+        for each in self.list(collection):
+            if each == spec:
+                return
+            if each.name == spec.name:
+                raise IndexExists("at most one distinct index is allowed per field", index=spec.name)
         self._catalog.collections.add_index(collection.id, spec)
         self._build(collection.id)
 
@@ -65,3 +74,4 @@ class IndexService:
                         f"vector index cannot be dropped on loaded collection: {collection.number}", index=name
                     )
                 self._catalog.collections.drop_index(collection.id, name)
+                self._build(collection.id)

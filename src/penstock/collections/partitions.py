@@ -1,4 +1,4 @@
-"""Partitions: create, list, has, drop, counts; and which partition numbers a list of names means."""
+"""Partitions: create, list, has, drop, load, counts; and which partition numbers a list of names means."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from penstock.catalog import Catalog
 from penstock.collections.collections import end_jobs, table_of
-from penstock.domain.collections import Collection, Partition
+from penstock.domain.collections import Collection, LoadState, Partition
 from penstock.domain.names import DEFAULT_PARTITION, check_partition_name
 from penstock.engines.base import Engine
 from penstock.errors import InvalidParameter, PartitionNotFound
 
-__all__ = ["PartitionService"]
+__all__ = ["MAX_PARTITIONS", "PartitionService"]
+
+MAX_PARTITIONS = 1024
 
 
 class PartitionService:
@@ -46,10 +48,27 @@ class PartitionService:
                 raise PartitionNotFound(f"partition name {name} not found", partition=name)
         return [known[name] for name in names]
 
+    def check(self, collection: Collection, names: Sequence[str]) -> None:
+        """Raises PartitionNotFound for the first of these names that is unknown."""
+        known = {each.name for each in self.list(collection)} if names else ()
+        for name in names:
+            if name not in known:
+                raise PartitionNotFound(f"partition not found[partition={name}]", partition=name)
+
     def create(self, collection: Collection, name: str) -> Partition:
-        """Make a partition; one that is there is fine. Raises InvalidName, InvalidParameter."""
+        """Make a partition; one that is there is fine.
+
+        Raises:
+            InvalidName.
+            InvalidParameter: the collection has a partition key, or as many partitions as one may have.
+        """
         _refuse_key_mode(collection, "create")
         check_partition_name(name)
+        there = self.list(collection)
+        if len(there) >= MAX_PARTITIONS and all(each.name != name for each in there):
+            raise InvalidParameter(
+                f"partition number ({len(there) + 1}) exceeds max configuration ({MAX_PARTITIONS})", partition=name
+            )
         return self._catalog.collections.create_partition(collection.id, name)
 
     def drop(self, collection: Collection, name: str) -> None:
@@ -66,6 +85,31 @@ class PartitionService:
         version = self._engine.remove_partition(table_of(collection), number)
         self._catalog.collections.raise_version(collection.id, version)
         self._catalog.collections.drop_partition(collection.id, name)
+
+    def load(self, collection: Collection, names: Sequence[str]) -> None:
+        """Note that partitions are loaded; what is kept of it is that the collection is.
+
+        Raises:
+            InvalidParameter, PartitionNotFound.
+        """
+        self._check_load(collection, names, "load")
+        self._catalog.collections.set_load_state(collection.id, LoadState.LOADED)
+
+    def release(self, collection: Collection, names: Sequence[str]) -> None:
+        """Note that partitions are released. The rows of some of them stay readable until all are.
+
+        Raises:
+            InvalidParameter, PartitionNotFound.
+        """
+        self._check_load(collection, names, "release")
+        if {each.name for each in self.list(collection)} == set(names):
+            self._catalog.collections.set_load_state(collection.id, LoadState.RELEASED)
+
+    def _check_load(self, collection: Collection, names: Sequence[str], action: str) -> None:
+        _refuse_key_mode(collection, action)
+        if not names:
+            raise InvalidParameter(f"{action} partitions takes at least one partition name")
+        self.check(collection, names)
 
     def count(self, collection: Collection, name: str) -> int:
         """Rows of one partition. Raises PartitionNotFound."""

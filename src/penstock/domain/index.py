@@ -66,7 +66,7 @@ class IndexSpec:
     field_name: str
     type: str = "AUTOINDEX"
     metric: Metric | None = None
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -84,7 +84,7 @@ class IndexSpec:
         return cls(**values)
 
 
-def check_index(target: Field, *, name: str, type_name: str, metric: str, params: Mapping[str, str]) -> IndexSpec:
+def check_index(target: Field, *, name: str, type_name: str, metric: str, params: Mapping[str, Any]) -> IndexSpec:
     """An :class:`IndexSpec` for ``target``; :class:`InvalidParameter` for a type or metric that it can't have.
 
     Empty ``type_name`` means AUTOINDEX; empty ``metric`` the field type's default, which an explicit vector index

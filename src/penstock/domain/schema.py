@@ -235,9 +235,9 @@ def _check_schema(schema: CollectionSchema, collection: str) -> None:
     if not primaries:
         _fail("primary key is not specified", rule="primary")
     if len(primaries) > 1:
-        _fail(f"there are more than one primary key, field name = {', '.join(primaries)}")
+        _fail(f"there are more than one primary key, field name = {', '.join(primaries)}", rule="primary")
     if schema.primary.type not in (DataType.INT64, DataType.VARCHAR):
-        _fail("the data type of primary key should be Int64 or VarChar")
+        _fail("the data type of primary key should be Int64 or VarChar", rule="primary")
     if schema.primary.nullable:
         _fail("primary field not support null")
     if schema.primary.default is not None:

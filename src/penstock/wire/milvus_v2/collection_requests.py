@@ -1,21 +1,26 @@
-"""``collections/create`` and ``indexParams``: both forms of the body, decoded into domain values."""
+"""``collections/create``: both forms of the body, decoded into domain values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
+from penstock.collections.partitions import MAX_PARTITIONS
 from penstock.domain.collections import DEFAULT_KEY_PARTITIONS, CollectionSettings
-from penstock.domain.index import IndexSpec, check_index
 from penstock.domain.rest_schema import schema_from_rest
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.errors import InvalidParameter, Unsupported
+from penstock.errors import InvalidName, InvalidParameter, InvalidSchema, MissingParameter, Unsupported
 from penstock.wire.body import Fields, whole_number
 from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.values import text_values, value_text
 
-__all__ = ["index_specs", "is_quick", "quick_index", "schema_of", "settings_of"]
+__all__ = ["check_consistency_level", "creating", "is_quick", "schema_of", "settings_of"]
 
 CONSISTENCY_LEVELS = ("Strong", "Session", "Bounded", "Eventually", "Customized")
+MAX_SHARDS = 16
+TTL = "collection.ttl.seconds"
+
 _ID_TYPES = {
     "Int64": DataType.INT64,
     "int64": DataType.INT64,
@@ -30,6 +35,15 @@ _QUICK_VECTORS = (
     DataType.INT8_VECTOR,
     DataType.SPARSE_FLOAT_VECTOR,
 )
+_FIELD_TEXTS = ("fieldName", "dataType", "elementDataType")
+_FIELD_FLAGS = ("isPrimary", "isPartitionKey", "isClusteringKey", "nullable")
+_KEPT_PARAMS = {
+    "ttlSeconds": TTL,
+    "partitionKeyIsolation": "partitionkey.isolation",
+    "mmap.enabled": "mmap.enabled",
+    "ttlField": "ttl_field",
+}
+"""``params`` that are kept and shown among the collection's properties; so is what begins with ``warmup.``."""
 
 
 def is_quick(fields: Fields) -> bool:
@@ -42,12 +56,55 @@ def schema_of(fields: Fields) -> CollectionSchema:
     """The schema that the body describes.
 
     Raises:
-        InvalidSchema, InvalidParameter, MalformedBody, Unsupported.
+        InvalidSchema, InvalidParameter, MalformedBody, MissingField, Unsupported.
     """
     description = fields.string("description") or ""
-    if not is_quick(fields):
-        return schema_from_rest(fields.mapping("schema") or {}).with_description(description)
-    return _quick_schema(fields).with_description(description)
+    if is_quick(fields):
+        return _quick_schema(fields).with_description(description)
+    _check_json_types(fields.fields("schema", "CollectionSchema") or Fields({}, ""))
+    return schema_from_rest(fields.mapping("schema") or {}).with_description(description)
+
+
+@contextmanager
+def creating() -> Iterator[None]:
+    """What is wrong with a new collection, with the number that Milvus gives to each kind of it."""
+    try:
+        yield
+    except InvalidName as error:
+        if error.details.get("kind") == "field":
+            raise Refused(1701, str(error)) from error
+        raise
+    except InvalidSchema as error:
+        if "missing" in error.details or error.details.get("rule") == "primary":
+            raise MissingParameter(str(error), **error.details) from error
+        if str(error).startswith("invalid parameter, "):
+            raise Refused(1100, str(error)) from error
+        raise
+
+
+def _check_json_types(schema: Fields) -> None:
+    """What a typed decoder refuses before anybody looks at the schema: wrong JSON types, fields without a name."""
+    for key in ("autoID", "enableDynamicField"):
+        _check_flag(schema, key)
+    for key in ("externalSource", "externalSpec"):
+        if schema.value(key):
+            raise Unsupported(f"{key} is not supported by this server", key=key)
+    for number, each in enumerate(schema.list("fields") or ()):
+        if not isinstance(each, dict):
+            raise schema.mismatch("fields", each, "httpserver.FieldSchema")
+        field = Fields(each, f"CollectionReq.Schema.Fields[{number}]")
+        field.require("fieldName", "dataType")
+        for key in _FIELD_TEXTS:
+            field.string(key)
+        for key in _FIELD_FLAGS:
+            _check_flag(field, key)
+        field.mapping("elementTypeParams")
+
+
+def _check_flag(fields: Fields, key: str) -> None:
+    value = fields.value(key)
+    if value is not None and not isinstance(value, bool):
+        raise fields.mismatch(key, value, "bool")
 
 
 def _quick_schema(fields: Fields) -> CollectionSchema:
@@ -61,7 +118,11 @@ def _quick_schema(fields: Fields) -> CollectionSchema:
         )
     id_type = fields.string("idType") or "Int64"
     if id_type not in _ID_TYPES:
-        raise InvalidParameter("idType can only be [Int64, VarChar], default: Int64", id_type=id_type)
+        raise InvalidParameter(
+            "idType can only be [Int64, VarChar], default: Int64: "
+            f"invalid parameter[expected=Int64, VarChar][actual={id_type}]",
+            id_type=id_type,
+        )
     primary = Field(
         name=fields.string("primaryFieldName") or "id",
         type=_ID_TYPES[id_type],
@@ -85,63 +146,69 @@ def _quick_vector_type(name: str | None) -> DataType:
 
 
 def settings_of(fields: Fields, schema: CollectionSchema) -> CollectionSettings:
-    """What the body sets beside the schema."""
-    params = fields.fields("params", "CreateCollectionParams") or Fields({}, "")
-    level = fields.string("consistencyLevel") or params.string("consistencyLevel") or "Bounded"
-    if level not in CONSISTENCY_LEVELS:
-        raise InvalidParameter(
-            f"consistencyLevel can only be [{', '.join(CONSISTENCY_LEVELS)}], default: Bounded, but got {level}",
-            value=level,
-        )
-    properties = text_values(fields.mapping("properties"))
-    ttl = params.value("ttlSeconds")
-    if ttl is not None:
-        properties["collection.ttl.seconds"] = value_text(ttl)
-    partitions = whole_number(params.value("partitionsNum")) if schema.partition_key else None
-    if partitions is not None and not 1 <= partitions <= 1024:
-        raise InvalidParameter(f"partition number ({partitions}) exceeds max configuration (1024)", value=partitions)
-    return CollectionSettings(
-        consistency_level=level,
-        shards=whole_number(params.value("shardsNum")) or 1,
-        key_partitions=partitions or DEFAULT_KEY_PARTITIONS,
-        properties=properties,
-    )
-
-
-def quick_index(fields: Fields, schema: CollectionSchema) -> IndexSpec:
-    """The index that the quick form makes: AUTOINDEX, named after the vector field."""
-    vector = schema.vectors[0]
-    return check_index(
-        vector, name=vector.name, type_name="AUTOINDEX", metric=fields.string("metricType") or "", params={}
-    )
-
-
-def index_specs(fields: Fields, schema: CollectionSchema) -> Sequence[IndexSpec]:
-    """The ``indexParams`` of a body.
+    """What the body sets beside the schema.
 
     Raises:
-        Refused: 1802, a field that the schema doesn't have, or no field named.
-        InvalidParameter: an index type or metric that the field can't have.
+        InvalidParameter: a value is out of bounds, or the rows' lifetime is given twice.
     """
-    specs = []
-    for each in fields.list("indexParams") or ():
-        if not isinstance(each, dict):
-            raise fields.mismatch("indexParams", each, "httpserver.IndexParam")
-        specs.append(_index_spec(Fields(each, "IndexParam"), schema))
-    return specs
-
-
-def _index_spec(param: Fields, schema: CollectionSchema) -> IndexSpec:
-    name = param.required_string("fieldName")
-    target = schema.get(name)
-    if target is None:
-        raise Refused(1802, f"missing required parameters, error: `{name}` hasn't defined in schema")
-    params = text_values(param.mapping("params"))
-    nested = params.pop("index_type", "")
-    metric = param.string("metricType") or params.pop("metric_type", "")
-    type_name = param.string("indexType") or nested
-    if "json_path" in params:
-        raise Unsupported("JSON path indexes are not supported by this server", field=name)
-    return check_index(
-        target, name=param.string("indexName") or name, type_name=type_name, metric=metric, params=params
+    params = fields.fields("params", "CreateCollectionParams") or Fields({}, "")
+    level = check_consistency_level(fields) or check_consistency_level(params) or "Bounded"
+    # What can't be read as a number counts as absent, as in Milvus.
+    shards = whole_number(params.value("shardsNum")) or 1
+    if not 1 <= shards <= MAX_SHARDS:
+        raise InvalidParameter(f"maximum shards's number should be limited to {MAX_SHARDS}", value=shards)
+    return CollectionSettings(
+        consistency_level=level,
+        shards=shards,
+        key_partitions=_key_partitions(params, schema),
+        properties=_properties(fields, params),
     )
+
+
+def check_consistency_level(fields: Fields) -> str | None:
+    """The body's ``consistencyLevel``, exact in case; None where it names none.
+
+    Raises:
+        InvalidParameter: there is no such level.
+    """
+    level = fields.string("consistencyLevel")
+    if level is not None and level not in CONSISTENCY_LEVELS:
+        raise InvalidParameter(
+            f"consistencyLevel can only be [{', '.join(CONSISTENCY_LEVELS)}], default: Bounded, "
+            f"err:there is no level {level}",
+            value=level,
+        )
+    return level
+
+
+def _key_partitions(params: Fields, schema: CollectionSchema) -> int:
+    partitions = whole_number(params.value("partitionsNum")) or 0
+    if partitions <= 0:
+        return DEFAULT_KEY_PARTITIONS
+    if schema.partition_key is None:
+        raise InvalidParameter("num_partitions should only be specified with partition key field enabled")
+    if partitions > MAX_PARTITIONS:
+        raise InvalidParameter(
+            f"partition number ({partitions}) exceeds max configuration ({MAX_PARTITIONS})", value=partitions
+        )
+    return partitions
+
+
+def _properties(fields: Fields, params: Fields) -> Mapping[str, str]:
+    given = text_values(fields.mapping("properties"))
+    lifetimes: list[Any] = [given.pop(key) for key in (TTL, "ttl.seconds") if key in given]
+    kept = {}
+    for key in params:
+        value = params.value(key)
+        name = _KEPT_PARAMS.get(key) or (key if key.startswith("warmup.") else None)
+        if value is None or name is None:
+            continue
+        if name == TTL:
+            lifetimes.append(value)
+        else:
+            kept[name] = value_text(value)
+    if len(lifetimes) > 1:
+        raise InvalidParameter("collection TTL is specified multiple times")
+    if lifetimes:
+        kept[TTL] = value_text(lifetimes[0])
+    return given | kept

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from penstock.collections.databases import DatabaseService
+from penstock.errors import InvalidName
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
+from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.values import key_values, text_values
 
 __all__ = ["routes"]
 
 _TAG = "databases"
 _NAME = {"dbName": {"type": "string"}}
-_STRUCT = "DatabaseReq"
 
 
 def routes(databases: DatabaseService, v2: MilvusV2) -> tuple[Route, ...]:
     def create(request: Request) -> object:
         name = request.fields.required_string("dbName")
-        databases.create(request.cluster_id, name, text_values(request.fields.mapping("properties")))
+        try:
+            databases.create(request.cluster_id, name, text_values(request.fields.mapping("properties")))
+        except InvalidName as error:
+            raise Refused(802, f"{error}: invalid database name[database={name}]") from error
         return None
 
     def list_all(request: Request) -> object:

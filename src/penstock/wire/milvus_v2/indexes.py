@@ -10,8 +10,9 @@ from penstock.collections.collections import CollectionService
 from penstock.collections.indexes import IndexService, IndexStatus
 from penstock.domain.collections import Collection
 from penstock.wire.http import Operation, Route
-from penstock.wire.milvus_v2.collection_requests import index_specs
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
+from penstock.wire.milvus_v2.index_requests import index_specs, not_there
+from penstock.wire.milvus_v2.values import value_text
 
 __all__ = ["routes"]
 
@@ -35,7 +36,7 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
     def create(request: Request) -> object:
         request.fields.require("collectionName", "indexParams")
         collection = collection_of(request)
-        for spec in index_specs(request.fields, collection.schema):
+        for spec in index_specs(request.fields, collection.schema, not_there):
             indexes.create(collection, spec)
         return None
 
@@ -98,7 +99,7 @@ def _status(status: IndexStatus) -> dict[str, Any]:
     if spec.metric:
         params.append({"key": "metric_type", "value": spec.metric.value})
     if spec.params:
-        params.append({"key": "params", "value": orjson.dumps(dict(spec.params)).decode()})
+        params.append({"key": "params", "value": orjson.dumps(spec.params, option=orjson.OPT_SORT_KEYS).decode()})
     return {
         "indexName": spec.name,
         "fieldName": spec.field_name,
@@ -109,6 +110,10 @@ def _status(status: IndexStatus) -> dict[str, Any]:
         "pendingRows": status.rows - status.indexed_rows,
         "indexState": "Finished",
         "failReason": "",
+        **{
+            key: value_text(spec.params.get(key, ""))
+            for key in ("mmap.enabled", "indexoffsetcache.enabled", "warmup")
+        },
         "minIndexVersion": 0,
         "maxIndexVersion": 0,
         "indexParams": params,

@@ -1,8 +1,9 @@
-"""``/v2/vectordb/partitions/…``: create, list, has, drop, get_stats."""
+"""``/v2/vectordb/partitions/…``: create, list, has, drop, get_stats, load, release."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from penstock.collections.collections import CollectionService
 from penstock.collections.partitions import PartitionService
@@ -14,6 +15,11 @@ __all__ = ["routes"]
 
 _TEXT = {"type": "string"}
 _BODY = {"dbName": _TEXT, "collectionName": _TEXT, "partitionName": _TEXT}
+_BODY_OF_MANY: Mapping[str, Mapping[str, Any]] = {
+    "dbName": _TEXT,
+    "collectionName": _TEXT,
+    "partitionNames": {"type": "array", "items": _TEXT},
+}
 
 
 def routes(collections: CollectionService, partitions: PartitionService, v2: MilvusV2) -> tuple[Route, ...]:
@@ -49,6 +55,24 @@ def routes(collections: CollectionService, partitions: PartitionService, v2: Mil
             ),
         )
 
+    def many(action: str, do: Callable[[Collection, Sequence[str]], None], summary: str) -> Route:
+        def handle(request: Request) -> object:
+            request.fields.require("collectionName", "partitionNames")
+            do(collection_of(request), request.fields.strings("partitionNames") or ())
+            return None
+
+        return v2.post(
+            f"/partitions/{action}",
+            handle,
+            struct="PartitionsReq",
+            operation=Operation(
+                summary=summary,
+                tag="partitions",
+                body=_BODY_OF_MANY,
+                required=["collectionName", "partitionNames"],
+            ),
+        )
+
     return (
         v2.post(
             "/partitions/list",
@@ -66,4 +90,6 @@ def routes(collections: CollectionService, partitions: PartitionService, v2: Mil
         route("drop", named(drop), "Drop a partition and its rows"),
         route("has", named(lambda collection, name: {"has": partitions.has(collection, name)}), "Is it there?"),
         route("get_stats", named(lambda where, name: {"rowCount": partitions.count(where, name)}), "Count its rows"),
+        many("load", partitions.load, "Note that partitions, and with them the collection, are loaded"),
+        many("release", partitions.release, "Note that partitions are released; all of them: the collection is"),
     )

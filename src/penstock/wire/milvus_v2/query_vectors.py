@@ -12,12 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.domain.schema import DataType, Field
+from penstock.errors import shorten
 from penstock.wire.body import MalformedBody
 
 __all__ = ["query_vectors"]
 
 MAX_QUERIES = 16384
-_BASE64_TYPES: Mapping[DataType, npt.DTypeLike] = {
+MAX_INDEX = 2**32 - 2
+
+_NUMBERS = frozenset({int, float})
+_BYTES = (DataType.BINARY_VECTOR, DataType.INT8_VECTOR)
+_STORED: Mapping[DataType, npt.DTypeLike] = {
     DataType.BINARY_VECTOR: np.uint8,
     DataType.FLOAT16_VECTOR: np.float16,
     DataType.BFLOAT16_VECTOR: ml_dtypes.bfloat16,
@@ -32,51 +37,76 @@ def query_vectors(data: Sequence[Any], field: Field) -> npt.NDArray[Any] | list[
         MalformedBody: a query has another form, type or dimension than the field.
     """
     if len(data) > MAX_QUERIES:
-        raise MalformedBody(f"the number of queries should be in range [1, {MAX_QUERIES}], but got {len(data)}")
+        raise MalformedBody(f"nq [{len(data)}] is invalid, it should be in range [1, {MAX_QUERIES}]")
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return [_sparse(query, field) for query in data]
-    dtype = np.uint8 if field.type is DataType.BINARY_VECTOR else np.float32
-    return np.stack([_dense(query, field, dtype) for query in data])
+    return np.stack([_dense(query, field) for query in data])
 
 
-def _dense(query: Any, field: Field, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    if isinstance(query, str) and field.type in _BASE64_TYPES:
-        try:
-            raw = base64.b64decode(query, validate=True)
-            vector = np.frombuffer(raw, _BASE64_TYPES[field.type]).astype(dtype)
-        except (binascii.Error, ValueError) as error:
-            raise _unreadable(query, field, str(error)) from error
-    else:
-        if not isinstance(query, list) or any(isinstance(each, bool) for each in query):
-            raise _unreadable(query, field, "a query is a list of numbers")
-        try:
-            vector = np.asarray(query, dtype)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise _unreadable(query, field, str(error)) from error
+def _dense(query: Any, field: Field) -> npt.NDArray[Any]:
+    vector = _decoded(query, field) if isinstance(query, str) else _listed(query, field)
     if vector.shape != (field.width,):
-        found = vector.size * 8 if field.type is DataType.BINARY_VECTOR else vector.size
-        raise _unreadable(query, field, f"dimension: {field.dim}, but length of the query is {found}")
-    if vector.dtype.kind == "f" and not np.isfinite(vector).all():
+        kind = "[]byte" if field.type in _BYTES else "[]float"
+        raise _unreadable(query, field, f"dimension: {field.dim}, but length of {kind}: {len(vector)}")
+    wide = vector if field.type is DataType.BINARY_VECTOR else vector.astype(np.float32)
+    if not np.isfinite(wide).all():
         raise _unreadable(query, field, "a query must hold finite numbers only")
-    return vector
+    return wide
+
+
+def _decoded(query: str, field: Field) -> npt.NDArray[Any]:
+    """A base64 string of the bytes as they are stored, little-endian."""
+    if field.type not in _STORED:
+        raise _unreadable(query, field, "a query is a list of numbers")
+    try:
+        return np.frombuffer(base64.b64decode(query, validate=True), _STORED[field.type])
+    except (binascii.Error, ValueError) as error:
+        raise _unreadable(query, field, str(error)) from error
+
+
+def _listed(query: Any, field: Field) -> npt.NDArray[Any]:
+    # set(map(type, …)) runs in C; true and false are no numbers.
+    if not isinstance(query, list) or not set(map(type, query)) <= _NUMBERS:
+        raise _unreadable(query, field, "a query is a list of numbers")
+    values = np.asarray(query, np.float64)
+    if field.type in _BYTES:
+        low, high = (0, 255) if field.type is DataType.BINARY_VECTOR else (-128, 127)
+        if not ((values >= low) & (values <= high) & (values == np.floor(values))).all():
+            raise _unreadable(query, field, f"a query holds whole numbers from {low} to {high}")
+        return values.astype(_STORED[field.type])
+    if (np.abs(values) > np.finfo(np.float32).max).any():
+        raise _unreadable(query, field, "a query holds numbers that fit in 32 bits")
+    return values
 
 
 def _sparse(query: Any, field: Field) -> dict[int, float]:
     if not isinstance(query, dict):
         raise _unreadable(query, field, 'a sparse query is an object such as {"1": 0.5}')
-    try:
-        if "indices" in query and "values" in query:
-            pairs = zip(query["indices"], query["values"], strict=True)
-        else:
-            pairs = zip(query, query.values(), strict=True)
-        vector = {int(index): float(value) for index, value in pairs}
-    except (ValueError, TypeError) as error:
-        raise _unreadable(query, field, str(error)) from error
-    if any(not 0 <= index < 2**32 - 1 for index in vector) or not np.isfinite(list(vector.values())).all():
-        raise _unreadable(query, field, "indices must be in [0, 2^32-1), values finite")
+    indices: Sequence[Any] = list(query)
+    values: Sequence[Any] = list(query.values())
+    if {"indices", "values"} == query.keys():
+        indices, values = query["indices"], query["values"]
+        if not isinstance(indices, list) or not isinstance(values, list) or len(indices) != len(values):
+            raise _unreadable(query, field, "indices and values must be lists of the same length")
+    if not all(type(each) in _NUMBERS for each in values) or not np.isfinite(np.asarray(values, np.float64)).all():
+        raise _unreadable(query, field, "the values of a sparse query must be finite numbers")
+    numbers = [_index(each) for each in indices]
+    if None in numbers:
+        raise _unreadable(query, field, f"the indices of a sparse query must be whole numbers from 0 to {MAX_INDEX}")
+    vector = {each: float(value) for each, value in zip(numbers, values, strict=True) if each is not None}
+    if len(vector) != len(numbers):
+        raise _unreadable(query, field, "the indices of a sparse query must be unique")
     return vector
 
 
+def _index(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_INDEX:
+        return None
+    return value
+
+
 def _unreadable(query: Any, field: Field, why: str) -> MalformedBody:
-    shown = str(query) if len(str(query)) <= 120 else str(query)[:119] + "…"
-    return MalformedBody(f"{why}: invalid parameter[expected={field.type.value}][actual={shown}]", field=field.name)
+    shown = shorten(str(query), 120)
+    return MalformedBody(f"{why}: invalid parameter[expected={field.type.value}][actual=[{shown}]]", field=field.name)

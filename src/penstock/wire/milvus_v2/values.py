@@ -2,27 +2,30 @@
 
 An Arrow table in canonical types becomes JSON rows: Int64 as strings (numbers when the caller says it takes them),
 JSON fields as text, arrays as the reference server's union, binary and half-precision vectors as base64, dynamic
-fields flattened into the row. Whole columns are turned at once; a float vector's numbers never become Python objects
-one by one but in a single ``tolist`` per row.
+fields flattened into the row. Whole columns are turned at once; vectors and arrays of numbers stay NumPy slices, and
+orjson writes these from their buffers, float32 as the shortest numbers that give the same float32 back.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, cast
 
 import ml_dtypes
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from penstock.collections.entities import OutputFields
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 
-__all__ = ["key_values", "render_rows", "text_values", "value_text"]
+__all__ = ["UNION_MEMBERS", "key_values", "render_rows", "text_values", "value_text"]
 
-_UNION_MEMBERS = {
+UNION_MEMBERS = {
     DataType.BOOL: "BoolData",
     DataType.INT8: "IntData",
     DataType.INT16: "IntData",
@@ -32,6 +35,7 @@ _UNION_MEMBERS = {
     DataType.DOUBLE: "DoubleData",
     DataType.VARCHAR: "StringData",
 }
+"""The member of the wire's union that holds values of a type, in arrays and default values."""
 
 
 def key_values(properties: Mapping[str, str]) -> list[dict[str, str]]:
@@ -53,10 +57,10 @@ def render_rows(
     table: pa.Table, schema: CollectionSchema, fields: OutputFields, *, int64_as_number: bool
 ) -> list[dict[str, Any]]:
     """One JSON object per row of ``table``, with the columns and dynamic keys that ``fields`` asks for."""
-    names = [name for name in fields.columns if name in table.column_names]
+    names = list(fields.columns)
     columns = [_column(table[name].combine_chunks(), schema[name], int64_as_number) for name in names]
     rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-    if schema.dynamic and fields.with_meta and META_FIELD in table.column_names:
+    if schema.dynamic and fields.with_meta:
         for row, text in zip(rows, table[META_FIELD].to_pylist(), strict=True):
             _add_dynamic(row, orjson.loads(text or "{}"), fields.meta_keys)
     return rows
@@ -68,81 +72,74 @@ def _add_dynamic(row: dict[str, Any], document: Mapping[str, Any], keys: Sequenc
             row[key] = document[key]
 
 
-def _column(array: pa.Array[Any], field: Field, int64_as_number: bool) -> list[Any]:
-    render = _RENDERERS.get(field.type)
-    if render is not None:
-        return render(array, field)
+def _column(array: pa.Array[Any], field: Field, int64_as_number: bool) -> Iterable[Any]:
     if field.type is DataType.INT64 and not int64_as_number:
-        return [None if value is None else str(value) for value in array.to_pylist()]
-    if field.type is DataType.FLOAT:
-        return _floats(array)
-    values: list[Any] = array.to_pylist()
-    return values
+        array = pc.cast(array, pa.string())
+    render = _RENDERERS.get(field.type)
+    return render(array, field) if render is not None else array.to_pylist()
 
 
-def _floats(array: pa.Array[Any]) -> list[Any]:
-    """float32 values as the shortest numbers that give the same float32 back."""
-    return [None if value is None else shortest(value) for value in array.to_pylist()]
+def _spread(values: Iterable[Any], array: pa.Array[Any]) -> Iterable[Any]:
+    """The values of the rows that aren't null, and None for those that are."""
+    if not array.null_count:
+        return values
+    rest = iter(values)
+    return [next(rest) if valid else None for valid in array.is_valid().to_pylist()]
 
 
-def shortest(value: float) -> float:
-    return float(str(np.float32(value)))
+def _floats(array: pa.Array[Any], field: Field) -> Iterable[Any]:
+    del field
+    return _spread(array.drop_null().to_numpy(), array)
 
 
-def _array(array: pa.Array[Any], field: Field) -> list[Any]:
+def _slices(lists: pa.Array[Any], values: Any) -> Iterator[Any]:
+    """``values``, the flattened elements of lists that aren't null, list by list."""
+    ends = np.cumsum(lists.value_lengths().drop_null().to_numpy())  # type: ignore[attr-defined]
+    return (values[start:end] for start, end in pairwise((0, *ends.tolist())))
+
+
+def _arrays(array: pa.Array[Any], field: Field) -> Iterable[Any]:
     assert field.element_type is not None
-    member = _UNION_MEMBERS[field.element_type]
-    numbers = shortest if field.element_type is DataType.FLOAT else None
-    rendered: list[Any] = []
-    for values in array.to_pylist():
-        if values is None:
-            rendered.append(None)
-        elif not values:
-            rendered.append({"Data": {member: {}}})
-        else:
-            rendered.append({"Data": {member: {"data": [numbers(v) for v in values] if numbers else values}}})
-    return rendered
+    member = UNION_MEMBERS[field.element_type]
+    elements = cast(Any, array).flatten()
+    numbers = field.element_type.is_number and not elements.null_count
+    slices = _slices(array, elements.to_numpy() if numbers else elements.to_pylist())
+    return _spread(({"Data": {member: {"data": each} if len(each) else {}}} for each in slices), array)
 
 
-def _vectors(array: pa.Array[Any], field: Field, of_row: Callable[[np.ndarray[Any, Any]], Any]) -> list[Any]:
-    matrix = cast(Any, array).flatten().to_numpy(zero_copy_only=False)
-    if array.null_count:
-        # flatten() leaves the values of null rows out.
-        rows = iter(matrix.reshape(-1, field.width))
-        return [of_row(next(rows)) if valid else None for valid in array.is_valid().to_pylist()]
-    return [of_row(row) for row in matrix.reshape(-1, field.width)]
+def _matrix(array: pa.Array[Any], field: Field) -> npt.NDArray[Any]:
+    """The vectors of the rows that aren't null."""
+    values: npt.NDArray[Any] = cast(Any, array).flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(-1, field.width)
 
 
-def _float_vectors(array: pa.Array[Any], field: Field) -> list[Any]:
-    # orjson writes float32 arrays as the shortest numbers, straight from the buffer.
-    return _vectors(array, field, lambda row: np.ascontiguousarray(row, dtype=np.float32))
+def _float_vectors(array: pa.Array[Any], field: Field) -> Iterable[Any]:
+    return _spread(np.ascontiguousarray(_matrix(array, field), np.float32), array)
 
 
-def _bytes_of(dtype: Any) -> Callable[[pa.Array[Any], Field], list[Any]]:
-    def render(array: pa.Array[Any], field: Field) -> list[Any]:
-        return _vectors(array, field, lambda row: base64.b64encode(row.astype(dtype).tobytes()).decode())
+def _bytes_of(dtype: npt.DTypeLike) -> Callable[[pa.Array[Any], Field], Iterable[Any]]:
+    def render(array: pa.Array[Any], field: Field) -> Iterable[Any]:
+        rows = np.ascontiguousarray(_matrix(array, field).astype(dtype, copy=False))
+        return _spread((base64.b64encode(row.tobytes()).decode() for row in rows), array)
 
     return render
 
 
-def _sparse(array: pa.Array[Any], field: Field) -> list[Any]:
+def _sparse_vectors(array: pa.Array[Any], field: Field) -> Iterable[Any]:
     del field
-    rendered: list[Any] = []
-    for value in array.to_pylist():
-        if value is None:
-            rendered.append(None)
-            continue
-        pairs = zip(value["indices"], value["values"], strict=True)
-        rendered.append({str(index): shortest(weight) for index, weight in pairs})
-    return rendered
+    indices, weights = cast(Any, array.drop_null()).flatten()
+    keys = pc.cast(indices.flatten(), pa.string()).to_pylist()
+    rows = zip(_slices(indices, keys), _slices(weights, weights.flatten().to_numpy()), strict=True)
+    return _spread((dict(zip(*row, strict=True)) for row in rows), array)
 
 
-_RENDERERS: Mapping[DataType, Callable[[pa.Array[Any], Field], list[Any]]] = {
-    DataType.ARRAY: _array,
+_RENDERERS: Mapping[DataType, Callable[[pa.Array[Any], Field], Iterable[Any]]] = {
+    DataType.FLOAT: _floats,
+    DataType.ARRAY: _arrays,
     DataType.FLOAT_VECTOR: _float_vectors,
     DataType.FLOAT16_VECTOR: _bytes_of(np.float16),
     DataType.BFLOAT16_VECTOR: _bytes_of(ml_dtypes.bfloat16),
     DataType.INT8_VECTOR: _bytes_of(np.int8),
     DataType.BINARY_VECTOR: _bytes_of(np.uint8),
-    DataType.SPARSE_FLOAT_VECTOR: _sparse,
+    DataType.SPARSE_FLOAT_VECTOR: _sparse_vectors,
 }

@@ -1,0 +1,80 @@
+"""A collection as ``collections/describe`` shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.collections.collections import CollectionDetails
+from penstock.domain.collections import Collection, LoadState
+from penstock.domain.schema import Field
+from penstock.wire.milvus_v2.values import UNION_MEMBERS, key_values
+
+__all__ = ["LOAD_WORDS", "description", "soft_error"]
+
+LOAD_WORDS = {
+    LoadState.LOADED: "LoadStateLoaded",
+    LoadState.NEVER: "LoadStateNotLoad",
+    LoadState.RELEASED: "LoadStateNotLoad",
+}
+FIRST_FIELD_ID = 100
+
+
+def description(details: CollectionDetails) -> dict[str, Any]:
+    """What stands under ``data``; of the indexes those of the first vector field, as in Milvus."""
+    collection = details.collection
+    schema = collection.schema
+    vector = schema.vectors[0].name
+    return {
+        "collectionName": collection.name,
+        "collectionID": collection.number,
+        "description": schema.description,
+        "autoId": schema.auto_id,
+        "fields": [_field(number, each, collection) for number, each in enumerate(schema, FIRST_FIELD_ID)],
+        "structFields": [],
+        "functions": [],
+        "aliases": [],
+        "indexes": [
+            {"fieldName": each.field_name, "indexName": each.name, "metricType": each.metric or ""}
+            for each in details.indexes
+            if each.field_name == vector
+        ],
+        "load": LOAD_WORDS[collection.load_state],
+        "shardsNum": collection.settings.shards,
+        "partitionsNum": len(details.partitions),
+        "consistencyLevel": collection.settings.consistency_level,
+        "enableDynamicField": schema.dynamic,
+        "externalSource": "",
+        "externalSpec": "",
+        "properties": key_values(collection.settings.properties),
+    }
+
+
+def soft_error(details: CollectionDetails) -> str:
+    """What stands under ``message`` of a description that is a success all the same."""
+    vector = details.collection.schema.vectors[0].name
+    if any(each.field_name == vector for each in details.indexes):
+        return ""
+    return f"index not found[collection={details.collection.name}]"
+
+
+def _field(number: int, field: Field, collection: Collection) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "name": field.name,
+        "id": number,
+        "type": field.type.value,
+        "primaryKey": field.primary,
+        "partitionKey": field.partition_key,
+        "clusteringKey": False,
+        "autoId": collection.schema.is_generated(field),
+        "nullable": field.nullable,
+        "description": field.description,
+    }
+    if field.element_type is not None:
+        shown["elementType"] = field.element_type.value
+    if field.default is not None:
+        shown["defaultValue"] = {"Data": {UNION_MEMBERS[field.type]: field.default}}
+    numbers = {"dim": field.dim, "max_length": field.max_length, "max_capacity": field.max_capacity}
+    params = {key: str(value) for key, value in numbers.items() if value is not None} | dict(field.params)
+    if params:
+        shown["params"] = key_values(params)
+    return shown

@@ -1,0 +1,200 @@
+"""The bodies of ``entities/query``, ``get`` and ``search``, decoded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from penstock.collections.entities import EntityService, SearchQuery
+from penstock.domain.collections import Collection
+from penstock.domain.schema import DataType
+from penstock.errors import FieldNotFound, InvalidParameter, Unsupported
+from penstock.wire.body import MAX_INT64, Fields
+from penstock.wire.milvus_v2.collection_requests import check_consistency_level
+from penstock.wire.milvus_v2.errors import Refused
+from penstock.wire.milvus_v2.query_vectors import query_vectors
+
+__all__ = [
+    "DEFAULT_LIMIT",
+    "expression_values",
+    "is_count",
+    "page_of",
+    "primary_keys",
+    "refuse_unserved",
+    "search_query",
+]
+
+DEFAULT_LIMIT = 100
+MAX_TOP_K = 16384
+UNSERVED_QUERY = ("orderByFields", "groupByFields")
+_UNSERVED_SEARCH = (
+    *("ids", "groupingField", "groupSize", "strictGroupSize", "functionScore", "functionChains"),
+    *("searchAggregation", "orderByFields"),
+)
+_UNSERVED_PARAMS = ("group_by_field", "group_size", "strict_group_size", "iterator", "search_iter_v2")
+
+_COUNT = re.compile(r"\s*count\s*\(\s*\*\s*\)\s*\Z", re.IGNORECASE)
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
+_MAX_EXACT_DOUBLE = 2**53
+
+
+def is_count(names: Sequence[str] | None) -> bool:
+    """Whether ``outputFields`` asks for the number of rows.
+
+    Raises:
+        InvalidParameter: it asks for other fields too.
+    """
+    if not any(_COUNT.match(name) for name in names or ()):
+        return False
+    if len(names or ()) > 1:
+        raise InvalidParameter("count entities with other output fields is not supported", output_fields=names)
+    return True
+
+
+def page_of(fields: Fields) -> tuple[int | None, int]:
+    """``limit`` and ``offset`` of a query. Zero or less is no limit, and without one there is no offset."""
+    limit, offset = fields.integer("limit", strict=True), fields.integer("offset", strict=True)
+    limit = DEFAULT_LIMIT if limit is None else limit
+    return (limit, max(offset or 0, 0)) if limit > 0 else (None, 0)
+
+
+def refuse_unserved(fields: Fields, keys: Iterable[str] = UNSERVED_QUERY) -> None:
+    """Raises Unsupported for a key of what this server doesn't do, unless it holds nothing."""
+    check_consistency_level(fields)
+    for key in keys:
+        if fields.value(key):
+            raise Unsupported(f"{key} is not supported by this server", key=key)
+
+
+def expression_values(fields: Fields) -> Mapping[str, Any]:
+    """``exprParams``. JSON knows one type of numbers: what is whole is an integer, ``5.0`` too."""
+    return {key: _value(value) for key, value in (fields.mapping("exprParams") or {}).items()}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _MAX_EXACT_DOUBLE:
+        return int(value)
+    if isinstance(value, list):
+        return [_value(each) for each in value]
+    return value
+
+
+def primary_keys(fields: Fields, collection: Collection) -> list[int] | list[str]:
+    """The ``id`` of a get: one or a list of numbers or strings, whatever the key's type.
+
+    Raises:
+        Refused: 1806, one can't be a key.
+    """
+    given = fields.value("id")
+    values: list[Any] = given if isinstance(given, list) else [given]
+    primary = collection.schema.primary
+    if primary.type is DataType.VARCHAR:
+        if all(isinstance(each, str | int) and not isinstance(each, bool) for each in values):
+            return [str(each) for each in values]
+    else:
+        keys = [_int64(each) for each in values]
+        if None not in keys:
+            return [key for key in keys if key is not None]
+    shown = str(values) if len(str(values)) <= 200 else str(values)[:199] + "…"
+    raise Refused(
+        1806,
+        "please check the primary key and its' type can only in [int, string], "
+        f"error: {shown} can't be keys of the {primary.type.value} field {primary.name}",
+    )
+
+
+def _int64(value: Any) -> int | None:
+    if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, str) and _INTEGER.match(value))):
+        return None
+    number = int(value)
+    return number if -MAX_INT64 - 1 <= number <= MAX_INT64 else None
+
+
+def search_query(fields: Fields, collection: Collection, entities: EntityService) -> SearchQuery:
+    """A search as the body asks for it.
+
+    Raises:
+        Refused: 1802 without queries, 1801 for a field that can't be searched.
+        MalformedBody: a query isn't of the field's type.
+        InvalidParameter, Unsupported.
+    """
+    refuse_unserved(fields, _UNSERVED_SEARCH)
+    for value in (fields.mapping("params") or {}).values():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise fields.mismatch("params", value, "float64")
+    data = fields.list("data")
+    if not data:
+        raise Refused(
+            1802,
+            "missing required parameters, error: either 'ids' (for primary key search) or 'data' "
+            "(for vector search) must be provided",
+        )
+    try:
+        target = entities.search_field(collection, fields.string("annsField"))
+    except (InvalidParameter, FieldNotFound) as error:
+        raise Refused(1801, f"can only accept json format request, error: {error}") from error
+    limit, offset = _top_k(fields)
+    params = _search_params(fields)
+    return SearchQuery(
+        field_name=target.name,
+        queries=query_vectors(data, target),
+        limit=limit,
+        offset=offset,
+        filter=fields.string("filter") or "",
+        filter_params=expression_values(fields),
+        partitions=fields.strings("partitionNames") or (),
+        output_fields=fields.strings("outputFields") or (),
+        metric=_metric(params),
+        radius=_number(params, "radius"),
+        range_filter=_number(params, "range_filter"),
+        params=params,
+    )
+
+
+def _top_k(fields: Fields) -> tuple[int, int]:
+    limit, offset = fields.integer("limit", strict=True), fields.integer("offset", strict=True) or 0
+    limit = DEFAULT_LIMIT if limit is None else limit
+    for what, value, least in (("topk", limit, 1), ("offset", offset, 0), ("offset+limit", offset + limit, 1)):
+        if not least <= value <= MAX_TOP_K:
+            raise InvalidParameter(
+                f"{what} [{value}] is invalid, it should be in range [{least}, {MAX_TOP_K}], but got {value}",
+                value=value,
+            )
+    return limit, offset
+
+
+def _search_params(fields: Fields) -> dict[str, Any]:
+    """``searchParams`` and its ``params``, flattened; the same key with two values is ambiguous."""
+    given = dict(fields.mapping("searchParams") or {})
+    nested = given.pop("params", None) or {}
+    if not isinstance(nested, dict):
+        raise InvalidParameter("searchParams.params must be a dict", key="searchParams.params")
+    for key, value in nested.items():
+        if key in given and given[key] != value:
+            raise InvalidParameter(f"ambiguous parameter: {key}, in search_param: {given[key]}, in params: {value}")
+    params = given | nested
+    for key in _UNSERVED_PARAMS:
+        if params.get(key):
+            raise Unsupported(f"{key} in searchParams is not supported by this server", key=key)
+    return params
+
+
+def _metric(params: dict[str, Any]) -> str:
+    asked = [value for value in (params.pop(key, None) for key in ("metric_type", "metricType")) if value]
+    for value in asked:
+        if not isinstance(value, str) or value != asked[0]:
+            raise InvalidParameter(f"metric type should be one string, but got {asked}", metric=asked)
+    return asked[0] if asked else ""
+
+
+def _number(params: dict[str, Any], key: str) -> float | None:
+    value = params.pop(key, None)
+    if value is None:
+        return None
+    try:
+        if not isinstance(value, bool):
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise InvalidParameter(f"{key} should be a number, but got {value!r}", key=key)

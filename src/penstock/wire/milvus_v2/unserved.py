@@ -1,0 +1,85 @@
+"""Routes of the Milvus v2 dialect that this server knows and does not serve: a clear answer for each, never silence.
+
+They answer code 10, "service unimplemented", whatever the body holds. Paths that are in no table are a plain 404.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from penstock.wire.http import Call, Operation, Reply, Route, json_reply
+from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2
+
+__all__ = ["UNIMPLEMENTED", "routes"]
+
+UNIMPLEMENTED = 10
+
+_IMPORT = "rows come by import jobs: use /v2/vectordb/jobs/import/create"
+_ONE_SEARCH = "search one vector field at a time: use /v2/vectordb/entities/search"
+_UPKEEP = "this server looks after its files by itself"
+_NEW = "make a new collection and import into that"
+_KEYS = "this server has no users and roles"
+_TEXTS = "this server analyses no texts"
+_COPY = "copy the data folder while the server is stopped"
+
+_UNSERVED: Sequence[tuple[str, str, Sequence[str]]] = (
+    ("entities", _IMPORT, ("insert", "upsert")),
+    ("entities", "rows go with their partition or collection", ("delete",)),
+    ("entities", _ONE_SEARCH, ("hybrid_search", "advanced_search")),
+    ("collections", _NEW, ("rename", "truncate", "alter_properties", "drop_properties")),
+    ("collections", _NEW, ("fields/add", "fields/alter_properties")),
+    ("collections", _NEW, ("add_function", "alter_function", "drop_function")),
+    ("collections", _UPKEEP, ("compact", "get_compaction_state")),
+    ("databases", "name properties when you make the database", ("alter", "alter_properties", "drop_properties")),
+    ("indexes", "drop the index and make it anew", ("alter_properties", "drop_properties")),
+    ("aliases", "use the collection's own name", ("list", "describe", "create", "alter", "drop")),
+    ("users", _KEYS, ("list", "describe", "create", "update_password", "drop", "grant_role", "revoke_role")),
+    ("roles", _KEYS, ("list", "describe", "create", "drop", "grant_privilege", "revoke_privilege")),
+    ("roles", _KEYS, ("grant_privilege_v2", "revoke_privilege_v2")),
+    (
+        "privilege_groups",
+        _KEYS,
+        ("list", "create", "drop", "add_privileges_to_group", "remove_privileges_from_group"),
+    ),
+    ("resource_groups", "this server is one node", ("list", "describe", "create", "drop", "alter")),
+    ("resource_groups", "this server is one node", ("transfer_replica",)),
+    ("segments", _UPKEEP, ("describe",)),
+    ("quotacenter", "this server sets no quotas", ("describe",)),
+    ("common", _TEXTS, ("run_analyzer",)),
+    ("file_resources", _TEXTS, ("list", "add", "remove")),
+    ("snapshots", _COPY, ("list", "describe", "create", "drop", "restore")),
+    ("jobs/snapshot", _COPY, ("list", "describe", "restore")),
+    ("jobs/external_collection", _IMPORT, ("list", "describe", "refresh")),
+)
+"""Category, what to do instead, actions."""
+
+
+def routes(v2: MilvusV2) -> tuple[Route, ...]:
+    """One route per action."""
+    return tuple(
+        _route(f"/{category}/{action}", instead, v2) for category, instead, actions in _UNSERVED for action in actions
+    )
+
+
+def _route(action: str, instead: str, v2: MilvusV2) -> Route:
+    return Route(
+        method="POST",
+        path=PREFIX + action,
+        handler=_refuse(action, instead),
+        dialect=v2,
+        operation=Operation(
+            summary=f"Not served: {action.removeprefix('/')}",
+            description=f"Always answers code {UNIMPLEMENTED}; {instead}.",
+            tag="not served",
+        ),
+    )
+
+
+def _refuse(action: str, instead: str) -> Callable[[Call], Reply]:
+    text = f"service unimplemented: {action.removeprefix('/')} is not served by Penstock; {instead}"
+
+    def handle(call: Call) -> Reply:
+        del call
+        return json_reply({"code": UNIMPLEMENTED, "message": text})
+
+    return handle
