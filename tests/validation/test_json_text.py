@@ -22,6 +22,11 @@ def test_text_is_kept_as_written(kind: Any) -> None:
     assert conform_column(column, JSON).to_pylist() == texts
 
 
+def test_the_last_of_equal_keys_counts() -> None:
+    texts = ['{"a": 1, "b": {"k": "x", "k": "y"}, "a": 2}', '{"a": "\\"a\\": 1"}']
+    assert conform_column(pa.array(texts), JSON).to_pylist() == ['{"a":2,"b":{"k":"y"}}', texts[1]]
+
+
 def test_structs_maps_and_lists_become_text() -> None:
     kind = pa.struct([("a", pa.int8()), ("m", pa.map_(pa.string(), pa.string()))])
     structs = pa.array([{"a": 1, "m": [("k", "é")]}, None], kind)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
-import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from penstock.domain.schema import META_FIELD, DataType, Field
@@ -30,20 +28,22 @@ def to_json(array: Array, field: Field) -> Array:
     Where the field is nullable, JSON's ``null`` means null: pymilvus's writers put the text ``null`` there.
     """
     text = _as_text(array, field)
-    if not field.nullable:
-        for _ in _parsed(text, field):
-            pass
-        return text
-    return _blank(text, [row for row, value in _parsed(text, field) if value is None])
+    changed: dict[int, str | None] = {}
+    for row, value, once in _parsed(text, field):
+        if value is None and field.nullable:
+            changed[row] = None
+        elif not once:
+            changed[row] = orjson.dumps(value).decode()
+    return _replaced(text, changed)
 
 
 def to_meta(array: Array, taken: Set[str]) -> Array:
     """The dynamic field: JSON objects without keys of the schema's field names (``taken``); null becomes {}."""
     text = _as_text(array, _META)
-    empty = []
-    for row, value in _parsed(text, _META):
+    changed: dict[int, str | None] = {}
+    for row, value, once in _parsed(text, _META):
         if value is None:
-            empty.append(row)
+            changed[row] = None
         elif not isinstance(value, dict):
             raise DataError(
                 "illegal value for dynamic field, not a JSON object",
@@ -61,16 +61,19 @@ def to_meta(array: Array, taken: Set[str]) -> Array:
                 value=text[row].as_py(),
                 remedy=f"{key!r} is a field of the collection: give it as a column of its own only.",
             )
-    return _blank(text, empty).fill_null("{}")
+        elif not once:
+            changed[row] = orjson.dumps(value).decode()
+    return _replaced(text, changed).fill_null("{}")
 
 
-def _blank(text: Array, rows: list[int]) -> Array:
-    """The same column with these rows null."""
-    if not rows:
+def _replaced(text: Array, changed: Mapping[int, str | None]) -> Array:
+    """The same column with other text in these rows."""
+    if not changed:
         return text
-    keep = np.ones(len(text), dtype=np.bool_)
-    keep[rows] = False
-    return pc.if_else(pa.array(keep), text, pa.scalar(None, pa.string()))
+    values = text.to_pylist()
+    for row, value in changed.items():
+        values[row] = value
+    return pa.array(values, pa.string())
 
 
 def _as_text(array: Array, field: Field) -> Array:
@@ -97,7 +100,9 @@ def _dump(scalar: Any, row: int, field: Field) -> str | None:
         ) from None
 
 
-def _parsed(text: Array, field: Field) -> Iterator[tuple[int, Any]]:
+def _parsed(text: Array, field: Field) -> Iterator[tuple[int, Any, bool]]:
+    """Row, value, and whether every object in it has each key once: the last of equal keys counts, as in Milvus, but
+    an engine may refuse text that holds both."""
     for row, value in enumerate(text.cast(pa.binary()).to_pylist()):
         if value is None:
             continue
@@ -109,7 +114,9 @@ def _parsed(text: Array, field: Field) -> Iterator[tuple[int, Any]]:
                 value=value.decode(),
                 remedy="Store the large part elsewhere, or split it over several fields.",
             )
-        yield row, parse(value, row, field)
+        parsed = parse(value, row, field)
+        # Equal keys are the only thing that parsing drops; each takes at least two quotes along.
+        yield row, parsed, value.count(b'"') == orjson.dumps(parsed).count(b'"')
 
 
 def parse(value: bytes, row: int, field: Field) -> Any:
