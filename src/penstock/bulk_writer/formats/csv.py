@@ -29,7 +29,7 @@ class CsvChunk:
         self._layout = layout
         self._file = PartFile(folder / f"{number}.csv")
         header = layout.separator.join(each.name for each in layout.columns)
-        self._file.stream.write(header.encode() + b"\n")
+        self._file.write(header.encode() + b"\n")
 
     def add(self, batch: pa.RecordBatch) -> None:
         step = max(1, len(batch) * _TEXT_BYTES // max(1, batch.nbytes))
@@ -54,7 +54,7 @@ class CsvChunk:
         )
         ended: Array = pc.binary_join_element_wise(lines, "\n", "")
         # The texts of a new Arrow array lie one after another: its buffer is what the file needs.
-        self._file.stream.write(ended.buffers()[2])
+        self._file.write(ended.buffers()[2])
 
 
 def csv_cells(column: Array, field: Field) -> Array:

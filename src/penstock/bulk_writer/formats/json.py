@@ -37,7 +37,7 @@ class JsonChunk:
 
     def finish(self) -> list[Path]:
         if not self._lines:
-            self._file.stream.write(b"\n]}\n" if self._started else b'{"rows":[]}\n')
+            self._file.write(b"\n]}\n" if self._started else b'{"rows":[]}\n')
         return [self._file.finish()]
 
     def discard(self) -> None:
@@ -49,10 +49,10 @@ class JsonChunk:
             orjson.dumps(dict(zip(self._names, row, strict=True)), option=orjson.OPT_SERIALIZE_NUMPY)
             for row in zip(*values, strict=True)
         ]
-        stream = self._file.stream
+        write = self._file.write
         if self._lines:
-            stream.write(b"\n".join(texts) + b"\n")
+            write(b"\n".join(texts) + b"\n")
         else:
-            stream.write(b",\n" if self._started else b'{"rows":[\n')
-            stream.write(b",\n".join(texts))
+            write(b",\n" if self._started else b'{"rows":[\n')
+            write(b",\n".join(texts))
         self._started = True

@@ -121,6 +121,7 @@ class ParquetChunk:
         group = pa.Table.from_batches(self._pending, self._schema)
         self._pending, self._pending_bytes, self._pending_rows = [], 0, 0
         self._writer.write_table(group, row_group_size=min(len(group), _GROUP_ROWS[1]))
+        self._file.start_write_back()
 
 
 def _codec(field: Field) -> Literal["snappy", "none"]:
