@@ -29,14 +29,13 @@ def collection(run: Run, request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def make_file(server: RunningServer, request: pytest.FixtureRequest) -> MakeFile:
     """JSON Lines files in a folder of the test's own, below the import root."""
-    folder = server.import_root / request.node.name.partition("[")[0]
+    folder = server.import_root / str(request.node.name).partition("[")[0]
     folder.mkdir(exist_ok=True)
 
     def make(name: str, first: int = 0, rows: int = 3, dim: int = 2) -> Path:
         path = folder / name
-        path.write_text(
-            "".join(f'{{"id": {each}, "vector": {[0.5] * dim}}}\n' for each in range(first, first + rows))
-        )
+        lines = (f'{{"id": {each}, "vector": {[0.5] * dim}}}\n' for each in range(first, first + rows))
+        path.write_text("".join(lines))
         return path
 
     return make

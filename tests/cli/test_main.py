@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import penstock
 from penstock.cli.main import COMMANDS, cli
-from tests.support.servers import PENSTOCK, clean_environment
+from tests.support.servers import PENSTOCK, RunningServer, clean_environment
 
 
 def penstock_command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -94,16 +94,11 @@ def test_no_server() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_server_without_tls_called_by_https(server_address: str) -> None:
-    done = penstock_command("jobs", "list", "--url", server_address)
+def test_a_server_without_tls_called_by_https(server: RunningServer) -> None:
+    address = server.url.removeprefix("http://")  # without scheme means https
+    done = penstock_command("jobs", "list", "--url", address)
     assert done.returncode == 1
     assert "http:// before its address" in done.stderr
-
-
-@pytest.fixture
-def server_address(server: object) -> str:
-    """Without scheme, which means https."""
-    return str(server.url).removeprefix("http://")
 
 
 def test_no_address_at_all() -> None:

@@ -53,7 +53,7 @@ class Commands(click.Group):
             return None
         module, _, name = COMMANDS[cmd_name].place.partition(":")
         command: click.Command = getattr(import_module(f"penstock.cli.{module}"), name)
-        _show_variables(command)
+        _name_variables(command, f"PENSTOCK_{cmd_name}")
         return command
 
     def resolve_command(
@@ -77,14 +77,18 @@ class Commands(click.Group):
             raise Failure(message) from None
 
 
-def _show_variables(command: click.Command) -> None:
-    """Let the help name the environment variable of every option, of subcommands too."""
-    for parameter in command.params:
-        if isinstance(parameter, click.Option):
-            parameter.show_envvar = parameter.allow_from_autoenv
+def _name_variables(command: click.Command, prefix: str) -> None:
+    """Give every option an environment variable, and let the help name it: ``PENSTOCK_JOBS_LIST_LIMIT``.
+
+    Click would name them after the parameters of the functions; here it is the flag that counts.
+    """
+    for option in command.params:
+        if isinstance(option, click.Option) and option.allow_from_autoenv:
+            option.envvar = option.envvar or f"{prefix}{option.opts[-1].replace('--', '_')}".upper().replace("-", "_")
+            option.show_envvar = True
     if isinstance(command, click.Group):
-        for each in command.commands.values():
-            _show_variables(each)
+        for name, each in command.commands.items():
+            _name_variables(each, f"{prefix}_{name}")
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
@@ -97,11 +101,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, asked: bool) -> N
 
 @click.group(
     cls=Commands,
-    context_settings={
-        "auto_envvar_prefix": "PENSTOCK",
-        "help_option_names": ["-h", "--help"],
-        "max_content_width": 100,
-    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Every option has an environment variable too; the help of a command names it.",
 )
 @click.option(

@@ -1,0 +1,227 @@
+"""Write the pages that are made from tables in the code: ``make docs``. A test compares them with what is written."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+import penstock
+from docs.error_meanings import MEANINGS
+from penstock.cli.main import cli
+from penstock.errors import PenstockError, Transient
+from penstock.server.app import PLAIN_ROUTES
+from penstock.server.routes import dialect_routes
+from penstock.server.services import Services
+from penstock.settings import load_settings, settings_table
+from penstock.wire.http import Route
+from penstock.wire.milvus_v2.errors import MILVUS, ZILLIZ
+from penstock.wire.zilliz_v1.errors import ROWS as V1
+
+__all__ = ["PAGES", "all_commands", "all_error_classes", "all_routes"]
+
+FOLDER = Path(__file__).parent
+MADE = "<!-- Made by `make docs` from the tables in the code; don't edit. -->\n"
+
+
+def settings_page() -> str:
+    rows = [
+        (
+            f"`{each.name}`",
+            f"`{each.flag}`" if each.flag else "none: secret",
+            f"`{each.environment}`",
+            _cell(each.default),
+            # A unit that is only counted is in the help already.
+            _cell(" ".join(filter(None, [each.help, f"In {each.unit}." if ";" in each.unit else "", each.reason]))),
+        )
+        for each in settings_table()
+    ]
+    return f"""# Settings of `penstock serve`
+{MADE}
+Each setting is a flag, an environment variable, and a key of the TOML file that `--config FILE` (or
+`PENSTOCK_CONFIG`) names. The first of these that is given counts: flag, variable, file, default. Secrets have no
+flag, since others on the machine can read those. Relative paths are taken from the working directory.
+
+```toml
+# penstock.toml
+data_dir = "/var/lib/penstock"
+import_root = ["/data/files", "s3://bucket/prefix"]
+list_window = "3d"
+```
+
+{_table(["Key", "Flag", "Variable", "Default", "Meaning"], rows)}"""
+
+
+def cli_page() -> str:
+    sections = [_command_section(path, command) for path, command in all_commands(cli, "penstock")]
+    return f"""# The command line
+{MADE}
+Exit codes: **0** done, **1** failed (what was asked couldn't be done, or a job failed or was aborted), **2** wrong
+usage, **3** a job still goes on after the time that one was ready to wait, **130** interrupted by Ctrl-C.
+
+Results go to the standard output, progress and errors to the standard error. `--json` prints what programs can read.
+Every option can be given by an environment variable too; of an option that may be repeated, the variable holds
+several values separated by blanks. `REQUESTS_CA_BUNDLE` names a file of trusted issuers for servers with certificates
+of their own.
+
+{"".join(sections)}"""
+
+
+def errors_page() -> str:
+    rows = []
+    for kind in all_error_classes():
+        rows.append(
+            (
+                f"`{kind.code}`",
+                _cell(MEANINGS[kind.code]),
+                "yes" if issubclass(kind, Transient) else "no",
+                _v1_numbers(kind),
+                str(_row(MILVUS, kind).code),
+                str(_row(ZILLIZ, kind).code),
+            )
+        )
+    return f"""# Errors
+{MADE}
+Inside, every error has a stable code, and logs and reasons of jobs are made of these. On the wire each dialect has
+its own numbers, always in an answer with HTTP status 200: `{{"code": 1100, "message": "…"}}`. The same number may
+stand for several errors; the message tells them apart. **Try again** says whether the very same call may succeed
+later; jobs do so by themselves.
+
+A call without `clusterId` and `projectId` gets Milvus's numbers, one with either of them Zilliz Cloud's. Beside the
+table, the v1 calls check their own parameters in the order that `src/penstock/wire/zilliz_v1/errors.py` lists.
+
+{_table(["Code", "Meaning", "Try again", "v1", "v2", "v2, Zilliz profile"], rows)}"""
+
+
+def endpoints_page() -> str:
+    tags: dict[str, list[tuple[str, str]]] = {}
+    for route in all_routes():
+        about = route.operation
+        text = " ".join(filter(None, [about.summary.rstrip(".") + ".", about.description]))
+        tags.setdefault(about.tag, []).append((f"`{route.method} {route.path}`", _cell(text)))
+    own = [(f"`GET {path}`", _cell(text)) for path, text in PLAIN_ROUTES.items()]
+    sections = [
+        f"## {tag[0].upper()}{tag[1:]}\n\n{_table(['Call', 'What it does'], rows)}" for tag, rows in tags.items()
+    ]
+    return f"""# HTTP calls
+{MADE}
+All on one port. A running server shows the bodies and answers of each call at `/docs`, and the same as a document at
+`/openapi.json`. Errors answer with HTTP status 200 and a number: see [errors.md](errors.md). Doubled slashes are
+taken as one.
+
+{chr(10).join(sections)}
+## The server's own
+
+{_table(["Call", "What it does"], own)}"""
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "cli.md": cli_page,
+    "errors.md": errors_page,
+    "endpoints.md": endpoints_page,
+}
+
+
+def all_commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command below and with its path, as it is typed; groups come before what is in them."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            if inner is not None:
+                yield from all_commands(inner, f"{path} {name}")
+
+
+def all_routes() -> Sequence[Route]:
+    """Every route of the dialects. They are only looked at, so no services stand behind them."""
+    none = cast(Any, _Nothing())
+    services = Services(
+        settings=load_settings({}, environment={}),
+        imports=none,
+        clusters=none,
+        databases=none,
+        collections=none,
+        partitions=none,
+        indexes=none,
+        entities=none,
+    )
+    return dialect_routes(services)
+
+
+class _Nothing:
+    """Has every attribute."""
+
+    def __getattr__(self, name: str) -> _Nothing:
+        return self
+
+
+def all_error_classes() -> Sequence[type[PenstockError]]:
+    """One class per code, parents first."""
+    for module in pkgutil.walk_packages(penstock.__path__, "penstock."):
+        if ".migrations" not in module.name:
+            importlib.import_module(module.name)
+    found: dict[str, type[PenstockError]] = {}
+    kinds: list[type[PenstockError]] = [PenstockError, *_subclasses(PenstockError)]
+    for kind in kinds:
+        found.setdefault(kind.code, kind)
+    return list(found.values())
+
+
+def _subclasses(kind: type[PenstockError]) -> Iterator[type[PenstockError]]:
+    for each in kind.__subclasses__():
+        # Tests and programs may derive errors of their own.
+        if each.__module__.startswith("penstock."):
+            yield each
+            yield from _subclasses(each)
+
+
+def _command_section(path: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=path)
+    usage = " ".join([path, *command.collect_usage_pieces(context)])
+    paragraphs = [" ".join(each.split()) for each in (command.help or "").split("\n\n")]
+    text = "\n\n".join(paragraphs)
+    rows = [_option_row(each, path) for each in command.params if isinstance(each, click.Option)]
+    table = _table(["Option", "Variable", "Default", "Meaning"], rows) if rows and path != "penstock serve" else ""
+    if path == "penstock serve":
+        table = "Its options are the [settings](settings.md).\n"
+    return f"{'#' * min(path.count(' ') + 2, 4)} `{path}`\n\n```\n{usage}\n```\n\n{text}\n\n{table}\n"
+
+
+def _option_row(option: click.Option, path: str) -> tuple[str, str, str, str]:
+    names = ", ".join(f"`{each}`" for each in [*option.opts, *option.secondary_opts])
+    if not option.is_flag:
+        names += f" {option.make_metavar(click.Context(click.Command(path)))}"
+    variable = str(option.envvar or "")
+    is_given = isinstance(option.default, str | int | float) and not option.is_flag and option.default != ""
+    default = f"`{option.default}`" if is_given else "required" if option.required else ""
+    return names.replace("|", "\\|"), f"`{variable}`" if variable else "", default, _cell(option.help or "")
+
+
+def _v1_numbers(kind: type[PenstockError]) -> str:
+    row = _row(V1, kind)
+    others = sorted(set(row.by_detail.values()) - {row.code})
+    return ", ".join(map(str, [row.code, *others]))
+
+
+def _row(table: Mapping[type[PenstockError], Any], kind: type[PenstockError]) -> Any:
+    return next(table[each] for each in kind.__mro__ if each in table)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")

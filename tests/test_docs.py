@@ -1,0 +1,119 @@
+"""The documentation tells everything that there is, and nothing that there isn't."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import requests
+
+from docs import generate
+from docs.error_meanings import MEANINGS
+from penstock.cli.main import cli
+from penstock.settings import settings_table
+from tests.support.servers import RunningServer
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+COMMANDS = dict(generate.all_commands(cli, "penstock"))
+
+FOLDERS = ("src", "tests", "docs", "benchmarks", "demo", "requirements")
+PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[^`\s*<>]*)`")
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)")
+
+
+def page_id(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("name", generate.PAGES)
+def test_pages_made_from_the_code_are_up_to_date(name: str) -> None:
+    written = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert written == generate.PAGES[name](), "run `make docs`"
+
+
+def test_every_setting_is_documented() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert [each.name for each in settings_table() if f"`{each.environment}`" not in text] == []
+
+
+def test_every_command_and_option_is_documented() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert [path for path in COMMANDS if f" `{path}`\n" not in text] == []
+    options = {
+        option
+        for path, command in COMMANDS.items()
+        if path != "penstock serve"  # its options are the settings
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for option in parameter.opts
+    }
+    assert [each for each in sorted(options) if f"`{each}`" not in text] == []
+
+
+def test_every_call_is_documented() -> None:
+    text = (ROOT / "docs" / "endpoints.md").read_text(encoding="utf-8")
+    assert [each.path for each in generate.all_routes() if f"`{each.method} {each.path}`" not in text] == []
+
+
+def test_every_error_code_has_a_meaning_and_no_other_has() -> None:
+    codes = {each.code for each in generate.all_error_classes()}
+    assert sorted(codes ^ set(MEANINGS)) == []
+
+
+def test_every_metric_is_documented_and_no_other_is(server: RunningServer) -> None:
+    server.client().collections.list()  # a counter appears when it has counted something
+    shown = requests.get(f"{server.url}/metrics", timeout=10).text
+    names = set(re.findall(r"^# HELP (\S+)", shown, re.MULTILINE))
+    documented = set(re.findall(r"`((?:penstock|process)_\w+)`", (ROOT / "docs" / "metrics.md").read_text()))
+    assert sorted(names ^ documented) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_pages_name_only_what_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = {link for link in LINK.findall(text) if not (page.parent / link).exists()}
+    paths = {path for path in PATH.findall(text) if not (ROOT / path).exists()}
+    assert (sorted(links), sorted(paths)) == ([], [])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_command_lines_in_pages_can_be_typed(page: Path) -> None:
+    for line in command_lines(page):
+        words = shlex.split(line, comments=True)[1:]
+        command: click.Command = cli
+        path = "penstock"
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            path = f"{path} {words.pop(0)}"
+            assert path in COMMANDS, f"{line!r}: there is no {path!r}"
+            command = COMMANDS[path]
+        known = {name for each in command.params for name in [*each.opts, *each.secondary_opts]} | {"--help"}
+        assert [each for each in words if each.startswith("--") and each not in known] == [], line
+
+
+def command_lines(page: Path) -> Iterator[str]:
+    """Lines of code blocks that begin with the program's name."""
+    if page.name == "cli.md":  # usage lines, which are made from the commands
+        return
+    inside = False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.startswith("```"):
+            inside = not inside
+        elif inside and line.startswith("penstock "):
+            yield line
+
+
+def test_readme_begins_with_the_two_commands() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [line.split("#")[0].strip() for line in lines[3:5]] == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_make_targets_in_pages_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
+    assert sorted(named - targets) == []
