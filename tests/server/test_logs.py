@@ -17,30 +17,34 @@ configure_logs({form!r}, "info")
 structlog.get_logger("penstock.test").info("made", secretKey="hush", request={{"accessKey": "hush", "name": "docs"}})
 logging.getLogger("library").warning("called with %s", "Authorization: Bearer hush")
 structlog.get_logger("penstock.test").debug("hidden")
+def fail(secret):
+    kept = {{"inside": secret}}
+    return kept["inside"] / 0
 try:
-    1 / 0
-except ZeroDivisionError:
+    fail("hush")
+except TypeError:
     structlog.get_logger("penstock.test").exception("failed")
+    logging.getLogger("library").exception("failed there")
 """
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_lines(form: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(form=form)], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error", "-c", PROGRAM.format(form=form)], capture_output=True, text=True, check=True
     )
     assert run.stdout == ""
     assert "hush" not in run.stderr
     assert "hidden" not in run.stderr
-    assert "ZeroDivisionError" in run.stderr
+    assert run.stderr.count("TypeError: unsupported operand") == 2
     if form == "json":
-        made, called, failed = [json.loads(line) for line in run.stderr.splitlines()]
+        made, called, failed, _ = [json.loads(line) for line in run.stderr.splitlines()]
         assert made["event"] == "made"
         assert made["request"] == {"accessKey": REDACTED, "name": "docs"}
         assert made["logger"] == "penstock.test"
         assert called["event"] == f"called with Authorization: Bearer {REDACTED}"
         assert called["level"] == "warning"
-        assert "division by zero" in failed["exception"]
+        assert "in fail" in failed["exception"]
 
 
 @pytest.mark.parametrize(
