@@ -10,9 +10,10 @@ from cryptography.fernet import Fernet
 
 from penstock.catalog import Catalog
 from penstock.catalog.claims import LostClaim, PlannedFile, PlannedSplit
+from penstock.catalog.database import now_millis
 from penstock.domain.jobs import FileState, ImportJob, JobState, JobWarning, SplitState
 from penstock.errors import JobStateConflict, StoreError
-from tests.support.catalogs import new_job, opened_catalog, stored_collection
+from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection
 
 LEASE = 60_000
 FILES = [PlannedFile(name="a.parquet", locations=[{"uri": "file:///x/a.parquet", "size": 10}], size=10, total_rows=7)]
@@ -142,11 +143,37 @@ def test_an_abort_from_outside_fences_off_the_worker(catalog: Catalog) -> None:
     assert catalog.jobs.secret(job.id) == {}
 
 
-def test_leftovers_are_found_until_they_are_gone(catalog: Catalog) -> None:
+def test_leftovers_are_found_until_they_are_taken(catalog: Catalog) -> None:
     job = importing(catalog)
     catalog.claims.save_split(job, 0, rows=1, staged={"note": {}}, warnings=[])
-    assert catalog.jobs.with_staged_leftovers() == []
+    later = now_millis() + 60_000
+    assert catalog.jobs.with_leftovers(later) == []
     catalog.claims.move(job, JobState.FAILED, reason="bad")
-    assert [each.id for each in catalog.jobs.with_staged_leftovers()] == [job.id]
-    catalog.jobs.forget_staged(job.id)
-    assert catalog.jobs.with_staged_leftovers() == []
+    assert catalog.jobs.with_leftovers(now_millis() - 60_000) == [], "a retry may still want them"
+    assert [each.id for each in catalog.jobs.with_leftovers(later)] == [job.id]
+    assert catalog.jobs.take_leftovers(job.id) == [{"note": {}}]
+    assert catalog.jobs.take_leftovers(job.id) == []
+    assert catalog.jobs.with_leftovers(later) == []
+
+
+def test_a_retry_keeps_what_was_staged_from_the_tidier(catalog: Catalog) -> None:
+    job = importing(catalog, token="t")
+    catalog.claims.save_split(job, 0, rows=1, staged={"note": {}}, warnings=[])
+    failed = catalog.claims.move(job, JobState.FAILED, reason="bad")
+    again = catalog.jobs.retry(failed, {"token": "fresh"}, deadline=None)
+    assert (again.state, again.reason, again.finished_at) == (JobState.PENDING, None, None)
+    assert (again.progress, again.keyed) == (failed.progress, True)
+    assert catalog.jobs.secret(job.id) == {"token": "fresh"}
+    assert catalog.jobs.take_leftovers(job.id) == []
+    assert catalog.jobs.count_by_state(CLUSTER) == {JobState.PENDING: 1} | dict.fromkeys(
+        (JobState.PLANNING, JobState.IMPORTING, JobState.FAILED), 0
+    )
+    with pytest.raises(JobStateConflict):
+        catalog.jobs.retry(failed, {}, deadline=None)
+
+
+@pytest.mark.parametrize("state", [each for each in JobState if each is not JobState.FAILED])
+def test_only_a_failed_job_is_retried(catalog: Catalog, state: JobState) -> None:
+    job = replace(claimed(catalog), state=state)
+    with pytest.raises(JobStateConflict):
+        catalog.jobs.retry(job, {}, deadline=None)

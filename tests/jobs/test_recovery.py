@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from penstock.collections.collections import table_of
 from penstock.domain.jobs import ImportJob, JobState, SplitState
 from penstock.engines.base import Staged
 from penstock.errors import JobStateConflict
-from penstock.jobs.executor import Executor, Tools
+from penstock.jobs.executor import Executor
 from penstock.jobs.indexing import IndexKeeper
 from penstock.jobs.settings import JobSettings
 from penstock.jobs.tasks import import_everything
+from penstock.jobs.tools import Tools
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER
@@ -158,8 +160,10 @@ def test_a_dropped_collection_ends_its_jobs_and_its_files_go(tmp_path: Path, run
         assert world.collection().id != docs.id
 
 
-def test_staged_files_of_a_failed_job_are_removed(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, SMALL_SPLITS) as world:
+def test_staged_files_of_a_failed_job_are_removed_when_nobody_may_retry_it(
+    tmp_path: Path, runner: LocalRunner
+) -> None:
+    with a_world(tmp_path, runner, replace(SMALL_SPLITS, retry_window=0)) as world:
         docs = world.collection()
         write_rows(world.files)
         with (world.files / "a.jsonl").open("a") as file:
@@ -204,7 +208,7 @@ def test_an_abort_ends_a_running_job_and_may_be_repeated(tmp_path: Path, runner:
 def test_progress_never_falls(tmp_path: Path, runner: LocalRunner) -> None:
     with a_world(tmp_path, runner, SMALL_SPLITS) as world:
         world.collection()
-        write_rows(world.files)
+        write_rows(world.files, 200_000)
         job = world.create(["a.jsonl"])
         seen: list[tuple[int, int]] = []
         while not (now := world.job(job.id)).state.is_final:

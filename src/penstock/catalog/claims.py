@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Table, case, delete, func, insert, or_, select, update
 
 from penstock.catalog import tables
 from penstock.catalog.collections import CollectionStore
 from penstock.catalog.database import CatalogDatabase, now_millis, to_millis
-from penstock.catalog.job_ends import end_job, recount
+from penstock.catalog.job_ends import end_job, ending_values, recount
 from penstock.catalog.job_rows import job_of
 from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, JobWarning, SplitState, can_become
 from penstock.errors import JobStateConflict, PenstockError
@@ -31,22 +31,32 @@ class LostClaim(PenstockError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedFile:
-    """A file with its resolved locations (JSON without credentials)."""
+    """A file with its resolved locations (JSON without credentials).
+
+    ``kept`` is the ordinal that the same file had in an earlier plan of the job: its figures stay. ``whole`` says
+    that all of its splits are kept.
+    """
 
     name: str
     locations: Sequence[Mapping[str, Any]]
     size: int
     total_rows: int
+    kept: int | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedSplit:
-    """A split; ``auto_ids`` is how many ids to reserve for it."""
+    """A split; ``auto_ids`` is how many ids to reserve for it.
+
+    ``kept`` is the ordinal that the same split had in an earlier plan of the job: its staged rows and ids stay.
+    """
 
     file: int
     spec: Mapping[str, Any]
     size: int
     auto_ids: int
+    kept: int | None = None
 
 
 class ClaimStore:
@@ -122,8 +132,7 @@ class ClaimStore:
             raise JobStateConflict(f"job {job.id} is in state {job.state}, it can't become {then}", job_id=job.id)
         if "warnings" in values:
             values["warnings"] = [each.to_json() for each in values["warnings"]]
-        if then.is_final:
-            values |= {"finished_at": now_millis(), "stage": ""}
+        values |= ending_values(then)
         if then.is_final or then is JobState.UNCOMMITTED:
             values |= {"runnable": False, "owner": None, "lease_until": None}
         with self._database.write() as connection:
@@ -154,14 +163,18 @@ class ClaimStore:
         """Planning → Importing, with the files, the splits and their id ranges, in one transaction."""
         with self._database.write() as connection:
             self._check_claim(connection, job)
+            known = _rows_of(connection, tables.job_file, job.id)
+            earlier = _rows_of(connection, tables.job_split, job.id)
             for table in (tables.job_file, tables.job_split):
                 connection.execute(delete(table).where(table.c.job_id == job.id))
-            ids = sum(each.auto_ids for each in splits)
+            ids = sum(each.auto_ids for each in splits if each.kept is None)
             start = self._collections.reserve_auto_ids(connection, job.collection_id, ids) if ids else None
             if files:
-                connection.execute(insert(tables.job_file), [_new_file(job.id, *each) for each in enumerate(files)])
+                connection.execute(
+                    insert(tables.job_file), [_new_file(job.id, *each, known) for each in enumerate(files)]
+                )
             if splits:
-                connection.execute(insert(tables.job_split), list(_new_splits(job.id, splits, start)))
+                connection.execute(insert(tables.job_split), list(_new_splits(job.id, splits, start, earlier)))
             connection.execute(
                 update(tables.job)
                 .where(tables.job.c.id == job.id)
@@ -239,8 +252,13 @@ def _greatest(column: Any, value: int) -> Any:
     return case((column < value, value), else_=column)
 
 
-def _new_file(job_id: int, ordinal: int, file: PlannedFile) -> dict[str, Any]:
-    return {
+def _rows_of(connection: Connection, table: Table, job_id: int) -> Mapping[int, Row[Any]]:
+    rows = connection.execute(select(table).where(table.c.job_id == job_id)).all()
+    return {row.ordinal: row for row in rows}
+
+
+def _new_file(job_id: int, ordinal: int, file: PlannedFile, earlier: Mapping[int, Row[Any]]) -> dict[str, Any]:
+    new: dict[str, Any] = {
         "job_id": job_id,
         "ordinal": ordinal,
         "name": file.name,
@@ -250,24 +268,39 @@ def _new_file(job_id: int, ordinal: int, file: PlannedFile) -> dict[str, Any]:
         "progress": 0,
         "rows": 0,
         "total_rows": file.total_rows,
+        "finished_at": None,
     }
+    if file.kept is None:
+        return new
+    row = earlier[file.kept]
+    new |= {"progress": min(row.progress, 99), "rows": row.rows, "total_rows": max(row.total_rows, file.total_rows)}
+    if file.whole and row.state == FileState.COMPLETED.value:
+        new |= {"state": row.state, "progress": 100, "finished_at": row.finished_at}
+    return new
 
 
-def _new_splits(job_id: int, splits: Sequence[PlannedSplit], start: int | None) -> Iterator[dict[str, Any]]:
+def _new_splits(
+    job_id: int, splits: Sequence[PlannedSplit], start: int | None, earlier: Mapping[int, Row[Any]]
+) -> Iterator[dict[str, Any]]:
     for ordinal, each in enumerate(splits):
-        yield {
-            "job_id": job_id,
-            "ordinal": ordinal,
-            "file": each.file,
-            "spec": dict(each.spec),
-            "size": each.size,
+        new = {"job_id": job_id, "ordinal": ordinal, "file": each.file, "spec": dict(each.spec), "size": each.size}
+        if each.kept is not None:
+            row = earlier[each.kept]
+            yield new | {name: getattr(row, name) for name in _OF_A_STAGED_SPLIT}
+            continue
+        yield new | {
             "auto_id_start": start,
             "state": SplitState.PENDING.value,
             "attempts": 0,
             "rows": 0,
+            "staged": None,
+            "warnings": None,
         }
         if start is not None:
             start += each.auto_ids
+
+
+_OF_A_STAGED_SPLIT = ("auto_id_start", "state", "attempts", "rows", "staged", "warnings")
 
 
 def _save_file(connection: Connection, job_id: int, file: ImportFile) -> None:

@@ -36,6 +36,8 @@ def job_of(row: Row[Any]) -> ImportJob:
         warnings=tuple(JobWarning(**each) for each in row.warnings),
         epoch=row.epoch,
         intent_version=row.intent_version,
+        deadline=None if row.deadline is None else from_millis(row.deadline),
+        keyed=row.keyed,
     )
 
 

@@ -6,23 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, null, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog import tables
 from penstock.catalog.database import CatalogDatabase, now_millis
-from penstock.catalog.job_ends import count, end_job, recount
+from penstock.catalog.idempotency import RepeatedCreate, forget_expired, job_of_key, remember
+from penstock.catalog.job_ends import count, end_job, ending_values, recount
 from penstock.catalog.job_rows import file_of, job_of, split_of
 from penstock.catalog.sealing import Seal
 from penstock.domain.ids import new_id
 from penstock.domain.jobs import (
     FINAL_STATES,
+    LIVE_STATES,
+    FileState,
     ImportFile,
     ImportJob,
     JobState,
     JobWarning,
     Split,
     SplitState,
+    can_be_retried_as,
     can_become,
 )
 from penstock.errors import JobNotFound, JobStateConflict
@@ -32,7 +36,11 @@ __all__ = ["JobStore", "NewJob"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """What :meth:`JobStore.insert` stores. ``secret`` is sealed; it is wiped when the job ends."""
+    """What :meth:`JobStore.insert` stores. ``secret`` is sealed; it is wiped when the job ends.
+
+    ``deadline`` is in milliseconds since 1970; ``repeated`` names the call, so that it makes one job however often it
+    comes.
+    """
 
     cluster_id: str
     database_id: int
@@ -44,6 +52,8 @@ class NewJob:
     options: Mapping[str, str]
     auto_commit: bool
     secret: Mapping[str, str]
+    deadline: int | None = None
+    repeated: RepeatedCreate | None = None
 
 
 class JobStore:
@@ -54,16 +64,42 @@ class JobStore:
     # Creating and reading
 
     def insert(self, new: NewJob) -> ImportJob:
-        """Store a Pending job under a fresh id."""
+        """Store a Pending job under a fresh id; for a repeated call, give the job that it made the first time.
+
+        Raises:
+            InvalidParameter: another request has used the call's key.
+        """
         while True:
             job_id = new_id()
             try:
                 with self._database.write() as connection:
-                    self._insert(connection, job_id, new)
+                    job_id = self._insert_once(connection, job_id, new)
             except IntegrityError:
                 # Another process drew the same id in the same millisecond.
                 continue
             return self.get(new.cluster_id, job_id)
+
+    def repeated(self, cluster_id: str, collection_id: str, wanted: RepeatedCreate) -> ImportJob | None:
+        """The job that an earlier call of the same key has made. Raises InvalidParameter as :meth:`insert`."""
+        with self._database.read() as connection:
+            job_id = job_of_key(connection, collection_id, wanted)
+        return None if job_id is None else self.get(cluster_id, job_id)
+
+    def forget_expired_keys(self) -> int:
+        with self._database.write() as connection:
+            return forget_expired(connection)
+
+    def fingerprint(self, content: bytes) -> str:
+        """A keyed hash of a request, for :class:`RepeatedCreate`."""
+        return self._seal.fingerprint(content)
+
+    def _insert_once(self, connection: Connection, job_id: int, new: NewJob) -> int:
+        if new.repeated is not None and not remember(connection, new.collection_id, new.repeated, job_id):
+            found = job_of_key(connection, new.collection_id, new.repeated)
+            assert found is not None, "the key that stood in the way is gone within one transaction"
+            return found
+        self._insert(connection, job_id, new)
+        return job_id
 
     def _insert(self, connection: Connection, job_id: int, new: NewJob) -> None:
         connection.execute(
@@ -82,12 +118,17 @@ class JobStore:
                 warnings=[],
                 created_at=now_millis(),
                 runnable=True,
+                deadline=new.deadline,
+                keyed=bool(new.secret),
             )
         )
-        if new.secret:
-            sealed = self._seal.close(dict(new.secret))
-            connection.execute(insert(tables.job_secret).values(job_id=job_id, sealed=sealed))
+        self._keep_secret(connection, job_id, new.secret)
         count(connection, new.cluster_id, new.database_id, new.collection_id, JobState.PENDING, 1)
+
+    def _keep_secret(self, connection: Connection, job_id: int, secret: Mapping[str, str]) -> None:
+        if secret:
+            sealed = self._seal.close(dict(secret))
+            connection.execute(insert(tables.job_secret).values(job_id=job_id, sealed=sealed))
 
     def get(self, cluster_id: str, job_id: int) -> ImportJob:
         """Raises JobNotFound, also for a job of another cluster."""
@@ -181,8 +222,7 @@ class JobStore:
             JobStateConflict: the job has moved on meanwhile.
         """
         runnable = not then.is_final and then is not JobState.UNCOMMITTED
-        if then.is_final:
-            values |= {"finished_at": now_millis(), "stage": ""}
+        values |= ending_values(then)
         with self._database.write() as connection:
             changed = connection.execute(
                 update(tables.job)
@@ -205,6 +245,51 @@ class JobStore:
             row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
         return job_of(row)
 
+    def retry(self, job: ImportJob, secret: Mapping[str, str], deadline: int | None) -> ImportJob:
+        """Take a Failed job back to Pending. What it had staged, its progress and its rows stay.
+
+        Raises:
+            JobStateConflict: the job isn't Failed (any more).
+        """
+        then = JobState.PENDING
+        with self._database.write() as connection:
+            changed = 0
+            if can_be_retried_as(job.state, then):
+                changed = connection.execute(
+                    update(tables.job)
+                    .where(tables.job.c.id == job.id, tables.job.c.state == job.state.value)
+                    .values(
+                        state=then.value,
+                        epoch=tables.job.c.epoch + 1,
+                        run_after=0,
+                        runnable=True,
+                        leftovers=False,
+                        reason=None,
+                        warnings=[],
+                        finished_at=None,
+                        deadline=deadline,
+                        keyed=job.keyed or bool(secret),
+                    )
+                ).rowcount
+            if changed != 1:
+                raise JobStateConflict(f"job {job.id} is no longer in state {job.state}", job_id=job.id)
+            self._keep_secret(connection, job.id, secret)
+            file = tables.job_file.c
+            connection.execute(
+                update(tables.job_file)
+                .where(file.job_id == job.id, file.state != FileState.COMPLETED.value)
+                .values(state=FileState.PENDING.value, reason=None, finished_at=None)
+            )
+            recount(connection, job, then)
+            row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
+        return job_of(row)
+
+    def overdue(self) -> Sequence[ImportJob]:
+        """Unfinished jobs that are past their deadline and before their commit."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(tables.job).where(tables.job.c.deadline < now_millis())).all()
+        return [job_of(row) for row in rows]
+
     def live_of(self, collection_id: str) -> Sequence[ImportJob]:
         """The jobs of a collection that have not ended, oldest first."""
         with self._database.read() as connection:
@@ -218,23 +303,49 @@ class JobStore:
             ).all()
         return [job_of(row) for row in rows]
 
-    def with_staged_leftovers(self) -> Sequence[ImportJob]:
-        """Failed and aborted jobs whose staged files may still be there."""
-        split = tables.job_split.c
+    def with_leftovers(self, failed_before: int) -> Sequence[ImportJob]:
+        """Aborted jobs, and those that failed before a time (milliseconds), whose staged files are still there."""
+        job = tables.job.c
+        aborted = job.state == JobState.ABORTED.value
         with self._database.read() as connection:
             rows = connection.execute(
-                select(tables.job).where(
-                    tables.job.c.state.in_([JobState.FAILED.value, JobState.ABORTED.value]),
-                    tables.job.c.id.in_(select(split.job_id).where(split.state == SplitState.STAGED.value)),
-                )
+                select(tables.job).where(job.leftovers.is_(True), or_(aborted, job.finished_at <= failed_before))
             ).all()
         return [job_of(row) for row in rows]
 
-    def forget_staged(self, job_id: int) -> None:
-        """The job's staged files are gone."""
+    def take_leftovers(self, job_id: int) -> Sequence[Any]:
+        """What a failed or aborted job had staged, for deletion: from now on a retry stages it again."""
+        split = tables.job_split.c
         with self._database.write() as connection:
+            taken = connection.execute(
+                update(tables.job)
+                .where(
+                    tables.job.c.id == job_id,
+                    tables.job.c.leftovers.is_(True),
+                    tables.job.c.state.in_([JobState.FAILED.value, JobState.ABORTED.value]),
+                )
+                .values(leftovers=False)
+            ).rowcount
+            if not taken:
+                return []
+            where = (split.job_id == job_id, split.state == SplitState.STAGED.value)
+            staged = connection.execute(select(split.staged).where(*where).order_by(split.ordinal)).scalars().all()
             connection.execute(
-                update(tables.job_split)
-                .where(tables.job_split.c.job_id == job_id)
-                .values(state=SplitState.PENDING.value, staged=None)
+                update(tables.job_split).where(*where).values(state=SplitState.PENDING.value, staged=null())
+            )
+        return staged
+
+    def staged_of(self, collection_id: str) -> Sequence[Any]:
+        """What the jobs of a collection have staged and not published; also what an ended one still has."""
+        job, split = tables.job.c, tables.job_split.c
+        unpublished = or_(job.leftovers.is_(True), job.state.in_([each.value for each in sorted(LIVE_STATES)]))
+        with self._database.read() as connection:
+            return (
+                connection.execute(
+                    select(split.staged)
+                    .join(tables.job, job.id == split.job_id)
+                    .where(job.collection_id == collection_id, unpublished, split.state == SplitState.STAGED.value)
+                )
+                .scalars()
+                .all()
             )

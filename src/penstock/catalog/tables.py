@@ -151,6 +151,12 @@ job = Table(
     Column("intent_version", BigInteger),
     # When to look at it again after a transient failure that no split could ride out.
     Column("run_after", BigInteger, nullable=False, server_default=text("0")),
+    # When an unfinished job fails for the time it takes; null once its commit is certain or it has ended.
+    Column("deadline", BigInteger),
+    # Whether its files are opened with the caller's own keys: a retry needs them again, they are wiped at the end.
+    Column("keyed", Boolean, nullable=False, server_default=text("false")),
+    # Whether it failed or was aborted with staged files that are still there: a retry takes them up again.
+    Column("leftovers", Boolean, nullable=False, server_default=text("false")),
 )
 Index("ix_job_cluster", job.c.cluster_id, job.c.id)
 Index("ix_job_cluster_state", job.c.cluster_id, job.c.state, job.c.id)
@@ -164,6 +170,19 @@ Index(
     job.c.id,
     sqlite_where=job.c.runnable.is_(True),
     postgresql_where=job.c.runnable.is_(True),
+)
+
+Index(
+    "ix_job_leftovers",
+    job.c.finished_at,
+    sqlite_where=job.c.leftovers.is_(True),
+    postgresql_where=job.c.leftovers.is_(True),
+)
+Index(
+    "ix_job_deadline",
+    job.c.deadline,
+    sqlite_where=job.c.deadline.is_not(None),
+    postgresql_where=job.c.deadline.is_not(None),
 )
 
 job_secret = Table(
@@ -206,6 +225,19 @@ job_split = Table(
     Column("warnings", JSON),
     PrimaryKeyConstraint("job_id", "ordinal"),
 )
+
+# Which job a repeated create call gets. The fingerprint tells whether it is the same request.
+idempotency_key = Table(
+    "idempotency_key",
+    metadata,
+    Column("collection_id", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("job_id", BigInteger, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("collection_id", "key"),
+)
+Index("ix_idempotency_key_expires_at", idempotency_key.c.expires_at)
 
 # How many jobs there are, kept in the transactions that change them: a list's total costs no scan.
 job_counter = Table(

@@ -6,6 +6,9 @@ The life of a job (design: one import)::
        └─────────┴───────────┴────────────┴──► Failed | Aborted
 
 From Committing on a job can neither fail nor be aborted: the intent is written, and recovery finishes it.
+
+Final states are left by nothing that a job does by itself. A user may ask for one thing more: ``retry`` takes a
+Failed job back to Pending, from where it goes the same way again and keeps what it had staged.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
+    "RETRIES",
     "TRANSITIONS",
     "FileState",
     "ImportFile",
@@ -25,6 +29,7 @@ __all__ = [
     "JobWarning",
     "Split",
     "SplitState",
+    "can_be_retried_as",
     "can_become",
     "merge_warnings",
 ]
@@ -65,6 +70,16 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.FAILED: frozenset(),
     JobState.ABORTED: frozenset(),
 }
+
+
+# Asked for by a user, never done by a worker. An aborted job stays so: somebody decided that; a completed one has its
+# rows where they belong.
+RETRIES: Mapping[JobState, frozenset[JobState]] = {JobState.FAILED: frozenset({JobState.PENDING})}
+
+
+def can_be_retried_as(now: JobState, then: JobState) -> bool:
+    """Whether a retry may take a job from ``now`` to ``then``."""
+    return then in RETRIES.get(now, ())
 
 
 def can_become(now: JobState, then: JobState) -> bool:
@@ -150,7 +165,11 @@ class Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportJob:
-    """An import job as everybody may see it. Times are UTC; ``progress`` is 0 to 100 and never falls."""
+    """An import job as everybody may see it. Times are UTC; ``progress`` is 0 to 100 and never falls.
+
+    ``deadline`` is when an unfinished job fails for the time it takes; ``keyed`` tells that its files are opened with
+    the caller's own keys.
+    """
 
     id: int
     cluster_id: str
@@ -174,3 +193,5 @@ class ImportJob:
     warnings: tuple[JobWarning, ...] = ()
     epoch: int = 0
     intent_version: int | None = None
+    deadline: datetime | None = None
+    keyed: bool = False

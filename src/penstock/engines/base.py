@@ -117,6 +117,13 @@ class Engine(Protocol):
         """Delete staged files by name. Files already gone are fine."""
         ...
 
+    def orphans(self, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
+        """Files that a crash left: older than ``age`` seconds, of no version, and not of the ``known`` staged ones.
+
+        In the shape that :meth:`discard` takes; None where there are none. Ask only while no job stages or publishes.
+        """
+        ...
+
     def count(self, table: Table, filter: Filter | None = None, partitions: Sequence[int] | None = None) -> int: ...
 
     def query(

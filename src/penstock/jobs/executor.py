@@ -9,45 +9,36 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
-from penstock.catalog import Catalog
 from penstock.catalog.claims import LostClaim
 from penstock.domain.collections import Collection
-from penstock.domain.durations import parse_duration
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
-from penstock.engines.base import Engine, Published, Staged, Table
-from penstock.errors import CollectionNotFound, PenstockError, TaskCancelled, Transient
+from penstock.domain.names import DEFAULT_PARTITION
+from penstock.engines.base import Published, Table
+from penstock.errors import CollectionNotFound, PenstockError, StoreFull, TaskCancelled, Transient
 from penstock.jobs.indexing import IndexKeeper
-from penstock.jobs.planner import locate_units, plan_units
+from penstock.jobs.patience import patiently
+from penstock.jobs.planner import Plan, keep_staged, locate_units, plan_units
 from penstock.jobs.requests import SourceKeys
-from penstock.jobs.settings import JobSettings
 from penstock.jobs.staging import SplitFailed, stage_splits
 from penstock.jobs.tasks import FilePlan, PlanTask, StageResult, StageTask, plan_files
+from penstock.jobs.tidying import OVERDUE, discard
+from penstock.jobs.tools import Tools, note_of, staged_of
 from penstock.jobs.tracking import COMMITTED, PLANNED, UNCOMMITTED, Tracker
 from penstock.readers.base import CsvOptions
 from penstock.readers.formats import Format
-from penstock.runners.base import Runner, TaskHandle
+from penstock.runners.base import TaskHandle
 from penstock.sources.base import Location
-from penstock.sources.roots import ImportRoots
 
-__all__ = ["Executor", "Tools", "csv_options"]
+__all__ = ["Executor", "csv_options"]
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What running jobs takes."""
-
-    catalog: Catalog
-    engine: Engine
-    runner: Runner
-    roots: ImportRoots
-    settings: JobSettings
 
 
 def csv_options(options: Any) -> CsvOptions:
@@ -87,7 +78,6 @@ class _Run:
         self._log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
         self.job = job
         self._saved = (-1, -1)
-        self._deadline = _deadline(job, tools.settings.timeout)
 
     def go(self) -> None:
         steps: dict[JobState, Callable[[], None]] = {
@@ -100,7 +90,8 @@ class _Run:
         while (step := steps.get(self.job.state)) is not None:
             try:
                 step()
-            except (LostClaim, TaskCancelled):
+            except (LostClaim, TaskCancelled, DBAPIError):
+                # A catalog that is away is no fault of the job: somebody claims it again when it is back.
                 raise
             except SplitFailed as failure:
                 self._fail(failure.cause)
@@ -117,20 +108,33 @@ class _Run:
 
     def _plan(self) -> None:
         collection = self._collection()
-        units = locate_units(self._catalog.jobs.groups(self.job.id), self._tools.roots, self._keys())
-        plan = plan_units(
-            units, collection.schema, csv_options(self.job.options), self._tools.settings, self._run_plan_tasks
-        )
+        plan = patiently(lambda: self._new_plan(collection), "planning the import", self._tools.settings, self._stop)
+        jobs = self._catalog.jobs
+        plan, lost = keep_staged(plan, jobs.locations(self.job.id), jobs.splits(self.job.id))
         before = self.job.state
         self.job = self._claims.save_plan(self.job, plan.files, plan.splits, plan.warnings)
+        self._engine.discard(collection.id, [staged_of(each.staged) for each in lost])
         self._log_move(before)
+
+    def _new_plan(self, collection: Collection) -> Plan:
+        self._check_time()
+        self._save_planning()
+        units = locate_units(self._catalog.jobs.groups(self.job.id), self._tools.roots, self._keys())
+        return plan_units(
+            units,
+            collection.schema,
+            csv_options(self.job.options),
+            self._tools.settings,
+            self._partition(collection),
+            self._run_plan_tasks,
+        )
 
     def _stage(self) -> None:
         collection = self._collection()
         jobs = self._catalog.jobs
         splits = jobs.splits(self.job.id)
         tracker = Tracker(jobs.files(self.job.id), splits)
-        partitions = self._partitions(collection)
+        partitions = [each.number for each in self._catalog.collections.partitions(collection.id)]
         locations = self._locations()
 
         def task_of(split: Split) -> StageTask:
@@ -143,14 +147,14 @@ class _Run:
                 spec=split.spec["part"],
                 csv=csv_options(self.job.options),
                 batch_bytes=self._tools.settings.batch_bytes,
-                partitions=partitions,
+                partitions=partitions if (one := split.spec["partition"]) is None else [one],
                 auto_id_start=split.auto_id_start,
             )
 
         def save(split: Split, result: StageResult) -> None:
-            staged = {"rows": result.staged.rows, "size": result.staged.size, "note": result.staged.note}
+            staged = result.staged
             self._claims.save_split(
-                self.job, split.ordinal, rows=result.staged.rows, staged=staged, warnings=result.warnings
+                self.job, split.ordinal, rows=staged.rows, staged=note_of(staged), warnings=result.warnings
             )
 
         try:
@@ -158,7 +162,7 @@ class _Run:
                 splits,
                 runner=self._tools.runner,
                 tracker=tracker,
-                attempts=self._tools.settings.split_attempts,
+                settings=self._tools.settings,
                 stop=self._stop,
                 task_of=task_of,
                 begin=lambda split: self._claims.count_attempt(self.job, split.ordinal),
@@ -197,7 +201,7 @@ class _Run:
 
     def _publish(self, table: Table) -> Published:
         staged = [
-            Staged(rows=each.staged["rows"], size=each.staged["size"], note=each.staged["note"])
+            staged_of(each.staged)
             for each in self._catalog.jobs.splits(self.job.id)
             if each.state is SplitState.STAGED and each.rows
         ]
@@ -232,6 +236,9 @@ class _Run:
             reason = f"internal error: {type(error).__name__}: {error}"
         warnings = merge_warnings([list(self.job.warnings), *self._catalog.jobs.split_warnings(self.job.id)])
         self._move(JobState.FAILED, reason=reason, warnings=warnings)
+        if isinstance(error, StoreFull):
+            # What it has staged keeps others from working; a retry does it again.
+            discard(self._tools, self.job.collection_id, self.job.id)
 
     def _try_later(self, error: Exception) -> None:
         """After the intent a job can't fail: what stands in the way is logged, and tried again."""
@@ -256,9 +263,17 @@ class _Run:
         )
 
     def _tick(self, tracker: Tracker) -> None:
-        if self._deadline is not None and time.time() > self._deadline:
-            raise TimeoutOfJob("import timeout")
+        self._check_time()
         self._save_progress(tracker)
+
+    def _check_time(self) -> None:
+        if self._stop.is_set():
+            raise TaskCancelled("the server is stopping")
+        if self.job.deadline is not None and datetime.now(UTC) > self.job.deadline:
+            raise TimeoutOfJob(OVERDUE)
+
+    def _save_planning(self) -> None:
+        self._claims.save_progress(self.job, progress=PLANNED // 2, rows=0, total_rows=0, stage="planning")
 
     def _save_progress(self, tracker: Tracker) -> None:
         progress, rows, files = tracker.figures()
@@ -285,9 +300,8 @@ class _Run:
 
     def _planned(self, window: list[TaskHandle[list[FilePlan]]]) -> list[FilePlan]:
         while not _wait(window[0], 0.2):
-            self._claims.save_progress(self.job, progress=PLANNED // 2, rows=0, total_rows=0, stage="planning")
-            if self._stop.is_set():
-                raise TaskCancelled("the server is stopping")
+            self._check_time()
+            self._save_planning()
         result: list[FilePlan] = window.pop(0).future.result()
         return result
 
@@ -310,11 +324,11 @@ class _Run:
             for ordinal, found in self._catalog.jobs.locations(self.job.id).items()
         }
 
-    def _partitions(self, collection: Collection) -> list[int]:
+    def _partition(self, collection: Collection) -> int | None:
+        """The partition of all rows; None where their partition key tells it."""
         if collection.schema.partition_key:
-            return [each.number for each in self._catalog.collections.partitions(collection.id)]
-        name = self.job.partition or "_default"
-        return [self._catalog.collections.partition(collection.id, name).number]
+            return None
+        return self._catalog.collections.partition(collection.id, self.job.partition or DEFAULT_PARTITION).number
 
 
 class TimeoutOfJob(PenstockError):
@@ -326,12 +340,6 @@ _COMMIT_RETRY = 5.0
 
 def _table(collection: Collection) -> Table:
     return Table(id=collection.id, schema=collection.schema, version=collection.version)
-
-
-def _deadline(job: ImportJob, default: float | None) -> float | None:
-    text = job.options.get("timeout")
-    seconds = parse_duration(text) if text else default
-    return None if seconds is None else job.created_at.timestamp() + seconds
 
 
 def _wait(handle: TaskHandle[Any], seconds: float) -> bool:

@@ -19,6 +19,12 @@ class SourceKeys:
     secret_key: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
 
+    def to_secret(self) -> dict[str, str]:
+        """What the catalog seals; empty without keys."""
+        if not self:
+            return {}
+        return {"access_key": self.access_key, "secret_key": self.secret_key, "token": self.token}
+
     def __bool__(self) -> bool:
         return bool(self.access_key or self.secret_key or self.token)
 
@@ -29,6 +35,7 @@ class CreateImport:
 
     ``groups`` is a list of units, each a list of paths: one file, one folder that ends in ``/``, or one NumPy set.
     ``heads`` asks for the existence check at create time that only the v1 dialect makes.
+    ``idempotency_key`` names the call: the same key and collection give the same job.
     """
 
     cluster_id: str
@@ -39,6 +46,7 @@ class CreateImport:
     options: Mapping[str, str] = field(default_factory=dict)
     keys: SourceKeys = SourceKeys()
     heads: bool = False
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,16 @@ import os
 import socket
 import threading
 import uuid
+from collections.abc import Callable
+from functools import partial
 
 import structlog
 
-from penstock.domain.jobs import ImportJob, SplitState
-from penstock.engines.base import Staged
-from penstock.errors import PenstockError
-from penstock.jobs.executor import Executor, Tools
+from penstock.domain.jobs import ImportJob
+from penstock.jobs.executor import Executor
 from penstock.jobs.indexing import IndexKeeper
+from penstock.jobs.tidying import OrphanSweep, discard_leftovers, drop_tables, end_overdue, forget_keys
+from penstock.jobs.tools import Tools
 
 __all__ = ["Scheduler"]
 
@@ -77,6 +79,7 @@ class Scheduler:
             try:
                 if self.running:
                     self._tools.catalog.claims.renew(self._owner, lease)
+                end_overdue(self._tools)
                 while self.running < self._tools.settings.max_running_jobs and not self._stop.is_set():
                     job = self._tools.catalog.claims.claim(self._owner, lease)
                     if job is None:
@@ -111,44 +114,18 @@ class Scheduler:
         except Exception:
             log.exception("job.release_failed", job_id=str(job.id))
 
-    # Tidying up: staged files of failed and aborted jobs, tables of dropped collections
-
     def _tidy(self) -> None:
+        steps: list[Callable[[], None]] = [
+            partial(step, self._tools) for step in (discard_leftovers, drop_tables, forget_keys)
+        ]
+        steps.append(OrphanSweep(self._tools))
         while not self._stop.is_set():
             self._untidy.wait(_POLL * 60)
             self._untidy.clear()
-            if self._stop.is_set():
-                return
-            for step in (self._discard_leftovers, self._drop_tables):
+            for step in steps:
+                if self._stop.is_set():
+                    return
                 try:
                     step()
                 except Exception:
                     log.exception("tidy.error")
-
-    def _discard_leftovers(self) -> None:
-        jobs = self._tools.catalog.jobs
-        for job in jobs.with_staged_leftovers():
-            if job.id in self._running:
-                continue
-            staged = [
-                Staged(rows=each.staged["rows"], size=each.staged["size"], note=each.staged["note"])
-                for each in jobs.splits(job.id)
-                if each.state is SplitState.STAGED
-            ]
-            self._tools.engine.discard(job.collection_id, staged)
-            jobs.forget_staged(job.id)
-            log.info("job.discarded", job_id=str(job.id), splits=len(staged))
-
-    def _drop_tables(self) -> None:
-        collections = self._tools.catalog.collections
-        for collection_id in collections.dropped():
-            if self._tools.catalog.jobs.live_of(collection_id):
-                # Its jobs end first, each with that reason.
-                continue
-            try:
-                self._tools.engine.drop(collection_id)
-            except PenstockError:
-                log.exception("collection.drop_failed", collection_id=collection_id)
-                continue
-            collections.forget(collection_id)
-            log.info("collection.dropped", collection_id=collection_id)

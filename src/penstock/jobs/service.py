@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from penstock.catalog import Catalog
-from penstock.catalog.database import to_millis
+from penstock.catalog.database import now_millis, to_millis
+from penstock.catalog.idempotency import RepeatedCreate
 from penstock.catalog.job_list import JobFilter
 from penstock.catalog.jobs import NewJob
 from penstock.domain.collections import Collection
@@ -19,10 +21,12 @@ from penstock.errors import (
     InvalidParameter,
     JobStateConflict,
     LimitExceeded,
+    MissingParameter,
     SourceUnavailable,
     Unsupported,
 )
-from penstock.jobs.requests import CreateImport, JobDetails, JobPage, JobQuery
+from penstock.jobs.planner import check_unit, locate_units
+from penstock.jobs.requests import CreateImport, JobDetails, JobPage, JobQuery, SourceKeys
 from penstock.jobs.settings import JobSettings
 from penstock.readers.csv import check_separator
 from penstock.readers.formats import check_group
@@ -30,8 +34,9 @@ from penstock.sources.roots import ImportRoots
 
 __all__ = ["ImportService", "Imports"]
 
+MAX_KEY = 256
 _INTERVENTIONS = 5
-"""Times that abort and commit look again when the job moved on between their look and their write."""
+"""Times that abort, commit and retry look again when the job moved on between their look and their write."""
 
 
 class Imports(Protocol):
@@ -39,6 +44,8 @@ class Imports(Protocol):
 
     def create(self, request: CreateImport) -> ImportJob:
         """Check names, syntax, extensions, groups and roots, and store a Pending job.
+
+        With ``request.idempotency_key`` an earlier job of the same key and collection is given instead.
 
         Raises:
             ClusterNotFound, DatabaseNotFound, CollectionNotFound, PartitionNotFound: a name is unknown.
@@ -61,7 +68,21 @@ class Imports(Protocol):
         ...
 
     def abort(self, cluster_id: str, job_id: int) -> ImportJob:
-        """End a job before its commit's intent; again is fine. Raises JobNotFound, JobStateConflict."""
+        """End a job before its commit's intent; again, or after its failure, is fine.
+
+        Raises JobNotFound, JobStateConflict.
+        """
+        ...
+
+    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys) -> ImportJob:
+        """Let a Failed job go on with what is missing of it.
+
+        Raises:
+            JobNotFound.
+            JobStateConflict: it hasn't failed, or can't go on.
+            MissingParameter: its files need the caller's own keys.
+            PartitionNotFound, PathNotAllowed, LimitExceeded: as :meth:`create`.
+        """
         ...
 
 
@@ -82,19 +103,14 @@ class ImportService:
         self._check_partition(collection, request.partition)
         groups = self._check_groups(request)
         auto_commit = _check_options(request)
-        live = self._catalog.jobs.live_jobs(collection.id)
-        if live >= self._settings.max_live_jobs:
-            raise LimitExceeded(
-                f"The number of jobs has reached the limit: {live} jobs of collection {collection.name} have not "
-                f"ended (max_live_jobs = {self._settings.max_live_jobs}). Try again when some have; many files "
-                "fit into one job",
-                limit="max_live_jobs",
-                value=self._settings.max_live_jobs,
-            )
+        repeated = self._repeated(request, collection, groups)
+        if repeated is not None:
+            known = self._catalog.jobs.repeated(request.cluster_id, collection.id, repeated)
+            if known is not None:
+                return known
+        self._check_limits(collection)
         if request.heads:
-            self._head(request, groups)
-        keys = request.keys
-        secret = {"access_key": keys.access_key, "secret_key": keys.secret_key, "token": keys.token}
+            self._head(request, groups, collection)
         job = self._catalog.jobs.insert(
             NewJob(
                 cluster_id=request.cluster_id,
@@ -106,7 +122,9 @@ class ImportService:
                 groups=groups,
                 options=request.options,
                 auto_commit=auto_commit,
-                secret=secret if keys else {},
+                secret=request.keys.to_secret(),
+                deadline=self._deadline(request.options),
+                repeated=repeated,
             )
         )
         self._wake()
@@ -134,24 +152,20 @@ class ImportService:
             if job.state.is_committed:
                 return job
             if job.state is not JobState.UNCOMMITTED:
-                raise JobStateConflict(
-                    f"job {job.id} is in state {_word(job)}, expected Uncommitted",
-                    job_id=job.id,
-                    state=job.state.value,
-                )
+                raise _unexpected(job, JobState.UNCOMMITTED)
             collection = self._catalog.collections.by_id(job.collection_id)
             intent = collection.version if collection else 1
             done = self._intervene(job, JobState.COMMITTING, stage="committing", intent_version=intent)
             if done:
                 return done
-        raise JobStateConflict(f"job {job_id} keeps changing its state; look at it and try again", job_id=job_id)
+        raise _restless(job_id)
 
     def abort(self, cluster_id: str, job_id: int) -> ImportJob:
         for _ in range(_INTERVENTIONS):
             job = self._catalog.jobs.get(cluster_id, job_id)
-            if job.state is JobState.ABORTED:
-                return job
-            if job.state.is_final or job.state.is_committed:
+            if job.state in (JobState.ABORTED, JobState.FAILED):
+                return job  # ended as the caller wants it; Milvus takes a job's own failure so, too
+            if job.state.is_committed:
                 raise JobStateConflict(
                     f"job {job.id} is in terminal/committed state {_word(job)}, abort not allowed",
                     job_id=job.id,
@@ -160,7 +174,47 @@ class ImportService:
             done = self._intervene(job, JobState.ABORTED, reason="aborted by user")
             if done:
                 return done
-        raise JobStateConflict(f"job {job_id} keeps changing its state; look at it and try again", job_id=job_id)
+        raise _restless(job_id)
+
+    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys) -> ImportJob:
+        for _ in range(_INTERVENTIONS):
+            job = self._catalog.jobs.get(cluster_id, job_id)
+            self._check_retry(job, keys)
+            deadline = self._deadline(job.options)
+            try:
+                again = self._catalog.jobs.retry(job, keys.to_secret(), deadline)
+            except JobStateConflict:
+                continue  # somebody else retried it a moment ago; the next look tells
+            self._wake()
+            return again
+        raise _restless(job_id)
+
+    def _check_retry(self, job: ImportJob, keys: SourceKeys) -> None:
+        if job.state is JobState.ABORTED:
+            raise JobStateConflict(
+                f"job {job.id} was aborted by user, only a job that failed by itself can be retried. "
+                "Create the import again",
+                job_id=job.id,
+                state=job.state.value,
+            )
+        if job.state is not JobState.FAILED:
+            raise _unexpected(job, JobState.FAILED)
+        collection = self._catalog.collections.by_id(job.collection_id)
+        if collection is None:
+            raise JobStateConflict(
+                f"job {job.id} can't be retried: its collection {job.collection} was dropped",
+                job_id=job.id,
+                state=job.state.value,
+            )
+        self._check_partition(collection, job.partition)
+        if job.keyed and not keys:
+            raise MissingParameter(
+                f"job {job.id} was created with the caller's own accessKey and secretKey, which were forgotten when "
+                "it ended. Give them again with the retry",
+                job_id=job.id,
+            )
+        self._check_paths(self._catalog.jobs.groups(job.id), keys)
+        self._check_limits(collection)
 
     def _intervene(self, job: ImportJob, then: JobState, **values: object) -> ImportJob | None:
         try:
@@ -190,27 +244,72 @@ class ImportService:
                 f"but got {len(groups)}",
                 limit="max_groups",
             )
+        self._check_paths(groups, request.keys)
         for group in groups:
-            for path in group:
-                self._roots.check(path, bool(request.keys))
             check_group(group)
         return groups
 
-    def _head(self, request: CreateImport, groups: Sequence[Sequence[str]]) -> None:
+    def _check_paths(self, groups: Sequence[Sequence[str]], keys: SourceKeys) -> None:
+        for group in groups:
+            for path in group:
+                self._roots.check(path, bool(keys))
+
+    def _check_limits(self, collection: Collection) -> None:
+        jobs = self._catalog.jobs
+        live = jobs.live_jobs(collection.id)
+        if live >= self._settings.max_live_jobs:
+            raise LimitExceeded(
+                f"The number of jobs has reached the limit: {live} jobs of collection {collection.name} have not "
+                f"ended (max_live_jobs = {self._settings.max_live_jobs}). Try again when some have; many files "
+                "fit into one job",
+                limit="max_live_jobs",
+                value=self._settings.max_live_jobs,
+            )
+        most = self._settings.max_cluster_jobs
+        if most is None:
+            return
+        states = jobs.count_by_state(collection.cluster_id)
+        live = sum(number for state, number in states.items() if not state.is_final)
+        if live >= most:
+            raise LimitExceeded(
+                f"The number of jobs has reached the limit: {live} jobs of the cluster have not ended "
+                f"(max_cluster_jobs = {most}). Try again when some have; many files fit into one job",
+                limit="max_cluster_jobs",
+                value=most,
+            )
+
+    def _deadline(self, options: Mapping[str, str]) -> int | None:
+        text = options.get("timeout")
+        seconds = parse_duration(text) if text else self._settings.timeout
+        return None if seconds is None else now_millis() + int(seconds * 1000)
+
+    def _repeated(
+        self, request: CreateImport, collection: Collection, groups: Sequence[Sequence[str]]
+    ) -> RepeatedCreate | None:
+        key = request.idempotency_key
+        if key is None:
+            return None
+        _check_key(key)
+        what = [request.cluster_id, collection.id, request.partition or "", groups, sorted(request.options.items())]
+        return RepeatedCreate(
+            key=key,
+            fingerprint=self._catalog.jobs.fingerprint(json.dumps(what).encode()),
+            lifetime=int(self._settings.key_lifetime * 1000),
+        )
+
+    def _head(self, request: CreateImport, groups: Sequence[Sequence[str]], collection: Collection) -> None:
         """Look whether the files are there, within ``head_timeout`` (v1 tells at create)."""
         keys = request.keys
-        looks = [
-            self._headers.submit(self._roots.locate, path, keys.access_key, keys.secret_key, keys.token)
-            for group in groups
-            for path in group
-        ]
-        for look in looks:
+        for group in groups:
+            look = self._headers.submit(locate_units, [group], self._roots, keys)
             try:
-                look.result(self._settings.head_timeout)
+                units = look.result(self._settings.head_timeout)
             except TimeoutError as error:
                 raise SourceUnavailable(
                     f"the object store did not answer within {self._settings.head_timeout:g} s"
                 ) from error
+            for unit in units:
+                check_unit(unit, collection.schema, self._settings)
 
     def _filter(self, query: JobQuery) -> JobFilter:
         database = None
@@ -247,6 +346,21 @@ def _check_options(request: CreateImport) -> bool:
         parse_duration(options["timeout"])
     check_separator(options.get("sep", ""))
     return options.get("auto_commit", "true").lower() != "false"
+
+
+def _check_key(key: str) -> None:
+    if not 1 <= len(key) <= MAX_KEY or not all(" " <= letter <= "~" for letter in key):
+        raise InvalidParameter(f"Idempotency-Key must be 1 to {MAX_KEY} printable ASCII characters")
+
+
+def _unexpected(job: ImportJob, wanted: JobState) -> JobStateConflict:
+    return JobStateConflict(
+        f"job {job.id} is in state {_word(job)}, expected {wanted}", job_id=job.id, state=job.state.value
+    )
+
+
+def _restless(job_id: int) -> JobStateConflict:
+    return JobStateConflict(f"job {job_id} keeps changing its state; look at it and try again", job_id=job_id)
 
 
 def _auto_commit(job: ImportJob) -> JobStateConflict:

@@ -15,6 +15,11 @@ class JobSettings:
 
     ``list_window`` is how long the Milvus profile's list shows a finished job; ``head_timeout`` bounds the existence
     check that only v1 makes at create.
+
+    ``split_attempts`` is how often anything is tried that fails for a cause that may pass, beginning with pauses of
+    ``retry_pause``. For ``retry_window`` after its failure a job keeps what it has staged, so that a retry needs only
+    what is missing. ``orphan_age`` is how old a file that belongs to no job must be before it is removed.
+    ``key_lifetime`` is how long an idempotency key is remembered. None means no limit.
     """
 
     split_bytes: int = 64 * MIB
@@ -26,6 +31,13 @@ class JobSettings:
     list_limit: int = 10_000
     wait_for_index: bool = True
     lease: float = 30.0
-    split_attempts: int = 5
+    split_attempts: int = 8
+    retry_pause: float = 0.5
+    retry_window: float = 3600.0
+    orphan_age: float = 24 * 3600.0
+    key_lifetime: float = 24 * 3600.0
+    max_file_bytes: int | None = 16 << 30
+    max_job_bytes: int | None = None
+    max_cluster_jobs: int | None = None
     head_timeout: float = 2.0
     timeout: float | None = None

@@ -6,19 +6,16 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
-import structlog
-import tenacity
-
 from penstock.domain.jobs import Split, SplitState
 from penstock.engines.base import Staged
-from penstock.errors import DataError, TaskCancelled, Transient
+from penstock.errors import DataError, TaskCancelled
+from penstock.jobs.patience import patiently
+from penstock.jobs.settings import JobSettings
 from penstock.jobs.tasks import StageResult, StageTask, stage_split
 from penstock.jobs.tracking import Tracker
 from penstock.runners.base import Runner, TaskHandle
 
 __all__ = ["SplitFailed", "stage_splits"]
-
-log = structlog.get_logger(__name__)
 
 _TICK = 0.2
 """Seconds between two looks at how far the splits are."""
@@ -38,7 +35,7 @@ def stage_splits(
     *,
     runner: Runner,
     tracker: Tracker,
-    attempts: int,
+    settings: JobSettings,
     stop: threading.Event,
     task_of: Callable[[Split], StageTask],
     begin: Callable[[Split], None],
@@ -55,7 +52,7 @@ def stage_splits(
         SplitFailed: the first bad row in the order of the splits, whichever split met its error first.
         TaskCancelled: ``stop`` was set.
     """
-    flight = _Flight(runner, tracker, attempts, stop, task_of, begin, save, discard)
+    flight = _Flight(runner, tracker, settings, stop, task_of, begin, save, discard)
     pending = [each for each in splits if each.state is not SplitState.STAGED]
     with ThreadPoolExecutor(max(1, min(runner.slots + 1, len(pending))), "split") as threads:
         futures = {threads.submit(flight.stage, each): each for each in pending}
@@ -109,7 +106,7 @@ class _Flight:
         self,
         runner: Runner,
         tracker: Tracker,
-        attempts: int,
+        settings: JobSettings,
         stop: threading.Event,
         task_of: Callable[[Split], StageTask],
         begin: Callable[[Split], None],
@@ -118,7 +115,7 @@ class _Flight:
     ) -> None:
         self._runner = runner
         self._tracker = tracker
-        self._attempts = attempts
+        self._settings = settings
         self._stop = stop
         self._task_of = task_of
         self._begin = begin
@@ -131,15 +128,7 @@ class _Flight:
 
     def stage(self, split: Split) -> None:
         """Stage one split, again after errors that may pass."""
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, Transient)),
-            stop=tenacity.stop_after_attempt(self._attempts),
-            wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=20),
-            sleep=tenacity.sleep_using_event(self._halted),
-            before_sleep=lambda state: _log_retry(split, state),
-            reraise=True,
-        )
-        retrying(self._attempt, split)
+        patiently(lambda: self._attempt(split), f"importing part {split.ordinal + 1}", self._settings, self._halted)
 
     def _attempt(self, split: Split) -> None:
         self._check(split)
@@ -174,8 +163,3 @@ class _Flight:
     def _check(self, split: Split) -> None:
         if self._is_halted(split):
             raise TaskCancelled("the job is stopping")
-
-
-def _log_retry(split: Split, state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.warning("split.retry", split=split.ordinal, attempt=state.attempt_number, error=str(error))

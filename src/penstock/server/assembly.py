@@ -16,11 +16,11 @@ from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.engines.base import Engine
 from penstock.engines.lance import LanceEngine
-from penstock.jobs.executor import Tools
 from penstock.jobs.scheduler import Scheduler
 from penstock.jobs.service import ImportService
 from penstock.jobs.settings import MIB, JobSettings
 from penstock.jobs.tasks import import_everything
+from penstock.jobs.tools import Tools
 from penstock.runners.local import LocalRunner
 from penstock.server.job_metrics import JobMetrics
 from penstock.server.services import Services

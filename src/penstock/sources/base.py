@@ -16,17 +16,20 @@ class Location:
     """A resolved file: picklable, and enough for any worker on any host to open it.
 
     ``uri`` is ``file:///…`` or ``s3://bucket/key``; ``name`` is what the caller wrote and what messages show.
-    ``size`` is in bytes. ``credentials`` are settings of the object store (endpoint, region, keys), never printed.
+    ``size`` is in bytes; ``version`` is another one when the content may have changed (the time of the last write, an
+    object's ETag), "" where that isn't known. ``credentials`` are settings of the object store (endpoint, region,
+    keys), never printed.
     """
 
     uri: str
     name: str
     size: int
+    version: str = ""
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the credentials."""
-        return {"uri": self.uri, "name": self.name, "size": self.size}
+        return {"uri": self.uri, "name": self.name, "size": self.size, "version": self.version}
 
 
 class Source(Protocol):

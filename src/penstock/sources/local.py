@@ -90,10 +90,11 @@ def _raise(error: OSError) -> None:
 def _location(real: str, name: str) -> Location:
     handle = open_regular(real, name)
     try:
-        size = os.fstat(handle).st_size
+        status = os.fstat(handle)
     finally:
         os.close(handle)
-    return Location(uri=Path(real).as_uri(), name=name, size=size)
+    version = f"{status.st_ino}-{status.st_mtime_ns}"
+    return Location(uri=Path(real).as_uri(), name=name, size=status.st_size, version=version)
 
 
 def open_regular(path: str, name: str) -> int:

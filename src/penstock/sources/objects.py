@@ -25,6 +25,7 @@ from penstock.sources.base import Location, is_marker
 from penstock.sources.ranges import RangeReader
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3Credential
 
 __all__ = ["ObjectSource", "find_objects", "settings_from_environment", "with_keys"]
@@ -84,7 +85,8 @@ def find_objects(bucket: str, key: str, name: str, is_folder: bool, settings: Ma
     try:
         if not is_folder:
             meta = obstore.head(_store(bucket, settings), key)
-            return [Location(uri=where, name=name, size=meta["size"], credentials=settings)]
+            version = _version(meta)
+            return [Location(uri=where, name=name, size=meta["size"], version=version, credentials=settings)]
         found = obstore.list(_store(bucket, settings), key or None).collect()
     except (BaseError, OSError, ValueError) as error:
         problem = _translate(error, where + ("/" if is_folder and key else ""), name)
@@ -92,13 +94,23 @@ def find_objects(bucket: str, key: str, name: str, is_folder: bool, settings: Ma
             return []
         raise problem from None  # the client's own text holds the request, keys and all
     prefix = f"{key}/" if key else ""
-    members = sorted((each["path"].removeprefix(prefix), each["size"]) for each in found)
-    folders = {member.rpartition("/")[0] for member, _ in members}
+    members = sorted((each["path"].removeprefix(prefix), each["size"], _version(each)) for each in found)
+    folders = {member.rpartition("/")[0] for member, _, _ in members}
     return [
-        Location(uri=f"s3://{bucket}/{prefix}{member}", name=name + member, size=size, credentials=settings)
-        for member, size in members
+        Location(
+            uri=f"s3://{bucket}/{prefix}{member}",
+            name=name + member,
+            size=size,
+            version=version,
+            credentials=settings,
+        )
+        for member, size, version in members
         if member and not (size == 0 and (is_marker(member) or member in folders)) and not _HIDDEN.search(member)
     ]
+
+
+def _version(meta: ObjectMeta) -> str:
+    return meta["e_tag"] or meta["last_modified"].isoformat()
 
 
 @lru_cache(maxsize=16)

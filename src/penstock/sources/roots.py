@@ -134,7 +134,7 @@ class ImportRoots:
         self, saved: Mapping[str, Any], access_key: str = "", secret_key: str = "", token: str = ""
     ) -> Location:
         """A location from what its :meth:`Location.to_json` gave, with the credentials that are never stored."""
-        location = Location(uri=saved["uri"], name=saved["name"], size=saved["size"])
+        location = Location(uri=saved["uri"], name=saved["name"], size=saved["size"], version=saved["version"])
         if not location.uri.startswith("s3://"):
             return location
         settings = with_keys(self._settings, access_key, secret_key, token)

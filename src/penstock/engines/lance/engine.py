@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from penstock.domain.index import IndexSpec
 from penstock.engines.base import Hits, Published, SearchRequest, Staged, Table
-from penstock.engines.lance import indexes, partitions, publish, reading, repair, search, staging, storage
+from penstock.engines.lance import indexes, orphans, partitions, publish, reading, repair, search, staging, storage
 from penstock.engines.lance.store import Store
 from penstock.filters import Filter
 
@@ -53,6 +53,9 @@ class LanceEngine:
 
     def discard(self, table_id: str, staged: Sequence[Staged]) -> None:
         staging.discard(self._store, table_id, staged)
+
+    def orphans(self, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
+        return orphans.orphans(self._store, table, known, age)
 
     def count(self, table: Table, filter: Filter | None = None, partitions: Sequence[int] | None = None) -> int:
         return reading.count(self._store, table, filter, partitions)

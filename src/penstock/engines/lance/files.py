@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -45,6 +46,10 @@ class TableFiles(Protocol):
         """All files below a folder of the table, as names relative to the table."""
         ...
 
+    def older_than(self, folder: str, age: float) -> dict[str, int]:
+        """Bytes of all files below a folder that were last written more than ``age`` seconds ago."""
+        ...
+
     def delete(self, names: Iterable[str]) -> None:
         """Remove files; those already gone are fine."""
         ...
@@ -77,6 +82,16 @@ class LocalFiles:
         return [
             path.relative_to(self.folder).as_posix() for path in (self.folder / folder).rglob("*") if path.is_file()
         ]
+
+    def older_than(self, folder: str, age: float) -> dict[str, int]:
+        until = time.time() - age
+        found = {}
+        for name in self.names(folder):
+            with suppress(FileNotFoundError):  # Lance's temporary files come and go
+                status = (self.folder / name).stat()
+                if status.st_mtime <= until:
+                    found[name] = status.st_size
+        return found
 
     def delete(self, names: Iterable[str]) -> None:
         for name in names:
@@ -141,6 +156,13 @@ class ObjectFiles:
 
     def names(self, folder: str) -> list[str]:
         return list(self._listed(folder))
+
+    def older_than(self, folder: str, age: float) -> dict[str, int]:
+        until = datetime.now(UTC) - timedelta(seconds=age)
+        pages = self._obstore.list(self._store, prefix=folder or None)
+        return {
+            str(each["path"]): int(each["size"]) for page in pages for each in page if each["last_modified"] <= until
+        }
 
     def _listed(self, folder: str) -> dict[str, int]:
         pages = self._obstore.list(self._store, prefix=folder or None)

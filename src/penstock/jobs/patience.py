@@ -1,0 +1,70 @@
+"""Trying again what failed for a cause that may pass: pauses that grow, and an end that says how often and what."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+import tenacity
+
+from penstock.errors import PenstockError, Transient
+from penstock.jobs.settings import JobSettings
+
+__all__ = ["GaveUp", "patiently"]
+
+log = structlog.get_logger(__name__)
+
+_LONGEST_PAUSE = 30.0
+
+_Result = TypeVar("_Result")
+
+
+class GaveUp(PenstockError):
+    """What might have passed did not pass in time. ``details``: ``attempts``; the cause is the last error."""
+
+    code = "gave_up"
+
+
+def patiently(attempt: Callable[[], _Result], what: str, settings: JobSettings, stop: threading.Event) -> _Result:
+    """The result of ``attempt``, made up to ``split_attempts`` times while it fails for a transient cause.
+
+    ``stop`` cuts a pause short; the attempt itself tells whether it must not begin again.
+
+    Raises:
+        GaveUp: it failed for transient causes to the last attempt.
+    """
+    began = time.monotonic()
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, Transient)),
+        stop=tenacity.stop_after_attempt(settings.split_attempts),
+        wait=tenacity.wait_exponential_jitter(
+            multiplier=settings.retry_pause, max=_LONGEST_PAUSE, jitter=settings.retry_pause
+        ),
+        sleep=tenacity.sleep_using_event(stop),
+        before_sleep=lambda state: _log_retry(what, state),
+        reraise=True,
+    )
+    try:
+        return retrying(attempt)
+    except Exception as error:
+        if not isinstance(error, Transient):
+            raise
+        attempts = settings.split_attempts
+        raise GaveUp(
+            f"{_sentence(error)} This was tried {attempts} times within {time.monotonic() - began:.0f} s while "
+            f"{what}. Retry the job when the cause is gone; it keeps what it has done",
+            attempts=attempts,
+        ) from error
+
+
+def _sentence(error: BaseException) -> str:
+    text = str(error).rstrip()
+    return text if text.endswith((".", ")", "!", "?")) else f"{text}."
+
+
+def _log_retry(what: str, state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("attempt.failed", doing=what, attempt=state.attempt_number, error=str(error))

@@ -1,0 +1,105 @@
+"""Tidying up: jobs past their time, staged files nobody wants any more, dropped tables, orphans, expired keys."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from penstock.catalog.database import now_millis
+from penstock.domain.jobs import JobState
+from penstock.engines.base import Table
+from penstock.errors import JobStateConflict, PenstockError
+from penstock.jobs.tools import Tools, staged_of
+
+__all__ = ["OVERDUE", "OrphanSweep", "discard_leftovers", "drop_tables", "end_overdue", "forget_keys"]
+
+log = structlog.get_logger(__name__)
+
+OVERDUE = "import timeout"
+_SWEEP_SECONDS = 24 * 3600.0
+
+
+def end_overdue(tools: Tools) -> None:
+    """Fail the jobs that are past their deadline: those that wait in the queue or for their commit, too."""
+    for job in tools.catalog.jobs.overdue():
+        try:
+            tools.catalog.jobs.intervene(job, JobState.FAILED, reason=OVERDUE)
+        except JobStateConflict:
+            continue  # it moved on a moment ago; if it is still unfinished, the next look finds it
+        log.info("job.state", job_id=str(job.id), before=job.state.value, state="Failed", reason=OVERDUE)
+
+
+def discard_leftovers(tools: Tools) -> None:
+    """Remove what aborted jobs have staged, and failed ones once nobody may retry them from there.
+
+    The catalog forgets the files before they go, so that a retry can't count on what is being removed.
+    """
+    failed_before = now_millis() - int(tools.settings.retry_window * 1000)
+    for job in tools.catalog.jobs.with_leftovers(failed_before):
+        discard(tools, job.collection_id, job.id)
+
+
+def discard(tools: Tools, collection_id: str, job_id: int) -> None:
+    """Remove what a failed or aborted job has staged."""
+    staged = [staged_of(note) for note in tools.catalog.jobs.take_leftovers(job_id)]
+    tools.engine.discard(collection_id, staged)
+    log.info("job.discarded", job_id=str(job_id), splits=len(staged))
+
+
+def drop_tables(tools: Tools) -> None:
+    collections = tools.catalog.collections
+    for collection_id in collections.dropped():
+        if tools.catalog.jobs.live_of(collection_id):
+            # Its jobs end first, each with that reason.
+            continue
+        try:
+            tools.engine.drop(collection_id)
+        except PenstockError:
+            log.exception("collection.drop_failed", collection_id=collection_id)
+            continue
+        collections.forget(collection_id)
+        log.info("collection.dropped", collection_id=collection_id)
+
+
+def forget_keys(tools: Tools) -> None:
+    tools.catalog.jobs.forget_expired_keys()
+
+
+class OrphanSweep:
+    """Removes files that a crash has left: staged, but noted nowhere. Looks at every collection once a day."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._done: dict[str, float] = {}
+
+    def __call__(self) -> None:
+        for table in self._tables():
+            if time.monotonic() - self._done.get(table.id, float("-inf")) > _SWEEP_SECONDS and self.sweep(table):
+                self._done[table.id] = time.monotonic()
+
+    def sweep(self, table: Table) -> bool:
+        """Whether the collection could be looked at: one with unfinished jobs can't.
+
+        What the catalog knows is read before the engine looks at what is visible: a file that is published between
+        the two is seen by the one or by the other.
+        """
+        catalog = self._tools.catalog
+        if catalog.jobs.live_of(table.id):
+            return False
+        known = [staged_of(note) for note in catalog.jobs.staged_of(table.id)]
+        orphans = self._tools.engine.orphans(table, known, self._tools.settings.orphan_age)
+        if orphans is not None and not catalog.jobs.live_of(table.id):
+            self._tools.engine.discard(table.id, [orphans])
+            log.warning("orphans.removed", collection_id=table.id, size=orphans.size, note=orphans.note)
+        return True
+
+    def _tables(self) -> Sequence[Table]:
+        catalog = self._tools.catalog
+        return [
+            Table(id=collection.id, schema=collection.schema, version=collection.version)
+            for cluster_id in catalog.clusters.ids()
+            for database in catalog.databases.list(cluster_id)
+            for collection in catalog.collections.list(database)
+        ]
