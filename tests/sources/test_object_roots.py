@@ -6,13 +6,13 @@ import pickle
 import random
 
 import pytest
-from tests.support.s3 import S3Server, s3_server
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceUnavailable
 from penstock.sources.base import Location
 from penstock.sources.objects import settings_from_environment
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
+from tests.support.s3 import S3Server, s3_server
 
 OWN = {"access_key": "own-key", "secret_key": "own-secret"}
 
