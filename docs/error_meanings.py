@@ -33,7 +33,7 @@ MEANINGS: Mapping[str, str] = {
     "database_not_empty": "The database holds collections; drop those first.",
     "index_exists": "There is an index of this name with other parameters.",
     "collection_not_loaded": "The collection was released; load it to search and query it.",
-    "job_state_conflict": "The job can't be committed or aborted in its present state.",
+    "job_state_conflict": "The job can't be committed, aborted or retried in its present state.",
     "import_refused": "The import request can never become a job: file types, groups, options.",
     "limit_exceeded": "A limit of the server; the message names it and the setting.",
     "source_error": "A file can't be had.",
@@ -51,6 +51,7 @@ MEANINGS: Mapping[str, str] = {
     "worker_lost": "A worker process died, mostly for want of memory; its part of the job is done again.",
     "task_cancelled": "A part of a job was told to stop, because the server stops or the job was aborted.",
     "lost_claim": "Another process has taken the job over; what this one wanted to write is void.",
+    "gave_up": "What might have passed by itself did not, however often it was tried; retry the job later.",
     "import_timeout": "The job took longer than its option `timeout`.",
     "data_folder_in_use": "Another server works in this data folder; the message names its process.",
 }

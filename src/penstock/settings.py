@@ -142,6 +142,31 @@ class Settings(BaseModel):
         unit="jobs",
         reason="One reads while another commits.",
     )
+    max_cluster_jobs: Count | None = _field(
+        None, "Unfinished import jobs of the whole cluster at most; further ones are refused.", unit="jobs"
+    )
+    max_file_bytes: Bytes = _bytes(
+        ByteSize(16 * 2**30), "Size of one import file at most.", shown="16GiB", reason="Milvus's limit."
+    )
+    max_job_bytes: Bytes | None = _bytes(None, "Size of all files of one import job at most.")
+    job_timeout: Seconds | None = _span(
+        None, "Time after which an unfinished job fails that names no timeout; waiting counts."
+    )
+    attempts: Count = _field(
+        8,
+        "How often a job tries what fails for a cause that may pass, such as an object store's 503.",
+        unit="attempts",
+        reason="With pauses that grow from half a second to half a minute, this rides out a minute's outage.",
+    )
+    retry_window: Seconds = _span(
+        3600.0,
+        "How long a failed job keeps the parts it has done, so that a retry needs only the rest.",
+        shown="1h",
+        reason="They take disk space.",
+    )
+    idempotency_window: Seconds = _span(
+        24 * 3600.0, "How long the key of a create call is remembered (header Idempotency-Key).", shown="24h"
+    )
     wait_for_index: bool = _field(
         True, "A job counts as Completed when its rows are in the indexes, not when they are visible."
     )

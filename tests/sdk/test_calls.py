@@ -103,6 +103,21 @@ def test_commit_and_abort(server: RecordingServer, call: Callable[..., Any], pat
     assert server.last.headers["DB-Name"] == "sales"
 
 
+def test_a_retry_takes_fresh_keys_and_sends_no_empty_ones(server: RecordingServer) -> None:
+    server.answer(f"{V2}/retry", {"code": 0, "data": {}})
+
+    v2_calls.retry_import(server.url, "7", access_key="a", secret_key="s")
+
+    assert server.last.body == {
+        "jobId": "7",
+        "clusterId": "",
+        "projectId": "",
+        "regionId": "",
+        "accessKey": "a",
+        "secretKey": "s",
+    }
+
+
 def test_an_address_without_scheme_means_https() -> None:
     assert (
         full_url("controller.api.eu.zillizcloud.com:443/", "/x") == "https://controller.api.eu.zillizcloud.com:443/x"

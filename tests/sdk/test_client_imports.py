@@ -245,6 +245,12 @@ def test_wait_ends_when_a_job_waits_for_its_commit(server: RecordingServer, clie
     assert server.last.path.endswith("/abort")
 
 
+def test_a_retry_names_the_job_and_the_keys(server: RecordingServer, client: penstock.Client) -> None:
+    server.answer("/v2/vectordb/jobs/import/retry", {"code": 0, "data": {}})
+    client.imports.retry("7", access_key="a", secret_key="s")
+    assert server.last.body == {"jobId": "7", "accessKey": "a", "secretKey": "s"}
+
+
 def test_wait_raises_why_a_job_failed(server: RecordingServer, client: penstock.Client) -> None:
     reason = "file 'a.json', row 3, field 'v': the vector has 7 dimensions, the field has 8"
     server.answer(DESCRIBE, state("Failed", 40, reason=reason))

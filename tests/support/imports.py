@@ -17,7 +17,7 @@ from penstock.errors import (
     JobStateConflict,
     PartitionNotFound,
 )
-from penstock.jobs.requests import CreateImport, JobDetails, JobPage, JobQuery
+from penstock.jobs.requests import CreateImport, JobDetails, JobPage, JobQuery, SourceKeys
 
 __all__ = ["CREATED", "MemoryClusters", "MemoryImports", "make_job"]
 
@@ -59,7 +59,8 @@ class MemoryClusters:
 
 
 class MemoryImports:
-    """Jobs in a dictionary. ``requests`` and ``queries`` keep what was asked; ``fault`` is raised by the next create.
+    """Jobs in a dictionary. ``requests``, ``queries`` and ``keys`` (of retries) keep what was asked; ``fault`` is
+    raised by the next create.
 
     ``hold``, where given, is called inside of each create: a test makes the call wait there.
     """
@@ -73,6 +74,7 @@ class MemoryImports:
         """As new: no jobs, nothing asked."""
         self.requests: list[CreateImport] = []
         self.queries: list[JobQuery] = []
+        self.keys: list[SourceKeys] = []
         self.fault: Exception | None = None
         self.hold: Callable[[], object] = lambda: None
         self._details: dict[int, JobDetails] = {}
@@ -116,6 +118,10 @@ class MemoryImports:
 
     def abort(self, cluster_id: str, job_id: int) -> ImportJob:
         return self._change(cluster_id, job_id, JobState.ABORTED, {JobState.PENDING, JobState.UNCOMMITTED})
+
+    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys) -> ImportJob:
+        self.keys.append(keys)
+        return self._change(cluster_id, job_id, JobState.PENDING, {JobState.FAILED})
 
     def _change(self, cluster_id: str, job_id: int, then: JobState, allowed: set[JobState]) -> ImportJob:
         details = self.get(cluster_id, job_id)

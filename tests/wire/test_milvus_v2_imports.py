@@ -10,6 +10,7 @@ import pytest
 
 from penstock import errors
 from penstock.domain.jobs import JobState, JobWarning
+from penstock.jobs.requests import SourceKeys
 from tests.support.imports import CREATED, FIRST_ID, make_job
 from tests.support.wire import V2, Server
 
@@ -237,6 +238,20 @@ def test_commit_and_abort(server: Server) -> None:
     assert server.v2("describe", {"jobId": FIRST_ID + 1})["data"]["state"] == "Failed"
 
 
+def test_a_failed_job_is_retried_with_fresh_keys(server: Server) -> None:
+    server.imports.add(make_job(JobState.FAILED))
+    body = {"jobId": str(FIRST_ID), "accessKey": "a", "secretKey": "s", "token": "t"}
+    assert server.v2("retry", body) == {"code": server.success_code, "data": {}}
+    assert server.imports.keys == [SourceKeys("a", "s", "t")]
+    assert server.v2("describe", {"jobId": FIRST_ID})["data"]["state"] == "Pending"
+
+
+def test_the_idempotency_key_is_taken_from_the_header(server: Server) -> None:
+    server.v2("create", {"collectionName": "docs", "files": [["a.json"]]}, {"Idempotency-Key": "night 7"})
+    server.v2("create", {"collectionName": "docs", "files": [["a.json"]]})
+    assert [each.idempotency_key for each in server.imports.requests] == ["night 7", None]
+
+
 def call(action: str, **body: Any) -> Callable[[Server], dict[str, Any]]:
     return lambda server: server.v2(action, body)
 
@@ -329,6 +344,10 @@ REFUSALS: list[tuple[int, str, Callable[[Server], dict[str, Any]]]] = [
     (2101, "import job does not exist, jobID=7" + SYSTEM_TAIL, call("describe", jobId="7")),
     (2101, "job 7 not found" + SYSTEM_TAIL, call("commit", jobId="7")),
     (2101, "job 7 not found" + SYSTEM_TAIL, call("abort", jobId=7)),
+    (2101, "job 7 not found" + SYSTEM_TAIL, call("retry", jobId=7)),
+    (1100, "invalid parameter[expected=int64 jobId][actual=x]", call("retry", jobId="x")),
+    (1802, MISSING + "'JobIDReq.JobID' Error", call("retry")),
+    (1101, "give the keys again: missing parameter", faulty(errors.MissingParameter("give the keys again"))),
     (65535, "no space left", faulty(errors.StoreFull("no space left"))),
     (90142, "No import content provided.", call("create", collectionName="docs", **CLUSTER)),
     (96001, "Invalid RegionId.", call("list", projectId="proj-1", regionId="mars")),
@@ -356,7 +375,7 @@ def test_refusal(server: Server, code: int, message: str, send: Callable[[Server
 
 def test_wrong_states_are_told(server: Server) -> None:
     server.imports.add(make_job(JobState.COMPLETED))
-    for action in ("commit", "abort"):
+    for action in ("commit", "abort", "retry"):
         reply = server.v2(action, {"jobId": FIRST_ID})
         assert (reply["code"], reply["message"]) == (
             2100,

@@ -160,7 +160,7 @@ REFUSALS: list[tuple[int, Callable[[Server], dict[str, Any]]]] = [
     (47005, create(collectionName="unknown")),
     (47035, faulty(errors.LimitExceeded("20 GB", limit="max_file_bytes"))),
     (47036, faulty(errors.ImportRefused("2 files, 3 fields", rule="numpy_fields"))),
-    (47039, faulty(errors.LimitExceeded("2 jobs run", limit="max_running_jobs"))),
+    (47039, faulty(errors.LimitExceeded("2 jobs run", limit="max_cluster_jobs"))),
     (47053, faulty(errors.ImportRefused("inconsistency in file types"))),
     (47053, faulty(errors.PathNotAllowed("outside of the roots"))),
     (47055, faulty(errors.LimitExceeded("10000 jobs", limit="max_live_jobs"))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ _REASON_SHOWN = 100
 
 @click.group()
 def jobs() -> None:
-    """List, look at, wait for, commit and abort import jobs."""
+    """List, look at, wait for, commit, abort and retry import jobs."""
 
 
 @jobs.command("list")
@@ -101,6 +102,23 @@ def commit(client: Client, job_ids: tuple[str, ...]) -> None:
     for job_id in job_ids:
         client.imports.commit(job_id)
         click.echo(f"Job {job_id} is being committed. Follow it: penstock jobs wait {job_id}")
+
+
+@jobs.command()
+@click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
+@cluster_option
+@with_client
+def retry(client: Client, job_ids: tuple[str, ...]) -> None:
+    """Let failed jobs go on with what is missing of them.
+
+    A job that was created with keys of an object store needs them again, since a server forgets them when a job ends:
+    put them into PENSTOCK_ACCESS_KEY, PENSTOCK_SECRET_KEY and, for short-lived ones, PENSTOCK_TOKEN.
+    """
+    names = ("access_key", "secret_key", "token")
+    keys = {name: os.environ.get(f"PENSTOCK_{name.upper()}", "") for name in names}
+    for job_id in job_ids:
+        client.imports.retry(job_id, **keys)
+        click.echo(f"Job {job_id} goes on. Follow it: penstock jobs wait {job_id}")
 
 
 def _print_job(job: ImportJob) -> None:

@@ -1,4 +1,4 @@
-"""``client.imports``: start, list, look at, wait for, commit and abort import jobs."""
+"""``client.imports``: start, list, look at, wait for, commit, abort and retry import jobs."""
 
 from __future__ import annotations
 
@@ -165,6 +165,18 @@ class Imports:
     def abort(self, job: str | int | ImportJob) -> None:
         """End a job that isn't committed yet; none of its rows become visible."""
         self._connection.post(f"{_PATH}/abort", {**self._scope(), "jobId": _job_id(job)})
+
+    def retry(
+        self, job: str | int | ImportJob, *, access_key: str = "", secret_key: str = "", token: str = ""
+    ) -> None:
+        """Let a failed job go on, under its id, with what is missing of it; then :meth:`wait` for it again.
+
+        A job that was created with keys of an object store needs them again: a server forgets them when a job ends.
+        """
+        keys = {"accessKey": access_key, "secretKey": secret_key, "token": token}
+        body = {**self._scope(), "jobId": _job_id(job), **{name: key for name, key in keys.items() if key}}
+        # Made once: a second call would find the job running, and be told so.
+        self._connection.post(f"{_PATH}/retry", body, repeatable=False, secrets=keys.values())
 
     def _scope(self) -> dict[str, str]:
         cluster_id = self._connection.cluster_id

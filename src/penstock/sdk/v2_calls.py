@@ -26,7 +26,14 @@ import requests
 
 from penstock.sdk.http import exchange, full_url
 
-__all__ = ["abort_import", "bulk_import", "commit_import", "get_import_progress", "list_import_jobs"]
+__all__ = [
+    "abort_import",
+    "bulk_import",
+    "commit_import",
+    "get_import_progress",
+    "list_import_jobs",
+    "retry_import",
+]
 
 _PATH = "/v2/vectordb/jobs/import"
 
@@ -163,6 +170,31 @@ def abort_import(
     """End a job that isn't committed yet; none of its rows become visible."""
     body = _job(job_id, cluster_id, project_id, region_id)
     return _post("abort", url, api_key, db_name, body, verify=verify, cert=cert, **kwargs)
+
+
+def retry_import(
+    url: str,
+    job_id: str,
+    cluster_id: str = "",
+    project_id: str = "",
+    region_id: str = "",
+    api_key: str = "",
+    db_name: str = "",
+    access_key: str = "",
+    secret_key: str = "",
+    token: str = "",
+    verify: bool | str | None = True,
+    cert: str | tuple[str, str] | None = None,
+    **kwargs: Any,
+) -> requests.Response:
+    """Let a ``Failed`` job go on, under its id, with what is missing of it. Only Penstock knows this call.
+
+    A job that was created with keys of an object store needs them again: a server forgets them when a job ends.
+    """
+    secrets = (access_key, secret_key, token)
+    keys = {"accessKey": access_key, "secretKey": secret_key, "token": token}
+    body = _job(job_id, cluster_id, project_id, region_id) | {name: key for name, key in keys.items() if key}
+    return _post("retry", url, api_key, db_name, body, verify=verify, cert=cert, secrets=secrets, **kwargs)
 
 
 def option_strings(options: dict[str, Any]) -> dict[str, str]:

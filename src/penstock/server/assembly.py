@@ -101,6 +101,13 @@ def _job_settings(settings: Settings) -> JobSettings:
         max_groups=settings.max_groups,
         max_live_jobs=settings.max_live_jobs,
         max_running_jobs=settings.max_running_jobs,
+        max_cluster_jobs=settings.max_cluster_jobs,
+        max_file_bytes=settings.max_file_bytes,
+        max_job_bytes=settings.max_job_bytes,
+        timeout=settings.job_timeout,
+        split_attempts=settings.attempts,
+        retry_window=settings.retry_window,
+        key_lifetime=settings.idempotency_window,
         list_window=settings.list_window,
         wait_for_index=settings.wait_for_index,
     )

@@ -18,8 +18,21 @@ import orjson
 
 from penstock.errors import InvalidParameter
 
-__all__ = ["BodyTooLarge", "Call", "CallTimeout", "Dialect", "Handler", "Operation", "Reply", "Route", "json_reply"]
+__all__ = [
+    "IDEMPOTENCY_KEY",
+    "BodyTooLarge",
+    "Call",
+    "CallTimeout",
+    "Dialect",
+    "Handler",
+    "Operation",
+    "Reply",
+    "Route",
+    "json_reply",
+]
 
+IDEMPOTENCY_KEY = "idempotency-key"
+"""The header that names a create call, so that it makes one job however often it comes."""
 JSON_MEDIA_TYPE = "application/json; charset=utf-8"
 
 

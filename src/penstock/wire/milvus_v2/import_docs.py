@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock.wire.http import Operation
 
-__all__ = ["ABORT", "COMMIT", "CREATE", "DESCRIBE", "DESCRIBE_BY_GET", "LIST"]
+__all__ = ["ABORT", "COMMIT", "CREATE", "DESCRIBE", "DESCRIBE_BY_GET", "LIST", "RETRY"]
 
 Schema = Mapping[str, Any]
 
@@ -37,7 +37,9 @@ def _object(properties: Mapping[str, Schema]) -> Schema:
 CREATE = Operation(
     summary="Create an import job",
     tag="import jobs (v2)",
-    description="Answers at once; the job reads the files. Name them by one of files, objectUrl and objectUrls.",
+    description="Answers at once; the job reads the files. Name them by one of files, objectUrl and objectUrls. "
+    "With a header Idempotency-Key (1 to 256 printable ASCII characters) the same key and collection give the same "
+    "job for a day; another request under the same key is refused.",
     body=_TARGET
     | {
         "collectionName": _TEXT,
@@ -132,3 +134,11 @@ COMMIT = Operation(
 )
 
 ABORT = replace(COMMIT, summary="Abort an import job that has not been committed")
+
+RETRY = replace(
+    COMMIT,
+    summary="Let a failed import job go on with what is missing of it",
+    description="The job keeps its id and the parts that it has done of files that haven't changed. Keys of an "
+    "object store are forgotten when a job ends: one that was created with keys needs them again.",
+    body=_TARGET | {"jobId": _JOB_ID, "accessKey": _TEXT, "secretKey": _TEXT, "token": _TEXT},
+)

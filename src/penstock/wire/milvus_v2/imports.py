@@ -1,8 +1,9 @@
-"""``/v2/vectordb/jobs/import/…``: create, list, describe, commit and abort import jobs.
+"""``/v2/vectordb/jobs/import/…``: create, list, describe, commit, abort and retry import jobs.
 
 A call with a non-empty ``clusterId`` or ``projectId`` gets the Zilliz profile (paging, its error numbers), any other
 the Milvus profile. Extra keys that neither of the two knows: ``state``, ``before``, ``createdAfter`` and
-``createdBefore`` filter a list; ``createTime``, ``stage`` and ``warnings`` tell more about a job.
+``createdBefore`` filter a list; ``createTime``, ``stage`` and ``warnings`` tell more about a job. ``retry`` and the
+header ``Idempotency-Key`` of create are this server's own, too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from penstock.jobs.requests import CreateImport, JobQuery, SourceKeys
 from penstock.jobs.service import Imports
 from penstock.wire.body import MAX_INT32, MAX_INT64, Fields, MalformedBody, parse_object
 from penstock.wire.clusters import Clusters
-from penstock.wire.http import Call, Operation, Reply, Route
+from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.milvus_v2 import import_docs as docs
 from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2, Request
 from penstock.wire.milvus_v2.errors import Refused
@@ -81,6 +82,11 @@ def routes(imports: Imports, clusters: Clusters, v2: MilvusV2, *, region: str) -
         _change(call, imports.abort)
         return None
 
+    def retry(call: _ImportCall) -> object:
+        keys = _keys(call.fields)
+        _change(call, lambda cluster_id, job_id: imports.retry(cluster_id, job_id, keys))
+        return None
+
     def route(method: str, action: str, do: _Action, struct: str, operation: Operation) -> Route:
         def handle(call: Call) -> Reply:
             fields = _decode(call, struct)
@@ -104,6 +110,7 @@ def routes(imports: Imports, clusters: Clusters, v2: MilvusV2, *, region: str) -
         route("GET", "getProgress", describe, "JobIDReq", docs.DESCRIBE_BY_GET),
         route("POST", "commit", commit, "JobIDReq", docs.COMMIT),
         route("POST", "abort", abort, "JobIDReq", docs.ABORT),
+        route("POST", "retry", retry, "JobIDReq", docs.RETRY),
     )
 
 
@@ -149,7 +156,7 @@ def _job_id(call: _ImportCall) -> tuple[str, int]:
 
 
 def _change(call: _ImportCall, change: Callable[[str, int], object]) -> None:
-    """Commit or abort."""
+    """Commit, abort or retry."""
     text = call.fields.text("jobId")
     if text is not None and call.profile is MILVUS and not _NUMBER.match(text):
         raise InvalidParameter(f"invalid parameter[expected=int64 jobId][actual={text}]", job_id=text)
@@ -171,11 +178,17 @@ def _create_request(call: _ImportCall) -> CreateImport:
         partition=fields.string("partitionName"),
         groups=groups,
         options=_options(fields),
-        keys=SourceKeys(
-            access_key=fields.string("accessKey") or "",
-            secret_key=fields.string("secretKey") or "",
-            token=fields.string("token") or "",
-        ),
+        keys=_keys(fields),
+        idempotency_key=call.request.call.headers.get(IDEMPOTENCY_KEY),
+    )
+
+
+def _keys(fields: Fields) -> SourceKeys:
+    """The caller's own keys for the object store."""
+    return SourceKeys(
+        access_key=fields.string("accessKey") or "",
+        secret_key=fields.string("secretKey") or "",
+        token=fields.string("token") or "",
     )
 
 

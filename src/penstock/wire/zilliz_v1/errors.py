@@ -126,7 +126,7 @@ ROWS: Mapping[type[PenstockError], ErrorRow] = {
     errors.CollectionNotLoaded: ErrorRow(UNAVAILABLE),
     errors.JobStateConflict: ErrorRow(UNAVAILABLE),
     errors.ImportRefused: ErrorRow(47053, {"numpy_fields": 47036}),
-    errors.LimitExceeded: ErrorRow(47055, {"max_file_bytes": 47035, "max_running_jobs": 47039}),
+    errors.LimitExceeded: ErrorRow(47055, {"max_file_bytes": 47035, "max_cluster_jobs": 47039}),
     errors.SourceError: ErrorRow(83001),
     errors.PathNotAllowed: ErrorRow(47053),
     errors.FileMissing: ErrorRow(83001),

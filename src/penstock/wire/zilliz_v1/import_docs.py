@@ -19,7 +19,8 @@ _CLUSTER: dict[str, Schema] = {"clusterId": {"type": "string", "examples": ["in0
 CREATE = Operation(
     summary="Create an import job",
     tag=_TAG,
-    description="Looks for the object and answers; the job reads it.",
+    description="Looks for the object and answers; the job reads it. With a header Idempotency-Key the same key and "
+    "collection give the same job for a day.",
     body=_CLUSTER
     | {
         "collectionName": _TEXT,

@@ -14,7 +14,7 @@ from penstock.jobs.requests import CreateImport, JobQuery, SourceKeys
 from penstock.jobs.service import Imports
 from penstock.wire.body import MAX_INT32, MAX_INT64, Fields, parse_object, whole_number
 from penstock.wire.clusters import Clusters
-from penstock.wire.http import Call, Operation, Reply, Route
+from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.zilliz_v1 import import_docs as docs
 from penstock.wire.zilliz_v1 import import_views as views
 from penstock.wire.zilliz_v1.dialect import PREFIX, ZillizV1
@@ -50,6 +50,7 @@ def routes(imports: Imports, clusters: Clusters, v1: ZillizV1, *, region: str) -
                     access_key=fields.string("accessKey") or "", secret_key=fields.string("secretKey") or ""
                 ),
                 heads=True,
+                idempotency_key=call.headers.get(IDEMPOTENCY_KEY),
             )
         )
         return v1.success({"jobId": str(job.id)})
