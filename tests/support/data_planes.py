@@ -62,14 +62,14 @@ class DataPlane:
         assert type(told["code"]) is int
         return told
 
-    def call(self, action: str, headers: Mapping[str, str] | None = None, **body: Any) -> Any:
+    def call(self, action: str, headers: Mapping[str, str] | None = None, /, **body: Any) -> Any:
         """What a call that succeeds has under ``data``."""
         told = self.reply(action, body, headers)
         assert told["code"] == 0, told
         assert told["data"] is not None
         return told["data"]
 
-    def error(self, action: str, headers: Mapping[str, str] | None = None, **body: Any) -> tuple[int, str]:
+    def error(self, action: str, headers: Mapping[str, str] | None = None, /, **body: Any) -> tuple[int, str]:
         """Code and message of a call that fails."""
         told = self.reply(action, body, headers)
         assert told["code"] != 0, told

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from penstock.catalog import Catalog
 from penstock.catalog.collections import new_collection_id
 from penstock.domain.collections import Collection, CollectionSettings, LoadState, Partition
@@ -18,8 +16,6 @@ from penstock.engines.base import Engine, Table
 from penstock.errors import CollectionExists, CollectionNotLoaded, IndexNotFound, InvalidParameter, JobStateConflict
 
 __all__ = ["CollectionDetails", "CollectionService", "end_jobs", "table_of"]
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,4 +166,3 @@ def end_jobs(catalog: Catalog, collection: Collection, reason: str, partition: s
                 job = catalog.jobs.intervene(job, JobState.FAILED, reason=reason)
             except JobStateConflict:
                 job = catalog.jobs.get(job.cluster_id, job.id)
-        log.info("job.ended", job_id=str(job.id), state=job.state.value, reason=reason)

@@ -52,7 +52,7 @@ class OutputFields:
     @property
     def with_dynamic(self) -> Sequence[str]:
         """The columns to read, ``$meta`` among them where any of it is to be shown."""
-        return [*self.columns, META_FIELD] if self.with_meta else self.columns
+        return (*self.columns, META_FIELD) if self.with_meta else self.columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +261,7 @@ class EntityService:
                     keys.append(path["key"] if path else name)
             else:
                 raise FieldNotFound(f"field {name} not exist", field=name)
-        return OutputFields(columns=list(dict.fromkeys(columns)), meta_keys=keys)
+        return OutputFields(columns=tuple(dict.fromkeys(columns)), meta_keys=None if keys is None else tuple(keys))
 
 
 def _check_loaded(collection: Collection) -> None:

@@ -66,7 +66,7 @@ def test_unknown_databases(plane: DataPlane, action: str) -> None:
 
 @pytest.mark.parametrize("action", ["create", "describe", "drop"])
 def test_the_header_stands_in_for_no_required_name(plane: DataPlane, action: str) -> None:
-    code, text = plane.error(f"databases/{action}", headers={"DB-Name": "default"}, dbName="")
+    code, text = plane.error(f"databases/{action}", {"DB-Name": "default"}, dbName="")
     assert code == 1802
     assert "Error:Field validation for 'DbName' failed on the 'required' tag" in text
 
@@ -81,9 +81,9 @@ def test_the_body_names_the_database_else_the_header_does(plane: DataPlane) -> N
     for each in (one, other):
         plane.call("databases/create", dbName=each)
         plane.call("collections/create", dbName=each, collectionName=f"in_{each}", dimension=2)
-    assert plane.call("collections/list", headers={"DB-Name": one}) == [f"in_{one}"]
-    assert plane.call("collections/list", headers={"DB-Name": one}, dbName=other) == [f"in_{other}"]
-    assert plane.call("collections/list", headers={"DB-Name": one}, dbName="") == [f"in_{one}"]
+    assert plane.call("collections/list", {"DB-Name": one}) == [f"in_{one}"]
+    assert plane.call("collections/list", {"DB-Name": one}, dbName=other) == [f"in_{other}"]
+    assert plane.call("collections/list", {"DB-Name": one}, dbName="") == [f"in_{one}"]
     assert f"in_{one}" not in plane.call("collections/list")
     assert plane.error("collections/list", dbName="nope") == (800, "database not found[database=nope]")
-    assert plane.error("entities/query", headers={"DB-Name": "nope"}, collectionName="docs")[0] == 800
+    assert plane.error("entities/query", {"DB-Name": "nope"}, collectionName="docs")[0] == 800

@@ -1,0 +1,81 @@
+"""Reading rows: what is refused before an engine is asked, and what an answer holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.collections import entities
+from penstock.collections.entities import OutputFields, SearchQuery
+from penstock.domain.schema import META_FIELD
+from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidFilter, InvalidParameter, Unsupported
+from tests.collections.conftest import UseCases
+from tests.support.catalogs import CLUSTER
+from tests.support.tables import vectors
+
+
+def test_query_get_count(cases: UseCases) -> None:
+    docs = cases.put(cases.create(), rows=20)
+    found = cases.entities.query(docs, filter="number > 6", output_fields=["word"], limit=3)
+    assert found.table.column_names == ["id", "word"]
+    assert found.table["id"].to_pylist() == [7, 8, 9]
+    assert cases.entities.get(docs, [5, 3, 5, 99], output_fields=[]).table["id"].to_pylist() == [3, 5]
+    assert cases.entities.count(docs, filter="number > 6") == 6
+    with pytest.raises(InvalidFilter):
+        cases.entities.count(docs, filter="number >")
+
+
+def test_what_has_no_limit_must_fit_into_memory(cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
+    docs = cases.put(cases.create(), rows=20)
+    monkeypatch.setattr(entities, "MAX_UNLIMITED_BYTES", 2000)
+    assert len(cases.entities.query(docs, filter="id >= 0", output_fields=["id"]).table) == 20
+    with pytest.raises(InvalidParameter, match="20 rows would take"):
+        cases.entities.query(docs, filter="id >= 0", output_fields=["vector"])
+    with pytest.raises(InvalidParameter, match="Ask with limit and offset"):
+        cases.entities.get(docs, range(100), output_fields=["vector"])
+    assert len(cases.entities.query(docs, filter="id >= 0", output_fields=["vector"], limit=20).table) == 20
+
+
+def test_columns_that_an_answer_needs(cases: UseCases) -> None:
+    docs = cases.create()
+
+    def asked(*names: str) -> OutputFields:
+        return cases.entities.output_fields(docs, names)
+
+    assert asked() == OutputFields(columns=("id",))
+    assert asked("word", "id") == OutputFields(columns=("id", "word"))
+    assert asked("*") == OutputFields(columns=("id", "vector", "number", "word"), meta_keys=None)
+    assert asked("tag", "word") == OutputFields(columns=("id", "word"), meta_keys=("tag",))
+    assert asked("tag").with_dynamic == ("id", META_FIELD)
+    assert asked("word").with_dynamic == ("id", "word")
+    with pytest.raises(InvalidParameter, match="subkeys"):
+        asked('word["a"]')
+    with pytest.raises(Unsupported):
+        asked("max(number)")
+
+
+def test_search(cases: UseCases) -> None:
+    docs = cases.put(cases.create(), rows=20)
+    query = SearchQuery(field_name=None, queries=vectors(20)[[7]], limit=1, output_fields=["word"])
+    fields, (hits,) = cases.entities.search(docs, query)
+    assert fields.columns == ("id", "word")
+    assert hits.rows["id"].to_pylist() == [7]
+    with pytest.raises(FieldNotFound):
+        cases.entities.search(docs, SearchQuery(field_name="word", queries=vectors(1), limit=1))
+    with pytest.raises(InvalidParameter, match="must be more than radius"):
+        cases.entities.search(
+            docs, SearchQuery(field_name=None, queries=vectors(1), limit=1, radius=0.9, range_filter=0.1)
+        )
+
+
+def test_a_released_collection_is_not_read(cases: UseCases) -> None:
+    docs = cases.create()
+    cases.collections.release(CLUSTER, "default", "docs")
+    docs = cases.collections.get(CLUSTER, "default", "docs")
+    for call in (
+        lambda: cases.entities.query(docs, limit=1),
+        lambda: cases.entities.get(docs, [1]),
+        lambda: cases.entities.count(docs),
+        lambda: cases.entities.search(docs, SearchQuery(field_name=None, queries=vectors(1), limit=1)),
+    ):
+        with pytest.raises(CollectionNotLoaded):
+            call()
