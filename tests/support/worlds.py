@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -36,13 +37,18 @@ LIMIT = 60.0
 
 @dataclass
 class World:
-    """A small Penstock below ``folder``: files go to ``files``, which is the only import root."""
+    """A small Penstock below ``folder``: files go to ``files``, the first import root; ``roots`` are further ones.
+
+    ``store`` are the settings of the object store.
+    """
 
     folder: Path
     catalog: Catalog
     engine: LanceEngine
     runner: Runner
     settings: JobSettings
+    roots: Sequence[str] = ()
+    store: Mapping[str, str] = field(default_factory=dict)
     scheduler: Scheduler = field(init=False)
     imports: ImportService = field(init=False)
     collections: CollectionService = field(init=False)
@@ -51,7 +57,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.files.mkdir(exist_ok=True)
-        roots = ImportRoots([str(self.files)])
+        roots = ImportRoots([str(self.files), *self.roots], self.store)
         self.scheduler = Scheduler(Tools(self.catalog, self.engine, self.runner, roots, self.settings))
         self.imports = ImportService(self.catalog, roots, self.settings, self.scheduler.wake)
         self.collections = CollectionService(self.catalog, self.engine, self.scheduler.wake)
@@ -70,6 +76,9 @@ class World:
             CreateImport(cluster_id=CLUSTER, collection=collection, groups=groups, options=options, keys=SourceKeys())
         )
 
+    def retry(self, job: ImportJob, keys: SourceKeys | None = None) -> ImportJob:
+        return self.imports.retry(CLUSTER, job.id, keys or SourceKeys())
+
     def job(self, job_id: int) -> ImportJob:
         return self.catalog.jobs.get(CLUSTER, job_id)
 
@@ -80,6 +89,13 @@ class World:
             assert time.monotonic() < until, f"the job still is {now}"
             time.sleep(0.02)
         return now
+
+    def until(self, true: Callable[[], bool]) -> None:
+        """Wait for something to become true."""
+        until = time.monotonic() + LIMIT
+        while not true():
+            assert time.monotonic() < until, "it did not become true"
+            time.sleep(0.005)
 
     def imported(self, *groups: Sequence[str], collection: str = "docs", **options: str) -> ImportJob:
         """Create a job and wait for its end."""
@@ -107,6 +123,8 @@ def a_world(
     key: bytes | None = None,
     *,
     started: bool = True,
+    roots: Sequence[str] = (),
+    store: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[World]:
     """A world on ``folder``, which may have been another's before; ``runner`` is not closed."""
     key_file = folder / "secret.key"
@@ -114,7 +132,7 @@ def a_world(
         key_file.write_bytes(key or Fernet.generate_key())
     with opened_catalog(folder, key_file.read_bytes()) as catalog:
         engine = LanceEngine(str(folder / "collections"))
-        world = World(folder, catalog, engine, runner, settings or JobSettings())
+        world = World(folder, catalog, engine, runner, settings or JobSettings(), roots, store)
         catalog.claims.release_all()
         if started:
             world.scheduler.start()

@@ -1,0 +1,131 @@
+"""A proxy in front of an object store that fails now and then, as stores and networks do.
+
+::
+
+    with faulty_store(s3.endpoint, Faults(refuse=0.1, cut=0.05, delay=0.05), seed=7) as proxy:
+        settings = s3.settings | {"endpoint": proxy.url}
+
+It passes GET and HEAD on, which is all that imports send.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, cast
+
+import requests
+
+__all__ = ["Faults", "FaultyStore", "faulty_store"]
+
+_HOP_HEADERS = frozenset({"connection", "keep-alive", "transfer-encoding", "content-encoding"})
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Shares of requests, 0 to 1: answered with 503, cut off in the middle of the body, held for ``pause`` s."""
+
+    refuse: float = 0.0
+    cut: float = 0.0
+    delay: float = 0.0
+    pause: float = 0.2
+
+
+@dataclass
+class FaultyStore:
+    """A running proxy. ``faults`` may be replaced at any time; ``met`` counts what was done to requests."""
+
+    url: str
+    target: str
+    faults: Faults
+    chance: random.Random
+    met: Counter[str] = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def draw(self) -> str:
+        """What happens to the next request."""
+        with self.lock:
+            luck = self.chance.random()
+            for name in ("refuse", "cut", "delay"):
+                luck -= getattr(self.faults, name)
+                if luck < 0:
+                    break
+            else:
+                name = "pass"
+            self.met[name] += 1
+            return name
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def _store(self) -> FaultyStore:
+        return cast("_Server", self.server).store
+
+    def do_GET(self) -> None:
+        self._pass_on()
+
+    def do_HEAD(self) -> None:
+        self._pass_on()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Tests have logs of their own."""
+
+    def _pass_on(self) -> None:
+        fault = self._store.draw()
+        if fault == "refuse":
+            self._answer(503, {}, b"<Error><Code>SlowDown</Code></Error>")
+            return
+        if fault == "delay":
+            time.sleep(self._store.faults.pause)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_HEADERS}
+        answer = requests.request(
+            self.command, self._store.target + self.path, headers=headers, timeout=30, allow_redirects=False
+        )
+        kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_HEADERS}
+        self._answer(answer.status_code, kept, answer.content, cut=fault == "cut")
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes, *, cut: bool = False) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            if name.lower() != "content-length":
+                self.send_header(name, value)
+        length = headers.get("Content-Length", str(len(body))) if self.command == "HEAD" else str(len(body))
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        self.wfile.write(body[: len(body) // 2] if cut else body)
+        if cut:
+            self.wfile.flush()
+            self.close_connection = True
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    store: FaultyStore
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that gives up in the middle is what this is for."""
+
+
+@contextmanager
+def faulty_store(target: str, faults: Faults, seed: int) -> Iterator[FaultyStore]:
+    """A proxy to the store at ``target``, whose luck is that of ``seed``."""
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.store = FaultyStore(f"http://127.0.0.1:{server.server_port}", target, faults, random.Random(seed))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.store
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
