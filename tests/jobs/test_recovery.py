@@ -101,7 +101,9 @@ def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = Fal
     setattr(target, name, crash)
     try:
         with pytest.raises(Crash):
-            Executor(tools, IndexKeeper(world.catalog, world.engine, world.runner)).run(claimed, threading.Event())
+            Executor(tools, IndexKeeper(tools.catalog, tools.engine, tools.runner, tools.observer)).run(
+                claimed, threading.Event()
+            )
     finally:
         delattr(target, name)
 

@@ -17,6 +17,7 @@ from penstock.catalog.collections import CollectionStore
 from penstock.catalog.database import CatalogDatabase, now_millis, to_millis
 from penstock.catalog.job_ends import end_job, ending_values, recount
 from penstock.catalog.job_rows import job_of
+from penstock.catalog.transitions import log_transition
 from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, JobWarning, SplitState, can_become
 from penstock.errors import JobStateConflict, PenstockError
 
@@ -151,7 +152,9 @@ class ClaimStore:
             if then.is_final:
                 end_job(connection, job.id, then)
             row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
-        return job_of(row)
+        moved = job_of(row)
+        log_transition(moved, job.state)
+        return moved
 
     def save_plan(
         self,
@@ -187,7 +190,9 @@ class ClaimStore:
             )
             recount(connection, job, JobState.IMPORTING)
             row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
-        return job_of(row)
+        moved = job_of(row)
+        log_transition(moved, job.state)
+        return moved
 
     def save_split(
         self, job: ImportJob, ordinal: int, *, rows: int, staged: Any, warnings: Sequence[JobWarning]

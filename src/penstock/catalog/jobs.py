@@ -15,6 +15,7 @@ from penstock.catalog.idempotency import RepeatedCreate, forget_expired, job_of_
 from penstock.catalog.job_ends import count, end_job, ending_values, recount
 from penstock.catalog.job_rows import file_of, job_of, split_of
 from penstock.catalog.sealing import Seal
+from penstock.catalog.transitions import log_transition
 from penstock.domain.ids import new_id
 from penstock.domain.jobs import (
     FINAL_STATES,
@@ -70,14 +71,17 @@ class JobStore:
             InvalidParameter: another request has used the call's key.
         """
         while True:
-            job_id = new_id()
+            drawn = new_id()
             try:
                 with self._database.write() as connection:
-                    job_id = self._insert_once(connection, job_id, new)
+                    job_id = self._insert_once(connection, drawn, new)
             except IntegrityError:
                 # Another process drew the same id in the same millisecond.
                 continue
-            return self.get(new.cluster_id, job_id)
+            job = self.get(new.cluster_id, job_id)
+            if job_id == drawn:
+                log_transition(job, None)
+            return job
 
     def repeated(self, cluster_id: str, collection_id: str, wanted: RepeatedCreate) -> ImportJob | None:
         """The job that an earlier call of the same key has made. Raises InvalidParameter as :meth:`insert`."""
@@ -243,7 +247,9 @@ class JobStore:
             if then.is_final:
                 end_job(connection, job.id, then)
             row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
-        return job_of(row)
+        moved = job_of(row)
+        log_transition(moved, job.state)
+        return moved
 
     def retry(self, job: ImportJob, secret: Mapping[str, str], deadline: int | None) -> ImportJob:
         """Take a Failed job back to Pending. What it had staged, its progress and its rows stay.
@@ -282,7 +288,9 @@ class JobStore:
             )
             recount(connection, job, then)
             row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
-        return job_of(row)
+        moved = job_of(row)
+        log_transition(moved, job.state)
+        return moved
 
     def overdue(self) -> Sequence[ImportJob]:
         """Unfinished jobs that are past their deadline and before their commit."""

@@ -56,10 +56,20 @@ class Executor:
     def run(self, job: ImportJob, stop: threading.Event) -> None:
         """Take a claimed job as far as it goes; return when it has ended, waits for a commit, or ``stop`` is set."""
         bound = log.bind(job_id=str(job.id), collection=job.collection)
+        observer = self._tools.observer
+        observer.claimed(job)
+        facts: dict[str, str | int] = {
+            "job_id": str(job.id),
+            "database": job.database,
+            "collection": job.collection,
+            "epoch": job.epoch,
+        }
         try:
-            _Run(self._tools, job, stop, self._indexes).go()
+            with observer.step("job", facts):
+                _Run(self._tools, job, stop, self._indexes).go()
         except LostClaim:
             bound.info("job.lost", epoch=job.epoch)
+            observer.lost(job)
         except TaskCancelled:
             bound.info("job.paused")
             self._tools.catalog.claims.release(job)
@@ -75,6 +85,7 @@ class _Run:
         self._engine = tools.engine
         self._stop = stop
         self._indexes = indexes
+        self._observer = tools.observer
         self._log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
         self.job = job
         self._saved = (-1, -1)
@@ -107,14 +118,23 @@ class _Run:
         self._move(JobState.PLANNING, stage="planning")
 
     def _plan(self) -> None:
+        with self._observer.step("planning", {}):
+            self._make_plan()
+
+    def _make_plan(self) -> None:
         collection = self._collection()
-        plan = patiently(lambda: self._new_plan(collection), "planning the import", self._tools.settings, self._stop)
+        plan = patiently(
+            lambda: self._new_plan(collection),
+            "planning the import",
+            self._tools.settings,
+            self._stop,
+            lambda error: self._observer.retrying("planning", error),
+        )
         jobs = self._catalog.jobs
         plan, lost = keep_staged(plan, jobs.locations(self.job.id), jobs.splits(self.job.id))
-        before = self.job.state
         self.job = self._claims.save_plan(self.job, plan.files, plan.splits, plan.warnings)
         self._engine.discard(collection.id, [staged_of(each.staged) for each in lost])
-        self._log_move(before)
+        self._observer.moved(self.job)
 
     def _new_plan(self, collection: Collection) -> Plan:
         self._check_time()
@@ -130,6 +150,10 @@ class _Run:
         )
 
     def _stage(self) -> None:
+        with self._observer.step("staging", {"bytes": self.job.size}):
+            self._stage_all()
+
+    def _stage_all(self) -> None:
         collection = self._collection()
         jobs = self._catalog.jobs
         splits = jobs.splits(self.job.id)
@@ -169,6 +193,7 @@ class _Run:
                 save=save,
                 tick=lambda: self._tick(tracker),
                 discard=lambda staged: self._engine.discard(collection.id, [staged]),
+                observer=self._observer,
             )
         except SplitFailed as failure:
             tracker.failed(failure.split.file, str(failure.cause))
@@ -193,7 +218,9 @@ class _Run:
             self._move(JobState.INDEXING, stage="")
             return
         intent = self.job.intent_version or collection.version
-        published = self._publish(replace(_table(collection), version=intent))
+        with self._observer.step("commit", {"rows": self.job.rows}):
+            published = self._publish(replace(_table(collection), version=intent))
+        self._observer.published(published.rows, self.job.size)
         self._catalog.collections.raise_version(collection.id, published.version)
         # A two-phase job stands at 99 % since it waits for its commit.
         progress = max(self.job.progress, COMMITTED)
@@ -248,19 +275,8 @@ class _Run:
     # Helpers
 
     def _move(self, then: JobState, **values: Any) -> None:
-        before = self.job.state
         self.job = self._claims.move(self.job, then, **values)
-        self._log_move(before)
-
-    def _log_move(self, before: JobState) -> None:
-        self._log.info(
-            "job.state",
-            before=before.value,
-            state=self.job.state.value,
-            rows=self.job.rows,
-            progress=self.job.progress,
-            reason=self.job.reason,
-        )
+        self._observer.moved(self.job)
 
     def _tick(self, tracker: Tracker) -> None:
         self._check_time()

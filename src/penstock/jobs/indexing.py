@@ -10,6 +10,7 @@ import structlog
 from penstock.catalog import Catalog
 from penstock.engines.base import Engine, Table
 from penstock.errors import PenstockError, TaskCancelled
+from penstock.jobs.observer import Observer
 from penstock.jobs.tasks import IndexTask, build_indexes
 from penstock.runners.base import Runner
 
@@ -27,10 +28,11 @@ class IndexKeeper:
     Rows that no index covers yet are searched exactly, so nothing is ever missing while a build waits or fails.
     """
 
-    def __init__(self, catalog: Catalog, engine: Engine, runner: Runner) -> None:
+    def __init__(self, catalog: Catalog, engine: Engine, runner: Runner, observer: Observer) -> None:
         self._catalog = catalog
         self._engine = engine
         self._runner = runner
+        self._observer = observer
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
         self._waiting: OrderedDict[str, None] = OrderedDict()
@@ -65,7 +67,7 @@ class IndexKeeper:
             TaskCancelled: ``stop`` was set.
             StoreError: the build failed.
         """
-        with self._lock_of(collection_id):
+        with self._lock_of(collection_id), self._observer.step("index", {"collection_id": collection_id}):
             collection = self._catalog.collections.by_id(collection_id)
             if collection is None:
                 return

@@ -28,35 +28,42 @@ class GaveUp(PenstockError):
     code = "gave_up"
 
 
-def patiently(attempt: Callable[[], _Result], what: str, settings: JobSettings, stop: threading.Event) -> _Result:
+def patiently(
+    attempt: Callable[[], _Result],
+    what: str,
+    settings: JobSettings,
+    stop: threading.Event,
+    retrying: Callable[[BaseException], None],
+) -> _Result:
     """The result of ``attempt``, made up to ``split_attempts`` times while it fails for a transient cause.
 
-    ``stop`` cuts a pause short; the attempt itself tells whether it must not begin again.
+    ``retrying`` is told each error that is not the last. ``stop`` cuts a pause short; the attempt itself tells
+    whether it must not begin again.
 
     Raises:
         GaveUp: it failed for transient causes to the last attempt.
     """
     began = time.monotonic()
-    retrying = tenacity.Retrying(
+    attempts = tenacity.Retrying(
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, Transient)),
         stop=tenacity.stop_after_attempt(settings.split_attempts),
         wait=tenacity.wait_exponential_jitter(
             multiplier=settings.retry_pause, max=_LONGEST_PAUSE, jitter=settings.retry_pause
         ),
         sleep=tenacity.sleep_using_event(stop),
-        before_sleep=lambda state: _log_retry(what, state),
+        before_sleep=lambda state: _tell_retry(what, state, retrying),
         reraise=True,
     )
     try:
-        return retrying(attempt)
+        return attempts(attempt)
     except Exception as error:
         if not isinstance(error, Transient):
             raise
-        attempts = settings.split_attempts
         raise GaveUp(
-            f"{_sentence(error)} This was tried {attempts} times within {time.monotonic() - began:.0f} s while "
-            f"{what}. Retry the job when the cause is gone; it keeps what it has done",
-            attempts=attempts,
+            f"{_sentence(error)} This was tried {settings.split_attempts} times within "
+            f"{time.monotonic() - began:.0f} s while {what}. "
+            "Retry the job when the cause is gone; it keeps what it has done",
+            attempts=settings.split_attempts,
         ) from error
 
 
@@ -65,6 +72,8 @@ def _sentence(error: BaseException) -> str:
     return text if text.endswith((".", ")", "!", "?")) else f"{text}."
 
 
-def _log_retry(what: str, state: tenacity.RetryCallState) -> None:
+def _tell_retry(what: str, state: tenacity.RetryCallState, retrying: Callable[[BaseException], None]) -> None:
     error = state.outcome.exception() if state.outcome else None
+    if error is not None:
+        retrying(error)
     log.warning("attempt.failed", doing=what, attempt=state.attempt_number, error=str(error))

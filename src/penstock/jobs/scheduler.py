@@ -30,7 +30,7 @@ class Scheduler:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self.indexes = IndexKeeper(tools.catalog, tools.engine, tools.runner)
+        self.indexes = IndexKeeper(tools.catalog, tools.engine, tools.runner, tools.observer)
         self._executor = Executor(tools, self.indexes)
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()

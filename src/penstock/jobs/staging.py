@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 
 from penstock.domain.jobs import Split, SplitState
 from penstock.engines.base import Staged
 from penstock.errors import DataError, TaskCancelled
+from penstock.jobs.observer import Observer
 from penstock.jobs.patience import patiently
 from penstock.jobs.settings import JobSettings
 from penstock.jobs.tasks import StageResult, StageTask, stage_split
@@ -42,6 +44,7 @@ def stage_splits(
     save: Callable[[Split, StageResult], None],
     tick: Callable[[], None],
     discard: Callable[[Staged], None],
+    observer: Observer,
 ) -> None:
     """Stage every split that isn't staged yet; at most one more than the runner has slots is in flight.
 
@@ -52,10 +55,10 @@ def stage_splits(
         SplitFailed: the first bad row in the order of the splits, whichever split met its error first.
         TaskCancelled: ``stop`` was set.
     """
-    flight = _Flight(runner, tracker, settings, stop, task_of, begin, save, discard)
+    flight = _Flight(runner, tracker, settings, stop, task_of, begin, save, discard, observer)
     pending = [each for each in splits if each.state is not SplitState.STAGED]
     with ThreadPoolExecutor(max(1, min(runner.slots + 1, len(pending))), "split") as threads:
-        futures = {threads.submit(flight.stage, each): each for each in pending}
+        futures = {threads.submit(copy_context().run, flight.stage, each): each for each in pending}
         try:
             waiting: set[Future[None]] = set(futures)
             while waiting:
@@ -112,6 +115,7 @@ class _Flight:
         begin: Callable[[Split], None],
         save: Callable[[Split, StageResult], None],
         discard: Callable[[Staged], None],
+        observer: Observer,
     ) -> None:
         self._runner = runner
         self._tracker = tracker
@@ -121,6 +125,7 @@ class _Flight:
         self._begin = begin
         self._save = save
         self._discard = discard
+        self._observer = observer
         self._halted = threading.Event()
         self._keep: set[int] = set()
         self._lock = threading.Lock()
@@ -128,7 +133,14 @@ class _Flight:
 
     def stage(self, split: Split) -> None:
         """Stage one split, again after errors that may pass."""
-        patiently(lambda: self._attempt(split), f"importing part {split.ordinal + 1}", self._settings, self._halted)
+        with self._observer.step("split", {"split": split.ordinal, "file": split.file, "bytes": split.size}):
+            patiently(
+                lambda: self._attempt(split),
+                f"importing part {split.ordinal + 1}",
+                self._settings,
+                self._halted,
+                lambda error: self._observer.retrying("split", error),
+            )
 
     def _attempt(self, split: Split) -> None:
         self._check(split)
@@ -147,6 +159,7 @@ class _Flight:
             self._discard(result.staged)
             raise
         self._tracker.staged(split, result.staged.rows)
+        self._observer.staged(result.staged.rows, split.size)
 
     def halt(self, keep: set[int] | None = None) -> None:
         """Stop all splits but those in ``keep``."""

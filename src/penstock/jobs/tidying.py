@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -24,11 +25,9 @@ _SWEEP_SECONDS = 24 * 3600.0
 def end_overdue(tools: Tools) -> None:
     """Fail the jobs that are past their deadline: those that wait in the queue or for their commit, too."""
     for job in tools.catalog.jobs.overdue():
-        try:
+        # One that moved on a moment ago, and is still unfinished, is found by the next look.
+        with suppress(JobStateConflict):
             tools.catalog.jobs.intervene(job, JobState.FAILED, reason=OVERDUE)
-        except JobStateConflict:
-            continue  # it moved on a moment ago; if it is still unfinished, the next look finds it
-        log.info("job.state", job_id=str(job.id), before=job.state.value, state="Failed", reason=OVERDUE)
 
 
 def discard_leftovers(tools: Tools) -> None:

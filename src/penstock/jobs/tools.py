@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.catalog import Catalog
 from penstock.engines.base import Engine, Staged
+from penstock.jobs.observer import NullObserver, Observer
 from penstock.jobs.settings import JobSettings
 from penstock.runners.base import Runner
 from penstock.sources.roots import ImportRoots
@@ -23,6 +24,7 @@ class Tools:
     runner: Runner
     roots: ImportRoots
     settings: JobSettings
+    observer: Observer = field(default_factory=NullObserver)
 
 
 def note_of(staged: Staged) -> dict[str, Any]:

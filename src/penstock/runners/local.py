@@ -44,11 +44,17 @@ class LocalRunner:
         self._free = list(range(_SLOTS))
         self._lock = threading.Lock()
         self._closed = False
+        self._restarts = 0
         self._pool = self._start()
 
     @property
     def slots(self) -> int:
         return self._workers
+
+    @property
+    def restarts(self) -> int:
+        """How often the workers were started again because one of them had died."""
+        return self._restarts
 
     def warm(self) -> None:
         """Start the workers now, without waiting for them."""
@@ -91,6 +97,7 @@ class LocalRunner:
             try:
                 return self._pool.submit(function, *arguments)
             except BrokenProcessPool:
+                self._restarts += 1
                 self._pool = self._start()
                 return self._pool.submit(function, *arguments)
 

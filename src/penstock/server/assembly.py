@@ -19,11 +19,11 @@ from penstock.engines.lance import LanceEngine
 from penstock.jobs.scheduler import Scheduler
 from penstock.jobs.service import ImportService
 from penstock.jobs.settings import MIB, JobSettings
-from penstock.jobs.tasks import import_everything
 from penstock.jobs.tools import Tools
 from penstock.runners.local import LocalRunner
-from penstock.server.job_metrics import JobMetrics
+from penstock.server.job_metrics import CatalogMetrics, JobMetrics, ProcessMetrics
 from penstock.server.services import Services
+from penstock.server.worker import WorkerSetup
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
 
@@ -50,11 +50,12 @@ def build_services(settings: Settings) -> Services:
     catalog.clusters.ensure(settings.cluster_id, settings.region)
     engine = LanceEngine(str(settings.data_dir / "collections"))
     job_settings = _job_settings(settings)
-    runner = LocalRunner(settings.workers, import_everything)
-    scheduler = Scheduler(Tools(catalog, engine, runner, roots, job_settings))
-    partitions = PartitionService(catalog, engine)
     registry = CollectorRegistry()
-    registry.register(JobMetrics(catalog, settings.cluster_id))
+    runner = LocalRunner(settings.workers, WorkerSetup(settings.log_format, settings.log_level))
+    scheduler = Scheduler(Tools(catalog, engine, runner, roots, job_settings, JobMetrics(registry)))
+    partitions = PartitionService(catalog, engine)
+    registry.register(CatalogMetrics(catalog, settings.cluster_id))
+    registry.register(ProcessMetrics(lambda: scheduler.running, lambda: runner.restarts))
 
     def start() -> None:
         catalog.claims.release_all()

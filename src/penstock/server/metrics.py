@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
 __all__ = ["HttpMetrics"]
 
@@ -14,6 +17,8 @@ class HttpMetrics:
     """Requests by route and outcome. Unknown paths count under one label, so that nobody can make up new ones."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        # A series more for each label value, which tells no more than the process's start does.
+        disable_created_metrics()  # type: ignore[no-untyped-call,unused-ignore]
         self._requests = Counter(
             "penstock_http_requests",
             "HTTP requests by route, HTTP status and the dialect's code.",
@@ -27,7 +32,15 @@ class HttpMetrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self._open = Gauge(
+            "penstock_http_requests_in_flight", "HTTP requests that have not been answered yet.", registry=registry
+        )
         ProcessCollector(registry=registry)
+
+    @contextmanager
+    def in_flight(self) -> Iterator[None]:
+        with self._open.track_inprogress():
+            yield
 
     def observe(self, *, method: str, route: str, status: int, code: int | None, seconds: float) -> None:
         self._requests.labels(method, route, str(status), "" if code is None else str(code)).inc()

@@ -63,7 +63,7 @@ class Observe:
             await send(message)
 
         try:
-            with structlog.contextvars.bound_contextvars(request_id=request_id):
+            with self._metrics.in_flight(), structlog.contextvars.bound_contextvars(request_id=request_id):
                 await self._app({**scope, "state": state}, receive, send_observed)
         finally:
             self._tell(scope, state, request_id, status, time.perf_counter() - started)

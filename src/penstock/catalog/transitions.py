@@ -1,0 +1,26 @@
+"""The log line of a transition: every job's way from its creation to its end, whoever moves it."""
+
+from __future__ import annotations
+
+import structlog
+
+from penstock.domain.jobs import ImportJob, JobState
+
+__all__ = ["log_transition"]
+
+log = structlog.get_logger(__name__)
+
+
+def log_transition(job: ImportJob, before: JobState | None) -> None:
+    """Log that ``job`` is in its state now; call it when the transaction is committed. ``before`` None: created."""
+    log.info(
+        "job.state",
+        job_id=str(job.id),
+        database=job.database,
+        collection=job.collection,
+        before=before and before.value,
+        state=job.state.value,
+        rows=job.rows,
+        progress=job.progress,
+        reason=job.reason,
+    )
