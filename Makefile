@@ -23,7 +23,6 @@ test-all: test
 bench: install
 	$(BIN)/python -m benchmarks.imports parquet --rows 200000 --dim 768
 	$(BIN)/python -m benchmarks.imports jsonl --rows 50000 --dim 768
-	$(BIN)/python -m benchmarks.job_list
 
 # uv comes from the same package index as the rest; it is only the faster installer.
 $(VENV)/.installed: requirements/tools.txt requirements/dev.txt pyproject.toml

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from tests.cli.conftest import Run
 from tests.support.servers import PENSTOCK, RunningServer, clean_environment
 
 MakeFile = Callable[..., Path]
+
+TAKE_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""A program that makes its standard input the terminal whose Ctrl-C it gets, and becomes the one it is told."""
 
 
 @pytest.fixture
@@ -103,6 +109,18 @@ def test_a_failed_job_says_why(run: Run, collection: str, make_file: MakeFile) -
     assert run("query", collection, "--count").stdout == "0\n"
 
 
+def test_a_failed_job_goes_on_once_the_file_is_right(run: Run, collection: str, make_file: MakeFile) -> None:
+    good, bad = make_file("good.jsonl"), make_file("bad.jsonl", dim=3)
+    failed = run("import", str(good), str(bad), "--collection", collection)
+    job_id = failed.stdout.split()[1]
+    assert f"penstock jobs retry {job_id}" in failed.stdout
+    make_file("bad.jsonl", first=3)
+    assert run("jobs", "retry", job_id).exit_code == 0
+    assert run("jobs", "wait", job_id).exit_code == 0
+    assert run("query", collection, "--count").stdout == "6\n"
+    assert run("jobs", "retry", job_id).exit_code == 1
+
+
 @pytest.mark.parametrize(
     ("path", "code", "told"),
     [
@@ -187,6 +205,7 @@ def test_abort(run: Run, collection: str, make_file: MakeFile) -> None:
     waited = run("jobs", "wait", job_id)
     assert waited.exit_code == 1
     assert "aborted by user" in waited.stdout
+    assert "jobs retry" not in waited.stdout
 
 
 def test_waiting_for_a_time(run: Run, collection: str, make_file: MakeFile) -> None:
@@ -213,12 +232,12 @@ def terminal_program(server: RunningServer) -> Callable[..., tuple[int, str]]:
         ours, theirs = pty.openpty()
         environment = clean_environment() | {"PENSTOCK_URL": server.url, "TERM": "xterm", "COLUMNS": "120"}
         process = subprocess.Popen(
-            [str(PENSTOCK), *arguments],
+            [sys.executable, "-c", TAKE_TERMINAL, str(PENSTOCK), *arguments],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
             env=environment,
-            preexec_fn=_own_terminal,
+            start_new_session=True,
         )
         os.close(theirs)
         shown = ""
@@ -234,15 +253,6 @@ def terminal_program(server: RunningServer) -> Callable[..., tuple[int, str]]:
         return process.wait(60), shown
 
     return run_program
-
-
-def _own_terminal() -> None:
-    """In the child: make its standard input the terminal whose Ctrl-C it gets."""
-    import fcntl
-    import termios
-
-    os.setsid()
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def test_a_terminal_gets_a_bar(

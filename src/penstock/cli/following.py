@@ -26,6 +26,8 @@ _STEP_SECONDS = 10.0
 # Servers tell times in whole seconds, and the client looks every two.
 _WHOLE_SECONDS = 3.5
 _UNCOMMITTED = "Uncommitted"
+# As Milvus has it: no state of its own, but a failure for this reason.
+_ABORTED = "aborted by user"
 
 
 def follow(client: Client, job_ids: Sequence[str], *, timeout: float | None = None, as_json: bool = False) -> None:
@@ -151,6 +153,8 @@ def _failure(job: ImportJob) -> list[str]:
     lines += [f"  {_file(each)}" for each in failed[:_FILES_SHOWN]]
     if len(failed) > _FILES_SHOWN:
         lines.append(f"  and {len(failed) - _FILES_SHOWN:,} more files; see: penstock jobs show {job.id}")
+    if job.reason != _ABORTED:
+        lines.append(f"Once the cause is put right, it can go on: penstock jobs retry {job.id}")
     return lines
 
 

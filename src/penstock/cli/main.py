@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "databases": LazyCommand("databases:databases", "Make, list and drop databases."),
     "partitions": LazyCommand("partitions:partitions", "Make, list and drop partitions."),
     "import": LazyCommand("imports:import_files", "Import files into a collection and follow the job."),
-    "jobs": LazyCommand("jobs:jobs", "List, look at, wait for, commit and abort import jobs."),
+    "jobs": LazyCommand("jobs:jobs", "List, look at, wait for, commit, abort and retry import jobs."),
     "query": LazyCommand("rows:query", "Print rows that a filter selects."),
     "search": LazyCommand("rows:search", "Print the rows nearest to a vector."),
     "write": LazyCommand("write:write", "Convert files into import files of a collection."),
