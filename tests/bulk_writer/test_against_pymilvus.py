@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -64,12 +63,17 @@ def test_parquet_files_have_the_same_types(samples: list[Sample], tmp_path: Path
             continue
         ours, _ = rewrite(sample, tmp_path / sample.name)
         for mine, theirs in zip(ours, sample.files, strict=True):
-            want = {each.name: each.type for each in pq.read_schema(theirs[0])}
+            want = types(theirs[0])
             if sample.name == "parquet-half_lists":
                 # Half floats that came as lists are written as floats there from 3.0.1 on; ours are bytes always,
                 # which servers before do not fail on.
-                want |= {name: pa.list_(pa.uint8()) for name in ("v_half", "v_bhalf")}
-            assert {each.name: each.type for each in pq.read_schema(mine[0])} == want
+                want |= dict.fromkeys(("v_half", "v_bhalf"), "list<element: uint8>")
+            assert types(mine[0]) == want
+
+
+def types(path: str) -> dict[str, str]:
+    """Arrow types of the columns, whether or not they say that there are no nulls."""
+    return {each.name: str(each.type).replace(" not null", "") for each in pq.read_schema(path)}
 
 
 def test_numpy_files_are_the_same(samples: list[Sample], tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from penstock.validation.problems import Array
 
 __all__ = ["SLICE_BYTES", "Batches", "batches_of"]
 
-SLICE_BYTES = 8 << 20
+SLICE_BYTES = 2 << 20
 """Arrow bytes that are checked and written in one go; a slice of this size stays near the processor's caches."""
 
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)

@@ -31,19 +31,31 @@ _BYTE_VECTORS = (DataType.BINARY_VECTOR, DataType.FLOAT16_VECTOR, DataType.BFLOA
 
 
 def parquet_schema(layout: Layout) -> pa.Schema:
-    """The Arrow schema of the file. All columns are optional, as in the files of pymilvus."""
-    return pa.schema([pa.field(each.name, _file_type(each)) for each in layout.columns])
+    """The Arrow schema of the file: the types of pymilvus's files, where all columns and elements are optional.
+
+    Vectors say here that they hold no nulls, which takes a third of the work out of writing them.
+    """
+    return pa.schema(
+        [
+            pa.field(each.name, _file_type(each), nullable=each.nullable or not each.type.is_dense_vector)
+            for each in layout.columns
+        ]
+    )
 
 
 def _file_type(field: Field) -> pa.DataType:
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return pa.string()
     if field.type in _BYTE_VECTORS:
-        return pa.list_(pa.uint8())
+        return _list_of(pa.uint8())
     if field.type.is_vector:
         kind: Any = canonical_type(field)
-        return pa.list_(kind.value_type)
+        return _list_of(kind.value_type)
     return canonical_type(field)
+
+
+def _list_of(kind: Any) -> pa.DataType:
+    return pa.list_(pa.field("element", kind, nullable=False))
 
 
 def parquet_column(column: Array, field: Field) -> Array:
@@ -63,7 +75,8 @@ def _vector_lists(column: Array, field: Field) -> Array:
     if valid is not None:
         matrix, lengths, mask = matrix[valid], lengths * valid, pa.array(~valid)
     offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(matrix.reshape(-1)), mask=mask)
+    kind: Any = _file_type(field)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(matrix.reshape(-1)), type=kind, mask=mask)
 
 
 class ParquetChunk:
