@@ -188,7 +188,7 @@ class EntityService:
                 partitions=self._partitions.numbers(collection, query.partitions),
                 columns=fields.with_dynamic,
                 radius=query.radius,
-                range_filter=query.range_filter,
+                range_filter=_range_filter(metric, query.range_filter),
                 params=query.params,
             ),
         )
@@ -306,3 +306,8 @@ def _check_range(metric: Metric, query: SearchQuery) -> None:
             radius=query.radius,
             range_filter=query.range_filter,
         )
+
+
+def _range_filter(metric: Metric, bound: float | None) -> float | None:
+    """No similarity is above 1 but by rounding: such a bound must not leave out a row that equals the query."""
+    return None if metric is Metric.COSINE and bound is not None and bound >= 1 else bound

@@ -142,7 +142,7 @@ def test_a_row_is_within_reach_of_itself(plane: DataPlane) -> None:
     vectors = np.random.default_rng(1).normal(size=(50, DIM)).astype(np.float32)
     plane.put(docs, [{"id": i, "vector": row.tolist()} for i, row in enumerate(vectors)])
     for i, row in enumerate(vectors):
-        params = {"params": {"radius": 0.9999, "range_filter": 1.0001}}
+        params = {"params": {"radius": 0.9999, "range_filter": 1.0}}
         assert hits(plane, docs, row.tolist(), searchParams=params) == [i]
 
 
