@@ -1,15 +1,41 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from penstock.catalog import Catalog
 from tests.support.catalogs import opened_catalog
+from tests.support.postgres import PostgresServer
+
+FreshCatalog = Callable[[], AbstractContextManager[Catalog]]
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    with opened_catalog(tmp_path) as opened:
+def catalog(catalog_url: str) -> Iterator[Catalog]:
+    with opened_catalog(catalog_url) as opened:
         yield opened
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def fresh_catalog(request: pytest.FixtureRequest) -> FreshCatalog:
+    """Opens an empty catalog each time, for tests that need many."""
+
+    @contextmanager
+    def in_a_file() -> Iterator[Catalog]:
+        with tempfile.TemporaryDirectory() as folder, opened_catalog(Path(folder)) as catalog:
+            yield catalog
+
+    if request.param == "sqlite":
+        return in_a_file
+    server: PostgresServer = request.getfixturevalue("postgres")
+
+    @contextmanager
+    def in_a_database() -> Iterator[Catalog]:
+        with server.database() as url, opened_catalog(url) as catalog:
+            yield catalog
+
+    return in_a_database

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+from typing import ClassVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from penstock.catalog import Catalog
 from penstock.catalog.job_list import JobFilter
 from penstock.domain.jobs import LIVE_STATES, TRANSITIONS, ImportJob, JobState
-from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection
+from tests.catalog.conftest import FreshCatalog
+from tests.support.catalogs import CLUSTER, new_job, stored_collection
 
 
 class JobHistory(RuleBasedStateMachine):
@@ -20,17 +27,17 @@ class JobHistory(RuleBasedStateMachine):
 
     jobs: Bundle[ImportJob] = Bundle("jobs")
 
+    fresh_catalog: ClassVar[FreshCatalog]
+
     def __init__(self) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
-        self._opened = opened_catalog(Path(self._folder.name))
+        self._opened = type(self).fresh_catalog()
         self.catalog: Catalog = self._opened.__enter__()
         self.collections = [stored_collection(self.catalog, name) for name in ("docs", "images")]
         self.model: dict[int, ImportJob] = {}
 
     def teardown(self) -> None:
         self._opened.__exit__(None, None, None)
-        self._folder.cleanup()
 
     @rule(target=jobs, which=st.integers(0, 1))
     def create(self, which: int) -> ImportJob:
@@ -78,8 +85,9 @@ class JobHistory(RuleBasedStateMachine):
             assert self.catalog.jobs.live_jobs(each.id) == len(live)
 
 
-TestJobHistory = JobHistory.TestCase
-TestJobHistory.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+def test_lists_and_totals_are_what_the_model_says(fresh_catalog: FreshCatalog) -> None:
+    here = type("JobHistoryHere", (JobHistory,), {"fresh_catalog": staticmethod(fresh_catalog)})
+    run_state_machine_as_test(here, settings=settings(max_examples=15, stateful_step_count=20, deadline=None))
 
 
 def test_an_old_finished_job_leaves_the_unpaged_list_and_an_unfinished_one_stays(catalog: Catalog) -> None:

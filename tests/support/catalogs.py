@@ -1,4 +1,4 @@
-"""A catalog on a fresh SQLite file, with one collection in it."""
+"""A catalog on a fresh database, with one collection in it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ SCHEMA = CollectionSchema(
 
 
 @contextmanager
-def opened_catalog(folder: Path, key: bytes | None = None) -> Iterator[Catalog]:
-    catalog = open_catalog(f"sqlite:///{folder / 'catalog.db'}", key or Fernet.generate_key())
+def opened_catalog(where: Path | str, key: bytes | None = None) -> Iterator[Catalog]:
+    """The catalog at a URL, or in a file of a folder; new ones get a cluster."""
+    url = where if isinstance(where, str) else f"sqlite:///{where / 'catalog.db'}"
+    catalog = open_catalog(url, key or Fernet.generate_key())
     catalog.clusters.ensure(CLUSTER, "local")
     try:
         yield catalog

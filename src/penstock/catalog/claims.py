@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Table, case, delete, func, insert, or_, 
 
 from penstock.catalog import tables
 from penstock.catalog.collections import CollectionStore
-from penstock.catalog.database import CatalogDatabase, now_millis, to_millis
+from penstock.catalog.database import CatalogDatabase, database_clock, to_millis
 from penstock.catalog.job_ends import end_job, ending_values, recount
 from penstock.catalog.job_rows import job_of
 from penstock.catalog.transitions import log_transition
@@ -67,9 +67,9 @@ class ClaimStore:
 
     def claim(self, owner: str, lease_millis: int) -> ImportJob | None:
         """The oldest job that somebody should be working on and nobody is; its epoch is raised by one."""
-        now = now_millis()
         job = tables.job.c
         with self._database.write() as connection:
+            now = database_clock(connection)
             job_id = connection.execute(
                 select(job.id)
                 .where(
@@ -100,7 +100,9 @@ class ClaimStore:
         """Prolong every lease that ``owner`` holds."""
         with self._database.write() as connection:
             connection.execute(
-                update(tables.job).where(tables.job.c.owner == owner).values(lease_until=now_millis() + lease_millis)
+                update(tables.job)
+                .where(tables.job.c.owner == owner)
+                .values(lease_until=database_clock(connection) + lease_millis)
             )
 
     def release(self, job: ImportJob, run_after: int = 0) -> None:
@@ -111,6 +113,7 @@ class ClaimStore:
                 .where(tables.job.c.id == job.id, tables.job.c.epoch == job.epoch)
                 .values(owner=None, lease_until=None, run_after=run_after)
             )
+            self._database.tell(connection)
 
     def release_all(self) -> None:
         """Void every lease: for a process that has just taken an exclusive lock on the data folder."""
@@ -151,6 +154,7 @@ class ClaimStore:
             recount(connection, job, then)
             if then.is_final:
                 end_job(connection, job.id, then)
+                self._database.tell(connection)
             row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
         moved = job_of(row)
         log_transition(moved, job.state)
@@ -248,7 +252,10 @@ class ClaimStore:
             )
 
     def _check_claim(self, connection: Connection, job: ImportJob) -> None:
-        epoch = connection.execute(select(tables.job.c.epoch).where(tables.job.c.id == job.id)).scalar_one_or_none()
+        """Lock the job, so that nobody takes it over between this look and the end of the transaction."""
+        epoch = connection.execute(
+            select(tables.job.c.epoch).where(tables.job.c.id == job.id).with_for_update()
+        ).scalar_one_or_none()
         if epoch != job.epoch:
             raise LostClaim(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog import tables
-from penstock.catalog.database import CatalogDatabase, now_millis
+from penstock.catalog.database import CatalogDatabase, insert_or, now_millis
 from penstock.domain.collections import Cluster, Database
 from penstock.domain.ids import new_id
 from penstock.domain.names import DEFAULT_DATABASE
@@ -51,20 +51,15 @@ class ClusterStore:
 
 
 def _insert_cluster(connection: Connection, cluster_id: str, region: str) -> None:
+    """Several servers may begin on an empty catalog at the same moment."""
     now = now_millis()
-    org = connection.execute(select(tables.org.c.id).where(tables.org.c.id == DEFAULT_ORG)).one_or_none()
-    if org is None:
-        connection.execute(insert(tables.org).values(id=DEFAULT_ORG, name="default", created_at=now))
-    connection.execute(
-        insert(tables.cluster).values(
-            id=cluster_id, org_id=DEFAULT_ORG, region=region, name=cluster_id, created_at=now
-        )
+    rows = (
+        (tables.org, {"id": DEFAULT_ORG, "name": "default"}),
+        (tables.cluster, {"id": cluster_id, "org_id": DEFAULT_ORG, "region": region, "name": cluster_id}),
+        (tables.database, {"id": new_id(), "cluster_id": cluster_id, "name": DEFAULT_DATABASE, "properties": {}}),
     )
-    connection.execute(
-        insert(tables.database).values(
-            id=new_id(), cluster_id=cluster_id, name=DEFAULT_DATABASE, properties={}, created_at=now
-        )
-    )
+    for table, values in rows:
+        connection.execute(insert_or(connection, table).values(**values, created_at=now).on_conflict_do_nothing())
 
 
 class DatabaseStore:
@@ -109,6 +104,8 @@ class DatabaseStore:
         """Raises DatabaseNotFound; DatabaseNotEmpty while collections live in it."""
         found = self.get(cluster_id, name)
         with self._database.write() as connection:
+            # A collection that is being created in it waits, and then finds no database.
+            connection.execute(select(tables.database.c.id).where(tables.database.c.id == found.id).with_for_update())
             held = connection.execute(
                 select(func.count())
                 .select_from(tables.collection)

@@ -24,7 +24,13 @@ from penstock.domain.ids import new_id
 from penstock.domain.index import IndexSpec
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.domain.schema import CollectionSchema
-from penstock.errors import CollectionExists, CollectionNotFound, IndexExists, PartitionNotFound
+from penstock.errors import (
+    CollectionExists,
+    CollectionNotFound,
+    DatabaseNotFound,
+    IndexExists,
+    PartitionNotFound,
+)
 
 __all__ = ["CollectionStore"]
 
@@ -87,6 +93,10 @@ class CollectionStore:
                     ],
                 )
         except IntegrityError as error:
+            if self.find(database, name) is None:
+                raise DatabaseNotFound(
+                    f"database not found[database={database.name}]", database=database.name
+                ) from error
             raise CollectionExists(
                 f"create duplicate collection with different parameters, collection: {name}", collection=name
             ) from error
@@ -132,6 +142,7 @@ class CollectionStore:
                 .where(tables.collection.c.id == collection_id, tables.collection.c.dropped_at.is_(None))
                 .values(dropped_at=now_millis())
             )
+            self._database.tell(connection)
 
     def dropped(self) -> Sequence[str]:
         """Ids of collections that are dropped and not yet forgotten."""
@@ -145,7 +156,7 @@ class CollectionStore:
     def forget(self, collection_id: str) -> None:
         """Delete a dropped collection's rows from the catalog."""
         with self._database.write() as connection:
-            for table in (tables.partition, tables.vector_index):
+            for table in (tables.partition, tables.vector_index, tables.maintenance):
                 connection.execute(delete(table).where(table.c.collection_id == collection_id))
             connection.execute(
                 delete(tables.collection).where(
@@ -209,6 +220,7 @@ class CollectionStore:
     def create_partition(self, collection_id: str, name: str) -> Partition:
         """The partition of this name, made if it isn't there."""
         with self._database.write() as connection:
+            _lock(connection, collection_id)
             where = (tables.partition.c.collection_id == collection_id, tables.partition.c.name == name)
             if connection.execute(select(tables.partition.c.number).where(*where)).one_or_none() is None:
                 column = tables.collection.c.next_partition
@@ -241,12 +253,7 @@ class CollectionStore:
     def indexes(self, collection_id: str) -> Sequence[IndexSpec]:
         """In the order of their making."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(tables.vector_index.c.spec)
-                .where(tables.vector_index.c.collection_id == collection_id)
-                .order_by(tables.vector_index.c.created_at, tables.vector_index.c.name)
-            ).scalars()
-            return [IndexSpec.from_json(spec) for spec in rows]
+            return _indexes(connection, collection_id)
 
     def add_index(self, collection_id: str, spec: IndexSpec) -> None:
         """Add an index; the same one again is fine.
@@ -254,18 +261,19 @@ class CollectionStore:
         Raises:
             IndexExists: the name or the field has another index already.
         """
-        for each in self.indexes(collection_id):
-            if replace(each, params=spec.params) == spec:
-                return
-            if each.name == spec.name:
-                raise IndexExists("at most one distinct index is allowed per field", index=spec.name)
-            if each.field_name == spec.field_name:
-                raise IndexExists(
-                    "CreateIndex failed: creating multiple indexes on same field is not supported",
-                    index=spec.name,
-                    field=spec.field_name,
-                )
         with self._database.write() as connection:
+            _lock(connection, collection_id)
+            for each in _indexes(connection, collection_id):
+                if replace(each, params=spec.params) == spec:
+                    return
+                if each.name == spec.name:
+                    raise IndexExists("at most one distinct index is allowed per field", index=spec.name)
+                if each.field_name == spec.field_name:
+                    raise IndexExists(
+                        "CreateIndex failed: creating multiple indexes on same field is not supported",
+                        index=spec.name,
+                        field=spec.field_name,
+                    )
             connection.execute(
                 insert(tables.vector_index).values(
                     collection_id=collection_id,
@@ -289,6 +297,22 @@ class CollectionStore:
 def new_collection_id() -> str:
     """A uuid: it names the table in the engine, so that a name may be dropped and made again while a job runs."""
     return uuid.uuid4().hex
+
+
+def _lock(connection: Connection, collection_id: str) -> None:
+    """Let only one transaction at a time change what belongs to the collection."""
+    connection.execute(
+        select(tables.collection.c.id).where(tables.collection.c.id == collection_id).with_for_update()
+    )
+
+
+def _indexes(connection: Connection, collection_id: str) -> Sequence[IndexSpec]:
+    rows = connection.execute(
+        select(tables.vector_index.c.spec)
+        .where(tables.vector_index.c.collection_id == collection_id)
+        .order_by(tables.vector_index.c.created_at, tables.vector_index.c.name)
+    ).scalars()
+    return [IndexSpec.from_json(spec) for spec in rows]
 
 
 def _live() -> Select[Any]:

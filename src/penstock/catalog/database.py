@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,90 +13,140 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import BigInteger, ColumnElement, Connection, cast, extract, func, literal, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
-from penstock.errors import StoreError
+from penstock.catalog.engines import catalog_url, make_engine, without_secrets
+from penstock.catalog.failures import translate
+from penstock.errors import PenstockError, StoreError
 
-__all__ = ["CatalogDatabase", "from_millis", "now_millis", "to_millis"]
+__all__ = ["CatalogDatabase", "database_clock", "from_millis", "insert_or", "now_millis", "to_millis"]
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_BUSY_SECONDS = 30
+
+_MIGRATING = 0x70656E73
+"""The advisory lock of whoever migrates a PostgreSQL catalog."""
+
+CHANNEL = "penstock"
+"""What PostgreSQL's LISTEN and NOTIFY call the news of the catalog."""
 
 
 class CatalogDatabase:
     """A migrated database. ``read`` and ``write`` give connections inside a transaction.
 
     SQLite: WAL with ``synchronous=FULL`` (a committed job survives a power loss); writers take the write lock at
-    ``BEGIN``, one at a time per process, so no transaction fails half-way for a lock.
+    ``BEGIN``, one at a time per process, so no transaction fails half-way for a lock. PostgreSQL: read committed, so
+    what a decision rests on is locked (``FOR UPDATE``) or stands in the ``WHERE`` of the write.
+
+    Both raise, besides what SQLAlchemy raises for violated constraints:
+        CatalogUnavailable: the database is away or busy.
+        StoreFull, StoreError: it has no space left, is damaged, or isn't a catalog.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = make_url(url)
-        self.engine = _engine(url)
+    def __init__(self, url: str, connections: int = 20) -> None:
+        self.url = catalog_url(url)
+        self.where = without_secrets(self.url)
+        self.engine = make_engine(self.url, connections)
         self._writer = threading.Lock()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes may work on this catalog at the same time."""
+        return self.url.get_backend_name() == "postgresql"
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        with self.engine.connect() as connection, connection.begin():
+        with self._told(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        if self.url.get_backend_name() != "sqlite":
-            with self.engine.begin() as connection:
+        if self.is_shared:
+            with self._told(), self.engine.begin() as connection:
                 yield connection
             return
         with (
+            self._told(),
             self._writer,
             self.engine.connect().execution_options(penstock_write=True) as connection,
             connection.begin(),
         ):
             yield connection
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            told = translate(error, self.where)
+            if told is error:
+                raise
+            raise told from error
+
+    def tell(self, connection: Connection) -> None:
+        """With the end of this transaction, wake whoever listens in other processes."""
+        if self.is_shared:
+            connection.execute(select(func.pg_notify(CHANNEL, "")))
+
+    def problem(self) -> str | None:
+        """Why the database can't be used at present, or None."""
+        try:
+            with self.read() as connection:
+                connection.execute(select(literal(1)))
+        except PenstockError as error:
+            return error.message
+        return None
+
     def migrate(self) -> None:
-        """Bring the schema to this program's version.
+        """Bring the schema to this program's version. Of several processes one does it, the others wait.
 
         Raises:
             StoreError: the database was written by a newer Penstock.
         """
-        config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
+        config = migrations()
         script = ScriptDirectory.from_config(config)
-        with self.engine.connect() as connection:
+        with self.read() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
         if current is not None and current not in {each.revision for each in script.walk_revisions()}:
             raise StoreError(
-                f"the catalog is at revision {current}, which this version of Penstock doesn't know. "
-                "It was written by a newer version: start that one, or use another data folder.",
+                f"the catalog {self.where} is at revision {current}, which this version of Penstock doesn't know. "
+                "It was written by a newer version: start that one, or use another catalog.",
                 revision=current,
             )
+        self.run_migration(lambda: command.upgrade(config, "head"), config)
+
+    def run_migration(self, run: Callable[[], object], config: Config) -> None:
+        """Run an Alembic command on a connection of this database, in one transaction."""
         with self.write() as connection:
+            if self.is_shared:
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+                connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            run()
 
     def close(self) -> None:
         self.engine.dispose()
 
 
-def _engine(url: str) -> Engine:
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
-    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False})
+def migrations() -> Config:
+    """Alembic's view of this program's migrations."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    return config
 
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, record: Any) -> None:
-        del record
-        # The driver must not begin transactions by itself; "begin" below does.
-        connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"):
-            connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        write = connection.get_execution_options().get("penstock_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+def insert_or(connection: Connection, table: Any) -> Any:
+    """An INSERT of the connection's own dialect: the ones that offer ``on_conflict_do_update`` and ``_nothing``."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
-    return engine
+
+def database_clock(connection: Connection) -> ColumnElement[int]:
+    """Now, in milliseconds since 1970, by the one clock that all who share the catalog see: leases go by it."""
+    if connection.dialect.name == "postgresql":
+        return cast(func.floor(extract("epoch", func.clock_timestamp()) * 1000), BigInteger)
+    return literal(now_millis(), BigInteger)
 
 
 def now_millis() -> int:

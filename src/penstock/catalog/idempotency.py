@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from penstock.catalog import tables
-from penstock.catalog.database import now_millis
+from penstock.catalog.database import insert_or, now_millis
 from penstock.errors import InvalidParameter
 
 __all__ = ["RepeatedCreate", "forget_expired", "job_of_key", "remember"]
@@ -56,7 +55,6 @@ def remember(connection: Connection, collection_id: str, wanted: RepeatedCreate,
         )
     )
     # Both dialects wait for a transaction that inserts the same key, and then leave its row alone.
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     values = {
         "collection_id": collection_id,
         "key": wanted.key,
@@ -64,7 +62,8 @@ def remember(connection: Connection, collection_id: str, wanted: RepeatedCreate,
         "fingerprint": wanted.fingerprint,
         "expires_at": now + wanted.lifetime,
     }
-    return connection.execute(insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
+    stored = insert_or(connection, table).values(values).on_conflict_do_nothing().returning(table.c.key)
+    return connection.execute(stored).one_or_none() is not None
 
 
 def forget_expired(connection: Connection) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from penstock.catalog import tables
-from penstock.catalog.database import now_millis
+from penstock.catalog.database import insert_or, now_millis
 from penstock.domain.jobs import FileState, ImportJob, JobState, SplitState
 
-__all__ = ["count", "end_job", "ending_values", "recount"]
+__all__ = ["count", "end_job", "ending_values", "recount", "tally"]
 
 
 def ending_values(then: JobState) -> dict[str, Any]:
@@ -26,29 +27,27 @@ def ending_values(then: JobState) -> dict[str, Any]:
 def count(
     connection: Connection, cluster_id: str, database_id: int, collection_id: str, state: JobState, change: int
 ) -> None:
-    counter = tables.job_counter.c
-    where = and_(
-        counter.cluster_id == cluster_id,
-        counter.database_id == database_id,
-        counter.collection_id == collection_id,
-        counter.state == state.value,
-    )
-    changed = connection.execute(update(tables.job_counter).where(where).values(jobs=counter.jobs + change)).rowcount
-    if not changed:
-        connection.execute(
-            insert(tables.job_counter).values(
-                cluster_id=cluster_id,
-                database_id=database_id,
-                collection_id=collection_id,
-                state=state.value,
-                jobs=change,
-            )
-        )
+    tally(connection, [(cluster_id, database_id, collection_id, state.value, change)])
 
 
 def recount(connection: Connection, job: ImportJob, then: JobState) -> None:
-    count(connection, job.cluster_id, job.database_id, job.collection_id, job.state, -1)
-    count(connection, job.cluster_id, job.database_id, job.collection_id, then, 1)
+    of = (job.cluster_id, job.database_id, job.collection_id)
+    tally(connection, [(*of, job.state.value, -1), (*of, then.value, 1)])
+
+
+def tally(connection: Connection, changes: Sequence[tuple[str, int, str, str, int]]) -> None:
+    """Change counters: cluster, database, collection, state, and by how much.
+
+    Always in the same order, so that no two transactions wait for each other's counters.
+    """
+    counter = tables.job_counter
+    statement = insert_or(connection, counter).values(sorted(changes))
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["cluster_id", "database_id", "collection_id", "state"],
+            set_={"jobs": counter.c.jobs + statement.excluded.jobs},
+        )
+    )
 
 
 def end_job(connection: Connection, job_id: int, state: JobState) -> None:

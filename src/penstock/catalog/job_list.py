@@ -1,17 +1,22 @@
-"""Listing jobs: filtered, newest first, paged, with the total taken from counters where they can tell it."""
+"""Listing jobs: filtered, newest first, paged, with the total taken from counters where they can tell it.
+
+Every filter is answered from an index in the index's own order, however many jobs there are: a list of several states
+is the merge of one list per state, and a job's id tells when it was created.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, select, union_all
 
 from penstock.catalog import tables
 from penstock.catalog.database import CatalogDatabase
-from penstock.catalog.job_rows import job_of
-from penstock.domain.jobs import LIVE_STATES, ImportJob, JobState
+from penstock.catalog.job_rows import JOB_COLUMNS, job_of
+from penstock.domain.ids import first_id_at
+from penstock.domain.jobs import ImportJob, JobState
 
 __all__ = ["JobFilter", "JobList"]
 
@@ -38,49 +43,82 @@ class JobList:
         self._database = database
 
     def page(self, wanted: JobFilter, *, limit: int, offset: int = 0) -> Sequence[ImportJob]:
-        """At most ``limit`` jobs after the first ``offset``, newest first."""
-        job = tables.job.c
-        # Skipping through the index alone keeps deep pages cheap; only the page's rows are then read.
-        ids = select(job.id).where(*_conditions(wanted)).order_by(job.id.desc()).limit(limit).offset(offset)
+        """At most ``limit`` jobs after the first ``offset``, newest first.
+
+        With ``finished_since``, where more than ``offset + limit`` jobs match, those that ended last are taken.
+        """
+        ids = _merged([each.limit(limit + offset) for each in _branches(wanted)])
+        page = ids.order_by(ids.selected_columns[0].desc()).limit(limit).offset(offset).subquery()
+        query = select(*JOB_COLUMNS).join(page, page.c.id == tables.job.c.id).order_by(tables.job.c.id.desc())
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(tables.job).where(job.id.in_(ids.subquery().select())).order_by(job.id.desc())
-            ).all()
-        return [job_of(row) for row in rows]
+            return [job_of(row) for row in connection.execute(query)]
 
     def total(self, wanted: JobFilter) -> int:
         """How many jobs match, ``before`` left aside."""
-        if wanted.created_after or wanted.created_before or wanted.finished_since:
-            query = select(func.count()).select_from(tables.job).where(*_conditions(wanted, before=False))
-        else:
+        if _by_counters(wanted):
             counter = tables.job_counter.c
-            query = select(func.coalesce(func.sum(counter.jobs), 0)).where(*_where(wanted, counter))
+            where = [counter.cluster_id == wanted.cluster_id]
+            if wanted.database_id is not None:
+                where.append(counter.database_id == wanted.database_id)
+            if wanted.collection_id is not None:
+                where.append(counter.collection_id == wanted.collection_id)
+            if wanted.states:
+                where.append(counter.state.in_([each.value for each in wanted.states]))
+            query: Select[Any] = select(func.coalesce(func.sum(counter.jobs), 0)).where(*where)
+        else:
+            ids = _merged([each.order_by(None) for each in _branches(wanted, paged=False)])
+            query = select(func.count()).select_from(ids.subquery())
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
 
-def _where(wanted: JobFilter, column: Any) -> list[ColumnElement[bool]]:
-    """The conditions that the jobs and their counters share."""
-    where: list[ColumnElement[bool]] = [column.cluster_id == wanted.cluster_id]
-    if wanted.database_id is not None:
-        where.append(column.database_id == wanted.database_id)
-    if wanted.collection_id is not None:
-        where.append(column.collection_id == wanted.collection_id)
-    if wanted.states:
-        where.append(column.state.in_([each.value for each in wanted.states]))
-    return where
+def _by_counters(wanted: JobFilter) -> bool:
+    return wanted.created_after is None and wanted.created_before is None and wanted.finished_since is None
 
 
-def _conditions(wanted: JobFilter, *, before: bool = True) -> list[ColumnElement[bool]]:
+def _merged(branches: Sequence[Select[Any]]) -> Select[Any]:
+    """The ids of all branches. Each keeps its own order and limit, for which SQLite wants it wrapped."""
+    if len(branches) == 1:
+        return select(branches[0].subquery().c.id)
+    return select(union_all(*(select(each.subquery().c.id) for each in branches)).subquery().c.id)
+
+
+def _branches(wanted: JobFilter, *, paged: bool = True) -> list[Select[Any]]:
+    """Queries of ids that share no job and together give all; each reads one index in that index's order."""
     job = tables.job.c
-    where = _where(wanted, job)
+    common = [*_scope(wanted), *_between(wanted, paged=paged)]
+    ids = select(job.id)
+    newest = job.id.desc()
+    if wanted.finished_since is None:
+        states = sorted(set(wanted.states))
+        if not states:
+            return [ids.where(*common).order_by(newest)]
+        return [ids.where(*common, job.state == each.value).order_by(newest) for each in states]
+    if wanted.states:
+        common.append(job.state.in_([each.value for each in wanted.states]))
+    return [
+        ids.where(job.cluster_id == wanted.cluster_id, *common, job.finished_at.is_(None)).order_by(newest),
+        ids.where(*common, job.finished_at >= wanted.finished_since).order_by(job.finished_at.desc()),
+    ]
+
+
+def _scope(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
+    """The narrowest condition alone, which tells the others and has an index: a collection is in one cluster."""
+    job = tables.job.c
+    if wanted.collection_id is not None:
+        yield job.collection_id == wanted.collection_id
+    elif wanted.database_id is not None:
+        yield job.database_id == wanted.database_id
+    else:
+        yield job.cluster_id == wanted.cluster_id
+
+
+def _between(wanted: JobFilter, *, paged: bool) -> Iterator[ColumnElement[bool]]:
+    job = tables.job.c
     if wanted.created_after is not None:
-        where.append(job.created_at >= wanted.created_after)
-    if wanted.created_before is not None:
-        where.append(job.created_at < wanted.created_before)
-    if wanted.finished_since is not None:
-        live = job.state.in_([each.value for each in sorted(LIVE_STATES)])
-        where.append(or_(live, job.finished_at >= wanted.finished_since))
-    if before and wanted.before is not None:
-        where.append(job.id < wanted.before)
-    return where
+        yield job.id >= first_id_at(wanted.created_after)
+    before = [first_id_at(wanted.created_before)] if wanted.created_before is not None else []
+    if paged and wanted.before is not None:
+        before.append(wanted.before)
+    if before:
+        yield job.id < min(before)

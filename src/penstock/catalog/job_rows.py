@@ -6,10 +6,14 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from penstock.catalog import tables
 from penstock.catalog.database import from_millis
 from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, JobWarning, Split, SplitState
 
-__all__ = ["file_of", "job_of", "split_of"]
+__all__ = ["JOB_COLUMNS", "file_of", "job_of", "split_of"]
+
+JOB_COLUMNS = [column for column in tables.job.columns if column.name != "groups"]
+"""What :func:`job_of` reads: all but the paths, of which a job may have very many."""
 
 
 def job_of(row: Row[Any]) -> ImportJob:

@@ -16,7 +16,7 @@ from penstock.catalog.job_ends import count, end_job, ending_values, recount
 from penstock.catalog.job_rows import file_of, job_of, split_of
 from penstock.catalog.sealing import Seal
 from penstock.catalog.transitions import log_transition
-from penstock.domain.ids import new_id
+from penstock.domain.ids import millis_of, new_id
 from penstock.domain.jobs import (
     FINAL_STATES,
     LIVE_STATES,
@@ -120,7 +120,7 @@ class JobStore:
                 groups=[list(group) for group in new.groups],
                 options=dict(new.options),
                 warnings=[],
-                created_at=now_millis(),
+                created_at=millis_of(job_id),
                 runnable=True,
                 deadline=new.deadline,
                 keyed=bool(new.secret),
@@ -128,6 +128,7 @@ class JobStore:
         )
         self._keep_secret(connection, job_id, new.secret)
         count(connection, new.cluster_id, new.database_id, new.collection_id, JobState.PENDING, 1)
+        self._database.tell(connection)
 
     def _keep_secret(self, connection: Connection, job_id: int, secret: Mapping[str, str]) -> None:
         if secret:
@@ -246,6 +247,7 @@ class JobStore:
             recount(connection, job, then)
             if then.is_final:
                 end_job(connection, job.id, then)
+            self._database.tell(connection)
             row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
         moved = job_of(row)
         log_transition(moved, job.state)
@@ -287,6 +289,7 @@ class JobStore:
                 .values(state=FileState.PENDING.value, reason=None, finished_at=None)
             )
             recount(connection, job, then)
+            self._database.tell(connection)
             row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
         moved = job_of(row)
         log_transition(moved, job.state)
@@ -305,7 +308,7 @@ class JobStore:
                 select(tables.job)
                 .where(
                     tables.job.c.collection_id == collection_id,
-                    tables.job.c.state.not_in([each.value for each in FINAL_STATES]),
+                    tables.job.c.state.in_([each.value for each in sorted(LIVE_STATES)]),
                 )
                 .order_by(tables.job.c.id)
             ).all()

@@ -10,6 +10,7 @@ from penstock.catalog.collections import CollectionStore
 from penstock.catalog.database import CatalogDatabase
 from penstock.catalog.job_list import JobList
 from penstock.catalog.jobs import JobStore
+from penstock.catalog.maintenance import MaintenanceStore
 from penstock.catalog.sealing import Seal
 
 __all__ = ["Catalog", "open_catalog"]
@@ -26,19 +27,30 @@ class Catalog:
     jobs: JobStore
     job_list: JobList
     claims: ClaimStore
+    maintenance: MaintenanceStore
 
     def close(self) -> None:
         self.database.close()
 
 
-def open_catalog(url: str, key: bytes) -> Catalog:
-    """Open and migrate the catalog at an SQLAlchemy ``url``; ``key`` seals what callers entrust to jobs.
+def open_catalog(url: str, key: bytes, connections: int = 20) -> Catalog:
+    """Open and migrate the catalog at ``sqlite:///…`` or ``postgresql://…``.
+
+    Args:
+        key: seals what callers entrust to jobs.
+        connections: to PostgreSQL at most.
 
     Raises:
+        InvalidParameter: the URL won't do, or the driver isn't installed.
         StoreError: a newer Penstock wrote it.
+        CatalogUnavailable: it can't be reached.
     """
-    database = CatalogDatabase(url)
-    database.migrate()
+    database = CatalogDatabase(url, connections)
+    try:
+        database.migrate()
+    except BaseException:
+        database.close()
+        raise
     collections = CollectionStore(database)
     return Catalog(
         database=database,
@@ -48,4 +60,5 @@ def open_catalog(url: str, key: bytes) -> Catalog:
         jobs=JobStore(database, Seal(key)),
         job_list=JobList(database),
         claims=ClaimStore(database, collections),
+        maintenance=MaintenanceStore(database),
     )

@@ -1,6 +1,8 @@
 """The catalog's tables. Migrations build them; ``tests/catalog`` checks that both agree.
 
-Times are milliseconds since 1970, UTC. JSON columns hold what the domain's ``to_json`` gives.
+Times are milliseconds since 1970, UTC. JSON columns hold what the domain's ``to_json`` gives. Everything here works
+on SQLite and PostgreSQL alike; where a condition of an index is spelled differently, both spellings stand beside each
+other as they come out of the queries that use it.
 """
 
 from __future__ import annotations
@@ -158,31 +160,47 @@ job = Table(
     # Whether it failed or was aborted with staged files that are still there: a retry takes them up again.
     Column("leftovers", Boolean, nullable=False, server_default=text("false")),
 )
+# The lists: each filter's jobs in the order of their ids, and by the time of their end.
 Index("ix_job_cluster", job.c.cluster_id, job.c.id)
 Index("ix_job_cluster_state", job.c.cluster_id, job.c.state, job.c.id)
 Index("ix_job_cluster_finished", job.c.cluster_id, job.c.finished_at)
 Index("ix_job_database", job.c.database_id, job.c.id)
 Index("ix_job_database_state", job.c.database_id, job.c.state, job.c.id)
+Index("ix_job_database_finished", job.c.database_id, job.c.finished_at)
 Index("ix_job_collection", job.c.collection_id, job.c.id)
 Index("ix_job_collection_state", job.c.collection_id, job.c.state, job.c.id)
+Index("ix_job_collection_finished", job.c.collection_id, job.c.finished_at)
+# What is looked for all the time and is a handful among very many.
+Index(
+    "ix_job_live",
+    job.c.cluster_id,
+    job.c.id,
+    sqlite_where=text("finished_at IS NULL"),
+    postgresql_where=text("finished_at IS NULL"),
+)
 Index(
     "ix_job_runnable",
     job.c.id,
-    sqlite_where=job.c.runnable.is_(True),
-    postgresql_where=job.c.runnable.is_(True),
+    sqlite_where=text("runnable IS 1"),
+    postgresql_where=text("runnable IS true"),
 )
-
+Index(
+    "ix_job_owner",
+    job.c.owner,
+    sqlite_where=text("owner IS NOT NULL"),
+    postgresql_where=text("owner IS NOT NULL"),
+)
 Index(
     "ix_job_leftovers",
     job.c.finished_at,
-    sqlite_where=job.c.leftovers.is_(True),
-    postgresql_where=job.c.leftovers.is_(True),
+    sqlite_where=text("leftovers IS 1"),
+    postgresql_where=text("leftovers IS true"),
 )
 Index(
     "ix_job_deadline",
     job.c.deadline,
-    sqlite_where=job.c.deadline.is_not(None),
-    postgresql_where=job.c.deadline.is_not(None),
+    sqlite_where=text("deadline IS NOT NULL"),
+    postgresql_where=text("deadline IS NOT NULL"),
 )
 
 job_secret = Table(
@@ -249,4 +267,23 @@ job_counter = Table(
     Column("state", Text, nullable=False),
     Column("jobs", BigInteger, nullable=False),
     PrimaryKeyConstraint("cluster_id", "database_id", "collection_id", "state"),
+)
+Index("ix_job_counter_collection", job_counter.c.collection_id)
+
+# Whose turn it is to maintain a collection's table, and since when its indexes are due.
+maintenance = Table(
+    "maintenance",
+    metadata,
+    Column("collection_id", Text, primary_key=True),
+    Column("owner", Text),
+    Column("lease_until", BigInteger),
+    Column("due_at", BigInteger),
+    # Raised with each wish for maintenance: one that comes while somebody is at it is not forgotten.
+    Column("asked", BigInteger, nullable=False),
+)
+Index(
+    "ix_maintenance_due",
+    maintenance.c.due_at,
+    sqlite_where=text("due_at IS NOT NULL"),
+    postgresql_where=text("due_at IS NOT NULL"),
 )

@@ -6,9 +6,10 @@ import secrets
 import threading
 import time
 
-__all__ = ["new_id"]
+__all__ = ["first_id_at", "millis_of", "new_id"]
 
 _RANDOM_BITS = 18
+_LARGEST = 2**63 - 1
 _lock = threading.Lock()
 _last = 0
 
@@ -25,3 +26,13 @@ def new_id() -> int:
         fresh = (time.time_ns() // 1_000_000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
         _last = max(fresh, _last + 1)
         return _last
+
+
+def millis_of(number: int) -> int:
+    """When the id was drawn, in milliseconds since 1970."""
+    return number >> _RANDOM_BITS
+
+
+def first_id_at(millis: int) -> int:
+    """The least id that is drawn at ``millis`` since 1970: every id drawn before is smaller."""
+    return min(max(millis, 0) << _RANDOM_BITS, _LARGEST)

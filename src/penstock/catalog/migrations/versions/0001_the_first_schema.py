@@ -38,6 +38,9 @@ def upgrade() -> None:
         sa.Column("jobs", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("cluster_id", "database_id", "collection_id", "state", name=op.f("pk_job_counter")),
     )
+    with op.batch_alter_table("job_counter", schema=None) as batch_op:
+        batch_op.create_index("ix_job_counter_collection", ["collection_id"], unique=False)
+
     op.create_table(
         "job_file",
         sa.Column("job_id", sa.BigInteger(), nullable=False),
@@ -74,6 +77,24 @@ def upgrade() -> None:
         sa.Column("warnings", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint("job_id", "ordinal", name=op.f("pk_job_split")),
     )
+    op.create_table(
+        "maintenance",
+        sa.Column("collection_id", sa.Text(), nullable=False),
+        sa.Column("owner", sa.Text(), nullable=True),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("asked", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("collection_id", name=op.f("pk_maintenance")),
+    )
+    with op.batch_alter_table("maintenance", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_maintenance_due",
+            ["due_at"],
+            unique=False,
+            sqlite_where=sa.text("due_at IS NOT NULL"),
+            postgresql_where=sa.text("due_at IS NOT NULL"),
+        )
+
     op.create_table(
         "org",
         sa.Column("id", sa.Text(), nullable=False),
@@ -132,8 +153,8 @@ def upgrade() -> None:
         sa.Column("intent_version", sa.BigInteger(), nullable=True),
         sa.Column("run_after", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("deadline", sa.BigInteger(), nullable=True),
-        sa.Column("keyed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column("leftovers", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("keyed", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("leftovers", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.ForeignKeyConstraint(["cluster_id"], ["cluster.id"], name=op.f("fk_job_cluster_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_job")),
     )
@@ -142,8 +163,10 @@ def upgrade() -> None:
         batch_op.create_index("ix_job_cluster_finished", ["cluster_id", "finished_at"], unique=False)
         batch_op.create_index("ix_job_cluster_state", ["cluster_id", "state", "id"], unique=False)
         batch_op.create_index("ix_job_collection", ["collection_id", "id"], unique=False)
+        batch_op.create_index("ix_job_collection_finished", ["collection_id", "finished_at"], unique=False)
         batch_op.create_index("ix_job_collection_state", ["collection_id", "state", "id"], unique=False)
         batch_op.create_index("ix_job_database", ["database_id", "id"], unique=False)
+        batch_op.create_index("ix_job_database_finished", ["database_id", "finished_at"], unique=False)
         batch_op.create_index("ix_job_database_state", ["database_id", "state", "id"], unique=False)
         batch_op.create_index(
             "ix_job_deadline",
@@ -160,11 +183,25 @@ def upgrade() -> None:
             postgresql_where=sa.text("leftovers IS true"),
         )
         batch_op.create_index(
+            "ix_job_live",
+            ["cluster_id", "id"],
+            unique=False,
+            sqlite_where=sa.text("finished_at IS NULL"),
+            postgresql_where=sa.text("finished_at IS NULL"),
+        )
+        batch_op.create_index(
+            "ix_job_owner",
+            ["owner"],
+            unique=False,
+            sqlite_where=sa.text("owner IS NOT NULL"),
+            postgresql_where=sa.text("owner IS NOT NULL"),
+        )
+        batch_op.create_index(
             "ix_job_runnable",
             ["id"],
             unique=False,
             sqlite_where=sa.text("runnable IS 1"),
-            postgresql_where=sa.text("runnable IS 1"),
+            postgresql_where=sa.text("runnable IS true"),
         )
 
     op.create_table(
@@ -235,12 +272,18 @@ def downgrade() -> None:
     op.drop_table("collection")
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.drop_index(
-            "ix_job_runnable", sqlite_where=sa.text("runnable IS 1"), postgresql_where=sa.text("runnable IS 1")
+            "ix_job_runnable", sqlite_where=sa.text("runnable IS 1"), postgresql_where=sa.text("runnable IS true")
         )
         batch_op.drop_index(
-            "ix_job_leftovers",
-            sqlite_where=sa.text("leftovers IS 1"),
-            postgresql_where=sa.text("leftovers IS true"),
+            "ix_job_owner", sqlite_where=sa.text("owner IS NOT NULL"), postgresql_where=sa.text("owner IS NOT NULL")
+        )
+        batch_op.drop_index(
+            "ix_job_live",
+            sqlite_where=sa.text("finished_at IS NULL"),
+            postgresql_where=sa.text("finished_at IS NULL"),
+        )
+        batch_op.drop_index(
+            "ix_job_leftovers", sqlite_where=sa.text("leftovers IS 1"), postgresql_where=sa.text("leftovers IS true")
         )
         batch_op.drop_index(
             "ix_job_deadline",
@@ -248,8 +291,10 @@ def downgrade() -> None:
             postgresql_where=sa.text("deadline IS NOT NULL"),
         )
         batch_op.drop_index("ix_job_database_state")
+        batch_op.drop_index("ix_job_database_finished")
         batch_op.drop_index("ix_job_database")
         batch_op.drop_index("ix_job_collection_state")
+        batch_op.drop_index("ix_job_collection_finished")
         batch_op.drop_index("ix_job_collection")
         batch_op.drop_index("ix_job_cluster_state")
         batch_op.drop_index("ix_job_cluster_finished")
@@ -259,9 +304,20 @@ def downgrade() -> None:
     op.drop_table("database")
     op.drop_table("cluster")
     op.drop_table("org")
+    with op.batch_alter_table("maintenance", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_maintenance_due",
+            sqlite_where=sa.text("due_at IS NOT NULL"),
+            postgresql_where=sa.text("due_at IS NOT NULL"),
+        )
+
+    op.drop_table("maintenance")
     op.drop_table("job_split")
     op.drop_table("job_secret")
     op.drop_table("job_file")
+    with op.batch_alter_table("job_counter", schema=None) as batch_op:
+        batch_op.drop_index("ix_job_counter_collection")
+
     op.drop_table("job_counter")
     with op.batch_alter_table("idempotency_key", schema=None) as batch_op:
         batch_op.drop_index("ix_idempotency_key_expires_at")
