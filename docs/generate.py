@@ -22,9 +22,12 @@ from penstock.wire.http import Route
 from penstock.wire.milvus_v2.errors import MILVUS, ZILLIZ
 from penstock.wire.zilliz_v1.errors import ROWS as V1
 
-__all__ = ["PAGES", "all_commands", "all_error_classes", "all_routes"]
+__all__ = ["PAGES", "SERVER_COMMANDS", "all_commands", "all_error_classes", "all_routes"]
 
 FOLDER = Path(__file__).parent
+SERVER_COMMANDS = frozenset({"penstock serve", "penstock doctor"})
+"""Their options are the settings."""
+
 MADE = "<!-- Made by `make docs` from the tables in the code; don't edit. -->\n"
 
 
@@ -187,10 +190,16 @@ def _command_section(path: str, command: click.Command) -> str:
     paragraphs = [" ".join(each.split()) for each in (command.help or "").split("\n\n")]
     text = "\n\n".join(paragraphs)
     rows = [_option_row(each, path) for each in command.params if isinstance(each, click.Option)]
-    table = _table(["Option", "Variable", "Default", "Meaning"], rows) if rows and path != "penstock serve" else ""
-    if path == "penstock serve":
-        table = "Its options are the [settings](settings.md).\n"
+    table = _table(["Option", "Variable", "Default", "Meaning"], rows) if rows and not _takes_settings(path) else ""
+    if _takes_settings(path):
+        own = [each for each in command.params if isinstance(each, click.Option) and each.allow_from_autoenv]
+        further = _table(["Option", "Variable", "Default", "Meaning"], [_option_row(each, path) for each in own])
+        table = "Its options are the [settings](settings.md).\n" + (f"\nBeside them:\n\n{further}" if own else "")
     return f"{'#' * min(path.count(' ') + 2, 4)} `{path}`\n\n```\n{usage}\n```\n\n{text}\n\n{table}\n"
+
+
+def _takes_settings(path: str) -> bool:
+    return path in SERVER_COMMANDS
 
 
 def _option_row(option: click.Option, path: str) -> tuple[str, str, str, str]:

@@ -31,6 +31,7 @@ class LazyCommand:
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "serve": LazyCommand("serve:serve", "Run the server."),
+    "doctor": LazyCommand("doctor:doctor", "Examine what a server stands on."),
     "collections": LazyCommand("collections:collections", "Make, list, describe and drop collections."),
     "databases": LazyCommand("databases:databases", "Make, list and drop databases."),
     "partitions": LazyCommand("partitions:partitions", "Make, list and drop partitions."),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import structlog
 from prometheus_client import CollectorRegistry
 
@@ -15,13 +13,13 @@ from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.engines.base import Engine
-from penstock.engines.lance import LanceEngine
 from penstock.jobs.scheduler import Scheduler
 from penstock.jobs.service import ImportService
 from penstock.jobs.settings import MIB, JobSettings
 from penstock.jobs.tools import Tools
 from penstock.runners.local import LocalRunner
 from penstock.server.job_metrics import CatalogMetrics, JobMetrics, ProcessMetrics
+from penstock.server.places import catalog_url, engine_of, object_store
 from penstock.server.services import Services
 from penstock.server.worker import WorkerSetup
 from penstock.settings import Settings
@@ -42,13 +40,10 @@ def build_services(settings: Settings) -> Services:
         StoreError: the catalog is of a newer Penstock, or can't be opened.
         PathNotAllowed: an import root can't be served.
     """
-    roots = ImportRoots(settings.import_root, _object_store(settings))
-    catalog = open_catalog(
-        settings.catalog or f"sqlite:///{settings.data_dir / 'catalog.db'}",
-        load_key(settings.data_dir / "secret.key"),
-    )
+    roots = ImportRoots(settings.import_root, object_store(settings))
+    catalog = open_catalog(catalog_url(settings), load_key(settings.data_dir / "secret.key"))
     catalog.clusters.ensure(settings.cluster_id, settings.region)
-    engine = LanceEngine(str(settings.data_dir / "collections"))
+    engine = engine_of(settings)
     job_settings = _job_settings(settings)
     registry = CollectorRegistry()
     runner = LocalRunner(settings.workers, WorkerSetup(settings.log_format, settings.log_level))
@@ -81,17 +76,6 @@ def build_services(settings: Settings) -> Services:
         start=start,
         stop=stop,
     )
-
-
-def _object_store(settings: Settings) -> Mapping[str, str]:
-    secrets = {
-        "access_key_id": settings.s3_access_key,
-        "secret_access_key": settings.s3_secret_key,
-        "session_token": settings.s3_session_token,
-    }
-    found = {"endpoint": settings.s3_endpoint or "", "region": settings.s3_region or ""}
-    found |= {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
-    return {name: value for name, value in found.items() if value}
 
 
 def _job_settings(settings: Settings) -> JobSettings:

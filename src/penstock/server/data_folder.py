@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
+import psutil
 
 from penstock.errors import DataFolderInUse, InvalidParameter
 
-__all__ = ["NOTE", "hold_data_folder", "listening_note"]
+__all__ = ["NOTE", "hold_data_folder", "holder_of", "listening_note"]
 
 LOCK = "server.lock"
 NOTE = "server.json"
@@ -53,6 +54,22 @@ def hold_data_folder(folder: Path) -> Iterator[None]:
             yield
         finally:
             fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+def holder_of(folder: Path) -> str | None:
+    """The process that holds the folder, or None."""
+    try:
+        with (folder / LOCK).open() as handle:
+            process = handle.read().strip()
+            if not process.isdecimal() or not psutil.pid_exists(int(process)):
+                return None
+            # Asked only where the note may be true: this shared lock of a moment would keep a server from starting.
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return process
+    return None
 
 
 @contextmanager

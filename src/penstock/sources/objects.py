@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3Credential
 
-__all__ = ["ObjectSource", "find_objects", "settings_from_environment", "with_keys"]
+__all__ = ["ObjectSource", "find_objects", "probe", "settings_from_environment", "with_keys"]
 
 STREAM_BUFFER = 1 << 20
 _CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
@@ -107,6 +107,19 @@ def find_objects(bucket: str, key: str, name: str, is_folder: bool, settings: Ma
         for member, size, version in members
         if member and not (size == 0 and (is_marker(member) or member in folders)) and not _HIDDEN.search(member)
     ]
+
+
+def probe(bucket: str, key: str, settings: Mapping[str, str]) -> None:
+    """Look whether the bucket can be listed below the prefix; an empty one is fine.
+
+    Raises:
+        FileMissing, FileUnreadable, SourceUnavailable: it can't.
+    """
+    where = f"s3://{bucket}/{key}"
+    try:
+        next(iter(obstore.list(_store(bucket, settings), key or None, chunk_size=1)), None)
+    except (BaseError, OSError, ValueError) as error:
+        raise _translate(error, where, where) from None
 
 
 def _version(meta: ObjectMeta) -> str:

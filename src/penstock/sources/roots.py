@@ -15,7 +15,7 @@ from typing import Any
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed
 from penstock.sources.base import Location
 from penstock.sources.local import find_local, is_below
-from penstock.sources.objects import find_objects, with_keys
+from penstock.sources.objects import find_objects, probe, with_keys
 from penstock.sources.paths import Address, parse_path, parse_root
 
 __all__ = ["ImportRoots"]
@@ -129,6 +129,21 @@ class ImportRoots:
         if denied:
             raise denied
         raise FileMissing(_missing(address, places), path=path, looked=[str(place) for place in places])
+
+    def probe(self) -> None:
+        """Look whether the roots can be read at all; ``s3://`` alone is the callers' to try.
+
+        Raises:
+            FileMissing: a folder or bucket isn't there.
+            FileUnreadable, SourceUnavailable: as the place says.
+        """
+        for root in self._roots:
+            if isinstance(root, _ObjectRoot):
+                probe(root.bucket, root.prefix, self._settings)
+            elif not os.path.isdir(root.path):
+                raise FileMissing(f"folder {root.text!r} is not there", path=root.text)
+            elif not os.access(root.path, os.R_OK | os.X_OK):
+                raise FileUnreadable(f"folder {root.text!r} can't be read: access denied", path=root.text)
 
     def restore(
         self, saved: Mapping[str, Any], access_key: str = "", secret_key: str = "", token: str = ""

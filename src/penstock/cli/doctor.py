@@ -1,0 +1,47 @@
+"""``penstock doctor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from penstock.cli.failures import FAILED
+from penstock.cli.output import print_json, print_table
+from penstock.server.options import settings_options
+from penstock.settings import load_settings
+
+__all__ = ["doctor"]
+
+
+@click.command()
+@settings_options
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.pass_context
+def doctor(context: click.Context, /, config: Path | None, as_json: bool, **flags: object) -> None:
+    """Examine what a server stands on.
+
+    It takes the settings that the server takes, looks at versions, data folder, catalog, store, collections, jobs and
+    import roots, and says of each how it is and what to do next. It changes nothing, and may be used while a server
+    runs or while none does. The exit code is 1 when something has failed.
+    """
+    settings = load_settings(flags, config)
+    from penstock.server.doctor import Health, examine
+
+    found = examine(settings)
+    if as_json:
+        keys = ("check", "health", "found", "remedy")
+        print_json([{key: str(getattr(each, key)) for key in keys} for each in found])
+    else:
+        print_table(["check", "health", "found"], [(each.check, each.health, each.found) for each in found], none="")
+        for each in found:
+            if each.health is not Health.OK:
+                click.echo(f"\n{each.health} {each.check}: {each.found}.\n  {each.remedy}.")
+    if any(each.health is Health.FAIL for each in found):
+        context.exit(FAILED)
+
+
+# The settings read the environment by themselves (and split lists in their own way).
+for _parameter in doctor.params:
+    if isinstance(_parameter, click.Option) and _parameter.name != "as_json":
+        _parameter.allow_from_autoenv = False

@@ -1,0 +1,139 @@
+"""The catalog, its jobs, and (as it names them) the tables of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from penstock.catalog import inspection
+from penstock.catalog.database import CatalogDatabase
+from penstock.catalog.inspection import WaitingJob
+from penstock.catalog.sealing import Seal
+from penstock.errors import PenstockError, StoreError
+from penstock.server.data_folder import holder_of
+from penstock.server.doctor.finding import Finding, fail, ok, warn
+from penstock.server.doctor.store import check_store
+from penstock.server.places import catalog_url
+from penstock.settings import Settings
+
+__all__ = ["check_catalog"]
+
+_ABANDONED_SECONDS = 60.0
+_UNCOMMITTED_SECONDS = 7 * 24 * 3600.0
+_SKEW = timedelta(seconds=5)
+_SHOWN_JOBS = 5
+
+
+def check_catalog(settings: Settings) -> Iterator[Finding]:
+    database = CatalogDatabase(catalog_url(settings))
+    shown = database.url.render_as_string(hide_password=True)
+    with closing(database):
+        if database.url.get_backend_name() == "sqlite" and not Path(database.url.database or "").is_file():
+            yield _absent(settings, shown)
+            return
+        try:
+            revision = inspection.revision_of(database)
+        except (SQLAlchemyError, PenstockError) as error:
+            reason = str(error).partition("\n")[0]
+            yield fail("catalog", f"{shown} can't be opened: {reason}", "Check its file or address, and its rights")
+            return
+        if not revision.known:
+            yield fail(
+                "catalog",
+                f"{shown} is at revision {revision.found}, which this version of Penstock doesn't know",
+                "Use the newer version of Penstock that wrote it. Nothing else in it was looked at",
+            )
+        elif revision.found is None:
+            yield warn("catalog", f"{shown} is empty", "Start a server; it makes the tables")
+        elif revision.found != revision.head:
+            yield warn(
+                "catalog",
+                f"{shown} is at revision {revision.found}, this program's is {revision.head}",
+                "Start a server of this version; it brings the catalog up to date. Nothing else in it was looked at",
+            )
+        else:
+            yield ok("catalog", f"{shown} at revision {revision.found}")
+            yield from _check_content(settings, database)
+
+
+def _absent(settings: Settings, shown: str) -> Finding:
+    if any((settings.data_dir / "collections").glob("*.lance")):
+        return fail("catalog", f"{shown} is not there, but tables are", "Put catalog.db back from a backup")
+    return warn("catalog", f"{shown} is not there", "Nothing was stored yet; a first start of the server makes it")
+
+
+def _check_content(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
+    problems = inspection.problems_of(database)
+    if problems:
+        remedy = "Stop the server, keep a copy of the folder, and put the catalog back from a backup"
+        yield fail("integrity", "; ".join(problems), remedy)
+        return
+    yield ok("integrity", "the catalog is sound, and its counters agree with its jobs")
+    yield from _check_seals(settings, database)
+    yield from _check_times(database)
+    yield from _check_jobs(settings, database)
+    yield from check_store(settings, database)
+
+
+def _check_seals(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
+    path = settings.data_dir / "secret.key"
+    sealed = inspection.sealed_secrets(database)
+    if not sealed or not path.exists():
+        return
+    try:
+        seal = Seal(path.read_bytes().strip())
+        for each in sealed:
+            seal.open(each)
+    except (StoreError, ValueError):
+        yield fail(
+            "sealed keys",
+            "the credentials of unfinished jobs were sealed with another key",
+            f"Put the right {path} back, or abort those jobs and create them again",
+        )
+    else:
+        yield ok("sealed keys", "the credentials of unfinished jobs can be opened")
+
+
+def _check_times(database: CatalogDatabase) -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    newest, theirs = inspection.newest_job(database), inspection.database_time(database)
+    if newest is not None and newest > now + _SKEW:
+        yield warn(
+            "clock",
+            f"the newest job is of {newest:%Y-%m-%d %H:%M:%S} UTC, which is to come",
+            "Set the clocks of all servers by NTP; leases depend on them",
+        )
+    if theirs is not None and abs(theirs - now) > _SKEW:
+        apart = abs((theirs - now).total_seconds())
+        yield warn(
+            "clock",
+            f"the database's clock is {apart:.0f} s away from this one",
+            "Set both by NTP; leases depend on them",
+        )
+
+
+def _check_jobs(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
+    abandoned = inspection.abandoned_jobs(database, _ABANDONED_SECONDS)
+    runs = settings.catalog is not None or holder_of(settings.data_dir) is not None
+    if abandoned:
+        remedy = "Restart the server and look into its log" if runs else "Start the server; it goes on with them"
+        yield warn("jobs", f"nobody works on {_named(abandoned)}, whose worker stopped beating", remedy)
+    waiting = inspection.uncommitted_jobs(database, _UNCOMMITTED_SECONDS)
+    if waiting:
+        remedy = "penstock jobs commit ID, or penstock jobs abort ID; their staged files take space"
+        yield warn("jobs", f"these wait for their commit for more than a week: {_named(waiting)}", remedy)
+    if not abandoned and not waiting:
+        yield ok("jobs", "none is stuck")
+    jobs, size = inspection.leftover_jobs(database)
+    if jobs:
+        yield ok("leftovers", f"{jobs:,} failed jobs keep {size:,} staged bytes for a retry; they go by themselves")
+
+
+def _named(jobs: Sequence[WaitingJob]) -> str:
+    shown = ", ".join(f"{each.id} ({each.state}, since {each.since:%Y-%m-%d %H:%M})" for each in jobs[:_SHOWN_JOBS])
+    rest = len(jobs) - _SHOWN_JOBS
+    return shown if rest <= 0 else f"{shown} and {rest:,} more"

@@ -1,0 +1,36 @@
+"""What an examination says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["Finding", "Health"]
+
+
+class Health(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at: what was found there and, where that isn't well, what to do next."""
+
+    check: str
+    health: Health
+    found: str
+    remedy: str = ""
+
+
+def ok(check: str, found: str) -> Finding:
+    return Finding(check=check, health=Health.OK, found=found)
+
+
+def warn(check: str, found: str, remedy: str) -> Finding:
+    return Finding(check=check, health=Health.WARN, found=found, remedy=remedy)
+
+
+def fail(check: str, found: str, remedy: str) -> Finding:
+    return Finding(check=check, health=Health.FAIL, found=found, remedy=remedy)

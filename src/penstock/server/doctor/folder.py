@@ -1,0 +1,90 @@
+"""The machine and the data folder: versions, clock, access, space, the key."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from cryptography.fernet import Fernet
+
+from penstock.server.data_folder import holder_of
+from penstock.server.doctor.finding import Finding, fail, ok, warn
+from penstock.settings import Settings
+
+__all__ = ["check_clock", "check_folder", "check_key", "check_space", "check_versions"]
+
+_LEAST_FREE = 512 << 20
+_FEW_FREE = 5 << 30
+_FEW_SHARE = 0.05
+_BUILT = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def check_versions(settings: Settings) -> Iterator[Finding]:
+    names = ("penstock", "pylance", "pyarrow", "sqlalchemy")
+    told = ", ".join(f"{name} {version(name)}" for name in names)
+    yield ok("versions", f"{told}, Python {platform.python_version()}, {platform.system()} {platform.release()}")
+
+
+def check_clock(settings: Settings) -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    if now < _BUILT:
+        yield fail("clock", f"it says {now:%Y-%m-%d %H:%M} UTC", "Set the clock; leases and job ids depend on it")
+    else:
+        yield ok("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def check_folder(settings: Settings) -> Iterator[Finding]:
+    folder = settings.data_dir
+    name = "data folder"
+    if not folder.is_dir():
+        yield fail(name, f"{folder} is not there", "Name the server's folder with --data-dir; a first start makes it")
+        return
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        yield fail(name, f"{folder} can't be read or written by this user", "Run as the user of the server")
+        return
+    holder = holder_of(folder)
+    yield ok(name, f"{folder}, " + ("no server runs on it" if holder is None else f"held by process {holder}"))
+
+
+def check_space(settings: Settings) -> Iterator[Finding]:
+    if not settings.data_dir.is_dir():
+        return
+    usage = shutil.disk_usage(settings.data_dir)
+    told = f"{_gigabytes(usage.free)} of {_gigabytes(usage.total)} are free for {settings.data_dir}"
+    remedy = "Free space, or move the data folder to a larger disk; an import needs about the size of its vectors"
+    if usage.free < _LEAST_FREE:
+        yield fail("disk space", told, remedy)
+    elif usage.free < _FEW_FREE or usage.free < _FEW_SHARE * usage.total:
+        yield warn("disk space", told, remedy)
+    else:
+        yield ok("disk space", told)
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB"
+
+
+def check_key(settings: Settings) -> Iterator[Finding]:
+    path = settings.data_dir / "secret.key"
+    if not settings.data_dir.is_dir():
+        return
+    if not path.exists():
+        remedy = "Put it back from a backup; without it, jobs that wait with keys of their callers can't go on"
+        if (settings.data_dir / "catalog.db").exists():
+            yield fail("secret.key", f"{path} is not there, but a catalog is", remedy)
+        return
+    mode = stat.S_IMODE(path.stat().st_mode)
+    try:
+        Fernet(path.read_bytes().strip())
+    except (OSError, ValueError) as error:
+        yield fail("secret.key", f"{path} is no key: {error}", "Put it back from a backup")
+        return
+    if mode & 0o077:
+        yield warn("secret.key", f"{path} may be read by others (mode {mode:04o})", f"chmod 600 {path}")
+    else:
+        yield ok("secret.key", f"mode {mode:04o}")

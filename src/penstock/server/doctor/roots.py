@@ -1,0 +1,28 @@
+"""Whether the import roots can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from penstock.errors import PenstockError
+from penstock.server.doctor.finding import Finding, fail, ok, warn
+from penstock.server.places import object_store
+from penstock.settings import Settings
+from penstock.sources.roots import ImportRoots
+
+__all__ = ["check_roots"]
+
+
+def check_roots(settings: Settings) -> Iterator[Finding]:
+    if not settings.import_root:
+        remedy = "Name folders or s3://bucket/prefix with --import-root, as the server has them"
+        yield warn("import root", "there is none, so nothing can be imported", remedy)
+        return
+    for text in settings.import_root:
+        try:
+            ImportRoots([text], object_store(settings)).probe()
+        except PenstockError as error:
+            message, _, remedy = str(error).partition(". ")
+            yield fail("import root", message, remedy or "Make it readable, or take it out of --import-root")
+        else:
+            yield ok("import root", f"{text} can be read")

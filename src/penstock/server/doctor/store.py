@@ -1,0 +1,128 @@
+"""The store: whether it can be written, whether every collection opens, and files that belong to nothing."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from penstock.catalog.clusters import ClusterStore, DatabaseStore
+from penstock.catalog.collections import CollectionStore
+from penstock.catalog.database import CatalogDatabase
+from penstock.catalog.jobs import JobStore
+from penstock.catalog.sealing import Seal
+from penstock.collections.collections import table_of
+from penstock.domain.collections import Collection
+from penstock.engines.base import Engine
+from penstock.errors import StoreError
+from penstock.jobs.tools import staged_of
+from penstock.server.doctor.finding import Finding, fail, ok, warn
+from penstock.server.places import engine_of
+from penstock.settings import Settings
+
+__all__ = ["check_store"]
+
+_ORPHAN_SECONDS = 60.0
+_SHOWN = 3
+
+
+def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
+    folder = settings.data_dir / "collections"
+    collections = CollectionStore(database)
+    found = _collections(database, collections)
+    if not folder.is_dir():
+        if found:
+            remedy = "Mount or restore it. Until then nothing can be imported or searched"
+            yield fail("store", f"{folder} is not there, but the catalog knows {len(found)} collections", remedy)
+        return
+    yield _writable(folder)
+    engine = engine_of(settings)
+    readable = yield from _check_tables(engine, found)
+    yield from _check_orphans(engine, JobStore(database, Seal(Fernet.generate_key())), readable)
+    yield from _check_strays(folder, set(collections.all_ids()))
+
+
+def _collections(database: CatalogDatabase, collections: CollectionStore) -> Sequence[Collection]:
+    databases = DatabaseStore(database)
+    return [
+        collection
+        for cluster_id in ClusterStore(database).ids()
+        for home in databases.list(cluster_id)
+        for collection in collections.list(home)
+    ]
+
+
+def _writable(folder: Path) -> Finding:
+    probe = folder / f".doctor-{uuid.uuid4().hex}"
+    try:
+        with probe.open("wb") as file:
+            file.write(b"penstock")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return fail(
+            "store", f"{folder} can't be written: {error.strerror}", "Check its rights, and whether it is full"
+        )
+    finally:
+        probe.unlink(missing_ok=True)
+    return ok("store", f"{folder} can be written")
+
+
+def _check_tables(engine: Engine, found: Sequence[Collection]) -> Generator[Finding, None, list[Collection]]:
+    """Gives the collections that can be read."""
+    readable: list[Collection] = []
+    rows = 0
+    for each in found:
+        name = f"{each.database}.{each.name}"
+        try:
+            rows += engine.count(table_of(each))
+            readable.append(each)
+        except StoreError as error:
+            remedy = (
+                "Restart the server: it sets unreadable versions aside and publishes again what they held. "
+                f"If that doesn't help, put collections/{each.id}.lance back from a backup"
+            )
+            yield fail("collection", f"{name}: {error}", remedy)
+    if len(readable) == len(found):
+        yield ok("collections", f"all {len(found):,} can be read, at the version noted or later; {rows:,} rows")
+    return readable
+
+
+def _check_orphans(engine: Engine, jobs: JobStore, found: Sequence[Collection]) -> Iterator[Finding]:
+    size, names, busy = 0, list[str](), 0
+    for each in found:
+        if jobs.live_of(each.id):
+            busy += 1
+            continue
+        known = [staged_of(note) for note in jobs.staged_of(each.id)]
+        orphans = engine.orphans(table_of(each), known, _ORPHAN_SECONDS)
+        if orphans is not None and not jobs.live_of(each.id):
+            size += orphans.size
+            names.append(f"{each.database}.{each.name}")
+    skipped = f"; {busy:,} with unfinished jobs were not looked at" if busy else ""
+    if names:
+        told = f"a crash left {size:,} bytes in files of {_some(names)} that belong to nothing{skipped}"
+        yield warn("orphans", told, "A running server removes them when they are a day old; nothing need be done")
+    else:
+        yield ok("orphans", f"no file of a collection belongs to nothing{skipped}")
+
+
+def _check_strays(folder: Path, known: set[str]) -> Iterator[Finding]:
+    strays = sorted(each.name for each in folder.glob("*.lance*") if each.name.partition(".")[0] not in known)
+    if strays:
+        remedy = "Left by a create or drop that was cut off, or of another catalog. Look into them, then remove them"
+        yield warn("strays", f"{folder} has tables that the catalog doesn't know: {_some(strays)}", remedy)
+    aside = sorted(folder.glob("_quarantine/*/*"))
+    if aside:
+        remedy = "Their jobs have published again; remove the folder when all collections are as they should be"
+        yield warn(
+            "quarantine", f"{len(aside)} versions were unreadable and were set aside: {aside[0].parent}", remedy
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")
