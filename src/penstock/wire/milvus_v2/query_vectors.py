@@ -61,7 +61,9 @@ def _decoded(query: str, field: Field) -> npt.NDArray[Any]:
     try:
         return np.frombuffer(base64.b64decode(query, validate=True), _STORED[field.type])
     except (binascii.Error, ValueError) as error:
-        raise _unreadable(query, field, f"a {field.type.value} query can't be decoded from base64: {error}") from error
+        raise _unreadable(
+            query, field, f"a {field.type.value} query can't be decoded from base64: {error}"
+        ) from error
 
 
 def _listed(query: Any, field: Field) -> npt.NDArray[Any]:
