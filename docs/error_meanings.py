@@ -48,6 +48,7 @@ MEANINGS: Mapping[str, str] = {
     "store_full": "No space is left for the rows.",
     "store_conflict": "Another process has changed the collection in between.",
     "store_unavailable": "The store of the collections can't be reached.",
+    "catalog_unavailable": "The catalog can't be reached, or is too busy, at present. Nothing was written.",
     "worker_lost": "A worker process died, mostly for want of memory; its part of the job is done again.",
     "task_cancelled": "A part of a job was told to stop, because the server stops or the job was aborted.",
     "lost_claim": "Another process has taken the job over; what this one wanted to write is void.",
