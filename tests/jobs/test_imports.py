@@ -165,7 +165,10 @@ def test_a_dropped_column_is_told_with_its_count(world: World) -> None:
 
 
 BAD_ROWS: dict[str, tuple[dict[str, object], list[str]]] = {
-    "dimension": ({"id": 3, "vector": [1, 2, 3]}, ["row 3", "'vector'", "dim"]),
+    "dimension": (
+        {"id": 3, "vector": [1, 2, 3]},
+        ["row 3", "'vector'", "dim", "'vector' is FloatVector(4): correct"],
+    ),
     "string": ({"id": 3, "vector": [1, 2, 3, "x"]}, ["row 3", "'vector'"]),
     "range": ({"id": 2**63, "vector": [1, 2, 3, 4]}, ["row 3", "'id'", "9223372036854775808"]),
     "missing": ({"vector": [1, 2, 3, 4]}, ["row 3", "'id'", "missed"]),

@@ -53,7 +53,8 @@ def translate(error: SQLAlchemyError, where: str) -> Exception:
     state = str(getattr(error.orig, "sqlstate", None) or "")
     if sqlite == "SQLITE_FULL" or state == _POSTGRESQL_FULL:
         return StoreFull(
-            f"No space is left for the catalog {where}. Free space on its disk, then try again; nothing was written. ({said})",
+            f"No space is left for the catalog {where}. Free space on its disk, then try again; "
+            f"nothing was written. ({said})",
             catalog=where,
         )
     lost = error.connection_invalidated or (not sqlite and not state and isinstance(error, OperationalError))

@@ -71,7 +71,7 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
         try:
             splits = reader_for(file_format).plan(request, task.split_bytes)
         except DataError as error:
-            raise _named(error, locations) from error
+            raise explained(error, locations, task.schema) from error
         plans.append(FilePlan(splits=splits, warnings=merge_warnings([request.warnings])))
         context.report(done + 1, 0)
     return plans
@@ -126,12 +126,24 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
     try:
         staged = task.engine.stage(task.table, task.job_id, batches())
     except DataError as error:
-        raise _named(error, task.locations) from error
+        raise explained(error, task.locations, task.table.schema) from error
     return StageResult(staged=staged, warnings=merge_warnings([request.warnings, conformer.warnings]))
 
 
-def _named(error: DataError, locations: Sequence[Location]) -> DataError:
-    return error if error.file else error.at(file=" ".join(each.name for each in locations))
+def explained(error: DataError, locations: Sequence[Location], schema: CollectionSchema) -> DataError:
+    """The error with its file, and with what to do about it where it doesn't say that itself."""
+    names = error.file or " ".join(each.name for each in locations)
+    return error.at(file=names, remedy=error.remedy or _remedy(error, schema))
+
+
+def _remedy(error: DataError, schema: CollectionSchema) -> str:
+    field = schema.get(error.field) if error.field else None
+    if field is not None:
+        kind = f"{field.type.value}({field.dim})" if field.dim else field.type.value
+        return f"{field.name!r} is {kind}: correct the value, or leave the row out"
+    if error.row is not None:
+        return "Correct the row, or leave it out"
+    return "Write the file again, or leave it out of the import"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
