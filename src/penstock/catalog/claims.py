@@ -98,7 +98,7 @@ class ClaimStore:
 
     def renew(self, owner: str, lease_millis: int) -> None:
         """Prolong every lease that ``owner`` holds."""
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             connection.execute(
                 update(tables.job)
                 .where(tables.job.c.owner == owner)
@@ -227,7 +227,7 @@ class ClaimStore:
     ) -> None:
         """Note how far a claimed job is. Figures that would fall are left as they are."""
         job_table = tables.job.c
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             self._check_claim(connection, job)
             connection.execute(
                 update(tables.job)
@@ -243,7 +243,7 @@ class ClaimStore:
                 _save_file(connection, job.id, each)
 
     def count_attempt(self, job: ImportJob, ordinal: int) -> None:
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             self._check_claim(connection, job)
             connection.execute(
                 update(tables.job_split)

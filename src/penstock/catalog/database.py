@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -19,11 +19,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from penstock.catalog.engines import catalog_url, make_engine, without_secrets
 from penstock.catalog.failures import translate
+from penstock.catalog.grouping import WriteGroup
 from penstock.errors import PenstockError, StoreError
 
 __all__ = ["CatalogDatabase", "database_clock", "from_millis", "insert_or", "now_millis", "to_millis"]
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+
+Result = TypeVar("Result")
 
 _MIGRATING = 0x70656E73
 """The advisory lock of whoever migrates a PostgreSQL catalog."""
@@ -49,6 +52,7 @@ class CatalogDatabase:
         self.where = without_secrets(self.url)
         self.engine = make_engine(self.url, connections)
         self._writer = threading.Lock()
+        self._group = WriteGroup(self.write)
 
     @property
     def is_shared(self) -> bool:
@@ -61,7 +65,12 @@ class CatalogDatabase:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+        """What isn't ``durable`` may be undone by a power loss, and by nothing else: it waits for no disk of SQLite.
+
+        For figures that are written often and matter little, such as a job's progress; the next durable write takes
+        it to the disk.
+        """
         if self.is_shared:
             with self._told(), self.engine.begin() as connection:
                 yield connection
@@ -69,10 +78,20 @@ class CatalogDatabase:
         with (
             self._told(),
             self._writer,
-            self.engine.connect().execution_options(penstock_write=True) as connection,
+            self.engine.connect().execution_options(penstock_write=True, penstock_durable=durable) as connection,
             connection.begin(),
         ):
             yield connection
+
+    def grouped(self, function: Callable[[Connection], Result]) -> Result:
+        """The result of a small write, once it is committed: with those of other threads that come at the same time.
+
+        The function may be called twice, if its first write was undone.
+        """
+        if not self.is_shared:
+            return self._group.run(function)
+        with self.write() as connection:  # PostgreSQL groups by itself
+            return function(connection)
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, null, or_, select, update
@@ -73,8 +74,7 @@ class JobStore:
         while True:
             drawn = new_id()
             try:
-                with self._database.write() as connection:
-                    job_id = self._insert_once(connection, drawn, new)
+                job_id = self._database.grouped(partial(self._insert_once, job_id=drawn, new=new))
             except IntegrityError:
                 # Another process drew the same id in the same millisecond.
                 continue

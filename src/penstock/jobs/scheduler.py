@@ -14,6 +14,7 @@ import structlog
 from penstock.domain.jobs import ImportJob
 from penstock.jobs.executor import Executor
 from penstock.jobs.indexing import IndexKeeper
+from penstock.jobs.pace import Pace
 from penstock.jobs.tidying import OrphanSweep, discard_leftovers, drop_tables, end_overdue, forget_keys
 from penstock.jobs.tools import Tools
 
@@ -21,6 +22,8 @@ __all__ = ["Scheduler"]
 
 log = structlog.get_logger(__name__)
 
+_RENEWALS = 6
+"""Times that a lease is renewed before it would run out."""
 _POLL = 1.0
 """Seconds after which the scheduler looks even when nothing woke it: another process may have created a job."""
 
@@ -74,12 +77,15 @@ class Scheduler:
 
     def _work(self) -> None:
         lease = int(self._tools.settings.lease * 1000)
+        # Every create call wakes this loop; what need not be done for each of them has a pace of its own.
+        renewals, looks = Pace(min(_POLL, self._tools.settings.lease / _RENEWALS)), Pace(_POLL)
         while not self._stop.is_set():
             self._wake.clear()
             try:
-                if self.running:
+                if self.running and renewals.is_due():
                     self._tools.catalog.claims.renew(self._owner, lease)
-                end_overdue(self._tools)
+                if looks.is_due():
+                    end_overdue(self._tools)
                 while self.running < self._tools.settings.max_running_jobs and not self._stop.is_set():
                     job = self._tools.catalog.claims.claim(self._owner, lease)
                     if job is None:
@@ -129,3 +135,4 @@ class Scheduler:
                     step()
                 except Exception:
                     log.exception("tidy.error")
+            self._stop.wait(_POLL)  # every create call wakes this loop, too

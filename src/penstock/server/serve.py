@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ __all__ = ["serve"]
 BACKLOG = 2048
 # Longer than the five seconds between two looks of a polling client.
 KEEP_ALIVE_SECONDS = 75
+# Threads that compute (a list of jobs, a search) let the one that answers go on so much sooner than by default.
+SWITCH_SECONDS = 0.0005
 
 _log = structlog.get_logger("penstock.server")
 
@@ -51,6 +54,7 @@ def serve(
         InvalidParameter: the address is taken, or certificate and key won't do.
     """
     configure_logs(settings.log_format, settings.log_level)
+    sys.setswitchinterval(SWITCH_SECONDS)
     with hold_data_folder(settings.data_dir), _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
         url = f"{settings.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
