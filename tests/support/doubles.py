@@ -1,0 +1,118 @@
+"""An engine in memory and a runner in the caller's thread: jobs run for real on them, fast and one step at a time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import pyarrow as pa
+
+from penstock.domain.index import IndexSpec
+from penstock.engines.base import Published, Staged, Table
+from penstock.errors import StoreError
+
+__all__ = ["InlineRunner", "MemoryEngine"]
+
+Hook = Callable[[str], None]
+
+
+class _Handle:
+    def __init__(self, future: Future[Any]) -> None:
+        self.future = future
+
+    def progress(self) -> tuple[int, int]:
+        return (0, 0)
+
+    def cancel(self) -> None:
+        """It has ended already."""
+
+
+class _Context:
+    def report(self, done_bytes: int, done_rows: int) -> None:
+        """Nobody looks."""
+
+    def check(self) -> None:
+        """Nobody asks it to stop."""
+
+
+class InlineRunner:
+    """Runs each task as it is submitted. Splits come one after the other."""
+
+    slots = 0
+
+    def submit(self, function: Callable[[Any, Any], Any], argument: Any) -> _Handle:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(argument, _Context()))
+        except BaseException as error:  # noqa: BLE001 - a runner gives every error to its caller
+            future.set_exception(error)
+        return _Handle(future)
+
+    def close(self) -> None:
+        """It has nothing to close."""
+
+
+class MemoryEngine:
+    """Tables of ids. ``files`` are staged and published ones; ``hook`` is told each step before and after it."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, list[int]] = {}
+        self.tables: dict[str, dict[int, list[str]]] = {}
+        self.hook: Hook = lambda step: None
+        self._names = itertools.count()
+
+    name = "memory"
+    storage_version = "1"
+
+    def rows(self, table_id: str, job_id: int) -> list[int]:
+        """The ids that a job has made visible."""
+        return [row for file in self.tables.get(table_id, {}).get(job_id, []) for row in self.files[file]]
+
+    def create(self, table: Table) -> int:
+        self.tables.setdefault(table.id, {})
+        return 1
+
+    def drop(self, table_id: str) -> None:
+        for files in self.tables.pop(table_id, {}).values():
+            for name in files:
+                del self.files[name]
+
+    def stage(self, table: Table, job_id: int, batches: Iterator[pa.RecordBatch]) -> Staged:
+        self.hook("stage")
+        rows: list[Any] = [row for batch in batches for row in batch.column("id").to_pylist()]
+        name = f"{table.id}/{next(self._names)}"
+        self.files[name] = rows
+        try:
+            self.hook("staged")
+        except Exception:
+            del self.files[name]  # a call that fails leaves nothing behind; a process that dies does
+            raise
+        return Staged(rows=len(rows), size=len(rows), note={"files": {name: len(rows)}})
+
+    def publish(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
+        self.hook("publish")
+        names = [name for each in staged for name in each.note["files"]]
+        published = self.tables[table.id]
+        if job_id not in published:
+            for name in names:
+                if name not in self.files:
+                    raise StoreError(f"the staged file {name} is missing")
+            published[job_id] = names
+        self.hook("published")
+        return Published(version=1 + len(published), rows=sum(each.rows for each in staged))
+
+    def discard(self, table_id: str, staged: Sequence[Staged]) -> None:
+        visible = {name for files in self.tables.get(table_id, {}).values() for name in files}
+        for each in staged:
+            for name in each.note["files"]:
+                assert name not in visible, "a file with visible rows is being deleted"
+                self.files.pop(name, None)
+
+    def index(self, table: Table, specs: Sequence[IndexSpec]) -> int:
+        self.hook("index")
+        return 1 + len(self.tables.get(table.id, {}))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("this engine lives in one process")
