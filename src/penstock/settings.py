@@ -188,7 +188,28 @@ class Settings(BaseModel):
         reason="They mostly wait for disks.",
     )
     shutdown_grace: Seconds = _span(20.0, "How long a stopping server lets open calls finish.", shown="20s")
-    catalog: str | None = _field(None, "SQLAlchemy URL of the catalog.", shown="an SQLite file in the data folder")
+    catalog: str | None = _field(
+        None,
+        "URL of the catalog: sqlite:///FILE, or postgresql://USER:PASSWORD@HOST/DATABASE to share it.",
+        shown="an SQLite file in the data folder",
+        repr=False,
+    )
+    catalog_connections: Annotated[int, Field(gt=1)] = _field(
+        20, "Connections of this process to a PostgreSQL catalog at most.", unit="connections"
+    )
+    secret_key_file: Path | None = _field(
+        None,
+        "File with the key that seals credentials of import jobs; made if missing.",
+        shown="secret.key in the data folder",
+        reason="Servers that share a catalog need the same one.",
+    )
+    role: Literal["all", "api", "worker"] = _field(
+        "all", "What this process does: answer calls, run imports, or both.", reason="One process is enough at first."
+    )
+    retention: Seconds = _span(30 * 24 * 3600.0, "How long finished jobs are remembered.", shown="30d")
+    kept_jobs: Annotated[int, Field(ge=0)] = _field(
+        10_000, "Newest jobs of the cluster that are remembered however old they are.", unit="jobs"
+    )
     s3_endpoint: str | None = _field(None, "URL of the object store.", shown="AWS_ENDPOINT_URL, else Amazon's")
     s3_region: str | None = _field(None, "Region of the object store.", shown="AWS_REGION")
     s3_access_key: SecretStr | None = _field(None, "Access key for the import roots.", shown="AWS_ACCESS_KEY_ID")

@@ -11,8 +11,8 @@ Its data folder outlives it: run it again in the same folder to see what a resta
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -61,22 +61,26 @@ class RunningServer:
 
 
 @contextmanager
-def running_server(folder: Path, *flags: str, env: Mapping[str, str] | None = None) -> Iterator[RunningServer]:
+def running_server(
+    folder: Path, *flags: str, env: Mapping[str, str] | None = None, name: str = "server"
+) -> Iterator[RunningServer]:
     """A server on a free port, with ``folder/data`` and the import root ``folder/files``; stopped at the end.
 
     Args:
         flags: further flags of ``penstock serve``; they may repeat ``--data-dir`` and so on, the last one counts.
         env: further environment variables. Those of the test run that begin with ``PENSTOCK_`` or ``AWS_`` are
             kept from it.
+        name: of its log; for several servers in one folder.
 
     Raises:
         RuntimeError: it didn't start, or didn't end with exit code 0 (one that the test killed or stopped isn't
             looked at). The message holds what it printed.
     """
-    data_dir, import_root, log = folder / "data", folder / "files", folder / "server.log"
+    data_dir, import_root, log = folder / "data", folder / "files", folder / f"{name}.log"
     import_root.mkdir(parents=True, exist_ok=True)
     command = [str(PENSTOCK), "serve", "--port", "0", "--data-dir", str(data_dir), "--import-root", str(import_root)]
     with log.open("ab") as output:
+        printed = output.tell()
         process = subprocess.Popen(
             [*command, *flags],
             stdin=subprocess.DEVNULL,
@@ -85,7 +89,7 @@ def running_server(folder: Path, *flags: str, env: Mapping[str, str] | None = No
             env=clean_environment() | dict(env or {}),
         )
     try:
-        url = _address(process, data_dir, log)
+        url = _address(process, log, printed)
         server = RunningServer(url=url, data_dir=data_dir, import_root=import_root, log=log, process=process)
         yield server
         if process.returncode is None and server.stop() != 0:
@@ -101,25 +105,17 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PENSTOCK_", "AWS_"))}
 
 
-def _address(process: subprocess.Popen[bytes], data_dir: Path, log: Path) -> str:
+def _address(process: subprocess.Popen[bytes], log: Path, printed: int) -> str:
+    """Where the server says that it listens, once it is ready. The log may begin with what earlier ones printed."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with exit code {process.returncode}\n{log.read_text()}")
-        note = _note(data_dir / "server.json")
-        if note.get("pid") == process.pid and _is_ready(note["url"]):
-            return str(note["url"])
+        found = re.search(rb"^Penstock listens on (\S+)$", log.read_bytes()[printed:], re.MULTILINE)
+        if found is not None and _is_ready(url := found[1].decode()):
+            return url
         time.sleep(0.02)
     raise RuntimeError(f"the server isn't ready after {_START_SECONDS} s\n{log.read_text()}")
-
-
-def _note(path: Path) -> dict[str, Any]:
-    """What a running server says of itself; a server that was killed leaves its note behind."""
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    return found
 
 
 def _is_ready(url: str) -> bool:

@@ -22,7 +22,7 @@ from penstock.catalog.failures import translate
 from penstock.catalog.grouping import WriteGroup
 from penstock.errors import PenstockError, StoreError
 
-__all__ = ["CatalogDatabase", "database_clock", "from_millis", "insert_or", "now_millis", "to_millis"]
+__all__ = ["CatalogDatabase", "database_clock", "from_millis", "insert_or", "migrations", "now_millis", "to_millis"]
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 

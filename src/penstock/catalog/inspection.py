@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import func, inspect, select, text
 
 from penstock.catalog import tables
-from penstock.catalog.database import CatalogDatabase, from_millis, now_millis
+from penstock.catalog.database import CatalogDatabase, from_millis, migrations, now_millis
 from penstock.domain.jobs import JobState
 
 __all__ = [
@@ -49,9 +47,7 @@ class WaitingJob:
 
 
 def revision_of(database: CatalogDatabase) -> Revision:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    script = ScriptDirectory.from_config(config)
+    script = ScriptDirectory.from_config(migrations())
     with database.read() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
     known = found is None or found in {each.revision for each in script.walk_revisions()}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, case, or_, select, update
+from sqlalchemy import ColumnElement, case, literal, or_, select, update
 
 from penstock.catalog.database import CatalogDatabase, database_clock, insert_or
-from penstock.catalog.tables import maintenance
+from penstock.catalog.tables import collection, maintenance
 
 __all__ = ["Maintenance", "MaintenanceStore"]
 
@@ -36,6 +36,20 @@ class MaintenanceStore:
             connection.execute(
                 insert_or(connection, maintenance)
                 .values(collection_id=collection_id, due_at=now, asked=1)
+                .on_conflict_do_update(
+                    index_elements=["collection_id"], set_={"due_at": now, "asked": maintenance.c.asked + 1}
+                )
+            )
+            self._database.tell(connection)
+
+    def ask_for_all(self) -> None:
+        """As :meth:`ask`, for every collection: a process that stopped may have left rows without an index."""
+        with self._database.write() as connection:
+            now = database_clock(connection)
+            there = select(collection.c.id, now, literal(1)).where(collection.c.dropped_at.is_(None))
+            connection.execute(
+                insert_or(connection, maintenance)
+                .from_select(["collection_id", "due_at", "asked"], there)
                 .on_conflict_do_update(
                     index_elements=["collection_id"], set_={"due_at": now, "asked": maintenance.c.asked + 1}
                 )

@@ -11,6 +11,7 @@ from penstock.catalog.database import CatalogDatabase
 from penstock.catalog.job_list import JobList
 from penstock.catalog.jobs import JobStore
 from penstock.catalog.maintenance import MaintenanceStore
+from penstock.catalog.retention import RetentionStore
 from penstock.catalog.sealing import Seal
 
 __all__ = ["Catalog", "open_catalog"]
@@ -28,6 +29,7 @@ class Catalog:
     job_list: JobList
     claims: ClaimStore
     maintenance: MaintenanceStore
+    retention: RetentionStore
 
     def close(self) -> None:
         self.database.close()
@@ -61,4 +63,5 @@ def open_catalog(url: str, key: bytes, connections: int = 20) -> Catalog:
         job_list=JobList(database),
         claims=ClaimStore(database, collections),
         maintenance=MaintenanceStore(database),
+        retention=RetentionStore(database),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 import os
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -15,17 +17,43 @@ __all__ = ["Seal", "load_key"]
 
 
 def load_key(path: Path) -> bytes:
-    """The key in ``path``; made (mode 0600) when the file isn't there."""
+    """The key in ``path``; made (mode 0600) when the file isn't there. Several processes may ask at once.
+
+    Raises:
+        StoreError: the file can't be read or made, or holds no key.
+    """
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes().strip()
-    with os.fdopen(handle, "wb") as file:
-        key = Fernet.generate_key()
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
+        if not path.exists():
+            _make_key(path)
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise StoreError(
+            f"the key file {path} can't be used: {error.strerror}. Name another with --secret-key-file",
+            file=str(path),
+        ) from error
+    try:
+        Fernet(key)
+    except ValueError as error:
+        raise StoreError(
+            f"the file {path} holds no key: 32 bytes in URL-safe base64 are wanted. Put the right file back, or "
+            "remove it if no unfinished job has credentials of its own: then a new key is made",
+            file=str(path),
+        ) from error
     return key
+
+
+def _make_key(path: Path) -> None:
+    """Written aside and then named, so that nobody reads half a key, and the first of several stays."""
+    handle, fresh = tempfile.mkstemp(prefix=path.name, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(Fernet.generate_key())
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+    finally:
+        os.unlink(fresh)
 
 
 class Seal:
@@ -48,7 +76,8 @@ class Seal:
             secret: dict[str, str] = orjson.loads(self._fernet.decrypt(sealed))
         except InvalidToken as error:
             raise StoreError(
-                "the credentials of this job were encrypted with another key than the data folder has now. "
-                "Put the key file back, or create the job again with fresh credentials."
+                "the credentials of this job were encrypted with another key than this server has. "
+                "Give all servers of a catalog the same --secret-key-file, put the key file back, or create "
+                "the job again with fresh credentials."
             ) from error
         return secret

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from penstock.catalog.claims import LostClaim
+from penstock.catalog.failures import CatalogUnavailable
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
@@ -101,7 +101,7 @@ class _Run:
         while (step := steps.get(self.job.state)) is not None:
             try:
                 step()
-            except (LostClaim, TaskCancelled, DBAPIError):
+            except (LostClaim, TaskCancelled, CatalogUnavailable):
                 # A catalog that is away is no fault of the job: somebody claims it again when it is back.
                 raise
             except SplitFailed as failure:
@@ -196,6 +196,8 @@ class _Run:
                 observer=self._observer,
             )
         except SplitFailed as failure:
+            if isinstance(failure.cause, CatalogUnavailable):
+                raise failure.cause from failure
             tracker.failed(failure.split.file, str(failure.cause))
             self._save_progress(tracker)
             raise
@@ -242,7 +244,7 @@ class _Run:
             return
         try:
             self._indexes.build(self.job.collection_id, self._stop)
-        except TaskCancelled:
+        except (TaskCancelled, CatalogUnavailable):
             raise
         except PenstockError as error:
             # The rows are visible and searched exactly without an index; it is built again in the background.

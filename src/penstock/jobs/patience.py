@@ -10,6 +10,7 @@ from typing import TypeVar
 import structlog
 import tenacity
 
+from penstock.catalog.failures import CatalogUnavailable
 from penstock.errors import PenstockError, Transient
 from penstock.jobs.settings import JobSettings
 
@@ -57,7 +58,8 @@ def patiently(
     try:
         return attempts(attempt)
     except Exception as error:
-        if not isinstance(error, Transient):
+        if not isinstance(error, Transient) or isinstance(error, CatalogUnavailable):
+            # No fault of the job: it waits until somebody reaches the catalog again.
             raise
         raise GaveUp(
             f"{_sentence(error)} This was tried {settings.split_attempts} times within "

@@ -11,11 +11,13 @@ from functools import partial
 
 import structlog
 
+from penstock.catalog.failures import CatalogUnavailable
+from penstock.catalog.news import News
 from penstock.domain.jobs import ImportJob
 from penstock.jobs.executor import Executor
 from penstock.jobs.indexing import IndexKeeper
 from penstock.jobs.pace import Pace
-from penstock.jobs.tidying import OrphanSweep, discard_leftovers, drop_tables, end_overdue, forget_keys
+from penstock.jobs.tidying import OrphanSweep, Retention, discard_leftovers, drop_tables, end_overdue, forget_keys
 from penstock.jobs.tools import Tools
 
 __all__ = ["Scheduler"]
@@ -29,25 +31,30 @@ _POLL = 1.0
 
 
 class Scheduler:
-    """Wakes by event (:meth:`wake`); claims are leases that it keeps renewing while their jobs run."""
+    """Wakes by event (:meth:`wake`, and news of other processes); claims are leases, renewed while jobs run."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self.indexes = IndexKeeper(tools.catalog, tools.engine, tools.runner, tools.observer)
+        self.indexes = IndexKeeper(tools.catalog, tools.engine, tools.runner, tools.observer, tools.settings.lease)
         self._executor = Executor(tools, self.indexes)
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
+        self._ended = threading.Event()
         self._wake = threading.Event()
         self._running: dict[int, threading.Thread] = {}
         self._lock = threading.Lock()
         self._loop = threading.Thread(target=self._work, name="scheduler", daemon=True)
         self._tidier = threading.Thread(target=self._tidy, name="tidier", daemon=True)
+        self._heart = threading.Thread(target=self._beat, name="leases", daemon=True)
+        self._news = News(tools.catalog.database, self._hear)
         self._untidy = threading.Event()
 
     def start(self) -> None:
         self.indexes.start()
         self._loop.start()
         self._tidier.start()
+        self._heart.start()
+        self._news.start()
         self._untidy.set()
 
     def wake(self) -> None:
@@ -55,15 +62,23 @@ class Scheduler:
         self._wake.set()
         self._untidy.set()
 
+    def _hear(self) -> None:
+        self.wake()
+        self.indexes.wake()
+
     def stop(self) -> None:
         """Tell running jobs to pause at the next batch, and wait for them; they go on when a server is back."""
         self._stop.set()
         self.wake()
+        self._news.stop()
         for thread in (self._loop, self._tidier):
             if thread.ident is not None:  # a server that fails before its start stops what it never started
                 thread.join()
         for thread in self._threads():
             thread.join()
+        self._ended.set()
+        if self._heart.ident is not None:
+            self._heart.join()
         self.indexes.stop()
 
     @property
@@ -78,12 +93,10 @@ class Scheduler:
     def _work(self) -> None:
         lease = int(self._tools.settings.lease * 1000)
         # Every create call wakes this loop; what need not be done for each of them has a pace of its own.
-        renewals, looks = Pace(min(_POLL, self._tools.settings.lease / _RENEWALS)), Pace(_POLL)
+        looks = Pace(_POLL)
         while not self._stop.is_set():
             self._wake.clear()
             try:
-                if self.running and renewals.is_due():
-                    self._tools.catalog.claims.renew(self._owner, lease)
                 if looks.is_due():
                     end_overdue(self._tools)
                 while self.running < self._tools.settings.max_running_jobs and not self._stop.is_set():
@@ -91,10 +104,25 @@ class Scheduler:
                     if job is None:
                         break
                     self._begin(job)
+            except CatalogUnavailable as error:
+                # The leases tell everybody who works on what.
+                log.warning("scheduler.catalog_away", error=str(error))
             except Exception:
-                # The catalog may be out of reach for a while; the leases tell everybody who works on what.
                 log.exception("scheduler.error")
             self._wake.wait(_POLL)
+
+    def _beat(self) -> None:
+        """Keep what this process works on its own, until the last job has paused."""
+        lease = self._tools.settings.lease
+        while not self._ended.wait(lease / _RENEWALS):
+            try:
+                if self.running:
+                    self._tools.catalog.claims.renew(self._owner, int(lease * 1000))
+            except CatalogUnavailable as error:
+                # Others take the jobs over if it stays so, and what is done here then changes nothing.
+                log.warning("lease.catalog_away", error=str(error))
+            except Exception:
+                log.exception("lease.error")
 
     def _begin(self, job: ImportJob) -> None:
         thread = threading.Thread(target=self._run, args=(job,), name=f"job-{job.id}", daemon=True)
@@ -105,6 +133,9 @@ class Scheduler:
     def _run(self, job: ImportJob) -> None:
         try:
             self._executor.run(job, self._stop)
+        except CatalogUnavailable as error:
+            log.warning("job.paused", job_id=str(job.id), reason=str(error))
+            self._give_back(job)
         except Exception:
             log.exception("job.crashed", job_id=str(job.id))
             self._give_back(job)
@@ -124,7 +155,8 @@ class Scheduler:
         steps: list[Callable[[], None]] = [
             partial(step, self._tools) for step in (discard_leftovers, drop_tables, forget_keys)
         ]
-        steps.append(OrphanSweep(self._tools))
+        retention = Retention(self._tools)
+        steps += [OrphanSweep(self._tools), lambda: retention(self._stop)]
         while not self._stop.is_set():
             self._untidy.wait(_POLL * 60)
             self._untidy.clear()
@@ -133,6 +165,8 @@ class Scheduler:
                     return
                 try:
                     step()
+                except CatalogUnavailable as error:
+                    log.warning("tidy.catalog_away", error=str(error))
                 except Exception:
                     log.exception("tidy.error")
             self._stop.wait(_POLL)  # every create call wakes this loop, too

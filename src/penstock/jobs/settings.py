@@ -20,6 +20,9 @@ class JobSettings:
     ``retry_pause``. For ``retry_window`` after its failure a job keeps what it has staged, so that a retry needs only
     what is missing. ``orphan_age`` is how old a file that belongs to no job must be before it is removed.
     ``key_lifetime`` is how long an idempotency key is remembered. None means no limit.
+
+    A job is taken over when the process that worked on it has not renewed its ``lease`` for so long. Finished jobs
+    are forgotten after ``retention``, but never the newest ``kept_jobs`` of a cluster.
     """
 
     split_bytes: int = 64 * MIB
@@ -30,7 +33,9 @@ class JobSettings:
     list_window: float = 24 * 3600
     list_limit: int = 10_000
     wait_for_index: bool = True
-    lease: float = 30.0
+    lease: float = 15.0
+    retention: float = 30 * 24 * 3600.0
+    kept_jobs: int = 10_000
     split_attempts: int = 8
     retry_pause: float = 0.5
     retry_window: float = 3600.0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 
+from penstock.catalog.failures import CatalogUnavailable
 from penstock.domain.jobs import Split, SplitState
 from penstock.engines.base import Staged
 from penstock.errors import DataError, TaskCancelled
@@ -155,6 +156,9 @@ class _Flight:
         try:
             self._check(split)
             self._save(split, result)
+        except CatalogUnavailable:
+            # Whether it was noted is unknown: what the catalog may count on is not removed. A sweep finds orphans.
+            raise
         except BaseException:
             self._discard(result.staged)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,12 +15,14 @@ from penstock.engines.base import Table
 from penstock.errors import JobStateConflict, PenstockError
 from penstock.jobs.tools import Tools, staged_of
 
-__all__ = ["OVERDUE", "OrphanSweep", "discard_leftovers", "drop_tables", "end_overdue", "forget_keys"]
+__all__ = ["OVERDUE", "OrphanSweep", "Retention", "discard_leftovers", "drop_tables", "end_overdue", "forget_keys"]
 
 log = structlog.get_logger(__name__)
 
 OVERDUE = "import timeout"
 _SWEEP_SECONDS = 24 * 3600.0
+_RETENTION_SECONDS = 600.0
+_BETWEEN_BATCHES = 0.05
 
 
 def end_overdue(tools: Tools) -> None:
@@ -64,6 +67,30 @@ def drop_tables(tools: Tools) -> None:
 
 def forget_keys(tools: Tools) -> None:
     tools.catalog.jobs.forget_expired_keys()
+
+
+class Retention:
+    """Forgets jobs that ended long ago: looks once in a while, and goes on in small steps while there are any."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._looked = float("-inf")
+
+    def __call__(self, stop: threading.Event) -> None:
+        if time.monotonic() - self._looked < _RETENTION_SECONDS:
+            return
+        settings, catalog = self._tools.settings, self._tools.catalog
+        for cluster_id in catalog.clusters.ids():
+            before = now_millis() - int(settings.retention * 1000)
+            forgotten = 0
+            while count := catalog.retention.forget_jobs(cluster_id, before, settings.kept_jobs):
+                forgotten += count
+                # Others write in between.
+                if stop.wait(_BETWEEN_BATCHES):
+                    return
+            if forgotten:
+                log.info("jobs.forgotten", cluster_id=cluster_id, jobs=forgotten)
+        self._looked = time.monotonic()
 
 
 class OrphanSweep:

@@ -56,7 +56,7 @@ _DOCS_PAGE = """<!doctype html>
 def create_app(services: Services) -> Starlette:
     """The ASGI application of these services. Its threads end with its lifespan."""
     settings = services.settings
-    routes = dialect_routes(services)
+    routes = dialect_routes(services) if settings.role != "worker" else ()
     executor = ThreadPoolExecutor(settings.request_threads, thread_name_prefix="call")
 
     @asynccontextmanager
@@ -107,7 +107,10 @@ def _own_routes(services: Services, routes: tuple[Route, ...]) -> list[BaseRoute
     def openapi() -> Response:
         return Response(document, media_type="application/json")
 
-    answers = {"/healthz": healthz, "/metrics": metrics, "/docs": docs, "/openapi.json": openapi}
+    watched = {"/healthz": healthz, "/metrics": metrics}
+    if not routes:
+        return [_own_route(path, answer) for path, answer in watched.items()]
+    answers = watched | {"/docs": docs, "/openapi.json": openapi}
     static = Mount("/docs/static", StaticFiles(directory=Path(swagger_ui_path)))
     return [*(_own_route(path, answer) for path, answer in answers.items()), static]
 

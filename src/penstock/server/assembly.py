@@ -19,7 +19,7 @@ from penstock.jobs.settings import MIB, JobSettings
 from penstock.jobs.tools import Tools
 from penstock.runners.local import LocalRunner
 from penstock.server.job_metrics import CatalogMetrics, JobMetrics, ProcessMetrics
-from penstock.server.places import catalog_url, engine_of, object_store
+from penstock.server.places import catalog_url, engine_of, key_file, object_store
 from penstock.server.services import Services
 from penstock.server.worker import WorkerSetup
 from penstock.settings import Settings
@@ -29,6 +29,7 @@ __all__ = ["build_services"]
 
 log = structlog.get_logger(__name__)
 
+_REPAIR_MILLIS = 60_000
 _BATCHES_PER_WORKER = 32
 """Shares of a worker's memory: a batch stands in memory as read, as conformed, as encoded, and in Lance's buffers."""
 
@@ -41,7 +42,7 @@ def build_services(settings: Settings) -> Services:
         PathNotAllowed: an import root can't be served.
     """
     roots = ImportRoots(settings.import_root, object_store(settings))
-    catalog = open_catalog(catalog_url(settings), load_key(settings.data_dir / "secret.key"))
+    catalog = open_catalog(catalog_url(settings), load_key(key_file(settings)), settings.catalog_connections)
     catalog.clusters.ensure(settings.cluster_id, settings.region)
     engine = engine_of(settings)
     job_settings = _job_settings(settings)
@@ -53,7 +54,12 @@ def build_services(settings: Settings) -> Services:
     registry.register(ProcessMetrics(lambda: scheduler.running, lambda: runner.restarts))
 
     def start() -> None:
-        catalog.claims.release_all()
+        if not catalog.database.is_shared:
+            # Nobody else has this catalog: leases are of processes that ended.
+            catalog.claims.release_all()
+            catalog.maintenance.release_all()
+        if settings.role == "api":
+            return
         _repair(catalog, engine, settings.cluster_id)
         runner.warm()
         scheduler.start()
@@ -73,6 +79,7 @@ def build_services(settings: Settings) -> Services:
         indexes=IndexService(catalog, engine, scheduler.indexes.enqueue),
         entities=EntityService(catalog, engine, partitions),
         registry=registry,
+        problem=catalog.database.problem,
         start=start,
         stop=stop,
     )
@@ -93,6 +100,8 @@ def _job_settings(settings: Settings) -> JobSettings:
         split_attempts=settings.attempts,
         retry_window=settings.retry_window,
         key_lifetime=settings.idempotency_window,
+        retention=settings.retention,
+        kept_jobs=settings.kept_jobs,
         list_window=settings.list_window,
         wait_for_index=settings.wait_for_index,
     )
@@ -102,5 +111,11 @@ def _repair(catalog: Catalog, engine: Engine, cluster_id: str) -> None:
     """After a power loss the newest version of a table may be unreadable: set it aside; the jobs publish again."""
     for database in catalog.databases.list(cluster_id):
         for collection in catalog.collections.list(database):
-            for done in engine.repair(table_of(collection)):
-                log.warning("table.repaired", collection=collection.name, database=database.name, done=done)
+            lease = catalog.maintenance.take(collection.id, "repair", _REPAIR_MILLIS)
+            if lease is None:
+                continue  # another server works on it, so it can be opened
+            try:
+                for done in engine.repair(table_of(collection)):
+                    log.warning("table.repaired", collection=collection.name, database=database.name, done=done)
+            finally:
+                catalog.maintenance.put_off(lease)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import orjson
@@ -20,8 +20,10 @@ NOTE = "server.json"
 
 
 @contextmanager
-def hold_data_folder(folder: Path) -> Iterator[None]:
+def hold_data_folder(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Make the folder if need be and keep other servers out of it. The lock ends with the process, however it ends.
+
+    ``shared`` lets other servers in that say so too: those with a catalog outside of the folder.
 
     Raises:
         DataFolderInUse: another server holds it; names its process.
@@ -37,7 +39,7 @@ def hold_data_folder(folder: Path) -> Iterator[None]:
         ) from error
     with handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             handle.seek(0)
             process = handle.read().strip() or "unknown"
@@ -47,9 +49,10 @@ def hold_data_folder(folder: Path) -> Iterator[None]:
                 folder=str(folder),
                 process=process,
             ) from error
-        handle.truncate(0)
-        handle.write(f"{os.getpid()}\n")
-        handle.flush()
+        if not shared:
+            handle.truncate(0)
+            handle.write(f"{os.getpid()}\n")
+            handle.flush()
         try:
             yield
         finally:
@@ -74,12 +77,18 @@ def holder_of(folder: Path) -> str | None:
 
 @contextmanager
 def listening_note(folder: Path, url: str, host: str, port: int) -> Iterator[None]:
-    """``server.json`` in the folder, for tools that look for the server: process, address, host and port."""
+    """``server.json`` in the folder, for tools that look for the server: process, address, host and port.
+
+    Of servers that share the folder it names the one that started last.
+    """
     note = folder / NOTE
-    fresh = note.with_suffix(".tmp")
-    fresh.write_bytes(orjson.dumps({"pid": os.getpid(), "url": url, "host": host, "port": port}))
+    told = orjson.dumps({"pid": os.getpid(), "url": url, "host": host, "port": port})
+    fresh = note.with_name(f"{NOTE}.{os.getpid()}")
+    fresh.write_bytes(told)
     fresh.replace(note)
     try:
         yield
     finally:
-        note.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if note.read_bytes() == told:
+                note.unlink()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from penstock.engines.lance import LanceEngine
 from penstock.settings import Settings
 
-__all__ = ["catalog_url", "engine_of", "object_store"]
+__all__ = ["catalog_url", "engine_of", "key_file", "object_store"]
 
 
 def catalog_url(settings: Settings) -> str:
@@ -18,6 +19,11 @@ def catalog_url(settings: Settings) -> str:
 def engine_of(settings: Settings) -> LanceEngine:
     """The engine on the server's store."""
     return LanceEngine(str(settings.data_dir / "collections"))
+
+
+def key_file(settings: Settings) -> Path:
+    """The file with the key that seals what callers entrust to jobs."""
+    return settings.secret_key_file or settings.data_dir / "secret.key"
 
 
 def object_store(settings: Settings) -> Mapping[str, str]:

@@ -8,11 +8,12 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import structlog
 import uvicorn
 
+from penstock.catalog.engines import catalog_url
 from penstock.errors import InvalidParameter
 from penstock.server.app import create_app
 from penstock.server.data_folder import hold_data_folder, listening_note
@@ -55,20 +56,43 @@ def serve(
     """
     configure_logs(settings.log_format, settings.log_level)
     sys.setswitchinterval(SWITCH_SECONDS)
-    with hold_data_folder(settings.data_dir), _listen(settings) as listener:
+    shared = is_shared(settings)
+    with hold_data_folder(settings.data_dir, shared=shared), _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
         url = f"{settings.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         services = build_services(settings)
         try:
             server = _Server(_uvicorn_config(settings, services))
-            with _signals(server), listening_note(settings.data_dir, url, host, port):
+            note = nullcontext() if settings.role == "worker" else listening_note(settings.data_dir, url, host, port)
+            with _signals(server), note:
                 services.start()
                 announce(f"Penstock listens on {url}")
-                _log.info("started", url=url, data_dir=str(settings.data_dir), cluster_id=settings.cluster_id)
+                _log.info(
+                    "started",
+                    url=url,
+                    role=settings.role,
+                    data_dir=str(settings.data_dir),
+                    cluster_id=settings.cluster_id,
+                )
                 server.run(sockets=[listener])
         finally:
             services.stop()
             _log.info("stopped", url=url)
+
+
+def is_shared(settings: Settings) -> bool:
+    """Whether other processes may share the catalog and the data folder.
+
+    Raises:
+        InvalidParameter: no such catalog; or a process of one role has nobody to play the other.
+    """
+    shared = settings.catalog is not None and catalog_url(settings.catalog).get_backend_name() == "postgresql"
+    if settings.role != "all" and not shared:
+        raise InvalidParameter(
+            f"--role {settings.role} needs a catalog that several processes can share: --catalog postgresql://… "
+            "With SQLite one process does everything: leave --role out"
+        )
+    return shared
 
 
 def _uvicorn_config(settings: Settings, services: Services) -> uvicorn.Config:

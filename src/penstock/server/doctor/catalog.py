@@ -17,7 +17,7 @@ from penstock.errors import PenstockError, StoreError
 from penstock.server.data_folder import holder_of
 from penstock.server.doctor.finding import Finding, fail, ok, warn
 from penstock.server.doctor.store import check_store
-from penstock.server.places import catalog_url
+from penstock.server.places import catalog_url, key_file
 from penstock.settings import Settings
 
 __all__ = ["check_catalog"]
@@ -80,7 +80,7 @@ def _check_content(settings: Settings, database: CatalogDatabase) -> Iterator[Fi
 
 
 def _check_seals(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
-    path = settings.data_dir / "secret.key"
+    path = key_file(settings)
     sealed = inspection.sealed_secrets(database)
     if not sealed or not path.exists():
         return

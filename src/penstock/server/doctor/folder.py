@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 
 from penstock.server.data_folder import holder_of
 from penstock.server.doctor.finding import Finding, fail, ok, warn
+from penstock.server.places import key_file
 from penstock.settings import Settings
 
 __all__ = ["check_clock", "check_folder", "check_key", "check_space", "check_versions"]
@@ -70,7 +71,7 @@ def _gigabytes(size: int) -> str:
 
 
 def check_key(settings: Settings) -> Iterator[Finding]:
-    path = settings.data_dir / "secret.key"
+    path = key_file(settings)
     if not settings.data_dir.is_dir():
         return
     if not path.exists():
