@@ -186,6 +186,21 @@ def test_lists_are_selected_and_limited(run: Run, collection: str, make_file: Ma
     assert run("jobs", "list", "--collection", collection, "--state", "Pending").stderr == "No jobs.\n"
 
 
+def test_a_failed_job_is_retried(run: Run, collection: str, make_file: MakeFile) -> None:
+    bad = make_file("a.jsonl", dim=3)
+    run("import", str(bad), "--collection", collection)
+    listed = run("jobs", "list", "--collection", collection, "--json").stdout
+    (job_id,) = [each["jobId"] for each in json.loads(listed)]
+    make_file("a.jsonl")
+    done = run("jobs", "retry", job_id)
+    assert (done.exit_code, done.stdout) == (0, f"Job {job_id} goes on. Follow it: penstock jobs wait {job_id}\n")
+    assert run("jobs", "wait", job_id).exit_code == 0
+    assert run("query", collection, "--count").stdout == "3\n"
+    again = run("jobs", "retry", job_id)
+    assert again.exit_code == 1
+    assert f"job {job_id} is in state Completed, expected Failed" in again.stderr
+
+
 def test_two_phase_import(run: Run, collection: str, make_file: MakeFile) -> None:
     done = run("import", str(make_file("a.jsonl")), "--collection", collection, "--option", "auto_commit=false")
     assert done.exit_code == 0, done.output

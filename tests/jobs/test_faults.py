@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -15,17 +14,11 @@ from penstock.domain.jobs import ImportJob, JobState
 from penstock.jobs.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.faulty_store import Faults, faulty_store
-from tests.support.s3 import S3Server, s3_server
+from tests.support.s3 import S3Server
 from tests.support.worlds import World, a_world
 
 FILES, ROWS = 6, 2_000
 QUICK = JobSettings(split_bytes=8_000, retry_pause=0.02)
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 def a_night(s3: S3Server) -> str:

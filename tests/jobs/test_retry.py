@@ -15,7 +15,7 @@ from penstock.jobs.requests import CreateImport, SourceKeys
 from penstock.jobs.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
-from tests.support.s3 import S3Server, s3_server
+from tests.support.s3 import S3Server
 from tests.support.worlds import World, a_world
 
 ROWS = 1_000
@@ -137,12 +137,6 @@ def test_a_timeout_counts_from_the_retry(world: World) -> None:
     with world.catalog.database.write() as connection:
         connection.exec_driver_sql('UPDATE job SET options = \'{"timeout": "10m"}\'')
     assert world.ended(world.retry(job)).state is JobState.COMPLETED
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 def test_a_job_with_the_callers_own_keys_needs_them_again(tmp_path: Path, runner: LocalRunner, s3: S3Server) -> None:
