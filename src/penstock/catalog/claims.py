@@ -16,7 +16,7 @@ from penstock.catalog import tables
 from penstock.catalog.collections import CollectionStore
 from penstock.catalog.database import CatalogDatabase, database_clock, to_millis
 from penstock.catalog.job_ends import end_job, ending_values, recount
-from penstock.catalog.job_rows import job_of
+from penstock.catalog.job_rows import JOB_COLUMNS, job_of
 from penstock.catalog.transitions import log_transition
 from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, JobWarning, SplitState, can_become
 from penstock.errors import JobStateConflict, PenstockError
@@ -93,7 +93,7 @@ class ClaimStore:
                     started_at=func.coalesce(job.started_at, now),
                 )
             )
-            row = connection.execute(select(tables.job).where(job.id == job_id)).one()
+            row = connection.execute(select(*JOB_COLUMNS).where(job.id == job_id)).one()
         return job_of(row)
 
     def renew(self, owner: str, lease_millis: int) -> None:
@@ -155,7 +155,7 @@ class ClaimStore:
             if then.is_final:
                 end_job(connection, job.id, then)
                 self._database.tell(connection)
-            row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
+            row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         moved = job_of(row)
         log_transition(moved, job.state)
         return moved
@@ -193,7 +193,7 @@ class ClaimStore:
                 )
             )
             recount(connection, job, JobState.IMPORTING)
-            row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
+            row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         moved = job_of(row)
         log_transition(moved, job.state)
         return moved

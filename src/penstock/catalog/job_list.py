@@ -51,7 +51,8 @@ class JobList:
         page = ids.order_by(ids.selected_columns[0].desc()).limit(limit).offset(offset).subquery()
         query = select(*JOB_COLUMNS).join(page, page.c.id == tables.job.c.id).order_by(tables.job.c.id.desc())
         with self._database.read() as connection:
-            return [job_of(row) for row in connection.execute(query)]
+            rows = connection.execute(query).all()  # one by one they take twice as long
+        return [job_of(row) for row in rows]
 
     def total(self, wanted: JobFilter) -> int:
         """How many jobs match, ``before`` left aside."""

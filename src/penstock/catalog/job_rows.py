@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Row
@@ -12,37 +13,23 @@ from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, Job
 
 __all__ = ["JOB_COLUMNS", "file_of", "job_of", "split_of"]
 
-JOB_COLUMNS = [column for column in tables.job.columns if column.name != "groups"]
-"""What :func:`job_of` reads: all but the paths, of which a job may have very many."""
+_NAMES = [each.name for each in fields(ImportJob)]
+_TIMES = ("created_at", "started_at", "finished_at", "deadline")
+_STATES = {each.value: each for each in JobState}
+
+JOB_COLUMNS = [tables.job.c[name] for name in _NAMES]
+"""What :func:`job_of` reads, in its order: not the paths, of which a job may have very many."""
 
 
 def job_of(row: Row[Any]) -> ImportJob:
-    return ImportJob(
-        id=row.id,
-        cluster_id=row.cluster_id,
-        database_id=row.database_id,
-        database=row.database,
-        collection=row.collection,
-        collection_id=row.collection_id,
-        partition=row.partition,
-        state=JobState(row.state),
-        created_at=from_millis(row.created_at),
-        auto_commit=row.auto_commit,
-        options=row.options,
-        progress=row.progress,
-        stage=row.stage,
-        size=row.size,
-        rows=row.rows,
-        total_rows=row.total_rows,
-        started_at=None if row.started_at is None else from_millis(row.started_at),
-        finished_at=None if row.finished_at is None else from_millis(row.finished_at),
-        reason=row.reason,
-        warnings=tuple(JobWarning(**each) for each in row.warnings),
-        epoch=row.epoch,
-        intent_version=row.intent_version,
-        deadline=None if row.deadline is None else from_millis(row.deadline),
-        keyed=row.keyed,
-    )
+    """A job from a row of :data:`JOB_COLUMNS`. A list makes very many: columns aren't looked up by name."""
+    values = dict(zip(_NAMES, row, strict=True))
+    values["state"] = _STATES[values["state"]]
+    values["warnings"] = tuple(JobWarning(**each) for each in values["warnings"])
+    for name in _TIMES:
+        if (millis := values[name]) is not None:
+            values[name] = from_millis(millis)
+    return ImportJob(**values)
 
 
 def file_of(row: Row[Any]) -> ImportFile:

@@ -14,7 +14,7 @@ from penstock.catalog import tables
 from penstock.catalog.database import CatalogDatabase, now_millis
 from penstock.catalog.idempotency import RepeatedCreate, forget_expired, job_of_key, remember
 from penstock.catalog.job_ends import count, end_job, ending_values, recount
-from penstock.catalog.job_rows import file_of, job_of, split_of
+from penstock.catalog.job_rows import JOB_COLUMNS, file_of, job_of, split_of
 from penstock.catalog.sealing import Seal
 from penstock.catalog.transitions import log_transition
 from penstock.domain.ids import millis_of, new_id
@@ -139,7 +139,7 @@ class JobStore:
         """Raises JobNotFound, also for a job of another cluster."""
         with self._database.read() as connection:
             row = connection.execute(
-                select(tables.job).where(tables.job.c.id == job_id, tables.job.c.cluster_id == cluster_id)
+                select(*JOB_COLUMNS).where(tables.job.c.id == job_id, tables.job.c.cluster_id == cluster_id)
             ).one_or_none()
         if row is None:
             raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id)
@@ -248,7 +248,7 @@ class JobStore:
             if then.is_final:
                 end_job(connection, job.id, then)
             self._database.tell(connection)
-            row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
+            row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         moved = job_of(row)
         log_transition(moved, job.state)
         return moved
@@ -290,7 +290,7 @@ class JobStore:
             )
             recount(connection, job, then)
             self._database.tell(connection)
-            row = connection.execute(select(tables.job).where(tables.job.c.id == job.id)).one()
+            row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         moved = job_of(row)
         log_transition(moved, job.state)
         return moved
@@ -298,14 +298,14 @@ class JobStore:
     def overdue(self) -> Sequence[ImportJob]:
         """Unfinished jobs that are past their deadline and before their commit."""
         with self._database.read() as connection:
-            rows = connection.execute(select(tables.job).where(tables.job.c.deadline < now_millis())).all()
+            rows = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.deadline < now_millis())).all()
         return [job_of(row) for row in rows]
 
     def live_of(self, collection_id: str) -> Sequence[ImportJob]:
         """The jobs of a collection that have not ended, oldest first."""
         with self._database.read() as connection:
             rows = connection.execute(
-                select(tables.job)
+                select(*JOB_COLUMNS)
                 .where(
                     tables.job.c.collection_id == collection_id,
                     tables.job.c.state.in_([each.value for each in sorted(LIVE_STATES)]),
@@ -320,7 +320,7 @@ class JobStore:
         aborted = job.state == JobState.ABORTED.value
         with self._database.read() as connection:
             rows = connection.execute(
-                select(tables.job).where(job.leftovers.is_(True), or_(aborted, job.finished_at <= failed_before))
+                select(*JOB_COLUMNS).where(job.leftovers.is_(True), or_(aborted, job.finished_at <= failed_before))
             ).all()
         return [job_of(row) for row in rows]
 

@@ -27,7 +27,7 @@ BACKLOG = 2048
 # Longer than the five seconds between two looks of a polling client.
 KEEP_ALIVE_SECONDS = 75
 # Threads that compute (a list of jobs, a search) let the one that answers go on so much sooner than by default.
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.001
 
 _log = structlog.get_logger("penstock.server")
 
