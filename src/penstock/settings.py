@@ -182,10 +182,10 @@ class Settings(BaseModel):
     request_timeout: Seconds = _span(30.0, "Time for an HTTP call that names none.", shown="30s")
     max_body_bytes: Bytes = _bytes(ByteSize(4 * 2**20), "Size of a request's body at most.", shown="4MiB")
     request_threads: Count = _field(
-        16,
+        64,
         "Calls that are worked on at the same time; others wait.",
         unit="threads",
-        reason="They mostly wait for disks.",
+        reason="Creating waits for the disk, and many such calls must not keep others from being answered.",
     )
     shutdown_grace: Seconds = _span(20.0, "How long a stopping server lets open calls finish.", shown="20s")
     catalog: str | None = _field(
