@@ -9,6 +9,7 @@ an engine turns that into what it stores. All columns carry the schema field's n
 | VarChar | string |
 | JSON, ``$meta`` | string that holds JSON text (``$meta``: an object) |
 | Array | list<element> |
+| ArrayOfStruct | list<struct<…>> of its fields in schema order, each in its own canonical type |
 | FloatVector | fixed_size_list<float32>[dim] |
 | Float16Vector | fixed_size_list<float16>[dim] |
 | BFloat16Vector | fixed_size_list<float32>[dim], every value exact in bfloat16 |
@@ -58,6 +59,8 @@ def canonical_type(field: Field) -> pa.DataType:
     if field.type is DataType.ARRAY:
         assert field.element_type is not None
         return pa.list_(_SCALARS[field.element_type])
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        return pa.list_(pa.struct([(each.name, canonical_type(each)) for each in field.fields]))
     if field.type.is_vector:
         return pa.list_(_VECTOR_VALUES[field.type], field.width)
     return _SCALARS[field.type]

@@ -5,7 +5,14 @@
     {"autoId": false, "enableDynamicField": true, "fields": [
         {"fieldName": "pk", "dataType": "Int64", "isPrimary": true},
         {"fieldName": "tag", "dataType": "VarChar", "nullable": true, "elementTypeParams": {"max_length": "128"}},
-        {"fieldName": "v", "dataType": "FloatVector", "elementTypeParams": {"dim": 4}}]}
+        {"fieldName": "v", "dataType": "FloatVector", "elementTypeParams": {"dim": 4}}],
+     "structFields": [{"fieldName": "chunks", "typeParams": {"max_capacity": 64}, "fields": [
+        {"fieldName": "page", "dataType": "Array", "elementDataType": "Int32"},
+        {"fieldName": "v", "dataType": "ArrayOfVector", "elementDataType": "FloatVector",
+         "elementTypeParams": {"dim": 4}}]}]}
+
+The field within a struct is called an ``Array`` or ``ArrayOfVector`` here, after how it is stored; in a
+:class:`~penstock.domain.schema.Field` it has the type of its single values.
 
 Source: Milvus REST v2 ``collections/create``. Keys are compared without case, as Milvus's own decoder does; keys it
 does not know are ignored. Values keep their case.
@@ -14,6 +21,7 @@ does not know are ignored. Values keep their case.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -24,7 +32,8 @@ from penstock.errors import InvalidSchema, MissingParameter, Unsupported
 __all__ = ["schema_from_rest", "schema_to_rest"]
 
 _DATA_TYPES = {each.value: each for each in DataType}
-_UNSUPPORTED_TYPES = frozenset({"Geometry", "Timestamptz", "Text", "String", "ArrayOfVector", "ArrayOfStruct"})
+_UNSUPPORTED_TYPES = frozenset({"Geometry", "Timestamptz", "Text", "String"})
+_STRUCT_TYPES = frozenset({"ArrayOfVector", "ArrayOfStruct"})
 _NUMBER_PARAMS = {"dim": "dim", "max_length": "max_length", "max_capacity": "max_capacity"}
 
 
@@ -34,17 +43,18 @@ def schema_from_rest(data: Mapping[str, Any]) -> CollectionSchema:
     Raises:
         InvalidSchema: a type, default or type parameter can't be understood.
         MissingParameter: a field without a name or type.
-        Unsupported: a data type, function or struct field that Penstock does not serve, by name.
+        Unsupported: a data type or function that Penstock does not serve, by name.
     """
     found = _lower(data, "schema")
-    if _items(found, "structfields"):
-        raise Unsupported("structFields are not supported by this server", feature="structFields")
     functions = _items(found, "functions")
     if functions:
         names = ", ".join(str(each.get("name", "")) for each in functions if isinstance(each, Mapping))
         raise Unsupported(f"functions are not supported by this server: {names}", feature="functions")
     return CollectionSchema(
-        fields=tuple(_field(each) for each in _items(found, "fields")),
+        fields=(
+            *(_field(each) for each in _items(found, "fields")),
+            *(_struct(each) for each in _items(found, "structfields")),
+        ),
         auto_id=_bool(found, "autoid", "autoId"),
         dynamic=_bool(found, "enabledynamicfield", "enableDynamicField"),
         description=_text(found, "description", "schema"),
@@ -52,12 +62,18 @@ def schema_from_rest(data: Mapping[str, Any]) -> CollectionSchema:
 
 
 def schema_to_rest(schema: CollectionSchema) -> dict[str, Any]:
-    """The REST ``schema`` object of a schema: ``schema_from_rest(schema_to_rest(s)) == s``."""
+    """The REST ``schema`` object of a schema: ``schema_from_rest(schema_to_rest(s)) == s``.
+
+    Only that struct fields come last there, wherever they stood.
+    """
     rest: dict[str, Any] = {
         "autoId": schema.auto_id,
         "enableDynamicField": schema.dynamic,
-        "fields": [_field_to_rest(each) for each in schema],
+        "fields": [_field_to_rest(each) for each in schema if each.type is not DataType.ARRAY_OF_STRUCT],
     }
+    structs = [_struct_to_rest(each) for each in schema if each.type is DataType.ARRAY_OF_STRUCT]
+    if structs:
+        rest["structFields"] = structs
     if schema.description:
         rest["description"] = schema.description
     return rest
@@ -112,7 +128,80 @@ def _field_to_rest(field: Field) -> dict[str, Any]:
     return rest
 
 
+def _struct(data: Any) -> Field:
+    found = _lower(data, "struct field")
+    name = _text(found, "fieldname", "struct field")
+    if not name:
+        raise MissingParameter("missing required parameters, error: a struct field has no FieldName", field=name)
+    inner = [_struct_part(each, name) for each in _items(found, "fields")]
+    params = found.get("typeparams")
+    params = {} if params is None else _lower(params, f"typeParams of struct field {name}", fold=False)
+    capacity = _number(params["max_capacity"], "max_capacity", name) if "max_capacity" in params else None
+    if capacity is None:
+        # Where the struct doesn't tell it, its fields may: as arrays they are all of one length.
+        capacity = next((each.max_capacity for each in inner if each.max_capacity is not None), None)
+    return Field(
+        name=name,
+        type=DataType.ARRAY_OF_STRUCT,
+        max_capacity=capacity,
+        nullable=_bool(found, "nullable", "nullable"),
+        description=_text(found, "description", name),
+        params={key: _param_text(value) for key, value in params.items() if key != "max_capacity"},
+        fields=tuple(replace(each, max_capacity=None) for each in inner),
+    )
+
+
+def _struct_part(data: Any, struct: str) -> Field:
+    """The field as its single values are; ``max_capacity`` is left in it for the struct."""
+    found = _lower(data, f"field of struct field {struct}")
+    name = f"{struct}[{_text(found, 'fieldname', struct)}]"
+    container = _text(found, "datatype", name)
+    if container not in ("Array", "ArrayOfVector"):
+        raise InvalidSchema(
+            "invalid parameter, fields in StructArrayField must be Array or ArrayOfVector, "
+            f"field name = {name}, field type = {container}",
+            field=name,
+        )
+    element = _text(found, "elementdatatype", name)
+    if not element:
+        raise MissingParameter(f"missing required parameters, error: the field {name!r} has no ElementDataType")
+    kind = _element_type(element, name)
+    if kind.is_vector != (container == "ArrayOfVector"):
+        raise InvalidSchema(f"element type {element} is not supported for {container} field {name}", field=name)
+    inner = {key: value for key, value in found.items() if key != "elementdatatype"}
+    return _field({**inner, "datatype": element})
+
+
+def _struct_to_rest(field: Field) -> dict[str, Any]:
+    rest: dict[str, Any] = {
+        "fieldName": field.name,
+        "fields": [_struct_part_to_rest(each) for each in field.fields],
+        "typeParams": {"max_capacity": field.max_capacity, **field.params},
+    }
+    if field.nullable:
+        rest["nullable"] = True
+    if field.description:
+        rest["description"] = field.description
+    return rest
+
+
+def _struct_part_to_rest(field: Field) -> dict[str, Any]:
+    rest = _field_to_rest(field)
+    return {
+        **rest,
+        "dataType": "ArrayOfVector" if field.type.is_vector else "Array",
+        "elementDataType": rest["dataType"],
+    }
+
+
 def _data_type(type_name: str, field: str) -> DataType:
+    if type_name in _STRUCT_TYPES:
+        raise InvalidSchema(
+            "invalid parameter, array of vector can only be in the struct array field, and struct array fields stand "
+            f"in structFields, field name: {field}",
+            field=field,
+            type=type_name,
+        )
     if type_name in _UNSUPPORTED_TYPES:
         raise Unsupported(
             f"data type {type_name} of field {field} is not supported by this server", field=field, type=type_name
@@ -125,7 +214,7 @@ def _data_type(type_name: str, field: str) -> DataType:
 
 
 def _element_type(type_name: str, field: str) -> DataType:
-    if type_name not in _DATA_TYPES and type_name not in _UNSUPPORTED_TYPES:
+    if type_name not in {*_DATA_TYPES, *_UNSUPPORTED_TYPES, *_STRUCT_TYPES}:
         raise InvalidSchema(
             f"invalid parameter, element data type {type_name} is invalid(case sensitive).",
             field=field,

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any
 
+from penstock.domain.data_types import ELEMENT_TYPES, INTEGER_RANGES, DataType
 from penstock.domain.names import check_field_name
 from penstock.errors import FieldNotFound, InvalidSchema
 
-__all__ = ["META_FIELD", "CollectionSchema", "DataType", "Field"]
+__all__ = ["INTEGER_RANGES", "META_FIELD", "CollectionSchema", "DataType", "Field"]
 
 META_FIELD = "$meta"
 MAX_FIELDS = 256
@@ -26,75 +26,6 @@ MAX_DIMENSION = 32768
 MAX_BINARY_DIMENSION = 262144
 
 
-class DataType(StrEnum):
-    """A field's type, spelled as on the Milvus REST v2 wire."""
-
-    BOOL = "Bool"
-    INT8 = "Int8"
-    INT16 = "Int16"
-    INT32 = "Int32"
-    INT64 = "Int64"
-    FLOAT = "Float"
-    DOUBLE = "Double"
-    VARCHAR = "VarChar"
-    JSON = "JSON"
-    ARRAY = "Array"
-    FLOAT_VECTOR = "FloatVector"
-    FLOAT16_VECTOR = "Float16Vector"
-    BFLOAT16_VECTOR = "BFloat16Vector"
-    INT8_VECTOR = "Int8Vector"
-    BINARY_VECTOR = "BinaryVector"
-    SPARSE_FLOAT_VECTOR = "SparseFloatVector"
-
-    @property
-    def is_vector(self) -> bool:
-        return self in _VECTORS
-
-    @property
-    def is_dense_vector(self) -> bool:
-        return self in _VECTORS and self is not DataType.SPARSE_FLOAT_VECTOR
-
-    @property
-    def is_integer(self) -> bool:
-        return self in INTEGER_RANGES
-
-    @property
-    def is_number(self) -> bool:
-        return self.is_integer or self in (DataType.FLOAT, DataType.DOUBLE)
-
-
-_VECTORS = frozenset(
-    {
-        DataType.FLOAT_VECTOR,
-        DataType.FLOAT16_VECTOR,
-        DataType.BFLOAT16_VECTOR,
-        DataType.INT8_VECTOR,
-        DataType.BINARY_VECTOR,
-        DataType.SPARSE_FLOAT_VECTOR,
-    }
-)
-
-INTEGER_RANGES: Mapping[DataType, tuple[int, int]] = {
-    DataType.INT8: (-(2**7), 2**7 - 1),
-    DataType.INT16: (-(2**15), 2**15 - 1),
-    DataType.INT32: (-(2**31), 2**31 - 1),
-    DataType.INT64: (-(2**63), 2**63 - 1),
-}
-
-ELEMENT_TYPES = frozenset(
-    {
-        DataType.BOOL,
-        DataType.INT8,
-        DataType.INT16,
-        DataType.INT32,
-        DataType.INT64,
-        DataType.FLOAT,
-        DataType.DOUBLE,
-        DataType.VARCHAR,
-    }
-)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """One field of a collection.
@@ -102,6 +33,9 @@ class Field:
     ``dim`` counts vector elements (bits for BinaryVector); ``max_length`` counts UTF-8 bytes; ``max_capacity`` counts
     array elements. ``default`` is a plain bool, int, float or str, or None for "no default". ``params`` are further
     type parameters that Penstock keeps and shows but does not act on (``mmap.enabled`` …).
+
+    An ArrayOfStruct holds up to ``max_capacity`` structs, each with one value for every one of ``fields``. These have
+    the type that a single value has (Int64, FloatVector …; on the wire they are ``Array`` and ``ArrayOfVector``).
     """
 
     name: str
@@ -116,6 +50,12 @@ class Field:
     default: bool | int | float | str | None = None
     description: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
+    fields: tuple[Field, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Field, ...]:
+        """The fields within a struct under the names that messages give them, ``struct[field]``."""
+        return tuple(replace(each, name=f"{self.name}[{each.name}]") for each in self.fields)
 
     @property
     def width(self) -> int:
@@ -139,6 +79,7 @@ class Field:
                 ("default", self.default),
                 ("description", self.description or None),
                 ("params", dict(self.params) or None),
+                ("fields", [each.to_json() for each in self.fields] or None),
             )
             if value is not None
         }
@@ -149,6 +90,7 @@ class Field:
         values["type"] = DataType(values["type"])
         if values.get("element_type"):
             values["element_type"] = DataType(values["element_type"])
+        values["fields"] = tuple(cls.from_json(each) for each in values.get("fields", ()))
         return cls(**values)
 
 
@@ -246,7 +188,7 @@ def _check_schema(schema: CollectionSchema, collection: str) -> None:
         _fail("schema does not contain vector field")
     if len(schema.vectors) > MAX_VECTOR_FIELDS:
         _fail(f"maximum vector field's number should be limited to {MAX_VECTOR_FIELDS}")
-    if len(schema.fields) > MAX_FIELDS:
+    if sum(len(each.fields) or 1 for each in schema) > MAX_FIELDS:
         _fail(f"maximum field's number should be limited to {MAX_FIELDS}")
     _check_partition_key(schema)
 
@@ -272,6 +214,8 @@ def _check_field(each: Field, collection: str) -> None:
         _fail(f"dim should not be specified for {kind} field {each.name}", field=each.name)
     if each.type is DataType.VARCHAR or (each.type is DataType.ARRAY and each.element_type is DataType.VARCHAR):
         _check_max_length(each, collection)
+    if each.type is DataType.ARRAY_OF_STRUCT:
+        _check_struct(each, collection)
     if each.type is DataType.ARRAY:
         _check_array(each, collection)
     elif each.element_type is not None:
@@ -321,6 +265,10 @@ def _check_max_length(each: Field, collection: str) -> None:
 def _check_array(each: Field, collection: str) -> None:
     if each.element_type not in ELEMENT_TYPES:
         _fail(f"element type {each.element_type} is not supported for array field {each.name}", field=each.name)
+    _check_capacity(each, collection)
+
+
+def _check_capacity(each: Field, collection: str) -> None:
     if each.max_capacity is None:
         _fail(
             f"type param(max_capacity) should be specified for array field {each.name} of collection {collection}",
@@ -333,6 +281,40 @@ def _check_array(each: Field, collection: str) -> None:
             f"but got {each.max_capacity} instead",
             field=each.name,
         )
+
+
+def _check_struct(each: Field, collection: str) -> None:
+    """What Milvus demands of the fields of a struct, and that the struct itself has no more than its fields."""
+    if not each.fields:
+        _fail(f"empty fields in StructArrayField, field name = {each.name}", field=each.name)
+    _check_capacity(each, collection)
+    _check_plain(each, each.name)
+    seen: set[str] = set()
+    for inner, part in zip(each.fields, each.parts, strict=True):
+        check_field_name(inner.name)
+        if inner.name in seen:
+            _fail(f"duplicated field name {part.name} found", field=part.name)
+        seen.add(inner.name)
+        if inner.type not in ELEMENT_TYPES and not inner.type.is_dense_vector:
+            _fail(
+                f"data type {inner.type.value} is not supported in StructArrayField, field name = {part.name}",
+                field=part.name,
+            )
+        _check_plain(inner, part.name)
+        if inner.nullable:
+            _fail(f"nullable is not supported for struct field, field name = {part.name}", field=part.name)
+        _check_field(part, collection)
+
+
+def _check_plain(each: Field, name: str) -> None:
+    rules = {
+        "primary key": each.primary,
+        "partition key": each.partition_key,
+        "default value": each.default is not None,
+    }
+    for rule, given in rules.items():
+        if given:
+            _fail(f"{rule} is not supported for struct field, field name = {name}", field=name)
 
 
 def _check_default(each: Field) -> None:

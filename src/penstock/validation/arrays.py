@@ -13,7 +13,7 @@ from penstock.validation.numbers import to_bool, to_floats, to_integers
 from penstock.validation.problems import Array, Note, is_list, mismatch
 from penstock.validation.text import to_varchar
 
-__all__ = ["to_array", "to_scalar"]
+__all__ = ["check_capacity", "to_array", "to_scalar"]
 
 
 def to_scalar(array: Array, field: Field, note: Note) -> Array:
@@ -32,7 +32,7 @@ def to_array(array: Array, field: Field, note: Note) -> Array:
     if not is_list(array.type):
         raise mismatch(array, field)
     lists = unnest(array)
-    _check_capacity(lists, field, array)
+    check_capacity(lists, field, array)
     lists.refuse_null_elements(field)
     assert field.element_type is not None
     element = Field(name=field.name, type=field.element_type, max_length=field.max_length)
@@ -46,7 +46,8 @@ def to_array(array: Array, field: Field, note: Note) -> Array:
     return pa.ListArray.from_arrays(offsets_of(lists.lengths), values, type=canonical_type(field), mask=mask)
 
 
-def _check_capacity(lists: Lists, field: Field, array: Array) -> None:
+def check_capacity(lists: Lists, field: Field, array: Array) -> None:
+    """Raise for the first row that has more elements than the field's ``max_capacity``."""
     limit = field.max_capacity or 0
     too_long = lists.lengths > limit
     if too_long.any():

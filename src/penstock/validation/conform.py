@@ -25,6 +25,7 @@ from penstock.validation.json_text import to_json, to_meta
 from penstock.validation.lists import plain
 from penstock.validation.problems import Array, Note
 from penstock.validation.sparse import to_sparse
+from penstock.validation.structs import to_structs
 from penstock.validation.vectors import absent_vectors, to_dense
 
 __all__ = ["Conformer"]
@@ -149,6 +150,8 @@ def _convert(array: Array, field: Field, note: Note) -> Array:
         return to_json(array, field)
     if field.type is DataType.ARRAY:
         return to_array(array, field, note)
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        return to_structs(array, field, note)
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return to_sparse(array, field, note)
     if field.type.is_vector:

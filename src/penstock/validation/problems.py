@@ -34,6 +34,7 @@ _TAKES = {
     DataType.VARCHAR: "UTF-8 text: strings, binary or a dictionary of them",
     DataType.JSON: "JSON text, or structs, maps and lists",
     DataType.ARRAY: "lists of {element}",
+    DataType.ARRAY_OF_STRUCT: "lists of structs with the fields {parts}",
     DataType.FLOAT_VECTOR: "lists of {dim} numbers",
     DataType.FLOAT16_VECTOR: "lists of {dim} floats, or 2 * {dim} bytes (uint8 lists or binary, little-endian)",
     DataType.BFLOAT16_VECTOR: "lists of {dim} floats, or 2 * {dim} bytes (uint8 lists or binary, little-endian)",
@@ -78,6 +79,7 @@ def mismatch(array: Array, field: Field) -> DataError:
         dim=field.dim,
         width=(field.dim or 0) // 8,
         element=field.element_type.value if field.element_type else "",
+        parts=", ".join(each.name for each in field.fields),
     )
     remedy = f"{field.type.value} fields take {takes}."
     source = array.type

@@ -1,0 +1,77 @@
+"""ArrayOfStruct columns: lists of structs, each part checked as a column of its own type would be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from penstock.domain.canonical import canonical_type
+from penstock.domain.schema import Field
+from penstock.errors import DataError
+from penstock.validation.arrays import check_capacity, to_scalar
+from penstock.validation.lists import offsets_of, plain, unnest
+from penstock.validation.problems import Array, Note, is_list, mismatch, null_element
+from penstock.validation.vectors import to_dense
+
+__all__ = ["to_structs"]
+
+
+def to_structs(array: Array, field: Field, note: Note) -> Array:
+    """Lists of every kind as ``list<struct<…>>``: nothing null in them, exactly the parts, within ``max_capacity``.
+
+    Errors name a part as ``struct[part]`` and count rows of the column, not structs.
+    """
+    if not is_list(array.type):
+        raise mismatch(array, field)
+    lists = unnest(array)
+    check_capacity(lists, field, array)
+    lists.refuse_null_elements(field)
+    structs = lists.values
+    kind: Any = canonical_type(field)
+    rows = len(array) - array.null_count
+    if not len(structs):  # writers type the elements of empty lists by chance
+        parts = [pa.array([], each.type) for each in kind.value_type]
+    elif not pt.is_struct(structs.type):
+        raise mismatch(array, field)
+    else:
+        with lists.rows():
+            found = _parts(structs, field)
+            parts = [_part(found, each, lambda text, _: note(text, rows)) for each in field.parts]
+    made = pa.StructArray.from_arrays(parts, fields=list(kind.value_type))
+    mask = None if lists.valid is None else pa.array(~lists.valid)
+    return pa.ListArray.from_arrays(offsets_of(lists.lengths), made, type=kind, mask=mask)
+
+
+def _parts(structs: Array, field: Field) -> dict[str, Array]:
+    """The columns of the structs by the names of :attr:`Field.parts`; no more, no fewer."""
+    counts = Counter(each.name for each in structs.type)
+    wanted = {each.name for each in field.fields}
+    remedy = f"Each struct holds {', '.join(sorted(wanted))}, once."
+    for name, count in counts.items():
+        if name not in wanted or count > 1:
+            raise DataError(
+                f"unexpected field in StructArray element: {name}", row=0, field=field.name, remedy=remedy
+            )
+    missing = wanted - counts.keys()
+    if missing:
+        raise DataError(
+            f"inconsistent field count in StructArray element: {', '.join(sorted(missing))} is missing",
+            row=0,
+            field=field.name,
+            remedy=remedy,
+        )
+    # A struct's flatten, unlike field(), puts the struct's offset on its children.
+    names = [f"{field.name}[{each.name}]" for each in structs.type]
+    return dict(zip(names, map(plain, structs.flatten()), strict=True))
+
+
+def _part(found: dict[str, Array], part: Field, note: Note) -> Array:
+    column = found[part.name]
+    if column.null_count:
+        raise null_element(part, column.is_null().index(True).as_py())
+    if part.type.is_dense_vector:
+        return to_dense(column, part, note)
+    return to_scalar(column, part, note)
