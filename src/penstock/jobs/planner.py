@@ -9,7 +9,7 @@ from typing import Any
 
 from penstock.catalog.claims import PlannedFile, PlannedSplit
 from penstock.domain.jobs import JobWarning, Split, SplitState, merge_warnings
-from penstock.domain.schema import CollectionSchema
+from penstock.domain.schema import CollectionSchema, DataType
 from penstock.errors import ImportRefused, LimitExceeded
 from penstock.jobs.requests import SourceKeys
 from penstock.jobs.settings import JobSettings
@@ -175,12 +175,18 @@ def check_unit(unit: Unit, schema: CollectionSchema, settings: JobSettings) -> N
     if unit.format is not Format.NUMPY:
         return
     needed = [
-        each.name
-        for each in schema.fields
-        if not schema.is_generated(each) and not each.nullable and each.default is None
+        each for each in schema.fields if not schema.is_generated(each) and not each.nullable and each.default is None
     ]
+    structs = [each.name for each in needed if each.type is DataType.ARRAY_OF_STRUCT]
+    if structs:
+        raise ImportRefused(
+            f"NumPy files hold no struct arrays, which the collection needs for {', '.join(structs)}: use Parquet, "
+            "JSON, JSON Lines or CSV",
+            rule="numpy_fields",
+            fields=structs,
+        )
     given = {each.name.rpartition("/")[2].rpartition(".")[0] for each in unit.locations}
-    missing = [name for name in needed if name not in given]
+    missing = [each.name for each in needed if each.name not in given]
     if missing:
         raise ImportRefused(
             f"the NumPy set has {len(given)} files and the collection {len(needed)} fields that need one; missing: "

@@ -153,7 +153,12 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
 
 def _block_bytes(request: ReadRequest, least: int) -> int:
     """A block must hold a row: room for the vectors' text as long as it may be."""
-    vectors = sum(each.width for each in request.schema.vectors if each.type.is_dense_vector)
+    vectors = 0
+    for each in request.schema:
+        if each.type.is_dense_vector:
+            vectors += each.width
+        else:
+            vectors += (each.max_capacity or 0) * sum(part.width for part in each.fields if part.type.is_dense_vector)
     return min(MAX_RECORD_BYTES, max(least, 2 * _VECTOR_ITEM_TEXT * vectors))
 
 

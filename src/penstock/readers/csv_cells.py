@@ -38,7 +38,7 @@ def cell_column(field: Field, null_key: str) -> CellColumn:
     parser = JsonParser()
     if field.type is DataType.JSON:
         return lambda cells: _json(field, parser, null_bytes, cells)
-    if field.type.is_vector or field.type is DataType.ARRAY:
+    if field.type.is_vector or field.type in (DataType.ARRAY, DataType.ARRAY_OF_STRUCT):
         return lambda cells: _nested(field, parser, null_bytes, cells)
     return lambda cells: _scalar(field, null_bytes, cells)
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from penstock.domain.jobs import JobWarning
-from penstock.domain.schema import META_FIELD
+from penstock.domain.schema import META_FIELD, DataType
 from penstock.errors import DataError
 from penstock.readers.base import Reader, ReadRequest, RowBatch, SplitPlan
 from penstock.sources.base import Source
@@ -123,6 +123,7 @@ NUMPY_READER: Reader = _NumpyReader()
 def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:
     """The columns of the fields, and the names of files that belong to no field."""
     schema = request.schema
+    _refuse_structs(request)
     known = {*schema.names, META_FIELD} if schema.dynamic else set(schema.names)
     sources: dict[str, Source] = {}
     for source in request.sources:
@@ -143,6 +144,18 @@ def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:
             remedy=f"Name the files as the fields: {', '.join(f'{name}.npy' for name in schema.names)}",
         )
     return columns, [field for field in sources if field not in known]
+
+
+def _refuse_structs(request: ReadRequest) -> None:
+    names = {source.name.rpartition("/")[2].rpartition(".")[0]: source.name for source in request.sources}
+    for each in request.schema:
+        if each.type is DataType.ARRAY_OF_STRUCT and (each.name in names or not each.nullable):
+            raise DataError(
+                f"unsupported importing numpy files for collection with data type: {each.type.value}",
+                file=names.get(each.name),
+                field=each.name,
+                remedy="NumPy files hold no struct arrays: use Parquet, JSON, JSON Lines or CSV",
+            )
 
 
 def _count(columns: Sequence[_Column], request: ReadRequest) -> int:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from penstock.domain.jobs import JobWarning
-from penstock.domain.schema import META_FIELD, CollectionSchema
+from penstock.domain.schema import META_FIELD, CollectionSchema, Field
 from penstock.errors import DataError
 from penstock.readers.base import Reader, ReadRequest, RowBatch, SplitPlan
 
@@ -213,7 +213,9 @@ def _row_bytes(file: pq.ParquetFile, wanted: Sequence[str], schema: CollectionSc
         if name is None:
             continue
         field, width = schema.get(name), _width(column)
-        if width and column.path == name:
+        if field and field.fields:
+            longest += _struct_part_bytes(field, column.path, width)
+        elif width and column.path == name:
             fixed += OVERHEAD + width
         elif width and field and field.type.is_dense_vector:
             fixed += OVERHEAD + field.width * width + field.width // 8
@@ -222,6 +224,19 @@ def _row_bytes(file: pq.ParquetFile, wanted: Sequence[str], schema: CollectionSc
         else:
             longest += OVERHEAD + (field.max_length or ASSUMED_LENGTH if field else ASSUMED_LENGTH)
     return fixed, longest
+
+
+def _struct_part_bytes(field: Field, path: str, width: int) -> int:
+    """At most; ``path`` is of the form ``struct.list.element.part.list.element``."""
+    names = path.split(".")
+    part = next((each for each in field.fields if each.name in names[1:]), None)
+    if part is None:
+        return OVERHEAD
+    if part.type.is_dense_vector:
+        size = part.width * width + part.width // 8
+    else:
+        size = width or part.max_length or ASSUMED_LENGTH
+    return (field.max_capacity or 0) * (OVERHEAD + size)
 
 
 def _width(column: pq.ColumnSchema) -> int:

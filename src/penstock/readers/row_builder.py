@@ -21,6 +21,7 @@ from penstock.errors import DataError
 from penstock.readers.base import ReadRequest, RowBatch
 from penstock.readers.json_text import JsonParser, is_json_array, is_json_object, json_type, text_of
 from penstock.readers.scalar_columns import ArrayColumn, Column, JsonColumn, ScalarColumn
+from penstock.readers.struct_columns import StructColumn
 from penstock.readers.vector_columns import DenseColumn, SparseColumn, check_flat
 
 __all__ = [
@@ -71,9 +72,13 @@ def least_text_bytes(field: Field) -> int:
         return 0
     if field.type.is_dense_vector:
         return 2 * field.width + 1
-    return {DataType.BOOL: 1, DataType.VARCHAR: 0, DataType.ARRAY: 2, DataType.SPARSE_FLOAT_VECTOR: 2}.get(
-        field.type, 1
-    )
+    return {
+        DataType.BOOL: 1,
+        DataType.VARCHAR: 0,
+        DataType.ARRAY: 2,
+        DataType.ARRAY_OF_STRUCT: 2,
+        DataType.SPARSE_FLOAT_VECTOR: 2,
+    }.get(field.type, 1)
 
 
 def least_row_text(schema: CollectionSchema) -> int:
@@ -94,6 +99,8 @@ def make_column(field: Field, rows: int) -> Column:
         return SparseColumn(field)
     if field.type is DataType.ARRAY:
         return ArrayColumn(field)
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        return StructColumn(field, [make_column(each, rows) for each in field.parts])
     if field.type is DataType.JSON:
         return JsonColumn(field)
     return ScalarColumn(field)
@@ -225,6 +232,7 @@ class RowBuilder:
         self._last: tuple[list[str], _Layout] | None = None
         self._dropped = DroppedColumns()
         self._arrays = sum(each.type.is_dense_vector or each.type is DataType.ARRAY for each in self._fields.values())
+        self._structs = [each for each in self._columns.values() if isinstance(each, StructColumn)]
         self._first_row = 0
         self._count = 0
         self._text_bytes = 0
@@ -283,7 +291,7 @@ class RowBuilder:
             add(row[key])
         for add in layout.absent:
             add(None)
-        brackets = self._arrays
+        brackets = self._arrays + sum(each.brackets for each in self._structs)
         if self._dynamic:
             extras = [(key, text_of(row[key])) for key in layout.extras]
             brackets += self._meta.add(extras, row[META_FIELD] if layout.has_meta else None)
