@@ -14,7 +14,7 @@ from penstock.collections.collections import table_of
 from penstock.collections.partitions import PartitionService
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import Metric, default_metric
-from penstock.domain.schema import META_FIELD, CollectionSchema, Field
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.engines.base import Engine, Hits, SearchRequest
 from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter, Unsupported
 from penstock.filters import Filter, parse
@@ -209,6 +209,11 @@ class EntityService:
         for each in vectors:
             if each.name == name:
                 return each
+        struct = collection.schema.get(name.partition("[")[0])
+        if struct is not None and struct.type is DataType.ARRAY_OF_STRUCT:
+            raise Unsupported(
+                f"searching the vectors of struct arrays is not supported by this server: {name}", field=name
+            )
         raise FieldNotFound(f"cannot find a vector field: field not found[field={name}]", field=name)
 
     def _metric(self, collection: Collection, target: Field, asked: str) -> Metric:
@@ -250,6 +255,10 @@ class EntityService:
                 keys = None if schema.dynamic else keys
             elif schema.get(name):
                 columns.append(name)
+            elif (struct := schema.get(name.partition("[")[0])) and struct.type is DataType.ARRAY_OF_STRUCT:
+                raise Unsupported(
+                    f"{name} in outputFields is not supported by this server; ask for {struct.name}", field=name
+                )
             elif _AGGREGATE.match(name):
                 raise Unsupported(f"{name} in outputFields is not supported by this server", field=name)
             elif (path := _PATH.match(name)) and (path["quote"] is None or path["field"] != META_FIELD):
@@ -284,13 +293,19 @@ def _check_window(limit: int | None, offset: int) -> None:
 def _check_size(schema: CollectionSchema, fields: OutputFields, rows: int) -> None:
     """What has no limit is held in memory all the same."""
     columns = [schema[name] for name in fields.columns]
-    size = rows * sum(_VALUE_BYTES + (4 * each.width if each.type.is_dense_vector else 0) for each in columns)
+    size = rows * sum(map(_value_bytes, columns))
     if size > MAX_UNLIMITED_BYTES:
         raise InvalidParameter(
             f"{rows} rows would take about {size >> 20} MiB, more than the {MAX_UNLIMITED_BYTES >> 20} MiB of one "
             "answer. Ask with limit and offset, or for fewer outputFields",
             rows=rows,
         )
+
+
+def _value_bytes(field: Field) -> int:
+    """Of structs one is counted: how many there are is not known before they are read."""
+    vector = 4 * field.width if field.type.is_dense_vector else 0
+    return _VALUE_BYTES + vector + sum(map(_value_bytes, field.fields))
 
 
 def _check_range(metric: Metric, query: SearchQuery) -> None:

@@ -71,6 +71,12 @@ def _as_term(part: Part) -> Term | ArrayColumn:
     return part
 
 
+class _BareKey(str):
+    """A key without quotes: how a field within a struct is named, and an error anywhere else."""
+
+    __slots__ = ()
+
+
 class Builder(Transformer[Token, Part]):
     """Callbacks of the grammar's rules, for one schema and one set of template values."""
 
@@ -122,7 +128,7 @@ class Builder(Transformer[Token, Part]):
     def index(self, items: list[Token]) -> str | int:
         token = items[0]
         if token.type == "IDENTIFIER":
-            raise InvalidFilter(f"json key must be enclosed in double quotes or single quotes: [{token}]")
+            return _BareKey(token)
         if token.type == "INTEGER":
             return literals.whole_number(token)
         return literals.raw_string(token) if token.type == "RAW_STRING" else literals.string(token)
@@ -130,6 +136,13 @@ class Builder(Transformer[Token, Part]):
     def reference(self, items: list[Any]) -> Part:
         name, keys = str(items[0]), tuple(items[1:])
         field = self._schema.get(name)
+        if field is not None and field.type is DataType.ARRAY_OF_STRUCT:
+            raise InvalidFilter(
+                f"filters on the struct array field {field.name} are not supported by this server", field=field.name
+            )
+        for key in keys:
+            if isinstance(key, _BareKey):
+                raise InvalidFilter(f"json key must be enclosed in double quotes or single quotes: [{key}]")
         if field is not None:
             return self._field(field, keys)
         if name in _NULLS:

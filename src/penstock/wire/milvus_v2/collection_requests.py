@@ -89,10 +89,24 @@ def _check_json_types(schema: Fields) -> None:
     for key in ("externalSource", "externalSpec"):
         if schema.value(key):
             raise Unsupported(f"{key} is not supported by this server", key=key)
-    for number, each in enumerate(schema.list("fields") or ()):
+    _check_field_types(schema, "CollectionReq.Schema.Fields")
+    for number, each in enumerate(schema.list("structFields") or ()):
+        place = f"CollectionReq.Schema.StructFields[{number}]"
         if not isinstance(each, dict):
-            raise schema.mismatch("fields", each, "httpserver.FieldSchema")
-        field = Fields(each, f"CollectionReq.Schema.Fields[{number}]")
+            raise schema.mismatch("structFields", each, "httpserver.StructArrayFieldSchema")
+        struct = Fields(each, place)
+        struct.require("fieldName", "fields")
+        struct.string("fieldName")
+        _check_flag(struct, "nullable")
+        struct.mapping("typeParams")
+        _check_field_types(struct, f"{place}.Fields")
+
+
+def _check_field_types(owner: Fields, place: str) -> None:
+    for number, each in enumerate(owner.list("fields") or ()):
+        if not isinstance(each, dict):
+            raise owner.mismatch("fields", each, "httpserver.FieldSchema")
+        field = Fields(each, f"{place}[{number}]")
         field.require("fieldName", "dataType")
         for key in _FIELD_TEXTS:
             field.string(key)

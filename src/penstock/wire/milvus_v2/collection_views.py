@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from penstock.collections.collections import CollectionDetails
 from penstock.domain.collections import Collection, LoadState
-from penstock.domain.schema import Field
+from penstock.domain.schema import DataType, Field
 from penstock.wire.milvus_v2.values import UNION_MEMBERS, key_values
 
 __all__ = ["LOAD_WORDS", "description", "soft_error"]
@@ -24,13 +25,14 @@ def description(details: CollectionDetails) -> dict[str, Any]:
     collection = details.collection
     schema = collection.schema
     vector = schema.vectors[0].name
+    fields, structs = _numbered(collection)
     return {
         "collectionName": collection.name,
         "collectionID": collection.number,
         "description": schema.description,
         "autoId": schema.auto_id,
-        "fields": [_field(number, each, collection) for number, each in enumerate(schema, FIRST_FIELD_ID)],
-        "structFields": [],
+        "fields": fields,
+        "structFields": structs,
         "functions": [],
         "aliases": [],
         "indexes": [
@@ -57,6 +59,49 @@ def soft_error(details: CollectionDetails) -> str:
     return f"index not found[collection={details.collection.name}]"
 
 
+def _numbered(collection: Collection) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Fields and struct fields, with ids in the order of the schema; the fields of a struct follow their struct."""
+    fields: list[dict[str, Any]] = []
+    structs: list[dict[str, Any]] = []
+    number = FIRST_FIELD_ID
+    for each in collection.schema:
+        if each.type is DataType.ARRAY_OF_STRUCT:
+            structs.append(_struct(number, each, collection))
+        else:
+            fields.append(_field(number, each, collection))
+        number += 1 + len(each.fields)
+    return fields, structs
+
+
+def _struct(number: int, field: Field, collection: Collection) -> dict[str, Any]:
+    return {
+        "name": field.name,
+        "id": number,
+        "type": field.type.value,
+        "description": field.description,
+        "nullable": field.nullable,
+        "fields": [
+            _struct_part(place, each, field, collection) for place, each in enumerate(field.fields, number + 1)
+        ],
+        "params": _params(field),
+    }
+
+
+def _struct_part(number: int, part: Field, struct: Field, collection: Collection) -> dict[str, Any]:
+    """As Milvus stores it: an array, of scalars or of vectors, that is as long as the struct array."""
+    shown = _field(number, replace(part, max_capacity=struct.max_capacity, nullable=struct.nullable), collection)
+    return {
+        **shown,
+        "type": "ArrayOfVector" if part.type.is_vector else DataType.ARRAY.value,
+        "elementType": part.type.value,
+    }
+
+
+def _params(field: Field) -> list[dict[str, str]]:
+    numbers = {"dim": field.dim, "max_length": field.max_length, "max_capacity": field.max_capacity}
+    return key_values({key: str(value) for key, value in numbers.items() if value is not None} | dict(field.params))
+
+
 def _field(number: int, field: Field, collection: Collection) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "name": field.name,
@@ -73,8 +118,6 @@ def _field(number: int, field: Field, collection: Collection) -> dict[str, Any]:
         shown["elementType"] = field.element_type.value
     if field.default is not None:
         shown["defaultValue"] = {"Data": {UNION_MEMBERS[field.type]: field.default}}
-    numbers = {"dim": field.dim, "max_length": field.max_length, "max_capacity": field.max_capacity}
-    params = {key: str(value) for key, value in numbers.items() if value is not None} | dict(field.params)
-    if params:
-        shown["params"] = key_values(params)
+    if params := _params(field):
+        shown["params"] = params
     return shown

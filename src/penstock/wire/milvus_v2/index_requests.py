@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from penstock.domain.index import IndexSpec, check_index
-from penstock.domain.schema import CollectionSchema, Field
+from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidParameter, PenstockError, Unsupported
 from penstock.wire.body import Fields
 from penstock.wire.milvus_v2.errors import Refused
@@ -66,6 +66,9 @@ def index_specs(
 def _index_spec(param: Fields, schema: CollectionSchema, unknown: Callable[[str], PenstockError]) -> IndexSpec:
     name = param.required_string("fieldName")
     target = schema.get(name)
+    struct = target or schema.get(name.partition("[")[0])
+    if struct is not None and struct.type is DataType.ARRAY_OF_STRUCT:
+        raise Unsupported(f"indexes on struct arrays are not supported by this server: {name}", field=name)
     if target is None:
         raise unknown(name)
     params = dict(param.mapping("params") or {})

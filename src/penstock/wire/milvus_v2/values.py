@@ -107,6 +107,15 @@ def _arrays(array: pa.Array[Any], field: Field) -> Iterable[Any]:
     return _spread(({"Data": {member: {"data": each} if len(each) else {}}} for each in slices), array)
 
 
+def _structs(array: pa.Array[Any], field: Field) -> Iterable[Any]:
+    """Lists of objects; Int64 within them as numbers, as in arrays."""
+    structs = cast(Any, array).flatten()
+    names = [each.name for each in field.fields]
+    parts = [_column(part, each, True) for part, each in zip(structs.flatten(), field.fields, strict=True)]
+    objects = [dict(zip(names, values, strict=True)) for values in zip(*parts, strict=True)]
+    return _spread(_slices(array, objects), array)
+
+
 def _matrix(array: pa.Array[Any], field: Field) -> npt.NDArray[Any]:
     """The vectors of the rows that aren't null."""
     values: npt.NDArray[Any] = cast(Any, array).flatten().to_numpy(zero_copy_only=False)
@@ -136,6 +145,7 @@ def _sparse_vectors(array: pa.Array[Any], field: Field) -> Iterable[Any]:
 _RENDERERS: Mapping[DataType, Callable[[pa.Array[Any], Field], Iterable[Any]]] = {
     DataType.FLOAT: _floats,
     DataType.ARRAY: _arrays,
+    DataType.ARRAY_OF_STRUCT: _structs,
     DataType.FLOAT_VECTOR: _float_vectors,
     DataType.FLOAT16_VECTOR: _bytes_of(np.float16),
     DataType.BFLOAT16_VECTOR: _bytes_of(ml_dtypes.bfloat16),
