@@ -6,7 +6,7 @@ that it is refused then and there. ``DataError`` carries no row: the caller know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, NoReturn
 
@@ -51,6 +51,7 @@ def cell_maker(field: Field) -> Callable[[Any], Cell]:
         DataType.VARCHAR: _varchar,
         DataType.JSON: _json,
         DataType.ARRAY: _array,
+        DataType.ARRAY_OF_STRUCT: _structs,
         DataType.SPARSE_FLOAT_VECTOR: _sparse,
         DataType.BINARY_VECTOR: _binary_vector,
         DataType.INT8_VECTOR: _int8_vector,
@@ -178,6 +179,15 @@ def _array(field: Field, value: Any) -> Cell:
         value = value.tolist()
     if not isinstance(value, list | tuple):
         _wrong_type(field, value, "lists")
+    _check_capacity(field, value)
+    assert field.element_type is not None
+    element = Field(name=field.name, type=field.element_type, max_length=field.max_length)
+    make = cell_maker(element)
+    cells = [make(each) for each in value]
+    return [cell for cell, _ in cells], sum(size for _, size in cells)
+
+
+def _check_capacity(field: Field, value: Sequence[Any]) -> None:
     limit = field.max_capacity or 0
     if len(value) > limit:
         _refuse(
@@ -186,11 +196,42 @@ def _array(field: Field, value: Any) -> Cell:
             value,
             "Shorten the array, or use a field with a larger max_capacity.",
         )
-    assert field.element_type is not None
-    element = Field(name=field.name, type=field.element_type, max_length=field.max_length)
-    make = cell_maker(element)
-    cells = [make(each) for each in value]
-    return [cell for cell, _ in cells], sum(size for _, size in cells)
+
+
+def _structs(field: Field, value: Any) -> Cell:
+    if not isinstance(value, list | tuple):
+        _wrong_type(field, value, "lists of dicts")
+    _check_capacity(field, value)
+    makers = [(each.name, part.name, cell_maker(part)) for each, part in zip(field.fields, field.parts, strict=True)]
+    names = {each.name for each in field.fields}
+    made = []
+    total = 0
+    for position, struct in enumerate(value):
+        _check_keys(field, position, struct, names)
+        cells = {}
+        for key, name, make in makers:
+            if struct[key] is None:
+                raise DataError(
+                    f"array element is not allowed to be null value for field '{name}'", field=name, value=struct
+                )
+            cells[key], size = make(struct[key])
+            total += size
+        made.append(cells)
+    return made, total
+
+
+def _check_keys(field: Field, position: int, struct: Any, names: Set[str]) -> None:
+    if not isinstance(struct, Mapping):
+        _wrong_type(field, struct, "lists of dicts")
+    if struct.keys() == names:
+        return
+    remedy = f"Each dict holds {', '.join(sorted(names))}."
+    extra = [str(key) for key in struct if key not in names]
+    if extra:
+        _refuse(field, f"unexpected field in StructArray element: {extra[0]}", struct, remedy)
+    missing = ", ".join(sorted(names - struct.keys()))
+    rule = f"inconsistent field count in StructArray element: position={position}, {missing} is missing"
+    _refuse(field, rule, struct, remedy)
 
 
 def _sparse(field: Field, value: Any) -> Cell:

@@ -88,6 +88,8 @@ def json_values(column: Array, field: Field) -> list[Any]:
         return _with_nulls(list(vector_matrix(column, field)), column)
     if field.type is DataType.ARRAY:
         return _array_values(column, field)
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        return _struct_values(column, field)
     if field.type is DataType.FLOAT:
         # As NumPy scalars they are printed with as many digits as a float32 has.
         return _with_nulls(list(column.fill_null(0).to_numpy()), column)
@@ -109,6 +111,15 @@ def _array_values(column: Array, field: Field) -> list[Any]:
     flat = column.values.to_numpy(zero_copy_only=False)
     offsets = column.offsets.to_numpy()
     return _with_nulls([flat[start:end] for start, end in pairwise(offsets)], column)
+
+
+def _struct_values(column: Array, field: Field) -> list[Any]:
+    structs = column.flatten()
+    names = [each.name for each in field.fields]
+    parts = [json_values(inner, part) for inner, part in zip(structs.flatten(), field.parts, strict=True)]
+    objects = [dict(zip(names, values, strict=True)) for values in zip(*parts, strict=True)]
+    ends = np.cumsum(pc.list_value_length(column).fill_null(0).to_numpy())
+    return _with_nulls([objects[start:end] for start, end in pairwise([0, *ends.tolist()])], column)
 
 
 def _with_nulls(values: list[Any], column: Array) -> list[Any]:

@@ -145,10 +145,21 @@ def _schema_of(info: CollectionInfo) -> CollectionSchema:
         {
             "autoId": info.auto_id,
             "enableDynamicField": info.dynamic,
-            "fields": [_rest_field(each) for each in info.fields if each.name not in computed],
-            "structFields": info.raw.get("structFields") or (),
+            "fields": [_rest_field(each) for each in info.fields if each.name not in computed and not each.fields],
+            "structFields": [_rest_struct(each) for each in info.fields if each.fields],
         }
     )
+
+
+def _rest_struct(field: FieldInfo) -> dict[str, Any]:
+    # Milvus calls the fields of a nullable struct nullable too; in a request only the struct may be.
+    parts = [{**_rest_field(each), "nullable": False} for each in field.fields]
+    return {
+        "fieldName": field.name,
+        "nullable": field.nullable,
+        "typeParams": dict(field.params),
+        "fields": parts,
+    }
 
 
 def _rest_field(field: FieldInfo) -> dict[str, Any]:

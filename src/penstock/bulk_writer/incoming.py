@@ -76,10 +76,14 @@ class BatchChecker:
 
     def _wide_fields(self, batch_schema: pa.Schema) -> frozenset[str]:
         """Half-float fields whose columns come as wider floats; pymilvus counts those twice as large."""
+        kinds = {each.name: each.type for each in batch_schema}
+        for struct in self._schema:
+            structs = getattr(kinds.get(struct.name), "value_type", None)
+            if struct.fields and structs is not None and pt.is_struct(structs):
+                kinds.update({f"{struct.name}[{each.name}]": each.type for each in structs})
+        fields = [part for each in self._schema for part in (each, *each.parts)]
         return frozenset(
-            each.name
-            for each in self._schema
-            if each.type in _HALF and each.name in batch_schema.names and _is_wide(batch_schema.field(each.name).type)
+            each.name for each in fields if each.type in _HALF and each.name in kinds and _is_wide(kinds[each.name])
         )
 
     def _stream(self, batches: Batches) -> Iterator[Counted]:

@@ -10,7 +10,8 @@ import ml_dtypes
 import numpy as np
 import pyarrow as pa
 
-from penstock.bulk_writer.cells import json_text
+from penstock.bulk_writer.cells import cell_maker, json_text
+from penstock.domain.canonical import canonical_type
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, InvalidParameter
 from penstock.validation.problems import Array
@@ -150,10 +151,17 @@ def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
         )
     if field is not None and field.type.is_vector:
         values = [_vector(each) for each in values]
+    elif field is not None and field.type is DataType.ARRAY_OF_STRUCT:
+        values = [
+            None if gone else _structs(each, row, field)
+            for row, (each, gone) in enumerate(zip(values, missing, strict=True))
+        ]
     elif not (field is not None and field.type.is_number):
         # Frames write missing text as NaN; in a column of numbers it is for the checks to judge.
         values = [None if gone else each for each, gone in zip(values, missing, strict=True)]
     try:
+        if field is not None and field.type is DataType.ARRAY_OF_STRUCT:
+            return pa.array(values, canonical_type(field))
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         raise DataError(
@@ -167,6 +175,14 @@ def _vector(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype == _BFLOAT16:
         return value.astype(np.float32)
     return value
+
+
+def _structs(value: Any, row: int, field: Field) -> Any:
+    """Checked one by one: of dicts that differ in their keys Arrow makes structs with nulls."""
+    try:
+        return cell_maker(field)(value)[0]
+    except DataError as error:
+        raise error.at(row=row) from None
 
 
 def _text(value: Any, row: int, field: Field) -> str:

@@ -92,7 +92,7 @@ class _NumpyLimits:
         self._columns = columns
         self._left_out: frozenset[int] | None = None
         for each in columns:
-            if each.type in (DataType.ARRAY, DataType.SPARSE_FLOAT_VECTOR):
+            if each.type in (DataType.ARRAY, DataType.ARRAY_OF_STRUCT, DataType.SPARSE_FLOAT_VECTOR):
                 raise Unsupported(
                     f"field {each.name!r}: {each.type.value} can't be written to NumPy files. "
                     "Use PARQUET, JSON, JSONL or CSV",

@@ -39,7 +39,7 @@ def collection_schema(schema: Any) -> CollectionSchema:
 
     Raises:
         InvalidSchema: a rule is broken, or the object is none of the three.
-        Unsupported: a type that Penstock does not serve (struct arrays, geometry, time stamps with zones, text).
+        Unsupported: a type that Penstock does not serve (geometry, time stamps with zones, text).
     """
     if isinstance(schema, CollectionSchema):
         return schema.check()
@@ -50,9 +50,6 @@ def collection_schema(schema: Any) -> CollectionSchema:
             f"a collection schema is needed, not {type(schema).__name__}; give a pymilvus or Penstock "
             "CollectionSchema, or the schema object of the REST call that creates a collection"
         )
-    structs = [str(each.name) for each in getattr(schema, "struct_fields", None) or ()]
-    if structs:
-        raise Unsupported(f"struct arrays are not supported yet: {', '.join(structs)}", fields=structs)
     return _from_pymilvus(schema).check()
 
 
@@ -73,7 +70,10 @@ def written_fields(schema: CollectionSchema, computed: frozenset[str]) -> tuple[
 def _from_pymilvus(schema: Any) -> CollectionSchema:
     primary = getattr(schema, "primary_field", None)
     return CollectionSchema(
-        fields=tuple(_field(each) for each in schema.fields if not getattr(each, "is_dynamic", False)),
+        fields=(
+            *(_field(each) for each in schema.fields if not getattr(each, "is_dynamic", False)),
+            *(_struct(each) for each in getattr(schema, "struct_fields", None) or ()),
+        ),
         auto_id=bool(getattr(schema, "auto_id", False) or getattr(primary, "auto_id", False)),
         dynamic=bool(getattr(schema, "enable_dynamic_field", False)),
         description=str(getattr(schema, "description", "") or ""),
@@ -99,6 +99,17 @@ def _field(field: Any) -> Field:
         dim=number("dim"),
         max_length=number("max_length"),
         max_capacity=number("max_capacity"),
+    )
+
+
+def _struct(field: Any) -> Field:
+    return Field(
+        name=str(field.name),
+        type=DataType.ARRAY_OF_STRUCT,
+        max_capacity=None if field.max_capacity is None else int(field.max_capacity),
+        nullable=bool(getattr(field, "nullable", False)),
+        description=str(getattr(field, "description", "") or ""),
+        fields=tuple(_field(each) for each in field.fields),
     )
 
 

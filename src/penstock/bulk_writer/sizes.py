@@ -48,6 +48,8 @@ def _sizes(column: Array, field: Field, wide: Set[str]) -> npt.NDArray[np.int64]
         return _filled(pc.list_value_length(indices)) * 12
     if field.type is DataType.ARRAY:
         return _array_sizes(column, field)
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        return _struct_sizes(column, field, wide)
     if field.type in _HALF:
         width = (field.dim or 0) * (4 if field.name in wide else 2)
     elif field.type.is_vector:
@@ -64,10 +66,23 @@ def _array_sizes(column: Array, field: Field) -> npt.NDArray[np.int64]:
     if field.element_type is not DataType.VARCHAR:
         assert field.element_type is not None
         return lengths * _WIDTHS[field.element_type]
-    characters = np.concatenate([[0], np.cumsum(_filled(pc.utf8_length(column.flatten())))])
+    return _summed(_filled(pc.utf8_length(column.flatten())), lengths)
+
+
+def _struct_sizes(column: Array, field: Field, wide: Set[str]) -> npt.NDArray[np.int64]:
+    structs = column.flatten()
+    each = np.zeros(len(structs), np.int64)
+    for inner, part in zip(structs.flatten(), field.parts, strict=True):
+        each += _sizes(inner, part, wide)
+    return _summed(each, _filled(pc.list_value_length(column)))
+
+
+def _summed(sizes: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Sizes of elements, summed per row of so many."""
+    before = np.concatenate([[0], np.cumsum(sizes)])
     ends = np.cumsum(lengths)
-    sizes: npt.NDArray[np.int64] = characters[ends] - characters[ends - lengths]
-    return sizes
+    sums: npt.NDArray[np.int64] = before[ends] - before[ends - lengths]
+    return sums
 
 
 def _filled(lengths: Array) -> npt.NDArray[np.int64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,8 +147,15 @@ def _print_description(found: CollectionInfo, partitions: tuple[str, ...], rows:
     click.echo()
     metrics = {each.field: each.metric for each in found.indexes}
     columns = ["Field", "Type", "Rules", "Index"]
-    shown = [(each.name, _type(each), _rules(each), metrics.get(each.name, "")) for each in found.fields]
+    shown = [(each.name, _type(each), _rules(each), metrics.get(each.name, "")) for each in _with_parts(found)]
     print_table(columns, shown, none="No fields.")
+
+
+def _with_parts(found: CollectionInfo) -> Iterator[FieldInfo]:
+    """All fields, and after a struct array those of its structs."""
+    for each in found.fields:
+        yield each
+        yield from (replace(part, name=f"{each.name}[{part.name}]", nullable=False) for part in each.fields)
 
 
 def _type(field: FieldInfo) -> str:

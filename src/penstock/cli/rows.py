@@ -12,7 +12,7 @@ from penstock.cli.connecting import json_option, with_client
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
-    from penstock.sdk.schema import CollectionInfo
+    from penstock.sdk.schema import CollectionInfo, FieldInfo
 
 __all__ = ["query", "search"]
 
@@ -149,8 +149,12 @@ def _vector_of(client: Client, schema: CollectionInfo, row_id: str, field: str |
 
 
 def _readable(schema: CollectionInfo) -> list[str]:
-    names = [each.name for each in schema.fields if not each.type.endswith("Vector")]
+    names = [each.name for each in schema.fields if not each.type.endswith("Vector") and not _holds_vectors(each)]
     return [*names, "$meta"] if schema.dynamic else names
+
+
+def _holds_vectors(field: FieldInfo) -> bool:
+    return any(each.type == "ArrayOfVector" for each in field.fields)
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -11,6 +11,7 @@ Float16Vector      base64 of little-endian halves              list of float
 BFloat16Vector     base64 of little-endian bfloat16            list of float
 Int8Vector         base64 of the bytes                         list of int
 SparseFloatVector  ``{"1": 0.5}``                              dict of int to float
+ArrayOfStruct      list of objects                             list of dict, with all of the above
 =================  ==========================================  =================================
 
 Everything else, dynamic values too, is what JSON makes of it.
@@ -40,7 +41,14 @@ def decode_row(row: Mapping[str, Any], collection: CollectionInfo) -> dict[str, 
 def _decode(value: Any, field: FieldInfo | None) -> Any:
     if value is None or field is None:
         return value
-    decode = _DECODERS.get(field.type)
+    if field.fields:
+        parts = {each.name: each.element_type for each in field.fields}
+        return [{name: _single(inner, parts.get(name)) for name, inner in struct.items()} for struct in value]
+    return _single(value, field.type)
+
+
+def _single(value: Any, kind: str | None) -> Any:
+    decode = _DECODERS.get(kind or "")
     if decode is not None:
         return decode(value)
     return value

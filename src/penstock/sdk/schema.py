@@ -20,7 +20,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldInfo:
-    """A field. ``type`` and ``element_type`` are Milvus's words, e.g. ``FloatVector``; ``params`` are texts."""
+    """A field. ``type`` and ``element_type`` are Milvus's words, e.g. ``FloatVector``; ``params`` are texts.
+
+    An ``ArrayOfStruct`` has the fields of its structs in ``fields``, each an ``Array`` or ``ArrayOfVector``.
+    """
 
     name: str
     type: str
@@ -33,6 +36,7 @@ class FieldInfo:
     default: bool | int | float | str | None = None
     description: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
+    fields: tuple[FieldInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,7 @@ class IndexInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionInfo:
-    """A collection; ``raw`` is the server's own description."""
+    """A collection; ``raw`` is the server's own description. Struct fields are the last of ``fields``."""
 
     name: str
     fields: tuple[FieldInfo, ...]
@@ -84,7 +88,10 @@ def collection_from_wire(data: Mapping[str, Any]) -> CollectionInfo:
     """From the ``data`` of ``collections/describe``. Raises KeyError, TypeError, ValueError if it isn't one."""
     return CollectionInfo(
         name=data["collectionName"],
-        fields=tuple(_field(each) for each in data["fields"]),
+        fields=(
+            *(_field(each) for each in data["fields"]),
+            *(_field({"type": "ArrayOfStruct", **each}) for each in data.get("structFields") or ()),
+        ),
         id=str(data.get("collectionID", "")),
         description=data.get("description") or "",
         auto_id=bool(data.get("autoId")),
@@ -122,4 +129,5 @@ def _field(data: Mapping[str, Any]) -> FieldInfo:
         default=unwrap_union(data.get("defaultValue")),
         description=data.get("description") or "",
         params=params,
+        fields=tuple(_field(each) for each in data.get("fields") or ()),
     )

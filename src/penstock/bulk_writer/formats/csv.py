@@ -61,7 +61,7 @@ def csv_cells(column: Array, field: Field) -> Array:
     """The text of each cell; nulls stay nulls."""
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return _quoted(sparse_texts(column))
-    if field.type.is_vector or field.type is DataType.ARRAY:
+    if field.type.is_vector or field.type in (DataType.ARRAY, DataType.ARRAY_OF_STRUCT):
         return _quoted(pa.array([_text(value) for value in json_values(column, field)], pa.string()))
     text: Array = column.cast(pa.string())
     return _quoted(text) if field.type in (DataType.VARCHAR, DataType.JSON) else text

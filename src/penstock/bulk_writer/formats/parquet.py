@@ -12,12 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from penstock.bulk_writer.columns import file_bytes, sparse_texts, valid_mask, vector_matrix
 from penstock.bulk_writer.formats.base import Layout, PartFile
 from penstock.domain.canonical import canonical_type
 from penstock.domain.schema import DataType, Field
+from penstock.validation.lists import offsets_of
 from penstock.validation.problems import Array
 
 __all__ = ["GROUP_BYTES", "ParquetChunk", "parquet_column", "parquet_schema"]
@@ -44,6 +46,8 @@ def parquet_schema(layout: Layout) -> pa.Schema:
 
 
 def _file_type(field: Field) -> pa.DataType:
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        return pa.list_(pa.struct([(each.name, _file_type(each)) for each in field.fields]))
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return pa.string()
     if field.type in _BYTE_VECTORS:
@@ -64,7 +68,20 @@ def parquet_column(column: Array, field: Field) -> Array:
         return sparse_texts(column)
     if field.type.is_dense_vector:
         return _vector_lists(column, field)
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        return _struct_lists(column, field)
     return column
+
+
+def _struct_lists(column: Array, field: Field) -> Array:
+    structs = column.flatten()
+    kind: Any = _file_type(field)
+    parts = [parquet_column(inner, part) for inner, part in zip(structs.flatten(), field.fields, strict=True)]
+    made = pa.StructArray.from_arrays(parts, fields=list(kind.value_type))
+    valid = valid_mask(column)
+    mask: Any = None if valid is None else pa.array(~valid)
+    lengths = pc.list_value_length(column).fill_null(0).to_numpy()
+    return pa.ListArray.from_arrays(offsets_of(lengths), made, type=kind, mask=mask)
 
 
 def _vector_lists(column: Array, field: Field) -> Array:
