@@ -27,10 +27,25 @@ NULL_KEY = "\\N"
 ARRAYS = (DataType.BOOL, DataType.INT8, DataType.INT64, DataType.FLOAT, DataType.DOUBLE, DataType.VARCHAR)
 
 
+DENSE = tuple(each for each in DataType if each.is_dense_vector)
+
+
+def sizes(kind: DataType) -> dict[str, Any]:
+    return {"dim": DIM} if kind.is_dense_vector else {"max_length": 64} if kind is DataType.VARCHAR else {}
+
+
 def schema(*, nullable: bool, for_numpy: bool, dynamic: bool) -> CollectionSchema:
     fields = [Field(name="id", type=DataType.INT64, primary=True)]
     for kind in DataType:
-        if kind is DataType.ARRAY:
+        if kind is DataType.ARRAY_OF_STRUCT:
+            if not for_numpy:
+                parts = [Field(name=f"s_{each.value}", type=each, **sizes(each)) for each in (*ARRAYS, *DENSE)]
+                some = {"type": kind, "max_capacity": 3, "nullable": nullable}
+                fields += [
+                    Field(name=f"structs_{number}", fields=tuple(parts[number::3]), **some)  # type: ignore[arg-type]
+                    for number in range(3)
+                ]
+        elif kind is DataType.ARRAY:
             if for_numpy:
                 continue
             for element in ARRAYS:
@@ -45,8 +60,7 @@ def schema(*, nullable: bool, for_numpy: bool, dynamic: bool) -> CollectionSchem
                     )
                 )
         elif not (for_numpy and kind is DataType.SPARSE_FLOAT_VECTOR):
-            sizes = {"dim": DIM} if kind.is_dense_vector else {"max_length": 64} if kind is DataType.VARCHAR else {}
-            fields.append(Field(name=f"f_{kind.value}", type=kind, nullable=nullable, **sizes))  # type: ignore[arg-type]
+            fields.append(Field(name=f"f_{kind.value}", type=kind, nullable=nullable, **sizes(kind)))
     return CollectionSchema(fields=tuple(fields), dynamic=dynamic)
 
 
@@ -91,6 +105,9 @@ def values(field: Field) -> st.SearchStrategy[Any]:
     if field.type is DataType.ARRAY:
         assert field.element_type is not None
         return st.lists(SCALARS[field.element_type], max_size=field.max_capacity)
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        struct = st.fixed_dictionaries({each.name: values(each) for each in field.fields})
+        return st.lists(struct, max_size=field.max_capacity)
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         weights = st.floats(0, width=32, allow_nan=False, allow_infinity=False)
         return st.dictionaries(st.integers(0, 2**32 - 2), weights, max_size=4)
@@ -125,6 +142,8 @@ def canonical(value: Any, field: Field) -> Any:
         return None
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return {"indices": sorted(value), "values": [value[index] for index in sorted(value)]}
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        return [{each.name: canonical(struct[each.name], each) for each in field.fields} for struct in value]
     return list(value) if field.type is DataType.BINARY_VECTOR else value
 
 

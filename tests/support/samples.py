@@ -39,12 +39,14 @@ class Sample:
 
     def _neutral_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         fields = {each["fieldName"]: each for each in self.schema["fields"]}
+        structs = {each["fieldName"]: each["fields"] for each in self.schema.get("structFields", ())}
         generated = {each["fieldName"] for each in fields.values() if each.get("isPrimary") and self.schema["autoID"]}
         plain = {
             name: _neutral(value, fields[name]["dataType"], fields[name].get("elementDataType"))
             for name, value in row.items()
             if name in fields and name not in generated
         }
+        plain |= {name: _neutral_structs(row[name], parts) for name, parts in structs.items()}
         if self.schema["enableDynamicField"]:
             plain["$meta"] = {name: value for name, value in row.items() if name not in fields}
         return plain
@@ -67,6 +69,11 @@ def _load(folder: Path, name: str) -> Sample:
         key=told["key"],
         expected={row[told["key"]]: row for row in told["rows"]},
     )
+
+
+def _neutral_structs(structs: Any, parts: Any) -> Any:
+    kinds = {each["fieldName"]: each["elementDataType"] for each in parts}
+    return [{name: _neutral(value, kinds[name], None) for name, value in struct.items()} for struct in structs]
 
 
 def _neutral(value: Any, kind: str, element: str | None) -> Any:

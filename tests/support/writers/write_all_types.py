@@ -21,6 +21,7 @@ What is left out, because the writers break there:
 * Nullable Int64 in Parquet stays within 2**53: pandas turns a column with nulls into doubles on the way.
 * CSV has no empty strings unless ``nullkey`` says otherwise: they can't be told from null.
 * Up to 2.5.18 Parquet lets pandas guess the type of VarChar arrays; an empty one becomes a list of doubles.
+* Struct arrays are never null: the writers refuse that even where the field is nullable.
 * 2.3.8 knows neither half vectors nor sparse ones, wants binary vectors as bytes, and JSON as an object only.
 """
 
@@ -47,6 +48,7 @@ DIM = 8
 HAS_HALVES = VERSION >= (2, 4, 4)
 HAS_NULLS = VERSION >= (2, 5, 0)
 HAS_INT8_VECTOR = VERSION >= (2, 6, 0)
+HAS_STRUCTS = VERSION >= (2, 6, 4)
 HAS_NULL_VECTORS = VERSION >= (3, 0, 0)
 GUESSES_ARRAYS = VERSION < (2, 6, 0)
 
@@ -151,6 +153,45 @@ class Column:
         if self.default is not None:
             field["defaultValue"] = self.default
         return field
+
+
+class StructColumn(Column):
+    """A struct array; ``parts`` are declared and filled as columns are. Row ``n`` has ``n % 4`` structs."""
+
+    CAPACITY = 4
+
+    def __init__(self, name: str, parts: list[Column]) -> None:
+        super().__init__(name, "ArrayOfStruct", self._structs)
+        self.parts = parts
+
+    def _structs(self, row: int) -> tuple[Any, Any]:
+        pairs = [{each.name: each.value(row + i) for each in self.parts} for i in range(row % 4)]
+        given, expected = ([{name: pair[at] for name, pair in each.items()} for each in pairs] for at in (0, 1))
+        return given, expected
+
+    def add_to(self, schema: Any) -> None:
+        struct = pymilvus.StructFieldSchema()
+        for each in self.parts:
+            struct.add_field(each.name, getattr(DataType, WRITER_TYPES[each.type_name]), **each.params)
+        schema.add_field(
+            self.name,
+            DataType.ARRAY,
+            element_type=DataType.STRUCT,
+            struct_schema=struct,
+            max_capacity=self.CAPACITY,
+        )
+
+    def rest(self) -> dict[str, Any]:
+        parts = [
+            {
+                "fieldName": each.name,
+                "dataType": "ArrayOfVector" if each.type_name.endswith("Vector") else "Array",
+                "elementDataType": each.type_name,
+                "elementTypeParams": dict(each.params),
+            }
+            for each in self.parts
+        ]
+        return {"fieldName": self.name, "typeParams": {"max_capacity": self.CAPACITY}, "fields": parts}
 
 
 WRITER_TYPES = {
@@ -326,6 +367,15 @@ def null_vector_columns() -> Iterator[Column]:
     yield Column("n_sparse_vector", "SparseFloatVector", sometimes_null(sparse_vector), nullable=True)
 
 
+def struct_columns(file_type: str) -> Iterator[Column]:
+    yield key_column()
+    yield Column("v_float", "FloatVector", float_vector, dim=DIM)
+    unfit = ("a_json", "v_sparse")
+    parts = [*scalar_columns(file_type), *vector_columns(file_type, half_lists=True)]
+    yield StructColumn("structs", [each for each in parts if each.name not in unfit])
+    yield StructColumn("vectors", list(vector_columns("numpy")))
+
+
 def text_key_columns() -> Iterator[Column]:
     keys = [f"{STRINGS[row % len(STRINGS)]}/{row}" for row in range(ROWS)]
     yield Column("key", "VarChar", lambda row: (keys[row], keys[row]), primary=True, max_length=1000)
@@ -367,7 +417,11 @@ def write_case(
 
     target = folder / name
     target.mkdir(parents=True)
-    schema = CollectionSchema([each.field_schema() for each in columns], enable_dynamic_field=dynamic)
+    structs = [each for each in columns if isinstance(each, StructColumn)]
+    plain = [each for each in columns if not isinstance(each, StructColumn)]
+    schema = CollectionSchema([each.field_schema() for each in plain], enable_dynamic_field=dynamic)
+    for each in structs:
+        each.add_to(schema)
     kind = BulkFileType[name.split("-")[0].upper()]
     extra = {"config": options} if options else {}
     writer = LocalBulkWriter(schema, str(target), file_type=kind, **extra)
@@ -381,7 +435,9 @@ def write_case(
 
     files = [[str(Path(file).relative_to(folder)) for file in group] for group in writer.batch_files]
     auto_id = any(each.auto_id for each in columns)
-    rest = {"autoID": auto_id, "enableDynamicField": dynamic, "fields": [each.rest() for each in columns]}
+    rest = {"autoID": auto_id, "enableDynamicField": dynamic, "fields": [each.rest() for each in plain]}
+    if structs:
+        rest["structFields"] = [each.rest() for each in structs]
     wanted_rows = {"key": key, "options": options or {}, "rows": expected}
     for file_name, content in (("files", files), ("schema", rest), ("expected", wanted_rows)):
         (target / f"{file_name}.json").write_text(json.dumps(content, ensure_ascii=False, indent=1))
@@ -405,6 +461,8 @@ def write_all(folder: Path) -> list[str]:
         if HAS_HALVES:
             halves = [key_column(), *vector_columns(file_type, half_lists=True)]
             write(f"{file_type}-half_lists", halves, "id", dynamic=False)
+        if HAS_STRUCTS and file_type != "numpy":
+            write(f"{file_type}-structs", struct_columns(file_type), "id", dynamic=False)
         if HAS_NULL_VECTORS and file_type != "numpy":
             write(f"{file_type}-null_vectors", null_vector_columns(), "id", dynamic=False)
         if file_type == "csv":
