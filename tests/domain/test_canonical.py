@@ -19,6 +19,7 @@ TYPES: dict[DataType, pa.DataType] = {
     DataType.VARCHAR: pa.string(),
     DataType.JSON: pa.string(),
     DataType.ARRAY: pa.list_(pa.int16()),
+    DataType.ARRAY_OF_STRUCT: pa.list_(pa.struct([("n", pa.int64()), ("v", pa.list_(pa.float16(), 16))])),
     DataType.FLOAT_VECTOR: pa.list_(pa.float32(), 16),
     DataType.FLOAT16_VECTOR: pa.list_(pa.float16(), 16),
     DataType.BFLOAT16_VECTOR: pa.list_(pa.float32(), 16),
@@ -28,6 +29,9 @@ TYPES: dict[DataType, pa.DataType] = {
 }
 
 
+PARTS = (Field(name="n", type=DataType.INT64), Field(name="v", type=DataType.FLOAT16_VECTOR, dim=16))
+
+
 @pytest.mark.parametrize("kind", DataType)
 def test_every_type_has_one(kind: DataType) -> None:
     field = Field(
@@ -35,6 +39,7 @@ def test_every_type_has_one(kind: DataType) -> None:
         type=kind,
         dim=16 if kind.is_dense_vector else None,
         element_type=DataType.INT16 if kind is DataType.ARRAY else None,
+        fields=PARTS if kind is DataType.ARRAY_OF_STRUCT else (),
     )
     assert canonical_type(field) == TYPES[kind]
 

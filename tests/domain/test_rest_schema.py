@@ -8,7 +8,7 @@ import pytest
 
 from penstock.domain.rest_schema import schema_from_rest, schema_to_rest
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.errors import InvalidSchema, MissingParameter, Unsupported
+from penstock.errors import InvalidSchema, MissingParameter, PenstockError, Unsupported
 
 
 def field(**changes: Any) -> dict[str, Any]:
@@ -75,6 +75,73 @@ def test_unknown_and_misspelt_keys_are_ignored() -> None:
     assert not schema_from_rest({"enabledDynamicField": True, "fields": [field(autoID=True, colour=1)]}).dynamic
 
 
+CHUNKS = {
+    "fieldName": "chunks",
+    "nullable": True,
+    "description": "pages",
+    "typeParams": {"max_capacity": "16", "mmap.enabled": True},
+    "fields": [
+        {"fieldName": "page", "dataType": "Array", "elementDataType": "Int32"},
+        {
+            "fieldName": "text",
+            "dataType": "Array",
+            "elementDataType": "VarChar",
+            "elementTypeParams": {"max_length": 9, "max_capacity": 16},
+        },
+        {
+            "fieldName": "v",
+            "dataType": "ArrayOfVector",
+            "elementDataType": "Int8Vector",
+            "elementTypeParams": {"dim": 4},
+        },
+    ],
+}
+
+
+def test_struct_fields() -> None:
+    made = schema_from_rest({"fields": [field()], "structFields": [CHUNKS]})
+    chunks = made["chunks"]
+    assert (chunks.type, chunks.max_capacity, chunks.nullable) == ("ArrayOfStruct", 16, True)
+    assert (chunks.description, chunks.params) == ("pages", {"mmap.enabled": "true"})
+    assert [(each.name, each.type, each.dim, each.max_length, each.max_capacity) for each in chunks.fields] == [
+        ("page", "Int32", None, None, None),
+        ("text", "VarChar", None, 9, None),
+        ("v", "Int8Vector", 4, None, None),
+    ]
+    assert schema_from_rest(schema_to_rest(made)) == made
+
+
+def test_the_fields_of_a_struct_may_tell_its_capacity() -> None:
+    made = schema_from_rest({"fields": [], "structFields": [{**CHUNKS, "typeParams": None}]})
+    assert made["chunks"].max_capacity == 16
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        ({"dataType": "Int32"}, "fields in StructArrayField must be Array or ArrayOfVector, field name = s[x]"),
+        ({"dataType": "Array"}, "the field 's[x]' has no ElementDataType"),
+        (
+            {"dataType": "Array", "elementDataType": "FloatVector"},
+            "element type FloatVector is not supported for Array",
+        ),
+        ({"dataType": "ArrayOfVector", "elementDataType": "Int8"}, "element type Int8 is not supported for ArrayOfV"),
+        ({"dataType": "Array", "elementDataType": "Text"}, "data type Text of field s[x] is not supported"),
+        ({"dataType": "Array", "elementDataType": "int8"}, "element data type int8 is invalid"),
+    ],
+)
+def test_struct_fields_refused(part: dict[str, Any], text: str) -> None:
+    with pytest.raises(PenstockError) as caught:
+        schema_from_rest({"fields": [], "structFields": [{"fieldName": "s", "fields": [{"fieldName": "x", **part}]}]})
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["ArrayOfVector", "ArrayOfStruct"])
+def test_arrays_of_vectors_stand_in_structs_only(kind: str) -> None:
+    with pytest.raises(InvalidSchema, match="can only be in the struct array field"):
+        one(dataType=kind)
+
+
 @pytest.mark.parametrize(
     ("value", "kind", "expected"),
     [(3.0, "Int8", 3), (1, "Double", 1.0), ("x", "VarChar", "x"), (True, "Bool", True), (None, "Int8", None)],
@@ -85,7 +152,7 @@ def test_defaults(value: object, kind: str, expected: object) -> None:
     assert type(default) is type(expected)
 
 
-@pytest.mark.parametrize("kind", ["Geometry", "Timestamptz", "Text", "ArrayOfVector"])
+@pytest.mark.parametrize("kind", ["Geometry", "Timestamptz", "Text"])
 def test_types_of_milvus_that_are_not_served(kind: str) -> None:
     with pytest.raises(Unsupported, match=kind):
         one(dataType=kind)
@@ -94,13 +161,12 @@ def test_types_of_milvus_that_are_not_served(kind: str) -> None:
 @pytest.mark.parametrize(
     "schema",
     [
-        {"fields": [], "structFields": [{"fieldName": "s"}]},
         {"fields": [], "functions": [{"name": "bm25"}]},
         {"fields": [field(isClusteringKey=True)]},
     ],
 )
 def test_features_of_milvus_that_are_not_served(schema: dict[str, Any]) -> None:
-    with pytest.raises(Unsupported, match=r"structFields|bm25|clustering"):
+    with pytest.raises(Unsupported, match=r"bm25|clustering"):
         schema_from_rest(schema)
 
 

@@ -48,6 +48,56 @@ def test_fields_are_found_by_name() -> None:
     assert [docs.is_generated(each) for each in docs] == [True, False, False]
 
 
+STRUCT = Field(
+    name="chunks",
+    type=DataType.ARRAY_OF_STRUCT,
+    max_capacity=16,
+    fields=(replace(TAG, name="text"), replace(VECTOR, name="v"), Field(name="page", type=DataType.INT32)),
+)
+
+
+def test_a_struct_field_names_its_parts() -> None:
+    good = schema(KEY, VECTOR, replace(STRUCT, nullable=True)).check("c")
+    assert good.vectors == (VECTOR,)
+    assert [each.name for each in good["chunks"].parts] == ["chunks[text]", "chunks[v]", "chunks[page]"]
+    assert CollectionSchema.from_json(good.to_json()) == good
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"fields": ()}, "empty fields in StructArrayField, field name = chunks"),
+        (
+            {"max_capacity": None},
+            "type param(max_capacity) should be specified for array field chunks of collection c",
+        ),
+        ({"max_capacity": 5000}, "the maximum capacity specified for the field(chunks) should be in (0, 4096]"),
+        ({"partition_key": True}, "partition key is not supported for struct field, field name = chunks"),
+        (
+            {"fields": (replace(TAG, nullable=True),)},
+            "nullable is not supported for struct field, field name = chunks[tag]",
+        ),
+        ({"fields": (replace(TAG, default="x"),)}, "default value is not supported for struct field"),
+        (
+            {"fields": (replace(KEY, name="k"),)},
+            "primary key is not supported for struct field, field name = chunks[k]",
+        ),
+        ({"fields": (TAG, TAG)}, "duplicated field name chunks[tag] found"),
+        ({"fields": (LIST,)}, "data type Array is not supported in StructArrayField, field name = chunks[arr]"),
+        ({"fields": (STRUCT,)}, "data type ArrayOfStruct is not supported in StructArrayField"),
+        ({"fields": (Field(name="j", type=DataType.JSON),)}, "data type JSON is not supported"),
+        ({"fields": (Field(name="s", type=DataType.SPARSE_FLOAT_VECTOR),)}, "data type SparseFloatVector is not"),
+        ({"fields": (replace(VECTOR, dim=1),)}, "invalid dimension: 1 of field chunks[v]"),
+        (
+            {"fields": (replace(TAG, max_length=None),)},
+            "type param(max_length) should be specified for the field(chunks[tag])",
+        ),
+    ],
+)
+def test_rules_of_struct_fields(changes: dict[str, Any], text: str) -> None:
+    assert text in with_field(replace(STRUCT, **changes))
+
+
 def test_schemas_survive_json() -> None:
     fields = (
         KEY,

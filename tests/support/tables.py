@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from penstock.domain.canonical import SPARSE, canonical_schema
+from penstock.domain.canonical import SPARSE, canonical_schema, canonical_type
 from penstock.domain.ids import new_id
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.base import Engine, Published, Table
@@ -119,6 +119,15 @@ def every_type() -> CollectionSchema:
         dim = None if each is DataType.SPARSE_FLOAT_VECTOR else DIM
         fields.append(Field(name=each.value, type=each, dim=dim))
         fields.append(Field(name=f"_distance_{each}", type=each, dim=dim, nullable=True))
+    parts = tuple(
+        replace(each, name=each.type.value)
+        for each in fields
+        if each.name in {kind.lower() for kind in _ELEMENTS} or (each.type.is_dense_vector and not each.nullable)
+    )
+    fields += [
+        Field(name=name, type=DataType.ARRAY_OF_STRUCT, max_capacity=8, fields=parts, nullable=nullable)
+        for name, nullable in (("structs", False), ("_structs", True))
+    ]
     return CollectionSchema(fields=tuple(fields), dynamic=True)
 
 
@@ -145,6 +154,13 @@ def _column(field: Field | None, name: str, rows: int, rng: np.random.Generator)
     if field.type.is_dense_vector:
         return _dense(field, rows, rng, nulls)
     values: list[Any]
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        inner = [_column(each, each.name, 4, rng).cast(canonical_type(each)) for each in field.fields]
+        structs = [
+            dict(zip((each.name for each in field.fields), row, strict=True)) for row in zip(*inner, strict=True)
+        ]
+        values = [None if null else structs[: i % 5] for i, null in enumerate(nulls)]
+        return pa.array(values, canonical_type(field))
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         values = [{"indices": [i, i + 7, 4294967295], "values": [0.5, -1.25, i / 4]} for i in range(rows)]
         return pa.array([None if null else value for value, null in zip(values, nulls, strict=True)], SPARSE)

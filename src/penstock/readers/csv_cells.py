@@ -184,4 +184,6 @@ def _json(field: Field, parser: JsonParser, null_key: bytes, cells: pa.Array[Any
 
 def _cell_error(error: DataError, field: Field, row: int, text: bytes | None) -> DataError:
     value = error.value if error.value is not None or text is None else text[:80].decode(errors="replace")
-    return error.at(row=row, field=field.name, value=value, offset=None)
+    # Of a struct array the part that is wrong, else the column: a JSON error may name a key within the cell.
+    part = error.field if error.field and error.field.startswith(f"{field.name}[") else field.name
+    return error.at(row=row, field=part, value=value, offset=None)

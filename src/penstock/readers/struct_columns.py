@@ -34,6 +34,7 @@ class StructColumn:
         self._field = field
         self._capacity = field.max_capacity
         self._keys = [each.name for each in field.fields]
+        self._remedy = f"Each object holds {', '.join(self._keys)}, once"
         self._parts = parts
         self._adders = [
             (key, part, column.add) for key, part, column in zip(self._keys, field.parts, parts, strict=True)
@@ -50,11 +51,18 @@ class StructColumn:
             return
         if not is_json_array(value):
             raise DataError(
-                f"expected an array of objects, got {json_type(value)}", field=self._field.name, value=text_of(value)
+                f"expected an array of objects, got {json_type(value)}",
+                field=self._field.name,
+                value=text_of(value),
+                remedy=self._remedy,
             )
         count = len(value)
         if count > self._capacity:
-            raise DataError(f"array capacity({count}) exceeds max_capacity({self._capacity})", field=self._field.name)
+            raise DataError(
+                f"array capacity({count}) exceeds max_capacity({self._capacity})",
+                field=self._field.name,
+                remedy="Shorten the array, or use a field with a larger max_capacity",
+            )
         self.brackets = 1
         for position, each in enumerate(value):
             self._add_struct(position, each)
@@ -66,6 +74,7 @@ class StructColumn:
                 f"expected an array of objects, got {json_type(struct)} at position {position}",
                 field=self._field.name,
                 value=text_of(struct),
+                remedy=self._remedy,
             )
         keys = list(struct)
         if keys != self._keys:
@@ -73,7 +82,11 @@ class StructColumn:
         for key, part, add in self._adders:
             value = struct[key]
             if value is None:
-                raise DataError("array element is not allowed to be null value", field=part.name)
+                raise DataError(
+                    "array element is not allowed to be null value",
+                    field=part.name,
+                    remedy="Fill it, or make the whole array null where the field is nullable",
+                )
             if part.type.is_dense_vector:
                 # The parser flattens nested lists without a word.
                 if type(value) is not simdjson.Array or text_of(value).count("[") != 1:
@@ -86,14 +99,13 @@ class StructColumn:
             add(value)
 
     def _check_keys(self, position: int, keys: list[str]) -> None:
-        remedy = f"Each object holds {', '.join(self._keys)}, once"
         for key in keys:
             if key not in self._keys or keys.count(key) > 1:
                 raise DataError(
                     f"unexpected field in StructArray element: {key}",
                     field=self._field.name,
                     value=key,
-                    remedy=remedy,
+                    remedy=self._remedy,
                 )
         missing = [key for key in self._keys if key not in keys]
         if missing:
@@ -101,7 +113,7 @@ class StructColumn:
                 f"inconsistent field count in StructArray element: position={position}, "
                 f"{', '.join(missing)} is missing",
                 field=self._field.name,
-                remedy=remedy,
+                remedy=self._remedy,
             )
 
     @staticmethod

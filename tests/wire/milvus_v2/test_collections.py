@@ -318,7 +318,6 @@ def test_schemas_refused(plane: DataPlane, fields: list[Any], code: int, text: s
     ("more", "text"),
     [
         ({"functions": [{"name": "bm25", "type": "BM25"}]}, "functions are not supported by this server: bm25"),
-        ({"structFields": [{"fieldName": "s"}]}, "structFields are not supported by this server"),
         ({"externalSource": "s3://bucket/x"}, "externalSource is not supported by this server"),
     ],
 )
