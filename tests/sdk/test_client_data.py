@@ -46,6 +46,20 @@ DESCRIPTION: dict[str, Any] = {
         field("bits", "BinaryVector", 16),
         field("sparse", "SparseFloatVector"),
     ],
+    "structFields": [
+        {
+            "name": "chunks",
+            "id": 110,
+            "type": "ArrayOfStruct",
+            "nullable": True,
+            "params": [{"key": "max_capacity", "value": "4"}],
+            "fields": [
+                field("n", "Array", elementType="Int64"),
+                field("half", "ArrayOfVector", 2, elementType="Float16Vector"),
+                field("bits", "ArrayOfVector", 8, elementType="BinaryVector"),
+            ],
+        }
+    ],
 }
 ROW: dict[str, Any] = {
     "pk": "9223372036854775807",
@@ -58,6 +72,7 @@ ROW: dict[str, Any] = {
     "small": base64.b64encode(b"\x80\x7f").decode(),
     "bits": base64.b64encode(b"\xaa\x01").decode(),
     "sparse": {"3": 0.5, "100": 1},
+    "chunks": [{"n": 7, "half": base64.b64encode(struct.pack("<2e", 0.5, -2.25)).decode(), "bits": "qg=="}],
     "dyn": "17",
 }
 PLAIN: dict[str, Any] = {
@@ -71,6 +86,7 @@ PLAIN: dict[str, Any] = {
     "small": [-128, 127],
     "bits": b"\xaa\x01",
     "sparse": {3: 0.5, 100: 1.0},
+    "chunks": [{"n": 7, "half": [0.5, -2.25], "bits": b"\xaa"}],
     "dyn": "17",
 }
 

@@ -132,6 +132,8 @@ def search_query(fields: Fields, collection: Collection, entities: EntityService
         )
     try:
         target = entities.search_field(collection, fields.string("annsField"))
+    except Unsupported:
+        raise
     except (InvalidParameter, FieldNotFound) as error:
         raise Refused(1801, f"can only accept json format request, error: {error}") from error
     limit, offset = _top_k(fields)
