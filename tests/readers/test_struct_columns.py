@@ -33,7 +33,7 @@ CHUNKS = Field(
     ),
 )
 SCHEMA = schema_of(CHUNKS)
-READERS = {"json": JSON_READER, "jsonl": JSONL_READER, "csv": CSV_READER}
+READERS: dict[str, Reader] = {"json": JSON_READER, "jsonl": JSONL_READER, "csv": CSV_READER}
 
 
 def chunk(**changes: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def written(folder: Path, kind: str, values: list[Any]) -> Path:
 
 
 def read(folder: Path, kind: str, values: list[Any]) -> list[Any]:
-    reader: Reader = READERS[kind]
+    reader = READERS[kind]
     table = read_all(reader, request_for([written(folder, kind, values)], SCHEMA))
     found: list[Any] = table["chunks"].to_pylist()
     return found
