@@ -188,6 +188,12 @@ class Settings(BaseModel):
         reason="Creating waits for the disk, and many such calls must not keep others from being answered.",
     )
     shutdown_grace: Seconds = _span(20.0, "How long a stopping server lets open calls finish.", shown="20s")
+    otel_endpoint: str | None = _field(
+        None,
+        "OpenTelemetry collector that traces are sent to over HTTP, such as http://127.0.0.1:4318.",
+        shown="OTEL_EXPORTER_OTLP_ENDPOINT, else no traces",
+        reason="Needs the extra penstock[otel]; other OTEL_* variables count too.",
+    )
     catalog: str | None = _field(
         None,
         "URL of the catalog: sqlite:///FILE, or postgresql://USER:PASSWORD@HOST/DATABASE to share it.",

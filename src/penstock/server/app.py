@@ -66,7 +66,11 @@ def create_app(services: Services) -> Starlette:
 
     return Starlette(
         routes=[*_dialects(routes, executor, services), *_own_routes(services, routes)],
-        middleware=[Middleware(Observe, metrics=HttpMetrics(services.registry)), Middleware(TidyPath)],
+        middleware=[
+            Middleware(Observe, metrics=HttpMetrics(services.registry)),
+            *services.middleware,
+            Middleware(TidyPath),
+        ],
         exception_handlers={404: _not_found, 405: _not_found},
         lifespan=lifespan,
     )

@@ -18,9 +18,10 @@ from penstock.jobs.service import ImportService
 from penstock.jobs.settings import MIB, JobSettings
 from penstock.jobs.tools import Tools
 from penstock.runners.local import LocalRunner
-from penstock.server.job_metrics import CatalogMetrics, JobMetrics, ProcessMetrics
+from penstock.server.job_metrics import CatalogMetrics, ProcessMetrics
 from penstock.server.places import catalog_url, engine_of, key_file, object_store
 from penstock.server.services import Services
+from penstock.server.watching import start_watching
 from penstock.server.worker import WorkerSetup
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
@@ -47,8 +48,10 @@ def build_services(settings: Settings) -> Services:
     engine = engine_of(settings)
     job_settings = _job_settings(settings)
     registry = CollectorRegistry()
-    runner = LocalRunner(settings.workers, WorkerSetup(settings.log_format, settings.log_level))
-    scheduler = Scheduler(Tools(catalog, engine, runner, roots, job_settings, JobMetrics(registry)))
+    watching = start_watching(settings, registry)
+    runner = LocalRunner(settings.workers, WorkerSetup.of(settings))
+    traced = watching.traced(runner)
+    scheduler = Scheduler(Tools(catalog, engine, traced, roots, job_settings, watching.observer))
     partitions = PartitionService(catalog, engine)
     registry.register(CatalogMetrics(catalog, settings.cluster_id))
     registry.register(ProcessMetrics(lambda: scheduler.running, lambda: runner.restarts))
@@ -67,6 +70,7 @@ def build_services(settings: Settings) -> Services:
     def stop() -> None:
         scheduler.stop()
         runner.close()
+        watching.stop()
         catalog.close()
 
     return Services(
@@ -78,6 +82,7 @@ def build_services(settings: Settings) -> Services:
         partitions=partitions,
         indexes=IndexService(catalog, engine, scheduler.indexes.enqueue),
         entities=EntityService(catalog, engine, partitions),
+        middleware=watching.middleware,
         registry=registry,
         problem=catalog.database.problem,
         start=start,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
+from starlette.middleware import Middleware
 
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
@@ -27,9 +28,10 @@ def _nothing() -> None:
 class Services:
     """The use cases behind the routes, and the hooks of their life.
 
-    ``registry`` is what ``/metrics`` shows: other parts register their collectors with it. ``problem`` tells why the
-    server can't do its work at present, or None when it is ready. ``start`` is called once the server has its port;
-    ``stop`` after the last call has been answered, and must leave everything so that another server can take over.
+    ``middleware`` stands around every HTTP call, inside of the server's own. ``registry`` is what ``/metrics`` shows:
+    other parts register their collectors with it. ``problem`` tells why the server can't do its work at present, or
+    None when it is ready. ``start`` is called once the server has its port; ``stop`` after the last call has been
+    answered, and must leave everything so that another server can take over.
     """
 
     settings: Settings
@@ -40,6 +42,7 @@ class Services:
     partitions: PartitionService
     indexes: IndexService
     entities: EntityService
+    middleware: Sequence[Middleware] = ()
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     problem: Callable[[], str | None] = _nothing
     start: Callable[[], None] = _nothing

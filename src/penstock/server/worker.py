@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from penstock.jobs.tasks import import_everything
 from penstock.server.logs import configure_logs
 
-__all__ = ["WorkerSetup"]
+if TYPE_CHECKING:  # a worker has no use for what reads settings
+    from penstock.settings import Settings
+
+__all__ = ["WorkerSetup", "wants_traces"]
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +24,28 @@ class WorkerSetup:
 
     log_format: Literal["console", "json"]
     log_level: str
+    traced: bool = False
+    otel_endpoint: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> WorkerSetup:
+        traced = wants_traces(settings, os.environ)
+        return cls(settings.log_format, settings.log_level, traced, settings.otel_endpoint)
 
     def __call__(self) -> None:
         configure_logs(self.log_format, self.log_level)
+        if self.traced:
+            from penstock.server.tracing import begin_in_worker
+
+            begin_in_worker(self.otel_endpoint)
         import_everything()
+
+
+def wants_traces(settings: Settings, environment: Mapping[str, str]) -> bool:
+    """Whether the settings or the standard variables name a collector, and none of these says no."""
+    if (
+        environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        or environment.get("OTEL_TRACES_EXPORTER") == "none"
+    ):
+        return False
+    return settings.otel_endpoint is not None or any(environment.get(name) for name in _ENDPOINTS)
