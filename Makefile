@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON_CODE := src tests benchmarks demo docs
 
-.PHONY: install demo test test-all check format docs bench lock clean
+.PHONY: install demo test test-all check format docs bench migration lock clean
 
 install: $(VENV)/.installed
 
@@ -23,6 +23,7 @@ test-all: test
 bench: install
 	$(BIN)/python -m benchmarks.imports parquet --rows 200000 --dim 768
 	$(BIN)/python -m benchmarks.imports jsonl --rows 50000 --dim 768
+	$(BIN)/python -m benchmarks.job_list
 
 # uv comes from the same package index as the rest; it is only the faster installer.
 $(VENV)/.installed: requirements/tools.txt requirements/dev.txt pyproject.toml
@@ -31,6 +32,11 @@ $(VENV)/.installed: requirements/tools.txt requirements/dev.txt pyproject.toml
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
+
+# A migration for what catalog/tables.py has and the migrations don't yet: make migration MESSAGE="why"
+migration: install
+	$(BIN)/python -m tests.support.migrations $(MESSAGE)
+	$(BIN)/ruff format --quiet src/penstock/catalog/migrations
 
 lock:
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" requirements/tools.in --output-file requirements/tools.txt

@@ -1,35 +1,47 @@
-"""Write a migration from what the tables in the code have and the migrations don't yet.
+"""Write a migration from what the tables in the code have and the migrations don't yet; dump a release's catalog.
 
     make migration MESSAGE="Why, in a few words"
+    python -m tests.support.migrations --dump
 
-Look at what it wrote before you commit it; then dump what the last release had, as tests/catalog/released/README.md
-says.
+See tests/catalog/released/README.md.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from alembic import command
 from alembic.script import ScriptDirectory
 
+from penstock.catalog.claims import PlannedFile, PlannedSplit
 from penstock.catalog.database import CatalogDatabase, migrations
+from penstock.domain.jobs import JobState
+from tests.support.catalogs import new_job, opened_catalog, stored_collection
 
-__all__ = ["write_migration"]
+__all__ = ["RELEASED", "RELEASE_KEY", "dump_release", "head", "write_migration"]
+
+RELEASED = Path(__file__).parents[1] / "catalog" / "released"
+RELEASE_KEY = b"A" * 43 + b"="
+
+
+def head() -> str:
+    """The newest migration's number."""
+    return ScriptDirectory.from_config(migrations()).get_current_head() or "0000"
 
 
 def write_migration(message: str) -> Path:
     """The new file in ``catalog/migrations/versions``, numbered after the last one."""
     config = migrations()
-    last = ScriptDirectory.from_config(config).get_current_head()
-    number = f"{int(last or 0) + 1:04d}"
+    number = f"{int(head()) + 1:04d}"
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     with tempfile.TemporaryDirectory() as folder:
         database = CatalogDatabase(f"sqlite:///{folder}/catalog.db")
-        database.migrate()
         try:
+            database.migrate()
             database.run_migration(
                 lambda: command.revision(config, message, autogenerate=True, rev_id=number), config
             )
@@ -39,5 +51,30 @@ def write_migration(message: str) -> Path:
     return written
 
 
+def dump_release() -> Path:
+    """Keep a small catalog of the schema as it is now: a finished, a failed and a waiting job."""
+    with tempfile.TemporaryDirectory() as folder:
+        with opened_catalog(Path(folder), RELEASE_KEY) as catalog:
+            docs = stored_collection(catalog)
+            for end in (JobState.COMPLETED, JobState.FAILED):
+                catalog.jobs.insert(new_job(docs, token="t"))
+                job = catalog.claims.claim("released", 60_000)
+                assert job is not None
+                job = catalog.claims.move(job, JobState.PLANNING)
+                file = PlannedFile(name="a.parquet", locations=[{"uri": "file:///a.parquet"}], size=10, total_rows=7)
+                job = catalog.claims.save_plan(job, [file], [PlannedSplit(file=0, spec={}, size=10, auto_ids=7)])
+                if end is JobState.FAILED:
+                    catalog.claims.move(job, end, reason="row 3 is bad")
+                    continue
+                catalog.claims.save_split(job, 0, rows=7, staged={"rows": 7, "size": 10, "note": {}}, warnings=[])
+                for then in (JobState.COMMITTING, JobState.INDEXING, end):
+                    job = catalog.claims.move(job, then, rows=7, progress=100)
+            catalog.jobs.insert(new_job(docs, token="t"))
+        written = RELEASED / f"{head()}.sql"
+        with closing(sqlite3.connect(Path(folder) / "catalog.db")) as connection:
+            written.write_text("\n".join(connection.iterdump()) + "\n")
+    return written
+
+
 if __name__ == "__main__":
-    print(write_migration(" ".join(sys.argv[1:])))
+    print(dump_release() if sys.argv[1:] == ["--dump"] else write_migration(" ".join(sys.argv[1:])))

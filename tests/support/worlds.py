@@ -125,15 +125,20 @@ def a_world(
     started: bool = True,
     roots: Sequence[str] = (),
     store: Mapping[str, str] = MappingProxyType({}),
+    catalog_url: str | None = None,
 ) -> Iterator[World]:
-    """A world on ``folder``, which may have been another's before; ``runner`` is not closed."""
+    """A world on ``folder``, which may have been another's before; ``runner`` is not closed.
+
+    ``catalog_url`` names a catalog in PostgreSQL, that several worlds may share at the same time.
+    """
     key_file = folder / "secret.key"
     if not key_file.exists():
         key_file.write_bytes(key or Fernet.generate_key())
-    with opened_catalog(folder, key_file.read_bytes()) as catalog:
+    with opened_catalog(catalog_url or folder, key_file.read_bytes()) as catalog:
         engine = LanceEngine(str(folder / "collections"))
         world = World(folder, catalog, engine, runner, settings or JobSettings(), roots, store)
-        catalog.claims.release_all()
+        if catalog_url is None:
+            catalog.claims.release_all()
         if started:
             world.scheduler.start()
         try:

@@ -36,7 +36,7 @@ CHANNEL = "penstock"
 
 
 class CatalogDatabase:
-    """A migrated database. ``read`` and ``write`` give connections inside a transaction.
+    """A migrated database. ``write`` gives a connection inside a transaction, ``read`` one for statements that read.
 
     SQLite: WAL with ``synchronous=FULL`` (a committed job survives a power loss); writers take the write lock at
     ``BEGIN``, one at a time per process, so no transaction fails half-way for a lock. PostgreSQL: read committed, so
@@ -51,6 +51,9 @@ class CatalogDatabase:
         self.url = catalog_url(url)
         self.where = without_secrets(self.url)
         self.engine = make_engine(self.url, connections)
+        # Statements that only read are each consistent by themselves: no round trips for transactions on PostgreSQL.
+        autocommit = {"isolation_level": "AUTOCOMMIT"} if self.is_shared else {}
+        self._reading = self.engine.execution_options(**autocommit)
         self._writer = threading.Lock()
         self._group = WriteGroup(self.write)
 
@@ -61,7 +64,7 @@ class CatalogDatabase:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        with self._told(), self.engine.connect() as connection, connection.begin():
+        with self._told(), self._reading.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager

@@ -47,8 +47,12 @@ class JobList:
 
         With ``finished_since``, where more than ``offset + limit`` jobs match, those that ended last are taken.
         """
-        ids = _merged([each.limit(limit + offset) for each in _branches(wanted)])
-        page = ids.order_by(ids.selected_columns[0].desc()).limit(limit).offset(offset).subquery()
+        branches = _branches(wanted)
+        ids = branches[0]
+        if len(branches) > 1:
+            ids = _merged([each.limit(limit + offset) for each in branches])
+            ids = ids.order_by(ids.selected_columns[0].desc())
+        page = ids.limit(limit).offset(offset).subquery()
         query = select(*JOB_COLUMNS).join(page, page.c.id == tables.job.c.id).order_by(tables.job.c.id.desc())
         with self._database.read() as connection:
             rows = connection.execute(query).all()  # one by one they take twice as long
@@ -79,8 +83,6 @@ def _by_counters(wanted: JobFilter) -> bool:
 
 def _merged(branches: Sequence[Select[Any]]) -> Select[Any]:
     """The ids of all branches. Each keeps its own order and limit, for which SQLite wants it wrapped."""
-    if len(branches) == 1:
-        return select(branches[0].subquery().c.id)
     return select(union_all(*(select(each.subquery().c.id) for each in branches)).subquery().c.id)
 
 

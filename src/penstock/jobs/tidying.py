@@ -56,10 +56,15 @@ def drop_tables(tools: Tools) -> None:
         if tools.catalog.jobs.live_of(collection_id):
             # Its jobs end first, each with that reason.
             continue
+        lease = tools.catalog.maintenance.take(collection_id, "tidying", int(tools.settings.lease * 1000))
+        if lease is None:
+            # Its indexes are being built, or another server is about to drop it.
+            continue
         try:
             tools.engine.drop(collection_id)
         except PenstockError:
             log.exception("collection.drop_failed", collection_id=collection_id)
+            tools.catalog.maintenance.put_off(lease)
             continue
         collections.forget(collection_id)
         log.info("collection.dropped", collection_id=collection_id)

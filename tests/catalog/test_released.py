@@ -1,0 +1,44 @@
+"""Catalogs of every released schema are brought up to date and serve; see released/README.md."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from penstock.catalog.job_list import JobFilter
+from penstock.catalog.tables import metadata
+from penstock.domain.jobs import JobState
+from tests.support.catalogs import CLUSTER, new_job, opened_catalog
+from tests.support.migrations import RELEASE_KEY, RELEASED
+
+DUMPS = sorted(RELEASED.glob("*.sql"))
+
+
+def test_there_are_released_schemas() -> None:
+    assert DUMPS[0].stem == "0001"
+
+
+@pytest.mark.parametrize("dump", DUMPS, ids=lambda each: each.stem)
+def test_a_released_catalog_is_brought_up_to_date_and_serves(tmp_path: Path, dump: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "catalog.db")) as connection:
+        connection.executescript(dump.read_text())
+    with opened_catalog(tmp_path, RELEASE_KEY) as catalog:
+        with catalog.database.read() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        jobs = catalog.job_list.page(JobFilter(cluster_id=CLUSTER), limit=10)
+        assert [each.state for each in jobs] == [JobState.PENDING, JobState.FAILED, JobState.COMPLETED]
+        assert [each.rows for each in jobs] == [0, 0, 7]
+        assert jobs[1].reason == "row 3 is bad"
+        assert catalog.jobs.secret(jobs[0].id) == {"token": "t"}
+        docs = catalog.collections.by_id(jobs[0].collection_id)
+        assert docs is not None
+        assert catalog.jobs.live_jobs(docs.id) == 1
+        waiting = catalog.claims.claim("worker", 60_000)
+        assert waiting is not None
+        assert waiting.id == jobs[0].id
+        assert catalog.jobs.insert(new_job(docs)).id > waiting.id
