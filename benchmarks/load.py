@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import re
 import tempfile
 import time
 from collections import defaultdict
@@ -37,6 +38,7 @@ PREFIX = "/v2/vectordb/jobs/import"
 PAGE = 100
 # A job that is still at its work when the minute is over: the same file again and again.
 REPEATED = 100
+_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 KINDS = ("create", "list", "describe")
 
 
@@ -59,20 +61,20 @@ class Connection:
         self._host, self._port = urlsplit(url).hostname, urlsplit(url).port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def post(self, path: str, body: object) -> dict[str, object]:
-        """The answer as an object. Raises OSError, ValueError, asyncio.IncompleteReadError."""
+    async def post(self, path: str, body: object) -> bytes:
+        """The answer, which says that all is well. Raises OSError, ValueError, asyncio.IncompleteReadError."""
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port, limit=1 << 24)
         reader, writer = self._streams
         content = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
         writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
-        length = next(int(line.partition(":")[2]) for line in lines if line.startswith("content-length:"))
-        answer = json.loads(await reader.readexactly(length))
-        if not lines[0].endswith("200 ok") or answer["code"] != 0:
-            raise ValueError(f"{lines[0]} {answer}")
-        return dict(answer)
+        answer_head = await reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(answer_head)
+        answer = await reader.readexactly(int(length[1]) if length else 0)
+        if not answer_head.startswith(b"HTTP/1.1 200 ") or not answer.startswith(b'{"code":0,'):
+            raise ValueError(f"{answer_head!r} {answer[:200]!r}")
+        return answer
 
     def close(self) -> None:
         if self._streams is not None:
@@ -99,9 +101,8 @@ class Caller:
         body: dict[str, object]
         if kind == "create":
             body = {"collectionName": "small", "files": [["small.jsonl"]]}
-            data = (await self._connection.post(f"{PREFIX}/create", body))["data"]
-            assert isinstance(data, dict)
-            self._jobs.append(data["jobId"])
+            answer = await self._connection.post(f"{PREFIX}/create", body)
+            self._jobs.append(json.loads(answer)["data"]["jobId"])
         elif kind == "list":
             await self._connection.post(
                 f"{PREFIX}/list", {"clusterId": "in01-local", "pageSize": PAGE, "currentPage": 1}

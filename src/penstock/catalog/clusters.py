@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog import tables
@@ -17,6 +17,12 @@ from penstock.errors import ClusterNotFound, DatabaseExists, DatabaseNotEmpty, D
 __all__ = ["DEFAULT_ORG", "ClusterStore", "DatabaseStore"]
 
 DEFAULT_ORG = "org-default"
+
+# Every call asks for these. Making such a statement anew takes longer than running it.
+_CLUSTER = select(tables.cluster).where(tables.cluster.c.id == bindparam("id"))
+_DATABASE = select(tables.database).where(
+    tables.database.c.cluster_id == bindparam("cluster_id"), tables.database.c.name == bindparam("name")
+)
 
 
 class ClusterStore:
@@ -44,7 +50,7 @@ class ClusterStore:
     def get(self, cluster_id: str) -> Cluster:
         """Raises ClusterNotFound."""
         with self._database.read() as connection:
-            row = connection.execute(select(tables.cluster).where(tables.cluster.c.id == cluster_id)).one_or_none()
+            row = connection.execute(_CLUSTER, {"id": cluster_id}).one_or_none()
         if row is None:
             raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
         return Cluster(id=row.id, org_id=row.org_id, region=row.region, name=row.name)
@@ -81,11 +87,7 @@ class DatabaseStore:
     def get(self, cluster_id: str, name: str) -> Database:
         """Raises DatabaseNotFound."""
         with self._database.read() as connection:
-            row = connection.execute(
-                select(tables.database).where(
-                    tables.database.c.cluster_id == cluster_id, tables.database.c.name == name
-                )
-            ).one_or_none()
+            row = connection.execute(_DATABASE, {"cluster_id": cluster_id, "name": name}).one_or_none()
         if row is None:
             raise DatabaseNotFound(f"database not found[database={name}]", database=name)
         return _database(row)

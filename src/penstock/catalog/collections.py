@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog import tables
@@ -115,9 +115,7 @@ class CollectionStore:
 
     def find(self, database: Database, name: str) -> Collection | None:
         with self._database.read() as connection:
-            row = connection.execute(
-                _live().where(tables.collection.c.database_id == database.id, tables.collection.c.name == name)
-            ).one_or_none()
+            row = connection.execute(_BY_NAME, {"database_id": database.id, "name": name}).one_or_none()
         return None if row is None else _collection(row)
 
     def by_id(self, collection_id: str) -> Collection | None:
@@ -321,6 +319,12 @@ def _live() -> Select[Any]:
         .join(tables.database, tables.database.c.id == tables.collection.c.database_id)
         .where(tables.collection.c.dropped_at.is_(None))
     )
+
+
+# Every call asks for it. Making such a statement anew takes longer than running it.
+_BY_NAME = _live().where(
+    tables.collection.c.database_id == bindparam("database_id"), tables.collection.c.name == bindparam("name")
+)
 
 
 def _collection(row: Row[Any]) -> Collection:

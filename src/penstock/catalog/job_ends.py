@@ -41,12 +41,15 @@ def tally(connection: Connection, changes: Sequence[tuple[str, int, str, str, in
     Always in the same order, so that no two transactions wait for each other's counters.
     """
     counter = tables.job_counter
-    statement = insert_or(connection, counter).values(sorted(changes))
+    names = ("cluster_id", "database_id", "collection_id", "state", "jobs")
+    statement = insert_or(connection, counter)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["cluster_id", "database_id", "collection_id", "state"],
             set_={"jobs": counter.c.jobs + statement.excluded.jobs},
-        )
+        ),
+        # Not as values of the statement, which would be compiled anew each time.
+        [dict(zip(names, each, strict=True)) for each in sorted(changes)],
     )
 
 

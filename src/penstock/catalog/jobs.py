@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, null, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, null, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog import tables
@@ -56,6 +56,16 @@ class NewJob:
     secret: Mapping[str, str]
     deadline: int | None = None
     repeated: RepeatedCreate | None = None
+
+
+# Most calls ask for these. Making such a statement anew takes longer than running it.
+_JOB = select(*JOB_COLUMNS).where(
+    tables.job.c.id == bindparam("id"), tables.job.c.cluster_id == bindparam("cluster_id")
+)
+_LIVE_JOBS = select(func.coalesce(func.sum(tables.job_counter.c.jobs), 0)).where(
+    tables.job_counter.c.collection_id == bindparam("collection_id"),
+    tables.job_counter.c.state.not_in([each.value for each in sorted(FINAL_STATES)]),
+)
 
 
 class JobStore:
@@ -138,9 +148,7 @@ class JobStore:
     def get(self, cluster_id: str, job_id: int) -> ImportJob:
         """Raises JobNotFound, also for a job of another cluster."""
         with self._database.read() as connection:
-            row = connection.execute(
-                select(*JOB_COLUMNS).where(tables.job.c.id == job_id, tables.job.c.cluster_id == cluster_id)
-            ).one_or_none()
+            row = connection.execute(_JOB, {"id": job_id, "cluster_id": cluster_id}).one_or_none()
         if row is None:
             raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id)
         return job_of(row)
@@ -198,14 +206,8 @@ class JobStore:
 
     def live_jobs(self, collection_id: str) -> int:
         """How many jobs of a collection have not ended."""
-        counter = tables.job_counter.c
         with self._database.read() as connection:
-            total = connection.execute(
-                select(func.coalesce(func.sum(counter.jobs), 0)).where(
-                    counter.collection_id == collection_id,
-                    counter.state.not_in([each.value for each in FINAL_STATES]),
-                )
-            ).scalar_one()
+            total = connection.execute(_LIVE_JOBS, {"collection_id": collection_id}).scalar_one()
         return int(total)
 
     def count_by_state(self, cluster_id: str) -> Mapping[JobState, int]:

@@ -25,7 +25,7 @@ __all__ = ["LocalRunner"]
 
 _SLOTS = 256
 _BYTES, _ROWS, _STOP, _WIDTH = 0, 1, 2, 3
-_NICENESS = 5
+_NICENESS = 10
 """Workers give way to the server process, so that calls are answered while both cores parse."""
 
 

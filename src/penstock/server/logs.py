@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 import orjson
@@ -28,15 +29,20 @@ def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
 
 
 def _clean(key: str, value: Any) -> Any:
-    if re.sub(r"[^a-z]", "", key.lower()) in _SECRET_KEYS and value:
+    if _is_secret(key) and value:
         return REDACTED
     if isinstance(value, Mapping):
         return {str(inner): _clean(str(inner), each) for inner, each in value.items()}
     if isinstance(value, list | tuple):
         return [_clean("", each) for each in value]
-    if isinstance(value, str):
+    if isinstance(value, str) and (" " in value or "=" in value):
         return _QUERY_SECRETS.sub(rf"\1={REDACTED}", _CREDENTIALS.sub(rf"\1 {REDACTED}", value))
     return value
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(key: str) -> bool:
+    return re.sub(r"[^a-z]", "", key.lower()) in _SECRET_KEYS
 
 
 def configure_logs(form: Literal["console", "json"], level: str) -> None:
