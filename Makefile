@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON_CODE := src tests benchmarks demo docs
 
-.PHONY: install demo test test-all check format docs bench migration lock clean
+.PHONY: install demo test test-all chaos check format docs bench migration lock clean
 
 install: $(VENV)/.installed
 
@@ -18,6 +18,11 @@ test: install
 # One after the other: the heavy tests measure memory and fill the machine by themselves.
 test-all: test
 	$(BIN)/pytest -m slow
+
+# Two hundred kills of servers and workers; CHAOS_SEED=7 makes another run, and the same one again.
+CHAOS_SEED ?= 1
+chaos: install
+	PENSTOCK_CHAOS_KILLS=200 PENSTOCK_CHAOS_SEED=$(CHAOS_SEED) $(BIN)/pytest -s tests/chaos
 
 # The figures of the README; minutes of full load.
 bench: install
