@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -14,12 +16,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from sqlalchemy import event
 
 from penstock.catalog import Catalog
 from penstock.catalog.job_list import JobFilter
 from penstock.domain.jobs import LIVE_STATES, TRANSITIONS, ImportJob, JobState
 from tests.catalog.conftest import FreshCatalog
-from tests.support.catalogs import CLUSTER, new_job, stored_collection
+from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection
 
 
 class JobHistory(RuleBasedStateMachine):
@@ -99,3 +102,36 @@ def test_an_old_finished_job_leaves_the_unpaged_list_and_an_unfinished_one_stays
     recent = JobFilter(cluster_id=CLUSTER, finished_since=later)
     assert [each.id for each in catalog.job_list.page(recent, limit=10)] == [new.id]
     assert catalog.job_list.total(recent) == 1
+
+
+LISTS = {
+    "all": JobFilter(cluster_id=CLUSTER),
+    "before": JobFilter(cluster_id=CLUSTER, before=10**18),
+    "a database": JobFilter(cluster_id=CLUSTER, database_id=1, before=10**18),
+    "a collection": JobFilter(cluster_id=CLUSTER, database_id=1, collection_id="c", before=10**18),
+    "a state": JobFilter(cluster_id=CLUSTER, states=[JobState.FAILED], before=10**18),
+    "a state of a database": JobFilter(cluster_id=CLUSTER, database_id=1, states=[JobState.FAILED]),
+    "a state of a collection": JobFilter(cluster_id=CLUSTER, collection_id="c", states=[JobState.FAILED]),
+    "times": JobFilter(cluster_id=CLUSTER, created_after=10**12, created_before=2 * 10**12),
+}
+
+
+@pytest.mark.parametrize("wanted", LISTS.values(), ids=LISTS)
+def test_no_list_reads_more_than_an_index_in_its_order(tmp_path: Path, wanted: JobFilter) -> None:
+    """What holds for the plan holds for a million jobs: nothing is sorted, and no table is read from end to end."""
+    asked: list[tuple[str, Any]] = []
+    with opened_catalog(tmp_path) as catalog:
+        event.listen(
+            catalog.database.engine,
+            "before_cursor_execute",
+            lambda connection, cursor, statement, parameters, *rest: asked.append((statement, parameters)),
+        )
+        catalog.job_list.page(wanted, limit=10)
+        query = next(each for each in asked if each[0].startswith("SELECT"))
+        with catalog.database.read() as connection:
+            plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query[0]}", query[1])]
+    assert any("USING COVERING INDEX ix_job_" in step for step in plan), plan
+    assert not [step for step in plan if step == "SCAN job"], plan
+    # The page's own rows, at most as many as it holds, may be put in order again.
+    inner = plan[plan.index(next(step for step in plan if step.startswith(("CO-ROUTINE", "MATERIALIZE")))) + 1]
+    assert "USING COVERING INDEX ix_job_" in inner, plan
