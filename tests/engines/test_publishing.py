@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -114,3 +115,37 @@ def test_indexing_beside_publishing_loses_neither(engine: Engine) -> None:
     table = replace(table, version=engine.index(table, specs))
     assert engine.count(table) == 51_000
     assert len(set(engine.query(table)["id"].to_pylist())) == 51_000
+
+
+def test_threads_of_one_process_publish_and_read_the_same_table(engine: Engine) -> None:
+    table = new_table(engine)
+    jobs = [(job, engine.stage(table, job, iter([plain_batch(vectors(5), first_id=5 * job)]))) for job in range(12)]
+    done = threading.Event()
+
+    def read() -> int:
+        looks = 0
+        newest = table
+        while not done.is_set():
+            rows = engine.count(newest)
+            assert rows % 5 == 0
+            assert len(engine.query(newest, columns=["id"])) >= rows
+            newest = replace(newest, version=versions[-1])
+            looks += 1
+        return looks
+
+    def publish(job: int, staged: Staged) -> None:
+        # Again, as after a crash: this looks through what others have committed meanwhile.
+        for epoch in (1, 2):
+            versions.append(max(versions[-1], engine.publish(table, job, epoch, [staged]).version))
+
+    versions = [table.version]
+    with ThreadPoolExecutor(6) as threads:
+        reading = [threads.submit(read) for _ in range(3)]
+        publishing = [threads.submit(publish, *each) for each in jobs]
+        try:
+            for each in publishing:
+                each.result()
+        finally:
+            done.set()
+        assert all(each.result() for each in reading)
+    assert engine.count(replace(table, version=max(versions))) == 60

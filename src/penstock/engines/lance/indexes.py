@@ -149,7 +149,7 @@ def index(store: Store, table: Table, specs: Sequence[IndexSpec]) -> int:
         if version != before:
             _make_durable(store, table.id, dataset, before)
     if version != before:
-        store.latest(table.id, doing)
+        store.forget(table.id)  # whoever reads next opens the version that has the index
     return version
 
 

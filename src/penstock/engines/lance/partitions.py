@@ -20,4 +20,5 @@ def remove_partition(store: Store, table: Table, partition: int) -> int:
         dataset.delete(f"`{PARTITION_COLUMN}` = {partition}")
         store.files(table.id).sync(store.files(table.id).names("_deletions"))
         store.sync_version(table.id, int(dataset.version))
+    store.forget(table.id)
     return int(dataset.version)

@@ -59,7 +59,10 @@ class Store:
         return files_of(self.uri(table_id), self.options)
 
     def latest(self, table_id: str, doing: str) -> LanceDataset:
-        """The newest version of a table, opened afresh.
+        """The newest version of a table, opened afresh, for the caller alone.
+
+        Lance borrows a handle for writing in all that changes a table, and even to read a transaction: meanwhile
+        every other thread's call on the same handle fails. So what :meth:`at_least` shares is only ever read.
 
         Raises:
             StoreError: there is no such table.
@@ -79,11 +82,10 @@ class Store:
                     "Was the store moved or emptied?",
                     table=table_id,
                 ) from error
-        self._keep(table_id, dataset)
         return dataset
 
     def at_least(self, table: Table, doing: str) -> LanceDataset:
-        """A handle to the table at ``table.version`` or later; a kept one if it is new enough.
+        """A handle for reading the table at ``table.version`` or later; a kept one if it is new enough.
 
         Raises:
             StoreError: the table is older than that, as a disk that lost power may leave it.
@@ -95,6 +97,7 @@ class Store:
         if kept is not None and kept.version >= table.version:
             return kept
         dataset = self.latest(table.id, doing)
+        self._keep(table.id, dataset)
         if dataset.version < table.version:
             raise StoreError(
                 f"The table {table.id} stands at version {dataset.version}, but {table.version} was committed. "
