@@ -130,7 +130,7 @@ class Settings(BaseModel):
     )
     split_bytes: Bytes = _bytes(
         ByteSize(64 * 2**20),
-        "Size of the parts into which files are cut.",
+        "Size of the parts into which files are cut, and to which small files are joined.",
         shown="64MiB",
         reason="A part is what one worker does at a time and what is done again after a crash.",
     )

@@ -11,13 +11,13 @@ from cryptography.fernet import Fernet
 from penstock.catalog import Catalog
 from penstock.catalog.claims import LostClaim, PlannedFile, PlannedSplit
 from penstock.catalog.database import now_millis
-from penstock.domain.jobs import FileState, ImportJob, JobState, JobWarning, SplitState
+from penstock.domain.jobs import FileState, ImportJob, JobState, JobWarning, Part, SplitState
 from penstock.errors import JobStateConflict, StoreError
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection
 
 LEASE = 60_000
 FILES = [PlannedFile(name="a.parquet", locations=[{"uri": "file:///x/a.parquet", "size": 10}], size=10, total_rows=7)]
-SPLITS = [PlannedSplit(file=0, spec={"groups": [n]}, size=5, auto_ids=100) for n in range(2)]
+SPLITS = [PlannedSplit(parts=[Part(file=0, spec={"groups": [n]}, size=5)], auto_ids=100) for n in range(2)]
 
 
 def claimed(catalog: Catalog, **secret: str) -> ImportJob:
@@ -87,7 +87,7 @@ def test_a_plan_reserves_id_ranges_that_nobody_else_gets(catalog: Catalog) -> No
 def test_a_staged_split_is_kept_for_whoever_goes_on(catalog: Catalog) -> None:
     job = importing(catalog)
     warning = JobWarning(code="column_dropped", message="column 'x' is not in the schema", count=3)
-    catalog.claims.save_split(job, 1, rows=3, staged={"note": {"files": ["f"]}}, warnings=[warning])
+    catalog.claims.save_split(job, 1, rows=[3], staged={"note": {"files": ["f"]}}, warnings=[warning])
     splits = catalog.jobs.splits(job.id)
     assert [each.state for each in splits] == [SplitState.PENDING, SplitState.STAGED]
     assert splits[1].staged == {"note": {"files": ["f"]}}
@@ -137,7 +137,7 @@ def test_an_abort_from_outside_fences_off_the_worker(catalog: Catalog) -> None:
     aborted = catalog.jobs.intervene(job, JobState.ABORTED, reason="aborted by user")
     assert aborted.state is JobState.ABORTED
     with pytest.raises(LostClaim):
-        catalog.claims.save_split(job, 0, rows=1, staged={}, warnings=[])
+        catalog.claims.save_split(job, 0, rows=[1], staged={}, warnings=[])
     with pytest.raises(JobStateConflict):
         catalog.jobs.intervene(job, JobState.ABORTED, reason="again")
     assert catalog.jobs.secret(job.id) == {}
@@ -145,7 +145,7 @@ def test_an_abort_from_outside_fences_off_the_worker(catalog: Catalog) -> None:
 
 def test_leftovers_are_found_until_they_are_taken(catalog: Catalog) -> None:
     job = importing(catalog)
-    catalog.claims.save_split(job, 0, rows=1, staged={"note": {}}, warnings=[])
+    catalog.claims.save_split(job, 0, rows=[1], staged={"note": {}}, warnings=[])
     later = now_millis() + 60_000
     assert catalog.jobs.with_leftovers(later) == []
     catalog.claims.move(job, JobState.FAILED, reason="bad")
@@ -158,7 +158,7 @@ def test_leftovers_are_found_until_they_are_taken(catalog: Catalog) -> None:
 
 def test_a_retry_keeps_what_was_staged_from_the_tidier(catalog: Catalog) -> None:
     job = importing(catalog, token="t")
-    catalog.claims.save_split(job, 0, rows=1, staged={"note": {}}, warnings=[])
+    catalog.claims.save_split(job, 0, rows=[1], staged={"note": {}}, warnings=[])
     failed = catalog.claims.move(job, JobState.FAILED, reason="bad")
     again = catalog.jobs.retry(failed, {"token": "fresh"}, deadline=None)
     assert (again.state, again.reason, again.finished_at) == (JobState.PENDING, None, None)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from penstock.catalog import Catalog
 from penstock.catalog.claims import PlannedFile, PlannedSplit
 from penstock.catalog.job_list import JobFilter
-from penstock.domain.jobs import ImportJob, JobState
+from penstock.domain.jobs import ImportJob, JobState, Part
 from tests.support.catalogs import CLUSTER, new_job, stored_collection
 
 ALL = JobFilter(cluster_id=CLUSTER)
 FILES = [PlannedFile(name="a.parquet", locations=[{"uri": "file:///a.parquet"}], size=1, total_rows=1)]
-SPLITS = [PlannedSplit(file=0, spec={}, size=1, auto_ids=0)]
+SPLITS = [PlannedSplit(parts=[Part(file=0, spec={}, size=1)], auto_ids=0)]
 
 
 def finished(catalog: Catalog, *, staged: bool = False) -> ImportJob:
@@ -21,7 +21,7 @@ def finished(catalog: Catalog, *, staged: bool = False) -> ImportJob:
     assert job is not None
     job = catalog.claims.save_plan(catalog.claims.move(job, JobState.PLANNING), FILES, SPLITS)
     if staged:
-        catalog.claims.save_split(job, 0, rows=1, staged={"rows": 1, "size": 1, "note": {}}, warnings=[])
+        catalog.claims.save_split(job, 0, rows=[1], staged={"rows": 1, "size": 1, "note": {}}, warnings=[])
     return catalog.claims.move(job, JobState.FAILED, reason="bad row")
 
 

@@ -134,7 +134,7 @@ def test_a_worker_that_lost_its_job_writes_nothing_even_at_the_same_moment(share
     assert job.epoch == stalled.epoch + 1
     for write in (
         lambda: one.claims.save_progress(stalled, progress=99, rows=9, total_rows=9, stage="importing"),
-        lambda: one.claims.save_split(stalled, 0, rows=1, staged={}, warnings=[]),
+        lambda: one.claims.save_split(stalled, 0, rows=[1], staged={}, warnings=[]),
         lambda: one.claims.count_attempt(stalled, 0),
         lambda: one.claims.move(stalled, JobState.PLANNING),
     ):

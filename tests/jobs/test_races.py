@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from penstock.catalog.claims import LostClaim, PlannedFile, PlannedSplit
-from penstock.domain.jobs import ImportJob, JobState
+from penstock.domain.jobs import ImportJob, JobState, Part
 from penstock.errors import CollectionNotFound, JobStateConflict
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
@@ -20,7 +20,7 @@ from tests.support.worlds import World, a_world
 
 TIMES = 60
 FILE = PlannedFile(name="a.jsonl", locations=[], size=1, total_rows=1)
-SPLIT = PlannedSplit(file=0, spec={"format": "JSONL", "part": {}, "partition": 0}, size=1, auto_ids=0)
+SPLIT = PlannedSplit(parts=[Part(file=0, spec={"format": "JSONL", "part": {}, "partition": 0}, size=1)], auto_ids=0)
 
 
 def at_once(*calls: Callable[[], object]) -> list[bool]:
@@ -122,7 +122,7 @@ def test_a_retry_meets_the_tidier(idle: World) -> None:
     for _ in range(TIMES):
         job = claimed(idle)
         note = {"rows": 1, "size": 1, "note": {"files": {}}}
-        idle.catalog.claims.save_split(job, 0, rows=1, staged=note, warnings=[])
+        idle.catalog.claims.save_split(job, 0, rows=[1], staged=note, warnings=[])
         job = idle.catalog.claims.move(job, JobState.FAILED, reason="bad")
         taken: list[object] = []
 

@@ -32,9 +32,10 @@ def write_rows(path: Path, start: int = 0, bad: int | None = None) -> None:
 def staged(world: World, job: ImportJob) -> dict[tuple[int, int], str]:
     """What the splits of a job have staged, by file and place in it."""
     return {
-        (each.file, each.spec["part"]["range"][0] if "range" in each.spec["part"] else each.ordinal): str(each.staged)
-        for each in world.catalog.jobs.splits(job.id)
-        if each.staged
+        (part.file, part.spec["part"]["start"]): str(split.staged)
+        for split in world.catalog.jobs.splits(job.id)
+        for part in split.parts
+        if split.staged
     }
 
 
@@ -83,6 +84,28 @@ def test_what_was_staged_of_a_changed_file_is_removed(world: World) -> None:
     assert world.ended(world.retry(job)).state is JobState.COMPLETED
     splits = len(world.catalog.jobs.splits(job.id))
     world.until(lambda: stored_files(world, job) == splits)
+
+
+def test_small_files_that_were_staged_together_stay_so_while_new_ones_come(
+    tmp_path: Path, runner: LocalRunner
+) -> None:
+    with a_world(tmp_path, runner, replace(SETTINGS, split_bytes=220_000)) as world:
+        docs = world.collection()
+        (world.files / "night").mkdir()
+        for number, name in enumerate("bcdef"):
+            write_rows(world.files / "night" / f"{name}.jsonl", number * ROWS, bad=ROWS - 1 if name == "f" else None)
+        job = world.imported(["night/"])
+        kept = staged(world, job)
+        assert {file for file, _ in kept} == {0, 1, 2, 3}
+        assert len(set(kept.values())) == 2
+        write_rows(world.files / "night" / "a.jsonl", 5 * ROWS)
+        write_rows(world.files / "night" / "f.jsonl", 4 * ROWS)
+        done = world.ended(world.retry(job))
+        assert (done.state, done.rows, done.reason) == (JobState.COMPLETED, 6 * ROWS, None)
+        again = staged(world, job)
+        assert [again[file, 0] for file in (1, 2, 3, 4)] == list(kept.values())
+        assert world.rows(docs)["id"].to_pylist() == list(range(6 * ROWS))
+        assert [each.rows for each in world.catalog.jobs.files(job.id)] == [ROWS] * 6
 
 
 def test_progress_never_falls_over_a_retry(world: World) -> None:

@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 
 from penstock.catalog.claims import PlannedFile, PlannedSplit
 from penstock.catalog.database import CatalogDatabase, migrations
-from penstock.domain.jobs import JobState
+from penstock.domain.jobs import JobState, Part
 from tests.support.catalogs import new_job, opened_catalog, stored_collection
 
 __all__ = ["RELEASED", "RELEASE_KEY", "dump_release", "head", "write_migration"]
@@ -62,11 +62,12 @@ def dump_release() -> Path:
                 assert job is not None
                 job = catalog.claims.move(job, JobState.PLANNING)
                 file = PlannedFile(name="a.parquet", locations=[{"uri": "file:///a.parquet"}], size=10, total_rows=7)
-                job = catalog.claims.save_plan(job, [file], [PlannedSplit(file=0, spec={}, size=10, auto_ids=7)])
+                split = PlannedSplit(parts=[Part(file=0, spec={}, size=10)], auto_ids=7)
+                job = catalog.claims.save_plan(job, [file], [split])
                 if end is JobState.FAILED:
                     catalog.claims.move(job, end, reason="row 3 is bad")
                     continue
-                catalog.claims.save_split(job, 0, rows=7, staged={"rows": 7, "size": 10, "note": {}}, warnings=[])
+                catalog.claims.save_split(job, 0, rows=[7], staged={"rows": 7, "size": 10, "note": {}}, warnings=[])
                 for then in (JobState.COMMITTING, JobState.INDEXING, end):
                     job = catalog.claims.move(job, then, rows=7, progress=100)
             catalog.jobs.insert(new_job(docs, token="t"))

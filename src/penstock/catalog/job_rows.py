@@ -9,7 +9,7 @@ from sqlalchemy import Row
 
 from penstock.catalog import tables
 from penstock.catalog.database import from_millis
-from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, JobWarning, Split, SplitState
+from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, JobWarning, Part, Split, SplitState
 
 __all__ = ["JOB_COLUMNS", "file_of", "job_of", "split_of"]
 
@@ -50,12 +50,14 @@ def file_of(row: Row[Any]) -> ImportFile:
 def split_of(row: Row[Any]) -> Split:
     return Split(
         ordinal=row.ordinal,
-        file=row.file,
-        spec=row.spec,
-        size=row.size,
+        parts=tuple(Part(**part, rows=rows) for part, rows in zip(row.parts, _part_rows(row), strict=True)),
         auto_id_start=row.auto_id_start,
         state=SplitState(row.state),
         attempts=row.attempts,
         rows=row.rows,
         staged=row.staged,
     )
+
+
+def _part_rows(row: Row[Any]) -> list[int]:
+    return row.part_rows or [0] * len(row.parts)

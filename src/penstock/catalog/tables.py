@@ -232,9 +232,9 @@ job_split = Table(
     metadata,
     Column("job_id", BigInteger, nullable=False),
     Column("ordinal", Integer, nullable=False),
-    Column("file", Integer, nullable=False),
-    Column("spec", JSON, nullable=False),
-    Column("size", BigInteger, nullable=False),
+    # The files, or pieces of files, that it is made of; how many rows each of them has is known once it is staged.
+    Column("parts", JSON, nullable=False),
+    Column("part_rows", JSON),
     Column("auto_id_start", BigInteger),
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False),

@@ -27,6 +27,7 @@ __all__ = [
     "ImportJob",
     "JobState",
     "JobWarning",
+    "Part",
     "Split",
     "SplitState",
     "can_be_retried_as",
@@ -144,23 +145,43 @@ class ImportFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
-    """A part of a job's input that one worker stages at a time.
+class Part:
+    """A file, or a piece of one, as it stands in a split.
 
-    ``spec`` is the reader's own description of the part (row groups, a byte range, a row range); ``staged`` the
-    engine's opaque note of what it wrote. ``auto_id_start`` begins the id range reserved at plan time, so that a
-    retried split gives the same ids.
+    ``file`` is the file's ordinal; ``spec`` the reader's own description of the piece (row groups, a byte range, a
+    row range); ``size`` bytes of input. ``rows`` is known once the split is staged.
     """
 
-    ordinal: int
     file: int
     spec: Mapping[str, Any]
     size: int
+    rows: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that a plan knows: not the rows."""
+        return {"file": self.file, "spec": dict(self.spec), "size": self.size}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """What one worker stages at a time: a piece of a large file, or many small files, in order.
+
+    ``staged`` is the engine's opaque note of what it wrote. ``auto_id_start`` begins the id range reserved at plan
+    time, so that a retried split gives the same ids.
+    """
+
+    ordinal: int
+    parts: tuple[Part, ...]
     auto_id_start: int | None = None
     state: SplitState = SplitState.PENDING
     attempts: int = 0
     rows: int = 0
     staged: Any = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of input."""
+        return sum(each.size for each in self.parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,11 +23,12 @@ from penstock.domain.names import DEFAULT_PARTITION
 from penstock.engines.base import Published, Table
 from penstock.errors import CollectionNotFound, PenstockError, StoreFull, TaskCancelled, Transient
 from penstock.jobs.indexing import IndexKeeper
+from penstock.jobs.joining import join
 from penstock.jobs.patience import patiently
-from penstock.jobs.planner import Plan, keep_staged, locate_units, plan_units
+from penstock.jobs.planner import Plan, locate_units, plan_units
 from penstock.jobs.requests import SourceKeys
 from penstock.jobs.staging import SplitFailed, stage_splits
-from penstock.jobs.tasks import FilePlan, PlanTask, StageResult, StageTask, plan_files
+from penstock.jobs.tasks import FilePlan, PartTask, PlanTask, StageResult, StageTask, plan_files
 from penstock.jobs.tidying import OVERDUE, discard
 from penstock.jobs.tools import Tools, note_of, staged_of
 from penstock.jobs.tracking import COMMITTED, PLANNED, UNCOMMITTED, Tracker
@@ -131,9 +132,16 @@ class _Run:
             lambda error: self._observer.retrying("planning", error),
         )
         jobs = self._catalog.jobs
-        plan, lost = keep_staged(plan, jobs.locations(self.job.id), jobs.splits(self.job.id))
-        self.job = self._claims.save_plan(self.job, plan.files, plan.splits, plan.warnings)
-        self._engine.discard(collection.id, [staged_of(each.staged) for each in lost])
+        joined = join(
+            plan,
+            split_bytes=self._tools.settings.split_bytes,
+            workers=self._tools.runner.slots,
+            auto_id=collection.schema.auto_id,
+            files=jobs.locations(self.job.id),
+            splits=jobs.splits(self.job.id),
+        )
+        self.job = self._claims.save_plan(self.job, joined.files, joined.splits, plan.warnings)
+        self._engine.discard(collection.id, [staged_of(each.staged) for each in joined.lost])
         self._observer.moved(self.job)
 
     def _new_plan(self, collection: Collection) -> Plan:
@@ -166,19 +174,25 @@ class _Run:
                 engine=self._engine,
                 table=_table(collection),
                 job_id=self.job.id,
-                locations=locations[split.file],
-                format=Format(split.spec["format"]),
-                spec=split.spec["part"],
+                parts=[
+                    PartTask(
+                        locations=locations[each.file],
+                        format=Format(each.spec["format"]),
+                        spec=each.spec["part"],
+                        size=each.size,
+                    )
+                    for each in split.parts
+                ],
                 csv=csv_options(self.job.options),
                 batch_bytes=self._tools.settings.batch_bytes,
-                partitions=partitions if (one := split.spec["partition"]) is None else [one],
+                partitions=partitions if (one := split.parts[0].spec["partition"]) is None else [one],
                 auto_id_start=split.auto_id_start,
             )
 
         def save(split: Split, result: StageResult) -> None:
             staged = result.staged
             self._claims.save_split(
-                self.job, split.ordinal, rows=staged.rows, staged=note_of(staged), warnings=result.warnings
+                self.job, split.ordinal, rows=result.rows, staged=note_of(staged), warnings=result.warnings
             )
 
         try:
@@ -198,7 +212,7 @@ class _Run:
         except SplitFailed as failure:
             if isinstance(failure.cause, CatalogUnavailable):
                 raise failure.cause from failure
-            tracker.failed(failure.split.file, str(failure.cause))
+            tracker.failed(failure.file, str(failure.cause))
             self._save_progress(tracker)
             raise
         self._save_progress(tracker)

@@ -1,14 +1,12 @@
-"""From the paths of a request to files, splits and id ranges."""
+"""From the paths of a request to files and the pieces of them; ``joining`` makes splits of these."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from penstock.catalog.claims import PlannedFile, PlannedSplit
-from penstock.domain.jobs import JobWarning, Split, SplitState, merge_warnings
+from penstock.catalog.claims import PlannedFile
+from penstock.domain.jobs import JobWarning, Part, merge_warnings
 from penstock.domain.schema import CollectionSchema, DataType
 from penstock.errors import ImportRefused, LimitExceeded
 from penstock.jobs.requests import SourceKeys
@@ -19,7 +17,7 @@ from penstock.readers.formats import Format, detect, expand
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["Plan", "Unit", "check_unit", "keep_staged", "locate_units", "plan_units"]
+__all__ = ["Piece", "Plan", "Unit", "check_unit", "locate_units", "plan_units"]
 
 _FILES_PER_TASK = 64
 _EXACT = frozenset({Format.PARQUET, Format.NUMPY})
@@ -39,14 +37,21 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    files: Sequence[PlannedFile]
-    splits: Sequence[PlannedSplit]
-    warnings: Sequence[JobWarning]
+class Piece:
+    """A part that no split has yet: ``weight`` is about its bytes once decoded, ``max_rows`` a bound on its rows."""
 
-    @property
-    def size(self) -> int:
-        return sum(each.size for each in self.files)
+    part: Part
+    weight: int
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Files, and their pieces in order."""
+
+    files: Sequence[PlannedFile]
+    pieces: Sequence[Piece]
+    warnings: Sequence[JobWarning]
 
 
 def locate_units(groups: Sequence[Sequence[str]], roots: ImportRoots, keys: SourceKeys) -> list[Unit]:
@@ -72,7 +77,7 @@ def plan_units(
     partition: int | None,
     run: Callable[[Sequence[PlanTask]], Iterable[list[FilePlan]]],
 ) -> Plan:
-    """Cut located files into splits, in workers: they read headers and footers, which may be hostile.
+    """Cut located files into pieces, in workers: they read headers and footers, which may be hostile.
 
     ``partition`` is where all rows go, None where a partition key tells it row by row. ``run`` runs the tasks on a
     runner and gives their results in order.
@@ -95,58 +100,21 @@ def plan_units(
     plans = [plan for chunk in run(tasks) for plan in chunk]
     return Plan(
         files=[_planned_file(unit, plan) for unit, plan in zip(units, plans, strict=True)],
-        splits=[
-            PlannedSplit(
-                file=number,
-                spec={"format": unit.format.value, "part": dict(each.spec), "partition": partition},
-                size=each.size,
-                auto_ids=each.max_rows if schema.auto_id else 0,
+        pieces=[
+            Piece(
+                part=Part(
+                    file=number,
+                    spec={"format": unit.format.value, "part": dict(each.spec), "partition": partition},
+                    size=each.size,
+                ),
+                weight=each.size if each.decoded_size is None else each.decoded_size,
+                max_rows=each.max_rows,
             )
             for number, (unit, plan) in enumerate(zip(units, plans, strict=True))
             for each in plan.splits
         ],
         warnings=merge_warnings([list(plan.warnings) for plan in plans]),
     )
-
-
-def keep_staged(
-    plan: Plan, files: Mapping[int, Sequence[Mapping[str, Any]]], splits: Sequence[Split]
-) -> tuple[Plan, Sequence[Split]]:
-    """The plan of a job that has been planned before, with what it may keep; and the staged splits it can't.
-
-    A split is kept when its file hasn't changed and it is the same part of it. ``files`` are the earlier plan's
-    locations by ordinal, ``splits`` its splits.
-    """
-    staged = {_identity(files[each.file], each.spec): each for each in splits if each.state is SplitState.STAGED}
-    kept: set[int] = set()
-
-    def found(split: PlannedSplit) -> int | None:
-        earlier = staged.get(_identity(plan.files[split.file].locations, split.spec))
-        if earlier is None or earlier.ordinal in kept:  # a file that is named twice is imported twice
-            return None
-        kept.add(earlier.ordinal)
-        return earlier.ordinal
-
-    again = [replace(split, kept=found(split)) for split in plan.splits]
-    missing = {split.file for split in again if split.kept is None}
-    ordinals: dict[str, list[int]] = {}
-    for ordinal, locations in sorted(files.items(), reverse=True):
-        ordinals.setdefault(_text(locations), []).append(ordinal)
-    same = [ordinals.get(_text(file.locations)) for file in plan.files]
-    whole = [
-        replace(file, kept=earlier.pop() if earlier else None, whole=number not in missing)
-        for number, (file, earlier) in enumerate(zip(plan.files, same, strict=True))
-    ]
-    lost = [each for each in staged.values() if each.ordinal not in kept]
-    return replace(plan, files=whole, splits=again), lost
-
-
-def _identity(locations: Sequence[Mapping[str, Any]], spec: Mapping[str, Any]) -> str:
-    return _text([*locations, spec])
-
-
-def _text(value: object) -> str:
-    return json.dumps(value, sort_keys=True, default=dict)
 
 
 def _check_sizes(units: Sequence[Unit], settings: JobSettings) -> None:

@@ -14,7 +14,7 @@ from penstock.errors import DataError, TaskCancelled
 from penstock.jobs.observer import Observer
 from penstock.jobs.patience import patiently
 from penstock.jobs.settings import JobSettings
-from penstock.jobs.tasks import StageResult, StageTask, stage_split
+from penstock.jobs.tasks import PartFailed, StageResult, StageTask, stage_split
 from penstock.jobs.tracking import Tracker
 from penstock.runners.base import Runner, TaskHandle
 
@@ -25,11 +25,11 @@ _TICK = 0.2
 
 
 class SplitFailed(Exception):
-    """A split ended with ``cause``, an error that no retry mends; ``file`` is its file's ordinal."""
+    """A split ended with ``cause``, an error that no retry mends; ``part`` is where, as far as that is known."""
 
-    def __init__(self, split: Split, cause: BaseException) -> None:
+    def __init__(self, split: Split, part: int, cause: BaseException) -> None:
         super().__init__(str(cause))
-        self.split = split
+        self.file = split.parts[part].file
         self.cause = cause
 
 
@@ -73,17 +73,20 @@ def stage_splits(
             raise
     if first is not None:
         split, error = first
+        part = 0
+        if isinstance(error, PartFailed):
+            part, error = error.details["part"], error.details["error"]
         if isinstance(error, DataError) and error.row is not None:
-            before = tracker.rows_before(split)
+            before = tracker.rows_before(split, part)
             if before is not None:
                 error = error.at(row=before + error.row)
-        raise SplitFailed(split, error) from error
+        raise SplitFailed(split, part, error) from error
     if stop.is_set():
         raise TaskCancelled("the server is stopping; the job goes on from here when it is back")
 
 
 def _first_failure(futures: dict[Future[None], Split], flight: _Flight) -> tuple[Split, BaseException] | None:
-    """The failure of the earliest split. Earlier splits of the same file are waited for: the first bad row counts."""
+    """The failure of the earliest split. Those before it are waited for: the first bad row of the job counts."""
     failed = sorted(
         ((split, each.exception()) for each, split in futures.items() if each.done() and each.exception()),
         key=lambda pair: pair[0].ordinal,
@@ -93,7 +96,7 @@ def _first_failure(futures: dict[Future[None], Split], flight: _Flight) -> tuple
             flight.halt()
         return None
     split = failed[0][0]
-    earlier = [each for each, other in futures.items() if other.file == split.file and other.ordinal < split.ordinal]
+    earlier = [each for each, other in futures.items() if other.ordinal < split.ordinal]
     flight.halt(keep={futures[each].ordinal for each in earlier})
     wait(earlier)
     for each in sorted([*earlier, *futures], key=lambda one: futures[one].ordinal):
@@ -134,7 +137,7 @@ class _Flight:
 
     def stage(self, split: Split) -> None:
         """Stage one split, again after errors that may pass."""
-        with self._observer.step("split", {"split": split.ordinal, "file": split.file, "bytes": split.size}):
+        with self._observer.step("split", {"split": split.ordinal, "file": split.parts[0].file, "bytes": split.size}):
             patiently(
                 lambda: self._attempt(split),
                 f"importing part {split.ordinal + 1}",
@@ -162,7 +165,7 @@ class _Flight:
         except BaseException:
             self._discard(result.staged)
             raise
-        self._tracker.staged(split, result.staged.rows)
+        self._tracker.staged(split, result.rows)
         self._observer.staged(result.staged.rows, split.size)
 
     def halt(self, keep: set[int] | None = None) -> None:

@@ -15,7 +15,7 @@ from penstock.domain.index import IndexSpec
 from penstock.domain.jobs import JobWarning, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, Staged, Table
-from penstock.errors import DataError
+from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
 from penstock.readers.base import CsvOptions, ReadRequest, SplitPlan
 from penstock.readers.formats import Format, reader_for
 from penstock.runners.base import TaskContext
@@ -26,6 +26,8 @@ from penstock.validation import Conformer
 __all__ = [
     "FilePlan",
     "IndexTask",
+    "PartFailed",
+    "PartTask",
     "PlanTask",
     "StageResult",
     "StageTask",
@@ -78,15 +80,23 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartTask:
+    """A file, or a piece of one, within a split."""
+
+    locations: Sequence[Location]
+    format: Format
+    spec: Mapping[str, Any]
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageTask:
     """A split to read, check and stage. ``partitions`` and ``auto_id_start`` are the Conformer's."""
 
     engine: Engine
     table: Table
     job_id: int
-    locations: Sequence[Location]
-    format: Format
-    spec: Mapping[str, Any]
+    parts: Sequence[PartTask]
     csv: CsvOptions
     batch_bytes: int
     partitions: Sequence[int]
@@ -95,39 +105,74 @@ class StageTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
+    """``rows`` are those of each part."""
+
     staged: Staged
+    rows: Sequence[int]
     warnings: Sequence[JobWarning]
 
 
+class PartFailed(PenstockError):
+    """A part of a split failed for good. ``details``: ``part``, its place in the split, and ``error``, the cause."""
+
+    code = "part_failed"
+
+
 def stage_split(task: StageTask, context: TaskContext) -> StageResult:
-    """Read a split once, batch by batch, and write it where only a publish makes it visible.
+    """Read the parts of a split once, batch by batch, and write them where only a publish makes them visible.
 
     Raises:
-        DataError: a row breaks a rule; ``row`` counts within the split.
-        TaskCancelled, SourceError, StoreError: nothing is left behind but what the engine says it leaves.
+        PartFailed: a row breaks a rule, or a file can't be had; ``row`` of the error counts within the part.
+        TaskCancelled, SourceUnavailable, StoreError: nothing is left behind but what the engine says it leaves.
     """
+    rows: list[int] = []
+    warnings: list[list[JobWarning]] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        read_bytes = read_rows = 0
+        for number, part in enumerate(task.parts):
+            rows.append(0)
+            try:
+                for batch, part_bytes in _conformed(task, part, read_rows, warnings):
+                    context.check()
+                    rows[number] += batch.num_rows
+                    yield batch
+                    context.report(read_bytes + min(part_bytes, part.size), read_rows + rows[number])
+            except PenstockError as error:
+                if isinstance(error, TaskCancelled | Transient):
+                    raise
+                raise PartFailed(f"part {number}: {error}", part=number, error=error) from error
+            read_bytes += part.size
+            read_rows += rows[number]
+
+    staged = task.engine.stage(task.table, task.job_id, batches())
+    return StageResult(staged=staged, rows=rows, warnings=merge_warnings(warnings))
+
+
+def _conformed(
+    task: StageTask, part: PartTask, rows_before: int, warnings: list[list[JobWarning]]
+) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """The canonical batches of one part, and how many of its bytes are read with each.
+
+    Raises:
+        DataError: a row breaks a rule; says what to do about it.
+        SourceError: the file can't be had.
+    """
+    schema = task.table.schema
     request = ReadRequest(
-        sources=[open_source(each) for each in task.locations],
-        schema=task.table.schema,
+        sources=[open_source(each) for each in part.locations],
+        schema=schema,
         batch_bytes=task.batch_bytes,
         csv=task.csv,
     )
-    conformer = Conformer(task.table.schema, task.partitions, task.auto_id_start)
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        rows = 0
-        for batch in reader_for(task.format).read(request, task.spec):
-            context.check()
-            conformed = conformer.conform(batch)
-            rows += conformed.num_rows
-            yield conformed
-            context.report(batch.bytes_read, rows)
-
+    ids = None if task.auto_id_start is None else task.auto_id_start + rows_before
+    conformer = Conformer(schema, task.partitions, ids)
     try:
-        staged = task.engine.stage(task.table, task.job_id, batches())
+        for batch in reader_for(part.format).read(request, part.spec):
+            yield conformer.conform(batch), batch.bytes_read
     except DataError as error:
-        raise explained(error, task.locations, task.table.schema) from error
-    return StageResult(staged=staged, warnings=merge_warnings([request.warnings, conformer.warnings]))
+        raise explained(error, part.locations, schema) from error
+    warnings += [request.warnings, conformer.warnings]
 
 
 def explained(error: DataError, locations: Sequence[Location], schema: CollectionSchema) -> DataError:

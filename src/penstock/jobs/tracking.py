@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from penstock.domain.jobs import FileState, ImportFile, Split, SplitState
+from penstock.domain.jobs import FileState, ImportFile, Part, Split, SplitState
 from penstock.runners.base import TaskHandle
 
 __all__ = ["COMMITTED", "INDEXED", "PLANNED", "UNCOMMITTED", "Tracker"]
@@ -20,14 +20,40 @@ UNCOMMITTED = 99
 
 
 @dataclass(slots=True)
-class _Part:
+class _Progress:
     """One split, as far as it has come. ``rows`` and ``done`` bytes are the handle's while it runs."""
 
     split: Split
+    part_rows: Sequence[int]
     handle: TaskHandle[object] | None = None
     done: int = 0
     rows: int = 0
     staged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a part stands: in which split, as which of its parts, after how many of its bytes."""
+
+    progress: _Progress
+    number: int
+    start: int
+
+    @property
+    def part(self) -> Part:
+        return self.progress.split.parts[self.number]
+
+    @property
+    def done(self) -> int:
+        return min(max(self.progress.done - self.start, 0), self.part.size)
+
+    @property
+    def rows(self) -> int:
+        """What is known of them: while a split of several parts runs, it only tells the rows of all together."""
+        progress = self.progress
+        if progress.staged:
+            return progress.part_rows[self.number]
+        return progress.rows if len(progress.split.parts) == 1 else 0
 
 
 class Tracker:
@@ -36,82 +62,103 @@ class Tracker:
     def __init__(self, files: Sequence[ImportFile], splits: Sequence[Split]) -> None:
         self._lock = threading.Lock()
         self._files = {each.ordinal: each for each in files}
-        self._parts = {each.ordinal: _Part(each) for each in splits}
-        self._of_file: Mapping[int, list[_Part]] = {each.ordinal: [] for each in files}
-        for part in self._parts.values():
-            self._of_file[part.split.file].append(part)
-            if part.split.state is SplitState.STAGED:
-                part.staged, part.done, part.rows = True, part.split.size, part.split.rows
-        self._untold: list[int] = []
-        """Files that failed since the last call of :meth:`figures`."""
+        self._splits = {each.ordinal: _Progress(each, [part.rows for part in each.parts]) for each in splits}
+        self._places: Mapping[int, list[_Place]] = {each.ordinal: [] for each in files}
+        for progress in self._splits.values():
+            start = 0
+            for number, part in enumerate(progress.split.parts):
+                self._places[part.file].append(_Place(progress, number, start))
+                start += part.size
+            if progress.split.state is SplitState.STAGED:
+                progress.staged, progress.done, progress.rows = True, start, progress.split.rows
+        self._running: dict[int, _Progress] = {}
+        self._touched = set(self._files)
+        """Files that may have changed since the last call of :meth:`figures`, beside those of running splits."""
+        self._failed: list[int] = []
         self._size = sum(each.size for each in splits)
+        self._staged_bytes = sum(each.done for each in self._splits.values())
+        self._staged_rows = sum(each.rows for each in self._splits.values())
 
     def running(self, split: Split, handle: TaskHandle[object]) -> None:
         with self._lock:
-            self._parts[split.ordinal].handle = handle
+            progress = self._splits[split.ordinal]
+            progress.handle = handle
+            self._running[split.ordinal] = progress
 
-    def staged(self, split: Split, rows: int) -> None:
+    def staged(self, split: Split, part_rows: Sequence[int]) -> None:
         with self._lock:
-            part = self._parts[split.ordinal]
-            part.handle, part.staged, part.done, part.rows = None, True, split.size, rows
+            progress = self._running.pop(split.ordinal, None) or self._splits[split.ordinal]
+            progress.handle, progress.staged = None, True
+            progress.done, progress.rows, progress.part_rows = split.size, sum(part_rows), part_rows
+            self._staged_bytes += progress.done
+            self._staged_rows += progress.rows
+            self._touched.update(part.file for part in split.parts)
 
     def failed(self, file: int, reason: str) -> None:
         with self._lock:
             self._files[file] = replace(
                 self._files[file], state=FileState.FAILED, reason=reason, finished_at=datetime.now(UTC)
             )
-            self._untold.append(file)
+            self._failed.append(file)
 
     def figures(self) -> tuple[int, int, list[ImportFile]]:
         """Percent of the job, rows read, and the files that changed since the last call."""
         with self._lock:
-            for part in self._parts.values():
-                if part.handle is not None and not part.staged:
-                    done, rows = part.handle.progress()
-                    part.done, part.rows = min(max(part.done, done), part.split.size), max(part.rows, rows)
-            done = sum(part.done for part in self._parts.values())
+            done, rows = self._staged_bytes, self._staged_rows
+            for progress in self._running.values():
+                if progress.handle is not None:
+                    told_done, told_rows = progress.handle.progress()
+                    progress.done = min(max(progress.done, told_done), progress.split.size)
+                    progress.rows = max(progress.rows, told_rows)
+                done += progress.done
+                rows += progress.rows
+                self._touched.update(part.file for part in progress.split.parts)
             share = done / self._size if self._size else 1.0
-            rows = sum(part.rows for part in self._parts.values())
             return PLANNED + int((COMMITTED - PLANNED) * share), rows, self._changed_files()
 
-    def rows_before(self, split: Split) -> int | None:
-        """Rows of the file's splits before this one, or None while one of them hasn't been read to its end."""
+    def rows_before(self, split: Split, number: int) -> int | None:
+        """Rows of the file before this part of it, or None while what is before it hasn't been read to its end."""
         with self._lock:
-            before = [part for part in self._of_file[split.file] if part.split.ordinal < split.ordinal]
-            return sum(part.rows for part in before) if all(part.staged for part in before) else None
+            places = self._places[split.parts[number].file]
+            here = (split.ordinal, number)
+            before = [each for each in places if (each.progress.split.ordinal, each.number) < here]
+            return sum(each.rows for each in before) if all(each.progress.staged for each in before) else None
 
     def _changed_files(self) -> list[ImportFile]:
-        changed = [self._files[ordinal] for ordinal in self._untold]
-        self._untold.clear()
-        for ordinal, file in self._files.items():
-            parts = self._of_file[ordinal]
+        changed = [self._files[ordinal] for ordinal in self._failed]
+        self._failed.clear()
+        for ordinal in sorted(self._touched):
+            file = self._files[ordinal]
             if file.finished_at is not None:
                 continue
-            now = self._file_now(file, parts)
+            now = _file_now(file, self._places[ordinal])
             if now != file:
                 self._files[ordinal] = now
                 changed.append(now)
+        self._touched.clear()
         return changed
 
-    def _file_now(self, file: ImportFile, parts: Sequence[_Part]) -> ImportFile:
-        rows = sum(part.rows for part in parts)
-        if all(part.staged for part in parts):
-            return replace(
-                file,
-                state=FileState.COMPLETED,
-                progress=100,
-                rows=rows,
-                total_rows=rows,
-                finished_at=datetime.now(UTC),
-            )
-        size = sum(part.split.size for part in parts)
-        done = sum(part.done for part in parts)
-        if not done and all(part.handle is None for part in parts):
-            return file
+
+def _file_now(file: ImportFile, places: Sequence[_Place]) -> ImportFile:
+    rows = sum(each.rows for each in places)
+    if all(each.progress.staged for each in places):
         return replace(
             file,
-            state=FileState.IMPORTING,
-            progress=min(99, int(100 * done / size) if size else 0),
+            state=FileState.COMPLETED,
+            progress=100,
             rows=rows,
-            total_rows=max(file.total_rows, rows),
+            total_rows=rows,
+            finished_at=datetime.now(UTC),
         )
+    done = sum(each.done for each in places)
+    running = any(each.progress.handle is not None and len(each.progress.split.parts) == 1 for each in places)
+    if not done and not running:
+        return file
+    size = sum(each.part.size for each in places)
+    return replace(
+        file,
+        state=FileState.IMPORTING,
+        progress=min(99, int(100 * done / size) if size else 0),
+        rows=rows,
+        total_rows=max(file.total_rows, rows),
+    )

@@ -37,12 +37,14 @@ class SplitPlan:
     """One split as the reader plans it.
 
     ``spec`` is JSON that :meth:`Reader.read` understands; ``size`` is bytes of input, for progress and balance;
-    ``max_rows`` is an upper bound on rows (exact where the format tells), for reserving ids.
+    ``max_rows`` is an upper bound on rows (exact where the format tells), for reserving ids. ``decoded_size`` is
+    about what it takes as Arrow, where that differs from ``size``: small files are joined by it.
     """
 
     spec: Mapping[str, Any]
     size: int
     max_rows: int
+    decoded_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -263,6 +263,7 @@ def _split(groups: Sequence[_Group], start: int, stop: int) -> SplitPlan:
         spec={"row_groups": [start, stop]},
         size=sum(each.size for each in part),
         max_rows=sum(each.rows for each in part),
+        decoded_size=sum(each.arrow_size for each in part),
     )
 
 
