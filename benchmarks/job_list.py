@@ -135,7 +135,7 @@ def cases(catalog: Catalog, ids: Sequence[int]) -> Iterator[Case]:
     all_jobs = JobFilter(cluster_id=CLUSTER)
     archive = catalog.databases.get(CLUSTER, "archive")
     collection = catalog.collections.get(archive, "c1")
-    failed = [JobState.FAILED, JobState.ABORTED]
+    failed = (JobState.FAILED, JobState.ABORTED)
 
     def deep(chance: random.Random) -> int:
         return ids[chance.randrange(PAGE, len(ids))]
@@ -162,7 +162,7 @@ def cases(catalog: Catalog, ids: Sequence[int]) -> Iterator[Case]:
     )
     yield Case(
         "Uncommitted only (100 among all)",
-        lambda _: replace(all_jobs, states=[JobState.UNCOMMITTED]),
+        lambda _: replace(all_jobs, states=(JobState.UNCOMMITTED,)),
         lambda _: {"state": "Uncommitted"},
     )
     yield Case(

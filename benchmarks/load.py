@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -179,7 +179,7 @@ def start_imports(client: Client, path: Path) -> Iterator[str]:
 async def under_load(server: RunningServer, jobs: list[str], clients: int, seconds: float) -> None:
     samples: list[float] = []
     process = psutil.Process(server.process.pid)
-    before = process.cpu_times()
+    before = _used(process)
     watcher = asyncio.create_task(memory_of(server.process.pid, samples))
     tally = await steady(server.url, jobs, clients, seconds)
     watcher.cancel()
@@ -187,8 +187,7 @@ async def under_load(server: RunningServer, jobs: list[str], clients: int, secon
         await watcher
     print(f"{clients} clients, a call a second each, while two imports run; a list page has {PAGE} jobs:")
     show(tally, seconds)
-    after = process.cpu_times()
-    used = after.user - before.user + after.system - before.system
+    used = _used(process) - before
     print(f"  the server process used {used / seconds:.2f} of a processor, {1000 * used / tally.calls:.1f} ms a call")
     third = max(1, len(samples) // 3)
     parts = [np.mean(samples[start : start + third]) for start in (0, third, 2 * third)]
@@ -196,37 +195,69 @@ async def under_load(server: RunningServer, jobs: list[str], clients: int, secon
 
 
 async def to_the_limit(server: RunningServer, jobs: list[str], seconds: float) -> None:
-    print("As many calls as it answers, on 32 connections, no import running:")
+    print("As many calls as it answers, on 32 connections; what is created is imported meanwhile:")
+    process = psutil.Process(server.process.pid)
     for kinds in (("list",), ("describe",), ("create",), KINDS):
+        before = _used(process)
         tally = await saturated(server.url, jobs, kinds, seconds, 32)
-        print(f" {' + '.join(kinds)}:")
+        print(
+            f" {' + '.join(kinds)} ({1000 * (_used(process) - before) / tally.calls:.2f} ms of a processor a call):"
+        )
         show(tally, seconds)
+
+
+def _used(process: psutil.Process) -> float:
+    """Seconds of processor time so far."""
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def measure_steady(options: argparse.Namespace) -> None:
+    with _server() as (server, client):
+        write_jsonl(server.import_root / "large.jsonl", options.rows, 768)
+        running = list(start_imports(client, server.import_root / "large.jsonl"))
+        jobs = [client.imports.create("small", ["small.jsonl"]).id]
+        while not all(client.imports.get(each).total_rows for each in running):
+            time.sleep(0.2)  # planning is over when they read
+        asyncio.run(under_load(server, jobs, options.clients, options.seconds))
+        ended = [str(client.imports.get(each).state) for each in running]
+        for each in running:
+            client.imports.abort(each)
+        print(f"  the two imports at the end: {', '.join(ended)}")
+
+
+def measure_saturation(options: argparse.Namespace) -> None:
+    with _server() as (server, client):
+        jobs = [client.imports.create("small", ["small.jsonl"]).id for _ in range(PAGE)]
+        for each in jobs:
+            client.imports.wait(each)
+        asyncio.run(to_the_limit(server, jobs, options.saturation))
+
+
+@contextmanager
+def _server() -> Iterator[tuple[RunningServer, Client]]:
+    """A fresh server with a collection and a file of one row."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        running_server(Path(name), "--log-format", "json") as server,
+        server.client(timeout=60) as client,
+    ):
+        (server.import_root / "small.jsonl").write_text('{"id": 1, "vector": [1, 2]}\n')
+        client.collections.create("small", dimension=2)
+        yield server, client
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=60, help="0 leaves the steady load out")
     parser.add_argument("--saturation", type=float, default=5, help="seconds for each kind of call; 0 leaves it out")
     parser.add_argument("--rows", type=int, default=10_000, help="rows of the file that the two imports read")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with running_server(folder, "--log-format", "json") as server, server.client(timeout=60) as client:
-            write_jsonl(server.import_root / "large.jsonl", options.rows, 768)
-            (server.import_root / "small.jsonl").write_text('{"id": 1, "vector": [1, 2]}\n')
-            client.collections.create("small", dimension=2)
-            running = list(start_imports(client, server.import_root / "large.jsonl"))
-            jobs = [client.imports.create("small", ["small.jsonl"]).id]
-            while not all(client.imports.get(each).total_rows for each in running):
-                time.sleep(0.2)  # planning is over when they read
-            asyncio.run(under_load(server, jobs, options.clients, options.seconds))
-            ended = [str(client.imports.get(each).state) for each in running]
-            for each in running:
-                client.imports.abort(each)
-            print(f"  the two imports at the end: {', '.join(ended)}")
-            if options.saturation:
-                asyncio.run(to_the_limit(server, jobs, options.saturation))
+    if options.seconds:
+        measure_steady(options)
+    if options.saturation:
+        measure_saturation(options)
     print(describe_machine())
 
 

@@ -70,7 +70,7 @@ class JobHistory(RuleBasedStateMachine):
         ids = sorted(self.model, reverse=True)
         start = ids[before] if before is not None and before < len(ids) else None
         collection = None if which is None else self.collections[which].id
-        wanted = JobFilter(cluster_id=CLUSTER, collection_id=collection, states=states, before=start)
+        wanted = JobFilter(cluster_id=CLUSTER, collection_id=collection, states=tuple(states), before=start)
         matching = [
             self.model[each]
             for each in ids
@@ -109,9 +109,9 @@ LISTS = {
     "before": JobFilter(cluster_id=CLUSTER, before=10**18),
     "a database": JobFilter(cluster_id=CLUSTER, database_id=1, before=10**18),
     "a collection": JobFilter(cluster_id=CLUSTER, database_id=1, collection_id="c", before=10**18),
-    "a state": JobFilter(cluster_id=CLUSTER, states=[JobState.FAILED], before=10**18),
-    "a state of a database": JobFilter(cluster_id=CLUSTER, database_id=1, states=[JobState.FAILED]),
-    "a state of a collection": JobFilter(cluster_id=CLUSTER, collection_id="c", states=[JobState.FAILED]),
+    "a state": JobFilter(cluster_id=CLUSTER, states=(JobState.FAILED,), before=10**18),
+    "a state of a database": JobFilter(cluster_id=CLUSTER, database_id=1, states=(JobState.FAILED,)),
+    "a state of a collection": JobFilter(cluster_id=CLUSTER, collection_id="c", states=(JobState.FAILED,)),
     "times": JobFilter(cluster_id=CLUSTER, created_after=10**12, created_before=2 * 10**12),
 }
 

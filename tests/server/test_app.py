@@ -99,7 +99,8 @@ def test_a_request_timeout_that_makes_no_sense_is_ignored(client: httpx.Client, 
 
 
 def test_calls_beyond_the_threads_wait(client: httpx.Client, imports: MemoryImports) -> None:
-    """Two threads are held; a third call that gives up before its turn is never worked on."""
+    """Two threads are held; a third create that gives up before its turn is never worked on. Who only asks is
+    answered all the while."""
     go_on, begun = threading.Event(), threading.Semaphore(0)
 
     def hold() -> None:
@@ -115,6 +116,9 @@ def test_calls_beyond_the_threads_wait(client: httpx.Client, imports: MemoryImpo
         begun.acquire()
     assert client.post(f"{V2}/create", json=CREATE, headers={"Request-Timeout": "1"}).status_code == 408
     assert client.get("/openapi.json").status_code == 200
+    assert client.post(f"{V2}/list", json={}).json()["code"] == 0
+    assert client.post(f"{V2}/describe", json={"jobId": "1"}).json()["code"] == 2101
+    assert client.get(f"{V1}/list", params={"clusterId": "in01-local"}).json()["code"] == 200
     go_on.set()
     for caller in callers:
         caller.join()

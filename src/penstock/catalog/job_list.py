@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select, union_all
@@ -31,7 +32,7 @@ class JobFilter:
     cluster_id: str
     database_id: int | None = None
     collection_id: str | None = None
-    states: Sequence[JobState] = ()
+    states: tuple[JobState, ...] = ()
     created_after: int | None = None
     created_before: int | None = None
     finished_since: int | None = None
@@ -47,34 +48,44 @@ class JobList:
 
         With ``finished_since``, where more than ``offset + limit`` jobs match, those that ended last are taken.
         """
-        branches = _branches(wanted)
-        ids = branches[0]
-        if len(branches) > 1:
-            ids = _merged([each.limit(limit + offset) for each in branches])
-            ids = ids.order_by(ids.selected_columns[0].desc())
-        page = ids.limit(limit).offset(offset).subquery()
-        query = select(*JOB_COLUMNS).join(page, page.c.id == tables.job.c.id).order_by(tables.job.c.id.desc())
+        query = _page(wanted, limit, offset)
         with self._database.read() as connection:
             rows = connection.execute(query).all()  # one by one they take twice as long
         return [job_of(row) for row in rows]
 
     def total(self, wanted: JobFilter) -> int:
         """How many jobs match, ``before`` left aside."""
-        if _by_counters(wanted):
-            counter = tables.job_counter.c
-            where = [counter.cluster_id == wanted.cluster_id]
-            if wanted.database_id is not None:
-                where.append(counter.database_id == wanted.database_id)
-            if wanted.collection_id is not None:
-                where.append(counter.collection_id == wanted.collection_id)
-            if wanted.states:
-                where.append(counter.state.in_([each.value for each in wanted.states]))
-            query: Select[Any] = select(func.coalesce(func.sum(counter.jobs), 0)).where(*where)
-        else:
-            ids = _merged([each.order_by(None) for each in _branches(wanted, paged=False)])
-            query = select(func.count()).select_from(ids.subquery())
+        query = _total(wanted)
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
+
+
+# Who watches jobs asks the same again and again, and building such a query takes as long as running it.
+@lru_cache(maxsize=128)
+def _page(wanted: JobFilter, limit: int, offset: int) -> Select[Any]:
+    branches = _branches(wanted)
+    ids = branches[0]
+    if len(branches) > 1:
+        ids = _merged([each.limit(limit + offset) for each in branches])
+        ids = ids.order_by(ids.selected_columns[0].desc())
+    page = ids.limit(limit).offset(offset).subquery()
+    return select(*JOB_COLUMNS).join(page, page.c.id == tables.job.c.id).order_by(tables.job.c.id.desc())
+
+
+@lru_cache(maxsize=128)
+def _total(wanted: JobFilter) -> Select[Any]:
+    if not _by_counters(wanted):
+        ids = _merged([each.order_by(None) for each in _branches(wanted, paged=False)])
+        return select(func.count()).select_from(ids.subquery())
+    counter = tables.job_counter.c
+    where = [counter.cluster_id == wanted.cluster_id]
+    if wanted.database_id is not None:
+        where.append(counter.database_id == wanted.database_id)
+    if wanted.collection_id is not None:
+        where.append(counter.collection_id == wanted.collection_id)
+    if wanted.states:
+        where.append(counter.state.in_([each.value for each in wanted.states]))
+    return select(func.coalesce(func.sum(counter.jobs), 0)).where(*where)
 
 
 def _by_counters(wanted: JobFilter) -> bool:

@@ -16,6 +16,8 @@ __all__ = ["JOB_COLUMNS", "file_of", "job_of", "split_of"]
 _NAMES = [each.name for each in fields(ImportJob)]
 _TIMES = ("created_at", "started_at", "finished_at", "deadline")
 _STATES = {each.value: each for each in JobState}
+_TIME_PLACES = [_NAMES.index(each) for each in _TIMES]
+_STATE_PLACE, _WARNINGS_PLACE = _NAMES.index("state"), _NAMES.index("warnings")
 
 JOB_COLUMNS = [tables.job.c[name] for name in _NAMES]
 """What :func:`job_of` reads, in its order: not the paths, of which a job may have very many."""
@@ -23,13 +25,13 @@ JOB_COLUMNS = [tables.job.c[name] for name in _NAMES]
 
 def job_of(row: Row[Any]) -> ImportJob:
     """A job from a row of :data:`JOB_COLUMNS`. A list makes very many: columns aren't looked up by name."""
-    values = dict(zip(_NAMES, row, strict=True))
-    values["state"] = _STATES[values["state"]]
-    values["warnings"] = tuple(JobWarning(**each) for each in values["warnings"])
-    for name in _TIMES:
-        if (millis := values[name]) is not None:
-            values[name] = from_millis(millis)
-    return ImportJob(**values)
+    values = list(row)
+    values[_STATE_PLACE] = _STATES[values[_STATE_PLACE]]
+    values[_WARNINGS_PLACE] = tuple(JobWarning(**each) for each in values[_WARNINGS_PLACE])
+    for place in _TIME_PLACES:
+        if (millis := values[place]) is not None:
+            values[place] = from_millis(millis)
+    return ImportJob(**dict(zip(_NAMES, values, strict=True)))
 
 
 def file_of(row: Row[Any]) -> ImportFile:

@@ -326,7 +326,7 @@ class ImportService:
             cluster_id=query.cluster_id,
             database_id=database.id if database else None,
             collection_id=collection.id if collection else None,
-            states=query.states,
+            states=tuple(query.states),
             created_after=to_millis(query.created_after) if query.created_after else None,
             created_before=to_millis(query.created_before) if query.created_before else None,
             finished_since=since,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +18,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
-from penstock.server.endpoint import make_endpoint
+from penstock.server.endpoint import Threads, make_endpoint
 from penstock.server.metrics import HttpMetrics
 from penstock.server.middleware import Observe, TidyPath
 from penstock.server.openapi import openapi_document
@@ -57,15 +56,15 @@ def create_app(services: Services) -> Starlette:
     """The ASGI application of these services. Its threads end with its lifespan."""
     settings = services.settings
     routes = dialect_routes(services) if settings.role != "worker" else ()
-    executor = ThreadPoolExecutor(settings.request_threads, thread_name_prefix="call")
+    threads = Threads(settings.request_threads)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        executor.shutdown(wait=False, cancel_futures=True)
+        threads.close()
 
     return Starlette(
-        routes=[*_dialects(routes, executor, services), *_own_routes(services, routes)],
+        routes=[*_dialects(routes, threads, services), *_own_routes(services, routes)],
         middleware=[
             Middleware(Observe, metrics=HttpMetrics(services.registry)),
             *services.middleware,
@@ -76,7 +75,7 @@ def create_app(services: Services) -> Starlette:
     )
 
 
-def _dialects(routes: tuple[Route, ...], executor: ThreadPoolExecutor, services: Services) -> list[BaseRoute]:
+def _dialects(routes: tuple[Route, ...], threads: Threads, services: Services) -> list[BaseRoute]:
     settings = services.settings
     by_path = sorted(routes, key=lambda route: route.path)
     return [
@@ -84,7 +83,7 @@ def _dialects(routes: tuple[Route, ...], executor: ThreadPoolExecutor, services:
             path,
             make_endpoint(
                 same := list(group),
-                executor,
+                threads,
                 max_body_bytes=settings.max_body_bytes,
                 request_timeout=settings.request_timeout,
             ),

@@ -1,6 +1,6 @@
 """From an HTTP request to a dialect's handler and back.
 
-Handlers and the services under them are synchronous. They run in a bounded pool of threads; a call that waits too
+Handlers and the services under them are synchronous. They run in bounded pools of threads; a call that waits too
 long for a thread, or works too long, is answered with the dialect's timeout. The work of a call that has begun goes
 on in its thread: what it does is all or nothing, and the thread counts against the pool until it is done.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import structlog
@@ -20,15 +20,38 @@ from starlette.responses import Response
 from penstock.errors import PenstockError
 from penstock.wire.http import BodyTooLarge, Call, CallTimeout, Reply, Route
 
-__all__ = ["Endpoint", "make_endpoint"]
+__all__ = ["Endpoint", "Threads", "make_endpoint"]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 _log = structlog.get_logger("penstock.http")
 
+_READING_THREADS = 8
+"""More would only take turns: such a call computes for a millisecond or two."""
+
+
+class Threads:
+    """The pools that handlers run in: one for those that only read the catalog, one for all others.
+
+    Creating a job waits until the disk has it, for seconds when imports write at full speed. A hundred such calls
+    must not keep those waiting that ask how a job is.
+    """
+
+    def __init__(self, calls: int) -> None:
+        self._calls = ThreadPoolExecutor(calls, thread_name_prefix="call")
+        self._reading = ThreadPoolExecutor(min(calls, _READING_THREADS), thread_name_prefix="read")
+
+    def of(self, route: Route) -> Executor:
+        return self._reading if route.only_reads else self._calls
+
+    def close(self) -> None:
+        """Take no more calls; those that have begun go on."""
+        for each in (self._reading, self._calls):
+            each.shutdown(wait=False, cancel_futures=True)
+
 
 def make_endpoint(
-    routes: Sequence[Route], executor: Executor, *, max_body_bytes: int, request_timeout: float
+    routes: Sequence[Route], threads: Threads, *, max_body_bytes: int, request_timeout: float
 ) -> Endpoint:
     """One endpoint for the routes of one path, which differ in their method."""
     by_method = {route.method: route for route in routes}
@@ -36,7 +59,7 @@ def make_endpoint(
     async def endpoint(request: Request) -> Response:
         # Starlette lets HEAD in where GET is.
         route = by_method.get(request.method) or by_method["GET"]
-        reply = await _reply(route, request, executor, max_body_bytes, request_timeout)
+        reply = await _reply(route, request, threads.of(route), max_body_bytes, request_timeout)
         request.state.route = route.path
         request.state.code = reply.code
         headers = {"content-type": reply.media_type, "x-content-type-options": "nosniff"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import ssl
@@ -28,6 +29,8 @@ BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
 # Threads that compute (a list of jobs, a search) let the one that answers go on so much sooner than by default.
 SWITCH_SECONDS = 0.001
+# New objects, collections of the youngest, collections of the middle ones before the next generation's turn.
+GARBAGE_THRESHOLDS = (20_000, 20, 20)
 
 _log = structlog.get_logger("penstock.server")
 
@@ -66,6 +69,7 @@ def serve(
             note = nullcontext() if settings.role == "worker" else listening_note(settings.data_dir, url, host, port)
             with _signals(server), note:
                 services.start()
+                _spare_the_collector()
                 announce(f"Penstock listens on {url}")
                 _log.info(
                     "started",
@@ -78,6 +82,16 @@ def serve(
         finally:
             services.stop()
             _log.info("stopped", url=url)
+
+
+def _spare_the_collector() -> None:
+    """What start-up made stays to the end: the garbage collector need not walk over it again and again.
+
+    With its defaults it took a fifth of the processor's time under load, in pauses of up to 0.1 s.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 def is_shared(settings: Settings) -> bool:

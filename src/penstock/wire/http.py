@@ -108,13 +108,18 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A path that the server answers. ``path`` has single slashes and none at its end."""
+    """A path that the server answers. ``path`` has single slashes and none at its end.
+
+    ``only_reads`` says that the handler only looks into the catalog, by indexes: the server answers such calls while
+    others wait for a disk.
+    """
 
     method: str
     path: str
     handler: Handler
     dialect: Dialect
     operation: Operation
+    only_reads: bool = False
 
 
 def json_reply(content: Mapping[str, Any], *, status: int = 200) -> Reply:

@@ -99,7 +99,8 @@ def routes(imports: Imports, clusters: Clusters, v2: MilvusV2, *, region: str) -
                 return v2.failure(error, call.request_id, profile.errors)
 
         path = f"{PREFIX}/jobs/import/{action}"
-        return Route(method=method, path=path, handler=handle, dialect=v2, operation=operation)
+        only_reads = do in (list_jobs, describe)
+        return Route(method=method, path=path, handler=handle, dialect=v2, operation=operation, only_reads=only_reads)
 
     return (
         route("POST", "create", create, "ImportReq", docs.CREATE),

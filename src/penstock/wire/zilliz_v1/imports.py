@@ -75,7 +75,14 @@ def routes(imports: Imports, clusters: Clusters, v1: ZillizV1, *, region: str) -
         return v1.success(views.page(imports.list(query), query))
 
     def route(method: str, path: str, handler: Callable[[Call], Reply], operation: Operation) -> Route:
-        return Route(method=method, path=PREFIX + path, handler=handler, dialect=v1, operation=operation)
+        return Route(
+            method=method,
+            path=PREFIX + path,
+            handler=handler,
+            dialect=v1,
+            operation=operation,
+            only_reads=handler is not create,
+        )
 
     return (
         route("POST", "/import", create, docs.CREATE),
