@@ -75,7 +75,7 @@ def stage_splits(
         split, error = first
         part = 0
         if isinstance(error, PartFailed):
-            part, error = error.details["part"], error.details["error"]
+            part, error = error.part, error.error
         if isinstance(error, DataError) and error.row is not None:
             before = tracker.rows_before(split, part)
             if before is not None:

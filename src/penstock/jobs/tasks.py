@@ -112,10 +112,13 @@ class StageResult:
     warnings: Sequence[JobWarning]
 
 
-class PartFailed(PenstockError):
-    """A part of a split failed for good. ``details``: ``part``, its place in the split, and ``error``, the cause."""
+class PartFailed(Exception):
+    """The part of a split, by its place in it, that failed for good, and its error."""
 
-    code = "part_failed"
+    def __init__(self, part: int, error: PenstockError) -> None:
+        super().__init__(part, error)
+        self.part = part
+        self.error = error
 
 
 def stage_split(task: StageTask, context: TaskContext) -> StageResult:
@@ -141,7 +144,7 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
             except PenstockError as error:
                 if isinstance(error, TaskCancelled | Transient):
                     raise
-                raise PartFailed(f"part {number}: {error}", part=number, error=error) from error
+                raise PartFailed(number, error) from error
             read_bytes += part.size
             read_rows += rows[number]
 
