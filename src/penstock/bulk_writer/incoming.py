@@ -24,16 +24,22 @@ from penstock.validation.conform import Conformer
 
 __all__ = ["BatchChecker", "Counted"]
 
-_KEPT_BYTES = 64 << 20
+_KEPT_BYTES = 16 << 20
+"""Memory for converted columns of a batch in memory; columns that need no conversion take none."""
+
 _HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """A canonical batch and what each of its rows counts for a chunk's size, in bytes."""
+    """A canonical batch and what each of its rows counts for a chunk's size, in bytes.
+
+    ``own_bytes`` is the memory that the batch does not share with what it was made from.
+    """
 
     batch: pa.RecordBatch
     sizes: npt.NDArray[np.int64]
+    own_bytes: int
 
 
 class BatchChecker:
@@ -56,7 +62,7 @@ class BatchChecker:
         """Canonical batches of the writer's columns. Rows in errors count from the start of ``batches``.
 
         What is in memory is looked through before the first batch comes out, so that a bad row refuses the whole of
-        it. Large inputs are then converted a second time instead of being kept twice in memory.
+        it. What needs conversion is then converted a second time, if it is large, instead of being kept twice.
         """
         if batches.whole is None:
             yield from self._stream(batches)
@@ -66,7 +72,7 @@ class BatchChecker:
         try:
             size = 0
             for each in self._stream(batches):
-                size += each.batch.nbytes
+                size += each.own_bytes
                 kept = None if kept is None or size > _KEPT_BYTES else [*kept, each]
         except DataError:
             if self._limits:
@@ -90,7 +96,8 @@ class BatchChecker:
         first = 0
         for batch in batches:
             made = self._canonical(batch, first)
-            yield Counted(batch=made, sizes=row_sizes(made, self._columns, self._wide_fields(batch.schema)))
+            sizes = row_sizes(made, self._columns, self._wide_fields(batch.schema))
+            yield Counted(batch=made, sizes=sizes, own_bytes=sizes.nbytes + _own_bytes(made, batch))
             first += len(batch)
 
     def _canonical(self, batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
@@ -144,6 +151,15 @@ class BatchChecker:
             return json_text({**meta, **present}, META)
         except DataError as error:
             raise error.at(row=row) from None
+
+
+def _own_bytes(made: pa.RecordBatch, given: pa.RecordBatch) -> int:
+    lent = [(each.address, each.address + each.size) for each in _buffers(given)]
+    return sum(each.size for each in _buffers(made) if not any(start <= each.address < end for start, end in lent))
+
+
+def _buffers(batch: pa.RecordBatch) -> Iterator[pa.Buffer]:
+    return (each for column in batch.columns for each in column.buffers() if each is not None)
 
 
 def _extras(batch: pa.RecordBatch, unknown: list[str]) -> Iterator[tuple[dict[str, Any], Any]]:

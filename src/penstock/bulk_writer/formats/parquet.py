@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from penstock.bulk_writer.columns import file_bytes, sparse_texts, valid_mask, vector_matrix
 from penstock.bulk_writer.formats.base import Layout, PartFile
+from penstock.bulk_writer.formats.behind import Behind
 from penstock.domain.canonical import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.validation.lists import offsets_of
@@ -24,8 +25,8 @@ from penstock.validation.problems import Array
 
 __all__ = ["GROUP_BYTES", "ParquetChunk", "parquet_column", "parquet_schema"]
 
-GROUP_BYTES = 32 << 20
-"""A row group's size in memory: small enough for a server to hold several, large enough for long reads."""
+GROUP_BYTES = 20 << 20
+"""A row group's size in memory. Two are there at a time, one that fills and one that is written: 64 MB with all else."""
 
 _GROUP_ROWS = (1_000, 1_000_000)
 
@@ -97,7 +98,7 @@ def _vector_lists(column: Array, field: Field) -> Array:
 
 
 class ParquetChunk:
-    """One ``<n>.parquet``. Row groups go to the disk as they fill up, so that memory holds one of them at most."""
+    """One ``<n>.parquet``. Row groups are encoded and written as they fill up, one behind the one that fills."""
 
     def __init__(self, layout: Layout, folder: Path, number: int) -> None:
         self._columns = layout.columns
@@ -107,13 +108,15 @@ class ParquetChunk:
         # Vectors neither repeat nor compress, and nobody asks for their least value: dictionaries, codecs and
         # statistics cost two thirds of the writing time there.
         plain = [each.name for each in layout.columns if each.name not in vectors]
+        # Given a path, Arrow writes by itself: a Python stream would have to be called for every page.
         self._writer: pq.ParquetWriter | None = pq.ParquetWriter(
-            self._file.stream,
+            str(self._file.temporary),
             self._schema,
             use_dictionary=False,
             write_statistics=plain or False,
             compression={each.name: _codec(each) for each in layout.columns},
         )
+        self._behind = Behind(GROUP_BYTES)
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         self._pending_rows = 0
@@ -125,13 +128,16 @@ class ParquetChunk:
         self._pending_bytes += encoded.nbytes
         self._pending_rows += len(encoded)
         if self._pending_bytes >= GROUP_BYTES and self._pending_rows >= _GROUP_ROWS[0]:
-            self._write_group()
+            self._end_group()
 
     def settle(self) -> None:
         self._pending = [_owned(each) for each in self._pending]
+        self._behind.wait()
 
     def finish(self) -> list[Path]:
-        self._write_group()
+        self._end_group()
+        self._behind.wait()
+        self._behind.close()
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
@@ -139,19 +145,23 @@ class ParquetChunk:
 
     def discard(self) -> None:
         self._pending = []
+        self._behind.close()
         writer, self._writer = self._writer, None
         if writer is not None:
             with suppress(OSError, ValueError, pa.ArrowException):  # nobody misses the footer
                 writer.close()
         self._file.discard()
 
-    def _write_group(self) -> None:
-        if not self._pending or self._writer is None:
-            return
-        group = pa.Table.from_batches(self._pending, self._schema)
-        self._pending, self._pending_bytes, self._pending_rows = [], 0, 0
-        self._writer.write_table(group, row_group_size=min(len(group), _GROUP_ROWS[1]))
-        self._file.start_write_back()
+    def _end_group(self) -> None:
+        if self._pending:
+            group = pa.Table.from_batches(self._pending, self._schema)
+            self._behind.run(self._pending_bytes, self._write_group, group)
+            self._pending, self._pending_bytes, self._pending_rows = [], 0, 0
+
+    def _write_group(self, group: pa.Table) -> None:
+        if self._writer is not None:
+            self._writer.write_table(group, row_group_size=min(len(group), _GROUP_ROWS[1]))
+            self._file.start_write_back()
 
 
 def _codec(field: Field) -> Literal["snappy", "none"]:
