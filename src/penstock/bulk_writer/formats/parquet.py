@@ -26,7 +26,7 @@ from penstock.validation.problems import Array
 __all__ = ["GROUP_BYTES", "ParquetChunk", "parquet_column", "parquet_schema"]
 
 GROUP_BYTES = 20 << 20
-"""A row group's size in memory. Two are there at a time, one that fills and one that is written: 64 MB with all else."""
+"""A row group's size in memory. Two are there at a time, one that fills and one that is written."""
 
 _GROUP_ROWS = (1_000, 1_000_000)
 
