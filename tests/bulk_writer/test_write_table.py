@@ -97,12 +97,54 @@ def test_a_bad_row_is_named_with_its_file(tmp_path: Path) -> None:
     assert (caught.value.file, caught.value.row, caught.value.field) == (str(tmp_path / "2.parquet"), 3, "tag")
 
 
-def test_columns_of_row_formats_that_have_no_field_are_told(tmp_path: Path) -> None:
-    rows = [{"id": 1, "vector": [0, 1], "tag": "a", "more": 5}]
-    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    with LocalBulkWriter(SCHEMA, tmp_path / "out") as writer, pytest.warns(UserWarning, match="more"):
-        writer.write_table(tmp_path / "a.jsonl")
-    assert ids(writer) == [1]
+def with_more(tmp_path: Path, kind: str) -> Path:
+    """Rows of the schema, with a column more from the second row on (from the first, where rows can't differ)."""
+    path = tmp_path / f"in.{kind}"
+    rows = [{"id": 1, "vector": [0, 1], "tag": "a"}, {"id": 2, "vector": [0, 1], "tag": "b", "more": 5}]
+    if kind == "jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)))
+    elif kind == "json":
+        path.write_text(json.dumps({"rows": rows}))
+    elif kind == "csv":
+        path.write_text('id,vector,tag,more\n1,"[0,1]",a,5\n2,"[0,1]",b,5\n')
+    else:
+        path.mkdir()
+        columns: dict[str, Any] = {
+            "id": np.arange(1, 3),
+            "vector": np.zeros((2, 2), np.float32),
+            "tag": ["a", "b"],
+            "more": [5, 5],
+        }
+        for name, values in columns.items():
+            np.save(path / f"{name}.npy", values)
+    return path
+
+
+@pytest.mark.parametrize(("kind", "row"), [("jsonl", 1), ("json", 1), ("csv", 0), ("npy", None)])
+def test_columns_of_row_formats_that_have_no_field_are_refused(tmp_path: Path, kind: str, row: int | None) -> None:
+    path = with_more(tmp_path, kind)
+    with LocalBulkWriter(SCHEMA, tmp_path / "out") as writer:
+        with pytest.raises(DataError, match="'more' is not defined in schema") as caught:
+            writer.write_table(path)
+        assert (caught.value.file, caught.value.row, caught.value.field) == (str(path), row, "more")
+        assert writer.write_table(path, columns=["id", "vector", "tag"]) == 2
+    assert ids(writer) == [1, 2]
+
+
+def test_a_dynamic_field_keeps_columns_of_row_formats(tmp_path: Path) -> None:
+    collection = CollectionSchema(fields=SCHEMA.fields, dynamic=True)
+    with LocalBulkWriter(collection, tmp_path / "out") as writer:
+        writer.write_table(with_more(tmp_path, "jsonl"))
+    assert [row["$meta"] for row in read_files(writer.batch_files, collection)] == ["{}", '{"more":5}']
+
+
+def test_columns_of_row_formats_are_renamed(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('key,vector,tag,more\n7,"[0,1]",a,5\n')
+    with LocalBulkWriter(SCHEMA, tmp_path / "out") as writer:
+        with pytest.raises(InvalidParameter, match="'colour', which is no field"):
+            writer.write_table(tmp_path / "a.csv", columns={"colour": "more"})
+        writer.write_table(tmp_path / "a.csv", columns={"id": "key", "vector": "vector", "tag": "tag"})
+    assert ids(writer) == [7]
 
 
 def test_data_sets_of_hugging_face(tmp_path: Path) -> None:

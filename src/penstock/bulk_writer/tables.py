@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from penstock.domain.schema import CollectionSchema
+from penstock.domain.schema import META_FIELD, CollectionSchema
 from penstock.errors import DataError, FileMissing, InvalidParameter, Unsupported
 from penstock.readers.base import ReadRequest
 from penstock.readers.formats import Format, reader_for
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
+from penstock.validation.problems import Array
 
 __all__ = ["Piece", "Selection", "Tabular", "open_table"]
 
@@ -59,11 +62,12 @@ def open_table(source: Any, schema: CollectionSchema, columns: Selection = None)
 
     Args:
         schema: the fields that the files of the writer carry.
-        columns: the columns to take, or ``{field: column}``; for Arrow's formats and data sets.
+        columns: the columns to take, or ``{field: column}``. Without it a column that has no field is refused, unless
+            the schema is dynamic.
 
     Raises:
         FileMissing: nothing is there.
-        InvalidParameter: ``source`` is none of the above, or ``columns`` was given for a format of rows.
+        InvalidParameter: ``source`` is none of the above, or ``columns`` names a field that isn't there.
         Unsupported: files of a kind that isn't read.
     """
     if isinstance(source, str | Path):
@@ -87,10 +91,9 @@ def _of_path(path: Path, schema: CollectionSchema, columns: Selection) -> Tabula
         paths: Any = [str(each) for each in files]
         kind: Any = _ARROW_FORMATS[suffix]
         return _of_dataset(ds.dataset(paths, format=kind), columns)
-    if columns is not None:
-        raise InvalidParameter(f"columns can be chosen in Arrow's formats only, not in {suffix} files")
     groups = _numpy_groups(files) if suffix == ".npy" else [[each] for each in files]
-    return Tabular(pieces=(_read_rows(group, _ROW_FORMATS[suffix], schema) for group in groups))
+    wanted = schema if columns is None else _selected_fields(schema, columns)
+    return Tabular(pieces=(_read_rows(group, _ROW_FORMATS[suffix], wanted, columns) for group in groups))
 
 
 def _files(path: Path) -> list[Path]:
@@ -185,13 +188,37 @@ def _selected(batch: pa.RecordBatch, columns: Selection) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([batch.column(name) for name in pairs.values()], list(pairs))
 
 
-def _read_rows(files: Sequence[Path], kind: Format, schema: CollectionSchema) -> Piece:
+def _selected_fields(schema: CollectionSchema, columns: Selection) -> CollectionSchema:
+    """The fields under the names that their columns have in the files; formats of rows are parsed by field."""
+    pairs = _pairs(columns)
+    unknown = next((name for name in pairs if schema.get(name) is None), None)
+    if unknown is not None:
+        raise InvalidParameter(f"columns names '{unknown}', which is no field that can be read from a file of rows")
+    fields = tuple(replace(schema[name], name=column) for name, column in pairs.items())
+    return CollectionSchema(fields=fields)
+
+
+def _read_rows(files: Sequence[Path], kind: Format, schema: CollectionSchema, columns: Selection) -> Piece:
     """A file of one of the import formats, or the columns of a NumPy set, by the server's own readers."""
     sources = [
         open_source(Location(uri=each.resolve().as_uri(), name=str(each), size=each.stat().st_size)) for each in files
     ]
-    request = ReadRequest(sources=sources, schema=schema, batch_bytes=_BATCH_BYTES)
-    return Piece(name=str(files[0] if len(files) == 1 else files[0].parent), batches=_rows(request, kind))
+    name = str(files[0] if len(files) == 1 else files[0].parent)
+    strict = columns is None and not schema.dynamic
+    if strict and kind is Format.NUMPY:
+        for each in files:
+            if each.stem not in schema.names:
+                raise _unknown(each.stem).at(file=name)
+    # Read as for a dynamic field, unknown columns come along, and can be refused with their row.
+    request = ReadRequest(
+        sources=sources,
+        schema=replace(schema, dynamic=True) if strict else schema,
+        batch_bytes=_BATCH_BYTES,
+    )
+    read = _rows(request, kind)
+    if strict and kind is not Format.NUMPY:
+        read = _without_unknown(read)
+    return Piece(name=name, batches=(_selected(batch, columns) for batch in read))
 
 
 def _rows(request: ReadRequest, kind: Format) -> Iterator[pa.RecordBatch]:
@@ -200,4 +227,26 @@ def _rows(request: ReadRequest, kind: Format) -> Iterator[pa.RecordBatch]:
         for batch in reader.read(request, split.spec):
             yield batch.batch
     for each in request.warnings:
-        warnings.warn(each.message, stacklevel=2)
+        if each.code != "column_dropped":  # only what was not chosen is dropped
+            warnings.warn(each.message, stacklevel=2)
+
+
+def _without_unknown(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    first = 0
+    for batch in batches:
+        metas: Array = batch.column(META_FIELD)
+        given: Array = pc.not_equal(metas, pa.scalar("{}"))
+        row = given.index(True).as_py()
+        if row >= 0:
+            raise _unknown(next(iter(orjson.loads(metas[row].as_py())))).at(row=first + row)
+        yield batch.drop_columns([META_FIELD])
+        first += len(batch)
+
+
+def _unknown(name: str) -> DataError:
+    return DataError(
+        f"the field '{name}' is not defined in schema",
+        field=name,
+        remedy="Remove it, choose columns (columns=[...]; --column on the command line), or use a collection with "
+        "a dynamic field, which keeps such values.",
+    )
