@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from penstock.domain.schema import META_FIELD, CollectionSchema
-from penstock.readers.base import CsvOptions, ReadRequest
+from penstock.readers.base import CsvOptions, ReadRequest, plan_at_once
 from penstock.readers.formats import detect, reader_for
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
@@ -35,7 +35,7 @@ def read_files(
             csv=csv or CsvOptions(),
         )
         reader = reader_for(detect(group))
-        for split in reader.plan(request, 1 << 30):
+        for split in plan_at_once(reader, request, 1 << 30):
             conformer = Conformer(replace(schema), [0], auto_id_start=1 if schema.auto_id else None)
             for batch in reader.read(request, split.spec):
                 rows += _rows(conformer.conform(batch), schema)

@@ -24,6 +24,7 @@ from penstock.catalog.sealing import load_key
 from penstock.collections.collections import table_of
 from penstock.domain.ids import new_id
 from penstock.engines.lance import LanceEngine
+from penstock.readers.base import plan_at_once
 from penstock.readers.jsonl import JSONL_READER
 from penstock.validation import Conformer
 from tests.support.http import http_server, make_services
@@ -107,7 +108,7 @@ class DataPlane:
             numbers = [self._catalog.collections.partition(found.id, partition).number]
         conformer = Conformer(found.schema, numbers, auto_id_start=1 if found.schema.auto_id else None)
         request = request_for([file], found.schema)
-        (plan,) = JSONL_READER.plan(request, 1 << 30)
+        (plan,) = plan_at_once(JSONL_READER, request, 1 << 30)
         batches = (conformer.conform(each) for each in JSONL_READER.read(request, plan.spec))
         job = new_id()
         staged = self._engine.stage(table_of(found), job, batches)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from penstock.domain.schema import CollectionSchema
-from penstock.readers.base import CsvOptions, Reader, ReadRequest
+from penstock.readers.base import CsvOptions, Reader, ReadRequest, plan_at_once
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
@@ -40,7 +40,7 @@ def request_for(
 def read_all(reader: Reader, request: ReadRequest, split_bytes: int = 1 << 30) -> pa.Table:
     """All rows, after checking what every reader promises of its plans and batches."""
     batches: list[pa.RecordBatch] = []
-    for plan in reader.plan(request, split_bytes):
+    for plan in plan_at_once(reader, request, split_bytes):
         spec = json.loads(json.dumps(plan.spec))
         rows = done = 0
         for each in reader.read(request, spec):

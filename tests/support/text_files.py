@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.readers.base import CsvOptions, Reader, ReadRequest
+from penstock.readers.base import CsvOptions, Reader, ReadRequest, plan_at_once
 from penstock.readers.row_builder import batch_schema
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
@@ -84,7 +84,7 @@ def read_file(
     request = ReadRequest(sources=[open_source(location)], schema=schema, batch_bytes=batch_bytes, csv=csv)
     wanted = batch_schema(schema)
     batches = []
-    plans = reader.plan(request, split_bytes)
+    plans = plan_at_once(reader, request, split_bytes)
     assert sum(plan.size for plan in plans) == size
     for plan in plans:
         row, done = 0, 0

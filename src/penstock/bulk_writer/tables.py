@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from penstock.domain.schema import META_FIELD, CollectionSchema
 from penstock.errors import DataError, FileMissing, InvalidParameter, Unsupported
-from penstock.readers.base import ReadRequest
+from penstock.readers.base import ReadRequest, plan_at_once
 from penstock.readers.formats import Format, reader_for
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
@@ -223,7 +223,7 @@ def _read_rows(files: Sequence[Path], kind: Format, schema: CollectionSchema, co
 
 def _rows(request: ReadRequest, kind: Format) -> Iterator[pa.RecordBatch]:
     reader = reader_for(kind)
-    for split in reader.plan(request, _SPLIT_BYTES):
+    for split in plan_at_once(reader, request, _SPLIT_BYTES):
         for batch in reader.read(request, split.spec):
             yield batch.batch
     for each in request.warnings:

@@ -28,13 +28,13 @@ from penstock.jobs.patience import patiently
 from penstock.jobs.planner import Plan, locate_units, plan_units
 from penstock.jobs.requests import SourceKeys
 from penstock.jobs.staging import SplitFailed, stage_splits
-from penstock.jobs.tasks import FilePlan, PartTask, PlanTask, StageResult, StageTask, plan_files
+from penstock.jobs.tasks import PartTask, StageResult, StageTask
 from penstock.jobs.tidying import OVERDUE, discard
 from penstock.jobs.tools import Tools, note_of, staged_of
 from penstock.jobs.tracking import COMMITTED, PLANNED, UNCOMMITTED, Tracker
 from penstock.readers.base import CsvOptions
 from penstock.readers.formats import Format
-from penstock.runners.base import TaskHandle
+from penstock.runners.base import TaskContext, TaskHandle
 from penstock.sources.base import Location
 
 __all__ = ["Executor", "csv_options"]
@@ -316,12 +316,12 @@ class _Run:
             self.job, progress=progress, rows=rows, total_rows=rows, stage="importing", files=files
         )
 
-    def _run_plan_tasks(self, tasks: Sequence[PlanTask]) -> Iterable[list[FilePlan]]:
+    def _run_plan_tasks(self, function: Callable[[Any, TaskContext], Any], tasks: Sequence[Any]) -> Iterable[Any]:
         """Results in order, a window of tasks in flight."""
-        window: list[TaskHandle[list[FilePlan]]] = []
+        window: list[TaskHandle[Any]] = []
         try:
             for task in tasks:
-                window.append(self._tools.runner.submit(plan_files, task))
+                window.append(self._tools.runner.submit(function, task))
                 if len(window) > self._tools.runner.slots:
                     yield self._planned(window)
             while window:
@@ -330,12 +330,11 @@ class _Run:
             for handle in window:
                 handle.cancel()
 
-    def _planned(self, window: list[TaskHandle[list[FilePlan]]]) -> list[FilePlan]:
+    def _planned(self, window: list[TaskHandle[Any]]) -> Any:
         while not _wait(window[0], 0.2):
             self._check_time()
             self._save_planning()
-        result: list[FilePlan] = window.pop(0).future.result()
-        return result
+        return window.pop(0).future.result()
 
     def _collection(self) -> Collection:
         found = self._catalog.collections.by_id(self.job.collection_id)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeAlias
 
 from penstock.catalog.claims import PlannedFile
 from penstock.domain.jobs import JobWarning, Part, merge_warnings
@@ -11,13 +13,17 @@ from penstock.domain.schema import CollectionSchema, DataType
 from penstock.errors import ImportRefused, LimitExceeded
 from penstock.jobs.requests import SourceKeys
 from penstock.jobs.settings import JobSettings
-from penstock.jobs.tasks import FilePlan, PlanTask
-from penstock.readers.base import CsvOptions
+from penstock.jobs.tasks import FilePlan, PlanTask, SurveyTask, plan_files, survey_span
+from penstock.readers.base import CsvOptions, SplitPlan
 from penstock.readers.formats import Format, detect, expand
+from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
 
 __all__ = ["Piece", "Plan", "Unit", "check_unit", "locate_units", "plan_units"]
+
+RunTasks: TypeAlias = Callable[[Callable[[Any, TaskContext], Any], Sequence[Any]], Iterable[Any]]
+"""Runs a function over tasks, in workers; results in order."""
 
 _FILES_PER_TASK = 64
 _EXACT = frozenset({Format.PARQUET, Format.NUMPY})
@@ -75,12 +81,14 @@ def plan_units(
     csv: CsvOptions,
     settings: JobSettings,
     partition: int | None,
-    run: Callable[[Sequence[PlanTask]], Iterable[list[FilePlan]]],
+    run: RunTasks,
 ) -> Plan:
     """Cut located files into pieces, in workers: they read headers and footers, which may be hostile.
 
-    ``partition`` is where all rows go, None where a partition key tells it row by row. ``run`` runs the tasks on a
-    runner and gives their results in order.
+    Large files of text are looked through first, their parts side by side.
+
+    ``partition`` is where all rows go, None where a partition key tells it row by row. ``run`` runs a function over
+    tasks on a runner and gives the results in order.
 
     Raises:
         LimitExceeded: a file, or all of them together, are larger than the settings allow.
@@ -97,9 +105,10 @@ def plan_units(
         )
         for start in range(0, len(units), _FILES_PER_TASK)
     ]
-    plans = [plan for chunk in run(tasks) for plan in chunk]
+    plans = [plan for chunk in run(plan_files, tasks) for plan in chunk]
+    splits = _cut(units, plans, run)
     return Plan(
-        files=[_planned_file(unit, plan) for unit, plan in zip(units, plans, strict=True)],
+        files=[_planned_file(unit, parts) for unit, parts in zip(units, splits, strict=True)],
         pieces=[
             Piece(
                 part=Part(
@@ -110,11 +119,28 @@ def plan_units(
                 weight=each.size if each.decoded_size is None else each.decoded_size,
                 max_rows=each.max_rows,
             )
-            for number, (unit, plan) in enumerate(zip(units, plans, strict=True))
-            for each in plan.splits
+            for number, (unit, parts) in enumerate(zip(units, splits, strict=True))
+            for each in parts
         ],
         warnings=merge_warnings([list(plan.warnings) for plan in plans]),
     )
+
+
+def _cut(units: Sequence[Unit], plans: Sequence[FilePlan], run: RunTasks) -> list[Sequence[SplitPlan]]:
+    """The splits of each file; those that need it are looked through, all parts of all files side by side."""
+    tasks = [
+        SurveyTask(location=unit.locations[0], survey=plan.splits, span=span)
+        for unit, plan in zip(units, plans, strict=True)
+        if not isinstance(plan.splits, Sequence)
+        for span in plan.splits.spans
+    ]
+    findings = iter(run(survey_span, tasks))
+    return [
+        plan.splits
+        if isinstance(plan.splits, Sequence)
+        else plan.splits.cut(list(islice(findings, len(plan.splits.spans))))
+        for plan in plans
+    ]
 
 
 def _check_sizes(units: Sequence[Unit], settings: JobSettings) -> None:
@@ -176,10 +202,10 @@ def _check_file_size(location: Location, settings: JobSettings) -> None:
         )
 
 
-def _planned_file(unit: Unit, plan: FilePlan) -> PlannedFile:
+def _planned_file(unit: Unit, splits: Sequence[SplitPlan]) -> PlannedFile:
     return PlannedFile(
         name=unit.name,
         locations=[each.to_json() for each in unit.locations],
         size=sum(each.size for each in unit.locations),
-        total_rows=sum(each.max_rows for each in plan.splits) if unit.format in _EXACT else 0,
+        total_rows=sum(each.max_rows for each in splits) if unit.format in _EXACT else 0,
     )

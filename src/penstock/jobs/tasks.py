@@ -16,7 +16,7 @@ from penstock.domain.jobs import JobWarning, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, Staged, Table
 from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
-from penstock.readers.base import CsvOptions, ReadRequest, SplitPlan
+from penstock.readers.base import CsvOptions, ReadRequest, SplitPlan, Survey
 from penstock.readers.formats import Format, reader_for
 from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
@@ -31,10 +31,12 @@ __all__ = [
     "PlanTask",
     "StageResult",
     "StageTask",
+    "SurveyTask",
     "build_indexes",
     "import_everything",
     "plan_files",
     "stage_split",
+    "survey_span",
 ]
 
 
@@ -51,7 +53,9 @@ class PlanTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePlan:
-    splits: Sequence[SplitPlan]
+    """``splits``, or how to look through the file before it can be cut."""
+
+    splits: Sequence[SplitPlan] | Survey
     warnings: Sequence[JobWarning]
 
 
@@ -77,6 +81,29 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
         plans.append(FilePlan(splits=splits, warnings=merge_warnings([request.warnings])))
         context.report(done + 1, 0)
     return plans
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurveyTask:
+    """One part of a file to look through."""
+
+    location: Location
+    survey: Survey
+    span: tuple[int, int]
+
+
+def survey_span(task: SurveyTask, context: TaskContext) -> Any:
+    """What the survey has to know of the part.
+
+    Raises:
+        TaskCancelled, SourceError
+    """
+
+    def check(done: int) -> None:
+        context.check()
+        context.report(done, 0)
+
+    return task.survey.look(open_source(task.location), task.span, check)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

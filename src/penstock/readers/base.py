@@ -11,7 +11,7 @@ Rows are counted from 0 in the split; ``DataError`` carries that row, and the ex
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema
 from penstock.sources.base import Source
 
-__all__ = ["CsvOptions", "ReadRequest", "Reader", "RowBatch", "SplitPlan"]
+__all__ = ["CsvOptions", "ReadRequest", "Reader", "RowBatch", "SplitPlan", "Survey", "plan_at_once"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,39 @@ class ReadRequest:
     warnings: list[JobWarning] = field(default_factory=list)
 
 
+class Survey(Protocol):
+    """A file that must be looked through before it can be cut: its parts each by itself, then all findings in order.
+
+    It is picklable, as findings are, so that parts can be looked through side by side.
+    """
+
+    @property
+    def spans(self) -> Sequence[tuple[int, int]]:
+        """The byte ranges of the parts, in order."""
+        ...
+
+    def look(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> Any:
+        """What is to be known of one part: a small value. Reads it once, in small blocks.
+
+        ``check`` is called before each block with the bytes looked through so far, and may raise to stop.
+
+        Raises:
+            SourceError: the file can't be had.
+        """
+        ...
+
+    def cut(self, findings: Sequence[Any]) -> Sequence[SplitPlan]:
+        """The splits, given the findings of all parts in order."""
+        ...
+
+
 class Reader(Protocol):
     """One file format."""
 
-    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan]:
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | Survey:
         """Cut a file into splits of about ``split_bytes``; reads headers and footers only.
+
+        Where only a look at every byte tells the boundaries of records, it gives a :class:`Survey` instead.
 
         Raises:
             DataError: the file is empty, truncated or not of this format.
@@ -91,3 +119,11 @@ class Reader(Protocol):
             SourceError: the file can't be had.
         """
         ...
+
+
+def plan_at_once(reader: Reader, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan]:
+    """The splits of a file, looked through here and now where that is needed. Raises as :meth:`Reader.plan`."""
+    plan = reader.plan(request, split_bytes)
+    if isinstance(plan, Sequence):
+        return plan
+    return plan.cut([plan.look(request.sources[0], span, lambda _: None) for span in plan.spans])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from penstock.errors import DataError
 from penstock.readers.json_text import MAX_RECORD_BYTES
 from penstock.sources.base import Source
 
-__all__ = ["BLOCK_BYTES", "BOM", "blocks", "lines"]
+__all__ = ["BLOCK_BYTES", "BOM", "blocks", "even_spans", "lines"]
 
 BLOCK_BYTES = 8 << 20
 """Bytes read at a time: large enough that object stores stream, small against a worker's memory budget."""
@@ -22,6 +23,12 @@ def blocks(source: Source, start: int = 0, end: int | None = None, *, size: int 
     with source.open_stream(start, end) as stream:
         while block := stream.read(size):
             yield block
+
+
+def even_spans(start: int, end: int, parts: int) -> list[tuple[int, int]]:
+    """``[start, end)`` in so many parts that differ by a byte at most."""
+    bounds = [start + (end - start) * part // parts for part in range(parts + 1)]
+    return list(pairwise(bounds))
 
 
 def lines(source: Source, start: int, end: int, *, size: int = BLOCK_BYTES) -> Iterator[list[tuple[int, bytes]]]:

@@ -1,6 +1,7 @@
 """JSON files: one list of objects, bare or as ``{"rows": […]}``.
 
-The list is never held as a whole: rows are cut out of blocks and parsed one by one.
+The list is never held as a whole: rows are cut out of blocks and parsed one by one. A large file is looked through
+once before it is cut, since a place in its midst doesn't tell whether it is in a string, or how deep in a row.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import orjson
 
 from penstock.domain.jobs import JobWarning
 from penstock.errors import DataError
-from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
+from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
 from penstock.readers.blocks import BLOCK_BYTES, BOM, blocks
 from penstock.readers.json_scan import RecordScanner
+from penstock.readers.json_survey import JsonSurvey
 from penstock.readers.row_builder import RowBuilder, least_row_text
 
 __all__ = ["JSON_READER", "JsonReader"]
@@ -29,37 +31,45 @@ _ROOT_KEY_BEGUN = re.compile(rb'\{[ \t\r\n]*(?:"(?:[^"\\]|\\.)*(?:\\|"[ \t\r\n]*
 
 @dataclass(frozen=True, slots=True)
 class JsonReader:
-    """Reads ``.json``; a file is one split, since only its beginning tells where rows begin."""
+    """Reads ``.json``.
+
+    A split is ``{"start", "end", "wrapped"}``: rows from byte ``start`` (0 or behind a row's ``}``) up to ``end``
+    (behind a row's ``}`` or the end of the file), and whether the list of rows stands in an object.
+    """
 
     block_bytes: int = BLOCK_BYTES
 
-    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan]:
-        source = request.sources[0]
-        _Root.read(request, blocks(source, size=min(self.block_bytes, 64 << 10)))
-        most = source.size // (least_row_text(request.schema) + 1) + 1
-        return [SplitPlan(spec={}, size=source.size, max_rows=most)]
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | Survey:
+        size = request.sources[0].size
+        root = _Root.read(request, blocks(request.sources[0], size=min(self.block_bytes, 64 << 10)))
+        least = least_row_text(request.schema) + 1
+        parts = round(size / split_bytes)
+        if parts > 1:
+            spec = {"wrapped": root.wrapped}
+            return JsonSurvey(start=root.offset, size=size, parts=parts, least=least, spec=spec)
+        whole = {"start": 0, "end": size, "wrapped": root.wrapped}
+        return [SplitPlan(spec=whole, size=size, max_rows=size // least + 1)]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
-        source = request.sources[0]
-        stream = blocks(source, size=self.block_bytes)
-        root = _Root.read(request, stream)
-        scanner = RecordScanner(root.offset, listed=True)
-        builder = RowBuilder(request)
-        block: bytes | None = root.rest
+        yield from RowBuilder(request, start=spec["start"]).batches(self._records(request, spec))
+
+    def _records(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[list[tuple[int, bytes]]]:
+        source, start, end = request.sources[0], spec["start"], spec["end"]
+        stream = blocks(source, start, end, size=self.block_bytes)
+        block: bytes | None
+        if start == 0:
+            root = _Root.read(request, stream)
+            scanner, block = RecordScanner(root.offset, listed=True), root.rest
+        else:
+            scanner, block = RecordScanner(start, listed=True, first=False), next(stream, None)
         while block is not None and not scanner.done:
-            try:
-                records = scanner.feed(block)
-            except DataError as error:
-                raise error.at(file=source.name) from None
-            yield from builder.add_all(records)
+            yield scanner.feed(block)
+            scanner.check()
             block = next(stream, None)
-        if not scanner.done:
-            try:
-                scanner.finish()
-            except DataError as error:
-                raise error.at(file=source.name) from None
-        yield from builder.finish()
-        _warn_of_rest(request, scanner.rest, block, stream, wrapped=root.wrapped)
+        if scanner.done:
+            _warn_of_rest(request, scanner.rest, block, stream, wrapped=spec["wrapped"])
+        elif end == source.size:
+            scanner.finish()
 
 
 @dataclass(frozen=True, slots=True)

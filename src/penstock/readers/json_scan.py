@@ -6,19 +6,14 @@ say. Memory is bounded by a block and the largest row.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from penstock.errors import DataError
+from penstock.readers.json_marks import OPEN, MarkFinder
 from penstock.readers.json_text import MAX_RECORD_BYTES, find_syntax_fault
 
 __all__ = ["RecordScanner"]
 
-_QUOTE, _BACKSLASH, _OPEN, _CLOSE = 0x22, 0x5C, 0x7B, 0x7D
-_LOWER = 0x20
-"""Bit that turns ``[`` and ``]`` into ``{`` and ``}``."""
 _PREFIX_BYTES = 1 << 20
 _GAP_BYTES = 64
 
@@ -30,21 +25,25 @@ class RecordScanner:
         offset: where in the file the first block begins.
         listed: the rows stand in a list, with a comma between, and the list's ``]`` ends them; else newlines,
             commas or nothing may stand between, and the end of the file ends them.
+        first: the first block holds the file's first row, or nothing; else it begins behind a row's bracket.
 
     ``done`` is true once the list has ended; ``rest`` is then what followed in the last block.
     """
 
-    def __init__(self, offset: int, *, listed: bool) -> None:
+    def __init__(self, offset: int, *, listed: bool, first: bool = True) -> None:
         self._base = offset
         self._listed = listed
+        self._follows = not first
+        self._finder = MarkFinder()
         self._depth = 0
         self._in_string = False
-        self._backslashes = 0
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._start = offset
         self._gap = b""
+        self._gap_start = offset
         self._rows = 0
+        self._fault: DataError | None = None
         self.done = False
         self.rest = b""
 
@@ -54,38 +53,27 @@ class RecordScanner:
         return self._base
 
     def feed(self, block: bytes) -> list[tuple[int, bytes]]:
-        """The rows that end in ``block``: (byte offset in the file, text).
+        """The rows that end in ``block``: (byte offset in the file, text). Those before a fault are given back; then
+        :meth:`check` raises."""
+        records: list[tuple[int, bytes]] = []
+        try:
+            self._scan(block, records)
+        except DataError as error:
+            self._fault = error
+        return records
+
+    def check(self) -> None:
+        """Raise what is wrong behind the rows of the last block.
 
         Raises:
             DataError: something other than an object stands where a row should, or a row is too long.
         """
-        records: list[tuple[int, bytes]] = []
-        positions, deltas = self._brackets(block)
-        depths = self._depth + np.cumsum(deltas)
-        marks = np.flatnonzero(((depths == 1) & (deltas == 1)) | ((depths <= 0) & (deltas == -1)))
-        begin = 0
-        for mark in marks.tolist():
-            position = int(positions[mark])
-            if deltas[mark] == 1:
-                self._check_gap(block[begin:position], position, opened=block[position])
-                self._start, begin = self._base + position, position
-                self._depth = 1
-            elif depths[mark] == 0:
-                text = b"".join([*self._pending, block[begin : position + 1]])
-                self._pending, self._pending_bytes, self._gap = [], 0, b""
-                records.append((self._start, text))
-                self._rows += 1
-                self._depth, begin = 0, position + 1
-            else:
-                self._end_list(block, begin, position)
-                return records
-        self._depth = int(depths[-1]) if len(depths) else self._depth
-        self._keep(block, begin)
-        self._base += len(block)
-        return records
+        if self._fault is not None:
+            raise self._fault
 
     def finish(self) -> None:
         """Raise unless the file may end here."""
+        self.check()
         if self._depth > 0:
             raise self._unfinished("the file ends inside a row: it is truncated, or a bracket or quote is missing")
         if self._listed:
@@ -95,72 +83,72 @@ class RecordScanner:
                 offset=self._base,
                 remedy="The file is truncated; write or upload it again",
             )
-        self._refuse_gap(self._gap, self._base, allow_comma=True)
+        self._refuse_gap(self._gap, allow_comma=True)
 
-    def _brackets(self, block: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int8]]:
-        """Positions of brackets outside strings, and +1 for an opening and -1 for a closing one."""
-        data = np.frombuffer(block, np.uint8)
-        lowered = data | _LOWER
-        special = (lowered == _OPEN) | (lowered == _CLOSE) | (data == _QUOTE)
-        found = np.flatnonzero(special)
-        is_quote = data[found] == _QUOTE
-        quotes = self._unescaped(data, found[is_quote])
-        brackets = found[~is_quote]
-        inside = (np.searchsorted(quotes, brackets) + self._in_string) % 2 == 1
-        self._in_string ^= bool(len(quotes) % 2)
-        outside = brackets[~inside]
-        return outside, np.where(lowered[outside] == _OPEN, 1, -1).astype(np.int8)
-
-    def _unescaped(self, data: npt.NDArray[np.uint8], quotes: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The quotes that no odd run of backslashes precedes."""
-        carried, self._backslashes = self._backslashes, self._trailing_backslashes(data)
-        before = np.where(quotes > 0, data[quotes - 1], _BACKSLASH if carried else 0)
-        suspects = before == _BACKSLASH
-        if not suspects.any():
-            return quotes
-        slashes = np.flatnonzero(data == _BACKSLASH)
-        starts = np.append(True, np.diff(slashes) > 1)[: len(slashes)]
-        run_start = slashes[np.flatnonzero(starts)[np.cumsum(starts) - 1]] if len(slashes) else slashes
-        ends = quotes[suspects]
-        lengths = np.zeros(len(ends), np.int64)
-        within = ends > 0
-        if within.any():
-            run = run_start[np.searchsorted(slashes, ends[within] - 1)]
-            lengths[within] = ends[within] - run + np.where(run == 0, carried, 0)
-        lengths[~within] = carried
-        keep = np.ones(len(quotes), bool)
-        keep[np.flatnonzero(suspects)[lengths % 2 == 1]] = False
-        return quotes[keep]
-
-    def _trailing_backslashes(self, data: npt.NDArray[np.uint8]) -> int:
-        """How many backslashes end the text read so far, as 0 or 1 for even or odd."""
-        count = 0
-        while count < len(data) and data[-1 - count] == _BACKSLASH:
-            count += 1
-        return (count + (self._backslashes if count == len(data) else 0)) % 2
-
-    def _keep(self, block: bytes, begin: int) -> None:
+    def _scan(self, block: bytes, records: list[tuple[int, bytes]]) -> None:
+        marks = self._finder.feed(block)
+        outside = marks.odd == self._in_string
+        self._in_string ^= bool(marks.quotes % 2)
+        positions, opens = marks.positions[outside], marks.opens[outside]
+        depths = self._depth + np.cumsum(np.where(opens, 1, -1))
+        edges = np.flatnonzero(((depths == 1) & opens) | ((depths <= 0) & ~opens))
+        begin = 0
+        for edge in edges.tolist():
+            position = int(positions[edge])
+            if opens[edge]:
+                self._add_gap(block, begin, position)
+                self._end_gap(position, opened=block[position])
+                self._start, begin = self._base + position, position
+                self._depth = 1
+            elif depths[edge] == 0:
+                self._pending.append(block[begin : position + 1])
+                text = b"".join(self._pending) if len(self._pending) > 1 else self._pending[0]
+                self._check_length(len(text))
+                self._pending, self._pending_bytes, self._gap = [], 0, b""
+                records.append((self._start, text))
+                self._rows += 1
+                self._follows = True
+                self._depth, begin = 0, position + 1
+            else:
+                self._add_gap(block, begin, position)
+                self._end_list(block, position)
+                return
+        self._depth = int(depths[-1]) if len(depths) else self._depth
         if self._depth > 0:
             self._pending.append(block[begin:])
             self._pending_bytes += len(block) - begin
-            if self._pending_bytes > MAX_RECORD_BYTES:
-                raise self._unfinished(
-                    f"a row is longer than {MAX_RECORD_BYTES >> 20} MiB, or a bracket or quote is missing"
-                )
-            return
-        self._gap = (self._gap + block[begin:]).strip()
-        if len(self._gap) > _GAP_BYTES:
-            self._refuse_gap(self._gap, self._base + begin, allow_comma=True)
+            self._check_length(self._pending_bytes)
+        else:
+            self._add_gap(block, begin, len(block))
+        self._base += len(block)
 
-    def _check_gap(self, part: bytes, position: int, opened: int) -> None:
-        gap = (self._gap + part).strip()
-        self._gap = b""
+    def _check_length(self, length: int) -> None:
+        if length > MAX_RECORD_BYTES:
+            raise self._unfinished(
+                f"a row is longer than {MAX_RECORD_BYTES >> 20} MiB, or a bracket or quote is missing"
+            )
+
+    def _add_gap(self, block: bytes, begin: int, end: int) -> None:
+        """Keep what stands between two rows, its blanks cut short."""
+        part = block[begin:end]
+        if not self._gap:
+            part = part.lstrip()
+            self._gap_start = self._base + end - len(part)
+        self._gap += part
+        if len(self._gap) > _GAP_BYTES:
+            ends = [b""] if self._gap[-1:].isspace() else []
+            self._gap = b" ".join([*self._gap.split(), *ends])
+            if len(self._gap) > _GAP_BYTES:
+                self._refuse_gap(self._gap, allow_comma=True)
+
+    def _end_gap(self, position: int, opened: int) -> None:
+        gap, self._gap = self._gap.strip(), b""
         if self._listed:
-            if gap != (b"," if self._rows else b""):
-                self._refuse_gap(gap, self._base + position, allow_comma=False)
+            if gap != (b"," if self._follows else b""):
+                self._refuse_gap(gap, allow_comma=False)
         elif gap not in (b"", b","):
-            self._refuse_gap(gap, self._base + position, allow_comma=True)
-        if opened != _OPEN:
+            self._refuse_gap(gap, allow_comma=True)
+        if opened != OPEN:
             raise DataError(
                 "each row should be a key-value map, but got type array",
                 row=self._rows,
@@ -170,14 +158,15 @@ class RecordScanner:
                 else "A file that holds one list of rows is named .json; .jsonl and .ndjson hold one object per line",
             )
 
-    def _refuse_gap(self, gap: bytes, offset: int, *, allow_comma: bool) -> None:
+    def _refuse_gap(self, gap: bytes, *, allow_comma: bool) -> None:
         """Raise for what stands between two rows, or before the first, unless it is nothing (or a comma)."""
-        if gap == b"" and (allow_comma or not self._rows):
+        gap = b" ".join(gap.split())
+        if gap == b"" and (allow_comma or not self._follows):
             return
-        if gap == b"," and allow_comma and self._rows:
+        if gap == b"," and allow_comma and self._follows:
             return
-        text = gap.decode(errors="replace")
-        if gap.startswith(b",") and self._rows:
+        text = gap[:_GAP_BYTES].decode(errors="replace")
+        if gap.startswith(b",") and self._follows:
             gap = gap[1:].strip()
         kind = _scalar_type(gap)
         if not gap:
@@ -186,20 +175,20 @@ class RecordScanner:
             rule = f"each row should be a key-value map, but got type {kind}"
         else:
             rule = "invalid JSON: expected a row or the end of the rows"
-        raise DataError(rule, row=self._rows, offset=offset, value=text or None)
+        raise DataError(rule, row=self._rows, offset=self._gap_start, value=text or None)
 
-    def _end_list(self, block: bytes, begin: int, position: int) -> None:
+    def _end_list(self, block: bytes, position: int) -> None:
         if not self._listed or block[position] != 0x5D:
             raise DataError(
                 f"invalid JSON: unexpected {chr(block[position])!r}", row=self._rows, offset=self._base + position
             )
-        gap = (self._gap + block[begin:position]).strip()
+        gap = self._gap.strip()
         if gap == b",":
             raise DataError(
-                "invalid JSON: a comma stands before the closing ']'", row=self._rows, offset=self._base + position
+                "invalid JSON: a comma stands before the closing ']'", row=self._rows, offset=self._gap_start
             )
         if gap:
-            self._refuse_gap(gap, self._base + position, allow_comma=False)
+            self._refuse_gap(gap, allow_comma=False)
         self.done = True
         self.rest = block[position + 1 :]
 

@@ -1,21 +1,22 @@
 """JSON Lines files (``.jsonl``, ``.ndjson``): one object per line.
 
 As in Milvus, objects may also follow each other with a newline, a comma or nothing between, and may be spread over
-lines. Whether a file has one object per line is judged by its first row; only then it can be cut into splits.
+lines. Whether a file has one object per line is judged by its first row; only then any place will do for a cut.
+Else the file is looked through for the ends of rows.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from penstock.errors import DataError
-from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
-from penstock.readers.blocks import BLOCK_BYTES, BOM, blocks, lines
+from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
+from penstock.readers.blocks import BLOCK_BYTES, BOM, blocks, even_spans, lines
 from penstock.readers.json_scan import RecordScanner
+from penstock.readers.json_survey import JsonSurvey
 from penstock.readers.row_builder import RowBuilder, least_row_text
 from penstock.sources.base import Source
 
@@ -29,13 +30,13 @@ _BETWEEN_OBJECTS = re.compile(rb"\}\s*,?\s*\{")
 class JsonLinesReader:
     """Reads ``.jsonl`` and ``.ndjson``.
 
-    A split is ``{"start", "end", "lines"}``: raw byte bounds, of which :meth:`read` takes the lines that begin
-    within; without ``lines`` it is the whole file.
+    A split is ``{"start", "end", "lines"}``. With ``lines`` they are any bytes, and :meth:`read` takes the lines that
+    begin within; without, both stand behind a row's ``}`` or at an end of the file.
     """
 
     block_bytes: int = BLOCK_BYTES
 
-    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan]:
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | Survey:
         source = request.sources[0]
         size = source.size
         if size == 0:
@@ -45,31 +46,26 @@ class JsonLinesReader:
             by_lines = _has_line_per_row(source, min(self.block_bytes, _PEEK_BYTES))
         except DataError as error:
             raise error.at(file=source.name) from None
-        parts = max(1, round(size / split_bytes)) if by_lines else 1
-        bounds = [size * part // parts for part in range(parts + 1)]
+        parts = max(1, round(size / split_bytes))
+        if parts > 1 and not by_lines:
+            return JsonSurvey(start=0, size=size, parts=parts, least=least, spec={"lines": False})
         return [
             SplitPlan(
                 spec={"start": start, "end": end, "lines": by_lines},
                 size=end - start,
                 max_rows=(end - start) // least + 1,
             )
-            for start, end in pairwise(bounds)
+            for start, end in even_spans(0, size, parts)
         ]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
-        source = request.sources[0]
-        builder = RowBuilder(request, start=spec["start"])
-        try:
-            groups = (
-                _lines(source, spec["start"], spec["end"], self.block_bytes)
-                if spec["lines"]
-                else _objects(source, self.block_bytes)
-            )
-            for records in groups:
-                yield from builder.add_all(records)
-        except DataError as error:
-            raise error.at(file=source.name) from None
-        yield from builder.finish()
+        source, start, end = request.sources[0], spec["start"], spec["end"]
+        groups: Iterator[Iterable[tuple[int, bytes]]]
+        if spec["lines"]:
+            groups = map(_rows_of_lines, lines(source, start, end, size=self.block_bytes))
+        else:
+            groups = _objects(source, start, end, self.block_bytes)
+        yield from RowBuilder(request, start=start).batches(groups)
 
 
 def _has_line_per_row(source: Source, block_bytes: int) -> bool:
@@ -88,6 +84,8 @@ def _has_line_per_row(source: Source, block_bytes: int) -> bool:
             found = scanner.feed(block)
             if found:
                 after = block[found[0][0] + len(found[0][1]) - start :]
+            else:
+                scanner.check()
         if found:
             line, newline, _ = after.partition(b"\n")
             if newline or line.strip():
@@ -96,11 +94,6 @@ def _has_line_per_row(source: Source, block_bytes: int) -> bool:
     if scanner is not None and not found:
         scanner.finish()
     return not found or b"\n" not in found[0][1]
-
-
-def _lines(source: Source, start: int, end: int, size: int) -> Iterator[Iterator[tuple[int, bytes]]]:
-    for group in lines(source, start, end, size=size):
-        yield _rows_of_lines(group)
 
 
 def _rows_of_lines(group: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
@@ -129,14 +122,14 @@ def _objects_on(offset: int, line: bytes) -> Iterator[tuple[int, bytes]]:
     yield from found or [(offset, line)]
 
 
-def _objects(source: Source, size: int) -> Iterator[list[tuple[int, bytes]]]:
-    scanner: RecordScanner | None = None
-    for block in blocks(source, size=max(size, len(BOM))):
-        if scanner is None:
-            skip = len(BOM) if block.startswith(BOM) else 0
-            scanner, block = RecordScanner(skip, listed=False), block[skip:]
+def _objects(source: Source, start: int, end: int, size: int) -> Iterator[list[tuple[int, bytes]]]:
+    scanner = RecordScanner(start, listed=False, first=start == 0)
+    for block in blocks(source, start, end, size=max(size, len(BOM))):
+        if scanner.offset == 0 and block.startswith(BOM):
+            scanner, block = RecordScanner(len(BOM), listed=False), block[len(BOM) :]
         yield scanner.feed(block)
-    if scanner is not None:
+        scanner.check()
+    if end == source.size:
         scanner.finish()
 
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, DataType
 from penstock.errors import DataError
-from penstock.readers.base import Reader, ReadRequest, RowBatch, SplitPlan
+from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
 from penstock.sources.base import Source
 
 __all__ = ["NUMPY_READER"]
@@ -117,7 +117,7 @@ class _NumpyReader:
                 )
 
 
-NUMPY_READER: Reader = _NumpyReader()
+NUMPY_READER = _NumpyReader()
 
 
 def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, Field
 from penstock.errors import DataError
-from penstock.readers.base import Reader, ReadRequest, RowBatch, SplitPlan
+from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
 
 __all__ = ["PARQUET_READER"]
 
@@ -82,7 +82,7 @@ class _ParquetReader:
                 done += group.size
 
 
-PARQUET_READER: Reader = _ParquetReader()
+PARQUET_READER = _ParquetReader()
 
 
 @contextmanager

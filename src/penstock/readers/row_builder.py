@@ -240,16 +240,25 @@ class RowBuilder:
         self._ratio: float | None = None
         self._end = start
 
-    @property
-    def next_row(self) -> int:
-        """The row in the split that the next text will be."""
-        return self._first_row + self._count
+    def batches(self, groups: Iterable[Iterable[tuple[int, bytes]]]) -> Iterator[RowBatch]:
+        """Batches of rows that are given as (byte offset in the file, JSON text), a group per block.
 
-    def add_all(self, records: Iterable[tuple[int, bytes]]) -> Iterator[RowBatch]:
-        """Add rows given as (byte offset in the file, JSON text); yields a batch whenever one is full."""
-        pending = iter(records)
-        while self._fill(pending):
-            yield from self.flush()
+        The request gets the warnings in the end. Raises DataError for the first row that breaks a rule; what
+        ``groups`` raises comes after all rows before.
+        """
+        pending = iter(groups)
+        while True:
+            try:
+                group = next(pending, None)
+            except DataError as error:
+                raise self._first_fault(error) from None
+            if group is None:
+                break
+            records = iter(group)
+            while self._fill(records):
+                yield from self._flush()
+        yield from self._flush()
+        self._request.warnings.extend(self._dropped.warnings())
 
     def _fill(self, records: Iterator[tuple[int, bytes]]) -> bool:
         """Add rows until the batch is full (True) or ``records`` ends."""
@@ -259,7 +268,7 @@ class RowBuilder:
                 try:
                     self._add(text)
                 except DataError as error:
-                    raise self._placed(error, offset) from None
+                    raise self._first_fault(error.at(offset=offset + (error.offset or 0))) from None
                 self._count += 1
                 self._text_bytes += len(text)
                 self._end = offset + len(text)
@@ -267,15 +276,15 @@ class RowBuilder:
                     return True
         return False
 
-    def _placed(self, error: DataError, offset: int) -> DataError:
-        """The error with row and byte; or an earlier one that shows only when the pending rows are checked."""
+    def _first_fault(self, error: DataError) -> DataError:
+        """An error of what follows the rows so far; or one of theirs, which shows only when they are checked."""
         name = self._request.sources[0].name
         try:
             self._take_columns()
         except DataError as earlier:
             if earlier.row is not None and earlier.row < self._count:
                 return earlier.at(file=name, row=self._first_row + earlier.row)
-        return error.at(file=name, row=self.next_row, offset=offset + (error.offset or 0))
+        return error.at(file=name, row=self._first_row + self._count if error.row is None else error.row)
 
     def _add(self, text: bytes) -> None:
         row = self._parser.parse(text)
@@ -357,7 +366,7 @@ class RowBuilder:
             raise min(errors, key=lambda error: error.row or 0)
         return arrays
 
-    def flush(self) -> Iterator[RowBatch]:
+    def _flush(self) -> Iterator[RowBatch]:
         """The pending rows, if any."""
         if not self._count:
             return
@@ -371,11 +380,6 @@ class RowBuilder:
         yield from _slices(batch, self._first_row, self._end - self._start, self._request.batch_bytes)
         self._first_row += self._count
         self._count = self._text_bytes = 0
-
-    def finish(self) -> Iterator[RowBatch]:
-        """The last rows; hands the warnings to the request."""
-        yield from self.flush()
-        self._request.warnings.extend(self._dropped.warnings())
 
 
 def _slices(batch: pa.RecordBatch, first_row: int, bytes_read: int, limit: int) -> Iterator[RowBatch]:
