@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 
 from penstock.catalog.failures import CatalogUnavailable
@@ -12,6 +13,7 @@ from penstock.domain.jobs import Split, SplitState
 from penstock.engines.base import Staged
 from penstock.errors import DataError, TaskCancelled
 from penstock.jobs.observer import Observer
+from penstock.jobs.pace import Pace
 from penstock.jobs.patience import patiently
 from penstock.jobs.settings import JobSettings
 from penstock.jobs.tasks import PartFailed, StageResult, StageTask, stage_split
@@ -47,10 +49,11 @@ def stage_splits(
     discard: Callable[[Staged], None],
     observer: Observer,
 ) -> None:
-    """Stage every split that isn't staged yet; at most one more than the runner has slots is in flight.
+    """Stage every split that isn't staged yet, in order; at most one more than the runner has slots is in flight.
 
-    ``begin`` is called before each attempt, ``save`` with each result as it comes, ``tick`` a few times a second.
-    When ``stop`` is set, or any callback raises, running splits are told to stop and what they staged is discarded.
+    A runner may get more slots meanwhile, or fewer. ``begin`` is called before each attempt, ``save`` with each
+    result as it comes, ``tick`` a few times a second. When ``stop`` is set, or any callback raises, running splits
+    are told to stop and what they staged is discarded.
 
     Raises:
         SplitFailed: the first bad row in the order of the splits, whichever split met its error first.
@@ -58,13 +61,21 @@ def stage_splits(
     """
     flight = _Flight(runner, tracker, settings, stop, task_of, begin, save, discard, observer)
     pending = [each for each in splits if each.state is not SplitState.STAGED]
-    with ThreadPoolExecutor(max(1, min(runner.slots + 1, len(pending))), "split") as threads:
-        futures = {threads.submit(copy_context().run, flight.stage, each): each for each in pending}
+    with ThreadPoolExecutor(max(1, len(pending)), "split") as threads:  # a thread begins only when it is needed
+        futures: dict[Future[None], Split] = {}
+        left = deque(pending)
+        ticks = Pace(_TICK)
         try:
-            waiting: set[Future[None]] = set(futures)
-            while waiting:
-                done, waiting = wait(waiting, timeout=_TICK, return_when=FIRST_EXCEPTION)
-                tick()
+            waiting: set[Future[None]] = set()
+            while left or waiting:
+                while left and len(waiting) <= runner.slots:
+                    split = left.popleft()
+                    future = threads.submit(copy_context().run, flight.stage, split)
+                    futures[future] = split
+                    waiting.add(future)
+                done, waiting = wait(waiting, timeout=_TICK, return_when=FIRST_COMPLETED)
+                if ticks.is_due():
+                    tick()
                 if stop.is_set() or any(each.exception() for each in done):
                     break
             first = _first_failure(futures, flight)
