@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.postgres import PostgresServer, running_postgres
+from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.s3 import S3Server, s3_server
 from tests.support.servers import RunningServer, running_server
 
@@ -38,6 +39,13 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     """An empty database of that server."""
     with postgres.database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def ray_nodes() -> Iterator[RayCluster]:
+    """A Ray cluster of one node with two processors. Tests that use it belong to the xdist group "ray"."""
+    with ray_cluster(0, head_cpus=2) as cluster:
+        yield cluster
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

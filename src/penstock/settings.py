@@ -122,6 +122,16 @@ class Settings(BaseModel):
     workers: Count = _field(
         _processors, "Worker processes that read and stage files.", shown="the number of processors", unit="processes"
     )
+    runner: Literal["local", "ray"] = _field(
+        "local",
+        "Where files are read and staged: in worker processes of this machine, or on a Ray cluster.",
+        reason="Ray needs the extra penstock[ray], and a store and import roots that every host reaches.",
+    )
+    ray_address: str | None = _field(
+        None,
+        "HOST:PORT of the Ray cluster's head; this machine must be a node of the cluster.",
+        shown="the cluster that this machine belongs to",
+    )
     memory_budget: Bytes = _bytes(
         _quarter_of_memory,
         "Memory that all imports together may use.",

@@ -7,7 +7,6 @@ nothing locked.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -20,6 +19,7 @@ from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
 from penstock.errors import TaskCancelled, WorkerLost
+from penstock.runners.memory import give_memory_back
 
 __all__ = ["LocalRunner"]
 
@@ -194,14 +194,7 @@ def _run(function: Callable[[Any, _Context], Any], argument: Any, slot: int) -> 
     try:
         return function(argument, context)
     finally:
-        _give_memory_back()
-
-
-def _give_memory_back() -> None:
-    """An index build may free a gigabyte that the C library would keep for this process."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+        give_memory_back()
 
 
 def _pid() -> int:

@@ -17,12 +17,11 @@ from penstock.jobs.scheduler import Scheduler
 from penstock.jobs.service import ImportService
 from penstock.jobs.settings import MIB, JobSettings
 from penstock.jobs.tools import Tools
-from penstock.runners.local import LocalRunner
+from penstock.server.hosts import runner_of
 from penstock.server.job_metrics import CatalogMetrics, ProcessMetrics
 from penstock.server.places import catalog_url, engine_of, key_file, object_store
 from penstock.server.services import Services
 from penstock.server.watching import start_watching
-from penstock.server.worker import WorkerSetup
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
 
@@ -49,7 +48,7 @@ def build_services(settings: Settings) -> Services:
     job_settings = _job_settings(settings)
     registry = CollectorRegistry()
     watching = start_watching(settings, registry)
-    runner = LocalRunner(settings.workers, WorkerSetup.of(settings))
+    runner = runner_of(settings)
     traced = watching.traced(runner)
     scheduler = Scheduler(Tools(catalog, engine, traced, roots, job_settings, watching.observer))
     partitions = PartitionService(catalog, engine)

@@ -18,7 +18,7 @@ def catalog_url(settings: Settings) -> str:
 
 def engine_of(settings: Settings) -> LanceEngine:
     """The engine on the server's store."""
-    return LanceEngine(str(settings.data_dir / "collections"))
+    return LanceEngine(str(settings.data_dir.resolve() / "collections"))
 
 
 def key_file(settings: Settings) -> Path:

@@ -1,0 +1,280 @@
+"""The server's side: tasks go to a Ray driver in a process of its own, which is started again when it is lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import re
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from importlib.util import find_spec
+from itertools import count
+from multiprocessing.connection import Connection
+from typing import Any
+
+import structlog
+
+from penstock.errors import InvalidParameter, PenstockError, TaskCancelled, WorkerLost
+from penstock.runners.base import TaskContext
+from penstock.runners.ray.messages import Cancel, Ended, Fate, Leave, Progress, Ready, Refused, Slots, Submit
+
+__all__ = ["RayRunner"]
+
+log = structlog.get_logger(__name__)
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):\d{1,5}")
+_GRACE = 30.0
+_JOIN_SECONDS = 120.0
+_CLOSE_SECONDS = 10.0
+
+
+class RayRunner:
+    """Runs tasks on the Ray cluster at ``address``; ``setup`` runs once in each of its workers.
+
+    Everything that a task needs is pickled here and unpickled in the worker, so neither Ray's names nor its logs hold
+    what it carries. When the cluster is away, tasks end with ``WorkerLost`` and a later submit joins it again.
+
+    Args:
+        address: ``host:port`` of the cluster's head; None or ``"auto"`` for the cluster this machine belongs to.
+        grace: seconds after which a task that was told to stop is ended by force.
+
+    Raises:
+        InvalidParameter: Ray isn't installed, or the address is of a kind that can't be used.
+    """
+
+    def __init__(
+        self, address: str | None = None, setup: Callable[[], None] | None = None, *, grace: float = _GRACE
+    ) -> None:
+        if find_spec("ray") is None:
+            raise InvalidParameter("--runner ray needs Ray: pip install 'penstock[ray]', or take --runner local")
+        if address not in (None, "auto") and not _ADDRESS.fullmatch(address or ""):
+            raise InvalidParameter(
+                f"--ray-address {address} won't do: give HOST:PORT of the cluster's head (port 6379 unless it was "
+                "started with another), and make this machine a node of the cluster: "
+                "ray start --address HOST:PORT --num-cpus 0"
+            )
+        self._address = address or "auto"
+        self._setup = pickle.dumps(setup)
+        self._grace = grace
+        self._numbers = count(1)
+        self._lock = threading.Lock()
+        self._link: _Link | None = None
+        self._lost = 0
+        self._closed = False
+
+    @property
+    def slots(self) -> int:
+        """The cluster's processors as of now; 1 while it is unknown or has none."""
+        link = self._link
+        return max(1, link.slots) if link is not None else 1
+
+    @property
+    def restarts(self) -> int:
+        """How often a task was lost with its worker, its host or the cluster."""
+        return self._lost
+
+    @property
+    def driver_pid(self) -> int | None:
+        """The process that is the cluster's driver now."""
+        link = self._link
+        return None if link is None or link.broken else link.pid
+
+    def warm(self) -> None:
+        """Join the cluster now, and wait for it.
+
+        Raises:
+            InvalidParameter: it can't be reached, or runs other versions of Python, Ray or Penstock.
+        """
+        link = self._linked()
+        link.joined.wait()
+        if link.broken:
+            raise InvalidParameter(f"--runner ray can't use the Ray cluster at {self._address}: {link.reason}")
+
+    def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> _Handle:
+        work = pickle.dumps((function, argument))
+        link = self._linked()
+        handle = _Handle(link, next(self._numbers))
+        link.begin(handle, Submit(handle.number, getattr(function, "__name__", "task"), work))
+        return handle
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            link = self._link
+        if link is not None:
+            link.close()
+
+    def _linked(self) -> _Link:
+        with self._lock:
+            if self._closed:
+                raise TaskCancelled("the server is stopping")
+            if self._link is None or self._link.broken:
+                self._link = _Link(self._address, self._setup, self._grace, self._count_lost)
+            return self._link
+
+    def _count_lost(self) -> None:
+        with self._lock:
+            self._lost += 1
+
+
+class _Handle:
+    def __init__(self, link: _Link, number: int) -> None:
+        self._link = link
+        self.number = number
+        self._future: Future[Any] = Future()
+        self.last = (0, 0)
+
+    @property
+    def future(self) -> Future[Any]:
+        return self._future
+
+    def progress(self) -> tuple[int, int]:
+        return self.last
+
+    def cancel(self) -> None:
+        self._link.send(Cancel(self.number))
+
+
+class _Link:
+    """One driver process, from its start to its end, and the tasks that it has in hand."""
+
+    def __init__(self, address: str, setup: bytes, grace: float, count_lost: Callable[[], None]) -> None:
+        self._address = address
+        self._count_lost = count_lost
+        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._handles: dict[int, _Handle] = {}
+        self._closing = False
+        self.slots = 0
+        self.refused: Refused | None = None
+        self.broken = False
+        self.joined = threading.Event()
+        """The driver is part of the cluster, or will never be."""
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_drive, args=(theirs, address, setup, grace), name="penstock-ray", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        threading.Thread(target=self._listen, name="ray", daemon=True).start()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    def begin(self, handle: _Handle, message: Submit) -> None:
+        with self._lock:
+            if not self.broken:
+                self._handles[handle.number] = handle
+        if self.broken:
+            self._lose([handle])
+        else:
+            self.send(message)
+
+    def send(self, message: Submit | Cancel | Leave) -> None:
+        with self._sending:
+            try:
+                self._pipe.send(message)
+            except OSError:
+                return  # the listener meets the same, and tells everybody
+
+    def close(self) -> None:
+        """Tell the tasks to stop, and leave the cluster, which ends those that don't."""
+        self._closing = True
+        with self._lock:
+            left = list(self._handles.values())
+        for handle in left:
+            handle.cancel()
+        wait([each.future for each in left], timeout=_CLOSE_SECONDS)
+        self.send(Leave())
+        self._process.join(_CLOSE_SECONDS)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def _listen(self) -> None:
+        try:
+            if not self._pipe.poll(_JOIN_SECONDS):
+                self.refused = Refused(f"it did not answer within {_JOIN_SECONDS:.0f} s")
+                self._process.kill()
+            while True:
+                self._receive(self._pipe.recv())
+        except (EOFError, OSError):
+            pass
+        with self._lock:
+            self.broken = True
+            left = list(self._handles.values())
+            self._handles.clear()
+        self._lose(left)
+        self.joined.set()
+        if not self._closing:
+            log.warning("ray.lost", address=self._address, tasks=len(left), reason=self.reason)
+
+    def _receive(self, message: Ready | Refused | Slots | Progress | Ended) -> None:
+        match message:
+            case Ready():
+                self.joined.set()
+                log.info("ray.joined", address=self._address, slots=self.slots)
+            case Refused():
+                self.refused = message
+            case Slots():
+                self.slots = message.number
+            case Progress():
+                self._note(message)
+            case Ended():
+                self._settle(message)
+
+    def _note(self, message: Progress) -> None:
+        with self._lock:
+            for number, done in message.tasks.items():
+                if (handle := self._handles.get(number)) is not None:
+                    handle.last = done
+
+    def _settle(self, ended: Ended) -> None:
+        with self._lock:
+            handle = self._handles.pop(ended.number)
+        match ended.fate:
+            case Fate.CANCELLED:
+                handle.future.set_exception(TaskCancelled("the task was told to stop"))
+            case Fate.LOST:
+                self._count_lost()
+                handle.future.set_exception(
+                    WorkerLost(f"a worker in the Ray cluster was lost while it worked on this task: {ended.reason}")
+                )
+            case Fate.RETURNED:
+                _fulfil(handle.future, ended.outcome)
+
+    def _lose(self, handles: Sequence[_Handle]) -> None:
+        for handle in handles:
+            error: PenstockError
+            if self._closing:
+                error = TaskCancelled("the server is stopping")
+            else:
+                self._count_lost()
+                error = WorkerLost(f"the Ray cluster at {self._address} is away: {self.reason}")
+            handle.future.set_exception(error)
+
+    @property
+    def reason(self) -> str:
+        """Why the link is broken."""
+        return self.refused.reason if self.refused is not None else "the connection to it ended"
+
+
+def _fulfil(future: Future[Any], outcome: bytes) -> None:
+    try:
+        went_well, value = pickle.loads(outcome)
+    except Exception as error:  # noqa: BLE001 - whatever unpickling raises, somebody waits for it
+        went_well, value = False, error
+    if went_well:
+        future.set_result(value)
+    else:
+        future.set_exception(value)
+
+
+def _drive(server: Connection, address: str, setup: bytes, grace: float) -> None:
+    """The new process. Only here is Ray imported: it has no business in the server."""
+    from penstock.runners.ray.driver import drive
+
+    drive(server, address, setup, grace)

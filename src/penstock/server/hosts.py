@@ -1,0 +1,22 @@
+"""Which runner a server's settings ask for: its own machine's, or a cluster of many hosts."""
+
+from __future__ import annotations
+
+from penstock.runners.local import LocalRunner
+from penstock.runners.ray import RayRunner
+from penstock.server.worker import WorkerSetup
+from penstock.settings import Settings
+
+__all__ = ["runner_of"]
+
+
+def runner_of(settings: Settings) -> LocalRunner | RayRunner:
+    """The runner, not yet started; see its ``warm``.
+
+    Raises:
+        InvalidParameter: Ray is wanted and not installed, or its address won't do.
+    """
+    setup = WorkerSetup.of(settings)
+    if settings.runner == "ray":
+        return RayRunner(settings.ray_address, setup)
+    return LocalRunner(settings.workers, setup)

@@ -1,0 +1,58 @@
+"""What the tests let runners do; workers import it by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from penstock.errors import DataError
+from penstock.runners.base import TaskContext
+
+__all__ = [
+    "double",
+    "kill_self",
+    "pid_of",
+    "refuse",
+    "report_until_told",
+    "stumble",
+    "wait_for_file",
+]
+
+
+def double(number: int, context: TaskContext) -> int:
+    context.report(number, 1)
+    return 2 * number
+
+
+def refuse(row: int, context: TaskContext) -> None:
+    raise DataError("the vector is too short", file="a.csv", row=row, field="vector")
+
+
+def stumble(_: Any, context: TaskContext) -> None:
+    raise ZeroDivisionError("a bug")
+
+
+def report_until_told(steps: int, context: TaskContext) -> None:
+    for step in range(1, steps):
+        context.report(step, step)
+        context.check()
+        time.sleep(0.01)
+
+
+def wait_for_file(path: Path, context: TaskContext) -> int:
+    """Neither reports nor checks. Touches ``path`` with ``.began`` when it begins."""
+    path.with_suffix(".began").touch()
+    while not path.exists():
+        time.sleep(0.02)
+    return os.getpid()
+
+
+def kill_self(_: Any, context: TaskContext) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def pid_of(_: Any, context: TaskContext) -> int:
+    return os.getpid()

@@ -1,0 +1,50 @@
+"""What every runner does alike, each with real workers."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from penstock.errors import DataError, TaskCancelled, WorkerLost
+from penstock.runners.base import Runner
+from tests.runners.tasks import double, kill_self, refuse, report_until_told, stumble
+
+LIMIT = 60
+
+
+def test_a_task_returns_its_result(runner: Runner) -> None:
+    assert runner.submit(double, 21).future.result(LIMIT) == 42
+    assert runner.slots == 2
+
+
+def test_an_error_of_a_task_arrives_with_its_facts(runner: Runner) -> None:
+    with pytest.raises(DataError) as caught:
+        runner.submit(refuse, 7).future.result(LIMIT)
+    assert (caught.value.file, caught.value.row, caught.value.field) == ("a.csv", 7, "vector")
+
+
+def test_an_unexpected_error_arrives_as_it_is(runner: Runner) -> None:
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        runner.submit(stumble, None).future.result(LIMIT)
+
+
+def test_progress_is_seen_while_a_task_runs_and_it_stops_when_told(runner: Runner) -> None:
+    handle = runner.submit(report_until_told, 100_000)
+    while handle.progress() == (0, 0):
+        time.sleep(0.01)
+    handle.cancel()
+    with pytest.raises(TaskCancelled):
+        handle.future.result(LIMIT)
+    assert handle.progress() > (0, 0)
+
+
+def test_a_killed_worker_costs_its_task_and_not_the_runner(runner: Runner) -> None:
+    with pytest.raises(WorkerLost):
+        runner.submit(kill_self, None).future.result(LIMIT)
+    assert runner.submit(double, 4).future.result(LIMIT) == 8
+
+
+def test_more_tasks_than_slots_wait_their_turn(runner: Runner) -> None:
+    handles = [runner.submit(double, number) for number in range(20)]
+    assert [each.future.result(LIMIT) for each in handles] == [2 * number for number in range(20)]

@@ -1,0 +1,132 @@
+"""What only the Ray runner does, on a real cluster of several nodes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from penstock.errors import InvalidParameter, TaskCancelled, WorkerLost
+from penstock.runners.base import TaskContext
+from penstock.runners.ray import RayRunner
+from tests.runners.tasks import double, pid_of, wait_for_file
+from tests.support.ray_cluster import RayCluster
+
+pytestmark = pytest.mark.xdist_group("ray")
+
+LIMIT = 60
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + LIMIT
+    while not true():
+        assert time.monotonic() < end, "it did not become true"
+        time.sleep(0.02)
+
+
+def test_a_task_that_does_not_listen_is_ended_by_force(ray_runner: RayRunner, tmp_path: Path) -> None:
+    handle = ray_runner.submit(wait_for_file, tmp_path / "never")
+    until((tmp_path / "never.began").exists)
+    handle.cancel()
+    with pytest.raises(TaskCancelled):
+        handle.future.result(LIMIT)
+
+
+def test_a_task_that_waits_for_a_slot_is_cancelled_at_once(ray_runner: RayRunner, tmp_path: Path) -> None:
+    running = [ray_runner.submit(wait_for_file, tmp_path / f"go-{each}") for each in range(2)]
+    until(lambda: len(list(tmp_path.glob("*.began"))) == 2)
+    waiting = ray_runner.submit(wait_for_file, tmp_path / "waiting")
+    waiting.cancel()
+    with pytest.raises(TaskCancelled):
+        waiting.future.result(LIMIT)
+    assert not (tmp_path / "waiting.began").exists()
+    for each in range(2):
+        (tmp_path / f"go-{each}").touch()
+    assert len({each.future.result(LIMIT) for each in running}) == 2
+
+
+@pytest.mark.slow
+def test_a_node_that_comes_brings_slots_and_one_that_is_lost_costs_its_task_only(
+    ray_nodes: RayCluster, ray_runner: RayRunner, tmp_path: Path
+) -> None:
+    number = ray_nodes.add_node()
+    until(lambda: ray_runner.slots == 3)
+    handles = [ray_runner.submit(wait_for_file, tmp_path / f"go-{each}") for each in range(3)]
+    until(lambda: len(list(tmp_path.glob("*.began"))) == 3)
+    ray_nodes.kill_node(number)
+    until(lambda: any(each.future.done() for each in handles))
+    until(lambda: ray_runner.slots == 2)
+    for each in range(3):
+        (tmp_path / f"go-{each}").touch()
+    errors = [each.future.exception(LIMIT) for each in handles]
+    assert [type(each) for each in errors if each is not None] == [WorkerLost]
+    assert ray_runner.submit(double, 4).future.result(LIMIT) == 8
+
+
+@dataclass(frozen=True)
+class Entrusted:
+    """Credentials, as tasks carry them."""
+
+    secret: str
+
+
+def keep(entrusted: Entrusted, context: TaskContext) -> int:
+    return len(entrusted.secret)
+
+
+def lose(entrusted: Entrusted, context: TaskContext) -> None:
+    raise OSError("the store said no")
+
+
+def test_what_tasks_carry_is_nowhere_in_what_ray_writes_down(ray_nodes: RayCluster, ray_runner: RayRunner) -> None:
+    secret = "do-not-tell-6c1f"
+    assert ray_runner.submit(keep, Entrusted(secret)).future.result(LIMIT) == len(secret)
+    with pytest.raises(OSError, match="said no"):
+        ray_runner.submit(lose, Entrusted(secret)).future.result(LIMIT)
+    assert [path for path, text in ray_nodes.logs().items() if secret in text] == []
+
+
+@pytest.mark.slow
+def test_a_lost_driver_costs_what_it_had_in_hand_and_the_next_task_joins_again(
+    ray_nodes: RayCluster, tmp_path: Path
+) -> None:
+    remote = RayRunner(ray_nodes.address)
+    remote.warm()
+    handle = remote.submit(wait_for_file, tmp_path / "never")
+    until((tmp_path / "never.began").exists)
+    driver = next(each for each in psutil.Process().children() if each.pid == remote.driver_pid)
+    driver.kill()
+    with pytest.raises(WorkerLost, match="is away"):
+        handle.future.result(LIMIT)
+    assert remote.submit(double, 4).future.result(LIMIT) == 8
+    assert remote.restarts == 1
+    remote.close()
+
+
+@pytest.mark.slow
+def test_closing_leaves_the_cluster_and_its_workers_end(ray_nodes: RayCluster) -> None:
+    remote = RayRunner(ray_nodes.address)
+    worker = psutil.Process(remote.submit(pid_of, None).future.result(LIMIT))
+    remote.close()
+    until(lambda: not worker.is_running())
+    with pytest.raises(TaskCancelled):
+        remote.submit(double, 1)
+
+
+def test_a_cluster_that_is_not_there_is_one_error_at_the_start_and_later_a_lost_task() -> None:
+    remote = RayRunner("127.0.0.1:1")
+    with pytest.raises(InvalidParameter, match=r"Ray cluster at 127\.0\.0\.1:1"):
+        remote.warm()
+    with pytest.raises(WorkerLost, match="is away"):
+        remote.submit(double, 1).future.result(LIMIT)
+    remote.close()
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "head", "head:port", ""])
+def test_other_addresses_are_refused_with_what_to_give_instead(address: str) -> None:
+    with pytest.raises(InvalidParameter, match="HOST:PORT"):
+        RayRunner(address)
