@@ -14,7 +14,7 @@ from penstock.catalog import tables
 from penstock.catalog.database import CatalogDatabase, now_millis
 from penstock.catalog.idempotency import RepeatedCreate, forget_expired, job_of_key, remember
 from penstock.catalog.job_ends import count, end_job, ending_values, recount
-from penstock.catalog.job_rows import JOB_COLUMNS, file_of, job_of, split_of
+from penstock.catalog.job_rows import FILE_COLUMNS, JOB_COLUMNS, file_of, job_of, split_of
 from penstock.catalog.sealing import Seal
 from penstock.catalog.transitions import log_transition
 from penstock.domain.ids import millis_of, new_id
@@ -156,7 +156,7 @@ class JobStore:
     def files(self, job_id: int) -> Sequence[ImportFile]:
         with self._database.read() as connection:
             rows = connection.execute(
-                select(tables.job_file).where(tables.job_file.c.job_id == job_id).order_by(tables.job_file.c.ordinal)
+                select(*FILE_COLUMNS).where(tables.job_file.c.job_id == job_id).order_by(tables.job_file.c.ordinal)
             ).all()
         return [file_of(row) for row in rows]
 

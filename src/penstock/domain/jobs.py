@@ -128,13 +128,12 @@ def merge_warnings(groups: list[list[JobWarning]]) -> list[JobWarning]:
 class ImportFile:
     """One unit of a job: one file, or the set of ``.npy`` files that make up the columns of the same rows.
 
-    ``name`` is what the caller wrote (a NumPy set: the paths joined by blanks); ``uris`` are the resolved locations.
-    ``size`` is in bytes; ``rows`` is known once read.
+    ``name`` is what the caller wrote (a NumPy set: the paths joined by blanks). ``size`` is in bytes;
+    ``rows`` is known once read.
     """
 
     ordinal: int
     name: str
-    uris: tuple[str, ...] = ()
     size: int = 0
     state: FileState = FileState.PENDING
     progress: int = 0
