@@ -24,11 +24,12 @@ CHAOS_SEED ?= 1
 chaos: install
 	PENSTOCK_CHAOS_KILLS=200 PENSTOCK_CHAOS_SEED=$(CHAOS_SEED) $(BIN)/pytest -s tests/chaos
 
-# The figures of the README; minutes of full load.
+# The figures of the README; half an hour of full load. BENCH="--only parquet-768 json-768" measures these sections
+# only, BENCH=--quick shows in minutes that all of it runs.
 bench: install
-	$(BIN)/python -m benchmarks.imports parquet --rows 200000 --dim 768
-	$(BIN)/python -m benchmarks.imports jsonl --rows 50000 --dim 768
+	$(BIN)/python -m benchmarks.peers $(BENCH)
 	$(BIN)/python -m benchmarks.job_list
+	$(BIN)/python -m benchmarks.load
 
 # uv comes from the same package index as the rest; it is only the faster installer.
 $(VENV)/.installed: requirements/tools.txt requirements/dev.txt pyproject.toml
@@ -47,6 +48,9 @@ lock:
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" requirements/tools.in --output-file requirements/tools.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --output-file requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --all-extras --output-file requirements/dev.txt
+	for each in benchmarks/environments/*.in tests/clients/*.in; do \
+		$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" $$each --output-file $${each%.in}.txt || exit 1; \
+	done
 
 check: install
 	$(BIN)/ruff format --check $(PYTHON_CODE)

@@ -15,25 +15,18 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import psutil
-import pyarrow as pa
-import pyarrow.parquet as pq
 import requests
 
+from benchmarks.files import WRITERS
 from benchmarks.machine import describe_machine
+from benchmarks.processes import Usage
 from penstock import Client
 from tests.support.servers import running_server
-
-CHUNK = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +35,6 @@ class Run:
 
     seconds: float
     peak: int
-
-
-class MemorySampler:
-    """The largest sum of the proportional set sizes of a process and its children."""
-
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-        self.peak = 0
-
-    def __enter__(self) -> MemorySampler:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
-        while not self._stop.wait(0.1):
-            total = 0
-            for each in [self._process, *self._process.children(recursive=True)]:
-                try:
-                    total += each.memory_full_info().pss
-                except psutil.NoSuchProcess:
-                    continue
-            self.peak = max(self.peak, total)
 
 
 def schema_of(dim: int) -> dict[str, Any]:
@@ -81,81 +46,27 @@ def schema_of(dim: int) -> dict[str, Any]:
     }
 
 
-def vectors(rows: int, dim: int) -> npt.NDArray[np.float32]:
-    return np.random.default_rng(rows).random((rows, dim), dtype=np.float32)
-
-
-def write_parquet(path: Path, rows: int, dim: int) -> None:
-    """As users' files are: ``list<float>``, snappy, row groups of some ten thousand rows."""
-    schema = pa.schema([("id", pa.int64()), ("vector", pa.list_(pa.float32()))])
-    with pq.ParquetWriter(path, schema) as writer:
-        for start in range(0, rows, CHUNK):
-            count = min(CHUNK, rows - start)
-            offsets = np.arange(0, (count + 1) * dim, dim, dtype=np.int32)
-            values = np.random.default_rng(start).random(count * dim, dtype=np.float32)
-            lists: Any = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))  # type: ignore[call-overload]
-            writer.write_table(pa.table([pa.array(np.arange(start, start + count)), lists], schema=schema))
-
-
-def write_jsonl(path: Path, rows: int, dim: int) -> None:
-    with path.open("w") as file:
-        for number, vector in enumerate(vectors(rows, dim)):
-            text = ", ".join(map(str, vector))
-            file.write(f'{{"id": {number}, "vector": [{text}]}}\n')
-
-
-def write_json(path: Path, rows: int, dim: int) -> None:
-    with path.open("w") as file:
-        for number, vector in enumerate(vectors(rows, dim)):
-            text = ", ".join(map(str, vector))
-            file.write(f'{"," if number else "["}\n{{"id": {number}, "vector": [{text}]}}')
-        file.write("\n]\n")
-
-
-def write_csv(path: Path, rows: int, dim: int) -> None:
-    with path.open("w") as file:
-        file.write("id,vector\n")
-        for number, vector in enumerate(vectors(rows, dim)):
-            text = ", ".join(map(str, vector))
-            file.write(f'{number},"[{text}]"\n')
-
-
-def write_numpy(path: Path, rows: int, dim: int) -> None:
-    path.mkdir()
-    np.save(path / "id.npy", np.arange(rows))
-    np.save(path / "vector.npy", vectors(rows, dim))
-
-
-WRITERS: dict[str, Callable[[Path, int, int], None]] = {
-    "parquet": write_parquet,
-    "jsonl": write_jsonl,
-    "json": write_json,
-    "csv": write_csv,
-    "npy": write_numpy,
-}
-
-
 def import_once(client: Client, pid: int, path: str, rows: int, dim: int, name: str) -> Run:
     client.collections.create(name, schema=schema_of(dim))
-    with MemorySampler(pid) as memory:
+    with Usage(pid) as usage:
         start = time.perf_counter()
         job = client.imports.wait(client.imports.create(name, [path]), poll=0.05)
         assert client.collections.stats(name).rows == job.rows == rows
         seconds = time.perf_counter() - start
-    return Run(seconds, memory.peak)
+    return Run(seconds, usage.peak)
 
 
 def index_once(url: str, pid: int, name: str) -> Run:
     """Build an index over the rows of a collection."""
     body = {"collectionName": name, "indexParams": [{"fieldName": "vector", "metricType": "L2"}]}
     described = {"collectionName": name, "indexName": "vector"}
-    with MemorySampler(pid) as memory:
+    with Usage(pid) as usage:
         start = time.perf_counter()
         requests.post(f"{url}/v2/vectordb/indexes/create", json=body, timeout=60).raise_for_status()
         while True:
             answer = requests.post(f"{url}/v2/vectordb/indexes/describe", json=described, timeout=60).json()
             if answer["data"][0]["pendingRows"] == 0:
-                return Run(time.perf_counter() - start, memory.peak)
+                return Run(time.perf_counter() - start, usage.peak)
             time.sleep(0.05)
 
 

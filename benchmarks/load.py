@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import psutil
 
-from benchmarks.imports import write_jsonl
+from benchmarks.files import write_jsonl
 from benchmarks.machine import describe_machine
 from penstock import Client
 from tests.support.servers import RunningServer, running_server

@@ -6,19 +6,19 @@ import platform
 
 import psutil
 
-__all__ = ["describe_machine"]
+__all__ = ["describe_machine", "processor"]
 
 
 def describe_machine() -> str:
     memory = psutil.virtual_memory().total / 2**30
     load = psutil.getloadavg()[0]
     return (
-        f"{_processor()}, {psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}, "
+        f"{processor()}, {psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}; load {load:.1f} at the end"
     )
 
 
-def _processor() -> str:
+def processor() -> str:
     try:
         with open("/proc/cpuinfo") as file:
             for line in file:

@@ -9,15 +9,11 @@ A client test runs a program inside such an environment, as a user of that relea
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
-import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support.environments import environment_python
 
 __all__ = ["CLIENT_VERSIONS", "client_python", "run_client"]
 
@@ -26,25 +22,14 @@ CLIENT_VERSIONS = ("2.3.8", "2.4.9", "2.5.18", "2.6.17", "3.0.2")
 ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "tests" / "clients"
 ENVIRONMENTS = ROOT / ".cache" / "clients"
-BUILD_SECONDS = 600
 
 
 def client_python(version: str) -> Path:
     """The interpreter of the environment that holds pymilvus ``version``, which is made if need be.
 
-    An environment is made again when its lock file or the Python release changes. Parallel test workers wait for
-    the one that builds.
+    See :func:`tests.support.environments.environment_python`.
     """
-    lock = LOCKS / f"{version}.txt"
-    home = ENVIRONMENTS / version
-    stamp = hashlib.sha256(f"{sys.version}\n{lock.read_text()}".encode()).hexdigest()
-    with _locked(ENVIRONMENTS / f"{version}.lock"):
-        if _read(home / "stamp") != stamp:
-            shutil.rmtree(home, ignore_errors=True)
-            _uv("venv", "--quiet", "--python", sys.executable, str(home))
-            _uv("pip", "sync", "--quiet", "--require-hashes", "--python", str(home / "bin" / "python"), str(lock))
-            (home / "stamp").write_text(stamp)
-    return home / "bin" / "python"
+    return environment_python(LOCKS / f"{version}.txt", ENVIRONMENTS / version)
 
 
 def run_client(
@@ -75,22 +60,3 @@ def run_client(
     if done.returncode:
         raise RuntimeError(f"pymilvus {version}: exit code {done.returncode}\n{done.stderr}")
     return done.stdout
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _read(path: Path) -> str | None:
-    return path.read_text() if path.exists() else None
-
-
-def _uv(*args: str) -> None:
-    uv = Path(sys.executable).with_name("uv")
-    done = subprocess.run([str(uv), *args], capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
-    if done.returncode:
-        raise RuntimeError(f"uv {' '.join(args)}: exit code {done.returncode}\n{done.stderr}")

@@ -1,0 +1,70 @@
+"""Files of random vectors in every format that is measured: an ``id`` (int64) and a ``vector`` (float32)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+__all__ = ["WRITERS", "write_jsonl", "write_parquet"]
+
+CHUNK = 10_000
+
+
+def vectors(rows: int, dim: int) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(rows).random((rows, dim), dtype=np.float32)
+
+
+def write_parquet(path: Path, rows: int, dim: int, first: int = 0) -> None:
+    """As users' files are: ``list<float>``, snappy, row groups of some ten thousand rows; ids from ``first``."""
+    schema = pa.schema([("id", pa.int64()), ("vector", pa.list_(pa.float32()))])
+    with pq.ParquetWriter(path, schema) as writer:
+        for start in range(first, first + rows, CHUNK):
+            count = min(CHUNK, first + rows - start)
+            offsets = np.arange(0, (count + 1) * dim, dim, dtype=np.int32)
+            values = np.random.default_rng(start).random(count * dim, dtype=np.float32)
+            lists: Any = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))  # type: ignore[call-overload]
+            writer.write_table(pa.table([pa.array(np.arange(start, start + count)), lists], schema=schema))
+
+
+def write_jsonl(path: Path, rows: int, dim: int) -> None:
+    with path.open("w") as file:
+        for number, vector in enumerate(vectors(rows, dim)):
+            text = ", ".join(map(str, vector))
+            file.write(f'{{"id": {number}, "vector": [{text}]}}\n')
+
+
+def write_json(path: Path, rows: int, dim: int) -> None:
+    with path.open("w") as file:
+        for number, vector in enumerate(vectors(rows, dim)):
+            text = ", ".join(map(str, vector))
+            file.write(f'{"," if number else "["}\n{{"id": {number}, "vector": [{text}]}}')
+        file.write("\n]\n")
+
+
+def write_csv(path: Path, rows: int, dim: int) -> None:
+    with path.open("w") as file:
+        file.write("id,vector\n")
+        for number, vector in enumerate(vectors(rows, dim)):
+            text = ", ".join(map(str, vector))
+            file.write(f'{number},"[{text}]"\n')
+
+
+def write_numpy(path: Path, rows: int, dim: int) -> None:
+    path.mkdir()
+    np.save(path / "id.npy", np.arange(rows))
+    np.save(path / "vector.npy", vectors(rows, dim))
+
+
+WRITERS: dict[str, Callable[[Path, int, int], None]] = {
+    "parquet": write_parquet,
+    "jsonl": write_jsonl,
+    "json": write_json,
+    "csv": write_csv,
+    "npy": write_numpy,
+}

@@ -1,0 +1,54 @@
+"""Python environments of foreign packages, each made once from a lock file and kept under ``.cache``."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["environment_python"]
+
+BUILD_SECONDS = 600
+
+
+def environment_python(lock: Path, home: Path) -> Path:
+    """The interpreter of the environment in folder ``home`` that holds what ``lock`` lists, made if need be.
+
+    An environment is made again when its lock file or the Python release changes. Processes that run side by side
+    wait for the one that builds.
+
+    Raises:
+        RuntimeError: a package can't be had; the message holds what the installer printed.
+    """
+    stamp = hashlib.sha256(f"{sys.version}\n{lock.read_text()}".encode()).hexdigest()
+    with _locked(home.with_name(f"{home.name}.lock")):
+        if _read(home / "stamp") != stamp:
+            shutil.rmtree(home, ignore_errors=True)
+            _uv("venv", "--quiet", "--python", sys.executable, str(home))
+            _uv("pip", "sync", "--quiet", "--require-hashes", "--python", str(home / "bin" / "python"), str(lock))
+            (home / "stamp").write_text(stamp)
+    return home / "bin" / "python"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
+
+
+def _uv(*args: str) -> None:
+    uv = Path(sys.executable).with_name("uv")
+    done = subprocess.run([str(uv), *args], capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
+    if done.returncode:
+        raise RuntimeError(f"uv {' '.join(args)}: exit code {done.returncode}\n{done.stderr}")
