@@ -18,7 +18,8 @@ from typing import Any
 
 import psutil
 
-from benchmarks.imports import WRITERS, schema_of
+from benchmarks.files import WRITERS
+from benchmarks.imports import schema_of
 from benchmarks.machine import describe_machine
 from penstock import Client
 from tests.support.servers import RunningServer, running_server
