@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,6 +19,11 @@ CHUNK = 10_000
 
 def vectors(rows: int, dim: int) -> npt.NDArray[np.float32]:
     return np.random.default_rng(rows).random((rows, dim), dtype=np.float32)
+
+
+def number_list(vector: npt.NDArray[np.float32]) -> str:
+    """``[0.5, 0.25]``, with as few digits as tell each float32 from its neighbours."""
+    return orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY).decode().replace(",", ", ")
 
 
 def write_parquet(path: Path, rows: int, dim: int, first: int = 0) -> None:
@@ -35,15 +41,15 @@ def write_parquet(path: Path, rows: int, dim: int, first: int = 0) -> None:
 def write_jsonl(path: Path, rows: int, dim: int) -> None:
     with path.open("w") as file:
         for number, vector in enumerate(vectors(rows, dim)):
-            text = ", ".join(map(str, vector))
-            file.write(f'{{"id": {number}, "vector": [{text}]}}\n')
+            text = number_list(vector)
+            file.write(f'{{"id": {number}, "vector": {text}}}\n')
 
 
 def write_json(path: Path, rows: int, dim: int) -> None:
     with path.open("w") as file:
         for number, vector in enumerate(vectors(rows, dim)):
-            text = ", ".join(map(str, vector))
-            file.write(f'{"," if number else "["}\n{{"id": {number}, "vector": [{text}]}}')
+            text = number_list(vector)
+            file.write(f'{"," if number else "["}\n{{"id": {number}, "vector": {text}}}')
         file.write("\n]\n")
 
 
@@ -51,8 +57,8 @@ def write_csv(path: Path, rows: int, dim: int) -> None:
     with path.open("w") as file:
         file.write("id,vector\n")
         for number, vector in enumerate(vectors(rows, dim)):
-            text = ", ".join(map(str, vector))
-            file.write(f'{number},"[{text}]"\n')
+            text = number_list(vector)
+            file.write(f'{number},"{text}"\n')
 
 
 def write_numpy(path: Path, rows: int, dim: int) -> None:

@@ -64,8 +64,8 @@ def _sections(data: Callable[..., DataSet]) -> Iterator[Section]:
         title=f"Parquet, {_size(parquet)}",
         entries=(
             *_limits(parquet),
-            Entry(name="penstock", contender=PENSTOCK, data=parquet, index_every=1),
-            Entry(name="lancedb", contender=LANCEDB, data=parquet, index_every=2),
+            Entry(name="penstock", contender=PENSTOCK, data=parquet, index_every=2),
+            Entry(name="lancedb", contender=LANCEDB, data=parquet, index_every=3),
             Entry(name="milvus", contender=MILVUS, data=parquet, index_every=3),
             Entry(name="pgvector", contender=PGVECTOR, data=parquet, every=2, index_every=6),
             Entry(
@@ -82,9 +82,9 @@ def _sections(data: Callable[..., DataSet]) -> Iterator[Section]:
             *_limits(parquet),
             Entry(name="penstock", contender=PENSTOCK, data=parquet, index_every=3),
             Entry(name="lancedb", contender=LANCEDB, data=parquet, index_every=6),
-            Entry(name="milvus", contender=MILVUS, data=parquet, every=2),
+            Entry(name="milvus", contender=MILVUS, data=parquet, every=3),
             Entry(name="pgvector", contender=PGVECTOR, data=parquet, every=3),
-            Entry(name="milvus-lite", contender=MILVUS_LITE, data=data("parquet", 50_000, 128), every=2),
+            Entry(name="milvus-lite", contender=MILVUS_LITE, data=data("parquet", 50_000, 128), every=3),
             Entry(name="chroma", contender=CHROMA, data=data("parquet", 20_000, 128), every=3),
         ),
     )
@@ -95,7 +95,7 @@ def _sections(data: Callable[..., DataSet]) -> Iterator[Section]:
         entries=(
             *_limits(json),
             Entry(name="penstock", contender=PENSTOCK, data=json),
-            Entry(name="milvus", contender=MILVUS, data=json, every=2),
+            Entry(name="milvus", contender=MILVUS, data=json, every=3),
         ),
     )
     jsonl = data("jsonl", 50_000, 768)
