@@ -19,7 +19,7 @@ test: install
 test-all: test
 	$(BIN)/pytest -m slow
 
-# Two hundred kills of servers and workers; CHAOS_SEED=7 makes another run, and the same one again.
+# Two hundred kills of servers and workers on each catalog; CHAOS_SEED=7 makes another run, and the same one again.
 CHAOS_SEED ?= 1
 chaos: install
 	PENSTOCK_CHAOS_KILLS=200 PENSTOCK_CHAOS_SEED=$(CHAOS_SEED) $(BIN)/pytest -s tests/chaos

@@ -148,9 +148,15 @@ class Settings(BaseModel):
     max_live_jobs: Count = _field(10_000, "Unfinished import jobs per collection at most.", unit="jobs")
     max_running_jobs: Count = _field(
         2,
-        "Import jobs that run at the same time; others wait.",
+        "Import jobs of the cluster that run at the same time, on all servers that share its catalog; others wait.",
         unit="jobs",
-        reason="One reads while another commits.",
+        reason="One reads while another commits. With many servers, allow about two for each.",
+    )
+    lease: Annotated[Seconds, Field(ge=1)] = _span(
+        15.0,
+        "A job is taken over when the process that works on it was not heard of for so long.",
+        shown="15s",
+        reason="It tells of itself six times as often; a pause of the machine is no death.",
     )
     max_cluster_jobs: Count | None = _field(
         None, "Unfinished import jobs of the whole cluster at most; further ones are refused.", unit="jobs"

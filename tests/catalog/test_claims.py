@@ -177,3 +177,36 @@ def test_only_a_failed_job_is_retried(catalog: Catalog, state: JobState) -> None
     job = replace(claimed(catalog), state=state)
     with pytest.raises(JobStateConflict):
         catalog.jobs.retry(job, {}, deadline=None)
+
+
+def test_so_many_jobs_of_a_cluster_are_worked_on_and_no_more(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    for _ in range(4):
+        catalog.jobs.insert(new_job(docs))
+    one, other = (catalog.claims.claim(name, LEASE, 2) for name in ("worker-1", "worker-2"))
+    assert one is not None
+    assert other is not None
+    assert catalog.claims.claim("worker-3", LEASE, 2) is None
+    catalog.claims.release(one)
+    assert catalog.claims.claim("worker-3", LEASE, 2) is not None
+    assert catalog.claims.claim("worker-4", LEASE, 2) is None
+
+
+def test_a_dead_workers_job_holds_nobodys_place(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    for _ in range(2):
+        catalog.jobs.insert(new_job(docs))
+    dead = catalog.claims.claim("dead", -1, 1)
+    taken = catalog.claims.claim("worker", LEASE, 1)
+    assert dead is not None
+    assert taken is not None
+    assert taken.id == dead.id
+    assert catalog.claims.claim("another", LEASE, 1) is None
+
+
+def test_a_cluster_that_is_full_keeps_no_other_from_working(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    catalog.clusters.ensure("in02-far", "far")
+    jobs = [catalog.jobs.insert(replace(new_job(docs), cluster_id=name)) for name in (CLUSTER, CLUSTER, "in02-far")]
+    claimed = [catalog.claims.claim("worker", LEASE, 1) for _ in range(3)]
+    assert [each and each.id for each in claimed] == [jobs[0].id, jobs[2].id, None]

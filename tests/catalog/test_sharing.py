@@ -61,6 +61,29 @@ def test_no_job_is_claimed_twice(sharers: list[Catalog]) -> None:
     assert sorted(claimed) == sorted(jobs)
 
 
+def test_together_they_work_on_no_more_jobs_than_may_run(sharers: list[Catalog]) -> None:
+    most, docs = 3, stored_collection(sharers[0])
+    jobs = [sharers[0].jobs.insert(new_job(docs)).id for _ in range(60)]
+    held = select(func.count()).where(tables.job.c.owner.is_not(None))
+    seen: list[int] = []
+
+    def work(catalog: Catalog) -> list[int]:
+        mine = []
+        while len(seen) < len(jobs):
+            if (job := catalog.claims.claim("worker", 60_000, most)) is None:
+                continue
+            with catalog.database.read() as connection:
+                seen.append(connection.execute(held).scalar_one())
+            mine.append(job.id)
+            catalog.claims.move(job, JobState.FAILED, reason="done")
+        return mine
+
+    with ThreadPoolExecutor(2 * SHARERS) as threads:
+        done = [job_id for mine in threads.map(work, 2 * sharers) for job_id in mine]
+    assert sorted(done) == sorted(jobs)
+    assert max(seen) <= most
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_whoever_moves_jobs_the_counters_are_right_and_each_state_follows_the_last(
     sharers: list[Catalog], seed: int

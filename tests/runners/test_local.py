@@ -2,14 +2,65 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+
 import psutil
 import pytest
 
-from penstock.errors import TaskCancelled
+from penstock.errors import TaskCancelled, WorkerLost
 from penstock.runners.local import LocalRunner
-from tests.runners.tasks import double, pid_of
+from tests.runners.tasks import double, kill_self, pid_of, report_until_told
 
 LIMIT = 60
+
+
+@pytest.fixture
+def runner() -> Iterator[LocalRunner]:
+    local = LocalRunner(2)
+    yield local
+    local.close()
+
+
+def test_a_dying_worker_takes_no_other_task_with_it(runner: LocalRunner) -> None:
+    """Neither the one that another worker runs nor those that wait, however often it dies."""
+    beside = runner.submit(report_until_told, 100_000)
+    while beside.progress() == (0, 0):
+        time.sleep(0.01)
+    before = runner.restarts
+    tasks = [runner.submit(*task) for task in [(kill_self, None), (double, 1), (kill_self, None), (double, 2)]]
+    for lost in tasks[0::2]:
+        with pytest.raises(WorkerLost):
+            lost.future.result(LIMIT)
+    assert [each.future.result(LIMIT) for each in tasks[1::2]] == [2, 4]
+    assert runner.restarts == before + 2
+    assert not beside.future.done()
+    beside.cancel()
+    with pytest.raises(TaskCancelled):
+        beside.future.result(LIMIT)
+
+
+def test_a_worker_that_died_with_nothing_to_do_costs_no_task() -> None:
+    local = LocalRunner(1)
+    worker = psutil.Process(local.submit(pid_of, None).future.result(LIMIT))
+    worker.kill()
+    worker.wait(LIMIT)
+    while local.restarts == 0:
+        # The pool learns of it a moment later: until then a task may be given to the dead.
+        try:
+            assert local.submit(double, 3).future.result(LIMIT) == 6
+        except WorkerLost:
+            continue
+    local.close()
+
+
+def test_tasks_that_wait_when_the_runner_closes_are_cancelled() -> None:
+    local = LocalRunner(1)
+    tasks = [local.submit(report_until_told, 100_000) for _ in range(3)]
+    local.close()
+    for each in tasks:
+        with pytest.raises(TaskCancelled):
+            each.future.result(LIMIT)
 
 
 def test_closing_ends_the_workers() -> None:

@@ -10,7 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from penstock.catalog import tables
 from penstock.catalog.collections import CollectionStore
@@ -22,6 +36,9 @@ from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, Job
 from penstock.errors import JobStateConflict, PenstockError
 
 __all__ = ["ClaimStore", "LostClaim", "PlannedFile", "PlannedSplit"]
+
+_CLAIMING = 0x70656E74
+"""The advisory lock of whoever claims a job of a PostgreSQL catalog."""
 
 
 class LostClaim(PenstockError):
@@ -63,22 +80,26 @@ class ClaimStore:
         self._database = database
         self._collections = collections
 
-    def claim(self, owner: str, lease_millis: int) -> ImportJob | None:
-        """The oldest job that somebody should be working on and nobody is; its epoch is raised by one."""
+    def claim(self, owner: str, lease_millis: int, most: int | None = None) -> ImportJob | None:
+        """The oldest job that somebody should be working on and nobody is; its epoch is raised by one.
+
+        ``most`` is how many jobs of a cluster may be worked on at a time, by all processes together.
+        """
         job = tables.job.c
         with self._database.write() as connection:
             now = database_clock(connection)
-            job_id = connection.execute(
-                select(job.id)
-                .where(
-                    job.runnable.is_(True),
-                    job.run_after <= now,
-                    or_(job.lease_until.is_(None), job.lease_until < now),
-                )
-                .order_by(job.id)
-                .limit(1)
-                .with_for_update(skip_locked=True)
-            ).scalar_one_or_none()
+            free = (
+                job.runnable.is_(True),
+                job.run_after <= now,
+                or_(job.lease_until.is_(None), job.lease_until < now),
+            )
+            oldest = select(job.id).where(*free).order_by(job.id).limit(1)
+            if most is not None:
+                if connection.execute(oldest).scalar_one_or_none() is None:
+                    return None
+                self._wait_for_turn(connection)
+                oldest = oldest.where(job.cluster_id.not_in(_full_clusters(now, most)))
+            job_id = connection.execute(oldest.with_for_update(skip_locked=True)).scalar_one_or_none()
             if job_id is None:
                 return None
             connection.execute(
@@ -94,6 +115,14 @@ class ClaimStore:
             row = connection.execute(select(*JOB_COLUMNS).where(job.id == job_id)).one()
         return job_of(row)
 
+    def _wait_for_turn(self, connection: Connection) -> None:
+        """Let one claim at a time count what the others hold; with SQLite there is one writer anyway.
+
+        Who comes after sees the claims before: each statement looks at what is committed when it begins.
+        """
+        if self._database.is_shared:
+            connection.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
+
     def renew(self, owner: str, lease_millis: int) -> None:
         """Prolong every lease that ``owner`` holds."""
         with self._database.write(durable=False) as connection:
@@ -103,9 +132,10 @@ class ClaimStore:
                 .values(lease_until=database_clock(connection) + lease_millis)
             )
 
-    def release(self, job: ImportJob, run_after: int = 0) -> None:
-        """Give a claim back, so that somebody takes the job up again after ``run_after`` (epoch milliseconds)."""
+    def release(self, job: ImportJob, pause_millis: int = 0) -> None:
+        """Give a claim back, so that somebody takes the job up again, not before ``pause_millis`` have passed."""
         with self._database.write() as connection:
+            run_after = database_clock(connection) + pause_millis if pause_millis else 0
             connection.execute(
                 update(tables.job)
                 .where(tables.job.c.id == job.id, tables.job.c.epoch == job.epoch)
@@ -152,7 +182,8 @@ class ClaimStore:
             recount(connection, job, then)
             if then.is_final:
                 end_job(connection, job.id, then)
-                self._database.tell(connection)
+            if then.is_final or then is JobState.UNCOMMITTED:
+                self._database.tell(connection)  # a job that waits for its turn may be claimed, wherever
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         moved = job_of(row)
         log_transition(moved, job.state)
@@ -256,6 +287,17 @@ class ClaimStore:
         ).scalar_one_or_none()
         if epoch != job.epoch:
             raise LostClaim(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
+
+
+def _full_clusters(now: ColumnElement[int], most: int) -> Select[tuple[str]]:
+    """The clusters of which ``most`` jobs are being worked on. A lease that ran out counts no longer."""
+    held = tables.job.alias("held").c
+    return (
+        select(held.cluster_id)
+        .where(held.owner.is_not(None), held.lease_until >= now)
+        .group_by(held.cluster_id)
+        .having(func.count() >= most)
+    )
 
 
 def _greatest(column: Any, value: Any) -> Any:

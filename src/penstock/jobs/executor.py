@@ -7,7 +7,6 @@ the last finished split, and a worker that lost its job changes nothing.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from penstock.engines.base import Published, Table
 from penstock.errors import CollectionNotFound, PenstockError, StoreFull, TaskCancelled, Transient
 from penstock.jobs.indexing import IndexKeeper
 from penstock.jobs.joining import join
-from penstock.jobs.patience import patiently
+from penstock.jobs.patience import LONGEST_PAUSE, patiently
 from penstock.jobs.planner import Plan, locate_units, plan_units
 from penstock.jobs.requests import SourceKeys
 from penstock.jobs.staging import SplitFailed, stage_splits
@@ -235,14 +234,26 @@ class _Run:
             return
         intent = self.job.intent_version or collection.version
         with self._observer.step("commit", {"rows": self.job.rows}):
-            published = self._publish(replace(_table(collection), version=intent))
+            published = self._publish_patiently(replace(_table(collection), version=intent))
         self._observer.published(published.rows, self.job.size)
         self._catalog.collections.raise_version(collection.id, published.version)
         # A two-phase job stands at 99 % since it waits for its commit.
         progress = max(self.job.progress, COMMITTED)
         self._move(JobState.INDEXING, stage="indexing", progress=progress)
 
+    def _publish_patiently(self, table: Table) -> Published:
+        return patiently(
+            lambda: self._publish(table),
+            "making the rows visible",
+            self._tools.settings,
+            self._stop,
+            lambda error: self._observer.retrying("commit", error),
+            "It is tried again until it succeeds",
+        )
+
     def _publish(self, table: Table) -> Published:
+        if self._stop.is_set():
+            raise TaskCancelled("the server is stopping; the rows become visible when it is back")
         staged = [
             staged_of(each.staged)
             for each in self._catalog.jobs.splits(self.job.id)
@@ -284,9 +295,12 @@ class _Run:
             discard(self._tools, self.job.collection_id, self.job.id)
 
     def _try_later(self, error: Exception) -> None:
-        """After the intent a job can't fail: what stands in the way is logged, and tried again."""
+        """After the intent a job can't fail: what stands in the way is logged, and tried again.
+
+        Meanwhile the job is nobody's, so that it keeps no other from running.
+        """
         self._log.exception("job.commit_delayed", exc_info=error, transient=isinstance(error, Transient))
-        self._claims.release(self.job, run_after=int((time.time() + _COMMIT_RETRY) * 1000))
+        self._claims.release(self.job, pause_millis=int(LONGEST_PAUSE * 1000))
 
     # Helpers
 
@@ -364,9 +378,6 @@ class _Run:
 
 class TimeoutOfJob(PenstockError):
     code = "import_timeout"
-
-
-_COMMIT_RETRY = 5.0
 
 
 def _table(collection: Collection) -> Table:

@@ -27,7 +27,7 @@ class Observer(Protocol):
         ...
 
     def retrying(self, doing: str, error: BaseException) -> None:
-        """``doing`` (``planning``, ``split``) failed for a cause that may pass, and is tried again after a pause."""
+        """``doing`` (``planning``, ``split``, ``commit``) failed for a cause that may pass; it is tried again."""
         ...
 
     def staged(self, rows: int, size: int) -> None:

@@ -14,11 +14,12 @@ from penstock.catalog.failures import CatalogUnavailable
 from penstock.errors import PenstockError, Transient
 from penstock.jobs.settings import JobSettings
 
-__all__ = ["GaveUp", "patiently"]
+__all__ = ["LONGEST_PAUSE", "GaveUp", "patiently"]
 
 log = structlog.get_logger(__name__)
 
-_LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 30.0
+"""Seconds."""
 
 _Result = TypeVar("_Result")
 
@@ -35,11 +36,12 @@ def patiently(
     settings: JobSettings,
     stop: threading.Event,
     retrying: Callable[[BaseException], None],
+    remedy: str = "Retry the job when the cause is gone; it keeps what it has done",
 ) -> _Result:
     """The result of ``attempt``, made up to ``split_attempts`` times while it fails for a transient cause.
 
-    ``retrying`` is told each error that is not the last. ``stop`` cuts a pause short; the attempt itself tells
-    whether it must not begin again.
+    ``retrying`` is told each error that is not the last; ``remedy`` ends what is said after the last. ``stop`` cuts
+    a pause short; the attempt itself tells whether it must not begin again.
 
     Raises:
         GaveUp: it failed for transient causes to the last attempt.
@@ -49,7 +51,7 @@ def patiently(
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, Transient)),
         stop=tenacity.stop_after_attempt(settings.split_attempts),
         wait=tenacity.wait_exponential_jitter(
-            multiplier=settings.retry_pause, max=_LONGEST_PAUSE, jitter=settings.retry_pause
+            multiplier=settings.retry_pause, max=LONGEST_PAUSE, jitter=settings.retry_pause
         ),
         sleep=tenacity.sleep_using_event(stop),
         before_sleep=lambda state: _tell_retry(what, state, retrying),
@@ -63,8 +65,7 @@ def patiently(
             raise
         raise GaveUp(
             f"{_sentence(error)} This was tried {settings.split_attempts} times within "
-            f"{time.monotonic() - began:.0f} s while {what}. "
-            "Retry the job when the cause is gone; it keeps what it has done",
+            f"{time.monotonic() - began:.0f} s while {what}. {remedy}",
             attempts=settings.split_attempts,
         ) from error
 

@@ -29,6 +29,9 @@ _RENEWALS = 6
 _POLL = 1.0
 """Seconds after which the scheduler looks even when nothing woke it: another process may have created a job."""
 
+_YIELD = 0.1
+"""Seconds until a process claims one more job: another one that has none yet goes first."""
+
 
 class Scheduler:
     """Wakes by event (:meth:`wake`, and news of other processes); claims are leases, renewed while jobs run."""
@@ -91,7 +94,7 @@ class Scheduler:
             return list(self._running.values())
 
     def _work(self) -> None:
-        lease = int(self._tools.settings.lease * 1000)
+        lease, most = int(self._tools.settings.lease * 1000), self._tools.settings.max_running_jobs
         # Every create call wakes this loop; what need not be done for each of them has a pace of its own.
         looks = Pace(_POLL)
         while not self._stop.is_set():
@@ -99,11 +102,13 @@ class Scheduler:
             try:
                 if looks.is_due():
                     end_overdue(self._tools)
-                while self.running < self._tools.settings.max_running_jobs and not self._stop.is_set():
-                    job = self._tools.catalog.claims.claim(self._owner, lease)
+                while self.running < most and not self._stop.is_set():
+                    job = self._tools.catalog.claims.claim(self._owner, lease, most)
                     if job is None:
                         break
                     self._begin(job)
+                    if self._tools.catalog.database.is_shared:
+                        self._stop.wait(_YIELD)
             except CatalogUnavailable as error:
                 # The leases tell everybody who works on what.
                 log.warning("scheduler.catalog_away", error=str(error))

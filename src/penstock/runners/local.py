@@ -3,6 +3,9 @@
 Lance and Arrow hold threads that don't survive a fork, so workers begin fresh. How far a task is, and whether it
 should stop, passes through a piece of shared memory without locks: a worker may be killed at any moment and leaves
 nothing locked.
+
+Each worker is a pool of one process. A pool whose process dies ends everything it was given, and can't tell which of
+its processes had which task; so a death here is that of the one task that was running, and nobody else's.
 """
 
 from __future__ import annotations
@@ -11,10 +14,13 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_int64
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
@@ -32,97 +38,138 @@ _NICENESS = 10
 class LocalRunner:
     """Runs tasks in ``workers`` processes. ``setup`` runs once in each, e.g. to import what every task needs.
 
-    When a worker dies, all tasks that were running or queued end with ``WorkerLost`` and the next submit starts
-    fresh workers.
+    When a worker dies, the task that it was running ends with ``WorkerLost`` and a fresh worker takes its place;
+    tasks of other workers, and those that wait, go on.
     """
 
     def __init__(self, workers: int, setup: Callable[[], None] | None = None) -> None:
-        self._workers = workers
-        self._setup = setup
-        self._context = multiprocessing.get_context("spawn")
         self._board = RawArray(c_int64, _SLOTS * _WIDTH)
         self._free = list(range(_SLOTS))
         self._lock = threading.Lock()
         self._closed = False
-        self._restarts = 0
-        self._pool = self._start()
+        self._workers = [_Worker(self._board, setup) for _ in range(workers)]
+        self._idle = list(self._workers)
+        self._waiting: deque[_Task] = deque()
 
     @property
     def slots(self) -> int:
-        return self._workers
+        return len(self._workers)
 
     @property
     def restarts(self) -> int:
-        """How often the workers were started again because one of them had died."""
-        return self._restarts
+        """How often a worker was started again because it had died."""
+        return sum(each.restarts for each in self._workers)
 
     def warm(self) -> None:
         """Start the workers now, without waiting for them."""
-        for _ in range(self._workers):
-            self._submit(_pid)
+        for each in self._workers:
+            each.submit(_pid)
 
     def submit(self, function: Callable[[Any, _Context], Any], argument: Any) -> _Handle:
         with self._lock:
+            if self._closed:
+                raise TaskCancelled("the server is stopping")
             if not self._free:
                 raise RuntimeError(f"more than {_SLOTS} tasks at a time; submit fewer")
             slot = self._free.pop()
             start = slot * _WIDTH
             self._board[start : start + _WIDTH] = [0, 0, 0]
-        handle = _Handle(self._board, slot, self._lock)
-        try:
-            inner = self._submit(_run, function, argument, slot)
-        except BaseException:
-            self._release(slot)
-            raise
-        inner.add_done_callback(lambda done: self._finish(done, handle, slot))
+            handle = _Handle(self._board, slot, self._lock)
+            self._waiting.append(_Task(function, argument, slot, handle))
+        self._give_work()
         return handle
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            pool = self._pool
+            waiting = list(self._waiting)
+            self._waiting.clear()
             for slot in range(_SLOTS):
                 self._board[slot * _WIDTH + _STOP] = 1
-        pool.shutdown(wait=True, cancel_futures=True)
+        for task in waiting:
+            task.handle.future.set_exception(TaskCancelled("the task was cancelled before it began"))
+        for each in self._workers:
+            each.close()
 
-    def _start(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            self._workers, mp_context=self._context, initializer=_begin, initargs=(self._board, self._setup)
-        )
+    def _give_work(self) -> None:
+        """Begin what waits, as far as workers are idle."""
+        while True:
+            with self._lock:
+                if not self._waiting or not self._idle:
+                    return
+                task, worker = self._waiting.popleft(), self._idle.pop()
+            running = worker.submit(_run, task.function, task.argument, task.slot)
+            running.add_done_callback(partial(self._finish, task, worker))
 
-    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def _finish(self, task: _Task, worker: _Worker, running: Future[Any]) -> None:
+        # The slot is given away only after the handle knows its end: a late cancel() must not reach the next task.
+        task.handle.progress()
+        future = task.handle.future
+        if running.cancelled():
+            future.set_exception(TaskCancelled("the task was cancelled before it began"))
+        elif isinstance(error := running.exception(), BrokenProcessPool):
+            worker.replace()
+            future.set_exception(
+                WorkerLost("a worker process ended while it worked on this task (killed, or out of memory)")
+            )
+        elif error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(running.result())
         with self._lock:
-            if self._closed:
-                raise TaskCancelled("the server is stopping")
+            self._free.append(task.slot)
+            self._idle.append(worker)
+        self._give_work()
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A task that waits for a worker, or runs."""
+
+    function: Callable[[Any, _Context], Any]
+    argument: Any
+    slot: int
+    handle: _Handle
+
+
+class _Worker:
+    """One process, and another one after its death. It is given one task at a time."""
+
+    def __init__(self, board: Any, setup: Callable[[], None] | None) -> None:
+        self._board = board
+        self._setup = setup
+        self._pool = self._start()
+        self.restarts = 0
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Never raises: where nothing can begin, the future says so."""
+        try:
             try:
                 return self._pool.submit(function, *arguments)
-            except BrokenProcessPool:
-                self._restarts += 1
-                self._pool = self._start()
+            except BrokenProcessPool:  # it died while it had nothing to do
+                self.replace()
                 return self._pool.submit(function, *arguments)
+        except OSError as error:
+            return _failed(WorkerLost(f"a worker process can't be started: {error}"))
+        except RuntimeError:  # the runner was closed a moment ago
+            return _failed(TaskCancelled("the server is stopping"))
 
-    def _finish(self, inner: Future[Any], handle: _Handle, slot: int) -> None:
-        # The slot is given away only after the handle knows its end: a late cancel() must not reach the next task.
-        handle.progress()
-        self._settle(inner, handle)
-        self._release(slot)
+    def replace(self) -> None:
+        self.restarts += 1
+        self._pool = self._start()
 
-    def _settle(self, inner: Future[Any], handle: _Handle) -> None:
-        if inner.cancelled():
-            handle.future.set_exception(TaskCancelled("the task was cancelled before it began"))
-            return
-        error = inner.exception()
-        if isinstance(error, BrokenProcessPool):
-            lost = WorkerLost("a worker process ended while it worked on this task (killed, or out of memory)")
-            handle.future.set_exception(lost)
-        elif error is not None:
-            handle.future.set_exception(error)
-        else:
-            handle.future.set_result(inner.result())
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _release(self, slot: int) -> None:
-        with self._lock:
-            self._free.append(slot)
+    def _start(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(self._board, self._setup))
+
+
+def _failed(error: Exception) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future
 
 
 class _Handle:

@@ -97,6 +97,7 @@ def _job_settings(settings: Settings) -> JobSettings:
         max_groups=settings.max_groups,
         max_live_jobs=settings.max_live_jobs,
         max_running_jobs=settings.max_running_jobs,
+        lease=settings.lease,
         max_cluster_jobs=settings.max_cluster_jobs,
         max_file_bytes=settings.max_file_bytes,
         max_job_bytes=settings.max_job_bytes,

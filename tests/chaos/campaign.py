@@ -1,0 +1,303 @@
+"""Jobs, the kills they have to live with, and what must be true of every row in the end."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Literal, cast
+
+import lance
+
+import penstock
+from penstock.sdk.errors import SdkError
+from tests.chaos.doomed_server import Death
+from tests.chaos.processes import Server, start
+from tests.chaos.steps import STEPS
+from tests.chaos.takeovers import Takeovers
+
+__all__ = ["Campaign"]
+
+ROWS = 1_200
+BAD_ROW = 1_111
+FLAGS = ["--split-bytes", "16KiB", "--workers", "1", "--max-running-jobs", "64", "--log-level", "warning"]
+TAKEOVER_SECONDS = 30.0
+_REACHED_SECONDS = 20.0
+_SETTLED_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """Who dies when: at a step, or (``step`` empty) some time after the start of a job."""
+
+    victim: str
+    step: str = ""
+    moment: Literal["before", "after"] = "before"
+    call: int = 0
+    after: float = 0.0
+
+    @property
+    def phase(self) -> str:
+        if not self.step:
+            return f"{self.victim}, at any moment"
+        step = STEPS[self.step]
+        return f"{step.process}, {step.phase}"
+
+
+@dataclass(slots=True)
+class Wanted:
+    """A job as it was asked for. ``first`` is its first row's id; ``id`` is "" until a server has told it."""
+
+    number: int
+    kind: str
+    id: str = ""
+
+    @property
+    def collection(self) -> str:
+        return "bad" if self.kind == "bad" else "good"
+
+    @property
+    def first(self) -> int:
+        return self.number * ROWS
+
+
+class Campaign:
+    """Kills in one data folder. With ``catalog_url`` there is a second server that goes on, and is killed now and
+    then, too.
+
+    ``killed`` counts by phase, ``outcomes`` what became of jobs; ``rows`` is how many are there in the end.
+    """
+
+    def __init__(self, folder: Path, seed: int, catalog_url: str | None = None, flags: Sequence[str] = ()) -> None:
+        self.killed: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.takeovers: list[float] = []
+        self.rows = 0
+        self._began = time.monotonic()
+        self._folder = folder
+        self._seed = seed
+        self._catalog_url = catalog_url
+        self._flags = [*FLAGS, *flags]
+        self._chance = random.Random(seed)
+        self._jobs: list[Wanted] = []
+        self._servers: list[Server] = []
+        self._peer: Server | None = None
+        self._watch: Takeovers | None = None
+        (folder / "files").mkdir(parents=True)
+
+    def run(self, kills: int) -> None:
+        with ExitStack() as stack:
+            stack.callback(self._clear)
+            self._begin()
+            if self._catalog_url is not None:
+                self._watch = stack.enter_context(Takeovers(self._catalog_url))
+            fates = self._fates(random.Random(self._seed))
+            for number in count():
+                if self.killed.total() >= kills:
+                    break
+                # What one round draws depends on how it goes; the next ones are not to depend on that.
+                self._chance = random.Random(f"{self._seed}/{number}")
+                self._die(next(fates))
+            self._settle()
+
+    def _clear(self) -> None:
+        for each in self._servers:
+            each.kill(with_workers=True)
+
+    # Kills
+
+    def _fates(self, chance: random.Random) -> Iterator[Fate]:
+        """All phases in turn, each time in another order; within a phase, its steps in turn."""
+        decks: dict[str, list[Fate]] = {}
+        phases = sorted({each.phase for each in _all_fates(chance)})
+        while True:
+            for phase in chance.sample(phases, len(phases)):
+                if not decks.get(phase):
+                    decks[phase] = [each for each in _all_fates(chance) if each.phase == phase]
+                    chance.shuffle(decks[phase])
+                yield decks[phase].pop()
+
+    def _die(self, fate: Fate) -> None:
+        if self._catalog_url is not None and self._peer is None:
+            self._peer = self._start()
+        server = self._start(fate)
+        url = server.url()
+        if url is not None:
+            self._ask(url)
+        if fate.step:
+            self._wait_for_death(server)
+            self._count(fate.phase, server.has_died_as_told)
+        else:
+            time.sleep(fate.after)
+            if fate.victim == "worker":
+                self._count(fate.phase, server.kill_a_worker())
+        if server.lives:
+            # One whose worker died goes on for a while; and one that never came to its step has to die as well.
+            time.sleep(self._chance.uniform(0, 0.6))
+            self._kill(server, "all" if fate.victim == "all" else "server")
+        else:
+            self._mourn(server)
+        if self._peer is not None and self._chance.random() < 0.2:
+            self._kill(self._peer, "server")
+            self._peer = None
+
+    def _wait_for_death(self, server: Server) -> None:
+        until = time.monotonic() + _REACHED_SECONDS
+        while server.lives and not server.has_died_as_told and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.05)  # between the note and the signal
+
+    def _kill(self, server: Server, victim: str) -> None:
+        if server.lives:
+            server.kill(with_workers=victim == "all")
+            self._count(f"{victim}, at any moment")
+        self._mourn(server)
+
+    def _count(self, phase: str, died: bool = True) -> None:
+        if died:
+            self.killed[phase] += 1
+            print(f"{time.monotonic() - self._began:6.0f} s  killed: {phase}", flush=True)
+
+    def _mourn(self, server: Server) -> None:
+        if self._watch is not None:
+            self._watch.died(server.pid)
+
+    def _start(self, fate: Fate | None = None) -> Server:
+        name = f"server-{len(self._servers)}"
+        told = None
+        if fate is not None and fate.step:
+            told = Death(fate.step, fate.moment, fate.call, str(self._folder / f"{name}.died"))
+        server = start(self._folder, name, self._flags, self._catalog_url, told)
+        self._servers.append(server)
+        return server
+
+    # Jobs
+
+    def _begin(self) -> None:
+        server = self._start()
+        url = server.url()
+        assert url is not None, server.log.read_text()
+        fields = [
+            {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+            {"fieldName": "number", "dataType": "Int64"},
+            {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 4}},
+        ]
+        indexes = [
+            {"fieldName": "vector", "indexName": "vector", "metricType": "L2"},
+            {"fieldName": "number", "indexName": "number"},
+        ]
+        with penstock.Client(url) as client:
+            for name in ("good", "bad"):
+                client.collections.create(name, schema={"fields": fields}, indexes=indexes)
+            # Enough for a real index, so that the jobs to come extend it.
+            self._write("base.jsonl", -10_000, 10_000)
+            client.imports.wait(client.imports.create("good", ["base.jsonl"]))
+        server.kill()
+
+    def _ask(self, url: str) -> None:
+        """A new job, and one more of another kind now and then. A call without an answer is made again later."""
+        kinds = ["good"]
+        if self._chance.random() < 0.3:
+            kinds.append(self._chance.choice(["bad", "two-phase", "aborted"]))
+        for kind in kinds:
+            wanted = Wanted(len(self._jobs), kind)
+            self._write(f"{wanted.number}.jsonl", wanted.first, ROWS, BAD_ROW if kind == "bad" else None)
+            self._jobs.append(wanted)
+        self._create_missing(url)
+        for each in self._jobs:
+            if each.kind == "aborted" and each.number >= len(self._jobs) - 2 and each.id:
+                self._abort(url, each.id)
+
+    def _create_missing(self, url: str) -> None:
+        with penstock.Client(url, timeout=20) as client:
+            for each in self._jobs:
+                if not each.id:
+                    options = {"auto_commit": "false"} if each.kind == "two-phase" else {}
+                    try:
+                        each.id = client.imports.create(
+                            each.collection,
+                            [f"{each.number}.jsonl"],
+                            options=options,
+                            idempotency_key=f"{each.number}",
+                        ).id
+                    except SdkError:
+                        return
+
+    def _abort(self, url: str, job_id: str) -> None:
+        time.sleep(self._chance.uniform(0, 0.3))
+        try:
+            with penstock.Client(url, timeout=20) as client:
+                client.imports.abort(job_id)
+        except SdkError:
+            return  # too late, or the server is dead: then the job goes its way
+
+    def _write(self, name: str, first: int, rows: int, bad: int | None = None) -> None:
+        with (self._folder / "files" / name).open("w") as file:
+            for row in range(rows):
+                vector = [row, 1.0] if row == bad else [row, 1.0, 2.0, 3.0]
+                file.write(json.dumps({"id": first + row, "number": row, "vector": vector}) + "\n")
+
+    # What must be true
+
+    def _settle(self) -> None:
+        """Let the jobs end in peace, and look at every row."""
+        server = self._start()
+        url = server.url()
+        assert url is not None, server.log.read_text()
+        self._create_missing(url)
+        expected = set(range(-10_000, 0))
+        with penstock.Client(url) as client:
+            for each in self._jobs:
+                job = self._ended(client, each)
+                self.outcomes[f"{each.kind}: {job.state}"] += 1
+                if each.kind == "bad":
+                    assert job.state == "Failed", job
+                    assert f"row {BAD_ROW}," in (job.reason or ""), job
+                elif each.kind == "aborted" and job.state != "Completed":
+                    assert job.reason == "aborted by user", job
+                else:
+                    assert job.state == "Completed", (each, job)
+                    assert job.rows == ROWS
+                    expected |= set(range(each.first, each.first + ROWS))
+            assert client.count("good") == len(expected)
+            assert client.count("bad") == 0
+            if self._watch is not None:
+                assert self._watch.waiting == []
+                self.takeovers = self._watch.seconds
+                assert max(self.takeovers, default=0.0) < TAKEOVER_SECONDS
+        server.kill()
+        assert self._stored_ids() == sorted(expected)
+        self.rows = len(expected)
+
+    def _ended(self, client: penstock.Client, wanted: Wanted) -> penstock.ImportJob:
+        until = time.monotonic() + _SETTLED_SECONDS
+        while (job := client.imports.get(wanted.id)).state not in ("Completed", "Failed"):
+            if job.state == "Uncommitted":
+                client.imports.commit(job)
+            assert time.monotonic() < until, job
+            time.sleep(0.05)
+        return job
+
+    def _stored_ids(self) -> list[int]:
+        """Every row of both tables as the engine has it, whatever the server says."""
+        tables = [
+            lance.dataset(str(each)) for each in sorted((self._folder / "data" / "collections").glob("*.lance"))
+        ]
+        assert len(tables) == 2
+        return sorted(
+            id for table in tables for id in cast("list[int]", table.to_table(columns=["id"])["id"].to_pylist())
+        )
+
+
+def _all_fates(chance: random.Random) -> Iterator[Fate]:
+    for name, step in STEPS.items():
+        yield Fate(step.process, name, "before", chance.choice(step.calls))
+        yield Fate(step.process, name, "after", chance.choice(step.calls))
+    for victim in ("server", "worker", "all"):
+        yield Fate(victim, after=chance.uniform(0, 1.2))

@@ -1,0 +1,139 @@
+"""``penstock serve``, made to die by SIGKILL just before or just after the n-th call of one step of a job.
+
+Server and workers are forked from a process that has loaded everything already: so they begin in a tenth of the time,
+and there can be many kills.
+
+Nothing of the process's own handling runs when it dies. Where the step is a worker's, a worker dies; only one of
+them: who is about to die makes the note, and who finds it there goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import penstock.server.assembly as assembly
+import penstock.server.serve  # noqa: F401 - loaded before the fork
+from penstock.cli.main import cli
+from penstock.engines.lance import indexes
+from penstock.runners import local
+from penstock.server.worker import WorkerSetup
+from penstock.settings import Settings
+from tests.chaos.steps import STEPS
+
+__all__ = ["Death", "serve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """At which call of which step somebody dies; ``note`` is the file that tells of it."""
+
+    step: str
+    moment: Literal["before", "after"]
+    call: int
+    note: str
+
+
+def serve(arguments: Sequence[str], environment: Mapping[str, str], log: Path, death: Death | None) -> None:
+    """In a process of its own: run the command line as a user would."""
+    os.environ.clear()
+    os.environ.update(environment)
+    with log.open("wb") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    vars(assembly)["WorkerSetup"] = _Setups(death, f"{log}.workers")
+    vars(local)["multiprocessing"] = _Forks
+    vars(local)["_begin"] = begin_worker
+    arm("server", death)
+    cli(["serve", *arguments], prog_name="penstock")
+
+
+class _Forks:
+    """Stands in for ``multiprocessing`` where workers are started."""
+
+    @staticmethod
+    def get_context(_: str) -> object:
+        return multiprocessing.get_context("forkserver")
+
+
+def begin_worker(board: Any, setup: Callable[[], None]) -> None:
+    """As ever, but not with less of the processor than others."""
+    vars(local)["_NICENESS"] = 0
+    local._begin(board, setup)
+
+
+@dataclass(frozen=True, slots=True)
+class _Setups:
+    """Stands in for the class of what workers begin with."""
+
+    death: Death | None
+    list: str
+
+    def of(self, settings: Settings) -> _Setup:
+        return _Setup(WorkerSetup.of(settings), self.death, self.list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """``list`` is the file of the workers' processes."""
+
+    inner: WorkerSetup
+    death: Death | None
+    list: str
+
+    def __call__(self) -> None:
+        with open(self.list, "a") as file:
+            file.write(f"{os.getpid()}\n")
+        self.inner()
+        indexes.LAG_ROWS = 0  # every job's rows are indexed, or there would be little to interrupt
+        arm("worker", self.death)
+
+
+def arm(process: str, death: Death | None) -> None:
+    """Arrange the death of this process, if it is one of those that are to die."""
+    if death is None or STEPS[death.step].process != process:
+        return
+    step = STEPS[death.step]
+    module, _, path = step.place.partition(":")
+    owner: Any = importlib.import_module(module)
+    *owners, name = path.split(".")
+    for each in owners:
+        owner = getattr(owner, each)
+    kept = owner.__dict__[name]
+    original: Callable[..., Any] = getattr(owner, name)
+    lock = threading.Lock()
+    calls = 0
+
+    @functools.wraps(original)
+    def dying(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        with lock:
+            counts = step.then is None or step.then in arguments
+            calls += counts
+            last = counts and calls == death.call
+        if last and death.moment == "before":
+            die(death)
+        result = original(*arguments, **named)
+        if last:
+            die(death)
+        return result
+
+    setattr(owner, name, staticmethod(dying) if isinstance(kept, staticmethod) else dying)
+
+
+def die(death: Death) -> None:
+    try:
+        os.close(os.open(death.note, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,95 @@
+"""Servers to kill: where one listens, and how it and its workers die."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from tests.chaos import doomed_server
+from tests.chaos.doomed_server import Death
+from tests.support.servers import clean_environment
+
+__all__ = ["Server", "start"]
+
+_START_SECONDS = 120.0
+_END_SECONDS = 30.0
+_LISTENS = re.compile(rb"^Penstock listens on (\S+)$", re.MULTILINE)
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload([doomed_server.__name__])
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """``death`` is what it was told, if anything."""
+
+    process: BaseProcess
+    log: Path
+    death: Death | None
+
+    def url(self) -> str | None:
+        """Where it listens, as soon as it does; None when it died before."""
+        until = time.monotonic() + _START_SECONDS
+        while time.monotonic() < until:
+            found = _LISTENS.search(self.log.read_bytes()) if self.log.exists() else None
+            if found is not None:
+                return found[1].decode()
+            if not self.lives:
+                return None
+            time.sleep(0.02)
+        raise RuntimeError(f"the server did not start\n{self.log.read_text()}")
+
+    @property
+    def lives(self) -> bool:
+        return self.process.is_alive()
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    @property
+    def has_died_as_told(self) -> bool:
+        """Somebody has: the server, or one of its workers."""
+        return self.death is not None and Path(self.death.note).exists()
+
+    def kill(self, *, with_workers: bool = False) -> None:
+        self.process.kill()
+        if with_workers:
+            self._kill_workers()
+        self.process.join(_END_SECONDS)
+
+    def kill_a_worker(self) -> bool:
+        """Whether there was one."""
+        return self._kill_workers(at_most=1) > 0
+
+    def _kill_workers(self, at_most: int | None = None) -> int:
+        file = Path(f"{self.log}.workers")
+        pids = [int(each) for each in file.read_text().split()] if file.exists() else []
+        killed = 0
+        for pid in reversed(pids):
+            if killed == at_most:
+                break
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+        return killed
+
+
+def start(folder: Path, name: str, flags: list[str], catalog_url: str | None, death: Death | None) -> Server:
+    """A server on the data and the import root of ``folder``."""
+    environment = clean_environment()
+    if catalog_url is not None:
+        environment["PENSTOCK_CATALOG"] = catalog_url
+    log = folder / f"{name}.log"
+    places = ["--port", "0", "--data-dir", str(folder / "data"), "--import-root", str(folder / "files")]
+    process = _FORKS.Process(target=doomed_server.serve, args=([*places, *flags], environment, log, death))
+    process.start()
+    return Server(process, log, death)

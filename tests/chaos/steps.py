@@ -1,0 +1,64 @@
+"""Where a process can be made to die: the calls that take a job from one durable state to the next.
+
+Where two stand at the same call they differ in the state that the job is about to reach.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from penstock.domain.jobs import JobState
+
+__all__ = ["STEPS", "Step"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """``place`` is ``module:name`` or ``module:Class.name``. ``calls``: at which of its calls one may die.
+
+    ``then`` leaves out calls that take a job to another state than this.
+    """
+
+    phase: str
+    place: str
+    process: Literal["server", "worker"] = "server"
+    calls: tuple[int, ...] = (1,)
+    then: JobState | None = None
+
+
+_CLAIMS = "penstock.catalog.claims:ClaimStore"
+_PUBLISH = "penstock.engines.lance.publish"
+_PARTS = (1, 2, 3, 4)
+
+STEPS = {
+    "insert": Step(phase="creating", place="penstock.catalog.jobs:JobStore.insert"),
+    "claim": Step(phase="claiming", place=f"{_CLAIMS}.claim", calls=(1, 2, 3)),
+    "begin": Step(phase="claiming", place=f"{_CLAIMS}.move", then=JobState.PLANNING),
+    "locate": Step(phase="planning", place="penstock.jobs.executor:locate_units"),
+    "cut": Step(phase="planning", place="penstock.jobs.tasks:plan_files", process="worker"),
+    "plan": Step(phase="planning", place="penstock.jobs.executor:plan_units"),
+    "save plan": Step(phase="planning", place=f"{_CLAIMS}.save_plan"),
+    "attempt": Step(phase="in a split", place=f"{_CLAIMS}.count_attempt", calls=_PARTS),
+    "batch": Step(
+        phase="in a split", place="penstock.validation.conform:Conformer.conform", process="worker", calls=_PARTS
+    ),
+    "written": Step(
+        phase="in a split", place="penstock.engines.lance.staging:write_fragments", process="worker", calls=_PARTS
+    ),
+    "staged": Step(phase="in a split", place="penstock.jobs.tasks:stage_split", process="worker", calls=_PARTS),
+    "save split": Step(phase="in a split", place=f"{_CLAIMS}.save_split", calls=_PARTS),
+    "progress": Step(phase="in a split", place=f"{_CLAIMS}.save_progress", calls=_PARTS),
+    "intent": Step(phase="before the commit", place=f"{_CLAIMS}.move", then=JobState.COMMITTING),
+    "publish": Step(phase="before the commit", place="penstock.engines.lance.engine:LanceEngine.publish"),
+    "check files": Step(phase="before the commit", place=f"{_PUBLISH}:_check_files"),
+    "engine commit": Step(phase="in the commit", place="lance.dataset:LanceDataset.commit"),
+    "fsync": Step(phase="in the commit", place="penstock.engines.lance.store:Store.sync_version"),
+    "raise version": Step(phase="in the commit", place="penstock.catalog.collections:CollectionStore.raise_version"),
+    "committed": Step(phase="in the commit", place=f"{_CLAIMS}.move", then=JobState.INDEXING),
+    "index": Step(phase="indexing", place="penstock.jobs.indexing:IndexKeeper.build"),
+    "build": Step(phase="indexing", place="penstock.jobs.tasks:build_indexes", process="worker"),
+    "built": Step(phase="indexing", place="penstock.engines.lance.indexes:_bring_up", process="worker"),
+    "index fsync": Step(phase="indexing", place="penstock.engines.lance.indexes:_make_durable", process="worker"),
+    "completed": Step(phase="ending", place=f"{_CLAIMS}.move", then=JobState.COMPLETED),
+}

@@ -1,0 +1,57 @@
+"""How long the jobs of a dead server wait until another goes on with them."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import psycopg
+
+__all__ = ["Takeovers"]
+
+_LOOK_SECONDS = 0.25
+
+
+class Takeovers:
+    """Looks into a PostgreSQL catalog all the time. ``seconds`` are those of the takeovers so far."""
+
+    def __init__(self, catalog_url: str) -> None:
+        self.seconds: list[float] = []
+        self._connection = psycopg.connect(catalog_url, autocommit=True)
+        self._lock = threading.Lock()
+        self._died: dict[tuple[int, int], float] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+
+    def __enter__(self) -> Takeovers:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._connection.close()
+
+    @property
+    def waiting(self) -> list[int]:
+        """Jobs of dead servers that nobody has taken over yet."""
+        with self._lock:
+            return [job_id for job_id, _ in self._died]
+
+    def died(self, pid: int) -> None:
+        """Note what this server held."""
+        held = self._connection.execute(
+            "SELECT id, epoch FROM job WHERE owner LIKE %s AND finished_at IS NULL", [f"%-{pid}-%"]
+        ).fetchall()
+        with self._lock:
+            self._died |= {(job_id, epoch): time.monotonic() for job_id, epoch in held}
+
+    def _work(self) -> None:
+        while not self._stop.wait(_LOOK_SECONDS):
+            if not self.waiting:
+                continue
+            rows = self._connection.execute("SELECT id, epoch FROM job").fetchall()
+            epochs: dict[int, int] = dict(rows)
+            with self._lock:
+                for job_id, epoch in [each for each in self._died if epochs[each[0]] > each[1]]:
+                    self.seconds.append(time.monotonic() - self._died.pop((job_id, epoch)))
