@@ -15,8 +15,9 @@ from azure.storage.blob import BlobServiceClient
 
 from penstock.bulk_writer import RemoteBulkWriter
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.errors import InvalidParameter, StoreError
+from penstock.errors import InvalidParameter, StoreError, StoreUnavailable
 from tests.support.azurite_server import ACCOUNT, KEY, AzuriteServer, azurite_server
+from tests.support.faulty_store import Faults, FaultyStore, faulty_store
 
 pytestmark = [
     pytest.mark.slow,
@@ -87,6 +88,50 @@ def test_a_wrong_key_is_told(azurite: AzuriteServer, tmp_path: Path) -> None:
     writer.append_batch(columns(1))
     with pytest.raises(StoreError, match="access denied"):
         writer.commit()
+
+
+def through(proxy: FaultyStore, azurite: AzuriteServer) -> str:
+    return azurite.connection_string.replace(azurite.url.rpartition("/")[0], proxy.url)
+
+
+def test_a_failed_upload_goes_on_with_the_blocks_that_are_missing(
+    azurite: AzuriteServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.bulk_writer.uploads_azure._RETRY", {"retry_total": 0})
+    client(azurite).create_container("resumed")
+    # The question what is there and two of the five blocks get through.
+    with faulty_store(azurite.url.rpartition("/")[0], Faults(refuse=1.0, spared=3), seed=1) as proxy:
+        param = RemoteBulkWriter.AzureConnectParam("resumed", through(proxy, azurite), upload_chunk_size=1 << 20)
+        with RemoteBulkWriter(SCHEMA, "x", param, local_path=tmp_path) as writer:
+            writer.append_batch(columns(4_500))
+            with pytest.raises(StoreUnavailable, match="status 503"):
+                writer.commit()
+            proxy.faults = Faults()
+            writer.commit()
+        sent = [each for each in proxy.passed if "comp=block&" in each]
+        assert len(sent) == len(set(sent)) == 5
+    blob = client(azurite).get_blob_client("resumed", writer.batch_files[0][0])
+    (tmp_path / "1.parquet").write_bytes(blob.download_blob().readall())
+    assert pq.read_table(tmp_path / "1.parquet").num_rows == 4_500
+
+
+@pytest.mark.parametrize("block", [8 << 20, 1 << 20], ids=["one call", "in blocks"])
+def test_a_file_that_was_spoilt_on_the_way_is_not_taken_for_whole(
+    azurite: AzuriteServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr("penstock.bulk_writer.uploads_azure._RETRY", {"retry_total": 0})
+    name = f"spoilt-{block}"
+    client(azurite).create_container(name)
+    with faulty_store(azurite.url.rpartition("/")[0], Faults(spoil=1.0), seed=1) as proxy:
+        param = RemoteBulkWriter.AzureConnectParam(name, through(proxy, azurite), upload_chunk_size=block)
+        with RemoteBulkWriter(SCHEMA, "x", param, local_path=tmp_path) as writer:
+            writer.append_batch(columns(4_000))
+            with pytest.raises(StoreError):
+                writer.commit()
+            assert writer.batch_files == []
+            proxy.faults = Faults()
+            writer.commit()
+    assert len(writer.batch_files) == 1
 
 
 def test_an_account_must_be_named(tmp_path: Path) -> None:

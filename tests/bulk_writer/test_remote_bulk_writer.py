@@ -15,6 +15,7 @@ from obstore.store import S3Store
 from penstock.bulk_writer import BulkFileType, RemoteBulkWriter
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidParameter, StoreError, StoreUnavailable
+from tests.support.faulty_store import Faults, faulty_store
 from tests.support.s3 import S3Server, s3_server
 
 DIM = 256
@@ -139,12 +140,66 @@ def test_wrong_keys_are_told(tmp_path: Path) -> None:
 
 def test_a_store_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Trying again for two minutes is right for users and long for a test.
-    monkeypatch.setattr("penstock.bulk_writer.uploads_s3._RETRY", {"max_retries": 0})
+    monkeypatch.setattr("penstock.bulk_writer.uploads_s3._RETRY", {"total_max_attempts": 1})
     param = RemoteBulkWriter.S3ConnectParam("bucket", "127.0.0.1:9", "key", "secret")
     writer = RemoteBulkWriter(SCHEMA, "data", param, local_path=tmp_path)
     writer.append_batch(columns(5))
     with pytest.raises(StoreUnavailable, match="can't be reached"):
         writer.commit()
+
+
+def test_a_failed_upload_goes_on_with_the_parts_that_are_missing(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.bulk_writer.uploads_s3._RETRY", {"total_max_attempts": 1})
+    bucket = s3.make_bucket()
+    data = columns(40_000)
+    # The call that begins the upload and two of its five parts get through.
+    with faulty_store(s3.endpoint, Faults(refuse=1.0, spared=3), seed=1) as proxy:
+        param = connect(s3, bucket, endpoint=proxy.url)
+        with RemoteBulkWriter(SCHEMA, "data", param, local_path=tmp_path / "local") as writer:
+            writer.append_batch(data)
+            with pytest.raises(StoreUnavailable, match="status 503"):
+                writer.commit()
+            assert writer.batch_files == []
+            proxy.faults = Faults()
+            writer.commit()
+        sent = [each for each in proxy.passed if "partNumber" in each]
+        assert len(sent) == len(set(sent)) == 5
+        assert len([each for each in proxy.passed if each.endswith("?uploads")]) == 1
+    (tmp_path / "1.parquet").write_bytes(obstore.get(store(s3, bucket), writer.batch_files[0][0]).bytes())
+    read = pq.read_table(tmp_path / "1.parquet").column("vector").combine_chunks()
+    assert np.array_equal(read.flatten().to_numpy().reshape(-1, DIM), data["vector"])  # type: ignore[attr-defined]
+
+
+def test_a_store_that_fails_now_and_then(s3: S3Server, tmp_path: Path) -> None:
+    bucket = s3.make_bucket()
+    with faulty_store(s3.endpoint, Faults(refuse=0.2, cut=0.15, delay=0.1, pause=0.1), seed=3) as proxy:
+        param = connect(s3, bucket, endpoint=proxy.url)
+        with RemoteBulkWriter(SCHEMA, "data", param, local_path=tmp_path, chunk_size=10 << 20) as writer:
+            writer.append_batch(columns(30_000))
+    assert proxy.met["refuse"]
+    assert proxy.met["cut"]
+    assert len(writer.batch_files) == 3
+    sizes = [obstore.head(store(s3, bucket), each[0])["size"] for each in writer.batch_files]
+    assert sum(sizes) > 30_000 * DIM * 4
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rows", [100, 20_000], ids=["one call", "parts"])
+def test_a_file_that_was_spoilt_on_the_way_is_not_taken_for_whole(s3: S3Server, tmp_path: Path, rows: int) -> None:
+    bucket = s3.make_bucket()
+    with faulty_store(s3.endpoint, Faults(spoil=1.0, spared=1 if rows > 100 else 0), seed=1) as proxy:
+        param = connect(s3, bucket, endpoint=proxy.url)
+        with RemoteBulkWriter(SCHEMA, "data", param, local_path=tmp_path) as writer:
+            writer.append_batch(columns(rows))
+            with pytest.raises(StoreError):
+                writer.commit()
+            assert writer.batch_files == []
+            proxy.faults = Faults()
+            writer.commit()
+    assert len(writer.batch_files) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_parameters_that_name_no_store(tmp_path: Path) -> None:

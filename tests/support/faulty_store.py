@@ -5,7 +5,7 @@
     with faulty_store(s3.endpoint, Faults(refuse=0.1, cut=0.05, delay=0.05), seed=7) as proxy:
         settings = s3.settings | {"endpoint": proxy.url}
 
-It passes GET and HEAD on, which is all that imports send.
+Imports send GET and HEAD, uploads PUT and POST besides.
 """
 
 from __future__ import annotations
@@ -24,35 +24,40 @@ import requests
 
 __all__ = ["Faults", "FaultyStore", "faulty_store"]
 
-_HOP_HEADERS = frozenset({"connection", "keep-alive", "transfer-encoding", "content-encoding"})
+_HOP_HEADERS = frozenset({"connection", "expect", "keep-alive", "transfer-encoding", "content-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Shares of requests, 0 to 1: answered with 503, cut off in the middle of the body, held for ``pause`` s."""
+    """Shares of requests, 0 to 1: answered with 503, cut off in the middle of the answer, held for ``pause`` s, or
+    passed on with another byte at the end of what they carry. The first ``spared`` requests are passed on."""
 
     refuse: float = 0.0
     cut: float = 0.0
     delay: float = 0.0
+    spoil: float = 0.0
     pause: float = 0.2
+    spared: int = 0
 
 
 @dataclass
 class FaultyStore:
-    """A running proxy. ``faults`` may be replaced at any time; ``met`` counts what was done to requests."""
+    """A running proxy. ``faults`` may be replaced at any time; ``met`` counts what was done to requests, ``passed``
+    holds the method and path of those that reached the store."""
 
     url: str
     target: str
     faults: Faults
     chance: random.Random
     met: Counter[str] = field(default_factory=Counter)
+    passed: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def draw(self) -> str:
         """What happens to the next request."""
         with self.lock:
-            luck = self.chance.random()
-            for name in ("refuse", "cut", "delay"):
+            luck = 1.0 if self.faults.spared > self.met.total() else self.chance.random()
+            for name in ("refuse", "cut", "delay", "spoil"):
                 luck -= getattr(self.faults, name)
                 if luck < 0:
                     break
@@ -75,11 +80,18 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._pass_on()
 
+    def do_PUT(self) -> None:
+        self._pass_on()
+
+    def do_POST(self) -> None:
+        self._pass_on()
+
     def log_message(self, format: str, *args: Any) -> None:
         """Tests have logs of their own."""
 
     def _pass_on(self) -> None:
         fault = self._store.draw()
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if fault == "refuse":
             self._answer(503, {}, b"<Error><Code>SlowDown</Code></Error>")
             return
@@ -87,17 +99,27 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(self._store.faults.pause)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_HEADERS}
         answer = requests.request(
-            self.command, self._store.target + self.path, headers=headers, timeout=30, allow_redirects=False
+            self.command,
+            self._store.target + self.path,
+            headers=headers,
+            data=body[:-1] + bytes([body[-1] ^ 1]) if fault == "spoil" and body else body,
+            timeout=30,
+            allow_redirects=False,
         )
+        self._store.passed.append(f"{self.command} {self.path}")
         kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_HEADERS}
         self._answer(answer.status_code, kept, answer.content, cut=fault == "cut")
 
     def _answer(self, status: int, headers: dict[str, str], body: bytes, *, cut: bool = False) -> None:
+        if cut and not body:
+            self.close_connection = True
+            return
         self.send_response_only(status)
         for name, value in headers.items():
             if name.lower() != "content-length":
                 self.send_header(name, value)
-        length = headers.get("Content-Length", str(len(body))) if self.command == "HEAD" else str(len(body))
+        told = {name.lower(): value for name, value in headers.items()}
+        length = told.get("content-length", "0") if self.command == "HEAD" else str(len(body))
         self.send_header("Content-Length", length)
         self.end_headers()
         if self.command == "HEAD":

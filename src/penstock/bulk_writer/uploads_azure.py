@@ -7,48 +7,57 @@ from pathlib import Path
 from typing import Any
 
 from penstock.bulk_writer.connect import AzureConnectParam
+from penstock.bulk_writer.parts import send_parts
 from penstock.errors import InvalidParameter, StoreError, StoreUnavailable, Unsupported
 
 try:
     from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
-    from azure.storage.blob import BlobServiceClient, ContentSettings
+    from azure.storage.blob import BlobBlock, BlobClient, BlobServiceClient, ContentSettings, ExponentialRetry
 except ImportError as error:
     raise Unsupported("uploads to Azure need one more package: pip install 'penstock[azure]'") from error
 
 __all__ = ["AzureUploader"]
 
 _TIMEOUT_SECONDS = 600
+_MAX_BLOCKS = 50_000
+_RETRY: Any = {"initial_backoff": 1, "increment_base": 2, "retry_total": 6, "random_jitter_range": 1}
+"""For each block on its own, for about two minutes in all."""
 
 
 class AzureUploader:
-    """One container. The service checks each block's MD5, and keeps the MD5 of the whole."""
+    """One container. The service checks each block's MD5, and keeps the MD5 of the whole.
+
+    A file whose upload failed goes on, when it is put again, with the blocks that are not there yet.
+    """
 
     def __init__(self, param: AzureConnectParam) -> None:
         self._container = param.container_name
         self._concurrency = param.upload_concurrency
-        sizes: Any = {"max_block_size": param.upload_chunk_size, "max_single_put_size": param.upload_chunk_size}
+        self._block_bytes = param.upload_chunk_size
+        options: Any = {"max_single_put_size": param.upload_chunk_size, "retry_policy": ExponentialRetry(**_RETRY)}
         credential: Any = param.credential
         if param.conn_str:
-            self._client = BlobServiceClient.from_connection_string(param.conn_str, credential=credential, **sizes)
+            self._client = BlobServiceClient.from_connection_string(param.conn_str, credential=credential, **options)
         elif param.account_url:
-            self._client = BlobServiceClient(param.account_url, credential=credential, **sizes)
+            self._client = BlobServiceClient(param.account_url, credential=credential, **options)
         else:
             raise InvalidParameter("AzureConnectParam needs conn_str or account_url")
 
     def put(self, path: Path, key: str) -> None:
         size, digest = path.stat().st_size, _md5(path)
         blob = self._client.get_blob_client(self._container, key)
+        settings = ContentSettings(content_type="application/octet-stream", content_md5=bytearray(digest))
+        block = max(self._block_bytes, -(-size // _MAX_BLOCKS))
         try:
-            with path.open("rb") as stream:
+            if size > block:
+                self._put_blocks(blob, path, block, settings)
+            else:
                 blob.upload_blob(
-                    stream,
+                    path.read_bytes(),
                     length=size,
                     overwrite=True,
-                    max_concurrency=self._concurrency,
                     validate_content=True,
-                    content_settings=ContentSettings(
-                        content_type="application/octet-stream", content_md5=bytearray(digest)
-                    ),
+                    content_settings=settings,
                     connection_timeout=_TIMEOUT_SECONDS,
                 )
             there = blob.get_blob_properties()
@@ -60,6 +69,27 @@ class AzureUploader:
                 container=self._container,
                 key=key,
             )
+
+    def _put_blocks(self, blob: BlobClient, path: Path, block: int, settings: ContentSettings) -> None:
+        """Send the blocks that are not there, which are known by number and MD5, and join all."""
+        try:
+            there = {each.id: each.size for each in blob.get_block_list("uncommitted")[1]}
+        except ResourceNotFoundError:  # nothing has been sent
+            there = {}
+
+        def send(number: int, content: bytes) -> BlobBlock:
+            name = f"{number:05}-{hashlib.md5(content, usedforsecurity=False).hexdigest()}"
+            if there.get(name) != len(content):
+                blob.stage_block(
+                    name,
+                    content,
+                    length=len(content),
+                    validate_content=True,
+                    connection_timeout=_TIMEOUT_SECONDS,
+                )
+            return BlobBlock(name)
+
+        blob.commit_block_list(send_parts(path, block, self._concurrency, send), content_settings=settings)
 
     def _name(self, key: str) -> str:
         return f"azure://{self._container}/{key}"

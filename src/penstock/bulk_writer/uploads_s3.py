@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
-import re
-from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import obstore
+import botocore.session
 import requests
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import S3Store
+from botocore.config import Config
+from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from penstock.bulk_writer.connect import S3ConnectParam
+from penstock.bulk_writer.parts import send_parts
 from penstock.errors import InvalidParameter, StoreError, StoreUnavailable
 
 __all__ = ["S3Uploader"]
@@ -22,17 +22,15 @@ __all__ = ["S3Uploader"]
 _PART_BYTES = 8 << 20
 _MAX_PARTS = 10_000
 _PARALLEL_PARTS = 4
-_CLIENT: dict[str, Any] = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(seconds=120)}
-_RETRY: Any = {
-    "max_retries": 8,
-    "retry_timeout": timedelta(seconds=120),
-    "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=10), "base": 2},
-}
+_RETRY: Any = {"total_max_attempts": 9, "mode": "standard"}
 """For each part on its own: a broken connection repeats one part, not the file."""
 
 
 class S3Uploader:
-    """One bucket. The store checks each part against the SHA-256 in its signature; the whole is checked here."""
+    """One bucket. The store checks each part against its MD5; the whole is checked here.
+
+    A file whose upload failed goes on, when it is put again, with the parts that are not there yet.
+    """
 
     def __init__(self, param: S3ConnectParam) -> None:
         if param.http_client is not None:
@@ -42,34 +40,83 @@ class S3Uploader:
         self._bucket = param.bucket_name
         self._endpoint = _endpoint(param)
         self._param = param
-        self._store: S3Store | None = None
+        self._client: Any = None
+        self._unfinished: dict[str, str] = {}
 
     def put(self, path: Path, key: str) -> None:
         size = path.stat().st_size
         part = max(_PART_BYTES, -(-size // _MAX_PARTS))
         try:
-            store = self._opened()
-            obstore.put(
-                store,
-                key,
-                path,
-                use_multipart=size > part,
-                chunk_size=part,
-                max_concurrency=_PARALLEL_PARTS,
-            )
-            self._verify(store, path, key, size, part)
-        except (BaseError, OSError, requests.RequestException) as error:
+            client = self._opened()
+            if size > part:
+                tag = self._put_parts(client, path, key, part)
+            else:
+                content = path.read_bytes()
+                tag = hashlib.md5(content, usedforsecurity=False).hexdigest()
+                client.put_object(Bucket=self._bucket, Key=key, Body=content, ContentMD5=_header(tag))
+            self._verify(client, path, key, size, tag)
+        except (BotoCoreError, ClientError, requests.RequestException) as error:
             raise self._translate(error, key) from None  # the client's text may hold parts of the signed request
 
-    def _verify(self, store: S3Store, path: Path, key: str, size: int, part: int) -> None:
-        meta = obstore.head(store, key)
-        if meta["size"] != size:
-            raise StoreError(f"{self._name(key)} has {meta['size']} bytes after the upload, the file has {size}")
-        if (meta["e_tag"] or "").strip('"') == _etag(path, size, part):
+    def _put_parts(self, client: Any, path: Path, key: str, part: int) -> str:
+        """Upload what is missing; returns the tag that S3 gives an unencrypted object, the MD5 of its parts' MD5s."""
+        upload, there = self._resumed(client, key)
+
+        def send(number: int, content: bytes) -> tuple[str, str]:
+            tag = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            if there.get(number) == tag:
+                return tag, tag
+            answer = client.upload_part(
+                Bucket=self._bucket,
+                Key=key,
+                UploadId=upload,
+                PartNumber=number,
+                Body=content,
+                ContentMD5=_header(tag),
+            )
+            return tag, answer["ETag"]
+
+        sent = send_parts(path, part, _PARALLEL_PARTS, send)
+        parts = [{"PartNumber": number, "ETag": tag} for number, (_, tag) in enumerate(sent, 1)]
+        try:
+            client.complete_multipart_upload(
+                Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
+            )
+        except ClientError as error:
+            # Also the answer to a repeated call whose first answer was lost: the object itself tells what is true.
+            if _code(error) != "NoSuchUpload":
+                raise
+        del self._unfinished[key]
+        joined = b"".join(bytes.fromhex(tag) for tag, _ in sent)
+        return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(sent)}"
+
+    def _resumed(self, client: Any, key: str) -> tuple[str, dict[int, str]]:
+        """The upload of this key that was begun before, with the tags of its parts, or a new one."""
+        upload = self._unfinished.get(key)
+        if upload is not None:
+            pages = client.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=upload)
+            try:
+                parts = [each for page in pages for each in page.get("Parts", ())]
+                return upload, {each["PartNumber"]: each["ETag"].strip('"') for each in parts}
+            except ClientError as error:
+                if _code(error) != "NoSuchUpload":  # somebody has tidied up
+                    raise
+        answer = client.create_multipart_upload(Bucket=self._bucket, Key=key)
+        self._unfinished[key] = answer["UploadId"]
+        return answer["UploadId"], {}
+
+    def _verify(self, client: Any, path: Path, key: str, size: int, tag: str) -> None:
+        meta = client.head_object(Bucket=self._bucket, Key=key)
+        if meta["ContentLength"] != size:
+            raise StoreError(
+                f"{self._name(key)} has {meta['ContentLength']} bytes after the upload, the file has {size}. "
+                "Commit again to repeat it"
+            )
+        if meta["ETag"].strip('"') == tag:
             return
         # With some kinds of encryption the tag is no checksum: then only the content tells.
         there, here = hashlib.sha256(), hashlib.sha256()
-        for chunk in obstore.get(store, key):
+        for chunk in client.get_object(Bucket=self._bucket, Key=key)["Body"].iter_chunks(1 << 20):
             there.update(chunk)
         with path.open("rb") as stream:
             while block := stream.read(1 << 20):
@@ -77,36 +124,44 @@ class S3Uploader:
         if there.digest() != here.digest():
             raise StoreError(f"{self._name(key)} differs from the file that was uploaded. Commit again to repeat it")
 
-    def _opened(self) -> S3Store:
-        if self._store is None:
+    def _opened(self) -> Any:
+        if self._client is None:
             param = self._param
-            options: Any = dict(_CLIENT)
-            if self._endpoint and self._endpoint.startswith("http://"):
-                options["allow_http"] = True
-            config: Any = {"region": param.region or _region(self._endpoint, self._bucket)}
-            if self._endpoint:
-                config["endpoint"] = self._endpoint
-            config["virtual_hosted_style_request"] = param.enable_virtual_style_endpoint
-            self._store = S3Store(
-                self._bucket,
-                config=config,
-                client_options=options,
-                retry_config=_RETRY,
-                credential_provider=_credentials(param),
+            session = botocore.session.Session()
+            if param.credentials is not None:
+                session._credentials = _Provided(param.credentials)
+            self._client = session.create_client(
+                "s3",
+                region_name=param.region or _region(self._endpoint, self._bucket),
+                endpoint_url=self._endpoint,
+                aws_access_key_id=param.access_key or None,
+                aws_secret_access_key=param.secret_key or None,
+                aws_session_token=param.session_token or None,
+                config=Config(
+                    connect_timeout=10,
+                    read_timeout=120,
+                    retries=_RETRY,
+                    max_pool_connections=_PARALLEL_PARTS,
+                    s3={"addressing_style": "virtual" if param.enable_virtual_style_endpoint else "path"},
+                    # Not every store knows the newer checksums; parts carry their MD5.
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
+                ),
             )
-        return self._store
+        return self._client
 
     def _name(self, key: str) -> str:
         return f"s3://{self._bucket}/{key}"
 
     def _translate(self, error: Exception, key: str) -> StoreError:
         place = f"bucket {self._bucket!r}" + (f" at {self._endpoint}" if self._endpoint else "")
-        found = re.search(r"status code: (\d{3})", str(error))
-        status = int(found[1]) if found else 0
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(error, ClientError) else 0
         facts = {"bucket": self._bucket, "key": key}
-        if isinstance(error, FileNotFoundError) or status == 404:
+        if status == 404:
             return StoreError(f"{place} does not exist; make it, or check its name and endpoint", **facts)
-        if isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in (401, 403):
+        if isinstance(error, NoCredentialsError):
+            return StoreError(f"{place}: no keys were given, and the environment has none", **facts)
+        if status in (401, 403):
             return StoreError(
                 f"{place}: access denied for {self._name(key)}. Check that the keys are right and may write there",
                 **facts,
@@ -115,15 +170,26 @@ class S3Uploader:
         return StoreUnavailable(f"{place}: {self._name(key)} could not be uploaded: {reason}", **facts)
 
 
+class _Provided(Credentials):  # type: ignore[misc]  # botocore has no types
+    """Keys of a provider as minio has them, asked for whenever a request is signed."""
+
+    def __init__(self, provider: Any) -> None:
+        super().__init__("", "")
+        self._provider = provider
+
+    def get_frozen_credentials(self) -> Any:
+        keys = self._provider.retrieve()
+        return ReadOnlyCredentials(keys.access_key, keys.secret_key, keys.session_token)
+
+
 def _endpoint(param: S3ConnectParam) -> str | None:
     if not param.endpoint:
         return None
     scheme = "https" if param.secure else "http"
     url = param.endpoint if "://" in param.endpoint else f"{scheme}://{param.endpoint}"
     if param.enable_virtual_style_endpoint:
-        # The client wants the bucket in the host name that it is given.
-        scheme, _, host = url.partition("://")
-        url = url if host.startswith(f"{param.bucket_name}.") else f"{scheme}://{param.bucket_name}.{host}"
+        # The client puts the bucket in front by itself.
+        url = url.replace(f"://{param.bucket_name}.", "://", 1)
     return url.rstrip("/")
 
 
@@ -135,39 +201,10 @@ def _region(endpoint: str | None, bucket: str) -> str:
     return answer.headers.get("x-amz-bucket-region", "us-east-1")
 
 
-def _credentials(param: S3ConnectParam) -> Callable[[], Any] | None:
-    """Asked for whenever the client signs; None lets it look into the environment."""
-    if param.credentials is not None:
-        provider = param.credentials
-
-        def retrieve() -> Any:
-            keys = provider.retrieve()
-            return {
-                "access_key_id": keys.access_key,
-                "secret_access_key": keys.secret_key,
-                "token": keys.session_token,
-                "expires_at": getattr(keys, "expiration", None),
-            }
-
-        return retrieve
-    if not (param.access_key or param.secret_key):
-        return None
-    # As plain settings the keys would be mixed with a session token of the environment.
-    return lambda: {
-        "access_key_id": param.access_key or "",
-        "secret_access_key": param.secret_key or "",
-        "token": param.session_token,
-        "expires_at": None,
-    }
+def _code(error: ClientError) -> str:
+    return str(error.response["Error"]["Code"])
 
 
-def _etag(path: Path, size: int, part: int) -> str:
-    """The tag that S3 gives an unencrypted object: the MD5 of its bytes, or that of its parts' MD5s."""
-    parts = []
-    with path.open("rb") as stream:
-        while block := stream.read(part):
-            parts.append(hashlib.md5(block, usedforsecurity=False))
-    if size <= part:
-        return parts[0].hexdigest() if parts else hashlib.md5(b"", usedforsecurity=False).hexdigest()
-    joined = b"".join(each.digest() for each in parts)
-    return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(parts)}"
+def _header(tag: str) -> str:
+    """A checksum as ``Content-MD5`` has it."""
+    return base64.b64encode(bytes.fromhex(tag)).decode()
