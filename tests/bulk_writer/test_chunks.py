@@ -176,6 +176,24 @@ def test_arrays_may_change_after_append_batch(tmp_path: Path) -> None:
     assert read[4]["vector"] == [4.0] * DIM
 
 
+def test_many_small_batches_of_arrays_that_change(tmp_path: Path) -> None:
+    """Over several row groups, some of which are still being written when the next arrays come."""
+    wide = CollectionSchema(fields=(SCHEMA.fields[0], Field(name="v", type=DataType.FLOAT_VECTOR, dim=2048)))
+    ids, vectors = np.empty(500, np.int64), np.empty((500, 2048), np.float32)
+    with LocalBulkWriter(wide, tmp_path) as writer:
+        for number in range(16):
+            ids[:] = np.arange(500 * number, 500 * (number + 1))
+            vectors[:] = number
+            writer.append_batch({"id": ids, "v": vectors})
+        ids[:], vectors[:] = -1, -1
+    file = pq.ParquetFile(writer.batch_files[0][0])
+    assert file.metadata.num_row_groups > 1
+    read: Any = file.read()
+    assert read.column("id").to_pylist() == list(range(8_000))
+    firsts = np.asarray(read.column("v").combine_chunks().flatten()).reshape(8_000, 2048)[:, 0]
+    assert np.array_equal(firsts, np.repeat(np.arange(16), 500))
+
+
 def as_arrow(rows: int) -> pa.Table:
     data = columns(rows)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(data["vector"].reshape(-1)), DIM)

@@ -120,12 +120,15 @@ class _TextFile:
     def __init__(self, path: Path, _field: Field) -> None:
         self._stream: BinaryIO = path.open("wb", buffering=1 << 18)
         self._parts: list[Array] = []
+        self._settled = 0
 
     def add(self, column: Array) -> None:
         self._parts.append(column)
 
     def settle(self) -> None:
-        self._parts = [pa.concat_arrays([each, each.slice(0, 0)]) for each in self._parts]
+        new = [pa.concat_arrays([each, each.slice(0, 0)]) for each in self._parts[self._settled :]]
+        self._parts[self._settled :] = new
+        self._settled = len(self._parts)
 
     def finish(self) -> None:
         width = max([1, *(_longest(each) for each in self._parts)])

@@ -120,6 +120,8 @@ class ParquetChunk:
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         self._pending_rows = 0
+        self._settled = 0
+        self._is_lent = False
 
     def add(self, batch: pa.RecordBatch) -> None:
         columns = [parquet_column(column, field) for column, field in zip(batch.columns, self._columns, strict=True)]
@@ -131,8 +133,11 @@ class ParquetChunk:
             self._end_group()
 
     def settle(self) -> None:
-        self._pending = [_owned(each) for each in self._pending]
-        self._behind.wait()
+        self._pending[self._settled :] = [_owned(each) for each in self._pending[self._settled :]]
+        self._settled = len(self._pending)
+        if self._is_lent:
+            self._behind.wait()
+            self._is_lent = False
 
     def finish(self) -> list[Path]:
         self._end_group()
@@ -156,7 +161,8 @@ class ParquetChunk:
         if self._pending:
             group = pa.Table.from_batches(self._pending, self._schema)
             self._behind.run(self._pending_bytes, self._write_group, group)
-            self._pending, self._pending_bytes, self._pending_rows = [], 0, 0
+            self._is_lent = self._is_lent or self._settled < len(self._pending)
+            self._pending, self._pending_bytes, self._pending_rows, self._settled = [], 0, 0, 0
 
     def _write_group(self, group: pa.Table) -> None:
         if self._writer is not None:
