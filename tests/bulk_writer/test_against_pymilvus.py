@@ -57,22 +57,30 @@ def test_values_are_the_same(samples: list[Sample], tmp_path: Path) -> None:
         assert values(ours, sample, csv) == values(sample.files, sample, csv), sample.name
 
 
+BYTES = "list<element: uint8>"
+DIFFERENT_TYPES = {
+    # From 3.0.1 on theirs writes half floats that came as lists as floats, which servers before late 2.6 do not read.
+    ("parquet-half_lists", "v_half"): BYTES,
+    ("parquet-half_lists", "v_bhalf"): BYTES,
+}
+"""Sample and column: our type where it is not theirs."""
+
+
 def test_parquet_files_have_the_same_types(samples: list[Sample], tmp_path: Path) -> None:
     for sample in samples:
         if not sample.name.startswith("parquet"):
             continue
         ours, _ = rewrite(sample, tmp_path / sample.name)
+        different = {column: kind for (name, column), kind in DIFFERENT_TYPES.items() if name == sample.name}
         for mine, theirs in zip(ours, sample.files, strict=True):
-            want = types(theirs[0])
-            if sample.name == "parquet-half_lists":
-                # Half floats that came as lists are written as floats there from 3.0.1 on; ours are bytes always,
-                # which servers before do not fail on.
-                want |= dict.fromkeys(("v_half", "v_bhalf"), "list<element: uint8>")
-            assert types(mine[0]) == want
+            assert types(mine[0]) == types(theirs[0]) | different
 
 
 def types(path: str) -> dict[str, str]:
-    """Arrow types of the columns, whether or not they say that there are no nulls."""
+    """Arrow types of the columns, whether or not they say that there are no nulls.
+
+    Ours say so of vectors, which saves a fifth of the work. Milvus compares types only: 2.3.5 imports such files.
+    """
     return {each.name: str(each.type).replace(" not null", "") for each in pq.read_schema(path)}
 
 
