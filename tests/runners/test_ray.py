@@ -130,3 +130,18 @@ def test_a_cluster_that_is_not_there_is_one_error_at_the_start_and_later_a_lost_
 def test_other_addresses_are_refused_with_what_to_give_instead(address: str) -> None:
     with pytest.raises(InvalidParameter, match="HOST:PORT"):
         RayRunner(address)
+
+
+@pytest.mark.slow
+def test_a_host_with_another_version_is_named_at_the_start(ray_nodes: RayCluster, tmp_path: Path) -> None:
+    installed = tmp_path / "penstock-9.9.9.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: penstock\nVersion: 9.9.9\n")
+    number = ray_nodes.add_node(python_path=tmp_path)
+    remote = RayRunner(ray_nodes.address)
+    try:
+        with pytest.raises(InvalidParameter, match=r"the host \S+ has penstock 9\.9\.9, .* this server penstock 0"):
+            remote.warm()
+    finally:
+        remote.close()
+        ray_nodes.kill_node(number)

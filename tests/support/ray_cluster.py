@@ -47,8 +47,9 @@ cluster = Cluster(
 )
 nodes = [cluster.head_node]
 
-def add(cpus):
-    nodes.append(cluster.add_node(num_cpus=cpus, object_store_memory=STORE))
+def add(cpus, python_path):
+    env = {"PYTHONPATH": python_path} if python_path else None
+    nodes.append(cluster.add_node(num_cpus=cpus, object_store_memory=STORE, env_vars=env))
     return len(nodes) - 1
 
 def kill(number):
@@ -61,13 +62,19 @@ def kill(number):
         raylet.kill()
         info.process.wait()
 
+def stall(number):
+    for info in nodes[number].all_processes["raylet"]:
+        for each in psutil.Process(info.process.pid).children():
+            if each.name().startswith("ray::") and "Agent" not in each.name():
+                each.suspend()
+
 def answer(value):
     print(json.dumps(value), file=answers, flush=True)
 
 answer(cluster.address)
 for line in sys.stdin:  # ends when the test process does
-    name, argument = json.loads(line)
-    answer({"add": add, "kill": kill}[name](argument))
+    name, *arguments = json.loads(line)
+    answer({"add": add, "kill": kill, "stall": stall}[name](*arguments))
 for node in reversed(nodes):
     node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
 """
@@ -81,23 +88,27 @@ class RayCluster:
     folder: Path
     _process: subprocess.Popen[str] = field(repr=False)
 
-    def add_node(self, cpus: int = 1) -> int:
-        """Returns the node's number."""
-        number: int = self._call("add", cpus)
+    def add_node(self, cpus: int = 1, python_path: Path | None = None) -> int:
+        """Returns the node's number. ``python_path`` is a folder where its workers look for packages first."""
+        number: int = self._call("add", cpus, str(python_path or ""))
         return number
 
     def kill_node(self, number: int) -> None:
         """Nodes count from 0, the head, in the order in which they came."""
         self._call("kill", number)
 
+    def stall_node(self, number: int) -> None:
+        """Its workers don't get on, and nobody is told."""
+        self._call("stall", number)
+
     def logs(self) -> Mapping[Path, str]:
         """Everything that Ray has written down so far."""
         files = [each for each in self.folder.rglob("*") if each.is_file()]
         return {each: each.read_text(errors="replace") for each in files}
 
-    def _call(self, name: str, argument: int) -> Any:
+    def _call(self, name: str, *arguments: int | str) -> Any:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([name, argument]) + "\n")
+        self._process.stdin.write(json.dumps([name, *arguments]) + "\n")
         self._process.stdin.flush()
         return self._answer()
 
