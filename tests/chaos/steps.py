@@ -56,7 +56,7 @@ STEPS = {
     "fsync": Step(phase="in the commit", place="penstock.engines.lance.store:Store.sync_version"),
     "raise version": Step(phase="in the commit", place="penstock.catalog.collections:CollectionStore.raise_version"),
     "committed": Step(phase="in the commit", place=f"{_CLAIMS}.move", then=JobState.INDEXING),
-    "index": Step(phase="indexing", place="penstock.jobs.indexing:IndexKeeper.build"),
+    "index": Step(phase="indexing", place="penstock.jobs.upkeep:TableKeeper.build"),
     "build": Step(phase="indexing", place="penstock.jobs.tasks:build_indexes", process="worker"),
     "built": Step(phase="indexing", place="penstock.engines.lance.indexes:_bring_up", process="worker"),
     "index fsync": Step(phase="indexing", place="penstock.engines.lance.indexes:_make_durable", process="worker"),

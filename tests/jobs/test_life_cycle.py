@@ -30,12 +30,12 @@ from penstock.domain.jobs import RETRIES, TRANSITIONS, JobState
 from penstock.engines.base import Engine
 from penstock.errors import CollectionNotFound, InvalidParameter, JobStateConflict, StoreFull, StoreUnavailable
 from penstock.jobs.executor import Executor
-from penstock.jobs.indexing import IndexKeeper
 from penstock.jobs.requests import CreateImport, SourceKeys
 from penstock.jobs.service import ImportService
 from penstock.jobs.settings import JobSettings
 from penstock.jobs.tidying import discard_leftovers
 from penstock.jobs.tools import Tools
+from penstock.jobs.upkeep import TableKeeper
 from penstock.runners.base import Runner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, SCHEMA
@@ -247,7 +247,7 @@ class LifeCycle(RuleBasedStateMachine):
         tools = Tools(catalog, engine, runner, self.roots, SETTINGS)
         outer, self.engine.hook = self.engine.hook, hook
         try:
-            Executor(tools, IndexKeeper(catalog, engine, runner, tools.observer)).run(job, threading.Event())
+            Executor(tools, TableKeeper(catalog, engine, runner, tools.observer)).run(job, threading.Event())
         except Crash:
             assert process.is_dead
         finally:

@@ -20,10 +20,10 @@ from penstock.domain.jobs import ImportJob, JobState, SplitState
 from penstock.engines.base import Staged
 from penstock.errors import JobStateConflict
 from penstock.jobs.executor import Executor
-from penstock.jobs.indexing import IndexKeeper
 from penstock.jobs.settings import JobSettings
 from penstock.jobs.tasks import import_everything
 from penstock.jobs.tools import Tools
+from penstock.jobs.upkeep import TableKeeper
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER
@@ -101,7 +101,7 @@ def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = Fal
     setattr(target, name, crash)
     try:
         with pytest.raises(Crash):
-            Executor(tools, IndexKeeper(tools.catalog, tools.engine, tools.runner, tools.observer)).run(
+            Executor(tools, TableKeeper(tools.catalog, tools.engine, tools.runner, tools.observer)).run(
                 claimed, threading.Event()
             )
     finally:

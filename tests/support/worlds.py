@@ -62,7 +62,7 @@ class World:
         self.imports = ImportService(self.catalog, roots, self.settings, self.scheduler.wake)
         self.collections = CollectionService(self.catalog, self.engine, self.scheduler.wake)
         self.partitions = PartitionService(self.catalog, self.engine)
-        self.indexes = IndexService(self.catalog, self.engine, self.scheduler.indexes.enqueue)
+        self.indexes = IndexService(self.catalog, self.engine, self.scheduler.keeper.enqueue)
 
     @property
     def files(self) -> Path:

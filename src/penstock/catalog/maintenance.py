@@ -123,6 +123,15 @@ class MaintenanceStore:
                 update(maintenance).where(*_held(lease)).values(owner=None, lease_until=None, **values)
             )
 
+    def is_held(self, collection_id: str) -> bool:
+        """Whether somebody maintains the collection right now."""
+        column = maintenance.c
+        with self._database.read() as connection:
+            held = select(column.collection_id).where(
+                column.collection_id == collection_id, column.lease_until > database_clock(connection)
+            )
+            return connection.execute(held).first() is not None
+
     def release_all(self) -> None:
         """Void every lease: for a process that has just taken an exclusive lock on the data folder."""
         with self._database.write() as connection:

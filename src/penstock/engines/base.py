@@ -6,7 +6,7 @@ one step only, :meth:`Engine.publish`; what :meth:`Engine.stage` writes belongs 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema
 from penstock.filters import Filter
 
-__all__ = ["Engine", "Hits", "Published", "SearchRequest", "Staged", "Table"]
+__all__ = ["Due", "Engine", "Hits", "Published", "SearchRequest", "Staged", "Table"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,14 @@ class Hits:
     scores: npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """What of a table's upkeep is worth doing now: its indexes, and joining its small parts."""
+
+    index: bool
+    compaction: bool
+
+
 class Engine(Protocol):
     @property
     def name(self) -> str:
@@ -120,7 +128,8 @@ class Engine(Protocol):
     def orphans(self, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
         """Files that a crash left: older than ``age`` seconds, of no version, and not of the ``known`` staged ones.
 
-        In the shape that :meth:`discard` takes; None where there are none. Ask only while no job stages or publishes.
+        In the shape that :meth:`discard` takes; None where there are none. Ask only while no job stages or publishes,
+        and nobody builds an index or compacts.
         """
         ...
 
@@ -147,8 +156,33 @@ class Engine(Protocol):
         """Delete a partition's rows; returns the table's version after it. A partition without rows is fine."""
         ...
 
-    def index(self, table: Table, specs: Sequence[IndexSpec]) -> int:
-        """Bring the table's indexes up to date with its rows and ``specs``; returns the table's version after it."""
+    def due(self, table: Table, specs: Sequence[IndexSpec]) -> Due:
+        """What :meth:`index` and :meth:`compact` would do. Cheap: asked after each job."""
+        ...
+
+    def index(self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = ...) -> int:
+        """Bring the table's indexes up to date with its rows and ``specs``; returns the table's version after it.
+
+        ``progress`` is called, maybe from another thread, with the share that is done, from 0 to 1; it never falls.
+        """
+        ...
+
+    def compact(self, table: Table) -> int:
+        """Join small parts of the table where there are many; returns the table's version after it.
+
+        Safe beside everything else: rows, indexes and who published them stay as they are.
+
+        Raises:
+            StoreConflict: others kept changing the table; nothing is lost, try again later.
+        """
+        ...
+
+    def forget_history(self, table: Table, age: float) -> int:
+        """Remove old versions of the table, and what only they hold; returns the bytes freed.
+
+        Only versions before ``table.version`` that were superseded more than ``age`` seconds ago. Staged files are
+        never touched. Call it only while no job stands between its intent and its commit: its traces are in them.
+        """
         ...
 
     def indexed_rows(self, table: Table, spec: IndexSpec) -> int:

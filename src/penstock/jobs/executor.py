@@ -21,7 +21,6 @@ from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, SplitSt
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.engines.base import Published, Table
 from penstock.errors import CollectionNotFound, PenstockError, StoreFull, TaskCancelled, Transient
-from penstock.jobs.indexing import IndexKeeper
 from penstock.jobs.joining import join
 from penstock.jobs.patience import LONGEST_PAUSE, patiently
 from penstock.jobs.planner import Plan, locate_units, plan_units
@@ -30,7 +29,8 @@ from penstock.jobs.staging import SplitFailed, stage_splits
 from penstock.jobs.tasks import PartTask, StageResult, StageTask
 from penstock.jobs.tidying import OVERDUE, discard
 from penstock.jobs.tools import Tools, note_of, staged_of
-from penstock.jobs.tracking import COMMITTED, PLANNED, UNCOMMITTED, Tracker
+from penstock.jobs.tracking import COMMITTED, INDEXED, PLANNED, UNCOMMITTED, Tracker
+from penstock.jobs.upkeep import TableKeeper
 from penstock.readers.base import CsvOptions
 from penstock.readers.formats import Format
 from penstock.runners.base import TaskContext, TaskHandle
@@ -49,9 +49,9 @@ def csv_options(options: Any) -> CsvOptions:
 class Executor:
     """Runs claimed jobs. One instance serves many threads; each call of :meth:`run` works on one job."""
 
-    def __init__(self, tools: Tools, indexes: IndexKeeper) -> None:
+    def __init__(self, tools: Tools, keeper: TableKeeper) -> None:
         self._tools = tools
-        self._indexes = indexes
+        self._keeper = keeper
 
     def run(self, job: ImportJob, stop: threading.Event) -> None:
         """Take a claimed job as far as it goes; return when it has ended, waits for a commit, or ``stop`` is set."""
@@ -66,7 +66,7 @@ class Executor:
         }
         try:
             with observer.step("job", facts):
-                _Run(self._tools, job, stop, self._indexes).go()
+                _Run(self._tools, job, stop, self._keeper).go()
         except LostClaim:
             bound.info("job.lost", epoch=job.epoch)
             observer.lost(job)
@@ -78,13 +78,13 @@ class Executor:
 class _Run:
     """One claimed job, and the steps it goes through."""
 
-    def __init__(self, tools: Tools, job: ImportJob, stop: threading.Event, indexes: IndexKeeper) -> None:
+    def __init__(self, tools: Tools, job: ImportJob, stop: threading.Event, keeper: TableKeeper) -> None:
         self._tools = tools
         self._catalog = tools.catalog
         self._claims = tools.catalog.claims
         self._engine = tools.engine
         self._stop = stop
-        self._indexes = indexes
+        self._keeper = keeper
         self._observer = tools.observer
         self._log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
         self.job = job
@@ -265,15 +265,15 @@ class _Run:
         warnings = merge_warnings([list(self.job.warnings), *self._catalog.jobs.split_warnings(self.job.id)])
         if not self._tools.settings.wait_for_index:
             self._complete(warnings)
-            self._indexes.enqueue(self.job.collection_id)
+            self._keeper.enqueue(self.job.collection_id)
             return
         try:
-            self._indexes.build(self.job.collection_id, self._stop)
-        except (TaskCancelled, CatalogUnavailable):
+            self._keeper.build(self.job.collection_id, self._stop, self._save_indexing)
+        except (LostClaim, TaskCancelled, CatalogUnavailable):
             raise
         except PenstockError as error:
             # The rows are visible and searched exactly without an index; it is built again in the background.
-            self._indexes.enqueue(self.job.collection_id)
+            self._keeper.enqueue(self.job.collection_id)
             self._log.warning("job.index_failed", error=str(error))
             warnings.append(JobWarning(code="index_failed", message=f"the index was not built: {error}"))
         self._complete(warnings)
@@ -328,6 +328,15 @@ class _Run:
         self._saved = (progress, rows)
         self._claims.save_progress(
             self.job, progress=progress, rows=rows, total_rows=rows, stage="importing", files=files
+        )
+
+    def _save_indexing(self, share: float) -> None:
+        progress = COMMITTED + int((INDEXED - COMMITTED) * share)
+        if (progress, self.job.rows) == self._saved:
+            return
+        self._saved = (progress, self.job.rows)
+        self._claims.save_progress(
+            self.job, progress=progress, rows=self.job.rows, total_rows=self.job.total_rows, stage="indexing"
         )
 
     def _run_plan_tasks(self, function: Callable[[Any, TaskContext], Any], tasks: Sequence[Any]) -> Iterable[Any]:

@@ -42,7 +42,8 @@ class Observer(Protocol):
         """Around a step, in the thread that does it; an exception that leaves it says that the step failed.
 
         The steps: ``job`` (as long as this process works on it), and in it ``planning``, ``staging`` (in it each
-        ``split``), ``commit``, ``index``. An index that is built in the background has no job around it.
+        ``split``), ``commit``, ``index``. An index that is built in the background has no job around it, and neither
+        has ``upkeep``, the compaction of a table.
         """
         ...
 

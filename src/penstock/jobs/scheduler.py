@@ -15,10 +15,10 @@ from penstock.catalog.failures import CatalogUnavailable
 from penstock.catalog.news import News
 from penstock.domain.jobs import ImportJob
 from penstock.jobs.executor import Executor
-from penstock.jobs.indexing import IndexKeeper
 from penstock.jobs.pace import Pace
 from penstock.jobs.tidying import OrphanSweep, Retention, discard_leftovers, drop_tables, end_overdue, forget_keys
 from penstock.jobs.tools import Tools
+from penstock.jobs.upkeep import TableKeeper
 
 __all__ = ["Scheduler"]
 
@@ -38,8 +38,11 @@ class Scheduler:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self.indexes = IndexKeeper(tools.catalog, tools.engine, tools.runner, tools.observer, tools.settings.lease)
-        self._executor = Executor(tools, self.indexes)
+        settings = tools.settings
+        self.keeper = TableKeeper(
+            tools.catalog, tools.engine, tools.runner, tools.observer, settings.lease, settings.history
+        )
+        self._executor = Executor(tools, self.keeper)
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
         self._ended = threading.Event()
@@ -53,7 +56,7 @@ class Scheduler:
         self._untidy = threading.Event()
 
     def start(self) -> None:
-        self.indexes.start()
+        self.keeper.start()
         self._loop.start()
         self._tidier.start()
         self._heart.start()
@@ -67,7 +70,7 @@ class Scheduler:
 
     def _hear(self) -> None:
         self.wake()
-        self.indexes.wake()
+        self.keeper.wake()
 
     def stop(self) -> None:
         """Tell running jobs to pause at the next batch, and wait for them; they go on when a server is back."""
@@ -82,7 +85,7 @@ class Scheduler:
         self._ended.set()
         if self._heart.ident is not None:
             self._heart.join()
-        self.indexes.stop()
+        self.keeper.stop()
 
     @property
     def running(self) -> int:

@@ -19,6 +19,7 @@ class JobSettings:
     ``split_attempts`` is how often anything is tried that fails for a cause that may pass, beginning with pauses of
     ``retry_pause``. For ``retry_window`` after its failure a job keeps what it has staged, so that a retry needs only
     what is missing. ``orphan_age`` is how old a file that belongs to no job must be before it is removed.
+    ``history`` is for how long a superseded version of a table stays, as somebody may still read it.
     ``key_lifetime`` is how long an idempotency key is remembered. None means no limit.
 
     A job is taken over when the process that worked on it has not renewed its ``lease`` for so long. Finished jobs
@@ -40,6 +41,7 @@ class JobSettings:
     retry_pause: float = 0.5
     retry_window: float = 3600.0
     orphan_age: float = 24 * 3600.0
+    history: float = 3600.0
     key_lifetime: float = 24 * 3600.0
     max_file_bytes: int | None = 16 << 30
     max_job_bytes: int | None = None

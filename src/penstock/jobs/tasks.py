@@ -24,6 +24,7 @@ from penstock.sources.opening import open_source
 from penstock.validation import Conformer
 
 __all__ = [
+    "WHOLE",
     "FilePlan",
     "IndexTask",
     "PartFailed",
@@ -32,11 +33,14 @@ __all__ = [
     "StageResult",
     "StageTask",
     "SurveyTask",
+    "UpkeepResult",
+    "UpkeepTask",
     "build_indexes",
     "import_everything",
     "plan_files",
     "stage_split",
     "survey_span",
+    "tidy_table",
 ]
 
 
@@ -221,6 +225,10 @@ def _remedy(error: DataError, schema: CollectionSchema) -> str:
     return "Write the file again, or leave it out of the import"
 
 
+WHOLE = 1000
+"""What :func:`build_indexes` reports in place of bytes when it has done everything; thousandths of its work."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexTask:
     engine: Engine
@@ -231,7 +239,37 @@ class IndexTask:
 def build_indexes(task: IndexTask, context: TaskContext) -> int:
     """Bring the table's indexes up to date; returns the table's version after it."""
     context.check()
-    return task.engine.index(task.table, task.specs)
+    return task.engine.index(task.table, task.specs, lambda share: context.report(int(WHOLE * share), 0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpkeepTask:
+    """``history`` is the age in seconds from which on old versions go; see :meth:`Engine.forget_history`."""
+
+    engine: Engine
+    table: Table
+    history: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpkeepResult:
+    """The table's version afterwards, and the bytes of old versions that were removed."""
+
+    version: int
+    freed: int
+
+
+def tidy_table(task: UpkeepTask, context: TaskContext) -> UpkeepResult:
+    """Join small parts of the table, and remove its old versions.
+
+    Raises:
+        StoreConflict: others kept changing the table meanwhile.
+    """
+    context.check()
+    # Old versions first: those before the one that the catalog knew when the task was made.
+    freed = task.engine.forget_history(task.table, task.history)
+    context.check()
+    return UpkeepResult(version=task.engine.compact(task.table), freed=freed)
 
 
 def import_everything() -> None:

@@ -111,13 +111,13 @@ class OrphanSweep:
                 self._done[table.id] = time.monotonic()
 
     def sweep(self, table: Table) -> bool:
-        """Whether the collection could be looked at: one with unfinished jobs can't.
+        """Whether the collection could be looked at: one with unfinished jobs, or under maintenance, can't.
 
         What the catalog knows is read before the engine looks at what is visible: a file that is published between
         the two is seen by the one or by the other.
         """
         catalog = self._tools.catalog
-        if catalog.jobs.live_of(table.id):
+        if catalog.jobs.live_of(table.id) or catalog.maintenance.is_held(table.id):
             return False
         known = [staged_of(note) for note in catalog.jobs.staged_of(table.id)]
         orphans = self._tools.engine.orphans(table, known, self._tools.settings.orphan_age)

@@ -79,7 +79,7 @@ def build_services(settings: Settings) -> Services:
         databases=DatabaseService(catalog),
         collections=CollectionService(catalog, engine, scheduler.wake),
         partitions=partitions,
-        indexes=IndexService(catalog, engine, scheduler.indexes.enqueue),
+        indexes=IndexService(catalog, engine, scheduler.keeper.enqueue),
         entities=EntityService(catalog, engine, partitions),
         middleware=watching.middleware,
         registry=registry,

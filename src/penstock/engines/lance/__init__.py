@@ -1,9 +1,10 @@
 """The embedded engine: one Lance dataset per collection, on a local disk or in object storage.
 
-Lance reads these two settings once, when it is loaded; what the environment says already is left alone:
+Lance reads these settings once, when it is loaded; what the environment says already is left alone:
 
 * ``LANCE_LOG``: only errors, or every search prints a warning about ``_distance``;
-* ``LANCE_MEM_POOL_SIZE``: Lance's own default, 100 MB, makes big sorts and joins fail.
+* ``LANCE_MEM_POOL_SIZE``: Lance's own default, 100 MB, makes big sorts and joins fail;
+* ``LANCE_INCLUDE_VECTOR_CENTROIDS``: figures of an index without its centroids, which are megabytes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 
 os.environ.setdefault("LANCE_LOG", "error")
 os.environ.setdefault("LANCE_MEM_POOL_SIZE", str(1 << 30))
+os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
 
 from penstock.engines.lance.engine import LanceEngine
 

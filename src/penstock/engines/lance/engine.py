@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from penstock.domain.index import IndexSpec
-from penstock.engines.base import Hits, Published, SearchRequest, Staged, Table
-from penstock.engines.lance import indexes, orphans, partitions, publish, reading, repair, search, staging, storage
+from penstock.engines.base import Due, Hits, Published, SearchRequest, Staged, Table
+from penstock.engines.lance import (
+    compaction,
+    history,
+    indexes,
+    orphans,
+    partitions,
+    publish,
+    reading,
+    repair,
+    search,
+    staging,
+    storage,
+)
 from penstock.engines.lance.store import Store
 from penstock.filters import Filter
 
@@ -80,8 +92,22 @@ class LanceEngine:
     def remove_partition(self, table: Table, partition: int) -> int:
         return partitions.remove_partition(self._store, table, partition)
 
-    def index(self, table: Table, specs: Sequence[IndexSpec]) -> int:
-        return indexes.index(self._store, table, specs)
+    def due(self, table: Table, specs: Sequence[IndexSpec]) -> Due:
+        return Due(
+            index=indexes.index_is_due(self._store, table, specs),
+            compaction=compaction.compaction_is_due(self._store, table),
+        )
+
+    def index(
+        self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = lambda share: None
+    ) -> int:
+        return indexes.index(self._store, table, specs, progress)
+
+    def compact(self, table: Table) -> int:
+        return compaction.compact(self._store, table)
+
+    def forget_history(self, table: Table, age: float) -> int:
+        return history.forget_history(self._store, table, age)
 
     def indexed_rows(self, table: Table, spec: IndexSpec) -> int:
         return indexes.indexed_rows(self._store, table, spec)

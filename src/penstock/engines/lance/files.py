@@ -94,8 +94,15 @@ class LocalFiles:
         return found
 
     def delete(self, names: Iterable[str]) -> None:
+        emptied: set[Path] = set()
         for name in names:
-            (self.folder / name).unlink(missing_ok=True)
+            path = self.folder / name
+            path.unlink(missing_ok=True)
+            if path.parent.parent != self.folder:
+                emptied.add(path.parent)  # an index's own folder goes with its last file
+        for folder in emptied:
+            with suppress(OSError):
+                folder.rmdir()
 
     def sync(self, names: Iterable[str], *, missing_ok: bool = False) -> None:
         folders: set[Path] = {self.folder, self.folder.parent}

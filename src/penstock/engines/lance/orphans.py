@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from lance.dataset import LanceDataset
+from collections.abc import Mapping, Sequence
 
 from penstock.engines.base import Staged, Table
 from penstock.engines.lance.failures import told
+from penstock.engines.lance.history import named_by
 from penstock.engines.lance.staging import file_sizes
 from penstock.engines.lance.store import Store
 
 __all__ = ["orphans"]
 
-_DATA = "data"
+_DATA, _INDEXES = "data", "_indices"
 
 
 def orphans(store: Store, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
     doing = f"looking for orphans of the table {table.id}"
+    files = store.files(table.id)
     with told(doing, store.options):
-        found = store.files(table.id).older_than(_DATA, age)
+        data = files.older_than(_DATA, age)
+        indexes = _whole_folders(files.older_than(_INDEXES, age), files.names(_INDEXES))
     for name in file_sizes(known):
-        found.pop(name, None)
-    if not found:
+        data.pop(name, None)
+    if not data and not indexes:
         return None
-    # Opened after the listing: what was published meanwhile is in it.
+    # Opened after the listing: what was published or built meanwhile is in it.
     dataset = store.latest(table.id, doing)
     with told(doing, store.options):
-        _leave_out(found, dataset)
-        # Older versions may hold files that compaction took out of the newest; most tables never come here.
-        for each in dataset.versions() if found else ():
-            _leave_out(found, dataset.checkout_version(each["version"]))
+        # Older versions may name what a compaction or a new index took out of the newest.
+        named = named_by(dataset)
+    found = {name: size for name, size in data.items() if name not in named.data}
+    for folder, sizes in indexes.items():
+        if folder not in named.indexes:
+            found |= sizes
     return Staged(rows=0, size=sum(found.values()), note={"files": found}) if found else None
 
 
-def _leave_out(found: dict[str, int], dataset: LanceDataset) -> None:
-    for fragment in dataset.get_fragments():
-        for file in fragment.data_files():
-            found.pop(f"{_DATA}/{file.path}", None)
+def _whole_folders(old: Mapping[str, int], present: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The index folders of which every file is old: a build writes several files, one after the other."""
+    young = {_folder(name) for name in present if name not in old}
+    folders: dict[str, dict[str, int]] = {}
+    for name, size in old.items():
+        if _folder(name) not in young:
+            folders.setdefault(_folder(name), {})[name] = size
+    return folders
+
+
+def _folder(name: str) -> str:
+    return name.split("/")[1]

@@ -96,14 +96,18 @@ def _with_fragments(dataset: LanceDataset, added: list[FragmentMetadata]) -> Lan
 
 def _find(dataset: LanceDataset, job_id: int, after: int) -> Published | None:
     """The job, if a version later than ``after`` brought it: by the transactions' properties."""
+    told_all = True
     for version in range(int(dataset.version), after, -1):
         try:
             transaction = dataset.read_transaction(version)
         except OSError:
             return _count(dataset, job_id)  # this version was cleaned up already
+        except TypeError:
+            told_all = False  # a compaction that moved indexes along: Lance 14 can write its transaction, not read it
+            continue
         if transaction and (transaction.transaction_properties or {}).get("job") == str(job_id):
             return Published(version=version, rows=_rows(dataset, job_id))
-    return None
+    return None if told_all else _count(dataset, job_id)
 
 
 def _count(dataset: LanceDataset, job_id: int) -> Published | None:

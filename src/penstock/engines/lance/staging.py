@@ -14,10 +14,10 @@ from penstock.engines.lance.failures import told, translate
 from penstock.engines.lance.storage import STORAGE_VERSION, encode, in_small_batches, stored_schema
 from penstock.engines.lance.store import Store
 
-__all__ = ["create", "discard", "drop", "file_sizes", "fragments", "stage"]
+__all__ = ["MAX_FILE_BYTES", "MAX_FILE_ROWS", "create", "discard", "drop", "file_sizes", "fragments", "stage"]
 
-_MAX_FILE_ROWS = 1 << 20
-_MAX_FILE_BYTES = 2 << 30
+MAX_FILE_ROWS = 1 << 20
+MAX_FILE_BYTES = 2 << 30
 """One split is one file, unless the split is huge; queries open every file."""
 
 
@@ -79,8 +79,8 @@ def stage(store: Store, table: Table, job_id: int, batches: Iterator[pa.RecordBa
             dataset,
             schema=schema,
             mode="append",
-            max_rows_per_file=_MAX_FILE_ROWS,
-            max_bytes_per_file=_MAX_FILE_BYTES,
+            max_rows_per_file=MAX_FILE_ROWS,
+            max_bytes_per_file=MAX_FILE_BYTES,
             storage_options=store.options or None,
         )
     except BaseException as error:

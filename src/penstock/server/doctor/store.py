@@ -13,6 +13,7 @@ from penstock.catalog.clusters import ClusterStore, DatabaseStore
 from penstock.catalog.collections import CollectionStore
 from penstock.catalog.database import CatalogDatabase
 from penstock.catalog.jobs import JobStore
+from penstock.catalog.maintenance import MaintenanceStore
 from penstock.catalog.sealing import Seal
 from penstock.collections.collections import table_of
 from penstock.domain.collections import Collection
@@ -41,7 +42,9 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Findi
     yield _writable(folder)
     engine = engine_of(settings)
     readable = yield from _check_tables(engine, found)
-    yield from _check_orphans(engine, JobStore(database, Seal(Fernet.generate_key())), readable)
+    yield from _check_orphans(
+        engine, JobStore(database, Seal(Fernet.generate_key())), MaintenanceStore(database), readable
+    )
     yield from _check_strays(folder, set(collections.all_ids()))
 
 
@@ -91,10 +94,12 @@ def _check_tables(engine: Engine, found: Sequence[Collection]) -> Generator[Find
     return readable
 
 
-def _check_orphans(engine: Engine, jobs: JobStore, found: Sequence[Collection]) -> Iterator[Finding]:
+def _check_orphans(
+    engine: Engine, jobs: JobStore, maintenance: MaintenanceStore, found: Sequence[Collection]
+) -> Iterator[Finding]:
     size, names, busy = 0, list[str](), 0
     for each in found:
-        if jobs.live_of(each.id):
+        if jobs.live_of(each.id) or maintenance.is_held(each.id):
             busy += 1
             continue
         known = [staged_of(note) for note in jobs.staged_of(each.id)]
@@ -102,7 +107,7 @@ def _check_orphans(engine: Engine, jobs: JobStore, found: Sequence[Collection]) 
         if orphans is not None and not jobs.live_of(each.id):
             size += orphans.size
             names.append(f"{each.database}.{each.name}")
-    skipped = f"; {busy:,} with unfinished jobs were not looked at" if busy else ""
+    skipped = f"; {busy:,} with unfinished jobs or an index that is being built were not looked at" if busy else ""
     if names:
         told = f"a crash left {size:,} bytes in files of {_some(names)} that belong to nothing{skipped}"
         yield warn("orphans", told, "A running server removes them when they are a day old; nothing need be done")

@@ -1,0 +1,171 @@
+"""Which Lance index stands for which Milvus index: a table, and the parameters that pass through it.
+
+| Milvus index | on | Lance index | parameters |
+|---|---|---|---|
+| AUTOINDEX, IVF_SQ8, SCANN, DISKANN, AISAQ, GPU_CAGRA | float, int8 | IVF_SQ | ``nlist`` |
+| IVF_FLAT, GPU_IVF_FLAT | float, int8 | IVF_FLAT | ``nlist`` |
+| IVF_PQ, GPU_IVF_PQ | float, int8 | IVF_PQ | ``nlist``, ``m``, ``nbits`` |
+| IVF_RABITQ | float, int8 | IVF_RQ | ``nlist`` |
+| HNSW | float, int8 | IVF_HNSW_FLAT | ``M``, ``efConstruction`` |
+| HNSW_SQ, HNSW_PQ, HNSW_PRQ | float, int8 | IVF_HNSW_SQ | ``M``, ``efConstruction`` |
+| AUTOINDEX, BIN_IVF_FLAT by HAMMING | binary | IVF_FLAT | ``nlist`` |
+| FLAT, GPU_BRUTE_FORCE, BIN_FLAT, any by JACCARD, SPARSE_* | vectors | none: exact search | |
+| BITMAP, and any on Bool | scalars | BITMAP | |
+| every other name | scalars | BTREE | |
+| any | Array | LABEL_LIST | |
+| any | JSON, lists of structs | none | |
+
+The graph names that quantise by products become IVF_HNSW_SQ: Lance trains products so slowly that 30,000 rows of 64
+dimensions took 22 s, against 3 s. DISKANN and the like are about vectors that don't fit into memory; IVF_SQ is that
+here, as Lance keeps indexes on the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from penstock.domain.index import IndexSpec, Metric
+from penstock.domain.schema import DataType, Field
+
+__all__ = [
+    "LEAST_SCALAR_ROWS",
+    "LEAST_VECTOR_BYTES",
+    "Kind",
+    "Wanted",
+    "partitions_for",
+    "vector_bytes",
+    "wanted_index",
+]
+
+Kind = Literal[
+    "IVF_FLAT", "IVF_SQ", "IVF_PQ", "IVF_RQ", "IVF_HNSW_FLAT", "IVF_HNSW_SQ", "BTREE", "BITMAP", "LABEL_LIST"
+]
+
+LEAST_VECTOR_BYTES = 32 << 20
+"""As float32; below it an exact search takes 50 to 80 ms at most."""
+
+LEAST_SCALAR_ROWS = 10_000
+
+PARTITION_ROWS = 4096
+_LEAST_PARTITION_ROWS = 64
+"""Training needs a sample of each partition; a larger ``nlist`` waits until there are so many rows."""
+
+_GRAPH_BYTES = 256 << 20
+"""Vectors of one graph. It is built in memory, and a table that outgrows it gets several."""
+
+_KINDS: Mapping[str, Kind] = {
+    "IVF_FLAT": "IVF_FLAT",
+    "GPU_IVF_FLAT": "IVF_FLAT",
+    "IVF_PQ": "IVF_PQ",
+    "GPU_IVF_PQ": "IVF_PQ",
+    "IVF_RABITQ": "IVF_RQ",
+    "HNSW": "IVF_HNSW_FLAT",
+    "HNSW_SQ": "IVF_HNSW_SQ",
+    "HNSW_PQ": "IVF_HNSW_SQ",
+    "HNSW_PRQ": "IVF_HNSW_SQ",
+}
+_EXACT = frozenset({"FLAT", "GPU_BRUTE_FORCE", "BIN_FLAT"})
+
+_M, _EF_CONSTRUCTION = 16, 150
+_VALUES_PER_CODE = 16
+"""IVF_PQ without ``m``: one code for so many values, as Lance's own default has it."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An index that a table should have. ``partitions`` is ``nlist``, None where the engine chooses.
+
+    ``details`` are the parameters that Lance tells of a built index, by its own names.
+    """
+
+    column: str
+    kind: Kind
+    metric: Metric | None = None
+    partitions: int | None = None
+    details: Mapping[str, Mapping[str, int]] | None = None
+
+    @property
+    def is_vector(self) -> bool:
+        return self.metric is not None
+
+    @property
+    def is_graph(self) -> bool:
+        return "HNSW" in self.kind
+
+    def build_options(self) -> dict[str, Any]:
+        """What ``create_index`` takes beside the kind, the metric and the number of partitions."""
+        names = {
+            "max_connections": "m",
+            "construction_ef": "ef_construction",
+            "num_sub_vectors": "num_sub_vectors",
+            "num_bits": "num_bits",
+        }
+        given = {key: value for group in (self.details or {}).values() for key, value in group.items()}
+        return {names[key]: value for key, value in given.items()}
+
+
+def vector_bytes(field: Field, rows: int) -> int:
+    """How much an exact search of ``rows`` vectors reads."""
+    return rows * field.width * (1 if field.type is DataType.BINARY_VECTOR else 4)
+
+
+def partitions_for(wanted: Wanted, field: Field, rows: int) -> int:
+    """Into how many partitions a vector index of so many rows is cut."""
+    if wanted.is_graph:
+        return max(1, vector_bytes(field, rows) // _GRAPH_BYTES)
+    if wanted.partitions is None:
+        return max(1, rows // PARTITION_ROWS)
+    return max(1, min(wanted.partitions, rows // _LEAST_PARTITION_ROWS))
+
+
+def wanted_index(column: str, field: Field, spec: IndexSpec, rows: int) -> Wanted | None:
+    """The index that a table of ``rows`` rows should have by ``spec``; None where a scan is as good."""
+    if field.type.is_vector:
+        return _vector_index(column, field, spec) if _is_worth_it(field, spec, rows) else None
+    if field.type in (DataType.JSON, DataType.ARRAY_OF_STRUCT) or rows < LEAST_SCALAR_ROWS:
+        return None
+    if field.type is DataType.ARRAY:
+        return Wanted(column, "LABEL_LIST")
+    bitmap = spec.type == "BITMAP" or field.type is DataType.BOOL
+    return Wanted(column, "BITMAP" if bitmap else "BTREE")
+
+
+def _is_worth_it(field: Field, spec: IndexSpec, rows: int) -> bool:
+    indexable = field.type.is_dense_vector and spec.metric is not Metric.JACCARD and spec.type not in _EXACT
+    return indexable and vector_bytes(field, rows) >= LEAST_VECTOR_BYTES
+
+
+def _vector_index(column: str, field: Field, spec: IndexSpec) -> Wanted:
+    binary = field.type is DataType.BINARY_VECTOR
+    kind = "IVF_FLAT" if binary else _KINDS.get(spec.type, "IVF_SQ")
+    details: dict[str, Mapping[str, int]] = {}
+    if kind in ("IVF_HNSW_FLAT", "IVF_HNSW_SQ"):
+        details["hnsw"] = {
+            "max_connections": _number(spec.params, "M", _M, 2, 2048),
+            "construction_ef": _number(spec.params, "efConstruction", _EF_CONSTRUCTION, 1, 1 << 16),
+        }
+    elif kind == "IVF_PQ":
+        codes = _number(spec.params, "m", _codes(field.width), 1, field.width)
+        details["compression"] = {
+            "num_sub_vectors": codes if field.width % codes == 0 else _codes(field.width),
+            "num_bits": 4 if _number(spec.params, "nbits", 8, 1, 64) <= 4 else 8,
+        }
+    elif kind == "IVF_RQ":
+        details["compression"] = {"num_bits": 1}
+    partitions = None if kind.startswith("IVF_HNSW") else _number(spec.params, "nlist", 0, 1, 65_536)
+    return Wanted(column, kind, spec.metric, partitions or None, details or None)
+
+
+def _codes(dim: int) -> int:
+    """The largest number of codes, at most one for 16 values, that divides ``dim``."""
+    return next(count for count in range(max(1, dim // _VALUES_PER_CODE), 0, -1) if dim % count == 0)
+
+
+def _number(params: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
+    """A parameter as a whole number, maybe as text. A catalog of an earlier release may hold anything: it is ignored."""
+    value = params.get(name)
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most else default

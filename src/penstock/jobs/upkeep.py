@@ -1,0 +1,219 @@
+"""Upkeep of tables: indexes after each import; in the background compaction, and the end of old versions."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from penstock.catalog import Catalog
+from penstock.catalog.failures import CatalogUnavailable
+from penstock.catalog.maintenance import Maintenance
+from penstock.domain.collections import Collection
+from penstock.domain.jobs import JobState
+from penstock.engines.base import Due, Engine, Table
+from penstock.errors import PenstockError, StoreConflict, TaskCancelled
+from penstock.jobs.observer import Observer
+from penstock.jobs.pace import Pace
+from penstock.jobs.tasks import WHOLE, IndexTask, UpkeepResult, UpkeepTask, build_indexes, tidy_table
+from penstock.runners.base import Runner, TaskHandle
+
+__all__ = ["TableKeeper"]
+
+log = structlog.get_logger(__name__)
+
+_TICK = 0.2
+_LOOK_SECONDS = 5.0
+"""After so long the background looks even when nothing woke it: a failed build is due again, or a lease ran out."""
+_RETRY_MILLIS = 60_000
+_GIVE_WAY_MILLIS = 5_000
+"""A compaction waits so long for jobs that commit at the moment."""
+_ROUND_SECONDS = 3600.0
+"""So often every collection is looked at: old versions go by age, which no job tells of."""
+
+Progress = Callable[[float], None]
+
+
+class TableKeeper:
+    """Works in workers; the catalog's leases see to it that a collection has one build or compaction at a time.
+
+    Rows that no index covers yet are searched exactly, so nothing is ever missing while a build waits or fails.
+    What is due is noted in the catalog: a process that only answers calls asks, and another one builds.
+
+    A collection is compacted, and its versions that were superseded ``history`` seconds ago go, only while none of
+    its jobs stands between its intent and its commit; see docs/decisions/0009-compaction.md.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        engine: Engine,
+        runner: Runner,
+        observer: Observer,
+        lease: float = 15.0,
+        history: float = 3600.0,
+    ) -> None:
+        self._catalog = catalog
+        self._engine = engine
+        self._runner = runner
+        self._observer = observer
+        self._lease = lease
+        self._history = history
+        self._round = Pace(_ROUND_SECONDS)
+        self._changed = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Begin with every collection: a server that stopped may have left rows without an index."""
+        if self._round.is_due():
+            self._catalog.maintenance.ask_for_all()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._changed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def wake(self) -> None:
+        """Something may be due."""
+        self._changed.set()
+
+    def enqueue(self, collection_id: str) -> None:
+        """Do what is due for the collection some time soon, here or in another process."""
+        self._catalog.maintenance.ask(collection_id)
+        self._changed.set()
+
+    def build(self, collection_id: str, stop: threading.Event, progress: Progress = lambda share: None) -> None:
+        """Bring the collection's indexes up to date now, and wait for it. A collection dropped meanwhile is fine.
+
+        ``progress`` hears how far that is, from 0 to 1, in the caller's thread. What else is due is left to the
+        background.
+
+        Raises:
+            TaskCancelled: ``stop`` was set.
+            StoreError: the build failed.
+        """
+        collection = self._catalog.collections.by_id(collection_id)
+        if collection is None:
+            return
+        due = self._due(collection)
+        if due.index:
+            with self._observer.step("index", {"collection_id": collection_id}):
+                lease = self._wait_for_lease(collection_id, stop)
+                try:
+                    self._build(collection, stop, lease, progress)
+                except BaseException:
+                    self._catalog.maintenance.put_off(lease)
+                    raise
+                self._catalog.maintenance.done(lease)
+        if due.compaction:
+            self.enqueue(collection_id)
+
+    def _due(self, collection: Collection) -> Due:
+        return self._engine.due(_table(collection), self._catalog.collections.indexes(collection.id))
+
+    def _wait_for_lease(self, collection_id: str, stop: threading.Event) -> Maintenance:
+        owner = uuid.uuid4().hex
+        while (lease := self._catalog.maintenance.take(collection_id, owner, self._lease_millis)) is None:
+            if stop.wait(_TICK):
+                raise TaskCancelled("the server is stopping; the index is built when it is back")
+        return lease
+
+    def _build(self, collection: Collection, stop: threading.Event, lease: Maintenance, progress: Progress) -> None:
+        specs = self._catalog.collections.indexes(collection.id)
+        task = IndexTask(engine=self._engine, table=_table(collection), specs=specs)
+        version: int = self._wait(self._runner.submit(build_indexes, task), stop, lease, progress)
+        self._catalog.collections.raise_version(collection.id, version)
+
+    def _tidy(self, collection: Collection, lease: Maintenance) -> None:
+        task = UpkeepTask(engine=self._engine, table=_table(collection), history=self._history)
+        result: UpkeepResult = self._wait(
+            self._runner.submit(tidy_table, task), self._stop, lease, lambda share: None
+        )
+        self._catalog.collections.raise_version(collection.id, result.version)
+        if result.freed:
+            log.info("history.forgotten", collection_id=collection.id, size=result.freed)
+
+    def _wait(self, handle: TaskHandle[Any], stop: threading.Event, lease: Maintenance, progress: Progress) -> Any:
+        """A task's result; the lease is renewed until it is there."""
+        ended = threading.Event()
+        handle.future.add_done_callback(lambda _: ended.set())
+        renewed = time.monotonic()
+        try:
+            while not ended.wait(_TICK):
+                if stop.is_set():
+                    raise TaskCancelled("the server is stopping; the index is built when it is back")
+                progress(min(handle.progress()[0] / WHOLE, 1.0))
+                if time.monotonic() - renewed > self._lease / 3:
+                    # If it was lost since this process stalled, two build at once: wasteful, and the engine bears it.
+                    self._catalog.maintenance.renew(lease, self._lease_millis)
+                    renewed = time.monotonic()
+        except BaseException:
+            handle.cancel()
+            raise
+        return handle.future.result()
+
+    @property
+    def _lease_millis(self) -> int:
+        return int(self._lease * 1000)
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            self._changed.clear()
+            try:
+                if self._round.is_due():
+                    self._catalog.maintenance.ask_for_all()
+                lease = self._catalog.maintenance.take_due(uuid.uuid4().hex, self._lease_millis)
+                if lease is None:
+                    self._changed.wait(_LOOK_SECONDS)
+                    self._stop.wait(_TICK)  # every create call in another process wakes this loop, too
+                else:
+                    self._do_due(lease)
+            except CatalogUnavailable as error:
+                log.warning("upkeep.catalog_away", error=str(error))
+                self._stop.wait(_LOOK_SECONDS)
+
+    def _do_due(self, lease: Maintenance) -> None:
+        maintenance = self._catalog.maintenance
+        try:
+            all_done = self._keep_up(lease)
+        except CatalogUnavailable:
+            raise
+        except TaskCancelled:
+            maintenance.put_off(lease)
+        except StoreConflict as error:
+            log.info("upkeep.gave_way", collection_id=lease.collection_id, reason=str(error))
+            maintenance.put_off(lease, _GIVE_WAY_MILLIS)
+        except PenstockError as error:
+            log.warning("upkeep.failed", collection_id=lease.collection_id, error=str(error))
+            maintenance.put_off(lease, _RETRY_MILLIS)
+        else:
+            if all_done:
+                maintenance.done(lease)
+            else:
+                maintenance.put_off(lease, _GIVE_WAY_MILLIS)
+
+    def _keep_up(self, lease: Maintenance) -> bool:
+        """Index, compact, forget; False where jobs that commit at the moment put something off."""
+        collection = self._catalog.collections.by_id(lease.collection_id)
+        if collection is None:
+            return True
+        facts = {"collection_id": collection.id}
+        if self._due(collection).index:
+            with self._observer.step("index", facts):
+                self._build(collection, self._stop, lease, lambda share: None)
+        if any(each.state is JobState.COMMITTING for each in self._catalog.jobs.live_of(collection.id)):
+            return False
+        with self._observer.step("upkeep", facts):
+            self._tidy(collection, lease)
+        return True
+
+
+def _table(collection: Collection) -> Table:
+    return Table(id=collection.id, schema=collection.schema, version=collection.version)

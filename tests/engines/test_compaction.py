@@ -1,0 +1,270 @@
+"""Conformance: compaction changes in how many parts rows lie; rows, indexes and exactly-once stay as they are."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lance
+import numpy as np
+import pytest
+from lance.optimize import Compaction
+
+from penstock.domain.index import IndexSpec, Metric
+from penstock.engines.base import Engine, Published, SearchRequest, Staged, Table
+from penstock.engines.lance import LanceEngine, compaction
+from penstock.errors import StoreConflict
+from penstock.filters import parse
+from tests.support.racers import Racers
+from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
+
+NOW = -60.0
+"""An age that every file has, also on a store whose clock is a little off."""
+
+NUMBER = IndexSpec(name="n", field_name="number", type="STL_SORT")
+WORD = IndexSpec(name="w", field_name="word", type="BITMAP")
+
+
+def many_jobs(engine: Engine, table: Table, jobs: int, rows: int = 5, first: int = 0) -> Table:
+    for job in range(jobs):
+        table, _ = import_rows(engine, table, plain_batch(vectors(rows), first + rows * job, partitions=job % 2))
+    return table
+
+
+def compacted(engine: Engine, table: Table) -> Table:
+    return replace(table, version=engine.compact(table))
+
+
+def ids(engine: Engine, table: Table) -> list[int]:
+    found: list[Any] = engine.query(table, columns=["id"])["id"].to_pylist()
+    return found
+
+
+def opened(folder: Path, table: Table) -> lance.LanceDataset:
+    return lance.dataset(str(folder / "store" / f"{table.id}.lance"))
+
+
+def test_many_small_jobs_become_few_parts(stored_engine: Engine) -> None:
+    table = many_jobs(stored_engine, new_table(stored_engine), 12)
+    before = stored_engine.query(table, columns=["vector", "word", "$meta"])
+    assert stored_engine.due(table, []).compaction
+    after = compacted(stored_engine, table)
+    assert after.version > table.version
+    assert stored_engine.query(after, columns=["vector", "word", "$meta"]).equals(before)
+    assert stored_engine.count(after, partitions=[1]) == 30
+    assert not stored_engine.due(after, []).compaction
+    assert stored_engine.compact(after) == after.version
+
+
+def test_a_few_parts_are_left_as_they_are(engine: Engine) -> None:
+    table = many_jobs(engine, new_table(engine), 5)
+    assert not engine.due(table, []).compaction
+    assert engine.compact(table) == table.version
+
+
+def test_however_many_jobs_come_the_parts_stay_few(engine: Engine, tmp_path: Path) -> None:
+    table = new_table(engine)
+    for round_ in range(6):
+        table = many_jobs(engine, table, 10, first=50 * round_)
+        table = compacted(engine, table)
+        assert len(opened(tmp_path, table).get_fragments()) == 1
+    assert ids(engine, table) == list(range(300))
+
+
+def test_large_parts_are_not_written_again(engine: Engine, tmp_path: Path) -> None:
+    table = new_table(engine, plain(512))
+    large = plain_batch(vectors(5_000, 512), schema=table.schema)  # 10 MB, beyond the first class
+    table, _ = import_rows(engine, table, large)
+    [before] = [file.path for each in opened(tmp_path, table).get_fragments() for file in each.data_files()]
+    for job in range(10):
+        table, _ = import_rows(engine, table, plain_batch(vectors(5, 512), 10_000 + 5 * job, schema=table.schema))
+    table = compacted(engine, table)
+    fragments = opened(tmp_path, table).get_fragments()
+    assert len(fragments) == 2
+    assert before in {file.path for each in fragments for file in each.data_files()}
+
+
+def test_deleted_rows_give_their_space_back(engine: Engine, tmp_path: Path) -> None:
+    table = new_table(engine)
+    for job in range(4):
+        batch = plain_batch(vectors(100), 100 * job, [row % 2 for row in range(100)])
+        table, _ = import_rows(engine, table, batch)
+    table = replace(table, version=engine.remove_partition(table, 1))
+    assert engine.due(table, []).compaction
+    table = compacted(engine, table)
+    assert sum(each.physical_rows for each in opened(tmp_path, table).get_fragments()) == 200
+    assert engine.count(table) == 200
+    assert not engine.due(table, []).compaction
+
+
+def test_indexes_cover_what_they_covered(engine: Engine) -> None:
+    schema = plain(128)
+    values = vectors(70_000, 128)
+    vector = IndexSpec(name="v", field_name="vector", metric=Metric.L2)
+    specs = [vector, NUMBER, WORD]
+    table = new_table(engine, schema)
+    for start in range(0, 66_000, 6_000):
+        batch = plain_batch(values[start : start + 6_000], start, start // 6_000 % 2, schema)
+        table, _ = import_rows(engine, table, batch)
+    table = replace(table, version=engine.index(table, specs))
+    for start in range(66_000, 70_000, 400):
+        table, _ = import_rows(engine, table, plain_batch(values[start : start + 400], start, 0, schema))
+    request = SearchRequest(
+        field_name="vector", queries=values[[3, 65_999, 69_999]], metric=Metric.L2, limit=10, columns=["word"]
+    )
+    condition = parse("number == 3 and word like 'word 1%'", schema)
+    covered = [engine.indexed_rows(table, each) for each in specs]
+    assert covered == [66_000] * 3
+    searched, queried = engine.search(table, request), engine.query(table, filter=condition, columns=["word"])
+    after = compacted(engine, table)
+    assert after.version > table.version
+    assert [engine.indexed_rows(after, each) for each in specs] == covered
+    for one, other in zip(searched, engine.search(after, request), strict=True):
+        assert one.rows.equals(other.rows)
+        np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5, atol=1e-5)
+    assert engine.query(after, filter=condition, columns=["word"]).equals(queried)
+    assert not engine.due(after, specs).index
+
+
+def a_commit_whose_answer_was_lost(engine: Engine, indexed: bool) -> tuple[Table, list[Staged]]:
+    """Job 1 is committed as of an intent at the table's version, and the catalog doesn't know; others came after."""
+    table = many_jobs(engine, new_table(engine), 3)
+    staged = [engine.stage(table, 1, iter([plain_batch(vectors(12_000 if indexed else 7), 100_000)]))]
+    engine.publish(table, 1, 1, staged)
+    many_jobs(engine, table, 9, first=1_000)
+    if indexed:
+        engine.index(table, [NUMBER])
+        many_jobs(engine, table, 9, first=2_000)
+    return table, staged
+
+
+@pytest.mark.parametrize("indexed", [False, True], ids=["without an index", "with an index"])
+@pytest.mark.parametrize("forgotten", [False, True], ids=["with its history", "without its history"])
+def test_a_job_is_not_published_again_after_a_compaction(engine: Engine, indexed: bool, forgotten: bool) -> None:
+    table, staged = a_commit_whose_answer_was_lost(engine, indexed)
+    newest = compacted(engine, table)
+    rows = engine.count(newest)
+    if forgotten:
+        assert engine.forget_history(newest, NOW) > 0
+    other: Engine = pickle.loads(pickle.dumps(engine))
+    published = other.publish(table, 1, 2, staged)
+    assert published.rows == staged[0].rows
+    assert engine.count(replace(table, version=max(newest.version, published.version))) == rows
+
+
+def test_what_was_staged_before_a_compaction_is_published_after_it(engine: Engine) -> None:
+    table = many_jobs(engine, new_table(engine), 9)
+    staged = engine.stage(table, 1, iter([plain_batch(vectors(4), 1000)]))
+    newest = compacted(engine, table)
+    engine.forget_history(newest, NOW)
+    published = engine.publish(table, 1, 1, [staged])
+    assert ids(engine, replace(table, version=published.version)) == [*range(45), *range(1000, 1004)]
+
+
+def test_a_publish_in_the_middle_of_a_compaction_wins(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The compaction is refused, takes its files away, and finds the new rows when it begins again."""
+    table = many_jobs(engine, new_table(engine), 9)
+    published = list[Published]()
+
+    class Interrupted:
+        plan = Compaction.plan
+
+        @staticmethod
+        def commit(*arguments: Any) -> object:
+            if not published:
+                published.append(import_rows(engine, table, plain_batch(vectors(3), 500))[1])
+            return Compaction.commit(*arguments)
+
+    monkeypatch.setattr(compaction, "Compaction", Interrupted)
+    after = compacted(engine, table)
+    assert ids(engine, after) == [*range(45), 500, 501, 502]
+    dataset = opened(tmp_path, after)
+    assert len(dataset.get_fragments()) == 1
+    assert engine.orphans(after, [], NOW) is None
+
+
+def publish_many(
+    ready: Callable[[], object], engine: Engine, table: Table, first: int, work: list[tuple[int, list[Staged]]]
+) -> int:
+    ready()
+    for job, staged in work:
+        for epoch in (1, 2):  # again, as after a crash
+            engine.publish(table, job, epoch, staged)
+        time.sleep(0.02)
+    return first
+
+
+def compact_many(
+    ready: Callable[[], object], engine: Engine, table: Table, rounds: int, work: list[tuple[int, list[Staged]]]
+) -> int:
+    ready()
+    done = 0
+    for _ in range(rounds):
+        try:
+            version = engine.compact(table)
+            done += version > table.version
+            table = replace(table, version=version)
+            engine.forget_history(table, 1.0)
+        except StoreConflict:
+            time.sleep(0.02)
+    return done
+
+
+def run_either(ready: Callable[[], object], compacts: bool, *arguments: object) -> int:
+    return (compact_many if compacts else publish_many)(ready, *arguments)  # type: ignore[arg-type]
+
+
+def test_processes_publish_while_another_compacts_and_forgets(stored_engine: Engine, racers: Racers) -> None:
+    table = many_jobs(stored_engine, new_table(stored_engine), 9)
+    calls: list[tuple[object, ...]] = [(True, stored_engine, table, 15, [])]
+    for racer in (1, 2):
+        jobs = range(racer * 100, racer * 100 + 8)
+        work = [(job, [stored_engine.stage(table, job, iter([plain_batch(vectors(5), 100 * job)]))]) for job in jobs]
+        calls.append((False, stored_engine, table, racer, work))
+    racers.run(run_either, calls)
+    table = compacted(stored_engine, table)
+    counts = Counter(ids(stored_engine, table))
+    expected = {100 * (racer * 100 + job) + row for racer in (1, 2) for job in range(8) for row in range(5)}
+    assert set(counts) == expected | set(range(45))
+    assert set(counts.values()) == {1}
+
+
+def test_indexing_compacting_and_publishing_at_once_lose_nothing(engine: Engine) -> None:
+    table, _ = import_rows(engine, new_table(engine), plain_batch(vectors(11_000)))
+
+    def keep(rounds: int) -> None:
+        other: Engine = pickle.loads(pickle.dumps(engine))
+        for _ in range(rounds):
+            other.index(table, [NUMBER, WORD])
+            try:
+                other.compact(table)
+            except StoreConflict:
+                continue
+
+    with ThreadPoolExecutor(1) as keeper:
+        keeping = keeper.submit(keep, 6)
+        for job in range(30):
+            table, _ = import_rows(engine, table, plain_batch(vectors(1000), 20_000 + 1000 * job))
+        keeping.result()
+    table = replace(table, version=engine.index(table, [NUMBER, WORD]))
+    table = compacted(engine, table)
+    assert ids(engine, table) == [*range(11_000), *range(20_000, 50_000)]
+    condition = parse("number == 3", table.schema)
+    expected = [i for i in ids(engine, table) if i % 10 == 3 and i % 11 != 10]
+    assert engine.query(table, filter=condition, columns=["id"])["id"].to_pylist() == expected
+
+
+def test_a_name_of_the_engines_own(tmp_path: Path) -> None:
+    """Two engines on one store, as two processes: each sees what the other compacted."""
+    one, other = LanceEngine(str(tmp_path / "store")), LanceEngine(str(tmp_path / "store"))
+    table = many_jobs(one, new_table(one), 9)
+    assert other.count(table) == 45
+    assert one.count(compacted(other, table)) == 45
