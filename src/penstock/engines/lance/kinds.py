@@ -164,7 +164,7 @@ def _codes(dim: int) -> int:
 
 
 def _number(params: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
-    """A parameter as a whole number, maybe as text. A catalog of an earlier release may hold anything: it is ignored."""
+    """A parameter as a whole number, maybe as text. What an earlier release let through beyond that is ignored."""
     value = params.get(name)
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value)
