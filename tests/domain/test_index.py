@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from penstock.domain.index import IndexSpec, Metric, check_index, default_metric
@@ -62,3 +64,27 @@ def test_similarities_rise_and_distances_fall() -> None:
 @pytest.mark.parametrize("spec", [check(VECTOR), check(TAG)])
 def test_specs_survive_json(spec: IndexSpec) -> None:
     assert IndexSpec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"nlist": 128}, {"nlist": "128"}, {"M": 16.0, "efConstruction": 200}, {"m": 4, "nbits": 8}, {"other": "x"}],
+)
+def test_parameters_may_be_numbers_or_text(params: dict[str, Any]) -> None:
+    assert check_index(VECTOR, name="i", type_name="HNSW", metric="L2", params=params).params == params
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"nlist": 0}, r"'nlist' \(0\) should be in range \[1, 65536\]"),
+        ({"M": "5000"}, r"'M' \(5000\) should be in range \[2, 2048\]"),
+        ({"efConstruction": -1}, "'efConstruction'"),
+        ({"nlist": "many"}, r"'nlist' \(many\) of the index on v should be a whole number"),
+        ({"nlist": True}, "whole number"),
+        ({"m": 3}, "dimension: 4, m: 3"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(params: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidParameter, match=told):
+        check_index(VECTOR, name="i", type_name="IVF_PQ", metric="L2", params=params)

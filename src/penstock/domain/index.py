@@ -50,6 +50,14 @@ _VECTOR_RULES: Mapping[DataType, tuple[tuple[Metric, ...], frozenset[str]]] = {
         frozenset({"AUTOINDEX", "SPARSE_INVERTED_INDEX", "SPARSE_WAND"}),
     ),
 }
+_RANGES: Mapping[str, tuple[int, int]] = {
+    "nlist": (1, 65_536),
+    "M": (2, 2048),
+    "efConstruction": (1, 2**31 - 1),
+    "m": (1, 65_536),
+    "nbits": (1, 64),
+}
+"""Parameters of vector indexes that are whole numbers, and between what they may lie; as in Milvus."""
 _SCALAR_INDEXES = frozenset(["AUTOINDEX", "INVERTED", "BITMAP", "STL_SORT", "TRIE", "Trie", "HYBRID", "NGRAM"])
 
 
@@ -85,7 +93,7 @@ class IndexSpec:
 
 
 def check_index(target: Field, *, name: str, type_name: str, metric: str, params: Mapping[str, Any]) -> IndexSpec:
-    """An :class:`IndexSpec` for ``target``; :class:`InvalidParameter` for a type or metric that it can't have.
+    """An :class:`IndexSpec` for ``target``; :class:`InvalidParameter` for what it can't have of type, metric, params.
 
     Empty ``type_name`` means AUTOINDEX; empty ``metric`` the field type's default, which an explicit vector index
     type does not allow.
@@ -98,6 +106,7 @@ def check_index(target: Field, *, name: str, type_name: str, metric: str, params
     metrics, types = _VECTOR_RULES[target.type]
     if type_name not in types:
         raise InvalidParameter(f"invalid index type: {type_name}", field=target.name, index_type=type_name)
+    _check_params(target, params)
     if not metric:
         if type_name != "AUTOINDEX":
             raise InvalidParameter("metric type not set for vector index", field=target.name, index_type=type_name)
@@ -110,3 +119,31 @@ def check_index(target: Field, *, name: str, type_name: str, metric: str, params
             actual="invalid index params",
         )
     return IndexSpec(name=name, field_name=target.name, type=type_name, metric=Metric(metric.upper()), params=params)
+
+
+def _check_params(target: Field, params: Mapping[str, Any]) -> None:
+    for name, (least, most) in _RANGES.items():
+        given = params.get(name)
+        if given is None or given == "":
+            continue
+        value = int(given) if isinstance(given, str) and given.isascii() and given.isdigit() else given
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InvalidParameter(
+                f"param '{name}' ({given}) of the index on {target.name} should be a whole number",
+                field=target.name,
+                param=name,
+            )
+        if not least <= value <= most:
+            raise InvalidParameter(
+                f"Out of range in json: param '{name}' ({value}) should be in range [{least}, {most}]",
+                field=target.name,
+                param=name,
+            )
+        if name == "m" and target.dim and target.dim % value:
+            raise InvalidParameter(
+                f"dimension must be able to be divided by `m`, dimension: {target.dim}, m: {value}",
+                field=target.name,
+                param=name,
+            )

@@ -165,7 +165,9 @@ def _codes(dim: int) -> int:
 
 def _number(params: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
     """A parameter as a whole number, maybe as text. What an earlier release let through beyond that is ignored."""
-    value = params.get(name)
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most else default
+    number = params.get(name)
+    if isinstance(number, str) and number.isascii() and number.isdigit():
+        number = int(number)
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    return number if isinstance(number, int) and not isinstance(number, bool) and least <= number <= most else default
