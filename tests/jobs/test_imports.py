@@ -195,7 +195,7 @@ def test_a_bad_row_fails_the_whole_job_and_is_named(world: World, name: str) -> 
     assert world.count(docs) == 0
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
 def test_the_first_bad_row_of_a_file_is_named_though_a_later_split_fails_first(
     tmp_path: Path, runner: LocalRunner, name: str
 ) -> None:
@@ -205,8 +205,12 @@ def test_the_first_bad_row_of_a_file_is_named_though_a_later_split_fails_first(
         rows = [{"id": number, "vector": [1.0, 2.0, 3.0, 4.0]} for number in range(1_000)]
         for bad in (400, 401, 999):
             rows[bad] = {"id": bad, "vector": [1.0]}
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        (world.files / name).write_text(lines if name == "a.jsonl" else json.dumps(rows))
+        texts = {
+            "a.jsonl": "".join(json.dumps(row) + "\n" for row in rows),
+            "a.json": json.dumps(rows),
+            "a.csv": "id,vector\n" + "".join(f'{row["id"]},"{row["vector"]}"\n' for row in rows),
+        }
+        (world.files / name).write_text(texts[name])
         job = world.imported([name])
         assert len(world.catalog.jobs.splits(job.id)) > 5
         assert "row 400," in (job.reason or ""), job.reason

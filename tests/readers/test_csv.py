@@ -297,7 +297,8 @@ def test_meta_that_can_not_be_taken(tmp_path: Path, meta: str) -> None:
     assert error.rule.startswith(("duplicated key is not allowed, key=color", "illegal value for dynamic field"))
 
 
-def test_a_row_longer_than_a_block_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path, rows("t", "a", "b" * 9000))
-    with pytest.raises(DataError, match="a row is longer than 4000 bytes"):
-        read_file(CsvReader(block_bytes=4000), path, schema_of(TEXT))
+@pytest.mark.parametrize("block_bytes", [1, 100, 4000])
+def test_a_row_longer_than_a_row_may_be_is_refused(tmp_path: Path, block_bytes: int) -> None:
+    path = write(tmp_path, rows("t", "a", '"' + "\n" * 9000))
+    with pytest.raises(DataError, match="row 1, byte 25: a row is longer than 4000 bytes, or the quote"):
+        read_file(CsvReader(block_bytes=block_bytes, max_row_bytes=4000), path, schema_of(TEXT))

@@ -16,6 +16,7 @@ from penstock.domain.jobs import merge_warnings
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.base import Reader, ReadRequest, plan_at_once
+from penstock.readers.csv import CsvReader
 from penstock.readers.json_rows import JsonReader
 from penstock.readers.jsonl import JsonLinesReader
 from penstock.sources.base import Location
@@ -159,3 +160,57 @@ def test_a_row_deeper_than_the_survey_follows_is_not_cut_within() -> None:
     text = json.dumps([ROW | {"note": deep}, *[ROW] * 20])
     expected, _ = outcome(JsonReader(), text.encode(), "json", WHOLE)
     assert outcome(JsonReader(), text.encode(), "json", 10)[0] == expected
+
+
+cells = st.sampled_from(
+    [
+        "",
+        "a",
+        '"a"',
+        '"a,""b"""',
+        '"x\ny"',
+        '"x\r\ny"',
+        '"\n\n"',
+        '"é "',
+        '"1"',
+        "2",
+        '"[1, 2]"',
+        '"[1]"',
+        "null",
+        '"1e40"',
+    ]
+)
+lines = st.tuples(st.sampled_from(["1", '"2"', "x"]), st.just('"[0.5, 1]"') | cells, cells, cells).map(",".join)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(lines, max_size=12),
+    st.sampled_from(["id,vector,text,note", '"id","vector","text","other\n"', "\ufeffid,vector,text,note"]),
+    st.sampled_from(["\n", "\r\n", "\r", "\n\n"]),
+    mutations,
+    st.integers(1, 200),
+    st.integers(1, 64),
+)
+def test_csv(data: list[str], header: str, between: str, changes: Any, split_bytes: int, block_bytes: int) -> None:
+    content = mutated(between.join([header, *data]).encode(), changes)
+    assert_alike(CsvReader, content, "csv", split_bytes, block_bytes)
+
+
+@pytest.mark.parametrize(
+    ("text", "splits"),
+    [
+        ("id,vector\n" + '1,"[1, 2]"\n' * 40, 10),
+        ("id,vector,text\r\n" + '1,"[1, 2]","a\n,""\nb"\r\n' * 40, 10),
+        ("id,vector\r" + '1,"[1, 2]"\r' * 40, 10),
+        ('id,vector,note\n1,"[1, 2]","[' + "1,\n" * 2000 + '1]"\n', 1),
+        ('id,vector\n1,"[1, 2]' + '1,"[1, 2]\n' * 40, 10),
+        ('id,vector\n1,"[1, 2]\n' + "1,2\n" * 100, 1),
+    ],
+    ids=["plain", "line breaks in cells", "old line ends", "one long row", "misplaced quotes", "never closed"],
+)
+def test_csv_is_cut_behind_rows(text: str, splits: int) -> None:
+    expected, _ = outcome(CsvReader(), text.encode(), "csv", WHOLE)
+    found, cuts = outcome(CsvReader(), text.encode(), "csv", len(text) // 10)
+    assert found == expected
+    assert cuts == splits

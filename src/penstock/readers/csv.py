@@ -13,7 +13,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import orjson
 import pyarrow as pa
@@ -21,10 +21,11 @@ import pyarrow.csv
 
 from penstock.domain.schema import META_FIELD
 from penstock.errors import DataError, ImportRefused
-from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
-from penstock.readers.blocks import BLOCK_BYTES, BOM, blocks
+from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
+from penstock.readers.blocks import BLOCK_BYTES, BOM
 from penstock.readers.csv_cells import CellColumn, cell_column, decode_text, mark_nulls
-from penstock.readers.csv_quotes import QuoteCheckingStream, data_row_at
+from penstock.readers.csv_rows import check_quotes, row_start, whole_rows
+from penstock.readers.csv_survey import CsvSurvey
 from penstock.readers.json_text import MAX_RECORD_BYTES, is_valid_text
 from penstock.readers.row_builder import (
     DroppedColumns,
@@ -36,12 +37,12 @@ from penstock.readers.row_builder import (
     least_text_bytes,
     missing_error,
 )
+from penstock.readers.scalar_columns import judged
 from penstock.sources.base import Source
 
 __all__ = ["CSV_READER", "CsvReader", "check_separator"]
 
 _HEADER_BYTES = 1 << 20
-_VECTOR_ITEM_TEXT = 24
 _MAX_SLICE_ROWS = 65_536
 _INVALID_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 
@@ -60,42 +61,69 @@ def check_separator(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CsvReader:
-    """Reads ``.csv``. A file is one split, ``{"start", "end"}`` with the bytes after the byte order mark."""
+    """Reads ``.csv``. A split is ``{"start", "end"}``: the bytes of whole rows, the header not among them.
+
+    ``max_row_bytes`` is the longest row that is read, at least ``block_bytes``.
+    """
 
     block_bytes: int = BLOCK_BYTES
+    max_row_bytes: int = MAX_RECORD_BYTES
 
-    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan]:
-        source = request.sources[0]
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | Survey:
         header = _Header.read(request)
-        spec = {"start": header.start, "end": source.size}
+        size = request.sources[0].size
         least = sum(map(least_text_bytes, file_fields(request.schema))) + len(header.names)
-        return [SplitPlan(spec=spec, size=source.size, max_rows=source.size // least + 1)]
+        survey = CsvSurvey(start=header.end, size=size, parts=max(1, round(size / split_bytes)), least=least)
+        return survey if survey.parts > 1 else survey.cut([])
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
+        name = request.sources[0].name
         header = _Header.read(request)
         table = _Table(request, header)
         row = 0
-        for cells, position in _cell_batches(request, header, table.wanted, _block_bytes(request, self.block_bytes)):
-            for start, count in _slices(cells, request):
-                part = cells.slice(start, count)
-                try:
-                    batch = table.convert(part)
-                except DataError as error:
-                    raise error.at(file=request.sources[0].name, row=row + (error.row or 0)) from None
-                yield RowBatch(batch=batch, first_row=row, bytes_read=position)
-                row += count
-        for name in table.unknown if not request.schema.dynamic else ():
-            table.dropped.add(name, row)
+        try:
+            for cells, position in self._cells(request, table, spec):
+                for start, count in _slices(cells, request):
+                    batch = table.convert(cells.slice(start, count))
+                    yield RowBatch(batch=batch, first_row=row, bytes_read=position - spec["start"])
+                    row += count
+        except DataError as error:
+            raise error.at(file=name, row=row + (error.row or 0)) from None
+        for each in table.unknown if not request.schema.dynamic else ():
+            table.dropped.add(each, row)
         request.warnings.extend(table.dropped.warnings() if row else ())
+
+    def _cells(
+        self, request: ReadRequest, table: _Table, spec: Mapping[str, Any]
+    ) -> Iterator[tuple[pa.RecordBatch, int]]:
+        """Batches of binary cells of the wanted columns, with the byte offset behind them."""
+        texts = whole_rows(
+            request.sources[0],
+            spec["start"],
+            spec["end"],
+            request.csv.separator,
+            size=self.block_bytes,
+            max_row=self.max_row_bytes,
+        )
+        for offset, text in texts:
+            broken = None
+            try:
+                batches = table.parse(text)
+            except pa.ArrowInvalid as error:
+                broken, before = _parsing_error(error, text)
+                batches = table.parse(text[:before])
+            for each in batches:
+                yield each, offset + len(text)
+            if broken is not None:
+                raise broken
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The first row: where it begins (after a byte order mark), the column names, and whether anything follows."""
+    """The first row: the column names, and the offset behind it."""
 
-    start: int
     names: list[str]
-    alone: bool
+    end: int
 
     @classmethod
     def read(cls, request: ReadRequest) -> _Header:
@@ -123,15 +151,17 @@ class _Header:
             raise DataError(f"the header can't be read: {error}", offset=start) from None
         if names and not all(map(is_valid_text, names)):
             raise DataError("the header is not valid UTF-8", offset=start, remedy="Write the file in UTF-8")
-        rest = text.read().strip("\r\n")
-        if names is None or (cut and not rest):
+        end = text.tell()
+        if names is None or (cut and end == len(decoded)):
             raise DataError(
                 "the file has no header" if not cut else f"the header is longer than {_HEADER_BYTES >> 20} MiB",
                 offset=start,
                 remedy="A CSV file begins with a line of column names",
             )
         _check_header(names, request)
-        return cls(start, names, not rest)
+        header = decoded[:end].encode(errors="surrogateescape")
+        check_quotes(header, start, request.csv.separator)
+        return cls(names, start + len(header))
 
 
 def _check_header(names: list[str], request: ReadRequest) -> None:
@@ -151,17 +181,6 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
             )
 
 
-def _block_bytes(request: ReadRequest, least: int) -> int:
-    """A block must hold a row: room for the vectors' text as long as it may be."""
-    vectors = 0
-    for each in request.schema:
-        if each.type.is_dense_vector:
-            vectors += each.width
-        else:
-            vectors += (each.max_capacity or 0) * sum(part.width for part in each.fields if part.type.is_dense_vector)
-    return min(MAX_RECORD_BYTES, max(least, 2 * _VECTOR_ITEM_TEXT * vectors))
-
-
 def _slices(cells: pa.RecordBatch, request: ReadRequest) -> Iterator[tuple[int, int]]:
     """Row ranges whose Arrow form stays within the byte budget."""
     if not cells.num_rows:
@@ -172,66 +191,19 @@ def _slices(cells: pa.RecordBatch, request: ReadRequest) -> Iterator[tuple[int, 
         yield start, min(rows, cells.num_rows - start)
 
 
-def _cell_batches(
-    request: ReadRequest, header: _Header, wanted: list[str], block_bytes: int
-) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Batches of binary cells of the wanted columns, with how many bytes are read by then."""
-    if header.alone:
-        return
-    source = request.sources[0]
-    stream = QuoteCheckingStream(source.open_stream(header.start), request.csv.separator, header.start)
-    try:
-        reader = pyarrow.csv.open_csv(
-            cast("IO[bytes]", stream),
-            # One thread: with more, messages don't tell rows.
-            read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=block_bytes),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=request.csv.separator, newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types={name: pa.binary() for name in wanted},
-                include_columns=wanted,
-                null_values=[request.csv.null_key],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-                check_utf8=False,
-            ),
-        )
-        for batch in reader:
-            yield batch, stream.position
-    except (DataError, pa.ArrowInvalid) as error:
-        raise _reading_error(error, stream, request, header, block_bytes) from None
-    finally:
-        stream.close()
-
-
-def _reading_error(
-    error: Exception,
-    stream: QuoteCheckingStream,
-    request: ReadRequest,
-    header: _Header,
-    block_bytes: int,
-) -> DataError:
-    source = request.sources[0]
-    if stream.error is not None and stream.error.offset is not None:
-        offset = stream.error.offset
-        row = data_row_at(blocks(source, header.start, offset, size=1 << 20), offset - header.start)
-        return stream.error.at(file=source.name, row=row)
-    if isinstance(error, DataError):
-        return error
+def _parsing_error(error: pa.ArrowInvalid, text: bytes) -> tuple[DataError, int]:
+    """What is wrong with a row, and where in ``text`` it begins."""
     # A handler for invalid rows would tell this more neatly, but fails on rows that are not UTF-8.
-    if found := _INVALID_ROW.search(str(error)):
-        number, expected, actual, text = found.groups()
-        return DataError(
-            f"the number of fields in the row is not equal to the header: {actual} fields, the header has {expected}",
-            file=source.name,
-            row=int(number) - 2,
-            value=text,
-            remedy="Quote cells that hold the separator or a line break",
-        )
-    if "straddl" in str(error):
-        return DataError(
-            f"a row is longer than {block_bytes} bytes, or the quote of a cell is never closed", file=source.name
-        )
-    return DataError(f"the CSV can't be read: {error}", file=source.name)
+    found = _INVALID_ROW.search(str(error))
+    if found is None:
+        return DataError(f"the CSV can't be read: {error}"), 0
+    number, expected, actual, shown = found.groups()
+    broken = DataError(
+        f"the number of fields in the row is not equal to the header: {actual} fields, the header has {expected}",
+        value=shown,
+        remedy="Quote cells that hold the separator or a line break",
+    )
+    return broken, row_start(text, int(number) - 1)
 
 
 @dataclass(slots=True)
@@ -242,7 +214,6 @@ class _Table:
     header: _Header
     dropped: DroppedColumns = field(default_factory=DroppedColumns)
     _columns: dict[str, CellColumn] = field(init=False)
-    _meta: MetaBuilder = field(default_factory=MetaBuilder)
 
     def __post_init__(self) -> None:
         null_key = self.request.csv.null_key
@@ -259,6 +230,32 @@ class _Table:
         """The columns to convert: all of a dynamic collection's file, else only fields."""
         return [name for name in self.header.names if self.request.schema.dynamic or name in self._columns]
 
+    def parse(self, text: bytes) -> list[pa.RecordBatch]:
+        """Whole rows into a batch of binary cells of the wanted columns, none if all lines are blank.
+
+        Raises ArrowInvalid for a row of another width.
+        """
+        if not text:
+            return []
+        read = pyarrow.csv.read_csv(
+            cast(Any, pa.BufferReader(text)),
+            # One thread: with more, messages don't tell rows.
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False, block_size=len(text) + 1, column_names=self.header.names
+            ),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=self.request.csv.separator, newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types={name: pa.binary() for name in self.wanted},
+                include_columns=self.wanted,
+                null_values=[self.request.csv.null_key],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                check_utf8=False,
+            ),
+        )
+        batches: list[pa.RecordBatch] = read.combine_chunks().to_batches()
+        return batches
+
     def convert(self, cells: pa.RecordBatch) -> pa.RecordBatch:
         """Cells into a batch of :func:`batch_schema`; raises DataError with the row in ``cells``."""
         arrays: list[pa.Array[Any]] = []
@@ -266,7 +263,8 @@ class _Table:
         absent = pa.nulls(cells.num_rows, pa.binary())
         for name, convert in self._columns.items():
             try:
-                arrays.append(convert(cells.column(name) if name in self.header.names else absent))
+                column = cells.column(name) if name in self.header.names else absent
+                arrays.append(_converted(convert, column))
             except DataError as error:
                 errors.append(error)
         if errors:
@@ -276,6 +274,7 @@ class _Table:
         return pa.RecordBatch.from_arrays(arrays, schema=batch_schema(self.request.schema))
 
     def _meta_column(self, cells: pa.RecordBatch) -> pa.Array[Any]:
+        built = MetaBuilder()
         names = self.unknown
         columns = [decode_text(name, cells.column(name)).to_pylist() for name in names]
         inner: list[str | None] = [None] * cells.num_rows
@@ -290,10 +289,14 @@ class _Table:
                 if value is not None
             ]
             try:
-                self._meta.add(extras, meta or None)
+                built.add(extras, meta or None)
             except DataError as error:
                 raise error.at(row=row) from None
-        return self._meta.take()
+        return built.take()
+
+
+def _converted(convert: CellColumn, cells: pa.Array[Any]) -> pa.Array[Any]:
+    return judged(lambda start, stop: convert(cells.slice(start, stop - start)), len(cells))
 
 
 CSV_READER = CsvReader()

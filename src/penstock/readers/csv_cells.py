@@ -35,11 +35,10 @@ def cell_column(field: Field, null_key: str) -> CellColumn:
     if field.type is DataType.VARCHAR:
         return lambda cells: _varchar(field, null_key, cells)
     null_bytes = null_key.encode()
-    parser = JsonParser()
     if field.type is DataType.JSON:
-        return lambda cells: _json(field, parser, null_bytes, cells)
+        return lambda cells: _json(field, null_bytes, cells)
     if field.type.is_vector or field.type in (DataType.ARRAY, DataType.ARRAY_OF_STRUCT):
-        return lambda cells: _nested(field, parser, null_bytes, cells)
+        return lambda cells: _nested(field, null_bytes, cells)
     return lambda cells: _scalar(field, null_bytes, cells)
 
 
@@ -150,9 +149,11 @@ def _bad_integer(field: Field, row: int, text: str) -> DataError:
     return DataError(rule, row=row, field=field.name, value=text)
 
 
-def _nested(field: Field, parser: JsonParser, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
+def _nested(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
     cells = mark_nulls(cells, null_key)
     column = make_column(field, len(cells))
+    # A parser of its own: one that failed can't be used again, since the error keeps what was parsed alive.
+    parser = JsonParser()
     flat = field.type.is_dense_vector
     with np.errstate(over="ignore"):
         for row, text in enumerate(cells.to_pylist()):
@@ -168,9 +169,10 @@ def _nested(field: Field, parser: JsonParser, null_key: bytes, cells: pa.Array[A
     return column.take()
 
 
-def _json(field: Field, parser: JsonParser, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
+def _json(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
     """JSON cells are kept as they are written, once they are seen to be JSON."""
     cells = mark_nulls(cells, null_key)
+    parser = JsonParser()
     texts: list[str | None] = []
     for row, text in enumerate(cells.to_pylist()):
         try:

@@ -7,7 +7,7 @@ the column is taken, and the offending row is looked for only when that fails. E
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ __all__ = [
     "ScalarColumn",
     "check_floats",
     "check_lengths",
+    "judged",
     "null_error",
     "to_float32",
 ]
@@ -51,6 +52,28 @@ def null_error(field: Field, row: int | None = None) -> DataError:
         field=field.name,
         remedy="Give a value, or make the field nullable or give it a default",
     )
+
+
+Made = TypeVar("Made")
+
+
+def judged(make: Callable[[int, int], Made], rows: int) -> Made:
+    """``make(0, rows)``; where that raises, the error of the first bad row, judged by itself.
+
+    Rules are checked one after the other over many rows, so the first error needn't be that of the first bad row.
+    ``make`` takes the rows from its first argument up to its second and raises DataError with a row among these.
+    """
+    try:
+        return make(0, rows)
+    except DataError as error:
+        row = error.row or 0
+        if row:
+            judged(make, row)
+        try:
+            make(row, row + 1)
+        except DataError as alone:
+            raise alone.at(row=row) from None
+        raise
 
 
 def check_lengths(field: Field, strings: Any, row_of: Callable[[int], int] = int) -> None:
@@ -102,7 +125,10 @@ class ScalarColumn:
         # Cleared in place: `add` is bound to this list.
         values = self._values.copy()
         self._values.clear()
-        if None in set(values) if len(values) < 8 else any(each is None for each in values):
+        return judged(lambda start, stop: self._made(values[start:stop]), len(values))
+
+    def _made(self, values: list[Any]) -> pa.Array[Any]:
+        if any(each is None for each in values):
             values = _fill_nulls(self._field, values)
         return scalars_to_arrow(self._field, self._field.type, values)
 
@@ -246,9 +272,17 @@ class ArrayColumn:
         self._elements, self._lengths = [], []
         offsets = np.zeros(len(lengths) + 1, np.int32)
         np.cumsum([count or 0 for count in lengths], out=offsets[1:])
-        flat = scalars_to_arrow(
-            self._field, self._kind, elements, lambda i: int(np.searchsorted(offsets, i, side="right")) - 1
-        )
+
+        def flat_of(start: int, stop: int) -> pa.Array[Any]:
+            first, last = offsets[start], offsets[stop]
+            return scalars_to_arrow(
+                self._field,
+                self._kind,
+                elements[first:last],
+                lambda i: int(np.searchsorted(offsets, i + first, side="right")) - 1 - start,
+            )
+
+        flat = judged(flat_of, len(lengths))
         mask = np.array([count is None for count in lengths], bool)
         starts: Any = pa.array(offsets)
         nulls: Any = pa.array(mask) if mask.any() else None
