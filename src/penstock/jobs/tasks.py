@@ -19,6 +19,7 @@ from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
 from penstock.readers.base import CsvOptions, ReadRequest, SplitPlan, Survey
 from penstock.readers.formats import Format, reader_for
 from penstock.runners.base import TaskContext
+from penstock.runners.memory import reuse_memory
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.validation import Conformer
@@ -273,5 +274,6 @@ def tidy_table(task: UpkeepTask, context: TaskContext) -> UpkeepResult:
 
 
 def import_everything() -> None:
-    """A worker's setup: the imports above loaded what tasks need; freed memory goes back to the system at once."""
+    """A worker's setup: the imports above loaded what tasks need; one allocator serves all, so that none hoards."""
     pa.set_memory_pool(pa.system_memory_pool())
+    reuse_memory()

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from penstock.domain.schema import INTEGER_RANGES, DataType, Field
 from penstock.errors import DataError
-from penstock.readers.json_text import JsonParser
+from penstock.readers.json_text import JsonParser, holds
 from penstock.readers.row_builder import make_column
 from penstock.readers.scalar_columns import INTEGER_TYPES, check_floats, check_lengths, null_error, to_float32
 from penstock.readers.vector_columns import check_flat
@@ -160,7 +160,7 @@ def _nested(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any
             try:
                 value = None if text is None else parser.parse(text)
                 column.add(value)
-                if flat and text is not None and value is not None and text.count(b"[") != 1:
+                if flat and text is not None and value is not None and not holds(text, b"[", 1):
                     check_flat(field, value)
             except DataError as error:
                 raise _cell_error(error, field, row, text) from None

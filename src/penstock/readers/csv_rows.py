@@ -9,7 +9,7 @@ A row ends with a line feed, or a carriage return, that stands outside of quotes
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +69,7 @@ def row_ends(text: bytes, quoted: bool) -> tuple[int | None, int | None]:
     ``quoted`` tells whether ``text`` begins inside of quotes. A carriage return at the end of ``text`` doesn't count:
     a line feed may follow.
     """
-    ends = _line_ends(np.frombuffer(text, np.uint8))
+    ends = _line_ends(text)
     odd = np.searchsorted(_quotes(text), ends) % 2 == 1
     here, other = ends[odd == quoted], ends[odd != quoted]
     return (int(here[0]) + 1 if len(here) else None), (int(other[0]) + 1 if len(other) else None)
@@ -89,10 +89,12 @@ def _quotes(text: bytes) -> npt.NDArray[np.int64]:
     return np.flatnonzero(np.frombuffer(text, np.uint8) == _QUOTE)
 
 
-def _line_ends(data: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+def _line_ends(text: bytes) -> npt.NDArray[np.int64]:
     """Line feeds, and carriage returns that another byte than a line feed follows."""
+    data = np.frombuffer(text, np.uint8)
     ends = data == _LF
-    ends[:-1] |= (data[:-1] == _CR) & ~ends[1:]
+    if b"\r" in text:
+        ends[:-1] |= (data[:-1] == _CR) & ~ends[1:]
     return np.flatnonzero(ends)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "SyntaxFault",
     "exact_value",
     "find_syntax_fault",
+    "holds",
     "is_json_array",
     "is_json_object",
     "is_valid_text",
@@ -216,6 +217,16 @@ def is_json_object(value: Any) -> bool:
 
 def is_json_array(value: Any) -> bool:
     return type(value) is simdjson.Array or type(value) is list
+
+
+def holds(text: bytes, byte: bytes, count: int) -> bool:
+    """Whether ``text`` holds ``byte`` just so often. For rare bytes this is several times as fast as ``count``."""
+    at = -1
+    for _ in range(count):
+        at = text.find(byte, at + 1)
+        if at < 0:
+            return False
+    return text.find(byte, at + 1) < 0
 
 
 def plain_number(value: Any) -> Any:

@@ -17,6 +17,7 @@ from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
 from penstock.readers.blocks import BLOCK_BYTES, BOM, blocks, even_spans, lines
 from penstock.readers.json_scan import RecordScanner
 from penstock.readers.json_survey import JsonSurvey
+from penstock.readers.json_text import holds
 from penstock.readers.row_builder import RowBuilder, least_row_text
 from penstock.sources.base import Source
 
@@ -105,7 +106,7 @@ def _rows_of_lines(group: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]
         if text in (b"", b","):
             continue
         # A line of several objects, or with a comma at its end, is rare. One closing brace rules both out cheaply.
-        if text[:1] == b"{" and text[-1:] == b"}" and (text.count(b"}") == 1 or not _BETWEEN_OBJECTS.search(text)):
+        if text[:1] == b"{" and text[-1:] == b"}" and (holds(text, b"}", 1) or not _BETWEEN_OBJECTS.search(text)):
             yield offset, line
         else:
             yield from _objects_on(offset, line)

@@ -23,6 +23,7 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, DataType
 from penstock.errors import DataError
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
+from penstock.readers.blocks import even_spans
 from penstock.sources.base import Source
 
 __all__ = ["NUMPY_READER"]
@@ -87,12 +88,10 @@ class _NumpyReader:
         columns, _ = _set(request)
         rows = _count(columns, request)
         row_bytes = sum(each.row_bytes for each in columns)
-        step = max(1, split_bytes // max(1, row_bytes))
-        starts = range(0, rows, step) if rows else [0]
+        parts = min(max(1, round(rows * row_bytes / split_bytes)), max(1, rows))
         return [
             SplitPlan(spec={"rows": [start, stop]}, size=(stop - start) * row_bytes, max_rows=stop - start)
-            for start in starts
-            for stop in [min(rows, start + step)]
+            for start, stop in even_spans(0, rows, parts)
         ]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:

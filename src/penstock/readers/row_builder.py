@@ -19,7 +19,7 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.base import ReadRequest, RowBatch
-from penstock.readers.json_text import JsonParser, is_json_array, is_json_object, json_type, text_of
+from penstock.readers.json_text import JsonParser, holds, is_json_array, is_json_object, json_type, text_of
 from penstock.readers.scalar_columns import ArrayColumn, Column, JsonColumn, ScalarColumn
 from penstock.readers.struct_columns import StructColumn
 from penstock.readers.vector_columns import DenseColumn, SparseColumn, check_flat
@@ -308,7 +308,7 @@ class RowBuilder:
             for key in layout.extras:
                 self._dropped.add(key)
         # The parser flattens nested lists. Every '[' accounted for means that no vector has any; else look closely.
-        if text.count(b"[") != brackets:
+        if not holds(text, b"[", brackets):
             for key, field in layout.dense:
                 value = row[key]
                 if is_json_array(value):
