@@ -302,3 +302,20 @@ def test_a_row_longer_than_a_row_may_be_is_refused(tmp_path: Path, block_bytes: 
     path = write(tmp_path, rows("t", "a", '"' + "\n" * 9000))
     with pytest.raises(DataError, match="row 1, byte 25: a row is longer than 4000 bytes, or the quote"):
         read_file(CsvReader(block_bytes=block_bytes, max_row_bytes=4000), path, schema_of(TEXT))
+
+
+@pytest.mark.parametrize(
+    "long", ["x" * 300, "x\n," * 100, 'x""y' * 100, '""' + "x" * 300, "x" * 300 + '""', "\0" * 300]
+)
+def test_long_cells_are_what_they_are(tmp_path: Path, long: str) -> None:
+    text = rows("t,n,other", f'"{long}",1,', f'a,2,"{long}"', f'"",3,{"y" * 300}', ",,")
+    found = read(tmp_path, text, Field(name="t", type=DataType.VARCHAR, max_length=500), COUNT, dynamic=True)
+    plain = long.replace('""', '"')
+    assert column(found, "t") == [plain, "a", "", ""]
+    assert [json.loads(each) for each in column(found, "$meta")] == [{}, {"other": plain}, {"other": "y" * 300}, {}]
+
+
+def test_a_row_of_the_wrong_width_is_shown(tmp_path: Path) -> None:
+    error = failure(tmp_path, rows("t", "a", f'"{"x" * 300}",b'), TEXT)
+    assert (error.row, error.rule) == (1, WIDTH + "4 fields, the header has 3")
+    assert "xxxxx" in str(error.value)
