@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from penstock.domain.jobs import merge_warnings
 from penstock.domain.schema import DataType, Field
-from penstock.errors import DataError
+from penstock.errors import DataError, TaskCancelled
 from penstock.readers.base import Reader, ReadRequest, plan_at_once
 from penstock.readers.csv import CsvReader
 from penstock.readers.json_rows import JsonReader
@@ -144,6 +145,23 @@ def test_json_is_cut_behind_rows(text: str, splits: int) -> None:
     found, cuts = outcome(JsonReader(), text.encode(), "json", len(text) // 10)
     assert found == expected
     assert cuts == splits
+
+
+@pytest.mark.parametrize(
+    ("reader", "text"), [(JsonReader(), json.dumps([ROW] * 9)), (CsvReader(), "id,vector\n" * 9)]
+)
+def test_a_look_through_a_file_can_be_stopped(tmp_path: Path, reader: Reader, text: str) -> None:
+    path = tmp_path / "data"
+    path.write_text(text)
+    source = open_source(Location(uri=path.as_uri(), name=path.name, size=len(text)))
+    survey = reader.plan(ReadRequest(sources=[source], schema=SCHEMA, batch_bytes=1 << 20), 20)
+    assert not isinstance(survey, Sequence)
+
+    def stop(done: int) -> None:
+        raise TaskCancelled(f"stopped at {done}")
+
+    with pytest.raises(TaskCancelled, match="stopped at 0"):
+        survey.look(source, survey.spans[1], stop)
 
 
 def test_a_string_that_is_never_closed_is_not_cut() -> None:
