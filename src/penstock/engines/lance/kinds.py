@@ -164,7 +164,6 @@ def _codes(dim: int) -> int:
 
 
 def _number(params: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
-<<<<<<< HEAD
     """A parameter as a whole number, maybe as text. What an earlier release let through beyond that is ignored."""
     number = params.get(name)
     if isinstance(number, str) and number.isascii() and number.isdigit():
@@ -172,10 +171,3 @@ def _number(params: Mapping[str, Any], name: str, default: int, least: int, most
     if isinstance(number, float) and number.is_integer():
         number = int(number)
     return number if isinstance(number, int) and not isinstance(number, bool) and least <= number <= most else default
-=======
-    """A parameter as a whole number, maybe as text. A catalog of an earlier release may hold anything: it is ignored."""
-    value = params.get(name)
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most else default
->>>>>>> 5f6a6f5 (Build the index that was asked for, join small parts in the background, forget old versions)
