@@ -26,7 +26,7 @@ PER_CAMPAIGN = 40
 SHORT_LEASE = ("--lease", "2s")
 """A dead server's jobs are free so soon in the short run; the long one leaves the default."""
 
-pytestmark = pytest.mark.timeout(300 + 30 * max(KILLS, SHORT))
+pytestmark = pytest.mark.timeout(600 + 30 * max(KILLS, SHORT))
 
 
 def campaign(folder: Path, number: int, kills: int, catalog_url: str | None = None) -> None:

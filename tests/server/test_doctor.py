@@ -10,12 +10,14 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 
 from penstock.cli.main import cli
 from penstock.server.doctor import Finding, Health, examine
 from tests.support.http import make_settings
+from tests.support.postgres import PostgresServer
 from tests.support.s3 import S3Server
 from tests.support.servers import RunningServer, running_server
 
@@ -212,6 +214,41 @@ def test_buckets(folder: Path, s3: S3Server) -> None:
     found = bad(folder, import_root=("s3://no-such-bucket-here",), **store)
     assert "no-such-bucket-here" in found["import root"].found
     assert "hush" not in str(found)
+
+
+# The catalog in PostgreSQL
+
+
+def test_a_catalog_in_postgresql(tmp_path: Path, postgres: PostgresServer, postgres_url: str) -> None:
+    with running_server(tmp_path, "--workers", "1", env={"PENSTOCK_CATALOG": postgres_url}) as server:
+        (server.import_root / "docs.jsonl").write_text('{"id": 1, "vector": [1, 2]}\n')
+        with server.client() as client:
+            client.collections.create("docs", dimension=2)
+            client.imports.wait(client.imports.create("docs", ["docs.jsonl"]), timeout=90)
+        assert bad(tmp_path, catalog=postgres_url) == {}, "while a server runs"
+    checks = {each.check: each.found for each in findings(tmp_path, catalog=postgres_url)}
+    assert {"catalog", "integrity", "collections", "store", "orphans", "jobs"} <= checks.keys()
+    assert "1 rows" in checks["collections"]
+    assert bad(tmp_path, catalog=postgres_url) == {}
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("UPDATE job_counter SET jobs = jobs + 1 WHERE state = 'Completed'")
+    assert "1 jobs are Completed, but 2 are counted" in bad(tmp_path, catalog=postgres_url)["integrity"].found
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    newer = bad(tmp_path, catalog=postgres_url)
+    assert list(newer) == ["catalog"]
+    assert "revision 9999" in newer["catalog"].found
+    postgres.drop_database(postgres_url)
+    gone = bad(tmp_path, catalog=postgres_url)
+    assert gone["catalog"].health is Health.FAIL
+    assert postgres.password not in str([*checks.values(), newer, gone])
+
+
+def test_an_empty_database(tmp_path: Path, postgres_url: str) -> None:
+    (tmp_path / "data").mkdir()
+    found = bad(tmp_path, import_root=(), catalog=postgres_url)
+    assert "is empty" in found["catalog"].found
+    assert found["catalog"].health is Health.WARN
 
 
 def run(folder: Path, *flags: str) -> tuple[int, str]:

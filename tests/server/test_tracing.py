@@ -65,6 +65,12 @@ def test_a_job_its_steps_and_its_split(collected: Collector) -> None:
     assert {each.trace for each in [split, *below.values()]} == {job.trace}
 
 
+def test_a_job_goes_on_with_the_trace_of_the_call_that_created_it(collected: Collector) -> None:
+    (call,) = (each for each in collected.named(CREATE) if each.trace == TRACE)
+    job = next(each for each in collected.named("import job") if not each.failed)
+    assert (job.trace, job.parent) == (TRACE, call.id)
+
+
 def test_workers_tell_their_part(collected: Collector) -> None:
     staged = collected.one("stage_split")
     assert staged.parent == collected.one("split").id

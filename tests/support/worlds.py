@@ -32,7 +32,7 @@ from tests.support.catalogs import CLUSTER, SCHEMA, opened_catalog
 
 __all__ = ["World", "a_world"]
 
-LIMIT = 60.0
+LIMIT = 120.0
 
 
 @dataclass

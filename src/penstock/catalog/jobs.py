@@ -41,7 +41,7 @@ class NewJob:
     """What :meth:`JobStore.insert` stores. ``secret`` is sealed; it is wiped when the job ends.
 
     ``deadline`` is in milliseconds since 1970; ``repeated`` names the call, so that it makes one job however often it
-    comes.
+    comes; ``trace`` is the call's traceparent.
     """
 
     cluster_id: str
@@ -56,6 +56,7 @@ class NewJob:
     secret: Mapping[str, str]
     deadline: int | None = None
     repeated: RepeatedCreate | None = None
+    trace: str | None = None
 
 
 # Most calls ask for these. Making such a statement anew takes longer than running it.
@@ -134,6 +135,7 @@ class JobStore:
                 runnable=True,
                 deadline=new.deadline,
                 keyed=bool(new.secret),
+                trace=new.trace,
             )
         )
         self._keep_secret(connection, job_id, new.secret)

@@ -159,6 +159,8 @@ job = Table(
     Column("keyed", Boolean, nullable=False, server_default=text("false")),
     # Whether it failed or was aborted with staged files that are still there: a retry takes them up again.
     Column("leftovers", Boolean, nullable=False, server_default=text("false")),
+    # The W3C traceparent of the call that created it, where calls are traced.
+    Column("trace", Text),
 )
 # The lists: each filter's jobs in the order of their ids, and by the time of their end.
 Index("ix_job_cluster", job.c.cluster_id, job.c.id)

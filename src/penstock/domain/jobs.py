@@ -188,7 +188,7 @@ class ImportJob:
     """An import job as everybody may see it. Times are UTC; ``progress`` is 0 to 100 and never falls.
 
     ``deadline`` is when an unfinished job fails for the time it takes; ``keyed`` tells that its files are opened with
-    the caller's own keys.
+    the caller's own keys; ``trace`` is the W3C traceparent of the call that created it.
     """
 
     id: int
@@ -215,3 +215,4 @@ class ImportJob:
     intent_version: int | None = None
     deadline: datetime | None = None
     keyed: bool = False
+    trace: str | None = None

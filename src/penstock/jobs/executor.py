@@ -65,7 +65,7 @@ class Executor:
             "epoch": job.epoch,
         }
         try:
-            with observer.step("job", facts):
+            with observer.step("job", facts, job.trace):
                 _Run(self._tools, job, stop, self._keeper).go()
         except LostClaim:
             bound.info("job.lost", epoch=job.epoch)

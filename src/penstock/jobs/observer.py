@@ -14,6 +14,10 @@ __all__ = ["NullObserver", "Observer", "Observers"]
 class Observer(Protocol):
     """Called from many threads. Nothing here may raise or wait: a job doesn't fail for being watched."""
 
+    def context(self) -> str | None:
+        """What this thread does, as a text that may be kept (W3C ``traceparent``); None where nobody traces it."""
+        ...
+
     def claimed(self, job: ImportJob) -> None:
         """This process begins to work on the job, or goes on with it."""
         ...
@@ -38,18 +42,24 @@ class Observer(Protocol):
         """A job's rows became visible: how many, and the bytes of its files."""
         ...
 
-    def step(self, name: str, facts: Mapping[str, str | int]) -> AbstractContextManager[None]:
+    def step(
+        self, name: str, facts: Mapping[str, str | int], within: str | None = None
+    ) -> AbstractContextManager[None]:
         """Around a step, in the thread that does it; an exception that leaves it says that the step failed.
 
         The steps: ``job`` (as long as this process works on it), and in it ``planning``, ``staging`` (in it each
         ``split``), ``commit``, ``index``. An index that is built in the background has no job around it, and neither
-        has ``upkeep``, the compaction of a table.
+        has ``upkeep``, the compaction of a table. ``within`` is what :meth:`context` gave where the step's cause was,
+        maybe in another process.
         """
         ...
 
 
 class NullObserver:
     """Looks away."""
+
+    def context(self) -> str | None:
+        return None
 
     def claimed(self, job: ImportJob) -> None:
         return None
@@ -69,7 +79,9 @@ class NullObserver:
     def published(self, rows: int, size: int) -> None:
         return None
 
-    def step(self, name: str, facts: Mapping[str, str | int]) -> AbstractContextManager[None]:
+    def step(
+        self, name: str, facts: Mapping[str, str | int], within: str | None = None
+    ) -> AbstractContextManager[None]:
         return nullcontext()
 
 
@@ -78,6 +90,9 @@ class Observers:
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)
+
+    def context(self) -> str | None:
+        return next(filter(None, (each.context() for each in self._observers)), None)
 
     def claimed(self, job: ImportJob) -> None:
         for each in self._observers:
@@ -104,8 +119,8 @@ class Observers:
             each.published(rows, size)
 
     @contextmanager
-    def step(self, name: str, facts: Mapping[str, str | int]) -> Iterator[None]:
+    def step(self, name: str, facts: Mapping[str, str | int], within: str | None = None) -> Iterator[None]:
         with ExitStack() as stack:
             for each in self._observers:
-                stack.enter_context(each.step(name, facts))
+                stack.enter_context(each.step(name, facts, within))
             yield

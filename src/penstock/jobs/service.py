@@ -25,6 +25,7 @@ from penstock.errors import (
     SourceUnavailable,
     Unsupported,
 )
+from penstock.jobs.observer import NullObserver, Observer
 from penstock.jobs.planner import check_unit, locate_units
 from penstock.jobs.requests import CreateImport, JobDetails, JobPage, JobQuery, SourceKeys
 from penstock.jobs.settings import JobSettings
@@ -89,7 +90,15 @@ class Imports(Protocol):
 class ImportService:
     """The :class:`Imports` of a server. ``wake`` tells the scheduler that there is something to do."""
 
-    def __init__(self, catalog: Catalog, roots: ImportRoots, settings: JobSettings, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        roots: ImportRoots,
+        settings: JobSettings,
+        wake: Callable[[], None],
+        observer: Observer | None = None,
+    ) -> None:
+        self._observer = observer or NullObserver()
         self._catalog = catalog
         self._roots = roots
         self._settings = settings
@@ -125,6 +134,7 @@ class ImportService:
                 secret=request.keys.to_secret(),
                 deadline=self._deadline(request.options),
                 repeated=repeated,
+                trace=self._observer.context(),
             )
         )
         self._wake()

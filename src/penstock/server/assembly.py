@@ -74,7 +74,7 @@ def build_services(settings: Settings) -> Services:
 
     return Services(
         settings=settings,
-        imports=ImportService(catalog, roots, job_settings, scheduler.wake),
+        imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer),
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),
         collections=CollectionService(catalog, engine, scheduler.wake),

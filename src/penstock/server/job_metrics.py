@@ -69,6 +69,9 @@ class JobMetrics:
             self._rows.labels(step)
             self._bytes.labels(step)
 
+    def context(self) -> str | None:
+        return None
+
     def claimed(self, job: ImportJob) -> None:
         # Later claims go on with what was begun: a retry, a restart, a commit that was asked for.
         if job.epoch == 1:
@@ -92,7 +95,7 @@ class JobMetrics:
         self._bytes.labels("published").inc(size)
 
     @contextmanager
-    def step(self, name: str, facts: Mapping[str, str | int]) -> Iterator[None]:
+    def step(self, name: str, facts: Mapping[str, str | int], within: str | None = None) -> Iterator[None]:
         if name not in _STEPS:
             yield
             return

@@ -18,6 +18,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,6 +30,7 @@ __all__ = ["TracedCalls", "TracedRunner", "TracingObserver", "begin_in_worker", 
 
 _SCHEDULE_MILLIS = 1000
 _NAMES = {"job": "import job"}
+_W3C = TraceContextTextMapPropagator()
 
 
 def make_provider(endpoint: str | None) -> TracerProvider:
@@ -48,6 +50,11 @@ class TracingObserver:
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
+
+    def context(self) -> str | None:
+        carrier: dict[str, str] = {}
+        _W3C.inject(carrier)
+        return carrier.get("traceparent")
 
     def claimed(self, job: ImportJob) -> None:
         return None
@@ -72,9 +79,10 @@ class TracingObserver:
         trace.get_current_span().set_attributes({"penstock.rows": rows, "penstock.bytes": size})
 
     @contextmanager
-    def step(self, name: str, facts: Mapping[str, str | int]) -> Iterator[None]:
+    def step(self, name: str, facts: Mapping[str, str | int], within: str | None = None) -> Iterator[None]:
         attributes = {f"penstock.{key}": value for key, value in facts.items()}
-        with self._tracer.start_as_current_span(_NAMES.get(name, name), attributes=attributes):
+        parent = _W3C.extract({"traceparent": within}) if within else None
+        with self._tracer.start_as_current_span(_NAMES.get(name, name), context=parent, attributes=attributes):
             yield
 
 
