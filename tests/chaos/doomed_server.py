@@ -28,9 +28,9 @@ from penstock.engines.lance import indexes
 from penstock.runners import local
 from penstock.server.worker import WorkerSetup
 from penstock.settings import Settings
-from tests.chaos.steps import STEPS
+from tests.chaos.steps import STEPS, Step
 
-__all__ = ["Death", "serve"]
+__all__ = ["Death", "place_of", "serve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +99,22 @@ class _Setup:
         arm("worker", self.death)
 
 
-def arm(process: str, death: Death | None) -> None:
-    """Arrange the death of this process, if it is one of those that are to die."""
-    if death is None or STEPS[death.step].process != process:
-        return
-    step = STEPS[death.step]
+def place_of(step: Step) -> tuple[Any, str]:
+    """The module or class that holds the step's function, and the function's name."""
     module, _, path = step.place.partition(":")
     owner: Any = importlib.import_module(module)
     *owners, name = path.split(".")
     for each in owners:
         owner = getattr(owner, each)
+    return owner, name
+
+
+def arm(process: str, death: Death | None) -> None:
+    """Arrange the death of this process, if it is one of those that are to die."""
+    if death is None or STEPS[death.step].process != process:
+        return
+    step = STEPS[death.step]
+    owner, name = place_of(step)
     kept = owner.__dict__[name]
     original: Callable[..., Any] = getattr(owner, name)
     lock = threading.Lock()

@@ -58,7 +58,7 @@ STEPS = {
     "committed": Step(phase="in the commit", place=f"{_CLAIMS}.move", then=JobState.INDEXING),
     "index": Step(phase="indexing", place="penstock.jobs.upkeep:TableKeeper.build"),
     "build": Step(phase="indexing", place="penstock.jobs.tasks:build_indexes", process="worker"),
-    "built": Step(phase="indexing", place="penstock.engines.lance.indexes:_bring_up", process="worker"),
-    "index fsync": Step(phase="indexing", place="penstock.engines.lance.indexes:_make_durable", process="worker"),
+    "built": Step(phase="indexing", place="penstock.engines.lance.indexes:_build", process="worker"),
+    "index fsync": Step(phase="indexing", place="penstock.engines.lance.indexes:durable_indexes", process="worker"),
     "completed": Step(phase="ending", place=f"{_CLAIMS}.move", then=JobState.COMPLETED),
 }

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.campaign import Campaign
+from tests.chaos.doomed_server import place_of
+from tests.chaos.steps import STEPS, Step
 from tests.support.postgres import PostgresServer
 
 KILLS = int(os.environ.get("PENSTOCK_CHAOS_KILLS", "0"))
@@ -27,6 +29,12 @@ SHORT_LEASE = ("--lease", "2s")
 """A dead server's jobs are free so soon in the short run; the long one leaves the default."""
 
 pytestmark = pytest.mark.timeout(600 + 30 * max(KILLS, SHORT))
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+def test_the_steps_are_calls_of_the_program(step: Step) -> None:
+    owner, name = place_of(step)
+    assert callable(getattr(owner, name))
 
 
 def campaign(folder: Path, number: int, kills: int, catalog_url: str | None = None) -> None:
