@@ -37,6 +37,7 @@ __all__ = ["Setting", "Settings", "load_settings", "settings_table"]
 
 ENVIRONMENT_PREFIX = "PENSTOCK_"
 
+_BUCKET_URL = r"^s3://[A-Za-z0-9][A-Za-z0-9._-]{1,254}(/[A-Za-z0-9._=-]+)*/?$"
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -104,7 +105,7 @@ class Settings(BaseModel):
     data_dir: Path = _field(Path("penstock-data"), "Folder of the catalog and the collections; made if missing.")
     import_root: Roots = _field(
         (),
-        "Local folder or s3://bucket/prefix that imports may read; give it several times, or separate by commas.",
+        "What imports may read: a folder, s3://bucket/prefix, gs://…, az://… or https://host/path/; may be repeated.",
         reason="Nothing outside of the roots is ever read.",
     )
     cluster_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] = _field(
@@ -232,6 +233,18 @@ class Settings(BaseModel):
     kept_jobs: Annotated[int, Field(ge=0)] = _field(
         10_000, "Newest jobs of the cluster that are remembered however old they are.", unit="jobs"
     )
+    store: Annotated[str, Field(pattern=_BUCKET_URL)] | None = _field(
+        None,
+        "Where the collections are kept: s3://bucket/prefix, which several servers may share.",
+        shown="a folder in the data folder",
+    )
+    store_endpoint: str | None = _field(None, "URL of the object store that --store is in.", shown="s3_endpoint")
+    store_region: str | None = _field(None, "Region of that object store.", shown="s3_region")
+    store_access_key: SecretStr | None = _field(
+        None, "Access key for the store.", shown="s3_access_key, with the two that follow it"
+    )
+    store_secret_key: SecretStr | None = _field(None, "Secret key for the store.")
+    store_session_token: SecretStr | None = _field(None, "Session token that belongs to short-lived keys.")
     s3_endpoint: str | None = _field(None, "URL of the object store.", shown="AWS_ENDPOINT_URL, else Amazon's")
     s3_region: str | None = _field(None, "Region of the object store.", shown="AWS_REGION")
     s3_access_key: SecretStr | None = _field(None, "Access key for the import roots.", shown="AWS_ACCESS_KEY_ID")
@@ -239,10 +252,33 @@ class Settings(BaseModel):
     s3_session_token: SecretStr | None = _field(
         None, "Session token that belongs to short-lived keys.", shown="AWS_SESSION_TOKEN"
     )
+    s3_virtual_hosts: bool = _field(False, "Write the bucket into the host name, not into the path.")
+    s3_anonymous: bool = _field(False, "Read import roots in S3 without keys, as anybody may.")
+    gcs_endpoint: str | None = _field(None, "URL of Google Cloud Storage.", shown="https://storage.googleapis.com")
+    gcs_service_account: Path | None = _field(
+        None,
+        "JSON file with the key of the service account that reads gs:// import roots.",
+        shown="GOOGLE_APPLICATION_CREDENTIALS, else the machine's own account",
+    )
+    gcs_anonymous: bool = _field(False, "Read import roots in Google Cloud Storage without keys.")
+    azure_account: str | None = _field(None, "Storage account that az:// import roots are in.")
+    azure_endpoint: str | None = _field(
+        None,
+        "URL of Azure Blob Storage; {account} in it stands for the account.",
+        shown="https://{account}.blob.core.windows.net",
+    )
+    azure_key: SecretStr | None = _field(None, "Key of the storage account.", shown="the machine's managed identity")
+    azure_sas_token: SecretStr | None = _field(None, "Shared access signature, instead of the account's key.")
+    azure_anonymous: bool = _field(False, "Read import roots in Azure without keys.")
 
     @model_validator(mode="after")
     def _check_pairs(self) -> Self:
-        for one, other in (("tls_cert", "tls_key"), ("s3_access_key", "s3_secret_key")):
+        pairs = (
+            ("tls_cert", "tls_key"),
+            ("s3_access_key", "s3_secret_key"),
+            ("store_access_key", "store_secret_key"),
+        )
+        for one, other in pairs:
             if (getattr(self, one) is None) != (getattr(self, other) is None):
                 raise ValueError(f"{_flag(one)} and {_flag(other)} must be given together")
         return self

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -83,9 +84,16 @@ class Server:
         return killed
 
 
-def start(folder: Path, name: str, flags: list[str], catalog_url: str | None, death: Death | None) -> Server:
-    """A server on the data and the import root of ``folder``."""
-    environment = clean_environment()
+def start(
+    folder: Path,
+    name: str,
+    flags: list[str],
+    catalog_url: str | None,
+    death: Death | None,
+    env: Mapping[str, str] | None = None,
+) -> Server:
+    """A server on the data and the import root of ``folder``; ``env`` are further environment variables."""
+    environment = clean_environment() | dict(env or {})
     if catalog_url is not None:
         environment["PENSTOCK_CATALOG"] = catalog_url
     log = folder / f"{name}.log"

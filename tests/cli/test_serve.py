@@ -26,7 +26,7 @@ def serve(*flags: str) -> subprocess.CompletedProcess[str]:
     [
         (("--port", "banana"), "PENSTOCK_PORT"),
         (("--config", "absent.toml"), "the settings file absent.toml can't be read"),
-        (("--import-root", "gs://bucket"), "gs://"),
+        (("--import-root", "ftp://bucket"), "ftp://"),
         (("--tls-cert", "cert.pem"), "--tls-cert and --tls-key must be given together"),
     ],
 )

@@ -240,7 +240,7 @@ def test_a_set_in_an_object_store(s3: S3Server, tmp_path: Path) -> None:
     bucket = s3.make_bucket()
     for file in tmp_path.iterdir():
         s3.put(bucket, f"set/{file.name}", file.read_bytes())
-    found = ImportRoots([f"s3://{bucket}"], s3.settings).locate("set/")
+    found = ImportRoots([f"s3://{bucket}"], s3.stores).locate("set/")
     request = request_for(found, SCHEMA, batch_bytes=100_000)
     remote = read_all(NUMPY_READER, request, 500_000).combine_chunks()
     assert remote.select(local.column_names) == local

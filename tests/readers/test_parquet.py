@@ -241,7 +241,7 @@ def test_a_file_in_an_object_store(s3: S3Server, tmp_path: Path) -> None:
     table = rows(50_000)
     bucket = s3.make_bucket()
     s3.put(bucket, "a.parquet", written(tmp_path / "a.parquet", table, row_group_size=20_000).read_bytes())
-    roots = ImportRoots([f"s3://{bucket}"], s3.settings)
+    roots = ImportRoots([f"s3://{bucket}"], s3.stores)
     request = request_for(roots.locate("a.parquet"), SCHEMA, batch_bytes=200_000)
     assert read_all(PARQUET_READER, request, 1_000_000).combine_chunks() == table
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import logging
 import os
@@ -19,16 +17,13 @@ from pathlib import Path
 import httpx
 import pytest
 import structlog
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from penstock.errors import DataFolderInUse, PenstockError
 from penstock.server.assembly import build_services
 from penstock.server.data_folder import hold_data_folder
 from penstock.server.serve import serve
 from penstock.settings import load_settings
+from tests.support.certificates import self_signed
 
 PROGRAM = """
 import sys, time
@@ -157,7 +152,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 
 
 def test_tls(tmp_path: Path) -> None:
-    certificate, key = make_certificate(tmp_path)
+    certificate, key = self_signed(tmp_path)
     with running(write_config(tmp_path, tls_cert=str(certificate), tls_key=str(key))) as (_, url):
         assert url.startswith("https://")
         assert httpx.get(f"{url}/healthz", verify=_trust(certificate)).json() == {"status": "ready"}
@@ -165,7 +160,7 @@ def test_tls(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("own_logs")
 def test_a_key_that_is_no_key(tmp_path: Path) -> None:
-    certificate, _ = make_certificate(tmp_path)
+    certificate, _ = self_signed(tmp_path)
     told = refused(write_config(tmp_path, tls_cert=str(certificate), tls_key=str(certificate)))
     assert "--tls-cert" in told
     assert "won't do" in told
@@ -187,28 +182,3 @@ def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
 
 def _trust(certificate: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificate))
-
-
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1, signed by itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / "cert.pem", folder / "key.pem"
-    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return paths

@@ -9,7 +9,7 @@ import pytest
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceUnavailable
 from penstock.sources.base import Location
-from penstock.sources.objects import settings_from_environment
+from penstock.sources.keys import settings_from_environment
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
 from tests.support.s3 import S3Server, s3_server
@@ -25,7 +25,7 @@ def content(location: Location) -> bytes:
 def test_an_object_in_a_root_with_the_servers_keys_or_the_callers(s3: S3Server) -> None:
     bucket = s3.make_bucket()
     s3.put(bucket, "in/docs/a b.json", b"[1]")
-    roots = ImportRoots([f"s3://{bucket}/in"], s3.settings)
+    roots = ImportRoots([f"s3://{bucket}/in"], s3.stores)
     for path in ("docs/a b.json", "/docs/a b.json", f"s3://{bucket}/in/docs/a b.json"):
         roots.check(path, has_keys=False)
         for keys in ({}, OWN):
@@ -38,7 +38,7 @@ def test_an_object_in_a_root_with_the_servers_keys_or_the_callers(s3: S3Server) 
 def test_the_addresses_of_amazon_mean_the_same_object(s3: S3Server) -> None:
     bucket = s3.make_bucket()
     s3.put(bucket, "a.json", b"[1]")
-    roots = ImportRoots([f"s3://{bucket}"], s3.settings)
+    roots = ImportRoots([f"s3://{bucket}"], s3.stores)
     for path in (
         f"https://s3.us-east-1.amazonaws.com/{bucket}/a.json",
         f"https://{bucket}.s3.us-east-1.amazonaws.com/a.json",
@@ -48,7 +48,7 @@ def test_the_addresses_of_amazon_mean_the_same_object(s3: S3Server) -> None:
 
 def test_what_lies_outside_of_the_roots(s3: S3Server) -> None:
     bucket = s3.make_bucket()
-    only_one = ImportRoots([f"s3://{bucket}/in"], s3.settings)
+    only_one = ImportRoots([f"s3://{bucket}/in"], s3.stores)
     for path in (f"s3://{bucket}/into/a.json", f"s3://{bucket}/a.json", "s3://other/in/a.json", "file:///a.json"):
         with pytest.raises(PathNotAllowed, match=f"import roots \\(s3://{bucket}/in\\)"):
             only_one.check(path, has_keys=True)
@@ -57,7 +57,7 @@ def test_what_lies_outside_of_the_roots(s3: S3Server) -> None:
 def test_any_bucket_opens_only_with_the_callers_own_keys(s3: S3Server) -> None:
     bucket = s3.make_bucket()
     path = s3.put(bucket, "a.json", b"[1]")
-    roots = ImportRoots(["s3://"], s3.settings)
+    roots = ImportRoots(["s3://"], s3.stores)
     with pytest.raises(PathNotAllowed, match=r"only with the caller's own keys\. Give accessKey and secretKey"):
         roots.check(path, has_keys=False)
     with pytest.raises(PathNotAllowed):
@@ -79,17 +79,50 @@ def test_the_environment_is_not_mixed_into_the_callers_keys(s3: S3Server, monkey
     }
     bucket = s3.make_bucket()
     path = s3.put(bucket, "a.json", b"[1]")
-    roots = ImportRoots(["s3://"], s3.settings | {"session_token": "the server's token"})
+    roots = ImportRoots(["s3://"], {"s3": s3.settings | {"session_token": "the server's token"}})
     [found] = roots.locate(path, **OWN)
     assert "session_token" not in found.credentials
     [found] = roots.locate(path, **OWN, token="own-token")
     assert found.credentials["session_token"] == "own-token"
 
 
+def test_what_anybody_may_read_needs_no_keys(s3: S3Server) -> None:
+    bucket = s3.make_bucket()
+    s3.put(bucket, "a.json", b"[1]", public=True)
+    s3.put(bucket, "b.json", b"[1]")
+    nobody = {"s3": {"endpoint": s3.endpoint, "region": "us-east-1", "anonymous": "true"}}
+    roots = ImportRoots([f"s3://{bucket}"], nobody)
+    assert content(roots.locate("a.json")[0]) == b"[1]"
+    with pytest.raises(FileUnreadable, match="access denied"):
+        roots.locate("b.json")
+    [found] = roots.locate("b.json", **OWN)
+    assert content(found) == b"[1]"
+
+
+def test_the_bucket_in_the_host_name(s3: S3Server) -> None:
+    """The bucket ``127`` at ``0.0.1`` is the host 127.0.0.1, where the path is all that is left of the address."""
+    bucket = s3.make_bucket()
+    s3.put(bucket, "a.json", b"[1]")
+    hosts = s3.settings | {"endpoint": s3.endpoint.replace("127.", ""), "addressing": "virtual"}
+    [found] = ImportRoots(["s3://127"], {"s3": hosts}).locate(f"{bucket}/a.json")
+    assert (found.uri, content(found)) == (f"s3://127/{bucket}/a.json", b"[1]")
+
+
+def test_an_object_that_was_overwritten_with_one_of_the_same_size(s3: S3Server) -> None:
+    bucket = s3.make_bucket()
+    s3.put(bucket, "a.json", b"[1]")
+    roots = ImportRoots([f"s3://{bucket}"], s3.stores)
+    located = roots.locate("a.json") + roots.locate(f"s3://{bucket}/")
+    s3.put(bucket, "a.json", b"[2]")
+    for each in located:
+        with pytest.raises(FileUnreadable, match="has changed since the job was planned"):
+            content(each)
+
+
 def test_secrets_are_never_shown(s3: S3Server) -> None:
     bucket = s3.make_bucket()
     path = s3.put(bucket, "a.json", b"[1]")
-    [found] = ImportRoots(["s3://"], s3.settings).locate(path, **OWN)
+    [found] = ImportRoots(["s3://"], s3.stores).locate(path, **OWN)
     for text in (repr(found), str(found), str(found.to_json()), repr(open_source(found))):
         assert "own-secret" not in text
         assert "own-key" not in text
@@ -98,7 +131,7 @@ def test_secrets_are_never_shown(s3: S3Server) -> None:
 
 def test_a_miss_names_bucket_and_key_of_every_place(s3: S3Server, tmp_path: object) -> None:
     bucket = s3.make_bucket()
-    roots = ImportRoots([str(tmp_path), f"s3://{bucket}/in", "s3://no-such-bucket"], s3.settings)
+    roots = ImportRoots([str(tmp_path), f"s3://{bucket}/in", "s3://no-such-bucket"], s3.stores)
     looked = f"Looked in: {tmp_path}/x.json, s3://{bucket}/in/x.json, s3://no-such-bucket/x.json"
     with pytest.raises(FileMissing, match=looked):
         roots.locate("/x.json")
@@ -114,14 +147,14 @@ def test_a_prefix_gives_its_objects_by_name(s3: S3Server) -> None:
         s3.put(bucket, key, b"")
     for key in ("set/a.json", "set/v1.2/c.json", "set/.hidden/d.json", "set/.e.json"):
         s3.put(bucket, key, b"[1]")
-    found = ImportRoots([f"s3://{bucket}"], s3.settings).locate("set/")
+    found = ImportRoots([f"s3://{bucket}"], s3.stores).locate("set/")
     assert [(each.name, each.size) for each in found] == [
         ("set/a.json", 3),
         ("set/b.json", 0),
         ("set/v1.2/c.json", 3),
     ]
     assert content(found[0]) == b"[1]"
-    whole = ImportRoots([f"s3://{bucket}"], s3.settings).locate(f"s3://{bucket}/set/")
+    whole = ImportRoots([f"s3://{bucket}"], s3.stores).locate(f"s3://{bucket}/set/")
     assert [each.name for each in whole] == [f"s3://{bucket}/{each.name}" for each in found]
 
 
@@ -129,13 +162,13 @@ def test_a_key_that_cannot_be_named_is_told(s3: S3Server) -> None:
     bucket = s3.make_bucket()
     s3.put(bucket, "set/a//b.json", b"[1]")
     with pytest.raises(PathNotAllowed, match="Copy the objects to plain keys"):
-        ImportRoots([f"s3://{bucket}"], s3.settings).locate("set/")
+        ImportRoots([f"s3://{bucket}"], s3.stores).locate("set/")
 
 
 def test_access_denied_names_the_object_and_no_secret() -> None:
     with s3_server(open_calls=2) as strict:
         path = strict.put(strict.make_bucket("closed"), "a.json", b"[1]")
-        roots = ImportRoots(["s3://"], strict.settings)
+        roots = ImportRoots(["s3://"], strict.stores)
         for wanted in (path, "s3://closed/"):
             with pytest.raises(FileUnreadable, match=r"s3://closed/.*access denied. Check the keys") as raised:
                 roots.locate(wanted, **OWN)
@@ -147,7 +180,7 @@ def test_access_denied_names_the_object_and_no_secret() -> None:
 def test_a_store_that_is_down_is_worth_another_try(s3: S3Server) -> None:
     bucket = s3.make_bucket()
     path = s3.put(bucket, "a.json", b"[1]")
-    [found] = ImportRoots([f"s3://{bucket}"], s3.settings).locate(path)
+    [found] = ImportRoots([f"s3://{bucket}"], s3.stores).locate(path)
     gone = Location(uri=found.uri, name=path, size=3, credentials=s3.settings | {"endpoint": "http://127.0.0.1:1"})
     with pytest.raises(SourceUnavailable, match="can't be reached"):
         content(gone)
@@ -156,7 +189,7 @@ def test_a_store_that_is_down_is_worth_another_try(s3: S3Server) -> None:
 def test_an_object_that_vanished_or_shrank(s3: S3Server) -> None:
     bucket = s3.make_bucket()
     path = s3.put(bucket, "a.json", b"[1, 2, 3]")
-    [found] = ImportRoots([f"s3://{bucket}"], s3.settings).locate(path)
+    [found] = ImportRoots([f"s3://{bucket}"], s3.stores).locate(path)
     s3.put(bucket, "a.json", b"[1]")
     with pytest.raises(FileUnreadable, match="has changed since the job was planned"):
         content(found)
@@ -167,7 +200,7 @@ def test_an_object_that_vanished_or_shrank(s3: S3Server) -> None:
 def test_a_large_object_reads_in_any_order(s3: S3Server) -> None:
     data = random.Random(1).randbytes(30_000_000)
     bucket = s3.make_bucket()
-    [found] = ImportRoots([f"s3://{bucket}"], s3.settings).locate(s3.put(bucket, "big.bin", data))
+    [found] = ImportRoots([f"s3://{bucket}"], s3.stores).locate(s3.put(bucket, "big.bin", data))
     source = open_source(found)
     assert source.local_path() is None
     assert content(found) == data
@@ -181,23 +214,3 @@ def test_a_large_object_reads_in_any_order(s3: S3Server) -> None:
             assert file.read(2_000_000) == data[place : place + 2_000_000]
         file.seek(5)
         assert file.read(7) == data[5:12]
-
-
-def test_columns_read_in_turns_are_read_once(s3: S3Server) -> None:
-    """Two places read front to back in turns: every byte is asked for about once, in few requests."""
-    from penstock.sources.ranges import LARGEST, RangeReader
-
-    data = random.Random(2).randbytes(24_000_000)
-    asked: list[tuple[int, int]] = []
-
-    def fetch(start: int, end: int) -> bytes:
-        asked.append((start, end))
-        return data[start:end]
-
-    with RangeReader(fetch, 0, len(data)) as file:
-        for turn in range(12):
-            for base in (0, 12_000_000):
-                file.seek(base + turn * 1_000_000)
-                assert file.read(1_000_000) == data[base + turn * 1_000_000 :][:1_000_000]
-    assert len(asked) < 16
-    assert sum(end - start for start, end in asked) <= len(data) + 3 * LARGEST

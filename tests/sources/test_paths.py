@@ -36,9 +36,56 @@ def test_a_path_below_a_root_or_on_the_local_disk(text: str, scheme: str, path: 
         ("https://docs.s3.cn-north-1.amazonaws.com.cn/a.parquet", "docs", "a.parquet", "cn-north-1"),
     ],
 )
-def test_the_ways_to_write_an_object(text: str, bucket: str, key: str, region: str) -> None:
+def test_the_ways_to_write_an_object_of_s3(text: str, bucket: str, key: str, region: str) -> None:
     address = parse_path(text)
     assert (address.scheme, address.bucket, address.path, address.region) == ("s3", bucket, key, region)
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "bucket", "key", "account"),
+    [
+        ("gs://docs/x/a b.parquet", "gs", "docs", "x/a b.parquet", ""),
+        ("gcs://docs/a.parquet", "gs", "docs", "a.parquet", ""),
+        ("https://storage.googleapis.com/docs/x/a%20b.parquet", "gs", "docs", "x/a b.parquet", ""),
+        ("https://storage.cloud.google.com/docs/a.parquet", "gs", "docs", "a.parquet", ""),
+        ("https://docs.storage.googleapis.com/a.parquet", "gs", "docs", "a.parquet", ""),
+        ("az://docs/x/a.parquet", "az", "docs", "x/a.parquet", ""),
+        ("azure://docs/a.parquet", "az", "docs", "a.parquet", ""),
+        ("https://mine1.blob.core.windows.net/docs/x/a%20b.parquet", "az", "docs", "x/a b.parquet", "mine1"),
+        ("abfss://docs@mine1.dfs.core.windows.net/a.parquet", "az", "docs", "a.parquet", "mine1"),
+        ("wasbs://docs@mine1.blob.core.windows.net/a.parquet", "az", "docs", "a.parquet", "mine1"),
+    ],
+)
+def test_the_ways_to_write_an_object_elsewhere(text: str, scheme: str, bucket: str, key: str, account: str) -> None:
+    address = parse_path(text)
+    assert (address.scheme, address.bucket, address.path, address.account) == (scheme, bucket, key, account)
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "host", "path"),
+    [
+        ("https://data.example.org/vectors/a.parquet", "https", "data.example.org", "vectors/a.parquet"),
+        (
+            "HTTPS://Data.Example.org:443/vectors/A b%20c.parquet",
+            "https",
+            "data.example.org",
+            "vectors/A%20b%20c.parquet",
+        ),
+        ("http://127.0.0.1:8080/a.parquet", "http", "127.0.0.1:8080", "a.parquet"),
+        ("https://[::1]/a.parquet", "https", "[::1]", "a.parquet"),
+        # Only look like a store.
+        (
+            "https://s3.us-west-2.amazonaws.com.example.com/docs/a",
+            "https",
+            "s3.us-west-2.amazonaws.com.example.com",
+            "docs/a",
+        ),
+        ("https://s3.amazonaws.com:8080/docs/a", "https", "s3.amazonaws.com:8080", "docs/a"),
+    ],
+)
+def test_files_of_web_servers(text: str, scheme: str, host: str, path: str) -> None:
+    address = parse_path(text)
+    assert (address.scheme, address.bucket, address.path) == (scheme, host, path)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +118,12 @@ def test_a_slash_at_the_end_means_a_folder(text: str) -> None:
         "file://localhost/docs/a.parquet",
         "s3:///a.parquet",
         "s3://b@d/a.parquet",
+        "https://user@s3.amazonaws.com/docs/a.parquet",
+        "https://user:password@example.com/a.parquet",
+        "https://example.com//a.parquet",
+        "https://example.com/x/%2e%2e/a.parquet",
+        "https://",
+        "abfss://docs@evil.example/a.parquet",
         "s3://docs//a.parquet",
         "s3://docs/./a.parquet",
         "a" * 5000,
@@ -84,13 +137,10 @@ def test_forms_that_are_never_opened(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "gs://docs/a.parquet",
-        "az://docs/a.parquet",
-        "https://example.com/a.parquet",
-        "https://s3.us-west-2.amazonaws.com.example.com/docs/a.parquet",
-        "https://user@s3.amazonaws.com/docs/a.parquet",
-        "https://s3.amazonaws.com:8080/docs/a.parquet",
+        "ftp://docs/a.parquet",
+        "hdfs://docs/a.parquet",
         "https://docs.s3.amazonaws.com/a.parquet?X-Amz-Signature=abc",
+        "https://example.com/a.parquet?sig=abc",
         "javascript://docs/a",
     ],
 )

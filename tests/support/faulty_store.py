@@ -1,4 +1,4 @@
-"""A proxy in front of an object store that fails now and then, as stores and networks do.
+"""A proxy in front of an object store that fails now and then, is slow, or knows less than others.
 
 ::
 
@@ -19,18 +19,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
+from urllib.parse import unquote
 
 import requests
 
 __all__ = ["Faults", "FaultyStore", "faulty_store"]
 
+_PIECE = 64 << 10
 _HOP_HEADERS = frozenset({"connection", "expect", "keep-alive", "transfer-encoding", "content-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
     """Shares of requests, 0 to 1: answered with 503, cut off in the middle of the answer, held for ``pause`` s, or
-    passed on with another byte at the end of what they carry. The first ``spared`` requests are passed on."""
+    passed on with another byte at the end of what they carry. The first ``spared`` requests are passed on.
+
+    ``rate`` bytes per second flow in each answer, unless it is 0. ``ignored`` are headers (in small letters) that the
+    store knows nothing of. ``plain_paths`` decodes paths, for a client that encodes more than the store understands.
+    """
 
     refuse: float = 0.0
     cut: float = 0.0
@@ -38,6 +44,9 @@ class Faults:
     spoil: float = 0.0
     pause: float = 0.2
     spared: int = 0
+    rate: float = 0.0
+    ignored: frozenset[str] = frozenset()
+    plain_paths: bool = False
 
 
 @dataclass
@@ -86,6 +95,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._pass_on()
 
+    def do_DELETE(self) -> None:
+        self._pass_on()
+
     def log_message(self, format: str, *args: Any) -> None:
         """Tests have logs of their own."""
 
@@ -97,10 +109,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if fault == "delay":
             time.sleep(self._store.faults.pause)
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_HEADERS}
+        left_out = _HOP_HEADERS | self._store.faults.ignored
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in left_out}
         answer = requests.request(
             self.command,
-            self._store.target + self.path,
+            self._store.target + (unquote(self.path) if self._store.faults.plain_paths else self.path),
             headers=headers,
             data=body[:-1] + bytes([body[-1] ^ 1]) if fault == "spoil" and body else body,
             timeout=30,
@@ -124,10 +137,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        self.wfile.write(body[: len(body) // 2] if cut else body)
+        self._flow(body[: len(body) // 2] if cut else body)
         if cut:
             self.wfile.flush()
             self.close_connection = True
+
+    def _flow(self, body: bytes) -> None:
+        rate = self._store.faults.rate
+        if not rate:
+            self.wfile.write(body)
+            return
+        began = time.monotonic()
+        for start in range(0, len(body), _PIECE):
+            self.wfile.write(body[start : start + _PIECE])
+            time.sleep(max(0.0, began + (start + _PIECE) / rate - time.monotonic()))
 
 
 class _Server(ThreadingHTTPServer):

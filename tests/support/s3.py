@@ -9,9 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
+import obstore
 import requests
+from obstore.store import S3Store
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
 
 __all__ = ["S3Server", "s3_server"]
 
@@ -47,6 +53,11 @@ class S3Server:
         }
 
     @property
+    def stores(self) -> dict[str, dict[str, str]]:
+        """The same for import roots."""
+        return {"s3": self.settings}
+
+    @property
     def environment(self) -> dict[str, str]:
         """The same as ``AWS_*`` variables."""
         return {
@@ -62,11 +73,17 @@ class S3Server:
         requests.put(f"{self.endpoint}/{name}", headers=_SIGNED, timeout=30).raise_for_status()
         return name
 
-    def put(self, bucket: str, key: str, content: bytes) -> str:
-        """Store an object; returns its ``s3://`` address."""
+    def put(self, bucket: str, key: str, content: bytes, *, public: bool = False) -> str:
+        """Store an object, which anybody may read if it is public; returns its ``s3://`` address."""
         url = f"{self.endpoint}/{bucket}/{quote(key)}"
-        requests.put(url, data=content, headers=_SIGNED, timeout=120).raise_for_status()
+        headers = _SIGNED | ({"x-amz-acl": "public-read"} if public else {})
+        requests.put(url, data=content, headers=headers, timeout=120).raise_for_status()
         return f"s3://{bucket}/{key}"
+
+    def keys(self, bucket: str) -> list[str]:
+        """All keys in a bucket."""
+        store = S3Store(bucket, config=cast("S3Config", self.settings), client_options={"allow_http": True})
+        return sorted(str(each["path"]) for each in obstore.list(store).collect())
 
 
 @contextmanager

@@ -39,7 +39,7 @@ LIMIT = 120.0
 class World:
     """A small Penstock below ``folder``: files go to ``files``, the first import root; ``roots`` are further ones.
 
-    ``store`` are the settings of the object store.
+    ``store`` are the settings of S3.
     """
 
     folder: Path
@@ -57,7 +57,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.files.mkdir(exist_ok=True)
-        roots = ImportRoots([str(self.files), *self.roots], self.store)
+        roots = ImportRoots([str(self.files), *self.roots], {"s3": self.store})
         self.scheduler = Scheduler(Tools(self.catalog, self.engine, self.runner, roots, self.settings))
         self.imports = ImportService(self.catalog, roots, self.settings, self.scheduler.wake)
         self.collections = CollectionService(self.catalog, self.engine, self.scheduler.wake)

@@ -22,7 +22,7 @@ from penstock.domain.schema import CollectionSchema
 from penstock.errors import FileMissing, InvalidParameter, InvalidSchema, Unsupported
 from penstock.sdk.client import Client
 from penstock.sdk.schema import CollectionInfo, FieldInfo
-from penstock.sources.objects import settings_from_environment
+from penstock.sources.keys import settings_from_environment
 
 __all__ = ["Converted", "convert", "fetch_schema", "open_writer", "read_schema"]
 

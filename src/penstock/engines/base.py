@@ -94,6 +94,19 @@ class Engine(Protocol):
         """The format in which new tables are written."""
         ...
 
+    def check(self) -> None:
+        """On start: whether tables can be kept here; leaves nothing behind.
+
+        Raises:
+            StoreError: the store is missing, refuses access, or can't keep two publishers apart.
+            StoreFull, StoreUnavailable
+        """
+        ...
+
+    def tables(self) -> list[str]:
+        """The ids of the tables that are there, also of those that were left half made or half removed; sorted."""
+        ...
+
     def create(self, table: Table) -> int:
         """Make an empty table and return its version. Making it again is fine."""
         ...

@@ -19,7 +19,7 @@ from penstock.jobs.settings import MIB, JobSettings
 from penstock.jobs.tools import Tools
 from penstock.server.hosts import runner_of
 from penstock.server.job_metrics import CatalogMetrics, ProcessMetrics
-from penstock.server.places import catalog_url, engine_of, key_file, object_store
+from penstock.server.places import catalog_url, engine_of, key_file, source_stores
 from penstock.server.services import Services
 from penstock.server.watching import start_watching
 from penstock.settings import Settings
@@ -38,13 +38,14 @@ def build_services(settings: Settings) -> Services:
     """Open the data folder, which the caller holds the lock of, and assemble everything on it.
 
     Raises:
-        StoreError: the catalog is of a newer Penstock, or can't be opened.
+        StoreError: the catalog is of a newer Penstock, or can't be opened; the store can't be used.
         PathNotAllowed: an import root can't be served.
     """
-    roots = ImportRoots(settings.import_root, object_store(settings))
+    roots = ImportRoots(settings.import_root, source_stores(settings))
+    engine = engine_of(settings)
+    engine.check()
     catalog = open_catalog(catalog_url(settings), load_key(key_file(settings)), settings.catalog_connections)
     catalog.clusters.ensure(settings.cluster_id, settings.region)
-    engine = engine_of(settings)
     job_settings = _job_settings(settings)
     registry = CollectorRegistry()
     watching = start_watching(settings, registry)

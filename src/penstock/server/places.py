@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from penstock.engines.lance import LanceEngine
 from penstock.settings import Settings
 
-__all__ = ["catalog_url", "engine_of", "key_file", "object_store"]
+__all__ = ["catalog_url", "engine_of", "key_file", "source_stores"]
 
 
 def catalog_url(settings: Settings) -> str:
@@ -17,8 +19,18 @@ def catalog_url(settings: Settings) -> str:
 
 
 def engine_of(settings: Settings) -> LanceEngine:
-    """The engine on the server's store."""
-    return LanceEngine(str(settings.data_dir.resolve() / "collections"))
+    """The engine on the server's store: a prefix of an object store, or a folder of the data folder."""
+    if settings.store is None:
+        return LanceEngine(str(settings.data_dir.resolve() / "collections"))
+    return LanceEngine(settings.store, _store_options(settings))
+
+
+def _store_options(settings: Settings) -> Mapping[str, str]:
+    """What the store doesn't say of itself is as it is for import roots; keys only as a set."""
+    secrets = (settings.store_access_key, settings.store_secret_key, settings.store_session_token)
+    if settings.store_access_key is None:
+        secrets = (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token)
+    return _s3(settings.store_endpoint or settings.s3_endpoint, settings.store_region or settings.s3_region, *secrets)
 
 
 def key_file(settings: Settings) -> Path:
@@ -26,13 +38,40 @@ def key_file(settings: Settings) -> Path:
     return settings.secret_key_file or settings.data_dir / "secret.key"
 
 
-def object_store(settings: Settings) -> Mapping[str, str]:
-    """The server's own settings of the object store that import roots are in; empty values left out."""
-    secrets = {
-        "access_key_id": settings.s3_access_key,
-        "secret_access_key": settings.s3_secret_key,
-        "session_token": settings.s3_session_token,
+def source_stores(settings: Settings) -> Mapping[str, Mapping[str, str]]:
+    """The server's own settings of the places that import roots are in, by scheme (``penstock.sources.keys``)."""
+    secrets = (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token)
+    s3 = {
+        **_s3(settings.s3_endpoint, settings.s3_region, *secrets),
+        "addressing": "virtual" if settings.s3_virtual_hosts else "",
+        "anonymous": "true" if settings.s3_anonymous else "",
     }
-    found = {"endpoint": settings.s3_endpoint or "", "region": settings.s3_region or ""}
+    gs = {
+        "endpoint": settings.gcs_endpoint or "",
+        "service_account": str(settings.gcs_service_account or ""),
+        "anonymous": "true" if settings.gcs_anonymous else "",
+    }
+    az = {
+        "endpoint": settings.azure_endpoint or "",
+        "account": settings.azure_account or "",
+        "account_key": settings.azure_key.get_secret_value() if settings.azure_key else "",
+        "sas_token": settings.azure_sas_token.get_secret_value() if settings.azure_sas_token else "",
+        "anonymous": "true" if settings.azure_anonymous else "",
+    }
+    return {
+        scheme: {name: value for name, value in each.items() if value}
+        for scheme, each in (("s3", s3), ("gs", gs), ("az", az))
+    }
+
+
+def _s3(
+    endpoint: str | None,
+    region: str | None,
+    access_key: SecretStr | None,
+    secret_key: SecretStr | None,
+    session_token: SecretStr | None,
+) -> Mapping[str, str]:
+    secrets = {"access_key_id": access_key, "secret_access_key": secret_key, "session_token": session_token}
+    found = {"endpoint": endpoint or "", "region": region or ""}
     found |= {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
     return {name: value for name, value in found.items() if value}

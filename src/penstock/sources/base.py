@@ -15,10 +15,12 @@ __all__ = ["Location", "Source", "is_marker"]
 class Location:
     """A resolved file: picklable, and enough for any worker on any host to open it.
 
-    ``uri`` is ``file:///…`` or ``s3://bucket/key``; ``name`` is what the caller wrote and what messages show.
+    ``uri`` is ``file:///…``, ``s3://bucket/key``, ``gs://bucket/key``, ``az://container/key`` (``container@account``
+    where the caller named the account), ``https://…`` or ``http://…``; ``name`` is what the caller wrote and what
+    messages show.
     ``size`` is in bytes; ``version`` is another one when the content may have changed (the time of the last write, an
-    object's ETag), "" where that isn't known. ``credentials`` are settings of the object store (endpoint, region,
-    keys), never printed.
+    object's ETag), "" where that isn't known. ``credentials`` are settings of the place (endpoint, region, keys; see
+    ``keys``), never printed. ``whole`` means that it can only be read from its beginning.
     """
 
     uri: str
@@ -26,10 +28,12 @@ class Location:
     size: int
     version: str = ""
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    whole: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the credentials."""
-        return {"uri": self.uri, "name": self.name, "size": self.size, "version": self.version}
+        found = {"uri": self.uri, "name": self.name, "size": self.size, "version": self.version}
+        return found | {"whole": True} if self.whole else found
 
 
 class Source(Protocol):
@@ -42,6 +46,11 @@ class Source(Protocol):
 
     @property
     def size(self) -> int: ...
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that reading ahead may hold in memory for each file or stream that is open."""
+        ...
 
     def open_arrow(self) -> pa.NativeFile:
         """The bytes for Arrow's readers, with random access. The caller closes it."""

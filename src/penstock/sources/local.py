@@ -157,6 +157,10 @@ class LocalSource:
     def size(self) -> int:
         return self.location.size
 
+    @property
+    def held_bytes(self) -> int:
+        return STREAM_BUFFER
+
     def local_path(self) -> str:
         return os.fsdecode(unquote_to_bytes(self.location.uri.removeprefix("file://")))
 

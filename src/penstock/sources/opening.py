@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from penstock.errors import Unsupported
 from penstock.sources.base import Location, Source
 from penstock.sources.local import LocalSource
-from penstock.sources.objects import ObjectSource
+from penstock.sources.paths import BUCKETS, LOCAL, WEB
+from penstock.sources.ranges import KEPT
+from penstock.sources.remote import RemoteSource
 
 __all__ = ["open_source"]
 
-_SOURCES: Mapping[str, Callable[[Location], Source]] = {"file": LocalSource, "s3": ObjectSource}
 
-
-def open_source(location: Location) -> Source:
+def open_source(location: Location, held_bytes: int = KEPT) -> Source:
     """The source for a location. Nothing is opened before one of its methods is called.
+
+    Args:
+        held_bytes: what reading ahead from a remote place may hold in memory for each open file or stream.
 
     Raises:
         Unsupported: the location was made by a newer version.
     """
     scheme = location.uri.partition("://")[0]
-    make = _SOURCES.get(scheme)
-    if make is None:
-        raise Unsupported(f"file {location.name!r}: {scheme}:// can't be read by this server", scheme=scheme)
-    return make(location)
+    if scheme == LOCAL:
+        return LocalSource(location)
+    if scheme in BUCKETS | WEB:
+        return RemoteSource(location, held_bytes)
+    raise Unsupported(f"file {location.name!r}: {scheme}:// can't be read by this server", scheme=scheme)

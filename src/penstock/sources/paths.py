@@ -8,6 +8,10 @@ Forms that are understood::
     s3://bucket/key, s3a://, s3n://      an object; the key is taken literally, as the AWS tools do
     https://s3.<region>.amazonaws.com/bucket/key, https://bucket.s3.<region>.amazonaws.com/key
                                          the same object (contract 1.1)
+    gs://bucket/key, gcs://, https://storage.googleapis.com/bucket/key
+    az://container/key, azure://, abfss://container@account.dfs.core.windows.net/key,
+    https://<account>.blob.core.windows.net/container/key
+    https://host/path, http://host/path  a file of a web server
 
 A path that ends in ``/`` is a folder. ``..`` is refused in every form, encoded ones too.
 """
@@ -15,25 +19,34 @@ A path that ends in ``/`` is a folder. ``..`` is refused in every form, encoded 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from penstock.errors import PathNotAllowed, Unsupported
 
-__all__ = ["Address", "parse_path", "parse_root"]
+__all__ = ["BUCKETS", "LOCAL", "WEB", "Address", "parse_path", "parse_root"]
 
 LOCAL = "file"
-OBJECT = "s3"
-_ALIASES = {"s3a": "s3", "s3n": "s3"}
-_PLANNED = frozenset({"gs", "gcs", "az", "azure", "abfs", "abfss", "wasb", "wasbs", "adl", "ftp", "hdfs"})
+BUCKETS = frozenset({"s3", "gs", "az"})
+"""Schemes of object stores."""
+WEB = frozenset({"https", "http"})
+_ALIASES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "azure": "az", "abfs": "az", "abfss": "az", "wasb": "az"}
+_ALIASES |= {"wasbs": "az"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _S3_HOST = re.compile(
     r"(?:(?P<bucket>[a-z0-9][a-z0-9._-]*)\.)?s3(?:[.-](?:dualstack\.)?(?P<region>[a-z]{2}(?:-[a-z]+)+-\d+))?"
     r"\.amazonaws\.com(?:\.cn)?"
 )
+_GS_HOST = re.compile(r"(?:(?P<bucket>[a-z0-9][a-z0-9._-]*)\.)?storage\.googleapis\.com|storage\.cloud\.google\.com")
+_AZ_HOST = re.compile(r"(?P<account>[a-z0-9]{3,24})\.(?:blob|dfs)\.core\.windows\.net")
+_WEB_HOST = re.compile(r"(?:[a-z0-9_-][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::\d{1,5})?")
+_PORTS = {"https": ":443", "http": ":80"}
+_IN_URLS = "/%:@!$&'()*+,;=~"
+"""What stays as it is in the path of a web address."""
 _MAX_LENGTH = 4096
 """Longest path in characters: beyond what file systems (4,096 bytes) and object stores (1,024 bytes) can name."""
 
@@ -42,8 +55,11 @@ _MAX_LENGTH = 4096
 class Address:
     """A parsed path.
 
-    ``scheme`` is ``""`` (a name below a root), ``"file"`` or ``"s3"``. ``path`` is a clean path or key: no empty or
-    ``.`` segments, no trailing slash, and a leading slash only where the caller wrote one (never for ``s3``).
+    ``scheme`` is ``""`` (a name below a root), ``"file"``, or one of :data:`BUCKETS` or :data:`WEB`. ``path`` is a
+    clean path or key: no empty or ``.`` segments, no trailing slash, and a leading slash only where the caller wrote
+    one (never for objects); of a web address it is as percent-encoded as it came. ``bucket`` is the bucket or
+    container, or the host (with the port, unless it is the usual one). ``account`` is Azure's, where the address
+    names it.
     """
 
     text: str
@@ -51,6 +67,7 @@ class Address:
     path: str
     bucket: str = ""
     region: str = ""
+    account: str = ""
     is_folder: bool = False
 
     @property
@@ -72,9 +89,9 @@ def parse_path(text: str) -> Address:
     scheme = found[1].lower()
     parse = _PARSERS.get(_ALIASES.get(scheme, scheme))
     if parse is None:
-        why = "can't be read from yet" if scheme in _PLANNED else "is not a kind of path that files are read from"
         raise Unsupported(
-            f"path {text!r}: {scheme}:// {why}. Use a path below an import root, file:///… or s3://bucket/key",
+            f"path {text!r}: {scheme}:// is not a kind of path that files are read from. "
+            "Use a path below an import root, file:///…, s3://bucket/key, gs://, az:// or https://",
             path=text,
             scheme=scheme,
         )
@@ -82,9 +99,10 @@ def parse_path(text: str) -> Address:
 
 
 def parse_root(text: str) -> Address:
-    """Take an import root apart: a local folder, ``file:///…``, ``s3://bucket/prefix`` or ``s3://`` alone."""
-    if text.lower() in ("s3://", "s3a://", "s3n://"):
-        return Address(text=text, scheme=OBJECT, path="", is_folder=True)
+    """Take an import root apart: a local folder, a prefix's address, or ``s3://``, ``gs://``, ``az://`` alone."""
+    scheme = _ALIASES.get(text.lower().removesuffix("://"), text.lower().removesuffix("://"))
+    if text.endswith("://") and scheme in BUCKETS:
+        return Address(text=text, scheme=scheme, path="", is_folder=True)
     return parse_path(text)
 
 
@@ -127,41 +145,87 @@ def _file(text: str, rest: str) -> Address:
     return Address(text=text, scheme=LOCAL, path=_clean(unquote(rest)), is_folder=rest.endswith("/"))
 
 
-def _s3(text: str, rest: str) -> Address:
+def _bucket(scheme: str, text: str, rest: str) -> Address:
     bucket, _, key = rest.partition("/")
-    return _object(text, bucket, key)
+    return _object(scheme, text, bucket, key)
 
 
-def _object(text: str, bucket: str, key: str, region: str = "") -> Address:
+def _azure(text: str, rest: str) -> Address:
+    place, _, key = rest.partition("/")
+    container, at, host = place.partition("@")
+    found = _AZ_HOST.fullmatch(host.lower())
+    if at and not found:
+        _refuse(text, f"{host!r} is not the host of a storage account", "Write az://container/key")
+    return _object("az", text, container, key, account=found["account"] if found else "")
+
+
+def _object(scheme: str, text: str, bucket: str, key: str, region: str = "", account: str = "") -> Address:
     if not _BUCKET.fullmatch(bucket):
-        _refuse(text, f"{bucket!r} is not a bucket's name", "Write s3://bucket/key")
-    if any(part in ("", ".") for part in key.removesuffix("/").split("/")) and key:
-        # The object store's client joins such segments, and would read another object than the one named.
-        _refuse(text, "the key has an empty segment or a '.' in it", "Copy the object to a plain key")
+        _refuse(text, f"{bucket!r} is not a bucket's name", f"Write {scheme}://bucket/key")
     return Address(
         text=text,
-        scheme=OBJECT,
+        scheme=scheme,
         bucket=bucket,
-        path=key.removesuffix("/"),
+        path=_key(text, key),
         region=region,
+        account=account,
         is_folder=not key or key.endswith("/"),
     )
 
 
-def _http(text: str, rest: str) -> Address:
+def _key(text: str, key: str) -> str:
+    if any(part in ("", ".") for part in key.removesuffix("/").split("/")) and key:
+        # The object store's client joins such segments, and would read another object than the one named.
+        _refuse(text, "the key has an empty segment or a '.' in it", "Copy the object to a plain key")
+    return key.removesuffix("/")
+
+
+def _web(scheme: str, text: str, rest: str) -> Address:
     host, _, path = rest.partition("/")
-    found = _S3_HOST.fullmatch(host.lower())
-    if not found or "?" in rest or "#" in rest:
+    host = host.lower().removesuffix(_PORTS[scheme])
+    if "?" in rest or "#" in rest:
         raise Unsupported(
-            f"path {text!r}: of web addresses only those of S3 objects can be read, without a query: "
-            "https://s3.<region>.amazonaws.com/<bucket>/<key>. For other stores use s3://bucket/key",
-            path=text,
+            f"path {re.split('[?#]', text)[0]!r}…: a web address is taken without '?' and '#'. Keys in a query would "
+            "show in lists of jobs: give them as accessKey, secretKey or token, or use s3://bucket/key, gs:// or az://",
+            path=re.split("[?#]", text)[0],
         )
-    bucket, key = found["bucket"], unquote(path)
-    if not bucket:
-        bucket, _, key = key.partition("/")
-    return _object(text, bucket, key, found["region"] or "")
+    for pattern, parse in _HOSTS:
+        if found := pattern.fullmatch(host):
+            return parse(text, found, unquote(path))
+    if not _WEB_HOST.fullmatch(host):
+        _refuse(text, f"{host!r} is not a host", "Write https://host/path, and keys as accessKey and secretKey")
+    is_folder = not path or path.endswith("/")
+    key = quote(_key(text, path), safe=_IN_URLS)
+    return Address(text=text, scheme=scheme, bucket=host, path=key, is_folder=is_folder)
 
 
-_PARSERS: Mapping[str, Callable[[str, str], Address]] = {LOCAL: _file, OBJECT: _s3, "https": _http, "http": _http}
-"""Scheme → how its paths are taken apart. A new kind of source adds a row here and one in ``opening``."""
+def _at_amazon(text: str, host: re.Match[str], path: str) -> Address:
+    bucket, key = (host["bucket"], path) if host["bucket"] else path.partition("/")[::2]
+    return _object("s3", text, bucket, key, region=host["region"] or "")
+
+
+def _at_google(text: str, host: re.Match[str], path: str) -> Address:
+    bucket, key = (host["bucket"], path) if host["bucket"] else path.partition("/")[::2]
+    return _object("gs", text, bucket, key)
+
+
+def _at_azure(text: str, host: re.Match[str], path: str) -> Address:
+    container, _, key = path.partition("/")
+    return _object("az", text, container, key, account=host["account"])
+
+
+_HOSTS: Sequence[tuple[re.Pattern[str], Callable[[str, re.Match[str], str], Address]]] = (
+    (_S3_HOST, _at_amazon),
+    (_GS_HOST, _at_google),
+    (_AZ_HOST, _at_azure),
+)
+
+_PARSERS: Mapping[str, Callable[[str, str], Address]] = {
+    LOCAL: _file,
+    "s3": partial(_bucket, "s3"),
+    "gs": partial(_bucket, "gs"),
+    "az": _azure,
+    "https": partial(_web, "https"),
+    "http": partial(_web, "http"),
+}
+"""Scheme → how its paths are taken apart. A new kind of source adds a row here and one in ``remote``."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 from penstock.domain.index import IndexSpec
 from penstock.engines.base import Due, Hits, Published, SearchRequest, Staged, Table
 from penstock.engines.lance import (
+    checking,
     compaction,
     history,
     indexes,
@@ -50,6 +51,12 @@ class LanceEngine:
     @property
     def storage_version(self) -> str:
         return storage.STORAGE_VERSION
+
+    def check(self) -> None:
+        checking.check(self._store)
+
+    def tables(self) -> list[str]:
+        return checking.tables(self._store)
 
     def create(self, table: Table) -> int:
         return staging.create(self._store, table)

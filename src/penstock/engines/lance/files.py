@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from penstock.errors import StoreError
 
 if TYPE_CHECKING:
-    from obstore.store import RetryConfig
+    from obstore.store import ObjectStore, RetryConfig
 
-__all__ = ["LocalFiles", "ObjectFiles", "TableFiles", "files_of"]
+__all__ = ["LocalFiles", "ObjectFiles", "TableFiles", "files_of", "object_store"]
 
 _LIST_FROM = 16
 """From so many names on, one listing is cheaper than a request for each."""
@@ -139,12 +139,9 @@ class ObjectFiles:
 
     def __init__(self, uri: str, options: Mapping[str, str]) -> None:
         import obstore
-        from obstore.store import from_url
 
-        client: dict[str, Any] = {key: _flag(value) for key, value in options.items() if key in _CLIENT_OPTIONS}
-        config: dict[str, Any] = {key: value for key, value in options.items() if key not in _CLIENT_OPTIONS}
         self._obstore = obstore
-        self._store = from_url(uri, config=cast(Any, config), client_options=cast(Any, client), retry_config=_RETRY)
+        self._store = object_store(uri, options)
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
         names = list(names)
@@ -189,6 +186,15 @@ class ObjectFiles:
         names = self.names("")
         if names:
             self._obstore.delete(self._store, names)
+
+
+def object_store(uri: str, options: Mapping[str, str]) -> ObjectStore:
+    """A client of the object store at ``uri``, whose names are relative to it; ``options`` as Lance takes them."""
+    from obstore.store import from_url
+
+    client: dict[str, Any] = {key: _flag(value) for key, value in options.items() if key in _CLIENT_OPTIONS}
+    config: dict[str, Any] = {key: value for key, value in options.items() if key not in _CLIENT_OPTIONS}
+    return from_url(uri, config=cast(Any, config), client_options=cast(Any, client), retry_config=_RETRY)
 
 
 def _flag(value: str) -> bool | str:

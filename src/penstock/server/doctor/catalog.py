@@ -17,7 +17,7 @@ from penstock.errors import PenstockError, StoreError
 from penstock.server.data_folder import holder_of
 from penstock.server.doctor.finding import Finding, fail, ok, warn
 from penstock.server.doctor.store import check_store
-from penstock.server.places import catalog_url, key_file
+from penstock.server.places import catalog_url, engine_of, key_file
 from penstock.settings import Settings
 
 __all__ = ["check_catalog"]
@@ -61,7 +61,7 @@ def check_catalog(settings: Settings) -> Iterator[Finding]:
 
 
 def _absent(settings: Settings, shown: str) -> Finding:
-    if any((settings.data_dir / "collections").glob("*.lance")):
+    if engine_of(settings).tables():
         return fail("catalog", f"{shown} is not there, but tables are", "Put catalog.db back from a backup")
     return warn("catalog", f"{shown} is not there", "Nothing was stored yet; a first start of the server makes it")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from penstock.errors import PenstockError
 from penstock.server.doctor.finding import Finding, fail, ok, warn
-from penstock.server.places import object_store
+from penstock.server.places import source_stores
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
 
@@ -20,7 +20,7 @@ def check_roots(settings: Settings) -> Iterator[Finding]:
         return
     for text in settings.import_root:
         try:
-            ImportRoots([text], object_store(settings)).probe()
+            ImportRoots([text], source_stores(settings)).probe()
         except PenstockError as error:
             message, _, remedy = str(error).partition(". ")
             yield fail("import root", message, remedy or "Make it readable, or take it out of --import-root")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
@@ -31,21 +29,30 @@ _SHOWN = 3
 
 
 def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
-    folder = settings.data_dir / "collections"
     collections = CollectionStore(database)
     found = _collections(database, collections)
-    if not folder.is_dir():
+    folder = settings.data_dir / "collections"
+    if settings.store is None and not folder.is_dir():
         if found:
             remedy = "Mount or restore it. Until then nothing can be imported or searched"
             yield fail("store", f"{folder} is not there, but the catalog knows {len(found)} collections", remedy)
         return
-    yield _writable(folder)
     engine = engine_of(settings)
+    shown = settings.store or str(folder)
+    try:
+        engine.check()
+    except StoreError as error:
+        yield fail("store", str(error), "Check its rights, and whether it is full")
+        if settings.store is not None:
+            return
+    else:
+        yield ok("store", f"{shown} can be written")
     readable = yield from _check_tables(engine, found)
     yield from _check_orphans(
         engine, JobStore(database, Seal(Fernet.generate_key())), MaintenanceStore(database), readable
     )
-    yield from _check_strays(folder, set(collections.all_ids()))
+    yield from _check_strays(engine, shown, set(collections.all_ids()))
+    yield from _check_quarantine(folder)
 
 
 def _collections(database: CatalogDatabase, collections: CollectionStore) -> Sequence[Collection]:
@@ -56,22 +63,6 @@ def _collections(database: CatalogDatabase, collections: CollectionStore) -> Seq
         for home in databases.list(cluster_id)
         for collection in collections.list(home)
     ]
-
-
-def _writable(folder: Path) -> Finding:
-    probe = folder / f".doctor-{uuid.uuid4().hex}"
-    try:
-        with probe.open("wb") as file:
-            file.write(b"penstock")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        return fail(
-            "store", f"{folder} can't be written: {error.strerror}", "Check its rights, and whether it is full"
-        )
-    finally:
-        probe.unlink(missing_ok=True)
-    return ok("store", f"{folder} can be written")
 
 
 def _check_tables(engine: Engine, found: Sequence[Collection]) -> Generator[Finding, None, list[Collection]]:
@@ -86,7 +77,7 @@ def _check_tables(engine: Engine, found: Sequence[Collection]) -> Generator[Find
         except StoreError as error:
             remedy = (
                 "Restart the server: it sets unreadable versions aside and publishes again what they held. "
-                f"If that doesn't help, put collections/{each.id}.lance back from a backup"
+                f"If that doesn't help, put {each.id}.lance back into the store from a backup"
             )
             yield fail("collection", f"{name}: {error}", remedy)
     if len(readable) == len(found):
@@ -115,11 +106,14 @@ def _check_orphans(
         yield ok("orphans", f"no file of a collection belongs to nothing{skipped}")
 
 
-def _check_strays(folder: Path, known: set[str]) -> Iterator[Finding]:
-    strays = sorted(each.name for each in folder.glob("*.lance*") if each.name.partition(".")[0] not in known)
+def _check_strays(engine: Engine, shown: str, known: set[str]) -> Iterator[Finding]:
+    strays = [f"{name}.lance" for name in engine.tables() if name not in known]
     if strays:
         remedy = "Left by a create or drop that was cut off, or of another catalog. Look into them, then remove them"
-        yield warn("strays", f"{folder} has tables that the catalog doesn't know: {_some(strays)}", remedy)
+        yield warn("strays", f"{shown} has tables that the catalog doesn't know: {_some(strays)}", remedy)
+
+
+def _check_quarantine(folder: Path) -> Iterator[Finding]:
     aside = sorted(folder.glob("_quarantine/*/*"))
     if aside:
         remedy = "Their jobs have published again; remove the folder when all collections are as they should be"

@@ -1,0 +1,98 @@
+"""What goes wrong with remote files, told in Penstock's error tree."""
+
+from __future__ import annotations
+
+import re
+
+from obstore.exceptions import (
+    BaseError,
+    InvalidPathError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+
+from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceError, SourceUnavailable
+
+__all__ = ["STORE_FAILURES", "changed", "of_status", "translate"]
+
+STORE_FAILURES = (BaseError, OSError, ValueError)
+"""All that the object store's client raises."""
+
+_NO_KEYS = {
+    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --s3-anonymous where anybody may read",
+    "gs": "Name a service account with --gcs-service-account, or give --gcs-anonymous where anybody may read",
+    "az": "Set PENSTOCK_AZURE_ACCOUNT and PENSTOCK_AZURE_KEY, or --azure-anonymous where anybody may read",
+}
+_METADATA_SERVICE = re.compile(r"169\.254\.169\.254|metadata\.google\.internal|metadata/identity")
+"""Where a machine of the cloud asks for keys of its own."""
+
+
+def translate(error: Exception, where: str, name: str) -> SourceError:
+    """The client's error in our terms. Its text is not passed on: it may hold parts of the signed request."""
+    text = str(error)
+    shown = _shown(where, name)
+    found = re.search(r"non-2xx status code: (\d{3})", text)
+    status = int(found[1]) if found else 0
+    if _METADATA_SERVICE.search(text):
+        return FileUnreadable(
+            f"object {shown}: the server has no keys for the object store. {_NO_KEYS[where.partition('://')[0]]}, "
+            "or give accessKey and secretKey with the import",
+            path=name,
+            uri=where,
+        )
+    if isinstance(error, PreconditionError):
+        return changed(name, where)
+    if isinstance(error, FileNotFoundError):
+        return of_status(404, where, name)
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+        return of_status(403, where, name)
+    if isinstance(error, InvalidPathError | ValueError):
+        return PathNotAllowed(
+            f"object {shown}: a key there has an empty segment or a '.' in it, which can't be read. "
+            "Copy the objects to plain keys",
+            path=name,
+            uri=where,
+        )
+    return of_status(300 if "Received redirect" in text else status, where, name)
+
+
+def of_status(status: int, where: str, name: str) -> SourceError:
+    """The error for an HTTP status that is no success; 0 where no answer came."""
+    shown = _shown(where, name)
+    if status in (404, 410):
+        return FileMissing(f"object {shown} is not there", path=name, uri=where)
+    if status in (401, 403):
+        return FileUnreadable(
+            f"object {shown}: access denied. Check the keys and that they may read there", path=name, uri=where
+        )
+    if status in (412, 416):
+        return changed(name, where)
+    if 300 <= status < 400:
+        return FileUnreadable(
+            f"object {shown}: the bucket is in another region. Set the region of the object store",
+            path=name,
+            uri=where,
+        )
+    if 400 <= status < 500 and status not in (408, 429):
+        return FileUnreadable(
+            f"object {shown}: the object store refuses the request with status {status}. "
+            "Check region, endpoint and keys",
+            path=name,
+            uri=where,
+        )
+    why = f"it answers with status {status}" if status else "it can't be reached"
+    return SourceUnavailable(f"object {shown}: the object store fails, {why}", path=name, uri=where, status=status)
+
+
+def changed(name: str, where: str) -> FileUnreadable:
+    """The bytes are not those that were planned with."""
+    return FileUnreadable(
+        f"object {name!r} ({where}) has changed since the job was planned. Import it again once it is complete",
+        path=name,
+        uri=where,
+    )
+
+
+def _shown(where: str, name: str) -> str:
+    return f"{name!r} ({where})" if name != where else repr(name)

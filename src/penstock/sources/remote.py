@@ -1,0 +1,63 @@
+"""A file that is read over a network."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+
+from penstock.sources.base import Location
+from penstock.sources.objects import fetch_object
+from penstock.sources.ranges import KEPT, RangeReader
+from penstock.sources.web import fetch_web, open_whole
+
+__all__ = ["RemoteSource"]
+
+STREAM_BUFFER = 1 << 20
+
+_FETCH: Mapping[str, Callable[[Location, int, int], Any]] = {
+    "s3": fetch_object,
+    "gs": fetch_object,
+    "az": fetch_object,
+    "https": fetch_web,
+    "http": fetch_web,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSource:
+    """An object or a file of a web server, read by ranges, some of them ahead, each retried for itself.
+
+    ``held_bytes`` are held in memory for each stream or file that is open at most.
+    """
+
+    location: Location
+    held_bytes: int = KEPT
+
+    @property
+    def name(self) -> str:
+        return self.location.name
+
+    @property
+    def size(self) -> int:
+        return self.location.size
+
+    def local_path(self) -> None:
+        return None
+
+    def open_arrow(self) -> pa.NativeFile:
+        return pa.PythonFile(RangeReader(self._fetch, 0, self.size, self.held_bytes), mode="r")
+
+    def open_stream(self, start: int = 0, end: int | None = None) -> BinaryIO:
+        stop = self.size if end is None else min(end, self.size)
+        if self.location.whole:
+            return open_whole(self.location, start, stop)
+        return cast(
+            BinaryIO, io.BufferedReader(RangeReader(self._fetch, start, stop, self.held_bytes), STREAM_BUFFER)
+        )
+
+    def _fetch(self, start: int, end: int) -> Any:
+        return _FETCH[self.location.uri.partition("://")[0]](self.location, start, end)

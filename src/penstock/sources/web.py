@@ -1,0 +1,239 @@
+"""Files of web servers, over HTTPS (or HTTP): only below the addresses that are import roots, also after a redirect.
+
+A web server has no folders. What it must tell is a file's size; a server that serves parts of files (HTTP ranges) is
+read like an object store, another one only from front to back.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from functools import lru_cache
+from typing import Any, BinaryIO, cast
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from urllib3.exceptions import HTTPError
+
+from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, PenstockError, SourceUnavailable
+from penstock.sources.base import Location
+from penstock.sources.failures import changed, of_status
+from penstock.sources.keys import Settings
+from penstock.sources.paths import WEB, parse_path
+
+__all__ = ["fetch_web", "find_web", "is_within", "open_whole"]
+
+_TIMEOUT = (5.0, 60.0)
+"""Seconds to connect, and between two pieces of an answer."""
+_ATTEMPTS = 4
+_REDIRECTS = 5
+_CONNECTIONS = 16
+_TOTAL = re.compile(r"bytes \d+-\d+/(\d+)\Z")
+
+
+def find_web(url: str, name: str, settings: Settings) -> list[Location]:
+    """The file at a web address; empty when it isn't there. One byte of it is asked for: what a server answers then
+    tells more than its answer to HEAD, which some refuse.
+
+    ``settings["roots"]`` are the addresses, one a line, that may be read below.
+
+    Raises:
+        FileUnreadable: access denied, or a server that doesn't tell the size.
+        PathNotAllowed: the server redirects to somewhere outside of the roots.
+        SourceUnavailable: it can't be reached.
+    """
+    try:
+        with _get(url, name, settings, {"Range": "bytes=0-0"}, empty_is_fine=True) as answer:
+            headers = answer.headers
+            total = _TOTAL.match(headers.get("Content-Range", ""))
+            size = total[1] if total else headers.get("Content-Length", "")
+            whole = answer.status_code == requests.codes.ok
+            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+                size, whole = "0", False
+    except FileMissing:
+        return []
+    if not size.isdecimal():
+        raise FileUnreadable(
+            f"file {name!r}: the web server doesn't tell its size. Serve it as a plain file, with Content-Length",
+            path=name,
+            uri=url,
+        )
+    version = headers.get("ETag") or headers.get("Last-Modified") or ""
+    return [Location(uri=url, name=name, size=int(size), version=version, credentials=settings, whole=whole)]
+
+
+def fetch_web(location: Location, start: int, end: int) -> Any:
+    """The bytes from ``start`` up to ``end``.
+
+    Raises:
+        FileUnreadable: the file was overwritten since it was located, or the server doesn't serve parts of it.
+        FileMissing, PathNotAllowed, SourceUnavailable
+    """
+    attempts = Retrying(
+        retry=retry_if_exception_type(SourceUnavailable),
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.1, max=2.0),
+        reraise=True,
+    )
+    return attempts(_fetch, location, start, end)
+
+
+def _fetch(location: Location, start: int, end: int) -> bytes:
+    headers = {"Range": f"bytes={start}-{end - 1}"}
+    if location.version.startswith('"'):
+        headers["If-Match"] = location.version
+    try:
+        with _get(location.uri, location.name, location.credentials, headers) as answer:
+            if answer.status_code != requests.codes.partial_content:
+                raise FileUnreadable(
+                    f"file {location.name!r}: the web server doesn't serve parts of files (HTTP ranges), which this "
+                    "format needs. Use another server, or JSON, JSON Lines or CSV, which can be read front to back",
+                    path=location.name,
+                    uri=location.uri,
+                )
+            total = _TOTAL.match(answer.headers.get("Content-Range", ""))
+            data = answer.content
+    except requests.RequestException as error:
+        raise _unavailable(location.uri, location.name) from error
+    if len(data) != end - start or (total and int(total[1]) != location.size):
+        raise changed(location.name, location.uri)
+    return data
+
+
+def open_whole(location: Location, start: int, end: int) -> BinaryIO:
+    """The bytes from ``start`` up to ``end`` of a file that the server only serves from its beginning."""
+    answer = _get(location.uri, location.name, location.credentials, {})
+    length = answer.headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) != location.size:
+        answer.close()
+        raise changed(location.name, location.uri)
+    return cast(BinaryIO, io.BufferedReader(_Body(answer, location, start, end), 1 << 20))
+
+
+class _Body(io.RawIOBase):
+    """The bytes ``start`` to ``end`` of an answer that it owns."""
+
+    def __init__(self, answer: requests.Response, location: Location, start: int, end: int) -> None:
+        self._answer = answer
+        self._location = location
+        self._skip = start
+        self._left = end - start
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        while self._skip:
+            self._skip -= len(self._read(min(self._skip, 1 << 20)))
+        part = self._read(min(len(buffer), self._left)) if self._left else b""
+        memoryview(buffer)[: len(part)] = part
+        self._left -= len(part)
+        return len(part)
+
+    def _read(self, size: int) -> bytes:
+        try:
+            data: bytes = self._answer.raw.read(size)
+        except HTTPError as error:
+            raise _unavailable(self._location.uri, self._location.name) from error
+        if not data:
+            raise changed(self._location.name, self._location.uri)
+        return data
+
+    def close(self) -> None:
+        if not self.closed:
+            self._answer.close()
+        super().close()
+
+
+def _get(
+    url: str, name: str, settings: Settings, headers: dict[str, str], *, empty_is_fine: bool = False
+) -> requests.Response:
+    """An answer whose body is still to be read; redirects are followed below the roots only.
+
+    ``empty_is_fine`` gives the 416 of an empty file as an answer.
+    """
+    target = url
+    for _ in range(_REDIRECTS + 1):
+        own = _origin(target) == _origin(url)
+        try:
+            answer = _session().get(
+                target,
+                headers={"Accept-Encoding": "identity", **headers, **(_bearer(settings) if own else {})},
+                auth=(settings["user"], settings.get("password", "")) if own and "user" in settings else _no_keys,
+                allow_redirects=False,
+                stream=True,
+                timeout=_TIMEOUT,
+            )
+        except requests.exceptions.SSLError as error:
+            raise FileUnreadable(
+                f"file {name!r}: the certificate of {url} isn't trusted. If it should be, name the file of its "
+                "authority in the environment variable REQUESTS_CA_BUNDLE of the server",
+                path=name,
+                uri=url,
+            ) from error
+        except requests.RequestException as error:
+            raise _unavailable(url, name) from error
+        if not answer.is_redirect:
+            break
+        target = urljoin(target, answer.headers["Location"])
+        answer.close()
+        _check_redirect(target, name, settings)
+    else:
+        raise FileUnreadable(f"file {name!r}: the web server redirects more than {_REDIRECTS} times", path=name)
+    if answer.ok or (empty_is_fine and answer.status_code == requests.codes.requested_range_not_satisfiable):
+        return answer
+    answer.close()
+    raise of_status(answer.status_code, url, name)
+
+
+def is_within(url: str, roots: str) -> bool:
+    """Whether a web address, its query left aside, lies below one of the roots (one a line)."""
+    try:
+        address = parse_path(urlsplit(url)._replace(query="", fragment="").geturl())
+    except PenstockError:
+        return False
+    if address.scheme not in WEB:
+        return False
+    plain = f"{address.scheme}://{address.bucket}/{address.path}"
+    return any(plain == root or plain.startswith(root.rstrip("/") + "/") for root in roots.splitlines())
+
+
+def _check_redirect(target: str, name: str, settings: Settings) -> None:
+    if not is_within(target, settings.get("roots", "")):
+        where = urlsplit(target)
+        raise PathNotAllowed(
+            f"file {name!r}: the web server redirects to {where.scheme}://{where.hostname}{where.path}, which is "
+            "outside of the import roots. Import from there, or start the server with one more --import-root",
+            path=name,
+        )
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def _bearer(settings: Settings) -> dict[str, str]:
+    return {"Authorization": f"Bearer {settings['token']}"} if "token" in settings else {}
+
+
+def _no_keys(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keeps the client from taking keys out of ~/.netrc."""
+    return request
+
+
+def _unavailable(url: str, name: str) -> SourceUnavailable:
+    return SourceUnavailable(
+        f"file {name!r} ({url}): the web server can't be reached, or breaks off", path=name, uri=url
+    )
+
+
+@lru_cache(maxsize=1)
+def _session() -> requests.Session:
+    """One for the process: it keeps connections open, and threads may share it for plain requests."""
+    session = requests.Session()
+    for scheme in WEB:
+        session.mount(f"{scheme}://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    return session

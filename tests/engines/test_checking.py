@@ -1,0 +1,61 @@
+"""Conformance: whether a place can hold tables, and which it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from penstock.engines.base import Engine
+from penstock.engines.lance import LanceEngine
+from penstock.errors import StoreError, StoreUnavailable
+from tests.support.faulty_store import Faults, faulty_store
+from tests.support.s3 import S3Server, s3_server
+from tests.support.tables import new_table
+
+
+def test_a_store_names_its_tables_and_nothing_else(stored_engine: Engine) -> None:
+    stored_engine.check()
+    assert stored_engine.tables() == []
+    ids = sorted(new_table(stored_engine).id for _ in range(2))
+    stored_engine.check()
+    assert stored_engine.tables() == ids
+    stored_engine.drop(ids[0])
+    assert stored_engine.tables() == ids[1:]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file is in the way")
+    with pytest.raises(StoreError, match="while checking the store"):
+        LanceEngine(str(tmp_path / "store")).check()
+
+
+def test_a_bucket_that_is_missing(s3: S3Server) -> None:
+    with pytest.raises(
+        StoreError, match=r"s3://no-such-bucket/x is not there: its bucket is missing\. Make the bucket"
+    ):
+        LanceEngine("s3://no-such-bucket/x", s3.settings).check()
+
+
+def test_a_bucket_that_refuses_access() -> None:
+    with s3_server(open_calls=1) as strict:
+        url = f"s3://{strict.make_bucket('closed')}/x"
+        with pytest.raises(StoreError, match=r"s3://closed/x refuses access\. Check PENSTOCK_STORE") as raised:
+            LanceEngine(url, strict.settings).check()
+    assert not any(secret in str(raised.value) for secret in ("server-key", "server-secret"))
+
+
+def test_a_store_that_cannot_be_reached() -> None:
+    with pytest.raises(StoreUnavailable, match="can't be reached while checking the store s3://docs/x"):
+        LanceEngine(
+            "s3://docs/x", {"endpoint": "http://127.0.0.1:1", "region": "r", "skip_signature": "true"}
+        ).check()
+
+
+def test_a_store_without_conditional_writes(s3: S3Server) -> None:
+    bucket = s3.make_bucket()
+    with faulty_store(s3.endpoint, Faults(ignored=frozenset({"if-none-match"})), seed=1) as forgetful:
+        engine = LanceEngine(f"s3://{bucket}/x", s3.settings | {"endpoint": forgetful.url})
+        with pytest.raises(StoreError, match="knows no conditional writes"):
+            engine.check()
+    assert s3.keys(bucket) == []

@@ -1,0 +1,121 @@
+"""A web server with files in memory, as a static site or a CDN behaves.
+
+::
+
+    with web_server() as web:
+        web.files["/vectors/a.json"] = b"[]"
+        roots = ImportRoots([f"{web.url}/vectors/"])
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, cast
+
+__all__ = ["WebServer", "basic", "web_server"]
+
+
+@dataclass
+class WebServer:
+    """``files`` by path; ``redirects`` lead from a path to an address; ``authorization`` is asked for, if any.
+
+    ``ranges`` off serves whole files only; ``failures`` are statuses of the next answers; ``asked`` are the requests:
+    path, and the headers Range and Authorization.
+    """
+
+    url: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    redirects: dict[str, str] = field(default_factory=dict)
+    authorization: str = ""
+    ranges: bool = True
+    failures: list[int] = field(default_factory=list)
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def basic(user: str, password: str) -> str:
+    """The header of a user and a password."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        web = cast("_Server", self.server).web
+        wanted, given = self.headers.get("Range", ""), self.headers.get("Authorization", "")
+        web.asked.append((self.path, wanted, given))
+        content = web.files.get(self.path)
+        if web.failures:
+            self._answer(web.failures.pop(0), {})
+        elif web.authorization and given != web.authorization:
+            self._answer(401, {})
+        elif self.path in web.redirects:
+            self._answer(302, {"Location": web.redirects[self.path]})
+        elif content is None:
+            self._answer(404, {})
+        else:
+            self._serve(content, wanted if web.ranges else "")
+
+    def _serve(self, content: bytes, wanted: str) -> None:
+        tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+        if self.headers.get("If-Match", tag) != tag:
+            self._answer(412, {})
+            return
+        if not wanted:
+            self._answer(200, {"ETag": tag}, content)
+            return
+        start, _, last = wanted.removeprefix("bytes=").partition("-")
+        part = content[int(start) : int(last) + 1]
+        if not part:
+            self._answer(416, {"Content-Range": f"bytes */{len(content)}"})
+            return
+        where = f"bytes {start}-{int(start) + len(part) - 1}/{len(content)}"
+        self._answer(206, {"ETag": tag, "Content-Range": where}, part)
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Tests have logs of their own."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    web: WebServer
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client may close before it has read everything."""
+
+
+@contextmanager
+def web_server(certificate: tuple[Path, Path] | None = None) -> Iterator[WebServer]:
+    """Run a server; with HTTPS where a certificate and its key are given."""
+    server = _Server(("127.0.0.1", 0), _Handler)
+    scheme = "http"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "https"
+    server.web = WebServer(f"{scheme}://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.web
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
