@@ -35,21 +35,34 @@ answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 
 STORE = 80 * 2**20
-cluster = Cluster(
-    initialize_head=True,
-    head_node_args={
-        "num_cpus": int(sys.argv[1]),
-        "object_store_memory": STORE,
-        "include_dashboard": False,
-        "include_log_monitor": False,
-        "no_monitor": True,  # it would start more nodes, if there were any
-    },
+def patiently(start):
+    # A raylet ends itself when its helpers take more than some seconds to start, as they do where others work, too.
+    for left in reversed(range(3)):
+        try:
+            return start()
+        except Exception:
+            if not left:
+                raise
+
+cluster = patiently(
+    lambda: Cluster(
+        initialize_head=True,
+        head_node_args={
+            "num_cpus": int(sys.argv[1]),
+            "object_store_memory": STORE,
+            "include_dashboard": False,
+            "include_log_monitor": False,
+            "no_monitor": True,  # it would start more nodes, if there were any
+        },
+    )
 )
 nodes = [cluster.head_node]
 
 def add(cpus, python_path):
     env = {"PYTHONPATH": python_path} if python_path else None
-    nodes.append(cluster.add_node(num_cpus=cpus, object_store_memory=STORE, env_vars=env))
+    nodes.append(
+        patiently(lambda: cluster.add_node(num_cpus=cpus, object_store_memory=STORE, env_vars=env))
+    )
     return len(nodes) - 1
 
 def kill(number):
@@ -126,7 +139,8 @@ def ray_cluster(nodes: int = 1, *, head_cpus: int = 0) -> Iterator[RayCluster]:
     environment = clean_environment() | {
         "RAY_TMPDIR": str(folder),
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_raylet_start_wait_time_s": "120",  # a node starts slowly where others work, too
+        "RAY_raylet_start_wait_time_s": "60",
+        "RAY_agent_register_timeout_ms": "60000",
     }
     try:
         with (
@@ -149,6 +163,6 @@ def ray_cluster(nodes: int = 1, *, head_cpus: int = 0) -> Iterator[RayCluster]:
             finally:
                 assert process.stdin is not None
                 process.stdin.close()
-                process.wait(60)
+                process.wait(120)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

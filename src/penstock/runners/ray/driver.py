@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -135,10 +136,11 @@ def _slots() -> int:
 def _follow_slots(outbox: _Outbox) -> None:
     known = -1
     while True:
-        found = _slots()
-        if found != known:
-            known = found
-            outbox.send(Slots(known))
+        with suppress(RayError):  # the head is away; this process ends if it stays so
+            found = _slots()
+            if found != known:
+                known = found
+                outbox.send(Slots(known))
         time.sleep(_SLOTS_SECONDS)
 
 

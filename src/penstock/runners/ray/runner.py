@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):\d{1,5}")
 _GRACE = 30.0
-_JOIN_SECONDS = 120.0
+_JOIN_SECONDS = 240.0
 _CLOSE_SECONDS = 10.0
 
 
