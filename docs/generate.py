@@ -146,6 +146,7 @@ def all_routes() -> Sequence[Route]:
     none = cast(Any, _Nothing())
     services = Services(
         settings=load_settings({}, environment={}),
+        authentication=none,
         imports=none,
         clusters=none,
         databases=none,

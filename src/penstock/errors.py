@@ -11,11 +11,16 @@
     │   └── Unsupported             well-formed, but not offered by this server
     ├── NotFound
     │   ├── ClusterNotFound, DatabaseNotFound, CollectionNotFound, PartitionNotFound
-    │   └── FieldNotFound, IndexNotFound, JobNotFound
+    │   └── FieldNotFound, IndexNotFound, JobNotFound, AccountNotFound, OrgNotFound
     ├── Conflict                    the present state forbids it
-    │   ├── CollectionExists, DatabaseExists, DatabaseNotEmpty, IndexExists
+    │   ├── CollectionExists, DatabaseExists, DatabaseNotEmpty, IndexExists, AccountExists
+    │   ├── ClusterExists, ClusterNotEmpty
     │   ├── CollectionNotLoaded
     │   └── JobStateConflict        commit, abort or retry in a state that forbids it
+    ├── AccessDenied
+    │   ├── Unauthenticated         no credentials, or wrong ones
+    │   ├── TooManyAttempts         (transient) too many wrong credentials from one address or for one user
+    │   └── PermissionDenied        the caller lacks the role for it
     ├── ImportRefused               a create request that can never become a job
     │   └── LimitExceeded           a limit by name; says when to come back where that is known
     ├── SourceError                 a file can't be had
@@ -43,6 +48,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 __all__ = [
+    "AccessDenied",
+    "AccountExists",
+    "AccountNotFound",
+    "ClusterExists",
+    "ClusterNotEmpty",
     "ClusterNotFound",
     "CollectionExists",
     "CollectionNotFound",
@@ -68,9 +78,11 @@ __all__ = [
     "LimitExceeded",
     "MissingParameter",
     "NotFound",
+    "OrgNotFound",
     "PartitionNotFound",
     "PathNotAllowed",
     "PenstockError",
+    "PermissionDenied",
     "SourceError",
     "SourceUnavailable",
     "StoreConflict",
@@ -78,7 +90,9 @@ __all__ = [
     "StoreFull",
     "StoreUnavailable",
     "TaskCancelled",
+    "TooManyAttempts",
     "Transient",
+    "Unauthenticated",
     "Unsupported",
     "WorkerLost",
 ]
@@ -170,6 +184,18 @@ class JobNotFound(NotFound):
     code = "job_not_found"
 
 
+class AccountNotFound(NotFound):
+    """No key or user of that id or name."""
+
+    code = "account_not_found"
+
+
+class OrgNotFound(NotFound):
+    """No org of that id or name."""
+
+    code = "org_not_found"
+
+
 class Conflict(PenstockError):
     code = "conflict"
 
@@ -190,12 +216,53 @@ class IndexExists(Conflict):
     code = "index_exists"
 
 
+class AccountExists(Conflict):
+    """A user of that name is there already."""
+
+    code = "account_exists"
+
+
+class ClusterExists(Conflict):
+    """A cluster of that id is there already."""
+
+    code = "cluster_exists"
+
+
+class ClusterNotEmpty(Conflict):
+    """Collections are in the cluster, or files of dropped ones."""
+
+    code = "cluster_not_empty"
+
+
 class CollectionNotLoaded(Conflict):
     code = "collection_not_loaded"
 
 
 class JobStateConflict(Conflict):
     code = "job_state_conflict"
+
+
+class AccessDenied(PenstockError):
+    code = "access_denied"
+
+
+class Unauthenticated(AccessDenied):
+    """``details``: ``kind``, what is wrong: credentials are ``absent``, ``illegal`` (nobody could have such ones) or
+    ``unknown`` (nobody has these)."""
+
+    code = "unauthenticated"
+
+
+class TooManyAttempts(AccessDenied, Transient):
+    """``details``: ``seconds`` until it is worth trying again."""
+
+    code = "too_many_attempts"
+
+
+class PermissionDenied(AccessDenied):
+    """``details``: ``caller``, ``role``, ``cluster_id``, ``database`` (None for a whole cluster)."""
+
+    code = "permission_denied"
 
 
 class ImportRefused(PenstockError):

@@ -114,6 +114,14 @@ class Settings(BaseModel):
     region: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")] = _field(
         "local", "Region of the server, as in controller.api.{region}.zillizcloud.com."
     )
+    auth: Literal["auto", "on", "off"] = _field(
+        "auto",
+        "Whether callers need a key or a password; auto: from the first key or user on, and always off loopback.",
+        reason="A laptop needs none; a server that others can reach is never without.",
+    )
+    insecure: bool = _field(
+        False, "Listen beyond loopback without TLS: keys then travel unencrypted, unless a proxy ends TLS before."
+    )
     tls_cert: Path | None = _field(None, "PEM file with the certificate chain; turns HTTPS on.")
     tls_key: Path | None = _field(None, "PEM file with the certificate's private key.")
     log_format: Literal["console", "json"] = _field("console", "How log lines look.")

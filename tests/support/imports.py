@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from penstock.domain.access import ANYBODY, Caller
 from penstock.domain.collections import Cluster
 from penstock.domain.jobs import ImportFile, ImportJob, JobState
 from penstock.errors import (
@@ -96,7 +97,7 @@ class MemoryImports:
             job = make_job(id=FIRST_ID + len(self._details), database=request.database, collection=request.collection)
             return self.add(job)
 
-    def get(self, cluster_id: str, job_id: int) -> JobDetails:
+    def get(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> JobDetails:
         details = self._details.get(job_id)
         if details is None or details.job.cluster_id != cluster_id:
             raise JobNotFound(f"no job {job_id}", job_id=job_id)
@@ -113,13 +114,13 @@ class MemoryImports:
         end = None if query.page_size is None else start + query.page_size
         return JobPage(jobs=found[start:end], total=len(found))
 
-    def commit(self, cluster_id: str, job_id: int) -> ImportJob:
+    def commit(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> ImportJob:
         return self._change(cluster_id, job_id, JobState.COMMITTING, {JobState.UNCOMMITTED})
 
-    def abort(self, cluster_id: str, job_id: int) -> ImportJob:
+    def abort(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> ImportJob:
         return self._change(cluster_id, job_id, JobState.ABORTED, {JobState.PENDING, JobState.UNCOMMITTED})
 
-    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys) -> ImportJob:
+    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller = ANYBODY) -> ImportJob:
         self.keys.append(keys)
         return self._change(cluster_id, job_id, JobState.PENDING, {JobState.FAILED})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -12,7 +13,14 @@ from penstock.catalog.database import CatalogDatabase, insert_or, now_millis
 from penstock.domain.collections import Cluster, Database
 from penstock.domain.ids import new_id
 from penstock.domain.names import DEFAULT_DATABASE
-from penstock.errors import ClusterNotFound, DatabaseExists, DatabaseNotEmpty, DatabaseNotFound
+from penstock.errors import (
+    ClusterExists,
+    ClusterNotEmpty,
+    ClusterNotFound,
+    DatabaseExists,
+    DatabaseNotEmpty,
+    DatabaseNotFound,
+)
 
 __all__ = ["DEFAULT_ORG", "ClusterStore", "DatabaseStore"]
 
@@ -53,15 +61,73 @@ class ClusterStore:
             row = connection.execute(_CLUSTER, {"id": cluster_id}).one_or_none()
         if row is None:
             raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
-        return Cluster(id=row.id, org_id=row.org_id, region=row.region, name=row.name)
+        return _cluster(row)
+
+    def of_org(self, org_id: str, cluster_id: str) -> Cluster:
+        """Raises ClusterNotFound, also for a cluster of another org."""
+        found = self.get(cluster_id)
+        if found.org_id != org_id:
+            raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
+        return found
+
+    def list(self, org_id: str | None = None) -> Sequence[Cluster]:
+        """By id; of every org when none is given."""
+        query = select(tables.cluster).order_by(tables.cluster.c.id)
+        if org_id is not None:
+            query = query.where(tables.cluster.c.org_id == org_id)
+        with self._database.read() as connection:
+            return [_cluster(row) for row in connection.execute(query).all()]
+
+    def create(self, cluster_id: str, region: str, name: str, org_id: str) -> Cluster:
+        """A cluster with a ``default`` database in it. Raises ClusterExists."""
+        with self._database.write() as connection:
+            there = connection.execute(_CLUSTER, {"id": cluster_id}).one_or_none()
+            if there is not None:
+                raise ClusterExists(f"the cluster {cluster_id} exists already", cluster_id=cluster_id)
+            _insert_cluster(connection, cluster_id, region, name, org_id)
+        return self.get(cluster_id)
+
+    def drop(self, cluster_id: str) -> None:
+        """Remove a cluster in which no collection is left; its job history goes too.
+
+        Raises:
+            ClusterNotFound.
+            ClusterNotEmpty: collections, or unfinished jobs, are in it.
+        """
+        self.get(cluster_id)
+        live = tables.collection.c.cluster_id == cluster_id, tables.collection.c.dropped_at.is_(None)
+        with self._database.write() as connection:
+            connection.execute(select(tables.cluster.c.id).where(tables.cluster.c.id == cluster_id).with_for_update())
+            held = connection.execute(select(func.count()).select_from(tables.collection).where(*live)).scalar_one()
+            if held:
+                raise ClusterNotEmpty(
+                    f"the cluster {cluster_id} has {held} collections. Drop them first", cluster_id=cluster_id
+                )
+            for each in (tables.collection, tables.job, tables.database):
+                waiting = select(func.count()).select_from(each).where(each.c.cluster_id == cluster_id)
+                if each is tables.collection and connection.execute(waiting).scalar_one():
+                    raise ClusterNotEmpty(
+                        f"the files of dropped collections of the cluster {cluster_id} are still being removed. "
+                        "Try again in a minute, while a server runs",
+                        cluster_id=cluster_id,
+                    )
+                connection.execute(delete(each).where(each.c.cluster_id == cluster_id))
+            connection.execute(delete(tables.job_counter).where(tables.job_counter.c.cluster_id == cluster_id))
+            connection.execute(delete(tables.cluster).where(tables.cluster.c.id == cluster_id))
 
 
-def _insert_cluster(connection: Connection, cluster_id: str, region: str) -> None:
+def _cluster(row: Row[Any]) -> Cluster:
+    return Cluster(id=row.id, org_id=row.org_id, region=row.region, name=row.name)
+
+
+def _insert_cluster(
+    connection: Connection, cluster_id: str, region: str, name: str = "", org_id: str = DEFAULT_ORG
+) -> None:
     """Several servers may begin on an empty catalog at the same moment."""
     now = now_millis()
     rows = (
         (tables.org, {"id": DEFAULT_ORG, "name": "default"}),
-        (tables.cluster, {"id": cluster_id, "org_id": DEFAULT_ORG, "region": region, "name": cluster_id}),
+        (tables.cluster, {"id": cluster_id, "org_id": org_id, "region": region, "name": name or cluster_id}),
         (tables.database, {"id": new_id(), "cluster_id": cluster_id, "name": DEFAULT_DATABASE, "properties": {}}),
     )
     for table, values in rows:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, union_all
+from sqlalchemy import ColumnElement, Select, false, func, select, union_all
 
 from penstock.catalog import tables
 from penstock.catalog.database import CatalogDatabase
@@ -26,11 +26,13 @@ __all__ = ["JobFilter", "JobList"]
 class JobFilter:
     """Which jobs. ``before`` is a job id, exclusive; times are milliseconds since 1970.
 
-    ``finished_since`` leaves out jobs that ended before it; unfinished jobs stay.
+    ``finished_since`` leaves out jobs that ended before it; unfinished jobs stay. ``database_ids``, unless None, are
+    all the databases that the list may tell of.
     """
 
     cluster_id: str
     database_id: int | None = None
+    database_ids: tuple[int, ...] | None = None
     collection_id: str | None = None
     states: tuple[JobState, ...] = ()
     created_after: int | None = None
@@ -81,6 +83,8 @@ def _total(wanted: JobFilter) -> Select[Any]:
     where = [counter.cluster_id == wanted.cluster_id]
     if wanted.database_id is not None:
         where.append(counter.database_id == wanted.database_id)
+    if wanted.database_ids is not None:
+        where.append(counter.database_id.in_(wanted.database_ids))
     if wanted.collection_id is not None:
         where.append(counter.collection_id == wanted.collection_id)
     if wanted.states:
@@ -99,8 +103,12 @@ def _merged(branches: Sequence[Select[Any]]) -> Select[Any]:
 
 def _branches(wanted: JobFilter, *, paged: bool = True) -> list[Select[Any]]:
     """Queries of ids that share no job and together give all; each reads one index in that index's order."""
+    between = list(_between(wanted, paged=paged))
+    return [each for scope in _scopes(wanted) for each in _branches_in([scope, *between], wanted)]
+
+
+def _branches_in(common: list[ColumnElement[bool]], wanted: JobFilter) -> list[Select[Any]]:
     job = tables.job.c
-    common = [*_scope(wanted), *_between(wanted, paged=paged)]
     ids = select(job.id)
     newest = job.id.desc()
     if wanted.finished_since is None:
@@ -116,15 +124,16 @@ def _branches(wanted: JobFilter, *, paged: bool = True) -> list[Select[Any]]:
     ]
 
 
-def _scope(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
-    """The narrowest condition alone, which tells the others and has an index: a collection is in one cluster."""
+def _scopes(wanted: JobFilter) -> list[ColumnElement[bool]]:
+    """The narrowest conditions alone, which tell the others and have an index: a collection is in one cluster."""
     job = tables.job.c
     if wanted.collection_id is not None:
-        yield job.collection_id == wanted.collection_id
-    elif wanted.database_id is not None:
-        yield job.database_id == wanted.database_id
-    else:
-        yield job.cluster_id == wanted.cluster_id
+        return [job.collection_id == wanted.collection_id]
+    if wanted.database_id is not None:
+        return [job.database_id == wanted.database_id]
+    if wanted.database_ids is None:
+        return [job.cluster_id == wanted.cluster_id]
+    return [job.database_id == each for each in wanted.database_ids] or [false()]
 
 
 def _between(wanted: JobFilter, *, paged: bool) -> Iterator[ColumnElement[bool]]:

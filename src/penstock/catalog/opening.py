@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from penstock.catalog.accounts import AccountStore
 from penstock.catalog.claims import ClaimStore
 from penstock.catalog.clusters import ClusterStore, DatabaseStore
 from penstock.catalog.collections import CollectionStore
@@ -11,6 +12,7 @@ from penstock.catalog.database import CatalogDatabase
 from penstock.catalog.job_list import JobList
 from penstock.catalog.jobs import JobStore
 from penstock.catalog.maintenance import MaintenanceStore
+from penstock.catalog.orgs import OrgStore
 from penstock.catalog.retention import RetentionStore
 from penstock.catalog.sealing import Seal
 
@@ -22,6 +24,8 @@ class Catalog:
     """All stores of one database."""
 
     database: CatalogDatabase
+    orgs: OrgStore
+    accounts: AccountStore
     clusters: ClusterStore
     databases: DatabaseStore
     collections: CollectionStore
@@ -56,6 +60,8 @@ def open_catalog(url: str, key: bytes, connections: int = 20) -> Catalog:
     collections = CollectionStore(database)
     return Catalog(
         database=database,
+        orgs=OrgStore(database),
+        accounts=AccountStore(database),
         clusters=ClusterStore(database),
         databases=DatabaseStore(database),
         collections=collections,

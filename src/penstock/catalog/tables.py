@@ -56,6 +56,48 @@ cluster = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+# Who may come in. What a caller knows is kept only as a hash.
+account = Table(
+    "account",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("org_id", Text, ForeignKey("org.id"), nullable=False),
+    # A key is found by its hash, a user by its name.
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("hint", Text, nullable=False, server_default=text("''")),
+    Column("roots", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+)
+Index(
+    "uq_account_key",
+    account.c.hash,
+    unique=True,
+    sqlite_where=account.c.kind == text("'key'"),
+    postgresql_where=account.c.kind == text("'key'"),
+)
+Index(
+    "uq_account_user",
+    account.c.name,
+    unique=True,
+    sqlite_where=account.c.kind == text("'user'"),
+    postgresql_where=account.c.kind == text("'user'"),
+)
+
+# "" is every cluster of the org, every database of the cluster: a primary key holds no nulls.
+account_grant = Table(
+    "account_grant",
+    metadata,
+    Column("account_id", Text, ForeignKey("account.id"), nullable=False),
+    Column("role", Text, nullable=False),
+    Column("cluster_id", Text, nullable=False),
+    Column("database", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "role", "cluster_id", "database"),
+)
+
 database = Table(
     "database",
     metadata,

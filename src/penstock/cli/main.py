@@ -32,6 +32,9 @@ class LazyCommand:
 COMMANDS: Mapping[str, LazyCommand] = {
     "serve": LazyCommand("serve:serve", "Run the server."),
     "doctor": LazyCommand("doctor:doctor", "Examine what a server stands on."),
+    "keys": LazyCommand("keys:keys", "Make, list and revoke API keys."),
+    "users": LazyCommand("users:users", "Make, list and drop users, and give them roles."),
+    "clusters": LazyCommand("clusters:clusters", "Make, list and drop clusters."),
     "collections": LazyCommand("collections:collections", "Make, list, describe and drop collections."),
     "databases": LazyCommand("databases:databases", "Make, list and drop databases."),
     "partitions": LazyCommand("partitions:partitions", "Make, list and drop partitions."),

@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.domain.schema import CollectionSchema
 
-__all__ = ["Cluster", "Collection", "CollectionSettings", "Database", "LoadState", "Partition"]
+__all__ = ["Cluster", "Collection", "CollectionSettings", "Database", "LoadState", "Org", "Partition"]
 
 DEFAULT_PARTITION_NUMBER = 0
 DEFAULT_KEY_PARTITIONS = 16
@@ -22,6 +22,14 @@ class LoadState(StrEnum):
     NEVER = "never"
     LOADED = "loaded"
     RELEASED = "released"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Org:
+    """A tenant: it owns clusters, keys and users."""
+
+    id: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

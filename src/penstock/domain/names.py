@@ -6,7 +6,14 @@ import re
 
 from penstock.errors import InvalidName
 
-__all__ = ["check_collection_name", "check_database_name", "check_field_name", "check_partition_name"]
+__all__ = [
+    "check_cluster_id",
+    "check_collection_name",
+    "check_database_name",
+    "check_field_name",
+    "check_partition_name",
+    "check_user_name",
+]
 
 MAX_NAME_BYTES = 255
 DEFAULT_DATABASE = "default"
@@ -15,6 +22,9 @@ RESERVED_FIELDS = frozenset({"__part"})
 """Canonical batches carry the partition of each row in a column of this name."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_USER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*\Z")
+_CLUSTER = re.compile(r"in\d{2}-[0-9A-Za-z_-]{1,59}\Z")
+MAX_USER_NAME = 32
 _PARTITION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
 
 
@@ -64,4 +74,26 @@ def check_partition_name(name: str) -> None:
             f"Invalid partition name: {name}. Partition name can only contain numbers, letters and underscores.",
             kind="partition",
             name=name,
+        )
+
+
+def check_user_name(name: str) -> None:
+    """A letter, then letters, digits, ``_``, ``-`` and ``.``; 32 at most. Never a colon, which ends it in a login."""
+    if len(name) > MAX_USER_NAME or not _USER.match(name):
+        raise InvalidName(
+            f"Invalid user name: {name[:80]}. It begins with a letter, then come letters, digits, _, - or . ; "
+            f"{MAX_USER_NAME} characters at most",
+            kind="user",
+            name=name,
+        )
+
+
+def check_cluster_id(cluster_id: str) -> None:
+    """As Zilliz Cloud writes them: ``in``, two digits, ``-`` and letters, digits, ``_``, ``-``."""
+    if not _CLUSTER.match(cluster_id):
+        raise InvalidName(
+            f"Invalid cluster id: {cluster_id[:80]}. It looks like in01-search: in, two digits, - and a name of "
+            "letters, digits, _ and -",
+            kind="cluster",
+            name=cluster_id,
         )

@@ -13,12 +13,14 @@ from penstock.catalog.database import now_millis, to_millis
 from penstock.catalog.idempotency import RepeatedCreate
 from penstock.catalog.job_list import JobFilter
 from penstock.catalog.jobs import NewJob
-from penstock.domain.collections import Collection
+from penstock.domain.access import ANYBODY, Caller, Role
+from penstock.domain.collections import Cluster, Collection
 from penstock.domain.durations import parse_duration
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.errors import (
     ImportRefused,
     InvalidParameter,
+    JobNotFound,
     JobStateConflict,
     LimitExceeded,
     MissingParameter,
@@ -50,32 +52,33 @@ class Imports(Protocol):
 
         Raises:
             ClusterNotFound, DatabaseNotFound, CollectionNotFound, PartitionNotFound: a name is unknown.
+            PermissionDenied: the caller may not write to the database.
             ImportRefused, LimitExceeded, InvalidParameter: the request can never become a job.
             PathNotAllowed: a path lies outside every import root.
             FileMissing, SourceError: only with ``request.heads``.
         """
         ...
 
-    def get(self, cluster_id: str, job_id: int) -> JobDetails:
-        """Raises JobNotFound, also for a job of another cluster."""
+    def get(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> JobDetails:
+        """Raises JobNotFound, also for a job of another cluster, or of a database that the caller may not read."""
         ...
 
     def list(self, query: JobQuery) -> JobPage:
         """Raises ClusterNotFound; DatabaseNotFound and CollectionNotFound for filters that name none."""
         ...
 
-    def commit(self, cluster_id: str, job_id: int) -> ImportJob:
-        """Publish an Uncommitted job; again is fine. Raises JobNotFound, JobStateConflict."""
+    def commit(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> ImportJob:
+        """Publish an Uncommitted job; again is fine. Raises JobNotFound, PermissionDenied, JobStateConflict."""
         ...
 
-    def abort(self, cluster_id: str, job_id: int) -> ImportJob:
+    def abort(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> ImportJob:
         """End a job before its commit's intent; again, or after its failure, is fine.
 
-        Raises JobNotFound, JobStateConflict.
+        Raises JobNotFound, PermissionDenied, JobStateConflict.
         """
         ...
 
-    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys) -> ImportJob:
+    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller = ANYBODY) -> ImportJob:
         """Let a Failed job go on with what is missing of it.
 
         Raises:
@@ -106,7 +109,8 @@ class ImportService:
         self._headers = ThreadPoolExecutor(4, "head")
 
     def create(self, request: CreateImport) -> ImportJob:
-        self._catalog.clusters.get(request.cluster_id)
+        cluster = self._catalog.clusters.get(request.cluster_id)
+        request.caller.require(Role.WRITER, cluster, request.database)
         database = self._catalog.databases.get(request.cluster_id, request.database)
         collection = self._catalog.collections.get(database, request.collection)
         self._check_partition(collection, request.partition)
@@ -140,13 +144,12 @@ class ImportService:
         self._wake()
         return job
 
-    def get(self, cluster_id: str, job_id: int) -> JobDetails:
-        job = self._catalog.jobs.get(cluster_id, job_id)
+    def get(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> JobDetails:
+        job = self._readable(cluster_id, job_id, caller)
         return JobDetails(job=job, files=self._catalog.jobs.files(job_id))
 
     def list(self, query: JobQuery) -> JobPage:
-        self._catalog.clusters.get(query.cluster_id)
-        wanted = self._filter(query)
+        wanted = self._filter(query, self._catalog.clusters.get(query.cluster_id))
         if query.page_size is None:
             jobs = self._catalog.job_list.page(wanted, limit=self._settings.list_limit)
             return JobPage(jobs=jobs, total=len(jobs))
@@ -154,9 +157,9 @@ class ImportService:
         jobs = self._catalog.job_list.page(wanted, limit=query.page_size, offset=offset)
         return JobPage(jobs=jobs, total=self._catalog.job_list.total(wanted))
 
-    def commit(self, cluster_id: str, job_id: int) -> ImportJob:
+    def commit(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> ImportJob:
         for _ in range(_INTERVENTIONS):
-            job = self._catalog.jobs.get(cluster_id, job_id)
+            job = self._writable(cluster_id, job_id, caller)
             if job.auto_commit:
                 raise _auto_commit(job)
             if job.state.is_committed:
@@ -170,9 +173,9 @@ class ImportService:
                 return done
         raise _restless(job_id)
 
-    def abort(self, cluster_id: str, job_id: int) -> ImportJob:
+    def abort(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> ImportJob:
         for _ in range(_INTERVENTIONS):
-            job = self._catalog.jobs.get(cluster_id, job_id)
+            job = self._writable(cluster_id, job_id, caller)
             if job.state in (JobState.ABORTED, JobState.FAILED):
                 return job  # ended as the caller wants it; Milvus takes a job's own failure so, too
             if job.state.is_committed:
@@ -186,9 +189,9 @@ class ImportService:
                 return done
         raise _restless(job_id)
 
-    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys) -> ImportJob:
+    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller = ANYBODY) -> ImportJob:
         for _ in range(_INTERVENTIONS):
-            job = self._catalog.jobs.get(cluster_id, job_id)
+            job = self._writable(cluster_id, job_id, caller)
             self._check_retry(job, keys)
             deadline = self._deadline(job.options)
             try:
@@ -198,6 +201,19 @@ class ImportService:
             self._wake()
             return again
         raise _restless(job_id)
+
+    def _readable(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        """Raises JobNotFound, also for a job that the caller may not know of."""
+        job = self._catalog.jobs.get(cluster_id, job_id)
+        if not caller.may(Role.READER, self._catalog.clusters.get(cluster_id), job.database):
+            raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id)
+        return job
+
+    def _writable(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        """Raises JobNotFound as :meth:`_readable`, PermissionDenied."""
+        job = self._readable(cluster_id, job_id, caller)
+        caller.require(Role.WRITER, self._catalog.clusters.get(cluster_id), job.database)
+        return job
 
     def _check_retry(self, job: ImportJob, keys: SourceKeys) -> None:
         if job.state is JobState.ABORTED:
@@ -321,7 +337,12 @@ class ImportService:
             for unit in units:
                 check_unit(unit, collection.schema, self._settings)
 
-    def _filter(self, query: JobQuery) -> JobFilter:
+    def _filter(self, query: JobQuery, cluster: Cluster) -> JobFilter:
+        visible = query.caller.databases(Role.READER, cluster)
+        if visible is not None:
+            for each in (query.database, query.resolve_in if query.collection is not None else None):
+                if each is not None:
+                    query.caller.require(Role.READER, cluster, each)
         database = None
         if query.database is not None:
             database = self._catalog.databases.get(query.cluster_id, query.database)
@@ -335,6 +356,7 @@ class ImportService:
         return JobFilter(
             cluster_id=query.cluster_id,
             database_id=database.id if database else None,
+            database_ids=None if visible is None else self._ids(query.cluster_id, visible),
             collection_id=collection.id if collection else None,
             states=tuple(query.states),
             created_after=to_millis(query.created_after) if query.created_after else None,
@@ -342,6 +364,9 @@ class ImportService:
             finished_since=since,
             before=query.before,
         )
+
+    def _ids(self, cluster_id: str, names: frozenset[str]) -> tuple[int, ...]:
+        return tuple(each.id for each in self._catalog.databases.list(cluster_id) if each.name in names)
 
 
 def _check_options(request: CreateImport) -> bool:

@@ -17,6 +17,7 @@ from penstock.jobs.scheduler import Scheduler
 from penstock.jobs.service import ImportService
 from penstock.jobs.settings import MIB, JobSettings
 from penstock.jobs.tools import Tools
+from penstock.server.exposure import authentication_of
 from penstock.server.hosts import runner_of
 from penstock.server.job_metrics import CatalogMetrics, ProcessMetrics
 from penstock.server.places import catalog_url, engine_of, key_file, source_stores
@@ -40,12 +41,14 @@ def build_services(settings: Settings) -> Services:
     Raises:
         StoreError: the catalog is of a newer Penstock, or can't be opened; the store can't be used.
         PathNotAllowed: an import root can't be served.
+        InvalidParameter: others could reach the server, and it isn't fit for that.
     """
     roots = ImportRoots(settings.import_root, source_stores(settings))
     engine = engine_of(settings)
     engine.check()
     catalog = open_catalog(catalog_url(settings), load_key(key_file(settings)), settings.catalog_connections)
     catalog.clusters.ensure(settings.cluster_id, settings.region)
+    authentication = authentication_of(settings, catalog)
     job_settings = _job_settings(settings)
     registry = CollectorRegistry()
     watching = start_watching(settings, registry)
@@ -63,7 +66,8 @@ def build_services(settings: Settings) -> Services:
             catalog.maintenance.release_all()
         if settings.role == "api":
             return
-        _repair(catalog, engine, settings.cluster_id)
+        for cluster_id in catalog.clusters.ids():
+            _repair(catalog, engine, cluster_id)
         runner.warm()
         scheduler.start()
 
@@ -75,6 +79,7 @@ def build_services(settings: Settings) -> Services:
 
     return Services(
         settings=settings,
+        authentication=authentication,
         imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer),
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),

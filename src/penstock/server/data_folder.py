@@ -13,10 +13,24 @@ import psutil
 
 from penstock.errors import DataFolderInUse, InvalidParameter
 
-__all__ = ["NOTE", "hold_data_folder", "holder_of", "listening_note"]
+__all__ = ["NOTE", "hold_data_folder", "holder_of", "listening_note", "make_data_folder"]
 
 LOCK = "server.lock"
 NOTE = "server.json"
+
+
+def make_data_folder(folder: Path) -> None:
+    """Make the folder, for its owner alone, if it isn't there. Raises InvalidParameter: it can't be made."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: Path, error: OSError) -> InvalidParameter:
+    return InvalidParameter(
+        f"the data folder {folder} can't be used: {error.strerror}. Give another with --data-dir", folder=str(folder)
+    )
 
 
 @contextmanager
@@ -29,14 +43,11 @@ def hold_data_folder(folder: Path, *, shared: bool = False) -> Iterator[None]:
         DataFolderInUse: another server holds it; names its process.
         InvalidParameter: the folder can't be made or written to.
     """
+    make_data_folder(folder)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = (folder / LOCK).open("a+")
     except OSError as error:
-        raise InvalidParameter(
-            f"the data folder {folder} can't be used: {error.strerror}. Give another with --data-dir",
-            folder=str(folder),
-        ) from error
+        raise _unusable(folder, error) from error
     with handle:
         try:
             fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

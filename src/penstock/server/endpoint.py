@@ -80,6 +80,7 @@ async def _reply(
         headers={name.lower(): value for name, value in request.headers.items()},
         query=dict(request.query_params),
         request_id=request_id,
+        address=request.client.host if request.client else "",
     )
     limit = asyncio.timeout(route.dialect.timeout(call) or request_timeout)
     try:

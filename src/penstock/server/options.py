@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,18 +10,22 @@ import click
 
 from penstock.settings import Setting, settings_table
 
-__all__ = ["settings_options"]
+__all__ = ["CATALOG_SETTINGS", "settings_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def settings_options(command: F) -> F:
-    """Decorate a command with one option per setting, and ``--config``.
+CATALOG_SETTINGS = ("data_dir", "catalog", "secret_key_file")
+"""What tells where a server's catalog is."""
+
+
+def settings_options(command: F, only: Collection[str] = ()) -> F:
+    """Decorate a command with one option per setting, or with ``only`` some of them, and ``--config``.
 
     The command gets ``config`` and, by field name, what was given on the command line: hand them to
     :func:`penstock.settings.load_settings`, which also reads the environment, fills defaults in and checks values.
     """
-    for row in reversed([row for row in settings_table() if row.flag]):
+    for row in reversed([row for row in settings_table() if row.flag and (not only or row.name in only)]):
         command = _option(row)(command)
     return click.option(
         "--config",

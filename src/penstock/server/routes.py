@@ -15,11 +15,16 @@ __all__ = ["dialect_routes"]
 
 def dialect_routes(services: Services) -> tuple[Route, ...]:
     settings = services.settings
-    v1 = ZillizV1()
-    v2 = MilvusV2(success_code=settings.v2_success_code, cluster_id=settings.cluster_id)
+    v1 = ZillizV1(clusters=services.clusters, authentication=services.authentication)
+    v2 = MilvusV2(
+        success_code=settings.v2_success_code,
+        cluster_id=settings.cluster_id,
+        clusters=services.clusters,
+        authentication=services.authentication,
+    )
     return (
-        *zilliz_v1_imports.routes(services.imports, services.clusters, v1, region=settings.region),
-        *milvus_v2_imports.routes(services.imports, services.clusters, v2, region=settings.region),
+        *zilliz_v1_imports.routes(services.imports, v1, region=settings.region),
+        *milvus_v2_imports.routes(services.imports, v2, region=settings.region),
         *databases.routes(services.databases, v2),
         *collections.routes(services.collections, services.partitions, services.indexes, v2),
         *partitions.routes(services.collections, services.partitions, v2),

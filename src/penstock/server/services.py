@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
 
+from penstock.access.authentication import Authentication
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
@@ -35,6 +36,7 @@ class Services:
     """
 
     settings: Settings
+    authentication: Authentication
     imports: Imports
     clusters: Clusters
     databases: DatabaseService

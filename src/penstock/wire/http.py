@@ -50,7 +50,7 @@ class CallTimeout(Exception):
 class Call:
     """One HTTP request, read to its end.
 
-    Header names are lower-case; of a repeated query key the last value counts.
+    Header names are lower-case; of a repeated query key the last value counts. ``address`` is the client's.
     """
 
     method: str
@@ -59,6 +59,11 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     request_id: str = ""
+    address: str = ""
+
+    @property
+    def authorization(self) -> str:
+        return self.headers.get("authorization", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

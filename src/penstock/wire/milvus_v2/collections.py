@@ -8,6 +8,7 @@ from typing import Any
 from penstock.collections.collections import CollectionService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
+from penstock.domain.access import Role
 from penstock.domain.collections import LoadState
 from penstock.errors import CollectionNotFound, DatabaseNotFound
 from penstock.wire.http import Operation, Route
@@ -113,10 +114,13 @@ def routes(
         collections.get(*place_of(request))
         return None
 
-    def named(action: str, handler: Callable[[Request], object], summary: str, **more: Mapping[str, Any]) -> Route:
+    def named(
+        role: Role, action: str, handler: Callable[[Request], object], summary: str, **more: Mapping[str, Any]
+    ) -> Route:
         return v2.post(
             f"/collections/{action}",
             handler,
+            role=role,
             struct="CollectionNameReq",
             operation=Operation(
                 summary=summary, tag="collections", body={**_NAMED, **more}, required=["collectionName"]
@@ -127,6 +131,7 @@ def routes(
         v2.post(
             "/collections/create",
             create,
+            role=Role.WRITER,
             struct="CollectionReq",
             operation=Operation(
                 summary="Create a collection",
@@ -139,6 +144,7 @@ def routes(
         v2.post(
             "/collections/list",
             list_all,
+            role=Role.READER,
             struct="DatabaseReq",
             operation=Operation(
                 summary="List the collections of a database",
@@ -147,15 +153,24 @@ def routes(
                 data={"type": "array", "items": _TEXT},
             ),
         ),
-        named("describe", describe, "Describe a collection"),
-        named("has", has, "Is it there?"),
-        named("drop", drop, "Drop a collection and its rows"),
-        named("get_stats", get_stats, "Count its rows"),
-        named("load", load, "Note that the collection is loaded"),
-        named("refresh_load", refresh_load, "Nothing: a loaded collection shows new rows by itself"),
-        named("release", release, "Note that the collection is released; it is not searched until loaded again"),
+        named(Role.READER, "describe", describe, "Describe a collection"),
+        named(Role.READER, "has", has, "Is it there?"),
+        named(Role.WRITER, "drop", drop, "Drop a collection and its rows"),
+        named(Role.READER, "get_stats", get_stats, "Count its rows"),
+        named(Role.WRITER, "load", load, "Note that the collection is loaded"),
+        named(Role.WRITER, "refresh_load", refresh_load, "Nothing: a loaded collection shows new rows by itself"),
         named(
-            "get_load_state", get_load_state, "Tell the load state", partitionNames={"type": "array", "items": _TEXT}
+            Role.WRITER,
+            "release",
+            release,
+            "Note that the collection is released; it is not searched until loaded again",
         ),
-        named("flush", flush, "Nothing: imported rows are durable from their commit on"),
+        named(
+            Role.READER,
+            "get_load_state",
+            get_load_state,
+            "Tell the load state",
+            partitionNames={"type": "array", "items": _TEXT},
+        ),
+        named(Role.WRITER, "flush", flush, "Nothing: imported rows are durable from their commit on"),
     )

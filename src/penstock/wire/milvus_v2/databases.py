@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock.collections.databases import DatabaseService
+from penstock.domain.access import Role
 from penstock.errors import InvalidName
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
@@ -25,7 +26,8 @@ def routes(databases: DatabaseService, v2: MilvusV2) -> tuple[Route, ...]:
         return None
 
     def list_all(request: Request) -> object:
-        return [each.name for each in databases.list(request.cluster_id)]
+        visible = request.caller.databases(Role.READER, request.cluster)
+        return [each.name for each in databases.list(request.cluster_id) if visible is None or each.name in visible]
 
     def describe(request: Request) -> object:
         found = databases.get(request.cluster_id, request.fields.required_string("dbName"))
@@ -40,12 +42,15 @@ def routes(databases: DatabaseService, v2: MilvusV2) -> tuple[Route, ...]:
         v2.post(
             "/databases/create",
             create,
+            role=Role.ADMIN,
+            whole_cluster=True,
             struct="DatabaseReqWithProperties",
             operation=Operation(summary="Create a database", tag=_TAG, body=body, required=["dbName"]),
         ),
         v2.post(
             "/databases/list",
             list_all,
+            role=None,
             struct="EmptyReq",
             operation=Operation(
                 summary="List databases", tag=_TAG, data={"type": "array", "items": {"type": "string"}}
@@ -54,12 +59,15 @@ def routes(databases: DatabaseService, v2: MilvusV2) -> tuple[Route, ...]:
         v2.post(
             "/databases/describe",
             describe,
+            role=Role.READER,
             struct="DatabaseReqRequiredName",
             operation=Operation(summary="Describe a database", tag=_TAG, body=_NAME, required=["dbName"]),
         ),
         v2.post(
             "/databases/drop",
             drop,
+            role=Role.ADMIN,
+            whole_cluster=True,
             struct="DatabaseReqRequiredName",
             operation=Operation(summary="Drop an empty database", tag=_TAG, body=_NAME, required=["dbName"]),
         ),

@@ -8,7 +8,7 @@ A handler takes a :class:`Request` and returns what belongs under ``data``::
             return {"dbName": found.name, "dbID": found.id}
 
         return (
-            v2.post("/databases/describe", describe, struct="DatabaseReqWithProperties",
+            v2.post("/databases/describe", describe, struct="DatabaseReqWithProperties", role=Role.READER,
                     operation=Operation(summary="Describe a database", tag="databases",
                                         body={"dbName": {"type": "string"}}, required=["dbName"])),
         )
@@ -23,8 +23,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.errors import PenstockError
+from penstock.access.authentication import Authentication
+from penstock.domain.access import ANYBODY, Caller, Role
+from penstock.domain.collections import Cluster
+from penstock.errors import ClusterNotFound, PenstockError
 from penstock.wire.body import Fields, parse_object, whole_number
+from penstock.wire.clusters import Clusters
 from penstock.wire.http import Call, CallTimeout, Operation, Reply, Route, json_reply
 from penstock.wire.milvus_v2 import errors
 
@@ -37,11 +41,16 @@ MAX_TIMEOUT = 24 * 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A call of this dialect, its body decoded. ``cluster_id`` is the server's own cluster."""
+    """A call of this dialect, its body decoded, and who makes it."""
 
     call: Call
     fields: Fields
-    cluster_id: str
+    cluster: Cluster
+    caller: Caller = ANYBODY
+
+    @property
+    def cluster_id(self) -> str:
+        return self.cluster.id
 
     @property
     def database_header(self) -> str | None:
@@ -67,24 +76,60 @@ Handler = Callable[[Request], object]
 class MilvusV2:
     """The dialect: its routes' prefix, envelope, error numbers and headers.
 
-    ``success_code`` is 0, or 200 as Milvus 2.4.0 to 2.4.2 sent.
+    ``success_code`` is 0, or 200 as Milvus 2.4.0 to 2.4.2 sent; ``cluster_id`` is the server's own cluster.
     """
 
-    def __init__(self, *, success_code: int = errors.SUCCESS, cluster_id: str) -> None:
+    def __init__(
+        self,
+        *,
+        cluster_id: str,
+        clusters: Clusters,
+        authentication: Authentication,
+        success_code: int = errors.SUCCESS,
+    ) -> None:
         self.success_code = success_code
         self.cluster_id = cluster_id
+        self.clusters = clusters
+        self.authentication = authentication
 
-    def post(self, action: str, handler: Handler, *, struct: str, operation: Operation) -> Route:
+    def post(
+        self,
+        action: str,
+        handler: Handler,
+        *,
+        struct: str,
+        operation: Operation,
+        role: Role | None,
+        whole_cluster: bool = False,
+    ) -> Route:
         """A route ``POST /v2/vectordb{action}`` whose JSON body must be an object (``{}`` at least).
 
-        ``struct`` is the Go type that error texts name.
+        ``struct`` is the Go type that error texts name. ``role`` is what the caller needs in the request's database,
+        or in the ``whole_cluster``; with None the handler itself sees to it that nobody learns too much.
         """
 
         def handle(call: Call) -> Reply:
+            caller = self.authentication.identify(call.authorization, call.address)
             fields = parse_object(call.body, struct)
-            return self.success(handler(Request(call=call, fields=fields, cluster_id=self.cluster_id)))
+            cluster = self.cluster_of(fields, caller)
+            request = Request(call=call, fields=fields, cluster=cluster, caller=caller)
+            if role is not None:
+                caller.require(role, cluster, None if whole_cluster else request.database)
+            return self.success(handler(request))
 
         return Route(method="POST", path=PREFIX + action, handler=handle, dialect=self, operation=operation)
+
+    def cluster_of(self, fields: Fields, caller: Caller) -> Cluster:
+        """The cluster that a call names by ``clusterId``, else the caller's only one, else the server's own.
+
+        Raises:
+            ClusterNotFound: there is none, or it is of another org, which is not told.
+        """
+        cluster_id = fields.string("clusterId") or caller.home(self.cluster_id)
+        cluster = self.clusters.get(cluster_id)
+        if not caller.owns(cluster):
+            raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
+        return cluster
 
     def success(self, result: object) -> Reply:
         """``None`` becomes ``{}``; a :class:`Reply` goes out as it is."""
@@ -106,7 +151,7 @@ class MilvusV2:
             text = f"internal error; the server's log tells more under request id {request_id}"
             return json_reply({"code": errors.INTERNAL, "message": text}, status=500)
         code, text = errors.code_and_text(error, table)
-        return json_reply({"code": code, "message": text})
+        return json_reply({"code": code, "message": text}, status=errors.status_of(error, table))
 
     def timeout(self, call: Call) -> float | None:
         """Whole seconds from the header ``Request-Timeout``, a day at most; anything else in it is ignored."""

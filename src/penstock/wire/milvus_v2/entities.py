@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from penstock.collections.collections import CollectionService
 from penstock.collections.entities import EntityService, OutputFields
+from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.errors import CollectionNotFound, FieldNotFound, InvalidFilter, InvalidParameter, PartitionNotFound
 from penstock.wire.http import Operation, Route
@@ -109,18 +110,21 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
         v2.post(
             "/entities/query",
             query,
+            role=Role.READER,
             struct="QueryReqV2",
             operation=_operation("Rows that match a filter", _QUERY_BODY, ["collectionName"]),
         ),
         v2.post(
             "/entities/get",
             get,
+            role=Role.READER,
             struct="CollectionIDReq",
             operation=_operation("Rows by primary key", {**_GET_BODY, "id": {}}, ["collectionName", "id"]),
         ),
         v2.post(
             "/entities/search",
             search,
+            role=Role.READER,
             struct="SearchReqV2",
             operation=_operation("Nearest rows to vectors", _SEARCH_BODY, ["collectionName", "data"]),
         ),

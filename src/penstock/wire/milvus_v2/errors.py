@@ -17,7 +17,17 @@ from penstock.errors import PenstockError
 from penstock.wire.body import MalformedBody, MissingField
 from penstock.wire.http import BodyTooLarge
 
-__all__ = ["INTERNAL", "MILVUS", "TIMEOUT", "UNAUTHENTICATED", "ZILLIZ", "ErrorRow", "Refused", "code_and_text"]
+__all__ = [
+    "INTERNAL",
+    "MILVUS",
+    "TIMEOUT",
+    "UNAUTHENTICATED",
+    "ZILLIZ",
+    "ErrorRow",
+    "Refused",
+    "code_and_text",
+    "status_of",
+]
 
 SUCCESS = 0
 UNAUTHENTICATED = 1800
@@ -28,12 +38,13 @@ INTERNAL = 65535
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
     """``prefix`` and ``suffix`` frame the error's own text, once. ``template`` replaces it where the error's details
-    hold all the names in it."""
+    hold all the names in it. ``status`` is the HTTP status."""
 
     code: int
     suffix: str = ""
     prefix: str = ""
     template: str = ""
+    status: int = 200
 
 
 class Refused(errors.InvalidParameter):
@@ -85,6 +96,15 @@ MILVUS: Mapping[type[PenstockError], ErrorRow] = {
     errors.IndexExists: ErrorRow(1100, _INVALID),
     errors.CollectionNotLoaded: ErrorRow(101),
     errors.JobStateConflict: ErrorRow(2100, _IMPORT),
+    errors.AccountNotFound: ErrorRow(INTERNAL),
+    errors.OrgNotFound: ErrorRow(INTERNAL),
+    errors.AccountExists: ErrorRow(INTERNAL),
+    errors.ClusterExists: ErrorRow(1100, _INVALID),
+    errors.ClusterNotEmpty: ErrorRow(1100, _INVALID),
+    errors.AccessDenied: ErrorRow(INTERNAL, status=403),
+    errors.Unauthenticated: ErrorRow(UNAUTHENTICATED, prefix="user hasn't authenticated: ", status=401),
+    errors.TooManyAttempts: ErrorRow(UNAUTHENTICATED, prefix="user hasn't authenticated: ", status=429),
+    errors.PermissionDenied: ErrorRow(INTERNAL, prefix="permission deny: ", status=403),
     errors.ImportRefused: ErrorRow(2100, _IMPORT),
     errors.LimitExceeded: ErrorRow(2101, _IMPORT_SYSTEM),
     errors.SourceError: ErrorRow(2100, _IMPORT),
@@ -106,6 +126,10 @@ MILVUS: Mapping[type[PenstockError], ErrorRow] = {
 ZILLIZ: Mapping[type[PenstockError], ErrorRow] = {
     **MILVUS,
     errors.JobNotFound: ErrorRow(96026, template="Job not found. Please check your request parameter."),
+    # With HTTP 200, since clients drop the body of anything else.
+    errors.Unauthenticated: ErrorRow(21119, prefix="The apikey is illegal. "),
+    errors.TooManyAttempts: ErrorRow(21119, prefix="The apikey is illegal. "),
+    errors.PermissionDenied: ErrorRow(96012, prefix="You don't have permission for this cluster. "),
 }
 
 
@@ -113,8 +137,17 @@ def code_and_text(error: PenstockError, table: Mapping[type[PenstockError], Erro
     """The dialect's number and text for an error."""
     if isinstance(error, Refused):
         return error.number, str(error)
-    row = next(table[kind] for kind in type(error).__mro__ if kind in table)
+    row = _row(error, table)
     return row.code, _text(row, error)
+
+
+def status_of(error: PenstockError, table: Mapping[type[PenstockError], ErrorRow] = MILVUS) -> int:
+    """The HTTP status: 200 but for who may not come in."""
+    return 200 if isinstance(error, Refused) else _row(error, table).status
+
+
+def _row(error: PenstockError, table: Mapping[type[PenstockError], ErrorRow]) -> ErrorRow:
+    return next(table[kind] for kind in type(error).__mro__ if kind in table)
 
 
 def _text(row: ErrorRow, error: PenstockError) -> str:

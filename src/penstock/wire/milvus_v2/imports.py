@@ -16,12 +16,13 @@ from typing import Any
 
 import orjson
 
+from penstock.domain.access import Caller
+from penstock.domain.collections import Cluster
 from penstock.domain.jobs import JobState
-from penstock.errors import ClusterNotFound, InvalidParameter, JobNotFound, PenstockError, Unsupported
+from penstock.errors import AccessDenied, ClusterNotFound, InvalidParameter, JobNotFound, PenstockError, Unsupported
 from penstock.jobs.requests import CreateImport, JobQuery, SourceKeys
 from penstock.jobs.service import Imports
 from penstock.wire.body import MAX_INT32, MAX_INT64, Fields, MalformedBody, parse_object
-from penstock.wire.clusters import Clusters
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.milvus_v2 import import_docs as docs
 from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2, Request
@@ -44,6 +45,10 @@ class _ImportCall:
     profile: Profile
 
     @property
+    def caller(self) -> Caller:
+        return self.request.caller
+
+    @property
     def fields(self) -> Fields:
         return self.request.fields
 
@@ -55,7 +60,7 @@ class _ImportCall:
 _Action = Callable[[_ImportCall], object]
 
 
-def routes(imports: Imports, clusters: Clusters, v2: MilvusV2, *, region: str) -> tuple[Route, ...]:
+def routes(imports: Imports, v2: MilvusV2, *, region: str) -> tuple[Route, ...]:
     """The routes of import jobs. ``region`` is the server's, for calls that name one."""
 
     def create(call: _ImportCall) -> object:
@@ -69,7 +74,7 @@ def routes(imports: Imports, clusters: Clusters, v2: MilvusV2, *, region: str) -
     def describe(call: _ImportCall) -> object:
         text, job_id = _job_id(call)
         try:
-            details = imports.get(call.cluster_id, job_id)
+            details = imports.get(call.cluster_id, job_id, call.caller)
         except JobNotFound as error:
             raise JobNotFound(f"import job does not exist, jobID={job_id}", **error.details) from error
         return call.profile.details(details, text)
@@ -84,16 +89,21 @@ def routes(imports: Imports, clusters: Clusters, v2: MilvusV2, *, region: str) -
 
     def retry(call: _ImportCall) -> object:
         keys = _keys(call.fields)
-        _change(call, lambda cluster_id, job_id: imports.retry(cluster_id, job_id, keys))
+        _change(call, lambda cluster_id, job_id, caller: imports.retry(cluster_id, job_id, keys, caller))
         return None
 
     def route(method: str, action: str, do: _Action, struct: str, operation: Operation) -> Route:
         def handle(call: Call) -> Reply:
-            fields = _decode(call, struct)
-            profile = ZILLIZ if "clusterId" in fields or "projectId" in fields else MILVUS
+            profile = MILVUS
             try:
-                cluster_id = _cluster(fields, clusters, v2.cluster_id, region)
-                request = Request(call=call, fields=fields, cluster_id=cluster_id)
+                # Who may not come in is told so as the profile spells it, which only the body tells.
+                caller = _identified(v2, call)
+                fields = _decode(call, struct)
+                profile = ZILLIZ if "clusterId" in fields or "projectId" in fields else MILVUS
+                if isinstance(caller, AccessDenied):
+                    raise caller
+                cluster = _cluster(fields, v2, caller, region)
+                request = Request(call=call, fields=fields, cluster=cluster, caller=caller)
                 return v2.success(do(_ImportCall(request, profile)))
             except PenstockError as error:
                 return v2.failure(error, call.request_id, profile.errors)
@@ -122,8 +132,15 @@ def _decode(call: Call, struct: str) -> Fields:
     return parse_object(call.body, struct)
 
 
-def _cluster(fields: Fields, clusters: Clusters, own: str, region: str) -> str:
-    """The cluster that a call acts on: the one it names, else the server's own."""
+def _identified(v2: MilvusV2, call: Call) -> Caller | AccessDenied:
+    try:
+        return v2.authentication.identify(call.authorization, call.address)
+    except AccessDenied as denied:
+        return denied
+
+
+def _cluster(fields: Fields, v2: MilvusV2, caller: Caller, region: str) -> Cluster:
+    """The cluster that a call acts on."""
     cluster_id, project_id, region_id = (fields.string(key) for key in ("clusterId", "projectId", "regionId"))
     if (cluster_id is not None and not cluster_id.strip()) or (region_id and not cluster_id and not project_id):
         raise Refused(96025, "Empty clusterId. Please specify a clusterId.")
@@ -134,12 +151,10 @@ def _cluster(fields: Fields, clusters: Clusters, own: str, region: str) -> str:
             96001,
             "Invalid RegionId. Please use the ListCloudRegions API to obtain a list of supported regionIds.",
         )
-    if cluster_id is None:
-        return own
     try:
-        return clusters.get(cluster_id).id
+        return v2.cluster_of(fields, caller)
     except ClusterNotFound as error:
-        if _CLUSTER_ID.match(cluster_id):
+        if cluster_id is None or _CLUSTER_ID.match(cluster_id):
             raise
         raise Refused(96036, "Invalid clusterId.") from error
 
@@ -156,14 +171,14 @@ def _job_id(call: _ImportCall) -> tuple[str, int]:
     raise InvalidParameter(f'parse job id failed: strconv.ParseInt: parsing "{text}": {why}', job_id=text)
 
 
-def _change(call: _ImportCall, change: Callable[[str, int], object]) -> None:
+def _change(call: _ImportCall, change: Callable[[str, int, Caller], object]) -> None:
     """Commit, abort or retry."""
     text = call.fields.text("jobId")
     if text is not None and call.profile is MILVUS and not _NUMBER.match(text):
         raise InvalidParameter(f"invalid parameter[expected=int64 jobId][actual={text}]", job_id=text)
     _, job_id = _job_id(call)
     try:
-        change(call.cluster_id, job_id)
+        change(call.cluster_id, job_id, call.caller)
     except JobNotFound as error:
         raise JobNotFound(f"job {job_id} not found", **error.details) from error
 
@@ -181,6 +196,7 @@ def _create_request(call: _ImportCall) -> CreateImport:
         options=_options(fields),
         keys=_keys(fields),
         idempotency_key=call.request.call.headers.get(IDEMPOTENCY_KEY),
+        caller=call.caller,
     )
 
 
@@ -253,6 +269,7 @@ def _query(call: _ImportCall) -> JobQuery:
         page_size=page_size,
         page=page,
         before=before,
+        caller=call.caller,
     )
 
 

@@ -8,6 +8,7 @@ import orjson
 
 from penstock.collections.collections import CollectionService
 from penstock.collections.indexes import IndexService, IndexStatus
+from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
@@ -50,6 +51,7 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
         v2.post(
             "/indexes/list",
             list_all,
+            role=Role.READER,
             struct="CollectionNameReq",
             operation=Operation(
                 summary="List the names of a collection's indexes",
@@ -62,6 +64,7 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
         v2.post(
             "/indexes/describe",
             describe,
+            role=Role.READER,
             struct="IndexReq",
             operation=Operation(
                 summary="Describe an index",
@@ -74,6 +77,7 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
         v2.post(
             "/indexes/create",
             create,
+            role=Role.WRITER,
             struct="IndexParamReq",
             operation=Operation(
                 summary="Create indexes",
@@ -85,6 +89,7 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
         v2.post(
             "/indexes/drop",
             drop,
+            role=Role.WRITER,
             struct="IndexReq",
             operation=Operation(
                 summary="Drop an index", tag=_TAG, body=named, required=["collectionName", "indexName"]

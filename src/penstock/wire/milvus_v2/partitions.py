@@ -7,6 +7,7 @@ from typing import Any
 
 from penstock.collections.collections import CollectionService
 from penstock.collections.partitions import PartitionService
+from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
@@ -45,10 +46,11 @@ def routes(collections: CollectionService, partitions: PartitionService, v2: Mil
         partitions.drop(collection, name)
         return None
 
-    def route(action: str, handler: Callable[[Request], object], summary: str) -> Route:
+    def route(role: Role, action: str, handler: Callable[[Request], object], summary: str) -> Route:
         return v2.post(
             f"/partitions/{action}",
             handler,
+            role=role,
             struct="PartitionReq",
             operation=Operation(
                 summary=summary, tag="partitions", body=_BODY, required=["collectionName", "partitionName"]
@@ -64,6 +66,7 @@ def routes(collections: CollectionService, partitions: PartitionService, v2: Mil
         return v2.post(
             f"/partitions/{action}",
             handle,
+            role=Role.WRITER,
             struct="PartitionsReq",
             operation=Operation(
                 summary=summary,
@@ -77,6 +80,7 @@ def routes(collections: CollectionService, partitions: PartitionService, v2: Mil
         v2.post(
             "/partitions/list",
             list_all,
+            role=Role.READER,
             struct="CollectionNameReq",
             operation=Operation(
                 summary="List the partitions of a collection",
@@ -86,10 +90,20 @@ def routes(collections: CollectionService, partitions: PartitionService, v2: Mil
                 data={"type": "array", "items": _TEXT},
             ),
         ),
-        route("create", named(create), "Create a partition"),
-        route("drop", named(drop), "Drop a partition and its rows"),
-        route("has", named(lambda collection, name: {"has": partitions.has(collection, name)}), "Is it there?"),
-        route("get_stats", named(lambda where, name: {"rowCount": partitions.count(where, name)}), "Count its rows"),
+        route(Role.WRITER, "create", named(create), "Create a partition"),
+        route(Role.WRITER, "drop", named(drop), "Drop a partition and its rows"),
+        route(
+            Role.READER,
+            "has",
+            named(lambda collection, name: {"has": partitions.has(collection, name)}),
+            "Is it there?",
+        ),
+        route(
+            Role.READER,
+            "get_stats",
+            named(lambda where, name: {"rowCount": partitions.count(where, name)}),
+            "Count its rows",
+        ),
         many("load", partitions.load, "Note that partitions, and with them the collection, are loaded"),
         many("release", partitions.release, "Note that partitions are released; all of them: the collection is"),
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from penstock.access.authentication import Authentication
 from penstock.errors import PenstockError
+from penstock.wire.clusters import Clusters
 from penstock.wire.http import Call, CallTimeout, Reply, json_reply
 from penstock.wire.zilliz_v1 import errors
 
@@ -15,7 +17,11 @@ SUCCESS = 200
 
 
 class ZillizV1:
-    """How the v1 routes answer. Errors come with HTTP 200, as clients drop the body of anything else."""
+    """How the v1 routes answer, and to whom. Errors come with HTTP 200, as clients drop the body of anything else."""
+
+    def __init__(self, *, clusters: Clusters, authentication: Authentication) -> None:
+        self.clusters = clusters
+        self.authentication = authentication
 
     def success(self, data: dict[str, Any]) -> Reply:
         return json_reply({"code": SUCCESS, "data": data})

@@ -6,12 +6,14 @@ cluster, then the call's own parameters, then what only the services know.
 | order | code | when |
 |---|---|---|
 | 1 | 90117 | the host is ``controller.api.{region}.zillizcloud.com`` of another region |
+| 1 | 80001, 80002 | the credentials are none that anybody could have; nobody's |
 | 2 | 90142 | create: the body is empty |
 | 3 | 80000 | create: the body is no JSON object, too large, or a value has the wrong type |
 | 4 | 90103 | create, get: no ``clusterId`` at all |
 | 5 | 90104 | ``clusterId`` is empty; list: or not there |
-| 6 | 80020 | there is no such cluster, and the id has not the form ``in00-…`` |
+| 6 | 80020 | no such cluster, and the id is none of the form ``in00-…`` or authentication is on; another org's |
 | 7 | 40021 | there is no such cluster |
+| 7 | 40022 | the caller has no role in the cluster; create: isn't a writer in it |
 | 8 | 90102 | the cluster is in another region than the server |
 | 9 | 90011 | create: ``collectionName`` is absent or breaks the naming rule |
 | 10 | 90145, 90142 | create: no ``objectUrl``; an empty one |
@@ -36,8 +38,8 @@ __all__ = ["ROWS", "TEXTS", "Refused", "code_and_text"]
 UNAVAILABLE = 40003
 INTERNAL = 80000
 
-# Published numbers. ``{}`` takes what is particular to the case. Those of authentication and of cluster plans
-# (40022, 80001, 80002, 80021, 80022, 1800) are for callers that the server knows by a key.
+# Published numbers. ``{}`` takes what is particular to the case. Those of cluster plans (80021, 80022) are for
+# clouds.
 TEXTS: Mapping[int, str] = {
     1800: "User hasn't authenticated",
     10003: "Invalid s3 ObjectUrl. [{}]",
@@ -125,6 +127,15 @@ ROWS: Mapping[type[PenstockError], ErrorRow] = {
     errors.IndexExists: ErrorRow(UNAVAILABLE),
     errors.CollectionNotLoaded: ErrorRow(UNAVAILABLE),
     errors.JobStateConflict: ErrorRow(UNAVAILABLE),
+    errors.AccountNotFound: ErrorRow(80000),
+    errors.OrgNotFound: ErrorRow(80000),
+    errors.AccountExists: ErrorRow(UNAVAILABLE),
+    errors.ClusterExists: ErrorRow(UNAVAILABLE),
+    errors.ClusterNotEmpty: ErrorRow(UNAVAILABLE),
+    errors.AccessDenied: ErrorRow(40022),
+    errors.Unauthenticated: ErrorRow(80002, {"illegal": 80001}),
+    errors.TooManyAttempts: ErrorRow(80002),
+    errors.PermissionDenied: ErrorRow(40022),
     errors.ImportRefused: ErrorRow(47053, {"numpy_fields": 47036}),
     errors.LimitExceeded: ErrorRow(47055, {"max_file_bytes": 47035, "max_cluster_jobs": 47039}),
     errors.SourceError: ErrorRow(83001),

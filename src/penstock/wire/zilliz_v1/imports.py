@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from penstock.domain.access import Caller, Role
 from penstock.domain.names import check_collection_name
 from penstock.errors import ClusterNotFound, InvalidName, JobNotFound
 from penstock.jobs.requests import CreateImport, JobQuery, SourceKeys
 from penstock.jobs.service import Imports
 from penstock.wire.body import MAX_INT32, MAX_INT64, Fields, parse_object, whole_number
-from penstock.wire.clusters import Clusters
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.zilliz_v1 import import_docs as docs
 from penstock.wire.zilliz_v1 import import_views as views
@@ -30,15 +30,16 @@ _CONTROLLER = re.compile(r"controller\.api\.(?P<region>[^.:]+)\.(zillizcloud\.co
 _CLUSTER_ID = re.compile(r"in\d{2}-[0-9A-Za-z_-]+\Z")
 
 
-def routes(imports: Imports, clusters: Clusters, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
+def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
     """The three routes. ``region`` is the server's."""
 
     def create(call: Call) -> Reply:
         _check_host(call, region)
+        caller = v1.authentication.identify(call.authorization, call.address)
         if not call.body.strip():
             raise Refused(90142)
         fields = parse_object(call.body, "body")
-        cluster_id = _cluster(fields, clusters, region, absent=90103)
+        cluster_id = _cluster(fields, v1, caller, region, absent=90103)
         collection = _collection(fields)
         job = imports.create(
             CreateImport(
@@ -51,27 +52,30 @@ def routes(imports: Imports, clusters: Clusters, v1: ZillizV1, *, region: str) -
                 ),
                 heads=True,
                 idempotency_key=call.headers.get(IDEMPOTENCY_KEY),
+                caller=caller,
             )
         )
         return v1.success({"jobId": str(job.id)})
 
     def get(call: Call) -> Reply:
         _check_host(call, region)
+        caller = v1.authentication.identify(call.authorization, call.address)
         fields = Fields(call.query, "query")
-        cluster_id = _cluster(fields, clusters, region, absent=90103)
+        cluster_id = _cluster(fields, v1, caller, region, absent=90103)
         text = fields.string("jobId") or ""
         job_id = whole_number(text)
         if job_id is None or abs(job_id) > MAX_INT64:
             raise JobNotFound(f"no job has the id {text}")
-        return v1.success(views.progress(imports.get(cluster_id, job_id)))
+        return v1.success(views.progress(imports.get(cluster_id, job_id, caller)))
 
     def list_jobs(call: Call) -> Reply:
         _check_host(call, region)
+        caller = v1.authentication.identify(call.authorization, call.address)
         fields = Fields(call.query, "query")
-        cluster_id = _cluster(fields, clusters, region, absent=90104)
+        cluster_id = _cluster(fields, v1, caller, region, absent=90104)
         page_size = _paging(fields, "pageSize", DEFAULT_PAGE_SIZE, MIN_PAGE_SIZE, MAX_PAGE_SIZE, refusal=80003)
         page = _paging(fields, "currentPage", 1, 1, MAX_INT32, refusal=80004)
-        query = JobQuery(cluster_id=cluster_id, page_size=page_size, page=page)
+        query = JobQuery(cluster_id=cluster_id, page_size=page_size, page=page, caller=caller)
         return v1.success(views.page(imports.list(query), query))
 
     def route(method: str, path: str, handler: Callable[[Call], Reply], operation: Operation) -> Route:
@@ -98,17 +102,24 @@ def _check_host(call: Call, region: str) -> None:
         raise Refused(90117)
 
 
-def _cluster(fields: Fields, clusters: Clusters, region: str, *, absent: int) -> str:
-    """The cluster that the call names; ``absent`` is the number for a call that has no such key."""
+def _cluster(fields: Fields, v1: ZillizV1, caller: Caller, region: str, *, absent: int) -> str:
+    """The cluster that the call names; ``absent`` is the number for a call that has no such key.
+
+    Of clusters of other orgs nothing is told, not even that they are there.
+    """
     if not fields.sent("clusterId"):
         raise Refused(absent)
     cluster_id = (fields.string("clusterId") or "").strip()
     if not cluster_id:
         raise Refused(90104)
     try:
-        cluster = clusters.get(cluster_id)
+        cluster = v1.clusters.get(cluster_id)
     except ClusterNotFound as error:
-        raise Refused(40021 if _CLUSTER_ID.match(cluster_id) else 80020) from error
+        raise Refused(40021 if caller.is_anybody and _CLUSTER_ID.match(cluster_id) else 80020) from error
+    if not caller.owns(cluster):
+        raise Refused(80020)
+    if caller.databases(Role.READER, cluster) == frozenset():
+        raise Refused(40022)
     if cluster.region != region:
         raise Refused(90102)
     return cluster.id

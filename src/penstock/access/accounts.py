@@ -1,0 +1,127 @@
+"""Keys and users: made, listed, given and taken roles, revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from penstock.access.credentials import HINT_LENGTH, digest_of, new_key
+from penstock.access.passwords import Passwords
+from penstock.catalog import Catalog
+from penstock.catalog.accounts import Account, AccountKind, NewAccount
+from penstock.domain.access import Grant
+from penstock.domain.names import check_user_name
+from penstock.errors import AccountNotFound, InvalidParameter
+
+__all__ = ["AccountService", "MadeKey"]
+
+_LONGEST_NAME = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeKey:
+    """A fresh key. ``secret`` is shown once: the catalog keeps its hash only."""
+
+    account: Account
+    secret: str = field(repr=False)
+
+
+class AccountService:
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._accounts = catalog.accounts
+
+    def create_key(
+        self,
+        org_id: str,
+        name: str,
+        grants: Sequence[Grant],
+        *,
+        roots: Sequence[str] = (),
+        lifetime: float | None = None,
+    ) -> MadeKey:
+        """A key for the org's clusters; ``lifetime`` in seconds, for ever when None.
+
+        Raises:
+            InvalidParameter: the name won't do, or no role is given.
+            ClusterNotFound: a grant names a cluster that the org doesn't own.
+        """
+        if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
+            raise InvalidParameter(f"a key's name has 1 to {_LONGEST_NAME} printable characters")
+        if not grants:
+            raise InvalidParameter("a key needs a role: reader, writer or admin")
+        self._check(org_id, grants)
+        secret = new_key()
+        account = self._accounts.create(
+            NewAccount(
+                org_id=org_id,
+                kind=AccountKind.KEY,
+                name=name,
+                hash=digest_of(secret),
+                hint=secret[:HINT_LENGTH],
+                grants=grants,
+                roots=roots,
+                expires_at=None if lifetime is None else datetime.now(UTC) + timedelta(seconds=lifetime),
+            )
+        )
+        return MadeKey(account=account, secret=secret)
+
+    def keys(self, org_id: str | None = None) -> Sequence[Account]:
+        return self._accounts.list(AccountKind.KEY, org_id)
+
+    def revoke_key(self, name_or_id: str, org_id: str | None = None) -> Account:
+        """Raises AccountNotFound; InvalidParameter when several valid keys have the name."""
+        found = [each for each in self.keys(org_id) if name_or_id in (each.id, each.name)]
+        valid = [each for each in found if each.revoked_at is None] or found
+        if not valid:
+            raise AccountNotFound(f"there is no key {name_or_id}", name=name_or_id)
+        if len(valid) > 1:
+            raise InvalidParameter(
+                f"{len(valid)} keys are called {name_or_id}. Name one by its id: "
+                f"{', '.join(each.id for each in valid)}"
+            )
+        return self._accounts.revoke(valid[0].id)
+
+    def create_user(self, org_id: str, name: str, password: str, grants: Sequence[Grant] = ()) -> Account:
+        """Raises InvalidName, InvalidParameter (password), AccountExists, ClusterNotFound."""
+        check_user_name(name)
+        self._check(org_id, grants)
+        digest = Passwords().hash(password)
+        return self._accounts.create(
+            NewAccount(org_id=org_id, kind=AccountKind.USER, name=name, hash=digest, grants=grants)
+        )
+
+    def users(self, org_id: str | None = None) -> Sequence[Account]:
+        return self._accounts.list(AccountKind.USER, org_id)
+
+    def user(self, name: str, org_id: str | None = None) -> Account:
+        """Raises AccountNotFound, also for a user of another org."""
+        found = self._accounts.user(name)
+        if found is None or org_id not in (None, found.org_id):
+            raise AccountNotFound(f"user not found: {name}", name=name)
+        return found
+
+    def set_password(self, name: str, password: str, org_id: str | None = None) -> None:
+        """Raises AccountNotFound, InvalidParameter."""
+        self._accounts.set_hash(self.user(name, org_id).id, Passwords().hash(password))
+
+    def drop_user(self, name: str, org_id: str | None = None) -> None:
+        """Raises AccountNotFound."""
+        self._accounts.drop(self.user(name, org_id).id)
+
+    def grant(self, name: str, grant: Grant, org_id: str | None = None) -> None:
+        """Give a user a role. Raises AccountNotFound, ClusterNotFound."""
+        user = self.user(name, org_id)
+        self._check(user.org_id, [grant])
+        self._accounts.grant(user.id, grant)
+
+    def withdraw(self, name: str, grant: Grant, org_id: str | None = None) -> None:
+        """Take a role from a user. Raises AccountNotFound."""
+        self._accounts.withdraw(self.user(name, org_id).id, grant)
+
+    def _check(self, org_id: str, grants: Sequence[Grant]) -> None:
+        self._catalog.orgs.get(org_id)
+        for each in grants:
+            if each.cluster_id is not None:
+                self._catalog.clusters.of_org(org_id, each.cluster_id)

@@ -1,0 +1,128 @@
+"""From credentials to the caller who has them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Protocol
+
+from cachetools import TTLCache
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from penstock.access.credentials import KeyCredentials, UserCredentials, digest_of, parse_credentials
+from penstock.access.passwords import Passwords
+from penstock.catalog.accounts import Account, AccountStore
+from penstock.domain.access import ANYBODY, Caller
+from penstock.errors import TooManyAttempts, Unauthenticated
+
+__all__ = ["Authentication", "Authenticator", "NoAuthentication"]
+
+FRESH_SECONDS = 0.5
+"""So old may be what is known of a key or a user: who is revoked is out within a second."""
+_REMEMBERED = 10_000
+OF_ONE, OF_ADDRESS = parse("10 per minute"), parse("100 per minute")
+"""Wrong credentials that are borne: for one user from one address, and from one address in all. Never of a user from
+everywhere: that would let anybody lock anybody out."""
+
+
+class Authentication(Protocol):
+    @property
+    def is_on(self) -> bool: ...
+
+    def identify(self, header: str, address: str) -> Caller:
+        """Who sends this ``Authorization`` header from that address.
+
+        Raises:
+            Unauthenticated: nobody that this server knows.
+            TooManyAttempts: wrong credentials came from there, or for that user, too often.
+        """
+        ...
+
+
+class NoAuthentication:
+    """Everybody may do everything."""
+
+    is_on = False
+
+    def identify(self, header: str, address: str) -> Caller:
+        del header, address
+        return ANYBODY
+
+
+class Authenticator:
+    """Callers by the keys and users of a catalog. Safe to share between threads.
+
+    With ``optional`` everybody may do everything until the first key or user is made.
+    """
+
+    def __init__(self, accounts: AccountStore, *, optional: bool = False) -> None:
+        self._accounts = accounts
+        self._optional = optional
+        self._next_look = 0.0
+        self._passwords = Passwords()
+        self._recent: TTLCache[str, Account] = TTLCache(_REMEMBERED, FRESH_SECONDS)
+        self._lock = threading.Lock()
+        self._failures = MovingWindowRateLimiter(MemoryStorage())
+
+    @property
+    def is_on(self) -> bool:
+        # Once on it stays on: to revoke the last key must not open the doors.
+        if self._optional and time.monotonic() >= self._next_look:
+            self._optional = not self._accounts.any_made()
+            self._next_look = time.monotonic() + FRESH_SECONDS
+        return not self._optional
+
+    def identify(self, header: str, address: str) -> Caller:
+        if not self.is_on:
+            return ANYBODY
+        given = parse_credentials(header)
+        if isinstance(given, KeyCredentials):
+            return self._by_key(given, address)
+        return self._by_password(given, address)
+
+    def _by_key(self, given: KeyCredentials, address: str) -> Caller:
+        digest = digest_of(given.secret)
+        account = self._known(digest) or self._accounts.key(digest)
+        if account is None:
+            # Nobody guesses a key, so the right one is let in whatever came from there before.
+            self._check_attempts(address, "")
+            self._note_failure(address, "")
+            raise Unauthenticated("the API key is unknown, expired or revoked", kind="unknown")
+        self._remember(digest, account)
+        return account.caller()
+
+    def _by_password(self, given: UserCredentials, address: str) -> Caller:
+        name = f"user:{given.name}"
+        account = self._known(name) or self._accounts.user(given.name)
+        if account is None or not self._passwords.remembers(account.hash, given.password):
+            self._check_attempts(address, name)
+            digest = None if account is None else account.hash
+            if not self._passwords.verify(digest, given.password) or account is None:
+                self._note_failure(address, name)
+                raise Unauthenticated("the user is unknown or the password is wrong", kind="unknown")
+        self._remember(name, account)
+        return account.caller()
+
+    def _known(self, name: str) -> Account | None:
+        with self._lock:
+            return self._recent.get(name)
+
+    def _remember(self, name: str, account: Account) -> None:
+        with self._lock:
+            if name not in self._recent:  # its time counts from when the catalog was asked
+                self._recent[name] = account
+
+    def _check_attempts(self, address: str, name: str) -> None:
+        for limit, of in ((OF_ADDRESS, (address,)), (OF_ONE, (address, name))):
+            if not self._failures.test(limit, *of):
+                until = self._failures.get_window_stats(limit, *of).reset_time
+                seconds = max(1, round(until - time.time()))
+                raise TooManyAttempts(
+                    f"too many wrong credentials; try again in {seconds} s with the right ones", seconds=seconds
+                )
+
+    def _note_failure(self, address: str, name: str) -> None:
+        self._failures.hit(OF_ADDRESS, address)
+        self._failures.hit(OF_ONE, address, name)

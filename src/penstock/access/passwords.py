@@ -1,0 +1,71 @@
+"""Passwords of users: hashed with argon2, and verified no oftener than need be."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import threading
+from functools import cached_property
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from cachetools import TTLCache
+
+from penstock.errors import InvalidParameter
+
+__all__ = ["Passwords", "check_password"]
+
+REMEMBERED_SECONDS = 60
+_REMEMBERED = 10_000
+_LENGTHS = (6, 256)
+_AT_A_TIME = 2
+"""Each verification takes 64 MiB and a tenth of a second of the processor."""
+
+
+def check_password(password: str) -> None:
+    """Raises InvalidParameter: too short or too long."""
+    least, most = _LENGTHS
+    if not least <= len(password) <= most:
+        raise InvalidParameter(f"a password has {least} to {most} characters")
+
+
+class Passwords:
+    """Hashes and verifies. A verified password is remembered for a minute, by a hash keyed anew in each process."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher()
+        self._key = secrets.token_bytes(32)
+        self._known: TTLCache[bytes, bool] = TTLCache(_REMEMBERED, REMEMBERED_SECONDS)
+        self._lock = threading.Lock()
+        self._turn = threading.BoundedSemaphore(_AT_A_TIME)
+
+    @cached_property
+    def _nobody(self) -> str:
+        return self._hasher.hash(secrets.token_urlsafe())
+
+    def hash(self, password: str) -> str:
+        """Raises InvalidParameter as :func:`check_password`."""
+        check_password(password)
+        return self._hasher.hash(password)
+
+    def remembers(self, digest: str, password: str) -> bool:
+        """Whether the password was verified a moment ago."""
+        with self._lock:
+            return self._mark(digest, password) in self._known
+
+    def verify(self, digest: str | None, password: str) -> bool:
+        """Whether ``digest`` is the password's; None, for a user that isn't there, takes as long to say no."""
+        if digest is not None and self.remembers(digest, password):
+            return True
+        with self._turn:
+            try:
+                right = self._hasher.verify(digest or self._nobody, password) and digest is not None
+            except (VerificationError, InvalidHashError):
+                right = False
+        if right and digest is not None:
+            with self._lock:
+                self._known[self._mark(digest, password)] = True
+        return right
+
+    def _mark(self, digest: str, password: str) -> bytes:
+        return hmac.digest(self._key, f"{digest}\0{password}".encode(), "sha256")

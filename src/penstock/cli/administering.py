@@ -1,0 +1,79 @@
+"""What the commands for keys, users and clusters share: they work on the catalog itself, with or without a server.
+
+Who may write to the data folder, or has the catalog's URL, is its administrator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.domain.access import Grant, Role
+from penstock.server.options import CATALOG_SETTINGS, settings_options
+from penstock.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from penstock.catalog import Catalog
+
+__all__ = ["grants_of", "org_option", "role_options", "with_catalog"]
+
+
+def with_catalog(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command with the options that tell where the catalog is; it gets the opened catalog first."""
+
+    @wraps(command)
+    def run(*args: Any, **flags: Any) -> None:
+        config: Path | None = flags.pop("config")
+        given = {name: flags.pop(name) for name in CATALOG_SETTINGS}
+        with opened_catalog(load_settings(given, config)) as catalog:
+            command(catalog, *args, **flags)
+
+    return settings_options(run, CATALOG_SETTINGS)
+
+
+@contextmanager
+def opened_catalog(settings: Settings) -> Iterator[Catalog]:
+    """The catalog of these settings, made if there is none yet: keys may be made before the first start."""
+    from penstock.catalog import open_catalog
+    from penstock.catalog.sealing import load_key
+    from penstock.server.data_folder import make_data_folder
+    from penstock.server.places import catalog_url, key_file
+
+    make_data_folder(settings.data_dir)
+    catalog = open_catalog(catalog_url(settings), load_key(key_file(settings)))
+    try:
+        catalog.orgs.ensure("default")
+        yield catalog
+    finally:
+        catalog.close()
+
+
+org_option = click.option("--org", default="default", show_default=True, help="The tenant that it belongs to.")
+
+
+def role_options(command: Callable[..., None]) -> Callable[..., None]:
+    """``--role``, ``--cluster`` and ``--database``, which :func:`grants_of` takes."""
+    for option in (
+        click.option("--database", help="Only in this database; else in all of the cluster."),
+        click.option("--cluster", help="Only in this cluster; else in every cluster of the org."),
+        click.option(
+            "--role",
+            type=click.Choice([each.value for each in Role]),
+            required=True,
+            help="A reader lists and searches; a writer imports, too; an admin also manages databases and users.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def grants_of(role: str, cluster: str | None, database: str | None) -> Sequence[Grant]:
+    """Raises click.UsageError: a database without its cluster."""
+    if database is not None and cluster is None:
+        raise click.UsageError("--database needs --cluster: databases of several clusters may have one name.")
+    return [Grant(role=Role(role), cluster_id=cluster, database=database)]

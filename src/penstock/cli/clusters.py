@@ -1,0 +1,62 @@
+"""``penstock clusters``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli.administering import org_option, with_catalog
+from penstock.cli.connecting import json_option
+from penstock.domain.names import check_cluster_id
+
+if TYPE_CHECKING:
+    from penstock.catalog import Catalog
+
+__all__ = ["clusters"]
+
+
+@click.group()
+def clusters() -> None:
+    """Make, list and drop clusters.
+
+    A cluster has databases of its own and belongs to an org, the tenant. These commands work on the data folder (or
+    the catalog) itself.
+    """
+
+
+@clusters.command()
+@click.argument("cluster_id")
+@org_option
+@click.option("--name", default="", help="A name for people; the id by default.")
+@click.option("--region", default="local", show_default=True, help="The region that v1 callers reach it by.")
+@with_catalog
+def create(catalog: Catalog, cluster_id: str, org: str, name: str, region: str) -> None:
+    """Make the cluster CLUSTER_ID, such as in01-search, and its org if that is new."""
+    check_cluster_id(cluster_id)
+    catalog.clusters.create(cluster_id, region, name, catalog.orgs.ensure(org).id)
+    click.echo(f"Made cluster {cluster_id} of org {org}.")
+
+
+@clusters.command("list")
+@json_option
+@with_catalog
+def list_clusters(catalog: Catalog, as_json: bool) -> None:
+    """List the clusters of all orgs."""
+    from penstock.cli.output import print_json, print_table
+
+    found = catalog.clusters.list()
+    if as_json:
+        print_json([{"id": each.id, "org": each.org_id, "region": each.region, "name": each.name} for each in found])
+        return
+    rows = [(each.id, each.org_id, each.region, each.name) for each in found]
+    print_table(["Id", "Org", "Region", "Name"], rows, none="No clusters.")
+
+
+@clusters.command()
+@click.argument("cluster_id")
+@with_catalog
+def drop(catalog: Catalog, cluster_id: str) -> None:
+    """Drop a cluster, which must hold no collections; the history of its jobs goes with it."""
+    catalog.clusters.drop(cluster_id)
+    click.echo(f"Dropped cluster {cluster_id}.")

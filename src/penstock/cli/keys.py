@@ -1,0 +1,120 @@
+"""``penstock keys``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli.administering import grants_of, org_option, role_options, with_catalog
+from penstock.cli.connecting import json_option
+from penstock.domain.durations import parse_duration
+
+if TYPE_CHECKING:
+    from penstock.catalog import Catalog
+    from penstock.catalog.accounts import Account
+
+__all__ = ["keys"]
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and revoke API keys.
+
+    These commands work on the data folder (or the catalog) itself; a running server knows of the change within a
+    second.
+    """
+
+
+@keys.command()
+@click.argument("name")
+@role_options
+@org_option
+@click.option("--expires", metavar="TIME", help="How long the key is good, such as 720h; for ever by default.")
+@click.option(
+    "--root",
+    "roots",
+    multiple=True,
+    help="Only files below this folder or s3://bucket/prefix may be imported; give it several times.",
+)
+@json_option
+@with_catalog
+def create(
+    catalog: Catalog,
+    name: str,
+    role: str,
+    cluster: str | None,
+    database: str | None,
+    org: str,
+    expires: str | None,
+    roots: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Make the key NAME and print it. It is shown once: only its hash is kept."""
+    from penstock.access.accounts import AccountService
+    from penstock.cli.output import print_json
+
+    made = AccountService(catalog).create_key(
+        catalog.orgs.get(org).id,
+        name,
+        grants_of(role, cluster, database),
+        roots=roots,
+        lifetime=None if expires is None else parse_duration(expires),
+    )
+    if as_json:
+        print_json({"id": made.account.id, "name": name, "key": made.secret, "expires": made.account.expires_at})
+        return
+    click.echo(made.secret)
+    click.echo(f"This is the key {name} ({made.account.grants[0]}); it won't be shown again.", err=True)
+
+
+@keys.command("list")
+@json_option
+@with_catalog
+def list_keys(catalog: Catalog, as_json: bool) -> None:
+    """List the keys of all orgs, by their beginnings."""
+    from penstock.access.accounts import AccountService
+    from penstock.cli.output import moment, print_json, print_table
+
+    found = AccountService(catalog).keys()
+    if as_json:
+        print_json([_facts(each) for each in found])
+        return
+    rows = [
+        (
+            each.name,
+            each.id,
+            f"{each.hint}…",
+            each.org_id,
+            "; ".join(map(str, each.grants)),
+            "never" if each.expires_at is None else moment(each.expires_at),
+            "revoked" if each.revoked_at else "",
+        )
+        for each in found
+    ]
+    print_table(["Name", "Id", "Key", "Org", "May", "Expires", ""], rows, none="No keys.")
+
+
+@keys.command()
+@click.argument("key")
+@with_catalog
+def revoke(catalog: Catalog, key: str) -> None:
+    """Make a key, given by its name or id, good for nothing."""
+    from penstock.access.accounts import AccountService
+
+    revoked = AccountService(catalog).revoke_key(key)
+    click.echo(f"Revoked key {revoked.name} ({revoked.id}).")
+
+
+def _facts(account: Account) -> dict[str, object]:
+    return {
+        "id": account.id,
+        "name": account.name,
+        "hint": account.hint,
+        "org": account.org_id,
+        "grants": [str(each) for each in account.grants],
+        "roots": list(account.roots),
+        "created": account.created_at,
+        "expires": account.expires_at,
+        "revoked": account.revoked_at,
+    }

@@ -1,0 +1,117 @@
+"""``penstock users``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli.administering import grants_of, org_option, role_options, with_catalog
+from penstock.cli.connecting import json_option
+
+if TYPE_CHECKING:
+    from penstock.catalog import Catalog
+
+__all__ = ["users"]
+
+_password = click.option(
+    "--password",
+    prompt=True,
+    hide_input=True,
+    confirmation_prompt=True,
+    envvar="PENSTOCK_USER_PASSWORD",
+    help="Asked for when not given; an argument can be read by anybody on the machine.",
+)
+
+
+@click.group()
+def users() -> None:
+    """Make, list and drop users, and give them roles.
+
+    A user signs in with USER:PASSWORD in place of a key. These commands work on the data folder (or the catalog)
+    itself; a running server knows of the change within a second.
+    """
+
+
+@users.command()
+@click.argument("name")
+@_password
+@role_options
+@org_option
+@with_catalog
+def create(
+    catalog: Catalog, name: str, password: str, role: str, cluster: str | None, database: str | None, org: str
+) -> None:
+    """Make the user NAME."""
+    from penstock.access.accounts import AccountService
+
+    grants = grants_of(role, cluster, database)
+    AccountService(catalog).create_user(catalog.orgs.get(org).id, name, password, grants)
+    click.echo(f"Made user {name} ({grants[0]}).")
+
+
+@users.command("list")
+@json_option
+@with_catalog
+def list_users(catalog: Catalog, as_json: bool) -> None:
+    """List the users of all orgs and what they may."""
+    from penstock.access.accounts import AccountService
+    from penstock.cli.output import print_json, print_table
+
+    found = AccountService(catalog).users()
+    if as_json:
+        print_json(
+            [{"name": each.name, "org": each.org_id, "grants": [str(one) for one in each.grants]} for each in found]
+        )
+        return
+    rows = [(each.name, each.org_id, "; ".join(map(str, each.grants))) for each in found]
+    print_table(["Name", "Org", "May"], rows, none="No users.")
+
+
+@users.command()
+@click.argument("name")
+@with_catalog
+def drop(catalog: Catalog, name: str) -> None:
+    """Drop a user."""
+    from penstock.access.accounts import AccountService
+
+    AccountService(catalog).drop_user(name)
+    click.echo(f"Dropped user {name}.")
+
+
+@users.command()
+@click.argument("name")
+@_password
+@with_catalog
+def password(catalog: Catalog, name: str, password: str) -> None:
+    """Give a user a new password."""
+    from penstock.access.accounts import AccountService
+
+    AccountService(catalog).set_password(name, password)
+    click.echo(f"Changed the password of {name}.")
+
+
+@users.command()
+@click.argument("name")
+@role_options
+@with_catalog
+def grant(catalog: Catalog, name: str, role: str, cluster: str | None, database: str | None) -> None:
+    """Give a user one more role."""
+    from penstock.access.accounts import AccountService
+
+    given = grants_of(role, cluster, database)[0]
+    AccountService(catalog).grant(name, given)
+    click.echo(f"{name} is now {given}.")
+
+
+@users.command()
+@click.argument("name")
+@role_options
+@with_catalog
+def withdraw(catalog: Catalog, name: str, role: str, cluster: str | None, database: str | None) -> None:
+    """Take a role from a user."""
+    from penstock.access.accounts import AccountService
+
+    taken = grants_of(role, cluster, database)[0]
+    AccountService(catalog).withdraw(name, taken)
+    click.echo(f"{name} is no longer {taken}.")

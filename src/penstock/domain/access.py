@@ -1,0 +1,114 @@
+"""Who may do what: roles, grants, and the caller that has them.
+
+An org owns clusters and keys. A caller acts for one org and holds grants: a role in all clusters of the org, in one
+cluster, or in one database of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from penstock.domain.collections import Cluster
+from penstock.errors import PermissionDenied
+
+__all__ = ["ANYBODY", "Caller", "Grant", "Role"]
+
+
+class Role(StrEnum):
+    """Each may do what those before it may.
+
+    A reader lists, describes, queries and searches; a writer imports and makes, indexes and drops collections and
+    partitions; an admin makes and drops databases, and users and what they may.
+    """
+
+    READER = "reader"
+    WRITER = "writer"
+    ADMIN = "admin"
+
+    def includes(self, other: Role) -> bool:
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(other)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A role in one database of a cluster; ``database`` None is the whole cluster, ``cluster_id`` None every one."""
+
+    role: Role
+    cluster_id: str | None = None
+    database: str | None = None
+
+    def covers(self, cluster_id: str, database: str | None) -> bool:
+        """Whether the grant reaches a database, or with None the cluster itself."""
+        return self.cluster_id in (None, cluster_id) and (self.database is None or self.database == database)
+
+    def __str__(self) -> str:
+        where = self.cluster_id or "every cluster"
+        return f"{self.role} in {where}" + (f", database {self.database}" if self.database else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who makes a call. ``name`` is what messages and logs say.
+
+    ``org_id`` None is anybody at all, where authentication is off. ``roots`` are the only places, prefixes of paths
+    and URLs, that the caller's imports may read; none is every import root of the server.
+    """
+
+    name: str
+    org_id: str | None
+    grants: Sequence[Grant] = ()
+    roots: Sequence[str] = ()
+
+    @property
+    def is_anybody(self) -> bool:
+        return self.org_id is None
+
+    def owns(self, cluster: Cluster) -> bool:
+        """Whether the cluster is one of the caller's org: of all others it is told nothing."""
+        return self.org_id in (None, cluster.org_id)
+
+    def may(self, role: Role, cluster: Cluster, database: str | None = None) -> bool:
+        """``database`` None asks for the whole cluster."""
+        return self.owns(cluster) and any(
+            each.role.includes(role) and each.covers(cluster.id, database) for each in self.grants
+        )
+
+    def require(self, role: Role, cluster: Cluster, database: str | None = None) -> None:
+        """Raises PermissionDenied, which names the role and where it is wanted."""
+        if not self.may(role, cluster, database):
+            where = f"the cluster {cluster.id}"
+            if database is not None:
+                where = f"the database {database} of {where}"
+            raise PermissionDenied(
+                f"{self.name} needs the role {role} in {where}. Ask an admin of the cluster for it",
+                caller=self.name,
+                role=role.value,
+                cluster_id=cluster.id,
+                database=database,
+            )
+
+    def databases(self, role: Role, cluster: Cluster) -> frozenset[str] | None:
+        """The names of the databases in which the caller has the role; None is all of the cluster."""
+        if self.may(role, cluster):
+            return None
+        return frozenset(
+            each.database
+            for each in self.grants
+            if each.database is not None
+            and self.owns(cluster)
+            and each.role.includes(role)
+            and each.covers(cluster.id, each.database)
+        )
+
+    def home(self, default: str) -> str:
+        """The cluster that a call means which names none: the only one of the caller's grants, else ``default``."""
+        named = {each.cluster_id for each in self.grants}
+        only = next(iter(named)) if len(named) == 1 else None
+        return only or default
+
+
+ANYBODY = Caller(name="anybody", org_id=None, grants=(Grant(role=Role.ADMIN),))
+"""The caller of every call while authentication is off."""

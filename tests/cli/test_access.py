@@ -1,0 +1,87 @@
+"""``penstock keys``, ``users`` and ``clusters``: on the data folder itself, before or beside a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from penstock.cli.main import cli
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("PENSTOCK_DATA_DIR", str(tmp_path / "data"))
+
+    def run_command(*arguments: str, **options: str) -> Result:
+        return CliRunner().invoke(cli, arguments, prog_name="penstock", **options)  # type: ignore[arg-type]
+
+    return run_command
+
+
+def test_a_key_is_shown_once(run: Run) -> None:
+    made = run("keys", "create", "ops", "--role", "admin")
+    assert made.exit_code == 0, made.output
+    key = made.stdout.strip()
+    assert key.startswith("psk_")
+    assert "ops (admin in every cluster); it won't be shown again" in made.stderr
+    listed = run("keys", "list").output
+    assert key not in listed
+    assert key[:10] in listed
+    assert run("keys", "revoke", "ops").output.startswith("Revoked key ops (key-")
+    assert json.loads(run("keys", "list", "--json").output)[0]["revoked"] is not None
+
+
+def test_tenants_clusters_and_their_keys(run: Run) -> None:
+    assert run("clusters", "create", "in01-acme", "--org", "acme").output == "Made cluster in01-acme of org acme.\n"
+    made = run(
+        *("keys", "create", "nightly", "--role", "writer", "--org", "acme", "--cluster", "in01-acme"),
+        *("--expires", "720h", "--root", "s3://vectors/acme", "--json"),
+    )
+    assert json.loads(made.output)["expires"] is not None
+    told = json.loads(run("keys", "list", "--json").output)[0]
+    assert (told["grants"], told["roots"]) == (["writer in in01-acme"], ["s3://vectors/acme"])
+    assert "in01-acme" in run("clusters", "list").output
+    assert run("clusters", "drop", "in01-acme").exit_code == 0
+    assert run("clusters", "list").output == "No clusters.\n"
+
+
+def test_users_and_what_they_may(run: Run) -> None:
+    run("clusters", "create", "in01-local", "--org", "default")
+    made = run("users", "create", "ann", "--role", "reader", input="correct horse\ncorrect horse\n")
+    assert made.exit_code == 0, made.output
+    assert "correct horse" not in made.output
+    on_sales = ("--role", "writer", "--cluster", "in01-local", "--database", "sales")
+    assert run("users", "grant", "ann", *on_sales).exit_code == 0
+    grants = json.loads(run("users", "list", "--json").output)[0]["grants"]
+    assert sorted(grants) == ["reader in every cluster", "writer in in01-local, database sales"]
+    assert run("users", "withdraw", "ann", *on_sales).exit_code == 0
+    assert run("users", "password", "ann", input="another one\nanother one\n").exit_code == 0
+    assert run("users", "drop", "ann").exit_code == 0
+    assert run("users", "list").output == "No users.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("keys", "create", "x", "--role", "owner"), "'owner' is not one of"),
+        (("keys", "create", "x", "--role", "reader", "--org", "nobody"), "there is no org nobody"),
+        (("keys", "create", "x", "--role", "reader", "--cluster", "in01-none"), "cluster in01-none does not exist"),
+        (("keys", "create", "x", "--role", "reader", "--database", "d"), "--database needs --cluster"),
+        (("keys", "create", "x", "--role", "reader", "--expires", "soon"), "soon"),
+        (("keys", "revoke", "x"), "there is no key x"),
+        (("users", "drop", "x"), "user not found: x"),
+        (("clusters", "create", "acme"), "It looks like in01-search"),
+        (("clusters", "drop", "in01-none"), "cluster in01-none does not exist"),
+    ],
+)
+def test_what_wont_do_is_told(run: Run, arguments: tuple[str, ...], told: str) -> None:
+    done = run(*arguments)
+    assert done.exit_code in (1, 2)
+    assert told in done.output
+    assert "Traceback" not in done.output

@@ -1,0 +1,186 @@
+"""Two tenants on one server: each sees its own, and is told nothing of the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from penstock.access.accounts import AccountService
+from penstock.catalog import open_catalog
+from penstock.catalog.sealing import load_key
+from penstock.domain.access import Grant, Role
+from penstock.errors import InvalidParameter
+from penstock.server.assembly import build_services
+from tests.support.http import http_server, make_settings
+from tests.support.wire import V1, V2
+
+LOCAL, ACME = "in01-local", "in01-acme"
+
+
+@dataclass
+class Callers:
+    """A client, and what each caller sends."""
+
+    client: httpx.Client
+    secrets: dict[str, str]
+
+    def post(self, who: str, path: str, **body: Any) -> tuple[int, int, Any]:
+        """HTTP status, code, and data or message."""
+        reply = self.client.post(path, content=json.dumps(body), headers=self._headers(who))
+        told = reply.json()
+        return reply.status_code, told["code"], told.get("data", told.get("message"))
+
+    def get(self, who: str, path: str, **query: str) -> tuple[int, int, Any]:
+        told = (reply := self.client.get(path, params=query, headers=self._headers(who))).json()
+        return reply.status_code, told["code"], told.get("data", told.get("message"))
+
+    def _headers(self, who: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.secrets[who]}"} if who else {}
+
+
+@pytest.fixture(scope="module")
+def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
+    """``ops`` is admin here; ``acme`` is another org's writer, ``clerk`` reads one database of it."""
+    folder: Path = tmp_path_factory.mktemp("access")
+    (folder / "files").mkdir()
+    settings = make_settings(folder / "data", import_root=[str(folder / "files")])
+    (folder / "data").mkdir()
+    services = build_services(settings)
+    catalog = open_catalog(f"sqlite:///{folder}/data/catalog.db", load_key(folder / "data" / "secret.key"))
+    accounts = AccountService(catalog)
+    acme = catalog.orgs.ensure("acme").id
+    catalog.clusters.create(ACME, "local", "", acme)
+    catalog.clusters.create("in01-abroad", "far", "", acme)
+    catalog.databases.create(ACME, "sales", {})
+    everywhere = Grant(role=Role.READER, cluster_id=ACME, database="sales")
+    secrets = {
+        "ops": accounts.create_key("org-default", "ops", [Grant(role=Role.ADMIN)]).secret,
+        "acme": accounts.create_key(acme, "acme", [Grant(role=Role.WRITER, cluster_id=ACME)]).secret,
+        "abroad": accounts.create_key(acme, "abroad", [Grant(role=Role.ADMIN)]).secret,
+        "clerk": "clerk:correct horse",
+        "nobody": "psk_" + "x" * 43,
+        "nonsense": "nonsense",
+    }
+    accounts.create_user(acme, "clerk", "correct horse", [everywhere])
+    try:
+        with http_server(services) as url, httpx.Client(base_url=url) as client:
+            for who, database in (("ops", "default"), ("acme", "default"), ("acme", "sales")):
+                body = {"collectionName": "docs", "dimension": 2, "dbName": database}
+                client.post("/v2/vectordb/collections/create", json=body, headers=bearer(secrets[who]))
+            yield Callers(client, secrets)
+    finally:
+        catalog.close()
+        services.stop()
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def create(callers: Callers, who: str, **body: Any) -> tuple[int, int, Any]:
+    return callers.post(who, f"{V2}/create", collectionName="docs", files=[["a.jsonl"]], **body)
+
+
+def test_nobody_comes_in_without_credentials(callers: Callers) -> None:
+    for who in ("", "nobody", "nonsense"):
+        assert create(callers, who)[:2] == (401, 1800)
+        assert create(callers, who, clusterId=LOCAL)[:2] == (200, 21119)
+        assert callers.post(who, "/v2/vectordb/collections/list")[:2] == (401, 1800)
+    assert callers.get("nobody", f"{V1}/list", clusterId=LOCAL)[:2] == (200, 80002)
+    assert callers.get("nonsense", f"{V1}/list", clusterId=LOCAL) == (200, 80001, "The token is illegal")
+    assert callers.client.get("/healthz").status_code == 200
+
+
+def test_a_key_that_names_one_cluster_works_there(callers: Callers) -> None:
+    assert callers.post("acme", "/v2/vectordb/collections/list") == (200, 0, ["docs"])
+    status, code, data = create(callers, "acme")
+    assert (status, code) == (200, 0)
+    listed = callers.post("acme", f"{V2}/list", clusterId=ACME, pageSize=10, currentPage=1)[2]
+    assert [each["jobId"] for each in listed["records"]] == [data["jobId"]]
+    assert callers.post("acme", f"{V2}/describe", jobId=data["jobId"])[:2] == (200, 0)
+
+
+def test_of_another_org_nothing_is_told(callers: Callers) -> None:
+    job = create(callers, "acme")[2]["jobId"]
+    unknown = callers.get("ops", f"{V1}/list", clusterId="in01-nowhere")
+    assert unknown[:2] == (200, 80020)
+    assert callers.get("ops", f"{V1}/list", clusterId=ACME) == unknown
+    assert callers.get("ops", f"{V1}/list", clusterId="malformed") == unknown
+    assert callers.post("ops", f"{V2}/list", clusterId=ACME)[:2] == (200, 96018)
+    assert callers.post("ops", f"{V2}/describe", jobId=job)[1] == 2101
+    assert callers.post("ops", f"{V2}/abort", jobId=job)[1] == 2101
+    assert callers.post("ops", "/v2/vectordb/collections/list", clusterId=ACME)[1] == 96018
+
+
+def test_a_reader_of_one_database_sees_that_one(callers: Callers) -> None:
+    own = create(callers, "acme", dbName="sales")[2]["jobId"]
+    other = create(callers, "acme")[2]["jobId"]
+    page = callers.post("clerk", f"{V2}/list", clusterId=ACME, pageSize=100, currentPage=1)[2]
+    assert own in [each["jobId"] for each in page["records"]]
+    assert other not in [each["jobId"] for each in page["records"]]
+    assert page["count"] == len(page["records"])
+    assert callers.post("clerk", f"{V2}/list", clusterId=ACME, state="Pending")[1] == 0
+    assert own in str(callers.post("clerk", f"{V2}/list")[2])
+    assert other not in str(callers.post("clerk", f"{V2}/list")[2])
+    assert callers.post("clerk", f"{V2}/describe", jobId=own)[1] == 0
+    assert callers.post("clerk", f"{V2}/describe", jobId=other)[1] == 2101
+    assert callers.post("clerk", f"{V2}/list", dbName="default")[:2] == (403, 65535)
+    assert callers.post("clerk", "/v2/vectordb/databases/list") == (200, 0, ["sales"])
+
+
+def test_a_reader_changes_nothing(callers: Callers) -> None:
+    job = create(callers, "acme", dbName="sales")[2]["jobId"]
+    status, code, message = create(callers, "clerk", dbName="sales")
+    assert (status, code) == (403, 65535)
+    assert "clerk needs the role writer in the database sales" in message
+    assert create(callers, "clerk", dbName="sales", clusterId=ACME)[:2] == (200, 96012)
+    for action in ("abort", "commit", "retry"):
+        assert callers.post("clerk", f"{V2}/{action}", jobId=job)[:2] == (403, 65535)
+    for path in ("collections/drop", "collections/create", "partitions/create", "indexes/drop"):
+        assert callers.post("clerk", f"/v2/vectordb/{path}", dbName="sales", collectionName="docs")[0] == 403
+    assert callers.post("clerk", "/v2/vectordb/collections/has", dbName="sales", collectionName="docs")[1] == 0
+
+
+def test_only_admins_make_databases(callers: Callers) -> None:
+    assert callers.post("acme", "/v2/vectordb/databases/create", dbName="more")[:2] == (403, 65535)
+    assert callers.post("ops", "/v2/vectordb/databases/create", dbName="more")[:2] == (200, 0)
+
+
+def test_clusters_as_v1_tells_of_them(callers: Callers) -> None:
+    assert callers.get("abroad", f"{V1}/list", clusterId="in01-abroad")[1] == 90102
+    assert callers.get("acme", f"{V1}/list", clusterId="in01-abroad")[1] == 40022
+    body = {"clusterId": ACME, "collectionName": "docs", "objectUrl": "a.jsonl"}
+    assert callers.post("clerk", V1, **body)[1] == 40022
+    assert callers.get("acme", f"{V1}/list", clusterId=ACME)[1] == 200
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ({"host": "0.0.0.0"}, "nobody has a key yet"),
+        ({"host": "0.0.0.0", "insecure": True}, "penstock keys create"),
+        ({"host": "0.0.0.0", "auth": "off"}, "--auth off is for loopback only"),
+    ],
+)
+def test_a_server_that_others_can_reach_is_never_open(tmp_path: Path, flags: dict[str, Any], told: str) -> None:
+    (tmp_path / "data").mkdir()
+    with pytest.raises(InvalidParameter, match=told):
+        build_services(make_settings(tmp_path / "data", **flags))
+
+
+def test_a_server_that_others_can_reach_wants_tls(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    catalog = open_catalog(f"sqlite:///{tmp_path}/data/catalog.db", load_key(tmp_path / "data" / "secret.key"))
+    AccountService(catalog).create_key(catalog.orgs.ensure("default").id, "ops", [Grant(role=Role.ADMIN)])
+    catalog.close()
+    with pytest.raises(InvalidParameter, match="without TLS keys would travel unencrypted"):
+        build_services(make_settings(tmp_path / "data", host="0.0.0.0"))
+    services = build_services(make_settings(tmp_path / "data", host="0.0.0.0", insecure=True))
+    assert services.authentication.is_on
+    services.stop()
