@@ -59,6 +59,8 @@ MEANINGS: Mapping[str, str] = {
     "store_conflict": "Another process has changed the collection in between.",
     "store_unavailable": "The store of the collections can't be reached.",
     "catalog_unavailable": "The catalog can't be reached, or is too busy, at present. Nothing was written.",
+    "memory_exceeded": "A file takes more memory to read than a worker may have: a page or a row of it is huge. "
+    "Raise `memory_budget`, or write the file with smaller row groups and pages. Other jobs go on.",
     "worker_lost": "A worker process died, mostly for want of memory; its part of the job is done again.",
     "task_cancelled": "A part of a job was told to stop, because the server stops or the job was aborted.",
     "lost_claim": "Another process has taken the job over; what this one wanted to write is void.",

@@ -34,6 +34,7 @@
     │   ├── StoreConflict           (transient) another publisher was faster
     │   └── StoreUnavailable        (transient) the store can't be reached
     ├── WorkerLost                  (transient) a worker process died under a split
+    ├── MemoryExceeded              a file takes more memory than a worker may have
     ├── TaskCancelled               a split was told to stop
     └── DataFolderInUse             another server holds the data folder
 
@@ -76,6 +77,7 @@ __all__ = [
     "JobNotFound",
     "JobStateConflict",
     "LimitExceeded",
+    "MemoryExceeded",
     "MissingParameter",
     "NotFound",
     "OrgNotFound",
@@ -389,6 +391,10 @@ class StoreUnavailable(StoreError, Transient):
 
 class WorkerLost(PenstockError, Transient):
     code = "worker_lost"
+
+
+class MemoryExceeded(PenstockError):
+    code = "memory_exceeded"
 
 
 class TaskCancelled(PenstockError):

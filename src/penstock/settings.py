@@ -143,7 +143,7 @@ class Settings(BaseModel):
     )
     memory_budget: Bytes = _bytes(
         _quarter_of_memory,
-        "Memory that all imports together may use.",
+        "Memory that the workers of all imports together may use; docs/memory.md tells what is in it.",
         shown="a quarter of the machine's memory",
         reason="Leaves room for the page cache, the engine's own caches and searches.",
     )

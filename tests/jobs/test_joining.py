@@ -11,14 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.catalog.claims import PlannedFile
 from penstock.domain.jobs import FileState, JobState, Part, Split, SplitState
 from penstock.jobs.joining import Joined, join
+from penstock.jobs.memory import MIB
 from penstock.jobs.planner import Piece, Plan
-from penstock.jobs.settings import MIB, JobSettings
+from penstock.jobs.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import SCHEMA
 from tests.support.worlds import World, a_world
@@ -157,6 +158,7 @@ def joined(plan: Plan, earlier: Joined | None = None, staged: Sequence[int] = ()
     return join(plan, split_bytes=64 * MIB, workers=workers, auto_id=True, files=files, splits=splits)
 
 
+@settings(deadline=None)
 @given(SIZES)
 def test_every_piece_is_in_one_split_in_order_and_splits_are_full(sizes: list[list[int]]) -> None:
     plan = plan_of(sizes)
@@ -169,6 +171,7 @@ def test_every_piece_is_in_one_split_in_order_and_splits_are_full(sizes: list[li
     assert len(splits) <= 2 * total // (4 * MIB) + len(sizes)
 
 
+@settings(deadline=None)
 @given(SIZES, st.sets(st.integers(0, 59)), st.sets(st.integers(0, 59)), st.integers(1, 16))
 def test_a_second_plan_keeps_what_is_staged_of_unchanged_files(
     sizes: list[list[int]], staged: set[int], changed: set[int], workers: int

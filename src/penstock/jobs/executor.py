@@ -184,6 +184,7 @@ class _Run:
                 ],
                 csv=csv_options(self.job.options),
                 batch_bytes=self._tools.settings.batch_bytes,
+                memory_limit=self._tools.settings.worker_memory,
                 partitions=partitions if (one := split.parts[0].spec["partition"]) is None else [one],
                 auto_id_start=split.auto_id_start,
             )

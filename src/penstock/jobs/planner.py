@@ -102,6 +102,7 @@ def plan_units(
             csv=csv,
             split_bytes=settings.split_bytes,
             batch_bytes=settings.batch_bytes,
+            memory_limit=settings.worker_memory,
         )
         for start in range(0, len(units), _FILES_PER_TASK)
     ]

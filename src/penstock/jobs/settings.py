@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["JobSettings"]
+from penstock.jobs.memory import MIB
 
-MIB = 1 << 20
+__all__ = ["JobSettings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettings:
     """Sizes are bytes, times seconds.
+
+    ``worker_memory`` is what a worker may have while it plans or stages; beyond that the job fails for its file.
 
     ``list_window`` is how long the Milvus profile's list shows a finished job; ``head_timeout`` bounds the existence
     check that only v1 makes at create.
@@ -28,6 +30,7 @@ class JobSettings:
 
     split_bytes: int = 64 * MIB
     batch_bytes: int = 8 * MIB
+    worker_memory: int | None = None
     max_groups: int = 1024
     max_live_jobs: int = 10_000
     max_running_jobs: int = 4

@@ -19,7 +19,7 @@ from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
 from penstock.readers.base import CsvOptions, ReadRequest, SplitPlan, Survey
 from penstock.readers.formats import Format, reader_for
 from penstock.runners.base import TaskContext
-from penstock.runners.memory import reuse_memory
+from penstock.runners.memory import keep_heap_small, reuse_memory
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.validation import Conformer
@@ -54,6 +54,7 @@ class PlanTask:
     csv: CsvOptions
     split_bytes: int
     batch_bytes: int
+    memory_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +134,7 @@ class StageTask:
     batch_bytes: int
     partitions: Sequence[int]
     auto_id_start: int | None
+    memory_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,5 +277,6 @@ def tidy_table(task: UpkeepTask, context: TaskContext) -> UpkeepResult:
 
 def import_everything() -> None:
     """A worker's setup: the imports above loaded what tasks need; one allocator serves all, so that none hoards."""
+    keep_heap_small()
     pa.set_memory_pool(pa.system_memory_pool())
     reuse_memory()

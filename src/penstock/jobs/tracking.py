@@ -124,6 +124,16 @@ class Tracker:
             before = [each for each in places if (each.progress.split.ordinal, each.number) < here]
             return sum(each.rows for each in before) if all(each.progress.staged for each in before) else None
 
+    def part_at(self, split: Split) -> int:
+        """Which part of a running split was being read when it was last heard of."""
+        with self._lock:
+            places = [each for part in split.parts for each in self._places[part.file]]
+            here = [each for each in places if each.progress.split.ordinal == split.ordinal]
+            return max((each.number for each in here if each.start <= each.progress.done), default=0)
+
+    def name_of(self, file: int) -> str:
+        return self._files[file].name
+
     def _changed_files(self) -> list[ImportFile]:
         changed = [self._files[ordinal] for ordinal in self._failed]
         self._failed.clear()

@@ -7,11 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-__all__ = ["Runner", "TaskContext", "TaskHandle"]
+__all__ = ["Bounded", "Runner", "TaskContext", "TaskHandle"]
 
 Result = TypeVar("Result", covariant=True)
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A task's argument that says how many bytes of memory its worker may have meanwhile; None for no limit.
+
+    Where the runner's workers are processes of this machine, one that has more is ended, and the task fails with
+    :class:`~penstock.errors.MemoryExceeded`.
+    """
+
+    @property
+    def memory_limit(self) -> int | None: ...
 
 
 class TaskContext(Protocol):

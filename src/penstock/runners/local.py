@@ -24,13 +24,14 @@ from functools import partial
 from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
-from penstock.errors import TaskCancelled, WorkerLost
-from penstock.runners.memory import give_memory_back
+from penstock.errors import MemoryExceeded, PenstockError, TaskCancelled, WorkerLost
+from penstock.runners.base import Bounded
+from penstock.runners.memory import bounded, give_memory_back
 
 __all__ = ["LocalRunner"]
 
 _SLOTS = 256
-_BYTES, _ROWS, _STOP, _WIDTH = 0, 1, 2, 3
+_BYTES, _ROWS, _STOP, _EXCESS, _WIDTH = 0, 1, 2, 3, 4
 _NICENESS = 10
 """Workers give way to the server process, so that calls are answered while both cores parse."""
 
@@ -73,7 +74,7 @@ class LocalRunner:
                 raise RuntimeError(f"more than {_SLOTS} tasks at a time; submit fewer")
             slot = self._free.pop()
             start = slot * _WIDTH
-            self._board[start : start + _WIDTH] = [0, 0, 0]
+            self._board[start : start + _WIDTH] = [0] * _WIDTH
             handle = _Handle(self._board, slot, self._lock)
             self._waiting.append(_Task(function, argument, slot, handle))
         self._give_work()
@@ -109,9 +110,7 @@ class LocalRunner:
             future.set_exception(TaskCancelled("the task was cancelled before it began"))
         elif isinstance(error := running.exception(), BrokenProcessPool):
             worker.replace()
-            future.set_exception(
-                WorkerLost("a worker process ended while it worked on this task (killed, or out of memory)")
-            )
+            future.set_exception(_why_lost(self._board[task.slot * _WIDTH + _EXCESS]))
         elif error is not None:
             future.set_exception(error)
         else:
@@ -120,6 +119,15 @@ class LocalRunner:
             self._free.append(task.slot)
             self._idle.append(worker)
         self._give_work()
+
+
+def _why_lost(taken: int) -> PenstockError:
+    """``taken`` are the bytes for which the worker was ended; 0 if that was not the reason."""
+    if not taken:
+        return WorkerLost("a worker process ended while it worked on this task (killed, or out of memory)")
+    return MemoryExceeded(
+        f"the task took {taken >> 20} MiB of memory, more than a worker may have. Raise memory_budget", taken=taken
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +219,11 @@ class _Context:
         if self._board[self._start + _STOP]:
             raise TaskCancelled("the task was told to stop")
 
+    def end_for_memory(self, taken: int) -> None:
+        """Say so, and end this process before the machine runs out of memory."""
+        self._board[self._start + _EXCESS] = taken
+        os._exit(1)
+
 
 # In the worker
 
@@ -238,8 +251,10 @@ def _die_with_parent() -> None:
 def _run(function: Callable[[Any, _Context], Any], argument: Any, slot: int) -> Any:
     context = _Context(_worker_board, slot)
     context.check()
+    limit = argument.memory_limit if isinstance(argument, Bounded) else None
     try:
-        return function(argument, context)
+        with bounded(limit, context.end_for_memory):
+            return function(argument, context)
     finally:
         give_memory_back()
 

@@ -13,9 +13,10 @@ from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.engines.base import Engine
+from penstock.jobs.memory import share_out
 from penstock.jobs.scheduler import Scheduler
 from penstock.jobs.service import ImportService
-from penstock.jobs.settings import MIB, JobSettings
+from penstock.jobs.settings import JobSettings
 from penstock.jobs.tools import Tools
 from penstock.server.exposure import authentication_of
 from penstock.server.hosts import runner_of
@@ -31,8 +32,6 @@ __all__ = ["build_services"]
 log = structlog.get_logger(__name__)
 
 _REPAIR_MILLIS = 60_000
-_BATCHES_PER_WORKER = 32
-"""Shares of a worker's memory: a batch stands in memory as read, as conformed, as encoded, and in Lance's buffers."""
 
 
 def build_services(settings: Settings) -> Services:
@@ -96,10 +95,19 @@ def build_services(settings: Settings) -> Services:
 
 
 def _job_settings(settings: Settings) -> JobSettings:
-    share = settings.memory_budget // settings.workers // _BATCHES_PER_WORKER
+    memory = share_out(settings.memory_budget, settings.workers)
+    if memory.workers < settings.workers and settings.runner == "local":
+        log.warning(
+            "memory.fewer_workers",
+            workers=memory.workers,
+            wanted=settings.workers,
+            memory_budget=settings.memory_budget,
+            remedy="raise memory_budget to feed all of them",
+        )
     return JobSettings(
         split_bytes=settings.split_bytes,
-        batch_bytes=min(max(share, MIB), 8 * MIB),
+        batch_bytes=memory.batch_bytes,
+        worker_memory=memory.limit,
         max_groups=settings.max_groups,
         max_live_jobs=settings.max_live_jobs,
         max_running_jobs=settings.max_running_jobs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from penstock.jobs.memory import share_out
 from penstock.runners.local import LocalRunner
 from penstock.runners.ray import RayRunner
 from penstock.server.worker import WorkerSetup
@@ -19,4 +20,4 @@ def runner_of(settings: Settings) -> LocalRunner | RayRunner:
     setup = WorkerSetup.of(settings)
     if settings.runner == "ray":
         return RayRunner(settings.ray_address, setup)
-    return LocalRunner(settings.workers, setup)
+    return LocalRunner(share_out(settings.memory_budget, settings.workers).workers, setup)

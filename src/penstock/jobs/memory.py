@@ -1,0 +1,42 @@
+"""One memory budget for all imports of a server: how many workers it feeds, and what each of them may take.
+
+What a worker takes was measured as its proportional set size, with the system's memory pool and two heaps: files of
+768- and 32,768-dimensional vectors and of strings of 60 KB, in row groups of 300 MB and more, as Parquet and text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["MIB", "WorkerMemory", "share_out"]
+
+MIB = 1 << 20
+
+_IDLE = 112 * MIB
+"""A worker that has imported everything and does nothing."""
+_BUFFERS = 136 * MIB
+"""What the engine writes from, and what a reader holds of a file, whatever the size of a batch."""
+_BATCHES = 32
+"""How often a batch stands in memory: as read, as conformed, as encoded, and in the engine's queue of pages."""
+_LARGEST_BATCH = 8 * MIB
+"""Larger ones are not faster."""
+_SLACK = 1.5
+"""How far a file may go beyond a worker's share before it is refused: not all workers are at their peak at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerMemory:
+    """How many workers run, the bytes of their batches, and the private bytes that none of them may exceed."""
+
+    workers: int
+    batch_bytes: int
+    limit: int
+
+
+def share_out(budget: int, workers: int) -> WorkerMemory:
+    """Feed at most ``workers`` from ``budget`` bytes: fewer where it isn't enough for all, and always one."""
+    least = _IDLE + _BUFFERS + _BATCHES * MIB
+    fed = max(1, min(workers, budget // least))
+    share = max(budget // fed, least)
+    batch = (share - _IDLE - _BUFFERS) // _BATCHES
+    return WorkerMemory(workers=fed, batch_bytes=min(batch, _LARGEST_BATCH), limit=int(share * _SLACK))
