@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import ray
-from ray.exceptions import OutOfMemoryError, RayError, TaskCancelledError
+from ray.exceptions import LocalRayletDiedError, OutOfMemoryError, RayError, TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from penstock.runners.ray.messages import Cancel, Ended, Fate, Leave, Progress, Ready, Refused, Slots, Submit
@@ -54,12 +54,17 @@ def drive(server: Connection, address: str, setup: bytes, grace: float) -> None:
     outbox.send(Slots(_slots()))
     outbox.send(Ready())
     threading.Thread(target=_follow_slots, args=(outbox,), daemon=True).start()
-    _serve(server, _Driver(outbox, setup, grace))
+    driver = _Driver(outbox, setup, grace)
+    _serve(server, driver)
+    if driver.stranded:
+        # Ray never finds another node for a driver; the server starts a new one.
+        outbox.send(Refused("the Ray node of this machine died"))
+        os._exit(1)
     ray.shutdown()
 
 
 def _serve(server: Connection, driver: _Driver) -> None:
-    while True:
+    while not driver.stranded:
         if server.poll(_TICK):
             try:
                 message = server.recv()
@@ -172,6 +177,8 @@ class _Driver:
         self._ended: list[int] = []
         self._asked: Any = None
         self._told = 0.0
+        self.stranded = False
+        """The node that this process belongs to is gone."""
         self._lock = threading.Lock()
 
     def receive(self, message: Submit | Cancel) -> None:
@@ -227,6 +234,7 @@ class _Driver:
         except TaskCancelledError:
             message = Ended(number, Fate.CANCELLED)
         except Exception as error:  # noqa: BLE001 - the function's own errors are results; this is Ray's trouble
+            self.stranded = self.stranded or isinstance(error, LocalRayletDiedError)
             cancelled = number in self._cancelled
             message = Ended(number, Fate.CANCELLED if cancelled else Fate.LOST, reason=_reason(error))
         self._tasks.pop(number, None)
