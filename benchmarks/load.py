@@ -37,7 +37,7 @@ from tests.support.servers import RunningServer, running_server
 PREFIX = "/v2/vectordb/jobs/import"
 PAGE = 100
 # A job that is still at its work when the minute is over: the same file again and again.
-REPEATED = 100
+REPEATED = 300
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 KINDS = ("create", "list", "describe")
 

@@ -212,6 +212,17 @@ class JobStore:
             total = connection.execute(_LIVE_JOBS, {"collection_id": collection_id}).scalar_one()
         return int(total)
 
+    def is_committing(self, collection_id: str) -> bool:
+        """Whether a job of a collection stands between its intent and its commit."""
+        counter = tables.job_counter.c
+        with self._database.read() as connection:
+            total = connection.execute(
+                select(func.coalesce(func.sum(tables.job_counter.c.jobs), 0)).where(
+                    counter.collection_id == collection_id, counter.state == JobState.COMMITTING.value
+                )
+            ).scalar_one()
+        return bool(total)
+
     def count_by_state(self, cluster_id: str) -> Mapping[JobState, int]:
         counter = tables.job_counter.c
         with self._database.read() as connection:

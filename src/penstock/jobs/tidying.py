@@ -53,7 +53,7 @@ def discard(tools: Tools, collection_id: str, job_id: int) -> None:
 def drop_tables(tools: Tools) -> None:
     collections = tools.catalog.collections
     for collection_id in collections.dropped():
-        if tools.catalog.jobs.live_of(collection_id):
+        if tools.catalog.jobs.live_jobs(collection_id):
             # Its jobs end first, each with that reason.
             continue
         lease = tools.catalog.maintenance.take(collection_id, "tidying", int(tools.settings.lease * 1000))
@@ -117,11 +117,11 @@ class OrphanSweep:
         the two is seen by the one or by the other.
         """
         catalog = self._tools.catalog
-        if catalog.jobs.live_of(table.id) or catalog.maintenance.is_held(table.id):
+        if catalog.jobs.live_jobs(table.id) or catalog.maintenance.is_held(table.id):
             return False
         known = [staged_of(note) for note in catalog.jobs.staged_of(table.id)]
         orphans = self._tools.engine.orphans(table, known, self._tools.settings.orphan_age)
-        if orphans is not None and not catalog.jobs.live_of(table.id):
+        if orphans is not None and not catalog.jobs.live_jobs(table.id):
             self._tools.engine.discard(table.id, [orphans])
             log.warning("orphans.removed", collection_id=table.id, size=orphans.size, note=orphans.note)
         return True

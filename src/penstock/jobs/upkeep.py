@@ -14,7 +14,6 @@ from penstock.catalog import Catalog
 from penstock.catalog.failures import CatalogUnavailable
 from penstock.catalog.maintenance import Maintenance
 from penstock.domain.collections import Collection
-from penstock.domain.jobs import JobState
 from penstock.engines.base import Due, Engine, Table
 from penstock.errors import PenstockError, StoreConflict, TaskCancelled
 from penstock.jobs.observer import Observer
@@ -208,7 +207,7 @@ class TableKeeper:
         if self._due(collection).index:
             with self._observer.step("index", facts):
                 self._build(collection, self._stop, lease, lambda share: None)
-        if any(each.state is JobState.COMMITTING for each in self._catalog.jobs.live_of(collection.id)):
+        if self._catalog.jobs.is_committing(collection.id):
             return False
         with self._observer.step("upkeep", facts):
             self._tidy(collection, lease)

@@ -90,12 +90,12 @@ def _check_orphans(
 ) -> Iterator[Finding]:
     size, names, busy = 0, list[str](), 0
     for each in found:
-        if jobs.live_of(each.id) or maintenance.is_held(each.id):
+        if jobs.live_jobs(each.id) or maintenance.is_held(each.id):
             busy += 1
             continue
         known = [staged_of(note) for note in jobs.staged_of(each.id)]
         orphans = engine.orphans(table_of(each), known, _ORPHAN_SECONDS)
-        if orphans is not None and not jobs.live_of(each.id):
+        if orphans is not None and not jobs.live_jobs(each.id):
             size += orphans.size
             names.append(f"{each.database}.{each.name}")
     skipped = f"; {busy:,} with unfinished jobs or an index that is being built were not looked at" if busy else ""
