@@ -71,11 +71,13 @@ class Campaign:
     """Kills in one data folder. With ``catalog_url`` there is a second server that goes on, and is killed now and
     then, too.
 
-    ``killed`` counts by phase, ``outcomes`` what became of jobs; ``rows`` is how many are there in the end.
+    ``killed`` counts by phase, ``missed`` by step where nobody died who was to, ``outcomes`` what became of jobs;
+    ``rows`` is how many are there in the end.
     """
 
     def __init__(self, folder: Path, seed: int, catalog_url: str | None = None, flags: Sequence[str] = ()) -> None:
         self.killed: Counter[str] = Counter()
+        self.missed: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.takeovers: list[float] = []
         self.rows = 0
@@ -133,6 +135,7 @@ class Campaign:
         if fate.step:
             self._wait_for_death(server)
             self._count(fate.phase, server.has_died_as_told)
+            self.missed[fate.step] += not server.has_died_as_told
         else:
             time.sleep(fate.after)
             if fate.victim == "worker":

@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import penstock.server.assembly as assembly
-import penstock.server.serve  # noqa: F401 - loaded before the fork
+import penstock.server.assembly
+import penstock.server.serve  # noqa: F401
 from penstock.cli.main import cli
 from penstock.engines.lance import indexes
 from penstock.runners import local
+from penstock.server import hosts
 from penstock.server.worker import WorkerSetup
 from penstock.settings import Settings
 from tests.chaos.steps import STEPS, Step
@@ -51,9 +52,10 @@ def serve(arguments: Sequence[str], environment: Mapping[str, str], log: Path, d
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    vars(assembly)["WorkerSetup"] = _Setups(death, f"{log}.workers")
+    vars(hosts)["WorkerSetup"] = _Setups(death, f"{log}.workers")
     vars(local)["multiprocessing"] = _Forks
     vars(local)["_begin"] = begin_worker
+    index_every_job()
     arm("server", death)
     cli(["serve", *arguments], prog_name="penstock")
 
@@ -95,8 +97,13 @@ class _Setup:
         with open(self.list, "a") as file:
             file.write(f"{os.getpid()}\n")
         self.inner()
-        indexes.LAG_ROWS = 0  # every job's rows are indexed, or there would be little to interrupt
+        index_every_job()
         arm("worker", self.death)
+
+
+def index_every_job() -> None:
+    """Few rows are searched as they are, and there would be little to interrupt."""
+    indexes.LAG_ROWS = 0
 
 
 def place_of(step: Step) -> tuple[Any, str]:

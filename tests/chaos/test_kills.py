@@ -44,8 +44,16 @@ def campaign(folder: Path, number: int, kills: int, catalog_url: str | None = No
     print(f"\nseed {SEED + number}: {made.killed.total()} kills, {jobs} jobs, {made.rows} rows, each once")
     print(f"  kills: {dict(sorted(made.killed.items()))}")
     print(f"  jobs: {dict(sorted(made.outcomes.items()))}")
+    print(f"  steps that no job came to in time: {dict(sorted((+made.missed).items()))}")
     if made.takeovers:
         print(f"  takeovers: {len(made.takeovers)}, the longest after {max(made.takeovers):.1f} s")
+    # Else the deaths were arranged at places that no server comes to any more.
+    assert kills < PER_CAMPAIGN or {step.process for step in STEPS.values()} <= _who_died(made)
+
+
+def _who_died(made: Campaign) -> set[str]:
+    """Server or worker, of those that died at a step."""
+    return {phase.partition(",")[0] for phase in made.killed if not phase.endswith("at any moment")}
 
 
 def rounds() -> list[int]:
