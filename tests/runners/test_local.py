@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
 from penstock.errors import TaskCancelled, WorkerLost
 from penstock.runners.local import LocalRunner
-from tests.runners.tasks import double, kill_self, pid_of, report_until_told
+from tests.runners.tasks import double, kill_self, pid_of, report_until_told, wait_for_file
 
 LIMIT = 60
 
@@ -38,6 +39,16 @@ def test_a_dying_worker_takes_no_other_task_with_it(runner: LocalRunner) -> None
     beside.cancel()
     with pytest.raises(TaskCancelled):
         beside.future.result(LIMIT)
+
+
+def test_closing_waits_for_no_task_that_does_not_listen(tmp_path: Path) -> None:
+    local = LocalRunner(1)
+    deaf = local.submit(wait_for_file, tmp_path / "never")
+    while not (tmp_path / "never.began").exists():
+        time.sleep(0.01)
+    local.close()
+    with pytest.raises(WorkerLost):
+        deaf.future.result(0)
 
 
 def test_a_worker_that_died_with_nothing_to_do_costs_no_task() -> None:

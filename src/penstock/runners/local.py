@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -32,6 +33,11 @@ __all__ = ["LocalRunner"]
 
 _SLOTS = 256
 _BYTES, _ROWS, _STOP, _EXCESS, _WIDTH = 0, 1, 2, 3, 4
+_CLOSING = _SLOTS * _WIDTH
+"""The last place of the board, after all slots: set when the runner closes."""
+_CLOSING_TICK = 0.5
+_CLOSING_SECONDS = 5.0
+"""What a task has left then. A build of an index can't be told to stop and may take minutes; it is done again."""
 _NICENESS = 10
 """Workers give way to the server process, so that calls are answered while both cores parse."""
 
@@ -44,7 +50,7 @@ class LocalRunner:
     """
 
     def __init__(self, workers: int, setup: Callable[[], None] | None = None) -> None:
-        self._board = RawArray(c_int64, _SLOTS * _WIDTH)
+        self._board = RawArray(c_int64, _CLOSING + 1)
         self._free = list(range(_SLOTS))
         self._lock = threading.Lock()
         self._closed = False
@@ -87,6 +93,7 @@ class LocalRunner:
             self._waiting.clear()
             for slot in range(_SLOTS):
                 self._board[slot * _WIDTH + _STOP] = 1
+            self._board[_CLOSING] = 1
         for task in waiting:
             task.handle.future.set_exception(TaskCancelled("the task was cancelled before it began"))
         for each in self._workers:
@@ -237,6 +244,7 @@ def _begin(board: Any, setup: Callable[[], None] | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_runner, daemon=True).start()
     if setup is not None:
         setup()
 
@@ -245,6 +253,13 @@ def _die_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
+    os._exit(1)
+
+
+def _end_with_runner() -> None:
+    while not _worker_board[_CLOSING]:
+        time.sleep(_CLOSING_TICK)
+    time.sleep(_CLOSING_SECONDS)
     os._exit(1)
 
 
