@@ -54,7 +54,7 @@ class BulkWriter:
         written = _written_schema(self._schema, function_outputs(schema))
         self._written = written
         self._columns = (*written.fields, META) if written.dynamic else written.fields
-        layout = _layout(self._file_type, self._columns, config or {})
+        layout = _layout(self._file_type, self._columns, config or {}, self._chunk_size)
         limits = limits_of(self._file_type, self._columns, layout.null_key)
         refused = _refused(self._schema, written)
         self._rows = RowBuffer(written, refused, limits)
@@ -307,7 +307,7 @@ def _refused(schema: CollectionSchema, written: CollectionSchema) -> dict[str, s
     }
 
 
-def _layout(file_type: BulkFileType, columns: Any, config: Mapping[str, str]) -> Layout:
+def _layout(file_type: BulkFileType, columns: Any, config: Mapping[str, str], chunk_bytes: int) -> Layout:
     unknown = config.keys() - {"sep", "nullkey"}
     if unknown:
         raise InvalidParameter(f"config knows 'sep' and 'nullkey', not {', '.join(sorted(unknown))}")
@@ -316,4 +316,6 @@ def _layout(file_type: BulkFileType, columns: Any, config: Mapping[str, str]) ->
         raise InvalidParameter(
             f"unsupported csv separator: {separator!r}; it is one character, no quote or line break"
         )
-    return Layout(file_type=file_type, columns=columns, separator=separator, null_key=null_key)
+    return Layout(
+        file_type=file_type, columns=columns, separator=separator, null_key=null_key, chunk_bytes=chunk_bytes
+    )

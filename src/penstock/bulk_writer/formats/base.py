@@ -24,13 +24,15 @@ META = Field(name=META_FIELD, type=DataType.JSON)
 class Layout:
     """The columns of the files of one writer, in order, and how the format spells them.
 
-    ``separator`` and ``null_key`` are for CSV.
+    ``separator`` and ``null_key`` are for CSV. ``chunk_bytes`` is about what a chunk gets: who gathers rows gathers
+    less for small ones.
     """
 
     file_type: BulkFileType
     columns: tuple[Field, ...]
     separator: str = ","
     null_key: str = ""
+    chunk_bytes: int = 128 << 20
 
 
 _WRITE_BACK_BYTES = 32 << 20

@@ -27,6 +27,8 @@ __all__ = ["GROUP_BYTES", "ParquetChunk", "parquet_column", "parquet_schema"]
 
 GROUP_BYTES = 20 << 20
 """A row group's size in memory. Two are there at a time, one that fills and one that is written."""
+_LEAST_GROUP_BYTES = 4 << 20
+"""Of a small chunk a group is a quarter, and no less than this, which still makes for long reads."""
 
 _GROUP_ROWS = (1_000, 1_000_000)
 
@@ -117,7 +119,8 @@ class ParquetChunk:
             write_statistics=plain or False,
             compression={each.name: _codec(each) for each in layout.columns},
         )
-        self._behind = Behind(GROUP_BYTES)
+        self._group_bytes = max(_LEAST_GROUP_BYTES, min(GROUP_BYTES, layout.chunk_bytes // 4))
+        self._behind = Behind(self._group_bytes)
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         self._pending_rows = 0
@@ -130,7 +133,7 @@ class ParquetChunk:
         self._pending.append(encoded)
         self._pending_bytes += encoded.nbytes
         self._pending_rows += len(encoded)
-        if self._pending_bytes >= GROUP_BYTES and self._pending_rows >= _GROUP_ROWS[0]:
+        if self._pending_bytes >= self._group_bytes and self._pending_rows >= _GROUP_ROWS[0]:
             self._end_group()
 
     def settle(self) -> None:
