@@ -55,7 +55,7 @@ def test_an_unknown_path_makes_no_name_of_its_own(collected: Collector) -> None:
 def test_a_job_its_steps_and_its_split(collected: Collector) -> None:
     job = next(each for each in collected.named("import job") if not each.failed)
     below = {each.name: each for each in collected.spans if each.parent == job.id}
-    assert {"planning", "staging", "commit", "index"} <= below.keys()
+    assert {"planning", "staging", "commit"} <= below.keys()
     assert job.facts["penstock.collection"] == "docs"
     assert job.facts["penstock.rows"] == 1
     assert "job.state" in job.events

@@ -118,6 +118,7 @@ MILVUS: Mapping[type[PenstockError], ErrorRow] = {
     errors.StoreConflict: ErrorRow(INTERNAL),
     errors.StoreUnavailable: ErrorRow(INTERNAL),
     errors.WorkerLost: ErrorRow(INTERNAL),
+    errors.MemoryExceeded: ErrorRow(INTERNAL),
     errors.TaskCancelled: ErrorRow(INTERNAL),
     errors.DataFolderInUse: ErrorRow(INTERNAL),
 }

@@ -149,6 +149,7 @@ ROWS: Mapping[type[PenstockError], ErrorRow] = {
     errors.StoreConflict: ErrorRow(UNAVAILABLE),
     errors.StoreUnavailable: ErrorRow(UNAVAILABLE),
     errors.WorkerLost: ErrorRow(UNAVAILABLE),
+    errors.MemoryExceeded: ErrorRow(UNAVAILABLE),
     errors.TaskCancelled: ErrorRow(UNAVAILABLE),
     errors.DataFolderInUse: ErrorRow(UNAVAILABLE),
 }
