@@ -88,32 +88,46 @@ class ClusterStore:
         return self.get(cluster_id)
 
     def drop(self, cluster_id: str) -> None:
-        """Remove a cluster in which no collection is left; its job history goes too.
+        """Remove a cluster in which no collection is left, with its job history and what anybody may do in it.
 
         Raises:
             ClusterNotFound.
-            ClusterNotEmpty: collections, or unfinished jobs, are in it.
+            ClusterNotEmpty: collections are in it, or the files of dropped ones and of their jobs are still there.
         """
-        self.get(cluster_id)
-        live = tables.collection.c.cluster_id == cluster_id, tables.collection.c.dropped_at.is_(None)
         with self._database.write() as connection:
-            connection.execute(select(tables.cluster.c.id).where(tables.cluster.c.id == cluster_id).with_for_update())
-            held = connection.execute(select(func.count()).select_from(tables.collection).where(*live)).scalar_one()
-            if held:
-                raise ClusterNotEmpty(
-                    f"the cluster {cluster_id} has {held} collections. Drop them first", cluster_id=cluster_id
-                )
-            for each in (tables.collection, tables.job, tables.database):
-                waiting = select(func.count()).select_from(each).where(each.c.cluster_id == cluster_id)
-                if each is tables.collection and connection.execute(waiting).scalar_one():
-                    raise ClusterNotEmpty(
-                        f"the files of dropped collections of the cluster {cluster_id} are still being removed. "
-                        "Try again in a minute, while a server runs",
-                        cluster_id=cluster_id,
-                    )
-                connection.execute(delete(each).where(each.c.cluster_id == cluster_id))
-            connection.execute(delete(tables.job_counter).where(tables.job_counter.c.cluster_id == cluster_id))
+            there = select(tables.cluster.c.id).where(tables.cluster.c.id == cluster_id).with_for_update()
+            if connection.execute(there).one_or_none() is None:
+                raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
+            _refuse_unless_empty(connection, cluster_id)
+            of_cluster = select(tables.job.c.id).where(tables.job.c.cluster_id == cluster_id)
+            for table in (tables.job_split, tables.job_file, tables.job_secret):
+                connection.execute(delete(table).where(table.c.job_id.in_(of_cluster)))
+            for table in (tables.job, tables.job_counter, tables.account_grant, tables.database):
+                connection.execute(delete(table).where(table.c.cluster_id == cluster_id))
             connection.execute(delete(tables.cluster).where(tables.cluster.c.id == cluster_id))
+
+
+def _refuse_unless_empty(connection: Connection, cluster_id: str) -> None:
+    collection, job = tables.collection.c, tables.job.c
+    live, dropped = connection.execute(
+        select(
+            func.count().filter(collection.dropped_at.is_(None)),
+            func.count().filter(collection.dropped_at.is_not(None)),
+        ).where(collection.cluster_id == cluster_id)
+    ).one()
+    if live:
+        raise ClusterNotEmpty(
+            f"the cluster {cluster_id} has {live} collections. Drop them first", cluster_id=cluster_id
+        )
+    busy = connection.execute(
+        select(func.count()).where(job.cluster_id == cluster_id, job.finished_at.is_(None) | job.leftovers)
+    ).scalar_one()
+    if dropped or busy:
+        raise ClusterNotEmpty(
+            f"the files of dropped collections of the cluster {cluster_id}, or of their jobs, are still there. "
+            "Try again in a minute, while a server runs: it removes them",
+            cluster_id=cluster_id,
+        )
 
 
 def _cluster(row: Row[Any]) -> Cluster:
