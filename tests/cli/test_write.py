@@ -77,7 +77,7 @@ def test_columns_are_renamed(files: Path) -> None:
     ("arguments", "text"),
     [
         (["--out", "out"], "Give either --schema FILE or --collection NAME"),
-        (["--out", "out", "--collection", "docs"], "--collection needs --url"),
+        (["--out", "out", "--schema", "{schema}", "--collection", "docs"], "Give either --schema FILE or"),
         (["--out", "out", "--schema", "nowhere.json"], "schema file 'nowhere.json' is not there"),
         (["--out", "gs://bucket/x", "--schema", "{schema}"], "gs:// can't be written"),
         (["--out", "s3:///x", "--schema", "{schema}"], "name a bucket"),

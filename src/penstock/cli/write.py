@@ -9,6 +9,7 @@ import click
 
 from penstock.bulk_writer.convert import convert, fetch_schema, read_schema
 from penstock.bulk_writer.file_type import BulkFileType
+from penstock.cli.connecting import DEFAULT_URL
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import PenstockError
 from penstock.sdk.errors import SdkError
@@ -30,8 +31,15 @@ def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int
 @click.command()
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--schema", "schema_file", metavar="FILE", help="JSON file with the collection's REST schema.")
-@click.option("--collection", metavar="NAME", help="Take the schema of this collection; needs --url.")
-@click.option("--url", envvar="PENSTOCK_URL", help="Server that has the collection.")
+@click.option("--collection", metavar="NAME", help="Take the schema of this collection of the server.")
+@click.option(
+    "--url",
+    envvar="PENSTOCK_URL",
+    default=DEFAULT_URL,
+    metavar="URL",
+    show_default=True,
+    help="Server that has the collection.",
+)
 @click.option("--api-key", envvar="PENSTOCK_API_KEY", default="", help="API key, or user:password.")
 @click.option("--database", default="default", show_default=True, help="Database of the collection.")
 @click.option(
@@ -56,7 +64,7 @@ def write(
     inputs: tuple[str, ...],
     schema_file: str | None,
     collection: str | None,
-    url: str | None,
+    url: str,
     api_key: str,
     database: str,
     out: str,
@@ -92,14 +100,12 @@ def write(
 
 
 def _schema(
-    schema_file: str | None, collection: str | None, url: str | None, api_key: str, database: str
+    schema_file: str | None, collection: str | None, url: str, api_key: str, database: str
 ) -> CollectionSchema:
     if (schema_file is None) == (collection is None):
-        raise click.UsageError("Give either --schema FILE or --collection NAME with --url.")
+        raise click.UsageError("Give either --schema FILE or --collection NAME.")
     if schema_file is not None:
         return read_schema(schema_file)
-    if not url:
-        raise click.UsageError("--collection needs --url, the server that has the collection.")
     assert collection is not None
     return fetch_schema(url, collection, api_key=api_key, database=database)
 
