@@ -20,7 +20,7 @@ from penstock.errors import TooManyAttempts, Unauthenticated
 __all__ = ["Authentication", "Authenticator", "NoAuthentication"]
 
 FRESH_SECONDS = 0.5
-"""So old may be what is known of a key or a user: who is revoked is out within a second."""
+"""Who is revoked is out within a second."""
 _REMEMBERED = 10_000
 OF_ONE, OF_ADDRESS = parse("10 per minute"), parse("100 per minute")
 """Wrong credentials that are borne: for one user from one address, and from one address in all. Never of a user from
@@ -54,15 +54,17 @@ class NoAuthentication:
 class Authenticator:
     """Callers by the keys and users of a catalog. Safe to share between threads.
 
-    With ``optional`` everybody may do everything until the first key or user is made.
+    With ``optional`` everybody may do everything until the first key or user is made. ``fresh`` is how old, in
+    seconds, what is known of a key or a user may be.
     """
 
-    def __init__(self, accounts: AccountStore, *, optional: bool = False) -> None:
+    def __init__(self, accounts: AccountStore, *, optional: bool = False, fresh: float = FRESH_SECONDS) -> None:
         self._accounts = accounts
         self._optional = optional
+        self._fresh = fresh
         self._next_look = 0.0
         self._passwords = Passwords()
-        self._recent: TTLCache[str, Account] = TTLCache(_REMEMBERED, FRESH_SECONDS)
+        self._recent: TTLCache[str, Account] = TTLCache(_REMEMBERED, fresh)
         self._lock = threading.Lock()
         self._failures = MovingWindowRateLimiter(MemoryStorage())
 
@@ -71,7 +73,7 @@ class Authenticator:
         # Once on it stays on: to revoke the last key must not open the doors.
         if self._optional and time.monotonic() >= self._next_look:
             self._optional = not self._accounts.any_made()
-            self._next_look = time.monotonic() + FRESH_SECONDS
+            self._next_look = time.monotonic() + self._fresh
         return not self._optional
 
     def identify(self, header: str, address: str) -> Caller:
