@@ -61,6 +61,13 @@ class Server:
         """Somebody has: the server, or one of its workers."""
         return self.death is not None and Path(self.death.note).exists()
 
+    def stall(self) -> None:
+        """Stop it as a machine does that swaps, or is moved: it holds what it holds, and doesn't know."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
     def kill(self, *, with_workers: bool = False) -> None:
         self.process.kill()
         if with_workers:
