@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from penstock.domain.access import ANYBODY
 from penstock.domain.jobs import JobState
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import (
@@ -121,7 +122,9 @@ def test_rows_go_to_the_named_partition(world: World) -> None:
     docs = world.collection()
     partition = world.partitions.create(docs, "p1")
     write_parquet(world.files)
-    request = CreateImport(cluster_id=CLUSTER, collection="docs", groups=[["a.parquet"]], partition="p1")
+    request = CreateImport(
+        caller=ANYBODY, cluster_id=CLUSTER, collection="docs", groups=[["a.parquet"]], partition="p1"
+    )
     world.ended(world.imports.create(request))
     assert world.rows(docs, partitions=[partition.number]).num_rows == 10
     assert world.rows(docs, partitions=[0]).num_rows == 0
@@ -140,7 +143,9 @@ def test_a_partition_key_spreads_rows_and_refuses_a_name(world: World) -> None:
     counts = [world.partitions.count(keyed, each.name) for each in world.partitions.list(keyed)]
     assert sum(counts) == 10
     assert sum(count > 0 for count in counts) > 1
-    request = CreateImport(cluster_id=CLUSTER, collection="keyed", groups=[["a.jsonl"]], partition="_default_0")
+    request = CreateImport(
+        caller=ANYBODY, cluster_id=CLUSTER, collection="keyed", groups=[["a.jsonl"]], partition="_default_0"
+    )
     with pytest.raises(ImportRefused, match="partition name for collection with partition key"):
         world.imports.create(request)
 
@@ -243,7 +248,9 @@ def test_a_missing_file_fails_the_job_and_says_where_it_was_looked_for(world: Wo
     assert str(world.files / "gone" / "a.parquet") in (job.reason or "")
     with pytest.raises(FileMissing):
         world.imports.create(
-            CreateImport(cluster_id=CLUSTER, collection="docs", groups=[["gone/a.parquet"]], heads=True)
+            CreateImport(
+                caller=ANYBODY, cluster_id=CLUSTER, collection="docs", groups=[["gone/a.parquet"]], heads=True
+            )
         )
 
 
@@ -284,7 +291,9 @@ def test_unknown_names_are_refused(world: World) -> None:
         world.create(["a.json"])
     world.collection()
     with pytest.raises(PartitionNotFound):
-        world.imports.create(CreateImport(cluster_id=CLUSTER, collection="docs", groups=[["a.json"]], partition="p9"))
+        world.imports.create(
+            CreateImport(caller=ANYBODY, cluster_id=CLUSTER, collection="docs", groups=[["a.json"]], partition="p9")
+        )
 
 
 def test_too_many_live_jobs_are_refused_with_the_limit(tmp_path: Path, runner: LocalRunner) -> None:

@@ -25,6 +25,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from penstock.catalog import Catalog, open_catalog
 from penstock.collections.collections import CollectionService
+from penstock.domain.access import ANYBODY
 from penstock.domain.collections import CollectionSettings
 from penstock.domain.jobs import RETRIES, TRANSITIONS, JobState
 from penstock.engines.base import Engine
@@ -147,6 +148,7 @@ class LifeCycle(RuleBasedStateMachine):
     )
     def create(self, file: str, auto_commit: bool, key: str | None) -> int:
         request = CreateImport(
+            caller=ANYBODY,
             cluster_id=CLUSTER,
             collection="docs",
             groups=[[f"{file}.jsonl"]],
@@ -174,12 +176,14 @@ class LifeCycle(RuleBasedStateMachine):
     def commit(self, job_id: int) -> None:
         before = self.catalog.jobs.get(CLUSTER, job_id)
         allowed = not before.auto_commit and (before.state is JobState.UNCOMMITTED or before.state.is_committed)
-        assert self.is_allowed(lambda: self.imports.commit(CLUSTER, job_id)) == allowed
+        assert self.is_allowed(lambda: self.imports.commit(CLUSTER, job_id, ANYBODY)) == allowed
 
     @rule(job_id=jobs)
     def abort(self, job_id: int) -> None:
         before = self.catalog.jobs.get(CLUSTER, job_id)
-        assert self.is_allowed(lambda: self.imports.abort(CLUSTER, job_id)) == (not before.state.is_committed)
+        assert self.is_allowed(lambda: self.imports.abort(CLUSTER, job_id, ANYBODY)) == (
+            not before.state.is_committed
+        )
         after = self.catalog.jobs.get(CLUSTER, job_id)
         if not before.state.is_final:
             assert (after.state, after.reason) == (JobState.ABORTED, "aborted by user") or before.state.is_committed
@@ -188,7 +192,7 @@ class LifeCycle(RuleBasedStateMachine):
     def retry(self, job_id: int) -> None:
         before = self.catalog.jobs.get(CLUSTER, job_id)
         allowed = before.state is JobState.FAILED and before.collection_id == self.collection_id
-        if self.is_allowed(lambda: self.imports.retry(CLUSTER, job_id, SourceKeys())):
+        if self.is_allowed(lambda: self.imports.retry(CLUSTER, job_id, SourceKeys(), ANYBODY)):
             assert allowed
             self.known[job_id].state = JobState.PENDING
         else:
@@ -233,7 +237,7 @@ class LifeCycle(RuleBasedStateMachine):
         if event == "full":
             raise StoreFull("No space is left")
         if event == "abort":
-            self.is_allowed(lambda: self.imports.abort(CLUSTER, job_id))
+            self.is_allowed(lambda: self.imports.abort(CLUSTER, job_id, ANYBODY))
         if event == "takeover":
             self.catalog.claims.release_all()
             other = self.catalog.claims.claim("another", 60_000)

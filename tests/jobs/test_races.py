@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from penstock.catalog.claims import LostClaim, PlannedFile, PlannedSplit
+from penstock.domain.access import ANYBODY
 from penstock.domain.jobs import ImportJob, JobState, Part
 from penstock.errors import CollectionNotFound, JobStateConflict
 from penstock.runners.local import LocalRunner
@@ -77,7 +78,8 @@ def test_commit_or_abort_wins_never_both(idle: World) -> None:
     for _ in range(TIMES):
         job = waiting(idle)
         committed, aborted = at_once(
-            partial(idle.imports.commit, CLUSTER, job.id), partial(idle.imports.abort, CLUSTER, job.id)
+            partial(idle.imports.commit, CLUSTER, job.id, ANYBODY),
+            partial(idle.imports.abort, CLUSTER, job.id, ANYBODY),
         )
         assert committed != aborted
         assert idle.job(job.id).state is (JobState.COMMITTING if committed else JobState.ABORTED)
@@ -89,7 +91,7 @@ def test_an_abort_meets_the_intent_of_an_auto_commit_job(idle: World) -> None:
         job = claimed(idle)
         intended, aborted = at_once(
             partial(idle.catalog.claims.move, job, JobState.COMMITTING, intent_version=1),
-            partial(idle.imports.abort, CLUSTER, job.id),
+            partial(idle.imports.abort, CLUSTER, job.id, ANYBODY),
         )
         assert intended != aborted
         assert idle.job(job.id).state is (JobState.COMMITTING if intended else JobState.ABORTED)
@@ -99,8 +101,8 @@ def test_an_abort_meets_the_intent_of_an_auto_commit_job(idle: World) -> None:
 def test_two_commits_and_two_aborts_are_each_one(idle: World) -> None:
     for _ in range(TIMES):
         one, other = waiting(idle), waiting(idle)
-        assert at_once(*[partial(idle.imports.commit, CLUSTER, one.id)] * 3) == [True] * 3
-        assert at_once(*[partial(idle.imports.abort, CLUSTER, other.id)] * 3) == [True] * 3
+        assert at_once(*[partial(idle.imports.commit, CLUSTER, one.id, ANYBODY)] * 3) == [True] * 3
+        assert at_once(*[partial(idle.imports.abort, CLUSTER, other.id, ANYBODY)] * 3) == [True] * 3
         assert idle.job(one.id).epoch == one.epoch + 1
         assert idle.job(other.id).epoch == other.epoch + 1
     assert counters_are_right(idle)
@@ -113,7 +115,7 @@ def test_one_of_two_retries_wins(idle: World) -> None:
         won = at_once(*[partial(idle.retry, job)] * 3)
         assert sum(won) == 1
         assert idle.job(job.id).state is JobState.PENDING
-        idle.imports.abort(CLUSTER, job.id)
+        idle.imports.abort(CLUSTER, job.id, ANYBODY)
     assert counters_are_right(idle)
 
 
@@ -132,7 +134,7 @@ def test_a_retry_meets_the_tidier(idle: World) -> None:
         at_once(partial(idle.retry, job), tidy)
         (split,) = idle.catalog.jobs.splits(job.id)
         assert (split.staged is None) == bool(taken)
-        idle.imports.abort(CLUSTER, job.id)
+        idle.imports.abort(CLUSTER, job.id, ANYBODY)
 
 
 def test_jobs_end_as_they_were_told_while_they_run(tmp_path: Path, runner: LocalRunner) -> None:
@@ -145,7 +147,7 @@ def test_jobs_end_as_they_were_told_while_they_run(tmp_path: Path, runner: Local
         for _ in range(25):
             job = world.create(["a.jsonl"])
             threading.Event().wait(chance.uniform(0, 0.25))
-            (aborted,) = at_once(partial(world.imports.abort, CLUSTER, job.id))
+            (aborted,) = at_once(partial(world.imports.abort, CLUSTER, job.id, ANYBODY))
             ended = world.ended(job)
             assert ended.state is (JobState.ABORTED if aborted else JobState.COMPLETED)
             completed += not aborted
@@ -170,7 +172,7 @@ def test_dropping_the_collection_meets_create_and_commit(tmp_path: Path, runner:
                 except CollectionNotFound:
                     raise JobStateConflict("too late") from None
 
-            at_once(drop, partial(world.imports.commit, CLUSTER, job.id), create)
+            at_once(drop, partial(world.imports.commit, CLUSTER, job.id, ANYBODY), create)
             ended = world.ended(job)
             assert ended.state in (JobState.COMPLETED, JobState.FAILED)
             if ended.state is JobState.FAILED:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from penstock.collections.collections import table_of
+from penstock.domain.access import ANYBODY
 from penstock.domain.jobs import ImportJob, JobState, SplitState
 from penstock.engines.base import Staged
 from penstock.errors import JobStateConflict
@@ -184,12 +185,12 @@ def test_a_job_waits_for_its_commit_and_publishes_once(world: World) -> None:
     wait_until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
     assert world.job(job.id).progress == 99
     assert world.count(docs) == 0
-    world.imports.commit(CLUSTER, job.id)
-    world.imports.commit(CLUSTER, job.id)
+    world.imports.commit(CLUSTER, job.id, ANYBODY)
+    world.imports.commit(CLUSTER, job.id, ANYBODY)
     assert world.ended(job).state is JobState.COMPLETED
     assert world.count(docs) == ROWS
     with pytest.raises(JobStateConflict, match="abort not allowed"):
-        world.imports.abort(CLUSTER, job.id)
+        world.imports.abort(CLUSTER, job.id, ANYBODY)
 
 
 def test_an_abort_ends_a_running_job_and_may_be_repeated(tmp_path: Path, runner: LocalRunner) -> None:
@@ -199,7 +200,7 @@ def test_an_abort_ends_a_running_job_and_may_be_repeated(tmp_path: Path, runner:
         job = world.create(["a.jsonl"])
         wait_until(lambda: len(staged_splits(world, job)) > 0)
         for _ in range(2):
-            assert world.imports.abort(CLUSTER, job.id).state is JobState.ABORTED
+            assert world.imports.abort(CLUSTER, job.id, ANYBODY).state is JobState.ABORTED
         ended = world.job(job.id)
         assert (ended.reason, ended.state) == ("aborted by user", JobState.ABORTED)
         assert ended.finished_at is not None

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from penstock.domain.access import ANYBODY
 from penstock.domain.jobs import JobState
 from penstock.errors import InvalidParameter
 from penstock.jobs.requests import CreateImport, SourceKeys
@@ -18,7 +19,9 @@ from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
 from tests.support.worlds import World, a_world
 
-REQUEST = CreateImport(cluster_id=CLUSTER, collection="docs", groups=[["a.json"]], idempotency_key="night 7")
+REQUEST = CreateImport(
+    caller=ANYBODY, cluster_id=CLUSTER, collection="docs", groups=[["a.json"]], idempotency_key="night 7"
+)
 
 
 def write_row(world: World) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.domain.access import ANYBODY
 from penstock.domain.jobs import FileState, ImportJob, JobState
 from penstock.errors import JobNotFound, JobStateConflict, LimitExceeded, MissingParameter, PartitionNotFound
 from penstock.jobs.requests import CreateImport, SourceKeys
@@ -141,7 +142,9 @@ def test_a_partition_made_anew_is_another_one(world: World) -> None:
     world.partitions.create(docs, "p")
     write_rows(world.files / "a.jsonl")
     write_rows(world.files / "b.jsonl", start=ROWS, bad=ROWS - 1)
-    request = CreateImport(cluster_id=CLUSTER, collection="docs", partition="p", groups=[["a.jsonl"], ["b.jsonl"]])
+    request = CreateImport(
+        caller=ANYBODY, cluster_id=CLUSTER, collection="docs", partition="p", groups=[["a.jsonl"], ["b.jsonl"]]
+    )
     job = world.ended(world.imports.create(request))
     world.partitions.drop(world.fresh(docs), "p")
     with pytest.raises(PartitionNotFound):
@@ -170,7 +173,9 @@ def test_a_job_with_the_callers_own_keys_needs_them_again(tmp_path: Path, runner
         bucket = s3.make_bucket()
         address = s3.put(bucket, "a.jsonl", b"nonsense")
         job = world.ended(
-            world.imports.create(CreateImport(cluster_id=CLUSTER, collection="docs", groups=[[address]], keys=keys))
+            world.imports.create(
+                CreateImport(caller=ANYBODY, cluster_id=CLUSTER, collection="docs", groups=[[address]], keys=keys)
+            )
         )
         assert job.state is JobState.FAILED
         assert world.catalog.jobs.secret(job.id) == {}
@@ -185,10 +190,10 @@ def test_a_job_with_the_callers_own_keys_needs_them_again(tmp_path: Path, runner
 
 def test_what_can_not_be_retried_says_why_and_stays_as_it_is(world: World) -> None:
     with pytest.raises(JobNotFound):
-        world.imports.retry(CLUSTER, 7, SourceKeys())
+        world.imports.retry(CLUSTER, 7, SourceKeys(), ANYBODY)
     failed = failed_night(world)
     with pytest.raises(JobNotFound):
-        world.imports.retry("in01-another", failed.id, SourceKeys())
+        world.imports.retry("in01-another", failed.id, SourceKeys(), ANYBODY)
     done = world.imported(["a.jsonl"])
     waiting = world.create(["a.jsonl"], auto_commit="false")
     world.until(lambda: world.job(waiting.id).state is JobState.UNCOMMITTED)
@@ -197,7 +202,7 @@ def test_what_can_not_be_retried_says_why_and_stays_as_it_is(world: World) -> No
         with pytest.raises(JobStateConflict, match=words):
             world.retry(job)
         assert world.job(job.id) == before
-    world.imports.abort(CLUSTER, waiting.id)
+    world.imports.abort(CLUSTER, waiting.id, ANYBODY)
     with pytest.raises(JobStateConflict, match="was aborted by user, only a job that failed by itself"):
         world.retry(waiting)
     world.collections.drop(CLUSTER, "default", "docs")
@@ -211,5 +216,5 @@ def test_a_retry_counts_as_a_live_job(tmp_path: Path, runner: LocalRunner) -> No
         waiting = world.create(["a.jsonl"], auto_commit="false")
         with pytest.raises(LimitExceeded, match="max_live_jobs"):
             world.retry(job)
-        world.imports.abort(CLUSTER, waiting.id)
+        world.imports.abort(CLUSTER, waiting.id, ANYBODY)
         assert world.retry(job).state is JobState.PENDING

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from penstock.domain.access import ANYBODY
 from penstock.domain.jobs import JobState, SplitState
 from penstock.engines.base import Published
 from penstock.errors import StoreFull, StoreUnavailable
@@ -61,7 +62,7 @@ def test_a_commit_that_meets_a_passing_fault_is_made_again_under_the_same_claim(
         job = world.create(["a.jsonl"], auto_commit="false")
         world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
         with failing_commits(world, job.id, StoreUnavailable("no answer")):
-            committed = world.imports.commit(job.cluster_id, job.id)
+            committed = world.imports.commit(job.cluster_id, job.id, ANYBODY)
             done = world.ended(job)
         assert (done.state, done.epoch) == (JobState.COMPLETED, committed.epoch + 1)
         assert world.count(docs) == ROWS
@@ -79,7 +80,7 @@ def test_a_commit_that_does_not_get_through_waits_and_keeps_nobody_from_working(
         job = world.create(["a.jsonl"], auto_commit="false")
         world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
         with failing_commits(world, job.id, error, error) as left:
-            world.imports.commit(job.cluster_id, job.id)
+            world.imports.commit(job.cluster_id, job.id, ANYBODY)
             world.until(lambda: world.scheduler.running == 0 and len(left) < 2)
             assert world.job(job.id).state is JobState.COMMITTING
             assert world.imported(["b.jsonl"]).state is JobState.COMPLETED

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from penstock.collections.collections import table_of
+from penstock.domain.access import ANYBODY
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import JobState
 from penstock.jobs.settings import JobSettings
@@ -82,7 +83,7 @@ def test_nothing_is_removed_while_a_job_lives(tmp_path: Path, runner: LocalRunne
         orphan = an_orphan(world, docs, 7200)
         assert not sweep(world).sweep(table_of(world.fresh(docs)))
         assert orphan.exists()
-        world.imports.commit(CLUSTER, job.id)
+        world.imports.commit(CLUSTER, job.id, ANYBODY)
         assert world.ended(job).state is JobState.COMPLETED
         sweep(world)()
         assert not orphan.exists()
@@ -114,7 +115,7 @@ def test_staged_files_go_with_their_job_and_its_figures_stay(tmp_path: Path, run
         world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
         assert data_files(world, docs)
         if end == "aborted":
-            world.imports.abort(CLUSTER, job.id)
+            world.imports.abort(CLUSTER, job.id, ANYBODY)
         else:
             world.catalog.jobs.intervene(world.job(job.id), JobState.FAILED, reason="somebody pulled the plug")
             world.scheduler.wake()

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from penstock.collections.collections import table_of
+from penstock.domain.access import ANYBODY
 from penstock.domain.collections import Collection
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.jobs import JobState
@@ -147,6 +148,6 @@ def test_a_job_that_waits_for_its_commit_outlives_upkeep(tmp_path: Path, runner:
         for job in range(12):
             world.imported([write_rows(world, f"{job}.jsonl", first=100 * job)])
         world.until(lambda: fragments(world, docs) < 8)
-        world.imports.commit(CLUSTER, waiting.id)
+        world.imports.commit(CLUSTER, waiting.id, ANYBODY)
         assert world.ended(waiting).state is JobState.COMPLETED
         assert world.rows(docs)["id"].to_pylist() == [*range(1200), *range(10_000, 10_100)]

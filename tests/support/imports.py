@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from penstock.domain.access import ANYBODY, Caller
+from penstock.domain.access import Caller
 from penstock.domain.collections import Cluster
 from penstock.domain.jobs import ImportFile, ImportJob, JobState
 from penstock.errors import (
@@ -97,7 +97,7 @@ class MemoryImports:
             job = make_job(id=FIRST_ID + len(self._details), database=request.database, collection=request.collection)
             return self.add(job)
 
-    def get(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> JobDetails:
+    def get(self, cluster_id: str, job_id: int, caller: Caller) -> JobDetails:
         details = self._details.get(job_id)
         if details is None or details.job.cluster_id != cluster_id:
             raise JobNotFound(f"no job {job_id}", job_id=job_id)
@@ -114,18 +114,20 @@ class MemoryImports:
         end = None if query.page_size is None else start + query.page_size
         return JobPage(jobs=found[start:end], total=len(found))
 
-    def commit(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> ImportJob:
-        return self._change(cluster_id, job_id, JobState.COMMITTING, {JobState.UNCOMMITTED})
+    def commit(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        return self._change(cluster_id, job_id, caller, JobState.COMMITTING, {JobState.UNCOMMITTED})
 
-    def abort(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> ImportJob:
-        return self._change(cluster_id, job_id, JobState.ABORTED, {JobState.PENDING, JobState.UNCOMMITTED})
+    def abort(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        return self._change(cluster_id, job_id, caller, JobState.ABORTED, {JobState.PENDING, JobState.UNCOMMITTED})
 
-    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller = ANYBODY) -> ImportJob:
+    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller) -> ImportJob:
         self.keys.append(keys)
-        return self._change(cluster_id, job_id, JobState.PENDING, {JobState.FAILED})
+        return self._change(cluster_id, job_id, caller, JobState.PENDING, {JobState.FAILED})
 
-    def _change(self, cluster_id: str, job_id: int, then: JobState, allowed: set[JobState]) -> ImportJob:
-        details = self.get(cluster_id, job_id)
+    def _change(
+        self, cluster_id: str, job_id: int, caller: Caller, then: JobState, allowed: set[JobState]
+    ) -> ImportJob:
+        details = self.get(cluster_id, job_id, caller)
         if details.job.state not in allowed:
             raise JobStateConflict(f"job {job_id} is in state {details.job.state}, expected Uncommitted")
         return self.add(replace(details.job, state=then), *details.files)

@@ -17,6 +17,7 @@ from penstock.catalog import Catalog
 from penstock.collections.collections import CollectionService, table_of
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
+from penstock.domain.access import ANYBODY
 from penstock.domain.collections import Collection, CollectionSettings
 from penstock.domain.jobs import ImportJob
 from penstock.domain.schema import CollectionSchema
@@ -73,11 +74,18 @@ class World:
 
     def create(self, *groups: Sequence[str], collection: str = "docs", **options: str) -> ImportJob:
         return self.imports.create(
-            CreateImport(cluster_id=CLUSTER, collection=collection, groups=groups, options=options, keys=SourceKeys())
+            CreateImport(
+                caller=ANYBODY,
+                cluster_id=CLUSTER,
+                collection=collection,
+                groups=groups,
+                options=options,
+                keys=SourceKeys(),
+            )
         )
 
     def retry(self, job: ImportJob, keys: SourceKeys | None = None) -> ImportJob:
-        return self.imports.retry(CLUSTER, job.id, keys or SourceKeys())
+        return self.imports.retry(CLUSTER, job.id, keys or SourceKeys(), ANYBODY)
 
     def job(self, job_id: int) -> ImportJob:
         return self.catalog.jobs.get(CLUSTER, job_id)

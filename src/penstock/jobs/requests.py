@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from penstock.domain.access import ANYBODY, Caller
+from penstock.domain.access import Caller
 from penstock.domain.jobs import ImportFile, ImportJob, JobState
 
 __all__ = ["CreateImport", "JobDetails", "JobPage", "JobQuery", "SourceKeys"]
@@ -48,7 +48,7 @@ class CreateImport:
     keys: SourceKeys = SourceKeys()
     heads: bool = False
     idempotency_key: str | None = None
-    caller: Caller = ANYBODY
+    caller: Caller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class JobQuery:
     page_size: int | None = None
     page: int = 1
     before: int | None = None
-    caller: Caller = ANYBODY
+    caller: Caller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

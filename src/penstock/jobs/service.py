@@ -1,4 +1,4 @@
-"""The use cases of import jobs, as the wire dialects and the command line call them."""
+"""The use cases of import jobs on a catalog: see :class:`penstock.jobs.imports.Imports`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from penstock.catalog import Catalog
 from penstock.catalog.database import now_millis, to_millis
 from penstock.catalog.idempotency import RepeatedCreate
 from penstock.catalog.job_list import JobFilter
 from penstock.catalog.jobs import NewJob
-from penstock.domain.access import ANYBODY, Caller, Role
+from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster, Collection
 from penstock.domain.durations import parse_duration
 from penstock.domain.jobs import ImportJob, JobState
@@ -35,63 +34,15 @@ from penstock.readers.csv import check_separator
 from penstock.readers.formats import check_group
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["ImportService", "Imports"]
+__all__ = ["ImportService"]
 
 MAX_KEY = 256
 _INTERVENTIONS = 5
 """Times that abort, commit and retry look again when the job moved on between their look and their write."""
 
 
-class Imports(Protocol):
-    """Plain synchronous calls; none of them waits for files to be read."""
-
-    def create(self, request: CreateImport) -> ImportJob:
-        """Check names, syntax, extensions, groups and roots, and store a Pending job.
-
-        With ``request.idempotency_key`` an earlier job of the same key and collection is given instead.
-
-        Raises:
-            ClusterNotFound, DatabaseNotFound, CollectionNotFound, PartitionNotFound: a name is unknown.
-            PermissionDenied: the caller may not write to the database.
-            ImportRefused, LimitExceeded, InvalidParameter: the request can never become a job.
-            PathNotAllowed: a path lies outside every import root.
-            FileMissing, SourceError: only with ``request.heads``.
-        """
-        ...
-
-    def get(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> JobDetails:
-        """Raises JobNotFound, also for a job of another cluster, or of a database that the caller may not read."""
-        ...
-
-    def list(self, query: JobQuery) -> JobPage:
-        """Raises ClusterNotFound; DatabaseNotFound and CollectionNotFound for filters that name none."""
-        ...
-
-    def commit(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> ImportJob:
-        """Publish an Uncommitted job; again is fine. Raises JobNotFound, PermissionDenied, JobStateConflict."""
-        ...
-
-    def abort(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> ImportJob:
-        """End a job before its commit's intent; again, or after its failure, is fine.
-
-        Raises JobNotFound, PermissionDenied, JobStateConflict.
-        """
-        ...
-
-    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller = ANYBODY) -> ImportJob:
-        """Let a Failed job go on with what is missing of it.
-
-        Raises:
-            JobNotFound.
-            JobStateConflict: it hasn't failed, or can't go on.
-            MissingParameter: its files need the caller's own keys.
-            PartitionNotFound, PathNotAllowed, LimitExceeded: as :meth:`create`.
-        """
-        ...
-
-
 class ImportService:
-    """The :class:`Imports` of a server. ``wake`` tells the scheduler that there is something to do."""
+    """The import calls of a server. ``wake`` tells the scheduler that there is something to do."""
 
     def __init__(
         self,
@@ -144,7 +95,7 @@ class ImportService:
         self._wake()
         return job
 
-    def get(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> JobDetails:
+    def get(self, cluster_id: str, job_id: int, caller: Caller) -> JobDetails:
         job = self._readable(cluster_id, job_id, caller)
         return JobDetails(job=job, files=self._catalog.jobs.files(job_id))
 
@@ -157,7 +108,7 @@ class ImportService:
         jobs = self._catalog.job_list.page(wanted, limit=query.page_size, offset=offset)
         return JobPage(jobs=jobs, total=self._catalog.job_list.total(wanted))
 
-    def commit(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> ImportJob:
+    def commit(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
         for _ in range(_INTERVENTIONS):
             job = self._writable(cluster_id, job_id, caller)
             if job.auto_commit:
@@ -173,7 +124,7 @@ class ImportService:
                 return done
         raise _restless(job_id)
 
-    def abort(self, cluster_id: str, job_id: int, caller: Caller = ANYBODY) -> ImportJob:
+    def abort(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
         for _ in range(_INTERVENTIONS):
             job = self._writable(cluster_id, job_id, caller)
             if job.state in (JobState.ABORTED, JobState.FAILED):
@@ -189,7 +140,7 @@ class ImportService:
                 return done
         raise _restless(job_id)
 
-    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller = ANYBODY) -> ImportJob:
+    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller) -> ImportJob:
         for _ in range(_INTERVENTIONS):
             job = self._writable(cluster_id, job_id, caller)
             self._check_retry(job, keys)

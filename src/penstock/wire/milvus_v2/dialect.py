@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.access.authentication import Authentication
-from penstock.domain.access import ANYBODY, Caller, Role
+from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster
 from penstock.errors import ClusterNotFound, PenstockError
 from penstock.wire.body import Fields, parse_object, whole_number
@@ -46,7 +46,7 @@ class Request:
     call: Call
     fields: Fields
     cluster: Cluster
-    caller: Caller = ANYBODY
+    caller: Caller
 
     @property
     def cluster_id(self) -> str:

@@ -20,8 +20,8 @@ from penstock.domain.access import Caller
 from penstock.domain.collections import Cluster
 from penstock.domain.jobs import JobState
 from penstock.errors import AccessDenied, ClusterNotFound, InvalidParameter, JobNotFound, PenstockError, Unsupported
+from penstock.jobs.imports import Imports
 from penstock.jobs.requests import CreateImport, JobQuery, SourceKeys
-from penstock.jobs.service import Imports
 from penstock.wire.body import MAX_INT32, MAX_INT64, Fields, MalformedBody, parse_object
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.milvus_v2 import import_docs as docs
