@@ -9,9 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANYBODY, Caller
 from penstock.domain.jobs import FileState, ImportJob, JobState
-from penstock.errors import JobNotFound, JobStateConflict, LimitExceeded, MissingParameter, PartitionNotFound
+from penstock.errors import (
+    JobNotFound,
+    JobStateConflict,
+    LimitExceeded,
+    MissingParameter,
+    PartitionNotFound,
+    PathNotAllowed,
+)
 from penstock.jobs.requests import CreateImport, SourceKeys
 from penstock.jobs.settings import JobSettings
 from penstock.runners.local import LocalRunner
@@ -218,3 +225,15 @@ def test_a_retry_counts_as_a_live_job(tmp_path: Path, runner: LocalRunner) -> No
             world.retry(job)
         world.imports.abort(CLUSTER, waiting.id, ANYBODY)
         assert world.retry(job).state is JobState.PENDING
+
+
+def test_a_key_retries_only_what_it_may_import(world: World) -> None:
+    job = failed_night(world)
+    mine = Caller(name="mine", org_id=None, grants=ANYBODY.grants, roots=("a.jsonl",))
+    with pytest.raises(PathNotAllowed, match=r"'b\.jsonl' is outside of what your key may import"):
+        world.imports.retry(CLUSTER, job.id, SourceKeys(), mine)
+    ours = Caller(name="ours", org_id=None, grants=ANYBODY.grants, roots=("a.jsonl", "b.jsonl"))
+    write_rows(world.files / "b.jsonl", start=ROWS)
+    world.imports.retry(CLUSTER, job.id, SourceKeys(), ours)
+    assert world.ended(job).state is JobState.COMPLETED
+    assert world.catalog.jobs.roots(job.id) == [["a.jsonl", "b.jsonl"]]

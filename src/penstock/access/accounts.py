@@ -13,6 +13,7 @@ from penstock.catalog.accounts import Account, AccountKind, NewAccount
 from penstock.domain.access import Grant
 from penstock.domain.names import check_user_name
 from penstock.errors import AccountNotFound, InvalidParameter
+from penstock.sources.paths import parse_root
 
 __all__ = ["AccountService", "MadeKey"]
 
@@ -45,6 +46,7 @@ class AccountService:
 
         Raises:
             InvalidParameter: the name won't do, or no role is given.
+            PathNotAllowed, Unsupported: a root can't be one.
             ClusterNotFound: a grant names a cluster that the org doesn't own.
         """
         if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
@@ -52,6 +54,8 @@ class AccountService:
         if not grants:
             raise InvalidParameter("a key needs a role: reader, writer or admin")
         self._check(org_id, grants)
+        for each in roots:
+            parse_root(each)
         secret = new_key()
         account = self._accounts.create(
             NewAccount(

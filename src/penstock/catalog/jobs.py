@@ -41,7 +41,8 @@ class NewJob:
     """What :meth:`JobStore.insert` stores. ``secret`` is sealed; it is wiped when the job ends.
 
     ``deadline`` is in milliseconds since 1970; ``repeated`` names the call, so that it makes one job however often it
-    comes; ``trace`` is the call's traceparent.
+    comes; ``trace`` is the call's traceparent. ``roots`` are the only ones that the caller may import from;
+    none is all of the server's.
     """
 
     cluster_id: str
@@ -57,6 +58,7 @@ class NewJob:
     deadline: int | None = None
     repeated: RepeatedCreate | None = None
     trace: str | None = None
+    roots: Sequence[str] = ()
 
 
 # Most calls ask for these. Making such a statement anew takes longer than running it.
@@ -136,6 +138,7 @@ class JobStore:
                 deadline=new.deadline,
                 keyed=bool(new.secret),
                 trace=new.trace,
+                roots=_added([], new.roots),
             )
         )
         self._keep_secret(connection, job_id, new.secret)
@@ -198,6 +201,11 @@ class JobStore:
                 select(tables.job.c.groups).where(tables.job.c.id == job_id)
             ).scalar_one()
         return groups
+
+    def roots(self, job_id: int) -> Sequence[Sequence[str]]:
+        """The roots of the keys that asked for the job, as :meth:`ImportRoots.within` takes them."""
+        with self._database.read() as connection:
+            return _roots(connection, job_id)
 
     def secret(self, job_id: int) -> Mapping[str, str]:
         with self._database.read() as connection:
@@ -268,8 +276,12 @@ class JobStore:
         log_transition(moved, job.state)
         return moved
 
-    def retry(self, job: ImportJob, secret: Mapping[str, str], deadline: int | None) -> ImportJob:
+    def retry(
+        self, job: ImportJob, secret: Mapping[str, str], deadline: int | None, roots: Sequence[str] = ()
+    ) -> ImportJob:
         """Take a Failed job back to Pending. What it had staged, its progress and its rows stay.
+
+        ``roots`` of who asks for it bind from now on, beside those of who created it.
 
         Raises:
             JobStateConflict: the job isn't Failed (any more).
@@ -292,6 +304,7 @@ class JobStore:
                         finished_at=None,
                         deadline=deadline,
                         keyed=job.keyed or bool(secret),
+                        roots=_added(_roots(connection, job.id), roots),
                     )
                 ).rowcount
             if changed != 1:
@@ -375,3 +388,15 @@ class JobStore:
                 .scalars()
                 .all()
             )
+
+
+def _roots(connection: Connection, job_id: int) -> list[list[str]]:
+    found: list[list[str]] = connection.execute(
+        select(tables.job.c.roots).where(tables.job.c.id == job_id)
+    ).scalar_one()
+    return found
+
+
+def _added(limits: list[list[str]], roots: Sequence[str]) -> list[list[str]]:
+    """The limits with one more, unless it takes nothing away."""
+    return limits if not roots or list(roots) in limits else [*limits, list(roots)]

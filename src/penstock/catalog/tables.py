@@ -199,6 +199,8 @@ job = Table(
     Column("deadline", BigInteger),
     # Whether its files are opened with the caller's own keys: a retry needs them again, they are wiped at the end.
     Column("keyed", Boolean, nullable=False, server_default=text("false")),
+    # Roots of the keys that asked for it, a list for each: its files must lie below one root of every list.
+    Column("roots", JSON, nullable=False, server_default=text("'[]'")),
     # Whether it failed or was aborted with staged files that are still there: a retry takes them up again.
     Column("leftovers", Boolean, nullable=False, server_default=text("false")),
     # The W3C traceparent of the call that created it, where calls are traced.

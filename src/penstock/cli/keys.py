@@ -35,7 +35,8 @@ def keys() -> None:
     "--root",
     "roots",
     multiple=True,
-    help="Only files below this folder or s3://bucket/prefix may be imported; give it several times.",
+    help="Only files below this folder, s3://bucket/prefix or web address may be imported, as far as they lie below "
+    "an import root of the server; a relative folder is one of each import root. Give it several times.",
 )
 @json_option
 @with_catalog
@@ -87,12 +88,13 @@ def list_keys(catalog: Catalog, as_json: bool) -> None:
             f"{each.hint}…",
             each.org_id,
             "; ".join(map(str, each.grants)),
+            ", ".join(each.roots) or "all roots",
             "never" if each.expires_at is None else moment(each.expires_at),
             "revoked" if each.revoked_at else "",
         )
         for each in found
     ]
-    print_table(["Name", "Id", "Key", "Org", "May", "Expires", ""], rows, none="No keys.")
+    print_table(["Name", "Id", "Key", "Org", "May", "Imports from", "Expires", ""], rows, none="No keys.")
 
 
 @keys.command()

@@ -35,6 +35,7 @@ from penstock.readers.base import CsvOptions
 from penstock.readers.formats import Format
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.sources.base import Location
+from penstock.sources.roots import ImportRoots
 
 __all__ = ["Executor", "csv_options"]
 
@@ -146,7 +147,7 @@ class _Run:
     def _new_plan(self, collection: Collection) -> Plan:
         self._check_time()
         self._save_planning()
-        units = locate_units(self._catalog.jobs.groups(self.job.id), self._tools.roots, self._keys())
+        units = locate_units(self._catalog.jobs.groups(self.job.id), self._roots(), self._keys())
         return plan_units(
             units,
             collection.schema,
@@ -369,13 +370,17 @@ class _Run:
     def _fresh(self, collection: Collection) -> Collection:
         return self._catalog.collections.by_id(collection.id) or collection
 
+    def _roots(self) -> ImportRoots:
+        """Where the files may be: as the keys allow that asked for the job, whoever plans it."""
+        return self._tools.roots.within(self._catalog.jobs.roots(self.job.id))
+
     def _keys(self) -> SourceKeys:
         return SourceKeys(**self._catalog.jobs.secret(self.job.id))
 
     def _locations(self) -> dict[int, list[Location]]:
-        keys = self._keys()
+        keys, roots = self._keys(), self._roots()
         return {
-            ordinal: [self._tools.roots.restore(each, keys.access_key, keys.secret_key, keys.token) for each in found]
+            ordinal: [roots.restore(each, keys.access_key, keys.secret_key, keys.token) for each in found]
             for ordinal, found in self._catalog.jobs.locations(self.job.id).items()
         }
 

@@ -90,6 +90,7 @@ class ImportService:
                 deadline=self._deadline(request.options),
                 repeated=repeated,
                 trace=self._observer.context(),
+                roots=request.caller.roots,
             )
         )
         self._wake()
@@ -143,10 +144,10 @@ class ImportService:
     def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller) -> ImportJob:
         for _ in range(_INTERVENTIONS):
             job = self._writable(cluster_id, job_id, caller)
-            self._check_retry(job, keys)
+            self._check_retry(job, keys, caller)
             deadline = self._deadline(job.options)
             try:
-                again = self._catalog.jobs.retry(job, keys.to_secret(), deadline)
+                again = self._catalog.jobs.retry(job, keys.to_secret(), deadline, caller.roots)
             except JobStateConflict:
                 continue  # somebody else retried it a moment ago; the next look tells
             self._wake()
@@ -166,7 +167,7 @@ class ImportService:
         caller.require(Role.WRITER, self._catalog.clusters.get(cluster_id), job.database)
         return job
 
-    def _check_retry(self, job: ImportJob, keys: SourceKeys) -> None:
+    def _check_retry(self, job: ImportJob, keys: SourceKeys, caller: Caller) -> None:
         if job.state is JobState.ABORTED:
             raise JobStateConflict(
                 f"job {job.id} was aborted by user, only a job that failed by itself can be retried. "
@@ -190,7 +191,8 @@ class ImportService:
                 "it ended. Give them again with the retry",
                 job_id=job.id,
             )
-        self._check_paths(self._catalog.jobs.groups(job.id), keys)
+        roots = self._roots.within([*self._catalog.jobs.roots(job.id), caller.roots])
+        _check_paths(self._catalog.jobs.groups(job.id), roots, keys)
         self._check_limits(collection)
 
     def _intervene(self, job: ImportJob, then: JobState, **values: object) -> ImportJob | None:
@@ -221,15 +223,10 @@ class ImportService:
                 f"but got {len(groups)}",
                 limit="max_groups",
             )
-        self._check_paths(groups, request.keys)
+        _check_paths(groups, self._roots.within([request.caller.roots]), request.keys)
         for group in groups:
             check_group(group)
         return groups
-
-    def _check_paths(self, groups: Sequence[Sequence[str]], keys: SourceKeys) -> None:
-        for group in groups:
-            for path in group:
-                self._roots.check(path, bool(keys))
 
     def _check_limits(self, collection: Collection) -> None:
         jobs = self._catalog.jobs
@@ -276,9 +273,9 @@ class ImportService:
 
     def _head(self, request: CreateImport, groups: Sequence[Sequence[str]], collection: Collection) -> None:
         """Look whether the files are there, within ``head_timeout`` (v1 tells at create)."""
-        keys = request.keys
+        keys, roots = request.keys, self._roots.within([request.caller.roots])
         for group in groups:
-            look = self._headers.submit(locate_units, [group], self._roots, keys)
+            look = self._headers.submit(locate_units, [group], roots, keys)
             try:
                 units = look.result(self._settings.head_timeout)
             except TimeoutError as error:
@@ -318,6 +315,13 @@ class ImportService:
 
     def _ids(self, cluster_id: str, names: frozenset[str]) -> tuple[int, ...]:
         return tuple(each.id for each in self._catalog.databases.list(cluster_id) if each.name in names)
+
+
+def _check_paths(groups: Sequence[Sequence[str]], roots: ImportRoots, keys: SourceKeys) -> None:
+    """Raises PathNotAllowed, Unsupported."""
+    for group in groups:
+        for path in group:
+            roots.check(path, bool(keys))
 
 
 def _check_options(request: CreateImport) -> bool:

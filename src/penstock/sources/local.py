@@ -28,10 +28,11 @@ def is_below(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-def find_local(path: str, name: str, is_folder: bool, roots: Sequence[str]) -> list[Location]:
+def find_local(path: str, name: str, is_folder: bool, roots: Sequence[Sequence[str]]) -> list[Location]:
     """The file at ``path``, or all files in the folder, sorted by name; empty when it isn't there.
 
-    ``roots`` are real paths (no links in them); ``name`` is what the caller wrote.
+    ``roots`` are sets of real paths (no links in them), of each of which one must hold the file; ``name`` is what the
+    caller wrote.
 
     Raises:
         PathNotAllowed: a link leads out of the roots.
@@ -58,9 +59,9 @@ def find_local(path: str, name: str, is_folder: bool, roots: Sequence[str]) -> l
     return [each for each in found if each.size or not is_marker(each.name)]
 
 
-def _real(path: str, name: str, roots: Sequence[str]) -> str:
+def _real(path: str, name: str, roots: Sequence[Sequence[str]]) -> str:
     real = os.path.realpath(path)
-    if not any(is_below(real, root) for root in roots):
+    if not all(any(is_below(real, root) for root in each) for each in roots):
         raise PathNotAllowed(
             f"path {name!r} is a link that leads out of the import roots. Put the file itself below a root",
             path=name,

@@ -44,6 +44,10 @@ _S3_HOST = re.compile(
 _GS_HOST = re.compile(r"(?:(?P<bucket>[a-z0-9][a-z0-9._-]*)\.)?storage\.googleapis\.com|storage\.cloud\.google\.com")
 _AZ_HOST = re.compile(r"(?P<account>[a-z0-9]{3,24})\.(?:blob|dfs)\.core\.windows\.net")
 _WEB_HOST = re.compile(r"(?:[a-z0-9_-][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::\d{1,5})?")
+_SEGMENT_ENDS = re.compile(r"[/\\;]")
+"""Some web servers take ``\\`` for ``/``, and leave out what follows a ``;`` before they look for ``..``."""
+_OVERLONG = re.compile(r"%(?:c[01]%[89ab]|e0%[89])", re.IGNORECASE)
+"""Beginnings of UTF-8 for ``.`` or ``/`` in more bytes than need be, which lenient decoders take."""
 _PORTS = {"https": ":443", "http": ":80"}
 _IN_URLS = "/%:@!$&'()*+,;=~"
 """What stays as it is in the path of a web address."""
@@ -115,8 +119,10 @@ def _check_text(text: str) -> None:
     for _ in range(4):  # a name may be encoded twice by a proxy; five times is an attack
         if "\0" in decoded:
             _refuse(text, "the path holds a NUL character")
-        if ".." in re.split(r"[/\\]", decoded):
+        if ".." in _SEGMENT_ENDS.split(decoded):
             _refuse(text, "the path holds '..'", "Write the path without it")
+        if _OVERLONG.search(decoded):
+            _refuse(text, "the path holds an ASCII character that is encoded as if it were none")
         decoded, before = unquote(decoded), decoded
         if decoded == before:
             return

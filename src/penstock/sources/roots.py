@@ -8,83 +8,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import unquote_to_bytes
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, Unsupported
 from penstock.sources.base import Location
 from penstock.sources.keys import Settings, with_keys
 from penstock.sources.local import find_local, is_below
 from penstock.sources.objects import find_objects, probe
-from penstock.sources.paths import BUCKETS, LOCAL, WEB, Address, parse_path, parse_root
-from penstock.sources.web import find_web
+from penstock.sources.paths import BUCKETS, LOCAL, WEB, Address, parse_path
+from penstock.sources.places import LocalPlace, Place, RemotePlace, RemoteRoot, RootSet, parse_limit, parse_roots
+from penstock.sources.web import find_web, is_within
 
 __all__ = ["ImportRoots"]
 
-
-@dataclass(frozen=True, slots=True)
-class _LocalRoot:
-    text: str
-    path: str
-
-    def below(self, name: str) -> _LocalPlace:
-        return _LocalPlace(os.path.join(self.path, name))
-
-    def holds(self, path: str) -> bool:
-        # A root may be a link itself; callers write the one name or the other.
-        return is_below(path, self.path) or is_below(path, os.path.realpath(self.path))
-
-
-@dataclass(frozen=True, slots=True)
-class _RemoteRoot:
-    text: str
-    place: _RemotePlace
-
-    def below(self, name: str) -> _RemotePlace:
-        prefix, name = self.place.key, quote(name) if self.place.scheme in WEB else name
-        return replace(self.place, key=f"{prefix}/{name}" if prefix else name)
-
-    def holds(self, place: _RemotePlace) -> bool:
-        mine = self.place
-        same = (place.scheme, place.account, place.bucket) == (mine.scheme, mine.account, mine.bucket)
-        return same and (not mine.key or is_below(place.key, mine.key))
-
-
-@dataclass(frozen=True, slots=True)
-class _LocalPlace:
-    path: str
-
-    def __str__(self) -> str:
-        return self.path
-
-
-@dataclass(frozen=True, slots=True)
-class _RemotePlace:
-    """``bucket`` and the others as :class:`Address` has them."""
-
-    scheme: str
-    bucket: str
-    key: str
-    region: str = ""
-    account: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.home}/{self.key}"
-
-    @property
-    def home(self) -> str:
-        """The bucket as locations have it."""
-        return f"{self.bucket}@{self.account}" if self.account else self.bucket
-
-
-_Place = _LocalPlace | _RemotePlace
 _NOTHING: Mapping[str, Settings] = MappingProxyType({})
 
 
 class ImportRoots:
-    """The import roots of a server (or of one key).
+    """The import roots of a server, or what is left of them :meth:`within` the roots of a key.
 
     Args:
         roots: local folders, prefixes of buckets (``s3://bucket/prefix``, ``gs://…``, ``az://…``) and web addresses
@@ -98,22 +42,25 @@ class ImportRoots:
 
     def __init__(self, roots: Sequence[str], stores: Mapping[str, Settings] = _NOTHING) -> None:
         self._stores = stores
-        self._roots: list[_LocalRoot | _RemoteRoot] = []
-        self._any_bucket: set[str] = set()
-        for text in roots:
-            address = parse_root(os.path.abspath(text) if "://" not in text and text else text)
-            if address.scheme in ("", LOCAL):
-                self._roots.append(_LocalRoot(text, address.path))
-            elif address.bucket:
-                self._roots.append(_RemoteRoot(text, self._place_of(address)))
-            else:
-                self._any_bucket.add(address.scheme)
-        self._web_roots = "\n".join(
-            str(each.place).rstrip("/")
-            for each in self._roots
-            if isinstance(each, _RemoteRoot) and each.place.scheme in WEB
-        )
-        self.texts = tuple(roots)
+        self._server = parse_roots(roots, self._place_of)
+        self._limits: tuple[RootSet, ...] = ()
+
+    def within(self, limits: Sequence[Sequence[str]]) -> ImportRoots:
+        """These roots for callers of whom each of the ``limits``, if any, allows only what lies below its roots.
+
+        A limit takes away and adds nothing: names mean the same files for everybody. A relative root of a limit lies
+        below each root of the server.
+
+        Raises:
+            PathNotAllowed, Unsupported: a root of a limit can't be one.
+        """
+        if not any(limits):
+            return self
+        narrowed = ImportRoots((), self._stores)
+        narrowed._server = self._server
+        added = [parse_limit(each, self._server, self._place_of) for each in limits if each]
+        narrowed._limits = (*self._limits, *added)
+        return narrowed
 
     def check(self, path: str, has_keys: bool) -> None:
         """Judge a path by its text alone; neither disk nor network is asked.
@@ -158,8 +105,8 @@ class ImportRoots:
             FileMissing: a folder or bucket isn't there.
             FileUnreadable, SourceUnavailable: as the place says.
         """
-        for root in self._roots:
-            if isinstance(root, _RemoteRoot):
+        for root in self._server.roots:
+            if isinstance(root, RemoteRoot):
                 place = root.place
                 if place.scheme in BUCKETS:
                     probe(place.scheme, place.home, place.key, self._settings_of(place))
@@ -171,7 +118,11 @@ class ImportRoots:
     def restore(
         self, saved: Mapping[str, Any], access_key: str = "", secret_key: str = "", token: str = ""
     ) -> Location:
-        """A location from what its :meth:`Location.to_json` gave, with the credentials that are never stored."""
+        """A location from what its :meth:`Location.to_json` gave, with the credentials that are never stored.
+
+        Raises:
+            PathNotAllowed: the place has been taken away since.
+        """
         location = Location(
             uri=saved["uri"],
             name=saved["name"],
@@ -181,25 +132,29 @@ class ImportRoots:
         )
         scheme, _, rest = location.uri.partition("://")
         if scheme == LOCAL:
+            path = os.fsdecode(unquote_to_bytes(rest))
+            if not all(any(is_below(path, root) for root in roots) for roots in self._real_roots()):
+                raise self._outside(Address(text=location.name, scheme=LOCAL, path=path), "Put the file there")
             return location
-        bucket, _, account = rest.partition("/")[0].partition("@")
-        region = parse_path(location.name).region
-        place = _RemotePlace(scheme, bucket, "", region=region, account=account)
+        home, _, key = rest.partition("/")
+        bucket, _, account = home.partition("@")
+        address = parse_path(location.name)
+        place = RemotePlace(scheme, bucket, key, region=address.region, account=account)
+        self._check_object(place, address, bool(access_key or secret_key or token))
         return replace(location, credentials=self._settings_of(place, access_key, secret_key, token))
 
-    def _look(self, place: _Place, address: Address, keys: tuple[str, str, str]) -> list[Location]:
-        if isinstance(place, _LocalPlace):
-            real_roots = [os.path.realpath(root.path) for root in self._roots if isinstance(root, _LocalRoot)]
-            return find_local(place.path, address.text, address.is_folder, real_roots)
+    def _look(self, place: Place, address: Address, keys: tuple[str, str, str]) -> list[Location]:
+        if isinstance(place, LocalPlace):
+            return find_local(place.path, address.text, address.is_folder, self._real_roots())
         settings = self._settings_of(place, *keys)
         if place.scheme in WEB:
             return find_web(str(place), address.text, settings)
         return find_objects(place.scheme, place.home, place.key, address.text, address.is_folder, settings)
 
-    def _place_of(self, address: Address) -> _RemotePlace:
+    def _place_of(self, address: Address) -> RemotePlace:
         """An account that is the server's own is not named, so that ``az://`` and its full address are the same."""
         own = address.account == self._stores.get("az", {}).get("account")
-        return _RemotePlace(
+        return RemotePlace(
             address.scheme,
             address.bucket,
             address.path,
@@ -208,11 +163,11 @@ class ImportRoots:
         )
 
     def _settings_of(
-        self, place: _RemotePlace, access_key: str = "", secret_key: str = "", token: str = ""
+        self, place: RemotePlace, access_key: str = "", secret_key: str = "", token: str = ""
     ) -> Mapping[str, str]:
         settings = self._stores.get(place.scheme, {})
         if place.scheme in WEB:
-            settings = {"roots": self._web_roots}
+            settings = {"roots": "\n".join(self._web_roots())}
         elif place.account:
             # The server's keys are those of its own account; what it has no key for, anybody may read or nobody.
             settings = {name: value for name, value in settings.items() if name == "endpoint"} | {"anonymous": "true"}
@@ -222,24 +177,25 @@ class ImportRoots:
             settings["region"] = place.region
         return settings
 
-    def _places(self, address: Address, has_keys: bool) -> list[_Place]:
+    def _places(self, address: Address, has_keys: bool) -> list[Place]:
         """Where the file may be, best first; never empty."""
         if address.scheme in BUCKETS | WEB:
             return [self._remote_place(address, has_keys)]
-        inside = [root for root in self._roots if isinstance(root, _LocalRoot) and root.holds(address.path)]
-        if address.scheme == "file" and not inside:
+        inside = self._server.holds_folder(address.path)
+        if address.scheme == LOCAL and not inside:
             raise self._outside(address, "Put the file there")
-        places: list[_Place] = [_LocalPlace(address.path)] if inside else []
+        places: list[Place] = [LocalPlace(address.path)] if inside else []
         if address.scheme == "":
             name = address.path.lstrip("/")
-            places += [root.below(name) for root in self._roots if name or address.is_folder]
+            places += [root.below(name) for root in self._server.roots if name or address.is_folder]
             if address.is_folder:
-                places = [each for each in places if not (isinstance(each, _RemotePlace) and each.scheme in WEB)]
+                places = [each for each in places if not (isinstance(each, RemotePlace) and each.scheme in WEB)]
+        places = [each for each in places if self._permits(each, has_keys)]
         if not places:
             raise self._outside(address, "Name a file below an import root")
         return list(dict.fromkeys(places))
 
-    def _remote_place(self, address: Address, has_keys: bool) -> _RemotePlace:
+    def _remote_place(self, address: Address, has_keys: bool) -> RemotePlace:
         place = self._place_of(address)
         if address.scheme in WEB and address.is_folder:
             raise Unsupported(
@@ -247,34 +203,73 @@ class ImportRoots:
                 "Name the files, each by its address",
                 path=address.text,
             )
-        if any(isinstance(root, _RemoteRoot) and root.holds(place) for root in self._roots):
-            return place
-        if address.scheme not in self._any_bucket:
+        self._check_object(place, address, has_keys)
+        return place
+
+    def _check_object(self, place: RemotePlace, address: Address, has_keys: bool) -> None:
+        """Raises PathNotAllowed."""
+        known = self._server.holds_object(place)
+        if not self._permits(place, has_keys) or not (known or place.scheme in self._server.any_bucket):
             raise self._outside(address, "Put the object there")
-        if not has_keys:
+        if not known and not has_keys:
             raise PathNotAllowed(
                 f"path {address.text!r} is in a bucket that this server reads only with the caller's own keys. "
                 "Give accessKey and secretKey with the import",
                 path=address.text,
             )
-        return place
+
+    def _permits(self, place: Place, has_keys: bool) -> bool:
+        """Whether every limit holds the place. A bucket that stands for any other is opened with keys only."""
+        if isinstance(place, LocalPlace):
+            plain = self._server.plain(place.path)
+            return all(any(is_below(plain, each.path) for each in limit.folders) for limit in self._limits)
+        return all(
+            limit.holds_object(place) or (has_keys and place.scheme in limit.any_bucket) for limit in self._limits
+        )
+
+    def _real_roots(self) -> list[list[str]]:
+        """Of the server and of each limit the folders themselves: a file must lie in one of each."""
+        return [[root.real for root in each.folders] for each in (self._server, *self._limits)]
+
+    def _web_roots(self) -> list[str]:
+        """The web addresses that the server and every limit allow."""
+        found = self._server.web
+        for limit in self._limits:
+            found = [
+                deeper
+                for one in found
+                for other in limit.web
+                for deeper in dict.fromkeys((one, other))
+                if is_within(deeper, one) and is_within(deeper, other)
+            ]
+        return found
 
     def _outside(self, address: Address, remedy: str) -> PathNotAllowed:
-        if not self.texts:
+        if self._limits:
+            # The server's other roots are nobody's business who may not read them.
+            allowed = sorted({text for limit in self._limits for text in limit.texts})
+            return PathNotAllowed(
+                f"path {address.text!r} is outside of what your key may import ({', '.join(allowed)}). "
+                "Import from there, or ask for a key with one more root",
+                path=address.text,
+                roots=allowed,
+            )
+        texts = self._server.texts
+        if not texts:
             return PathNotAllowed(
                 f"path {address.text!r} can't be read: this server has no import roots. "
                 "Start it with --import-root FOLDER or --import-root s3://bucket/prefix",
                 path=address.text,
             )
         return PathNotAllowed(
-            f"path {address.text!r} is outside of the import roots ({', '.join(self.texts)}). "
+            f"path {address.text!r} is outside of the import roots ({', '.join(texts)}). "
             f"{remedy}, or start the server with one more --import-root",
             path=address.text,
-            roots=list(self.texts),
+            roots=list(texts),
         )
 
 
-def _missing(address: Address, places: Sequence[_Place]) -> str:
+def _missing(address: Address, places: Sequence[Place]) -> str:
     what = "folder is not there or has no files in it" if address.is_folder else "file is not there"
     slash = "/" if address.is_folder else ""
     looked = ", ".join(f"{place}".rstrip("/") + slash for place in places)
