@@ -14,6 +14,7 @@ import uvicorn
 
 from penstock.server.app import create_app
 from penstock.server.assembly import build_services
+from penstock.server.protocol import BoundedProtocol
 from penstock.server.services import Services
 from penstock.settings import Settings, load_settings
 from tests.support.imports import MemoryClusters, MemoryImports
@@ -40,9 +41,11 @@ def make_services(
 
 
 @contextmanager
-def http_server(services: Services) -> Iterator[str]:
+def http_server(services: Services, protocol: type[BoundedProtocol] = BoundedProtocol) -> Iterator[str]:
     """The server's address."""
-    config = uvicorn.Config(create_app(services), log_config=None, access_log=False, server_header=False)
+    config = uvicorn.Config(
+        create_app(services), http=protocol, ws="none", log_config=None, access_log=False, server_header=False
+    )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -228,7 +228,7 @@ def test_refusals_tell_what_they_are_about(server: Server) -> None:
         "controller.api.local.zillizcloud.com",
         "controller.api.local.zillizcloud.com:443",
         "controller.api.local.cloud.zilliz.com.cn",
-        "penstock.example.org",
+        "penstock",
     ],
 )
 def test_hosts_that_will_do(server: Server, host: str) -> None:

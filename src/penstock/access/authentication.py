@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 import time
 from typing import Protocol
@@ -24,12 +25,19 @@ FRESH_SECONDS = 0.5
 _REMEMBERED = 10_000
 OF_ONE, OF_ADDRESS = parse("10 per minute"), parse("100 per minute")
 """Wrong credentials that are borne: for one user from one address, and from one address in all. Never of a user from
-everywhere: that would let anybody lock anybody out."""
+everywhere: that would let anybody lock anybody out. Each process counts for itself."""
 
 
 class Authentication(Protocol):
     @property
-    def is_on(self) -> bool: ...
+    def is_on(self) -> bool:
+        """Whether callers must say who they are. May ask the catalog."""
+        ...
+
+    @property
+    def was_on(self) -> bool:
+        """What ``is_on`` said last; asks nobody."""
+        ...
 
     def identify(self, header: str, address: str) -> Caller:
         """Who sends this ``Authorization`` header from that address.
@@ -44,7 +52,7 @@ class Authentication(Protocol):
 class NoAuthentication:
     """Everybody may do everything."""
 
-    is_on = False
+    is_on = was_on = False
 
     def identify(self, header: str, address: str) -> Caller:
         del header, address
@@ -76,9 +84,14 @@ class Authenticator:
             self._next_look = time.monotonic() + self._fresh
         return not self._optional
 
+    @property
+    def was_on(self) -> bool:
+        return not self._optional
+
     def identify(self, header: str, address: str) -> Caller:
         if not self.is_on:
             return ANYBODY
+        address = _one_household(address)
         given = parse_credentials(header)
         if isinstance(given, KeyCredentials):
             return self._by_key(given, address)
@@ -128,3 +141,14 @@ class Authenticator:
     def _note_failure(self, address: str, name: str) -> None:
         self._failures.hit(OF_ADDRESS, address)
         self._failures.hit(OF_ONE, address, name)
+
+
+def _one_household(address: str) -> str:
+    """The address, or of version 6 its /64: whoever has one of these addresses has them all."""
+    try:
+        version_6 = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    if version_6.ipv4_mapped is not None:
+        return str(version_6.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(version_6) >> 64 << 64, 64)))

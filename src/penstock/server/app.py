@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 import orjson
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -18,6 +19,10 @@ from starlette.routing import Route as StarletteRoute
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
+from penstock.domain.access import Role
+from penstock.errors import PenstockError
+from penstock.server.browsers import ForeignPages, SecurityHeaders
+from penstock.server.docs_page import DOCS_PAGE, DOCS_POLICY
 from penstock.server.endpoint import Threads, make_endpoint
 from penstock.server.metrics import HttpMetrics
 from penstock.server.middleware import Observe, TidyPath
@@ -25,31 +30,18 @@ from penstock.server.openapi import openapi_document
 from penstock.server.routes import dialect_routes
 from penstock.server.services import Services
 from penstock.wire.http import Route
+from penstock.wire.milvus_v2.errors import status_of
 
 __all__ = ["create_app"]
 
 PLAIN_ROUTES = {
-    "/healthz": "Whether the server is ready: 200, or 503 with the reason",
-    "/metrics": "Metrics in the Prometheus text format",
+    "/healthz": "Whether the server is ready: 200, or 503; with the reason while no keys are asked for",
+    "/metrics": "Metrics in the Prometheus text format; for keys and users that may read the server's own cluster",
     "/docs": "This document as a page",
     "/openapi.json": "This document",
 }
 
-_DOCS_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>Penstock API</title>
-<link rel="stylesheet" href="docs/static/swagger-ui.css">
-<link rel="icon" href="docs/static/favicon-32x32.png">
-</head>
-<body>
-<div id="swagger-ui"></div>
-<script src="docs/static/swagger-ui-bundle.js"></script>
-<script>SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true})</script>
-</body>
-</html>
-"""
+_log = structlog.get_logger("penstock.http")
 
 
 def create_app(services: Services) -> Starlette:
@@ -67,6 +59,8 @@ def create_app(services: Services) -> Starlette:
         routes=[*_dialects(routes, threads, services), *_own_routes(services, routes)],
         middleware=[
             Middleware(Observe, metrics=HttpMetrics(services.registry)),
+            Middleware(SecurityHeaders),
+            Middleware(ForeignPages, authentication=services.authentication),
             *services.middleware,
             Middleware(TidyPath),
         ],
@@ -84,6 +78,7 @@ def _dialects(routes: tuple[Route, ...], threads: Threads, services: Services) -
             make_endpoint(
                 same := list(group),
                 threads,
+                services.authentication,
                 max_body_bytes=settings.max_body_bytes,
                 request_timeout=settings.request_timeout,
             ),
@@ -96,18 +91,26 @@ def _dialects(routes: tuple[Route, ...], threads: Threads, services: Services) -
 def _own_routes(services: Services, routes: tuple[Route, ...]) -> list[BaseRoute]:
     document = orjson.dumps(openapi_document(routes, PLAIN_ROUTES))
 
-    def healthz() -> Response:
+    def healthz(_: Request) -> Response:
         problem = services.problem()
-        told = {"status": "ready"} if problem is None else {"status": "unavailable", "reason": problem}
+        told = {"status": "ready"} if problem is None else {"status": "unavailable"}
+        if problem is not None:
+            _log.warning("not ready", reason=problem)
+            if not services.authentication.was_on:  # it may name hosts and folders
+                told["reason"] = problem
         return Response(orjson.dumps(told), 200 if problem is None else 503, media_type="application/json")
 
-    def metrics() -> Response:
+    def metrics(request: Request) -> Response:
+        try:
+            _check_operator(services, request)
+        except PenstockError as error:
+            return PlainTextResponse(f"{error}\n", status_of(error))
         return Response(generate_latest(services.registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    def docs() -> Response:
-        return HTMLResponse(_DOCS_PAGE)
+    def docs(_: Request) -> Response:
+        return HTMLResponse(DOCS_PAGE, headers={"content-security-policy": DOCS_POLICY})
 
-    def openapi() -> Response:
+    def openapi(_: Request) -> Response:
         return Response(document, media_type="application/json")
 
     watched = {"/healthz": healthz, "/metrics": metrics}
@@ -118,12 +121,19 @@ def _own_routes(services: Services, routes: tuple[Route, ...]) -> list[BaseRoute
     return [*(_own_route(path, answer) for path, answer in answers.items()), static]
 
 
-def _own_route(path: str, answer: Callable[[], Response]) -> BaseRoute:
+def _own_route(path: str, answer: Callable[[Request], Response]) -> BaseRoute:
     def endpoint(request: Request) -> Response:
         request.state.route = path
-        return answer()
+        return answer(request)
 
     return StarletteRoute(path, endpoint)
+
+
+def _check_operator(services: Services, request: Request) -> None:
+    """Metrics tell of all tenants: they are for who may read the server's own cluster. Raises AccessDenied."""
+    address = request.client.host if request.client else ""
+    caller = services.authentication.identify(request.headers.get("authorization", ""), address)
+    caller.require(Role.READER, services.clusters.get(services.settings.cluster_id))
 
 
 def _not_found(request: Request, error: Exception) -> Response:

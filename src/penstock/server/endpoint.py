@@ -11,21 +11,27 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from penstock.access.authentication import Authentication
 from penstock.errors import PenstockError
 from penstock.wire.http import BodyTooLarge, Call, CallTimeout, Reply, Route
 
-__all__ = ["Endpoint", "Threads", "make_endpoint"]
+__all__ = ["OPEN_BODY_BYTES", "Endpoint", "Threads", "make_endpoint"]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+T = TypeVar("T")
 
 _log = structlog.get_logger("penstock.http")
 
+OPEN_BODY_BYTES = 2**20
+"""So much of a body is read of anybody, to tell whose profile an answer takes; the rest of those with credentials."""
 _READING_THREADS = 2
 """More would fight for the interpreter's lock: with eight, each call took half as much of a processor again."""
 
@@ -51,18 +57,29 @@ class Threads:
 
 
 def make_endpoint(
-    routes: Sequence[Route], threads: Threads, *, max_body_bytes: int, request_timeout: float
+    routes: Sequence[Route],
+    threads: Threads,
+    authentication: Authentication,
+    *,
+    max_body_bytes: int,
+    request_timeout: float,
 ) -> Endpoint:
-    """One endpoint for the routes of one path, which differ in their method."""
+    """One endpoint for the routes of one path, which differ in their method.
+
+    Args:
+        max_body_bytes: of callers who are let in. Of more than :data:`OPEN_BODY_BYTES` no byte is read before that.
+        request_timeout: seconds for calls that name none. A body has this time in any case, whatever the call names.
+    """
     by_method = {route.method: route for route in routes}
+    limits = _Limits(max_body_bytes, request_timeout)
 
     async def endpoint(request: Request) -> Response:
         # Starlette lets HEAD in where GET is.
         route = by_method.get(request.method) or by_method["GET"]
-        reply = await _reply(route, request, threads.of(route), max_body_bytes, request_timeout)
+        reply = await _reply(route, request, threads.of(route), authentication, limits)
         request.state.route = route.path
         request.state.code = reply.code
-        headers = {"content-type": reply.media_type, "x-content-type-options": "nosniff"}
+        headers = {"content-type": reply.media_type}
         if not getattr(request.state, "body_read", False):
             headers["connection"] = "close"
         return Response(reply.content, status_code=reply.status, headers=headers)
@@ -70,8 +87,14 @@ def make_endpoint(
     return endpoint
 
 
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    body_bytes: int
+    seconds: float
+
+
 async def _reply(
-    route: Route, request: Request, executor: Executor, max_body_bytes: int, request_timeout: float
+    route: Route, request: Request, executor: Executor, authentication: Authentication, limits: _Limits
 ) -> Reply:
     request_id = request.state.request_id
     call = Call(
@@ -82,25 +105,29 @@ async def _reply(
         request_id=request_id,
         address=request.client.host if request.client else "",
     )
-    limit = asyncio.timeout(route.dialect.timeout(call) or request_timeout)
+
+    async def admit() -> None:
+        await _run(executor, partial(authentication.identify, call.authorization, call.address))
+
+    limit = asyncio.timeout(route.dialect.timeout(call) or limits.seconds)
     try:
         async with limit:
-            body = await _body(request, max_body_bytes)
+            body = await _body(request, limits, admit)
             request.state.body_read = True
-            return await _run(executor, route, replace(call, body=body))
+            return await _run(executor, partial(route.handler, replace(call, body=body)))
     except PenstockError as error:
         return route.dialect.failure(error, request_id)
     except ClientDisconnect:
         return Reply(content=b"", status=400)  # nobody is there to read it
     except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
-        if limit.expired():
+        if limit.expired() or isinstance(error, CallTimeout):
             return route.dialect.failure(CallTimeout(), request_id)
         _log.exception("unexpected error", route=route.path)
         return route.dialect.failure(error, request_id)
 
 
-async def _run(executor: Executor, route: Route, call: Call) -> Reply:
-    work = executor.submit(contextvars.copy_context().run, route.handler, call)
+async def _run(executor: Executor, function: Callable[[], T]) -> T:
+    work = executor.submit(contextvars.copy_context().run, function)
     try:
         return await asyncio.wrap_future(work)
     except asyncio.CancelledError:
@@ -110,21 +137,37 @@ async def _run(executor: Executor, route: Route, call: Call) -> Reply:
         raise
 
 
-def _log_late(work: Future[Reply]) -> None:
+def _log_late(work: Future[Any]) -> None:
     if (error := work.exception()) is not None:
         _log.warning("a call that had timed out failed", error=str(error))
 
 
-async def _body(request: Request, limit: int) -> bytes:
+async def _body(request: Request, limits: _Limits, admit: Callable[[], Awaitable[None]]) -> bytes:
+    """The request's body; of a large one only the beginning is read before ``admit`` let the caller in.
+
+    Raises:
+        BodyTooLarge: it has, or says that it has, more bytes than anybody may send.
+        CallTimeout: it comes too slowly.
+        AccessDenied: of ``admit``.
+    """
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
-        raise BodyTooLarge(_too_large(limit), limit=limit)
+    size = int(announced) if announced.isdecimal() else 0
     chunks = bytearray()
-    async for chunk in request.stream():
-        chunks += chunk
-        if len(chunks) > limit:
-            raise BodyTooLarge(_too_large(limit), limit=limit)
-    return bytes(chunks)
+    admitted = False
+    try:
+        async with asyncio.timeout(limits.seconds):
+            stream = request.stream()
+            while True:
+                if max(size, len(chunks)) > limits.body_bytes:
+                    raise BodyTooLarge(_too_large(limits.body_bytes), limit=limits.body_bytes)
+                if not admitted and max(size, len(chunks)) > OPEN_BODY_BYTES:
+                    await admit()
+                    admitted = True
+                if (chunk := await anext(stream, None)) is None:
+                    return bytes(chunks)
+                chunks += chunk
+    except TimeoutError as error:
+        raise CallTimeout from error
 
 
 def _too_large(limit: int) -> str:

@@ -24,8 +24,6 @@ def authentication_of(settings: Settings, catalog: Catalog) -> Authentication:
         if settings.auth == "off":
             return NoAuthentication()
         return Authenticator(catalog.accounts, optional=settings.auth == "auto")
-    if settings.role == "worker":
-        return NoAuthentication()  # it answers no calls but those of probes
     if settings.auth == "off":
         raise InvalidParameter(
             f"--auth off is for loopback only, and others can reach {settings.host}. Leave it out, or listen on "

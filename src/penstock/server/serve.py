@@ -19,6 +19,7 @@ from penstock.errors import InvalidParameter
 from penstock.server.app import create_app
 from penstock.server.data_folder import hold_data_folder, listening_note
 from penstock.server.logs import configure_logs
+from penstock.server.protocol import BoundedProtocol
 from penstock.server.services import Services
 from penstock.settings import Settings
 
@@ -112,7 +113,7 @@ def is_shared(settings: Settings) -> bool:
 def _uvicorn_config(settings: Settings, services: Services) -> uvicorn.Config:
     config = uvicorn.Config(
         create_app(services),
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

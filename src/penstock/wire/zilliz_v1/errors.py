@@ -6,7 +6,7 @@ cluster, then the call's own parameters, then what only the services know.
 | order | code | when |
 |---|---|---|
 | 1 | 90117 | the host is ``controller.api.{region}.zillizcloud.com`` of another region |
-| 1 | 80001, 80002 | the credentials are none that anybody could have; nobody's |
+| 1 | 80001, 80002 | no credentials, or none that anybody could have; nobody's |
 | 2 | 90142 | create: the body is empty |
 | 3 | 80000 | create: the body is no JSON object, too large, or a value has the wrong type |
 | 4 | 90103 | create, get: no ``clusterId`` at all |
@@ -133,7 +133,7 @@ ROWS: Mapping[type[PenstockError], ErrorRow] = {
     errors.ClusterExists: ErrorRow(UNAVAILABLE),
     errors.ClusterNotEmpty: ErrorRow(UNAVAILABLE),
     errors.AccessDenied: ErrorRow(40022),
-    errors.Unauthenticated: ErrorRow(80002, {"illegal": 80001}),
+    errors.Unauthenticated: ErrorRow(80002, {"absent": 80001, "illegal": 80001}),
     errors.TooManyAttempts: ErrorRow(80002),
     errors.PermissionDenied: ErrorRow(40022),
     errors.ImportRefused: ErrorRow(47053, {"numpy_fields": 47036}),

@@ -1,0 +1,102 @@
+"""What keeps web pages from using their readers' browsers against a server.
+
+Answers tell browsers to take them for nothing but what they are. And where nobody is asked who he is, on a machine of
+one's own, any page in the browser could post to the server, or read from it under a host name that its owner points
+to this machine (DNS rebinding): such calls are told by their ``Origin`` and ``Host``. Once there are keys, no page
+has one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from penstock.access.authentication import Authentication
+from penstock.errors import PenstockError
+
+__all__ = ["ForeignPages", "SecurityHeaders"]
+
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "cross-origin-resource-policy": "same-origin",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
+REFUSED = 65535
+"""Milvus's number for what a caller may not do."""
+_HTTPS_FROM_NOW_ON = "max-age=31536000"
+
+_CONTROLLER = re.compile(r"controller\.api\.[^.]+\.(zillizcloud\.com|cloud\.zilliz\.com\.cn)\Z")
+_REFUSAL = (
+    "this server asks nobody who calls, so it takes no calls that come from web pages of other hosts, or under "
+    "host names that might lead anybody here. Make a key with 'penstock keys create NAME --role admin', and it will"
+)
+
+
+class SecurityHeaders:
+    """Puts them on every answer that doesn't bring its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope["scheme"] == "https":
+                    headers.setdefault("strict-transport-security", _HTTPS_FROM_NOW_ON)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+class ForeignPages:
+    """Refuses calls of other hosts' web pages (HTTP 403) while authentication is off."""
+
+    def __init__(self, app: ASGIApp, authentication: Authentication) -> None:
+        self._app = app
+        self._authentication = authentication
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        suspect = scope["type"] == "http" and not self._authentication.was_on and _is_foreign(Headers(scope=scope))
+        if suspect and not await asyncio.to_thread(self._is_on):
+            refusal = {"code": REFUSED, "message": _REFUSAL}
+            await JSONResponse(refusal, 403, {"connection": "close"})(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _is_on(self) -> bool:
+        try:
+            return self._authentication.is_on
+        except PenstockError:  # nobody can say: better none too many
+            return False
+
+
+def _is_foreign(headers: Headers) -> bool:
+    host, origin = headers.get("host", ""), headers.get("origin")
+    if origin is not None and origin.partition("://")[2].lower() != host.lower():
+        return True
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return True
+    return not (_leads_nowhere_else(name) or _CONTROLLER.match(name))
+
+
+def _leads_nowhere_else(name: str) -> bool:
+    """Whether nobody on the internet can point it to this machine: an address, or a name without a domain."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return bool(name) and ("." not in name or name.endswith(".localhost"))
+    return True
