@@ -28,6 +28,7 @@ from typing import Any
 from penstock.errors import MemoryExceeded, PenstockError, TaskCancelled, WorkerLost
 from penstock.runners.base import Bounded
 from penstock.runners.memory import bounded, give_memory_back
+from penstock.runners.parent import die_with_parent
 
 __all__ = ["LocalRunner"]
 
@@ -243,17 +244,10 @@ def _begin(board: Any, setup: Callable[[], None] | None) -> None:
     # Ctrl-C reaches the whole group; the server decides what its workers do then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    die_with_parent()
     threading.Thread(target=_end_with_runner, daemon=True).start()
     if setup is not None:
         setup()
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)
 
 
 def _end_with_runner() -> None:

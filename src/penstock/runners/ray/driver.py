@@ -22,6 +22,7 @@ import ray
 from ray.exceptions import LocalRayletDiedError, OutOfMemoryError, RayError, TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from penstock.runners.parent import die_with_parent
 from penstock.runners.ray.messages import Cancel, Ended, Fate, Leave, Progress, Ready, Refused, Slots, Submit
 from penstock.runners.ray.worker import Board, describe, run_task, versions
 
@@ -31,6 +32,8 @@ _TICK = 0.1
 _PROGRESS_SECONDS = 0.5
 _SLOTS_SECONDS = 2.0
 _KNOCK_SECONDS = 5.0
+_LEAVE_SECONDS = 10.0
+"""How long leaving the cluster may take after the server has ended."""
 _COMPARE_SECONDS = 60.0
 """A new worker process takes seconds; what isn't compared by then is compared by each task."""
 
@@ -41,6 +44,8 @@ def drive(server: Connection, address: str, setup: bytes, grace: float) -> None:
     A task that was told to stop and still runs after ``grace`` seconds is ended by force.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server decides
+    # Ray's calls wait for a head that is away, and meanwhile nobody looks at the pipe.
+    die_with_parent(_LEAVE_SECONDS)
     outbox = _Outbox(server)
     try:
         _join(address)

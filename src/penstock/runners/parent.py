@@ -1,0 +1,23 @@
+"""Processes that end with the one that started them, whatever they are at."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+
+__all__ = ["die_with_parent"]
+
+
+def die_with_parent(grace: float = 0.0) -> None:
+    """From now on, end this process ``grace`` seconds after its parent has ended."""
+    threading.Thread(target=_follow, args=(grace,), daemon=True).start()
+
+
+def _follow(grace: float) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    time.sleep(grace)
+    os._exit(1)
