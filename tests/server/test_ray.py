@@ -6,7 +6,7 @@ import json
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -46,15 +46,26 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_files_in_s3_are_read_and_written_by_the_cluster_and_bad_rows_are_named(
+def in_buckets(s3: S3Server, files: Mapping[str, bytes]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Flags and environment of a server whose files and collections are in buckets, each with keys of its own."""
+    root, store = s3.make_bucket(), s3.make_bucket()
+    for name, text in files.items():
+        s3.put(root, name, text)
+    environment = {
+        **s3.environment,
+        "PENSTOCK_STORE_ACCESS_KEY": "the-stores-own-key",
+        "PENSTOCK_STORE_SECRET_KEY": "the-stores-own-secret",
+    }
+    return ("--import-root", f"s3://{root}", "--store", f"s3://{store}/tables"), environment
+
+
+def test_the_cluster_reads_and_writes_object_stores_and_bad_rows_are_named(
     tmp_path: Path, ray_nodes: RayCluster, s3: S3Server
 ) -> None:
-    bucket = s3.make_bucket()
-    s3.put(bucket, "docs.jsonl", lines(3000))
-    s3.put(bucket, "bad.jsonl", lines(2000) + b'{"id": 9000, "vector": [1, 2, 3]}\n' + lines(1000))
-    root = f"s3://{bucket}"
+    faulty = lines(2000) + b'{"id": 9000, "vector": [1, 2, 3]}\n' + lines(1000)
+    places, environment = in_buckets(s3, {"docs.jsonl": lines(3000), "bad.jsonl": faulty})
     with (
-        running_server(tmp_path, *flags(ray_nodes), "--import-root", root, env=s3.environment) as server,
+        running_server(tmp_path, *flags(ray_nodes), *places, env=environment) as server,
         server.client() as client,
     ):
         client.collections.create("docs", dimension=4)
@@ -65,13 +76,26 @@ def test_files_in_s3_are_read_and_written_by_the_cluster_and_bad_rows_are_named(
         assert (good.state, client.count("docs")) == ("Completed", 3000)
     told = server.log.read_text() + "".join(ray_nodes.logs().values())
     assert s3.environment["AWS_SECRET_ACCESS_KEY"] not in told
+    assert environment["PENSTOCK_STORE_SECRET_KEY"] not in told
+    assert not (tmp_path / "data" / "collections").exists()
 
 
 @pytest.mark.slow
-def test_a_lost_node_costs_only_its_splits_and_every_row_is_there_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["folders", "buckets"])
+def test_a_lost_node_costs_only_its_splits_and_every_row_is_there_once(
+    tmp_path: Path, where: str, s3: S3Server
+) -> None:
     rows = 30_000
-    with ray_cluster(1, head_cpus=1) as cluster, running_server(tmp_path, *flags(cluster)) as server:
-        (server.import_root / "docs.jsonl").write_bytes(lines(rows))
+    places: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    if where == "buckets":
+        places, environment = in_buckets(s3, {"docs.jsonl": lines(rows)})
+    with (
+        ray_cluster(1, head_cpus=1) as cluster,
+        running_server(tmp_path, *flags(cluster), *places, env=environment) as server,
+    ):
+        if where == "folders":
+            (server.import_root / "docs.jsonl").write_bytes(lines(rows))
         with server.client() as client:
             client.collections.create("docs", dimension=4)
             job = client.imports.create("docs", ["docs.jsonl"])
