@@ -15,11 +15,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 import psutil
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ByteSize,
@@ -59,6 +61,12 @@ def _roots(value: object) -> object:
     return value
 
 
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for each in value:
+        ip_network(each)
+    return value
+
+
 def _size(value: object) -> object:
     """TOML and flags may write ``64MiB``, ``64 MiB`` or a bare number of bytes."""
     return value.replace("_", "") if isinstance(value, str) else value
@@ -72,6 +80,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 Bytes = Annotated[ByteSize, BeforeValidator(_size), Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 Roots = Annotated[tuple[str, ...], BeforeValidator(_roots)]
+Networks = Annotated[tuple[str, ...], BeforeValidator(_roots), AfterValidator(_networks)]
 
 
 def _processors() -> int:
@@ -107,6 +116,11 @@ class Settings(BaseModel):
         (),
         "What imports may read: a folder, s3://bucket/prefix, gs://…, az://… or https://host/path/; may be repeated.",
         reason="Nothing outside of the roots is ever read.",
+    )
+    web_networks: Networks = _field(
+        (),
+        "Networks that web import roots may lead to although they aren't public, as 10.1.0.0/16; may be repeated.",
+        reason="Redirects and names could lead imports to what only this machine can reach.",
     )
     cluster_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] = _field(
         "in01-local", "Id of the server's own cluster, which calls without clusterId act on."

@@ -147,15 +147,71 @@ def test_a_link_slipped_in_after_the_check_is_not_followed(root: Path, outside: 
             read()
 
 
-def test_devices_pipes_sockets_and_folders_are_not_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def never_opened(root: Path) -> dict[str, str]:
+    """Paths that must be refused, by what they try."""
     os.mkfifo(root / "pipe.json")
+    (root / "out.json").symlink_to("/etc/passwd")
+    (root / "relative.json").symlink_to("../secret.json")
+    (root / "chain.json").symlink_to("out.json")
+    (root / "loop.json").symlink_to("loop.json")
+    (root / "up").symlink_to("..")
+    (root / "environ.json").symlink_to("/proc/self/environ")
+    return {
+        "..": "../secret.json",
+        ".. in the middle": "docs/../../secret.json",
+        "..  of an address": f"file://{root}/../secret.json",
+        "backslashes": "docs\\..\\..\\secret.json",
+        "encoded ..": "%2e%2e/secret.json",
+        "half encoded ..": ".%2E/secret.json",
+        "encoded slash": "..%2fsecret.json",
+        "encoded backslash": "..%5csecret.json",
+        "encoded twice": "%252e%252e%252fsecret.json",
+        "encoded five times": "%25252525252e%25252525252e/secret.json",
+        "overlong UTF-8": "%c0%ae%c0%ae/secret.json",
+        "path parameters": "..;/secret.json",
+        "NUL": "docs/a.json\0.png",
+        "encoded NUL": "docs/a.json%00.png",
+        "another host": "file://elsewhere/docs/a.json",
+        "this host": f"file://localhost{root}/docs/a.json",
+        "a host and ..": "file://../secret.json",
+        "absolute": "file:///etc/passwd",
+        "link": "out.json",
+        "relative link": "relative.json",
+        "link to a link": "chain.json",
+        "link in a circle": "loop.json",
+        "folder that is a link": "up/secret.json",
+        "link as folder": "up/",
+        "pipe": "pipe.json",
+        "socket": "socket.json",
+        "folder as file": "docs",
+        "character device": "file:///dev/zero",
+        "terminal": "file:///dev/tty",
+        "descriptor": "file:///dev/fd/0",
+        "standard input": "file:///dev/stdin",
+        "process": "file:///proc/self/environ",
+        "process's memory": "file:///proc/self/mem",
+        "process's root": "file:///proc/self/root/etc/passwd",
+        "link to a process": "environ.json",
+        "kernel": "file:///sys/kernel/notes",
+        "device folder": "file:///dev/",
+        "process folder": "file:///proc/self/",
+    }
+
+
+def test_what_is_never_opened(root: Path, outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where the import roots are as careless as can be."""
+    assert outside.read_bytes() == b"secret"
     monkeypatch.chdir(root)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("socket.json")
-        roots = ImportRoots([str(root), "/dev"])
-        for path in ("pipe.json", "socket.json", "docs", "file:///dev/zero"):
-            with pytest.raises(FileUnreadable):
-                roots.locate(path)
+        own, careless = ImportRoots([str(root)]), ImportRoots(["/dev", "/proc", "/sys"])
+        for attempt, path in never_opened(root).items():
+            roots = careless if path.startswith(("file:///dev", "file:///proc", "file:///sys")) else own
+            try:
+                found = roots.locate(path)
+            except (PathNotAllowed, FileUnreadable):
+                continue
+            pytest.fail(f"{attempt}: {path} leads to {found}")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user can only be played by root")

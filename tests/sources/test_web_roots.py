@@ -13,7 +13,7 @@ from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
 from tests.support.certificates import self_signed
-from tests.support.web_server import WebServer, basic, web_server
+from tests.support.web_server import LOOPBACK, WebServer, basic, web_server
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def content(location: Location) -> bytes:
 
 def test_a_file_below_a_root_by_its_address_or_its_name(web: WebServer) -> None:
     web.files["/vectors/a%20b.json"] = b"[1]"
-    roots = ImportRoots([f"{web.url}/vectors/"])
+    roots = ImportRoots([f"{web.url}/vectors/"], LOOPBACK)
     for path in (f"{web.url}/vectors/a%20b.json", f"{web.url}/vectors/a b.json", "a b.json", "/a b.json"):
         roots.check(path, has_keys=False)
         [found] = roots.locate(path)
@@ -46,7 +46,7 @@ def test_a_file_below_a_root_by_its_address_or_its_name(web: WebServer) -> None:
 
 
 def test_what_lies_outside_of_the_roots(web: WebServer) -> None:
-    roots = ImportRoots([f"{web.url}/vectors/"])
+    roots = ImportRoots([f"{web.url}/vectors/"], LOOPBACK)
     for path in (f"{web.url}/vectors-2/a.json", f"{web.url}/a.json", "https://example.com/vectors/a.json"):
         with pytest.raises(PathNotAllowed, match="outside of the import roots"):
             roots.check(path, has_keys=True)
@@ -58,7 +58,7 @@ def test_what_lies_outside_of_the_roots(web: WebServer) -> None:
 
 
 def test_the_scheme_and_the_port_belong_to_a_root() -> None:
-    roots = ImportRoots(["https://example.com/vectors/"])
+    roots = ImportRoots(["https://example.com/vectors/"], LOOPBACK)
     roots.check("https://example.com:443/vectors/a.json", has_keys=False)
     for path in ("http://example.com/vectors/a.json", "https://example.com:8443/vectors/a.json"):
         with pytest.raises(PathNotAllowed):
@@ -66,12 +66,12 @@ def test_the_scheme_and_the_port_belong_to_a_root() -> None:
 
 
 def test_folders_cannot_be_listed(web: WebServer, tmp_path: Path) -> None:
-    roots = ImportRoots([f"{web.url}/vectors/"])
+    roots = ImportRoots([f"{web.url}/vectors/"], LOOPBACK)
     with pytest.raises(Unsupported, match="is a folder of a web server, which tells nobody what is in it"):
         roots.check(f"{web.url}/vectors/set/", has_keys=False)
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "a.json").write_bytes(b"[1]")
-    both = ImportRoots([f"{web.url}/vectors/", str(tmp_path)])
+    both = ImportRoots([f"{web.url}/vectors/", str(tmp_path)], LOOPBACK)
     assert [each.name for each in both.locate("set/")] == ["set/a.json"]
 
 
@@ -81,7 +81,7 @@ def test_redirects_are_followed_below_the_roots_only(web: WebServer, other: WebS
     web.redirects["/vectors/round.json"] = "/vectors/round.json"
     web.redirects["/vectors/inside.json"] = "here.json"
     web.redirects["/vectors/metadata.json"] = "http://169.254.169.254/latest/meta-data/"
-    only_one = ImportRoots([f"{web.url}/vectors/"])
+    only_one = ImportRoots([f"{web.url}/vectors/"], LOOPBACK)
     for name in ("here.json", "inside.json"):
         with pytest.raises(PathNotAllowed, match=r"redirects to http://127\.0\.0\.1/data/a\.json, which is outside"):
             only_one.locate(name)
@@ -90,7 +90,7 @@ def test_redirects_are_followed_below_the_roots_only(web: WebServer, other: WebS
     with pytest.raises(FileUnreadable, match="redirects more than 5 times"):
         only_one.locate("round.json")
     assert other.asked == []
-    both = ImportRoots([f"{web.url}/vectors/", f"{other.url}/data/"])
+    both = ImportRoots([f"{web.url}/vectors/", f"{other.url}/data/"], LOOPBACK)
     for name in ("here.json", "inside.json"):
         [found] = both.locate(name, token="callers-token")
         assert content(found) == b"[1]"
@@ -104,7 +104,7 @@ def test_redirects_are_followed_below_the_roots_only(web: WebServer, other: WebS
 
 def test_the_callers_keys(web: WebServer) -> None:
     web.files["/a.json"] = b"[1]"
-    roots = ImportRoots([f"{web.url}/"])
+    roots = ImportRoots([f"{web.url}/"], LOOPBACK)
     for authorization, keys in (
         (basic("user", "password"), {"access_key": "user", "secret_key": "password"}),
         ("Bearer the-token", {"token": "the-token"}),
@@ -123,14 +123,14 @@ def test_keys_of_the_users_netrc_are_not_sent(
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password mine\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     web.files["/a.json"] = b"[1]"
-    assert content(ImportRoots([f"{web.url}/"]).locate("a.json")[0]) == b"[1]"
+    assert content(ImportRoots([f"{web.url}/"], LOOPBACK).locate("a.json")[0]) == b"[1]"
     assert {given for _, _, given in web.asked} == {""}
 
 
 def test_a_large_file_reads_in_any_order(web: WebServer) -> None:
     data = random.Random(1).randbytes(5_000_000)
     web.files["/big.bin"] = data
-    [found] = ImportRoots([f"{web.url}/"]).locate("big.bin")
+    [found] = ImportRoots([f"{web.url}/"], LOOPBACK).locate("big.bin")
     source = open_source(found)
     assert (source.size, source.local_path()) == (len(data), None)
     with source.open_stream(12_345, 2_000_000) as stream:
@@ -145,7 +145,7 @@ def test_a_server_without_ranges_is_read_from_the_beginning(web: WebServer) -> N
     web.ranges = False
     data = random.Random(1).randbytes(3_000_000)
     web.files["/a.jsonl"] = data
-    roots = ImportRoots([f"{web.url}/"])
+    roots = ImportRoots([f"{web.url}/"], LOOPBACK)
     [found] = roots.locate("a.jsonl")
     assert (found.size, found.whole) == (len(data), True)
     for location in (found, roots.restore(found.to_json())):
@@ -161,13 +161,13 @@ def test_a_server_without_ranges_is_read_from_the_beginning(web: WebServer) -> N
 
 def test_an_empty_file(web: WebServer) -> None:
     web.files["/empty.json"] = b""
-    [found] = ImportRoots([f"{web.url}/"]).locate("empty.json")
+    [found] = ImportRoots([f"{web.url}/"], LOOPBACK).locate("empty.json")
     assert (found.size, content(found)) == (0, b"")
 
 
 def test_failures(web: WebServer) -> None:
     web.files["/a.json"] = b"[1, 2]"
-    roots = ImportRoots([f"{web.url}/"])
+    roots = ImportRoots([f"{web.url}/"], LOOPBACK)
     with pytest.raises(FileMissing, match=f"Looked in: {web.url}/b.json"):
         roots.locate("b.json")
     [found] = roots.locate("a.json")
@@ -180,14 +180,14 @@ def test_failures(web: WebServer) -> None:
     with pytest.raises(FileUnreadable, match="has changed since the job was planned"):
         content(found)
     with pytest.raises(SourceUnavailable, match="can't be reached"):
-        ImportRoots(["http://127.0.0.1:1/"]).locate("a.json")
+        ImportRoots(["http://127.0.0.1:1/"], LOOPBACK).locate("a.json")
 
 
 def test_https_with_a_certificate_that_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     certificate = self_signed(tmp_path)
     with web_server(certificate) as web:
         web.files["/a.json"] = b"[1]"
-        roots = ImportRoots([f"{web.url}/"])
+        roots = ImportRoots([f"{web.url}/"], LOOPBACK)
         with pytest.raises(FileUnreadable, match=r"isn't trusted\..*REQUESTS_CA_BUNDLE"):
             roots.locate("a.json")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))

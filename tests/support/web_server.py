@@ -4,7 +4,7 @@
 
     with web_server() as web:
         web.files["/vectors/a.json"] = b"[]"
-        roots = ImportRoots([f"{web.url}/vectors/"])
+        roots = ImportRoots([f"{web.url}/vectors/"], LOOPBACK)
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
-__all__ = ["WebServer", "basic", "web_server"]
+__all__ = ["LOOPBACK", "WebServer", "basic", "web_server"]
+
+LOOPBACK = {scheme: {"networks": "127.0.0.0/8"} for scheme in ("http", "https")}
+"""Settings with which import roots reach such a server."""
 
 
 @dataclass
@@ -28,7 +31,8 @@ class WebServer:
     """``files`` by path; ``redirects`` lead from a path to an address; ``authorization`` is asked for, if any.
 
     ``ranges`` off serves whole files only; ``failures`` are statuses of the next answers; ``asked`` are the requests:
-    path, and the headers Range and Authorization.
+    path, and the headers Range and Authorization. ``cookie`` is set with every answer, ``cookies`` are those that
+    came; ``surplus`` bytes are sent behind every part that was asked for.
     """
 
     url: str
@@ -38,6 +42,9 @@ class WebServer:
     ranges: bool = True
     failures: list[int] = field(default_factory=list)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+    cookie: str = ""
+    cookies: list[str] = field(default_factory=list)
+    surplus: int = 0
 
 
 def basic(user: str, password: str) -> str:
@@ -52,6 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         web = cast("_Server", self.server).web
         wanted, given = self.headers.get("Range", ""), self.headers.get("Authorization", "")
         web.asked.append((self.path, wanted, given))
+        web.cookies += self.headers.get_all("Cookie", [])
         content = web.files.get(self.path)
         if web.failures:
             self._answer(web.failures.pop(0), {})
@@ -74,16 +82,19 @@ class _Handler(BaseHTTPRequestHandler):
             return
         start, _, last = wanted.removeprefix("bytes=").partition("-")
         part = content[int(start) : int(last) + 1]
+        surplus = bytes(cast("_Server", self.server).web.surplus)
         if not part:
             self._answer(416, {"Content-Range": f"bytes */{len(content)}"})
             return
         where = f"bytes {start}-{int(start) + len(part) - 1}/{len(content)}"
-        self._answer(206, {"ETag": tag, "Content-Range": where}, part)
+        self._answer(206, {"ETag": tag, "Content-Range": where}, part + surplus)
 
     def _answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
+        if cookie := cast("_Server", self.server).web.cookie:
+            self.send_header("Set-Cookie", cookie)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -101,16 +112,16 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def web_server(certificate: tuple[Path, Path] | None = None) -> Iterator[WebServer]:
+def web_server(certificate: tuple[Path, Path] | None = None, address: str = "127.0.0.1") -> Iterator[WebServer]:
     """Run a server; with HTTPS where a certificate and its key are given."""
-    server = _Server(("127.0.0.1", 0), _Handler)
+    server = _Server((address, 0), _Handler)
     scheme = "http"
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         scheme = "https"
-    server.web = WebServer(f"{scheme}://127.0.0.1:{server.server_port}")
+    server.web = WebServer(f"{scheme}://{address}:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -58,9 +58,10 @@ def source_stores(settings: Settings) -> Mapping[str, Mapping[str, str]]:
         "sas_token": settings.azure_sas_token.get_secret_value() if settings.azure_sas_token else "",
         "anonymous": "true" if settings.azure_anonymous else "",
     }
+    web = {"networks": ",".join(settings.web_networks)}
     return {
         scheme: {name: value for name, value in each.items() if value}
-        for scheme, each in (("s3", s3), ("gs", gs), ("az", az))
+        for scheme, each in (("s3", s3), ("gs", gs), ("az", az), ("https", web), ("http", web))
     }
 
 

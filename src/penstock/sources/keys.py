@@ -5,7 +5,7 @@
 | ``s3`` | ``endpoint``, ``region``, ``addressing`` (``virtual``), ``access_key_id``, ``secret_access_key``, ``session_token`` |
 | ``gs`` | ``endpoint``, ``service_account`` (a file), ``access_key_id`` and ``secret_access_key`` (HMAC keys), ``token`` |
 | ``az`` | ``endpoint``, ``account``, ``account_key``, ``sas_token`` |
-| ``https``, ``http`` | ``user``, ``password``, ``token`` |
+| ``https``, ``http`` | ``user``, ``password``, ``token``; ``networks`` (that may be reached), ``roots`` |
 
 ``anonymous`` (``"true"``) sends requests without keys.
 """  # noqa: E501
@@ -29,7 +29,7 @@ _ENVIRONMENT = {
     "session_token": ("AWS_SESSION_TOKEN",),
 }
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
-_NO_KEYS = frozenset({"endpoint", "region", "addressing", "account", "roots"})
+_NO_KEYS = frozenset({"endpoint", "region", "addressing", "account", "roots", "networks"})
 """Settings that say where things are, not who may read them."""
 
 
@@ -43,7 +43,11 @@ def settings_from_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def with_keys(scheme: str, settings: Settings, access_key: str, secret_key: str, token: str) -> dict[str, str]:
-    """The settings with the caller's own keys instead of the server's, if the caller gave any."""
+    """The settings with the caller's own keys instead of the server's, if the caller gave any.
+
+    Raises:
+        FileUnreadable: they can't be keys of that store.
+    """
     if not (access_key or secret_key or token):
         return dict(settings)
     own = _OWN[scheme](access_key, secret_key, token)
@@ -57,6 +61,9 @@ def _s3(access_key: str, secret_key: str, token: str) -> dict[str, str]:
 
 def _gs(access_key: str, secret_key: str, token: str) -> dict[str, str]:
     """HMAC keys, as the cloud's import call takes them for gs://, or an OAuth token."""
+    if not secret_key and not token:
+        # With nothing to sign with the client would take the machine's own account, which is for import roots only.
+        raise FileUnreadable("accessKey came without secretKey. Give both HMAC keys, or an OAuth token as token")
     return {"access_key_id": access_key, "secret_access_key": secret_key} if secret_key else {"token": token}
 
 

@@ -21,6 +21,8 @@ __all__ = ["LocalSource", "find_local", "is_below"]
 
 STREAM_BUFFER = 1 << 20
 """Bytes that a stream reads at a time: large enough that the system call does not show."""
+_OF_THE_SYSTEM = ("/proc", "/sys")
+"""What is there looks like files, and tells of processes, this one's environment too."""
 
 
 def is_below(path: str, root: str) -> bool:
@@ -107,6 +109,10 @@ def open_regular(path: str, name: str) -> int:
     Raises:
         FileMissing, FileUnreadable, PathNotAllowed
     """
+    if any(is_below(path, each) for each in _OF_THE_SYSTEM):
+        raise PathNotAllowed(
+            f"file {name!r} is the system's own and not of a disk. Import roots are folders of files", path=name
+        )
     folder_flags = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     *folders, last = path.strip("/").split("/")
     at = os.open("/", folder_flags)

@@ -167,7 +167,7 @@ class ImportRoots:
     ) -> Mapping[str, str]:
         settings = self._stores.get(place.scheme, {})
         if place.scheme in WEB:
-            settings = {"roots": "\n".join(self._web_roots())}
+            settings = {**settings, "roots": "\n".join(self._web_roots())}
         elif place.account:
             # The server's keys are those of its own account; what it has no key for, anybody may read or nobody.
             settings = {name: value for name, value in settings.items() if name == "endpoint"} | {"anonymous": "true"}

@@ -7,13 +7,12 @@ read like an object store, another one only from front to back.
 from __future__ import annotations
 
 import io
+import os
 import re
-from functools import lru_cache
 from typing import Any, BinaryIO, cast
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from urllib3.exceptions import HTTPError
 
@@ -21,6 +20,7 @@ from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, Penstoc
 from penstock.sources.base import Location
 from penstock.sources.failures import changed, of_status
 from penstock.sources.keys import Settings
+from penstock.sources.networks import AddressRefused, guarded_session
 from penstock.sources.paths import WEB, parse_path
 
 __all__ = ["fetch_web", "find_web", "is_within", "open_whole"]
@@ -29,7 +29,6 @@ _TIMEOUT = (5.0, 60.0)
 """Seconds to connect, and between two pieces of an answer."""
 _ATTEMPTS = 4
 _REDIRECTS = 5
-_CONNECTIONS = 16
 _TOTAL = re.compile(r"bytes \d+-\d+/(\d+)\Z")
 
 
@@ -37,11 +36,12 @@ def find_web(url: str, name: str, settings: Settings) -> list[Location]:
     """The file at a web address; empty when it isn't there. One byte of it is asked for: what a server answers then
     tells more than its answer to HEAD, which some refuse.
 
-    ``settings["roots"]`` are the addresses, one a line, that may be read below.
+    ``settings["roots"]`` are the addresses, one a line, that may be read below, and ``settings["networks"]`` the
+    networks that may be reached although they aren't public.
 
     Raises:
         FileUnreadable: access denied, or a server that doesn't tell the size.
-        PathNotAllowed: the server redirects to somewhere outside of the roots.
+        PathNotAllowed: the server's address isn't public, or it redirects to somewhere outside of the roots.
         SourceUnavailable: it can't be reached.
     """
     try:
@@ -94,12 +94,21 @@ def _fetch(location: Location, start: int, end: int) -> bytes:
                     uri=location.uri,
                 )
             total = _TOTAL.match(answer.headers.get("Content-Range", ""))
-            data = answer.content
-    except requests.RequestException as error:
+            data = _at_most(answer, end - start + 1)
+    except (requests.RequestException, HTTPError) as error:
         raise _unavailable(location.uri, location.name) from error
     if len(data) != end - start or (total and int(total[1]) != location.size):
         raise changed(location.name, location.uri)
     return data
+
+
+def _at_most(answer: requests.Response, size: int) -> bytes:
+    """The body, or its first ``size`` bytes: a server may send any number of them whatever it was asked for."""
+    parts, left = [], size
+    while left and (part := answer.raw.read(left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def open_whole(location: Location, start: int, end: int) -> BinaryIO:
@@ -155,17 +164,27 @@ def _get(
     ``empty_is_fine`` gives the 416 of an empty file as an answer.
     """
     target = url
+    session = guarded_session(settings.get("networks", ""))
+    # As curl and other programs take it; with the rest of the environment the session does nothing.
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     for _ in range(_REDIRECTS + 1):
         own = _origin(target) == _origin(url)
         try:
-            answer = _session().get(
+            answer = session.get(
                 target,
                 headers={"Accept-Encoding": "identity", **headers, **(_bearer(settings) if own else {})},
-                auth=(settings["user"], settings.get("password", "")) if own and "user" in settings else _no_keys,
+                auth=(settings["user"], settings.get("password", "")) if own and "user" in settings else None,
                 allow_redirects=False,
                 stream=True,
                 timeout=_TIMEOUT,
+                verify=bundle or True,
             )
+        except AddressRefused as error:
+            raise PathNotAllowed(
+                f"file {name!r}: the host {urlsplit(target).hostname} has no public address, and others are not "
+                "reached. Start the server with --web-networks and the host's network if files are to be read there",
+                path=name,
+            ) from error
         except requests.exceptions.SSLError as error:
             raise FileUnreadable(
                 f"file {name!r}: the certificate of {url} isn't trusted. If it should be, name the file of its "
@@ -219,21 +238,7 @@ def _bearer(settings: Settings) -> dict[str, str]:
     return {"Authorization": f"Bearer {settings['token']}"} if "token" in settings else {}
 
 
-def _no_keys(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keeps the client from taking keys out of ~/.netrc."""
-    return request
-
-
 def _unavailable(url: str, name: str) -> SourceUnavailable:
     return SourceUnavailable(
         f"file {name!r} ({url}): the web server can't be reached, or breaks off", path=name, uri=url
     )
-
-
-@lru_cache(maxsize=1)
-def _session() -> requests.Session:
-    """One for the process: it keeps connections open, and threads may share it for plain requests."""
-    session = requests.Session()
-    for scheme in WEB:
-        session.mount(f"{scheme}://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
-    return session
