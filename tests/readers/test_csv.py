@@ -172,6 +172,11 @@ def test_lines_may_end_in_any_way(tmp_path: Path, text: str) -> None:
     assert column(read(tmp_path, text), "id") == [1, 2]
 
 
+def test_a_byte_order_mark_behind_the_header_belongs_to_its_cell(tmp_path: Path) -> None:
+    found = read(tmp_path, 't,id,vector\n\ufeffa,1,"[1,2]"\n\ufeffa,2,"[1,2]"\n', TEXT)
+    assert column(found, "t") == ["\ufeffa", "\ufeffa"]
+
+
 @pytest.mark.parametrize("text", ["id,vector", "id,vector\n", "\ufeffid,vector\r\n\r\n"])
 def test_a_header_alone_has_no_rows(tmp_path: Path, text: str) -> None:
     assert read(tmp_path, text).rows == []

@@ -147,3 +147,9 @@ def test_forms_that_are_never_opened(text: str) -> None:
 def test_schemes_that_cannot_be_read_say_what_can(text: str) -> None:
     with pytest.raises(Unsupported, match="s3://bucket/key"):
         parse_path(text)
+
+
+def test_a_path_that_is_not_unicode() -> None:
+    with pytest.raises(PathNotAllowed, match=r"docs/\\+udce9.*not Unicode") as raised:
+        parse_path("docs/\udce9.parquet")
+    assert raised.value.message.isascii()

@@ -237,6 +237,8 @@ class _Table:
         """
         if not text:
             return []
+        if text.startswith(BOM):
+            text = BOM + text  # pyarrow drops one; here, behind the header, it is a cell's own
         read = pyarrow.csv.read_csv(
             cast(Any, pa.BufferReader(text)),
             # One thread: with more, messages don't tell rows.

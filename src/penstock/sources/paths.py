@@ -113,6 +113,8 @@ def parse_root(text: str) -> Address:
 def _check_text(text: str) -> None:
     if not text.strip():
         _refuse(text, "the path is empty")
+    if not text.isascii() and text != (shown := text.encode(errors="backslashreplace").decode()):
+        _refuse(shown, "it holds bytes or characters that are not Unicode", "Rename the file")
     if len(text) > _MAX_LENGTH:
         _refuse(text[:80] + "…", f"the path is longer than {_MAX_LENGTH} characters")
     decoded = text

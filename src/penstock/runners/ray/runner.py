@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import pickle
+import pickle  # nosec B403
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -264,7 +264,7 @@ class _Link:
 
 def _fulfil(future: Future[Any], outcome: bytes) -> None:
     try:
-        went_well, value = pickle.loads(outcome)
+        went_well, value = pickle.loads(outcome)  # nosec B301
     except Exception as error:  # noqa: BLE001 - whatever unpickling raises, somebody waits for it
         went_well, value = False, error
     if went_well:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import pickle  # nosec B403
 import socket
 import time
 import traceback
@@ -110,7 +110,7 @@ def run_task(needed: dict[str, str], setup: bytes, work: bytes, board: Any, numb
         _prepare(setup)
         context = RayContext(board, number)
         context.begin()
-        function, argument = pickle.loads(work)
+        function, argument = pickle.loads(work)  # nosec B301
         return pickle.dumps((True, function(argument, context)))
     except Exception as error:  # noqa: BLE001 - it is the caller's
         return pickle.dumps((False, _portable(error)))
@@ -147,7 +147,7 @@ def describe(those: Mapping[str, str]) -> str:
 
 @cache
 def _prepare(setup: bytes) -> None:
-    call = pickle.loads(setup)
+    call = pickle.loads(setup)  # nosec B301
     if call is not None:
         call()
 
@@ -157,7 +157,7 @@ def _portable(error: Exception) -> Exception:
     if not isinstance(error, PenstockError):
         error.add_note("".join(traceback.format_exception(error)))
     try:
-        pickle.loads(pickle.dumps(error))
+        pickle.loads(pickle.dumps(error))  # nosec B301
     except Exception:  # noqa: BLE001 - whatever an error's own pickling raises
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
