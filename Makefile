@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON_CODE := src tests benchmarks demo docs
 
-.PHONY: install demo test test-all chaos check format docs bench migration lock clean
+.PHONY: install demo test test-all chaos attack fuzz audit check format docs bench migration lock clean
 
 install: $(VENV)/.installed
 
@@ -23,6 +23,21 @@ test-all: test
 CHAOS_SEED ?= 1
 chaos: install
 	PENSTOCK_CHAOS_KILLS=200 PENSTOCK_CHAOS_SEED=$(CHAOS_SEED) $(BIN)/pytest -s tests/chaos
+
+# Ten thousand broken files; ATTACK_SEED=7 makes others.
+ATTACK_FILES ?= 10000
+ATTACK_SEED ?= 1
+attack: install
+	PENSTOCK_ATTACK_FILES=$(ATTACK_FILES) PENSTOCK_ATTACK_SEED=$(ATTACK_SEED) $(BIN)/pytest -s tests/attack
+
+# Coverage-guided fuzzing, so many seconds for each target: FUZZ_TARGETS="csv paths" takes these only.
+FUZZ_SECONDS ?= 60
+fuzz: install
+	$(BIN)/python -m tests.fuzz.campaign --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+# Asks for known weaknesses of all that is locked; exit code 3 says that nobody could be asked.
+audit: install
+	$(BIN)/python -m tests.support.advisories
 
 # The figures of the README; half an hour of full load. BENCH="--only parquet-768 json-768" measures these sections
 # only, BENCH=--quick shows in minutes that all of it runs.
@@ -48,7 +63,7 @@ lock:
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" requirements/tools.in --output-file requirements/tools.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --output-file requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --all-extras --output-file requirements/dev.txt
-	for each in benchmarks/environments/*.in tests/clients/*.in; do \
+	for each in requirements/audit.in benchmarks/environments/*.in tests/clients/*.in tests/fuzz/*.in; do \
 		$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" $$each --output-file $${each%.in}.txt || exit 1; \
 	done
 
@@ -57,6 +72,8 @@ check: install
 	$(BIN)/ruff check $(PYTHON_CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src
+	$(BIN)/python -m tests.support.dependencies
 
 format: install
 	$(BIN)/ruff format $(PYTHON_CODE)
