@@ -74,7 +74,7 @@ class Asker:
 
 def find_service(services: Sequence[Sequence[str]] = _SERVICES) -> tuple[Asker | None, list[str]]:
     """The first service that knows a weakness that all should know, and why those before it can't be believed."""
-    why = []
+    why: list[str] = []
     for each in services:
         asker = Asker(each)
         try:

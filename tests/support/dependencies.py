@@ -91,9 +91,10 @@ def not_free(needed: Sequence[str]) -> Iterator[str]:
 
 
 def _licence(package: Distribution) -> str:
-    told = package.metadata
-    classifiers = [each for each in told.get_all("Classifier") or () if each.startswith("License")]
-    return told.get("License-Expression") or "; ".join([*classifiers, (told.get("License") or "")[:100]])
+    told = package.metadata.get_all
+    classifiers = [each for each in told("Classifier") or () if each.startswith("License")]
+    words = [each[:100] for each in told("License") or ()]  # some put the whole text here
+    return "; ".join(told("License-Expression") or [*classifiers, *words])
 
 
 def _with_needs(names: Sequence[str]) -> Iterator[Distribution]:
