@@ -147,6 +147,7 @@ def all_routes() -> Sequence[Route]:
     services = Services(
         settings=load_settings({}, environment={}),
         authentication=none,
+        accounts=none,
         imports=none,
         clusters=none,
         databases=none,

@@ -103,7 +103,7 @@ def test_doors_are_open_until_the_first_key_and_never_again(catalog: Catalog) ->
 def test_what_is_refused(catalog: Catalog) -> None:
     accounts = AccountService(catalog)
     accounts.create_user(DEFAULT_ORG, "ann", "correct horse")
-    with pytest.raises(AccountExists, match="ann exists already"):
+    with pytest.raises(AccountExists, match="user already exists: ann"):
         accounts.create_user(DEFAULT_ORG, "ann", "correct horse")
     with pytest.raises(InvalidName):
         accounts.create_user(DEFAULT_ORG, "a:b", "correct horse")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from penstock.access.accounts import AccountService
@@ -17,70 +14,15 @@ from penstock.catalog.sealing import load_key
 from penstock.domain.access import Grant, Role
 from penstock.errors import InvalidParameter
 from penstock.server.assembly import build_services
-from tests.support.http import http_server, make_settings
+from tests.support.http import make_settings
+from tests.support.tenants import ACME, LOCAL, Callers, two_tenants
 from tests.support.wire import V1, V2
-
-LOCAL, ACME = "in01-local", "in01-acme"
-
-
-@dataclass
-class Callers:
-    """A client, and what each caller sends."""
-
-    client: httpx.Client
-    secrets: dict[str, str]
-
-    def post(self, who: str, path: str, **body: Any) -> tuple[int, int, Any]:
-        """HTTP status, code, and data or message."""
-        reply = self.client.post(path, content=json.dumps(body), headers=self._headers(who))
-        told = reply.json()
-        return reply.status_code, told["code"], told.get("data", told.get("message"))
-
-    def get(self, who: str, path: str, **query: str) -> tuple[int, int, Any]:
-        told = (reply := self.client.get(path, params=query, headers=self._headers(who))).json()
-        return reply.status_code, told["code"], told.get("data", told.get("message"))
-
-    def _headers(self, who: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.secrets[who]}"} if who else {}
 
 
 @pytest.fixture(scope="module")
 def callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callers]:
-    """``ops`` is admin here; ``acme`` is another org's writer, ``clerk`` reads one database of it."""
-    folder: Path = tmp_path_factory.mktemp("access")
-    (folder / "files").mkdir()
-    settings = make_settings(folder / "data", import_root=[str(folder / "files")])
-    (folder / "data").mkdir()
-    services = build_services(settings)
-    catalog = open_catalog(f"sqlite:///{folder}/data/catalog.db", load_key(folder / "data" / "secret.key"))
-    accounts = AccountService(catalog)
-    acme = catalog.orgs.ensure("acme").id
-    catalog.clusters.create(ACME, "local", "", acme)
-    catalog.clusters.create("in01-abroad", "far", "", acme)
-    catalog.databases.create(ACME, "sales", {})
-    everywhere = Grant(role=Role.READER, cluster_id=ACME, database="sales")
-    secrets = {
-        "ops": accounts.create_key("org-default", "ops", [Grant(role=Role.ADMIN)]).secret,
-        "acme": accounts.create_key(acme, "acme", [Grant(role=Role.WRITER, cluster_id=ACME)]).secret,
-        "abroad": accounts.create_key(acme, "abroad", [Grant(role=Role.ADMIN)]).secret,
-        "clerk": "clerk:correct horse",
-        "nobody": "psk_" + "x" * 43,
-        "nonsense": "nonsense",
-    }
-    accounts.create_user(acme, "clerk", "correct horse", [everywhere])
-    try:
-        with http_server(services) as url, httpx.Client(base_url=url) as client:
-            for who, database in (("ops", "default"), ("acme", "default"), ("acme", "sales")):
-                body = {"collectionName": "docs", "dimension": 2, "dbName": database}
-                client.post("/v2/vectordb/collections/create", json=body, headers=bearer(secrets[who]))
-            yield Callers(client, secrets)
-    finally:
-        catalog.close()
-        services.stop()
-
-
-def bearer(secret: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {secret}"}
+    with two_tenants(tmp_path_factory.mktemp("access")) as callers:
+        yield callers
 
 
 def create(callers: Callers, who: str, **body: Any) -> tuple[int, int, Any]:
@@ -153,7 +95,7 @@ def test_only_admins_make_databases(callers: Callers) -> None:
 
 
 def test_clusters_as_v1_tells_of_them(callers: Callers) -> None:
-    assert callers.get("abroad", f"{V1}/list", clusterId="in01-abroad")[1] == 90102
+    assert callers.get("owner", f"{V1}/list", clusterId="in01-abroad")[1] == 90102
     assert callers.get("acme", f"{V1}/list", clusterId="in01-abroad")[1] == 40022
     body = {"clusterId": ACME, "collectionName": "docs", "objectUrl": "a.jsonl"}
     assert callers.post("clerk", V1, **body)[1] == 40022

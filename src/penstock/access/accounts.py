@@ -10,9 +10,9 @@ from penstock.access.credentials import HINT_LENGTH, digest_of, new_key
 from penstock.access.passwords import Passwords
 from penstock.catalog import Catalog
 from penstock.catalog.accounts import Account, AccountKind, NewAccount
-from penstock.domain.access import Grant
+from penstock.domain.access import Caller, Grant, Role
 from penstock.domain.names import check_user_name
-from penstock.errors import AccountNotFound, InvalidParameter
+from penstock.errors import AccountNotFound, InvalidParameter, PermissionDenied, Unauthenticated
 from penstock.sources.paths import parse_root
 
 __all__ = ["AccountService", "MadeKey"]
@@ -32,6 +32,7 @@ class AccountService:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._accounts = catalog.accounts
+        self._passwords = Passwords()
 
     def create_key(
         self,
@@ -91,7 +92,7 @@ class AccountService:
         """Raises InvalidName, InvalidParameter (password), AccountExists, ClusterNotFound."""
         check_user_name(name)
         self._check(org_id, grants)
-        digest = Passwords().hash(password)
+        digest = self._passwords.hash(password)
         return self._accounts.create(
             NewAccount(org_id=org_id, kind=AccountKind.USER, name=name, hash=digest, grants=grants)
         )
@@ -106,13 +107,36 @@ class AccountService:
             raise AccountNotFound(f"user not found: {name}", name=name)
         return found
 
-    def set_password(self, name: str, password: str, org_id: str | None = None) -> None:
-        """Raises AccountNotFound, InvalidParameter."""
-        self._accounts.set_hash(self.user(name, org_id).id, Passwords().hash(password))
+    def set_password(self, name: str, password: str, org_id: str | None = None, *, by: Caller | None = None) -> None:
+        """Raises AccountNotFound, InvalidParameter, PermissionDenied as :meth:`drop_user`."""
+        user = self.user(name, org_id)
+        _check_over(by, user)
+        self._accounts.set_hash(user.id, self._passwords.hash(password))
 
-    def drop_user(self, name: str, org_id: str | None = None) -> None:
-        """Raises AccountNotFound."""
-        self._accounts.drop(self.user(name, org_id).id)
+    def change_password(self, name: str, old: str, new: str) -> None:
+        """A user's own doing. Raises AccountNotFound, InvalidParameter; Unauthenticated: ``old`` is wrong."""
+        user = self.user(name)
+        if not self._passwords.verify(user.hash, old):
+            raise Unauthenticated("the old password is wrong", kind="unknown")
+        self._accounts.set_hash(user.id, self._passwords.hash(new))
+
+    def drop_user(
+        self, name: str, org_id: str | None = None, *, by: Caller | None = None, missing_ok: bool = False
+    ) -> None:
+        """``by`` None is who has the catalog itself.
+
+        Raises:
+            AccountNotFound: unless ``missing_ok``.
+            PermissionDenied: the user may do something where ``by`` is no admin.
+        """
+        try:
+            user = self.user(name, org_id)
+        except AccountNotFound:
+            if missing_ok:
+                return
+            raise
+        _check_over(by, user)
+        self._accounts.drop(user.id)
 
     def grant(self, name: str, grant: Grant, org_id: str | None = None) -> None:
         """Give a user a role. Raises AccountNotFound, ClusterNotFound."""
@@ -129,3 +153,14 @@ class AccountService:
         for each in grants:
             if each.cluster_id is not None:
                 self._catalog.clusters.of_org(org_id, each.cluster_id)
+
+
+def _check_over(caller: Caller | None, user: Account) -> None:
+    """Who sets a user's password can be that user: an admin of one cluster must not come into another one so."""
+    beyond = [] if caller is None else [each for each in user.grants if not caller.administers(each)]
+    if caller is not None and beyond:
+        raise PermissionDenied(
+            f"{caller.name} is no admin of all that {user.name} may ({beyond[0]}). Ask somebody who is",
+            caller=caller.name,
+            role=Role.ADMIN.value,
+        )

@@ -46,7 +46,8 @@ class Passwords:
     def hash(self, password: str) -> str:
         """Raises InvalidParameter as :func:`check_password`."""
         check_password(password)
-        return self._hasher.hash(password)
+        with self._turn:
+            return self._hasher.hash(password)
 
     def remembers(self, digest: str, password: str) -> bool:
         """Whether the password was verified a moment ago."""

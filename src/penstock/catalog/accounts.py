@@ -42,7 +42,8 @@ class Account:
     revoked_at: datetime | None
 
     def caller(self) -> Caller:
-        return Caller(name=self.name, org_id=self.org_id, grants=self.grants, roots=self.roots)
+        is_user = self.kind is AccountKind.USER
+        return Caller(name=self.name, org_id=self.org_id, grants=self.grants, roots=self.roots, is_user=is_user)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ class AccountStore:
                 for each in new.grants:
                     _add_grant(connection, account_id, each)
         except IntegrityError as error:
-            raise AccountExists(f"the {new.kind} {new.name} exists already", name=new.name) from error
+            raise AccountExists(f"{new.kind} already exists: {new.name}", name=new.name) from error
         return self.get(account_id)
 
     def get(self, account_id: str) -> Account:

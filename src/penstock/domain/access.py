@@ -51,7 +51,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who makes a call. ``name`` is what messages and logs say.
+    """Who makes a call. ``name`` is what messages and logs say; a key and a user may have the same.
 
     ``org_id`` None is anybody at all, where authentication is off. ``roots`` are the only places, prefixes of paths
     and URLs, that the caller's imports may read; none is every import root of the server.
@@ -61,10 +61,23 @@ class Caller:
     org_id: str | None
     grants: Sequence[Grant] = ()
     roots: Sequence[str] = ()
+    is_user: bool = False
 
     @property
     def is_anybody(self) -> bool:
         return self.org_id is None
+
+    def is_user_named(self, name: str) -> bool:
+        return self.is_user and self.name == name
+
+    def administers(self, grant: Grant) -> bool:
+        """Whether the caller is admin of all that the grant reaches."""
+        return any(
+            each.role is Role.ADMIN
+            and each.cluster_id in (None, grant.cluster_id)
+            and each.database in (None, grant.database)
+            for each in self.grants
+        )
 
     def owns(self, cluster: Cluster) -> bool:
         """Whether the cluster is one of the caller's org: of all others it is told nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 from prometheus_client import CollectorRegistry
 
+from penstock.access.accounts import AccountService
 from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.sealing import load_key
 from penstock.collections.collections import CollectionService, table_of
@@ -79,6 +80,7 @@ def build_services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         authentication=authentication,
+        accounts=AccountService(catalog),
         imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer),
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.server.services import Services
 from penstock.wire.http import Route
-from penstock.wire.milvus_v2 import collections, databases, entities, indexes, partitions, unserved
+from penstock.wire.milvus_v2 import collections, databases, entities, indexes, partitions, unserved, users
 from penstock.wire.milvus_v2 import imports as milvus_v2_imports
 from penstock.wire.milvus_v2.dialect import MilvusV2
 from penstock.wire.zilliz_v1 import imports as zilliz_v1_imports
@@ -30,5 +30,6 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
         *partitions.routes(services.collections, services.partitions, v2),
         *indexes.routes(services.collections, services.indexes, v2),
         *entities.routes(services.collections, services.entities, v2),
+        *users.routes(services.accounts, v2),
         *unserved.routes(v2),
     )

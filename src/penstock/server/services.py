@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
 
+from penstock.access.accounts import AccountService
 from penstock.access.authentication import Authentication
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
@@ -37,6 +38,7 @@ class Services:
 
     settings: Settings
     authentication: Authentication
+    accounts: AccountService
     imports: Imports
     clusters: Clusters
     databases: DatabaseService

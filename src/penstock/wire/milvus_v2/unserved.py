@@ -18,7 +18,7 @@ _IMPORT = "rows come by import jobs: use /v2/vectordb/jobs/import/create"
 _ONE_SEARCH = "search one vector field at a time: use /v2/vectordb/entities/search"
 _UPKEEP = "this server looks after its files by itself"
 _NEW = "make a new collection and import into that"
-_KEYS = "this server has no users and roles"
+_ROLES = "roles are built in: give a user one of admin, writer and reader by /v2/vectordb/users/grant_role"
 _TEXTS = "this server analyses no texts"
 _COPY = "copy the data folder while the server is stopped"
 
@@ -33,12 +33,11 @@ _UNSERVED: Sequence[tuple[str, str, Sequence[str]]] = (
     ("databases", "name properties when you make the database", ("alter", "alter_properties", "drop_properties")),
     ("indexes", "drop the index and make it anew", ("alter_properties", "drop_properties")),
     ("aliases", "use the collection's own name", ("list", "describe", "create", "alter", "drop")),
-    ("users", _KEYS, ("list", "describe", "create", "update_password", "drop", "grant_role", "revoke_role")),
-    ("roles", _KEYS, ("list", "describe", "create", "drop", "grant_privilege", "revoke_privilege")),
-    ("roles", _KEYS, ("grant_privilege_v2", "revoke_privilege_v2")),
+    ("roles", _ROLES, ("create", "drop", "grant_privilege", "revoke_privilege")),
+    ("roles", _ROLES, ("grant_privilege_v2", "revoke_privilege_v2")),
     (
         "privilege_groups",
-        _KEYS,
+        _ROLES,
         ("list", "create", "drop", "add_privileges_to_group", "remove_privileges_from_group"),
     ),
     ("resource_groups", "this server is one node", ("list", "describe", "create", "drop", "alter")),

@@ -1,0 +1,187 @@
+"""``/v2/vectordb/users/…`` and ``…/roles/…``: the users of a cluster's org, and their roles in the cluster.
+
+Roles are built in. ``admin`` is Milvus's; ``public``, which everybody has, is allowed nothing here. Custom roles and
+single privileges are answered by :mod:`penstock.wire.milvus_v2.unserved`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from penstock.access.accounts import AccountService
+from penstock.domain.access import Grant, Role
+from penstock.errors import InvalidParameter, PermissionDenied, Unauthenticated
+from penstock.wire.http import Operation, Route
+from penstock.wire.milvus_v2.dialect import MilvusV2, Request
+from penstock.wire.milvus_v2.errors import Refused
+
+__all__ = ["PUBLIC", "routes"]
+
+PUBLIC = "public"
+WRONG_PASSWORD = 1400
+
+# Object type and privileges, as Milvus calls what a role may.
+_PRIVILEGES: Mapping[Role, Mapping[str, Sequence[str]]] = {
+    Role.READER: {
+        "Global": ("ListDatabases", "DescribeDatabase", "ShowCollections", "DescribeCollection"),
+        "Collection": (
+            *("Query", "Search", "GetStatistics", "GetLoadState"),
+            *("IndexDetail", "ShowPartitions", "HasPartition", "ListImport", "GetImportProgress"),
+        ),
+    },
+    Role.WRITER: {
+        "Global": ("CreateCollection", "DropCollection"),
+        "Collection": (
+            *("Import", "CreateIndex", "DropIndex", "CreatePartition", "DropPartition"),
+            *("Load", "Release", "Flush"),
+        ),
+    },
+    Role.ADMIN: {
+        "Global": (
+            *("CreateDatabase", "DropDatabase"),
+            *("CreateOwnership", "DropOwnership", "SelectOwnership", "ManageOwnership"),
+        ),
+        "User": ("UpdateUser", "SelectUser"),
+    },
+}
+
+_USER = {"userName": {"type": "string"}}
+_PASSWORD = _USER | {"password": {"type": "string"}}
+_NEW_PASSWORD = _PASSWORD | {"newPassword": {"type": "string"}}
+_ROLE = {"roleName": {"type": "string", "enum": [*(each.value for each in Role), PUBLIC]}}
+_NAMES = {"type": "array", "items": {"type": "string"}}
+_OBJECTS = {"type": "array", "items": {"type": "object"}}
+
+
+def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
+    def list_users(request: Request) -> object:
+        _require_admin(request)
+        return [each.name for each in accounts.users(request.cluster.org_id)]
+
+    def describe_user(request: Request) -> object:
+        name = request.fields.required_string("userName")
+        if not request.caller.is_user_named(name):
+            _require_admin(request)
+        grants = accounts.user(name, request.cluster.org_id).grants
+        return [each.value for each in Role if any(_holds_here(grant, each, request) for grant in grants)]
+
+    def create_user(request: Request) -> object:
+        name, password = _required(request, "userName", "password")
+        _require_admin(request, changes=True)
+        accounts.create_user(request.cluster.org_id, name, password)
+        return None
+
+    def update_password(request: Request) -> object:
+        name, old, new = _required(request, "userName", "password", "newPassword")
+        if not request.caller.is_user_named(name):
+            _require_admin(request, changes=True)
+            accounts.set_password(name, new, request.cluster.org_id, by=request.caller)
+            return None
+        try:
+            accounts.change_password(name, old, new)
+        except Unauthenticated as error:
+            text = f"old password not correct for {name}: not authenticated"
+            raise Refused(WRONG_PASSWORD, text) from error
+        return None
+
+    def drop_user(request: Request) -> object:
+        (name,) = _required(request, "userName")
+        _require_admin(request, changes=True)
+        accounts.drop_user(name, request.cluster.org_id, by=request.caller, missing_ok=True)
+        return None
+
+    def grant_role(request: Request) -> object:
+        name, role = _user_and_role(request)
+        if role is not None:
+            accounts.grant(name, Grant(role=role, cluster_id=request.cluster_id), request.cluster.org_id)
+        return None
+
+    def revoke_role(request: Request) -> object:
+        name, role = _user_and_role(request)
+        if role is None:
+            return None
+        org_id = request.cluster.org_id
+        accounts.withdraw(name, Grant(role=role, cluster_id=request.cluster_id), org_id)
+        if Grant(role=role) in accounts.user(name, org_id).grants:
+            raise InvalidParameter(
+                f"{name} has the role {role} in every cluster of the org; take it back with "
+                f"'penstock users withdraw {name} --role {role}'"
+            )
+        return None
+
+    def _user_and_role(request: Request) -> tuple[str, Role | None]:
+        name, role = _required(request, "userName", "roleName")
+        _require_admin(request, changes=True)
+        accounts.user(name, request.cluster.org_id)
+        return name, None if role == PUBLIC else _role(role)
+
+    def list_roles(request: Request) -> object:
+        _require_admin(request)
+        return sorted((*(each.value for each in Role), PUBLIC))
+
+    def describe_role(request: Request) -> object:
+        (name,) = _required(request, "roleName")
+        _require_admin(request)
+        return [] if name == PUBLIC else _privileges(_role(name))
+
+    def route(
+        action: str,
+        handler: Callable[[Request], object],
+        summary: str,
+        struct: str,
+        body: Mapping[str, Mapping[str, object]],
+        data: Mapping[str, object] | None = None,
+    ) -> Route:
+        operation = Operation(
+            summary=summary, tag="users", body=body, required=list(body), data=data or {"type": "object"}
+        )
+        return v2.post(action, handler, struct=struct, role=None, operation=operation)
+
+    both = _USER | _ROLE
+    return (
+        route("/users/list", list_users, "List the users of the org", "EmptyReq", {}, _NAMES),
+        route("/users/describe", describe_user, "List a user's roles in the cluster", "UserReq", _USER, _NAMES),
+        route("/users/create", create_user, "Create a user, who has no role yet", "PasswordReq", _PASSWORD),
+        route("/users/update_password", update_password, "Change a user's password", "NewPasswordReq", _NEW_PASSWORD),
+        route("/users/drop", drop_user, "Drop a user", "UserReq", _USER),
+        route("/users/grant_role", grant_role, "Give a user a role in the cluster", "UserRoleReq", both),
+        route("/users/revoke_role", revoke_role, "Take a role from a user", "UserRoleReq", both),
+        route("/roles/list", list_roles, "List the roles, which are built in", "EmptyReq", {}, _NAMES),
+        route("/roles/describe", describe_role, "List what a role may do", "RoleReq", _ROLE, _OBJECTS),
+    )
+
+
+def _required(request: Request, *keys: str) -> list[str]:
+    request.fields.require(*keys)
+    return [request.fields.string(key) or "" for key in keys]
+
+
+def _require_admin(request: Request, *, changes: bool = False) -> None:
+    """Raises PermissionDenied: the caller is no admin of the cluster, or nobody knows who would change something."""
+    request.caller.require(Role.ADMIN, request.cluster)
+    if changes and request.caller.is_anybody:
+        raise PermissionDenied(
+            "while nobody is asked who he is, users are managed on the server's machine only: 'penstock users'"
+        )
+
+
+def _role(name: str) -> Role:
+    try:
+        return Role(name)
+    except ValueError as error:
+        known = ", ".join((*(each.value for each in Role), PUBLIC))
+        raise InvalidParameter(f"role not found: {name[:80]}; the roles are {known}", role=name) from error
+
+
+def _holds_here(grant: Grant, role: Role, request: Request) -> bool:
+    return grant.role is role and grant.covers(request.cluster_id, None)
+
+
+def _privileges(role: Role) -> list[dict[str, str]]:
+    return [
+        {"dbName": "*", "grantor": "", "objectName": "*", "objectType": kind, "privilege": privilege}
+        for each in Role
+        if role.includes(each)
+        for kind, privileges in _PRIVILEGES[each].items()
+        for privilege in privileges
+    ]
