@@ -29,7 +29,7 @@ ROWS = 1_200
 BAD_ROW = 1_111
 FLAGS = ["--split-bytes", "16KiB", "--workers", "1", "--max-running-jobs", "64", "--log-level", "warning"]
 TAKEOVER_SECONDS = 30.0
-_REACHED_SECONDS = 12.0
+_REACHED_SECONDS = 15.0
 _SETTLED_SECONDS = 300.0
 
 

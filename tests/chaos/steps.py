@@ -58,7 +58,9 @@ STEPS = {
     "committed": Step(phase="in the commit", place=f"{_CLAIMS}.move", then=JobState.INDEXING),
     "index": Step(phase="indexing", place="penstock.jobs.upkeep:TableKeeper.build"),
     "build": Step(phase="indexing", place="penstock.jobs.tasks:build_indexes", process="worker"),
-    "built": Step(phase="indexing", place="penstock.engines.lance.indexes:_build", process="worker"),
+    "extend": Step(
+        phase="indexing", place="lance.dataset:DatasetOptimizer.optimize_indices", process="worker", calls=(1, 2)
+    ),
     "index fsync": Step(phase="indexing", place="penstock.engines.lance.indexes:durable_indexes", process="worker"),
     "completed": Step(phase="ending", place=f"{_CLAIMS}.move", then=JobState.COMPLETED),
 }

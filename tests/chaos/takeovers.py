@@ -35,23 +35,32 @@ class Takeovers:
     @property
     def waiting(self) -> list[int]:
         """Jobs of dead servers that nobody has taken over yet."""
+        self._look()
         with self._lock:
             return [job_id for job_id, _ in self._died]
 
     def died(self, pid: int) -> None:
         """Note what this server held."""
-        held = self._connection.execute(
-            "SELECT id, epoch FROM job WHERE owner LIKE %s AND finished_at IS NULL", [f"%-{pid}-%"]
-        ).fetchall()
         with self._lock:
+            held = self._connection.execute(
+                "SELECT id, epoch FROM job WHERE owner LIKE %s AND finished_at IS NULL", [f"%-{pid}-%"]
+            ).fetchall()
             self._died |= {(job_id, epoch): time.monotonic() for job_id, epoch in held}
 
     def _work(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
-            if not self.waiting:
-                continue
-            rows = self._connection.execute("SELECT id, epoch FROM job").fetchall()
-            epochs: dict[int, int] = dict(rows)
-            with self._lock:
-                for job_id, epoch in [each for each in self._died if epochs[each[0]] > each[1]]:
-                    self.seconds.append(time.monotonic() - self._died.pop((job_id, epoch)))
+            self._look()
+
+    def _look(self) -> None:
+        with self._lock:
+            if not self._died:
+                return
+            rows = self._connection.execute("SELECT id, epoch, finished_at IS NOT NULL FROM job").fetchall()
+            jobs = {job_id: (epoch, ended) for job_id, epoch, ended in rows}
+            for job_id, before in list(self._died):
+                epoch, ended = jobs[job_id]
+                if epoch > before:
+                    self.seconds.append(time.monotonic() - self._died.pop((job_id, before)))
+                elif ended:
+                    # The database still did what the server had asked for when it died.
+                    del self._died[job_id, before]
