@@ -31,6 +31,7 @@ from penstock.catalog.collections import CollectionStore
 from penstock.catalog.database import CatalogDatabase, database_clock, to_millis
 from penstock.catalog.job_ends import end_job, ending_values, recount
 from penstock.catalog.job_rows import JOB_COLUMNS, job_of
+from penstock.catalog.partition_drops import hold_partition
 from penstock.catalog.transitions import log_transition
 from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, JobWarning, Part, SplitState, can_become
 from penstock.errors import JobStateConflict, PenstockError
@@ -159,6 +160,7 @@ class ClaimStore:
 
         Raises:
             LostClaim: the job isn't this claim's any more.
+            PartitionNotFound: it was to commit into a partition that has been dropped.
         """
         if not can_become(job.state, then):
             raise JobStateConflict(f"job {job.id} is in state {job.state}, it can't become {then}", job_id=job.id)
@@ -168,6 +170,8 @@ class ClaimStore:
         if then.is_final or then is JobState.UNCOMMITTED:
             values |= {"runnable": False, "owner": None, "lease_until": None}
         with self._database.write() as connection:
+            if then is JobState.COMMITTING:
+                hold_partition(connection, job)
             changed = connection.execute(
                 update(tables.job)
                 .where(

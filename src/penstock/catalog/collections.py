@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog import tables
 from penstock.catalog.database import CatalogDatabase, from_millis, now_millis
+from penstock.catalog.partition_drops import Commits, commits_into, drop_partition
 from penstock.domain.collections import (
     DEFAULT_PARTITION_NUMBER,
     Collection,
@@ -237,14 +238,15 @@ class CollectionStore:
                 )
         return self.partition(collection_id, name)
 
-    def drop_partition(self, collection_id: str, name: str) -> None:
-        """Remove the name; a missing one is fine. Its number is never given again."""
+    def commits_into(self, collection_id: str, partition: str) -> Commits:
+        with self._database.read() as connection:
+            return commits_into(connection, collection_id, partition)
+
+    def drop_partition(self, collection_id: str, name: str, seen: Commits) -> bool:
+        """Remove the name; see :func:`penstock.catalog.partition_drops.drop_partition`. Its number is never given
+        again."""
         with self._database.write() as connection:
-            connection.execute(
-                delete(tables.partition).where(
-                    tables.partition.c.collection_id == collection_id, tables.partition.c.name == name
-                )
-            )
+            return drop_partition(connection, collection_id, name, seen)
 
     # Indexes
 

@@ -15,6 +15,7 @@ from penstock.catalog.database import CatalogDatabase, now_millis
 from penstock.catalog.idempotency import RepeatedCreate, forget_expired, job_of_key, remember
 from penstock.catalog.job_ends import count, end_job, ending_values, recount
 from penstock.catalog.job_rows import FILE_COLUMNS, JOB_COLUMNS, file_of, job_of, split_of
+from penstock.catalog.partition_drops import hold_partition
 from penstock.catalog.sealing import Seal
 from penstock.catalog.transitions import log_transition
 from penstock.domain.ids import millis_of, new_id
@@ -248,10 +249,13 @@ class JobStore:
 
         Raises:
             JobStateConflict: the job has moved on meanwhile.
+            PartitionNotFound: it was to commit into a partition that has been dropped.
         """
         runnable = not then.is_final and then is not JobState.UNCOMMITTED
         values |= ending_values(then)
         with self._database.write() as connection:
+            if then is JobState.COMMITTING:
+                hold_partition(connection, job)
             changed = connection.execute(
                 update(tables.job)
                 .where(tables.job.c.id == job.id, tables.job.c.state == job.state.value)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from penstock.catalog import Catalog
+from penstock.catalog.partition_drops import Commits
 from penstock.collections.collections import end_jobs, table_of
 from penstock.domain.collections import Collection, LoadState, Partition
 from penstock.domain.names import DEFAULT_PARTITION, check_partition_name
 from penstock.engines.base import Engine
-from penstock.errors import InvalidParameter, PartitionNotFound
+from penstock.errors import InvalidParameter, JobStateConflict, PartitionNotFound
 
 __all__ = ["MAX_PARTITIONS", "PartitionService"]
 
 MAX_PARTITIONS = 1024
+_COMMIT_SECONDS = 30.0
+_LOOK_SECONDS = 0.05
 
 
 class PartitionService:
@@ -72,7 +76,11 @@ class PartitionService:
         return self._catalog.collections.create_partition(collection.id, name)
 
     def drop(self, collection: Collection, name: str) -> None:
-        """Delete a partition and its rows; a missing one is fine. Raises InvalidParameter."""
+        """Delete a partition and its rows; a missing one is fine. Jobs that have come to their commit are waited for.
+
+        Raises:
+            InvalidParameter, JobStateConflict.
+        """
         _refuse_key_mode(collection, "drop")
         if name == DEFAULT_PARTITION:
             raise InvalidParameter("default partition cannot be deleted", partition=name)
@@ -81,10 +89,31 @@ class PartitionService:
         number = self._catalog.collections.partition(collection.id, name).number
         # First the jobs that would still write into it, then the rows, the name last: a crash leaves a partition
         # that can be dropped again.
-        end_jobs(self._catalog, collection, f"partition {name} of collection {collection.name} dropped", name)
-        version = self._engine.remove_partition(table_of(collection), number)
-        self._catalog.collections.raise_version(collection.id, version)
-        self._catalog.collections.drop_partition(collection.id, name)
+        until = time.monotonic() + _COMMIT_SECONDS
+        dropped = False
+        while not dropped:
+            end_jobs(self._catalog, collection, f"partition {name} of collection {collection.name} dropped", name)
+            seen = self._settled(collection, name, until)
+            version = self._engine.remove_partition(table_of(collection), number)
+            self._catalog.collections.raise_version(collection.id, version)
+            dropped = self._catalog.collections.drop_partition(collection.id, name, seen)
+
+    def _settled(self, collection: Collection, name: str, until: float) -> Commits:
+        """What was committed into a partition, when no job is in its commit.
+
+        Raises:
+            JobStateConflict: one is, for longer than a commit may take.
+        """
+        while (seen := self._catalog.collections.commits_into(collection.id, name)).committing is not None:
+            if time.monotonic() > until:
+                raise JobStateConflict(
+                    f"job {seen.committing} is making its rows in the partition {name} visible. "
+                    "Drop the partition when it is done",
+                    partition=name,
+                    job_id=seen.committing,
+                )
+            time.sleep(_LOOK_SECONDS)
+        return seen
 
     def load(self, collection: Collection, names: Sequence[str]) -> None:
         """Note that partitions are loaded; what is kept of it is that the collection is.
