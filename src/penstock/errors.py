@@ -22,7 +22,8 @@
     │   ├── TooManyAttempts         (transient) too many wrong credentials from one address or for one user
     │   └── PermissionDenied        the caller lacks the role for it
     ├── ImportRefused               a create request that can never become a job
-    │   └── LimitExceeded           a limit by name; says when to come back where that is known
+    │   └── LimitExceeded           a limit of the server, by name
+    │       └── QuotaExceeded       (transient) a limit of the caller's org; says when to come back
     ├── SourceError                 a file can't be had
     │   ├── PathNotAllowed          outside every import root, or a form that is never opened
     │   ├── FileMissing             looked for in every place that the message names
@@ -85,6 +86,7 @@ __all__ = [
     "PathNotAllowed",
     "PenstockError",
     "PermissionDenied",
+    "QuotaExceeded",
     "SourceError",
     "SourceUnavailable",
     "StoreConflict",
@@ -273,6 +275,12 @@ class ImportRefused(PenstockError):
 
 class LimitExceeded(ImportRefused):
     code = "limit_exceeded"
+
+
+class QuotaExceeded(LimitExceeded, Transient):
+    """``details``: ``limit``, ``value``, ``present``, and ``seconds`` until it is worth trying again, if known."""
+
+    code = "quota_exceeded"
 
 
 class SourceError(PenstockError):

@@ -184,6 +184,20 @@ class Settings(BaseModel):
     max_cluster_jobs: Count | None = _field(
         None, "Unfinished import jobs of the whole cluster at most; further ones are refused.", unit="jobs"
     )
+    max_org_jobs: Count | None = _field(
+        None,
+        "Unfinished import jobs of an org at most, in all of its clusters, unless it has a limit of its own.",
+        unit="jobs",
+        reason="Limits of single orgs are set by penstock orgs set.",
+    )
+    max_org_running_jobs: Count | None = _field(
+        None,
+        "Import jobs of an org that run at the same time, on all servers that share its catalog; others wait.",
+        unit="jobs",
+    )
+    max_org_daily_bytes: Bytes | None = _bytes(
+        None, "Bytes of import files of an org in a day, which begins at midnight UTC; further jobs are refused."
+    )
     max_file_bytes: Bytes = _bytes(
         ByteSize(16 * 2**30), "Size of one import file at most.", shown="16GiB", reason="Milvus's limit."
     )

@@ -14,7 +14,7 @@ from penstock.catalog.jobs import NewJob
 from penstock.domain.collections import Collection, CollectionSettings
 from penstock.domain.schema import CollectionSchema, DataType, Field
 
-__all__ = ["CLUSTER", "SCHEMA", "new_job", "opened_catalog", "stored_collection"]
+__all__ = ["CLUSTER", "SCHEMA", "new_job", "opened_catalog", "stored_collection", "tenant"]
 
 CLUSTER = "in01-local"
 SCHEMA = CollectionSchema(
@@ -38,10 +38,21 @@ def opened_catalog(where: Path | str, key: bytes | None = None) -> Iterator[Cata
         catalog.close()
 
 
-def stored_collection(catalog: Catalog, name: str = "docs", schema: CollectionSchema = SCHEMA) -> Collection:
+def tenant(catalog: Catalog, org: str, cluster_id: str) -> Collection:
+    """The collection ``docs`` in a cluster of an org; each is made if it isn't there."""
+    owner = catalog.orgs.ensure(org).id
+    if cluster_id not in catalog.clusters.ids():
+        catalog.clusters.create(cluster_id, "local", "", owner)
+    there = catalog.collections.find(catalog.databases.get(cluster_id, "default"), "docs")
+    return there or stored_collection(catalog, cluster_id=cluster_id)
+
+
+def stored_collection(
+    catalog: Catalog, name: str = "docs", schema: CollectionSchema = SCHEMA, cluster_id: str = CLUSTER
+) -> Collection:
     """A collection in the catalog only: no engine has a table for it."""
     return catalog.collections.create(
-        catalog.databases.get(CLUSTER, "default"),
+        catalog.databases.get(cluster_id, "default"),
         name,
         schema,
         CollectionSettings(),

@@ -11,17 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Row,
-    Select,
     Table,
     bindparam,
     case,
     delete,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -32,8 +29,11 @@ from penstock.catalog.database import CatalogDatabase, database_clock, to_millis
 from penstock.catalog.job_ends import end_job, ending_values, recount
 from penstock.catalog.job_rows import JOB_COLUMNS, job_of
 from penstock.catalog.partition_drops import hold_partition
+from penstock.catalog.quotas import charge
 from penstock.catalog.transitions import log_transition
+from penstock.catalog.turns import free, give_turn, next_jobs
 from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, JobWarning, Part, SplitState, can_become
+from penstock.domain.quotas import UNLIMITED, Quota
 from penstock.errors import JobStateConflict, PenstockError
 
 __all__ = ["ClaimStore", "LostClaim", "PlannedFile", "PlannedSplit"]
@@ -81,27 +81,28 @@ class ClaimStore:
         self._database = database
         self._collections = collections
 
-    def claim(self, owner: str, lease_millis: int, most: int | None = None) -> ImportJob | None:
-        """The oldest job that somebody should be working on and nobody is; its epoch is raised by one.
+    def claim(
+        self, owner: str, lease_millis: int, most: int | None = None, quota: Quota = UNLIMITED
+    ) -> ImportJob | None:
+        """A job that somebody should be working on and nobody is, of the org whose turn it is; the epoch is raised.
 
-        ``most`` is how many jobs of a cluster may be worked on at a time, by all processes together.
+        Args:
+            most: how many jobs of a cluster may be worked on at a time, by all processes together.
+            quota: of orgs that have none of their own.
         """
         job = tables.job.c
+        with self._database.read() as connection:
+            # Mostly there is nothing to do: that must keep nobody from writing.
+            if not next_jobs(connection, most, quota):
+                return None
         with self._database.write() as connection:
+            self._wait_for_turn(connection)
             now = database_clock(connection)
-            free = (
-                job.runnable.is_(True),
-                job.run_after <= now,
-                or_(job.lease_until.is_(None), job.lease_until < now),
-            )
-            oldest = select(job.id).where(*free).order_by(job.id).limit(1)
-            if most is not None:
-                if connection.execute(oldest).scalar_one_or_none() is None:
-                    return None
-                self._wait_for_turn(connection)
-                oldest = oldest.where(job.cluster_id.not_in(_full_clusters(now, most)))
-            job_id = connection.execute(oldest.with_for_update(skip_locked=True)).scalar_one_or_none()
-            if job_id is None:
+            for job_id in next_jobs(connection, most, quota):
+                there = select(job.id).where(job.id == job_id, free(now)).with_for_update(skip_locked=True)
+                if connection.execute(there).scalar_one_or_none() is not None:
+                    break
+            else:
                 return None
             connection.execute(
                 update(tables.job)
@@ -114,6 +115,7 @@ class ClaimStore:
                 )
             )
             row = connection.execute(select(*JOB_COLUMNS).where(job.id == job_id)).one()
+            give_turn(connection, row.cluster_id)
         return job_of(row)
 
     def _wait_for_turn(self, connection: Connection) -> None:
@@ -199,10 +201,20 @@ class ClaimStore:
         files: Sequence[PlannedFile],
         splits: Sequence[PlannedSplit],
         warnings: Sequence[JobWarning] = (),
+        quota: Quota = UNLIMITED,
     ) -> ImportJob:
-        """Planning → Importing, with the files, the splits and their id ranges, in one transaction."""
+        """Planning → Importing, with the files, the splits and their id ranges, in one transaction.
+
+        The files are charged to the org's day; ``quota`` is that of orgs that have none of their own.
+
+        Raises:
+            LostClaim.
+            QuotaExceeded: the org has no bytes left for these files today.
+        """
+        size = sum(each.size for each in files)
         with self._database.write() as connection:
             self._check_claim(connection, job)
+            charge(connection, job, size, quota)
             known = _rows_of(connection, tables.job_file, job.id)
             earlier = _rows_of(connection, tables.job_split, job.id)
             for table in (tables.job_file, tables.job_split):
@@ -220,7 +232,7 @@ class ClaimStore:
                 .where(tables.job.c.id == job.id)
                 .values(
                     state=JobState.IMPORTING.value,
-                    size=sum(each.size for each in files),
+                    size=size,
                     total_rows=sum(each.total_rows for each in files),
                     warnings=[each.to_json() for each in warnings],
                 )
@@ -291,17 +303,6 @@ class ClaimStore:
         ).scalar_one_or_none()
         if epoch != job.epoch:
             raise LostClaim(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
-
-
-def _full_clusters(now: ColumnElement[int], most: int) -> Select[tuple[str]]:
-    """The clusters of which ``most`` jobs are being worked on. A lease that ran out counts no longer."""
-    held = tables.job.alias("held").c
-    return (
-        select(held.cluster_id)
-        .where(held.owner.is_not(None), held.lease_until >= now)
-        .group_by(held.cluster_id)
-        .having(func.count() >= most)
-    )
 
 
 def _greatest(column: Any, value: Any) -> Any:

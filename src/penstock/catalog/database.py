@@ -22,7 +22,16 @@ from penstock.catalog.failures import translate
 from penstock.catalog.grouping import WriteGroup
 from penstock.errors import PenstockError, StoreError
 
-__all__ = ["CatalogDatabase", "database_clock", "from_millis", "insert_or", "migrations", "now_millis", "to_millis"]
+__all__ = [
+    "SERVER_CLOCK",
+    "CatalogDatabase",
+    "database_clock",
+    "from_millis",
+    "insert_or",
+    "migrations",
+    "now_millis",
+    "to_millis",
+]
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -30,6 +39,9 @@ Result = TypeVar("Result")
 
 _MIGRATING = 0x70656E73
 """The advisory lock of whoever migrates a PostgreSQL catalog."""
+
+SERVER_CLOCK: ColumnElement[int] = cast(func.floor(extract("epoch", func.clock_timestamp()) * 1000), BigInteger)
+"""PostgreSQL's own clock; SQLite is in our process and goes by ours. See :func:`database_clock`."""
 
 CHANNEL = "penstock"
 """What PostgreSQL's LISTEN and NOTIFY call the news of the catalog."""
@@ -166,9 +178,7 @@ def insert_or(connection: Connection, table: Any) -> Any:
 
 def database_clock(connection: Connection) -> ColumnElement[int]:
     """Now, in milliseconds since 1970, by the one clock that all who share the catalog see: leases go by it."""
-    if connection.dialect.name == "postgresql":
-        return cast(func.floor(extract("epoch", func.clock_timestamp()) * 1000), BigInteger)
-    return literal(now_millis(), BigInteger)
+    return SERVER_CLOCK if connection.dialect.name == "postgresql" else literal(now_millis(), BigInteger)
 
 
 def now_millis() -> int:

@@ -16,6 +16,7 @@ from penstock.catalog.idempotency import RepeatedCreate, forget_expired, job_of_
 from penstock.catalog.job_ends import count, end_job, ending_values, recount
 from penstock.catalog.job_rows import FILE_COLUMNS, JOB_COLUMNS, file_of, job_of, split_of
 from penstock.catalog.partition_drops import hold_partition
+from penstock.catalog.quotas import refuse_if_full
 from penstock.catalog.sealing import Seal
 from penstock.catalog.transitions import log_transition
 from penstock.domain.ids import millis_of, new_id
@@ -32,6 +33,7 @@ from penstock.domain.jobs import (
     can_be_retried_as,
     can_become,
 )
+from penstock.domain.quotas import UNLIMITED, Quota
 from penstock.errors import JobNotFound, JobStateConflict
 
 __all__ = ["JobStore", "NewJob"]
@@ -43,7 +45,8 @@ class NewJob:
 
     ``deadline`` is in milliseconds since 1970; ``repeated`` names the call, so that it makes one job however often it
     comes; ``trace`` is the call's traceparent. ``roots`` are the only ones that the caller may import from;
-    none is all of the server's.
+    none is all of the server's. ``quota`` is of orgs that have none of their own; ``size`` are the bytes of the
+    files, as far as they are known by now.
     """
 
     cluster_id: str
@@ -60,6 +63,8 @@ class NewJob:
     repeated: RepeatedCreate | None = None
     trace: str | None = None
     roots: Sequence[str] = ()
+    quota: Quota = UNLIMITED
+    size: int = 0
 
 
 # Most calls ask for these. Making such a statement anew takes longer than running it.
@@ -84,6 +89,7 @@ class JobStore:
 
         Raises:
             InvalidParameter: another request has used the call's key.
+            QuotaExceeded: the org has as many jobs as it may, or no bytes left today.
         """
         while True:
             drawn = new_id()
@@ -116,6 +122,7 @@ class JobStore:
             found = job_of_key(connection, new.collection_id, new.repeated)
             assert found is not None, "the key that stood in the way is gone within one transaction"
             return found
+        refuse_if_full(connection, new.cluster_id, new.quota, new.size)
         self._insert(connection, job_id, new)
         return job_id
 
@@ -281,7 +288,13 @@ class JobStore:
         return moved
 
     def retry(
-        self, job: ImportJob, secret: Mapping[str, str], deadline: int | None, roots: Sequence[str] = ()
+        self,
+        job: ImportJob,
+        secret: Mapping[str, str],
+        deadline: int | None,
+        roots: Sequence[str] = (),
+        *,
+        quota: Quota = UNLIMITED,
     ) -> ImportJob:
         """Take a Failed job back to Pending. What it had staged, its progress and its rows stay.
 
@@ -289,9 +302,11 @@ class JobStore:
 
         Raises:
             JobStateConflict: the job isn't Failed (any more).
+            QuotaExceeded: as :meth:`insert`.
         """
         then = JobState.PENDING
         with self._database.write() as connection:
+            refuse_if_full(connection, job.cluster_id, quota)
             changed = 0
             if can_be_retried_as(job.state, then):
                 changed = connection.execute(

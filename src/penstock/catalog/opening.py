@@ -13,6 +13,7 @@ from penstock.catalog.job_list import JobList
 from penstock.catalog.jobs import JobStore
 from penstock.catalog.maintenance import MaintenanceStore
 from penstock.catalog.orgs import OrgStore
+from penstock.catalog.quotas import QuotaStore
 from penstock.catalog.retention import RetentionStore
 from penstock.catalog.sealing import Seal
 
@@ -25,6 +26,7 @@ class Catalog:
 
     database: CatalogDatabase
     orgs: OrgStore
+    quotas: QuotaStore
     accounts: AccountStore
     clusters: ClusterStore
     databases: DatabaseStore
@@ -61,6 +63,7 @@ def open_catalog(url: str, key: bytes, connections: int = 20) -> Catalog:
     return Catalog(
         database=database,
         orgs=OrgStore(database),
+        quotas=QuotaStore(database),
         accounts=AccountStore(database),
         clusters=ClusterStore(database),
         databases=DatabaseStore(database),

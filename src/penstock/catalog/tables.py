@@ -44,6 +44,22 @@ org = Table(
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    # Its own quota: null is what the server's settings say, 0 no limit.
+    Column("max_jobs", BigInteger),
+    Column("max_running_jobs", BigInteger),
+    Column("max_daily_bytes", BigInteger),
+    # Orgs take turns: who has waited longest since its last job was begun has the smallest number.
+    Column("turn", BigInteger, nullable=False, server_default=text("0")),
+)
+
+# Bytes of import files by day, as days since 1970, UTC.
+org_usage = Table(
+    "org_usage",
+    metadata,
+    Column("org_id", Text, ForeignKey("org.id"), nullable=False),
+    Column("day", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("org_id", "day"),
 )
 
 cluster = Table(
@@ -203,6 +219,8 @@ job = Table(
     Column("roots", JSON, nullable=False, server_default=text("'[]'")),
     # Whether it failed or was aborted with staged files that are still there: a retry takes them up again.
     Column("leftovers", Boolean, nullable=False, server_default=text("false")),
+    # Bytes of its files that its org's days were charged for: a retry doesn't count them again.
+    Column("charged", BigInteger, nullable=False, server_default=text("0")),
     # The W3C traceparent of the call that created it, where calls are traced.
     Column("trace", Text),
 )
@@ -226,6 +244,7 @@ Index(
 )
 Index(
     "ix_job_runnable",
+    job.c.cluster_id,
     job.c.id,
     sqlite_where=text("runnable IS 1"),
     postgresql_where=text("runnable IS true"),
@@ -333,3 +352,29 @@ Index(
     sqlite_where=text("due_at IS NOT NULL"),
     postgresql_where=text("due_at IS NOT NULL"),
 )
+
+# Who did what. Triggers refuse to change or delete what stands here; no foreign keys, it outlives everything.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _ORDERED_ID, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("org_id", Text),
+    Column("caller_id", Text),
+    Column("caller", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("cluster_id", Text),
+    Column("database", Text),
+    Column("collection", Text),
+    Column("job_id", BigInteger),
+    # What else it was done to: a partition, an index, a key, a user.
+    Column("subject", Text),
+    # ok, or the code of the error.
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    # How often, for refusals that came again and again.
+    Column("times", BigInteger, nullable=False, server_default=text("1")),
+)
+Index("ix_audit_at", audit.c.at, audit.c.id)
+Index("ix_audit_org", audit.c.org_id, audit.c.at, audit.c.id)

@@ -140,7 +140,9 @@ class _Run:
             files=jobs.locations(self.job.id),
             splits=jobs.splits(self.job.id),
         )
-        self.job = self._claims.save_plan(self.job, joined.files, joined.splits, plan.warnings)
+        self.job = self._claims.save_plan(
+            self.job, joined.files, joined.splits, plan.warnings, self._tools.settings.quota
+        )
         self._engine.discard(collection.id, [staged_of(each.staged) for each in joined.lost])
         self._observer.moved(self.job)
 

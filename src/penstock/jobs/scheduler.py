@@ -106,7 +106,7 @@ class Scheduler:
                 if looks.is_due():
                     end_overdue(self._tools)
                 while self.running < most and not self._stop.is_set():
-                    job = self._tools.catalog.claims.claim(self._owner, lease, most)
+                    job = self._tools.catalog.claims.claim(self._owner, lease, most, self._tools.settings.quota)
                     if job is None:
                         break
                     self._begin(job)

@@ -73,8 +73,7 @@ class ImportService:
             if known is not None:
                 return known
         self._check_limits(collection)
-        if request.heads:
-            self._head(request, groups, collection)
+        size = self._head(request, groups, collection) if request.heads else 0
         job = self._catalog.jobs.insert(
             NewJob(
                 cluster_id=request.cluster_id,
@@ -91,6 +90,8 @@ class ImportService:
                 repeated=repeated,
                 trace=self._observer.context(),
                 roots=request.caller.roots,
+                quota=self._settings.quota,
+                size=size,
             )
         )
         self._wake()
@@ -147,7 +148,9 @@ class ImportService:
             self._check_retry(job, keys, caller)
             deadline = self._deadline(job.options)
             try:
-                again = self._catalog.jobs.retry(job, keys.to_secret(), deadline, caller.roots)
+                again = self._catalog.jobs.retry(
+                    job, keys.to_secret(), deadline, caller.roots, quota=self._settings.quota
+                )
             except JobStateConflict:
                 continue  # somebody else retried it a moment ago; the next look tells
             self._wake()
@@ -271,9 +274,10 @@ class ImportService:
             lifetime=int(self._settings.key_lifetime * 1000),
         )
 
-    def _head(self, request: CreateImport, groups: Sequence[Sequence[str]], collection: Collection) -> None:
-        """Look whether the files are there, within ``head_timeout`` (v1 tells at create)."""
+    def _head(self, request: CreateImport, groups: Sequence[Sequence[str]], collection: Collection) -> int:
+        """Look whether the files are there, within ``head_timeout`` (v1 tells at create); returns their bytes."""
         keys, roots = request.keys, self._roots.within([request.caller.roots])
+        size = 0
         for group in groups:
             look = self._headers.submit(locate_units, [group], roots, keys)
             try:
@@ -284,6 +288,8 @@ class ImportService:
                 ) from error
             for unit in units:
                 check_unit(unit, collection.schema, self._settings)
+                size += sum(each.size for each in unit.locations)
+        return size
 
     def _filter(self, query: JobQuery, cluster: Cluster) -> JobFilter:
         visible = query.caller.databases(Role.READER, cluster)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from penstock.domain.quotas import UNLIMITED, Quota
 from penstock.jobs.memory import MIB
 
 __all__ = ["JobSettings"]
@@ -23,6 +24,8 @@ class JobSettings:
     what is missing. ``orphan_age`` is how old a file that belongs to no job must be before it is removed.
     ``history`` is for how long a superseded version of a table stays, as somebody may still read it.
     ``key_lifetime`` is how long an idempotency key is remembered. None means no limit.
+
+    ``quota`` is of orgs that have none of their own.
 
     A job is taken over when the process that worked on it has not renewed its ``lease`` for so long. Finished jobs
     are forgotten after ``retention``, but never the newest ``kept_jobs`` of a cluster.
@@ -49,5 +52,6 @@ class JobSettings:
     max_file_bytes: int | None = 16 << 30
     max_job_bytes: int | None = None
     max_cluster_jobs: int | None = None
+    quota: Quota = UNLIMITED
     head_timeout: float = 2.0
     timeout: float | None = None

@@ -13,6 +13,7 @@ from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
+from penstock.domain.quotas import Quota
 from penstock.engines.base import Engine
 from penstock.jobs.memory import share_out
 from penstock.jobs.scheduler import Scheduler
@@ -115,6 +116,11 @@ def _job_settings(settings: Settings) -> JobSettings:
         max_running_jobs=settings.max_running_jobs,
         lease=settings.lease,
         max_cluster_jobs=settings.max_cluster_jobs,
+        quota=Quota(
+            jobs=settings.max_org_jobs,
+            running_jobs=settings.max_org_running_jobs,
+            daily_bytes=settings.max_org_daily_bytes,
+        ),
         max_file_bytes=settings.max_file_bytes,
         max_job_bytes=settings.max_job_bytes,
         timeout=settings.job_timeout,
