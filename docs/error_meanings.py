@@ -28,7 +28,7 @@ MEANINGS: Mapping[str, str] = {
     "index_not_found": "The collection has no index of this name.",
     "job_not_found": "There is no job of this id in this cluster: `penstock jobs list`.",
     "account_not_found": "There is no key or user of this name: `penstock keys list`, `penstock users list`.",
-    "org_not_found": "There is no org (tenant) of this name; `penstock clusters create --org` makes it.",
+    "org_not_found": "There is no org (tenant) of this name; `penstock orgs create` makes it.",
     "conflict": "The present state forbids it.",
     "collection_exists": "There is a collection of this name, and its schema is another one.",
     "database_exists": "There is a database of this name.",
@@ -46,6 +46,10 @@ MEANINGS: Mapping[str, str] = {
     "permission_denied": "The caller lacks the role; the message names it, and where it is wanted.",
     "import_refused": "The import request can never become a job: file types, groups, options.",
     "limit_exceeded": "A limit of the server; the message names it and the setting.",
+    "quota_exceeded": (
+        "A limit of the caller's org; the message names it, what the org may have and has, and when to come back. "
+        "So does the header `Retry-After`, where that is a time."
+    ),
     "source_error": "A file can't be had.",
     "path_not_allowed": "The path is outside of every `import_root`, or of a form that is never opened (`..`, links "
     "that lead out).",

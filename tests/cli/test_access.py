@@ -85,3 +85,17 @@ def test_what_wont_do_is_told(run: Run, arguments: tuple[str, ...], told: str) -
     assert done.exit_code in (1, 2)
     assert told in done.output
     assert "Traceback" not in done.output
+
+
+def test_what_an_org_may_have(run: Run) -> None:
+    assert run("orgs", "create", "acme").output == "Made org acme.\n"
+    assert run("orgs", "set", "acme", "--max-jobs", "5", "--max-daily-bytes", "2TiB").exit_code == 0
+    assert run("orgs", "set", "acme", "--max-jobs", "none", "--max-running-jobs", "default").exit_code == 0
+    told = json.loads(run("orgs", "show", "acme", "--json").output)
+    assert told["may_have"] == {"jobs": "none", "running_jobs": "default", "daily_bytes": 2 << 40}
+    assert told["has"] == {"jobs": 0, "running_jobs": 0, "daily_bytes": 0}
+    assert "0 of 2,199,023,255,552" in run("orgs", "show", "acme").output
+    assert [line.split()[0] for line in run("orgs", "list").output.splitlines()] == ["Name", "acme", "default"]
+    for bad in ("0", "-1", "many", "2TiB"):
+        assert run("orgs", "set", "acme", "--max-jobs", bad).exit_code == 2
+    assert "there is no org nobody" in run("orgs", "set", "nobody", "--max-jobs", "1").output

@@ -80,6 +80,8 @@ def make_endpoint(
         request.state.route = route.path
         request.state.code = reply.code
         headers = {"content-type": reply.media_type}
+        if reply.retry_after is not None:
+            headers["retry-after"] = str(reply.retry_after)
         if not getattr(request.state, "body_read", False):
             headers["connection"] = "close"
         return Response(reply.content, status_code=reply.status, headers=headers)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from penstock.errors import InvalidParameter
+from penstock.errors import InvalidParameter, PenstockError, Transient
 
 __all__ = [
     "IDEMPOTENCY_KEY",
@@ -68,12 +68,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One HTTP answer. ``code`` is the dialect's own number, for logs and metrics."""
+    """One HTTP answer. ``code`` is the dialect's own number, for logs and metrics.
+
+    ``retry_after`` are the seconds after which the same call may succeed, where that is known.
+    """
 
     content: bytes
     status: int = 200
     code: int | None = None
     media_type: str = JSON_MEDIA_TYPE
+    retry_after: int | None = None
 
 
 Handler = Callable[[Call], Reply]
@@ -127,8 +131,11 @@ class Route:
     only_reads: bool = False
 
 
-def json_reply(content: Mapping[str, Any], *, status: int = 200) -> Reply:
-    """A reply of one JSON object; its ``code``, if any, becomes the reply's."""
+def json_reply(content: Mapping[str, Any], *, status: int = 200, error: PenstockError | None = None) -> Reply:
+    """A reply of one JSON object; its ``code``, if any, becomes the reply's. ``error`` is what it tells of."""
     return Reply(
-        content=orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), status=status, code=content.get("code")
+        content=orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY),
+        status=status,
+        code=content.get("code"),
+        retry_after=error.details.get("seconds") if isinstance(error, Transient) else None,
     )

@@ -151,7 +151,7 @@ class MilvusV2:
             text = f"internal error; the server's log tells more under request id {request_id}"
             return json_reply({"code": errors.INTERNAL, "message": text}, status=500)
         code, text = errors.code_and_text(error, table)
-        return json_reply({"code": code, "message": text}, status=errors.status_of(error, table))
+        return json_reply({"code": code, "message": text}, status=errors.status_of(error, table), error=error)
 
     def timeout(self, call: Call) -> float | None:
         """Whole seconds from the header ``Request-Timeout``, a day at most; anything else in it is ignored."""

@@ -107,6 +107,7 @@ MILVUS: Mapping[type[PenstockError], ErrorRow] = {
     errors.PermissionDenied: ErrorRow(INTERNAL, prefix="permission deny: ", status=403),
     errors.ImportRefused: ErrorRow(2100, _IMPORT),
     errors.LimitExceeded: ErrorRow(2101, _IMPORT_SYSTEM),
+    errors.QuotaExceeded: ErrorRow(1807, prefix="request is rejected by limiter, error: "),
     errors.SourceError: ErrorRow(2100, _IMPORT),
     errors.PathNotAllowed: ErrorRow(2100, _IMPORT),
     errors.FileMissing: ErrorRow(2100, _IMPORT),

@@ -34,7 +34,7 @@ class ZillizV1:
             text = f"Internal error; the server's log tells more under request id {request_id}"
             return json_reply({"code": errors.INTERNAL, "message": text}, status=500)
         code, text = errors.code_and_text(error)
-        return json_reply({"code": code, "message": text})
+        return json_reply({"code": code, "message": text}, error=error)
 
     def timeout(self, call: Call) -> float | None:
         """This dialect has no such header."""

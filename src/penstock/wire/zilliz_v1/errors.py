@@ -138,6 +138,7 @@ ROWS: Mapping[type[PenstockError], ErrorRow] = {
     errors.PermissionDenied: ErrorRow(40022),
     errors.ImportRefused: ErrorRow(47053, {"numpy_fields": 47036}),
     errors.LimitExceeded: ErrorRow(47055, {"max_file_bytes": 47035, "max_cluster_jobs": 47039}),
+    errors.QuotaExceeded: ErrorRow(47055, {"max_org_daily_bytes": 47035}),
     errors.SourceError: ErrorRow(83001),
     errors.PathNotAllowed: ErrorRow(47053),
     errors.FileMissing: ErrorRow(83001),

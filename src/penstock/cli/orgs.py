@@ -1,0 +1,161 @@
+"""``penstock orgs``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.administering import with_catalog
+from penstock.cli.connecting import json_option
+from penstock.domain.quotas import Quota
+from penstock.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    from penstock.catalog import Catalog
+
+__all__ = ["orgs"]
+
+_NONE, _DEFAULT = "none", "default"
+_KEPT = -1
+
+
+class _Limit(click.ParamType["int | None"]):
+    """A number, or of bytes a size such as 2TiB; ``none`` is kept as 0, ``default`` as None."""
+
+    name = "limit"
+
+    def __init__(self, *, size: bool = False) -> None:
+        self._size = size
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        from pydantic import ByteSize, TypeAdapter, ValidationError
+
+        if isinstance(value, int):
+            return value
+        if value in (_NONE, _DEFAULT):
+            return 0 if value == _NONE else None
+        try:
+            number = int(TypeAdapter(ByteSize if self._size else int).validate_python(value))
+        except ValidationError:
+            number = 0
+        if number <= 0:
+            what = "a size such as 2TiB" if self._size else "a number above 0"
+            self.fail(f"{value!r} is no limit. It is {what}, {_NONE} or {_DEFAULT}.", param, ctx)
+        return number
+
+
+@click.group()
+def orgs() -> None:
+    """Make and list orgs, and limit what each may have.
+
+    An org is a tenant: it owns clusters, keys and users. These commands work on the data folder (or the catalog)
+    itself; a running server goes by new limits within a second.
+    """
+
+
+@orgs.command()
+@click.argument("name")
+@with_catalog
+def create(catalog: Catalog, name: str) -> None:
+    """Make the org NAME; the same one again is fine."""
+    if not name.strip() or len(name) > 64 or not name.isprintable():
+        raise InvalidParameter("an org's name has 1 to 64 printable characters")
+    catalog.orgs.ensure(name)
+    click.echo(f"Made org {name}.")
+
+
+@orgs.command("list")
+@json_option
+@with_catalog
+def list_orgs(catalog: Catalog, as_json: bool) -> None:
+    """List the orgs, what they have at present, and what they may have."""
+    from penstock.cli.output import print_json, print_table
+
+    found = [_facts(catalog, each.name) for each in catalog.orgs.list()]
+    if as_json:
+        print_json(found)
+        return
+    rows = [(each["name"], *(_of(each, name) for name in _LIMITS)) for each in found]
+    print_table(["Name", "Unfinished jobs", "Running jobs", "Bytes today (UTC)"], rows, none="No orgs.")
+
+
+@orgs.command()
+@click.argument("name")
+@json_option
+@with_catalog
+def show(catalog: Catalog, name: str, as_json: bool) -> None:
+    """Show what an org has at present, and what it may have."""
+    from penstock.cli.output import print_facts, print_json
+
+    facts = _facts(catalog, name)
+    if as_json:
+        print_json(facts)
+        return
+    print_facts(
+        {
+            "Name": facts["name"],
+            "Clusters": ", ".join(facts["clusters"]) or _NONE,
+            "Unfinished jobs": _of(facts, "jobs"),
+            "Running jobs": _of(facts, "running_jobs"),
+            "Bytes today (UTC)": _of(facts, "daily_bytes"),
+        }
+    )
+
+
+@orgs.command("set")
+@click.argument("name")
+@click.option("--max-jobs", type=_Limit(), default=_KEPT, show_default=False, help="Jobs that have not ended.")
+@click.option(
+    "--max-running-jobs", type=_Limit(), default=_KEPT, show_default=False, help="Jobs that run at the same time."
+)
+@click.option(
+    "--max-daily-bytes",
+    type=_Limit(size=True),
+    default=_KEPT,
+    show_default=False,
+    help="Bytes of import files in a day, which begins at midnight UTC.",
+)
+@with_catalog
+def set_limits(
+    catalog: Catalog, name: str, max_jobs: int | None, max_running_jobs: int | None, max_daily_bytes: int | None
+) -> None:
+    """Limit what the org NAME may have.
+
+    Each limit is a number, none, or default, which is what the server's settings say. Limits that aren't named stay.
+    """
+    org = catalog.orgs.get(name)
+    own = catalog.quotas.get(org.id)
+    quota = Quota(
+        jobs=own.jobs if max_jobs == _KEPT else max_jobs,
+        running_jobs=own.running_jobs if max_running_jobs == _KEPT else max_running_jobs,
+        daily_bytes=own.daily_bytes if max_daily_bytes == _KEPT else max_daily_bytes,
+    )
+    catalog.quotas.set(org.id, quota)
+    click.echo(f"Set the limits of org {org.name}.")
+
+
+_LIMITS = ("jobs", "running_jobs", "daily_bytes")
+
+
+def _facts(catalog: Catalog, name: str) -> dict[str, Any]:
+    org = catalog.orgs.get(name)
+    usage, quota = catalog.quotas.usage(org.id), catalog.quotas.get(org.id)
+    return {
+        "id": org.id,
+        "name": org.name,
+        "clusters": [each.id for each in catalog.clusters.list(org.id)],
+        "has": {each: getattr(usage, each) for each in _LIMITS},
+        "may_have": {each: _word(getattr(quota, each)) for each in _LIMITS},
+    }
+
+
+def _word(limit: int | None) -> int | str:
+    return _DEFAULT if limit is None else limit or _NONE
+
+
+def _of(facts: dict[str, Any], name: str) -> str:
+    has, may = facts["has"][name], facts["may_have"][name]
+    if isinstance(may, int):
+        return f"{has:,} of {may:,}"
+    return f"{has:,} (no limit)" if may == _NONE else f"{has:,} (the server's limit)"
