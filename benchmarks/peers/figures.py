@@ -145,10 +145,16 @@ _WANTED = (
         measure=_rate("npy-768"),
     ),
     _Wanted(
-        name="two workers, times one",
+        name="two workers, times one: Parquet 200,000 × 768",
         limit=1.7,
         text="1.7",
         measure=_ratio("workers", "penstock-2", "penstock-1"),
+    ),
+    _Wanted(
+        name="the same: JSON Lines 50,000 × 768",
+        limit=1.7,
+        text="1.7",
+        measure=_ratio("workers-jsonl", "penstock-2", "penstock-1"),
     ),
     _Wanted(
         name="10,000 files of 100 rows, one job",

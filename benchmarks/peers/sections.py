@@ -149,18 +149,21 @@ def _sections(data: Callable[..., DataSet]) -> Iterator[Section]:
         most_pairs=3,
     )
     parquet = data("parquet", 200_000, 768)
-    yield Section(
-        name="workers",
-        title=f"One worker and two; Parquet, {_size(parquet)}",
-        entries=tuple(
-            Entry(
-                name=f"penstock-{count}",
-                contender=replace(PENSTOCK, title=f"Penstock, --workers {count}", flags=("--workers", str(count))),
-                data=parquet,
-            )
-            for count in (1, 2)
-        ),
-    )
+    for name, files in (("workers", parquet), ("workers-jsonl", data("jsonl", 50_000, 768))):
+        yield Section(
+            name=name,
+            title=f"One worker and two; {'Parquet' if files is parquet else 'JSON Lines'}, {_size(files)}",
+            entries=tuple(
+                Entry(
+                    name=f"penstock-{count}",
+                    contender=replace(
+                        PENSTOCK, title=f"Penstock, --workers {count}", flags=("--workers", str(count))
+                    ),
+                    data=files,
+                )
+                for count in (1, 2)
+            ),
+        )
     yield Section(
         name="tiny",
         title="A job of one row",
