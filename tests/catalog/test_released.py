@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from penstock.catalog.tables import metadata
 from penstock.domain.jobs import JobState
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog
 from tests.support.migrations import RELEASE_KEY, RELEASED
+from tests.support.released import load_release
 
 DUMPS = sorted(RELEASED.glob("*.sql"))
 
@@ -24,10 +23,9 @@ def test_there_are_released_schemas() -> None:
 
 
 @pytest.mark.parametrize("dump", DUMPS, ids=lambda each: each.stem)
-def test_a_released_catalog_is_brought_up_to_date_and_serves(tmp_path: Path, dump: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "catalog.db")) as connection:
-        connection.executescript(dump.read_text())
-    with opened_catalog(tmp_path, RELEASE_KEY) as catalog:
+def test_a_released_catalog_is_brought_up_to_date_and_serves(catalog_url: str, dump: Path) -> None:
+    load_release(dump, catalog_url)
+    with opened_catalog(catalog_url, RELEASE_KEY) as catalog:
         with catalog.database.read() as connection:
             assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         jobs = catalog.job_list.page(JobFilter(cluster_id=CLUSTER), limit=10)
