@@ -18,6 +18,7 @@ from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from urllib.parse import urlsplit
 
 import psutil
 from pydantic import (
@@ -142,6 +143,11 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = _field(
         "info", "The least severe lines that are logged."
     )
+    core_dumps: bool = _field(
+        False,
+        "Let crashes of the server and its workers write core dumps.",
+        reason="They hold keys and rows; and what they keep out, debuggers of the same user are kept from as well.",
+    )
     workers: Count = _field(
         _processors, "Worker processes that read and stage files.", shown="the number of processors", unit="processes"
     )
@@ -262,6 +268,7 @@ class Settings(BaseModel):
         shown="secret.key in the data folder",
         reason="Servers that share a catalog need the same one.",
     )
+    secret_key: SecretStr | None = _field(None, "That key itself, instead of a file: 32 bytes in URL-safe base64.")
     role: Literal["all", "api", "worker"] = _field(
         "all", "What this process does: answer calls, run imports, or both.", reason="One process is enough at first."
     )
@@ -362,7 +369,8 @@ def load_settings(
         environment: ``os.environ`` unless given.
 
     Raises:
-        InvalidParameter: names the flag, the variable and the file's key, and says where the bad value came from.
+        InvalidParameter: names the flag, the variable and the file's key, and says where the bad value came from; or
+            a flag shows a password.
     """
     environment = os.environ if environment is None else environment
     if config is None and environment.get(ENVIRONMENT_PREFIX + "CONFIG"):
@@ -370,6 +378,7 @@ def load_settings(
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     given = {name: value for name, value in (flags or {}).items() if value is not None and value != ()}
+    _refuse_shown_password(given.get("catalog"))
     layers = (
         ({} if config is None else _read_config(config), "the key {name} of {config}"),
         (_from_environment(environment), "the environment variable {variable}"),
@@ -386,6 +395,18 @@ def load_settings(
         return Settings.model_validate(values)
     except ValidationError as error:
         raise InvalidParameter(_explain(error, origins)) from error
+
+
+def _refuse_shown_password(catalog: object) -> None:
+    try:
+        url = urlsplit(str(catalog or ""))
+    except ValueError:  # what opens it tells better what is wrong
+        return
+    if url.password or "password=" in url.query:
+        raise InvalidParameter(
+            "--catalog holds a password, and everybody on this machine can read the arguments of its processes. Give "
+            "the URL as PENSTOCK_CATALOG or in a --config file, or keep the password in ~/.pgpass"
+        )
 
 
 def _read_config(path: Path) -> dict[str, object]:

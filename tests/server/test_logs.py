@@ -59,6 +59,27 @@ def test_signed_addresses_lose_their_signature() -> None:
     assert event["url"] == f"https://b.example/k?X-Amz-Signature={REDACTED}&part=1"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"accessKey": "hush", "files": [["a"]]}',
+        '{"collectionName":"docs","secretKey":"hush and hush',
+        "{'api_key': 'hush'}",
+        "connect(password=hush, host=x)",
+        "session_token: hush",
+        "postgresql://penstock:hush@db.example/x is away",
+        "Authorization: Basic hush",
+        "authorization Bearer hush",
+        "url?sig=hush&x=1",
+        "the key psk_" + "hush" * 10 + "abc is unknown",
+    ],
+)
+def test_credentials_inside_texts(text: str) -> None:
+    told = redact(None, "info", {"event": text, "deep": {"list": [text]}})
+    assert "hush" not in str(told)
+    assert REDACTED in told["event"]
+
+
 def test_everything_else_stays() -> None:
-    event = {"event": "request", "code": 0, "path": "/v2/x", "tokens": 5, "rows": (1, 2)}
+    event = {"event": "the token is missing", "code": 0, "path": "/v2/x?page=2", "tokens": 5, "rows": (1, 2)}
     assert redact(None, "info", dict(event)) == {**event, "rows": [1, 2]}

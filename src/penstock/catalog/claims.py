@@ -191,6 +191,8 @@ class ClaimStore:
             if then.is_final or then is JobState.UNCOMMITTED:
                 self._database.tell(connection)  # a job that waits for its turn may be claimed, wherever
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
+        if then.is_final and job.keyed:
+            self._database.leave_traces()
         moved = job_of(row)
         log_transition(moved, job.state)
         return moved

@@ -68,6 +68,8 @@ class CatalogDatabase:
         self._reading = self.engine.execution_options(**autocommit)
         self._writer = threading.Lock()
         self._group = WriteGroup(self.write)
+        self._traces = threading.Event()
+        self._traces.set()  # of a process that was killed, perhaps
 
     @property
     def is_shared(self) -> bool:
@@ -117,6 +119,27 @@ class CatalogDatabase:
             if told is error:
                 raise
             raise told from error
+
+    def leave_traces(self) -> None:
+        """Something was deleted of which no copy may stay; call it once the transaction has ended."""
+        self._traces.set()
+
+    def remove_traces(self) -> None:
+        """Take copies of what was deleted out of SQLite's log.
+
+        In the database deleted content is overwritten; its log keeps older pages until it is written over.
+        """
+        if self.is_shared or not self._traces.is_set():
+            return
+        self._traces.clear()
+        with self._told(), self._writer:
+            connection = self.engine.raw_connection()
+            try:
+                busy = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                connection.close()
+        if busy:  # somebody reads an older state; the next look finds them gone
+            self._traces.set()
 
     def tell(self, connection: Connection) -> None:
         """With the end of this transaction, wake whoever listens in other processes."""

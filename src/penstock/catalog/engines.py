@@ -17,6 +17,14 @@ _BUSY_SECONDS = 30
 _POOL_SECONDS = 10
 _SPARE_CONNECTIONS = 4
 
+_SQLITE_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "cache_size=-65536",
+    # What is deleted is overwritten: the sealed credentials of a job at its end, for one.
+    "secure_delete=ON",
+)
 _POSTGRESQL_CONNECT = {
     "application_name": "penstock",
     "connect_timeout": 5,
@@ -83,7 +91,7 @@ def _sqlite(url: URL) -> Engine:
         del record
         # The driver must not begin transactions by itself; "begin" below does.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"):
+        for pragma in _SQLITE_PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -283,6 +283,8 @@ class JobStore:
                 end_job(connection, job.id, then)
             self._database.tell(connection)
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
+        if then.is_final and job.keyed:
+            self._database.leave_traces()
         moved = job_of(row)
         log_transition(moved, job.state)
         return moved

@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from penstock.errors import StoreError
 
-__all__ = ["Seal", "load_key"]
+__all__ = ["Seal", "check_key", "load_key"]
 
 
 def load_key(path: Path) -> bytes:
@@ -32,13 +32,19 @@ def load_key(path: Path) -> bytes:
             file=str(path),
         ) from error
     try:
-        Fernet(key)
+        check_key(key)
     except ValueError as error:
         raise StoreError(
             f"the file {path} holds no key: 32 bytes in URL-safe base64 are wanted. Put the right file back, or "
             "remove it if no unfinished job has credentials of its own: then a new key is made",
             file=str(path),
         ) from error
+    return key
+
+
+def check_key(key: bytes) -> bytes:
+    """The key itself. Raises ValueError: it isn't 32 bytes in URL-safe base64."""
+    Fernet(key)
     return key
 
 

@@ -40,12 +40,11 @@ def with_catalog(command: Callable[..., None]) -> Callable[..., None]:
 def opened_catalog(settings: Settings) -> Iterator[Catalog]:
     """The catalog of these settings, made if there is none yet: keys may be made before the first start."""
     from penstock.catalog import open_catalog
-    from penstock.catalog.sealing import load_key
     from penstock.server.data_folder import make_data_folder
-    from penstock.server.places import catalog_url, key_file
+    from penstock.server.places import catalog_url, sealing_key
 
     make_data_folder(settings.data_dir)
-    catalog = open_catalog(catalog_url(settings), load_key(key_file(settings)))
+    catalog = open_catalog(catalog_url(settings), sealing_key(settings))
     try:
         catalog.orgs.ensure("default")
         yield catalog

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -24,8 +25,9 @@ def serve(config: Path | None, **flags: object) -> None:
     # Only now, so that wrong settings are told at once.
     from penstock.server import serve as server
     from penstock.server.assembly import build_services
+    from penstock.server.confining import take_secrets
 
-    server.serve(settings, build_services, click.echo)
+    server.serve(take_secrets(settings, os.environ), build_services, click.echo)
 
 
 # The settings read the environment by themselves (and split lists in their own way).

@@ -16,7 +16,15 @@ from penstock.catalog.news import News
 from penstock.domain.jobs import ImportJob
 from penstock.jobs.executor import Executor
 from penstock.jobs.pace import Pace
-from penstock.jobs.tidying import OrphanSweep, Retention, discard_leftovers, drop_tables, end_overdue, forget_keys
+from penstock.jobs.tidying import (
+    OrphanSweep,
+    Retention,
+    discard_leftovers,
+    drop_tables,
+    end_overdue,
+    forget_keys,
+    wipe_secrets,
+)
 from penstock.jobs.tools import Tools
 from penstock.jobs.upkeep import TableKeeper
 
@@ -161,7 +169,7 @@ class Scheduler:
 
     def _tidy(self) -> None:
         steps: list[Callable[[], None]] = [
-            partial(step, self._tools) for step in (discard_leftovers, drop_tables, forget_keys)
+            partial(step, self._tools) for step in (wipe_secrets, discard_leftovers, drop_tables, forget_keys)
         ]
         retention = Retention(self._tools)
         steps += [OrphanSweep(self._tools), lambda: retention(self._stop)]

@@ -37,6 +37,8 @@ from penstock.sources.roots import ImportRoots
 __all__ = ["ImportService"]
 
 MAX_KEY = 256
+_OPTIONS = frozenset({"auto_commit", "nullkey", "sep", "timeout"})
+"""What is kept of a request's options. Others mean nothing here, and may be anything."""
 _INTERVENTIONS = 5
 """Times that abort, commit and retry look again when the job moved on between their look and their write."""
 
@@ -83,7 +85,7 @@ class ImportService:
                 collection=collection.name,
                 partition=request.partition,
                 groups=groups,
-                options=request.options,
+                options={name: value for name, value in request.options.items() if name in _OPTIONS},
                 auto_commit=auto_commit,
                 secret=request.keys.to_secret(),
                 deadline=self._deadline(request.options),

@@ -15,7 +15,16 @@ from penstock.engines.base import Table
 from penstock.errors import JobStateConflict, PenstockError
 from penstock.jobs.tools import Tools, staged_of
 
-__all__ = ["OVERDUE", "OrphanSweep", "Retention", "discard_leftovers", "drop_tables", "end_overdue", "forget_keys"]
+__all__ = [
+    "OVERDUE",
+    "OrphanSweep",
+    "Retention",
+    "discard_leftovers",
+    "drop_tables",
+    "end_overdue",
+    "forget_keys",
+    "wipe_secrets",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +77,11 @@ def drop_tables(tools: Tools) -> None:
             continue
         collections.forget(collection_id)
         log.info("collection.dropped", collection_id=collection_id)
+
+
+def wipe_secrets(tools: Tools) -> None:
+    """Leave no copy of the credentials of jobs that have ended."""
+    tools.catalog.database.remove_traces()
 
 
 def forget_keys(tools: Tools) -> None:

@@ -7,7 +7,6 @@ from prometheus_client import CollectorRegistry
 
 from penstock.access.accounts import AccountService
 from penstock.catalog import Catalog, open_catalog
-from penstock.catalog.sealing import load_key
 from penstock.collections.collections import CollectionService, table_of
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
@@ -23,7 +22,7 @@ from penstock.jobs.tools import Tools
 from penstock.server.exposure import authentication_of
 from penstock.server.hosts import runner_of
 from penstock.server.job_metrics import CatalogMetrics, ProcessMetrics
-from penstock.server.places import catalog_url, engine_of, key_file, source_stores
+from penstock.server.places import catalog_url, engine_of, sealing_key, source_stores
 from penstock.server.services import Services
 from penstock.server.watching import start_watching
 from penstock.settings import Settings
@@ -47,7 +46,7 @@ def build_services(settings: Settings) -> Services:
     roots = ImportRoots(settings.import_root, source_stores(settings))
     engine = engine_of(settings)
     engine.check()
-    catalog = open_catalog(catalog_url(settings), load_key(key_file(settings)), settings.catalog_connections)
+    catalog = open_catalog(catalog_url(settings), sealing_key(settings), settings.catalog_connections)
     catalog.clusters.ensure(settings.cluster_id, settings.region)
     authentication = authentication_of(settings, catalog)
     job_settings = _job_settings(settings)

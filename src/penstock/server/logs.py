@@ -16,11 +16,26 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 __all__ = ["configure_logs", "redact"]
 
 REDACTED = "[redacted]"
+_SHORTEST = 8
 _SECRET_KEYS = frozenset(
     {"accesskey", "secretkey", "token", "sessiontoken", "securitytoken", "authorization", "apikey", "password", "ezk"}
 )
-_CREDENTIALS = re.compile(r"\b(Bearer|Basic)\s+\S+", re.IGNORECASE)
-_QUERY_SECRETS = re.compile(r"\b(X-Amz-(?:Signature|Credential|Security-Token)|sig)=[^&\s]+", re.IGNORECASE)
+_TEXTS = (
+    (re.compile(r"\b(Bearer|Basic)\s+\S+", re.IGNORECASE), rf"\1 {REDACTED}"),
+    (re.compile(r"\b(X-Amz-(?:Signature|Credential|Security-Token)|sig)=[^&\s]+", re.IGNORECASE), rf"\1={REDACTED}"),
+    (re.compile(r"\bpsk_[A-Za-z0-9_-]{43}"), REDACTED),
+    (re.compile(r"(://[^/@:\s]*):[^/@\s]+@"), rf"\1:{REDACTED}@"),
+    (
+        re.compile(
+            r"""(["']?\b(?:access[_-]?key(?:[_-]?id)?|secret[_-]?(?:access[_-]?)?key|(?:session|security|sas)?[_-]?token|"""
+            r"""api[_-]?key|account[_-]?key|password)["']?\s*[:=]\s*)(?:"[^"]*"?|'[^']*'?|[^\s,;&}"']+)""",
+            re.IGNORECASE,
+        ),
+        rf"\1{REDACTED}",
+    ),
+)
+"""Credentials inside texts: headers, queries, keys of this server, addresses, and ``name: value`` as JSON, Python and
+settings write it. What was cut off in the middle of a value counts as well."""
 
 
 def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -35,8 +50,9 @@ def _clean(key: str, value: Any) -> Any:
         return {str(inner): _clean(str(inner), each) for inner, each in value.items()}
     if isinstance(value, list | tuple):
         return [_clean("", each) for each in value]
-    if isinstance(value, str) and (" " in value or "=" in value):
-        return _QUERY_SECRETS.sub(rf"\1={REDACTED}", _CREDENTIALS.sub(rf"\1 {REDACTED}", value))
+    if isinstance(value, str) and len(value) > _SHORTEST:
+        for pattern, instead in _TEXTS:
+            value = pattern.sub(instead, value)
     return value
 
 

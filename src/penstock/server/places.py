@@ -7,10 +7,12 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from penstock.catalog.sealing import check_key, load_key
 from penstock.engines.lance import LanceEngine
+from penstock.errors import InvalidParameter
 from penstock.settings import Settings
 
-__all__ = ["catalog_url", "engine_of", "key_file", "source_stores"]
+__all__ = ["catalog_url", "engine_of", "key_file", "sealing_key", "source_stores"]
 
 
 def catalog_url(settings: Settings) -> str:
@@ -36,6 +38,23 @@ def _store_options(settings: Settings) -> Mapping[str, str]:
 def key_file(settings: Settings) -> Path:
     """The file with the key that seals what callers entrust to jobs."""
     return settings.secret_key_file or settings.data_dir / "secret.key"
+
+
+def sealing_key(settings: Settings) -> bytes:
+    """The key that seals what callers entrust to jobs: from the environment, or from its file, made if missing.
+
+    Raises:
+        InvalidParameter: the environment's is no key.
+        StoreError: as :func:`load_key`.
+    """
+    if settings.secret_key is None:
+        return load_key(key_file(settings))
+    try:
+        return check_key(settings.secret_key.get_secret_value().encode())
+    except ValueError as error:
+        raise InvalidParameter(
+            "PENSTOCK_SECRET_KEY is no key: 32 bytes in URL-safe base64 are wanted. Leave it out, and a key is made"
+        ) from error
 
 
 def source_stores(settings: Settings) -> Mapping[str, Mapping[str, str]]:

@@ -18,6 +18,7 @@ from penstock.catalog.engines import catalog_url
 from penstock.errors import InvalidParameter
 from penstock.server.app import create_app
 from penstock.server.data_folder import hold_data_folder, listening_note
+from penstock.server.dumps import forbid_dumps
 from penstock.server.logs import configure_logs
 from penstock.server.protocol import BoundedProtocol
 from penstock.server.services import Services
@@ -58,6 +59,8 @@ def serve(
         DataFolderInUse: another server holds the data folder.
         InvalidParameter: the address is taken, or certificate and key won't do.
     """
+    if not settings.core_dumps:
+        forbid_dumps()
     configure_logs(settings.log_format, settings.log_level)
     sys.setswitchinterval(SWITCH_SECONDS)
     shared = is_shared(settings)

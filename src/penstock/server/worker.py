@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from penstock.jobs.tasks import import_everything
+from penstock.server.dumps import forbid_dumps
 from penstock.server.logs import configure_logs
 
 if TYPE_CHECKING:  # a worker has no use for what reads settings
@@ -24,15 +25,18 @@ class WorkerSetup:
 
     log_format: Literal["console", "json"]
     log_level: str
+    core_dumps: bool = False
     traced: bool = False
     otel_endpoint: str | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> WorkerSetup:
         traced = wants_traces(settings, os.environ)
-        return cls(settings.log_format, settings.log_level, traced, settings.otel_endpoint)
+        return cls(settings.log_format, settings.log_level, settings.core_dumps, traced, settings.otel_endpoint)
 
     def __call__(self) -> None:
+        if not self.core_dumps:
+            forbid_dumps()
         configure_logs(self.log_format, self.log_level)
         if self.traced:
             from penstock.server.tracing import begin_in_worker

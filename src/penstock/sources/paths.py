@@ -93,10 +93,11 @@ def parse_path(text: str) -> Address:
     scheme = found[1].lower()
     parse = _PARSERS.get(_ALIASES.get(scheme, scheme))
     if parse is None:
+        shown = _shown(text)
         raise Unsupported(
-            f"path {text!r}: {scheme}:// is not a kind of path that files are read from. "
+            f"path {shown!r}: {scheme}:// is not a kind of path that files are read from. "
             "Use a path below an import root, file:///…, s3://bucket/key, gs://, az:// or https://",
-            path=text,
+            path=shown,
             scheme=scheme,
         )
     return parse(text, found[2])
@@ -132,7 +133,13 @@ def _check_text(text: str) -> None:
 
 
 def _refuse(text: str, why: str, remedy: str = "") -> NoReturn:
-    raise PathNotAllowed(f"path {text!r} is not allowed: {why}" + (f". {remedy}" if remedy else ""), path=text)
+    shown = _shown(text)
+    raise PathNotAllowed(f"path {shown!r} is not allowed: {why}" + (f". {remedy}" if remedy else ""), path=shown)
+
+
+def _shown(text: str) -> str:
+    """The path without a password in front of its host, and without a query, which may hold a signature."""
+    return re.sub(r"\?.*", "?…", re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:…@", text), flags=re.DOTALL)
 
 
 def _clean(path: str) -> str:
@@ -169,7 +176,7 @@ def _azure(text: str, rest: str) -> Address:
 
 def _object(scheme: str, text: str, bucket: str, key: str, region: str = "", account: str = "") -> Address:
     if not _BUCKET.fullmatch(bucket):
-        _refuse(text, f"{bucket!r} is not a bucket's name", f"Write {scheme}://bucket/key")
+        _refuse(text, f"{bucket.rpartition('@')[2]!r} is not a bucket's name", f"Write {scheme}://bucket/key")
     return Address(
         text=text,
         scheme=scheme,
@@ -201,7 +208,11 @@ def _web(scheme: str, text: str, rest: str) -> Address:
         if found := pattern.fullmatch(host):
             return parse(text, found, unquote(path))
     if not _WEB_HOST.fullmatch(host):
-        _refuse(text, f"{host!r} is not a host", "Write https://host/path, and keys as accessKey and secretKey")
+        _refuse(
+            text,
+            f"{host.rpartition('@')[2]!r} is not a host",
+            "Write https://host/path, and keys as accessKey and secretKey",
+        )
     is_folder = not path or path.endswith("/")
     key = quote(_key(text, path), safe=_IN_URLS)
     return Address(text=text, scheme=scheme, bucket=host, path=key, is_folder=is_folder)

@@ -23,6 +23,8 @@ MAX_INT64 = 2**63 - 1
 # A double holds every whole number up to here; beyond it a JSON reader before us may have rounded.
 _MAX_EXACT_DOUBLE = 2**53
 _T = TypeVar("_T")
+_SECRETS = frozenset({"accesskey", "secretkey", "token", "password"})
+"""Keys whose values no error repeats."""
 _DIGITS = re.compile(r"[+-]?[0-9]{1,20}(\.0*)?\Z")
 
 
@@ -167,7 +169,7 @@ class Fields:
         return MalformedBody(
             f"json: cannot unmarshal {_kind(value)} into Go struct field {self.struct}.{key} of type {go_type}",
             key=key,
-            value=shorten(value),
+            value="[redacted]" if key.lower() in _SECRETS else shorten(value),
         )
 
     def _item(self, key: str, value: object) -> str:

@@ -13,11 +13,11 @@ from penstock.catalog import inspection
 from penstock.catalog.database import CatalogDatabase
 from penstock.catalog.inspection import WaitingJob
 from penstock.catalog.sealing import Seal
-from penstock.errors import PenstockError, StoreError
+from penstock.errors import InvalidParameter, PenstockError, StoreError
 from penstock.server.data_folder import holder_of
 from penstock.server.doctor.finding import Finding, fail, ok, warn
 from penstock.server.doctor.store import check_store
-from penstock.server.places import catalog_url, engine_of, key_file
+from penstock.server.places import catalog_url, engine_of, key_file, sealing_key
 from penstock.settings import Settings
 
 __all__ = ["check_catalog"]
@@ -82,17 +82,17 @@ def _check_content(settings: Settings, database: CatalogDatabase) -> Iterator[Fi
 def _check_seals(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
     path = key_file(settings)
     sealed = inspection.sealed_secrets(database)
-    if not sealed or not path.exists():
+    if not sealed or (settings.secret_key is None and not path.exists()):
         return
     try:
-        seal = Seal(path.read_bytes().strip())
+        seal = Seal(sealing_key(settings))
         for each in sealed:
             seal.open(each)
-    except (StoreError, ValueError):
+    except (StoreError, InvalidParameter):
         yield fail(
             "sealed keys",
             "the credentials of unfinished jobs were sealed with another key",
-            f"Put the right {path} back, or abort those jobs and create them again",
+            f"Put the right {path.name} back, or abort those jobs and create them again",
         )
     else:
         yield ok("sealed keys", "the credentials of unfinished jobs can be opened")

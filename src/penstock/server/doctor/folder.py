@@ -71,6 +71,9 @@ def _gigabytes(size: int) -> str:
 
 
 def check_key(settings: Settings) -> Iterator[Finding]:
+    if settings.secret_key is not None:
+        yield ok("secret.key", "the environment has the key")
+        return
     path = key_file(settings)
     if not settings.data_dir.is_dir():
         return

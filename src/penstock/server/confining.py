@@ -1,0 +1,37 @@
+"""Keeping secrets inside the server process: out of what its workers inherit."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from contextlib import suppress
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from penstock.settings import Settings, settings_table
+
+__all__ = ["take_secrets"]
+
+_AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+def take_secrets(settings: Settings, environment: MutableMapping[str, str]) -> Settings:
+    """Remove what the settings hold of secrets from the environment, which worker processes would inherit.
+
+    Returns the settings, with the password of PostgreSQL if the environment alone has it. What libraries read by
+    themselves and workers need, such as ``OTEL_EXPORTER_OTLP_HEADERS``, stays.
+    """
+    names = [each.environment for each in settings_table() if each.secret]
+    names += ["PENSTOCK_CATALOG", "PENSTOCK_API_KEY"]
+    if settings.s3_access_key is not None:
+        names += _AWS_KEYS
+    if settings.catalog is not None and (password := environment.get("PGPASSWORD")):
+        with suppress(ArgumentError, ValueError):  # what is wrong with the URL is told when it is opened
+            url = make_url(settings.catalog)
+            if url.get_backend_name().startswith("postgres") and url.password is None:
+                whole = url.set(password=password).render_as_string(hide_password=False)
+                settings = settings.model_copy(update={"catalog": whole})
+                names.append("PGPASSWORD")
+    for name in names:
+        environment.pop(name, None)
+    return settings
