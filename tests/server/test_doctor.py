@@ -40,14 +40,14 @@ def folder(used: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(used, tmp_path / "copy"))
 
 
-def findings(folder: Path, *, catalog: str | None = None, **flags: object) -> list[Finding]:
+def findings(folder: Path, **flags: object) -> list[Finding]:
     flags = {"import_root": (str(folder / "files"),), **flags}
-    return list(examine(make_settings(folder / "data", catalog=catalog, **flags)))
+    return list(examine(make_settings(folder / "data", **flags)))
 
 
-def bad(folder: Path, *, catalog: str | None = None, **flags: object) -> dict[str, Finding]:
+def bad(folder: Path, **flags: object) -> dict[str, Finding]:
     """What isn't well, by the name of the check; the machine's own state left aside."""
-    found = [each for each in findings(folder, catalog=catalog, **flags) if each.health is not Health.OK]
+    found = [each for each in findings(folder, **flags) if each.health is not Health.OK]
     assert all(each.remedy for each in found)
     return {each.check: each for each in found if each.check != "disk space"}
 

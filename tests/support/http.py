@@ -22,12 +22,13 @@ from tests.support.imports import MemoryClusters, MemoryImports
 __all__ = ["http_server", "make_services", "make_settings"]
 
 
-def make_settings(data_dir: Path, *, catalog: str | None = None, **flags: object) -> Settings:
+def make_settings(data_dir: Path, **flags: object) -> Settings:
     """Settings from these flags and the defaults, whatever the environment of the test run says.
 
-    ``catalog`` may hold a password, which no flag may.
+    ``catalog`` may hold a password, which a real flag may not.
     """
-    environment = {} if catalog is None else {"PENSTOCK_CATALOG": catalog}
+    catalog = flags.pop("catalog", None)
+    environment = {} if catalog is None else {"PENSTOCK_CATALOG": str(catalog)}
     return load_settings({"data_dir": data_dir, **flags}, environment=environment)
 
 
@@ -37,7 +38,7 @@ def make_services(
 ) -> Iterator[Services]:
     """The services of a server that runs no jobs: imports and clusters are in memory, the rest is real."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    services = build_services(load_settings({"data_dir": data_dir, **flags}, environment={}))
+    services = build_services(make_settings(data_dir, **flags))
     try:
         yield replace(services, imports=MemoryImports(), clusters=MemoryClusters(), problem=problem)
     finally:
