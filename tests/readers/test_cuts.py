@@ -210,6 +210,7 @@ lines = st.tuples(st.sampled_from(["1", '"2"', "x"]), st.just('"[0.5, 1]"') | ce
     st.integers(1, 200),
     st.integers(1, 64),
 )
+@example([], "id,vector,text,note", "", [(1.0, "insert", b'\na\r",\n')], 1, 1)
 def test_csv(data: list[str], header: str, between: str, changes: Any, split_bytes: int, block_bytes: int) -> None:
     content = mutated(between.join([header, *data]).encode(), changes)
     assert_alike(CsvReader, content, "csv", split_bytes, block_bytes)

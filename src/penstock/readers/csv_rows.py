@@ -128,8 +128,8 @@ def _checked(rows: bytes, at: int, separator: str, *, last: bool = False) -> Ite
     if fault is None:
         yield at, rows
         return
-    before = rows[: fault.position]
-    stop = _last_row_end(before, _quotes(before), False)
+    # With the quote itself, before which a carriage return ends a row.
+    stop = _last_row_end(rows[: fault.position + 1], _quotes(rows[: fault.position]), False)
     if stop:
         yield at, rows[:stop]
     raise _refused(fault, at)
