@@ -303,6 +303,10 @@ class SourceUnavailable(SourceError, Transient):
     code = "source_unavailable"
 
 
+_RULE_LENGTH, _FIELD_LENGTH = 1000, 300
+"""Most characters of the parts of a DataError; the longest name of a field has 255."""
+
+
 class DataError(PenstockError):
     """The content of a file breaks a rule.
 
@@ -332,13 +336,14 @@ class DataError(PenstockError):
         offset: int | None = None,
         remedy: str | None = None,
     ) -> None:
-        self.rule = rule
+        # Names of columns and keys come from the file, and may be as long as a row.
+        self.rule = rule = shorten(rule, _RULE_LENGTH)
         self.file = file
         self.row = row
-        self.field = field
+        self.field = field = None if field is None else shorten(field, _FIELD_LENGTH)
         self.value = None if value is None else shorten(value)
         self.offset = offset
-        self.remedy = remedy
+        self.remedy = remedy = None if remedy is None else shorten(remedy, _RULE_LENGTH)
         places = [
             None if file is None else f"file {file!r}",
             None if row is None else f"row {row}",

@@ -25,7 +25,8 @@ MAX_DEPTH = 32
 
 _MESSAGE_LENGTH = 1000
 
-_STRINGS = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'")
+_STRINGS = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"?|'(?:[^'\\\n]|\\.)*'?")
+"""One that is never closed counts to the end of its line: else each quote in it would be tried as another's start."""
 _NESTING = re.compile(r"(?:(?:\b(?:not|NOT|exists|EXISTS)\b|!(?!=)|[-+~])\s*)+|[(\[{]|[)\]}]")
 _PREFIX = re.compile(r"\b(?:not|NOT|exists|EXISTS)\b|[-!+~]")
 _UNSUPPORTED = re.compile(
@@ -71,6 +72,8 @@ def parse(text: str, schema: CollectionSchema, params: Mapping[str, Any] | None 
 def _parse(text: str, builder: Builder) -> Filter:
     try:
         return as_filter(builder.transform(_parser().parse(text)))
+    except RecursionError:
+        raise InvalidFilter("it chains too many operators; put the constants together") from None
     except VisitError as error:
         if isinstance(error.orig_exc, InvalidFilter):
             raise error.orig_exc from None

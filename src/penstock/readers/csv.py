@@ -26,7 +26,7 @@ from penstock.readers.blocks import BLOCK_BYTES, BOM
 from penstock.readers.csv_cells import CellColumn, cell_column, decode_text, mark_nulls
 from penstock.readers.csv_rows import check_quotes, row_start, whole_rows
 from penstock.readers.csv_survey import CsvSurvey
-from penstock.readers.json_text import MAX_RECORD_BYTES, is_valid_text
+from penstock.readers.json_text import MAX_RECORD_BYTES, first_twice, is_valid_text
 from penstock.readers.row_builder import (
     DroppedColumns,
     MetaBuilder,
@@ -165,11 +165,10 @@ class _Header:
 
 
 def _check_header(names: list[str], request: ReadRequest) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise DataError(
-                f"the header names the column {name!r} twice", field=name, remedy="Give every column its own name"
-            )
+    if (name := first_twice(names)) is not None:
+        raise DataError(
+            f"the header names the column {name!r} twice", field=name, remedy="Give every column its own name"
+        )
     for each in request.schema:
         if request.schema.is_generated(each):
             if each.name in names:

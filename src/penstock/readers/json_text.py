@@ -7,6 +7,7 @@ no position; both are made good here with the standard library's parser, on that
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ __all__ = [
     "SyntaxFault",
     "exact_value",
     "find_syntax_fault",
+    "first_twice",
     "holds",
     "is_json_array",
     "is_json_object",
@@ -156,8 +158,7 @@ def _not_a_number(word: str) -> _NotANumber:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = first_twice(key for key, _ in pairs)
         raise DataError(f"duplicated key is not allowed, key={twice}", field=twice)
     return made
 
@@ -211,6 +212,16 @@ def is_valid_text(text: str) -> bool:
     return True
 
 
+def first_twice(keys: Iterable[str]) -> str | None:
+    """The first key that has been there before, in time linear in their number."""
+    seen: set[str] = set()
+    for key in keys:
+        if key in seen:
+            return key
+        seen.add(key)
+    return None
+
+
 def is_json_object(value: Any) -> bool:
     return type(value) is simdjson.Object or type(value) is dict
 
@@ -254,6 +265,8 @@ def json_type(value: Any) -> str:
 def text_of(value: Any) -> str:
     """The compact JSON text of a value: integers exact, other numbers to double precision or exact if longer."""
     kind = type(value)
+    if kind is int:
+        return str(value)
     if kind is simdjson.Object or kind is simdjson.Array:
         text: bytes = value.mini
         return text.decode()

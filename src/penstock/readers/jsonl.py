@@ -24,7 +24,7 @@ from penstock.sources.base import Source
 __all__ = ["JSONL_READER", "JsonLinesReader"]
 
 _PEEK_BYTES = 64 << 10
-_BETWEEN_OBJECTS = re.compile(rb"\}\s*,?\s*\{")
+_BETWEEN_OBJECTS = re.compile(rb"\}\s*+(?:,\s*+)?\{")
 
 
 @dataclass(frozen=True, slots=True)

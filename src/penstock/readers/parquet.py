@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, Field
-from penstock.errors import DataError
+from penstock.errors import DataError, shorten
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
 
 __all__ = ["PARQUET_READER"]
@@ -32,6 +32,9 @@ OVERHEAD = 5
 """Arrow bytes per row and column beside the values: an offset and a bit of validity."""
 ASSUMED_LENGTH = 1 << 16
 """Bytes that a value may have where the schema sets no length (JSON, arrays)."""
+
+MAX_NAMED, MAX_NAME = 100, 200
+"""Columns that warnings name one by one, and characters of a name: a file may have a million, as long as it likes."""
 
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
 _NARROW = {"INT_8": 1, "UINT_8": 1, "INT_16": 2, "UINT_16": 2}
@@ -168,15 +171,17 @@ def _warn(request: ReadRequest, unknown: Sequence[str], rows: int) -> None:
         if request.schema.dynamic
         else ""
     )
-    request.warnings.extend(
-        JobWarning(
-            code="column_dropped",
-            message=f"column {name!r} is not a field of the collection and was left out{hint}",
-            count=rows,
+    if not rows:
+        return
+    texts = [
+        f"column {shorten(name, MAX_NAME)!r} is not a field of the collection and was left out{hint}"
+        for name in unknown[:MAX_NAMED]
+    ]
+    if len(unknown) > MAX_NAMED:
+        texts.append(
+            f"{len(unknown) - MAX_NAMED:,} further columns are no fields of the collection and were left out"
         )
-        for name in unknown
-        if rows
-    )
+    request.warnings.extend(JobWarning(code="column_dropped", message=each, count=rows) for each in texts)
 
 
 def _groups(file: pq.ParquetFile, wanted: Sequence[str], request: ReadRequest) -> list[_Group]:

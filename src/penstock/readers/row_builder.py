@@ -17,9 +17,17 @@ import pyarrow as pa
 from penstock.domain.canonical import canonical_type
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
-from penstock.errors import DataError
+from penstock.errors import DataError, shorten
 from penstock.readers.base import ReadRequest, RowBatch
-from penstock.readers.json_text import JsonParser, holds, is_json_array, is_json_object, json_type, text_of
+from penstock.readers.json_text import (
+    JsonParser,
+    first_twice,
+    holds,
+    is_json_array,
+    is_json_object,
+    json_type,
+    text_of,
+)
 from penstock.readers.scalar_columns import ArrayColumn, Column, JsonColumn, ScalarColumn
 from penstock.readers.struct_columns import StructColumn
 from penstock.readers.vector_columns import DenseColumn, SparseColumn, check_flat
@@ -42,6 +50,8 @@ _MAX_BATCH_ROWS = 65_536
 _FIRST_BATCH_ROWS = 1_024
 _MAX_LAYOUTS = 256
 _MAX_NAMED_WARNINGS = 100
+_MAX_NAME = 200
+"""Characters of a key that a warning shows; a key may be as long as a row."""
 _ITEM_BYTES = {DataType.FLOAT16_VECTOR: 2, DataType.INT8_VECTOR: 1, DataType.BINARY_VECTOR: 1}
 
 
@@ -137,7 +147,7 @@ class DroppedColumns:
 
     def warnings(self) -> Iterator[JobWarning]:
         for key, rows in self._rows.items():
-            text = f"column {key!r} is not in the schema and was dropped"
+            text = f"column {shorten(key, _MAX_NAME)!r} is not in the schema and was dropped"
             yield JobWarning(code="column_dropped", message=text, count=rows)
         if self._others:
             text = f"further columns (beyond {_MAX_NAMED_WARNINGS}) are not in the schema and were dropped"
@@ -183,8 +193,8 @@ class MetaBuilder:
                 value=text_of(value),
             )
         keys = list(value)
-        if len(set(keys)) != len(keys):
-            raise _duplicate(next(key for key in keys if keys.count(key) > 1))
+        if (twice := first_twice(keys)) is not None:
+            raise _duplicate(twice)
         return set(keys), text_of(value)[1:-1]
 
     def take(self) -> pa.Array[Any]:
@@ -323,8 +333,8 @@ class RowBuilder:
         return found
 
     def _make_layout(self, keys: list[str]) -> _Layout:
-        if len(set(keys)) != len(keys):
-            raise _duplicate(next(key for key in keys if keys.count(key) > 1))
+        if (twice := first_twice(keys)) is not None:
+            raise _duplicate(twice)
         for name, field in self._generated.items():
             if name in keys:
                 raise generated_key_error(field)

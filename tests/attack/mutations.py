@@ -1,0 +1,328 @@
+"""Broken files, made from good ones: the same file for the same number, on every machine with the same libraries.
+
+A quarter each is bytes changed at random, parts cut out or joined, lengths and numbers set to extremes, and the
+format's own structure turned against it (headers and footers that lie, values of the wrong kind, deep nesting).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from penstock.domain.schema import CollectionSchema
+from penstock.readers.base import CsvOptions
+from penstock.readers.formats import Format
+from tests.attack.parquet_files import parquet_files
+from tests.support.schemas import EVERYTHING, KEY_AND_VECTOR, LENIENT
+
+__all__ = ["FORMATS", "Case", "make_case"]
+
+FORMATS = (Format.PARQUET, Format.JSON, Format.JSONL, Format.CSV, Format.NUMPY)
+_OF_ROWS = frozenset({Format.JSON, Format.JSONL, Format.CSV})
+_SCHEMAS = (KEY_AND_VECTOR, EVERYTHING, LENIENT)
+_NUMPY_SCHEMAS = (KEY_AND_VECTOR, LENIENT)
+"""NumPy files hold neither arrays nor structs: fields of these kinds must be nullable."""
+_ROWS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One broken file (of a NumPy set: some of several) and how it is read."""
+
+    number: int
+    format: Format
+    files: Mapping[str, bytes]
+    schema: CollectionSchema
+    csv: CsvOptions
+    split_bytes: int
+
+
+def make_case(number: int, seed: int, *, broken: bool = True) -> Case:
+    """The formats take turns. With ``broken`` False it is the good file that the case begins with."""
+    random_ = random.Random(f"{seed}-{number}")
+    format_ = FORMATS[number % len(FORMATS)]
+    schema = random_.choice(_NUMPY_SCHEMAS if format_ is Format.NUMPY else _SCHEMAS)
+    csv = CsvOptions(separator=random_.choice(",;"), null_key=random_.choice(["", "null"]))
+    hostile = broken and format_ in _OF_ROWS and random_.random() < 0.3
+    files = dict(_MAKERS[format_](random_, schema, csv, hostile))
+    names = sorted(files)
+    for name in random_.sample(names, random_.randint(1, min(2, len(names)))) if broken and not hostile else ():
+        files[name] = _damaged(random_, files[name], format_)
+    return Case(
+        number=number,
+        format=format_,
+        files=files,
+        schema=schema,
+        csv=csv,
+        split_bytes=random_.choice([256, 4096, 1 << 26]),
+    )
+
+
+def _damaged(random_: random.Random, content: bytes, format_: Format) -> bytes:
+    way = random_.choice([_flipped, _cut_and_joined, _stretched, _attacked])
+    for _ in range(random_.choice([1, 1, 1, 3])):
+        content = way(random_, content, format_)
+    return content
+
+
+def _flipped(random_: random.Random, content: bytes, format_: Format) -> bytes:
+    del format_
+    changed = bytearray(content)
+    for _ in range(random_.choice([1, 1, 2, 20]) if changed else 0):
+        changed[random_.randrange(len(changed))] ^= 1 << random_.randrange(8)
+    return bytes(changed)
+
+
+def _cut_and_joined(random_: random.Random, content: bytes, format_: Format) -> bytes:
+    start, end = sorted(random_.randint(0, len(content)) for _ in range(2))
+    match random_.randrange(5):
+        case 0:
+            return content[:start]
+        case 1:
+            return content[start:]
+        case 2:
+            return content[:start] + content[end:]
+        case 3:
+            return content[:end] + content[start:]
+        case _:
+            other = next(
+                iter(_MAKERS[format_](random_, random_.choice(_NUMPY_SCHEMAS), CsvOptions(), False).values())
+            )
+            return content[:start] + other[random_.randint(0, len(other)) :]
+
+
+_EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
+
+
+def _stretched(random_: random.Random, content: bytes, _: Format) -> bytes:
+    """A number set to an extreme: little-endian of 1 to 8 bytes, or a variable-length one of Thrift."""
+    at = random_.randint(0, len(content))
+    number = random_.choice(_EXTREMES)
+    if random_.random() < 0.5:
+        width = random_.choice([1, 2, 4, 8])
+        word = (number % (1 << 8 * width)).to_bytes(width, "little")
+        return content[:at] + word + content[at + width :]
+    return content[:at] + _varint(number) + content[at + random_.choice([0, 1, 2]) :]
+
+
+def _varint(number: int) -> bytes:
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*found, number])
+
+
+def _attacked(random_: random.Random, content: bytes, format_: Format) -> bytes:
+    return _ATTACKS[format_](random_, content)
+
+
+def _attack_parquet(random_: random.Random, content: bytes) -> bytes:
+    """Change the footer and keep the file whole around it: its length, and the marks at both ends."""
+    if len(content) < 12:
+        return content + b"PAR1"
+    length = int.from_bytes(content[-8:-4], "little")
+    pages, footer = content[: -8 - length], content[-8 - length : -8]
+    if random_.random() < 0.2:
+        length = random_.choice(_EXTREMES) % 2**32
+        return content[:-8] + length.to_bytes(4, "little") + b"PAR1"
+    footer = random_.choice([_flipped, _stretched, _cut_or_doubled])(random_, footer, Format.PARQUET)
+    return pages + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+def _cut_or_doubled(random_: random.Random, content: bytes, _: Format) -> bytes:
+    start, end = sorted(random_.randint(0, len(content)) for _ in range(2))
+    return content[:end] + content[start:] if random_.random() < 0.5 else content[:start] + content[end:]
+
+
+_TEXT_ATTACKS: Sequence[bytes] = (
+    *(b"[" * 100_000, b'{"a":' * 20_000, b"[" * 900 + b"]" * 900, b'"' + b"x" * 70_000 + b'"', b"9" * 5000),
+    *(b"1e999", b"-1e-999", b"1" * 400 + b".5", b"NaN", b"Infinity", b"-0", b"0x10", b"1_0", b"18446744073709551616"),
+    *(b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\\ud800", b"\\u0000", b"\xe2\x80\xa8", b"\x1a", b"\\"),
+    *(b'"', b'""', b"'", b"\r", b"\n\n", b",", b",,", b"}", b"]", b"{", b"[]", b"{}", b"null", b"true", b'"id":1,'),
+    *(b'{"indices":[1,1],"values":[1,2]}', b'{"4294967296":1}', b'{"-1":1}', b'{"1":-1}', b'"$meta":{"id":1}'),
+    *(b"//", b"/*", b"<!--", b"=cmd()", b"%00", b" " * 70_000),
+)
+
+
+def _attack_text(random_: random.Random, content: bytes) -> bytes:
+    at = random_.randint(0, len(content))
+    return content[:at] + random_.choice(_TEXT_ATTACKS) + content[at + random_.choice([0, 0, 1, 8]) :]
+
+
+_SHAPES = (
+    "(-1,)",
+    "(4294967296, 4294967296)",
+    "(9223372036854775807,)",
+    "(1, 0)",
+    "()",
+    "(2, 2, 2)",
+    "(12.0,)",
+    "12",
+)
+_SHAPES_AND_DOS = (*_SHAPES, "(12,)" + "+(1,)" * 400, "('a',)", "[12]", "(True,)", "(1e9,)", "__import__('os')")
+_DTYPES = (
+    "|O",
+    "<U268435455",
+    "|S2147483647",
+    "|V2",
+    "<c16",
+    "<M8[ns]",
+    "|b1",
+    ">f4",
+    "<f16",
+    "zzz",
+    "[('a','<f4')]",
+)
+
+
+def _attack_npy(random_: random.Random, content: bytes) -> bytes:
+    """A header that is well-formed and lies, with its true length."""
+    end = content.find(b"\n") + 1 or len(content)
+    body = content[end:]
+    if random_.random() < 0.2:
+        return content[:8] + random_.choice([b"\0\0", b"\xff\xff", b"\x01\0"]) + content[10:]
+    header = (
+        f"{{'descr': {random_.choice([*map(repr, _DTYPES), '1', 'None'])}, "
+        f"'fortran_order': {random_.choice(['True', 'False', '1', 'None'])}, "
+        f"'shape': {random_.choice([*_SHAPES_AND_DOS, f'({_ROWS},)', f'({_ROWS}, 2)'])}, }}\n"
+    ).encode()
+    if random_.random() < 0.2:
+        header = random_.choice([b"{" * 3000, b"(" * 3000, b"-" * 60_000 + b"1", header[:-9], header * 2])
+    return b"\x93NUMPY\x01\x00" + (len(header) % 65536).to_bytes(2, "little") + header + body
+
+
+def _row(random_: random.Random, number: int) -> dict[str, Any]:
+    return {
+        "id": number,
+        "vector": [random_.random(), -1],
+        "bool": True,
+        "int8": random_.randint(-128, 127),
+        "int16": 1,
+        "int32": 1,
+        "int64": random_.choice([None, 2**63 - 1]),
+        "float": 0.5,
+        "double": 1e300,
+        "text": random_.choice(["", "é", 'a\\"b', "x,y\nz"]),
+        "json": {"a": [1, {"b": None}]},
+        "tags": ["a", "b"],
+        "counts": [1, -1],
+        "half": [0.5, 1],
+        "brain": [0.5, 1],
+        "bytes": [1, -1],
+        "bits": [1, 255],
+        "sparse": random_.choice([{"1": 0.5}, {"indices": [3, 1], "values": [1, 2]}]),
+        "parts": [{"word": "a", "count": 1, "place": [1, 2]}],
+    }
+
+
+_HOSTILE: Sequence[Any] = (
+    *(None, True, -1, 2**31, 2**63, 2**64, 10**400, 1e308, -0.0, 1.5, float("nan"), float("inf"), "", "1", "NaN"),
+    *("x" * 70_000, "\0", "\ud800", "é" * 40, [], {}, [None], [[1]], ["a", 1], [1] * 5000, {"": {"": {}}}, "[1, 2]"),
+    *({"indices": [1], "values": []}, {"1": "x"}, {"-1": 1}, {"4294967295": 1}, [{}], [{"word": 1}], [256, -1]),
+)
+
+
+def _rows(random_: random.Random, schema: CollectionSchema, hostile: bool) -> list[dict[str, Any]]:
+    """Of every field; with ``hostile`` one to three values are replaced by what doesn't belong there."""
+    names = set(schema.names)
+    rows = [{k: v for k, v in _row(random_, n).items() if k in names} for n in range(_ROWS)]
+    if schema.dynamic:
+        rows[1] |= {"more": [1, "x"], "$meta": {"k": 1}}
+    for _ in range(random_.randint(1, 3) if hostile else 0):
+        row = random_.choice(rows)
+        row[random_.choice([*row])] = random_.choice(_HOSTILE)
+    return rows
+
+
+def _json(random_: random.Random, schema: CollectionSchema, _: CsvOptions, hostile: bool) -> dict[str, bytes]:
+    rows = _rows(random_, schema, hostile)
+    text = json.dumps(random_.choice([rows, {"rows": rows}]), indent=random_.choice([None, 1]))
+    return {"data.json": text.encode()}
+
+
+def _json_lines(random_: random.Random, schema: CollectionSchema, _: CsvOptions, hostile: bool) -> dict[str, bytes]:
+    between = random_.choice(["\n", "\r\n", ",", ""])
+    return {"data.jsonl": between.join(map(json.dumps, _rows(random_, schema, hostile))).encode()}
+
+
+def _csv(random_: random.Random, schema: CollectionSchema, options: CsvOptions, hostile: bool) -> dict[str, bytes]:
+    end = random_.choice(["\n", "\r\n"])
+    lines = [options.separator.join(schema.names)]
+    for row in _rows(random_, schema, hostile):
+        lines.append(options.separator.join(_cell(row[name], options) for name in schema.names))
+    return {"data.csv": (end.join(lines) + end).encode(errors="surrogatepass")}
+
+
+def _cell(value: Any, options: CsvOptions) -> str:
+    if value is None:
+        return options.null_key
+    text = value if isinstance(value, str) else json.dumps(value)
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _parquet(random_: random.Random, schema: CollectionSchema, _: CsvOptions, hostile: bool) -> dict[str, bytes]:
+    del hostile
+    return {"data.parquet": random_.choice(parquet_files(schema.names == KEY_AND_VECTOR.names))}
+
+
+def _numpy(random_: random.Random, schema: CollectionSchema, _: CsvOptions, hostile: bool) -> dict[str, bytes]:
+    del hostile
+    return {
+        f"{n}.npy": data for n, data in _numpy_files().items() if n in schema.names and _given(random_, schema, n)
+    }
+
+
+def _given(random_: random.Random, schema: CollectionSchema, name: str) -> bool:
+    return not schema[name].nullable or random_.random() < 0.5
+
+
+@cache
+def _numpy_files() -> Mapping[str, bytes]:
+    arrays: dict[str, np.ndarray[Any, Any]] = {
+        "id": np.arange(_ROWS),
+        "vector": np.ones((_ROWS, 2), np.float32),
+        "bool": np.zeros(_ROWS, bool),
+        "int8": np.zeros(_ROWS, np.int8),
+        "int16": np.zeros(_ROWS, ">i2"),
+        "int32": np.zeros(_ROWS, np.int32),
+        "int64": np.zeros(_ROWS, np.int64),
+        "float": np.zeros(_ROWS, np.float32),
+        "double": np.zeros(_ROWS, np.float64),
+        "text": np.array(["é", "b"] * (_ROWS // 2)),
+        "json": np.array([b"{}", b"[1]"] * (_ROWS // 2)),
+        "half": np.ones((_ROWS, 2), np.float16),
+        "brain": np.asfortranarray(np.ones((_ROWS, 2), np.float32)),
+        "bytes": np.ones((_ROWS, 2), np.int8),
+        "bits": np.ones((_ROWS, 2), np.uint8),
+    }
+    return {name: _saved(array) for name, array in arrays.items()}
+
+
+def _saved(array: np.ndarray[Any, Any]) -> bytes:
+    sink = io.BytesIO()
+    np.save(sink, array)
+    return sink.getvalue()
+
+
+_MAKERS: Mapping[Format, Callable[[random.Random, CollectionSchema, CsvOptions, bool], dict[str, bytes]]] = {
+    Format.PARQUET: _parquet,
+    Format.JSON: _json,
+    Format.JSONL: _json_lines,
+    Format.CSV: _csv,
+    Format.NUMPY: _numpy,
+}
+_ATTACKS: Mapping[Format, Callable[[random.Random, bytes], bytes]] = {
+    Format.PARQUET: _attack_parquet,
+    Format.JSON: _attack_text,
+    Format.JSONL: _attack_text,
+    Format.CSV: _attack_text,
+    Format.NUMPY: _attack_npy,
+}
