@@ -99,7 +99,8 @@ def test_a_number_as_long_as_a_row() -> None:
 
 
 def test_columns_without_number(tmp_path: Path) -> None:
-    columns: dict[str, Any] = {"id": [1], "vector": [[1.0, 2.0]]} | {f"{'n' * 300}{each}": [each] for each in range(1000)}
+    columns: dict[str, Any] = {"id": [1], "vector": [[1.0, 2.0]]}
+    columns |= {f"{'n' * 300}{each}": [each] for each in range(1000)}
     pq.write_table(pa.table(columns), tmp_path / "data.parquet")
     told = warnings(PARQUET_READER, (tmp_path / "data.parquet").read_bytes())
     assert len(told) == 101
