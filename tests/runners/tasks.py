@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from penstock.errors import DataError
 from penstock.runners.base import TaskContext
 
 __all__ = [
+    "Hoard",
     "double",
+    "hoard",
     "kill_self",
     "pid_of",
     "refuse",
@@ -48,6 +51,20 @@ def wait_for_file(path: Path, context: TaskContext) -> int:
     while not path.exists():
         time.sleep(0.02)
     return os.getpid()
+
+
+@dataclass(frozen=True)
+class Hoard:
+    """Takes 64 MiB at a time until somebody ends it."""
+
+    memory_limit: int
+
+
+def hoard(argument: Hoard, context: TaskContext) -> None:
+    taken = []
+    while True:
+        taken.append(b"x" * (64 << 20))
+        time.sleep(0.05)
 
 
 def kill_self(_: Any, context: TaskContext) -> None:

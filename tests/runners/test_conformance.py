@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from penstock.errors import DataError, TaskCancelled, WorkerLost
+from penstock.errors import DataError, MemoryExceeded, TaskCancelled, WorkerLost
 from penstock.runners.base import Runner
-from tests.runners.tasks import double, kill_self, refuse, report_until_told, stumble
+from tests.runners.tasks import Hoard, double, hoard, kill_self, refuse, report_until_told, stumble
 
 LIMIT = 60
 
@@ -42,6 +42,12 @@ def test_progress_is_seen_while_a_task_runs_and_it_stops_when_told(runner: Runne
 def test_a_killed_worker_costs_its_task_and_not_the_runner(runner: Runner) -> None:
     with pytest.raises(WorkerLost):
         runner.submit(kill_self, None).future.result(LIMIT)
+    assert runner.submit(double, 4).future.result(LIMIT) == 8
+
+
+def test_a_worker_that_takes_too_much_memory_is_ended_and_the_task_says_so(runner: Runner) -> None:
+    with pytest.raises(MemoryExceeded, match="more than a worker may have"):
+        runner.submit(hoard, Hoard(memory_limit=512 << 20)).future.result(LIMIT)
     assert runner.submit(double, 4).future.result(LIMIT) == 8
 
 

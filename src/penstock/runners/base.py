@@ -18,8 +18,7 @@ Result = TypeVar("Result", covariant=True)
 class Bounded(Protocol):
     """A task's argument that says how many bytes of memory its worker may have meanwhile; None for no limit.
 
-    Where the runner's workers are processes of this machine, one that has more is ended, and the task fails with
-    :class:`~penstock.errors.MemoryExceeded`.
+    A worker that has more is ended, and the task fails with :class:`~penstock.errors.MemoryExceeded`.
     """
 
     @property

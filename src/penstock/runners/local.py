@@ -25,9 +25,9 @@ from functools import partial
 from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
-from penstock.errors import MemoryExceeded, PenstockError, TaskCancelled, WorkerLost
+from penstock.errors import PenstockError, TaskCancelled, WorkerLost
 from penstock.runners.base import Bounded
-from penstock.runners.memory import bounded, give_memory_back
+from penstock.runners.memory import bounded, give_memory_back, too_much
 from penstock.runners.parent import die_with_parent
 
 __all__ = ["LocalRunner"]
@@ -133,9 +133,7 @@ def _why_lost(taken: int) -> PenstockError:
     """``taken`` are the bytes for which the worker was ended; 0 if that was not the reason."""
     if not taken:
         return WorkerLost("a worker process ended while it worked on this task (killed, or out of memory)")
-    return MemoryExceeded(
-        f"the task took {taken >> 20} MiB of memory, more than a worker may have. Raise memory_budget", taken=taken
-    )
+    return too_much(taken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["bounded", "give_memory_back", "keep_heap_small", "private_bytes", "reuse_memory"]
+from penstock.errors import MemoryExceeded
+
+__all__ = ["bounded", "give_memory_back", "keep_heap_small", "private_bytes", "reuse_memory", "too_much"]
 
 _MIB = 1 << 20
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -55,6 +57,13 @@ def private_bytes() -> int:
     except FileNotFoundError:
         return 0
     return (resident - shared) * mmap.PAGESIZE
+
+
+def too_much(taken: int) -> MemoryExceeded:
+    """The error of a task whose worker was ended for the bytes that it had taken."""
+    return MemoryExceeded(
+        f"the task took {taken >> 20} MiB of memory, more than a worker may have. Raise memory_budget", taken=taken
+    )
 
 
 @contextmanager

@@ -240,8 +240,26 @@ class _Driver:
             message = Ended(number, Fate.CANCELLED)
         except Exception as error:  # noqa: BLE001 - the function's own errors are results; this is Ray's trouble
             self.stranded = self.stranded or isinstance(error, LocalRayletDiedError)
-            cancelled = number in self._cancelled
-            message = Ended(number, Fate.CANCELLED if cancelled else Fate.LOST, reason=_reason(error))
+            if number not in self._cancelled:
+                self._ask_why(number, error)
+                return
+            message = Ended(number, Fate.CANCELLED)
+        self._finish(message)
+
+    def _ask_why(self, number: int, error: Exception) -> None:
+        """Whether a lost task's worker ended for its memory. Not waited for: this thread brings the answer, too."""
+
+        def answered(done: Any) -> None:
+            try:
+                excess = int(done.result())
+            except Exception:  # noqa: BLE001 - a board that is lost as well doesn't tell
+                excess = 0
+            self._finish(Ended(number, Fate.LOST, reason=_reason(error), excess=excess))
+
+        self._board.excess.remote(number).future().add_done_callback(answered)
+
+    def _finish(self, message: Ended) -> None:
+        number = message.number
         self._tasks.pop(number, None)
         with self._lock:
             self._ended.append(number)

@@ -64,9 +64,11 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """``outcome`` is what ``worker.run_task`` returned; ``reason`` tells why there is none."""
+    """``outcome`` is what ``worker.run_task`` returned; ``reason`` tells why there is none. ``excess`` are the bytes
+    for which a worker was ended that took more memory than it may; 0 if it was lost for another reason."""
 
     number: int
     fate: Fate
     outcome: bytes = field(default=b"", repr=False)
     reason: str = ""
+    excess: int = 0

@@ -17,6 +17,7 @@ import structlog
 
 from penstock.errors import InvalidParameter, PenstockError, TaskCancelled, WorkerLost
 from penstock.runners.base import TaskContext
+from penstock.runners.memory import too_much
 from penstock.runners.ray.messages import Cancel, Ended, Fate, Leave, Progress, Ready, Refused, Slots, Submit
 
 __all__ = ["RayRunner"]
@@ -240,9 +241,7 @@ class _Link:
                 handle.future.set_exception(TaskCancelled("the task was told to stop"))
             case Fate.LOST:
                 self._count_lost()
-                handle.future.set_exception(
-                    WorkerLost(f"a worker in the Ray cluster was lost while it worked on this task: {ended.reason}")
-                )
+                handle.future.set_exception(_why_lost(ended))
             case Fate.RETURNED:
                 _fulfil(handle.future, ended.outcome)
 
@@ -260,6 +259,12 @@ class _Link:
     def reason(self) -> str:
         """Why the link is broken."""
         return self.refused.reason if self.refused is not None else "the connection to it ended"
+
+
+def _why_lost(ended: Ended) -> PenstockError:
+    if ended.excess:
+        return too_much(ended.excess)
+    return WorkerLost(f"a worker in the Ray cluster was lost while it worked on this task: {ended.reason}")
 
 
 def _fulfil(future: Future[Any], outcome: bytes) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pickle  # nosec B403
 import socket
 import time
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -15,12 +17,15 @@ import ray
 from ray.exceptions import RayError
 
 from penstock.errors import PenstockError, TaskCancelled, WorkerLost
-from penstock.runners.memory import give_memory_back
+from penstock.runners.base import Bounded
+from penstock.runners.memory import bounded, give_memory_back
 
 __all__ = ["Board", "RayContext", "describe", "run_task", "versions"]
 
 REPORT_SECONDS = 1.0
 """A report costs the worker 0.4 ms of processor time and the board 0.5 ms: this pace serves a thousand workers."""
+
+_LAST_WORDS_SECONDS = 2.0
 
 
 class Board:
@@ -29,6 +34,7 @@ class Board:
     def __init__(self) -> None:
         self._progress: dict[int, tuple[int, int]] = {}
         self._stopped: set[int] = set()
+        self._excess: dict[int, int] = {}
 
     def begin(self, task: int) -> bool:
         """A task begins; returns whether it shall stop."""
@@ -45,6 +51,14 @@ class Board:
         """Let a task stop when it reports next; returns whether it has begun at all."""
         self._stopped.add(task)
         return task in self._progress
+
+    def exceed(self, task: int, taken: int) -> None:
+        """A task's worker has taken more bytes than it may, and is about to end."""
+        self._excess[task] = taken
+
+    def excess(self, task: int) -> int:
+        """The bytes for which a task's worker ended; 0 if it ended for something else. It can be asked once."""
+        return self._excess.pop(task, 0)
 
     def progress(self, ended: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Bytes and rows of running tasks, without those that have ended."""
@@ -79,6 +93,12 @@ class RayContext:
         if self._stopped:
             raise TaskCancelled("the task was told to stop")
 
+    def end_for_memory(self, taken: int) -> None:
+        """Say so, and end this process before its host runs out of memory."""
+        with suppress(RayError):
+            ray.get(self._board.exceed.remote(self._task, taken), timeout=_LAST_WORDS_SECONDS)
+        os._exit(1)
+
     def _talk(self) -> None:
         if self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
             self._stopped = self._stopped or self._read(self._answer)
@@ -111,7 +131,9 @@ def run_task(needed: dict[str, str], setup: bytes, work: bytes, board: Any, numb
         context = RayContext(board, number)
         context.begin()
         function, argument = pickle.loads(work)  # nosec B301
-        return pickle.dumps((True, function(argument, context)))
+        limit = argument.memory_limit if isinstance(argument, Bounded) else None
+        with bounded(limit, context.end_for_memory):
+            return pickle.dumps((True, function(argument, context)))
     except Exception as error:  # noqa: BLE001 - it is the caller's
         return pickle.dumps((False, _portable(error)))
     finally:
