@@ -16,7 +16,9 @@ class Usage:
     """Processor seconds that processes and their children used inside the ``with``, and their peak of memory.
 
     ``peak`` is in bytes: the largest sum of the proportional set sizes of all of them, sampled ten times a second, so
-    that pages which they share count once. ``cpu_seconds`` includes children that have ended and were waited for.
+    that pages which they share count once. Of a Penstock server only root may see these; for others it is the sum of
+    private memory, and the largest shared part once. ``cpu_seconds`` includes children that have ended and were
+    waited for.
     """
 
     def __init__(self, *pids: int) -> None:
@@ -54,12 +56,16 @@ class Usage:
 
     def _sample(self) -> None:
         while True:
-            total = 0
+            total = shared = 0
             for process in self._processes():
                 try:
                     total += process.memory_full_info().pss
                 except psutil.NoSuchProcess:
                     continue
-            self.peak = max(self.peak, total)
+                except psutil.AccessDenied:
+                    plain = process.memory_info()
+                    total += plain.rss - plain.shared
+                    shared = max(shared, plain.shared)
+            self.peak = max(self.peak, total + shared)
             if self._stop.wait(SAMPLE_SECONDS):
                 return
