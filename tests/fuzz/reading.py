@@ -1,0 +1,155 @@
+"""What holds for the readers, whatever the bytes: rows that fit the schema, or a DataError that names the file.
+
+The first byte of an input chooses the schema and how the file is cut; the rest is the file.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from penstock.domain.canonical import canonical_schema
+from penstock.domain.schema import CollectionSchema
+from penstock.errors import DataError
+from penstock.readers.base import CsvOptions, Reader, ReadRequest, plan_at_once
+from penstock.readers.csv import CsvReader
+from penstock.readers.json_rows import JsonReader
+from penstock.readers.jsonl import JsonLinesReader
+from penstock.readers.numpy_set import NUMPY_READER
+from penstock.readers.parquet import PARQUET_READER
+from penstock.validation import Conformer
+from tests.support.in_memory import BytesSource
+from tests.support.schemas import EVERYTHING, KEY_AND_VECTOR, LENIENT
+
+__all__ = ["read_csv", "read_json", "read_json_lines", "read_numpy", "read_parquet"]
+
+_SCHEMAS = (KEY_AND_VECTOR, EVERYTHING, LENIENT)
+_WHOLE = 1 << 30
+_BATCH = 1 << 16
+_MEMORY = 200 << 20
+"""Bytes by which the process's peak may rise with one input: a small file that takes more is a bomb."""
+_SEPARATORS = (",", ";", "\t")
+_BLOCKS = (3, 16, 64, 1 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """The rows of a file, or the text of the error that ends its import."""
+
+    rows: list[object]
+    error: str
+
+
+def read_parquet(data: bytes) -> None:
+    """Memory is not looked at: Arrow takes the 2 GiB that a page's header may claim before it looks for them. Workers
+    are ended for that, which is tried elsewhere."""
+    choice, content = _split(data)
+    _import(PARQUET_READER, {"data.parquet": content}, _schema(choice))
+
+
+def read_json(data: bytes) -> None:
+    _read_text(data, "data.json", JsonReader)
+
+
+def read_json_lines(data: bytes) -> None:
+    _read_text(data, "data.jsonl", JsonLinesReader)
+
+
+def read_csv(data: bytes) -> None:
+    _read_text(data, "data.csv", CsvReader)
+
+
+def read_numpy(data: bytes) -> None:
+    """The file is that of each field in turn; the choice's remainder tells which."""
+    choice, content = _split(data)
+    fields = [each for each in LENIENT if each.name != "parts"]
+    field = fields[choice % len(fields)]
+    # Whatever else the collection has may be absent: what this field's file holds gets through to the checks.
+    schema = replace(LENIENT, fields=tuple(each for each in fields if each.primary or each is field), auto_id=False)
+    if not field.primary:
+        schema = replace(schema, auto_id=True)
+    with _bounded():
+        _import(NUMPY_READER, {f"{field.name}.npy": content}, schema)
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        yield
+    finally:
+        taken = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
+        assert taken < _MEMORY, f"it took {taken >> 20} MiB"
+
+
+def _split(data: bytes) -> tuple[int, bytes]:
+    return (data[0], data[1:]) if data else (0, b"")
+
+
+def _schema(choice: int) -> CollectionSchema:
+    return _SCHEMAS[choice % len(_SCHEMAS)]
+
+
+def _read_text(data: bytes, name: str, make: type[JsonReader] | type[JsonLinesReader] | type[CsvReader]) -> None:
+    """Read in one piece, and in small blocks and splits: both come to the same."""
+    choice, content = _split(data)
+    schema = _schema(choice)
+    csv = CsvOptions(separator=_SEPARATORS[choice // 3 % 3], null_key="null" if choice // 9 % 2 else "")
+    whole = _outcome(make(), {name: content}, schema, _WHOLE, csv)
+    block = _BLOCKS[choice // 18 % len(_BLOCKS)]
+    cut = _outcome(make(block_bytes=block), {name: content}, schema, max(8, len(content) // 3), csv)
+    assert cut == whole, f"read in one piece: {whole}\nread in parts: {cut}"
+
+
+def _outcome(
+    reader: Reader, files: Mapping[str, bytes], schema: CollectionSchema, split_bytes: int, csv: CsvOptions
+) -> _Outcome:
+    try:
+        with _bounded():
+            batches = _read(reader, files, schema, split_bytes, csv)
+    except DataError as error:
+        return _Outcome([], str(error))
+    return _Outcome([row for each in batches for row in each.to_pylist()], "")
+
+
+def _import(reader: Reader, files: Mapping[str, bytes], schema: CollectionSchema) -> None:
+    try:
+        _read(reader, files, schema, 64, CsvOptions())
+    except DataError as error:
+        if not (error.file or error.field or error.row is not None):
+            raise AssertionError(f"says nothing about where: {error}") from error
+
+
+def _read(
+    reader: Reader, files: Mapping[str, bytes], schema: CollectionSchema, split_bytes: int, csv: CsvOptions
+) -> Sequence[pa.RecordBatch]:
+    """The canonical batches of a file. Raises DataError, with the row in the file where a row is at fault."""
+    request = ReadRequest(
+        sources=[BytesSource(name, content) for name, content in files.items()],
+        schema=schema,
+        batch_bytes=_BATCH,
+        csv=csv,
+    )
+    found = []
+    wanted = canonical_schema(schema)
+    before = 0
+    for plan in plan_at_once(reader, request, split_bytes):
+        conformer = Conformer(schema, [1], 1 if schema.auto_id else None)
+        rows = 0
+        try:
+            for each in reader.read(request, plan.spec):
+                assert each.first_row == rows
+                batch = conformer.conform(each)
+                batch.validate(full=True)
+                assert batch.schema.equals(wanted)
+                rows += batch.num_rows
+                found.append(batch)
+        except DataError as error:
+            raise error if error.row is None else error.at(row=before + error.row) from None
+        assert rows <= plan.max_rows
+        before += rows
+    return found
