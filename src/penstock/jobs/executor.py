@@ -20,13 +20,14 @@ from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.engines.base import Published, Table
-from penstock.errors import CollectionNotFound, PenstockError, StoreFull, TaskCancelled, Transient
+from penstock.errors import CollectionNotFound, MemoryExceeded, PenstockError, StoreFull, TaskCancelled, Transient
 from penstock.jobs.joining import join
+from penstock.jobs.memory import too_large
 from penstock.jobs.patience import LONGEST_PAUSE, patiently
 from penstock.jobs.planner import Plan, locate_units, plan_units
 from penstock.jobs.requests import SourceKeys
 from penstock.jobs.staging import SplitFailed, stage_splits
-from penstock.jobs.tasks import PartTask, StageResult, StageTask
+from penstock.jobs.tasks import PartTask, StageResult, StageTask, file_at
 from penstock.jobs.tidying import OVERDUE, discard
 from penstock.jobs.tools import Tools, note_of, staged_of
 from penstock.jobs.tracking import COMMITTED, INDEXED, PLANNED, UNCOMMITTED, Tracker
@@ -345,23 +346,29 @@ class _Run:
 
     def _run_plan_tasks(self, function: Callable[[Any, TaskContext], Any], tasks: Sequence[Any]) -> Iterable[Any]:
         """Results in order, a window of tasks in flight."""
-        window: list[TaskHandle[Any]] = []
+        window: list[tuple[Any, TaskHandle[Any]]] = []
         try:
             for task in tasks:
-                window.append(self._tools.runner.submit(function, task))
+                window.append((task, self._tools.runner.submit(function, task)))
                 if len(window) > self._tools.runner.slots:
                     yield self._planned(window)
             while window:
                 yield self._planned(window)
         finally:
-            for handle in window:
+            for _, handle in window:
                 handle.cancel()
 
-    def _planned(self, window: list[TaskHandle[Any]]) -> Any:
-        while not _wait(window[0], 0.2):
+    def _planned(self, window: list[tuple[Any, TaskHandle[Any]]]) -> Any:
+        while not _wait(window[0][1], 0.2):
             self._check_time()
             self._save_planning()
-        return window.pop(0).future.result()
+        task, handle = window.pop(0)
+        try:
+            return handle.future.result()
+        except MemoryExceeded as error:
+            if "file" in error.details:
+                raise
+            raise too_large(file_at(task, handle.progress()[0]), error.details["taken"]) from error
 
     def _collection(self) -> Collection:
         found = self._catalog.collections.by_id(self.job.collection_id)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["MIB", "WorkerMemory", "share_out"]
+from penstock.errors import MemoryExceeded
+
+__all__ = ["MIB", "WorkerMemory", "share_out", "too_large"]
 
 MIB = 1 << 20
 
@@ -40,3 +42,13 @@ def share_out(budget: int, workers: int) -> WorkerMemory:
     share = max(budget // fed, least)
     batch = (share - _IDLE - _BUFFERS) // _BATCHES
     return WorkerMemory(workers=fed, batch_bytes=min(batch, _LARGEST_BATCH), limit=int(share * _SLACK))
+
+
+def too_large(file: str, taken: int) -> MemoryExceeded:
+    """The error for a file whose worker took, or asked for, ``taken`` bytes."""
+    return MemoryExceeded(
+        f"file {file!r} needs more memory than a worker may have: it took {taken >> 20} MiB. Raise "
+        "memory_budget, or write the file with smaller row groups and pages",
+        file=file,
+        taken=taken,
+    )

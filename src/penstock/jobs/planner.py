@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 from penstock.catalog.claims import PlannedFile
 from penstock.domain.jobs import JobWarning, Part, merge_warnings
 from penstock.domain.schema import CollectionSchema, DataType
-from penstock.errors import ImportRefused, LimitExceeded
+from penstock.errors import DataError, ImportRefused, LimitExceeded
 from penstock.jobs.requests import SourceKeys
 from penstock.jobs.settings import JobSettings
-from penstock.jobs.tasks import FilePlan, PlanTask, SurveyTask, plan_files, survey_span
+from penstock.jobs.tasks import FilePlan, PlanTask, SurveyTask, check_expansion, plan_files, survey_span
 from penstock.readers.base import CsvOptions, SplitPlan
 from penstock.readers.formats import Format, detect, expand
 from penstock.runners.base import TaskContext
@@ -107,7 +107,9 @@ def plan_units(
         for start in range(0, len(units), _FILES_PER_TASK)
     ]
     plans = [plan for chunk in run(plan_files, tasks) for plan in chunk]
-    splits = _cut(units, plans, run)
+    splits = _cut(units, plans, run, settings.worker_memory)
+    for unit, parts in zip(units, splits, strict=True):
+        _check_expansion(unit, parts)
     return Plan(
         files=[_planned_file(unit, parts) for unit, parts in zip(units, splits, strict=True)],
         pieces=[
@@ -127,10 +129,23 @@ def plan_units(
     )
 
 
-def _cut(units: Sequence[Unit], plans: Sequence[FilePlan], run: RunTasks) -> list[Sequence[SplitPlan]]:
+def _check_expansion(unit: Unit, parts: Sequence[SplitPlan]) -> None:
+    """Raises DataError, before anything is reserved for the rows that a file claims to have."""
+    try:
+        check_expansion(
+            sum(each.size if each.decoded_size is None else each.decoded_size for each in parts),
+            sum(each.size for each in unit.locations),
+        )
+    except DataError as error:
+        raise error.at(file=unit.name) from None
+
+
+def _cut(
+    units: Sequence[Unit], plans: Sequence[FilePlan], run: RunTasks, memory_limit: int | None
+) -> list[Sequence[SplitPlan]]:
     """The splits of each file; those that need it are looked through, all parts of all files side by side."""
     tasks = [
-        SurveyTask(location=unit.locations[0], survey=plan.splits, span=span)
+        SurveyTask(location=unit.locations[0], survey=plan.splits, span=span, memory_limit=memory_limit)
         for unit, plan in zip(units, plans, strict=True)
         if not isinstance(plan.splits, Sequence)
         for span in plan.splits.spans

@@ -12,6 +12,7 @@ from penstock.catalog.failures import CatalogUnavailable
 from penstock.domain.jobs import Split, SplitState
 from penstock.engines.base import Staged
 from penstock.errors import DataError, MemoryExceeded, TaskCancelled
+from penstock.jobs.memory import too_large
 from penstock.jobs.observer import Observer
 from penstock.jobs.pace import Pace
 from penstock.jobs.patience import patiently
@@ -87,9 +88,9 @@ def stage_splits(
         part = 0
         if isinstance(error, PartFailed):
             part, error = error.part, error.error
-        if isinstance(error, MemoryExceeded):
+        elif isinstance(error, MemoryExceeded):
             part = tracker.part_at(split)
-            error = _too_large(error, tracker.name_of(split.parts[part].file))
+            error = too_large(tracker.name_of(split.parts[part].file), error.details["taken"])
         if isinstance(error, DataError) and error.row is not None:
             before = tracker.rows_before(split, part)
             if before is not None:
@@ -97,15 +98,6 @@ def stage_splits(
         raise SplitFailed(split, part, error) from error
     if stop.is_set():
         raise TaskCancelled("the server is stopping; the job goes on from here when it is back")
-
-
-def _too_large(error: MemoryExceeded, file: str) -> MemoryExceeded:
-    return MemoryExceeded(
-        f"file {file!r} needs more memory than a worker may have: it took {error.details['taken'] >> 20} MiB. Raise "
-        "memory_budget, or write the file with smaller row groups and pages",
-        file=file,
-        **error.details,
-    )
 
 
 def _first_failure(futures: dict[Future[None], Split], flight: _Flight) -> tuple[Split, BaseException] | None:

@@ -16,6 +16,7 @@ from penstock.domain.jobs import JobWarning, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, Staged, Table
 from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
+from penstock.jobs.memory import too_large
 from penstock.readers.base import CsvOptions, ReadRequest, SplitPlan, Survey
 from penstock.readers.formats import Format, reader_for
 from penstock.runners.base import TaskContext
@@ -37,12 +38,20 @@ __all__ = [
     "UpkeepResult",
     "UpkeepTask",
     "build_indexes",
+    "check_expansion",
+    "file_at",
     "import_everything",
     "plan_files",
     "stage_split",
     "survey_span",
     "tidy_table",
 ]
+
+
+EXPANSION = 1000
+"""How often its own size a file may be once decoded. Vectors hardly compress; texts come to a hundred times."""
+UNSUSPICIOUS = 1 << 30
+"""Bytes that any part of a file may decode to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +78,7 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
     """One plan per file, in order.
 
     Raises:
-        DataError, SourceError: for the first file that can't be planned; it names the file.
+        DataError, SourceError, MemoryExceeded: for the first file that can't be planned; it names the file.
     """
     plans = []
     for done, (locations, file_format) in enumerate(task.files):
@@ -84,6 +93,8 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
             splits = reader_for(file_format).plan(request, task.split_bytes)
         except DataError as error:
             raise explained(error, locations, task.schema) from error
+        except MemoryError as error:
+            raise too_large(_name_of(locations), task.memory_limit or 0) from error
         plans.append(FilePlan(splits=splits, warnings=merge_warnings([request.warnings])))
         context.report(done + 1, 0)
     return plans
@@ -96,6 +107,7 @@ class SurveyTask:
     location: Location
     survey: Survey
     span: tuple[int, int]
+    memory_limit: int | None = None
 
 
 def survey_span(task: SurveyTask, context: TaskContext) -> Any:
@@ -110,6 +122,11 @@ def survey_span(task: SurveyTask, context: TaskContext) -> Any:
         context.report(done, 0)
 
     return task.survey.look(open_source(task.location), task.span, check)
+
+
+def file_at(task: PlanTask | SurveyTask, done: int) -> str:
+    """The file that a task was at when it reported ``done``."""
+    return task.location.name if isinstance(task, SurveyTask) else _name_of(task.files[done][0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +176,8 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
     """Read the parts of a split once, batch by batch, and write them where only a publish makes them visible.
 
     Raises:
-        PartFailed: a row breaks a rule, or a file can't be had; ``row`` of the error counts within the part.
+        PartFailed: a row breaks a rule, or a file can't be had or takes too much memory; ``row`` of the error counts
+            within the part.
         TaskCancelled, SourceUnavailable, StoreError: nothing is left behind but what the engine says it leaves.
     """
     rows: list[int] = []
@@ -179,6 +197,8 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
                 if isinstance(error, TaskCancelled | Transient):
                     raise
                 raise PartFailed(number, error) from error
+            except MemoryError as error:
+                raise PartFailed(number, too_large(_name_of(part.locations), task.memory_limit or 0)) from error
             read_bytes += part.size
             read_rows += rows[number]
 
@@ -204,17 +224,35 @@ def _conformed(
     )
     ids = None if task.auto_id_start is None else task.auto_id_start + rows_before
     conformer = Conformer(schema, task.partitions, ids)
+    decoded = 0
     try:
         for batch in reader_for(part.format).read(request, part.spec):
-            yield conformer.conform(batch), batch.bytes_read
+            rows = conformer.conform(batch)
+            decoded += rows.nbytes
+            check_expansion(decoded, part.size)
+            yield rows, batch.bytes_read
     except DataError as error:
         raise explained(error, part.locations, schema) from error
     warnings += [request.warnings, conformer.warnings]
 
 
+def check_expansion(decoded: int, size: int) -> None:
+    """Raises DataError: so many bytes come of so small a file, or part of one, that it must be meant as a bomb."""
+    if decoded > max(UNSUSPICIOUS, EXPANSION * size):
+        raise DataError(
+            f"its {size:,} bytes decode to more than {EXPANSION:,} times as many, {decoded >> 20:,} MiB and more",
+            remedy="A few bytes that stand for gigabytes would fill the disk. If they are meant, write the file "
+            "without dictionaries and compression",
+        )
+
+
+def _name_of(locations: Sequence[Location]) -> str:
+    return " ".join(each.name for each in locations)
+
+
 def explained(error: DataError, locations: Sequence[Location], schema: CollectionSchema) -> DataError:
     """The error with its file, and with what to do about it where it doesn't say that itself."""
-    names = error.file or " ".join(each.name for each in locations)
+    names = error.file or _name_of(locations)
     return error.at(file=names, remedy=error.remedy or _remedy(error, schema))
 
 

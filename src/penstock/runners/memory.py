@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,12 +52,21 @@ def keep_heap_small() -> None:
 
 def private_bytes() -> int:
     """Resident memory of this process that is its own; 0 where the system doesn't tell."""
+    _, resident, shared, *_ = _statm()
+    return (resident - shared) * mmap.PAGESIZE
+
+
+def data_bytes() -> int:
+    """Memory that this process has asked for, used or not, as ``RLIMIT_DATA`` counts it; 0 as above."""
+    return _statm()[5] * mmap.PAGESIZE
+
+
+def _statm() -> tuple[int, ...]:
     try:
         with open("/proc/self/statm") as file:
-            _, resident, shared, *_ = map(int, file.read().split())
+            return tuple(map(int, file.read().split()))
     except FileNotFoundError:
-        return 0
-    return (resident - shared) * mmap.PAGESIZE
+        return (0,) * 7
 
 
 def too_much(taken: int) -> MemoryExceeded:
@@ -72,10 +82,40 @@ def bounded(limit: int | None, exceeded: Callable[[int], None]) -> Iterator[None
 
     A worker that has too much can't be stopped otherwise: it sits in a library's code, and every library has its own
     way to fail when memory is refused, down to ending the process without a word.
+
+    What asks for ``limit`` bytes more than there were at the beginning is refused by the system, before a page of it
+    is filled: a page of a file may claim any size, and takes a gigabyte between two looks.
+
+    Raises:
+        MemoryExceeded: in place of the MemoryError of Python, NumPy and Arrow, where they were refused.
     """
     if limit is None:
         yield
         return
+    try:
+        with _refused_beyond(limit), _watched(limit, exceeded):
+            yield
+    except MemoryError as error:
+        raise too_much(limit) from error
+
+
+@contextmanager
+def _refused_beyond(limit: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    now = data_bytes()
+    if not now:
+        yield
+        return
+    most = now + limit if before[1] == resource.RLIM_INFINITY else min(now + limit, before[1])
+    resource.setrlimit(resource.RLIMIT_DATA, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+@contextmanager
+def _watched(limit: int, exceeded: Callable[[int], None]) -> Iterator[None]:
     over = threading.Event()
 
     def watch(limit: int) -> None:
