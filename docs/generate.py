@@ -148,6 +148,7 @@ def all_routes() -> Sequence[Route]:
         settings=load_settings({}, environment={}),
         authentication=none,
         accounts=none,
+        audit=none,
         imports=none,
         clusters=none,
         databases=none,

@@ -8,7 +8,7 @@ from penstock.access.accounts import AccountService
 from penstock.access.authentication import OF_ONE, Authenticator
 from penstock.catalog import Catalog
 from penstock.catalog.clusters import DEFAULT_ORG
-from penstock.domain.access import ANYBODY, Grant, Role
+from penstock.domain.access import Grant, Role
 from penstock.errors import (
     AccountExists,
     AccountNotFound,
@@ -91,7 +91,7 @@ def test_a_right_key_is_let_in_whatever_came_before(catalog: Catalog) -> None:
 
 def test_doors_are_open_until_the_first_key_and_never_again(catalog: Catalog) -> None:
     authenticator = Authenticator(catalog.accounts, optional=True, fresh=0)
-    assert authenticator.identify("", HERE) is ANYBODY
+    assert authenticator.identify("", HERE).is_anybody
     AccountService(catalog).create_key(DEFAULT_ORG, "first", [WRITER])
     with pytest.raises(Unauthenticated):
         authenticator.identify("", HERE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import threading
 import time
+from dataclasses import replace
 from typing import Protocol
 
 from cachetools import TTLCache
@@ -55,8 +56,8 @@ class NoAuthentication:
     is_on = was_on = False
 
     def identify(self, header: str, address: str) -> Caller:
-        del header, address
-        return ANYBODY
+        del header
+        return replace(ANYBODY, address=address)
 
 
 class Authenticator:
@@ -90,14 +91,16 @@ class Authenticator:
 
     def identify(self, header: str, address: str) -> Caller:
         if not self.is_on:
-            return ANYBODY
-        address = _one_household(address)
+            return replace(ANYBODY, address=address)
+        household = _one_household(address)
         given = parse_credentials(header)
         if isinstance(given, KeyCredentials):
-            return self._by_key(given, address)
-        return self._by_password(given, address)
+            account = self._by_key(given, household)
+        else:
+            account = self._by_password(given, household)
+        return replace(account.caller(), address=address)
 
-    def _by_key(self, given: KeyCredentials, address: str) -> Caller:
+    def _by_key(self, given: KeyCredentials, address: str) -> Account:
         digest = digest_of(given.secret)
         account = self._known(digest) or self._accounts.key(digest)
         if account is None:
@@ -106,19 +109,21 @@ class Authenticator:
             self._note_failure(address, "")
             raise Unauthenticated("the API key is unknown, expired or revoked", kind="unknown")
         self._remember(digest, account)
-        return account.caller()
+        return account
 
-    def _by_password(self, given: UserCredentials, address: str) -> Caller:
+    def _by_password(self, given: UserCredentials, address: str) -> Account:
         name = f"user:{given.name}"
         account = self._known(name) or self._accounts.user(given.name)
         if account is None or not self._passwords.remembers(account.hash, given.password):
-            self._check_attempts(address, name)
+            self._check_attempts(address, name, account)
             digest = None if account is None else account.hash
             if not self._passwords.verify(digest, given.password) or account is None:
                 self._note_failure(address, name)
-                raise Unauthenticated("the user is unknown or the password is wrong", kind="unknown")
+                raise Unauthenticated(
+                    "the user is unknown or the password is wrong", kind="unknown", **_whose(account)
+                )
         self._remember(name, account)
-        return account.caller()
+        return account
 
     def _known(self, name: str) -> Account | None:
         with self._lock:
@@ -129,18 +134,25 @@ class Authenticator:
             if name not in self._recent:  # its time counts from when the catalog was asked
                 self._recent[name] = account
 
-    def _check_attempts(self, address: str, name: str) -> None:
+    def _check_attempts(self, address: str, name: str, account: Account | None = None) -> None:
         for limit, of in ((OF_ADDRESS, (address,)), (OF_ONE, (address, name))):
             if not self._failures.test(limit, *of):
                 until = self._failures.get_window_stats(limit, *of).reset_time
                 seconds = max(1, round(until - time.time()))
                 raise TooManyAttempts(
-                    f"too many wrong credentials; try again in {seconds} s with the right ones", seconds=seconds
+                    f"too many wrong credentials; try again in {seconds} s with the right ones",
+                    seconds=seconds,
+                    **_whose(account),
                 )
 
     def _note_failure(self, address: str, name: str) -> None:
         self._failures.hit(OF_ADDRESS, address)
         self._failures.hit(OF_ONE, address, name)
+
+
+def _whose(account: Account | None) -> dict[str, str]:
+    """For the audit log, never for the caller: which user somebody tried to be, if there is one of that name."""
+    return {} if account is None else {"name": account.name, "id": account.id, "org_id": account.org_id}
 
 
 def _one_household(address: str) -> str:

@@ -43,7 +43,9 @@ class Account:
 
     def caller(self) -> Caller:
         is_user = self.kind is AccountKind.USER
-        return Caller(name=self.name, org_id=self.org_id, grants=self.grants, roots=self.roots, is_user=is_user)
+        return Caller(
+            id=self.id, name=self.name, org_id=self.org_id, grants=self.grants, roots=self.roots, is_user=is_user
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, func, insert, null, or_, select, u
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog import tables
+from penstock.catalog.audit import note
 from penstock.catalog.database import CatalogDatabase, now_millis
 from penstock.catalog.idempotency import RepeatedCreate, forget_expired, job_of_key, remember
 from penstock.catalog.job_ends import count, end_job, ending_values, recount
@@ -19,6 +20,7 @@ from penstock.catalog.partition_drops import hold_partition
 from penstock.catalog.quotas import refuse_if_full
 from penstock.catalog.sealing import Seal
 from penstock.catalog.transitions import log_transition
+from penstock.domain.audit import AuditEntry
 from penstock.domain.ids import millis_of, new_id
 from penstock.domain.jobs import (
     FINAL_STATES,
@@ -46,7 +48,7 @@ class NewJob:
     ``deadline`` is in milliseconds since 1970; ``repeated`` names the call, so that it makes one job however often it
     comes; ``trace`` is the call's traceparent. ``roots`` are the only ones that the caller may import from;
     none is all of the server's. ``quota`` is of orgs that have none of their own; ``size`` are the bytes of the
-    files, as far as they are known by now.
+    files, as far as they are known by now. ``audit`` says who makes the job.
     """
 
     cluster_id: str
@@ -65,6 +67,7 @@ class NewJob:
     roots: Sequence[str] = ()
     quota: Quota = UNLIMITED
     size: int = 0
+    audit: AuditEntry | None = None
 
 
 # Most calls ask for these. Making such a statement anew takes longer than running it.
@@ -124,6 +127,8 @@ class JobStore:
             return found
         refuse_if_full(connection, new.cluster_id, new.quota, new.size)
         self._insert(connection, job_id, new)
+        if new.audit is not None:
+            note(connection, replace(new.audit, job_id=job_id))
         return job_id
 
     def _insert(self, connection: Connection, job_id: int, new: NewJob) -> None:
@@ -251,8 +256,12 @@ class JobStore:
 
     # What a user does to a job that nobody may be working on
 
-    def intervene(self, job: ImportJob, then: JobState, **values: Any) -> ImportJob:
+    def intervene(
+        self, job: ImportJob, then: JobState, *, audit: AuditEntry | None = None, **values: Any
+    ) -> ImportJob:
         """Take a job to another state from outside: raises the epoch, so that a worker of it is fenced off.
+
+        ``audit`` says who does it.
 
         Raises:
             JobStateConflict: the job has moved on meanwhile.
@@ -281,6 +290,8 @@ class JobStore:
             recount(connection, job, then)
             if then.is_final:
                 end_job(connection, job.id, then)
+            if audit is not None:
+                note(connection, audit)
             self._database.tell(connection)
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         if then.is_final and job.keyed:
@@ -297,6 +308,7 @@ class JobStore:
         roots: Sequence[str] = (),
         *,
         quota: Quota = UNLIMITED,
+        audit: AuditEntry | None = None,
     ) -> ImportJob:
         """Take a Failed job back to Pending. What it had staged, its progress and its rows stay.
 
@@ -338,6 +350,8 @@ class JobStore:
                 .values(state=FileState.PENDING.value, reason=None, finished_at=None)
             )
             recount(connection, job, then)
+            if audit is not None:
+                note(connection, audit)
             self._database.tell(connection)
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         moved = job_of(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from penstock.catalog.accounts import AccountStore
+from penstock.catalog.audit import AuditStore
 from penstock.catalog.claims import ClaimStore
 from penstock.catalog.clusters import ClusterStore, DatabaseStore
 from penstock.catalog.collections import CollectionStore
@@ -28,6 +29,7 @@ class Catalog:
     orgs: OrgStore
     quotas: QuotaStore
     accounts: AccountStore
+    audit: AuditStore
     clusters: ClusterStore
     databases: DatabaseStore
     collections: CollectionStore
@@ -65,6 +67,7 @@ def open_catalog(url: str, key: bytes, connections: int = 20) -> Catalog:
         orgs=OrgStore(database),
         quotas=QuotaStore(database),
         accounts=AccountStore(database),
+        audit=AuditStore(database),
         clusters=ClusterStore(database),
         databases=DatabaseStore(database),
         collections=collections,

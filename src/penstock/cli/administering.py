@@ -5,6 +5,8 @@ Who may write to the data folder, or has the catalog's URL, is its administrator
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -20,7 +22,9 @@ from penstock.settings import Settings, load_settings
 if TYPE_CHECKING:
     from penstock.catalog import Catalog
 
-__all__ = ["grants_of", "org_option", "role_options", "with_catalog"]
+__all__ = ["grants_of", "org_option", "record", "role_options", "with_catalog"]
+
+_HERE = "this machine"
 
 
 def with_catalog(command: Callable[..., None]) -> Callable[..., None]:
@@ -50,6 +54,31 @@ def opened_catalog(settings: Settings) -> Iterator[Catalog]:
         yield catalog
     finally:
         catalog.close()
+
+
+def record(
+    catalog: Catalog, action: str, org_id: str, subject: str | None = None, cluster_id: str | None = None
+) -> None:
+    """Tell the audit log what the person at this machine has done."""
+    from penstock.domain.audit import AuditEntry
+
+    catalog.audit.add(
+        AuditEntry(
+            caller=_user_name(),
+            org_id=org_id,
+            address=_HERE,
+            action=action,
+            cluster_id=cluster_id,
+            subject=subject,
+        )
+    )
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number without a name
+        return f"uid {os.getuid()}"
 
 
 org_option = click.option("--org", default="default", show_default=True, help="The tenant that it belongs to.")

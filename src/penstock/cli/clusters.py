@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.administering import org_option, with_catalog
+from penstock.cli.administering import org_option, record, with_catalog
 from penstock.cli.connecting import json_option
 from penstock.domain.names import check_cluster_id
 
@@ -34,7 +34,9 @@ def clusters() -> None:
 def create(catalog: Catalog, cluster_id: str, org: str, name: str, region: str) -> None:
     """Make the cluster CLUSTER_ID, such as in01-search, and its org if that is new."""
     check_cluster_id(cluster_id)
-    catalog.clusters.create(cluster_id, region, name, catalog.orgs.ensure(org).id)
+    owner = catalog.orgs.ensure(org).id
+    catalog.clusters.create(cluster_id, region, name, owner)
+    record(catalog, "cluster.create", owner, cluster_id=cluster_id)
     click.echo(f"Made cluster {cluster_id} of org {org}.")
 
 
@@ -58,5 +60,7 @@ def list_clusters(catalog: Catalog, as_json: bool) -> None:
 @with_catalog
 def drop(catalog: Catalog, cluster_id: str) -> None:
     """Drop a cluster, which must hold no collections; the history of its jobs goes with it."""
+    owner = catalog.clusters.get(cluster_id).org_id
     catalog.clusters.drop(cluster_id)
+    record(catalog, "cluster.drop", owner, cluster_id=cluster_id)
     click.echo(f"Dropped cluster {cluster_id}.")

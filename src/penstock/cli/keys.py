@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.administering import grants_of, org_option, role_options, with_catalog
+from penstock.cli.administering import grants_of, org_option, record, role_options, with_catalog
 from penstock.cli.connecting import json_option
 from penstock.domain.durations import parse_duration
 
@@ -62,6 +62,7 @@ def create(
         roots=roots,
         lifetime=None if expires is None else parse_duration(expires),
     )
+    record(catalog, "key.create", made.account.org_id, f"{name} ({made.account.id})", cluster)
     if as_json:
         print_json({"id": made.account.id, "name": name, "key": made.secret, "expires": made.account.expires_at})
         return
@@ -105,6 +106,7 @@ def revoke(catalog: Catalog, key: str) -> None:
     from penstock.access.accounts import AccountService
 
     revoked = AccountService(catalog).revoke_key(key)
+    record(catalog, "key.revoke", revoked.org_id, f"{revoked.name} ({revoked.id})")
     click.echo(f"Revoked key {revoked.name} ({revoked.id}).")
 
 

@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "doctor": LazyCommand("doctor:doctor", "Examine what a server stands on."),
     "keys": LazyCommand("keys:keys", "Make, list and revoke API keys."),
     "users": LazyCommand("users:users", "Make, list and drop users, and give them roles."),
+    "audit": LazyCommand("audit:audit", "Print who changed what, and who was refused what."),
     "orgs": LazyCommand("orgs:orgs", "Make and list orgs, and limit what each may have."),
     "clusters": LazyCommand("clusters:clusters", "Make, list and drop clusters."),
     "collections": LazyCommand("collections:collections", "Make, list, describe and drop collections."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.administering import with_catalog
+from penstock.cli.administering import record, with_catalog
 from penstock.cli.connecting import json_option
 from penstock.domain.quotas import Quota
 from penstock.errors import InvalidParameter
@@ -61,7 +61,7 @@ def create(catalog: Catalog, name: str) -> None:
     """Make the org NAME; the same one again is fine."""
     if not name.strip() or len(name) > 64 or not name.isprintable():
         raise InvalidParameter("an org's name has 1 to 64 printable characters")
-    catalog.orgs.ensure(name)
+    record(catalog, "org.create", catalog.orgs.ensure(name).id, name)
     click.echo(f"Made org {name}.")
 
 
@@ -132,6 +132,8 @@ def set_limits(
         daily_bytes=own.daily_bytes if max_daily_bytes == _KEPT else max_daily_bytes,
     )
     catalog.quotas.set(org.id, quota)
+    limits = ", ".join(f"{each} {_word(getattr(quota, each))}" for each in _LIMITS)
+    record(catalog, "org.set", org.id, f"{org.name}: {limits}")
     click.echo(f"Set the limits of org {org.name}.")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.administering import grants_of, org_option, role_options, with_catalog
+from penstock.cli.administering import grants_of, org_option, record, role_options, with_catalog
 from penstock.cli.connecting import json_option
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def create(
     from penstock.access.accounts import AccountService
 
     grants = grants_of(role, cluster, database)
-    AccountService(catalog).create_user(catalog.orgs.get(org).id, name, password, grants)
+    made = AccountService(catalog).create_user(catalog.orgs.get(org).id, name, password, grants)
+    record(catalog, "user.create", made.org_id, f"{name}: {grants[0]}")
     click.echo(f"Made user {name} ({grants[0]}).")
 
 
@@ -75,7 +76,10 @@ def drop(catalog: Catalog, name: str) -> None:
     """Drop a user."""
     from penstock.access.accounts import AccountService
 
-    AccountService(catalog).drop_user(name)
+    accounts = AccountService(catalog)
+    org_id = accounts.user(name).org_id
+    accounts.drop_user(name)
+    record(catalog, "user.drop", org_id, name)
     click.echo(f"Dropped user {name}.")
 
 
@@ -87,7 +91,9 @@ def password(catalog: Catalog, name: str, password: str) -> None:
     """Give a user a new password."""
     from penstock.access.accounts import AccountService
 
-    AccountService(catalog).set_password(name, password)
+    accounts = AccountService(catalog)
+    accounts.set_password(name, password)
+    record(catalog, "user.password", accounts.user(name).org_id, name)
     click.echo(f"Changed the password of {name}.")
 
 
@@ -100,7 +106,9 @@ def grant(catalog: Catalog, name: str, role: str, cluster: str | None, database:
     from penstock.access.accounts import AccountService
 
     given = grants_of(role, cluster, database)[0]
-    AccountService(catalog).grant(name, given)
+    accounts = AccountService(catalog)
+    accounts.grant(name, given)
+    record(catalog, "user.grant", accounts.user(name).org_id, f"{name}: {given}")
     click.echo(f"{name} is now {given}.")
 
 
@@ -113,5 +121,7 @@ def withdraw(catalog: Catalog, name: str, role: str, cluster: str | None, databa
     from penstock.access.accounts import AccountService
 
     taken = grants_of(role, cluster, database)[0]
-    AccountService(catalog).withdraw(name, taken)
+    accounts = AccountService(catalog)
+    accounts.withdraw(name, taken)
+    record(catalog, "user.withdraw", accounts.user(name).org_id, f"{name}: {taken}")
     click.echo(f"{name} is no longer {taken}.")

@@ -54,7 +54,8 @@ class Caller:
     """Who makes a call. ``name`` is what messages and logs say; a key and a user may have the same.
 
     ``org_id`` None is anybody at all, where authentication is off. ``roots`` are the only places, prefixes of paths
-    and URLs, that the caller's imports may read; none is every import root of the server.
+    and URLs, that the caller's imports may read; none is every import root of the server. ``id`` is the key's or the
+    user's, ``address`` where the call comes from.
     """
 
     name: str
@@ -62,6 +63,8 @@ class Caller:
     grants: Sequence[Grant] = ()
     roots: Sequence[str] = ()
     is_user: bool = False
+    id: str | None = None
+    address: str = ""
 
     @property
     def is_anybody(self) -> bool:

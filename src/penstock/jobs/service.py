@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from penstock.catalog import Catalog
@@ -13,6 +14,7 @@ from penstock.catalog.idempotency import RepeatedCreate
 from penstock.catalog.job_list import JobFilter
 from penstock.catalog.jobs import NewJob
 from penstock.domain.access import Caller, Role
+from penstock.domain.audit import AuditEntry, entry_of
 from penstock.domain.collections import Cluster, Collection
 from penstock.domain.durations import parse_duration
 from penstock.domain.jobs import ImportJob, JobState
@@ -94,6 +96,12 @@ class ImportService:
                 roots=request.caller.roots,
                 quota=self._settings.quota,
                 size=size,
+                audit=replace(
+                    entry_of(request.caller, "import.create"),
+                    cluster_id=request.cluster_id,
+                    database=database.name,
+                    collection=collection.name,
+                ),
             )
         )
         self._wake()
@@ -123,7 +131,9 @@ class ImportService:
                 raise _unexpected(job, JobState.UNCOMMITTED)
             collection = self._catalog.collections.by_id(job.collection_id)
             intent = collection.version if collection else 1
-            done = self._intervene(job, JobState.COMMITTING, stage="committing", intent_version=intent)
+            done = self._intervene(
+                job, JobState.COMMITTING, "commit", caller, stage="committing", intent_version=intent
+            )
             if done:
                 return done
         raise _restless(job_id)
@@ -139,7 +149,7 @@ class ImportService:
                     job_id=job.id,
                     state=job.state.value,
                 )
-            done = self._intervene(job, JobState.ABORTED, reason="aborted by user")
+            done = self._intervene(job, JobState.ABORTED, "abort", caller, reason="aborted by user")
             if done:
                 return done
         raise _restless(job_id)
@@ -151,7 +161,12 @@ class ImportService:
             deadline = self._deadline(job.options)
             try:
                 again = self._catalog.jobs.retry(
-                    job, keys.to_secret(), deadline, caller.roots, quota=self._settings.quota
+                    job,
+                    keys.to_secret(),
+                    deadline,
+                    caller.roots,
+                    quota=self._settings.quota,
+                    audit=_entry(caller, "retry", job),
                 )
             except JobStateConflict:
                 continue  # somebody else retried it a moment ago; the next look tells
@@ -163,7 +178,7 @@ class ImportService:
         """Raises JobNotFound, also for a job that the caller may not know of."""
         job = self._catalog.jobs.get(cluster_id, job_id)
         if not caller.may(Role.READER, self._catalog.clusters.get(cluster_id), job.database):
-            raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id)
+            raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id, hidden=True)
         return job
 
     def _writable(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
@@ -200,9 +215,11 @@ class ImportService:
         _check_paths(self._catalog.jobs.groups(job.id), roots, keys)
         self._check_limits(collection)
 
-    def _intervene(self, job: ImportJob, then: JobState, **values: object) -> ImportJob | None:
+    def _intervene(
+        self, job: ImportJob, then: JobState, action: str, caller: Caller, **values: object
+    ) -> ImportJob | None:
         try:
-            done = self._catalog.jobs.intervene(job, then, **values)
+            done = self._catalog.jobs.intervene(job, then, audit=_entry(caller, action, job), **values)
         except JobStateConflict:
             # It moved on between our look and our write; the caller looks again.
             return None
@@ -330,6 +347,16 @@ def _check_paths(groups: Sequence[Sequence[str]], roots: ImportRoots, keys: Sour
     for group in groups:
         for path in group:
             roots.check(path, bool(keys))
+
+
+def _entry(caller: Caller, action: str, job: ImportJob) -> AuditEntry:
+    return replace(
+        entry_of(caller, f"import.{action}"),
+        cluster_id=job.cluster_id,
+        database=job.database,
+        collection=job.collection,
+        job_id=job.id,
+    )
 
 
 def _check_options(request: CreateImport) -> bool:

@@ -6,6 +6,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from penstock.access.accounts import AccountService
+from penstock.access.audit import AuditedAuthentication, AuditLog
 from penstock.catalog import Catalog, open_catalog
 from penstock.collections.collections import CollectionService, table_of
 from penstock.collections.databases import DatabaseService
@@ -48,7 +49,8 @@ def build_services(settings: Settings) -> Services:
     engine.check()
     catalog = open_catalog(catalog_url(settings), sealing_key(settings), settings.catalog_connections)
     catalog.clusters.ensure(settings.cluster_id, settings.region)
-    authentication = authentication_of(settings, catalog)
+    audit = AuditLog(catalog.audit)
+    authentication = AuditedAuthentication(authentication_of(settings, catalog), audit)
     job_settings = _job_settings(settings)
     registry = CollectorRegistry()
     watching = start_watching(settings, registry)
@@ -75,11 +77,13 @@ def build_services(settings: Settings) -> Services:
         scheduler.stop()
         runner.close()
         watching.stop()
+        audit.close()
         catalog.close()
 
     return Services(
         settings=settings,
         authentication=authentication,
+        audit=audit,
         accounts=AccountService(catalog),
         imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer),
         clusters=catalog.clusters,

@@ -15,12 +15,13 @@ __all__ = ["dialect_routes"]
 
 def dialect_routes(services: Services) -> tuple[Route, ...]:
     settings = services.settings
-    v1 = ZillizV1(clusters=services.clusters, authentication=services.authentication)
+    v1 = ZillizV1(clusters=services.clusters, authentication=services.authentication, audit=services.audit)
     v2 = MilvusV2(
         success_code=settings.v2_success_code,
         cluster_id=settings.cluster_id,
         clusters=services.clusters,
         authentication=services.authentication,
+        audit=services.audit,
     )
     return (
         *zilliz_v1_imports.routes(services.imports, v1, region=settings.region),

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
 
 from penstock.access.accounts import AccountService
+from penstock.access.audit import Audit
 from penstock.access.authentication import Authentication
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
@@ -40,6 +41,7 @@ class Services:
     authentication: Authentication
     accounts: AccountService
     imports: Imports
+    audit: Audit
     clusters: Clusters
     databases: DatabaseService
     collections: CollectionService

@@ -23,10 +23,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from penstock.access.audit import Audit
 from penstock.access.authentication import Authentication
 from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster
 from penstock.errors import ClusterNotFound, PenstockError
+from penstock.wire.auditing import action_of, watched_call
 from penstock.wire.body import Fields, parse_object, whole_number
 from penstock.wire.clusters import Clusters
 from penstock.wire.http import Call, CallTimeout, Operation, Reply, Route, json_reply
@@ -85,12 +87,14 @@ class MilvusV2:
         cluster_id: str,
         clusters: Clusters,
         authentication: Authentication,
+        audit: Audit,
         success_code: int = errors.SUCCESS,
     ) -> None:
         self.success_code = success_code
         self.cluster_id = cluster_id
         self.clusters = clusters
         self.authentication = authentication
+        self.audit = audit
 
     def post(
         self,
@@ -109,13 +113,16 @@ class MilvusV2:
         """
 
         def handle(call: Call) -> Reply:
-            caller = self.authentication.identify(call.authorization, call.address)
-            fields = parse_object(call.body, struct)
-            cluster = self.cluster_of(fields, caller)
-            request = Request(call=call, fields=fields, cluster=cluster, caller=caller)
-            if role is not None:
-                caller.require(role, cluster, None if whole_cluster else request.database)
-            return self.success(handler(request))
+            with watched_call(self.audit, action_of(action)) as watched:
+                watched.caller = caller = self.authentication.identify(call.authorization, call.address)
+                fields = parse_object(call.body, struct)
+                watched.read(fields)
+                cluster = self.cluster_of(fields, caller)
+                request = Request(call=call, fields=fields, cluster=cluster, caller=caller)
+                watched.cluster_id, watched.database = cluster.id, request.database
+                if role is not None:
+                    caller.require(role, cluster, None if whole_cluster else request.database)
+                return self.success(handler(request))
 
         return Route(method="POST", path=PREFIX + action, handler=handle, dialect=self, operation=operation)
 

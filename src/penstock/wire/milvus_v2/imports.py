@@ -22,6 +22,7 @@ from penstock.domain.jobs import JobState
 from penstock.errors import AccessDenied, ClusterNotFound, InvalidParameter, JobNotFound, PenstockError, Unsupported
 from penstock.jobs.imports import Imports
 from penstock.jobs.requests import CreateImport, JobQuery, SourceKeys
+from penstock.wire.auditing import watched_call
 from penstock.wire.body import MAX_INT32, MAX_INT64, Fields, MalformedBody, parse_object
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.milvus_v2 import import_docs as docs
@@ -96,15 +97,19 @@ def routes(imports: Imports, v2: MilvusV2, *, region: str) -> tuple[Route, ...]:
         def handle(call: Call) -> Reply:
             profile = MILVUS
             try:
-                # Who may not come in is told so as the profile spells it, which only the body tells.
-                caller = _identified(v2, call)
-                fields = _decode(call, struct)
-                profile = ZILLIZ if "clusterId" in fields or "projectId" in fields else MILVUS
-                if isinstance(caller, AccessDenied):
-                    raise caller
-                cluster = _cluster(fields, v2, caller, region)
-                request = Request(call=call, fields=fields, cluster=cluster, caller=caller)
-                return v2.success(do(_ImportCall(request, profile)))
+                with watched_call(v2.audit, f"import.{action}", stored=True) as watched:
+                    # Who may not come in is told so as the profile spells it, which only the body tells.
+                    caller = _identified(v2, call)
+                    watched.caller = None if isinstance(caller, AccessDenied) else caller
+                    fields = _decode(call, struct)
+                    watched.read(fields)
+                    profile = ZILLIZ if "clusterId" in fields or "projectId" in fields else MILVUS
+                    if isinstance(caller, AccessDenied):
+                        raise caller
+                    cluster = _cluster(fields, v2, caller, region)
+                    request = Request(call=call, fields=fields, cluster=cluster, caller=caller)
+                    watched.cluster_id = cluster.id
+                    return v2.success(do(_ImportCall(request, profile)))
             except PenstockError as error:
                 return v2.failure(error, call.request_id, profile.errors)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from penstock.access.audit import Audit
 from penstock.access.authentication import Authentication
 from penstock.errors import PenstockError
 from penstock.wire.clusters import Clusters
@@ -19,9 +20,10 @@ SUCCESS = 200
 class ZillizV1:
     """How the v1 routes answer, and to whom. Errors come with HTTP 200, as clients drop the body of anything else."""
 
-    def __init__(self, *, clusters: Clusters, authentication: Authentication) -> None:
+    def __init__(self, *, clusters: Clusters, authentication: Authentication, audit: Audit) -> None:
         self.clusters = clusters
         self.authentication = authentication
+        self.audit = audit
 
     def success(self, data: dict[str, Any]) -> Reply:
         return json_reply({"code": SUCCESS, "data": data})

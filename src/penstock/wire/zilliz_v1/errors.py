@@ -79,6 +79,10 @@ TEXTS: Mapping[int, str] = {
 }
 
 
+_HIDDEN = frozenset({40022, 80020})
+"""These may stand for what is there and isn't the caller's."""
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
     """``by_detail`` replaces the code where the error's ``limit``, ``rule`` or ``kind`` is one of its keys."""
@@ -93,7 +97,7 @@ class Refused(errors.InvalidParameter):
     code = "refused"
 
     def __init__(self, code: int, about: str = "") -> None:
-        super().__init__(TEXTS[code].format(about).rstrip(), code=code)
+        super().__init__(TEXTS[code].format(about).rstrip(), code=code, hidden=code in _HIDDEN)
 
     @property
     def number(self) -> int:

@@ -13,6 +13,7 @@ from penstock.domain.names import check_collection_name
 from penstock.errors import ClusterNotFound, InvalidName, JobNotFound
 from penstock.jobs.imports import Imports
 from penstock.jobs.requests import CreateImport, JobQuery, SourceKeys
+from penstock.wire.auditing import Watched, watched_call
 from penstock.wire.body import MAX_INT32, MAX_INT64, Fields, parse_object, whole_number
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.zilliz_v1 import import_docs as docs
@@ -27,19 +28,21 @@ MIN_PAGE_SIZE = 5
 MAX_PAGE_SIZE = 100
 
 _CONTROLLER = re.compile(r"controller\.api\.(?P<region>[^.:]+)\.(zillizcloud\.com|cloud\.zilliz\.com\.cn)(:\d+)?\Z")
+_Action = Callable[[Call, Watched], Reply]
 _CLUSTER_ID = re.compile(r"in\d{2}-[0-9A-Za-z_-]+\Z")
 
 
 def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
     """The three routes. ``region`` is the server's."""
 
-    def create(call: Call) -> Reply:
-        _check_host(call, region)
-        caller = v1.authentication.identify(call.authorization, call.address)
+    def create(call: Call, watched: Watched) -> Reply:
+        caller = caller_of(call, watched)
         if not call.body.strip():
             raise Refused(90142)
         fields = parse_object(call.body, "body")
+        watched.read(fields)
         cluster_id = _cluster(fields, v1, caller, region, absent=90103)
+        watched.cluster_id = cluster_id
         collection = _collection(fields)
         job = imports.create(
             CreateImport(
@@ -57,10 +60,10 @@ def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
         )
         return v1.success({"jobId": str(job.id)})
 
-    def get(call: Call) -> Reply:
-        _check_host(call, region)
-        caller = v1.authentication.identify(call.authorization, call.address)
+    def get(call: Call, watched: Watched) -> Reply:
+        caller = caller_of(call, watched)
         fields = Fields(call.query, "query")
+        watched.read(fields)
         cluster_id = _cluster(fields, v1, caller, region, absent=90103)
         text = fields.string("jobId") or ""
         job_id = whole_number(text)
@@ -68,30 +71,39 @@ def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
             raise JobNotFound(f"no job has the id {text}")
         return v1.success(views.progress(imports.get(cluster_id, job_id, caller)))
 
-    def list_jobs(call: Call) -> Reply:
-        _check_host(call, region)
-        caller = v1.authentication.identify(call.authorization, call.address)
+    def list_jobs(call: Call, watched: Watched) -> Reply:
+        caller = caller_of(call, watched)
         fields = Fields(call.query, "query")
+        watched.read(fields)
         cluster_id = _cluster(fields, v1, caller, region, absent=90104)
         page_size = _paging(fields, "pageSize", DEFAULT_PAGE_SIZE, MIN_PAGE_SIZE, MAX_PAGE_SIZE, refusal=80003)
         page = _paging(fields, "currentPage", 1, 1, MAX_INT32, refusal=80004)
         query = JobQuery(cluster_id=cluster_id, page_size=page_size, page=page, caller=caller)
         return v1.success(views.page(imports.list(query), query))
 
-    def route(method: str, path: str, handler: Callable[[Call], Reply], operation: Operation) -> Route:
+    def caller_of(call: Call, watched: Watched) -> Caller:
+        _check_host(call, region)
+        watched.caller = v1.authentication.identify(call.authorization, call.address)
+        return watched.caller
+
+    def route(method: str, path: str, do: _Action, action: str, operation: Operation) -> Route:
+        def handle(call: Call) -> Reply:
+            with watched_call(v1.audit, f"import.{action}", stored=True) as watched:
+                return do(call, watched)
+
         return Route(
             method=method,
             path=PREFIX + path,
-            handler=handler,
+            handler=handle,
             dialect=v1,
             operation=operation,
-            only_reads=handler is not create,
+            only_reads=do is not create,
         )
 
     return (
-        route("POST", "/import", create, docs.CREATE),
-        route("GET", "/import/get", get, docs.GET),
-        route("GET", "/import/list", list_jobs, docs.LIST),
+        route("POST", "/import", create, "create", docs.CREATE),
+        route("GET", "/import/get", get, "get", docs.GET),
+        route("GET", "/import/list", list_jobs, "list", docs.LIST),
     )
 
 

@@ -1,0 +1,163 @@
+"""The audit log of a server: what was changed, and what was refused.
+
+What was changed is stored before the caller is answered. Refusals cost a caller nothing, so anybody could fill the
+disk with them: equal ones within a minute are stored once, and once more with their number when the minute is over;
+of too many different ones, only the number is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import replace
+from typing import Protocol, TypeAlias
+
+import structlog
+
+from penstock.access.authentication import Authentication
+from penstock.catalog.audit import AuditStore
+from penstock.domain.access import Caller
+from penstock.domain.audit import AuditEntry, plain
+from penstock.errors import AccessDenied, PenstockError
+
+__all__ = ["Audit", "AuditLog", "AuditedAuthentication", "NoAudit"]
+
+log = structlog.get_logger(__name__)
+
+WINDOW = 60.0
+OF_ADDRESS, OF_ALL = 30, 300
+"""Different refusals that are stored within a window: of one address, and in all."""
+VARIOUS = "various"
+
+_Kind: TypeAlias = tuple[object, ...]
+
+
+class Audit(Protocol):
+    def done(self, entry: AuditEntry) -> None:
+        """Store what was changed; raises what the catalog raises."""
+        ...
+
+    def refused(self, entry: AuditEntry) -> None:
+        """Note what was refused, or failed."""
+        ...
+
+
+class NoAudit:
+    """Keeps nothing."""
+
+    def done(self, entry: AuditEntry) -> None:
+        del entry
+
+    def refused(self, entry: AuditEntry) -> None:
+        del entry
+
+
+class AuditLog:
+    """Safe to share between threads. ``window`` is in seconds."""
+
+    def __init__(self, store: AuditStore, window: float = WINDOW) -> None:
+        self._store = store
+        self._window = window
+        self._lock = threading.Lock()
+        self._seen: dict[_Kind, AuditEntry] = {}
+        self._again: Counter[_Kind] = Counter()
+        self._addresses: Counter[str] = Counter()
+        self._rest: Counter[str] = Counter()
+        self._timer: threading.Timer | None = None
+
+    def done(self, entry: AuditEntry) -> None:
+        self._store.add(entry)
+
+    def refused(self, entry: AuditEntry) -> None:
+        if self._is_new(entry):
+            self._keep(entry)
+
+    def close(self) -> None:
+        """Store the numbers of refusals that are not yet stored."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+        self._end_window()
+
+    def _is_new(self, entry: AuditEntry) -> bool:
+        """Whether it is to be stored now; else it is counted."""
+        kind = (
+            *(entry.action, entry.outcome, entry.address, entry.caller_id, entry.caller),
+            *(entry.cluster_id, entry.database),
+        )
+        with self._lock:
+            if self._timer is None:
+                self._timer = threading.Timer(self._window, self._end_window)
+                self._timer.daemon = True
+                self._timer.start()
+            if kind in self._seen:
+                self._again[kind] += 1
+                return False
+            if len(self._seen) >= OF_ALL or self._addresses[entry.address] >= OF_ADDRESS:
+                self._rest[entry.outcome] += 1
+                return False
+            self._seen[kind] = entry
+            self._addresses[entry.address] += 1
+            return True
+
+    def _end_window(self) -> None:
+        with self._lock:
+            again = [replace(self._seen[kind], times=times) for kind, times in self._again.items()]
+            rest = [
+                AuditEntry(caller=VARIOUS, action=VARIOUS, address=VARIOUS, outcome=outcome, times=times)
+                for outcome, times in self._rest.items()
+            ]
+            for each in (self._seen, self._again, self._addresses, self._rest):
+                each.clear()
+            self._timer = None
+        for entry in (*again, *rest):
+            self._keep(entry)
+
+    def _keep(self, entry: AuditEntry) -> None:
+        try:
+            self._store.add(entry)
+        except PenstockError as error:
+            # The caller is refused anyway, and the log of the server keeps what the catalog can't.
+            log.error(
+                "audit.lost",
+                action=entry.action,
+                caller=entry.caller,
+                address=entry.address,
+                outcome=entry.outcome,
+                times=entry.times,
+                error=str(error),
+            )
+
+
+class AuditedAuthentication:
+    """Notes who was not let in, as the action ``login``."""
+
+    def __init__(self, inner: Authentication, audit: Audit) -> None:
+        self._inner = inner
+        self._audit = audit
+
+    @property
+    def is_on(self) -> bool:
+        return self._inner.is_on
+
+    @property
+    def was_on(self) -> bool:
+        return self._inner.was_on
+
+    def identify(self, header: str, address: str) -> Caller:
+        try:
+            return self._inner.identify(header, address)
+        except AccessDenied as error:
+            self._audit.refused(
+                AuditEntry(
+                    # Only names that are somebody's: what was sent in place of a name may be a password.
+                    caller=error.details.get("name", "unknown"),
+                    caller_id=error.details.get("id"),
+                    org_id=error.details.get("org_id"),
+                    action="login",
+                    address=address,
+                    outcome=error.code,
+                    reason=plain(str(error)),
+                )
+            )
+            raise

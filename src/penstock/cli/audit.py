@@ -1,0 +1,130 @@
+"""``penstock audit``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.administering import with_catalog
+from penstock.domain.durations import parse_duration
+from penstock.errors import ImportRefused
+
+if TYPE_CHECKING:
+    from penstock.catalog import Catalog
+    from penstock.domain.audit import AuditEntry
+
+__all__ = ["audit"]
+
+_FIELDS = (
+    *("at", "caller", "caller_id", "org_id", "address", "action", "cluster_id", "database", "collection", "job_id"),
+    *("subject", "outcome", "reason", "times"),
+)
+_SCREENFUL = 500
+"""Rows of a table are laid out together; there may be more than fit into memory."""
+
+
+class _Moment(click.ParamType["datetime"]):
+    """``24h`` ago, or a time such as 2026-11-01T00:00Z."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        with suppress(ImportRefused):
+            return datetime.now(UTC) - timedelta(seconds=parse_duration(value))
+        try:
+            time = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time. It is 24h for a day ago, or 2026-11-01T00:00Z.", param, ctx)
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+@click.command()
+@click.option("--since", type=_Moment(), help="From then on: 24h for a day ago, or 2026-11-01T00:00Z; else all.")
+@click.option("--until", type=_Moment(), help="Before then.")
+@click.option("--org", help="Only what callers of this org did.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "jsonl", "csv"]),
+    default="table",
+    show_default=True,
+    help="For people, or with all that is known of each for programs: a JSON object per line, or CSV.",
+)
+@with_catalog
+def audit(catalog: Catalog, since: datetime | None, until: datetime | None, org: str | None, form: str) -> None:
+    """Print who changed what, and who was refused what, oldest first.
+
+    It works on the data folder (or the catalog) itself, also beside a running server.
+    """
+    entries = catalog.audit.read(since, until, None if org is None else catalog.orgs.get(org).id)
+    if form == "jsonl":
+        for each in entries:
+            click.echo(json.dumps(_facts(each), ensure_ascii=False))
+    elif form == "csv":
+        writer = csv.writer(sys.stdout)
+        writer.writerow(_FIELDS)
+        writer.writerows([_cell(value) for value in _facts(each).values()] for each in entries)
+    else:
+        _print_tables(entries)
+
+
+def _facts(entry: AuditEntry) -> dict[str, Any]:
+    facts = {name: getattr(entry, name) for name in _FIELDS}
+    return facts | {
+        "at": None if entry.at is None else entry.at.isoformat(timespec="milliseconds"),
+        # As everywhere else in JSON, where such numbers lose their last digits.
+        "job_id": None if entry.job_id is None else str(entry.job_id),
+    }
+
+
+def _cell(value: object) -> object:
+    """What a spreadsheet would take for a formula is text here; anybody may have chosen it."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _print_tables(entries: Iterable[AuditEntry]) -> None:
+    from penstock.cli.output import moment, print_table
+
+    columns = ["Time", "Who", "Org", "From", "What", "On", "Outcome", "Times"]
+    for page in _pages(entries):
+        rows = [
+            (
+                moment(each.at),
+                each.caller,
+                each.org_id,
+                each.address,
+                each.action,
+                _on(each),
+                _outcome(each),
+                each.times,
+            )
+            for each in page
+        ]
+        print_table(columns, rows, none="Nothing was done.")
+
+
+def _pages(entries: Iterable[AuditEntry]) -> Iterator[list[AuditEntry]]:
+    left = iter(entries)
+    yield list(islice(left, _SCREENFUL))
+    while page := list(islice(left, _SCREENFUL)):
+        yield page
+
+
+def _on(entry: AuditEntry) -> str:
+    place = "/".join(filter(None, (entry.cluster_id, entry.database, entry.collection)))
+    job = None if entry.job_id is None else f"job {entry.job_id}"
+    return " ".join(filter(None, (place, job, entry.subject)))
+
+
+def _outcome(entry: AuditEntry) -> str:
+    return entry.outcome if entry.reason is None else f"{entry.outcome}: {entry.reason}"
