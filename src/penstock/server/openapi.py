@@ -14,6 +14,25 @@ _ERROR: Mapping[str, Any] = {
     "properties": {"code": {"type": "integer"}, "message": {"type": "string"}},
     "required": ["code", "message"],
 }
+_ANY_CALL: Mapping[int, str] = {
+    400: "The request's head could be read in two ways.",
+    403: "Authentication is off, and the call comes from a web page of another host.",
+    408: "The request's head came too slowly.",
+    431: "The request's head is too large.",
+}
+"""Answers of the server before a route is looked for."""
+_FOR_OPERATORS: Mapping[int, str] = {
+    401: "Nobody who is known calls.",
+    403: "The caller may not read the server's own cluster.",
+    429: "Too many wrong credentials came from there.",
+}
+_PLAIN_MEDIA = {"/metrics": "text/plain", "/docs": "text/html"}
+_PLAIN_STATUSES: Mapping[str, Mapping[int, str]] = {
+    "/healthz": {503: "It is not ready."},
+    "/metrics": _FOR_OPERATORS,
+}
+_EXAMPLES = {"clusterId": "in01-local", "dbName": "default", "collectionName": "docs", "partitionName": "_default"}
+"""Values of keys that many calls take."""
 
 
 def openapi_document(routes: Sequence[Route], plain: Mapping[str, str]) -> dict[str, Any]:
@@ -27,19 +46,24 @@ def openapi_document(routes: Sequence[Route], plain: Mapping[str, str]) -> dict[
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     for path, summary in plain.items():
-        paths[path] = {"get": {"summary": summary, "tags": ["server"], "responses": {"200": {"description": "OK"}}}}
+        paths[path] = {"get": _plain_operation(path, summary)}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Penstock",
             "version": "2",
             "description": "Imports files of vectors into collections. Application errors answer with HTTP 200 and "
-            "a `code` and `message` of their own; a successful answer has `code` and `data`.",
+            "a `code` and `message` of their own; a successful answer has `code` and `data`. What is not a call of "
+            "this document answers 404.",
         },
         "paths": dict(sorted(paths.items())),
+        "security": [{"key": []}, {"password": []}, {}],
         "components": {
             "schemas": {"Error": _ERROR},
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": "A key, or `user:password`."},
+                "password": {"type": "http", "scheme": "basic"},
+            },
         },
     }
 
@@ -50,21 +74,61 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": about.summary,
         "tags": [about.tag],
         "operationId": f"{route.method.lower()}{route.path.replace('/', '_')}",
-        "responses": {"200": {"description": "Success, or an error of the dialect.", "content": _content(about)}},
+        "responses": {
+            "200": {"description": "Success, or an error of the dialect.", "content": _content(about)},
+            **_failures(route.dialect.statuses),
+        },
     }
     if about.description:
         shown["description"] = about.description
     if about.query:
         shown["parameters"] = [
-            {"name": name, "in": "query", "required": name in about.required, "schema": schema}
+            {"name": name, "in": "query", "required": name in about.required, "schema": _with_example(name, schema)}
             for name, schema in about.query.items()
         ]
     if route.method == "POST":
-        body: dict[str, Any] = {"type": "object", "properties": dict(about.body)}
+        properties = {name: _with_example(name, schema) for name, schema in about.body.items()}
+        body: dict[str, Any] = {"type": "object", "properties": properties}
         if about.required:
             body["required"] = list(about.required)
         shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     return shown
+
+
+def _plain_operation(path: str, summary: str) -> dict[str, Any]:
+    media = _PLAIN_MEDIA.get(path, "application/json")
+    content = {media: {"schema": {"type": "object" if media == "application/json" else "string"}}}
+    return {
+        "summary": summary,
+        "tags": ["server"],
+        "operationId": f"get{path.replace('/', '_')}",
+        "responses": {
+            "200": {"description": "OK", "content": content},
+            **{
+                str(status): {"description": text, "content": content}
+                for status, text in _PLAIN_STATUSES.get(path, {}).items()
+            },
+            **_failures({}, known=_PLAIN_STATUSES.get(path, {})),
+        },
+    }
+
+
+def _failures(statuses: Mapping[int, str], known: Mapping[int, str] | None = None) -> dict[str, Any]:
+    """The responses beside 200: of a dialect, and of the server before that where ``known`` doesn't tell them."""
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    found = {
+        str(status): {"description": description, "content": error | text}
+        for status, description in _ANY_CALL.items()
+        if status not in (known or {})
+    }
+    return found | {
+        str(status): {
+            "description": " ".join(filter(None, [description, _ANY_CALL.get(status)])),
+            "content": error | text if status in _ANY_CALL else error,
+        }
+        for status, description in statuses.items()
+    }
 
 
 def _content(about: Operation) -> dict[str, Any]:
@@ -73,4 +137,11 @@ def _content(about: Operation) -> dict[str, Any]:
         "properties": {"code": {"type": "integer"}, "data": about.data},
         "required": ["code", "data"],
     }
-    return {"application/json": {"schema": {"oneOf": [success, {"$ref": "#/components/schemas/Error"}]}}}
+    # Some successes have a message too, and so are of both kinds.
+    return {"application/json": {"schema": {"anyOf": [success, {"$ref": "#/components/schemas/Error"}]}}}
+
+
+def _with_example(name: str, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    if name not in _EXAMPLES or "examples" in schema or schema.get("type") != "string":
+        return schema
+    return {**schema, "examples": [_EXAMPLES[name]]}

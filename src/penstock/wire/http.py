@@ -86,6 +86,11 @@ Handler = Callable[[Call], Reply]
 class Dialect(Protocol):
     """How a family of routes spells failures."""
 
+    @property
+    def statuses(self) -> Mapping[int, str]:
+        """The HTTP statuses beside 200 that failures have, and what each says."""
+        ...
+
     def failure(self, error: Exception, request_id: str) -> Reply:
         """The reply for any exception, :class:`BodyTooLarge` and :class:`CallTimeout` among them.
 

@@ -96,6 +96,16 @@ class MilvusV2:
         self.authentication = authentication
         self.audit = audit
 
+    @property
+    def statuses(self) -> Mapping[int, str]:
+        return {
+            401: "Nobody who is known calls.",
+            403: "The caller lacks the role.",
+            408: "The call took too long.",
+            429: "Too many wrong credentials came from there.",
+            500: "An internal error.",
+        }
+
     def post(
         self,
         action: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from penstock.access.audit import Audit
@@ -24,6 +25,10 @@ class ZillizV1:
         self.clusters = clusters
         self.authentication = authentication
         self.audit = audit
+
+    @property
+    def statuses(self) -> Mapping[int, str]:
+        return {408: "The call took too long.", 500: "An internal error."}
 
     def success(self, data: dict[str, Any]) -> Reply:
         return json_reply({"code": SUCCESS, "data": data})
