@@ -214,6 +214,16 @@ def refusals(story: Story, server: RunningServer) -> None:
     for given in (f"Bearer ann:{MARK}-wrong", f"Basic {nobody}", f"Bearer {MARK}", f"Digest {MARK}"):
         assert story.call(server, create, files, authorization=given)["code"] == 1800
     assert story.call(server, f"{V2}/list", authorization=f"Bearer ann:{MARK}-password")["code"] == 0
+    user = {"userName": "eve", "password": f"{MARK}-of-eve"}
+    for action, asked in (
+        ("create", user),
+        ("create", user),
+        ("update_password", {**user, "newPassword": f"{MARK}-new"}),
+        ("update_password", {**user, "newPassword": [f"{MARK}-list"]}),
+        ("update_password", {**user, "newPassword": MARK * 50}),
+        ("drop", {"userName": "eve"}),
+    ):
+        story.call(server, f"/v2/vectordb/users/{action}", asked)
     path = f"/v2/vectordb/none?secretKey={MARK}-path"
     story.told.append(requests.post(server.url + path, headers={"X-Secret": f"{MARK}-header"}, timeout=60).text)
 

@@ -65,6 +65,22 @@ def test_users_change_their_own_password_with_the_old_one(callers: Callers) -> N
     AccountService(callers.catalog).drop_user("eve")
 
 
+def test_an_admin_with_roots_makes_nobody_who_has_all_of_them(callers: Callers) -> None:
+    made = AccountService(callers.catalog).create_key(
+        "org-acme", "drop", [Grant(role=Role.ADMIN, cluster_id=ACME)], roots=["s3://drop/"]
+    )
+    name = {"userName": "clerk", "clusterId": ACME}
+    for action, more in (
+        ("create", {"userName": "mallory", "password": "correct horse"}),
+        ("grant_role", {"roleName": "writer"}),
+        ("update_password", {"password": "?", "newPassword": "battery staple"}),
+    ):
+        status, code, message = users(callers, made.secret, action, **name | more)
+        assert (status, code) == DENIED
+        assert "drop may import from some roots only, and users from all of them" in message
+    assert users(callers, made.secret, "list", clusterId=ACME)[:2] == (200, 0)
+
+
 def test_users_may_ask_for_their_own_roles_only(callers: Callers) -> None:
     assert users(callers, "clerk", "describe", userName="clerk", clusterId=ACME) == (200, 0, [])
     assert users(callers, "clerk", "describe", userName="ann", clusterId=ACME)[:2] == DENIED

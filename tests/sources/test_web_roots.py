@@ -102,6 +102,25 @@ def test_redirects_are_followed_below_the_roots_only(web: WebServer, other: WebS
         content(only_one.restore(found.to_json()))
 
 
+def test_redirects_within_the_roots_of_a_key(web: WebServer, other: WebServer) -> None:
+    web.files["/acme/a.json"] = web.files["/globex/a.json"] = other.files["/acme/a.json"] = b"[1]"
+    web.redirects["/acme/same.json"] = "a.json"
+    web.redirects["/acme/up.json"] = "/globex/a.json"
+    web.redirects["/acme/dots.json"] = "../globex/a.json"
+    web.redirects["/acme/away.json"] = f"{other.url}/acme/a.json"
+    server = ImportRoots([f"{web.url}/", f"{other.url}/"], LOOPBACK)
+    mine = server.within([[f"{web.url}/acme/"]])
+    assert content(mine.locate(f"{web.url}/acme/same.json")[0]) == b"[1]"
+    for name in ("up", "dots", "away"):
+        assert server.locate(f"{web.url}/acme/{name}.json")
+        with pytest.raises(PathNotAllowed, match=r"redirects to .*, which is outside of the import roots"):
+            mine.locate(f"{web.url}/acme/{name}.json")
+    relative = server.within([["acme"]])
+    assert relative.locate(f"{web.url}/acme/away.json"), "acme of either server"
+    with pytest.raises(PathNotAllowed):
+        relative.locate(f"{web.url}/acme/up.json")
+
+
 def test_the_callers_keys(web: WebServer) -> None:
     web.files["/a.json"] = b"[1]"
     roots = ImportRoots([f"{web.url}/"], LOOPBACK)

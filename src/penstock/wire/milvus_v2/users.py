@@ -157,11 +157,20 @@ def _required(request: Request, *keys: str) -> list[str]:
 
 
 def _require_admin(request: Request, *, changes: bool = False) -> None:
-    """Raises PermissionDenied: the caller is no admin of the cluster, or nobody knows who would change something."""
+    """Raises PermissionDenied: the caller is no admin of the cluster, or one who may not make others.
+
+    Nobody knows who would change something while nobody is asked who he is; and users have no roots of their own, so
+    a key with roots could let itself import anything by one.
+    """
     request.caller.require(Role.ADMIN, request.cluster)
     if changes and request.caller.is_anybody:
         raise PermissionDenied(
             "while nobody is asked who he is, users are managed on the server's machine only: 'penstock users'"
+        )
+    if changes and request.caller.roots:
+        raise PermissionDenied(
+            f"{request.caller.name} may import from some roots only, and users from all of them: a key without "
+            "--root is wanted to make or change users"
         )
 
 
