@@ -34,15 +34,14 @@ def test_what_is_refused_again_and_again_is_stored_once_and_then_counted(catalog
 
 def test_the_numbers_are_stored_when_the_time_is_over(catalog: Catalog) -> None:
     audit = AuditLog(catalog.audit, window=0.2)
-    for _ in range(3):
+    for _ in range(100):
         audit.refused(REFUSAL)
     until = time.monotonic() + 30
-    while len(kept(catalog)) < 2:
+    while sum(each.times for each in kept(catalog)) < 100:
         assert time.monotonic() < until
         time.sleep(0.02)
-    assert kept(catalog)[1] == replace(REFUSAL, times=2)
-    audit.refused(REFUSAL)
-    assert kept(catalog)[2] == REFUSAL, "another minute, another entry"
+    assert {replace(each, times=1) for each in kept(catalog)} == {REFUSAL}
+    assert len(kept(catalog)) < 100
     audit.close()
 
 

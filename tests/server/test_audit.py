@@ -151,8 +151,8 @@ def test_where_nobody_is_asked_who_he_is_the_log_says_so(tmp_path: Path, catalog
 
 
 def run(catalog_url: str, folder: Path, *arguments: str) -> str:
-    where = ("--data-dir", str(folder / "data"), "--catalog", catalog_url)
-    done = CliRunner().invoke(cli, [*arguments, *where], prog_name="penstock")
+    environment = {"PENSTOCK_DATA_DIR": str(folder / "data"), "PENSTOCK_CATALOG": catalog_url}
+    done = CliRunner().invoke(cli, arguments, prog_name="penstock", env=environment)
     assert done.exit_code == 0, done.output
     return done.stdout
 

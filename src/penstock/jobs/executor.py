@@ -35,6 +35,7 @@ from penstock.jobs.upkeep import TableKeeper
 from penstock.readers.base import CsvOptions
 from penstock.readers.formats import Format
 from penstock.runners.base import TaskContext, TaskHandle
+from penstock.runners.lanes import Lanes
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
 
@@ -54,6 +55,7 @@ class Executor:
     def __init__(self, tools: Tools, keeper: TableKeeper) -> None:
         self._tools = tools
         self._keeper = keeper
+        self._lanes = Lanes(tools.runner)
 
     def run(self, job: ImportJob, stop: threading.Event) -> None:
         """Take a claimed job as far as it goes; return when it has ended, waits for a commit, or ``stop`` is set."""
@@ -68,7 +70,7 @@ class Executor:
         }
         try:
             with observer.step("job", facts, job.trace):
-                _Run(self._tools, job, stop, self._keeper).go()
+                _Run(self._tools, job, stop, self._keeper, self._lanes).go()
         except LostClaim:
             bound.info("job.lost", epoch=job.epoch)
             observer.lost(job)
@@ -80,7 +82,9 @@ class Executor:
 class _Run:
     """One claimed job, and the steps it goes through."""
 
-    def __init__(self, tools: Tools, job: ImportJob, stop: threading.Event, keeper: TableKeeper) -> None:
+    def __init__(
+        self, tools: Tools, job: ImportJob, stop: threading.Event, keeper: TableKeeper, lanes: Lanes
+    ) -> None:
         self._tools = tools
         self._catalog = tools.catalog
         self._claims = tools.catalog.claims
@@ -88,6 +92,7 @@ class _Run:
         self._stop = stop
         self._keeper = keeper
         self._observer = tools.observer
+        self._runner = lanes.lane(self._catalog.clusters.get(job.cluster_id).org_id)
         self._log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
         self.job = job
         self._saved = (-1, -1)
@@ -136,7 +141,7 @@ class _Run:
         joined = join(
             plan,
             split_bytes=self._tools.settings.split_bytes,
-            workers=self._tools.runner.slots,
+            workers=self._runner.slots,
             auto_id=collection.schema.auto_id,
             files=jobs.locations(self.job.id),
             splits=jobs.splits(self.job.id),
@@ -202,7 +207,7 @@ class _Run:
         try:
             stage_splits(
                 splits,
-                runner=self._tools.runner,
+                runner=self._runner,
                 tracker=tracker,
                 settings=self._tools.settings,
                 stop=self._stop,
@@ -349,8 +354,8 @@ class _Run:
         window: list[tuple[Any, TaskHandle[Any]]] = []
         try:
             for task in tasks:
-                window.append((task, self._tools.runner.submit(function, task)))
-                if len(window) > self._tools.runner.slots:
+                window.append((task, self._runner.submit(function, task)))
+                if len(window) > self._runner.slots:
                     yield self._planned(window)
             while window:
                 yield self._planned(window)

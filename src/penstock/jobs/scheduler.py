@@ -37,6 +37,12 @@ _RENEWALS = 6
 _POLL = 1.0
 """Seconds after which the scheduler looks even when nothing woke it: another process may have created a job."""
 
+_MOST_JOBS = 16
+"""Of all clusters together, where a single one may not have more: a busy cluster keeps no other from its turn."""
+
+_PAUSE = 0.02
+"""Seconds after a look that found nothing while jobs run: each create call wakes the scheduler."""
+
 _YIELD = 0.1
 """Seconds until a process claims one more job: another one that has none yet goes first."""
 
@@ -113,9 +119,11 @@ class Scheduler:
             try:
                 if looks.is_due():
                     end_overdue(self._tools)
-                while self.running < most and not self._stop.is_set():
+                while self.running < max(most, _MOST_JOBS) and not self._stop.is_set():
                     job = self._tools.catalog.claims.claim(self._owner, lease, most, self._tools.settings.quota)
                     if job is None:
+                        if self.running:
+                            self._stop.wait(_PAUSE)
                         break
                     self._begin(job)
                     if self._tools.catalog.database.is_shared:

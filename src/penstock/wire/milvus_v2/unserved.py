@@ -43,7 +43,7 @@ _UNSERVED: Sequence[tuple[str, str, Sequence[str]]] = (
     ("resource_groups", "this server is one node", ("list", "describe", "create", "drop", "alter")),
     ("resource_groups", "this server is one node", ("transfer_replica",)),
     ("segments", _UPKEEP, ("describe",)),
-    ("quotacenter", "this server sets no quotas", ("describe",)),
+    ("quotacenter", "quotas of orgs are set by penstock orgs set", ("describe",)),
     ("common", _TEXTS, ("run_analyzer",)),
     ("file_resources", _TEXTS, ("list", "add", "remove")),
     ("snapshots", _COPY, ("list", "describe", "create", "drop", "restore")),
