@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from penstock.catalog import Catalog
-from penstock.collections.collections import CollectionService, table_of
+from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.domain.collections import Collection, CollectionSettings
 from penstock.domain.schema import CollectionSchema
+from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from tests.support.catalogs import CLUSTER, opened_catalog
 from tests.support.tables import import_rows, plain, plain_batch, vectors
@@ -43,7 +44,7 @@ class UseCases:
     def put(self, collection: Collection, rows: int, partition: int = 0, first_id: int = 0) -> Collection:
         """The collection with ``rows`` more rows of :func:`tests.support.tables.plain`."""
         batch = plain_batch(vectors(rows), first_id=first_id, partitions=partition)
-        _, published = import_rows(self.engine, table_of(collection), batch)
+        _, published = import_rows(self.engine, Table.of(collection), batch)
         self.catalog.collections.raise_version(collection.id, published.version)
         return self.collections.get(CLUSTER, "default", collection.name)
 

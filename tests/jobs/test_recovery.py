@@ -15,10 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from penstock.collections.collections import table_of
 from penstock.domain.access import ANYBODY
 from penstock.domain.jobs import ImportJob, JobState, SplitState
-from penstock.engines.base import Staged
+from penstock.engines.base import Staged, Table
 from penstock.errors import JobStateConflict
 from penstock.jobs.executor import Executor
 from penstock.jobs.settings import JobSettings
@@ -125,7 +124,7 @@ def test_a_crash_around_the_commit_loses_nothing_and_doubles_nothing(
         assert world.job(job.id).state is JobState.COMMITTING
         # Meanwhile another job of the same collection commits: the first must still be found where it was.
         if after:
-            world.engine.publish(table_of(world.fresh(docs)), 1, 1, [])
+            world.engine.publish(Table.of(world.fresh(docs)), 1, 1, [])
     with a_world(tmp_path, runner) as world:
         done = world.ended(job)
         assert (done.state, done.rows) == (JobState.COMPLETED, ROWS)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from penstock.collections.collections import table_of
 from penstock.domain.access import ANYBODY
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import JobState
+from penstock.engines.base import Table
 from penstock.jobs.settings import JobSettings
 from penstock.jobs.tidying import OrphanSweep
 from penstock.jobs.tools import Tools
@@ -81,7 +81,7 @@ def test_nothing_is_removed_while_a_job_lives(tmp_path: Path, runner: LocalRunne
         world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
         make_old(world, docs)
         orphan = an_orphan(world, docs, 7200)
-        assert not sweep(world).sweep(table_of(world.fresh(docs)))
+        assert not sweep(world).sweep(Table.of(world.fresh(docs)))
         assert orphan.exists()
         world.imports.commit(CLUSTER, job.id, ANYBODY)
         assert world.ended(job).state is JobState.COMPLETED

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from penstock.collections.collections import table_of
 from penstock.domain.access import ANYBODY
 from penstock.domain.collections import Collection
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.jobs import JobState
 from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.engines.base import Table
 from penstock.jobs.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.jobs.test_recovery import crashed_before
@@ -112,7 +112,7 @@ def test_a_crash_around_the_commit_and_then_upkeep(
         for number in range(7):
             world.imported([write_rows(world, f"{number}.jsonl", first=100 * number)])
     with a_world(tmp_path, runner, started=False) as world:
-        table = table_of(world.fresh(docs))
+        table = Table.of(world.fresh(docs))
         job = world.create([write_rows(world, "7.jsonl", first=700)])
         crashed_before(world, job, step, after=after)
         assert world.job(job.id).state is JobState.COMMITTING

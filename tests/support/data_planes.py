@@ -21,8 +21,8 @@ import httpx
 
 from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.sealing import load_key
-from penstock.collections.collections import table_of
 from penstock.domain.ids import new_id
+from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.readers.base import plan_at_once
 from penstock.readers.jsonl import JSONL_READER
@@ -111,8 +111,8 @@ class DataPlane:
         (plan,) = plan_at_once(JSONL_READER, request, 1 << 30)
         batches = (conformer.conform(each) for each in JSONL_READER.read(request, plan.spec))
         job = new_id()
-        staged = self._engine.stage(table_of(found), job, batches)
-        published = self._engine.publish(table_of(found), job, 1, [staged])
+        staged = self._engine.stage(Table.of(found), job, batches)
+        published = self._engine.publish(Table.of(found), job, 1, [staged])
         self._catalog.collections.raise_version(found.id, published.version)
 
 

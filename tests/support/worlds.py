@@ -14,13 +14,14 @@ import pyarrow as pa
 from cryptography.fernet import Fernet
 
 from penstock.catalog import Catalog
-from penstock.collections.collections import CollectionService, table_of
+from penstock.collections.collections import CollectionService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.domain.access import ANYBODY
 from penstock.domain.collections import Collection, CollectionSettings
 from penstock.domain.jobs import ImportJob
 from penstock.domain.schema import CollectionSchema
+from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.jobs.requests import CreateImport, SourceKeys
 from penstock.jobs.scheduler import Scheduler
@@ -117,10 +118,10 @@ class World:
 
     def rows(self, collection: Collection, **query: Any) -> pa.Table:
         names = [*collection.schema.names, *(["$meta"] if collection.schema.dynamic else [])]
-        return self.engine.query(table_of(self.fresh(collection)), **{"columns": names, **query})
+        return self.engine.query(Table.of(self.fresh(collection)), **{"columns": names, **query})
 
     def count(self, collection: Collection) -> int:
-        return self.engine.count(table_of(self.fresh(collection)))
+        return self.engine.count(Table.of(self.fresh(collection)))
 
 
 @contextmanager

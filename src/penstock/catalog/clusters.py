@@ -13,6 +13,7 @@ from penstock.catalog.database import CatalogDatabase, insert_or, now_millis
 from penstock.domain.collections import Cluster, Database
 from penstock.domain.ids import new_id
 from penstock.domain.names import DEFAULT_DATABASE
+from penstock.domain.places import overlap
 from penstock.errors import (
     ClusterExists,
     ClusterNotEmpty,
@@ -20,6 +21,7 @@ from penstock.errors import (
     DatabaseExists,
     DatabaseNotEmpty,
     DatabaseNotFound,
+    InvalidParameter,
 )
 
 __all__ = ["DEFAULT_ORG", "ClusterStore", "DatabaseStore"]
@@ -78,13 +80,21 @@ class ClusterStore:
         with self._database.read() as connection:
             return [_cluster(row) for row in connection.execute(query).all()]
 
-    def create(self, cluster_id: str, region: str, name: str, org_id: str) -> Cluster:
-        """A cluster with a ``default`` database in it. Raises ClusterExists."""
+    def create(self, cluster_id: str, region: str, name: str, org_id: str, store: str = "") -> Cluster:
+        """A cluster with a ``default`` database in it; ``store`` is a :func:`penstock.domain.places.normal_place`.
+
+        Raises:
+            ClusterExists.
+            InvalidParameter: another cluster's store is there, within it or around it.
+        """
         with self._database.write() as connection:
+            # One at a time, so that no two make overlapping stores.
+            connection.execute(select(tables.org.c.id).where(tables.org.c.id == DEFAULT_ORG).with_for_update())
             there = connection.execute(_CLUSTER, {"id": cluster_id}).one_or_none()
             if there is not None:
                 raise ClusterExists(f"the cluster {cluster_id} exists already", cluster_id=cluster_id)
-            _insert_cluster(connection, cluster_id, region, name, org_id)
+            _refuse_overlap(connection, store)
+            _insert_cluster(connection, cluster_id, region, name, org_id, store)
         return self.get(cluster_id)
 
     def drop(self, cluster_id: str) -> None:
@@ -130,18 +140,38 @@ def _refuse_unless_empty(connection: Connection, cluster_id: str) -> None:
         )
 
 
+def _refuse_overlap(connection: Connection, store: str) -> None:
+    cluster = tables.cluster.c
+    for each in connection.execute(select(cluster.id, cluster.store).where(cluster.store != "")) if store else ():
+        if overlap(store, each.store):
+            raise InvalidParameter(
+                f"the store {store} and that of the cluster {each.id}, {each.store}, lie in each other. Give each "
+                "cluster a place of its own",
+                store=store,
+                cluster_id=each.id,
+            )
+
+
 def _cluster(row: Row[Any]) -> Cluster:
-    return Cluster(id=row.id, org_id=row.org_id, region=row.region, name=row.name)
+    return Cluster(id=row.id, org_id=row.org_id, region=row.region, name=row.name, store=row.store)
 
 
 def _insert_cluster(
-    connection: Connection, cluster_id: str, region: str, name: str = "", org_id: str = DEFAULT_ORG
+    connection: Connection,
+    cluster_id: str,
+    region: str,
+    name: str = "",
+    org_id: str = DEFAULT_ORG,
+    store: str = "",
 ) -> None:
     """Several servers may begin on an empty catalog at the same moment."""
     now = now_millis()
     rows = (
         (tables.org, {"id": DEFAULT_ORG, "name": "default"}),
-        (tables.cluster, {"id": cluster_id, "org_id": org_id, "region": region, "name": name or cluster_id}),
+        (
+            tables.cluster,
+            {"id": cluster_id, "org_id": org_id, "region": region, "name": name or cluster_id, "store": store},
+        ),
         (tables.database, {"id": new_id(), "cluster_id": cluster_id, "name": DEFAULT_DATABASE, "properties": {}}),
     )
     for table, values in rows:

@@ -163,6 +163,14 @@ class CollectionStore:
                 )
             )
 
+    def store_of(self, collection_id: str) -> str | None:
+        """The store of its cluster, also of a dropped collection; None of one that is forgotten."""
+        query = select(tables.cluster.c.store).join(
+            tables.collection, tables.collection.c.cluster_id == tables.cluster.c.id
+        )
+        with self._database.read() as connection:
+            return connection.execute(query.where(tables.collection.c.id == collection_id)).scalar_one_or_none()
+
     def all_ids(self) -> Sequence[str]:
         """Every id that has or had a table and is not forgotten."""
         with self._database.read() as connection:
@@ -317,8 +325,9 @@ def _indexes(connection: Connection, collection_id: str) -> Sequence[IndexSpec]:
 
 def _live() -> Select[Any]:
     return (
-        select(tables.collection, tables.database.c.name.label("database"))
+        select(tables.collection, tables.database.c.name.label("database"), tables.cluster.c.store)
         .join(tables.database, tables.database.c.id == tables.collection.c.database_id)
+        .join(tables.cluster, tables.cluster.c.id == tables.collection.c.cluster_id)
         .where(tables.collection.c.dropped_at.is_(None))
     )
 
@@ -342,4 +351,5 @@ def _collection(row: Row[Any]) -> Collection:
         load_state=LoadState(row.load_state),
         version=row.version,
         created_at=from_millis(row.created_at),
+        store=row.store,
     )

@@ -69,6 +69,8 @@ cluster = Table(
     Column("org_id", Text, ForeignKey("org.id"), nullable=False),
     Column("region", Text, nullable=False),
     Column("name", Text, nullable=False),
+    # A folder or s3://bucket/prefix; empty: the server's own store.
+    Column("store", Text, nullable=False, server_default=text("''")),
     Column("created_at", BigInteger, nullable=False),
 )
 

@@ -22,7 +22,14 @@ from penstock.settings import Settings, load_settings
 if TYPE_CHECKING:
     from penstock.catalog import Catalog
 
-__all__ = ["grants_of", "org_option", "record", "role_options", "with_catalog"]
+__all__ = [
+    "grants_of",
+    "org_option",
+    "record",
+    "role_options",
+    "with_catalog",
+    "with_settings_and_catalog",
+]
 
 _HERE = "this machine"
 
@@ -31,11 +38,22 @@ def with_catalog(command: Callable[..., None]) -> Callable[..., None]:
     """Decorate a command with the options that tell where the catalog is; it gets the opened catalog first."""
 
     @wraps(command)
-    def run(*args: Any, **flags: Any) -> None:
+    def run(catalog: Catalog, settings: Settings, **flags: Any) -> None:
+        del settings
+        command(catalog, **flags)
+
+    return with_settings_and_catalog(run)
+
+
+def with_settings_and_catalog(command: Callable[..., None]) -> Callable[..., None]:
+    """As :func:`with_catalog`; the command gets the settings, too, second."""
+
+    @wraps(command)
+    def run(**flags: Any) -> None:
         config: Path | None = flags.pop("config")
-        given = {name: flags.pop(name) for name in CATALOG_SETTINGS}
-        with opened_catalog(load_settings(given, config)) as catalog:
-            command(catalog, *args, **flags)
+        settings = load_settings({name: flags.pop(name) for name in CATALOG_SETTINGS}, config)
+        with opened_catalog(settings) as catalog:
+            command(catalog, settings, **flags)
 
     return settings_options(run, CATALOG_SETTINGS)
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.administering import org_option, record, with_catalog
+from penstock.cli.administering import org_option, record, with_catalog, with_settings_and_catalog
 from penstock.cli.connecting import json_option
 from penstock.domain.names import check_cluster_id
 
 if TYPE_CHECKING:
     from penstock.catalog import Catalog
+    from penstock.settings import Settings
 
 __all__ = ["clusters"]
 
@@ -30,14 +31,28 @@ def clusters() -> None:
 @org_option
 @click.option("--name", default="", help="A name for people; the id by default.")
 @click.option("--region", default="local", show_default=True, help="The region that v1 callers reach it by.")
-@with_catalog
-def create(catalog: Catalog, cluster_id: str, org: str, name: str, region: str) -> None:
-    """Make the cluster CLUSTER_ID, such as in01-search, and its org if that is new."""
+@click.option(
+    "--store",
+    metavar="PLACE",
+    help="Where its collections are kept, a folder or s3://bucket/prefix; the server's own store by default.",
+)
+@with_settings_and_catalog
+def create(
+    catalog: Catalog, settings: Settings, cluster_id: str, org: str, name: str, region: str, store: str | None
+) -> None:
+    """Make the cluster CLUSTER_ID, such as in01-search, and its org if that is new.
+
+    An object store is reached with the endpoint and the keys of the server's own, as the environment or --config
+    gives them. Every server and worker must reach the place.
+    """
+    from penstock.server.places import check_store_of_cluster
+
     check_cluster_id(cluster_id)
+    place = "" if store is None else check_store_of_cluster(settings, store)
     owner = catalog.orgs.ensure(org).id
-    catalog.clusters.create(cluster_id, region, name, owner)
-    record(catalog, "cluster.create", owner, cluster_id=cluster_id)
-    click.echo(f"Made cluster {cluster_id} of org {org}.")
+    catalog.clusters.create(cluster_id, region, name, owner, place)
+    record(catalog, "cluster.create", owner, cluster_id=cluster_id, store=place)
+    click.echo(f"Made cluster {cluster_id} of org {org}" + (f", kept in {place}." if place else "."))
 
 
 @clusters.command("list")
@@ -49,10 +64,21 @@ def list_clusters(catalog: Catalog, as_json: bool) -> None:
 
     found = catalog.clusters.list()
     if as_json:
-        print_json([{"id": each.id, "org": each.org_id, "region": each.region, "name": each.name} for each in found])
+        print_json(
+            [
+                {
+                    "id": each.id,
+                    "org": each.org_id,
+                    "region": each.region,
+                    "name": each.name,
+                    "store": each.store or None,
+                }
+                for each in found
+            ]
+        )
         return
-    rows = [(each.id, each.org_id, each.region, each.name) for each in found]
-    print_table(["Id", "Org", "Region", "Name"], rows, none="No clusters.")
+    rows = [(each.id, each.org_id, each.region, each.name, each.store or "the server's") for each in found]
+    print_table(["Id", "Org", "Region", "Name", "Store"], rows, none="No clusters.")
 
 
 @clusters.command()

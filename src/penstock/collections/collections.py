@@ -15,7 +15,7 @@ from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, Table
 from penstock.errors import CollectionExists, CollectionNotLoaded, IndexNotFound, InvalidParameter, JobStateConflict
 
-__all__ = ["CollectionDetails", "CollectionService", "end_jobs", "table_of"]
+__all__ = ["CollectionDetails", "CollectionService", "end_jobs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +25,6 @@ class CollectionDetails:
     collection: Collection
     partitions: Sequence[Partition]
     indexes: Sequence[IndexSpec]
-
-
-def table_of(collection: Collection) -> Table:
-    """The engine's view of a collection."""
-    return Table(id=collection.id, schema=collection.schema, version=collection.version)
 
 
 class CollectionService:
@@ -60,7 +55,8 @@ class CollectionService:
         there = self._catalog.collections.find(home, name)
         if there is None:
             collection_id = new_collection_id()
-            version = self._engine.create(Table(id=collection_id, schema=schema))
+            store = self._catalog.clusters.get(cluster_id).store
+            version = self._engine.create(Table(id=collection_id, schema=schema, store=store))
             try:
                 return self._catalog.collections.create(
                     home,
@@ -74,7 +70,7 @@ class CollectionService:
                 )
             except CollectionExists:
                 # Somebody else made it a moment ago; it may well be the same.
-                self._engine.drop(collection_id)
+                self._engine.drop(collection_id, store)
                 there = self._catalog.collections.get(home, name)
         if there.schema != schema or there.settings != settings:
             raise CollectionExists(
@@ -117,7 +113,7 @@ class CollectionService:
 
     def count(self, cluster_id: str, database: str, name: str) -> int:
         """Rows that are visible. Raises DatabaseNotFound, CollectionNotFound."""
-        return self._engine.count(table_of(self.get(cluster_id, database, name)))
+        return self._engine.count(Table.of(self.get(cluster_id, database, name)))
 
     def load(self, cluster_id: str, database: str, name: str) -> None:
         """Note that the collection is loaded.

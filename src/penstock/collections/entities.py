@@ -10,12 +10,11 @@ from typing import Any
 import pyarrow as pa
 
 from penstock.catalog import Catalog
-from penstock.collections.collections import table_of
 from penstock.collections.partitions import PartitionService
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import Metric, default_metric
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
-from penstock.engines.base import Engine, Hits, SearchRequest
+from penstock.engines.base import Engine, Hits, SearchRequest, Table
 from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter, Unsupported
 from penstock.filters import Filter, parse
 from penstock.filters.tree import Column, In
@@ -113,7 +112,7 @@ class EntityService:
         fields = self.output_fields(collection, output_fields)
         numbers = self._partitions.numbers(collection, partitions)
         if limit is None:
-            _check_size(collection.schema, fields, self._engine.count(table_of(collection), where, numbers))
+            _check_size(collection.schema, fields, self._engine.count(Table.of(collection), where, numbers))
         return self._rows(collection, where, fields, numbers, limit, offset)
 
     def get(
@@ -142,7 +141,7 @@ class EntityService:
         offset: int = 0,
     ) -> Rows:
         found = self._engine.query(
-            table_of(collection),
+            Table.of(collection),
             filter=where,
             partitions=partitions,
             columns=fields.with_dynamic,
@@ -162,7 +161,7 @@ class EntityService:
         """How many rows match. Raises as :meth:`query`."""
         _check_loaded(collection)
         where = parse(filter, collection.schema, filter_params or {})
-        return self._engine.count(table_of(collection), where, self._partitions.numbers(collection, partitions))
+        return self._engine.count(Table.of(collection), where, self._partitions.numbers(collection, partitions))
 
     def search(self, collection: Collection, query: SearchQuery) -> tuple[OutputFields, list[Hits]]:
         """The nearest rows to each query vector, nearest first.
@@ -177,7 +176,7 @@ class EntityService:
         where = parse(query.filter, collection.schema, query.filter_params)
         fields = self.output_fields(collection, query.output_fields)
         hits = self._engine.search(
-            table_of(collection),
+            Table.of(collection),
             SearchRequest(
                 field_name=target.name,
                 queries=query.queries,

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from penstock.catalog import Catalog
-from penstock.collections.collections import table_of
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import IndexSpec
-from penstock.engines.base import Engine
+from penstock.engines.base import Engine, Table
 from penstock.errors import IndexExists, IndexNotFound, InvalidParameter
 
 __all__ = ["IndexService", "IndexStatus"]
@@ -46,7 +45,7 @@ class IndexService:
     def status(self, collection: Collection, name: str) -> IndexStatus:
         """Raises IndexNotFound."""
         spec = self.get(collection, name)
-        table = table_of(collection)
+        table = Table.of(collection)
         rows = self._engine.count(table)
         return IndexStatus(spec=spec, rows=rows, indexed_rows=min(rows, self._engine.indexed_rows(table, spec)))
 

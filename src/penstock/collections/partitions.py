@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from penstock.catalog import Catalog
 from penstock.catalog.partition_drops import Commits
-from penstock.collections.collections import end_jobs, table_of
+from penstock.collections.collections import end_jobs
 from penstock.domain.collections import Collection, LoadState, Partition
 from penstock.domain.names import DEFAULT_PARTITION, check_partition_name
-from penstock.engines.base import Engine
+from penstock.engines.base import Engine, Table
 from penstock.errors import InvalidParameter, JobStateConflict, PartitionNotFound
 
 __all__ = ["MAX_PARTITIONS", "PartitionService"]
@@ -94,7 +94,7 @@ class PartitionService:
         while not dropped:
             end_jobs(self._catalog, collection, f"partition {name} of collection {collection.name} dropped", name)
             seen = self._settled(collection, name, until)
-            version = self._engine.remove_partition(table_of(collection), number)
+            version = self._engine.remove_partition(Table.of(collection), number)
             self._catalog.collections.raise_version(collection.id, version)
             dropped = self._catalog.collections.drop_partition(collection.id, name, seen)
 
@@ -143,7 +143,7 @@ class PartitionService:
     def count(self, collection: Collection, name: str) -> int:
         """Rows of one partition. Raises PartitionNotFound."""
         partition = self._catalog.collections.partition(collection.id, name)
-        return self._engine.count(table_of(collection), partitions=[partition.number])
+        return self._engine.count(Table.of(collection), partitions=[partition.number])
 
 
 def _refuse_key_mode(collection: Collection, action: str) -> None:

@@ -34,12 +34,16 @@ class Org:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """A named set of databases. ``org_id`` is the owner."""
+    """A named set of databases. ``org_id`` is the owner.
+
+    ``store`` is where its collections are kept, a folder or ``s3://bucket/prefix``; "" is the server's own store.
+    """
 
     id: str
     org_id: str
     region: str
     name: str
+    store: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +81,7 @@ class Collection:
     """A collection. ``id`` (a uuid) names its table in the engine, ``number`` is its id on the Milvus wire.
 
     ``version`` is the last engine version that a publish or index build committed; readers open at least that.
+    ``store`` is its cluster's.
     """
 
     id: str
@@ -90,6 +95,7 @@ class Collection:
     load_state: LoadState
     version: int
     created_at: datetime
+    store: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """What a vector engine offers to Penstock.
 
-An engine keeps tables: one per collection, named by the collection's uuid, never by its name. Rows become visible in
-one step only, :meth:`Engine.publish`; what :meth:`Engine.stage` writes belongs to a job until then.
+An engine keeps tables: one per collection, named by the collection's uuid, never by its name. It has a place of its
+own for them; those of clusters that have a store of their own are there. Rows become visible in one step only,
+:meth:`Engine.publish`; what :meth:`Engine.stage` writes belongs to a job until then.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from penstock.domain.collections import Collection
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema
 from penstock.filters import Filter
@@ -23,11 +25,19 @@ __all__ = ["Due", "Engine", "Hits", "Published", "SearchRequest", "Staged", "Tab
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A collection's rows, for an engine: which table, of what schema, and the least version a reader may open."""
+    """A collection's rows, for an engine: which table, of what schema, and the least version a reader may open.
+
+    ``store`` is the place that the table is in, if it isn't the engine's own.
+    """
 
     id: str
     schema: CollectionSchema
     version: int = 1
+    store: str = ""
+
+    @classmethod
+    def of(cls, collection: Collection) -> Table:
+        return cls(id=collection.id, schema=collection.schema, version=collection.version, store=collection.store)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +104,8 @@ class Engine(Protocol):
         """The format in which new tables are written."""
         ...
 
-    def check(self) -> None:
-        """On start: whether tables can be kept here; leaves nothing behind.
+    def check(self, store: str = "") -> None:
+        """On start: whether tables can be kept in a place; leaves nothing behind.
 
         Raises:
             StoreError: the store is missing, refuses access, or can't keep two publishers apart.
@@ -103,15 +113,15 @@ class Engine(Protocol):
         """
         ...
 
-    def tables(self) -> list[str]:
-        """The ids of the tables that are there, also of those that were left half made or half removed; sorted."""
+    def tables(self, store: str = "") -> list[str]:
+        """The ids of the tables in a place, also of those that were left half made or half removed; sorted."""
         ...
 
     def create(self, table: Table) -> int:
         """Make an empty table and return its version. Making it again is fine."""
         ...
 
-    def drop(self, table_id: str) -> None:
+    def drop(self, table_id: str, store: str = "") -> None:
         """Remove the table and all its files; a table that isn't there is fine."""
         ...
 
@@ -134,7 +144,7 @@ class Engine(Protocol):
         """
         ...
 
-    def discard(self, table_id: str, staged: Sequence[Staged]) -> None:
+    def discard(self, table_id: str, staged: Sequence[Staged], store: str = "") -> None:
         """Delete staged files by name. Files already gone are fine."""
         ...
 

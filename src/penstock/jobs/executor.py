@@ -149,7 +149,7 @@ class _Run:
         self.job = self._claims.save_plan(
             self.job, joined.files, joined.splits, plan.warnings, self._tools.settings.quota
         )
-        self._engine.discard(collection.id, [staged_of(each.staged) for each in joined.lost])
+        self._engine.discard(collection.id, [staged_of(each.staged) for each in joined.lost], collection.store)
         self._observer.moved(self.job)
 
     def _new_plan(self, collection: Collection) -> Plan:
@@ -180,7 +180,7 @@ class _Run:
         def task_of(split: Split) -> StageTask:
             return StageTask(
                 engine=self._engine,
-                table=_table(collection),
+                table=Table.of(collection),
                 job_id=self.job.id,
                 parts=[
                     PartTask(
@@ -215,7 +215,7 @@ class _Run:
                 begin=lambda split: self._claims.count_attempt(self.job, split.ordinal),
                 save=save,
                 tick=lambda: self._tick(tracker),
-                discard=lambda staged: self._engine.discard(collection.id, [staged]),
+                discard=lambda staged: self._engine.discard(collection.id, [staged], collection.store),
                 observer=self._observer,
             )
         except SplitFailed as failure:
@@ -244,7 +244,7 @@ class _Run:
             return
         intent = self.job.intent_version or collection.version
         with self._observer.step("commit", {"rows": self.job.rows}):
-            published = self._publish_patiently(replace(_table(collection), version=intent))
+            published = self._publish_patiently(replace(Table.of(collection), version=intent))
         self._observer.published(published.rows, self.job.size)
         self._catalog.collections.raise_version(collection.id, published.version)
         # A two-phase job stands at 99 % since it waits for its commit.
@@ -407,10 +407,6 @@ class _Run:
 
 class TimeoutOfJob(PenstockError):
     code = "import_timeout"
-
-
-def _table(collection: Collection) -> Table:
-    return Table(id=collection.id, schema=collection.schema, version=collection.version)
 
 
 def _wait(handle: TaskHandle[Any], seconds: float) -> bool:

@@ -10,9 +10,10 @@ from contextlib import suppress
 import structlog
 
 from penstock.catalog.database import now_millis
+from penstock.catalog.failures import CatalogUnavailable
 from penstock.domain.jobs import JobState
 from penstock.engines.base import Table
-from penstock.errors import JobStateConflict, PenstockError
+from penstock.errors import JobStateConflict, PenstockError, StoreError
 from penstock.jobs.tools import Tools, staged_of
 
 __all__ = [
@@ -55,7 +56,9 @@ def discard_leftovers(tools: Tools) -> None:
 def discard(tools: Tools, collection_id: str, job_id: int) -> None:
     """Remove what a failed or aborted job has staged."""
     staged = [staged_of(note) for note in tools.catalog.jobs.take_leftovers(job_id)]
-    tools.engine.discard(collection_id, staged)
+    store = tools.catalog.collections.store_of(collection_id)
+    if store is not None:  # the files of a forgotten collection went with it
+        tools.engine.discard(collection_id, staged, store)
     log.info("job.discarded", job_id=str(job_id), splits=len(staged))
 
 
@@ -70,7 +73,7 @@ def drop_tables(tools: Tools) -> None:
             # Its indexes are being built, or another server is about to drop it.
             continue
         try:
-            tools.engine.drop(collection_id)
+            tools.engine.drop(collection_id, collections.store_of(collection_id) or "")
         except PenstockError:
             log.exception("collection.drop_failed", collection_id=collection_id)
             tools.catalog.maintenance.put_off(lease)
@@ -121,7 +124,16 @@ class OrphanSweep:
 
     def __call__(self) -> None:
         for table in self._tables():
-            if time.monotonic() - self._done.get(table.id, float("-inf")) > _SWEEP_SECONDS and self.sweep(table):
+            if time.monotonic() - self._done.get(table.id, float("-inf")) <= _SWEEP_SECONDS:
+                continue
+            try:
+                looked = self.sweep(table)
+            except CatalogUnavailable:
+                raise
+            except StoreError as error:  # it may be of one tenant only
+                log.warning("orphans.not_looked_for", collection_id=table.id, error=str(error))
+                looked = True
+            if looked:
                 self._done[table.id] = time.monotonic()
 
     def sweep(self, table: Table) -> bool:
@@ -136,14 +148,14 @@ class OrphanSweep:
         known = [staged_of(note) for note in catalog.jobs.staged_of(table.id)]
         orphans = self._tools.engine.orphans(table, known, self._tools.settings.orphan_age)
         if orphans is not None and not catalog.jobs.live_jobs(table.id):
-            self._tools.engine.discard(table.id, [orphans])
+            self._tools.engine.discard(table.id, [orphans], table.store)
             log.warning("orphans.removed", collection_id=table.id, size=orphans.size, note=orphans.note)
         return True
 
     def _tables(self) -> Sequence[Table]:
         catalog = self._tools.catalog
         return [
-            Table(id=collection.id, schema=collection.schema, version=collection.version)
+            Table.of(collection)
             for cluster_id in catalog.clusters.ids()
             for database in catalog.databases.list(cluster_id)
             for collection in catalog.collections.list(database)

@@ -115,7 +115,7 @@ class TableKeeper:
             self.enqueue(collection_id)
 
     def _due(self, collection: Collection) -> Due:
-        return self._engine.due(_table(collection), self._catalog.collections.indexes(collection.id))
+        return self._engine.due(Table.of(collection), self._catalog.collections.indexes(collection.id))
 
     def _wait_for_lease(self, collection_id: str, stop: threading.Event) -> Maintenance:
         owner = uuid.uuid4().hex
@@ -126,12 +126,12 @@ class TableKeeper:
 
     def _build(self, collection: Collection, stop: threading.Event, lease: Maintenance, progress: Progress) -> None:
         specs = self._catalog.collections.indexes(collection.id)
-        task = IndexTask(engine=self._engine, table=_table(collection), specs=specs)
+        task = IndexTask(engine=self._engine, table=Table.of(collection), specs=specs)
         version: int = self._wait(self._runner.submit(build_indexes, task), stop, lease, progress)
         self._catalog.collections.raise_version(collection.id, version)
 
     def _tidy(self, collection: Collection, lease: Maintenance) -> None:
-        task = UpkeepTask(engine=self._engine, table=_table(collection), history=self._history)
+        task = UpkeepTask(engine=self._engine, table=Table.of(collection), history=self._history)
         result: UpkeepResult = self._wait(
             self._runner.submit(tidy_table, task), self._stop, lease, lambda share: None
         )
@@ -212,7 +212,3 @@ class TableKeeper:
         with self._observer.step("upkeep", facts):
             self._tidy(collection, lease)
         return True
-
-
-def _table(collection: Collection) -> Table:
-    return Table(id=collection.id, schema=collection.schema, version=collection.version)

@@ -8,13 +8,16 @@ from prometheus_client import CollectorRegistry
 from penstock.access.accounts import AccountService
 from penstock.access.audit import AuditedAuthentication, AuditLog
 from penstock.catalog import Catalog, open_catalog
-from penstock.collections.collections import CollectionService, table_of
+from penstock.catalog.failures import CatalogUnavailable
+from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
+from penstock.domain.collections import Cluster
 from penstock.domain.quotas import Quota
-from penstock.engines.base import Engine
+from penstock.engines.base import Engine, Table
+from penstock.errors import StoreError
 from penstock.jobs.memory import share_out
 from penstock.jobs.scheduler import Scheduler
 from penstock.jobs.service import ImportService
@@ -68,8 +71,8 @@ def build_services(settings: Settings) -> Services:
             catalog.maintenance.release_all()
         if settings.role == "api":
             return
-        for cluster_id in catalog.clusters.ids():
-            _repair(catalog, engine, cluster_id)
+        for cluster in catalog.clusters.list():
+            _repair(catalog, engine, cluster)
         runner.warm()
         scheduler.start()
 
@@ -137,15 +140,27 @@ def _job_settings(settings: Settings) -> JobSettings:
     )
 
 
-def _repair(catalog: Catalog, engine: Engine, cluster_id: str) -> None:
-    """After a power loss the newest version of a table may be unreadable: set it aside; the jobs publish again."""
-    for database in catalog.databases.list(cluster_id):
+def _repair(catalog: Catalog, engine: Engine, cluster: Cluster) -> None:
+    """After a power loss the newest version of a table may be unreadable: set it aside; the jobs publish again.
+
+    One tenant's store that is away doesn't keep the others from being served.
+    """
+    try:
+        _repair_tables(catalog, engine, cluster)
+    except StoreError as error:
+        if not cluster.store or isinstance(error, CatalogUnavailable):
+            raise
+        log.error("store.not_repaired", cluster_id=cluster.id, store=cluster.store, error=str(error))
+
+
+def _repair_tables(catalog: Catalog, engine: Engine, cluster: Cluster) -> None:
+    for database in catalog.databases.list(cluster.id):
         for collection in catalog.collections.list(database):
             lease = catalog.maintenance.take(collection.id, "repair", _REPAIR_MILLIS)
             if lease is None:
                 continue  # another server works on it, so it can be opened
             try:
-                for done in engine.repair(table_of(collection)):
+                for done in engine.repair(Table.of(collection)):
                     log.warning("table.repaired", collection=collection.name, database=database.name, done=done)
             finally:
                 catalog.maintenance.put_off(lease)

@@ -8,11 +8,19 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from penstock.catalog.sealing import check_key, load_key
+from penstock.domain.places import normal_place, overlap
 from penstock.engines.lance import LanceEngine
 from penstock.errors import InvalidParameter
 from penstock.settings import Settings
 
-__all__ = ["catalog_url", "engine_of", "key_file", "sealing_key", "source_stores"]
+__all__ = [
+    "catalog_url",
+    "check_store_of_cluster",
+    "engine_of",
+    "key_file",
+    "sealing_key",
+    "source_stores",
+]
 
 
 def catalog_url(settings: Settings) -> str:
@@ -21,10 +29,34 @@ def catalog_url(settings: Settings) -> str:
 
 
 def engine_of(settings: Settings) -> LanceEngine:
-    """The engine on the server's store: a prefix of an object store, or a folder of the data folder."""
-    if settings.store is None:
-        return LanceEngine(str(settings.data_dir.resolve() / "collections"))
-    return LanceEngine(settings.store, _store_options(settings))
+    """The engine on the server's store: a prefix of an object store, or a folder of the data folder.
+
+    The settings of object stores are also for clusters with a store of their own.
+    """
+    return LanceEngine(settings.store or str(settings.data_dir.resolve() / "collections"), _store_options(settings))
+
+
+def check_store_of_cluster(settings: Settings, text: str) -> str:
+    """The normal place of a store that a new cluster shall have, once it is seen that tables can be kept there.
+
+    Raises:
+        InvalidParameter: it is no place for a store, or within the server's own things, or around them.
+        StoreError: it can't be used; the message says why.
+    """
+    try:
+        place = normal_place(text)
+        own = [normal_place(str(settings.data_dir)), *([normal_place(settings.store)] if settings.store else [])]
+    except ValueError as error:
+        raise InvalidParameter(f"{text} won't do as a store: {error}", store=text) from error
+    for each in own:
+        if overlap(place, each):
+            raise InvalidParameter(
+                f"the store {place} and the server's own {each} lie in each other. "
+                "Give the cluster a place of its own",
+                store=place,
+            )
+    engine_of(settings).check(place)
+    return place
 
 
 def _store_options(settings: Settings) -> Mapping[str, str]:

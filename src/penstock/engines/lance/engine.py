@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from penstock.domain.index import IndexSpec
+from penstock.domain.places import overlap
 from penstock.engines.base import Due, Hits, Published, SearchRequest, Staged, Table
 from penstock.engines.lance import (
     checking,
@@ -22,7 +23,8 @@ from penstock.engines.lance import (
     staging,
     storage,
 )
-from penstock.engines.lance.store import Store
+from penstock.engines.lance.store import OpenTables, Store
+from penstock.errors import StoreError
 from penstock.filters import Filter
 
 __all__ = ["LanceEngine"]
@@ -31,18 +33,37 @@ __all__ = ["LanceEngine"]
 class LanceEngine:
     """Tables below ``root``, a folder or ``s3://bucket/prefix``; see :class:`penstock.engines.base.Engine`.
 
-    ``storage_options`` are settings of the object store by the names of Rust's ``object_store`` (``aws_endpoint``,
-    ``aws_access_key_id``, ``allow_http`` …). They may hold secrets: never shown, but part of the pickle.
+    Those of clusters with stores of their own are below these. ``storage_options``, for all object stores alike, are
+    settings by the names of Rust's ``object_store`` (``aws_endpoint``, ``aws_access_key_id``, ``allow_http`` …). They
+    may hold secrets: never shown, but part of the pickle.
     """
 
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
-        self._store = Store(root, storage_options or {})
+        self._options = dict(storage_options or {})
+        self._opened = OpenTables()
+        self._own = Store(root, self._options, self._opened)
+        self._others: dict[str, Store] = {}
 
     def __reduce__(self) -> tuple[type[LanceEngine], tuple[str, dict[str, str]]]:
-        return LanceEngine, (self._store.root, self._store.options)
+        return LanceEngine, (self._own.root, self._options)
 
     def __repr__(self) -> str:
-        return f"LanceEngine({self._store.root!r})"
+        return f"LanceEngine({self._own.root!r})"
+
+    def _at(self, place: str) -> Store:
+        """Raises StoreError: a place within the engine's own, or around it."""
+        if not place:
+            return self._own
+        if (found := self._others.get(place)) is None:
+            if overlap(place, self._own.root):
+                raise StoreError(
+                    f"The store {place} of a cluster and the server's own, {self._own.root}, lie in each other. "
+                    "Start the server with the --store that it had when the cluster was made",
+                    store=place,
+                )
+            # Two threads may make one each: they share all that matters.
+            found = self._others[place] = Store(place, self._options, self._opened)
+        return found
 
     @property
     def name(self) -> str:
@@ -52,32 +73,32 @@ class LanceEngine:
     def storage_version(self) -> str:
         return storage.STORAGE_VERSION
 
-    def check(self) -> None:
-        checking.check(self._store)
+    def check(self, store: str = "") -> None:
+        checking.check(self._at(store))
 
-    def tables(self) -> list[str]:
-        return checking.tables(self._store)
+    def tables(self, store: str = "") -> list[str]:
+        return checking.tables(self._at(store))
 
     def create(self, table: Table) -> int:
-        return staging.create(self._store, table)
+        return staging.create(self._at(table.store), table)
 
-    def drop(self, table_id: str) -> None:
-        staging.drop(self._store, table_id)
+    def drop(self, table_id: str, store: str = "") -> None:
+        staging.drop(self._at(store), table_id)
 
     def stage(self, table: Table, job_id: int, batches: Iterator[pa.RecordBatch]) -> Staged:
-        return staging.stage(self._store, table, job_id, batches)
+        return staging.stage(self._at(table.store), table, job_id, batches)
 
     def publish(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
-        return publish.publish(self._store, table, job_id, epoch, staged)
+        return publish.publish(self._at(table.store), table, job_id, epoch, staged)
 
-    def discard(self, table_id: str, staged: Sequence[Staged]) -> None:
-        staging.discard(self._store, table_id, staged)
+    def discard(self, table_id: str, staged: Sequence[Staged], store: str = "") -> None:
+        staging.discard(self._at(store), table_id, staged)
 
     def orphans(self, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
-        return orphans.orphans(self._store, table, known, age)
+        return orphans.orphans(self._at(table.store), table, known, age)
 
     def count(self, table: Table, filter: Filter | None = None, partitions: Sequence[int] | None = None) -> int:
-        return reading.count(self._store, table, filter, partitions)
+        return reading.count(self._at(table.store), table, filter, partitions)
 
     def query(
         self,
@@ -90,34 +111,40 @@ class LanceEngine:
         offset: int = 0,
     ) -> pa.Table:
         return reading.query(
-            self._store, table, filter=filter, partitions=partitions, columns=columns, limit=limit, offset=offset
+            self._at(table.store),
+            table,
+            filter=filter,
+            partitions=partitions,
+            columns=columns,
+            limit=limit,
+            offset=offset,
         )
 
     def search(self, table: Table, request: SearchRequest) -> list[Hits]:
-        return search.search(self._store, table, request)
+        return search.search(self._at(table.store), table, request)
 
     def remove_partition(self, table: Table, partition: int) -> int:
-        return partitions.remove_partition(self._store, table, partition)
+        return partitions.remove_partition(self._at(table.store), table, partition)
 
     def due(self, table: Table, specs: Sequence[IndexSpec]) -> Due:
         return Due(
-            index=indexes.index_is_due(self._store, table, specs),
-            compaction=compaction.compaction_is_due(self._store, table),
+            index=indexes.index_is_due(self._at(table.store), table, specs),
+            compaction=compaction.compaction_is_due(self._at(table.store), table),
         )
 
     def index(
         self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = lambda share: None
     ) -> int:
-        return indexes.index(self._store, table, specs, progress)
+        return indexes.index(self._at(table.store), table, specs, progress)
 
     def compact(self, table: Table) -> int:
-        return compaction.compact(self._store, table)
+        return compaction.compact(self._at(table.store), table)
 
     def forget_history(self, table: Table, age: float) -> int:
-        return history.forget_history(self._store, table, age)
+        return history.forget_history(self._at(table.store), table, age)
 
     def indexed_rows(self, table: Table, spec: IndexSpec) -> int:
-        return indexes.indexed_rows(self._store, table, spec)
+        return indexes.indexed_rows(self._at(table.store), table, spec)
 
     def repair(self, table: Table) -> list[str]:
-        return repair.repair(self._store, table)
+        return repair.repair(self._at(table.store), table)

@@ -17,7 +17,7 @@ from penstock.engines.lance.failures import told
 from penstock.engines.lance.files import TableFiles, files_of
 from penstock.errors import StoreError
 
-__all__ = ["Store", "manifest_name"]
+__all__ = ["OpenTables", "Store", "manifest_name"]
 
 _MAX_OPEN = 64
 _INDEX_CACHE = 512 << 20
@@ -32,19 +32,54 @@ def manifest_name(version: int) -> str:
     return f"_versions/{2**64 - 1 - version:020d}.manifest"
 
 
-class Store:
-    """A folder or prefix of tables, with a bounded cache of opened ones. Safe to share between threads."""
+class OpenTables:
+    """Handles and Lance's caches: bounded, for all stores of a process together. Safe to share between threads."""
 
-    def __init__(self, root: str, options: Mapping[str, str]) -> None:
-        self.root = root.removeprefix("file://").rstrip("/") or "/"
-        if "://" not in self.root:
-            self.root = str(Path(self.root).absolute())
-        self.options = dict(options)
-        if self.options.get("endpoint", self.options.get("aws_endpoint", "")).startswith("http://"):
-            self.options.setdefault("allow_http", "true")
+    def __init__(self) -> None:
         self._session: Session | None = None
         self._open: OrderedDict[str, LanceDataset] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def session(self) -> Session:
+        with self._lock:
+            if self._session is None:
+                self._session = Session(_INDEX_CACHE, _METADATA_CACHE)
+            return self._session
+
+    def get(self, table_id: str) -> LanceDataset | None:
+        with self._lock:
+            kept = self._open.get(table_id)
+            if kept is not None:
+                self._open.move_to_end(table_id)
+            return kept
+
+    def keep(self, table_id: str, dataset: LanceDataset) -> None:
+        """Unless a newer one is kept."""
+        with self._lock:
+            kept = self._open.get(table_id)
+            if kept is None or kept.version <= dataset.version:
+                self._open[table_id] = dataset
+            self._open.move_to_end(table_id)
+            while len(self._open) > _MAX_OPEN:
+                self._open.popitem(last=False)
+
+    def forget(self, table_id: str) -> None:
+        with self._lock:
+            self._open.pop(table_id, None)
+
+
+class Store:
+    """A folder or prefix of tables. Safe to share between threads."""
+
+    def __init__(self, root: str, options: Mapping[str, str], opened: OpenTables) -> None:
+        self.root = root.removeprefix("file://").rstrip("/") or "/"
+        if self.is_local:
+            self.root = str(Path(self.root).absolute())
+        self.options = {} if self.is_local else dict(options)
+        if self.options.get("endpoint", self.options.get("aws_endpoint", "")).startswith("http://"):
+            self.options.setdefault("allow_http", "true")
+        self._opened = opened
 
     @property
     def is_local(self) -> bool:
@@ -67,10 +102,7 @@ class Store:
         Raises:
             StoreError: there is no such table.
         """
-        with self._lock:
-            if self._session is None:
-                self._session = Session(_INDEX_CACHE, _METADATA_CACHE)
-            session = self._session
+        session = self._opened.session
         with told(doing, self.options):
             try:
                 dataset = lance.dataset(self.uri(table_id), storage_options=self.options or None, session=session)
@@ -90,14 +122,11 @@ class Store:
         Raises:
             StoreError: the table is older than that, as a disk that lost power may leave it.
         """
-        with self._lock:
-            kept = self._open.get(table.id)
-            if kept is not None:
-                self._open.move_to_end(table.id)
+        kept = self._opened.get(table.id)
         if kept is not None and kept.version >= table.version:
             return kept
         dataset = self.latest(table.id, doing)
-        self._keep(table.id, dataset)
+        self._opened.keep(table.id, dataset)
         if dataset.version < table.version:
             raise StoreError(
                 f"The table {table.id} stands at version {dataset.version}, but {table.version} was committed. "
@@ -109,17 +138,7 @@ class Store:
         return dataset
 
     def forget(self, table_id: str) -> None:
-        with self._lock:
-            self._open.pop(table_id, None)
-
-    def _keep(self, table_id: str, dataset: LanceDataset) -> None:
-        with self._lock:
-            kept = self._open.get(table_id)
-            if kept is None or kept.version <= dataset.version:
-                self._open[table_id] = dataset
-            self._open.move_to_end(table_id)
-            while len(self._open) > _MAX_OPEN:
-                self._open.popitem(last=False)
+        self._opened.forget(table_id)
 
     def sync_version(self, table_id: str, version: int, names: Iterable[str] = ()) -> None:
         """Make a committed version survive a power loss: its manifest, ``names``, and the folders they are in."""

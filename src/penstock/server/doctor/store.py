@@ -13,9 +13,9 @@ from penstock.catalog.database import CatalogDatabase
 from penstock.catalog.jobs import JobStore
 from penstock.catalog.maintenance import MaintenanceStore
 from penstock.catalog.sealing import Seal
-from penstock.collections.collections import table_of
 from penstock.domain.collections import Collection
-from penstock.engines.base import Engine
+from penstock.domain.places import is_folder
+from penstock.engines.base import Engine, Table
 from penstock.errors import StoreError
 from penstock.jobs.tools import staged_of
 from penstock.server.doctor.finding import Finding, fail, ok, warn
@@ -33,9 +33,10 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Findi
     found = _collections(database, collections)
     folder = settings.data_dir / "collections"
     if settings.store is None and not folder.is_dir():
-        if found:
+        there = [each for each in found if not each.store]
+        if there:
             remedy = "Mount or restore it. Until then nothing can be imported or searched"
-            yield fail("store", f"{folder} is not there, but the catalog knows {len(found)} collections", remedy)
+            yield fail("store", f"{folder} is not there, but the catalog knows {len(there)} collections", remedy)
         return
     engine = engine_of(settings)
     shown = settings.store or str(folder)
@@ -51,8 +52,9 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Findi
     yield from _check_orphans(
         engine, JobStore(database, Seal(Fernet.generate_key())), MaintenanceStore(database), readable
     )
-    yield from _check_strays(engine, shown, set(collections.all_ids()))
+    yield from _check_strays(engine, "", shown, set(collections.all_ids()))
     yield from _check_quarantine(folder)
+    yield from _check_other_stores(engine, database, set(collections.all_ids()))
 
 
 def _collections(database: CatalogDatabase, collections: CollectionStore) -> Sequence[Collection]:
@@ -72,7 +74,7 @@ def _check_tables(engine: Engine, found: Sequence[Collection]) -> Generator[Find
     for each in found:
         name = f"{each.database}.{each.name}"
         try:
-            rows += engine.count(table_of(each))
+            rows += engine.count(Table.of(each))
             readable.append(each)
         except StoreError as error:
             remedy = (
@@ -94,7 +96,7 @@ def _check_orphans(
             busy += 1
             continue
         known = [staged_of(note) for note in jobs.staged_of(each.id)]
-        orphans = engine.orphans(table_of(each), known, _ORPHAN_SECONDS)
+        orphans = engine.orphans(Table.of(each), known, _ORPHAN_SECONDS)
         if orphans is not None and not jobs.live_jobs(each.id):
             size += orphans.size
             names.append(f"{each.database}.{each.name}")
@@ -106,8 +108,24 @@ def _check_orphans(
         yield ok("orphans", f"no file of a collection belongs to nothing{skipped}")
 
 
-def _check_strays(engine: Engine, shown: str, known: set[str]) -> Iterator[Finding]:
-    strays = [f"{name}.lance" for name in engine.tables() if name not in known]
+def _check_other_stores(engine: Engine, database: CatalogDatabase, known: set[str]) -> Iterator[Finding]:
+    """Those of clusters that have one of their own."""
+    for each in ClusterStore(database).list():
+        if not each.store:
+            continue
+        try:
+            engine.check(each.store)
+        except StoreError as error:
+            yield fail("store", f"of cluster {each.id}: {error}", "Check its rights, and whether it is full")
+        else:
+            yield ok("store", f"{each.store} of cluster {each.id} can be written")
+            yield from _check_strays(engine, each.store, each.store, known)
+            if is_folder(each.store):
+                yield from _check_quarantine(Path(each.store))
+
+
+def _check_strays(engine: Engine, store: str, shown: str, known: set[str]) -> Iterator[Finding]:
+    strays = [f"{name}.lance" for name in engine.tables(store) if name not in known]
     if strays:
         remedy = "Left by a create or drop that was cut off, or of another catalog. Look into them, then remove them"
         yield warn("strays", f"{shown} has tables that the catalog doesn't know: {_some(strays)}", remedy)
