@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from penstock.collections import partitions
-from penstock.collections.collections import table_of
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState
+from penstock.engines.base import Table
 from penstock.errors import InvalidParameter, JobStateConflict, PartitionNotFound
 from tests.collections.conftest import UseCases
 from tests.support.catalogs import new_job
@@ -77,7 +77,7 @@ def test_a_drop_waits_for_a_job_in_its_commit_and_takes_its_rows_along(cases: Us
         docs = cases.put(docs, rows=3, partition=made.number)
         cases.catalog.claims.move(job, JobState.INDEXING)
         drop.result(30)
-    assert cases.engine.count(table_of(docs), partitions=[made.number]) == 0
+    assert cases.engine.count(Table.of(docs), partitions=[made.number]) == 0
     assert not cases.partitions.has(docs, "p")
 
 

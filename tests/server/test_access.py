@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from penstock.access.accounts import AccountService
 from penstock.catalog import open_catalog
+from penstock.catalog.accounts import AccountKind
 from penstock.catalog.sealing import load_key
 from penstock.domain.access import Grant, Role
 from penstock.errors import InvalidParameter
@@ -100,6 +103,43 @@ def test_clusters_as_v1_tells_of_them(callers: Callers) -> None:
     body = {"clusterId": ACME, "collectionName": "docs", "objectUrl": "a.jsonl"}
     assert callers.post("clerk", V1, **body)[1] == 40022
     assert callers.get("acme", f"{V1}/list", clusterId=ACME)[1] == 200
+
+
+def test_keys_and_users_come_in_by_every_spelling_that_clients_have(callers: Callers) -> None:
+    basic = base64.b64encode(callers.secrets["clerk"].encode()).decode()
+    acme, clerk = callers.secrets["acme"], callers.secrets["clerk"]
+    for sent in (f"Bearer {acme}", acme, f"bearer {acme}", f"Bearer {clerk}", clerk, f"Basic {basic}"):
+        reply = callers.client.post(f"{V2}/list", json={"clusterId": ACME}, headers={"Authorization": sent})
+        assert reply.json()["code"] == 0, sent
+    for sent in (f"Basic {acme}", f"Bearer {basic}", "Basic Y2xlcms6d3Jvbmc=", f"Digest {acme}"):
+        reply = callers.client.post(f"{V2}/list", json={"clusterId": ACME}, headers={"Authorization": sent})
+        assert reply.json()["code"] == 21119, sent
+
+
+def test_what_callers_know_is_kept_as_hashes_only(callers: Callers) -> None:
+    kept = {each.name: each.hash for each in (*callers.catalog.accounts.list(AccountKind.KEY),)}
+    assert kept["acme"] == hashlib.sha256(callers.secrets["acme"].encode()).hexdigest()
+    clerk = callers.catalog.accounts.user("clerk")
+    assert clerk is not None
+    assert clerk.hash.startswith("$argon2id$")
+    database = Path(callers.catalog.database.url.database or "")
+    written = b"".join(each.read_bytes() for each in database.parent.rglob("*") if each.is_file())
+    for secret in ("ops", "acme", "owner"):
+        assert callers.secrets[secret].encode() not in written
+    assert b"correct horse" not in written
+
+
+def test_wrong_passwords_are_borne_ten_times_a_minute(tmp_path: Path) -> None:
+    with two_tenants(tmp_path) as callers:
+        wrong = [callers.post(f"clerk:guess {number}", f"{V2}/list") for number in range(12)]
+        assert [each[:2] for each in wrong] == [(401, 1800)] * 10 + [(429, 1800)] * 2
+        assert "try again in" in wrong[-1][2]
+        assert callers.post("clerk:guess", f"{V2}/list", clusterId=ACME)[:2] == (200, 21119)
+        assert callers.get("clerk:guess", f"{V1}/list", clusterId=ACME)[:2] == (200, 80002)
+        assert callers.post("clerk", f"{V2}/list")[:2] == (429, 1800), (
+            "the right one, too: it might be the next guess"
+        )
+        assert callers.post("acme", f"{V2}/list")[:2] == (200, 0), "a key is let in whatever came before"
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ def check_password(password: str) -> None:
 class Passwords:
     """Hashes and verifies. A verified password is remembered for a minute, by a hash keyed anew in each process."""
 
-    def __init__(self) -> None:
-        self._hasher = PasswordHasher()
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+        self._hasher = hasher or PasswordHasher()
         self._key = secrets.token_bytes(32)
         self._known: TTLCache[bytes, bool] = TTLCache(_REMEMBERED, REMEMBERED_SECONDS)
         self._lock = threading.Lock()

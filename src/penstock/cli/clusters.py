@@ -51,7 +51,7 @@ def create(
     place = "" if store is None else check_store_of_cluster(settings, store)
     owner = catalog.orgs.ensure(org).id
     catalog.clusters.create(cluster_id, region, name, owner, place)
-    record(catalog, "cluster.create", owner, cluster_id=cluster_id, store=place)
+    record(catalog, "cluster.create", owner, cluster_id=cluster_id)
     click.echo(f"Made cluster {cluster_id} of org {org}" + (f", kept in {place}." if place else "."))
 
 

@@ -1,0 +1,58 @@
+"""Passwords are kept as argon2, verified slowly once, and then remembered for a minute."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from argon2 import PasswordHasher
+
+from penstock.access.passwords import REMEMBERED_SECONDS, Passwords
+from penstock.errors import InvalidParameter
+
+
+class Counting(PasswordHasher):
+    """Counts what costs a tenth of a second each."""
+
+    verified = 0
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+        self.verified += 1
+        return super().verify(hash, password)
+
+
+@pytest.fixture
+def hasher() -> Counting:
+    return Counting()
+
+
+def test_a_verified_password_is_remembered_and_a_wrong_one_never(hasher: Counting) -> None:
+    passwords = Passwords(hasher)
+    digest = passwords.hash("correct horse")
+    assert digest.startswith("$argon2id$")
+    assert "correct horse" not in digest
+    for _ in range(3):
+        assert passwords.verify(digest, "correct horse")
+    assert hasher.verified == 1
+    for _ in range(3):
+        assert not passwords.verify(digest, "wrong horse")
+    assert hasher.verified == 4
+    assert REMEMBERED_SECONDS == 60
+
+
+def test_a_new_password_ends_what_is_remembered(hasher: Counting) -> None:
+    passwords = Passwords(hasher)
+    assert passwords.verify(passwords.hash("correct horse"), "correct horse")
+    assert not passwords.verify(passwords.hash("battery staple"), "correct horse")
+
+
+def test_a_user_who_is_not_there_costs_as_much_as_a_wrong_password(hasher: Counting) -> None:
+    """So that nobody learns from the time of an answer which users there are."""
+    assert not Passwords(hasher).verify(None, "correct horse")
+    assert hasher.verified == 1
+
+
+@pytest.mark.parametrize("password", ["", "short", "x" * 257])
+def test_lengths(password: str) -> None:
+    with pytest.raises(InvalidParameter, match="6 to 256"):
+        Passwords().hash(password)
