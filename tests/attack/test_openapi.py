@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import schemathesis
@@ -58,7 +59,7 @@ def key(operated: tuple[RunningServer, str]) -> str:
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_call_answers_as_the_document_says(
-    case: schemathesis.Case, operated: tuple[RunningServer, str], key: str
+    case: schemathesis.Case[Any], operated: tuple[RunningServer, str], key: str
 ) -> None:
     case.call_and_validate(
         base_url=operated[0].url,

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import re
 
-from penstock.errors import ImportRefused
+from penstock.errors import ImportRefused, shorten
 
 __all__ = ["parse_duration"]
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+\Z")
+_LONGEST = 2**63 / 1e9
+"""Seconds: Go counts nanoseconds in 64 bits, 292 years."""
 
 
 def parse_duration(text: str) -> float:
     """Seconds of ``300s``, ``1.5h`` or ``1h45m``; a bare ``0`` is zero.
 
     Raises:
-        ImportRefused: the text is no duration, or a negative one.
+        ImportRefused: the text is no duration, a negative one, or longer than 292 years.
     """
     if text == "0":
         return 0.0
-    if not _WHOLE.match(text):
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+    if not _WHOLE.match(text) or seconds > _LONGEST:
         raise ImportRefused(
-            f'parse timeout failed: time: invalid duration "{text}". Write it like 300s, 1.5h or 1h45m',
+            f'parse timeout failed: time: invalid duration "{shorten(text)}". Write it like 300s, 1.5h or 1h45m',
             option="timeout",
-            value=text,
+            value=shorten(text),
         )
-    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+    return seconds

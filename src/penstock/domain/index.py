@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from penstock.domain.digits import number_of_digits
 from penstock.domain.schema import DataType, Field
-from penstock.errors import InvalidParameter
+from penstock.errors import InvalidParameter, shorten
 
 __all__ = ["IndexSpec", "Metric", "check_index", "default_metric"]
 
@@ -126,12 +127,12 @@ def _check_params(target: Field, params: Mapping[str, Any]) -> None:
         given = params.get(name)
         if given is None or given == "":
             continue
-        value = int(given) if isinstance(given, str) and given.isascii() and given.isdigit() else given
+        value = number_of_digits(given) if isinstance(given, str) else given
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidParameter(
-                f"param '{name}' ({given}) of the index on {target.name} should be a whole number",
+                f"param '{name}' ({shorten(given)}) of the index on {target.name} should be a whole number",
                 field=target.name,
                 param=name,
             )

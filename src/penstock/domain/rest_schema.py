@@ -26,8 +26,9 @@ from typing import Any
 
 import orjson
 
+from penstock.domain.digits import number_of_digits
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.errors import InvalidSchema, MissingParameter, Unsupported
+from penstock.errors import InvalidSchema, MissingParameter, Unsupported, shorten
 
 __all__ = ["schema_from_rest", "schema_to_rest"]
 
@@ -241,9 +242,12 @@ def _default(value: Any, kind: DataType, field: str) -> bool | int | float | str
 
 def _number(value: Any, param: str, field: str) -> int:
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-    if isinstance(value, bool) or not text.removeprefix("-").isdecimal():
-        raise InvalidSchema(f"invalid {param}: {value} of field {field}, it should be a whole number", field=field)
-    return int(text)
+    number = None if isinstance(value, bool) else number_of_digits(text)
+    if number is None:
+        raise InvalidSchema(
+            f"invalid {param}: {shorten(value)} of field {field}, it should be a whole number", field=field
+        )
+    return number
 
 
 def _param_text(value: Any) -> str:

@@ -18,6 +18,7 @@ import orjson
 
 from penstock.domain.access import Caller
 from penstock.domain.collections import Cluster
+from penstock.domain.digits import number_of_digits
 from penstock.domain.jobs import JobState
 from penstock.errors import AccessDenied, ClusterNotFound, InvalidParameter, JobNotFound, PenstockError, Unsupported
 from penstock.jobs.imports import Imports
@@ -36,8 +37,6 @@ MAX_PAGE_SIZE = 100
 _CLUSTER_ID = re.compile(r"in\d{2}-[0-9A-Za-z_-]+\Z")
 _PROJECT_ID = re.compile(r"proj-[0-9A-Za-z_-]+\Z")
 _NUMBER = re.compile(r"[+-]?[0-9]+\Z")
-_MOST_DIGITS = 100
-"""Of an id that is looked at as a number: Python refuses to read thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +169,9 @@ def _job_id(call: _ImportCall) -> tuple[str, int]:
     """The id as it was written, and as a number."""
     call.fields.require("jobId")
     text = call.fields.text("jobId") or ""
-    if _NUMBER.match(text) and len(text) <= _MOST_DIGITS and abs(int(text)) <= MAX_INT64:
-        return text, int(text)
+    number = number_of_digits(text)
+    if number is not None and abs(number) <= MAX_INT64:
+        return text, number
     if call.profile is ZILLIZ:
         raise JobNotFound(f"no job has the id {text}", job_id=text)
     why = "value out of range" if _NUMBER.match(text) else "invalid syntax"

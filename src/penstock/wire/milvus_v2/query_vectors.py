@@ -11,6 +11,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from penstock.domain.digits import number_of_digits
 from penstock.domain.schema import DataType, Field
 from penstock.errors import shorten
 from penstock.wire.body import MalformedBody
@@ -102,8 +103,8 @@ def _sparse(query: Any, field: Field) -> dict[int, float]:
 
 
 def _index(value: Any) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)
+    if isinstance(value, str):
+        value = number_of_digits(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_INDEX:
         return None
     return value
