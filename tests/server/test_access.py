@@ -105,6 +105,33 @@ def test_clusters_as_v1_tells_of_them(callers: Callers) -> None:
     assert callers.get("acme", f"{V1}/list", clusterId=ACME)[1] == 200
 
 
+def test_a_role_in_one_database_holds_there_only(callers: Callers) -> None:
+    accounts = AccountService(callers.catalog)
+    on_sales = {role: Grant(role=role, cluster_id=ACME, database="sales") for role in (Role.WRITER, Role.ADMIN)}
+    writer = accounts.create_key("org-acme", "sales writer", [on_sales[Role.WRITER]]).secret
+    assert create(callers, writer, dbName="sales")[1] == 0
+    assert create(callers, writer)[:2] == (403, 65535)
+    assert create(callers, writer, clusterId=ACME)[:2] == (200, 96012)
+    admin = accounts.create_key("org-acme", "sales admin", [on_sales[Role.ADMIN]]).secret
+    assert callers.post(admin, "/v2/vectordb/databases/create", dbName="more")[:2] == (403, 65535)
+    assert callers.post(admin, "/v2/vectordb/users/list")[:2] == (403, 65535)
+    both = accounts.create_key(
+        "org-acme", "both", [on_sales[Role.WRITER], Grant(role=Role.READER, cluster_id=ACME)]
+    ).secret
+    assert callers.post(both, "/v2/vectordb/collections/list") == (200, 0, ["docs"])
+    assert create(callers, both)[:2] == (403, 65535)
+
+
+def test_keys_end_by_time_and_by_hand(callers: Callers) -> None:
+    accounts = AccountService(callers.catalog)
+    brief = accounts.create_key("org-acme", "brief", [Grant(role=Role.READER, cluster_id=ACME)], lifetime=0).secret
+    revoked = accounts.create_key("org-acme", "revoked", [Grant(role=Role.READER, cluster_id=ACME)]).secret
+    accounts.revoke_key("revoked")
+    for key in (brief, revoked):
+        assert callers.post(key, f"{V2}/list")[:2] == (401, 1800)
+        assert callers.get(key, f"{V1}/list", clusterId=ACME)[1] == 80002
+
+
 def test_keys_and_users_come_in_by_every_spelling_that_clients_have(callers: Callers) -> None:
     basic = base64.b64encode(callers.secrets["clerk"].encode()).decode()
     acme, clerk = callers.secrets["acme"], callers.secrets["clerk"]

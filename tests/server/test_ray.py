@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from penstock import JobFailed
+from penstock.cli.main import cli
 from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.s3 import S3Server
 from tests.support.servers import PENSTOCK, RunningServer, clean_environment, running_server
@@ -78,6 +80,33 @@ def test_the_cluster_reads_and_writes_object_stores_and_bad_rows_are_named(
     assert s3.environment["AWS_SECRET_ACCESS_KEY"] not in told
     assert environment["PENSTOCK_STORE_SECRET_KEY"] not in told
     assert not (tmp_path / "data" / "collections").exists()
+
+
+@pytest.mark.slow
+def test_the_cluster_writes_to_the_store_of_the_jobs_own_cluster(
+    tmp_path: Path, ray_nodes: RayCluster, s3: S3Server
+) -> None:
+    """Penstock's clusters, of tenants; the keys for their stores are the server's."""
+    places, environment = in_buckets(s3, {"docs.jsonl": lines(3000)})
+    theirs = s3.make_bucket()
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(cli, [*arguments, "--data-dir", str(tmp_path / "data")], env=environment)
+        assert done.exit_code == 0, done.output
+        return done.stdout.strip()
+
+    run("clusters", "create", "in01-acme", "--org", "acme", "--store", f"s3://{theirs}/acme")
+    key = run("keys", "create", "acme", "--org", "acme", "--cluster", "in01-acme", "--role", "writer")
+    with (
+        running_server(tmp_path, *flags(ray_nodes), *places, env=environment) as server,
+        server.client(api_key=key) as client,
+    ):
+        client.collections.create("docs", dimension=4)
+        assert client.imports.wait(client.imports.create("docs", ["docs.jsonl"]).id, timeout=LIMIT).rows == 3000
+        assert client.count("docs") == 3000
+    kept = s3.keys(theirs)
+    assert [name for name in kept if name.startswith("acme/") and "/data/" in name]
+    assert s3.keys(places[-1].removeprefix("s3://").partition("/")[0]) == []
 
 
 @pytest.mark.slow
