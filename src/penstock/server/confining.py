@@ -22,7 +22,7 @@ def take_secrets(settings: Settings, environment: MutableMapping[str, str]) -> S
     themselves and workers need, such as ``OTEL_EXPORTER_OTLP_HEADERS``, stays.
     """
     names = [each.environment for each in settings_table() if each.secret]
-    names += ["PENSTOCK_CATALOG", "PENSTOCK_API_KEY"]
+    names += ["PENSTOCK_CATALOG", "PENSTOCK_API_KEY", "PENSTOCK_USER_PASSWORD"]
     if settings.s3_access_key is not None:
         names += _AWS_KEYS
     if settings.catalog is not None and (password := environment.get("PGPASSWORD")):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from penstock.jobs.memory import share_out
 from penstock.runners.local import LocalRunner
 from penstock.runners.ray import RayRunner
@@ -19,5 +21,6 @@ def runner_of(settings: Settings) -> LocalRunner | RayRunner:
     """
     setup = WorkerSetup.of(settings)
     if settings.runner == "ray":
-        return RayRunner(settings.ray_address, setup)
+        # Ray watches over the memory of its workers, which it couldn't of processes that hide it.
+        return RayRunner(settings.ray_address, replace(setup, core_dumps=True))
     return LocalRunner(share_out(settings.memory_budget, settings.workers).workers, setup)
