@@ -24,11 +24,12 @@ CHAOS_SEED ?= 1
 chaos: install
 	PENSTOCK_CHAOS_KILLS=200 PENSTOCK_CHAOS_SEED=$(CHAOS_SEED) $(BIN)/pytest -s tests/chaos
 
-# Ten thousand broken files; ATTACK_SEED=7 makes others.
+# Ten thousand broken files, thousands of broken calls; ATTACK_SEED=7 makes other files.
 ATTACK_FILES ?= 10000
 ATTACK_SEED ?= 1
 attack: install
-	PENSTOCK_ATTACK_FILES=$(ATTACK_FILES) PENSTOCK_ATTACK_SEED=$(ATTACK_SEED) $(BIN)/pytest -s tests/attack
+	PENSTOCK_ATTACK_FILES=$(ATTACK_FILES) PENSTOCK_ATTACK_SEED=$(ATTACK_SEED) \
+		PENSTOCK_ATTACK_EXAMPLES=60 PENSTOCK_ATTACK_BODIES=6000 $(BIN)/pytest -s tests/attack
 
 # Coverage-guided fuzzing, so many seconds for each target: FUZZ_TARGETS="csv paths" takes these only.
 FUZZ_SECONDS ?= 60

@@ -18,11 +18,13 @@ from penstock.settings import settings_table
 from tests.support.servers import RunningServer
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+AT_THE_TOP = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "SECURITY")]
+PAGES = sorted([*AT_THE_TOP, *(ROOT / "docs").rglob("*.md")])
 COMMANDS = dict(generate.all_commands(cli, "penstock"))
 
 FOLDERS = ("src", "tests", "docs", "benchmarks", "demo", "requirements")
 PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[^`\s*<>]*)`")
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)")
 
 
@@ -77,8 +79,25 @@ def test_every_metric_is_documented_and_no_other_is(server: RunningServer) -> No
 def test_pages_name_only_what_is_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     links = {link for link in LINK.findall(text) if not (page.parent / link).exists()}
-    paths = {path for path in PATH.findall(text) if not (ROOT / path).exists()}
+    paths = {path for path in PATH.findall(text) if not (ROOT / path.partition("::")[0]).exists()}
     assert (sorted(links), sorted(paths)) == ([], [])
+
+
+def test_every_attack_has_a_test_that_is_there() -> None:
+    attacks = [
+        line
+        for line in (ROOT / "docs" / "security.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ") and line.count(" | ") == 2 and not line.startswith(("| Attack", "| ---"))
+    ]
+    assert len(attacks) > 50
+    assert [line for line in attacks if not TEST.search(line)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_tests_that_pages_name_are_there(page: Path) -> None:
+    for path, name in TEST.findall(page.read_text(encoding="utf-8")):
+        written = (ROOT / path).read_text(encoding="utf-8")
+        assert re.search(rf"^def {name}\(", written, re.MULTILINE), f"{path}::{name}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -101,7 +101,8 @@ def report(found: list[Outcome], seconds: float) -> None:
         kinds = Counter("faults" if each.fault else "refused" if each.error else "read" for each in of_format)
         most = max(of_format, key=lambda each: each.memory)
         print(f"  {format_}: {dict(kinds)}, at most {most.memory >> 20} MiB more (case {most.number})")
-        print(*(f"    case {each.number} {each.fault}" for each in of_format if each.fault), sep="\n")
+        for each in filter(lambda outcome: outcome.fault, of_format):
+            print(f"    case {each.number}: {each.fault}")
 
 
 def test_the_files_are_good_before_they_are_broken(tmp_path: Path) -> None:

@@ -244,3 +244,22 @@ def test_a_set_in_an_object_store(s3: S3Server, tmp_path: Path) -> None:
     request = request_for(found, SCHEMA, batch_bytes=100_000)
     remote = read_all(NUMPY_READER, request, 500_000).combine_chunks()
     assert remote.select(local.column_names) == local
+
+
+class Harm:
+    """What unpickling would run."""
+
+    def __init__(self, mark: Path) -> None:
+        self._mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._mark,)
+
+
+def test_a_pickle_in_a_file_is_never_run(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    for name, values in (("vector", [Harm(mark), Harm(mark)]), ("text", [Harm(mark), None])):
+        np.save(tmp_path / f"{name}.npy", np.array(values, dtype=object), allow_pickle=True)
+        with pytest.raises(DataError, match="never unpickled"):
+            NUMPY_READER.plan(request_for([tmp_path / f"{name}.npy"], SCHEMA), 1 << 20)
+    assert not mark.exists()
