@@ -1,87 +1,20 @@
-"""All settings of a server, in one typed table.
-
-Each field of :class:`Settings` is a flag (``--list-window``), an environment variable (``PENSTOCK_LIST_WINDOW``) and
-a key of the TOML file that ``--config`` names (``list_window``), in this order of precedence; then comes the default.
-Secrets have no flag, since anybody on the machine can read a process's arguments. The help text, unit and reason
-beside each field are what ``--help`` and the documentation print (:func:`settings_table`). Relative paths are taken
-from the working directory.
-"""
+"""The settings themselves: one field each, with what people are told of it."""
 
 from __future__ import annotations
 
 import os
-import re
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self
 
 import psutil
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ByteSize,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, model_validator
 from pydantic.config import JsonDict
 
-from penstock.errors import InvalidParameter, shorten
+from penstock.settings.names import flag_of
+from penstock.settings.values import BucketUrl, Bytes, Count, Networks, Roots, Seconds, SuccessCode
 
-__all__ = ["Setting", "Settings", "load_settings", "settings_table"]
-
-ENVIRONMENT_PREFIX = "PENSTOCK_"
-
-_BUCKET_URL = r"^s3://[A-Za-z0-9][A-Za-z0-9._-]{1,254}(/[A-Za-z0-9._=-]+)*/?$"
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def _seconds(value: object) -> object:
-    """``90``, ``"90"``, ``"90s"``, ``"1h30m"`` → seconds."""
-    if not isinstance(value, str) or re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
-        return value
-    parts = _DURATION_PART.findall(value)
-    if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
-        raise ValueError("a time span is a number of seconds, or numbers with ms, s, m, h or d, such as 1h30m")
-    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
-
-
-def _roots(value: object) -> object:
-    """One text of roots separated by commas → a list. Not by ``:``, which stands in ``s3://bucket``."""
-    if isinstance(value, str):
-        return [each.strip() for each in value.split(",") if each.strip()]
-    return value
-
-
-def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
-    for each in value:
-        ip_network(each)
-    return value
-
-
-def _size(value: object) -> object:
-    """TOML and flags may write ``64MiB``, ``64 MiB`` or a bare number of bytes."""
-    return value.replace("_", "") if isinstance(value, str) else value
-
-
-def _number(value: object) -> object:
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
-Bytes = Annotated[ByteSize, BeforeValidator(_size), Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
-Roots = Annotated[tuple[str, ...], BeforeValidator(_roots)]
-Networks = Annotated[tuple[str, ...], BeforeValidator(_roots), AfterValidator(_networks)]
+__all__ = ["Settings"]
 
 
 def _processors() -> int:
@@ -235,7 +168,7 @@ class Settings(BaseModel):
         shown="24h",
         reason="An unpaged list must end somewhere; paged ones show all jobs.",
     )
-    v2_success_code: Annotated[Literal[0, 200], BeforeValidator(_number)] = _field(
+    v2_success_code: SuccessCode = _field(
         0, "The code of a successful v2 answer.", reason="Milvus 2.4.0 to 2.4.2 sent 200, all later ones 0."
     )
     request_timeout: Seconds = _span(30.0, "Time for an HTTP call that names none.", shown="30s")
@@ -276,7 +209,7 @@ class Settings(BaseModel):
     kept_jobs: Annotated[int, Field(ge=0)] = _field(
         10_000, "Newest jobs of the cluster that are remembered however old they are.", unit="jobs"
     )
-    store: Annotated[str, Field(pattern=_BUCKET_URL)] | None = _field(
+    store: BucketUrl | None = _field(
         None,
         "Where the collections are kept: s3://bucket/prefix, which several servers may share.",
         shown="a folder in the data folder",
@@ -323,181 +256,9 @@ class Settings(BaseModel):
         )
         for one, other in pairs:
             if (getattr(self, one) is None) != (getattr(self, other) is None):
-                raise ValueError(f"{_flag(one)} and {_flag(other)} must be given together")
+                raise ValueError(f"{flag_of(one)} and {flag_of(other)} must be given together")
         return self
 
     @property
     def scheme(self) -> str:
         return "http" if self.tls_cert is None else "https"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """One row of the table.
-
-    ``flag`` is "" for secrets; ``default`` is text for people; ``choices`` is empty where no list of values binds.
-    """
-
-    name: str
-    flag: str
-    environment: str
-    default: str
-    unit: str
-    help: str
-    reason: str
-    choices: tuple[str, ...]
-    repeatable: bool
-    boolean: bool
-    secret: bool
-
-
-def settings_table() -> Sequence[Setting]:
-    """Every setting, in the order of :class:`Settings`."""
-    return tuple(_row(name) for name in Settings.model_fields)
-
-
-def load_settings(
-    flags: Mapping[str, object] | None = None,
-    config: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> Settings:
-    """Settings from flags, environment, a TOML file and defaults, the first of these that has a value.
-
-    Args:
-        flags: by field name; None and empty tuples count as not given.
-        config: the TOML file; None takes the one that ``PENSTOCK_CONFIG`` names, if any.
-        environment: ``os.environ`` unless given.
-
-    Raises:
-        InvalidParameter: names the flag, the variable and the file's key, and says where the bad value came from; or
-            a flag shows a password.
-    """
-    environment = os.environ if environment is None else environment
-    if config is None and environment.get(ENVIRONMENT_PREFIX + "CONFIG"):
-        config = Path(environment[ENVIRONMENT_PREFIX + "CONFIG"])
-    values: dict[str, object] = {}
-    origins: dict[str, str] = {}
-    given = {name: value for name, value in (flags or {}).items() if value is not None and value != ()}
-    _refuse_shown_password(given.get("catalog"))
-    layers = (
-        ({} if config is None else _read_config(config), "the key {name} of {config}"),
-        (_from_environment(environment), "the environment variable {variable}"),
-        (given, "the flag {flag}"),
-    )
-    for layer, origin in layers:
-        values |= layer
-        origins |= {
-            name: origin.format(name=name, config=config, variable=_variable(name), flag=_flag(name))
-            for name in layer
-        }
-    values = _from_aws(environment, values) | values
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        raise InvalidParameter(_explain(error, origins)) from error
-
-
-def _refuse_shown_password(catalog: object) -> None:
-    try:
-        url = urlsplit(str(catalog or ""))
-    except ValueError:  # what opens it tells better what is wrong
-        return
-    if url.password or "password=" in url.query:
-        raise InvalidParameter(
-            "--catalog holds a password, and everybody on this machine can read the arguments of its processes. Give "
-            "the URL as PENSTOCK_CATALOG or in a --config file, or keep the password in ~/.pgpass"
-        )
-
-
-def _read_config(path: Path) -> dict[str, object]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidParameter(f"the settings file {path} can't be read: {error}", file=str(path)) from error
-    try:
-        values = {name.replace("-", "_"): value for name, value in tomllib.loads(text).items()}
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidParameter(f"the settings file {path} is no valid TOML: {error}", file=str(path)) from error
-    unknown = sorted(values.keys() - Settings.model_fields.keys())
-    if unknown:
-        raise InvalidParameter(
-            f"the settings file {path} has unknown keys: {', '.join(unknown)}. "
-            f"Known are: {', '.join(Settings.model_fields)}",
-            file=str(path),
-        )
-    return values
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
-    found = {name: environment.get(_variable(name), "") for name in Settings.model_fields}
-    return {name: value for name, value in found.items() if value}
-
-
-def _from_aws(environment: Mapping[str, str], given: Mapping[str, object]) -> dict[str, object]:
-    """What the standard AWS variables say; keys only as a set, so that halves of two accounts never mix."""
-    variables: dict[str, tuple[str, ...]] = {
-        "s3_endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
-        "s3_region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
-    }
-    keys = {
-        "s3_access_key": ("AWS_ACCESS_KEY_ID",),
-        "s3_secret_key": ("AWS_SECRET_ACCESS_KEY",),
-        "s3_session_token": ("AWS_SESSION_TOKEN",),
-    }
-    if not keys.keys() & given.keys() and all(environment.get(keys[each][0]) for each in list(keys)[:2]):
-        variables |= keys
-    found = {name: next(filter(None, map(environment.get, names)), None) for name, names in variables.items()}
-    return {name: value for name, value in found.items() if value}
-
-
-def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
-    lines = []
-    for each in error.errors():
-        name = str(each["loc"][0]) if each["loc"] else ""
-        reason = str(each["msg"]).removeprefix("Value error, ")
-        if name not in Settings.model_fields:
-            lines.append(f"{name}: {reason}" if name else reason)
-            continue
-        row = _row(name)
-        value = "the value" if row.secret else shorten(each["input"])
-        lines.append(
-            f"{name}: {value} from {origins.get(name, 'the default')} won't do: {reason}. {row.help} "
-            f"Set it with {row.flag + ', ' if row.flag else ''}{row.environment}, or {name} in a --config file."
-        )
-    return "\n".join(lines)
-
-
-def _row(name: str) -> Setting:
-    info = Settings.model_fields[name]
-    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-    secret = SecretStr in get_args(info.annotation)
-    is_choice = get_origin(info.annotation) is Literal
-    return Setting(
-        name=name,
-        flag="" if secret else _flag(name),
-        environment=_variable(name),
-        default=str(extra["shown"]) or _shown(info.default),
-        unit=str(extra["unit"]),
-        help=info.description or "",
-        reason=str(extra["reason"]),
-        choices=tuple(str(each) for each in get_args(info.annotation)) if is_choice else (),
-        repeatable=get_origin(info.annotation) is tuple,
-        boolean=info.annotation is bool,
-        secret=secret,
-    )
-
-
-def _shown(default: object) -> str:
-    if default is None or default == ():
-        return "none"
-    if isinstance(default, ByteSize):
-        return default.human_readable(separator="")
-    return str(default).lower() if isinstance(default, bool) else str(default)
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _variable(name: str) -> str:
-    return ENVIRONMENT_PREFIX + name.upper()

@@ -1,0 +1,15 @@
+"""What a setting is called on the command line and in the environment."""
+
+from __future__ import annotations
+
+__all__ = ["ENVIRONMENT_PREFIX", "flag_of", "variable_of"]
+
+ENVIRONMENT_PREFIX = "PENSTOCK_"
+
+
+def flag_of(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def variable_of(name: str) -> str:
+    return ENVIRONMENT_PREFIX + name.upper()
