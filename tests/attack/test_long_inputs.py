@@ -50,11 +50,15 @@ def warnings(reader: Reader, content: bytes) -> Sequence[JobWarning]:
     [
         ('text == "' + r"\"" * 1_000_000, "the string is not closed"),
         ("text == '" + r"\'" * 1_000_000, "the string is not closed"),
-        ("int8" + " + 1" * 50_000 + " == 2", "it chains too many operators"),
-        ("2" + " ** 2" * 50_000 + " == 2", "it chains too many operators"),
+        ("int8" + " + 1" * 20_000 + " == 2", "it chains too many operators"),
+        ("2" + " ** 2" * 20_000 + " == 2", "it chains too many operators"),
         ("not " * 500_000 + "bool == true", "more than 32 levels deep"),
         ("(" * 500_000, "more than 32 levels deep"),
-        ("int8 == " + "9" * 1_000_000, "out of the range"),
+        (" and ".join(["int8 == 1"] * 250_000), "characters outside of lists of constants"),
+        ("json['a'] in [" + "[1]," * 500_000 + "1]", "characters outside of lists of constants"),
+        ("int8 in [" + "true," * 500_000 + "1]", "characters outside of lists of constants"),
+        ("int8 in [" + "1," * 1_000_000 + "x]", "a list holds constants only|unexpected|lists of constants"),
+        ("int8 == " + "9" * 100_000, "out of the range"),
     ],
 )
 def test_a_long_filter(text: str, told: str) -> None:

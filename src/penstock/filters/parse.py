@@ -20,6 +20,10 @@ __all__ = ["MAX_DEPTH", "MAX_LENGTH", "parse"]
 MAX_LENGTH = 4 * 1024 * 1024
 """Characters. Fifty thousand UUIDs in a list take two million."""
 
+MAX_OUTSIDE = 128 * 1024
+"""Characters outside of strings and flat lists of constants. They are read word by word, in up to 10 us each, and the
+interpreter does little else meanwhile; a list of constants is read at once."""
+
 MAX_DEPTH = 32
 """Brackets and prefix operators inside each other. Engines nest parentheses as deep, and theirs end at fifty."""
 
@@ -27,6 +31,7 @@ _MESSAGE_LENGTH = 1000
 
 _STRINGS = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"?|'(?:[^'\\\n]|\\.)*'?")
 """One that is never closed counts to the end of its line: else each quote in it would be tried as another's start."""
+_FLAT_LIST = re.compile(r"\[[\s0-9.,\"-]*\]")
 _NESTING = re.compile(r"(?:(?:\b(?:not|NOT|exists|EXISTS)\b|!(?!=)|[-+~])\s*)+|[(\[{]|[)\]}]")
 _PREFIX = re.compile(r"\b(?:not|NOT|exists|EXISTS)\b|[-!+~]")
 _UNSUPPORTED = re.compile(
@@ -60,7 +65,9 @@ def parse(text: str, schema: CollectionSchema, params: Mapping[str, Any] | None 
             raise InvalidFilter(
                 f"it has {len(text)} characters, more than {MAX_LENGTH}; filter by template lists or in steps"
             )
-        _check_depth(text)
+        bare = _STRINGS.sub('""', text)
+        _check_depth(bare)
+        _check_length(bare)
         return _parse(text, Builder(schema, params or {}))
     except MissingTemplateValue as error:
         raise InvalidFilter(error.message, **error.details) from None
@@ -101,11 +108,21 @@ def _explain(text: str, error: UnexpectedInput) -> str:
     return str(error)
 
 
-def _check_depth(text: str) -> None:
-    """Refuse what would nest too deep before anything recursive sees it."""
+def _check_length(bare: str) -> None:
+    """Refuse what would take long to parse; ``bare`` has empty strings only."""
+    outside = len(_FLAT_LIST.sub("", bare))
+    if outside > MAX_OUTSIDE:
+        raise InvalidFilter(
+            f"it has {outside:,} characters outside of lists of constants, more than {MAX_OUTSIDE:,}; put the values "
+            "into a list, as in a in [1, 2]"
+        )
+
+
+def _check_depth(bare: str) -> None:
+    """Refuse what would nest too deep before anything recursive sees it; ``bare`` has empty strings only."""
     levels: list[int] = []
     depth = prefixes = end = 0
-    for found in _NESTING.finditer(_STRINGS.sub('""', text)):
+    for found in _NESTING.finditer(bare):
         part = found.group()
         if found.start() != end:
             prefixes = 0
