@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from penstock.access.accounts import AccountService
@@ -91,6 +95,24 @@ def door(services: Services, catalog: Catalog) -> Iterator[Door]:
     key = AccountService(catalog).create_key(DEFAULT_ORG, "reader", [READER]).secret
     with http_server(services, Impatient) as url:
         yield Door(url, key)
+
+
+class Keeping(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.fixture(scope="module")
+def faults() -> Iterator[list[logging.LogRecord]]:
+    """What is logged as an error: exceptions that nobody caught."""
+    handler = Keeping(logging.ERROR)
+    logging.getLogger().addHandler(handler)
+    yield handler.records
+    logging.getLogger().removeHandler(handler)
 
 
 def head(*lines: str, path: str = f"{V2}/list") -> bytes:
@@ -242,6 +264,39 @@ def test_what_two_servers_could_read_in_two_ways_is_refused(door: Door, lines: l
 )
 def test_what_is_no_request_is_refused(door: Door, sent: bytes) -> None:
     assert door.said(sent).startswith(b"HTTP/1.1 400")
+
+
+WHOLE = head("Content-Length: 2", "Connection: close", path="/v2/vectordb/nothing") + b"{}"
+PIECES = (
+    *(b"POST ", b"GET ", b"/healthz", b"* ", b" HTTP/1.1", b"\r\n", b"\n", b"\r\n\r\n", b"Host: a", b":", b"\x00"),
+    *(b"Content-Length: 5", b"Transfer-Encoding: chunked", b"5\r\nhello\r\n", b"0\r\n\r\n", b"ffffffffff\r\n"),
+    *(b"Expect: 100-continue", b"Connection: upgrade", b"Upgrade: websocket", b"Connection: close", WHOLE),
+)
+
+
+@given(cuts=st.lists(st.integers(1, len(WHOLE) - 1), max_size=8).map(sorted))
+@settings(max_examples=25, deadline=None)
+def test_a_request_is_the_same_however_it_is_cut(door: Door, cuts: list[int]) -> None:
+    ends = [0, *cuts, len(WHOLE)]
+    with door.connection() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start, end in pairwise(ends):
+            connection.sendall(WHOLE[start:end])
+        assert rest(connection).startswith(b"HTTP/1.1 404")
+
+
+@given(parts=st.lists(st.sampled_from(PIECES) | st.binary(max_size=20), max_size=12))
+@settings(max_examples=40, deadline=None)
+def test_whatever_is_sent_the_connection_ends_and_the_server_goes_on(
+    door: Door, faults: list[logging.LogRecord], parts: list[bytes]
+) -> None:
+    with door.connection() as connection:
+        connection.settimeout(20)
+        connection.sendall(b"".join(parts))
+        connection.shutdown(socket.SHUT_WR)
+        rest(connection)
+    assert door.get("/healthz").status_code == 200
+    assert faults == []
 
 
 def test_connections_are_numbered(services: Services) -> None:

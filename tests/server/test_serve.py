@@ -102,6 +102,8 @@ def test_the_bound_port_is_told(tmp_path: Path) -> None:
         reply = httpx.get(f"{url}/healthz")
         assert reply.json() == {"status": "ready"}
         assert "server" not in reply.headers, "attackers need not know what answers"
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert httpx.get(f"{url}/healthz", headers={"x-long": "x" * 40_000}).status_code == 431
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
