@@ -22,8 +22,8 @@ LIMIT = 30.0
 
 
 def run(folder: Path, catalog_url: str, *arguments: str) -> Result:
-    where = ("--data-dir", str(folder / "data"), "--catalog", catalog_url)
-    done = CliRunner().invoke(cli, [*arguments, *where])
+    where = ("--data-dir", str(folder / "data"))
+    done = CliRunner().invoke(cli, [*arguments, *where], env={"PENSTOCK_CATALOG": catalog_url})
     assert done.exit_code == 0, done.output
     return done
 
