@@ -53,13 +53,14 @@ def test_tenants_clusters_and_their_keys(run: Run) -> None:
 
 def test_users_and_what_they_may(run: Run) -> None:
     run("clusters", "create", "in01-local", "--org", "default")
-    made = run("users", "create", "ann", "--role", "reader", input="correct horse\ncorrect horse\n")
+    made = run("users", "create", "ann", "--role", "reader", "--root", "ann", input="correct horse\ncorrect horse\n")
     assert made.exit_code == 0, made.output
     assert "correct horse" not in made.output
     on_sales = ("--role", "writer", "--cluster", "in01-local", "--database", "sales")
     assert run("users", "grant", "ann", *on_sales).exit_code == 0
-    grants = json.loads(run("users", "list", "--json").output)[0]["grants"]
-    assert sorted(grants) == ["reader in every cluster", "writer in in01-local, database sales"]
+    told = json.loads(run("users", "list", "--json").output)[0]
+    assert told["roots"] == ["ann"]
+    assert sorted(told["grants"]) == ["reader in every cluster", "writer in in01-local, database sales"]
     assert run("users", "withdraw", "ann", *on_sales).exit_code == 0
     assert run("users", "password", "ann", input="another one\nanother one\n").exit_code == 0
     assert run("users", "drop", "ann").exit_code == 0

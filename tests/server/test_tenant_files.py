@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Tenants:
             lambda: bulk_import(server, "docs", files=[[path]], api_key=key),
             lambda: bulk_import(server, "docs", object_url=path, cluster_id=cluster, api_key=key),
             lambda: self.client("acme").imports.create("docs", [[path]]),
+            lambda: self.client("acme, by password").imports.create("docs", [[path]]),
         ):
             with pytest.raises(ImportCallError) as raised:
                 call()
@@ -43,10 +44,10 @@ class Tenants:
         return told
 
 
-def command(folder: Path, *arguments: str) -> str:
+def command(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
         [PENSTOCK, *arguments, "--data-dir", folder / "data"],
-        env=clean_environment(),
+        env=clean_environment() | dict(env or {}),
         capture_output=True,
         text=True,
         check=True,
@@ -69,6 +70,9 @@ def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
         mine = ("--org", who, "--cluster", cluster, "--role", "writer")
         keys[who] = command(folder, "keys", "create", who, *mine, "--root", who)
         keys[f"{who} everywhere"] = command(folder, "keys", "create", "ops", *mine)
+        password = {"PENSTOCK_USER_PASSWORD": f"password of {who}"}
+        command(folder, "users", "create", who, *mine, "--root", who, env=password)
+        keys[f"{who}, by password"] = f"{who}:password of {who}"
         (folder / "files" / who).mkdir(parents=True)
         write_rows(folder / "files" / who / "a.jsonl", 10 * number)
     (folder / "files" / "acme" / "theirs.jsonl").symlink_to(folder / "files" / "globex" / "a.jsonl")

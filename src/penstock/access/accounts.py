@@ -88,13 +88,17 @@ class AccountService:
             )
         return self._accounts.revoke(valid[0].id)
 
-    def create_user(self, org_id: str, name: str, password: str, grants: Sequence[Grant] = ()) -> Account:
-        """Raises InvalidName, InvalidParameter (password), AccountExists, ClusterNotFound."""
+    def create_user(
+        self, org_id: str, name: str, password: str, grants: Sequence[Grant] = (), *, roots: Sequence[str] = ()
+    ) -> Account:
+        """Raises InvalidName, InvalidParameter (password), AccountExists, ClusterNotFound, and as create_key."""
         check_user_name(name)
+        for each in roots:
+            parse_root(each)
         self._check(org_id, grants)
         digest = self._passwords.hash(password)
         return self._accounts.create(
-            NewAccount(org_id=org_id, kind=AccountKind.USER, name=name, hash=digest, grants=grants)
+            NewAccount(org_id=org_id, kind=AccountKind.USER, name=name, hash=digest, grants=grants, roots=roots)
         )
 
     def users(self, org_id: str | None = None) -> Sequence[Account]:

@@ -27,6 +27,7 @@ __all__ = [
     "org_option",
     "record",
     "role_options",
+    "roots_option",
     "with_catalog",
     "with_settings_and_catalog",
 ]
@@ -99,6 +100,13 @@ def _user_name() -> str:
         return f"uid {os.getuid()}"
 
 
+roots_option = click.option(
+    "--root",
+    "roots",
+    multiple=True,
+    help="Only files below this folder, s3://bucket/prefix or web address may be imported, as far as they lie below "
+    "an import root of the server; a relative folder is one of each import root. Give it several times.",
+)
 org_option = click.option("--org", default="default", show_default=True, help="The tenant that it belongs to.")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.administering import grants_of, org_option, record, role_options, with_catalog
+from penstock.cli.administering import grants_of, org_option, record, role_options, roots_option, with_catalog
 from penstock.cli.connecting import json_option
 from penstock.domain.durations import parse_duration
 
@@ -31,13 +31,7 @@ def keys() -> None:
 @role_options
 @org_option
 @click.option("--expires", metavar="TIME", help="How long the key is good, such as 720h; for ever by default.")
-@click.option(
-    "--root",
-    "roots",
-    multiple=True,
-    help="Only files below this folder, s3://bucket/prefix or web address may be imported, as far as they lie below "
-    "an import root of the server; a relative folder is one of each import root. Give it several times.",
-)
+@roots_option
 @json_option
 @with_catalog
 def create(

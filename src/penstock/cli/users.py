@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.administering import grants_of, org_option, record, role_options, with_catalog
+from penstock.cli.administering import grants_of, org_option, record, role_options, roots_option, with_catalog
 from penstock.cli.connecting import json_option
 
 if TYPE_CHECKING:
@@ -38,15 +38,23 @@ def users() -> None:
 @_password
 @role_options
 @org_option
+@roots_option
 @with_catalog
 def create(
-    catalog: Catalog, name: str, password: str, role: str, cluster: str | None, database: str | None, org: str
+    catalog: Catalog,
+    name: str,
+    password: str,
+    role: str,
+    cluster: str | None,
+    database: str | None,
+    org: str,
+    roots: tuple[str, ...],
 ) -> None:
     """Make the user NAME."""
     from penstock.access.accounts import AccountService
 
     grants = grants_of(role, cluster, database)
-    made = AccountService(catalog).create_user(catalog.orgs.get(org).id, name, password, grants)
+    made = AccountService(catalog).create_user(catalog.orgs.get(org).id, name, password, grants, roots=roots)
     record(catalog, "user.create", made.org_id, f"{name}: {grants[0]}")
     click.echo(f"Made user {name} ({grants[0]}).")
 
@@ -62,11 +70,22 @@ def list_users(catalog: Catalog, as_json: bool) -> None:
     found = AccountService(catalog).users()
     if as_json:
         print_json(
-            [{"name": each.name, "org": each.org_id, "grants": [str(one) for one in each.grants]} for each in found]
+            [
+                {
+                    "name": each.name,
+                    "org": each.org_id,
+                    "grants": [str(one) for one in each.grants],
+                    "roots": list(each.roots),
+                }
+                for each in found
+            ]
         )
         return
-    rows = [(each.name, each.org_id, "; ".join(map(str, each.grants))) for each in found]
-    print_table(["Name", "Org", "May"], rows, none="No users.")
+    rows = [
+        (each.name, each.org_id, "; ".join(map(str, each.grants)), ", ".join(each.roots) or "all roots")
+        for each in found
+    ]
+    print_table(["Name", "Org", "May", "Imports from"], rows, none="No users.")
 
 
 @users.command()
