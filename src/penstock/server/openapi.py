@@ -14,6 +14,8 @@ _ERROR: Mapping[str, Any] = {
     "properties": {"code": {"type": "integer"}, "message": {"type": "string"}},
     "required": ["code", "message"],
 }
+_ERROR_CONTENT: Mapping[str, Any] = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+_ANY_CONTENT: Mapping[str, Any] = {**_ERROR_CONTENT, "text/plain": {"schema": {"type": "string"}}}
 _ANY_CALL: Mapping[int, str] = {
     400: "The request's head could be read in two ways.",
     403: "Authentication is off, and the call comes from a web page of another host.",
@@ -104,31 +106,20 @@ def _plain_operation(path: str, summary: str) -> dict[str, Any]:
         "operationId": f"get{path.replace('/', '_')}",
         "responses": {
             "200": {"description": "OK", "content": content},
-            **{
-                str(status): {"description": text, "content": content}
-                for status, text in _PLAIN_STATUSES.get(path, {}).items()
-            },
-            **_failures({}, known=_PLAIN_STATUSES.get(path, {})),
+            **_failures(_PLAIN_STATUSES.get(path, {}), content),
         },
     }
 
 
-def _failures(statuses: Mapping[int, str], known: Mapping[int, str] | None = None) -> dict[str, Any]:
-    """The responses beside 200: of a dialect, and of the server before that where ``known`` doesn't tell them."""
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    text = {"text/plain": {"schema": {"type": "string"}}}
-    found = {
-        str(status): {"description": description, "content": error | text}
-        for status, description in _ANY_CALL.items()
-        if status not in (known or {})
-    }
-    return found | {
-        str(status): {
-            "description": " ".join(filter(None, [description, _ANY_CALL.get(status)])),
-            "content": error | text if status in _ANY_CALL else error,
-        }
-        for status, description in statuses.items()
-    }
+def _failures(statuses: Mapping[int, str], content: Mapping[str, Any] = _ERROR_CONTENT) -> dict[str, Any]:
+    """The responses of a route that are no success, and those of the server before a route is looked for."""
+    found = {}
+    for status in sorted({*statuses, *_ANY_CALL}):
+        texts = filter(None, (statuses.get(status), _ANY_CALL.get(status)))
+        own = content if status in statuses else {}
+        others = _ANY_CONTENT if status in _ANY_CALL else {}
+        found[str(status)] = {"description": " ".join(texts), "content": {**own, **others}}
+    return found
 
 
 def _content(about: Operation) -> dict[str, Any]:
