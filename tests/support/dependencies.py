@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
+from sysconfig import get_path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -75,7 +76,9 @@ def unmet(asked: Sequence[str], pins: Pins) -> Iterator[str]:
 
 def not_as_locked(pins: Pins) -> Iterator[str]:
     """What is installed here and isn't locked, or in another version."""
-    installed = {canonicalize_name(each.name): each.version for each in distributions()}
+    # Not the whole search path: some packages put what they bring along into it, when they are imported.
+    folders = [*{get_path("purelib"), get_path("platlib")}]
+    installed = {canonicalize_name(each.name): each.version for each in distributions(path=folders)}
     for name, version in sorted(installed.items()):
         if name not in _NOT_LOCKED and pins.get(name) != version:
             yield f"{name} {version} is installed, the lock has {pins.get(name) or 'none of it'}: make install"
