@@ -48,6 +48,7 @@ class Case:
     rows: npt.NDArray[Any]
     present: npt.NDArray[np.bool_]
     parts: npt.NDArray[np.int64]
+    least_recall: float
 
 
 def some_vectors(binary: bool) -> npt.NDArray[Any]:
@@ -102,7 +103,9 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             table = replace(table, version=engine.index(table, specs))
             assert engine.indexed_rows(table, specs[0]) == INDEXED
     table = replace(table, version=engine.remove_partition(table, 3))
-    return Case(engine, table, metric, rows, ~nulls & (parts != 3), parts)
+    # One bit for each dimension tells little of 10,000 rows, and the training is left to chance.
+    least_recall = 0.85 if request.param == "rabitq" else 0.95
+    return Case(engine, table, metric, rows, ~nulls & (parts != 3), parts, least_recall)
 
 
 def scores_of(case: Case, query: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -191,7 +194,7 @@ def test_the_right_rows_come(case: Case, text: str) -> None:
         limit=10,
         filter=parse(text, case.table.schema),
     )
-    assert recall(case, queries, case.engine.search(case.table, request), allowed) >= 0.95
+    assert recall(case, queries, case.engine.search(case.table, request), allowed) >= case.least_recall
 
 
 def recall(case: Case, queries: npt.NDArray[Any], found: list[Hits], allowed: npt.NDArray[np.bool_]) -> float:

@@ -113,7 +113,9 @@ class Authenticator:
 
     def _by_password(self, given: UserCredentials, address: str) -> Account:
         name = f"user:{given.name}"
-        account = self._known(name) or self._accounts.user(given.name)
+        account = self._known(name)
+        if account is None or not self._passwords.remembers(account.hash, given.password):
+            account = self._accounts.user(given.name)  # it may have another password since a moment ago
         if account is None or not self._passwords.remembers(account.hash, given.password):
             self._check_attempts(address, name, account)
             digest = None if account is None else account.hash

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceError
 from penstock.sources.base import Location, is_marker
+from penstock.sources.paths import check_unicode
 
 __all__ = ["LocalSource", "find_local", "is_below"]
 
@@ -83,7 +84,10 @@ def _members(folder: str, name: str) -> Iterator[str]:
                     f"{name + prefix + each!r} is a link to a folder, which is not followed. Name that folder itself",
                     path=name,
                 )
-        yield from (prefix + each for each in files if not each.startswith("."))
+        for each in files:
+            if not each.startswith("."):
+                check_unicode(name + prefix + each)
+                yield prefix + each
 
 
 def _raise(error: OSError) -> None:

@@ -27,7 +27,7 @@ from urllib.parse import quote, unquote
 
 from penstock.errors import PathNotAllowed, Unsupported
 
-__all__ = ["BUCKETS", "LOCAL", "WEB", "Address", "parse_path", "parse_root"]
+__all__ = ["BUCKETS", "LOCAL", "WEB", "Address", "check_unicode", "parse_path", "parse_root"]
 
 LOCAL = "file"
 BUCKETS = frozenset({"s3", "gs", "az"})
@@ -114,8 +114,7 @@ def parse_root(text: str) -> Address:
 def _check_text(text: str) -> None:
     if not text.strip():
         _refuse(text, "the path is empty")
-    if not text.isascii() and text != (shown := text.encode(errors="backslashreplace").decode()):
-        _refuse(shown, "it holds bytes or characters that are not Unicode", "Rename the file")
+    check_unicode(text)
     if len(text) > _MAX_LENGTH:
         _refuse(text[:80] + "…", f"the path is longer than {_MAX_LENGTH} characters")
     decoded = text
@@ -130,6 +129,12 @@ def _check_text(text: str) -> None:
         if decoded == before:
             return
     _refuse(text, "the path is percent-encoded many times over", "Write it plainly")
+
+
+def check_unicode(text: str) -> None:
+    """Raises PathNotAllowed for a name that no answer could hold: of bytes that are no UTF-8, or half a character."""
+    if not text.isascii() and text != (shown := text.encode(errors="backslashreplace").decode()):
+        _refuse(shown, "it holds bytes or characters that are not Unicode", "Rename the file")
 
 
 def _refuse(text: str, why: str, remedy: str = "") -> NoReturn:
