@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,17 +23,17 @@ from penstock.errors import PenstockError
 
 __all__ = ["ForeignPages", "SecurityHeaders"]
 
-_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "x-frame-options": "DENY",
-    "cross-origin-resource-policy": "same-origin",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-}
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
+_HTTPS_FROM_NOW_ON = (b"strict-transport-security", b"max-age=31536000")
 REFUSED = 65535
 """Milvus's number for what a caller may not do."""
-_HTTPS_FROM_NOW_ON = "max-age=31536000"
 
 _CONTROLLER = re.compile(r"controller\.api\.[^.]+\.(zillizcloud\.com|cloud\.zilliz\.com\.cn)\Z")
 _REFUSAL = (
@@ -48,13 +49,12 @@ class SecurityHeaders:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        added = [*_HEADERS, _HTTPS_FROM_NOW_ON] if scope.get("scheme") == "https" else _HEADERS
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-                if scope["scheme"] == "https":
-                    headers.setdefault("strict-transport-security", _HTTPS_FROM_NOW_ON)
+                own = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(each for each in added if each[0] not in own)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
@@ -68,7 +68,7 @@ class ForeignPages:
         self._authentication = authentication
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        suspect = scope["type"] == "http" and not self._authentication.was_on and _is_foreign(Headers(scope=scope))
+        suspect = scope["type"] == "http" and not self._authentication.was_on and _is_suspect(Headers(scope=scope))
         if suspect and not await asyncio.to_thread(self._is_on):
             refusal = {"code": REFUSED, "message": _REFUSAL}
             await JSONResponse(refusal, 403, {"connection": "close"})(scope, receive, send)
@@ -82,8 +82,12 @@ class ForeignPages:
             return False
 
 
-def _is_foreign(headers: Headers) -> bool:
-    host, origin = headers.get("host", ""), headers.get("origin")
+def _is_suspect(headers: Headers) -> bool:
+    return _is_foreign(headers.get("host", ""), headers.get("origin"))
+
+
+@lru_cache(maxsize=1024)
+def _is_foreign(host: str, origin: str | None) -> bool:
     if origin is not None and origin.partition("://")[2].lower() != host.lower():
         return True
     try:

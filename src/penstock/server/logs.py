@@ -38,6 +38,10 @@ _TEXTS = (
 settings write it. What was cut off in the middle of a value counts as well."""
 
 
+_MARKS = re.compile(r"[:=\s]|psk_")
+"""Texts without any of these hold no credentials: most are paths and ids, a line for every call."""
+
+
 def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """A structlog processor: values of secret keys, at any depth, and credentials inside texts are blotted out."""
     return {key: _clean(key, value) for key, value in event.items()}
@@ -50,7 +54,7 @@ def _clean(key: str, value: Any) -> Any:
         return {str(inner): _clean(str(inner), each) for inner, each in value.items()}
     if isinstance(value, list | tuple):
         return [_clean("", each) for each in value]
-    if isinstance(value, str) and len(value) > _SHORTEST:
+    if isinstance(value, str) and len(value) > _SHORTEST and _MARKS.search(value):
         for pattern, instead in _TEXTS:
             value = pattern.sub(instead, value)
     return value
@@ -68,9 +72,9 @@ def configure_logs(form: Literal["console", "json"], level: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         redact,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: Processor = (
         structlog.processors.JSONRenderer(serializer=lambda event, **_: orjson.dumps(event, default=str).decode())
