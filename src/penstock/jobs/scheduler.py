@@ -40,8 +40,8 @@ _POLL = 1.0
 _MOST_JOBS = 16
 """Of all clusters together, where a single one may not have more: a busy cluster keeps no other from its turn."""
 
-_PAUSE = 0.02
-"""Seconds after a look that found nothing while jobs run: each create call wakes the scheduler."""
+_PAUSE = 0.1
+"""Seconds after a look that found nothing while jobs run, unless one ends: each create call wakes the scheduler."""
 
 _YIELD = 0.1
 """Seconds until a process claims one more job: another one that has none yet goes first."""
@@ -61,6 +61,7 @@ class Scheduler:
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._wake = threading.Event()
+        self._one_ended = threading.Event()
         self._running: dict[int, threading.Thread] = {}
         self._lock = threading.Lock()
         self._loop = threading.Thread(target=self._work, name="scheduler", daemon=True)
@@ -89,6 +90,7 @@ class Scheduler:
     def stop(self) -> None:
         """Tell running jobs to pause at the next batch, and wait for them; they go on when a server is back."""
         self._stop.set()
+        self._one_ended.set()
         self.wake()
         self._news.stop()
         for thread in (self._loop, self._tidier):
@@ -120,10 +122,12 @@ class Scheduler:
                 if looks.is_due():
                     end_overdue(self._tools)
                 while self.running < max(most, _MOST_JOBS) and not self._stop.is_set():
+                    self._one_ended.clear()
                     job = self._tools.catalog.claims.claim(self._owner, lease, most, self._tools.settings.quota)
                     if job is None:
+                        # Mostly as many run as may: only the end of one changes that, and every create call asks.
                         if self.running:
-                            self._stop.wait(_PAUSE)
+                            self._one_ended.wait(_PAUSE)
                         break
                     self._begin(job)
                     if self._tools.catalog.database.is_shared:
@@ -166,6 +170,7 @@ class Scheduler:
         finally:
             with self._lock:
                 self._running.pop(job.id, None)
+            self._one_ended.set()
             self.wake()
 
     def _give_back(self, job: ImportJob) -> None:
