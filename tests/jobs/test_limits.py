@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,8 +158,9 @@ def test_a_full_disk_fails_the_job_that_met_it_and_no_other(
         small = world.create(["a.jsonl"])
         failed = world.ended(large)
         assert failed.state is JobState.FAILED
+        # Rows and catalog share this disk: whichever wants room first says so.
         assert "No space is left" in (failed.reason or "")
-        assert "Free space on the store's disk" in (failed.reason or "")
+        assert re.search(r"Free space on (the store's|its) disk", failed.reason or "")
         if world.ended(small).state is JobState.FAILED:
             # It was unlucky, and met the full disk before the large job's files were gone.
             world.until(lambda: not list(small_disk.glob(f"collections/{docs.id}.lance/data/*")))
