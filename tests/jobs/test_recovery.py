@@ -132,6 +132,7 @@ def test_a_crash_around_the_commit_loses_nothing_and_doubles_nothing(
 
 
 def test_a_killed_worker_costs_an_attempt_and_not_the_job(tmp_path: Path) -> None:
+    others = psutil.Process().children()
     runner = LocalRunner(2, import_everything)
     runner.warm()
     try:
@@ -140,11 +141,13 @@ def test_a_killed_worker_costs_an_attempt_and_not_the_job(tmp_path: Path) -> Non
             write_rows(world.files)
             job = world.create(["a.jsonl"])
             wait_until(lambda: len(staged_splits(world, job)) > 0)
-            victim = next(child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline()))
+            started = [each for each in psutil.Process().children() if each not in others]
+            victim = next(each for each in started if "spawn_main" in " ".join(each.cmdline()))
             os.kill(victim.pid, signal.SIGKILL)
             done = world.ended(job)
             assert (done.state, done.rows) == (JobState.COMPLETED, ROWS)
             assert every_row_once(world, job)
+            assert runner.restarts == 1
     finally:
         runner.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.synchronize import Barrier
 from typing import Any, TypeVar
 
@@ -30,16 +31,16 @@ class Racers:
     def __init__(self, size: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.size = size
-        self._pool = context.Pool(size, initializer=_keep, initargs=(context.Barrier(size, timeout=120),))
+        self._pool = ProcessPoolExecutor(size, context, _keep, (context.Barrier(size, timeout=120),))
 
     def __enter__(self) -> Racers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.terminate()
-        self._pool.join()
+        self._pool.shutdown(cancel_futures=True)
 
     def run(self, function: Callable[..., Result], calls: Sequence[tuple[Any, ...]]) -> list[Result]:
         """``function(ready, *call)`` in one process per call; ``ready()`` returns when all of them have called it."""
         assert len(calls) == self.size
-        return self._pool.starmap(_call, [(function, call) for call in calls], chunksize=1)
+        running = [self._pool.submit(_call, function, call) for call in calls]
+        return [each.result() for each in running]
