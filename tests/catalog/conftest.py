@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
-from penstock.catalog import Catalog
+from penstock.catalog import Catalog, open_catalog
 from tests.support.catalogs import opened_catalog
 from tests.support.postgres import PostgresServer
 
@@ -18,6 +19,14 @@ FreshCatalog = Callable[[], AbstractContextManager[Catalog]]
 def catalog(catalog_url: str) -> Iterator[Catalog]:
     with opened_catalog(catalog_url) as opened:
         yield opened
+
+
+@pytest.fixture
+def servers(catalog_url: str) -> Iterator[list[Catalog]]:
+    """Several openings of one catalog, each with connections of its own, as processes have."""
+    key = Fernet.generate_key()
+    with ExitStack() as stack:
+        yield [stack.enter_context(closing(open_catalog(catalog_url, key))) for _ in range(3)]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, update
 
-from penstock.catalog import Catalog, open_catalog, tables
+from penstock.catalog import Catalog, tables
 from penstock.catalog.claims import PlannedFile
 from penstock.catalog.idempotency import RepeatedCreate
 from penstock.catalog.jobs import NewJob
@@ -19,8 +17,6 @@ from penstock.domain.jobs import ImportJob, JobState
 from penstock.domain.quotas import Quota, Usage
 from penstock.errors import OrgNotFound, QuotaExceeded
 from tests.support.catalogs import new_job, tenant
-
-KEY = b"A" * 43 + b"="
 
 
 def job_of(
@@ -160,16 +156,6 @@ def test_an_org_that_is_not_there(catalog: Catalog) -> None:
     for call in (lambda: catalog.quotas.get("org-x"), lambda: catalog.quotas.set("org-x", Quota())):
         with pytest.raises(OrgNotFound):
             call()
-
-
-@pytest.fixture
-def servers(catalog_url: str) -> Iterator[list[Catalog]]:
-    """Several openings of one catalog, each with connections of its own, as processes have."""
-    with ExitStack() as stack:
-        opened = [open_catalog(catalog_url, KEY) for _ in range(3)]
-        for each in opened:
-            stack.callback(each.close)
-        yield opened
 
 
 def test_calls_that_come_at_once_never_make_more_jobs_than_the_org_may_have(servers: list[Catalog]) -> None:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from penstock.catalog import Catalog, open_catalog
+from penstock.catalog import Catalog
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.domain.quotas import Quota
 from tests.catalog.conftest import FreshCatalog
 from tests.support.catalogs import new_job, tenant
 
 LEASE = 60_000
-KEY = b"A" * 43 + b"="
 NAMES = ("ann", "bob", "cid")
 
 
@@ -141,16 +138,6 @@ def test_nobody_with_work_and_a_free_place_waits_for_two_jobs_of_another(
             for name in NAMES:
                 if not could(name):
                     passed_over[name].clear()
-
-
-@pytest.fixture
-def servers(catalog_url: str) -> Iterator[list[Catalog]]:
-    """Several openings of one catalog, each with connections of its own, as processes have."""
-    with ExitStack() as stack:
-        opened = [open_catalog(catalog_url, KEY) for _ in range(3)]
-        for each in opened:
-            stack.callback(each.close)
-        yield opened
 
 
 def test_servers_that_claim_at_once_never_give_an_org_or_a_cluster_more_than_it_may_have(
