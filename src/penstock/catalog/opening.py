@@ -12,6 +12,7 @@ from penstock.catalog.collections import CollectionStore
 from penstock.catalog.database import CatalogDatabase
 from penstock.catalog.job_list import JobList
 from penstock.catalog.jobs import JobStore
+from penstock.catalog.leftovers import LeftoverStore
 from penstock.catalog.maintenance import MaintenanceStore
 from penstock.catalog.orgs import OrgStore
 from penstock.catalog.quotas import QuotaStore
@@ -35,6 +36,7 @@ class Catalog:
     collections: CollectionStore
     jobs: JobStore
     job_list: JobList
+    leftovers: LeftoverStore
     claims: ClaimStore
     maintenance: MaintenanceStore
     retention: RetentionStore
@@ -73,6 +75,7 @@ def open_catalog(url: str, key: bytes, connections: int = 20) -> Catalog:
         collections=collections,
         jobs=JobStore(database, Seal(key)),
         job_list=JobList(database),
+        leftovers=LeftoverStore(database),
         claims=ClaimStore(database, collections),
         maintenance=MaintenanceStore(database),
         retention=RetentionStore(database),

@@ -49,13 +49,13 @@ def discard_leftovers(tools: Tools) -> None:
     The catalog forgets the files before they go, so that a retry can't count on what is being removed.
     """
     failed_before = now_millis() - int(tools.settings.retry_window * 1000)
-    for job in tools.catalog.jobs.with_leftovers(failed_before):
+    for job in tools.catalog.leftovers.find(failed_before):
         discard(tools, job.collection_id, job.id)
 
 
 def discard(tools: Tools, collection_id: str, job_id: int) -> None:
     """Remove what a failed or aborted job has staged."""
-    staged = [staged_of(note) for note in tools.catalog.jobs.take_leftovers(job_id)]
+    staged = [staged_of(note) for note in tools.catalog.leftovers.take(job_id)]
     store = tools.catalog.collections.store_of(collection_id)
     if store is not None:  # the files of a forgotten collection went with it
         tools.engine.discard(collection_id, staged, store)
@@ -145,7 +145,7 @@ class OrphanSweep:
         catalog = self._tools.catalog
         if catalog.jobs.live_jobs(table.id) or catalog.maintenance.is_held(table.id):
             return False
-        known = [staged_of(note) for note in catalog.jobs.staged_of(table.id)]
+        known = [staged_of(note) for note in catalog.leftovers.staged_of(table.id)]
         orphans = self._tools.engine.orphans(table, known, self._tools.settings.orphan_age)
         if orphans is not None and not catalog.jobs.live_jobs(table.id):
             self._tools.engine.discard(table.id, [orphans], table.store)

@@ -11,6 +11,7 @@ from penstock.catalog.clusters import ClusterStore, DatabaseStore
 from penstock.catalog.collections import CollectionStore
 from penstock.catalog.database import CatalogDatabase
 from penstock.catalog.jobs import JobStore
+from penstock.catalog.leftovers import LeftoverStore
 from penstock.catalog.maintenance import MaintenanceStore
 from penstock.catalog.sealing import Seal
 from penstock.domain.collections import Collection
@@ -50,7 +51,11 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Findi
         yield ok("store", f"{shown} can be written")
     readable = yield from _check_tables(engine, found)
     yield from _check_orphans(
-        engine, JobStore(database, Seal(Fernet.generate_key())), MaintenanceStore(database), readable
+        engine,
+        JobStore(database, Seal(Fernet.generate_key())),
+        LeftoverStore(database),
+        MaintenanceStore(database),
+        readable,
     )
     yield from _check_strays(engine, "", shown, set(collections.all_ids()))
     yield from _check_quarantine(folder)
@@ -88,14 +93,18 @@ def _check_tables(engine: Engine, found: Sequence[Collection]) -> Generator[Find
 
 
 def _check_orphans(
-    engine: Engine, jobs: JobStore, maintenance: MaintenanceStore, found: Sequence[Collection]
+    engine: Engine,
+    jobs: JobStore,
+    leftovers: LeftoverStore,
+    maintenance: MaintenanceStore,
+    found: Sequence[Collection],
 ) -> Iterator[Finding]:
     size, names, busy = 0, list[str](), 0
     for each in found:
         if jobs.live_jobs(each.id) or maintenance.is_held(each.id):
             busy += 1
             continue
-        known = [staged_of(note) for note in jobs.staged_of(each.id)]
+        known = [staged_of(note) for note in leftovers.staged_of(each.id)]
         orphans = engine.orphans(Table.of(each), known, _ORPHAN_SECONDS)
         if orphans is not None and not jobs.live_jobs(each.id):
             size += orphans.size
