@@ -1,4 +1,4 @@
-"""A runner runs a function over tasks, somewhere else: in worker processes, later on other hosts.
+"""A runner runs a function over tasks, somewhere else: in worker processes, or on other hosts.
 
 It knows no job and no catalog. The function and its argument must be picklable and importable in a worker.
 """

@@ -1,4 +1,4 @@
-"""The import calls of Zilliz Cloud v1 (seed pages 000, 002 and 003), as plain functions.
+"""The import calls of Zilliz Cloud v1, as plain functions.
 
 Each returns the ``requests.Response``; what it holds is in its ``json()["data"]``. An address without scheme means
 https. Further keyword arguments go to ``requests``: ``timeout`` (seconds, default 20), ``verify``, ``cert``,

@@ -1,4 +1,4 @@
-"""The import calls of Milvus and Zilliz Cloud v2 (seed pages 001 and 004), as plain functions.
+"""The import calls of Milvus and Zilliz Cloud v2, as plain functions.
 
 Names, order and defaults of the parameters are those of pymilvus 3.0.2, so that ``from penstock.bulk_writer import
 bulk_import`` can stand in for ``from pymilvus.bulk_writer import bulk_import``. Each returns the
