@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from docs.error_meanings import MEANINGS
 from penstock.cli.main import cli
 from penstock.errors import PenstockError, Transient
 from penstock.server.app import PLAIN_ROUTES
+from penstock.server.options import CATALOG_SETTINGS
 from penstock.server.routes import dialect_routes
 from penstock.server.services import Services
 from penstock.settings import load_settings, settings_table
@@ -27,6 +28,8 @@ __all__ = ["PAGES", "SERVER_COMMANDS", "all_commands", "all_error_classes", "all
 FOLDER = Path(__file__).parent
 SERVER_COMMANDS = frozenset({"penstock serve", "penstock doctor"})
 """Their options are the settings."""
+CONNECTING = ("url", "api_key", "database")
+ADMINISTERING = ("config", *CATALOG_SETTINGS)
 
 MADE = "<!-- Made by `make docs` from the tables in the code; don't edit. -->\n"
 
@@ -60,7 +63,11 @@ list_window = "3d"
 
 
 def cli_page() -> str:
-    sections = [_command_section(path, command) for path, command in all_commands(cli, "penstock")]
+    commands = dict(all_commands(cli, "penstock"))
+    sections = [_command_section(path, command) for path, command in commands.items()]
+    connecting = _options_table(
+        "penstock collections list", _options_named(commands["penstock collections list"], CONNECTING)
+    )
     return f"""# The command line
 {MADE}
 Exit codes: **0** done, **1** failed (what was asked couldn't be done, or a job failed or was aborted), **2** wrong
@@ -70,6 +77,17 @@ Results go to the standard output, progress and errors to the standard error. `-
 Every option can be given by an environment variable too; of an option that may be repeated, the variable holds
 several values separated by blanks. `REQUESTS_CA_BUNDLE` names a file of trusted issuers for servers with certificates
 of their own.
+
+## Where the server is
+
+Every command that talks to a server takes these:
+
+{connecting}
+## Where the catalog is
+
+Commands for administrators (`keys`, `users`, `audit`, `orgs`, `clusters`) work on the catalog itself, with or without
+a server, and find it by `--config`, `--data-dir`, `--catalog` and `--secret-key-file`, which are the server's
+[settings](settings.md), with their variables. Give them as the server has them.
 
 {"".join(sections)}"""
 
@@ -192,17 +210,37 @@ def _command_section(path: str, command: click.Command) -> str:
     usage = " ".join([path, *command.collect_usage_pieces(context)])
     paragraphs = [" ".join(each.split()) for each in (command.help or "").split("\n\n")]
     text = "\n\n".join(paragraphs)
-    rows = [_option_row(each, path) for each in command.params if isinstance(each, click.Option)]
-    table = _table(["Option", "Variable", "Default", "Meaning"], rows) if rows and not _takes_settings(path) else ""
-    if _takes_settings(path):
-        own = [each for each in command.params if isinstance(each, click.Option) and each.allow_from_autoenv]
-        further = _table(["Option", "Variable", "Default", "Meaning"], [_option_row(each, path) for each in own])
-        table = "Its options are the [settings](settings.md).\n" + (f"\nBeside them:\n\n{further}" if own else "")
-    return f"{'#' * min(path.count(' ') + 2, 4)} `{path}`\n\n```\n{usage}\n```\n\n{text}\n\n{table}\n"
+    shared = [*_options_named(command, ADMINISTERING), *_connecting_options(command)]
+    if path in SERVER_COMMANDS:
+        shared = [each for each in _options(command) if not each.allow_from_autoenv]
+    own = [each for each in _options(command) if each not in shared]
+    parts = [f"{'#' * min(path.count(' ') + 2, 4)} `{path}`\n\n```\n{usage}\n```\n", f"{text}\n"]
+    if path in SERVER_COMMANDS:
+        parts.append(f"Its options are the [settings](settings.md){', and' if own else '.'}\n")
+    if own:
+        parts.append(_options_table(path, own))
+    if _connecting_options(command):
+        parts.append("And [where the server is](#where-the-server-is).\n")
+    elif path not in SERVER_COMMANDS and shared:
+        parts.append("And [where the catalog is](#where-the-catalog-is).\n")
+    return "\n".join(parts) + "\n"
 
 
-def _takes_settings(path: str) -> bool:
-    return path in SERVER_COMMANDS
+def _options(command: click.Command) -> Sequence[click.Option]:
+    return [each for each in command.params if isinstance(each, click.Option)]
+
+
+def _options_named(command: click.Command, names: Collection[str]) -> Sequence[click.Option]:
+    return [each for each in _options(command) if each.name in names]
+
+
+def _connecting_options(command: click.Command) -> Sequence[click.Option]:
+    found = _options_named(command, CONNECTING)
+    return found if len(found) == len(CONNECTING) else []  # a role's --database is something else
+
+
+def _options_table(path: str, options: Sequence[click.Option]) -> str:
+    return _table(["Option", "Variable", "Default", "Meaning"], [_option_row(each, path) for each in options])
 
 
 def _option_row(option: click.Option, path: str) -> tuple[str, str, str, str]:
@@ -211,6 +249,7 @@ def _option_row(option: click.Option, path: str) -> tuple[str, str, str, str]:
         names += f" {option.make_metavar(click.Context(click.Command(path)))}"
     variable = str(option.envvar or "")
     is_given = isinstance(option.default, str | int | float) and not option.is_flag and option.default != ""
+    is_given = is_given and option.show_default is not False
     default = f"`{option.default}`" if is_given else "required" if option.required else ""
     return names.replace("|", "\\|"), f"`{variable}`" if variable else "", default, _cell(option.help or "")
 

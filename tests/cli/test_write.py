@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from penstock.cli.write import write
+from penstock.cli.main import cli
 from tests.support.s3 import S3Server
 
 SCHEMA = {
@@ -29,7 +29,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def run(*arguments: str | Path) -> tuple[int, str, str]:
-    done = CliRunner().invoke(write, [str(each) for each in arguments])
+    done = CliRunner().invoke(cli, ["write", *map(str, arguments)])
     return done.exit_code, done.stdout, done.stderr
 
 
@@ -40,7 +40,7 @@ def test_files_become_import_files(files: Path) -> None:
     assert code == 0, told
     written = Path(out.strip())
     assert json.loads(written.read_text().splitlines()[0]) == {"id": 1, "vector": [0.0, 1.0]}
-    assert told.strip() == "3 rows in 1 files"
+    assert told.strip() == "3 rows in 1 file"
 
 
 def test_a_chunk_size_and_numpy_sets(files: Path) -> None:
@@ -78,11 +78,12 @@ def test_columns_are_renamed(files: Path) -> None:
     [
         (["--out", "out"], "Give either --schema FILE or --collection NAME"),
         (["--out", "out", "--schema", "{schema}", "--collection", "docs"], "Give either --schema FILE or"),
-        (["--out", "out", "--schema", "nowhere.json"], "schema file 'nowhere.json' is not there"),
+        (["--out", "out", "--schema", "nowhere.json"], "File 'nowhere.json' does not exist"),
         (["--out", "gs://bucket/x", "--schema", "{schema}"], "gs:// can't be written"),
         (["--out", "s3:///x", "--schema", "{schema}"], "name a bucket"),
         (["--out", "{out}", "--schema", "{schema}", "--chunk-size", "big"], "is not a size"),
-        (["--out", "{out}", "--collection", "docs", "--url", "http://127.0.0.1:9"], "127.0.0.1:9"),
+        (["--out", "{out}", "--schema", "{schema}", "--chunk-size", "0"], "is not a size"),
+        (["--out", "{out}", "--collection", "docs", "--url", "http://127.0.0.1:9"], "Is the server running?"),
     ],
 )
 def test_what_goes_wrong_is_told(files: Path, arguments: list[str], text: str) -> None:
@@ -90,6 +91,16 @@ def test_what_goes_wrong_is_told(files: Path, arguments: list[str], text: str) -
     code, _, told = run(files / "in.parquet", *filled)
     assert code != 0
     assert text in told
+
+
+def test_a_schema_in_toml(files: Path) -> None:
+    fields = (
+        '[[fields]]\nfieldName = "id"\ndataType = "Int64"\nisPrimary = true\n'
+        '[[fields]]\nfieldName = "vector"\ndataType = "FloatVector"\nelementTypeParams = {dim = 2}\n'
+    )
+    (files / "schema.toml").write_text(fields)
+    code, _, told = run(files / "in.parquet", "--schema", files / "schema.toml", "--out", files / "out")
+    assert (code, told.strip()) == (0, "3 rows in 1 file")
 
 
 def test_a_bad_row_is_told(files: Path) -> None:

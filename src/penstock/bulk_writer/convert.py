@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from penstock.bulk_writer.connect import AzureConnectParam, S3ConnectParam
 from penstock.bulk_writer.file_type import BulkFileType
 from penstock.bulk_writer.local_bulk_writer import LocalBulkWriter
@@ -19,12 +17,12 @@ from penstock.bulk_writer.tables import Selection
 from penstock.bulk_writer.writer import MB
 from penstock.domain.rest_schema import schema_from_rest
 from penstock.domain.schema import CollectionSchema
-from penstock.errors import FileMissing, InvalidParameter, InvalidSchema, Unsupported
+from penstock.errors import InvalidParameter, Unsupported
 from penstock.sdk.client import Client
 from penstock.sdk.schema import CollectionInfo, FieldInfo
 from penstock.sources.keys import settings_from_environment
 
-__all__ = ["Converted", "convert", "fetch_schema", "open_writer", "read_schema"]
+__all__ = ["Converted", "convert", "fetch_schema", "open_writer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,24 +104,6 @@ def open_writer(out: str | Path, schema: Any, **options: Any) -> LocalBulkWriter
         return RemoteBulkWriter(schema, folder, AzureConnectParam(bucket, connection), **options)
     hint = ". Google Cloud Storage: s3:// with AWS_ENDPOINT_URL=https://storage.googleapis.com and HMAC keys"
     raise Unsupported(f"{out}: {scheme}:// can't be written{hint if scheme in ('gs', 'gcs') else ''}", scheme=scheme)
-
-
-def read_schema(path: str | Path) -> CollectionSchema:
-    """The schema in a JSON file: the ``schema`` object of the REST create call, or a whole body that holds one.
-
-    Raises:
-        FileMissing, InvalidSchema, Unsupported.
-    """
-    try:
-        data = orjson.loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise FileMissing(f"schema file {str(path)!r} is not there", path=str(path)) from None
-    except orjson.JSONDecodeError as error:
-        raise InvalidSchema(f"schema file {str(path)!r} is not JSON: {error}", path=str(path)) from None
-    if not isinstance(data, dict):
-        raise InvalidSchema(f"schema file {str(path)!r} holds no JSON object", path=str(path))
-    inner = data.get("schema")
-    return schema_from_rest(inner if isinstance(inner, dict) else data).check()
 
 
 def fetch_schema(url: str, collection: str, *, api_key: str = "", database: str = "default") -> CollectionSchema:

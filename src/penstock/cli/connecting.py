@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-__all__ = ["cluster_option", "json_option", "with_client"]
+__all__ = ["cluster_option", "connection_options", "json_option", "with_client"]
 
 DEFAULT_URL = "http://127.0.0.1:19530"
 
@@ -27,9 +27,14 @@ def with_client(command: Callable[..., None]) -> Callable[..., None]:
         with client:
             command(client, *args, **values)
 
+    return connection_options(run)
+
+
+def connection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command ``--url``, ``--api-key`` and ``--database``."""
     for option in reversed(_OPTIONS):
-        run = option(run)
-    return run
+        command = option(command)
+    return command
 
 
 _OPTIONS = (

@@ -39,9 +39,3 @@ def doctor(context: click.Context, /, config: Path | None, as_json: bool, **flag
                 click.echo(f"\n{each.health} {each.check}: {each.found}.\n  {each.remedy}.")
     if any(each.health is Health.FAIL for each in found):
         context.exit(FAILED)
-
-
-# The settings read the environment by themselves (and split lists in their own way).
-for _parameter in doctor.params:
-    if isinstance(_parameter, click.Option) and _parameter.name != "as_json":
-        _parameter.allow_from_autoenv = False

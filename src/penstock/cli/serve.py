@@ -28,9 +28,3 @@ def serve(config: Path | None, **flags: object) -> None:
     from penstock.server.confining import take_secrets
 
     server.serve(take_secrets(settings, os.environ), build_services, click.echo)
-
-
-# The settings read the environment by themselves (and split lists in their own way).
-for _parameter in serve.params:
-    if isinstance(_parameter, click.Option):
-        _parameter.allow_from_autoenv = False

@@ -23,13 +23,15 @@ def settings_options(command: F, only: Collection[str] = ()) -> F:
     """Decorate a command with one option per setting, or with ``only`` some of them, and ``--config``.
 
     The command gets ``config`` and, by field name, what was given on the command line: hand them to
-    :func:`penstock.settings.load_settings`, which also reads the environment, fills defaults in and checks values.
+    :func:`penstock.settings.load_settings`, which also reads the environment (and splits lists in its own way), fills
+    defaults in and checks values. So click reads no variables for them.
     """
     for row in reversed([row for row in settings_table() if row.flag and (not only or row.name in only)]):
         command = _option(row)(command)
     return click.option(
         "--config",
         type=click.Path(path_type=Path),
+        allow_from_autoenv=False,
         help="TOML file with settings. [env: PENSTOCK_CONFIG]",
     )(command)
 
@@ -38,6 +40,7 @@ def _option(row: Setting) -> Callable[[F], F]:
     unit = f" In {row.unit}." if row.unit else ""
     text = f"{row.help}{unit} [default: {row.default}; env: {row.environment}]"
     if row.boolean:
-        return click.option(f"{row.flag}/{row.flag.replace('--', '--no-', 1)}", row.name, default=None, help=text)
+        both = f"{row.flag}/{row.flag.replace('--', '--no-', 1)}"
+        return click.option(both, row.name, default=None, allow_from_autoenv=False, help=text)
     kind = click.Choice(row.choices) if row.choices else None
-    return click.option(row.flag, row.name, type=kind, multiple=row.repeatable, help=text)
+    return click.option(row.flag, row.name, type=kind, multiple=row.repeatable, allow_from_autoenv=False, help=text)
