@@ -7,7 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -222,6 +222,51 @@ def test_a_head_without_an_end_is_not_gathered(door: Door) -> None:
         except ConnectionError:
             return
         assert rest(connection).startswith(b"HTTP/1.1 431")
+
+
+CHUNKED = head("Transfer-Encoding: chunked", path="/v2/vectordb/nothing")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        CHUNKED,
+        CHUNKED + b"1\r\n{\r\n",
+        CHUNKED + b"0\r\nX-Trailer: x",
+        head("Content-Length: 100", path="/nothing") + b"{",
+    ],
+)
+def test_the_rest_of_a_body_that_nobody_reads_is_not_waited_for(door: Door, sent: bytes) -> None:
+    """Else a byte a minute would keep the connection for days after its answer."""
+    with door.connection() as connection:
+        connection.settimeout(20)  # connections without a call are kept for longer
+        connection.sendall(sent)
+        answer = rest(connection)
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("endless", [b"x" * 65536, b"X: y\r\n" * 10_000, b"1;" + b"x" * 65536 + b"\r\nx\r\n"])
+def test_what_surrounds_the_bytes_of_a_body_is_not_gathered(door: Door, endless: bytes) -> None:
+    """Of a body that is waited for: a trailer, or trailers, or extensions of chunks, without an end."""
+    first = b"" if endless.startswith(b"1") else b"0\r\nX-Trailer: "
+    with door.connection() as connection:
+        connection.sendall(head("Transfer-Encoding: chunked") + first)
+        with suppress(ConnectionError):
+            for _ in range(100):
+                connection.sendall(endless)
+        assert rest(connection) == b"", "cut off at once, not after the time for a body"
+
+
+def test_trailers_are_no_headers(door: Door) -> None:
+    body = b"2\r\n{}\r\n0\r\nAuthorization: Bearer " + door.key.encode() + b"\r\n\r\n"
+    assert door.said(head("Transfer-Encoding: chunked", "Connection: close") + body).startswith(b"HTTP/1.1 401")
+
+
+def test_a_body_may_come_in_small_chunks(door: Door) -> None:
+    body = b"".join(b"1\r\n%c\r\n" % byte for byte in b"{" + b" " * 20_000 + b"}") + b"0\r\n\r\n"
+    known = f"Authorization: Bearer {door.key}"
+    assert b'"code":0' in door.said(head("Transfer-Encoding: chunked", "Connection: close", known) + body)
 
 
 @pytest.mark.parametrize(

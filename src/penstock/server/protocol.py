@@ -3,7 +3,8 @@
 uvicorn bounds the time between two requests and leaves the rest to a proxy. There may be none before this server:
 connections that say nothing or send a byte a minute are closed, heads (request line and headers) have a largest size,
 and what two servers in a row could read in two ways is refused. Bodies are bounded where they are read, in
-:mod:`penstock.server.endpoint`.
+:mod:`penstock.server.endpoint`; what surrounds them (sizes of chunks, trailers) is bounded here, and what nobody
+reads ends the connection with the answer.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _TEXTS = {
     408: "Request Timeout: the headers took too long",
     431: f"Request Header Fields Too Large: at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers are taken",
 }
+_CHUNK_BYTES = 24
+"""What a chunk of a body may have beside its bytes: two ends of lines, and a size of up to sixteen digits."""
 # Of these one server takes the first and another the last: a proxy must not let in what this server sees otherwise.
 _ONCE = (b"host", b"authorization", b"content-length", b"transfer-encoding", b"db-name")
 
@@ -43,6 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._in_head = True
         self._head_bytes = 0
+        self._framing_bytes = 0
         self._head_timer: TimerHandle | None = None
         self._write_timer: TimerHandle | None = None
 
@@ -68,9 +72,23 @@ class BoundedProtocol(HttpToolsProtocol):
             self._expect_head()
         if self._in_head:
             self._head_bytes += len(data)
+        else:
+            self._framing_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(431)
+        elif not self._in_head and self._framing_bytes > MAX_HEAD_BYTES:
+            self.transport.abort()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # nobody asks for trailers, and they would be added to the headers
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._framing_bytes -= len(body) + _CHUNK_BYTES
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         self._stop_expecting()
@@ -86,11 +104,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes = self._framing_bytes = 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if not self._in_head and self.cycle.response_complete:
+            self.transport.close()  # what is still to come of this request would take the connection for ever
         if self.transport.is_closing():
             self._expect_reading()
 
