@@ -122,6 +122,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.collections = CollectionService(self.catalog, cast(Engine, self.engine), lambda: None)
         self.known: dict[int, Known] = {}
         self.keys: dict[tuple[str, str], tuple[int, str, bool]] = {}
+        self.troubled: set[int] = set()
         self.mended = False
         self.died = False
 
@@ -232,6 +233,8 @@ class LifeCycle(RuleBasedStateMachine):
         if event == "crash":
             self.died = process.is_dead = True
             raise Crash
+        if event in ("hiccup", "outage", "full"):
+            self.troubled.add(job_id)
         if event in ("hiccup", "outage"):
             raise StoreUnavailable("the store is away")
         if event == "full":
@@ -289,6 +292,7 @@ class LifeCycle(RuleBasedStateMachine):
             assert job.progress >= known.progress
             assert (job.finished_at is not None) == job.state.is_final
             assert (job.reason is not None) == (job.state in (JobState.FAILED, JobState.ABORTED))
+            assert not (job.reason or "").startswith("internal error"), job.reason
             assert (job.progress == 100) == (job.state is JobState.COMPLETED)
             if job.state is JobState.UNCOMMITTED:
                 assert not job.auto_commit
@@ -327,8 +331,10 @@ class LifeCycle(RuleBasedStateMachine):
         while (job := self.catalog.claims.claim("last", 60_000)) is not None:
             self.run(job, Process(), lambda at: None)
         self.everything_is_in_order()
-        for known in self.known.values():
+        for job_id, known in self.known.items():
             assert known.state.is_final or known.state is JobState.UNCOMMITTED
+            if known.state is JobState.FAILED and known.collection_id == self.collection_id:
+                assert known.file == "bad" or job_id in self.troubled, "nothing stood in its way"
         self.tidy(0.0)
         if self.died:
             return

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from penstock.domain.index import IndexSpec
-from penstock.engines.base import Published, Staged, Table
+from penstock.engines.base import Due, Published, Staged, Table
 from penstock.errors import StoreError
 
 __all__ = ["InlineRunner", "MemoryEngine"]
@@ -40,7 +40,7 @@ class _Context:
 class InlineRunner:
     """Runs each task as it is submitted. Splits come one after the other."""
 
-    slots = 0
+    slots = 1
 
     def submit(self, function: Callable[[Any, Any], Any], argument: Any) -> _Handle:
         future: Future[Any] = Future()
@@ -74,7 +74,7 @@ class MemoryEngine:
         self.tables.setdefault(table.id, {})
         return 1
 
-    def drop(self, table_id: str) -> None:
+    def drop(self, table_id: str, store: str = "") -> None:
         for files in self.tables.pop(table_id, {}).values():
             for name in files:
                 del self.files[name]
@@ -103,14 +103,17 @@ class MemoryEngine:
         self.hook("published")
         return Published(version=1 + len(published), rows=sum(each.rows for each in staged))
 
-    def discard(self, table_id: str, staged: Sequence[Staged]) -> None:
+    def discard(self, table_id: str, staged: Sequence[Staged], store: str = "") -> None:
         visible = {name for files in self.tables.get(table_id, {}).values() for name in files}
         for each in staged:
             for name in each.note["files"]:
                 assert name not in visible, "a file with visible rows is being deleted"
                 self.files.pop(name, None)
 
-    def index(self, table: Table, specs: Sequence[IndexSpec]) -> int:
+    def due(self, table: Table, specs: Sequence[IndexSpec]) -> Due:
+        return Due(index=True, compaction=False)
+
+    def index(self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None]) -> int:
         self.hook("index")
         return 1 + len(self.tables.get(table.id, {}))
 
