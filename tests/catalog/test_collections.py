@@ -68,6 +68,20 @@ def test_databases_are_unique_and_dropped_only_when_empty(catalog: Catalog) -> N
     assert [each.name for each in catalog.databases.list(CLUSTER)] == ["default"]
 
 
+def test_what_was_dropped_in_a_database_is_still_known_when_that_is_dropped_too(catalog: Catalog) -> None:
+    """Its files are to be removed yet, from the store that is its cluster's."""
+    catalog.databases.create(CLUSTER, "sales", {})
+    docs = stored_collection(catalog, database="sales")
+    catalog.collections.drop(docs.id)
+    catalog.databases.drop(CLUSTER, "sales")
+    assert catalog.collections.dropped() == [docs.id]
+    assert catalog.collections.store_of(docs.id) == ""
+    assert catalog.collections.by_id(docs.id) is None
+    assert catalog.collections.list(catalog.databases.get(CLUSTER, "default")) == []
+    catalog.collections.forget(docs.id)
+    assert catalog.collections.all_ids() == []
+
+
 def test_partitions_get_numbers_that_are_never_used_again(catalog: Catalog) -> None:
     docs = stored_collection(catalog)
     first = catalog.collections.create_partition(docs.id, "p1")

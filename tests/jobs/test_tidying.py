@@ -106,6 +106,30 @@ def test_a_failed_jobs_parts_are_no_orphans_while_it_may_be_retried(tmp_path: Pa
         assert world.count(docs) == ROWS
 
 
+def test_a_drop_that_was_cut_off_is_brought_to_its_end(tmp_path: Path, runner: LocalRunner) -> None:
+    """The process died after the collection was marked as dropped, and before its jobs were ended."""
+    with a_world(tmp_path, runner, SETTINGS) as world:
+        docs = world.collection()
+        write_rows(world.files)
+        job = world.create(["a.jsonl"], auto_commit="false")
+        world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
+        world.catalog.collections.drop(docs.id)
+        world.scheduler.wake()
+        ended = world.ended(job)
+        assert (ended.state, ended.reason) == (JobState.FAILED, "collection docs dropped")
+        world.until(lambda: not (world.folder / "collections" / f"{docs.id}.lance").exists())
+        world.until(lambda: not world.catalog.collections.dropped())
+
+
+def test_a_removal_that_was_cut_off_is_brought_to_its_end(tmp_path: Path, runner: LocalRunner) -> None:
+    with a_world(tmp_path, runner, SETTINGS) as world:
+        table = world.folder / "collections" / f"{world.collection().id}.lance"
+        table.rename(table.with_name(f"{table.name}.dropped"))
+        world.collections.drop(CLUSTER, "default", "docs")
+        world.until(lambda: not world.catalog.collections.dropped())
+        assert list(table.parent.iterdir()) == []
+
+
 @pytest.mark.parametrize("end", ["aborted", "failed"])
 def test_staged_files_go_with_their_job_and_its_figures_stay(tmp_path: Path, runner: LocalRunner, end: str) -> None:
     with a_world(tmp_path, runner, replace(SETTINGS, retry_window=0)) as world:

@@ -48,11 +48,15 @@ def tenant(catalog: Catalog, org: str, cluster_id: str) -> Collection:
 
 
 def stored_collection(
-    catalog: Catalog, name: str = "docs", schema: CollectionSchema = SCHEMA, cluster_id: str = CLUSTER
+    catalog: Catalog,
+    name: str = "docs",
+    schema: CollectionSchema = SCHEMA,
+    cluster_id: str = CLUSTER,
+    database: str = "default",
 ) -> Collection:
     """A collection in the catalog only: no engine has a table for it."""
     return catalog.collections.create(
-        catalog.databases.get(cluster_id, "default"),
+        catalog.databases.get(cluster_id, database),
         name,
         schema,
         CollectionSettings(),

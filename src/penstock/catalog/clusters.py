@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog import tables
@@ -229,11 +229,15 @@ class DatabaseStore:
                     database=name,
                     collections=held,
                 )
-            gone = tables.collection.c.database_id == found.id
-            ids = select(tables.collection.c.id).where(gone)
-            connection.execute(delete(tables.partition).where(tables.partition.c.collection_id.in_(ids)))
-            connection.execute(delete(tables.vector_index).where(tables.vector_index.c.collection_id.in_(ids)))
-            connection.execute(delete(tables.collection).where(gone))
+            # A dropped collection keeps its row until its files are gone. Nobody sees it, wherever it waits for that.
+            home = select(tables.database.c.id).where(
+                tables.database.c.cluster_id == cluster_id, tables.database.c.name == DEFAULT_DATABASE
+            )
+            connection.execute(
+                update(tables.collection)
+                .where(tables.collection.c.database_id == found.id)
+                .values(database_id=home.scalar_subquery())
+            )
             connection.execute(delete(tables.database).where(tables.database.c.id == found.id))
 
 

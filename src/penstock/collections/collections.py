@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from penstock.catalog import Catalog
 from penstock.catalog.collections import new_collection_id
+from penstock.catalog.ending import end_jobs
 from penstock.domain.collections import Collection, CollectionSettings, LoadState, Partition
 from penstock.domain.index import IndexSpec
-from penstock.domain.jobs import JobState
 from penstock.domain.names import check_collection_name
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, Table
-from penstock.errors import CollectionExists, CollectionNotLoaded, IndexNotFound, InvalidParameter, JobStateConflict
+from penstock.errors import CollectionExists, CollectionNotLoaded, IndexNotFound, InvalidParameter
 
-__all__ = ["CollectionDetails", "CollectionService", "end_jobs"]
+__all__ = ["CollectionDetails", "CollectionService"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ class CollectionService:
         """
         collection = self.get(cluster_id, database, name)
         self._catalog.collections.drop(collection.id)
-        end_jobs(self._catalog, collection, f"collection {collection.name} dropped")
+        end_jobs(self._catalog.jobs, collection.id, f"collection {collection.name} dropped")
         self._wake()
 
     def count(self, cluster_id: str, database: str, name: str) -> int:
@@ -150,15 +150,3 @@ class CollectionService:
         """Note that the collection is released: query and search refuse it until it is loaded again."""
         collection = self.get(cluster_id, database, name)
         self._catalog.collections.set_load_state(collection.id, LoadState.RELEASED)
-
-
-def end_jobs(catalog: Catalog, collection: Collection, reason: str, partition: str | None = None) -> None:
-    """Fail the collection's unfinished jobs (or those into one partition) that have not come to their commit."""
-    for job in catalog.jobs.live_of(collection.id):
-        if partition is not None and (job.partition or "_default") != partition:
-            continue
-        while not job.state.is_final and not job.state.is_committed:
-            try:
-                job = catalog.jobs.intervene(job, JobState.FAILED, reason=reason)
-            except JobStateConflict:
-                job = catalog.jobs.get(job.cluster_id, job.id)

@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 
 from penstock.catalog import Catalog
+from penstock.catalog.ending import end_jobs
 from penstock.catalog.partition_drops import Commits
-from penstock.collections.collections import end_jobs
 from penstock.domain.collections import Collection, LoadState, Partition
 from penstock.domain.names import DEFAULT_PARTITION, check_partition_name
 from penstock.engines.base import Engine, Table
@@ -92,7 +92,8 @@ class PartitionService:
         until = time.monotonic() + _COMMIT_SECONDS
         dropped = False
         while not dropped:
-            end_jobs(self._catalog, collection, f"partition {name} of collection {collection.name} dropped", name)
+            reason = f"partition {name} of collection {collection.name} dropped"
+            end_jobs(self._catalog.jobs, collection.id, reason, name)
             seen = self._settled(collection, name, until)
             version = self._engine.remove_partition(Table.of(collection), number)
             self._catalog.collections.raise_version(collection.id, version)

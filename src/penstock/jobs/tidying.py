@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
 
 from penstock.catalog.database import now_millis
+from penstock.catalog.ending import end_jobs
 from penstock.catalog.failures import CatalogUnavailable
 from penstock.domain.jobs import JobState
 from penstock.engines.base import Table
@@ -63,12 +65,15 @@ def discard(tools: Tools, collection_id: str, job_id: int) -> None:
 
 
 def drop_tables(tools: Tools) -> None:
-    collections = tools.catalog.collections
+    """Remove the tables of dropped collections, once none of their jobs lives."""
+    collections, jobs = tools.catalog.collections, tools.catalog.jobs
     for collection_id in collections.dropped():
-        if tools.catalog.jobs.live_jobs(collection_id):
-            # Its jobs end first, each with that reason.
-            continue
-        lease = tools.catalog.maintenance.take(collection_id, "tidying", int(tools.settings.lease * 1000))
+        if live := jobs.live_of(collection_id):
+            # Who drops a collection ends its jobs; a process that died in between has left them to us.
+            end_jobs(jobs, collection_id, f"collection {live[0].collection} dropped")
+        if jobs.live_jobs(collection_id):
+            continue  # they have come to their commit, and end by themselves
+        lease = tools.catalog.maintenance.take(collection_id, uuid.uuid4().hex, int(tools.settings.lease * 1000))
         if lease is None:
             # Its indexes are being built, or another server is about to drop it.
             continue

@@ -115,15 +115,15 @@ class LocalFiles:
             _sync(folder)
 
     def remove_all(self) -> None:
-        if not self.folder.exists():
-            return
         # Renamed first: a crash in the middle leaves no half table under the table's name.
         grave = self.folder.with_name(self.folder.name + ".dropped")
+        if self.folder.exists():
+            if grave.exists():
+                shutil.rmtree(grave)
+            self.folder.rename(grave)
         if grave.exists():
             shutil.rmtree(grave)
-        self.folder.rename(grave)
-        shutil.rmtree(grave)
-        _sync(self.folder.parent)
+            _sync(self.folder.parent)
 
 
 def _sync(path: Path) -> None:
