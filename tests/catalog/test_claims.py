@@ -58,10 +58,34 @@ def test_a_job_whose_lease_ran_out_is_claimed_again_under_a_new_epoch(catalog: C
 
 def test_renewed_leases_hold_and_released_ones_do_not(catalog: Catalog) -> None:
     job = claimed(catalog)
-    catalog.claims.renew("worker-1", LEASE)
+    catalog.claims.renew("worker-1", LEASE, [(job.id, job.epoch)])
     assert catalog.claims.claim("worker-2", LEASE) is None
     catalog.claims.release(job)
     assert catalog.claims.claim("worker-2", LEASE) is not None
+
+
+def test_only_what_is_still_worked_on_is_renewed(catalog: Catalog) -> None:
+    """What a process could not give back, as the catalog was away, must not live on with its other jobs."""
+    docs = stored_collection(catalog)
+    for _ in range(2):
+        catalog.jobs.insert(new_job(docs))
+    left, kept = (catalog.claims.claim("worker-1", LEASE) for _ in range(2))
+    assert left is not None
+    assert kept is not None
+    catalog.claims.renew("worker-1", -1, [(left.id, left.epoch)])
+    catalog.claims.renew("worker-1", LEASE, [(kept.id, kept.epoch)])
+    taken = catalog.claims.claim("worker-2", LEASE)
+    assert taken is not None
+    assert taken.id == left.id
+    assert catalog.claims.claim("worker-2", LEASE) is None
+
+
+def test_a_worker_that_writes_nothing_may_ask_whether_the_job_is_still_its_own(catalog: Catalog) -> None:
+    job = claimed(catalog)
+    catalog.claims.check(job)
+    catalog.jobs.intervene(job, JobState.ABORTED, reason="aborted by user")
+    with pytest.raises(LostClaim):
+        catalog.claims.check(job)
 
 
 def test_a_new_server_on_the_folder_voids_every_lease(catalog: Catalog) -> None:
@@ -141,6 +165,20 @@ def test_an_abort_from_outside_fences_off_the_worker(catalog: Catalog) -> None:
     with pytest.raises(JobStateConflict):
         catalog.jobs.intervene(job, JobState.ABORTED, reason="again")
     assert catalog.jobs.secret(job.id) == {}
+
+
+def test_who_meant_a_job_before_its_retry_does_not_end_it_after_that(catalog: Catalog) -> None:
+    """A process sees a job past its time, and stalls; the job fails, is retried, and comes to the same state."""
+    seen = importing(catalog)
+    failed = catalog.claims.move(seen, JobState.FAILED, reason="import timeout")
+    catalog.jobs.retry(failed, {}, None)
+    again = catalog.claims.claim("worker-2", LEASE)
+    assert again is not None
+    again = catalog.claims.save_plan(catalog.claims.move(again, JobState.PLANNING), FILES, SPLITS)
+    assert again.state is seen.state
+    with pytest.raises(JobStateConflict):
+        catalog.jobs.intervene(seen, JobState.FAILED, reason="import timeout")
+    assert catalog.jobs.get(CLUSTER, seen.id) == again
 
 
 def test_leftovers_are_found_until_they_are_taken(catalog: Catalog) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 
 from penstock.catalog import Catalog, open_catalog, tables
 from penstock.catalog.claims import LostClaim
+from penstock.catalog.failures import CatalogUnavailable
 from penstock.catalog.job_list import JobFilter
 from penstock.catalog.news import News
 from penstock.domain.jobs import TRANSITIONS, ImportJob, JobState
@@ -164,6 +165,21 @@ def test_a_worker_that_lost_its_job_writes_nothing_even_at_the_same_moment(share
         with pytest.raises(LostClaim):
             write()
     assert one.jobs.get(CLUSTER, job.id) == other.jobs.get(CLUSTER, job.id) == job
+
+
+@pytest.mark.slow
+def test_a_process_that_stalls_in_the_middle_of_a_write_holds_nobody_up_for_long(postgres_url: str) -> None:
+    """It holds its job's lock and the one that all claims wait for; PostgreSQL ends it before they give up."""
+    with opened_catalog(postgres_url, KEY) as stalled, opened_catalog(postgres_url, KEY) as other:
+        other.jobs.insert(new_job(stored_collection(other)))
+        job = stalled.claims.claim("stalled", -1)
+        assert job is not None
+        with pytest.raises(CatalogUnavailable), stalled.database.write() as connection:
+            stalled.claims._wait_for_turn(connection)
+            stalled.claims._check_claim(connection, job)
+            taken = other.claims.claim("other", 60_000)
+            assert taken is not None
+            assert (taken.id, taken.epoch) == (job.id, job.epoch + 1)
 
 
 def test_a_name_that_many_create_at_once_is_given_once(sharers: list[Catalog]) -> None:

@@ -6,7 +6,7 @@ and is told so by :class:`LostClaim`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    tuple_,
     update,
 )
 
@@ -126,14 +127,23 @@ class ClaimStore:
         if self._database.is_shared:
             connection.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
 
-    def renew(self, owner: str, lease_millis: int) -> None:
-        """Prolong every lease that ``owner`` holds."""
+    def renew(self, owner: str, lease_millis: int, claims: Collection[tuple[int, int]]) -> None:
+        """Prolong those of these claims (ids and epochs of jobs) that ``owner`` still holds."""
+        job = tables.job.c
         with self._database.write(durable=False) as connection:
             connection.execute(
                 update(tables.job)
-                .where(tables.job.c.owner == owner)
+                .where(job.owner == owner, tuple_(job.id, job.epoch).in_(sorted(claims)))
                 .values(lease_until=database_clock(connection) + lease_millis)
             )
+
+    def check(self, job: ImportJob) -> None:
+        """Raises LostClaim."""
+        with self._database.read() as connection:
+            epoch = connection.execute(
+                select(tables.job.c.epoch).where(tables.job.c.id == job.id)
+            ).scalar_one_or_none()
+        _refuse_unless(job, epoch)
 
     def release(self, job: ImportJob, pause_millis: int = 0) -> None:
         """Give a claim back, so that somebody takes the job up again, not before ``pause_millis`` have passed."""
@@ -303,8 +313,12 @@ class ClaimStore:
         epoch = connection.execute(
             select(tables.job.c.epoch).where(tables.job.c.id == job.id).with_for_update()
         ).scalar_one_or_none()
-        if epoch != job.epoch:
-            raise LostClaim(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
+        _refuse_unless(job, epoch)
+
+
+def _refuse_unless(job: ImportJob, epoch: int | None) -> None:
+    if epoch != job.epoch:
+        raise LostClaim(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
 
 
 def _greatest(column: Any, value: Any) -> Any:

@@ -37,7 +37,8 @@ _POSTGRESQL_CONNECT = {
 _POSTGRESQL_LIMITS = {
     "statement_timeout": "30s",
     "lock_timeout": "15s",
-    "idle_in_transaction_session_timeout": "60s",
+    # A process that stalls within a transaction, or its machine, holds locks: others wait for them less than a lease.
+    "idle_in_transaction_session_timeout": "10s",
 }
 
 

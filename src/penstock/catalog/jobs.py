@@ -263,7 +263,7 @@ class JobStore:
         ``audit`` says who does it.
 
         Raises:
-            JobStateConflict: the job has moved on meanwhile.
+            JobStateConflict: the job has moved on meanwhile, or another process has begun to work on it.
             PartitionNotFound: it was to commit into a partition that has been dropped.
         """
         runnable = not then.is_final and then is not JobState.UNCOMMITTED
@@ -273,7 +273,11 @@ class JobStore:
                 hold_partition(connection, job)
             changed = connection.execute(
                 update(tables.job)
-                .where(tables.job.c.id == job.id, tables.job.c.state == job.state.value)
+                .where(
+                    tables.job.c.id == job.id,
+                    tables.job.c.state == job.state.value,
+                    tables.job.c.epoch == job.epoch,  # a retry may have brought the same state again
+                )
                 .values(
                     state=then.value,
                     epoch=tables.job.c.epoch + 1,

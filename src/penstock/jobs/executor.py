@@ -23,6 +23,7 @@ from penstock.engines.base import Published, Table
 from penstock.errors import CollectionNotFound, MemoryExceeded, PenstockError, StoreFull, TaskCancelled, Transient
 from penstock.jobs.joining import join
 from penstock.jobs.memory import too_large
+from penstock.jobs.pace import Pace
 from penstock.jobs.patience import LONGEST_PAUSE, patiently
 from penstock.jobs.planner import Plan, locate_units, plan_units
 from penstock.jobs.requests import SourceKeys
@@ -42,6 +43,9 @@ from penstock.sources.roots import ImportRoots
 __all__ = ["Executor", "csv_options"]
 
 log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 1.0
+"""Between two looks whether a job that gets no further is still this process's."""
 
 
 def csv_options(options: Any) -> CsvOptions:
@@ -96,6 +100,7 @@ class _Run:
         self._log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
         self.job = job
         self._saved = (-1, -1)
+        self._looks = Pace(_LOOK_SECONDS)
 
     def go(self) -> None:
         steps: dict[JobState, Callable[[], None]] = {
@@ -334,6 +339,7 @@ class _Run:
     def _save_progress(self, tracker: Tracker) -> None:
         progress, rows, files = tracker.figures()
         if not files and (progress, rows) == self._saved:
+            self._look()
             return
         self._saved = (progress, rows)
         self._claims.save_progress(
@@ -343,11 +349,17 @@ class _Run:
     def _save_indexing(self, share: float) -> None:
         progress = COMMITTED + int((INDEXED - COMMITTED) * share)
         if (progress, self.job.rows) == self._saved:
+            self._look()
             return
         self._saved = (progress, self.job.rows)
         self._claims.save_progress(
             self.job, progress=progress, rows=self.job.rows, total_rows=self.job.total_rows, stage="indexing"
         )
+
+    def _look(self) -> None:
+        """While nothing moves nothing is saved, which would tell that somebody has aborted the job or has it now."""
+        if self._looks.is_due():
+            self._claims.check(self.job)
 
     def _run_plan_tasks(self, function: Callable[[Any, TaskContext], Any], tasks: Sequence[Any]) -> Iterable[Any]:
         """Results in order, a window of tasks in flight."""

@@ -62,7 +62,8 @@ class Scheduler:
         self._ended = threading.Event()
         self._wake = threading.Event()
         self._one_ended = threading.Event()
-        self._running: dict[int, threading.Thread] = {}
+        self._running: dict[tuple[int, int], threading.Thread] = {}
+        """By job and epoch: a job that was lost for a while may have come back before its old thread knows."""
         self._lock = threading.Lock()
         self._loop = threading.Thread(target=self._work, name="scheduler", daemon=True)
         self._tidier = threading.Thread(target=self._tidy, name="tidier", daemon=True)
@@ -140,12 +141,17 @@ class Scheduler:
             self._wake.wait(_POLL)
 
     def _beat(self) -> None:
-        """Keep what this process works on its own, until the last job has paused."""
+        """Keep what this process works on its own, until the last job has paused.
+
+        Only that: the lease of what it could not give back, since the catalog was away, runs out.
+        """
         lease = self._tools.settings.lease
         while not self._ended.wait(lease / _RENEWALS):
             try:
-                if self.running:
-                    self._tools.catalog.claims.renew(self._owner, int(lease * 1000))
+                with self._lock:
+                    claims = list(self._running)
+                if claims:
+                    self._tools.catalog.claims.renew(self._owner, int(lease * 1000), claims)
             except CatalogUnavailable as error:
                 # Others take the jobs over if it stays so, and what is done here then changes nothing.
                 log.warning("lease.catalog_away", error=str(error))
@@ -155,8 +161,14 @@ class Scheduler:
     def _begin(self, job: ImportJob) -> None:
         thread = threading.Thread(target=self._run, args=(job,), name=f"job-{job.id}", daemon=True)
         with self._lock:
-            self._running[job.id] = thread
-        thread.start()
+            self._running[job.id, job.epoch] = thread
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread left
+            with self._lock:
+                del self._running[job.id, job.epoch]
+            self._give_back(job)
+            raise
 
     def _run(self, job: ImportJob) -> None:
         try:
@@ -169,7 +181,7 @@ class Scheduler:
             self._give_back(job)
         finally:
             with self._lock:
-                self._running.pop(job.id, None)
+                del self._running[job.id, job.epoch]
             self._one_ended.set()
             self.wake()
 
