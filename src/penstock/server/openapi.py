@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the route tables."""
+"""The OpenAPI document, made from the route tables: 3.0, since the page that shows it knows no later one."""
 
 from __future__ import annotations
 
@@ -28,20 +28,34 @@ _FOR_OPERATORS: Mapping[int, str] = {
     403: "The caller may not read the server's own cluster.",
     429: "Too many wrong credentials came from there.",
 }
+_OWN_TAG = "server"
 _PLAIN_MEDIA = {"/metrics": "text/plain", "/docs": "text/html"}
 _PLAIN_STATUSES: Mapping[str, Mapping[int, str]] = {
     "/healthz": {503: "It is not ready."},
     "/metrics": _FOR_OPERATORS,
 }
-_EXAMPLES = {"clusterId": "in01-local", "dbName": "default", "collectionName": "docs", "partitionName": "_default"}
-"""Values of keys that many calls take."""
+_EXAMPLES: Mapping[str, Any] = {
+    "clusterId": "in01-local",
+    "collectionName": "docs",
+    "data": [[0.1, 0.2]],
+    "dbName": "default",
+    "id": [1],
+    "indexName": "vector",
+    "indexParams": [{"fieldName": "vector", "indexType": "AUTOINDEX", "metricType": "COSINE"}],
+    "jobId": "448761313698322011",
+    "partitionName": "_default",
+    "partitionNames": ["_default"],
+    "roleName": "reader",
+    "userName": "alice",
+}
+"""Values of keys that calls take, for the page's "Try it out"."""
 
 
 def openapi_document(routes: Sequence[Route], plain: Mapping[str, str]) -> dict[str, Any]:
     """The document as an object.
 
     Args:
-        routes: those of the dialects.
+        routes: those of the dialects; the document keeps their order.
         plain: the server's own GET routes that belong to no dialect, with what each gives.
     """
     paths: dict[str, dict[str, Any]] = {}
@@ -50,15 +64,16 @@ def openapi_document(routes: Sequence[Route], plain: Mapping[str, str]) -> dict[
     for path, summary in plain.items():
         paths[path] = {"get": _plain_operation(path, summary)}
     return {
-        "openapi": "3.1.0",
+        "openapi": "3.0.3",
         "info": {
             "title": "Penstock",
-            "version": "2",
+            "version": "v1 and v2",
             "description": "Imports files of vectors into collections. Application errors answer with HTTP 200 and "
             "a `code` and `message` of their own; a successful answer has `code` and `data`. What is not a call of "
             "this document answers 404.",
         },
-        "paths": dict(sorted(paths.items())),
+        "tags": [{"name": each} for each in [*dict.fromkeys(route.operation.tag for route in routes), _OWN_TAG]],
+        "paths": paths,
         "security": [{"key": []}, {"password": []}, {}],
         "components": {
             "schemas": {"Error": _ERROR},
@@ -90,7 +105,10 @@ def _operation(route: Route) -> dict[str, Any]:
         ]
     if route.method == "POST":
         properties = {name: _with_example(name, schema) for name, schema in about.body.items()}
-        body: dict[str, Any] = {"type": "object", "properties": properties}
+        # Not all of its keys: "Try it out" would send the optional ones, too, which contradict each other.
+        shown_keys = [name for name in properties if name in about.required or "example" in about.body[name]]
+        example = {name: properties[name].get("example", "string") for name in shown_keys}
+        body: dict[str, Any] = {"type": "object", "properties": properties, "example": example}
         if about.required:
             body["required"] = list(about.required)
         shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
@@ -102,7 +120,7 @@ def _plain_operation(path: str, summary: str) -> dict[str, Any]:
     content = {media: {"schema": {"type": "object" if media == "application/json" else "string"}}}
     return {
         "summary": summary,
-        "tags": ["server"],
+        "tags": [_OWN_TAG],
         "operationId": f"get{path.replace('/', '_')}",
         "responses": {
             "200": {"description": "OK", "content": content},
@@ -133,6 +151,4 @@ def _content(about: Operation) -> dict[str, Any]:
 
 
 def _with_example(name: str, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    if name not in _EXAMPLES or "examples" in schema or schema.get("type") != "string":
-        return schema
-    return {**schema, "examples": [_EXAMPLES[name]]}
+    return {"example": _EXAMPLES[name], **schema} if name in _EXAMPLES else schema

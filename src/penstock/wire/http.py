@@ -107,8 +107,8 @@ class Dialect(Protocol):
 class Operation:
     """A route as the OpenAPI document shows it.
 
-    ``query`` and ``body`` map the names of request keys to JSON schemas; ``required`` names those that must be there.
-    ``data`` is the JSON schema of ``data`` in a successful reply.
+    ``query`` and ``body`` map the names of request keys to schemas as OpenAPI 3.0 has them; ``required`` names those
+    that must be there. ``data`` is the schema of ``data`` in a successful reply.
     """
 
     summary: str

@@ -23,7 +23,7 @@ _TEXT = {"type": "string"}
 _NAMED: Mapping[str, Mapping[str, Any]] = {"dbName": _TEXT, "collectionName": _TEXT}
 _CREATE_BODY: Mapping[str, Mapping[str, Any]] = {
     **_NAMED,
-    "dimension": {"type": "integer"},
+    "dimension": {"type": "integer", "example": 768},
     "metricType": _TEXT,
     "idType": _TEXT,
     "autoID": {"type": "boolean"},

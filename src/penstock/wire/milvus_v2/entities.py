@@ -40,14 +40,14 @@ _GET_BODY: Mapping[str, Mapping[str, Any]] = {
 }
 _QUERY_BODY: Mapping[str, Mapping[str, Any]] = {
     **_GET_BODY,
-    "filter": _TEXT,
+    "filter": {"type": "string", "example": "id < 3"},
     "exprParams": {"type": "object"},
     "limit": {"type": "integer"},
     "offset": {"type": "integer"},
 }
 _SEARCH_BODY: Mapping[str, Mapping[str, Any]] = {
     **_QUERY_BODY,
-    "data": {"type": "array"},
+    "data": {"type": "array", "items": {}, "description": "Vectors: lists, base64 or sparse maps."},
     "annsField": _TEXT,
     "searchParams": {"type": "object"},
 }

@@ -44,7 +44,11 @@ CREATE = Operation(
     | {
         "collectionName": _TEXT,
         "partitionName": _TEXT,
-        "files": {**_PATHS, "description": "Groups: each one file, one folder ending in /, or one NumPy set."},
+        "files": {
+            **_PATHS,
+            "description": "Groups: each one file, one folder ending in /, or one NumPy set.",
+            "example": [["0.parquet"], ["1.parquet"]],
+        },
         "objectUrl": _TEXT,
         "objectUrls": _PATHS,
         "accessKey": _TEXT,

@@ -14,7 +14,7 @@ Schema = Mapping[str, Any]
 _TAG = "import jobs (v1)"
 _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "format": "int64"}
-_CLUSTER: dict[str, Schema] = {"clusterId": {"type": "string", "examples": ["in01-local"]}}
+_CLUSTER: dict[str, Schema] = {"clusterId": {"type": "string", "example": "in01-local"}}
 
 CREATE = Operation(
     summary="Create an import job",
@@ -37,8 +37,8 @@ _PROGRESS: dict[str, Schema] = {
     "fileName": _TEXT,
     "fileSize": {**_COUNT, "description": "Bytes."},
     "readyPercentage": {"type": "number", "minimum": 0, "maximum": 1},
-    "completeTime": {"type": ["string", "null"], "description": "RFC 3339; null until finished."},
-    "errorMessage": {"type": ["string", "null"]},
+    "completeTime": {"type": "string", "nullable": True, "description": "RFC 3339; null until finished."},
+    "errorMessage": {"type": "string", "nullable": True},
 }
 
 GET = Operation(
