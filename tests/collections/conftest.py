@@ -52,4 +52,6 @@ class UseCases:
 @pytest.fixture
 def cases(tmp_path: Path) -> Iterator[UseCases]:
     with opened_catalog(tmp_path) as catalog:
-        yield UseCases(catalog, LanceEngine(str(tmp_path / "collections")))
+        engine = LanceEngine(str(tmp_path / "collections"))
+        engine.check()
+        yield UseCases(catalog, engine)

@@ -31,12 +31,18 @@ def racers() -> Iterator[Racers]:
 
 @pytest.fixture(params=["lance"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    return LanceEngine(str(tmp_path / "store"))
+    return _on_a_disk(tmp_path)
+
+
+def _on_a_disk(folder: Path) -> LanceEngine:
+    engine = LanceEngine(str(folder / "store"))
+    engine.check()
+    return engine
 
 
 @pytest.fixture(params=["lance on a disk", "lance on s3"])
 def stored_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     if request.param == "lance on a disk":
-        return LanceEngine(str(tmp_path / "store"))
+        return _on_a_disk(tmp_path)
     server: S3Server = request.getfixturevalue("s3")
     return LanceEngine(f"s3://{server.make_bucket()}/some/prefix", server.settings)

@@ -30,6 +30,22 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         LanceEngine(str(tmp_path / "store")).check()
 
 
+def test_a_store_that_has_vanished_is_not_made_anew(stored_engine: Engine, tmp_path: Path) -> None:
+    """A folder that isn't mounted, an empty one, another prefix: none of the tables that there were is there."""
+    one, other = (new_table(stored_engine).id for _ in range(2))
+    stored_engine.drop(other)
+    stored_engine.check(known=[one, other])
+    stored_engine.drop(one)
+    with pytest.raises(StoreError, match=r"has none of the 2 tables that the catalog knows\. Mount it"):
+        stored_engine.check(known=[one, other])
+    gone = LanceEngine(str(tmp_path / "unmounted"))
+    with pytest.raises(StoreError, match="has none of the 1 tables"):
+        gone.check(known=[one])
+    with pytest.raises(StoreError, match="unmounted is not there, met while creating the table"):
+        new_table(gone)
+    assert not (tmp_path / "unmounted").exists()
+
+
 def test_a_bucket_that_is_missing(s3: S3Server) -> None:
     with pytest.raises(
         StoreError, match=r"s3://no-such-bucket/x is not there: its bucket is missing\. Make the bucket"

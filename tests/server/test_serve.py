@@ -23,6 +23,7 @@ from penstock.server.assembly import build_services
 from penstock.server.data_folder import hold_data_folder
 from penstock.server.serve import serve
 from penstock.settings import load_settings
+from tests.support.catalogs import opened_catalog, stored_collection
 from tests.support.certificates import self_signed
 
 PROGRAM = """
@@ -172,6 +173,16 @@ def test_a_key_that_is_no_key(tmp_path: Path) -> None:
 def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     assert "can't be used" in refused(write_config(tmp_path))
+
+
+@pytest.mark.usefixtures("own_logs")
+def test_a_store_that_has_vanished_is_told_and_not_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with opened_catalog(tmp_path / "data") as catalog:
+        stored_collection(catalog)
+    told = refused(write_config(tmp_path))
+    assert "collections has none of the 1 tables that the catalog knows. Mount it" in told
+    assert not (tmp_path / "data" / "collections").exists()
 
 
 def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:

@@ -145,6 +145,7 @@ def a_world(
         key_file.write_bytes(key or Fernet.generate_key())
     with opened_catalog(catalog_url or folder, key_file.read_bytes()) as catalog:
         engine = LanceEngine(str(folder / "collections"))
+        engine.check()
         world = World(folder, catalog, engine, runner, settings or JobSettings(), roots, store)
         if catalog_url is None:
             catalog.claims.release_all()

@@ -176,6 +176,14 @@ class CollectionStore:
         with self._database.read() as connection:
             return list(connection.execute(select(tables.collection.c.id)).scalars())
 
+    def ids_in(self, store: str) -> Sequence[str]:
+        """Ids of the collections that are kept in a cluster's store, or with ``""`` in the server's own."""
+        collection, cluster = tables.collection.c, tables.cluster.c
+        query = select(collection.id).join(tables.cluster, cluster.id == collection.cluster_id)
+        with self._database.read() as connection:
+            found = connection.execute(query.where(cluster.store == store, collection.dropped_at.is_(None)))
+            return list(found.scalars())
+
     def set_load_state(self, collection_id: str, state: LoadState) -> None:
         self._update(collection_id, load_state=state.value)
 

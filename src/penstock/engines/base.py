@@ -104,8 +104,11 @@ class Engine(Protocol):
         """The format in which new tables are written."""
         ...
 
-    def check(self, store: str = "") -> None:
+    def check(self, store: str = "", known: Sequence[str] = ()) -> None:
         """On start: whether tables can be kept in a place; leaves nothing behind.
+
+        ``known`` are ids of tables that should be there: a place that has none of them is another one, or has
+        vanished, and is left as it is.
 
         Raises:
             StoreError: the store is missing, refuses access, or can't keep two publishers apart.
@@ -118,7 +121,11 @@ class Engine(Protocol):
         ...
 
     def create(self, table: Table) -> int:
-        """Make an empty table and return its version. Making it again is fine."""
+        """Make an empty table and return its version. Making it again is fine.
+
+        Raises:
+            StoreError: the place isn't there (any more).
+        """
         ...
 
     def drop(self, table_id: str, store: str = "") -> None:

@@ -49,8 +49,12 @@ def build_services(settings: Settings) -> Services:
     """
     roots = ImportRoots(settings.import_root, source_stores(settings))
     engine = engine_of(settings)
-    engine.check()
     catalog = open_catalog(catalog_url(settings), sealing_key(settings), settings.catalog_connections)
+    try:
+        engine.check(known=catalog.collections.ids_in(""))
+    except BaseException:
+        catalog.close()
+        raise
     catalog.clusters.ensure(settings.cluster_id, settings.region)
     audit = AuditLog(catalog.audit)
     authentication = AuditedAuthentication(authentication_of(settings, catalog), audit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from penstock.engines.lance.failures import told
@@ -17,16 +18,28 @@ _DOING = "checking the store"
 _TABLE = ".lance"
 
 
-def check(store: Store) -> None:
+def check(store: Store, known: Sequence[str] = ()) -> None:
     """Write a small file and remove it; in an object store, see too that a second writer of it is refused.
 
-    Every commit relies on that: the file of a new version is created only if nobody else has created it.
+    Every commit relies on that: the file of a new version is created only if nobody else has created it. Where tables
+    are ``known``, one of them must be there: a folder that isn't mounted is neither made nor written to.
     """
     with told(f"{_DOING} {store.root}", store.options):
         if store.is_local:
+            _refuse_unless_there(store, known)
             _check_folder(Path(store.root))
         else:
             _check_objects(store)
+            _refuse_unless_there(store, known)
+
+
+def _refuse_unless_there(store: Store, known: Sequence[str]) -> None:
+    if known and not set(known) & set(tables(store)):
+        raise StoreError(
+            f"The store {store.root} has none of the {len(known):,} tables that the catalog knows. Mount it, put it "
+            "back from a backup, or name the right one (--store, --data-dir). Nothing was changed",
+            store=store.root,
+        )
 
 
 def _check_folder(folder: Path) -> None:

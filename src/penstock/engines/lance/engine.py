@@ -73,8 +73,8 @@ class LanceEngine:
     def storage_version(self) -> str:
         return storage.STORAGE_VERSION
 
-    def check(self, store: str = "") -> None:
-        checking.check(self._at(store))
+    def check(self, store: str = "", known: Sequence[str] = ()) -> None:
+        checking.check(self._at(store), known)
 
     def tables(self, store: str = "") -> list[str]:
         return checking.tables(self._at(store))

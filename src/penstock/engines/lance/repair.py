@@ -29,7 +29,8 @@ def repair(store: Store, table: Table) -> list[str]:
     folder = Path(store.uri(table.id)) if store.is_local else None
     if folder is not None:
         if not any(folder.glob("_versions/*.manifest")):
-            return [f"Table {table.id}: no version of it is in the store {store.root}. Its rows can't be recovered."]
+            told_so = f"Table {table.id}: no version of it is in the store {store.root}. "
+            return [f"{told_so}Put {table.id}.lance back from a backup, or drop its collection."]
         with told(f"repairing the table {table.id}", store.options):
             said += _set_manifests_aside(store, table, folder)
     doing = f"checking the table {table.id}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import lance
 import pyarrow as pa
@@ -13,6 +14,7 @@ from penstock.engines.base import Staged, Table
 from penstock.engines.lance.failures import told, translate
 from penstock.engines.lance.storage import STORAGE_VERSION, encode, in_small_batches, stored_schema
 from penstock.engines.lance.store import Store
+from penstock.errors import StoreError
 
 __all__ = ["MAX_FILE_BYTES", "MAX_FILE_ROWS", "create", "discard", "drop", "file_sizes", "fragments", "stage"]
 
@@ -23,6 +25,13 @@ MAX_FILE_BYTES = 2 << 30
 
 def create(store: Store, table: Table) -> int:
     doing = f"creating the table {table.id}"
+    if (
+        store.is_local and not Path(store.root).is_dir()
+    ):  # Lance would make it, on the disk below a mount that is gone
+        raise StoreError(
+            f"The store {store.root} is not there, met while {doing}. Mount it, or put it back, and try again",
+            store=store.root,
+        )
     with told(doing, store.options):
         try:
             dataset = lance.write_dataset(
