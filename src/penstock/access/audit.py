@@ -144,6 +144,9 @@ class AuditedAuthentication:
     def was_on(self) -> bool:
         return self._inner.was_on
 
+    def lane(self, header: str) -> str:
+        return self._inner.lane(header)
+
     def identify(self, header: str, address: str) -> Caller:
         try:
             return self._inner.identify(header, address)

@@ -6,6 +6,7 @@ import ipaddress
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from cachetools import TTLCache
@@ -14,6 +15,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from penstock.access.credentials import KeyCredentials, UserCredentials, digest_of, parse_credentials
+from penstock.access.lanes import ANYBODYS, KnownHeaders
 from penstock.access.passwords import Passwords
 from penstock.catalog.accounts import Account, AccountStore
 from penstock.domain.access import ANYBODY, Caller
@@ -40,6 +42,10 @@ class Authentication(Protocol):
         """What ``is_on`` said last; asks nobody."""
         ...
 
+    def lane(self, header: str) -> str:
+        """Whose turn a call with this ``Authorization`` header takes (:mod:`penstock.access.lanes`); asks nobody."""
+        ...
+
     def identify(self, header: str, address: str) -> Caller:
         """Who sends this ``Authorization`` header from that address.
 
@@ -54,6 +60,10 @@ class NoAuthentication:
     """Everybody may do everything."""
 
     is_on = was_on = False
+
+    def lane(self, header: str) -> str:
+        del header
+        return ANYBODYS
 
     def identify(self, header: str, address: str) -> Caller:
         del header
@@ -76,6 +86,7 @@ class Authenticator:
         self._recent: TTLCache[str, Account] = TTLCache(_REMEMBERED, fresh)
         self._lock = threading.Lock()
         self._failures = MovingWindowRateLimiter(MemoryStorage())
+        self._headers = KnownHeaders()
 
     @property
     def is_on(self) -> bool:
@@ -89,6 +100,9 @@ class Authenticator:
     def was_on(self) -> bool:
         return not self._optional
 
+    def lane(self, header: str) -> str:
+        return self._headers.lane(header) if self.was_on else ANYBODYS
+
     def identify(self, header: str, address: str) -> Caller:
         if not self.is_on:
             return replace(ANYBODY, address=address)
@@ -98,6 +112,7 @@ class Authenticator:
             account = self._by_key(given, household)
         else:
             account = self._by_password(given, household)
+        self._headers.note(header, account.org_id)
         return replace(account.caller(), address=address)
 
     def _by_key(self, given: KeyCredentials, address: str) -> Account:
@@ -119,7 +134,9 @@ class Authenticator:
         if account is None or not self._passwords.remembers(account.hash, given.password):
             self._check_attempts(address, name, account)
             digest = None if account is None else account.hash
-            if not self._passwords.verify(digest, given.password) or account is None:
+            # Looked at again when it is this one's turn: of many that come at once, most have failed by then.
+            check = partial(self._check_attempts, address, name, account)
+            if not self._passwords.verify(digest, given.password, check) or account is None:
                 self._note_failure(address, name)
                 raise Unauthenticated(
                     "the user is unknown or the password is wrong", kind="unknown", **_whose(account)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import threading
+from collections.abc import Callable
 from functools import cached_property
 
 from argon2 import PasswordHasher
@@ -54,11 +55,17 @@ class Passwords:
         with self._lock:
             return self._mark(digest, password) in self._known
 
-    def verify(self, digest: str | None, password: str) -> bool:
-        """Whether ``digest`` is the password's; None, for a user that isn't there, takes as long to say no."""
+    def verify(self, digest: str | None, password: str, check: Callable[[], None] = lambda: None) -> bool:
+        """Whether ``digest`` is the password's; None, for a user that isn't there, takes as long to say no.
+
+        ``check`` is called when all that came before have been verified; what it raises is raised.
+        """
         if digest is not None and self.remembers(digest, password):
             return True
         with self._turn:
+            if digest is not None and self.remembers(digest, password):
+                return True  # of many that came at once with it
+            check()
             try:
                 right = self._hasher.verify(digest or self._nobody, password) and digest is not None
             except (VerificationError, InvalidHashError):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -20,15 +22,17 @@ from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
 from penstock.domain.access import Role
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, PermissionDenied
 from penstock.server.browsers import ForeignPages, SecurityHeaders
 from penstock.server.docs_page import DOCS_PAGE, DOCS_POLICY
-from penstock.server.endpoint import Threads, make_endpoint
+from penstock.server.endpoint import make_endpoint
 from penstock.server.metrics import HttpMetrics
 from penstock.server.middleware import Observe, TidyPath
 from penstock.server.openapi import openapi_document
 from penstock.server.routes import dialect_routes
 from penstock.server.services import Services
+from penstock.server.threads import Threads
+from penstock.wire.auditing import watched_call
 from penstock.wire.http import Route
 from penstock.wire.milvus_v2.errors import status_of
 
@@ -56,7 +60,7 @@ def create_app(services: Services) -> Starlette:
         threads.close()
 
     return Starlette(
-        routes=[*_dialects(routes, threads, services), *_own_routes(services, routes)],
+        routes=[*_dialects(routes, threads, services), *_own_routes(services, routes, threads)],
         middleware=[
             Middleware(Observe, metrics=HttpMetrics(services.registry)),
             Middleware(SecurityHeaders),
@@ -88,7 +92,7 @@ def _dialects(routes: tuple[Route, ...], threads: Threads, services: Services) -
     ]
 
 
-def _own_routes(services: Services, routes: tuple[Route, ...]) -> list[BaseRoute]:
+def _own_routes(services: Services, routes: tuple[Route, ...], threads: Threads) -> list[BaseRoute]:
     document = orjson.dumps(openapi_document(routes, PLAIN_ROUTES))
 
     def healthz(_: Request) -> Response:
@@ -100,12 +104,21 @@ def _own_routes(services: Services, routes: tuple[Route, ...]) -> list[BaseRoute
                 told["reason"] = problem
         return Response(orjson.dumps(told), 200 if problem is None else 503, media_type="application/json")
 
-    def metrics(request: Request) -> Response:
+    def measured(request: Request) -> Response:
         try:
             _check_operator(services, request)
         except PenstockError as error:
             return PlainTextResponse(f"{error}\n", status_of(error))
         return Response(generate_latest(services.registry), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    async def metrics(request: Request) -> Response:
+        request.state.route = "/metrics"
+        lane = services.authentication.lane(request.headers.get("authorization", ""))
+        try:
+            async with asyncio.timeout(services.settings.request_timeout):
+                return await threads.calls.run(lane, partial(measured, request))
+        except TimeoutError:
+            return PlainTextResponse("the call took too long\n", 408)
 
     def docs(_: Request) -> Response:
         return HTMLResponse(DOCS_PAGE, headers={"content-security-policy": DOCS_POLICY})
@@ -113,12 +126,11 @@ def _own_routes(services: Services, routes: tuple[Route, ...]) -> list[BaseRoute
     def openapi(_: Request) -> Response:
         return Response(document, media_type="application/json")
 
-    watched = {"/healthz": healthz, "/metrics": metrics}
+    watched = [_own_route("/healthz", healthz), StarletteRoute("/metrics", metrics)]
     if not routes:
-        return [_own_route(path, answer) for path, answer in watched.items()]
-    answers = watched | {"/docs": docs, "/openapi.json": openapi}
+        return watched
     static = Mount("/docs/static", StaticFiles(directory=Path(swagger_ui_path)))
-    return [*(_own_route(path, answer) for path, answer in answers.items()), static]
+    return [*watched, _own_route("/docs", docs), _own_route("/openapi.json", openapi), static]
 
 
 def _own_route(path: str, answer: Callable[[Request], Response]) -> BaseRoute:
@@ -132,8 +144,11 @@ def _own_route(path: str, answer: Callable[[Request], Response]) -> BaseRoute:
 def _check_operator(services: Services, request: Request) -> None:
     """Metrics tell of all tenants: they are for who may read the server's own cluster. Raises AccessDenied."""
     address = request.client.host if request.client else ""
-    caller = services.authentication.identify(request.headers.get("authorization", ""), address)
-    caller.require(Role.READER, services.clusters.get(services.settings.cluster_id))
+    with watched_call(services.audit, "metrics.get") as watched:
+        watched.caller = caller = services.authentication.identify(request.headers.get("authorization", ""), address)
+        if not caller.may(Role.READER, services.clusters.get(services.settings.cluster_id)):
+            # Other orgs aren't told what that cluster is called.
+            raise PermissionDenied("metrics tell of all orgs: they are for who may read the server's own cluster")
 
 
 def _not_found(request: Request, error: Exception) -> Response:

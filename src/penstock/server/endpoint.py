@@ -1,19 +1,17 @@
 """From an HTTP request to a dialect's handler and back.
 
-Handlers and the services under them are synchronous. They run in bounded pools of threads; a call that waits too
-long for a thread, or works too long, is answered with the dialect's timeout. The work of a call that has begun goes
-on in its thread: what it does is all or nothing, and the thread counts against the pool until it is done.
+Handlers and the services under them are synchronous. They run in bounded pools of threads
+(:mod:`penstock.server.threads`); a call that waits too long for a thread, or works too long, is answered with the
+dialect's timeout. The work of a call that has begun goes on in its thread: what it does is all or nothing, and the
+thread counts against the pool until it is done.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -21,39 +19,17 @@ from starlette.responses import Response
 
 from penstock.access.authentication import Authentication
 from penstock.errors import PenstockError
+from penstock.server.threads import Pool, Threads
 from penstock.wire.http import BodyTooLarge, Call, CallTimeout, Reply, Route
 
-__all__ = ["OPEN_BODY_BYTES", "Endpoint", "Threads", "make_endpoint"]
+__all__ = ["OPEN_BODY_BYTES", "Endpoint", "make_endpoint"]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-T = TypeVar("T")
 
 _log = structlog.get_logger("penstock.http")
 
 OPEN_BODY_BYTES = 2**20
 """So much of a body is read of anybody, to tell whose profile an answer takes; the rest of those with credentials."""
-_READING_THREADS = 2
-"""More would fight for the interpreter's lock: with eight, each call took half as much of a processor again."""
-
-
-class Threads:
-    """The pools that handlers run in: one for those that only read the catalog, one for all others.
-
-    Creating a job waits until the disk has it, for seconds when imports write at full speed. A hundred such calls
-    must not keep those waiting that ask how a job is.
-    """
-
-    def __init__(self, calls: int) -> None:
-        self._calls = ThreadPoolExecutor(calls, thread_name_prefix="call")
-        self._reading = ThreadPoolExecutor(min(calls, _READING_THREADS), thread_name_prefix="read")
-
-    def of(self, route: Route) -> Executor:
-        return self._reading if route.only_reads else self._calls
-
-    def close(self) -> None:
-        """Take no more calls; those that have begun go on."""
-        for each in (self._reading, self._calls):
-            each.shutdown(wait=False, cancel_futures=True)
 
 
 def make_endpoint(
@@ -76,7 +52,8 @@ def make_endpoint(
     async def endpoint(request: Request) -> Response:
         # Starlette lets HEAD in where GET is.
         route = by_method.get(request.method) or by_method["GET"]
-        reply = await _reply(route, request, threads.of(route), authentication, limits)
+        pool = threads.reading if route.only_reads else threads.calls
+        reply = await _reply(route, request, pool, authentication, limits)
         request.state.route = route.path
         request.state.code = reply.code
         headers = {"content-type": reply.media_type}
@@ -96,7 +73,7 @@ class _Limits:
 
 
 async def _reply(
-    route: Route, request: Request, executor: Executor, authentication: Authentication, limits: _Limits
+    route: Route, request: Request, pool: Pool, authentication: Authentication, limits: _Limits
 ) -> Reply:
     request_id = request.state.request_id
     call = Call(
@@ -108,15 +85,17 @@ async def _reply(
         address=request.client.host if request.client else "",
     )
 
+    lane = authentication.lane(call.authorization)
+
     async def admit() -> None:
-        await _run(executor, partial(authentication.identify, call.authorization, call.address))
+        await pool.run(lane, partial(authentication.identify, call.authorization, call.address))
 
     limit = asyncio.timeout(route.dialect.timeout(call) or limits.seconds)
     try:
         async with limit:
             body = await _body(request, limits, admit)
             request.state.body_read = True
-            return await _run(executor, partial(route.handler, replace(call, body=body)))
+            return await pool.run(lane, partial(route.handler, replace(call, body=body)))
     except PenstockError as error:
         return route.dialect.failure(error, request_id)
     except ClientDisconnect:
@@ -126,22 +105,6 @@ async def _reply(
             return route.dialect.failure(CallTimeout(), request_id)
         _log.exception("unexpected error", route=route.path)
         return route.dialect.failure(error, request_id)
-
-
-async def _run(executor: Executor, function: Callable[[], T]) -> T:
-    work = executor.submit(contextvars.copy_context().run, function)
-    try:
-        return await asyncio.wrap_future(work)
-    except asyncio.CancelledError:
-        # Not begun: it never will. Begun: its thread goes on, and how it fails is only logged.
-        if not work.cancel():
-            work.add_done_callback(_log_late)
-        raise
-
-
-def _log_late(work: Future[Any]) -> None:
-    if (error := work.exception()) is not None:
-        _log.warning("a call that had timed out failed", error=str(error))
 
 
 async def _body(request: Request, limits: _Limits, admit: Callable[[], Awaitable[None]]) -> bytes:

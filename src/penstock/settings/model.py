@@ -175,7 +175,7 @@ class Settings(BaseModel):
     max_body_bytes: Bytes = _bytes(ByteSize(4 * 2**20), "Size of a request's body at most.", shown="4MiB")
     request_threads: Count = _field(
         64,
-        "Calls that are worked on at the same time; others wait.",
+        "Calls that are worked on at the same time, of one org three quarters of it at most; others wait.",
         unit="threads",
         reason="Creating waits for the disk, and many such calls must not keep others from being answered.",
     )
