@@ -100,6 +100,7 @@ def test_only_admins_make_databases(callers: Callers) -> None:
 def test_clusters_as_v1_tells_of_them(callers: Callers) -> None:
     assert callers.get("owner", f"{V1}/list", clusterId="in01-abroad")[1] == 90102
     assert callers.get("acme", f"{V1}/list", clusterId="in01-abroad")[1] == 40022
+    assert callers.post("acme", f"{V2}/list", clusterId="in01-abroad")[:2] == (200, 96012), "not an empty list"
     body = {"clusterId": ACME, "collectionName": "docs", "objectUrl": "a.jsonl"}
     assert callers.post("clerk", V1, **body)[1] == 40022
     assert callers.get("acme", f"{V1}/list", clusterId=ACME)[1] == 200

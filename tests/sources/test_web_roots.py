@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceUnavailable, Unsupported
+from penstock.sources import pace
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
@@ -211,3 +213,35 @@ def test_https_with_a_certificate_that_is_trusted(tmp_path: Path, monkeypatch: p
             roots.locate("a.json")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
         assert content(roots.locate("a.json")[0]) == b"[1]"
+
+
+@pytest.mark.parametrize("drips", ["head", "body"])
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(
+    web: WebServer, monkeypatch: pytest.MonkeyPatch, drips: str, ranges: bool
+) -> None:
+    """Else one web server could hold the workers of all who import for days."""
+    monkeypatch.setattr(pace, "PATIENCE", 0.2)
+    web.files["/a.json"] = b"[1]" * 10_000
+    web.ranges = ranges
+    roots = ImportRoots([f"{web.url}/"], LOOPBACK)
+    [found] = roots.locate("a.json")
+    web.drips = drips
+    with pytest.raises(FileUnreadable, match=r"a\.json.*sends fewer than 64 KiB a second"):
+        content(found)
+    if drips == "head":
+        with pytest.raises(FileUnreadable, match="sends fewer than"):
+            roots.locate("a.json")
+
+
+def test_a_reader_may_take_its_time(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the time counts for which the server is waited for."""
+    monkeypatch.setattr(pace, "PATIENCE", 0.2)
+    web.files["/a.json"] = b"[1]" * 1_000_000
+    web.ranges = False
+    [found] = ImportRoots([f"{web.url}/"], LOOPBACK).locate("a.json")
+    with open_source(found).open_stream() as stream:
+        for _ in range(3):
+            assert len(stream.read(1000)) == 1000
+            time.sleep(0.2)
+        assert len(stream.read()) == 3_000_000 - 3000

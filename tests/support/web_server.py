@@ -13,6 +13,7 @@ import base64
 import hashlib
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,8 @@ class WebServer:
 
     ``ranges`` off serves whole files only; ``failures`` are statuses of the next answers; ``asked`` are the requests:
     path, and the headers Range and Authorization. ``cookie`` is set with every answer, ``cookies`` are those that
-    came; ``surplus`` bytes are sent behind every part that was asked for.
+    came; ``surplus`` bytes are sent behind every part that was asked for. ``drips`` makes the server send a byte now
+    and then, of heads that are never whole (``head``) or of bodies (``body``), until it is cleared.
     """
 
     url: str
@@ -45,6 +47,7 @@ class WebServer:
     cookie: str = ""
     cookies: list[str] = field(default_factory=list)
     surplus: int = 0
+    drips: str = ""
 
 
 def basic(user: str, password: str) -> str:
@@ -90,14 +93,28 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(206, {"ETag": tag, "Content-Range": where}, part + surplus)
 
     def _answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        drips = cast("_Server", self.server).web.drips
         self.send_response(status)
+        if drips == "head":
+            self.flush_headers()
+            self._drip(b"X-Slow: " + b"x" * 60_000)
         for name, value in headers.items():
             self.send_header(name, value)
         if cookie := cast("_Server", self.server).web.cookie:
             self.send_header("Set-Cookie", cookie)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if drips == "body":
+            self._drip(body)
+        else:
+            self.wfile.write(body)
+
+    def _drip(self, content: bytes) -> None:
+        for byte in content:
+            if not cast("_Server", self.server).web.drips:
+                return
+            self.wfile.write(bytes([byte]))
+            time.sleep(0.01)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Tests have logs of their own."""

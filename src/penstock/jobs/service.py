@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -25,11 +24,11 @@ from penstock.errors import (
     JobStateConflict,
     LimitExceeded,
     MissingParameter,
-    SourceUnavailable,
     Unsupported,
 )
+from penstock.jobs.heads import Heads
 from penstock.jobs.observer import NullObserver, Observer
-from penstock.jobs.planner import check_unit, locate_units
+from penstock.jobs.planner import check_unit
 from penstock.jobs.requests import CreateImport, JobDetails, JobPage, JobQuery, SourceKeys
 from penstock.jobs.settings import JobSettings
 from penstock.readers.csv import check_separator
@@ -61,7 +60,7 @@ class ImportService:
         self._roots = roots
         self._settings = settings
         self._wake = wake
-        self._headers = ThreadPoolExecutor(4, "head")
+        self._heads = Heads()
 
     def create(self, request: CreateImport) -> ImportJob:
         cluster = self._catalog.clusters.get(request.cluster_id)
@@ -77,7 +76,7 @@ class ImportService:
             if known is not None:
                 return known
         self._check_limits(collection)
-        size = self._head(request, groups, collection) if request.heads else 0
+        size = self._head(request, groups, cluster, collection) if request.heads else 0
         job = self._catalog.jobs.insert(
             NewJob(
                 cluster_id=request.cluster_id,
@@ -293,25 +292,22 @@ class ImportService:
             lifetime=int(self._settings.key_lifetime * 1000),
         )
 
-    def _head(self, request: CreateImport, groups: Sequence[Sequence[str]], collection: Collection) -> int:
+    def _head(
+        self, request: CreateImport, groups: Sequence[Sequence[str]], cluster: Cluster, collection: Collection
+    ) -> int:
         """Look whether the files are there, within ``head_timeout`` (v1 tells at create); returns their bytes."""
         keys, roots = request.keys, self._roots.within([request.caller.roots])
         size = 0
         for group in groups:
-            look = self._headers.submit(locate_units, [group], roots, keys)
-            try:
-                units = look.result(self._settings.head_timeout)
-            except TimeoutError as error:
-                raise SourceUnavailable(
-                    f"the object store did not answer within {self._settings.head_timeout:g} s"
-                ) from error
-            for unit in units:
+            for unit in self._heads.units(cluster.org_id, group, roots, keys, self._settings.head_timeout):
                 check_unit(unit, collection.schema, self._settings)
                 size += sum(each.size for each in unit.locations)
         return size
 
     def _filter(self, query: JobQuery, cluster: Cluster) -> JobFilter:
         visible = query.caller.databases(Role.READER, cluster)
+        if visible == frozenset():
+            query.caller.require(Role.READER, cluster)
         if visible is not None:
             for each in (query.database, query.resolve_in if query.collection is not None else None):
                 if each is not None:

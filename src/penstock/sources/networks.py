@@ -20,6 +20,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import create_connection
 
+from penstock.sources.pace import PacedResponse
+
 __all__ = ["AddressRefused", "guarded_session", "may_reach", "parse_networks"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -88,6 +90,7 @@ def guarded_session(networks: str) -> requests.Session:
 
     Raises from its requests, besides what ``requests`` raises:
         AddressRefused
+        TooSlow: also from what is read of an answer's body.
     """
     session = requests.Session()
     session.trust_env = False
@@ -100,6 +103,7 @@ def guarded_session(networks: str) -> requests.Session:
 
 class _Guarded(HTTPConnection):
     networks: ClassVar[Sequence[Network]] = ()
+    response_class = PacedResponse
 
     def _new_conn(self) -> socket.socket:
         try:

@@ -21,6 +21,7 @@ from penstock.sources.base import Location
 from penstock.sources.failures import changed, of_status
 from penstock.sources.keys import Settings
 from penstock.sources.networks import AddressRefused, guarded_session
+from penstock.sources.pace import SLOWEST, TooSlow
 from penstock.sources.paths import WEB, parse_path
 
 __all__ = ["fetch_web", "find_web", "is_within", "open_whole"]
@@ -40,7 +41,7 @@ def find_web(url: str, name: str, settings: Settings) -> list[Location]:
     networks that may be reached although they aren't public.
 
     Raises:
-        FileUnreadable: access denied, or a server that doesn't tell the size.
+        FileUnreadable: access denied, a server that doesn't tell the size, or one that is too slow.
         PathNotAllowed: the server's address isn't public, or it redirects to somewhere outside of the roots.
         SourceUnavailable: it can't be reached.
     """
@@ -68,7 +69,8 @@ def fetch_web(location: Location, start: int, end: int) -> Any:
     """The bytes from ``start`` up to ``end``.
 
     Raises:
-        FileUnreadable: the file was overwritten since it was located, or the server doesn't serve parts of it.
+        FileUnreadable: the file was overwritten since it was located, or the server doesn't serve parts of it, or is
+            too slow.
         FileMissing, PathNotAllowed, SourceUnavailable
     """
     attempts = Retrying(
@@ -95,6 +97,8 @@ def _fetch(location: Location, start: int, end: int) -> bytes:
                 )
             total = _TOTAL.match(answer.headers.get("Content-Range", ""))
             data = _at_most(answer, end - start + 1)
+    except TooSlow as error:
+        raise _too_slow(location.uri, location.name) from error
     except (requests.RequestException, HTTPError) as error:
         raise _unavailable(location.uri, location.name) from error
     if len(data) != end - start or (total and int(total[1]) != location.size):
@@ -144,6 +148,8 @@ class _Body(io.RawIOBase):
     def _read(self, size: int) -> bytes:
         try:
             data: bytes = self._answer.raw.read(size)
+        except TooSlow as error:
+            raise _too_slow(self._location.uri, self._location.name) from error
         except HTTPError as error:
             raise _unavailable(self._location.uri, self._location.name) from error
         if not data:
@@ -192,6 +198,8 @@ def _get(
                 path=name,
                 uri=url,
             ) from error
+        except TooSlow as error:
+            raise _too_slow(url, name) from error
         except requests.RequestException as error:
             raise _unavailable(url, name) from error
         if not answer.is_redirect:
@@ -236,6 +244,15 @@ def _origin(url: str) -> tuple[str, str]:
 
 def _bearer(settings: Settings) -> dict[str, str]:
     return {"Authorization": f"Bearer {settings['token']}"} if "token" in settings else {}
+
+
+def _too_slow(url: str, name: str) -> FileUnreadable:
+    return FileUnreadable(
+        f"file {name!r} ({url}): the web server sends fewer than {SLOWEST >> 10} KiB a second. "
+        "Put the file where it can be read faster",
+        path=name,
+        uri=url,
+    )
 
 
 def _unavailable(url: str, name: str) -> SourceUnavailable:
