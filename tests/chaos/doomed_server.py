@@ -68,10 +68,10 @@ class _Forks:
         return multiprocessing.get_context("forkserver")
 
 
-def begin_worker(board: Any, setup: Callable[[], None]) -> None:
+def begin_worker(board: Any, place: int, setup: Callable[[], None]) -> None:
     """As ever, but not with less of the processor than others."""
     vars(local)["_NICENESS"] = 0
-    local._begin(board, setup)
+    local._begin(board, place, setup)
 
 
 @dataclass(frozen=True, slots=True)

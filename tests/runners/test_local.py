@@ -41,6 +41,39 @@ def test_a_dying_worker_takes_no_other_task_with_it(runner: LocalRunner) -> None
         beside.future.result(LIMIT)
 
 
+def test_a_worker_that_stands_still_is_ended_and_its_task_lost() -> None:
+    local = LocalRunner(1, silence=2.0)
+    worker = psutil.Process(local.submit(pid_of, None).future.result(LIMIT))
+    still = local.submit(report_until_told, 100_000)
+    while still.progress() == (0, 0):
+        time.sleep(0.01)
+    worker.suspend()
+    with pytest.raises(WorkerLost, match="gave no sign of life for 2 s, and was ended"):
+        still.future.result(LIMIT)
+    assert local.submit(double, 4).future.result(LIMIT) == 8
+    local.close()
+
+
+def test_a_task_that_does_not_stop_is_ended(tmp_path: Path) -> None:
+    local = LocalRunner(1, grace=2.0)
+    deaf = local.submit(wait_for_file, tmp_path / "never")
+    while not (tmp_path / "never.began").exists():
+        time.sleep(0.01)
+    deaf.cancel()
+    with pytest.raises(WorkerLost, match="did not stop within 2 s when it was told to"):
+        deaf.future.result(LIMIT)
+    assert local.submit(double, 4).future.result(LIMIT) == 8
+    local.close()
+
+
+def test_closing_ends_a_worker_that_stands_still() -> None:
+    local = LocalRunner(1, silence=2.0)
+    worker = psutil.Process(local.submit(pid_of, None).future.result(LIMIT))
+    worker.suspend()
+    local.close()
+    assert not worker.is_running()
+
+
 def test_closing_waits_for_no_task_that_does_not_listen(tmp_path: Path) -> None:
     local = LocalRunner(1)
     deaf = local.submit(wait_for_file, tmp_path / "never")

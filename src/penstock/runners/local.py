@@ -6,6 +6,9 @@ nothing locked.
 
 Each worker is a pool of one process. A pool whose process dies ends everything it was given, and can't tell which of
 its processes had which task; so a death here is that of the one task that was running, and nobody else's.
+
+A worker that stands still, as a debugger, a signal or a deadlock may make it, would keep its task for ever: each one
+beats, and one that doesn't is ended. So is one that was told to stop and doesn't.
 """
 
 from __future__ import annotations
@@ -19,11 +22,14 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from ctypes import c_int64
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.sharedctypes import RawArray
 from typing import Any
+
+import structlog
 
 from penstock.errors import PenstockError, TaskCancelled, WorkerLost
 from penstock.runners.base import Bounded
@@ -32,11 +38,19 @@ from penstock.runners.parent import die_with_parent
 
 __all__ = ["LocalRunner"]
 
+log = structlog.get_logger(__name__)
+
 _SLOTS = 256
 _BYTES, _ROWS, _STOP, _EXCESS, _WIDTH = 0, 1, 2, 3, 4
 _CLOSING = _SLOTS * _WIDTH
-"""The last place of the board, after all slots: set when the runner closes."""
-_CLOSING_TICK = 0.5
+"""The place of the board after all slots: set when the runner closes."""
+_WORKERS = _CLOSING + 1
+"""From here on, for each worker: the process, 0 until it has begun, and a number that changes while it lives."""
+_PID, _BEAT, _PLACES = 0, 1, 2
+_BEAT_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
+_SILENCE = 30.0
+_GRACE = 30.0
 _CLOSING_SECONDS = 5.0
 """What a task has left then. A build of an index can't be told to stop and may take minutes; it is done again."""
 _NICENESS = 10
@@ -48,16 +62,30 @@ class LocalRunner:
 
     When a worker dies, the task that it was running ends with ``WorkerLost`` and a fresh worker takes its place;
     tasks of other workers, and those that wait, go on.
+
+    Args:
+        silence: seconds after which a worker that gives no sign of life is ended by force.
+        grace: seconds after which one is whose task was told to stop.
     """
 
-    def __init__(self, workers: int, setup: Callable[[], None] | None = None) -> None:
-        self._board = RawArray(c_int64, _CLOSING + 1)
+    def __init__(
+        self,
+        workers: int,
+        setup: Callable[[], None] | None = None,
+        *,
+        silence: float = _SILENCE,
+        grace: float = _GRACE,
+    ) -> None:
+        self._board = RawArray(c_int64, _WORKERS + workers * _PLACES)
         self._free = list(range(_SLOTS))
         self._lock = threading.Lock()
         self._closed = False
-        self._workers = [_Worker(self._board, setup) for _ in range(workers)]
+        self._workers = [_Worker(self._board, number, setup) for number in range(workers)]
         self._idle = list(self._workers)
         self._waiting: deque[_Task] = deque()
+        self._silence, self._grace = silence, grace
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, name="workers", daemon=True).start()
 
     @property
     def slots(self) -> int:
@@ -99,6 +127,13 @@ class LocalRunner:
             task.handle.future.set_exception(TaskCancelled("the task was cancelled before it began"))
         for each in self._workers:
             each.close()
+        self._ended.set()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_LOOK_SECONDS):
+            for each in self._workers:
+                if each.task is not None or self._closed:
+                    each.look(self._silence, self._grace)
 
     def _give_work(self) -> None:
         """Begin what waits, as far as workers are idle."""
@@ -107,6 +142,7 @@ class LocalRunner:
                 if not self._waiting or not self._idle:
                     return
                 task, worker = self._waiting.popleft(), self._idle.pop()
+                worker.task = task
             running = worker.submit(_run, task.function, task.argument, task.slot)
             running.add_done_callback(partial(self._finish, task, worker))
 
@@ -114,11 +150,13 @@ class LocalRunner:
         # The slot is given away only after the handle knows its end: a late cancel() must not reach the next task.
         task.handle.progress()
         future = task.handle.future
+        worker.task = None
         if running.cancelled():
             future.set_exception(TaskCancelled("the task was cancelled before it began"))
         elif isinstance(error := running.exception(), BrokenProcessPool):
+            why = _why_lost(self._board[task.slot * _WIDTH + _EXCESS], worker.fault)
             worker.replace()
-            future.set_exception(_why_lost(self._board[task.slot * _WIDTH + _EXCESS]))
+            future.set_exception(why)
         elif error is not None:
             future.set_exception(error)
         else:
@@ -129,11 +167,12 @@ class LocalRunner:
         self._give_work()
 
 
-def _why_lost(taken: int) -> PenstockError:
-    """``taken`` are the bytes for which the worker was ended; 0 if that was not the reason."""
-    if not taken:
-        return WorkerLost("a worker process ended while it worked on this task (killed, or out of memory)")
-    return too_much(taken)
+def _why_lost(taken: int, fault: str) -> PenstockError:
+    """``taken`` are the bytes for which the worker was ended, or ``fault`` tells why; 0 and ``""`` if neither was."""
+    if taken:
+        return too_much(taken)
+    why = fault or "ended while it worked on this task (killed, or out of memory)"
+    return WorkerLost(f"a worker process {why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +188,16 @@ class _Task:
 class _Worker:
     """One process, and another one after its death. It is given one task at a time."""
 
-    def __init__(self, board: Any, setup: Callable[[], None] | None) -> None:
+    def __init__(self, board: Any, number: int, setup: Callable[[], None] | None) -> None:
         self._board = board
+        self._place = _WORKERS + number * _PLACES
         self._setup = setup
         self._pool = self._start()
         self.restarts = 0
+        self.task: _Task | None = None
+        self.fault = ""
+        self._seen: tuple[_Task | None, int] = (None, 0)
+        self._silent = self._deaf = 0
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Never raises: where nothing can begin, the future says so."""
@@ -170,14 +214,43 @@ class _Worker:
 
     def replace(self) -> None:
         self.restarts += 1
+        self.fault = ""
         self._pool = self._start()
+
+    def look(self, silence: float, grace: float) -> None:
+        """End the process if it gave no sign of life, or its task didn't stop, for so many seconds.
+
+        They are counted by looks and not by a clock: this process may have stood still itself.
+        """
+        task, pid, beat = self.task, self._board[self._place + _PID], self._board[self._place + _BEAT]
+        last_task, last_beat = self._seen
+        self._seen = (task, beat)
+        if not pid or task is not last_task:
+            self._silent = self._deaf = 0
+            return
+        told_to_stop = task is not None and self._board[task.slot * _WIDTH + _STOP]
+        self._silent = self._silent + 1 if beat == last_beat else 0
+        self._deaf = self._deaf + 1 if told_to_stop else 0
+        if self._silent * _LOOK_SECONDS >= silence:
+            self._end(pid, f"gave no sign of life for {silence:g} s")
+        elif self._deaf * _LOOK_SECONDS >= grace:
+            self._end(pid, f"did not stop within {grace:g} s when it was told to")
+
+    def _end(self, pid: int, fault: str) -> None:
+        self.fault = f"{fault}, and was ended"
+        log.warning("worker.ended", pid=pid, reason=fault)
+        self._board[self._place + _PID] = 0  # once is enough
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(self._board, self._setup))
+        self._board[self._place + _PID] = 0
+        setting_up = (self._board, self._place, self._setup)
+        return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=setting_up)
 
 
 def _failed(error: Exception) -> Future[Any]:
@@ -236,21 +309,24 @@ class _Context:
 _worker_board: Any = None
 
 
-def _begin(board: Any, setup: Callable[[], None] | None) -> None:
+def _begin(board: Any, place: int, setup: Callable[[], None] | None) -> None:
     global _worker_board
     _worker_board = board
+    board[place + _PID] = os.getpid()
     # Ctrl-C reaches the whole group; the server decides what its workers do then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
     die_with_parent()
-    threading.Thread(target=_end_with_runner, daemon=True).start()
+    threading.Thread(target=_beat, args=(place,), daemon=True).start()
     if setup is not None:
         setup()
 
 
-def _end_with_runner() -> None:
+def _beat(place: int) -> None:
+    """Until the runner closes; then end with it."""
     while not _worker_board[_CLOSING]:
-        time.sleep(_CLOSING_TICK)
+        _worker_board[place + _BEAT] += 1
+        time.sleep(_BEAT_SECONDS)
     time.sleep(_CLOSING_SECONDS)
     os._exit(1)
 
