@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from sqlalchemy import text
 
 from penstock.catalog import Catalog
 from penstock.catalog.idempotency import RepeatedCreate
 from penstock.catalog.jobs import NewJob
+from penstock.domain.ids import new_id
 from penstock.domain.jobs import JobState
-from penstock.errors import InvalidParameter
+from penstock.errors import InvalidParameter, StoreError
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection
 
+KEY = Fernet.generate_key()
 DAY = 24 * 3600 * 1000
 
 
@@ -58,6 +61,29 @@ def test_calls_at_the_same_time_make_one_job(catalog: Catalog) -> None:
         made = {job.id for job in threads.map(lambda _: catalog.jobs.insert(new), range(40))}
     assert len(made) == 1
     assert catalog.jobs.count_by_state(CLUSTER) == {JobState.PENDING: 1}
+
+
+def test_a_call_that_waited_for_another_gets_its_job_even_if_the_key_ended_meanwhile(postgres_url: str) -> None:
+    """As it may by the clock of another server."""
+    with opened_catalog(postgres_url, KEY) as one, opened_catalog(postgres_url, KEY) as other:
+        new = call(one, lifetime=-1)
+        with ThreadPoolExecutor(1) as thread:
+            with one.database.write() as connection:
+                first = one.jobs._insert_once(connection, new_id(), new)
+                second = thread.submit(other.jobs.insert, new)
+                waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+                while not connection.execute(waiting).scalar_one():
+                    assert not second.done()
+            assert second.result().id == first
+
+
+def test_servers_with_different_keys_say_so(catalog_url: str) -> None:
+    with opened_catalog(catalog_url) as one, opened_catalog(catalog_url) as other:
+        made = one.jobs.insert(call(one))
+        with pytest.raises(
+            StoreError, match=rf"job {made.id} was created .* by a server that seals with another key"
+        ):
+            other.jobs.insert(call(other))
 
 
 def test_the_fingerprint_depends_on_the_key(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Result, Select, delete, select
 
 from penstock.catalog import tables
 from penstock.catalog.database import insert_or, now_millis
-from penstock.errors import InvalidParameter
+from penstock.catalog.sealing import have_one_key
+from penstock.errors import InvalidParameter, StoreError
 
 __all__ = ["RepeatedCreate", "forget_expired", "job_of_key", "remember"]
 
@@ -27,26 +29,45 @@ def job_of_key(connection: Connection, collection_id: str, wanted: RepeatedCreat
 
     Raises:
         InvalidParameter: it made it for another request.
+        StoreError: a server that seals with another key made it, so nobody can tell.
     """
     column = tables.idempotency_key.c
-    row = connection.execute(
-        select(column.job_id, column.fingerprint).where(
-            column.collection_id == collection_id, column.key == wanted.key, column.expires_at > now_millis()
-        )
-    ).one_or_none()
+    return _same(connection.execute(_row(collection_id, wanted).where(column.expires_at > now_millis())), wanted)
+
+
+def _row(collection_id: str, wanted: RepeatedCreate) -> Select[Any]:
+    column = tables.idempotency_key.c
+    return select(column.job_id, column.fingerprint).where(
+        column.collection_id == collection_id, column.key == wanted.key
+    )
+
+
+def _same(found: Result[Any], wanted: RepeatedCreate) -> int | None:
+    row = found.one_or_none()
     if row is None:
         return None
-    if row.fingerprint != wanted.fingerprint:
-        raise InvalidParameter(
-            f"the Idempotency-Key {wanted.key!r} belongs to job {row.job_id}, which was created by another request. "
-            "Take a new key for a new import",
+    if row.fingerprint == wanted.fingerprint:
+        return int(row.job_id)
+    if not have_one_key(row.fingerprint, wanted.fingerprint):
+        raise StoreError(
+            f"job {row.job_id} was created under the Idempotency-Key {wanted.key!r} by a server that seals with "
+            "another key, so that nobody can tell whether this is the same request. Give all servers of a catalog "
+            "the same --secret-key-file",
             job_id=row.job_id,
         )
-    return int(row.job_id)
+    raise InvalidParameter(
+        f"the Idempotency-Key {wanted.key!r} belongs to job {row.job_id}, which was created by another request. "
+        "Take a new key for a new import",
+        job_id=row.job_id,
+    )
 
 
-def remember(connection: Connection, collection_id: str, wanted: RepeatedCreate, job_id: int) -> bool:
-    """Give the key to a job in the caller's transaction; False where another transaction was faster."""
+def remember(connection: Connection, collection_id: str, wanted: RepeatedCreate, job_id: int) -> int:
+    """Give the key to a job in the caller's transaction; returns the job that has it: maybe one that was faster.
+
+    Raises:
+        InvalidParameter, StoreError: as :func:`job_of_key`.
+    """
     table = tables.idempotency_key
     now = now_millis()
     connection.execute(
@@ -63,7 +84,11 @@ def remember(connection: Connection, collection_id: str, wanted: RepeatedCreate,
         "expires_at": now + wanted.lifetime,
     }
     stored = insert_or(connection, table).values(values).on_conflict_do_nothing().returning(table.c.key)
-    return connection.execute(stored).one_or_none() is not None
+    while connection.execute(stored).one_or_none() is None:
+        # Not by the time of its end: it may come between the two statements, or by the clock of another server.
+        if (found := _same(connection.execute(_row(collection_id, wanted)), wanted)) is not None:
+            return found
+    return job_id
 
 
 def forget_expired(connection: Connection) -> int:

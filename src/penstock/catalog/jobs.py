@@ -120,10 +120,10 @@ class JobStore:
         return self._seal.fingerprint(content)
 
     def _insert_once(self, connection: Connection, job_id: int, new: NewJob) -> int:
-        if new.repeated is not None and not remember(connection, new.collection_id, new.repeated, job_id):
-            found = job_of_key(connection, new.collection_id, new.repeated)
-            assert found is not None, "the key that stood in the way is gone within one transaction"
-            return found
+        if new.repeated is not None:
+            holder = remember(connection, new.collection_id, new.repeated, job_id)
+            if holder != job_id:
+                return holder
         refuse_if_full(connection, new.cluster_id, new.quota, new.size)
         self._insert(connection, job_id, new)
         if new.audit is not None:

@@ -13,7 +13,10 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from penstock.errors import StoreError
 
-__all__ = ["Seal", "check_key", "load_key"]
+__all__ = ["Seal", "check_key", "have_one_key", "load_key"]
+
+_NAME = b"which key this is"
+_NAME_LETTERS = 16
 
 
 def load_key(path: Path) -> bytes:
@@ -62,6 +65,11 @@ def _make_key(path: Path) -> None:
         os.unlink(fresh)
 
 
+def have_one_key(fingerprint: str, other: str) -> bool:
+    """Whether two fingerprints were made with the same key, so that they can be compared."""
+    return fingerprint[:_NAME_LETTERS] == other[:_NAME_LETTERS]
+
+
 class Seal:
     """Turns small dictionaries into sealed bytes and back, and requests into fingerprints."""
 
@@ -71,6 +79,9 @@ class Seal:
 
     def fingerprint(self, content: bytes) -> str:
         """A keyed hash: it tells whether two contents are the same, and nothing about them to who lacks the key."""
+        return f"{self._hash(_NAME)[:_NAME_LETTERS]}{self._hash(content)}"
+
+    def _hash(self, content: bytes) -> str:
         return hmac.new(self._key, content, "sha256").hexdigest()
 
     def close(self, secret: dict[str, str]) -> bytes:

@@ -195,7 +195,12 @@ class ImportService:
                 state=job.state.value,
             )
         if job.state is not JobState.FAILED:
-            raise _unexpected(job, JobState.FAILED)
+            raise JobStateConflict(
+                f"job {job.id} is in state {_word(job)}, expected Failed: only a job that failed by itself can be "
+                "retried",
+                job_id=job.id,
+                state=job.state.value,
+            )
         collection = self._catalog.collections.by_id(job.collection_id)
         if collection is None:
             raise JobStateConflict(

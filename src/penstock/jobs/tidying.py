@@ -107,8 +107,10 @@ class Retention:
         if time.monotonic() - self._looked < _RETENTION_SECONDS:
             return
         settings, catalog = self._tools.settings, self._tools.catalog
+        # While its key is remembered, a repeated create call gets the job.
+        age = max(settings.retention, settings.key_lifetime)
         for cluster_id in catalog.clusters.ids():
-            before = now_millis() - int(settings.retention * 1000)
+            before = now_millis() - int(age * 1000)
             forgotten = 0
             while count := catalog.retention.forget_jobs(cluster_id, before, settings.kept_jobs):
                 forgotten += count
