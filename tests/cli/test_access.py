@@ -37,8 +37,15 @@ def test_a_key_is_shown_once(run: Run) -> None:
     assert json.loads(run("keys", "list", "--json").output)[0]["revoked"] is not None
 
 
+def test_who_makes_a_key_in_a_new_data_folder_is_told_so(run: Run, tmp_path: Path) -> None:
+    made = run("keys", "create", "ops", "--role", "admin")
+    assert f"there was no catalog in {tmp_path / 'data'} yet" in made.stderr
+    assert made.stdout.startswith("psk_")
+    assert "Note" not in run("keys", "create", "more", "--role", "admin").output
+
+
 def test_tenants_clusters_and_their_keys(run: Run) -> None:
-    assert run("clusters", "create", "in01-acme", "--org", "acme").output == "Made cluster in01-acme of org acme.\n"
+    assert run("clusters", "create", "in01-acme", "--org", "acme").stdout == "Made cluster in01-acme of org acme.\n"
     made = run(
         *("keys", "create", "nightly", "--role", "writer", "--org", "acme", "--cluster", "in01-acme"),
         *("--expires", "720h", "--root", "s3://vectors/acme", "--json"),
@@ -46,7 +53,8 @@ def test_tenants_clusters_and_their_keys(run: Run) -> None:
     assert json.loads(made.output)["expires"] is not None
     told = json.loads(run("keys", "list", "--json").output)[0]
     assert (told["grants"], told["roots"]) == (["writer in in01-acme"], ["s3://vectors/acme"])
-    assert "in01-acme" in run("clusters", "list").output
+    assert run("keys", "list").stdout.splitlines()[1].split()[3] == "acme"
+    assert run("clusters", "list").stdout.splitlines()[1].split()[:2] == ["in01-acme", "acme"]
     assert run("clusters", "drop", "in01-acme").exit_code == 0
     assert run("clusters", "list").output == "No clusters.\n"
 
@@ -89,7 +97,7 @@ def test_what_wont_do_is_told(run: Run, arguments: tuple[str, ...], told: str) -
 
 
 def test_what_an_org_may_have(run: Run) -> None:
-    assert run("orgs", "create", "acme").output == "Made org acme.\n"
+    assert run("orgs", "create", "acme").stdout == "Made org acme.\n"
     assert run("orgs", "set", "acme", "--max-jobs", "5", "--max-daily-bytes", "2TiB").exit_code == 0
     assert run("orgs", "set", "acme", "--max-jobs", "none", "--max-running-jobs", "default").exit_code == 0
     told = json.loads(run("orgs", "show", "acme", "--json").output)
@@ -104,7 +112,7 @@ def test_what_an_org_may_have(run: Run) -> None:
 
 def test_a_cluster_may_have_a_store_of_its_own(run: Run, tmp_path: Path) -> None:
     made = run("clusters", "create", "in01-acme", "--org", "acme", "--store", str(tmp_path / "acme"))
-    assert made.output == f"Made cluster in01-acme of org acme, kept in {tmp_path / 'acme'}.\n"
+    assert made.stdout == f"Made cluster in01-acme of org acme, kept in {tmp_path / 'acme'}.\n"
     assert json.loads(run("clusters", "list", "--json").output)[0]["store"] == str(tmp_path / "acme")
     assert "acme" in run("clusters", "list").output
 

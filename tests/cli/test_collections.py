@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.cli.conftest import Run
+from tests.support.servers import RunningServer
 
 SCHEMA = {
     "schema": {
@@ -49,10 +51,21 @@ def test_quick_form(run: Run) -> None:
     assert "penstock import FILES --collection cli_quick" in made.stdout
     told = run("collections", "describe", "cli_quick").stdout
     assert "vector  FloatVector, dimension 4  " in told
-    assert told.rstrip().endswith("L2")
+    assert told.rstrip().endswith("vector (L2)")
+    assert "Load state    loaded\n" in told
     assert "taken, as dynamic fields" in told
     assert run("collections", "stats", "cli_quick").stdout == "0\n"
     assert {"name": "cli_quick", "rows": 0} in json.loads(run("collections", "list", "--json").stdout)
+
+
+def test_who_queries_a_released_collection_is_told_the_call_that_loads_it(run: Run, server: RunningServer) -> None:
+    run("collections", "create", "cli_released", "--dimension", "4")
+    body = {"collectionName": "cli_released"}
+    requests.post(f"{server.url}/v2/vectordb/collections/release", json=body, timeout=10).raise_for_status()
+    done = run("query", "cli_released")
+    assert done.exit_code == 1
+    assert "POST /v2/vectordb/collections/load" in done.stderr
+    assert "Load state    not loaded\n" in run("collections", "describe", "cli_released").stdout
 
 
 def test_quick_form_with_text_ids(run: Run) -> None:
@@ -69,7 +82,7 @@ def test_schema_file_as_json(run: Run, tmp_path: Path) -> None:
     assert ["pk", "VarChar,", "max", "length", "64", "primary", "key"] in lines
     assert ["year", "Int16", "nullable"] in lines
     assert ["tags", "Array(Int64),", "max", "capacity", "9"] in lines
-    assert ["v", "FloatVector,", "dimension", "4", "L2"] in lines
+    assert ["v", "FloatVector,", "dimension", "4", "v", "(L2)"] in lines
 
 
 def test_schema_file_as_toml_with_the_schema_standing_alone(run: Run, tmp_path: Path) -> None:

@@ -38,6 +38,19 @@ def test_settings_that_wont_do(tmp_path: Path, flags: tuple[str, ...], told: str
     assert "Traceback" not in done.stderr
 
 
+def test_an_import_root_that_is_not_there_is_told_at_the_start(tmp_path: Path) -> None:
+    absent = str(tmp_path / "absent")
+    with running_server(tmp_path, "--import-root", absent) as server:
+        told = [line for line in server.log.read_text().splitlines() if "import_root.absent" in line]
+    assert len(told) == 1
+    assert absent in told[0]
+
+
+def test_a_server_without_import_roots_says_that_it_can_import_nothing(tmp_path: Path) -> None:
+    done = serve("--data-dir", str(tmp_path / "data"), "--port", "0", "--host", "0.0.0.0")  # ends for want of a key
+    assert "import_root.none" in done.stderr
+
+
 def test_a_folder_in_use(server: RunningServer) -> None:
     done = serve("--data-dir", str(server.data_dir), "--port", "0")
     assert done.returncode == 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "grants_of",
+    "org_names",
     "org_option",
     "record",
     "role_options",
@@ -61,18 +62,32 @@ def with_settings_and_catalog(command: Callable[..., None]) -> Callable[..., Non
 
 @contextmanager
 def opened_catalog(settings: Settings) -> Iterator[Catalog]:
-    """The catalog of these settings, made if there is none yet: keys may be made before the first start."""
+    """The catalog of these settings, made if there is none yet: keys may be made before the first start.
+
+    Who meant another folder is told so: a key in a new catalog opens no server that is there already.
+    """
     from penstock.catalog import open_catalog
     from penstock.server.data_folder import make_data_folder
-    from penstock.server.places import catalog_url, sealing_key
+    from penstock.server.places import catalog_file, catalog_url, sealing_key
 
     make_data_folder(settings.data_dir)
+    if settings.catalog is None and not catalog_file(settings).exists():
+        click.echo(
+            f"Note: there was no catalog in {settings.data_dir} yet, and a new one is made. "
+            "If your server has another data folder, name it with --data-dir or PENSTOCK_DATA_DIR.",
+            err=True,
+        )
     catalog = open_catalog(catalog_url(settings), sealing_key(settings))
     try:
         catalog.orgs.ensure("default")
         yield catalog
     finally:
         catalog.close()
+
+
+def org_names(catalog: Catalog) -> Mapping[str, str]:
+    """Of each org's id the name, which ``--org`` takes."""
+    return {each.id: each.name for each in catalog.orgs.list()}
 
 
 def record(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.administering import with_catalog
+from penstock.cli.administering import org_names, with_catalog
 from penstock.domain.durations import parse_duration
 from penstock.errors import ImportRefused
 
@@ -75,7 +75,7 @@ def audit(catalog: Catalog, since: datetime | None, until: datetime | None, org:
         writer.writerow(_FIELDS)
         writer.writerows([_cell(value) for value in _facts(each).values()] for each in entries)
     else:
-        _print_tables(entries)
+        _print_tables(entries, org_names(catalog))
 
 
 def _facts(entry: AuditEntry) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def _print_tables(entries: Iterable[AuditEntry]) -> None:
+def _print_tables(entries: Iterable[AuditEntry], orgs: Mapping[str, str]) -> None:
     from penstock.cli.output import moment, print_table
 
     columns = ["Time", "Who", "Org", "From", "What", "On", "Outcome", "Times"]
@@ -101,7 +101,7 @@ def _print_tables(entries: Iterable[AuditEntry]) -> None:
             (
                 moment(each.at),
                 each.caller,
-                each.org_id,
+                orgs.get(each.org_id or "", each.org_id),
                 each.address,
                 each.action,
                 _on(each),

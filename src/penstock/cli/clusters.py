@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.administering import org_option, record, with_catalog, with_settings_and_catalog
+from penstock.cli.administering import org_names, org_option, record, with_catalog, with_settings_and_catalog
 from penstock.cli.connecting import json_option
 from penstock.domain.names import check_cluster_id
 
@@ -77,7 +77,8 @@ def list_clusters(catalog: Catalog, as_json: bool) -> None:
             ]
         )
         return
-    rows = [(each.id, each.org_id, each.region, each.name, each.store or "the server's") for each in found]
+    orgs = org_names(catalog)
+    rows = [(each.id, orgs[each.org_id], each.region, each.name, each.store or "the server's") for each in found]
     print_table(["Id", "Org", "Region", "Name", "Store"], rows, none="No clusters.")
 
 

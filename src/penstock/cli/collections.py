@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["collections"]
 
 METRICS = ("COSINE", "L2", "IP")
+_LOAD_STATES = {"LoadStateLoaded": "loaded", "LoadStateNotLoad": "not loaded", "LoadStateLoading": "loading"}
 
 
 @click.group()
@@ -28,7 +29,11 @@ def collections() -> None:
 @collections.command()
 @click.argument("name")
 @click.option("--dimension", type=click.IntRange(min=1), help="Quick form: an id, a float vector, dynamic fields.")
-@click.option("--metric", type=click.Choice(METRICS, case_sensitive=False), help="Quick form: what near means.")
+@click.option(
+    "--metric",
+    type=click.Choice(METRICS, case_sensitive=False),
+    help="Quick form: what near means. [default: cosine]",
+)
 @click.option("--id-type", type=click.Choice(["Int64", "VarChar"], case_sensitive=False), help="Quick form: the ids.")
 @click.option("--max-length", type=click.IntRange(1, 65535), help="Quick form with VarChar: bytes of an id at most.")
 @click.option("--auto-id", is_flag=True, help="Quick form: the server makes the ids, files bring none.")
@@ -141,13 +146,13 @@ def _print_description(found: CollectionInfo, partitions: tuple[str, ...], rows:
             "Rows": rows,
             "Partitions": ", ".join(partitions),
             "Other fields": "taken, as dynamic fields" if found.dynamic else "dropped, with a warning on the job",
-            "Load state": found.load_state or None,
+            "Load state": _LOAD_STATES.get(found.load_state, found.load_state) or None,
         }
     )
     click.echo()
-    metrics = {each.field: each.metric for each in found.indexes}
+    indexes = {each.field: f"{each.name} ({each.metric})" if each.metric else each.name for each in found.indexes}
     columns = ["Field", "Type", "Rules", "Index"]
-    shown = [(each.name, _type(each), _rules(each), metrics.get(each.name, "")) for each in _with_parts(found)]
+    shown = [(each.name, _type(each), _rules(each), indexes.get(each.name, "")) for each in _with_parts(found)]
     print_table(columns, shown, none="No fields.")
 
 

@@ -17,6 +17,7 @@ _JOB_UNKNOWN = frozenset({2101, 21119, 90144})
 _COLLECTION_UNKNOWN = frozenset({100, 80020, 90102})
 _DATABASE_UNKNOWN = frozenset({800})
 _PARTITION_UNKNOWN = frozenset({200})
+_NOT_LOADED = 101
 
 
 class Failure(click.ClickException):
@@ -44,9 +45,11 @@ def _next_step(error: ImportCallError) -> str:
             "If it listens elsewhere, name its address with --url or PENSTOCK_URL."
         )
     if isinstance(error, AccessDenied):
-        return "Give a key with the environment variable PENSTOCK_API_KEY."
+        return "Give a key that may do this, with the environment variable PENSTOCK_API_KEY."
     if isinstance(error, NotFound):
         return _where_to_look(error.code)
+    if error.code == _NOT_LOADED:
+        return "Load it with the call POST /v2/vectordb/collections/load."
     return ""
 
 

@@ -36,9 +36,10 @@ def jobs() -> None:
 def list_jobs(
     client: Client, collection: str | None, state: str | None, limit: int, all_databases: bool, as_json: bool
 ) -> None:
-    """List jobs, newest first: all unfinished ones and those finished lately (by default within a day).
+    """List jobs, newest first.
 
-    With --cluster-id (a server's own is in01-local, unless it was told otherwise) the whole history is listed.
+    These are all unfinished ones and those finished lately (by default within a day). With --cluster-id (a server's
+    own is in01-local, unless it was told otherwise) the whole history is listed.
     """
     from penstock.cli.output import print_json, print_table
 
@@ -56,7 +57,10 @@ def list_jobs(
 @json_option
 @with_client
 def show(client: Client, job_id: str, as_json: bool) -> None:
-    """Tell everything about a job: how far it is, its files, its warnings, and why it failed."""
+    """Tell everything about a job.
+
+    How far it is, its files, its warnings, and why it failed.
+    """
     from penstock.cli.output import print_json
 
     job = client.imports.get(job_id)
@@ -98,7 +102,10 @@ def abort(client: Client, job_ids: tuple[str, ...]) -> None:
 @cluster_option
 @with_client
 def commit(client: Client, job_ids: tuple[str, ...]) -> None:
-    """Publish the rows of jobs that were made with --option auto_commit=false."""
+    """Publish the rows of jobs that wait for it.
+
+    Such jobs were made with --option auto_commit=false.
+    """
     for job_id in job_ids:
         client.imports.commit(job_id)
         click.echo(f"Job {job_id} is being committed. Follow it: penstock jobs wait {job_id}")

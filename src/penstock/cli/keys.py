@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.administering import grants_of, org_option, record, role_options, roots_option, with_catalog
+from penstock.cli.administering import (
+    grants_of,
+    org_names,
+    org_option,
+    record,
+    role_options,
+    roots_option,
+    with_catalog,
+)
 from penstock.cli.connecting import json_option
 from penstock.domain.durations import parse_duration
 
@@ -76,12 +84,13 @@ def list_keys(catalog: Catalog, as_json: bool) -> None:
     if as_json:
         print_json([_facts(each) for each in found])
         return
+    orgs = org_names(catalog)
     rows = [
         (
             each.name,
             each.id,
             f"{each.hint}…",
-            each.org_id,
+            orgs[each.org_id],
             "; ".join(map(str, each.grants)),
             ", ".join(each.roots) or "all roots",
             "never" if each.expires_at is None else moment(each.expires_at),

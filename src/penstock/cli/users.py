@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.administering import grants_of, org_option, record, role_options, roots_option, with_catalog
+from penstock.cli.administering import (
+    grants_of,
+    org_names,
+    org_option,
+    record,
+    role_options,
+    roots_option,
+    with_catalog,
+)
 from penstock.cli.connecting import json_option
 
 if TYPE_CHECKING:
@@ -81,8 +89,9 @@ def list_users(catalog: Catalog, as_json: bool) -> None:
             ]
         )
         return
+    orgs = org_names(catalog)
     rows = [
-        (each.name, each.org_id, "; ".join(map(str, each.grants)), ", ".join(each.roots) or "all roots")
+        (each.name, orgs[each.org_id], "; ".join(map(str, each.grants)), ", ".join(each.roots) or "all roots")
         for each in found
     ]
     print_table(["Name", "Org", "May", "Imports from"], rows, none="No users.")

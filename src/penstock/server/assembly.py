@@ -48,6 +48,7 @@ def build_services(settings: Settings) -> Services:
         InvalidParameter: others could reach the server, and it isn't fit for that.
     """
     roots = ImportRoots(settings.import_root, source_stores(settings))
+    _warn_of_roots(settings, roots)
     engine = engine_of(settings)
     catalog = open_catalog(catalog_url(settings), sealing_key(settings), settings.catalog_connections)
     try:
@@ -142,6 +143,14 @@ def _job_settings(settings: Settings) -> JobSettings:
         list_window=settings.list_window,
         wait_for_index=settings.wait_for_index,
     )
+
+
+def _warn_of_roots(settings: Settings, roots: ImportRoots) -> None:
+    """A folder may come later, as a disk that is mounted; a mistyped one shouldn't wait for the first import."""
+    if not settings.import_root:
+        log.warning("import_root.none", remedy="nothing can be imported: name a place with --import-root")
+    for folder in roots.absent_folders():
+        log.warning("import_root.absent", folder=folder, remedy="make it, or correct --import-root")
 
 
 def _repair(catalog: Catalog, engine: Engine, cluster: Cluster) -> None:

@@ -14,6 +14,7 @@ from penstock.errors import InvalidParameter
 from penstock.settings import Settings
 
 __all__ = [
+    "catalog_file",
     "catalog_url",
     "check_store_of_cluster",
     "engine_of",
@@ -23,9 +24,14 @@ __all__ = [
 ]
 
 
+def catalog_file(settings: Settings) -> Path:
+    """The catalog in the data folder, where no other is set."""
+    return settings.data_dir / "catalog.db"
+
+
 def catalog_url(settings: Settings) -> str:
     """The catalog's, as SQLAlchemy writes it."""
-    return settings.catalog or f"sqlite:///{settings.data_dir / 'catalog.db'}"
+    return settings.catalog or f"sqlite:///{catalog_file(settings)}"
 
 
 def engine_of(settings: Settings) -> LanceEngine:

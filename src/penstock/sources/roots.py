@@ -115,6 +115,11 @@ class ImportRoots:
             elif not os.access(root.path, os.R_OK | os.X_OK):
                 raise FileUnreadable(f"folder {root.text!r} can't be read: access denied", path=root.text)
 
+    def absent_folders(self) -> list[str]:
+        """The local roots that are no folders at present, as they were given."""
+        roots = [each for each in self._server.roots if not isinstance(each, RemoteRoot)]
+        return [each.text for each in roots if not os.path.isdir(each.path)]
+
     def restore(
         self, saved: Mapping[str, Any], access_key: str = "", secret_key: str = "", token: str = ""
     ) -> Location:

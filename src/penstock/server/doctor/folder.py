@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet
 
 from penstock.server.data_folder import holder_of
 from penstock.server.doctor.finding import Finding, fail, ok, warn
-from penstock.server.places import key_file
+from penstock.server.places import catalog_file, key_file
 from penstock.settings import Settings
 
 __all__ = ["check_clock", "check_folder", "check_key", "check_space", "check_versions"]
@@ -49,7 +49,7 @@ def check_folder(settings: Settings) -> Iterator[Finding]:
         yield fail(name, f"{folder} can't be read or written by this user", "Run as the user of the server")
         return
     holder = holder_of(folder)
-    yield ok(name, f"{folder}, " + ("no server runs on it" if holder is None else f"held by process {holder}"))
+    yield ok(name, f"{folder}, " + ("no server has it to itself" if holder is None else f"held by process {holder}"))
 
 
 def check_space(settings: Settings) -> Iterator[Finding]:
@@ -79,7 +79,7 @@ def check_key(settings: Settings) -> Iterator[Finding]:
         return
     if not path.exists():
         remedy = "Put it back from a backup; without it, jobs that wait with keys of their callers can't go on"
-        if (settings.data_dir / "catalog.db").exists():
+        if catalog_file(settings).exists():
             yield fail("secret.key", f"{path} is not there, but a catalog is", remedy)
         return
     mode = stat.S_IMODE(path.stat().st_mode)
