@@ -1,11 +1,12 @@
-"""Faults that meet one job again and again: a commit that doesn't get through, a split that kills its worker."""
+"""Faults that meet one job again and again: a commit that fails, a split that kills its worker or hangs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ import pytest
 from penstock.domain.access import ANYBODY
 from penstock.domain.jobs import JobState, SplitState
 from penstock.engines.base import Published
-from penstock.errors import StoreFull, StoreUnavailable
+from penstock.errors import StoreFull, StoreUnavailable, TaskCancelled
 from penstock.jobs.settings import JobSettings
 from penstock.jobs.tasks import import_everything, stage_split
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.runners.local import LocalRunner
+from tests.support.catalogs import CLUSTER
 from tests.support.deadly import stage_or_die
 from tests.support.worlds import World, a_world
 
@@ -136,3 +138,46 @@ def test_a_split_that_kills_its_worker_fails_its_own_job_and_costs_no_neighbour_
         assert len(splits) > 2
         assert [(each.state, each.attempts) for each in splits] == [(SplitState.STAGED, 1)] * len(splits)
         assert world.rows(docs)["id"].to_pylist() == list(range(ROWS))
+
+
+# A split that hangs
+
+
+@dataclass
+class Hanging:
+    """The handle of a task that gets nowhere until it is told to stop."""
+
+    future: Future[Any] = field(default_factory=Future)
+
+    def progress(self) -> tuple[int, int]:
+        return (0, 0)
+
+    def cancel(self) -> None:
+        if not self.future.done():
+            self.future.set_exception(TaskCancelled("the task was told to stop"))
+
+
+@dataclass
+class HangingRunner(DeadlyRunner):
+    """A runner whose splits wait for a store that doesn't answer; all else goes on."""
+
+    begun: list[Hanging] = field(default_factory=list)
+
+    def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> TaskHandle[Any]:
+        if function is not stage_split:
+            return self.inner.submit(function, argument)
+        self.begun.append(Hanging())
+        return self.begun[-1]
+
+
+def test_an_abort_is_heard_while_nothing_moves(tmp_path: Path, runner: LocalRunner) -> None:
+    hanging = HangingRunner(runner)
+    with a_world(tmp_path, hanging, QUICK) as world:
+        world.collection()
+        write_rows(world.files, "a.jsonl")
+        job = world.create(["a.jsonl"])
+        world.until(lambda: bool(hanging.begun))
+        world.imports.abort(CLUSTER, job.id, ANYBODY)
+        world.until(lambda: world.scheduler.running == 0)
+        assert world.job(job.id).state is JobState.ABORTED
+        assert all(each.future.done() for each in hanging.begun)

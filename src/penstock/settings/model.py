@@ -205,7 +205,9 @@ class Settings(BaseModel):
     role: Literal["all", "api", "worker"] = _field(
         "all", "What this process does: answer calls, run imports, or both.", reason="One process is enough at first."
     )
-    retention: Seconds = _span(30 * 24 * 3600.0, "How long finished jobs are remembered.", shown="30d")
+    retention: Seconds = _span(
+        30 * 24 * 3600.0, "How long finished jobs are remembered, at least idempotency_window.", shown="30d"
+    )
     kept_jobs: Annotated[int, Field(ge=0)] = _field(
         10_000, "Newest jobs of the cluster that are remembered however old they are.", unit="jobs"
     )
