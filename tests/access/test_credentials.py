@@ -23,6 +23,15 @@ def test_a_user(header: str) -> None:
     assert parse_credentials(header) == UserCredentials("ann", "a:b")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_password_beyond_ascii(encoding: str) -> None:
+    """However a client encodes it; the server reads the bytes of headers as Latin-1."""
+    sent = "Bearer ann:pässwörd".encode(encoding)
+    assert parse_credentials(sent.decode("latin-1")) == UserCredentials("ann", "pässwörd")
+    basic = "Basic " + base64.b64encode("ann:pässwörd €".encode()).decode()
+    assert parse_credentials(basic) == UserCredentials("ann", "pässwörd €")
+
+
 @pytest.mark.parametrize(
     ("header", "kind"),
     [

@@ -183,6 +183,18 @@ def test_a_job_of_the_future(folder: Path) -> None:
     assert "which is to come" in bad(folder)["clock"].found
 
 
+def test_a_folder_that_others_may_read(folder: Path) -> None:
+    data = folder / "data"
+    data.chmod(0o755)
+    assert "data folder" not in bad(folder), "what is in it was made for its owner alone"
+    (data / "catalog.db").chmod(0o644)
+    found = bad(folder)["data folder"]
+    assert "they may use catalog.db in it" in found.found
+    assert found.remedy == f"chmod -R go= {data}"
+    data.chmod(0o700)
+    assert "data folder" not in bad(folder)
+
+
 def test_a_key_that_others_may_read(folder: Path) -> None:
     (folder / "data" / "secret.key").chmod(0o644)
     assert "chmod 600" in bad(folder)["secret.key"].remedy

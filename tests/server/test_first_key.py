@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -96,3 +97,23 @@ def refusal(folder: Path, *flags: str) -> str:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     return done.stderr
+
+
+def test_what_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Whatever the folder allows that was made for it, and the mask of who starts a server or a command."""
+    data = tmp_path / "data"
+    data.mkdir()
+    data.chmod(0o755)
+    mask = os.umask(0o022)
+    try:
+        assert subprocess.run([PENSTOCK, "orgs", "create", "acme", "--data-dir", data], timeout=60).returncode == 0
+        with running_server(tmp_path, "--workers", "1") as server, server.client() as client:
+            (server.import_root / "docs.jsonl").write_text('{"id": 1, "vector": [1, 2]}\n')
+            client.collections.create("docs", dimension=2)
+            client.imports.wait(client.imports.create("docs", ["docs.jsonl"]))
+            made = list(data.rglob("*"))
+            assert {"catalog.db", "secret.key", "server.json"} <= {each.name for each in made}
+            assert any(each.suffix == ".lance" and each.is_file() for each in made)
+            assert [each for each in made if each.stat().st_mode & 0o077] == []
+    finally:
+        os.umask(mask)

@@ -38,8 +38,9 @@ class UserCredentials:
 
 def parse_credentials(header: str) -> KeyCredentials | UserCredentials:
     """Raises Unauthenticated: nothing was sent, or nothing that anybody could have."""
-    word = _WORD.match(header.strip())
-    text = header.strip()[word.end() :].strip() if word else header.strip()
+    header = _text(header).strip()
+    word = _WORD.match(header)
+    text = header[word.end() :].strip() if word else header
     if not text:
         raise Unauthenticated("a key or user:password is wanted, and none was sent", kind="absent")
     if word and word[1].lower() == "basic":
@@ -50,6 +51,14 @@ def parse_credentials(header: str) -> KeyCredentials | UserCredentials:
     if _KEY.match(text):
         return KeyCredentials(text)
     raise Unauthenticated("the API key has not the form of one of this server's keys", kind="illegal")
+
+
+def _text(header: str) -> str:
+    """What was meant: headers are read as Latin-1, which some clients send, and others send UTF-8."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 def _decoded(text: str) -> str:

@@ -67,22 +67,23 @@ def opened_catalog(settings: Settings) -> Iterator[Catalog]:
     Who meant another folder is told so: a key in a new catalog opens no server that is there already.
     """
     from penstock.catalog import open_catalog
-    from penstock.server.data_folder import make_data_folder
+    from penstock.server.data_folder import make_data_folder, private_files
     from penstock.server.places import catalog_file, catalog_url, sealing_key
 
-    make_data_folder(settings.data_dir)
-    if settings.catalog is None and not catalog_file(settings).exists():
-        click.echo(
-            f"Note: there was no catalog in {settings.data_dir} yet, and a new one is made. "
-            "If your server has another data folder, name it with --data-dir or PENSTOCK_DATA_DIR.",
-            err=True,
-        )
-    catalog = open_catalog(catalog_url(settings), sealing_key(settings))
-    try:
-        catalog.orgs.ensure("default")
-        yield catalog
-    finally:
-        catalog.close()
+    with private_files():
+        make_data_folder(settings.data_dir)
+        if settings.catalog is None and not catalog_file(settings).exists():
+            click.echo(
+                f"Note: there was no catalog in {settings.data_dir} yet, and a new one is made. "
+                "If your server has another data folder, name it with --data-dir or PENSTOCK_DATA_DIR.",
+                err=True,
+            )
+        catalog = open_catalog(catalog_url(settings), sealing_key(settings))
+        try:
+            catalog.orgs.ensure("default")
+            yield catalog
+        finally:
+            catalog.close()
 
 
 def org_names(catalog: Catalog) -> Mapping[str, str]:

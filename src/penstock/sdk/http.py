@@ -153,7 +153,10 @@ def _retry_after(response: requests.Response) -> float | None:
 def _why(error: requests.RequestException, url: str) -> str:
     text = str(_innermost(error))
     if isinstance(error, requests.exceptions.SSLError):
-        hint = "is it a server without TLS (http://…), or is its certificate's issuer to be given by verify=FILE?"
+        hint = (
+            "is it a server without TLS (http://…), or is its certificate's issuer to be named, by verify=FILE or "
+            "the variable REQUESTS_CA_BUNDLE?"
+        )
         return f"no secure connection: {text}; {hint}"
     if isinstance(error, requests.ConnectionError):
         where = urlsplit(url)

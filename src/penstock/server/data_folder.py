@@ -13,10 +13,21 @@ import psutil
 
 from penstock.errors import DataFolderInUse, InvalidParameter
 
-__all__ = ["NOTE", "hold_data_folder", "holder_of", "listening_note", "make_data_folder"]
+__all__ = ["NOTE", "hold_data_folder", "holder_of", "listening_note", "make_data_folder", "private_files"]
 
 LOCK = "server.lock"
 NOTE = "server.json"
+_OTHERS = 0o077
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """What this process and its workers make meanwhile, in data folders and stores, only its own user may read."""
+    before = os.umask(_OTHERS)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def make_data_folder(folder: Path) -> None:

@@ -17,7 +17,7 @@ import uvicorn
 from penstock.catalog.engines import catalog_url
 from penstock.errors import InvalidParameter
 from penstock.server.app import create_app
-from penstock.server.data_folder import hold_data_folder, listening_note
+from penstock.server.data_folder import hold_data_folder, listening_note, private_files
 from penstock.server.dumps import forbid_dumps
 from penstock.server.logs import configure_logs
 from penstock.server.protocol import BoundedProtocol
@@ -64,7 +64,7 @@ def serve(
     configure_logs(settings.log_format, settings.log_level)
     sys.setswitchinterval(SWITCH_SECONDS)
     shared = is_shared(settings)
-    with hold_data_folder(settings.data_dir, shared=shared), _listen(settings) as listener:
+    with private_files(), hold_data_folder(settings.data_dir, shared=shared), _listen(settings) as listener:
         host, port = listener.getsockname()[:2]
         url = f"{settings.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         services = build_services(settings)

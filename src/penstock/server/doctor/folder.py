@@ -22,6 +22,7 @@ __all__ = ["check_clock", "check_folder", "check_key", "check_space", "check_ver
 _LEAST_FREE = 512 << 20
 _FEW_FREE = 5 << 30
 _FEW_SHARE = 0.05
+_OTHERS = 0o077
 _BUILT = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -48,6 +49,11 @@ def check_folder(settings: Settings) -> Iterator[Finding]:
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         yield fail(name, f"{folder} can't be read or written by this user", "Run as the user of the server")
         return
+    if stat.S_IMODE(folder.stat().st_mode) & _OTHERS:
+        open_to_others = sorted(each.name for each in folder.iterdir() if each.stat().st_mode & _OTHERS)
+        if open_to_others:
+            told = f"{folder} may be entered by others, and they may use {', '.join(open_to_others)} in it"
+            yield warn(name, told, f"chmod -R go= {folder}")
     holder = holder_of(folder)
     yield ok(name, f"{folder}, " + ("no server has it to itself" if holder is None else f"held by process {holder}"))
 
@@ -88,7 +94,7 @@ def check_key(settings: Settings) -> Iterator[Finding]:
     except (OSError, ValueError) as error:
         yield fail("secret.key", f"{path} is no key: {error}", "Put it back from a backup")
         return
-    if mode & 0o077:
+    if mode & _OTHERS:
         yield warn("secret.key", f"{path} may be read by others (mode {mode:04o})", f"chmod 600 {path}")
     else:
         yield ok("secret.key", f"mode {mode:04o}")

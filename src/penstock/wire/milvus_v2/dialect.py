@@ -119,7 +119,8 @@ class MilvusV2:
         """A route ``POST /v2/vectordb{action}`` whose JSON body must be an object (``{}`` at least).
 
         ``struct`` is the Go type that error texts name. ``role`` is what the caller needs in the request's database,
-        or in the ``whole_cluster``; with None the handler itself sees to it that nobody learns too much.
+        or in the ``whole_cluster``, which the call is about; with None the handler itself sees to it that nobody
+        learns too much.
         """
 
         def handle(call: Call) -> Reply:
@@ -129,7 +130,9 @@ class MilvusV2:
                 watched.read(fields)
                 cluster = self.cluster_of(fields, caller)
                 request = Request(call=call, fields=fields, cluster=cluster, caller=caller)
-                watched.cluster_id, watched.database = cluster.id, request.database
+                watched.cluster_id = cluster.id
+                if not whole_cluster:
+                    watched.database = request.database
                 if role is not None:
                     caller.require(role, cluster, None if whole_cluster else request.database)
                 return self.success(handler(request))

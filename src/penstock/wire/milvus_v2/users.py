@@ -135,7 +135,7 @@ def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
         operation = Operation(
             summary=summary, tag="users", body=body, required=list(body), data=data or {"type": "object"}
         )
-        return v2.post(action, handler, struct=struct, role=None, operation=operation)
+        return v2.post(action, handler, struct=struct, role=None, whole_cluster=True, operation=operation)
 
     both = _USER | _ROLE
     return (
@@ -159,8 +159,8 @@ def _required(request: Request, *keys: str) -> list[str]:
 def _require_admin(request: Request, *, changes: bool = False) -> None:
     """Raises PermissionDenied: the caller is no admin of the cluster, or one who may not make others.
 
-    Nobody knows who would change something while nobody is asked who he is; and users have no roots of their own, so
-    a key with roots could let itself import anything by one.
+    Nobody knows who would change something while nobody is asked who he is; and users that are made over HTTP have no
+    roots of their own, so a caller with roots could let itself import anything by one.
     """
     request.caller.require(Role.ADMIN, request.cluster)
     if changes and request.caller.is_anybody:
