@@ -12,8 +12,7 @@ from sqlalchemy import inspect
 
 from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.database import CatalogDatabase, migrations
-from penstock.catalog.engines import catalog_url as parsed_url
-from penstock.catalog.engines import without_secrets
+from penstock.catalog.engines import parse_catalog_url, without_secrets
 from penstock.catalog.failures import CatalogUnavailable
 from penstock.catalog.tables import metadata
 from penstock.errors import DatabaseNotFound, InvalidParameter, StoreError, StoreFull, Transient
@@ -137,7 +136,7 @@ def test_a_full_disk_is_told_and_leaves_the_catalog_sound(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_postgresql_is_spelled_in_any_of_the_usual_ways(scheme: str) -> None:
-    url = parsed_url(f"{scheme}://me:s3cr3t@db.example/penstock?sslmode=require&password=s3cr3t")
+    url = parse_catalog_url(f"{scheme}://me:s3cr3t@db.example/penstock?sslmode=require&password=s3cr3t")
     assert url.drivername == "postgresql+psycopg"
     assert without_secrets(url) == "postgresql://me@db.example/penstock"
 
@@ -145,7 +144,7 @@ def test_postgresql_is_spelled_in_any_of_the_usual_ways(scheme: str) -> None:
 @pytest.mark.parametrize("url", ["mysql://me:s3cr3t@db/penstock", "postgresql+asyncpg://me:s3cr3t@db/x", "s3cr3t"])
 def test_other_urls_are_refused_without_repeating_their_secrets(url: str) -> None:
     with pytest.raises(InvalidParameter, match="sqlite:///FILE or postgresql://") as caught:
-        parsed_url(url)
+        parse_catalog_url(url)
     assert "s3cr3t" not in str(caught.value)
 
 

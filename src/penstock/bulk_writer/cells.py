@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from penstock.bulk_writer.sizes import SCALAR_BYTES, SPARSE_PAIR_BYTES
 from penstock.domain.schema import INTEGER_RANGES, DataType, Field
 from penstock.errors import DataError
 from penstock.validation.json_text import MAX_JSON_BYTES, parse
@@ -26,19 +27,9 @@ __all__ = ["Cell", "cell_maker", "json_text"]
 Cell = tuple[Any, int]
 """The canonical value and the bytes that it counts for a chunk's size."""
 
-_WIDTHS = {
-    DataType.BOOL: 1,
-    DataType.INT8: 1,
-    DataType.INT16: 2,
-    DataType.INT32: 4,
-    DataType.INT64: 8,
-    DataType.FLOAT: 4,
-    DataType.DOUBLE: 8,
-}
 _FLOAT32_LIMIT = float(np.finfo(np.float32).max) * (1 + 2.0**-26)
 """Below half a step above the largest float32, which such numbers are rounded to: 3.4028235e38 as it is printed."""
 _FLOAT64_LIMIT = float(np.finfo(np.float64).max)
-_SPARSE_PAIR_BYTES = 12
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
@@ -86,7 +77,7 @@ def _integer(field: Field, value: Any) -> Cell:
     low, high = INTEGER_RANGES[field.type]
     if not low <= value <= high:
         _refuse(field, f"{value} is out of range for {field.type.value} ({low} to {high})", value)
-    return value, _WIDTHS[field.type]
+    return value, SCALAR_BYTES[field.type]
 
 
 def _float(field: Field, value: Any) -> Cell:
@@ -95,7 +86,7 @@ def _float(field: Field, value: Any) -> Cell:
     number = float(value)
     if not abs(number) <= _limit(field):  # also false for NaN
         raise not_finite(field, 0, number, overflow=bool(np.isfinite(number))).at(row=None)
-    return number, _WIDTHS[field.type]
+    return number, SCALAR_BYTES[field.type]
 
 
 def _limit(field: Field) -> float:
@@ -250,7 +241,7 @@ def _sparse(field: Field, value: Any) -> Cell:
     indices = [place for place, _ in pairs]
     if len(set(indices)) != len(indices):
         _refuse(field, "unsorted or same indices in sparse float vector", value, "Give each index once.")
-    return {"indices": indices, "values": [weight for _, weight in pairs]}, len(pairs) * _SPARSE_PAIR_BYTES
+    return {"indices": indices, "values": [weight for _, weight in pairs]}, len(pairs) * SPARSE_PAIR_BYTES
 
 
 def _sparse_index(field: Field, place: Any) -> int:

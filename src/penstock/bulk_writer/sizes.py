@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.validation.problems import Array
 
-__all__ = ["row_sizes"]
+__all__ = ["SCALAR_BYTES", "SPARSE_PAIR_BYTES", "row_sizes"]
 
 _HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
-_WIDTHS = {
+SCALAR_BYTES = {
     DataType.BOOL: 1,
     DataType.INT8: 1,
     DataType.INT16: 2,
@@ -29,6 +29,7 @@ _WIDTHS = {
     DataType.FLOAT: 4,
     DataType.DOUBLE: 8,
 }
+SPARSE_PAIR_BYTES = 12
 
 
 def row_sizes(batch: pa.RecordBatch, columns: tuple[Field, ...], wide: Set[str]) -> npt.NDArray[np.int64]:
@@ -45,7 +46,7 @@ def _sizes(column: Array, field: Field, wide: Set[str]) -> npt.NDArray[np.int64]
         return _filled(pc.utf8_length(column))
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         indices = column.flatten()[0]
-        return _filled(pc.list_value_length(indices)) * 12
+        return _filled(pc.list_value_length(indices)) * SPARSE_PAIR_BYTES
     if field.type is DataType.ARRAY:
         return _array_sizes(column, field)
     if field.type is DataType.ARRAY_OF_STRUCT:
@@ -55,7 +56,7 @@ def _sizes(column: Array, field: Field, wide: Set[str]) -> npt.NDArray[np.int64]
     elif field.type.is_vector:
         width = field.width * (4 if field.type is DataType.FLOAT_VECTOR else 1)
     else:
-        width = _WIDTHS[field.type]
+        width = SCALAR_BYTES[field.type]
     return (
         width if not column.null_count else column.is_valid().to_numpy(zero_copy_only=False).astype(np.int64) * width
     )
@@ -65,7 +66,7 @@ def _array_sizes(column: Array, field: Field) -> npt.NDArray[np.int64]:
     lengths = _filled(pc.list_value_length(column))
     if field.element_type is not DataType.VARCHAR:
         assert field.element_type is not None
-        return lengths * _WIDTHS[field.element_type]
+        return lengths * SCALAR_BYTES[field.element_type]
     return _summed(_filled(pc.utf8_length(column.flatten())), lengths)
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, cast, extract, fun
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from penstock.catalog.engines import catalog_url, make_engine, without_secrets
+from penstock.catalog.engines import make_engine, parse_catalog_url, without_secrets
 from penstock.catalog.failures import translate
 from penstock.catalog.grouping import WriteGroup
 from penstock.errors import PenstockError, StoreError
@@ -60,7 +60,7 @@ class CatalogDatabase:
     """
 
     def __init__(self, url: str, connections: int = 20) -> None:
-        self.url = catalog_url(url)
+        self.url = parse_catalog_url(url)
         self.where = without_secrets(self.url)
         self.engine = make_engine(self.url, connections)
         # Statements that only read are each consistent by themselves: no round trips for transactions on PostgreSQL.

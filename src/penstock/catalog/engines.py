@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from penstock.errors import InvalidParameter
 
-__all__ = ["catalog_url", "make_engine", "without_secrets"]
+__all__ = ["make_engine", "parse_catalog_url", "without_secrets"]
 
 _BUSY_SECONDS = 30
 _POOL_SECONDS = 10
@@ -42,7 +42,7 @@ _POSTGRESQL_LIMITS = {
 }
 
 
-def catalog_url(text: str) -> URL:
+def parse_catalog_url(text: str) -> URL:
     """The SQLAlchemy URL for what a user writes: ``sqlite:///…``, ``postgresql://…``.
 
     Raises:

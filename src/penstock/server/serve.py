@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 import structlog
 import uvicorn
 
-from penstock.catalog.engines import catalog_url
+from penstock.catalog.engines import parse_catalog_url
 from penstock.errors import InvalidParameter
 from penstock.server.app import create_app
 from penstock.server.data_folder import hold_data_folder, listening_note, private_files
@@ -104,7 +104,7 @@ def is_shared(settings: Settings) -> bool:
     Raises:
         InvalidParameter: no such catalog; or a process of one role has nobody to play the other.
     """
-    shared = settings.catalog is not None and catalog_url(settings.catalog).get_backend_name() == "postgresql"
+    shared = settings.catalog is not None and parse_catalog_url(settings.catalog).get_backend_name() == "postgresql"
     if settings.role != "all" and not shared:
         raise InvalidParameter(
             f"--role {settings.role} needs a catalog that several processes can share: --catalog postgresql://… "

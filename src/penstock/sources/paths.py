@@ -74,10 +74,6 @@ class Address:
     account: str = ""
     is_folder: bool = False
 
-    @property
-    def is_absolute(self) -> bool:
-        return self.path.startswith("/")
-
 
 def parse_path(text: str) -> Address:
     """Take a path of a request apart.

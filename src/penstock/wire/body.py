@@ -15,13 +15,21 @@ import orjson
 
 from penstock.errors import InvalidParameter, MissingParameter, shorten
 
-__all__ = ["MAX_INT32", "MAX_INT64", "Fields", "MalformedBody", "MissingField", "parse_object", "whole_number"]
+__all__ = [
+    "MAX_EXACT_DOUBLE",
+    "MAX_INT32",
+    "MAX_INT64",
+    "Fields",
+    "MalformedBody",
+    "MissingField",
+    "parse_object",
+    "whole_number",
+]
 
 MAX_INT32 = 2**31 - 1
 MAX_INT64 = 2**63 - 1
-
-# A double holds every whole number up to here; beyond it a JSON reader before us may have rounded.
-_MAX_EXACT_DOUBLE = 2**53
+MAX_EXACT_DOUBLE = 2**53
+"""A double holds every whole number up to here; beyond it a JSON reader before us may have rounded."""
 _T = TypeVar("_T")
 _SECRETS = frozenset({"accesskey", "secretkey", "token", "password"})
 """Keys whose values no error repeats."""
@@ -197,7 +205,7 @@ def whole_number(value: object) -> int | None:
     if isinstance(value, int):
         return value
     if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) <= _MAX_EXACT_DOUBLE else None
+        return int(value) if value.is_integer() and abs(value) <= MAX_EXACT_DOUBLE else None
     if isinstance(value, str) and _DIGITS.match(value.strip()):
         return int(value.strip().partition(".")[0])
     return None

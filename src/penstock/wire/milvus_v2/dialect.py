@@ -27,6 +27,7 @@ from penstock.access.audit import Audit
 from penstock.access.authentication import Authentication
 from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster
+from penstock.domain.names import DEFAULT_DATABASE
 from penstock.errors import ClusterNotFound, PenstockError
 from penstock.wire.auditing import action_of, watched_call
 from penstock.wire.body import Fields, parse_object, whole_number
@@ -37,7 +38,6 @@ from penstock.wire.milvus_v2 import errors
 __all__ = ["PREFIX", "Answer", "MilvusV2", "Request"]
 
 PREFIX = "/v2/vectordb"
-DEFAULT_DATABASE = "default"
 MAX_TIMEOUT = 24 * 3600
 
 

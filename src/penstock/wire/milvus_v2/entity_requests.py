@@ -10,7 +10,7 @@ from penstock.collections.entities import EntityService, SearchQuery
 from penstock.domain.collections import Collection
 from penstock.domain.schema import DataType
 from penstock.errors import FieldNotFound, InvalidParameter, Unsupported
-from penstock.wire.body import MAX_INT64, Fields
+from penstock.wire.body import MAX_EXACT_DOUBLE, MAX_INT64, Fields
 from penstock.wire.milvus_v2.collection_requests import check_consistency_level
 from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.query_vectors import query_vectors
@@ -36,7 +36,6 @@ _UNSERVED_PARAMS = ("group_by_field", "group_size", "strict_group_size", "iterat
 
 _COUNT = re.compile(r"\s*count\s*\(\s*\*\s*\)\s*\Z", re.IGNORECASE)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
-_MAX_EXACT_DOUBLE = 2**53
 
 
 def is_count(names: Sequence[str] | None) -> bool:
@@ -73,7 +72,7 @@ def expression_values(fields: Fields) -> Mapping[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer() and abs(value) <= _MAX_EXACT_DOUBLE:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT_DOUBLE:
         return int(value)
     if isinstance(value, list):
         return [_value(each) for each in value]

@@ -14,12 +14,12 @@ import numpy.typing as npt
 from penstock.domain.digits import number_of_digits
 from penstock.domain.schema import DataType, Field
 from penstock.errors import shorten
+from penstock.validation.sparse import MAX_INDEX
 from penstock.wire.body import MalformedBody
 
 __all__ = ["query_vectors"]
 
 MAX_QUERIES = 16384
-MAX_INDEX = 2**32 - 2
 
 _NUMBERS = frozenset({int, float})
 _BYTES = (DataType.BINARY_VECTOR, DataType.INT8_VECTOR)
