@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 
 from penstock.access.passwords import REMEMBERED_SECONDS, Passwords
-from penstock.errors import InvalidParameter
+from penstock.errors import InvalidParameter, Unauthenticated
 
 
 class Counting(PasswordHasher):
     """Counts what costs a tenth of a second each."""
 
-    verified = 0
+    verified = hashed = 0
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self.hashed += 1
+        return super().hash(password, salt=salt)
 
     def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
         self.verified += 1
@@ -48,8 +53,32 @@ def test_a_new_password_ends_what_is_remembered(hasher: Counting) -> None:
 
 def test_a_user_who_is_not_there_costs_as_much_as_a_wrong_password(hasher: Counting) -> None:
     """So that nobody learns from the time of an answer which users there are."""
-    assert not Passwords(hasher).verify(None, "correct horse")
-    assert hasher.verified == 1
+    passwords = Passwords(hasher)
+    for _ in range(2):
+        assert not passwords.verify(None, "correct horse")
+    assert (hasher.verified, hasher.hashed) == (2, 0), "the first one costs no more, either"
+    assert extract_parameters(passwords._nobody) == extract_parameters(passwords.hash("correct horse"))
+
+
+def test_of_many_that_come_at_once_one_is_verified(hasher: Counting) -> None:
+    passwords = Passwords(hasher)
+    digest = passwords.hash("correct horse")
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda _: passwords.verify(digest, "correct horse"), range(8)))
+    assert hasher.verified <= 2, "of which two go on at a time"
+
+
+def test_who_has_failed_too_often_is_told_before_it_costs_anything(hasher: Counting) -> None:
+    def too_often() -> None:
+        raise Unauthenticated("too often", kind="unknown")
+
+    passwords = Passwords(hasher)
+    digest = passwords.hash("correct horse")
+    with pytest.raises(Unauthenticated):
+        passwords.verify(digest, "wrong horse", too_often)
+    assert hasher.verified == 0
+    assert passwords.verify(digest, "correct horse")
+    assert passwords.verify(digest, "correct horse", too_often), "a remembered one is let in all the same"
 
 
 @pytest.mark.parametrize("password", ["", "short", "x" * 257])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import secrets
 import threading
@@ -10,6 +11,7 @@ from functools import cached_property
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 from cachetools import TTLCache
 
 from penstock.errors import InvalidParameter
@@ -42,7 +44,14 @@ class Passwords:
 
     @cached_property
     def _nobody(self) -> str:
-        return self._hasher.hash(secrets.token_urlsafe())
+        """The hash of no password, as costly as any to verify; made up, or the first stranger would wait twice."""
+        hasher = self._hasher
+        cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+        salt, digest = (
+            base64.b64encode(secrets.token_bytes(length)).decode().rstrip("=")
+            for length in (hasher.salt_len, hasher.hash_len)
+        )
+        return f"$argon2{hasher.type.name.lower()}$v={ARGON2_VERSION}${cost}${salt}${digest}"
 
     def hash(self, password: str) -> str:
         """Raises InvalidParameter as :func:`check_password`."""
