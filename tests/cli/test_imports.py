@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Run
+from tests.sdk.recording_server import recording_server
 from tests.support.servers import PENSTOCK, RunningServer, clean_environment
 
 MakeFile = Callable[..., Path]
@@ -199,6 +200,19 @@ def test_a_failed_job_is_retried(run: Run, collection: str, make_file: MakeFile)
     again = run("jobs", "retry", job_id)
     assert again.exit_code == 1
     assert f"job {job_id} is in state Completed, expected Failed" in again.stderr
+
+
+def test_a_retry_sends_the_keys_of_the_store_and_never_a_servers_own(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_SECRET_KEY", "what a server seals credentials with")
+    monkeypatch.setenv("PENSTOCK_SOURCE_ACCESS_KEY", "reader")
+    monkeypatch.setenv("PENSTOCK_SOURCE_SECRET_KEY", "of the store")
+    with recording_server() as recorder:
+        recorder.answer("/v2/vectordb/jobs/import/retry", {"code": 0, "data": {}})
+        assert run("jobs", "retry", "7", "--url", recorder.url).exit_code == 0
+    body = recorder.last.body
+    assert (body["accessKey"], body["secretKey"]) == ("reader", "of the store")
 
 
 def test_two_phase_import(run: Run, collection: str, make_file: MakeFile) -> None:

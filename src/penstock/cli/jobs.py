@@ -119,10 +119,12 @@ def retry(client: Client, job_ids: tuple[str, ...]) -> None:
     """Let failed jobs go on with what is missing of them.
 
     A job that was created with keys of an object store needs them again, since a server forgets them when a job ends:
-    put them into PENSTOCK_ACCESS_KEY, PENSTOCK_SECRET_KEY and, for short-lived ones, PENSTOCK_TOKEN.
+    put them into PENSTOCK_SOURCE_ACCESS_KEY, PENSTOCK_SOURCE_SECRET_KEY and, for short-lived ones,
+    PENSTOCK_SOURCE_TOKEN.
     """
+    # Not PENSTOCK_SECRET_KEY: that is a server's own, and must not be sent anywhere.
     names = ("access_key", "secret_key", "token")
-    keys = {name: os.environ.get(f"PENSTOCK_{name.upper()}", "") for name in names}
+    keys = {name: os.environ.get(f"PENSTOCK_SOURCE_{name.upper()}", "") for name in names}
     for job_id in job_ids:
         client.imports.retry(job_id, **keys)
         click.echo(f"Job {job_id} goes on. Follow it: penstock jobs wait {job_id}")
