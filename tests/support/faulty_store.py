@@ -36,6 +36,7 @@ class Faults:
 
     ``rate`` bytes per second flow in each answer, unless it is 0. ``ignored`` are headers (in small letters) that the
     store knows nothing of. ``plain_paths`` decodes paths, for a client that encodes more than the store understands.
+    ``silent`` is part of paths whose first PUT is done and gets no answer.
     """
 
     refuse: float = 0.0
@@ -47,6 +48,7 @@ class Faults:
     rate: float = 0.0
     ignored: frozenset[str] = frozenset()
     plain_paths: bool = False
+    silent: str = ""
 
 
 @dataclass
@@ -102,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Tests have logs of their own."""
 
     def _pass_on(self) -> None:
-        fault = self._store.draw()
+        fault = "cut" if self._gets_no_answer() else self._store.draw()
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if fault == "refuse":
             self._answer(503, {}, b"<Error><Code>SlowDown</Code></Error>")
@@ -122,6 +124,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._store.passed.append(f"{self.command} {self.path}")
         kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_HEADERS}
         self._answer(answer.status_code, kept, answer.content, cut=fault == "cut")
+
+    def _gets_no_answer(self) -> bool:
+        part, call = self._store.faults.silent, f"{self.command} {self.path}"
+        return bool(part) and self.command == "PUT" and part in self.path and call not in self._store.passed
 
     def _answer(self, status: int, headers: dict[str, str], body: bytes, *, cut: bool = False) -> None:
         if cut and not body:

@@ -21,6 +21,10 @@ OPTIONS = {"aws_secret_access_key": "very-secret", "aws_region": "us-east-1"}
         ("Disk quota exceeded (os error 122)", StoreFull),
         ("Retryable commit conflict for version 6: preempted. Please retry., /x/commit.rs:1:2", StoreConflict),
         ("error sending request for url (http://127.0.0.1:9): Connection refused", StoreUnavailable),
+        (
+            "Generic S3 error: Error getting list response body: HTTP error: request or response body error",
+            StoreUnavailable,
+        ),
         ("Permission denied (os error 13)", StoreError),
         ("something else", StoreError),
     ],

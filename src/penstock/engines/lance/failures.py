@@ -17,7 +17,7 @@ _FULL = ("no space left on device", "os error 28", "disk quota exceeded", "os er
 _AWAY = (
     "connection refused",
     "connection reset",
-    "error sending request",
+    "http error:",  # of the object store's client: no answer, or one that was cut off
     "timed out",
     "timeout",
     "dns error",
