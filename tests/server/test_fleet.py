@@ -141,6 +141,9 @@ def test_a_catalog_that_is_away_makes_a_server_unready_and_its_calls_fail_with_t
     unready = requests.get(f"{server.url}/healthz", timeout=20)
     assert unready.status_code == 503
     assert re.search(r"the catalog postgresql://penstock@\S+ can't be used at present", unready.json()["reason"])
+    unmeasured = requests.get(f"{server.url}/metrics", timeout=20)
+    assert unmeasured.status_code == 503
+    assert "can't be used at present" in unmeasured.text
     with server.client() as client, pytest.raises(penstock.ImportCallError, match="can't be used at present"):
         list(client.imports.list())
     assert postgres.password not in fleet.logs() + unready.text

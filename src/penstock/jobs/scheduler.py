@@ -189,6 +189,8 @@ class Scheduler:
         """Let the lease run out by itself if even this fails: somebody will claim the job again."""
         try:
             self._tools.catalog.claims.release(job)
+        except CatalogUnavailable as error:
+            log.warning("job.release_failed", job_id=str(job.id), error=str(error))
         except Exception:
             log.exception("job.release_failed", job_id=str(job.id))
 

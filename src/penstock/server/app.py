@@ -21,6 +21,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
+from penstock.catalog.failures import CatalogUnavailable
 from penstock.domain.access import Role
 from penstock.errors import PenstockError, PermissionDenied
 from penstock.server.browsers import ForeignPages, SecurityHeaders
@@ -107,9 +108,14 @@ def _own_routes(services: Services, routes: tuple[Route, ...], threads: Threads)
     def measured(request: Request) -> Response:
         try:
             _check_operator(services, request)
+            content = generate_latest(services.registry)
+        except CatalogUnavailable as error:
+            _log.warning("no metrics", reason=error.message)
+            told = error.code if services.authentication.was_on else error.message  # as above
+            return PlainTextResponse(f"{told}\n", 503)
         except PenstockError as error:
             return PlainTextResponse(f"{error}\n", status_of(error))
-        return Response(generate_latest(services.registry), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(content, headers={"content-type": CONTENT_TYPE_LATEST})
 
     async def metrics(request: Request) -> Response:
         request.state.route = "/metrics"
