@@ -220,10 +220,11 @@ def measure_steady(options: argparse.Namespace) -> None:
         while not all(client.imports.get(each).total_rows for each in running):
             time.sleep(0.2)  # planning is over when they read
         asyncio.run(under_load(server, jobs, options.clients, options.seconds))
+        done = sum(1 for _ in client.imports.list("small", state="Completed"))
         ended = [str(client.imports.get(each).state) for each in running]
         for each in running:
             client.imports.abort(each)
-        print(f"  the two imports at the end: {', '.join(ended)}")
+        print(f"  the two imports at the end: {', '.join(ended)}; {done:,} of {len(jobs):,} created jobs were done")
 
 
 def measure_saturation(options: argparse.Namespace) -> None:
