@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 
 import orjson
@@ -76,12 +75,15 @@ def create_app(services: Services) -> Starlette:
 
 def _dialects(routes: tuple[Route, ...], threads: Threads, services: Services) -> list[BaseRoute]:
     settings = services.settings
-    by_path = sorted(routes, key=lambda route: route.path)
+    # In their own order, imports first: the router tries one after the other.
+    by_path: dict[str, list[Route]] = {}
+    for route in routes:
+        by_path.setdefault(route.path, []).append(route)
     return [
         StarletteRoute(
             path,
             make_endpoint(
-                same := list(group),
+                same,
                 threads,
                 services.authentication,
                 max_body_bytes=settings.max_body_bytes,
@@ -89,7 +91,7 @@ def _dialects(routes: tuple[Route, ...], threads: Threads, services: Services) -
             ),
             methods=[route.method for route in same],
         )
-        for path, group in groupby(by_path, key=lambda route: route.path)
+        for path, same in by_path.items()
     ]
 
 
