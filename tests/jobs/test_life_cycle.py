@@ -37,7 +37,6 @@ from penstock.jobs.settings import JobSettings
 from penstock.jobs.tidying import discard_leftovers
 from penstock.jobs.tools import Tools
 from penstock.jobs.upkeep import TableKeeper
-from penstock.runners.base import Runner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, SCHEMA
 from tests.support.doubles import InlineRunner, MemoryEngine
@@ -250,7 +249,7 @@ class LifeCycle(RuleBasedStateMachine):
     def run(self, job: Any, process: Process, hook: Callable[[str], None]) -> None:
         catalog = replace(self.catalog, claims=cast(Any, Mortal(self.catalog.claims, process)))
         engine = cast(Engine, Mortal(self.engine, process))
-        runner = cast(Runner, InlineRunner())
+        runner = InlineRunner()
         tools = Tools(catalog, engine, runner, self.roots, SETTINGS)
         outer, self.engine.hook = self.engine.hook, hook
         try:
@@ -270,7 +269,7 @@ class LifeCycle(RuleBasedStateMachine):
             Tools(
                 self.catalog,
                 cast(Engine, self.engine),
-                cast(Runner, InlineRunner()),
+                InlineRunner(),
                 self.roots,
                 replace(SETTINGS, retry_window=window),
             )

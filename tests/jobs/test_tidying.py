@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,9 @@ from penstock.domain.access import ANYBODY
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import JobState
 from penstock.engines.base import Table
+from penstock.errors import JobNotFound
 from penstock.jobs.settings import JobSettings
-from penstock.jobs.tidying import OrphanSweep
+from penstock.jobs.tidying import OrphanSweep, Retention
 from penstock.jobs.tools import Tools
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
@@ -48,10 +50,12 @@ def an_orphan(world: World, collection: Collection, age: float) -> Path:
     return orphan
 
 
+def tools(world: World, settings: JobSettings) -> Tools:
+    return Tools(world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), settings)
+
+
 def sweep(world: World) -> OrphanSweep:
-    return OrphanSweep(
-        Tools(world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), world.settings)
-    )
+    return OrphanSweep(tools(world, world.settings))
 
 
 def make_old(world: World, collection: Collection) -> None:
@@ -104,6 +108,23 @@ def test_a_failed_jobs_parts_are_no_orphans_while_it_may_be_retried(tmp_path: Pa
         write_rows(world.files)
         assert world.ended(world.retry(job)).state is JobState.COMPLETED
         assert world.count(docs) == ROWS
+
+
+def test_a_job_is_remembered_as_long_as_its_idempotency_key(tmp_path: Path, runner: LocalRunner) -> None:
+    settings = replace(SETTINGS, retention=0, kept_jobs=0)
+    with a_world(tmp_path, runner, settings) as world:
+        world.collection()
+        write_rows(world.files)
+        job = world.imported(["a.jsonl"])
+
+        def forget(key_lifetime: float) -> None:
+            Retention(tools(world, replace(settings, key_lifetime=key_lifetime)))(threading.Event())
+
+        forget(3600)
+        assert world.job(job.id) == job
+        forget(0)
+        with pytest.raises(JobNotFound):
+            world.job(job.id)
 
 
 def test_a_drop_that_was_cut_off_is_brought_to_its_end(tmp_path: Path, runner: LocalRunner) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from penstock.domain.index import IndexSpec
-from penstock.engines.base import Due, Published, Staged, Table
+from penstock.engines.base import Due, Engine, Published, Staged, Table
 from penstock.errors import StoreError
 
 __all__ = ["InlineRunner", "MemoryEngine"]
@@ -55,11 +55,13 @@ class InlineRunner:
 
 
 class MemoryEngine:
-    """Tables of ids. ``files`` are staged and published ones; ``hook`` is told each step before and after it."""
+    """Tables of ids. ``files`` are staged and published ones, ``visible`` the names of the latter, by table and job;
+    ``hook`` is told each step before and after it.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, list[int]] = {}
-        self.tables: dict[str, dict[int, list[str]]] = {}
+        self.visible: dict[str, dict[int, list[str]]] = {}
         self.hook: Hook = lambda step: None
         self._names = itertools.count()
 
@@ -68,14 +70,14 @@ class MemoryEngine:
 
     def rows(self, table_id: str, job_id: int) -> list[int]:
         """The ids that a job has made visible."""
-        return [row for file in self.tables.get(table_id, {}).get(job_id, []) for row in self.files[file]]
+        return [row for file in self.visible.get(table_id, {}).get(job_id, []) for row in self.files[file]]
 
     def create(self, table: Table) -> int:
-        self.tables.setdefault(table.id, {})
+        self.visible.setdefault(table.id, {})
         return 1
 
     def drop(self, table_id: str, store: str = "") -> None:
-        for files in self.tables.pop(table_id, {}).values():
+        for files in self.visible.pop(table_id, {}).values():
             for name in files:
                 del self.files[name]
 
@@ -94,7 +96,7 @@ class MemoryEngine:
     def publish(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
         self.hook("publish")
         names = [name for each in staged for name in each.note["files"]]
-        published = self.tables[table.id]
+        published = self.visible[table.id]
         if job_id not in published:
             for name in names:
                 if name not in self.files:
@@ -104,7 +106,7 @@ class MemoryEngine:
         return Published(version=1 + len(published), rows=sum(each.rows for each in staged))
 
     def discard(self, table_id: str, staged: Sequence[Staged], store: str = "") -> None:
-        visible = {name for files in self.tables.get(table_id, {}).values() for name in files}
+        visible = {name for files in self.visible.get(table_id, {}).values() for name in files}
         for each in staged:
             for name in each.note["files"]:
                 assert name not in visible, "a file with visible rows is being deleted"
@@ -113,9 +115,17 @@ class MemoryEngine:
     def due(self, table: Table, specs: Sequence[IndexSpec]) -> Due:
         return Due(index=True, compaction=False)
 
-    def index(self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None]) -> int:
+    def index(
+        self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = lambda share: None
+    ) -> int:
         self.hook("index")
-        return 1 + len(self.tables.get(table.id, {}))
+        return 1 + len(self.visible.get(table.id, {}))
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("this engine lives in one process")
+
+
+if TYPE_CHECKING:
+
+    class _EngineInMemory(MemoryEngine, Engine):
+        """Here mypy tells when what is above doesn't agree with the protocol any more."""
