@@ -56,7 +56,7 @@ def test_slashes_are_forgiven(client: httpx.Client, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/"), ("GET", f"{V2}/list"), ("POST", f"{V2}/nothing"), ("POST", f"{V1}/get")]
+    ("method", "path"), [("POST", "/"), ("GET", f"{V2}/list"), ("POST", f"{V2}/nothing"), ("POST", f"{V1}/get")]
 )
 def test_unknown_paths_and_methods(client: httpx.Client, method: str, path: str) -> None:
     reply = client.request(method, path)
@@ -179,11 +179,12 @@ def test_metrics(client: httpx.Client) -> None:
     assert "process_resident_memory_bytes" in text
 
 
-def test_docs_need_no_other_host(client: httpx.Client) -> None:
-    page = client.get("/docs").text
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_docs_need_no_other_host(client: httpx.Client, path: str) -> None:
+    page = client.get(path).text
     assert "//" not in page.replace("</", "")
-    for path in re.findall(r'(?:src|href)="([^"]+)"', page):
-        assert client.get(f"/{path}").status_code == 200
+    for linked in re.findall(r'(?:src|href)="([^"]+)"', page):
+        assert client.get(f"/{linked}").status_code == 200
 
 
 def test_the_openapi_document_is_one_that_the_docs_page_can_show(client: httpx.Client) -> None:

@@ -375,7 +375,7 @@ def test_static_files_end_at_their_folder(door: Door, path: str) -> None:
     assert said.startswith(b"HTTP/1.1 404")
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/docs", "/openapi.json", "/nothing", f"{V1}/list"])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/docs", "/openapi.json", "/nothing", f"{V1}/list"])
 def test_answers_tell_browsers_what_they_are_and_nobody_what_serves_them(door: Door, path: str) -> None:
     for known in (True, False):
         headers = door.get(path, known=known).headers

@@ -41,7 +41,8 @@ __all__ = ["create_app"]
 PLAIN_ROUTES = {
     "/healthz": "Whether the server is ready: 200, or 503; with the reason while no keys are asked for",
     "/metrics": "Metrics in the Prometheus text format; for keys and users that may read the server's own cluster",
-    "/docs": "This document as a page",
+    "/": "This document as a page",
+    "/docs": "The same page",
     "/openapi.json": "This document",
 }
 
@@ -138,7 +139,8 @@ def _own_routes(services: Services, routes: tuple[Route, ...], threads: Threads)
     if not routes:
         return watched
     static = Mount("/docs/static", StaticFiles(directory=Path(swagger_ui_path)))
-    return [*watched, _own_route("/docs", docs), _own_route("/openapi.json", openapi), static]
+    pages = [_own_route("/", docs), _own_route("/docs", docs), _own_route("/openapi.json", openapi)]
+    return [*watched, *pages, static]
 
 
 def _own_route(path: str, answer: Callable[[Request], Response]) -> BaseRoute:

@@ -29,7 +29,7 @@ _FOR_OPERATORS: Mapping[int, str] = {
     429: "Too many wrong credentials came from there.",
 }
 _OWN_TAG = "server"
-_PLAIN_MEDIA = {"/metrics": "text/plain", "/docs": "text/html"}
+_PLAIN_MEDIA = {"/metrics": "text/plain", "/": "text/html", "/docs": "text/html"}
 _PLAIN_STATUSES: Mapping[str, Mapping[int, str]] = {
     "/healthz": {503: "It is not ready."},
     "/metrics": _FOR_OPERATORS,
