@@ -185,7 +185,7 @@ def _if_valid(account: Account | None) -> Account | None:
 
 def _add_grant(connection: Connection, account_id: str, grant: Grant) -> None:
     connection.execute(
-        insert_or(connection, tables.account_grant)
+        insert_or(connection.dialect.name, tables.account_grant)
         .values(
             account_id=account_id,
             role=grant.role.value,

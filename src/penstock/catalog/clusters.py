@@ -175,7 +175,9 @@ def _insert_cluster(
         (tables.database, {"id": new_id(), "cluster_id": cluster_id, "name": DEFAULT_DATABASE, "properties": {}}),
     )
     for table, values in rows:
-        connection.execute(insert_or(connection, table).values(**values, created_at=now).on_conflict_do_nothing())
+        connection.execute(
+            insert_or(connection.dialect.name, table).values(**values, created_at=now).on_conflict_do_nothing()
+        )
 
 
 class DatabaseStore:

@@ -194,9 +194,9 @@ def migrations() -> Config:
     return config
 
 
-def insert_or(connection: Connection, table: Any) -> Any:
-    """An INSERT of the connection's own dialect: the ones that offer ``on_conflict_do_update`` and ``_nothing``."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+def insert_or(dialect: str, table: Any) -> Any:
+    """An INSERT of a connection's own dialect: the ones that offer ``on_conflict_do_update`` and ``_nothing``."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def database_clock(connection: Connection) -> ColumnElement[int]:

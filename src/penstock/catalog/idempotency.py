@@ -83,7 +83,7 @@ def remember(connection: Connection, collection_id: str, wanted: RepeatedCreate,
         "fingerprint": wanted.fingerprint,
         "expires_at": now + wanted.lifetime,
     }
-    stored = insert_or(connection, table).values(values).on_conflict_do_nothing().returning(table.c.key)
+    stored = insert_or(connection.dialect.name, table).values(values).on_conflict_do_nothing().returning(table.c.key)
     while connection.execute(stored).one_or_none() is None:
         # Not by the time of its end: it may come between the two statements, or by the clock of another server.
         if (found := _same(connection.execute(_row(collection_id, wanted)), wanted)) is not None:

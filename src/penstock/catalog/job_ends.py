@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
@@ -12,6 +13,8 @@ from penstock.catalog.database import insert_or, now_millis
 from penstock.domain.jobs import FileState, ImportJob, JobState, SplitState
 
 __all__ = ["count", "end_job", "ending_values", "recount", "tally"]
+
+_COUNTED = ("cluster_id", "database_id", "collection_id", "state")
 
 
 def ending_values(then: JobState) -> dict[str, Any]:
@@ -40,16 +43,18 @@ def tally(connection: Connection, changes: Sequence[tuple[str, int, str, str, in
 
     Always in the same order, so that no two transactions wait for each other's counters.
     """
+    names = (*_COUNTED, "jobs")
+    rows = [dict(zip(names, each, strict=True)) for each in sorted(changes)]
+    connection.execute(_tally(connection.dialect.name), rows)
+
+
+# Each move of a job asks for it, and making the statement takes longer than running it.
+@lru_cache
+def _tally(dialect: str) -> Any:
     counter = tables.job_counter
-    names = ("cluster_id", "database_id", "collection_id", "state", "jobs")
-    statement = insert_or(connection, counter)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["cluster_id", "database_id", "collection_id", "state"],
-            set_={"jobs": counter.c.jobs + statement.excluded.jobs},
-        ),
-        # Not as values of the statement, which would be compiled anew each time.
-        [dict(zip(names, each, strict=True)) for each in sorted(changes)],
+    statement = insert_or(dialect, counter)
+    return statement.on_conflict_do_update(
+        index_elements=_COUNTED, set_={"jobs": counter.c.jobs + statement.excluded.jobs}
     )
 
 

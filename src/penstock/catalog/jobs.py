@@ -132,26 +132,28 @@ class JobStore:
 
     def _insert(self, connection: Connection, job_id: int, new: NewJob) -> None:
         connection.execute(
-            insert(tables.job).values(
-                id=job_id,
-                cluster_id=new.cluster_id,
-                database_id=new.database_id,
-                database=new.database,
-                collection_id=new.collection_id,
-                collection=new.collection,
-                partition=new.partition,
-                state=JobState.PENDING.value,
-                auto_commit=new.auto_commit,
-                groups=[list(group) for group in new.groups],
-                options=dict(new.options),
-                warnings=[],
-                created_at=millis_of(job_id),
-                runnable=True,
-                deadline=new.deadline,
-                keyed=bool(new.secret),
-                trace=new.trace,
-                roots=_added([], new.roots),
-            )
+            insert(tables.job),
+            # Not as values of the statement, which would be made anew each time.
+            {
+                "id": job_id,
+                "cluster_id": new.cluster_id,
+                "database_id": new.database_id,
+                "database": new.database,
+                "collection_id": new.collection_id,
+                "collection": new.collection,
+                "partition": new.partition,
+                "state": JobState.PENDING.value,
+                "auto_commit": new.auto_commit,
+                "groups": [list(group) for group in new.groups],
+                "options": dict(new.options),
+                "warnings": [],
+                "created_at": millis_of(job_id),
+                "runnable": True,
+                "deadline": new.deadline,
+                "keyed": bool(new.secret),
+                "trace": new.trace,
+                "roots": _added([], new.roots),
+            },
         )
         self._keep_secret(connection, job_id, new.secret)
         count(connection, new.cluster_id, new.database_id, new.collection_id, JobState.PENDING, 1)

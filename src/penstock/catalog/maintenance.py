@@ -34,7 +34,7 @@ class MaintenanceStore:
         with self._database.write() as connection:
             now = database_clock(connection)
             connection.execute(
-                insert_or(connection, maintenance)
+                insert_or(connection.dialect.name, maintenance)
                 .values(collection_id=collection_id, due_at=now, asked=1)
                 .on_conflict_do_update(
                     index_elements=["collection_id"], set_={"due_at": now, "asked": maintenance.c.asked + 1}
@@ -48,7 +48,7 @@ class MaintenanceStore:
             now = database_clock(connection)
             there = select(collection.c.id, now, literal(1)).where(collection.c.dropped_at.is_(None))
             connection.execute(
-                insert_or(connection, maintenance)
+                insert_or(connection.dialect.name, maintenance)
                 .from_select(["collection_id", "due_at", "asked"], there)
                 .on_conflict_do_update(
                     index_elements=["collection_id"], set_={"due_at": now, "asked": maintenance.c.asked + 1}
@@ -61,7 +61,7 @@ class MaintenanceStore:
         with self._database.write() as connection:
             now = database_clock(connection)
             asked = connection.execute(
-                insert_or(connection, maintenance)
+                insert_or(connection.dialect.name, maintenance)
                 .values(collection_id=collection_id, owner=owner, lease_until=now + lease_millis, asked=0)
                 .on_conflict_do_update(
                     index_elements=["collection_id"],

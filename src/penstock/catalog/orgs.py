@@ -23,7 +23,7 @@ class OrgStore:
         """The org of this name, made if it isn't there."""
         with self._database.write() as connection:
             connection.execute(
-                insert_or(connection, tables.org)
+                insert_or(connection.dialect.name, tables.org)
                 .values(id=f"org-{name}", name=name, created_at=now_millis())
                 .on_conflict_do_nothing()
             )

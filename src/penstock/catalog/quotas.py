@@ -128,7 +128,7 @@ def charge(connection: Connection, job: ImportJob, size: int, quota: Quota) -> N
     if limit and more > limit:
         present = connection.execute(_BYTES, today).scalar_one_or_none() or 0
         raise _no_bytes_left(org, now, limit, present, more)
-    statement = insert_or(connection, tables.org_usage).values(**today, bytes=more)
+    statement = insert_or(connection.dialect.name, tables.org_usage).values(**today, bytes=more)
     statement = statement.on_conflict_do_update(
         index_elements=["org_id", "day"],
         set_={"bytes": _usage.bytes + more},
