@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from penstock.collections import entities
@@ -24,15 +26,23 @@ def test_query_get_count(cases: UseCases) -> None:
         cases.entities.count(docs, filter="number >")
 
 
-def test_what_has_no_limit_must_fit_into_memory(cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_must_fit_into_memory(cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
     docs = cases.put(cases.create(), rows=20)
-    monkeypatch.setattr(entities, "MAX_UNLIMITED_BYTES", 2000)
+    monkeypatch.setattr(entities, "MAX_ANSWER_BYTES", 2000)
     assert len(cases.entities.query(docs, filter="id >= 0", output_fields=["id"]).table) == 20
     with pytest.raises(InvalidParameter, match="20 rows would take"):
         cases.entities.query(docs, filter="id >= 0", output_fields=["vector"])
     with pytest.raises(InvalidParameter, match="Ask with limit and offset"):
         cases.entities.get(docs, range(100), output_fields=["vector"])
-    assert len(cases.entities.query(docs, filter="id >= 0", output_fields=["vector"], limit=20).table) == 20
+    with pytest.raises(InvalidParameter, match="20 rows would take"):
+        cases.entities.query(docs, output_fields=["vector"], limit=1000)
+    assert len(cases.entities.query(docs, output_fields=["vector"], limit=10).table) == 10
+    few = cases.entities.query(docs, filter="id > 17", output_fields=["vector"], limit=1000)
+    assert len(few.table) == 2, "a limit counts only as far as there are rows"
+    all_of_them = SearchQuery(field_name=None, queries=vectors(20), limit=20)
+    with pytest.raises(InvalidParameter, match="400 rows would take"):
+        cases.entities.search(docs, all_of_them)
+    assert len(cases.entities.search(docs, replace(all_of_them, limit=1)).hits) == 20
 
 
 def test_columns_that_an_answer_needs(cases: UseCases) -> None:
@@ -56,7 +66,8 @@ def test_columns_that_an_answer_needs(cases: UseCases) -> None:
 def test_search(cases: UseCases) -> None:
     docs = cases.put(cases.create(), rows=20)
     query = SearchQuery(field_name=None, queries=vectors(20)[[7]], limit=1, output_fields=["word"])
-    fields, (hits,) = cases.entities.search(docs, query)
+    found = cases.entities.search(docs, query)
+    fields, (hits,) = found.fields, found.hits
     assert fields.columns == ("id", "word")
     assert hits.rows["id"].to_pylist() == [7]
     with pytest.raises(FieldNotFound):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,21 +11,19 @@ import pyarrow as pa
 
 from penstock.catalog import Catalog
 from penstock.collections.partitions import PartitionService
+from penstock.collections.room import MAX_ANSWER_BYTES, Held, Room
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import Metric, default_metric
-from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
+from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.engines.base import Engine, Hits, SearchRequest, Table
 from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter, Unsupported
 from penstock.filters import Filter, parse
 from penstock.filters.tree import Column, In
 
-__all__ = ["EntityService", "OutputFields", "Rows", "SearchQuery"]
+__all__ = ["EntityService", "Found", "OutputFields", "Rows", "SearchQuery"]
 
 MAX_WINDOW = 16384
 """The most rows that limit and offset may reach, as in Milvus."""
-
-MAX_UNLIMITED_BYTES = 512 << 20
-"""In an answer that was asked for without a limit."""
 
 _VALUE_BYTES = 64
 """What a value takes as a Python object, vectors without their elements."""
@@ -56,11 +54,21 @@ class OutputFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """Rows in canonical types, and what of them to show."""
+    """Rows in canonical types, and what of them to show. ``held`` is to be kept as long as anything of them is."""
 
     collection: Collection
     fields: OutputFields
     table: pa.Table
+    held: Held | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The nearest rows to each query vector; ``held`` as in :class:`Rows`."""
+
+    fields: OutputFields
+    hits: Sequence[Hits]
+    held: Held | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +94,13 @@ class EntityService:
         self._catalog = catalog
         self._engine = engine
         self._partitions = partitions
+        self._room = Room()
 
     def query(
         self,
         collection: Collection,
         *,
+        org_id: str = "",
         filter: str = "",
         filter_params: Mapping[str, Any] | None = None,
         output_fields: Sequence[str] = ("*",),
@@ -98,10 +108,11 @@ class EntityService:
         limit: int | None = None,
         offset: int = 0,
     ) -> Rows:
-        """Rows that match, ordered by primary key.
+        """Rows that match, ordered by primary key, for somebody of the org.
 
         Raises:
             CollectionNotLoaded: the collection was released.
+            QuotaExceeded: there is no room for so large an answer at present.
             InvalidFilter, InvalidParameter, PartitionNotFound, FieldNotFound.
         """
         _check_loaded(collection)
@@ -111,15 +122,16 @@ class EntityService:
         _check_window(limit, offset)
         fields = self.output_fields(collection, output_fields)
         numbers = self._partitions.numbers(collection, partitions)
-        if limit is None:
-            _check_size(collection.schema, fields, self._engine.count(Table.of(collection), where, numbers))
-        return self._rows(collection, where, fields, numbers, limit, offset)
+        table = Table.of(collection)
+        held = self._take(collection, org_id, fields, limit, lambda: self._engine.count(table, where, numbers))
+        return self._rows(collection, where, fields, numbers, held, limit, offset)
 
     def get(
         self,
         collection: Collection,
         keys: Sequence[int] | Sequence[str],
         *,
+        org_id: str = "",
         output_fields: Sequence[str] = ("*",),
         partitions: Sequence[str] = (),
     ) -> Rows:
@@ -128,8 +140,9 @@ class EntityService:
         primary = collection.schema.primary
         where = In(Column(primary.name, primary.type), tuple(dict.fromkeys(keys)))
         fields = self.output_fields(collection, output_fields)
-        _check_size(collection.schema, fields, len(where.values))
-        return self._rows(collection, where, fields, self._partitions.numbers(collection, partitions))
+        numbers = self._partitions.numbers(collection, partitions)
+        held = self._take(collection, org_id, fields, len(where.values), lambda: len(where.values))
+        return self._rows(collection, where, fields, numbers, held)
 
     def _rows(
         self,
@@ -137,6 +150,7 @@ class EntityService:
         where: Filter | None,
         fields: OutputFields,
         partitions: Sequence[int] | None,
+        held: Held | None,
         limit: int | None = None,
         offset: int = 0,
     ) -> Rows:
@@ -148,7 +162,7 @@ class EntityService:
             limit=limit,
             offset=offset,
         )
-        return Rows(collection=collection, fields=fields, table=found)
+        return Rows(collection=collection, fields=fields, table=found, held=held)
 
     def count(
         self,
@@ -163,10 +177,11 @@ class EntityService:
         where = parse(filter, collection.schema, filter_params or {})
         return self._engine.count(Table.of(collection), where, self._partitions.numbers(collection, partitions))
 
-    def search(self, collection: Collection, query: SearchQuery) -> tuple[OutputFields, list[Hits]]:
-        """The nearest rows to each query vector, nearest first.
+    def search(self, collection: Collection, query: SearchQuery, *, org_id: str = "") -> Found:
+        """The nearest rows to each query vector, nearest first, for somebody of the org.
 
         Raises:
+            QuotaExceeded: there is no room for so large an answer at present.
             CollectionNotLoaded, InvalidFilter, InvalidParameter, PartitionNotFound, FieldNotFound.
         """
         _check_loaded(collection)
@@ -175,8 +190,17 @@ class EntityService:
         _check_range(metric, query)
         where = parse(query.filter, collection.schema, query.filter_params)
         fields = self.output_fields(collection, query.output_fields)
+        table, numbers = Table.of(collection), self._partitions.numbers(collection, query.partitions)
+        searches = len(query.queries)
+        held = self._take(
+            collection,
+            org_id,
+            fields,
+            searches * query.limit,
+            lambda: searches * min(query.limit, self._engine.count(table, where, numbers)),
+        )
         hits = self._engine.search(
-            Table.of(collection),
+            table,
             SearchRequest(
                 field_name=target.name,
                 queries=query.queries,
@@ -184,14 +208,35 @@ class EntityService:
                 limit=query.limit,
                 offset=query.offset,
                 filter=where,
-                partitions=self._partitions.numbers(collection, query.partitions),
+                partitions=numbers,
                 columns=fields.with_dynamic,
                 radius=query.radius,
                 range_filter=_range_filter(metric, query.range_filter),
                 params=query.params,
             ),
         )
-        return fields, hits
+        return Found(fields=fields, hits=hits, held=held)
+
+    def _take(
+        self,
+        collection: Collection,
+        org_id: str,
+        fields: OutputFields,
+        most: int | None,
+        count: Callable[[], int],
+    ) -> Held | None:
+        """Room for ``most`` rows, or where that is unknown or too many, for as many as ``count`` finds."""
+        each = sum(_value_bytes(collection.schema[name]) for name in fields.columns)
+        rows = most if most is not None and most * each <= MAX_ANSWER_BYTES else count()
+        if most is not None:
+            rows = min(rows, most)
+        if rows * each > MAX_ANSWER_BYTES:
+            raise InvalidParameter(
+                f"{rows} rows would take about {rows * each >> 20} MiB, more than the {MAX_ANSWER_BYTES >> 20} MiB "
+                "of one answer. Ask with limit and offset, or for fewer outputFields",
+                rows=rows,
+            )
+        return self._room.take(org_id, rows * each)
 
     def search_field(self, collection: Collection, name: str | None) -> Field:
         """The vector field to search: the one named, or the only one. Raises InvalidParameter, FieldNotFound."""
@@ -286,18 +331,6 @@ def _check_window(limit: int | None, offset: int) -> None:
         raise InvalidParameter(
             f"invalid max query result window, (offset+limit) should be in range [1, {MAX_WINDOW}], but got {window}",
             window=window,
-        )
-
-
-def _check_size(schema: CollectionSchema, fields: OutputFields, rows: int) -> None:
-    """What has no limit is held in memory all the same."""
-    columns = [schema[name] for name in fields.columns]
-    size = rows * sum(map(_value_bytes, columns))
-    if size > MAX_UNLIMITED_BYTES:
-        raise InvalidParameter(
-            f"{rows} rows would take about {size >> 20} MiB, more than the {MAX_UNLIMITED_BYTES >> 20} MiB of one "
-            "answer. Ask with limit and offset, or for fewer outputFields",
-            rows=rows,
         )
 
 

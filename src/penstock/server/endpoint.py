@@ -16,6 +16,7 @@ from functools import partial
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from penstock.access.authentication import Authentication
 from penstock.errors import PenstockError
@@ -30,6 +31,8 @@ _log = structlog.get_logger("penstock.http")
 
 OPEN_BODY_BYTES = 2**20
 """So much of a body is read of anybody, to tell whose profile an answer takes; the rest of those with credentials."""
+
+_PIECE = 1 << 20
 
 
 def make_endpoint(
@@ -61,9 +64,27 @@ def make_endpoint(
             headers["retry-after"] = str(reply.retry_after)
         if not getattr(request.state, "body_read", False):
             headers["connection"] = "close"
-        return Response(reply.content, status_code=reply.status, headers=headers)
+        return _Answer(reply, headers)
 
     return endpoint
+
+
+class _Answer(Response):
+    """A reply, sent in pieces: the next when the network has taken the one before."""
+
+    def __init__(self, reply: Reply, headers: dict[str, str]) -> None:
+        super().__init__(reply.content, reply.status, headers)
+        self._held = reply.held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(self.body) <= _PIECE:
+            await super().__call__(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        whole = memoryview(self.body)
+        for start in range(0, len(whole), _PIECE):
+            piece, more = bytes(whole[start : start + _PIECE]), start + _PIECE < len(whole)
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,8 @@ class Call:
 class Reply:
     """One HTTP answer. ``code`` is the dialect's own number, for logs and metrics.
 
-    ``retry_after`` are the seconds after which the same call may succeed, where that is known.
+    ``retry_after`` are the seconds after which the same call may succeed, where that is known. ``held`` is referred
+    to until the answer has been sent.
     """
 
     content: bytes
@@ -78,6 +79,7 @@ class Reply:
     code: int | None = None
     media_type: str = JSON_MEDIA_TYPE
     retry_after: int | None = None
+    held: object = None
 
 
 Handler = Callable[[Call], Reply]
@@ -136,11 +138,14 @@ class Route:
     only_reads: bool = False
 
 
-def json_reply(content: Mapping[str, Any], *, status: int = 200, error: PenstockError | None = None) -> Reply:
+def json_reply(
+    content: Mapping[str, Any], *, status: int = 200, error: PenstockError | None = None, held: object = None
+) -> Reply:
     """A reply of one JSON object; its ``code``, if any, becomes the reply's. ``error`` is what it tells of."""
     return Reply(
         content=orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY),
         status=status,
         code=content.get("code"),
         retry_after=error.details.get("seconds") if isinstance(error, Transient) else None,
+        held=held,
     )

@@ -66,10 +66,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``data`` with further keys beside it."""
+    """``data`` with further keys beside it; ``held`` as in :class:`penstock.wire.http.Reply`."""
 
     data: Any
     beside: Mapping[str, Any] = field(default_factory=dict)
+    held: object = None
 
 
 Handler = Callable[[Request], object]
@@ -157,7 +158,7 @@ class MilvusV2:
             return result
         answer = result if isinstance(result, Answer) else Answer(result)
         data = {} if answer.data is None else answer.data
-        return json_reply({"code": self.success_code, "data": data, **answer.beside})
+        return json_reply({"code": self.success_code, "data": data, **answer.beside}, held=answer.held)
 
     def failure(
         self,

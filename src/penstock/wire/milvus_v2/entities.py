@@ -77,8 +77,15 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
                 count = entities.count(collection, **asked)
                 return _answer([{"count(*)": count if _takes_int64(request) else str(count)}])
             limit, offset = page_of(fields)
-            found = entities.query(collection, **asked, output_fields=_or_all(names), limit=limit, offset=offset)
-        return _answer(_rendered(request, collection, found.table, found.fields))
+            found = entities.query(
+                collection,
+                org_id=request.cluster.org_id,
+                **asked,
+                output_fields=_or_all(names),
+                limit=limit,
+                offset=offset,
+            )
+        return _answer(_rendered(request, collection, found.table, found.fields), found.held)
 
     def get(request: Request) -> object:
         fields = request.fields
@@ -89,22 +96,25 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
             found = entities.get(
                 collection,
                 primary_keys(fields, collection),
+                org_id=request.cluster.org_id,
                 output_fields=_or_all(fields.strings("outputFields")),
                 partitions=fields.strings("partitionNames") or (),
             )
-        return _answer(_rendered(request, collection, found.table, found.fields))
+        return _answer(_rendered(request, collection, found.table, found.fields), found.held)
 
     def search(request: Request) -> object:
         collection = collection_of(request)
         with _reading():
-            fields, hits = entities.search(collection, search_query(request.fields, collection, entities))
+            asked = search_query(request.fields, collection, entities)
+            found = entities.search(collection, asked, org_id=request.cluster.org_id)
+        hits = found.hits
         if not any(len(each.scores) for each in hits):
             return _answer([])
-        rows = _rendered(request, collection, pa.concat_tables([each.rows for each in hits]), fields)
+        rows = _rendered(request, collection, pa.concat_tables([each.rows for each in hits]), found.fields)
         for row, score in zip(rows, np.concatenate([each.scores for each in hits]), strict=True):
             # It wins over a field of that name, as in Milvus.
             row["distance"] = score
-        return _answer(rows, topks=[len(each.scores) for each in hits])
+        return _answer(rows, found.held, topks=[len(each.scores) for each in hits])
 
     return (
         v2.post(
@@ -136,8 +146,8 @@ def _operation(summary: str, body: Mapping[str, Mapping[str, Any]], required: Se
     return Operation(summary=summary, tag="entities", body=body, required=required, data=rows)
 
 
-def _answer(rows: list[dict[str, Any]], **beside: Any) -> Answer:
-    return Answer(rows, {"cost": 0, **beside})
+def _answer(rows: list[dict[str, Any]], held: object = None, **beside: Any) -> Answer:
+    return Answer(rows, {"cost": 0, **beside}, held)
 
 
 def _or_all(names: Sequence[str] | None) -> Sequence[str]:
