@@ -1,4 +1,4 @@
-"""The data folder: one server at a time, and a note that says where that server listens."""
+"""The data folder and the SQLite catalog: one server at a time, and a note that says where that server listens."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from pathlib import Path
 
 import orjson
 import psutil
+from sqlalchemy import URL
 
 from penstock.errors import DataFolderInUse, InvalidParameter
 
-__all__ = ["NOTE", "hold_data_folder", "holder_of", "listening_note", "make_data_folder", "private_files"]
+__all__ = [
+    "NOTE",
+    "hold_catalog",
+    "hold_data_folder",
+    "holder_of",
+    "listening_note",
+    "make_data_folder",
+    "private_files",
+]
 
 LOCK = "server.lock"
 NOTE = "server.json"
@@ -56,21 +65,77 @@ def hold_data_folder(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """
     make_data_folder(folder)
     try:
-        handle = (folder / LOCK).open("a+")
+        with _held(folder / LOCK, shared=shared):
+            yield
+    except _Held as held:
+        raise DataFolderInUse(
+            f"the data folder {folder} is held by another server, process {held.process}. "
+            "Stop that one, or give another folder with --data-dir",
+            folder=str(folder),
+            process=held.process,
+        ) from None
+    except _Unlockable as error:
+        raise _unusable(folder, error.reason) from error
+
+
+@contextmanager
+def hold_catalog(url: URL) -> Iterator[None]:
+    """Keep other servers from an SQLite catalog: those with data folders of their own, too.
+
+    Raises:
+        DataFolderInUse: another server holds it; names its process.
+        InvalidParameter: its folder can't be written to.
+    """
+    file = url.database
+    if url.get_backend_name() != "sqlite" or not file or file == ":memory:":
+        yield
+        return
+    try:
+        with _held(Path(f"{file}.lock")):
+            yield
+    except _Held as held:
+        raise DataFolderInUse(
+            f"the catalog {file} is held by another server, process {held.process}. Stop that one, or give another "
+            "with --catalog. Several servers can share one in PostgreSQL",
+            catalog=file,
+            process=held.process,
+        ) from None
+    except _Unlockable as error:
+        raise InvalidParameter(
+            f"the catalog {file} can't be used: {error.reason.strerror}. Give another with --catalog", catalog=file
+        ) from error
+
+
+class _Held(Exception):
+    def __init__(self, process: str) -> None:
+        super().__init__(process)
+        self.process = process
+
+
+class _Unlockable(Exception):
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+@contextmanager
+def _held(lock: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock file. The one that holds it alone notes its process in it.
+
+    Raises:
+        _Held: another process does.
+        _Unlockable: it can't be made or written to.
+    """
+    try:
+        handle = lock.open("a+")
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise _Unlockable(error) from error
     with handle:
         try:
             fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        except BlockingIOError:
             handle.seek(0)
-            process = handle.read().strip() or "unknown"
-            raise DataFolderInUse(
-                f"the data folder {folder} is held by another server, process {process}. "
-                "Stop that one, or give another folder with --data-dir",
-                folder=str(folder),
-                process=process,
-            ) from error
+            raise _Held(handle.read().strip() or "unknown") from None
         if not shared:
             handle.truncate(0)
             handle.write(f"{os.getpid()}\n")

@@ -17,9 +17,10 @@ import uvicorn
 from penstock.catalog.engines import parse_catalog_url
 from penstock.errors import InvalidParameter
 from penstock.server.app import create_app
-from penstock.server.data_folder import hold_data_folder, listening_note, private_files
+from penstock.server.data_folder import hold_catalog, hold_data_folder, listening_note, private_files
 from penstock.server.dumps import forbid_dumps
 from penstock.server.logs import configure_logs
+from penstock.server.places import catalog_url
 from penstock.server.protocol import BoundedProtocol
 from penstock.server.services import Services
 from penstock.settings import Settings
@@ -56,7 +57,7 @@ def serve(
     ``announce`` gets one line with the address, once clients can connect.
 
     Raises:
-        DataFolderInUse: another server holds the data folder.
+        DataFolderInUse: another server holds the data folder, or the SQLite catalog.
         InvalidParameter: the address is taken, or certificate and key won't do.
     """
     if not settings.core_dumps:
@@ -64,7 +65,12 @@ def serve(
     configure_logs(settings.log_format, settings.log_level)
     sys.setswitchinterval(SWITCH_SECONDS)
     shared = is_shared(settings)
-    with private_files(), hold_data_folder(settings.data_dir, shared=shared), _listen(settings) as listener:
+    with (
+        private_files(),
+        hold_data_folder(settings.data_dir, shared=shared),
+        hold_catalog(parse_catalog_url(catalog_url(settings))),
+        _listen(settings) as listener,
+    ):
         host, port = listener.getsockname()[:2]
         url = f"{settings.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         services = build_services(settings)
