@@ -14,7 +14,9 @@ PROGRAM = """
 import logging, structlog
 from penstock.server.logs import configure_logs
 configure_logs({form!r}, "info")
-structlog.get_logger("penstock.test").info("made", secretKey="hush", request={{"accessKey": "hush", "name": "docs"}})
+structlog.get_logger("penstock.test").info(
+    "made", secretKey="hush", reason=None, request={{"accessKey": "hush", "name": "docs"}}
+)
 logging.getLogger("library").warning("called with %s", "Authorization: Bearer hush")
 structlog.get_logger("penstock.test").debug("hidden")
 def fail(secret):
@@ -42,9 +44,12 @@ def test_lines(form: str) -> None:
         assert made["event"] == "made"
         assert made["request"] == {"accessKey": REDACTED, "name": "docs"}
         assert made["logger"] == "penstock.test"
+        assert made["reason"] is None
         assert called["event"] == f"called with Authorization: Bearer {REDACTED}"
         assert called["level"] == "warning"
         assert "in fail" in failed["exception"]
+    else:
+        assert "reason" not in run.stderr
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,11 @@ def _clean(key: str, value: Any) -> Any:
     return value
 
 
+def _leave_nothings_out(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """A structlog processor for lines that people read; programs find all keys in each JSON line."""
+    return {key: value for key, value in event.items() if value is not None}
+
+
 @lru_cache(maxsize=1024)
 def _is_secret(key: str) -> bool:
     return re.sub(r"[^a-z]", "", key.lower()) in _SECRET_KEYS
@@ -94,7 +99,11 @@ def configure_logs(form: Literal["console", "json"], level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=chain,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *([] if form == "json" else [_leave_nothings_out]),
+                renderer,
+            ],
         )
     )
     root = logging.getLogger()
