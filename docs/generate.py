@@ -21,7 +21,10 @@ from penstock.server.services import Services
 from penstock.settings import load_settings, settings_table
 from penstock.wire.http import Route
 from penstock.wire.milvus_v2.errors import MILVUS, ZILLIZ
+from penstock.wire.milvus_v2.errors import TIMEOUT as V2_TIMEOUT
+from penstock.wire.zilliz_v1.errors import INTERNAL as V1_INTERNAL
 from penstock.wire.zilliz_v1.errors import ROWS as V1
+from penstock.wire.zilliz_v1.errors import UNAVAILABLE as V1_UNAVAILABLE
 
 __all__ = ["PAGES", "SERVER_COMMANDS", "all_commands", "all_error_classes", "all_routes"]
 
@@ -108,9 +111,12 @@ def errors_page() -> str:
     return f"""# Errors
 {MADE}
 Inside, every error has a stable code, and logs and reasons of jobs are made of these. On the wire each dialect has
-its own numbers, always in an answer with HTTP status 200: `{{"code": 1100, "message": "…"}}`. The same number may
-stand for several errors; the message tells them apart. **Try again** says whether the very same call may succeed
-later; jobs do so by themselves.
+its own numbers: `{{"code": 1100, "message": "…"}}`. The same number may stand for several errors; the message tells
+them apart. **Try again** says whether the very same call may succeed later; jobs do so by themselves.
+
+The HTTP status is 200, since clients drop the body of anything else, with a few exceptions. A call that takes too
+long answers 408 (v1: {V1_UNAVAILABLE}, v2: {V2_TIMEOUT}), an error that nobody foresaw 500, and Milvus's calls answer
+401, 403 and 429 to [who may not come in](access.md#what-callers-are-told).
 
 A call without `clusterId` and `projectId` gets Milvus's numbers, one with either of them Zilliz Cloud's. Beside the
 table, the v1 calls check their own parameters in the order that `src/penstock/wire/zilliz_v1/errors.py` lists.
@@ -131,7 +137,7 @@ def endpoints_page() -> str:
     return f"""# HTTP calls
 {MADE}
 All on one port. A running server shows the bodies and answers of each call at `/docs`, and the same as a document at
-`/openapi.json`. Errors answer with HTTP status 200 and a number: see [errors.md](errors.md). Doubled slashes are
+`/openapi.json`. Most errors answer with HTTP status 200 and a number: see [errors.md](errors.md). Doubled slashes are
 taken as one.
 
 {chr(10).join(sections)}
@@ -255,6 +261,8 @@ def _option_row(option: click.Option, path: str) -> tuple[str, str, str, str]:
 
 
 def _v1_numbers(kind: type[PenstockError]) -> str:
+    if kind is PenstockError:  # its row is for kinds that have none; what nobody foresaw has a number of its own
+        return str(V1_INTERNAL)
     row = _row(V1, kind)
     others = sorted(set(row.by_detail.values()) - {row.code})
     return ", ".join(map(str, [row.code, *others]))

@@ -68,7 +68,7 @@ def openapi_document(routes: Sequence[Route], plain: Mapping[str, str]) -> dict[
         "info": {
             "title": "Penstock",
             "version": "v1 and v2",
-            "description": "Imports files of vectors into collections. Application errors answer with HTTP 200 and "
+            "description": "Imports files of vectors into collections. Most errors answer with HTTP 200 and "
             "a `code` and `message` of their own; a successful answer has `code` and `data`. What is not a call of "
             "this document answers 404.",
         },
