@@ -18,7 +18,7 @@ from penstock.server.app import PLAIN_ROUTES
 from penstock.server.options import CATALOG_SETTINGS
 from penstock.server.routes import dialect_routes
 from penstock.server.services import Services
-from penstock.settings import load_settings, settings_table
+from penstock.settings import Setting, load_settings, settings_table
 from penstock.wire.http import Route
 from penstock.wire.milvus_v2.errors import MILVUS, ZILLIZ
 from penstock.wire.milvus_v2.errors import TIMEOUT as V2_TIMEOUT
@@ -44,8 +44,7 @@ def settings_page() -> str:
             f"`{each.flag}`" if each.flag else "none: secret",
             f"`{each.environment}`",
             _cell(each.default),
-            # A unit that is only counted is in the help already.
-            _cell(" ".join(filter(None, [each.help, f"In {each.unit}." if ";" in each.unit else "", each.reason]))),
+            _cell(" ".join(filter(None, [each.help, _values(each), each.reason]))),
         )
         for each in settings_table()
     ]
@@ -53,7 +52,8 @@ def settings_page() -> str:
 {MADE}
 Each setting is a flag, an environment variable, and a key of the TOML file that `--config FILE` (or
 `PENSTOCK_CONFIG`) names. The first of these that is given counts: flag, variable, file, default. Secrets have no
-flag, since others on the machine can read those. Relative paths are taken from the working directory.
+flag, since others on the machine can read those. A flag that may be repeated is a list in the file, and in the
+variable several values with commas between them. Relative paths are taken from the working directory.
 
 ```toml
 # penstock.toml
@@ -63,6 +63,13 @@ list_window = "3d"
 ```
 
 {_table(["Key", "Flag", "Variable", "Default", "Meaning"], rows)}"""
+
+
+def _values(setting: Setting) -> str:
+    """What a setting may be, where its help doesn't tell: a unit that is only counted is in there already."""
+    if setting.choices:
+        return f"One of {', '.join(f'`{each}`' for each in setting.choices)}."
+    return f"In {setting.unit}." if ";" in setting.unit else ""
 
 
 def cli_page() -> str:
@@ -78,8 +85,8 @@ usage, **3** a job still goes on after the time that one was ready to wait, **13
 
 Results go to the standard output, progress and errors to the standard error. `--json` prints what programs can read.
 Every option can be given by an environment variable too; of an option that may be repeated, the variable holds
-several values separated by blanks. `REQUESTS_CA_BUNDLE` names a file of trusted issuers for servers with certificates
-of their own.
+several values separated by blanks (those of the server's settings, by commas). `REQUESTS_CA_BUNDLE` names a file of
+trusted issuers for servers with certificates of their own.
 
 ## Where the server is
 

@@ -64,7 +64,7 @@ class Settings(BaseModel):
     )
     auth: Literal["auto", "on", "off"] = _field(
         "auto",
-        "Whether callers need a key or a password; auto: from the first key or user on, and always off loopback.",
+        "Whether callers need a key or a password; auto: from the first key or user on, and always beyond loopback.",
         reason="A laptop needs none; a server that others can reach is never without.",
     )
     insecure: bool = _field(
