@@ -230,11 +230,19 @@ def test_two_phase_import(run: Run, collection: str, make_file: MakeFile) -> Non
 def test_abort(run: Run, collection: str, make_file: MakeFile) -> None:
     done = run("import", str(make_file("a.jsonl")), "--collection", collection, "--option", "auto_commit=false")
     job_id = done.stdout.split()[1]
-    assert run("jobs", "abort", job_id).exit_code == 0
+    aborted = run("jobs", "abort", job_id)
+    assert (aborted.exit_code, aborted.stdout) == (0, f"Job {job_id} is aborted.\n")
     waited = run("jobs", "wait", job_id)
     assert waited.exit_code == 1
     assert "aborted by user" in waited.stdout
     assert "jobs retry" not in waited.stdout
+
+
+def test_a_job_that_failed_by_itself_is_not_called_aborted(run: Run, collection: str, make_file: MakeFile) -> None:
+    (bad := make_file("bad.jsonl")).write_text('{"id": 1, "vector": []}\n')
+    job_id = run("import", str(bad), "--collection", collection).stdout.split()[1]
+    told = run("jobs", "abort", job_id).stdout
+    assert told.startswith(f"Job {job_id} had failed before: file ")
 
 
 def test_waiting_for_a_time(run: Run, collection: str, make_file: MakeFile) -> None:

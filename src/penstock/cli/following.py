@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from penstock.sdk.client import Client
     from penstock.sdk.jobs import ImportedFile, ImportJob
 
-__all__ = ["follow", "summary"]
+__all__ = ["ABORTED", "follow", "summary"]
 
 _FILES_SHOWN = 20
 _STEP_PERCENT = 10
@@ -27,7 +27,7 @@ _STEP_SECONDS = 10.0
 _WHOLE_SECONDS = 3.5
 _UNCOMMITTED = "Uncommitted"
 # As Milvus has it: no state of its own, but a failure for this reason.
-_ABORTED = "aborted by user"
+ABORTED = "aborted by user"
 
 
 def follow(client: Client, job_ids: Sequence[str], *, timeout: float | None = None, as_json: bool = False) -> None:
@@ -153,7 +153,7 @@ def _failure(job: ImportJob) -> list[str]:
     lines += [f"  {_file(each)}" for each in failed[:_FILES_SHOWN]]
     if len(failed) > _FILES_SHOWN:
         lines.append(f"  and {len(failed) - _FILES_SHOWN:,} more files; see: penstock jobs show {job.id}")
-    if job.reason != _ABORTED:
+    if job.reason != ABORTED:
         lines.append(f"Once the cause is put right, it can go on: penstock jobs retry {job.id}")
     return lines
 

@@ -92,9 +92,14 @@ def wait(client: Client, job_ids: tuple[str, ...], timeout: float | None, as_jso
 @with_client
 def abort(client: Client, job_ids: tuple[str, ...]) -> None:
     """End jobs that are not committed yet. None of their rows become visible."""
+    from penstock.cli.following import ABORTED
+
     for job_id in job_ids:
         client.imports.abort(job_id)
-        click.echo(f"Job {job_id} is aborted.")
+        reason = client.imports.get(job_id).reason
+        # The call takes a job that has ended badly by itself for one that ended as was wanted, as Milvus does.
+        told = "is aborted." if reason == ABORTED else f"had failed before: {reason}"
+        click.echo(f"Job {job_id} {told}")
 
 
 @jobs.command()
