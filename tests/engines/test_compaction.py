@@ -264,7 +264,7 @@ def test_indexing_compacting_and_publishing_at_once_lose_nothing(engine: Engine)
 
 def test_a_name_of_the_engines_own(tmp_path: Path) -> None:
     """Two engines on one store, as two processes: each sees what the other compacted."""
-    one, other = LanceEngine(str(tmp_path / "store")), LanceEngine(str(tmp_path / "store"))
+    one, other = LanceEngine(str(tmp_path)), LanceEngine(str(tmp_path))
     table = many_jobs(one, new_table(one), 9)
     assert other.count(table) == 45
     assert one.count(compacted(other, table)) == 45

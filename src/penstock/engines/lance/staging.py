@@ -25,9 +25,8 @@ MAX_FILE_BYTES = 2 << 30
 
 def create(store: Store, table: Table) -> int:
     doing = f"creating the table {table.id}"
-    if (
-        store.is_local and not Path(store.root).is_dir()
-    ):  # Lance would make it, on the disk below a mount that is gone
+    if store.is_local and not Path(store.root).is_dir():
+        # Lance would make it, on the disk below a mount that is gone.
         raise StoreError(
             f"The store {store.root} is not there, met while {doing}. Mount it, or put it back, and try again",
             store=store.root,
