@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,15 @@ BOUND = 200 * MIB
 TEXTS: CollectionSchema = replace(
     SCHEMA, fields=(*SCHEMA.fields, Field(name="text", type=DataType.VARCHAR, max_length=65_535, nullable=True))
 )
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[LocalRunner]:
+    """Workers that have done nothing else: one that has grown may be ended where a fresh one is refused memory."""
+    local = LocalRunner(2, tasks.import_everything)
+    local.warm()
+    yield local
+    local.close()
 
 
 @pytest.mark.parametrize("name", BOMBS)
