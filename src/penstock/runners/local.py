@@ -193,6 +193,7 @@ class _Worker:
         self._place = _WORKERS + number * _PLACES
         self._setup = setup
         self._pool = self._start()
+        self._broken: ProcessPoolExecutor | None = None
         self.restarts = 0
         self.task: _Task | None = None
         self.fault = ""
@@ -215,6 +216,9 @@ class _Worker:
     def replace(self) -> None:
         self.restarts += 1
         self.fault = ""
+        # From Python 3.12 on a broken pool holds a lock while it tells of the end of its tasks, which leads here, and
+        # takes it again when nobody refers to it any more: it must not go before that is over.
+        self._broken = self._pool
         self._pool = self._start()
 
     def look(self, silence: float, grace: float) -> None:
