@@ -9,8 +9,9 @@ import pytest
 from cryptography.fernet import Fernet
 
 from penstock.catalog import Catalog
-from penstock.catalog.claims import LostClaim, PlannedFile, PlannedSplit
+from penstock.catalog.claims import LostClaim
 from penstock.catalog.database import now_millis
+from penstock.catalog.plans import PlannedFile, PlannedSplit
 from penstock.domain.jobs import FileState, ImportJob, JobState, JobWarning, Part, SplitState
 from penstock.errors import JobStateConflict, StoreError
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection

@@ -6,8 +6,8 @@ import pytest
 
 from penstock.catalog import Catalog, tables
 from penstock.catalog.accounts import AccountKind, NewAccount
-from penstock.catalog.claims import PlannedFile, PlannedSplit
 from penstock.catalog.clusters import DEFAULT_ORG
+from penstock.catalog.plans import PlannedFile, PlannedSplit
 from penstock.domain.access import Grant, Role
 from penstock.domain.jobs import JobState, Part
 from penstock.errors import ClusterExists, ClusterNotEmpty, ClusterNotFound

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select, update
 
 from penstock.catalog import Catalog, tables
-from penstock.catalog.claims import PlannedFile
 from penstock.catalog.idempotency import RepeatedCreate
 from penstock.catalog.jobs import NewJob
+from penstock.catalog.plans import PlannedFile
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.domain.quotas import Quota, Usage
 from penstock.errors import OrgNotFound, QuotaExceeded

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from penstock.catalog import Catalog
-from penstock.catalog.claims import PlannedFile, PlannedSplit
 from penstock.catalog.job_list import JobFilter
+from penstock.catalog.plans import PlannedFile, PlannedSplit
 from penstock.domain.jobs import ImportJob, JobState, Part
 from tests.support.catalogs import CLUSTER, new_job, stored_collection
 

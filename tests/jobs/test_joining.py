@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.catalog.claims import PlannedFile
+from penstock.catalog.plans import PlannedFile
 from penstock.domain.jobs import FileState, JobState, Part, Split, SplitState
 from penstock.jobs.joining import Joined, join
 from penstock.jobs.memory import MIB

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.catalog.claims import LostClaim, PlannedFile, PlannedSplit
+from penstock.catalog.claims import LostClaim
+from penstock.catalog.plans import PlannedFile, PlannedSplit
 from penstock.domain.access import ANYBODY
 from penstock.domain.jobs import ImportJob, JobState, Part
 from penstock.errors import CollectionNotFound, JobStateConflict

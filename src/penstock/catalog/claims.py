@@ -6,19 +6,14 @@ and is told so by :class:`LostClaim`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Row,
-    Table,
     bindparam,
     case,
-    delete,
     func,
-    insert,
     select,
     tuple_,
     update,
@@ -30,14 +25,15 @@ from penstock.catalog.database import CatalogDatabase, database_clock, to_millis
 from penstock.catalog.job_ends import end_job, ending_values, recount
 from penstock.catalog.job_rows import JOB_COLUMNS, job_of
 from penstock.catalog.partition_drops import hold_partition
+from penstock.catalog.plans import PlannedFile, PlannedSplit, store_plan
 from penstock.catalog.quotas import charge
 from penstock.catalog.transitions import log_transition
 from penstock.catalog.turns import free, give_turn, next_jobs
-from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, JobWarning, Part, SplitState, can_become
+from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, SplitState, can_become
 from penstock.domain.quotas import UNLIMITED, Quota
 from penstock.errors import JobStateConflict, PenstockError
 
-__all__ = ["ClaimStore", "LostClaim", "PlannedFile", "PlannedSplit"]
+__all__ = ["ClaimStore", "LostClaim"]
 
 _CLAIMING = 0x70656E74
 """The advisory lock of whoever claims a job of a PostgreSQL catalog."""
@@ -47,34 +43,6 @@ class LostClaim(PenstockError):
     """Another process has taken the job over, or it has ended; what this worker wanted to write is void."""
 
     code = "lost_claim"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedFile:
-    """A file with its resolved locations (JSON without credentials).
-
-    ``kept`` is the ordinal that the same file had in an earlier plan of the job: its figures stay. ``whole`` says
-    that all of its splits are kept.
-    """
-
-    name: str
-    locations: Sequence[Mapping[str, Any]]
-    size: int
-    total_rows: int
-    kept: int | None = None
-    whole: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedSplit:
-    """A split; ``auto_ids`` is how many ids to reserve for it.
-
-    ``kept`` is the ordinal that the same split had in an earlier plan of the job: its staged rows and ids stay.
-    """
-
-    parts: Sequence[Part]
-    auto_ids: int
-    kept: int | None = None
 
 
 class ClaimStore:
@@ -227,18 +195,9 @@ class ClaimStore:
         with self._database.write() as connection:
             self._check_claim(connection, job)
             charge(connection, job, size, quota)
-            known = _rows_of(connection, tables.job_file, job.id)
-            earlier = _rows_of(connection, tables.job_split, job.id)
-            for table in (tables.job_file, tables.job_split):
-                connection.execute(delete(table).where(table.c.job_id == job.id))
             ids = sum(each.auto_ids for each in splits if each.kept is None)
             start = self._collections.reserve_auto_ids(connection, job.collection_id, ids) if ids else None
-            if files:
-                connection.execute(
-                    insert(tables.job_file), [_new_file(job.id, *each, known) for each in enumerate(files)]
-                )
-            if splits:
-                connection.execute(insert(tables.job_split), list(_new_splits(job.id, splits, start, earlier)))
+            store_plan(connection, job.id, files, splits, start)
             connection.execute(
                 update(tables.job)
                 .where(tables.job.c.id == job.id)
@@ -323,58 +282,6 @@ def _refuse_unless(job: ImportJob, epoch: int | None) -> None:
 
 def _greatest(column: Any, value: Any) -> Any:
     return case((column < value, value), else_=column)
-
-
-def _rows_of(connection: Connection, table: Table, job_id: int) -> Mapping[int, Row[Any]]:
-    rows = connection.execute(select(table).where(table.c.job_id == job_id)).all()
-    return {row.ordinal: row for row in rows}
-
-
-def _new_file(job_id: int, ordinal: int, file: PlannedFile, earlier: Mapping[int, Row[Any]]) -> dict[str, Any]:
-    new: dict[str, Any] = {
-        "job_id": job_id,
-        "ordinal": ordinal,
-        "name": file.name,
-        "locations": [dict(each) for each in file.locations],
-        "size": file.size,
-        "state": FileState.PENDING.value,
-        "progress": 0,
-        "rows": 0,
-        "total_rows": file.total_rows,
-        "finished_at": None,
-    }
-    if file.kept is None:
-        return new
-    row = earlier[file.kept]
-    new |= {"progress": min(row.progress, 99), "rows": row.rows, "total_rows": max(row.total_rows, file.total_rows)}
-    if file.whole and row.state == FileState.COMPLETED.value:
-        new |= {"state": row.state, "progress": 100, "finished_at": row.finished_at}
-    return new
-
-
-def _new_splits(
-    job_id: int, splits: Sequence[PlannedSplit], start: int | None, earlier: Mapping[int, Row[Any]]
-) -> Iterator[dict[str, Any]]:
-    for ordinal, each in enumerate(splits):
-        new = {"job_id": job_id, "ordinal": ordinal, "parts": [part.to_json() for part in each.parts]}
-        if each.kept is not None:
-            row = earlier[each.kept]
-            yield new | {name: getattr(row, name) for name in _OF_A_STAGED_SPLIT}
-            continue
-        yield new | {
-            "auto_id_start": start,
-            "state": SplitState.PENDING.value,
-            "attempts": 0,
-            "rows": 0,
-            "part_rows": None,
-            "staged": None,
-            "warnings": None,
-        }
-        if start is not None:
-            start += each.auto_ids
-
-
-_OF_A_STAGED_SPLIT = ("auto_id_start", "state", "attempts", "rows", "part_rows", "staged", "warnings")
 
 
 def _save_files(connection: Connection, job_id: int, files: Sequence[ImportFile]) -> None:

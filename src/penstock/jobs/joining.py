@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from penstock.catalog.claims import PlannedFile, PlannedSplit
+from penstock.catalog.plans import PlannedFile, PlannedSplit
 from penstock.domain.jobs import Part, Split, SplitState
 from penstock.jobs.planner import Piece, Plan
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
 
-from penstock.catalog.claims import PlannedFile
+from penstock.catalog.plans import PlannedFile
 from penstock.domain.jobs import JobWarning, Part, merge_warnings
 from penstock.domain.schema import CollectionSchema, DataType
 from penstock.errors import DataError, ImportRefused, LimitExceeded
