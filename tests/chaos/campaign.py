@@ -128,7 +128,8 @@ class Campaign:
 
     def _die(self, fate: Fate) -> None:
         if self._catalog_url is not None and self._peer is None:
-            self._peer = self._start()
+            # One that stalls while it starts may find its connection cut: then it says so and ends.
+            self._peer, _ = self._listening()
         server = self._start(fate)
         url = server.url()
         if fate.step and self._peer is not None:
@@ -186,12 +187,16 @@ class Campaign:
         self._servers.append(server)
         return server
 
-    # Jobs
-
-    def _begin(self) -> None:
+    def _listening(self) -> tuple[Server, str]:
         server = self._start()
         url = server.url()
         assert url is not None, server.log.read_text()
+        return server, url
+
+    # Jobs
+
+    def _begin(self) -> None:
+        server, url = self._listening()
         fields = [
             {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
             {"fieldName": "number", "dataType": "Int64"},
@@ -259,9 +264,7 @@ class Campaign:
 
     def _settle(self) -> None:
         """Let the jobs end in peace, and look at every row."""
-        server = self._start()
-        url = server.url()
-        assert url is not None, server.log.read_text()
+        server, url = self._listening()
         self._create_missing(url)
         expected = set(range(-10_000, 0))
         with penstock.Client(url) as client:

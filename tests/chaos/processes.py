@@ -63,6 +63,7 @@ class Server:
 
     def stall(self) -> None:
         """Stop it as a machine does that swaps, or is moved: it holds what it holds, and doesn't know."""
+        assert self.lives, self.log.read_text()
         os.kill(self.pid, signal.SIGSTOP)
 
     def wake(self) -> None:
