@@ -37,7 +37,8 @@ def _refuse_unless_there(store: Store, known: Sequence[str]) -> None:
     if known and not set(known) & set(tables(store)):
         raise StoreError(
             f"The store {store.root} has none of the {len(known):,} tables that the catalog knows. Mount it, put it "
-            "back from a backup, or name the right one (--store, --data-dir). Nothing was changed",
+            "back from a backup, or name the right one (--store, --data-dir); if it was deleted on purpose, begin "
+            "with a new data folder. Nothing was changed",
             store=store.root,
         )
 
