@@ -14,6 +14,7 @@ import pytest
 
 from penstock.domain.access import ANYBODY
 from penstock.domain.jobs import JobState
+from penstock.domain.quotas import JobLimits
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import (
     CollectionNotFound,
@@ -297,7 +298,7 @@ def test_unknown_names_are_refused(world: World) -> None:
 
 
 def test_too_many_live_jobs_are_refused_with_the_limit(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(max_live_jobs=1), started=False) as world:
+    with a_world(tmp_path, runner, JobSettings(limits=JobLimits(collection=1)), started=False) as world:
         world.collection()
         world.create(["a.json"])
         with pytest.raises(LimitExceeded, match="max_live_jobs"):

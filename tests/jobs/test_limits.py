@@ -14,6 +14,7 @@ import pytest
 
 from penstock.domain.access import ANYBODY
 from penstock.domain.jobs import JobState
+from penstock.domain.quotas import JobLimits
 from penstock.errors import ImportRefused, LimitExceeded, StoreFull
 from penstock.jobs.requests import CreateImport
 from penstock.jobs.settings import JobSettings
@@ -70,7 +71,7 @@ def test_v1_tells_of_an_incomplete_numpy_set_at_create(world: World) -> None:
 
 
 def test_a_cluster_takes_so_many_jobs_and_no_more(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(max_cluster_jobs=1), started=False) as world:
+    with a_world(tmp_path, runner, JobSettings(limits=JobLimits(cluster=1)), started=False) as world:
         world.collection()
         world.collection("other")
         first = world.create(["a.jsonl"])

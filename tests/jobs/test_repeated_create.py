@@ -12,6 +12,7 @@ import pytest
 
 from penstock.domain.access import ANYBODY
 from penstock.domain.jobs import JobState
+from penstock.domain.quotas import JobLimits
 from penstock.errors import InvalidParameter
 from penstock.jobs.requests import CreateImport, SourceKeys
 from penstock.jobs.settings import JobSettings
@@ -83,7 +84,7 @@ def test_fresh_credentials_are_the_same_request_and_another_collection_is_anothe
 
 
 def test_a_full_queue_still_tells_of_the_job_it_has(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(max_live_jobs=1), started=False) as world:
+    with a_world(tmp_path, runner, JobSettings(limits=JobLimits(collection=1)), started=False) as world:
         world.collection()
         job = world.imports.create(REQUEST)
         assert world.imports.create(REQUEST).id == job.id

@@ -11,6 +11,7 @@ import pytest
 
 from penstock.domain.access import ANYBODY, Caller
 from penstock.domain.jobs import FileState, ImportJob, JobState
+from penstock.domain.quotas import JobLimits
 from penstock.errors import (
     JobNotFound,
     JobStateConflict,
@@ -218,7 +219,7 @@ def test_what_can_not_be_retried_says_why_and_stays_as_it_is(world: World) -> No
 
 
 def test_a_retry_counts_as_a_live_job(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, replace(SETTINGS, max_live_jobs=1)) as world:
+    with a_world(tmp_path, runner, replace(SETTINGS, limits=JobLimits(collection=1))) as world:
         job = failed_night(world)
         waiting = world.create(["a.jsonl"], auto_commit="false")
         with pytest.raises(LimitExceeded, match="max_live_jobs"):

@@ -16,6 +16,7 @@ from penstock.catalog.database import CatalogDatabase, now_millis
 from penstock.catalog.idempotency import RepeatedCreate, forget_expired, job_of_key, remember
 from penstock.catalog.job_ends import count, end_job, ending_values, recount
 from penstock.catalog.job_rows import FILE_COLUMNS, JOB_COLUMNS, file_of, job_of, split_of
+from penstock.catalog.limits import LIVE_JOBS, hold_cluster, refuse_if_over
 from penstock.catalog.partition_drops import hold_partition
 from penstock.catalog.quotas import refuse_if_full
 from penstock.catalog.sealing import Seal
@@ -23,7 +24,6 @@ from penstock.catalog.transitions import log_transition
 from penstock.domain.audit import AuditEntry
 from penstock.domain.ids import millis_of, new_id
 from penstock.domain.jobs import (
-    FINAL_STATES,
     LIVE_STATES,
     FileState,
     ImportFile,
@@ -34,7 +34,7 @@ from penstock.domain.jobs import (
     can_be_retried_as,
     can_become,
 )
-from penstock.domain.quotas import UNLIMITED, Quota
+from penstock.domain.quotas import NO_LIMITS, UNLIMITED, JobLimits, Quota
 from penstock.errors import JobNotFound, JobStateConflict
 
 __all__ = ["JobStore", "NewJob"]
@@ -46,8 +46,8 @@ class NewJob:
 
     ``deadline`` is in milliseconds since 1970; ``repeated`` names the call, so that it makes one job however often it
     comes; ``trace`` is the call's traceparent. ``roots`` are the only ones that the caller may import from;
-    none is all of the server's. ``quota`` is of orgs that have none of their own; ``size`` are the bytes of the
-    files, as far as they are known by now. ``audit`` says who makes the job.
+    none is all of the server's. ``quota`` is of orgs that have none of their own, ``limits`` of the collection and
+    its cluster; ``size`` are the bytes of the files, as far as they are known by now. ``audit`` says who makes it.
     """
 
     cluster_id: str
@@ -65,17 +65,14 @@ class NewJob:
     trace: str | None = None
     roots: Sequence[str] = ()
     quota: Quota = UNLIMITED
+    limits: JobLimits = NO_LIMITS
     size: int = 0
     audit: AuditEntry | None = None
 
 
-# Most calls ask for these. Making such a statement anew takes longer than running it.
+# Most calls ask for it. Making such a statement anew takes longer than running it.
 _JOB = select(*JOB_COLUMNS).where(
     tables.job.c.id == bindparam("id"), tables.job.c.cluster_id == bindparam("cluster_id")
-)
-_LIVE_JOBS = select(func.coalesce(func.sum(tables.job_counter.c.jobs), 0)).where(
-    tables.job_counter.c.collection_id == bindparam("collection_id"),
-    tables.job_counter.c.state.not_in([each.value for each in sorted(FINAL_STATES)]),
 )
 
 
@@ -91,6 +88,7 @@ class JobStore:
 
         Raises:
             InvalidParameter: another request has used the call's key.
+            LimitExceeded: the collection or the cluster has as many jobs as it may.
             QuotaExceeded: the org has as many jobs as it may, or no bytes left today.
         """
         while True:
@@ -124,8 +122,10 @@ class JobStore:
             holder = remember(connection, new.collection_id, new.repeated, job_id)
             if holder != job_id:
                 return holder
+        hold_cluster(connection, new.cluster_id, new.limits)
         refuse_if_full(connection, new.cluster_id, new.quota, new.size)
         self._insert(connection, job_id, new)
+        refuse_if_over(connection, new.cluster_id, new.collection_id, new.collection, new.limits)
         if new.audit is not None:
             note(connection, replace(new.audit, job_id=job_id))
         return job_id
@@ -231,7 +231,7 @@ class JobStore:
     def live_jobs(self, collection_id: str) -> int:
         """How many jobs of a collection have not ended."""
         with self._database.read() as connection:
-            total = connection.execute(_LIVE_JOBS, {"collection_id": collection_id}).scalar_one()
+            total = connection.execute(LIVE_JOBS, {"collection_id": collection_id}).scalar_one()
         return int(total)
 
     def is_committing(self, collection_id: str) -> bool:
@@ -313,6 +313,7 @@ class JobStore:
         roots: Sequence[str] = (),
         *,
         quota: Quota = UNLIMITED,
+        limits: JobLimits = NO_LIMITS,
         audit: AuditEntry | None = None,
     ) -> ImportJob:
         """Take a Failed job back to Pending. What it had staged, its progress and its rows stay.
@@ -321,10 +322,11 @@ class JobStore:
 
         Raises:
             JobStateConflict: the job isn't Failed (any more).
-            QuotaExceeded: as :meth:`insert`.
+            LimitExceeded, QuotaExceeded: as :meth:`insert`.
         """
         then = JobState.PENDING
         with self._database.write() as connection:
+            hold_cluster(connection, job.cluster_id, limits)
             refuse_if_full(connection, job.cluster_id, quota)
             changed = 0
             if can_be_retried_as(job.state, then):
@@ -355,6 +357,7 @@ class JobStore:
                 .values(state=FileState.PENDING.value, reason=None, finished_at=None)
             )
             recount(connection, job, then)
+            refuse_if_over(connection, job.cluster_id, job.collection_id, job.collection, limits)
             if audit is not None:
                 note(connection, audit)
             self._database.tell(connection)

@@ -1,10 +1,21 @@
-"""What one org, the tenant, may take of a server."""
+"""How many jobs there may be, and what one org, the tenant, may take of a server."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["UNLIMITED", "Quota", "Usage"]
+__all__ = ["NO_LIMITS", "UNLIMITED", "JobLimits", "Quota", "Usage"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLimits:
+    """Import jobs that have not ended, at most: of one collection, and of one cluster; None is no limit."""
+
+    collection: int | None = None
+    cluster: int | None = None
+
+
+NO_LIMITS = JobLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

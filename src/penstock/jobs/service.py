@@ -22,7 +22,6 @@ from penstock.errors import (
     InvalidParameter,
     JobNotFound,
     JobStateConflict,
-    LimitExceeded,
     MissingParameter,
     Unsupported,
 )
@@ -75,7 +74,6 @@ class ImportService:
             known = self._catalog.jobs.repeated(request.cluster_id, collection.id, repeated)
             if known is not None:
                 return known
-        self._check_limits(collection)
         size = self._head(request, groups, cluster, collection) if request.heads else 0
         job = self._catalog.jobs.insert(
             NewJob(
@@ -94,6 +92,7 @@ class ImportService:
                 trace=self._observer.context(),
                 roots=request.caller.roots,
                 quota=self._settings.quota,
+                limits=self._settings.limits,
                 size=size,
                 audit=replace(
                     entry_of(request.caller, "import.create"),
@@ -165,6 +164,7 @@ class ImportService:
                     deadline,
                     caller.roots,
                     quota=self._settings.quota,
+                    limits=self._settings.limits,
                     audit=_entry(caller, "retry", job),
                 )
             except JobStateConflict:
@@ -217,7 +217,6 @@ class ImportService:
             )
         roots = self._roots.within([*self._catalog.jobs.roots(job.id), caller.roots])
         _check_paths(self._catalog.jobs.groups(job.id), roots, keys)
-        self._check_limits(collection)
 
     def _intervene(
         self, job: ImportJob, then: JobState, action: str, caller: Caller, **values: object
@@ -253,30 +252,6 @@ class ImportService:
         for group in groups:
             check_group(group)
         return groups
-
-    def _check_limits(self, collection: Collection) -> None:
-        jobs = self._catalog.jobs
-        live = jobs.live_jobs(collection.id)
-        if live >= self._settings.max_live_jobs:
-            raise LimitExceeded(
-                f"The number of jobs has reached the limit: {live} jobs of collection {collection.name} have not "
-                f"ended (max_live_jobs = {self._settings.max_live_jobs}). Try again when some have; many files "
-                "fit into one job",
-                limit="max_live_jobs",
-                value=self._settings.max_live_jobs,
-            )
-        most = self._settings.max_cluster_jobs
-        if most is None:
-            return
-        states = jobs.count_by_state(collection.cluster_id)
-        live = sum(number for state, number in states.items() if not state.is_final)
-        if live >= most:
-            raise LimitExceeded(
-                f"The number of jobs has reached the limit: {live} jobs of the cluster have not ended "
-                f"(max_cluster_jobs = {most}). Try again when some have; many files fit into one job",
-                limit="max_cluster_jobs",
-                value=most,
-            )
 
     def _deadline(self, options: Mapping[str, str]) -> int | None:
         text = options.get("timeout")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from penstock.domain.quotas import UNLIMITED, Quota
+from penstock.domain.quotas import UNLIMITED, JobLimits, Quota
 from penstock.jobs.memory import MIB
 
 __all__ = ["JobSettings"]
+
+_LIMITS = JobLimits(collection=10_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,7 @@ class JobSettings:
     ``history`` is for how long a superseded version of a table stays, as somebody may still read it.
     ``key_lifetime`` is how long an idempotency key is remembered. None means no limit.
 
-    ``quota`` is of orgs that have none of their own.
+    ``quota`` is of orgs that have none of their own, ``limits`` of every collection and cluster.
 
     A job is taken over when the process that worked on it has not renewed its ``lease`` for so long. Finished jobs
     are forgotten after ``retention``, but never the newest ``kept_jobs`` of a cluster.
@@ -35,7 +37,6 @@ class JobSettings:
     batch_bytes: int = 8 * MIB
     worker_memory: int | None = None
     max_groups: int = 1024
-    max_live_jobs: int = 10_000
     max_running_jobs: int = 4
     list_window: float = 24 * 3600
     list_limit: int = 10_000
@@ -51,7 +52,7 @@ class JobSettings:
     key_lifetime: float = 24 * 3600.0
     max_file_bytes: int | None = 16 << 30
     max_job_bytes: int | None = None
-    max_cluster_jobs: int | None = None
+    limits: JobLimits = _LIMITS
     quota: Quota = UNLIMITED
     head_timeout: float = 2.0
     timeout: float | None = None

@@ -15,7 +15,7 @@ from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.domain.collections import Cluster
-from penstock.domain.quotas import Quota
+from penstock.domain.quotas import JobLimits, Quota
 from penstock.engines.base import Engine, Table
 from penstock.errors import StoreError
 from penstock.jobs.memory import share_out
@@ -123,10 +123,9 @@ def _job_settings(settings: Settings) -> JobSettings:
         batch_bytes=memory.batch_bytes,
         worker_memory=memory.limit,
         max_groups=settings.max_groups,
-        max_live_jobs=settings.max_live_jobs,
         max_running_jobs=settings.max_running_jobs,
         lease=settings.lease,
-        max_cluster_jobs=settings.max_cluster_jobs,
+        limits=JobLimits(collection=settings.max_live_jobs, cluster=settings.max_cluster_jobs),
         quota=Quota(
             jobs=settings.max_org_jobs,
             running_jobs=settings.max_org_running_jobs,
