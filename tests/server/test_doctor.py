@@ -214,6 +214,28 @@ def test_keys_sealed_with_another_key(folder: Path) -> None:
     assert bad(folder)["sealed keys"].health is Health.FAIL
 
 
+def test_tenants_that_may_import_each_others_files(folder: Path) -> None:
+    def create(*arguments: str) -> None:
+        data = ["--data-dir", str(folder / "data")]
+        done = CliRunner().invoke(cli, [*arguments, *data], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+
+    create("keys", "create", "ops", "--role", "admin")
+    for org in ("ann", "bob"):
+        create("clusters", "create", f"in01-{org}", "--org", org)
+    create("keys", "create", "look", "--org", "ann", "--role", "reader")
+    create("keys", "create", "old", "--org", "ann", "--role", "writer")
+    assert bad(folder)["tenants"].found.startswith("the key old (key-")
+    create("keys", "revoke", "old")
+    create("keys", "create", "ann", "--org", "ann", "--role", "writer", "--root", "ann")
+    assert "tenants" not in bad(folder), "who only reads imports nothing, and the operator may read everything"
+    assert "tenants" in {each.check for each in findings(folder)}
+    create("keys", "create", "bob", "--org", "bob", "--role", "writer", "--expires", "1h")
+    found = bad(folder)["tenants"]
+    assert "the key bob (key-" in found.found
+    assert "--root" in found.remedy
+
+
 def test_missing_roots(folder: Path) -> None:
     found = bad(folder, import_root=(str(folder / "files"), str(folder / "nowhere")))
     assert "nowhere" in found["import root"].found

@@ -41,6 +41,12 @@ class Account:
     expires_at: datetime | None
     revoked_at: datetime | None
 
+    @property
+    def is_valid(self) -> bool:
+        """Neither revoked nor expired."""
+        expired = self.expires_at is not None and to_millis(self.expires_at) <= now_millis()
+        return self.revoked_at is None and not expired
+
     def caller(self) -> Caller:
         is_user = self.kind is AccountKind.USER
         return Caller(
@@ -176,11 +182,7 @@ class AccountStore:
 
 
 def _if_valid(account: Account | None) -> Account | None:
-    if account is None or account.revoked_at is not None:
-        return None
-    if account.expires_at is not None and to_millis(account.expires_at) <= now_millis():
-        return None
-    return account
+    return account if account is not None and account.is_valid else None
 
 
 def _add_grant(connection: Connection, account_id: str, grant: Grant) -> None:

@@ -121,7 +121,8 @@ roots_option = click.option(
     "roots",
     multiple=True,
     help="Only files below this folder, s3://bucket/prefix or web address may be imported, as far as they lie below "
-    "an import root of the server; a relative folder is one of each import root. Give it several times.",
+    "an import root of the server; a relative folder is one of each import root. Give it several times; "
+    "without it, all of the server's are open.",
 )
 org_option = click.option("--org", default="default", show_default=True, help="The tenant that it belongs to.")
 

@@ -17,6 +17,7 @@ from penstock.errors import InvalidParameter, PenstockError, StoreError
 from penstock.server.data_folder import holder_of
 from penstock.server.doctor.finding import Finding, fail, ok, warn
 from penstock.server.doctor.store import check_store
+from penstock.server.doctor.tenants import check_tenants
 from penstock.server.places import catalog_url, engine_of, key_file, sealing_key
 from penstock.settings import Settings
 
@@ -76,6 +77,7 @@ def _check_content(settings: Settings, database: CatalogDatabase) -> Iterator[Fi
     yield from _check_seals(settings, database)
     yield from _check_times(database)
     yield from _check_jobs(settings, database)
+    yield from check_tenants(database)
     yield from check_store(settings, database)
 
 
