@@ -8,6 +8,9 @@
 Each client makes one call a second: create, list and describe in turn. A call's time counts from when it was due, so
 that a server which stalls does not look better by slowing its clients. All clients are in this one process and speak
 plain HTTP/1.1 on connections that stay open; their own time is part of what is measured.
+
+All of them list the same page, as people do who watch the same jobs; where such calls wait, the server answers them
+together. With ``--own-lists`` no two of them ask the same.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ PAGE = 100
 REPEATED = 300
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 KINDS = ("create", "list", "describe")
+OWN_LIST = "own list"
+"""A list call that differs from all others."""
 
 
 @dataclass
@@ -82,13 +87,13 @@ class Connection:
 
 
 class Caller:
-    """Makes calls of each kind; ``jobs`` are the ids that describe calls ask for."""
+    """Makes calls of each kind; ``jobs`` are the ids that describe calls ask for. No two callers ask alike."""
 
-    def __init__(self, url: str, jobs: list[str], tally: Tally) -> None:
+    def __init__(self, url: str, jobs: list[str], tally: Tally, number: int) -> None:
         self._connection = Connection(url)
         self._jobs = jobs
         self._tally = tally
-        self._numbers = itertools.count()
+        self._numbers = itertools.count(number)
 
     async def call(self, kind: str, due: float) -> None:
         try:
@@ -103,12 +108,11 @@ class Caller:
             body = {"collectionName": "small", "files": [["small.jsonl"]]}
             answer = await self._connection.post(f"{PREFIX}/create", body)
             self._jobs.append(json.loads(answer)["data"]["jobId"])
-        elif kind == "list":
-            await self._connection.post(
-                f"{PREFIX}/list", {"clusterId": "in01-local", "pageSize": PAGE, "currentPage": 1}
-            )
-        elif kind == "unpaged":
-            await self._connection.post(f"{PREFIX}/list", {})
+        elif kind in ("list", OWN_LIST):
+            body = {"clusterId": "in01-local", "pageSize": PAGE, "currentPage": 1}
+            if kind == OWN_LIST:
+                body["call"] = f"{id(self)}-{next(self._numbers)}"  # a key that says nothing to the server
+            await self._connection.post(f"{PREFIX}/list", body)
         else:
             job = self._jobs[(next(self._numbers) * 7919) % len(self._jobs)]
             await self._connection.post(f"{PREFIX}/describe", {"jobId": job})
@@ -117,17 +121,17 @@ class Caller:
         self._connection.close()
 
 
-async def steady(url: str, jobs: list[str], clients: int, seconds: float) -> Tally:
+async def steady(url: str, jobs: list[str], kinds: tuple[str, ...], clients: int, seconds: float) -> Tally:
     """``clients`` callers, one call a second each, spread evenly over the second."""
     tally = Tally()
     begun = time.perf_counter() + 0.5
 
     async def client(number: int) -> None:
-        caller = Caller(url, jobs, tally)
+        caller = Caller(url, jobs, tally, number)
         for second in range(int(seconds)):
             due = begun + second + number / clients
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            await caller.call(KINDS[(number + second) % len(KINDS)], due)
+            await caller.call(kinds[(number + second) % len(kinds)], due)
         caller.close()
 
     await asyncio.gather(*map(client, range(clients)))
@@ -140,7 +144,7 @@ async def saturated(url: str, jobs: list[str], kinds: tuple[str, ...], seconds: 
     end = time.perf_counter() + seconds
 
     async def client(number: int) -> None:
-        caller = Caller(url, jobs, tally)
+        caller = Caller(url, jobs, tally, number)
         for kind in itertools.islice(itertools.cycle(kinds), number % len(kinds), None):
             now = time.perf_counter()
             if now >= end:
@@ -176,12 +180,14 @@ def start_imports(client: Client, path: Path) -> Iterator[str]:
         yield client.imports.create(name, [[path.name]] * REPEATED).id
 
 
-async def under_load(server: RunningServer, jobs: list[str], clients: int, seconds: float) -> None:
+async def under_load(
+    server: RunningServer, jobs: list[str], kinds: tuple[str, ...], clients: int, seconds: float
+) -> None:
     samples: list[float] = []
     process = psutil.Process(server.process.pid)
     before = _used(process)
     watcher = asyncio.create_task(memory_of(server.process.pid, samples))
-    tally = await steady(server.url, jobs, clients, seconds)
+    tally = await steady(server.url, jobs, kinds, clients, seconds)
     watcher.cancel()
     with suppress(asyncio.CancelledError):
         await watcher
@@ -197,7 +203,7 @@ async def under_load(server: RunningServer, jobs: list[str], clients: int, secon
 async def to_the_limit(server: RunningServer, jobs: list[str], seconds: float) -> None:
     print("As many calls as it answers, on 32 connections; what is created is imported meanwhile:")
     process = psutil.Process(server.process.pid)
-    for kinds in (("list",), ("describe",), ("create",), KINDS):
+    for kinds in (("list",), (OWN_LIST,), ("describe",), ("create",), KINDS):
         before = _used(process)
         tally = await saturated(server.url, jobs, kinds, seconds, 32)
         print(
@@ -219,7 +225,8 @@ def measure_steady(options: argparse.Namespace) -> None:
         jobs = [client.imports.create("small", ["small.jsonl"]).id]
         while not all(client.imports.get(each).total_rows for each in running):
             time.sleep(0.2)  # planning is over when they read
-        asyncio.run(under_load(server, jobs, options.clients, options.seconds))
+        kinds = tuple(OWN_LIST if each == "list" and options.own_lists else each for each in KINDS)
+        asyncio.run(under_load(server, jobs, kinds, options.clients, options.seconds))
         done = sum(1 for _ in client.imports.list("small", state="Completed"))
         ended = [str(client.imports.get(each).state) for each in running]
         for each in running:
@@ -253,6 +260,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60, help="0 leaves the steady load out")
     parser.add_argument("--saturation", type=float, default=5, help="seconds for each kind of call; 0 leaves it out")
+    parser.add_argument("--own-lists", action="store_true", help="no two list calls of the clients are the same")
     parser.add_argument("--rows", type=int, default=10_000, help="rows of the file that the two imports read")
     options = parser.parse_args()
     if options.seconds:

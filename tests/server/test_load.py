@@ -18,7 +18,7 @@ def test_many_clients(tmp_path: Path) -> None:
         client.collections.create("small", dimension=2)
         running = list(start_imports(client, large))
         jobs = [client.imports.create("small", ["small.jsonl"]).id]
-        paced = asyncio.run(steady(server.url, jobs, clients=60, seconds=2))
+        paced = asyncio.run(steady(server.url, jobs, KINDS, clients=60, seconds=2))
         unpaced = asyncio.run(saturated(server.url, jobs, KINDS, seconds=1, connections=32))
         listed = {each.id for each in client.imports.list(collection="small")}
         for each in running:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -22,6 +24,7 @@ from penstock.access.authentication import Authenticator
 from penstock.access.lanes import ANYBODYS, STRANGERS, UNPROVEN, KnownHeaders
 from penstock.catalog.clusters import DEFAULT_ORG
 from penstock.domain.access import Grant, Role
+from penstock.jobs.requests import JobPage, JobQuery
 from penstock.server.threads import Pool
 from tests.support.catalogs import opened_catalog
 from tests.support.http import http_server, make_services
@@ -179,6 +182,171 @@ def test_a_call_whose_caller_has_gone_keeps_its_thread_until_it_is_done() -> Non
         await work.close()
 
     asyncio.run(run())
+
+
+class Question:
+    """A function that many ask for; ``asked`` counts how often it was run, and each run gives its number."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.asked = 0
+        self.end = threading.Event()
+
+    def ask(self, key: str = "jobs", lane: str = "ann") -> asyncio.Task[int]:
+        return asyncio.create_task(self._pool.run_for_all(key, lane, self._answer))
+
+    def _answer(self) -> int:
+        self.asked += 1
+        self.end.wait(60)
+        return self.asked
+
+
+@contextmanager
+def a_busy_pool() -> Iterator[tuple[Question, threading.Event]]:
+    """Of one thread, taken until the event is set."""
+    pool, end = Pool(1, "test"), threading.Event()
+    question = Question(pool)
+    with held(end, question.end):
+        blocker = asyncio.create_task(pool.run("ann", partial(end.wait, 60)))
+        yield question, end
+    assert not blocker.cancelled()
+    pool.close()
+
+
+def test_calls_that_wait_for_the_same_are_answered_by_one_run_that_begins_after_all_of_them() -> None:
+    async def run() -> None:
+        with a_busy_pool() as (question, go_on):
+            await asyncio.sleep(0)
+            waiting = [question.ask() for _ in range(5)]
+            other = question.ask("another")
+            await asyncio.sleep(0)
+            go_on.set()
+            while not question.asked:
+                await asyncio.sleep(0.01)
+            late = question.ask()  # what it asks for may have changed since that run began
+            await asyncio.sleep(0.01)
+            question.end.set()
+            assert await asyncio.gather(*waiting) == [1] * 5
+            assert {await other, await late} == {2, 3}
+
+    asyncio.run(run())
+
+
+def test_a_call_that_need_not_wait_shares_nothing() -> None:
+    async def run() -> None:
+        pool = Pool(4, "test")
+        question = Question(pool)
+        with held(question.end):
+            calls = [question.ask(lane=ANYBODYS) for _ in range(4)]
+            while question.asked < 4:
+                await asyncio.sleep(0.01)
+        await asyncio.gather(*calls)
+        pool.close()
+
+    asyncio.run(run())
+
+
+def test_who_goes_takes_nothing_from_those_who_wait_for_the_same() -> None:
+    async def run() -> None:
+        with a_busy_pool() as (question, go_on):
+            await asyncio.sleep(0)
+            first, second, third = (question.ask() for _ in range(3))
+            await asyncio.sleep(0)
+            first.cancel()
+            await asyncio.sleep(0)
+            go_on.set()
+            question.end.set()
+            assert [await second, await third] == [1, 1]
+            assert first.cancelled()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("moments", [0, 1, 2, 3])
+def test_when_all_have_gone_it_is_not_run_and_who_comes_then_is_the_first(moments: int) -> None:
+    async def run() -> None:
+        with a_busy_pool() as (question, go_on):
+            await asyncio.sleep(0)
+            calls = [question.ask() for _ in range(3)]
+            for _ in range(moments):
+                await asyncio.sleep(0)
+            for each in calls:
+                each.cancel()
+            await asyncio.wait(calls)
+            again = question.ask()
+            await asyncio.sleep(0)
+            go_on.set()
+            question.end.set()
+            assert await again == 1
+            assert all(each.cancelled() for each in calls)
+
+    asyncio.run(run())
+
+
+def test_an_error_is_told_to_all_of_them() -> None:
+    def fail() -> None:
+        raise ValueError("no")
+
+    async def run() -> None:
+        pool, end = Pool(1, "test"), threading.Event()
+        with held(end):
+            blocker = asyncio.create_task(pool.run("ann", partial(end.wait, 60)))
+            await asyncio.sleep(0)
+            calls = [asyncio.create_task(pool.run_for_all("k", "ann", fail)) for _ in range(3)]
+            await asyncio.sleep(0)
+        told = await asyncio.gather(*calls, return_exceptions=True)
+        assert [str(each) for each in told] == ["no"] * 3
+        await blocker
+        pool.close()
+
+    asyncio.run(run())
+
+
+def test_a_crowd_that_asks_the_same_is_answered_together_and_each_caller_as_himself(tmp_path: Path) -> None:
+    go_on, begun = threading.Event(), threading.Semaphore(0)
+
+    class Slow(MemoryImports):
+        def list(self, query: JobQuery) -> JobPage:
+            begun.release()
+            go_on.wait(60)
+            return super().list(query)
+
+    with opened_catalog(tmp_path) as catalog, make_services(tmp_path / "data") as made:
+        accounts = AccountService(catalog)
+        ours = [accounts.create_key(DEFAULT_ORG, name, [WRITER]).secret for name in ("one", "two")]
+        imports = Slow()
+        services = replace(
+            made, imports=imports, authentication=Authenticator(catalog.accounts), clusters=catalog.clusters
+        )
+        with http_server(services) as url, ThreadPoolExecutor(32) as pool, held(go_on):
+
+            def ask(number: int, **body: object) -> httpx.Response:
+                headers = {"authorization": ours[number % 2], "x-request-id": f"call-{number}"}
+                return httpx.post(f"{url}{V2}/list", json=body, headers=headers, timeout=60)
+
+            go_on.set()
+            for number in range(2):
+                ask(number)  # from now on both are known, and in the lane of their org
+            go_on.clear()
+            held_up = [pool.submit(ask, 0, collectionName="books") for _ in range(2)]
+            for _ in range(4):
+                assert begun.acquire(timeout=30)
+            crowd = [pool.submit(ask, number) for number in range(20)]
+            other = pool.submit(ask, 0, collectionName="docs")
+            while services.registry.get_sample_value("penstock_http_requests_in_flight") != 23:
+                time.sleep(0.01)
+            time.sleep(0.1)  # the last one is there, but may not wait yet
+            go_on.set()
+            assert {each.result().json()["code"] for each in (*held_up, *crowd, other)} == {0}
+            assert [each.result().headers["x-request-id"] for each in crowd] == [f"call-{each}" for each in range(20)]
+    asked = Counter((query.caller.name, query.collection) for query in imports.queries)
+    first = 1
+    assert asked == {
+        ("one", None): first + 1,
+        ("two", None): first + 1,
+        ("one", "books"): len(held_up),
+        ("one", "docs"): 1,
+    }, "one run for the crowd of each key"
 
 
 def test_a_lane_is_told_by_what_was_let_in_before() -> None:

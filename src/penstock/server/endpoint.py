@@ -9,7 +9,7 @@ thread counts against the pool until it is done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -33,6 +33,8 @@ OPEN_BODY_BYTES = 2**20
 """So much of a body is read of anybody, to tell whose profile an answer takes; the rest of those with credentials."""
 
 _PIECE = 1 << 20
+_OF_ONE_CALL = {"x-request-id", "traceparent", "tracestate"}
+"""Headers that say nothing of what is asked."""
 
 
 def make_endpoint(
@@ -116,7 +118,9 @@ async def _reply(
         async with limit:
             body = await _body(request, limits, admit)
             request.state.body_read = True
-            return await pool.run(lane, partial(route.handler, replace(call, body=body)))
+            whole = replace(call, body=body)
+            work = partial(route.handler, whole)
+            return await (pool.run_for_all(_same(whole), lane, work) if route.only_reads else pool.run(lane, work))
     except PenstockError as error:
         return route.dialect.failure(error, request_id)
     except ClientDisconnect:
@@ -126,6 +130,12 @@ async def _reply(
             return route.dialect.failure(CallTimeout(), request_id)
         _log.exception("unexpected error", route=route.path)
         return route.dialect.failure(error, request_id)
+
+
+def _same(call: Call) -> Hashable:
+    """What calls have in common that get the same answer, the caller's credentials among it."""
+    said = frozenset((name, value) for name, value in call.headers.items() if name not in _OF_ONE_CALL)
+    return call.method, call.path, said, frozenset(call.query.items()), call.body
 
 
 async def _body(request: Request, limits: _Limits, admit: Callable[[], Awaitable[None]]) -> bytes:

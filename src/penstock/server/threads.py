@@ -2,6 +2,9 @@
 
 Handlers and the services under them are synchronous. Their threads are bounded, and shared by callers who don't know
 each other: who sends more calls than there are threads waits behind his own, not others behind him.
+
+Who watches jobs asks the same again and again, and so do all who watch the same jobs. Where such calls wait, one of
+them is run for all: the server answers a crowd at the cost of few calls, and the more there are the better.
 """
 
 from __future__ import annotations
@@ -9,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import structlog
 
@@ -45,6 +49,14 @@ class Threads:
             each.close()
 
 
+@dataclass(slots=True, eq=False)
+class _Shared:
+    """A call that waits for a thread, and how many ask for what it gives."""
+
+    work: asyncio.Task[Any]
+    callers: int = 0
+
+
 class Pool:
     """Threads that go round the lanes (:mod:`penstock.access.lanes`) in which calls wait. For one event loop.
 
@@ -57,10 +69,40 @@ class Pool:
         self._size = size
         self._begun: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._shared: dict[Hashable, _Shared] = {}
 
     async def run(self, lane: str, function: Callable[[], T]) -> T:
         """The function's result. If this is cancelled, what has begun goes on in its thread."""
         await self._turn(lane)
+        return await self._work(lane, function)
+
+    async def run_for_all(self, same: Hashable, lane: str, function: Callable[[], T]) -> T:
+        """As :meth:`run`; of the functions that wait under one key only the first is run, and gives all their result.
+
+        None gets what was true before it asked: once a function has begun, nobody joins it.
+        """
+        if self._is_free(lane):
+            return await self.run(lane, function)
+        shared = self._shared.get(same)
+        if shared is None:
+            shared = self._shared[same] = _Shared(asyncio.create_task(self._run_once(same, lane, function)))
+        shared.callers += 1
+        try:
+            result: T = await asyncio.shield(shared.work)
+            return result
+        finally:
+            shared.callers -= 1
+            if not shared.callers:
+                if self._shared.get(same) is shared:
+                    del self._shared[same]
+                shared.work.cancel()
+
+    async def _run_once(self, same: Hashable, lane: str, function: Callable[[], T]) -> T:
+        await self._turn(lane)
+        del self._shared[same]
+        return await self._work(lane, function)
+
+    async def _work(self, lane: str, function: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
 
@@ -90,7 +132,7 @@ class Pool:
         return max(1, quarter) if lane == UNPROVEN else self._size - quarter
 
     async def _turn(self, lane: str) -> None:
-        if lane not in self._waiting and self._may_begin(lane):
+        if self._is_free(lane):
             self._begun[lane] += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -103,6 +145,9 @@ class Pool:
             elif turn in self._waiting.get(lane, ()):
                 self._forget(lane, turn)
             raise
+
+    def _is_free(self, lane: str) -> bool:
+        return lane not in self._waiting and self._may_begin(lane)
 
     def _may_begin(self, lane: str) -> bool:
         return self._begun.total() < self._size and self._begun[lane] < self._most(lane)
