@@ -133,9 +133,9 @@ async def _reply(
 
 
 def _same(call: Call) -> Hashable:
-    """What calls have in common that get the same answer, the caller's credentials among it."""
+    """What calls have in common that get the same answer: also credentials, and the address that a refusal is of."""
     said = frozenset((name, value) for name, value in call.headers.items() if name not in _OF_ONE_CALL)
-    return call.method, call.path, said, frozenset(call.query.items()), call.body
+    return call.address, call.method, call.path, said, frozenset(call.query.items()), call.body
 
 
 async def _body(request: Request, limits: _Limits, admit: Callable[[], Awaitable[None]]) -> bytes:
