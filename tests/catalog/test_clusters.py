@@ -69,3 +69,15 @@ def test_a_dropped_cluster_leaves_no_jobs_and_no_grants(catalog: Catalog) -> Non
 def test_a_cluster_that_is_not_there(catalog: Catalog) -> None:
     with pytest.raises(ClusterNotFound, match=OTHER):
         catalog.clusters.drop(OTHER)
+
+
+@pytest.mark.timeout(60)
+def test_what_comes_just_after_a_cluster_was_dropped_is_told_so(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    catalog.collections.drop(docs.id)
+    catalog.collections.forget(docs.id)
+    catalog.clusters.drop(CLUSTER)
+    with pytest.raises(ClusterNotFound, match=CLUSTER):
+        catalog.jobs.insert(new_job(docs))
+    with pytest.raises(ClusterNotFound, match=CLUSTER):
+        catalog.databases.create(CLUSTER, "other", {})

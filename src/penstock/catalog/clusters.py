@@ -187,12 +187,13 @@ class DatabaseStore:
         self._database = database
 
     def create(self, cluster_id: str, name: str, properties: Mapping[str, str]) -> Database:
-        """Raises DatabaseExists."""
+        """Raises DatabaseExists, ClusterNotFound."""
         values = {"id": new_id(), "cluster_id": cluster_id, "name": name, "properties": dict(properties)}
         try:
             with self._database.write() as connection:
                 connection.execute(insert(tables.database).values(**values, created_at=now_millis()))
         except IntegrityError as error:
+            ClusterStore(self._database).get(cluster_id)
             raise DatabaseExists(f"database already exist: {name}", database=name) from error
         return self.get(cluster_id, name)
 

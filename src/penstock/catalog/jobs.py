@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog import tables
 from penstock.catalog.audit import note
+from penstock.catalog.clusters import ClusterStore
 from penstock.catalog.database import CatalogDatabase, now_millis
 from penstock.catalog.idempotency import RepeatedCreate, forget_expired, job_of_key, remember
 from penstock.catalog.job_ends import count, end_job, ending_values, recount
@@ -80,6 +81,7 @@ class JobStore:
     def __init__(self, database: CatalogDatabase, seal: Seal) -> None:
         self._database = database
         self._seal = seal
+        self._clusters = ClusterStore(database)
 
     # Creating and reading
 
@@ -87,6 +89,7 @@ class JobStore:
         """Store a Pending job under a fresh id; for a repeated call, give the job that it made the first time.
 
         Raises:
+            ClusterNotFound: it is no longer there.
             InvalidParameter: another request has used the call's key.
             LimitExceeded: the collection or the cluster has as many jobs as it may.
             QuotaExceeded: the org has as many jobs as it may, or no bytes left today.
@@ -96,7 +99,8 @@ class JobStore:
             try:
                 job_id = self._database.grouped(partial(self._insert_once, job_id=drawn, new=new))
             except IntegrityError:
-                # Another process drew the same id in the same millisecond.
+                # The cluster was dropped a moment ago, or another process drew the same id in the same millisecond.
+                self._clusters.get(new.cluster_id)
                 continue
             job = self.get(new.cluster_id, job_id)
             if job_id == drawn:
