@@ -11,7 +11,7 @@ import pytest
 from penstock.server.logs import REDACTED, redact
 
 PROGRAM = """
-import logging, structlog
+import logging, structlog, sys
 from penstock.server.logs import configure_logs
 configure_logs({form!r}, "info")
 structlog.get_logger("penstock.test").info(
@@ -23,7 +23,7 @@ def fail(secret):
     kept = {{"inside": secret}}
     return kept["inside"] / 0
 try:
-    fail("hush")
+    fail(sys.argv[1])  # a traceback shows the lines of the program, and may; not what they work on
 except TypeError:
     structlog.get_logger("penstock.test").exception("failed")
     logging.getLogger("library").exception("failed there")
@@ -33,7 +33,10 @@ except TypeError:
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_lines(form: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM.format(form=form)], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error", "-c", PROGRAM.format(form=form), "hush"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert run.stdout == ""
     assert "hush" not in run.stderr

@@ -60,9 +60,13 @@ def open_catalog(url: str, key: bytes, connections: int = 20) -> Catalog:
     database = CatalogDatabase(url, connections)
     try:
         database.migrate()
+        return _stores(database, Seal(key))
     except BaseException:
         database.close()
         raise
+
+
+def _stores(database: CatalogDatabase, seal: Seal) -> Catalog:
     collections = CollectionStore(database)
     return Catalog(
         database=database,
@@ -73,7 +77,7 @@ def open_catalog(url: str, key: bytes, connections: int = 20) -> Catalog:
         clusters=ClusterStore(database),
         databases=DatabaseStore(database),
         collections=collections,
-        jobs=JobStore(database, Seal(key)),
+        jobs=JobStore(database, seal),
         job_list=JobList(database),
         leftovers=LeftoverStore(database),
         claims=ClaimStore(database, collections),

@@ -53,9 +53,13 @@ def build_services(settings: Settings) -> Services:
     catalog = open_catalog(catalog_url(settings), sealing_key(settings), settings.catalog_connections)
     try:
         engine.check(known=catalog.collections.ids_in(""))
+        return _services(settings, catalog, engine, roots)
     except BaseException:
         catalog.close()
         raise
+
+
+def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: ImportRoots) -> Services:
     catalog.clusters.ensure(settings.cluster_id, settings.region)
     audit = AuditLog(catalog.audit)
     authentication = AuditedAuthentication(authentication_of(settings, catalog), audit)
