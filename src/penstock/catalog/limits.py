@@ -43,24 +43,19 @@ def refuse_if_over(
         LimitExceeded: the collection or its cluster had as many as they may.
     """
     if limits.collection is not None:
-        others = _others(connection.execute(LIVE_JOBS, {"collection_id": collection_id}).scalar_one())
-        if others >= limits.collection:
-            raise LimitExceeded(
-                f"The number of jobs has reached the limit: {others} jobs of collection {collection} have not ended "
-                f"(max_live_jobs = {limits.collection}). Try again when some have; many files fit into one job",
-                limit="max_live_jobs",
-                value=limits.collection,
-            )
+        live = connection.execute(LIVE_JOBS, {"collection_id": collection_id}).scalar_one()
+        _refuse_beyond(limits.collection, int(live), f"collection {collection}", "max_live_jobs")
     if limits.cluster is not None:
-        others = _others(connection.execute(_LIVE_JOBS_OF_CLUSTER, {"cluster_id": cluster_id}).scalar_one())
-        if others >= limits.cluster:
-            raise LimitExceeded(
-                f"The number of jobs has reached the limit: {others} jobs of the cluster have not ended "
-                f"(max_cluster_jobs = {limits.cluster}). Try again when some have; many files fit into one job",
-                limit="max_cluster_jobs",
-                value=limits.cluster,
-            )
+        live = connection.execute(_LIVE_JOBS_OF_CLUSTER, {"cluster_id": cluster_id}).scalar_one()
+        _refuse_beyond(limits.cluster, int(live), "the cluster", "max_cluster_jobs")
 
 
-def _others(live: int) -> int:
-    return int(live) - 1
+def _refuse_beyond(most: int, live: int, whose: str, setting: str) -> None:
+    if live <= most:
+        return
+    raise LimitExceeded(
+        f"The number of jobs has reached the limit: {live - 1} jobs of {whose} have not ended ({setting} = {most}). "
+        "Try again when some have; many files fit into one job",
+        limit=setting,
+        value=most,
+    )
