@@ -32,7 +32,7 @@ from penstock.catalog import Catalog, open_catalog, tables
 from penstock.catalog.database import from_millis
 from penstock.catalog.job_list import JobFilter
 from penstock.domain.collections import Collection
-from penstock.domain.ids import first_id_at, millis_of
+from penstock.domain.ids import day_of, first_id_at, millis_of
 from penstock.domain.jobs import JobState
 from tests.support.catalogs import CLUSTER
 from tests.support.postgres import running_postgres
@@ -200,20 +200,21 @@ def fill(catalog: Catalog, jobs: int) -> list[int]:
     ids = sorted({first_id_at(start + chance.randrange(DAYS * DAY)) + chance.randrange(1 << 18) for _ in range(jobs)})
     waiting = set(chance.sample(ids, WAITING))
     counts: Counter[tuple[int, str, str]] = Counter()
+    days: Counter[tuple[int, str, str, int]] = Counter()
     for first in range(0, len(ids), BATCH):
         rows = [row_of(each, chance, collections, each in waiting) for each in ids[first : first + BATCH]]
         for row in rows:
-            counts[row["database_id"], row["collection_id"], row["state"]] += 1
+            of = (row["database_id"], row["collection_id"], row["state"])
+            counts[of] += 1
+            if row["finished_at"] is not None:
+                days[(*of, day_of(row["id"]))] += 1
         with catalog.database.write() as connection:
             connection.execute(insert(tables.job), rows)
+    names = ("cluster_id", "database_id", "collection_id", "state", "day")
     with catalog.database.write() as connection:
-        connection.execute(
-            insert(tables.job_counter),
-            [
-                {"cluster_id": CLUSTER, "database_id": of[0], "collection_id": of[1], "state": of[2], "jobs": jobs}
-                for of, jobs in counts.items()
-            ],
-        )
+        for table, counted in ((tables.job_counter, counts), (tables.job_day, days)):
+            rows = [{**dict(zip(names, (CLUSTER, *of), strict=False)), "jobs": n} for of, n in counted.items()]
+            connection.execute(insert(table), rows)
     if catalog.database.is_shared:
         # What the server does by itself within minutes.
         with catalog.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -19,10 +21,16 @@ from hypothesis.stateful import (
 from sqlalchemy import event
 
 from penstock.catalog import Catalog
+from penstock.catalog.inspection import problems_of
 from penstock.catalog.job_list import JobFilter
-from penstock.domain.jobs import LIVE_STATES, TRANSITIONS, ImportJob, JobState
+from penstock.domain import ids
+from penstock.domain.ids import DAY_MILLIS, millis_of
+from penstock.domain.jobs import FINAL_STATES, LIVE_STATES, TRANSITIONS, ImportJob, JobState
 from tests.catalog.conftest import FreshCatalog
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection
+
+DAYS = st.none() | st.sampled_from([0, 0.2, 1, 2.5, 3, 3.6, 5, 9.9])
+"""Where a filter by time begins and ends, in days since the clock of the histories began."""
 
 
 class JobHistory(RuleBasedStateMachine):
@@ -38,9 +46,18 @@ class JobHistory(RuleBasedStateMachine):
         self.catalog: Catalog = self._opened.__enter__()
         self.collections = [stored_collection(self.catalog, name) for name in ("docs", "images")]
         self.model: dict[int, ImportJob] = {}
+        self.day = 0.0
+        self.clock = pytest.MonkeyPatch()
+        self.clock.setattr(ids, "_last", 0)
+        self.clock.setattr(ids, "time", SimpleNamespace(time_ns=lambda: int(self.day * DAY_MILLIS * 1_000_000)))
 
     def teardown(self) -> None:
+        self.clock.undo()
         self._opened.__exit__(None, None, None)
+
+    @rule(days=st.sampled_from([0.3, 1, 2.6]))
+    def wait(self, days: float) -> None:
+        self.day += days
 
     @rule(target=jobs, which=st.integers(0, 1))
     def create(self, which: int) -> ImportJob:
@@ -51,7 +68,7 @@ class JobHistory(RuleBasedStateMachine):
     @rule(target=jobs, job=consumes(jobs), data=st.data())
     def move(self, job: ImportJob, data: st.DataObject) -> ImportJob:
         onward = sorted(TRANSITIONS[job.state])
-        if not onward:
+        if not onward or job.id not in self.model:
             return job
         moved = self.catalog.jobs.intervene(job, data.draw(st.sampled_from(onward)))
         self.model[job.id] = moved
@@ -63,29 +80,61 @@ class JobHistory(RuleBasedStateMachine):
         limit=st.integers(1, 5),
         offset=st.integers(0, 4),
         before=st.none() | st.integers(0, 10),
+        days=st.tuples(DAYS, DAYS),
     )
     def list_a_page(
-        self, which: int | None, states: list[JobState], limit: int, offset: int, before: int | None
+        self,
+        which: int | None,
+        states: list[JobState],
+        limit: int,
+        offset: int,
+        before: int | None,
+        days: tuple[float | None, float | None],
     ) -> None:
-        ids = sorted(self.model, reverse=True)
-        start = ids[before] if before is not None and before < len(ids) else None
+        numbers = sorted(self.model, reverse=True)
+        start = numbers[before] if before is not None and before < len(numbers) else None
         collection = None if which is None else self.collections[which].id
-        wanted = JobFilter(cluster_id=CLUSTER, collection_id=collection, states=tuple(states), before=start)
+        after, until = (None if each is None else int(each * DAY_MILLIS) for each in days)
+        wanted = JobFilter(
+            cluster_id=CLUSTER,
+            collection_id=collection,
+            states=tuple(states),
+            before=start,
+            created_after=after,
+            created_before=until,
+        )
         matching = [
             self.model[each]
-            for each in ids
+            for each in numbers
             if (collection is None or self.model[each].collection_id == collection)
             and (not states or self.model[each].state in states)
+            and (after is None or millis_of(each) >= after)
+            and (until is None or millis_of(each) < until)
         ]
         assert self.catalog.job_list.total(wanted) == len(matching)
-        after = [each for each in matching if start is None or each.id < start]
-        assert self.catalog.job_list.page(wanted, limit=limit, offset=offset) == after[offset : offset + limit]
+        older = [each for each in matching if start is None or each.id < start]
+        assert self.catalog.job_list.page(wanted, limit=limit, offset=offset) == older[offset : offset + limit]
+
+    @rule(keep=st.integers(0, 8), batch=st.integers(1, 3))
+    def forget(self, keep: int, batch: int) -> None:
+        self.catalog.retention.forget_jobs(CLUSTER, int(time.time() * 1000) + 1000, keep, batch)
+        page = self.catalog.job_list.page(JobFilter(cluster_id=CLUSTER), limit=1000)
+        gone = set(self.model) - {each.id for each in page}
+        assert len(gone) <= batch
+        assert all(self.model[each].state in FINAL_STATES for each in gone)
+        assert not gone & set(sorted(self.model)[len(self.model) - keep :])
+        for each in gone:
+            del self.model[each]
 
     @invariant()
     def live_jobs_are_counted(self) -> None:
         for each in self.collections:
             live = [job for job in self.model.values() if job.collection_id == each.id and job.state in LIVE_STATES]
             assert self.catalog.jobs.live_jobs(each.id) == len(live)
+
+    @invariant()
+    def the_counters_are_sound(self) -> None:
+        assert problems_of(self.catalog.database) == []
 
 
 def test_lists_and_totals_are_what_the_model_says(fresh_catalog: FreshCatalog) -> None:

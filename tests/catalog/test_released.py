@@ -8,6 +8,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from penstock.catalog.inspection import problems_of
 from penstock.catalog.job_list import JobFilter
 from penstock.catalog.tables import metadata
 from penstock.domain.jobs import JobState
@@ -32,6 +33,8 @@ def test_a_released_catalog_is_brought_up_to_date_and_serves(catalog_url: str, d
         assert [each.state for each in jobs] == [JobState.PENDING, JobState.FAILED, JobState.COMPLETED]
         assert [each.rows for each in jobs] == [0, 0, 7]
         assert jobs[1].reason == "row 3 is bad"
+        assert catalog.job_list.total(JobFilter(cluster_id=CLUSTER, created_after=0)) == 3
+        assert problems_of(catalog.database) == []
         assert catalog.jobs.secret(jobs[0].id) == {"token": "t"}
         docs = catalog.collections.by_id(jobs[0].collection_id)
         assert docs is not None

@@ -21,8 +21,9 @@ from sqlalchemy import (
 
 from penstock.catalog import tables
 from penstock.catalog.collections import CollectionStore
+from penstock.catalog.counters import recount
 from penstock.catalog.database import CatalogDatabase, database_clock, to_millis
-from penstock.catalog.job_ends import end_job, ending_values, recount
+from penstock.catalog.job_ends import end_job, ending_values
 from penstock.catalog.job_rows import JOB_COLUMNS, job_of
 from penstock.catalog.partition_drops import hold_partition
 from penstock.catalog.plans import PlannedFile, PlannedSplit, store_plan

@@ -112,7 +112,7 @@ class ClusterStore:
             of_cluster = select(tables.job.c.id).where(tables.job.c.cluster_id == cluster_id)
             for table in (tables.job_split, tables.job_file, tables.job_secret):
                 connection.execute(delete(table).where(table.c.job_id.in_(of_cluster)))
-            for table in (tables.job, tables.job_counter, tables.account_grant, tables.database):
+            for table in (tables.job, tables.job_counter, tables.job_day, tables.account_grant, tables.database):
                 connection.execute(delete(table).where(table.c.cluster_id == cluster_id))
             connection.execute(delete(tables.cluster).where(tables.cluster.c.id == cluster_id))
 

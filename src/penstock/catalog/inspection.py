@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import func, inspect, select, text
+from sqlalchemy import ColumnElement, Connection, Table, func, inspect, select, text
 
 from penstock.catalog import tables
 from penstock.catalog.database import CatalogDatabase, from_millis, migrations, now_millis
-from penstock.domain.jobs import JobState
+from penstock.domain.jobs import FINAL_STATES, JobState
 
 __all__ = [
     "Revision",
@@ -64,20 +64,21 @@ def problems_of(database: CatalogDatabase) -> Sequence[str]:
         missing = sorted(set(tables.metadata.tables) - set(inspect(connection).get_table_names()))
         if missing:
             return [f"tables are missing: {', '.join(missing)}"]
-        job, counter = tables.job.c, tables.job_counter.c
-        counted = _counts(connection.execute(select(job.state, func.count()).group_by(job.state)).all())
-        noted = _counts(
-            connection.execute(select(counter.state, func.sum(counter.jobs)).group_by(counter.state)).all()
+        there = _per_state(connection, tables.job, func.count())
+        counted, by_day = (
+            _per_state(connection, each, func.sum(each.c.jobs)) for each in (tables.job_counter, tables.job_day)
         )
     return [
-        f"{counted.get(state, 0):,} jobs are {state}, but {noted.get(state, 0):,} are counted"
-        for state in JobState
-        if counted.get(state, 0) != noted.get(state, 0)
+        f"{there.get(state, 0):,} jobs are {state}, but {noted.get(state, 0):,} are counted{how}"
+        for noted, how, states in ((counted, "", JobState), (by_day, " by day", FINAL_STATES))
+        for state in sorted(states)
+        if there.get(state, 0) != noted.get(state, 0)
     ]
 
 
-def _counts(rows: Iterable[Any]) -> Mapping[str, int]:
-    return {state: int(number) for state, number in rows}
+def _per_state(connection: Connection, table: Table, number: ColumnElement[Any]) -> Mapping[str, int]:
+    rows = connection.execute(select(table.c.state, number).group_by(table.c.state)).all()
+    return {state: int(jobs) for state, jobs in rows}
 
 
 def abandoned_jobs(database: CatalogDatabase, seconds: float) -> Sequence[WaitingJob]:

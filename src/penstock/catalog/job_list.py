@@ -7,17 +7,17 @@ is the merge of one list per state, and a job's id tells when it was created.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, false, func, select, union_all
+from sqlalchemy import ColumnElement, Select, Table, false, func, select, union_all
 
 from penstock.catalog import tables
 from penstock.catalog.database import CatalogDatabase
 from penstock.catalog.job_rows import JOB_COLUMNS, job_of
-from penstock.domain.ids import first_id_at
-from penstock.domain.jobs import ImportJob, JobState
+from penstock.domain.ids import DAY_MILLIS, first_id_at
+from penstock.domain.jobs import LIVE_STATES, ImportJob, JobState
 
 __all__ = ["JobFilter", "JobList"]
 
@@ -76,24 +76,44 @@ def _page(wanted: JobFilter, limit: int, offset: int) -> Select[Any]:
 
 @lru_cache(maxsize=128)
 def _total(wanted: JobFilter) -> Select[Any]:
-    if not _by_counters(wanted):
-        ids = _merged([each.order_by(None) for each in _branches(wanted, paged=False)])
-        return select(func.count()).select_from(ids.subquery())
-    counter = tables.job_counter.c
-    where = [counter.cluster_id == wanted.cluster_id]
+    if wanted.finished_since is not None:
+        return select(_how_many(_branches(wanted, paged=False)))
+    if wanted.created_after is None and wanted.created_before is None:
+        return select(_counted(tables.job_counter, wanted))
+    # Whole days are counted already, but for their jobs that have not ended; what lies at either end is short.
+    first = 0 if wanted.created_after is None else -(-wanted.created_after // DAY_MILLIS)
+    last = None if wanted.created_before is None else wanted.created_before // DAY_MILLIS
+    if last is not None and last <= first:
+        return select(_how_many(_branches(wanted, paged=False)))
+    day = tables.job_day.c.day
+    days = _counted(tables.job_day, wanted, day >= first, *([] if last is None else [day < last]))
+    start, end = first * DAY_MILLIS, None if last is None else last * DAY_MILLIS
+    live = [each for each in sorted(LIVE_STATES) if not wanted.states or each in wanted.states]
+    rest = [replace(wanted, created_after=start, created_before=end, states=tuple(live))] if live else []
+    if wanted.created_after is not None:
+        rest.append(replace(wanted, created_before=start))
+    if end is not None:
+        rest.append(replace(wanted, created_after=end))
+    return select(days + _how_many([branch for each in rest for branch in _branches(each, paged=False)]))
+
+
+def _how_many(branches: Sequence[Select[Any]]) -> ColumnElement[int]:
+    ids = _merged([each.order_by(None) for each in branches])
+    return select(func.count()).select_from(ids.subquery()).scalar_subquery()
+
+
+def _counted(table: Table, wanted: JobFilter, *where: ColumnElement[bool]) -> ColumnElement[int]:
+    counter = table.c
+    where = (*where, counter.cluster_id == wanted.cluster_id)
     if wanted.database_id is not None:
-        where.append(counter.database_id == wanted.database_id)
+        where += (counter.database_id == wanted.database_id,)
     if wanted.database_ids is not None:
-        where.append(counter.database_id.in_(wanted.database_ids))
+        where += (counter.database_id.in_(wanted.database_ids),)
     if wanted.collection_id is not None:
-        where.append(counter.collection_id == wanted.collection_id)
+        where += (counter.collection_id == wanted.collection_id,)
     if wanted.states:
-        where.append(counter.state.in_([each.value for each in wanted.states]))
-    return select(func.coalesce(func.sum(counter.jobs), 0)).where(*where)
-
-
-def _by_counters(wanted: JobFilter) -> bool:
-    return wanted.created_after is None and wanted.created_before is None and wanted.finished_since is None
+        where += (counter.state.in_([each.value for each in wanted.states]),)
+    return select(func.coalesce(func.sum(counter.jobs), 0)).where(*where).scalar_subquery()
 
 
 def _merged(branches: Sequence[Select[Any]]) -> Select[Any]:

@@ -13,9 +13,10 @@ from sqlalchemy.exc import IntegrityError
 from penstock.catalog import tables
 from penstock.catalog.audit import note
 from penstock.catalog.clusters import ClusterStore
+from penstock.catalog.counters import count_new, recount
 from penstock.catalog.database import CatalogDatabase, now_millis
 from penstock.catalog.idempotency import RepeatedCreate, forget_expired, job_of_key, remember
-from penstock.catalog.job_ends import count, end_job, ending_values, recount
+from penstock.catalog.job_ends import end_job, ending_values
 from penstock.catalog.job_rows import FILE_COLUMNS, JOB_COLUMNS, file_of, job_of, split_of
 from penstock.catalog.limits import LIVE_JOBS, hold_cluster, refuse_if_over
 from penstock.catalog.partition_drops import hold_partition
@@ -160,7 +161,7 @@ class JobStore:
             },
         )
         self._keep_secret(connection, job_id, new.secret)
-        count(connection, new.cluster_id, new.database_id, new.collection_id, JobState.PENDING, 1)
+        count_new(connection, new.cluster_id, new.database_id, new.collection_id)
         self._database.tell(connection)
 
     def _keep_secret(self, connection: Connection, job_id: int, secret: Mapping[str, str]) -> None:

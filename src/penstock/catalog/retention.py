@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-from sqlalchemy import ColumnElement, Connection, delete, select, tuple_
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from penstock.catalog import tables
+from penstock.catalog.counters import forget
 from penstock.catalog.database import CatalogDatabase
-from penstock.catalog.job_ends import tally
 
 __all__ = ["RetentionStore"]
 
@@ -28,7 +26,7 @@ class RetentionStore:
 
         Jobs whose staged files are still there stay until these are gone.
         """
-        job, counter = tables.job.c, tables.job_counter
+        job = tables.job.c
         with self._database.write() as connection:
             where = [
                 job.cluster_id == cluster_id,
@@ -49,16 +47,7 @@ class RetentionStore:
             for table in (tables.job_split, tables.job_file, tables.job_secret):
                 connection.execute(delete(table).where(table.c.job_id.in_(ids)))
             connection.execute(delete(tables.job).where(job.id.in_(ids)))
-            kinds = Counter((cluster_id, row.database_id, row.collection_id, row.state) for row in found)
-            tally(connection, [(*kind, -jobs) for kind, jobs in kinds.items()])
-            connection.execute(
-                delete(counter).where(
-                    counter.c.jobs == 0,
-                    tuple_(counter.c.cluster_id, counter.c.database_id, counter.c.collection_id, counter.c.state).in_(
-                        sorted(kinds)
-                    ),
-                )
-            )
+            forget(connection, [(row.id, cluster_id, row.database_id, row.collection_id, row.state) for row in found])
         return len(ids)
 
 

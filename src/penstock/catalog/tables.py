@@ -337,6 +337,22 @@ job_counter = Table(
 )
 Index("ix_job_counter_collection", job_counter.c.collection_id)
 
+# How many of the jobs created on a day (of UTC, in days since 1970) have ended, and how: for the total of a list
+# by time. Those that have not ended are few enough to be counted.
+job_day = Table(
+    "job_day",
+    metadata,
+    Column("cluster_id", Text, nullable=False),
+    Column("database_id", BigInteger, nullable=False),
+    Column("collection_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("jobs", BigInteger, nullable=False),
+    PrimaryKeyConstraint("cluster_id", "database_id", "collection_id", "state", "day"),
+)
+Index("ix_job_day_cluster", job_day.c.cluster_id, job_day.c.day)
+Index("ix_job_day_collection", job_day.c.collection_id, job_day.c.day)
+
 # Whose turn it is to maintain a collection's table, and since when its indexes are due.
 maintenance = Table(
     "maintenance",

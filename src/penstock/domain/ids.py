@@ -6,7 +6,9 @@ import secrets
 import threading
 import time
 
-__all__ = ["first_id_at", "millis_of", "new_id"]
+__all__ = ["DAY_MILLIS", "day_of", "first_id_at", "millis_of", "new_id"]
+
+DAY_MILLIS = 24 * 3600 * 1000
 
 _RANDOM_BITS = 18
 _LARGEST = 2**63 - 1
@@ -31,6 +33,11 @@ def new_id() -> int:
 def millis_of(number: int) -> int:
     """When the id was drawn, in milliseconds since 1970."""
     return number >> _RANDOM_BITS
+
+
+def day_of(number: int) -> int:
+    """The day of UTC on which the id was drawn, in days since 1970."""
+    return millis_of(number) // DAY_MILLIS
 
 
 def first_id_at(millis: int) -> int:
