@@ -45,7 +45,7 @@ def create(
     An object store is reached with the endpoint and the keys of the server's own, as the environment or --config
     gives them. Every server and worker must reach the place.
     """
-    from penstock.server.places import check_store_of_cluster
+    from penstock.server.stores import check_store_of_cluster
 
     check_cluster_id(cluster_id)
     place = "" if store is None else check_store_of_cluster(settings, store)

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from penstock.cli.failures import Failure, explain
+from penstock.server.unneeded import leave_out_pandas
 
 __all__ = ["COMMANDS", "LazyCommand", "cli", "main"]
 
@@ -129,4 +130,5 @@ def cli() -> None:
 
 def main() -> None:
     """The program. Ends the process with one of the exit codes above."""
+    leave_out_pandas()
     cli(prog_name="penstock")

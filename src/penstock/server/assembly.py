@@ -26,8 +26,9 @@ from penstock.jobs.tools import Tools
 from penstock.server.exposure import authentication_of
 from penstock.server.hosts import runner_of
 from penstock.server.job_metrics import CatalogMetrics, ProcessMetrics
-from penstock.server.places import catalog_url, engine_of, sealing_key, source_stores
+from penstock.server.places import catalog_url, sealing_key, source_stores
 from penstock.server.services import Services
+from penstock.server.stores import engine_of
 from penstock.server.watching import start_watching
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots

@@ -8,19 +8,16 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from penstock.catalog.sealing import check_key, load_key
-from penstock.domain.places import normal_place, overlap
-from penstock.engines.lance import LanceEngine
 from penstock.errors import InvalidParameter
 from penstock.settings import Settings
 
 __all__ = [
     "catalog_file",
     "catalog_url",
-    "check_store_of_cluster",
-    "engine_of",
     "key_file",
     "sealing_key",
     "source_stores",
+    "table_store",
 ]
 
 
@@ -32,45 +29,6 @@ def catalog_file(settings: Settings) -> Path:
 def catalog_url(settings: Settings) -> str:
     """The catalog's, as SQLAlchemy writes it."""
     return settings.catalog or f"sqlite:///{catalog_file(settings)}"
-
-
-def engine_of(settings: Settings) -> LanceEngine:
-    """The engine on the server's store: a prefix of an object store, or a folder of the data folder.
-
-    The settings of object stores are also for clusters with a store of their own.
-    """
-    return LanceEngine(settings.store or str(settings.data_dir.resolve() / "collections"), _store_options(settings))
-
-
-def check_store_of_cluster(settings: Settings, text: str) -> str:
-    """The normal place of a store that a new cluster shall have, once it is seen that tables can be kept there.
-
-    Raises:
-        InvalidParameter: it is no place for a store, or within the server's own things, or around them.
-        StoreError: it can't be used; the message says why.
-    """
-    try:
-        place = normal_place(text)
-        own = [normal_place(str(settings.data_dir)), *([normal_place(settings.store)] if settings.store else [])]
-    except ValueError as error:
-        raise InvalidParameter(f"{text} won't do as a store: {error}", store=text) from error
-    for each in own:
-        if overlap(place, each):
-            raise InvalidParameter(
-                f"the store {place} and the server's own {each} lie in each other. "
-                "Give the cluster a place of its own",
-                store=place,
-            )
-    engine_of(settings).check(place)
-    return place
-
-
-def _store_options(settings: Settings) -> Mapping[str, str]:
-    """What the store doesn't say of itself is as it is for import roots; keys only as a set."""
-    secrets = (settings.store_access_key, settings.store_secret_key, settings.store_session_token)
-    if settings.store_access_key is None:
-        secrets = (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token)
-    return _s3(settings.store_endpoint or settings.s3_endpoint, settings.store_region or settings.s3_region, *secrets)
 
 
 def key_file(settings: Settings) -> Path:
@@ -93,6 +51,14 @@ def sealing_key(settings: Settings) -> bytes:
         raise InvalidParameter(
             "PENSTOCK_SECRET_KEY is no key: 32 bytes in URL-safe base64 are wanted. Leave it out, and a key is made"
         ) from error
+
+
+def table_store(settings: Settings) -> Mapping[str, str]:
+    """What the store doesn't say of itself is as it is for import roots; keys only as a set."""
+    secrets = (settings.store_access_key, settings.store_secret_key, settings.store_session_token)
+    if settings.store_access_key is None:
+        secrets = (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token)
+    return _s3(settings.store_endpoint or settings.s3_endpoint, settings.store_region or settings.s3_region, *secrets)
 
 
 def source_stores(settings: Settings) -> Mapping[str, Mapping[str, str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from penstock.jobs.tasks import import_everything
 from penstock.server.dumps import forbid_dumps
 from penstock.server.logs import configure_logs
+from penstock.server.unneeded import leave_out_pandas
 
 if TYPE_CHECKING:  # a worker has no use for what reads settings
     from penstock.settings import Settings
@@ -38,6 +39,7 @@ class WorkerSetup:
         if not self.core_dumps:
             forbid_dumps()
         configure_logs(self.log_format, self.log_level)
+        leave_out_pandas()
         if self.traced:
             from penstock.server.tracing import begin_in_worker
 

@@ -18,7 +18,8 @@ from penstock.server.data_folder import holder_of
 from penstock.server.doctor.finding import Finding, fail, ok, warn
 from penstock.server.doctor.store import check_store
 from penstock.server.doctor.tenants import check_tenants
-from penstock.server.places import catalog_url, engine_of, key_file, sealing_key
+from penstock.server.places import catalog_url, key_file, sealing_key
+from penstock.server.stores import engine_of
 from penstock.settings import Settings
 
 __all__ = ["check_catalog"]

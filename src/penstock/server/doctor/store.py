@@ -20,7 +20,7 @@ from penstock.engines.base import Engine, Table
 from penstock.errors import StoreError
 from penstock.jobs.tools import staged_of
 from penstock.server.doctor.finding import Finding, fail, ok, warn
-from penstock.server.places import engine_of
+from penstock.server.stores import engine_of
 from penstock.settings import Settings
 
 __all__ = ["check_store"]
