@@ -11,13 +11,14 @@ install: $(VENV)/.installed
 demo: install
 	$(BIN)/python -m demo.run
 
-# Two processes, as on the smallest machine; tests that share a server stay together.
+# Three processes fill two processors: many tests wait for servers. Tests that share a server stay together.
 test: install
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/pytest -n 3 --dist loadgroup -m "not slow"
 
-# One after the other: the heavy tests measure memory and fill the machine by themselves.
+# One after the other: the heavy tests measure memory and fill the machine by themselves. Properties are tried with
+# other examples than `make test` has, and with others each time.
 test-all: test
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest --hypothesis-profile=default -m "slow or hypothesis"
 
 # Two hundred kills of servers and workers on each catalog; CHAOS_SEED=7 makes another run, and the same one again.
 CHAOS_SEED ?= 1

@@ -6,11 +6,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.s3 import S3Server, s3_server
 from tests.support.servers import RunningServer, running_server
+
+# The same examples each time: whether a commit passes must not be a matter of luck. `make test-all` tries others.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a fixture of their module run in one process: otherwise each process makes it again."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None and _shares_a_fixture(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def _shares_a_fixture(item: pytest.Item) -> bool:
+    definitions = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 - pytest has no public name for it
+    return any(each.scope == "module" for found in definitions.values() for each in found)
 
 
 @pytest.fixture(scope="session")

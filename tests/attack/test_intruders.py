@@ -85,30 +85,30 @@ def test_nobody_gets_in(callers: Callers, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [each for each in ROUTES if "clusterId" in str(ROUTES[each].operation)])
-def test_a_cluster_of_another_is_as_one_that_is_not_there(callers: Callers, name: str) -> None:
+def test_a_cluster_of_another_is_as_one_that_is_not_there(unhurried: Callers, name: str) -> None:
     for who, others in (("ops", ACME), ("acme", LOCAL), ("owner", LOCAL), ("clerk", LOCAL)):
-        there = call(callers, who, ROUTES[name], clusterId=others)
-        nowhere = call(callers, who, ROUTES[name], clusterId=UNKNOWN)
+        there = call(unhurried, who, ROUTES[name], clusterId=others)
+        nowhere = call(unhurried, who, ROUTES[name], clusterId=UNKNOWN)
         assert not succeeded(there)
         assert there.status_code == nowhere.status_code
         assert there.text.replace(others, "?") == nowhere.text.replace(UNKNOWN, "?")
 
 
 @pytest.mark.parametrize("name", [each for each in ROUTES if "/v2/" in each])
-def test_v2_calls_take_a_cluster_whether_they_show_it_or_not(callers: Callers, name: str) -> None:
-    assert not succeeded(call(callers, "acme", ROUTES[name], clusterId=LOCAL))
+def test_v2_calls_take_a_cluster_whether_they_show_it_or_not(unhurried: Callers, name: str) -> None:
+    assert not succeeded(call(unhurried, "acme", ROUTES[name], clusterId=LOCAL))
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_a_job_of_another_is_as_one_that_is_not_there(callers: Callers, name: str) -> None:
-    created = callers.post("acme", f"{V2_JOBS}/create", collectionName="docs", files=[["a.json"]])[2]["jobId"]
+def test_a_job_of_another_is_as_one_that_is_not_there(unhurried: Callers, name: str) -> None:
+    created = unhurried.post("acme", f"{V2_JOBS}/create", collectionName="docs", files=[["a.json"]])[2]["jobId"]
     missing = str(int(created) + 4096)
     for who, place in (("ops", {}), ("ops", {"clusterId": LOCAL}), ("clerk", {"clusterId": ACME})):
-        there = call(callers, who, JOBS[name], jobId=created, **place)
-        nowhere = call(callers, who, JOBS[name], jobId=missing, **place)
+        there = call(unhurried, who, JOBS[name], jobId=created, **place)
+        nowhere = call(unhurried, who, JOBS[name], jobId=missing, **place)
         assert not succeeded(there)
         assert there.text.replace(created, "?") == nowhere.text.replace(missing, "?")
-    assert callers.post("acme", f"{V2_JOBS}/describe", jobId=created)[2]["state"] == "Pending"
+    assert unhurried.post("acme", f"{V2_JOBS}/describe", jobId=created)[2]["state"] == "Pending"
 
 
 def test_a_key_of_repetition_is_each_tenants_own(callers: Callers) -> None:

@@ -127,6 +127,9 @@ def test_a_file_that_is_no_catalog(folder: Path) -> None:
 def test_counters_that_disagree(folder: Path) -> None:
     execute(folder, "UPDATE job_counter SET jobs = jobs + 1 WHERE state = 'Completed'")
     assert "1 jobs are Completed, but 2 are counted" in bad(folder)["integrity"].found
+    execute(folder, "UPDATE job_counter SET jobs = jobs - 1 WHERE state = 'Completed'")
+    execute(folder, "UPDATE job_day SET jobs = 5")
+    assert "1 jobs are Completed, but 5 are counted by day" in bad(folder)["integrity"].found
 
 
 def test_a_missing_table(folder: Path) -> None:
@@ -172,6 +175,7 @@ def test_jobs_that_nobody_works_on(folder: Path) -> None:
     )
     execute(folder, "DELETE FROM job_counter WHERE state <> 'Completed'")
     execute(folder, "UPDATE job_counter SET state = 'Importing' WHERE state = 'Completed'")
+    execute(folder, "DELETE FROM job_day")
     found = bad(folder)
     assert list(found) == ["jobs"]
     assert "(Importing, since " in found["jobs"].found
