@@ -150,6 +150,42 @@ def test_a_catalog_that_is_away_makes_a_server_unready_and_its_calls_fail_with_t
     assert "Traceback" not in fleet.logs()
 
 
+def test_a_server_waits_for_a_catalog_that_starts_later(fleet: Fleet, postgres: PostgresServer) -> None:
+    postgres.drop_database(fleet.url)
+    log = fleet.folder / "early.log"
+    with log.open("wb") as output:
+        early = subprocess.Popen(
+            [PENSTOCK, "serve", "--port", "0", "--role", "api", "--data-dir", fleet.folder / "data"],
+            env=clean_environment() | {"PENSTOCK_CATALOG": fleet.url},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_until(lambda: "catalog.awaited" in log.read_text())
+        assert "does not exist" in log.read_text()
+        postgres.create_database(name=fleet.url.rpartition("/")[2])
+        wait_until(lambda: "Penstock listens on" in log.read_text())
+        early.send_signal(signal.SIGTERM)
+        assert early.wait(LIMIT) == 0
+    finally:
+        early.kill()
+        early.wait()
+
+
+def test_a_catalog_that_stays_away_ends_the_start_with_the_reason(fleet: Fleet, postgres: PostgresServer) -> None:
+    postgres.drop_database(fleet.url)
+    done = subprocess.run(
+        [PENSTOCK, "serve", "--port", "0", "--data-dir", fleet.folder / "data", "--catalog-wait", "1s"],
+        env=clean_environment() | {"PENSTOCK_CATALOG": fleet.url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert re.search(r"Error: the catalog postgresql://penstock@\S+ can't be used at present: .*", done.stderr)
+    assert "Traceback" not in done.stderr + done.stdout
+
+
 @pytest.mark.parametrize("role", ["api", "worker"])
 def test_a_role_alone_needs_a_catalog_that_can_be_shared(tmp_path: Path, role: str) -> None:
     done = subprocess.run(

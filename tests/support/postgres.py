@@ -41,9 +41,9 @@ class PostgresServer:
     password: str = _PASSWORD
     process: subprocess.Popen[bytes] | None = None
 
-    def create_database(self, template: str = "template0") -> str:
+    def create_database(self, template: str = "template0", name: str = "") -> str:
         """A fresh database; returns its URL as users write it, ``postgresql://…``."""
-        name = f"penstock_{uuid.uuid4().hex[:12]}"
+        name = name or f"penstock_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))

@@ -195,6 +195,12 @@ class Settings(BaseModel):
     catalog_connections: Annotated[int, Field(gt=1)] = _field(
         20, "Connections of this process to a PostgreSQL catalog at most.", unit="connections"
     )
+    catalog_wait: Seconds = _span(
+        30.0,
+        "A server that starts waits so long for a PostgreSQL catalog that is away.",
+        shown="30s",
+        reason="Servers and database often start together; the reason is logged at once.",
+    )
     secret_key_file: Path | None = _field(
         None,
         "File with the key that seals credentials of import jobs; made if missing.",
