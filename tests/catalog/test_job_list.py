@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -151,6 +152,29 @@ def test_an_old_finished_job_leaves_the_unpaged_list_and_an_unfinished_one_stays
     recent = JobFilter(cluster_id=CLUSTER, finished_since=later)
     assert [each.id for each in catalog.job_list.page(recent, limit=10)] == [new.id]
     assert catalog.job_list.total(recent) == 1
+
+
+@pytest.mark.parametrize("databases", [2, 120, 700])
+def test_a_list_of_some_databases_tells_of_these_alone_however_many_they_are(
+    catalog: Catalog, databases: int
+) -> None:
+    docs = stored_collection(catalog)
+    done, live = (catalog.jobs.insert(new_job(docs)) for _ in range(2))
+    catalog.jobs.intervene(done, JobState.FAILED, reason="bad row")
+    visible = JobFilter(cluster_id=CLUSTER, database_ids=tuple(range(docs.database_id, docs.database_id + databases)))
+    day = millis_of(done.id) // DAY_MILLIS * DAY_MILLIS
+    for wanted, expected in (
+        (visible, [live, done]),
+        (replace(visible, states=(JobState.FAILED, JobState.ABORTED)), [done]),
+        (replace(visible, created_after=day - DAY_MILLIS, created_before=day + 3 * DAY_MILLIS), [live, done]),
+        (replace(visible, created_after=day - DAY_MILLIS, states=(JobState.PENDING,)), [live]),
+        (replace(visible, finished_since=0), [live, done]),
+        (replace(visible, finished_since=2 * 10**12), [live]),
+        (replace(visible, database_ids=tuple(range(10**6, 10**6 + databases))), []),
+        (replace(visible, database_ids=()), []),
+    ):
+        assert [each.id for each in catalog.job_list.page(wanted, limit=10)] == [each.id for each in expected]
+        assert catalog.job_list.total(wanted) == len(expected)
 
 
 LISTS = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, false, func, select, union_all
+from sqlalchemy import ColumnElement, Select, Table, and_, func, select, true, union_all
 
 from penstock.catalog import tables
 from penstock.catalog.database import CatalogDatabase
@@ -20,6 +20,9 @@ from penstock.domain.ids import DAY_MILLIS, first_id_at
 from penstock.domain.jobs import LIVE_STATES, ImportJob, JobState
 
 __all__ = ["JobFilter", "JobList"]
+
+_MOST_BRANCHES = 100
+"""SQLite merges 500 lists at most. Who may see very many databases waits for a sort instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,7 @@ class JobList:
 
     def total(self, wanted: JobFilter) -> int:
         """How many jobs match, ``before`` left aside."""
-        query = _total(wanted)
+        query = _total(replace(wanted, before=None))
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
@@ -77,29 +80,40 @@ def _page(wanted: JobFilter, limit: int, offset: int) -> Select[Any]:
 @lru_cache(maxsize=128)
 def _total(wanted: JobFilter) -> Select[Any]:
     if wanted.finished_since is not None:
-        return select(_how_many(_branches(wanted, paged=False)))
+        return select(_scanned(wanted))
     if wanted.created_after is None and wanted.created_before is None:
         return select(_counted(tables.job_counter, wanted))
     # Whole days are counted already, but for their jobs that have not ended; what lies at either end is short.
     first = 0 if wanted.created_after is None else -(-wanted.created_after // DAY_MILLIS)
     last = None if wanted.created_before is None else wanted.created_before // DAY_MILLIS
     if last is not None and last <= first:
-        return select(_how_many(_branches(wanted, paged=False)))
+        return select(_scanned(wanted))
     day = tables.job_day.c.day
-    days = _counted(tables.job_day, wanted, day >= first, *([] if last is None else [day < last]))
+    total = _counted(tables.job_day, wanted, day >= first, *([] if last is None else [day < last]))
     start, end = first * DAY_MILLIS, None if last is None else last * DAY_MILLIS
-    live = [each for each in sorted(LIVE_STATES) if not wanted.states or each in wanted.states]
-    rest = [replace(wanted, created_after=start, created_before=end, states=tuple(live))] if live else []
+    live = tuple(each for each in sorted(LIVE_STATES) if not wanted.states or each in wanted.states)
+    if live:
+        total += _scanned(replace(wanted, created_after=start, created_before=end, states=live))
     if wanted.created_after is not None:
-        rest.append(replace(wanted, created_before=start))
+        total += _scanned(replace(wanted, created_before=start))
     if end is not None:
-        rest.append(replace(wanted, created_after=end))
-    return select(days + _how_many([branch for each in rest for branch in _branches(each, paged=False)]))
+        total += _scanned(replace(wanted, created_after=end))
+    return select(total)
 
 
-def _how_many(branches: Sequence[Select[Any]]) -> ColumnElement[int]:
-    ids = _merged([each.order_by(None) for each in branches])
-    return select(func.count()).select_from(ids.subquery()).scalar_subquery()
+def _scanned(wanted: JobFilter) -> ColumnElement[int]:
+    """How many jobs match, by reading an index entry of each."""
+    where = [_scope(wanted), *_state(wanted), *_between(wanted)]
+    if wanted.finished_since is None:
+        return _number(*where)
+    job = tables.job.c
+    return _number(job.cluster_id == wanted.cluster_id, *where, job.finished_at.is_(None)) + _number(
+        *where, job.finished_at >= wanted.finished_since
+    )
+
+
+def _number(*where: ColumnElement[bool]) -> ColumnElement[int]:
+    return select(func.count()).select_from(tables.job).where(*where).scalar_subquery()
 
 
 def _counted(table: Table, wanted: JobFilter, *where: ColumnElement[bool]) -> ColumnElement[int]:
@@ -121,47 +135,56 @@ def _merged(branches: Sequence[Select[Any]]) -> Select[Any]:
     return select(union_all(*(select(each.subquery().c.id) for each in branches)).subquery().c.id)
 
 
-def _branches(wanted: JobFilter, *, paged: bool = True) -> list[Select[Any]]:
+def _branches(wanted: JobFilter) -> list[Select[Any]]:
     """Queries of ids that share no job and together give all; each reads one index in that index's order."""
-    between = list(_between(wanted, paged=paged))
-    return [each for scope in _scopes(wanted) for each in _branches_in([scope, *between], wanted)]
-
-
-def _branches_in(common: list[ColumnElement[bool]], wanted: JobFilter) -> list[Select[Any]]:
     job = tables.job.c
-    ids = select(job.id)
-    newest = job.id.desc()
-    if wanted.finished_since is None:
-        states = sorted(set(wanted.states))
-        if not states:
-            return [ids.where(*common).order_by(newest)]
-        return [ids.where(*common, job.state == each.value).order_by(newest) for each in states]
-    if wanted.states:
-        common.append(job.state.in_([each.value for each in wanted.states]))
-    return [
-        ids.where(job.cluster_id == wanted.cluster_id, *common, job.finished_at.is_(None)).order_by(newest),
-        ids.where(*common, job.finished_at >= wanted.finished_since).order_by(job.finished_at.desc()),
-    ]
+    ids, newest, between = select(job.id), job.id.desc(), list(_between(wanted))
+    scopes = [_scope(each) for each in _one_by_one(wanted)]
+    if wanted.finished_since is not None:
+        if len(scopes) > _MOST_BRANCHES:
+            scopes = [_scope(wanted)]
+        between += _state(wanted)
+        live = (job.cluster_id == wanted.cluster_id, job.finished_at.is_(None))
+        recent = job.finished_at >= wanted.finished_since
+        return [
+            *(ids.where(*live, scope, *between).order_by(newest) for scope in scopes),
+            *(ids.where(scope, *between, recent).order_by(job.finished_at.desc()) for scope in scopes),
+        ]
+    states = [job.state == each.value for each in sorted(set(wanted.states))] or [true()]
+    if len(scopes) * len(states) > _MOST_BRANCHES:
+        scopes, states = [_scope(wanted)], [and_(true(), *_state(wanted))]
+    return [ids.where(scope, state, *between).order_by(newest) for scope in scopes for state in states]
 
 
-def _scopes(wanted: JobFilter) -> list[ColumnElement[bool]]:
-    """The narrowest conditions alone, which tell the others and have an index: a collection is in one cluster."""
+def _one_by_one(wanted: JobFilter) -> list[JobFilter]:
+    """A filter for each of the databases that the list may tell of, where it asks for no one of them."""
+    if not wanted.database_ids or wanted.database_id is not None or wanted.collection_id is not None:
+        return [wanted]
+    return [replace(wanted, database_id=each) for each in wanted.database_ids]
+
+
+def _scope(wanted: JobFilter) -> ColumnElement[bool]:
+    """The narrowest condition alone, which tells the others and has an index: a collection is in one cluster."""
     job = tables.job.c
     if wanted.collection_id is not None:
-        return [job.collection_id == wanted.collection_id]
+        return job.collection_id == wanted.collection_id
     if wanted.database_id is not None:
-        return [job.database_id == wanted.database_id]
-    if wanted.database_ids is None:
-        return [job.cluster_id == wanted.cluster_id]
-    return [job.database_id == each for each in wanted.database_ids] or [false()]
+        return job.database_id == wanted.database_id
+    if wanted.database_ids is not None:
+        return job.database_id.in_(wanted.database_ids)
+    return job.cluster_id == wanted.cluster_id
 
 
-def _between(wanted: JobFilter, *, paged: bool) -> Iterator[ColumnElement[bool]]:
+def _state(wanted: JobFilter) -> list[ColumnElement[bool]]:
+    return [tables.job.c.state.in_([each.value for each in wanted.states])] if wanted.states else []
+
+
+def _between(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
     job = tables.job.c
     if wanted.created_after is not None:
         yield job.id >= first_id_at(wanted.created_after)
     before = [first_id_at(wanted.created_before)] if wanted.created_before is not None else []
-    if paged and wanted.before is not None:
+    if wanted.before is not None:
         before.append(wanted.before)
     if before:
         yield job.id < min(before)
