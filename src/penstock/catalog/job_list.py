@@ -83,22 +83,36 @@ def _total(wanted: JobFilter) -> Select[Any]:
         return select(_scanned(wanted))
     if wanted.created_after is None and wanted.created_before is None:
         return select(_counted(tables.job_counter, wanted))
-    # Whole days are counted already, but for their jobs that have not ended; what lies at either end is short.
-    first = 0 if wanted.created_after is None else -(-wanted.created_after // DAY_MILLIS)
-    last = None if wanted.created_before is None else wanted.created_before // DAY_MILLIS
+    # Days are counted already, but for their jobs that have not ended. Of a day that the filter cuts, the shorter
+    # part is read, to be added or taken away.
+    start, end = wanted.created_after or 0, wanted.created_before
+    first, last = _nearest_day(start), None if end is None else _nearest_day(end)
     if last is not None and last <= first:
         return select(_scanned(wanted))
     day = tables.job_day.c.day
     total = _counted(tables.job_day, wanted, day >= first, *([] if last is None else [day < last]))
-    start, end = first * DAY_MILLIS, None if last is None else last * DAY_MILLIS
     live = tuple(each for each in sorted(LIVE_STATES) if not wanted.states or each in wanted.states)
+    days = replace(
+        wanted, created_after=first * DAY_MILLIS, created_before=None if last is None else last * DAY_MILLIS
+    )
     if live:
-        total += _scanned(replace(wanted, created_after=start, created_before=end, states=live))
-    if wanted.created_after is not None:
-        total += _scanned(replace(wanted, created_before=start))
-    if end is not None:
-        total += _scanned(replace(wanted, created_after=end))
+        total += _scanned(replace(days, states=live))
+    total = _corrected(total, wanted, start, first * DAY_MILLIS)
+    if end is not None and last is not None:
+        total = _corrected(total, wanted, last * DAY_MILLIS, end)
     return select(total)
+
+
+def _nearest_day(millis: int) -> int:
+    return (millis + DAY_MILLIS // 2) // DAY_MILLIS
+
+
+def _corrected(total: ColumnElement[int], wanted: JobFilter, start: int, end: int) -> ColumnElement[int]:
+    """``total`` with the jobs from ``start`` to ``end``, or without those from ``end`` to ``start``."""
+    if start == end:
+        return total
+    part = _scanned(replace(wanted, created_after=min(start, end), created_before=max(start, end)))
+    return total + part if start < end else total - part
 
 
 def _scanned(wanted: JobFilter) -> ColumnElement[int]:
