@@ -6,20 +6,23 @@ is the merge of one list per state, and a job's id tells when it was created.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, func, select, true, union_all
+from sqlalchemy import ColumnElement, Integer, Select, Table, bindparam, func, select, union_all
 
 from penstock.catalog import tables
 from penstock.catalog.database import CatalogDatabase
 from penstock.catalog.job_rows import JOB_COLUMNS, job_of
-from penstock.domain.ids import DAY_MILLIS, first_id_at
+from penstock.domain.ids import DAY_MILLIS, first_id_at, millis_of
 from penstock.domain.jobs import LIVE_STATES, ImportJob, JobState
 
 __all__ = ["JobFilter", "JobList"]
+
+_END = 2**63 - 1
+"""Behind all ids."""
 
 _MOST_BRANCHES = 100
 """SQLite merges 500 lists at most. Who may see very many databases waits for a sort instead."""
@@ -53,22 +56,64 @@ class JobList:
 
         With ``finished_since``, where more than ``offset + limit`` jobs match, those that ended last are taken.
         """
-        query = _page(wanted, limit, offset)
+        first, end = _ids_of(wanted)
+        values = {"first": first, "end": end if wanted.before is None else min(end, wanted.before)}
+        if wanted.finished_since is not None:
+            values["finished_since"] = wanted.finished_since
+        query = _page(_shape(wanted), limit, offset)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()  # one by one they take twice as long
+            # Read one by one they take twice as long.
+            rows = connection.execute(query, values).all()
         return [job_of(row) for row in rows]
 
     def total(self, wanted: JobFilter) -> int:
         """How many jobs match, ``before`` left aside."""
-        query = _total(replace(wanted, before=None))
+        query, values = _total(wanted)
         with self._database.read() as connection:
-            return int(connection.execute(query).scalar_one())
+            return int(connection.execute(query, values).scalar_one())
 
 
-# Who watches jobs asks the same again and again, and building such a query takes as long as running it.
+def _total(wanted: JobFilter) -> tuple[Select[Any], dict[str, int]]:
+    """The query of :meth:`JobList.total`, and its values."""
+    shape, (first, end) = _shape(wanted), _ids_of(wanted)
+    if wanted.finished_since is not None:
+        return _scan(shape), {"first": first, "end": end, "finished_since": wanted.finished_since}
+    if wanted.created_after is None and wanted.created_before is None:
+        return _all(shape), {}
+    days = [_nearest_day(each) for each in (first, end)]
+    if days[0] >= days[1]:
+        return _scan(shape), {"first": first, "end": end}
+    bounds = [first_id_at(each * DAY_MILLIS) for each in days]
+    values = {"first_day": days[0], "end_day": days[1], "first": bounds[0], "end": bounds[1]}
+    # Of a day that the filter cuts, the shorter part is read, to be added or taken away.
+    for name, start, stop in (("head", first, bounds[0]), ("tail", bounds[1], end)):
+        values |= {f"{name}_sign": 1 if start < stop else -1}
+        values |= {f"{name}_first": min(start, stop), f"{name}_end": max(start, stop)}
+    return _by_days(shape), values
+
+
+def _ids_of(wanted: JobFilter) -> tuple[int, int]:
+    """The least id, and the one after the largest, that a job of the wanted time may have."""
+    after, before = wanted.created_after, wanted.created_before
+    return 0 if after is None else first_id_at(after), _END if before is None else first_id_at(before)
+
+
+def _nearest_day(job_id: int) -> int:
+    return (millis_of(job_id) + DAY_MILLIS // 2) // DAY_MILLIS
+
+
+def _shape(wanted: JobFilter) -> JobFilter:
+    """What a filter has in common with others that are answered by the same query, with other numbers in it.
+
+    Who watches jobs asks the same again and again, and building such a query takes as long as running it.
+    """
+    since = None if wanted.finished_since is None else 0
+    return replace(wanted, created_after=None, created_before=None, before=None, finished_since=since)
+
+
 @lru_cache(maxsize=128)
-def _page(wanted: JobFilter, limit: int, offset: int) -> Select[Any]:
-    branches = _branches(wanted)
+def _page(shape: JobFilter, limit: int, offset: int) -> Select[Any]:
+    branches = _branches(shape)
     ids = branches[0]
     if len(branches) > 1:
         ids = _merged([each.limit(limit + offset) for each in branches])
@@ -78,52 +123,34 @@ def _page(wanted: JobFilter, limit: int, offset: int) -> Select[Any]:
 
 
 @lru_cache(maxsize=128)
-def _total(wanted: JobFilter) -> Select[Any]:
-    if wanted.finished_since is not None:
-        return select(_scanned(wanted))
-    if wanted.created_after is None and wanted.created_before is None:
-        return select(_counted(tables.job_counter, wanted))
-    # Days are counted already, but for their jobs that have not ended. Of a day that the filter cuts, the shorter
-    # part is read, to be added or taken away.
-    start, end = wanted.created_after or 0, wanted.created_before
-    first, last = _nearest_day(start), None if end is None else _nearest_day(end)
-    if last is not None and last <= first:
-        return select(_scanned(wanted))
+def _all(shape: JobFilter) -> Select[Any]:
+    """The total of all times."""
+    return select(_counted(tables.job_counter, shape))
+
+
+@lru_cache(maxsize=128)
+def _by_days(shape: JobFilter) -> Select[Any]:
+    """The total of some days, which are counted already, but for their jobs that have not ended; and of two parts."""
     day = tables.job_day.c.day
-    total = _counted(tables.job_day, wanted, day >= first, *([] if last is None else [day < last]))
-    live = tuple(each for each in sorted(LIVE_STATES) if not wanted.states or each in wanted.states)
-    days = replace(
-        wanted, created_after=first * DAY_MILLIS, created_before=None if last is None else last * DAY_MILLIS
-    )
+    total = _counted(tables.job_day, shape, day >= bindparam("first_day"), day < bindparam("end_day"))
+    live = tuple(each for each in sorted(LIVE_STATES) if not shape.states or each in shape.states)
     if live:
-        total += _scanned(replace(days, states=live))
-    total = _corrected(total, wanted, start, first * DAY_MILLIS)
-    if end is not None and last is not None:
-        total = _corrected(total, wanted, last * DAY_MILLIS, end)
+        total += _number(*_where(replace(shape, states=live)))
+    for part in ("head", "tail"):
+        sign = bindparam(f"{part}_sign", type_=Integer)
+        total += sign * _number(*_where(shape, bindparam(f"{part}_first"), bindparam(f"{part}_end")))
     return select(total)
 
 
-def _nearest_day(millis: int) -> int:
-    return (millis + DAY_MILLIS // 2) // DAY_MILLIS
-
-
-def _corrected(total: ColumnElement[int], wanted: JobFilter, start: int, end: int) -> ColumnElement[int]:
-    """``total`` with the jobs from ``start`` to ``end``, or without those from ``end`` to ``start``."""
-    if start == end:
-        return total
-    part = _scanned(replace(wanted, created_after=min(start, end), created_before=max(start, end)))
-    return total + part if start < end else total - part
-
-
-def _scanned(wanted: JobFilter) -> ColumnElement[int]:
-    """How many jobs match, by reading an index entry of each."""
-    where = [_scope(wanted), *_state(wanted), *_between(wanted)]
-    if wanted.finished_since is None:
-        return _number(*where)
+@lru_cache(maxsize=128)
+def _scan(shape: JobFilter) -> Select[Any]:
+    """The total by reading an index entry of each job."""
+    where = _where(shape)
+    if shape.finished_since is None:
+        return select(_number(*where))
     job = tables.job.c
-    return _number(job.cluster_id == wanted.cluster_id, *where, job.finished_at.is_(None)) + _number(
-        *where, job.finished_at >= wanted.finished_since
-    )
+    live = _number(job.cluster_id == shape.cluster_id, *where, job.finished_at.is_(None))
+    return select(live + _number(*where, job.finished_at >= bindparam("finished_since")))
 
 
 def _number(*where: ColumnElement[bool]) -> ColumnElement[int]:
@@ -149,56 +176,50 @@ def _merged(branches: Sequence[Select[Any]]) -> Select[Any]:
     return select(union_all(*(select(each.subquery().c.id) for each in branches)).subquery().c.id)
 
 
-def _branches(wanted: JobFilter) -> list[Select[Any]]:
+def _branches(shape: JobFilter) -> list[Select[Any]]:
     """Queries of ids that share no job and together give all; each reads one index in that index's order."""
     job = tables.job.c
-    ids, newest, between = select(job.id), job.id.desc(), list(_between(wanted))
-    scopes = [_scope(each) for each in _one_by_one(wanted)]
-    if wanted.finished_since is not None:
+    ids, newest = select(job.id), job.id.desc()
+    if shape.finished_since is not None:
+        scopes = _one_by_one(shape)
         if len(scopes) > _MOST_BRANCHES:
-            scopes = [_scope(wanted)]
-        between += _state(wanted)
-        live = (job.cluster_id == wanted.cluster_id, job.finished_at.is_(None))
-        recent = job.finished_at >= wanted.finished_since
+            scopes = [shape]
+        live = (job.cluster_id == shape.cluster_id, job.finished_at.is_(None))
+        recent = job.finished_at >= bindparam("finished_since")
         return [
-            *(ids.where(*live, scope, *between).order_by(newest) for scope in scopes),
-            *(ids.where(scope, *between, recent).order_by(job.finished_at.desc()) for scope in scopes),
+            *(ids.where(*live, *_where(each)).order_by(newest) for each in scopes),
+            *(ids.where(*_where(each), recent).order_by(job.finished_at.desc()) for each in scopes),
         ]
-    states = [job.state == each.value for each in sorted(set(wanted.states))] or [true()]
-    if len(scopes) * len(states) > _MOST_BRANCHES:
-        scopes, states = [_scope(wanted)], [and_(true(), *_state(wanted))]
-    return [ids.where(scope, state, *between).order_by(newest) for scope in scopes for state in states]
+    states: list[tuple[JobState, ...]] = [(each,) for each in sorted(set(shape.states))] or [()]
+    branches = [replace(each, states=state) for each in _one_by_one(shape) for state in states]
+    if len(branches) > _MOST_BRANCHES:
+        branches = [shape]
+    return [ids.where(*_where(each)).order_by(newest) for each in branches]
 
 
-def _one_by_one(wanted: JobFilter) -> list[JobFilter]:
+def _one_by_one(shape: JobFilter) -> list[JobFilter]:
     """A filter for each of the databases that the list may tell of, where it asks for no one of them."""
-    if not wanted.database_ids or wanted.database_id is not None or wanted.collection_id is not None:
-        return [wanted]
-    return [replace(wanted, database_id=each) for each in wanted.database_ids]
+    if not shape.database_ids or shape.database_id is not None or shape.collection_id is not None:
+        return [shape]
+    return [replace(shape, database_id=each) for each in shape.database_ids]
 
 
-def _scope(wanted: JobFilter) -> ColumnElement[bool]:
-    """The narrowest condition alone, which tells the others and has an index: a collection is in one cluster."""
+def _where(
+    shape: JobFilter, first: ColumnElement[int] | None = None, end: ColumnElement[int] | None = None
+) -> Sequence[ColumnElement[bool]]:
+    """The narrowest scope alone, which tells the others and has an index: a collection is in one cluster. The states;
+    and the ids, from ``first`` to before ``end``."""
     job = tables.job.c
-    if wanted.collection_id is not None:
-        return job.collection_id == wanted.collection_id
-    if wanted.database_id is not None:
-        return job.database_id == wanted.database_id
-    if wanted.database_ids is not None:
-        return job.database_id.in_(wanted.database_ids)
-    return job.cluster_id == wanted.cluster_id
-
-
-def _state(wanted: JobFilter) -> list[ColumnElement[bool]]:
-    return [tables.job.c.state.in_([each.value for each in wanted.states])] if wanted.states else []
-
-
-def _between(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
-    job = tables.job.c
-    if wanted.created_after is not None:
-        yield job.id >= first_id_at(wanted.created_after)
-    before = [first_id_at(wanted.created_before)] if wanted.created_before is not None else []
-    if wanted.before is not None:
-        before.append(wanted.before)
-    if before:
-        yield job.id < min(before)
+    if shape.collection_id is not None:
+        scope = job.collection_id == shape.collection_id
+    elif shape.database_id is not None:
+        scope = job.database_id == shape.database_id
+    elif shape.database_ids is not None:
+        scope = job.database_id.in_(shape.database_ids)
+    else:
+        scope = job.cluster_id == shape.cluster_id
+    states = [each.value for each in shape.states]
+    state = [job.state == states[0]] if len(states) == 1 else [job.state.in_(states)] if states else []
+    bounds = [job.id >= (bindparam("first") if first is None else first)]
+    bounds.append(job.id < (bindparam("end") if end is None else end))
+    return [scope, *state, *bounds]
