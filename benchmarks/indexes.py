@@ -1,6 +1,6 @@
 """What each index type costs to build, and how well and how quickly it answers.
 
-    python -m benchmarks.indexes --rows 10000 100000 --dim 768
+    python -m benchmarks.indexes --rows 12000 100000
     python -m benchmarks.indexes --rows 20000 --types AUTOINDEX HNSW
 
 The vectors are drawn around a thousand centres. Recall is the share of the ten nearest rows, by an exact search, that
