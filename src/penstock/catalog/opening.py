@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import structlog
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from penstock.catalog.accounts import AccountStore
 from penstock.catalog.audit import AuditStore
@@ -10,6 +14,7 @@ from penstock.catalog.claims import ClaimStore
 from penstock.catalog.clusters import ClusterStore, DatabaseStore
 from penstock.catalog.collections import CollectionStore
 from penstock.catalog.database import CatalogDatabase
+from penstock.catalog.failures import CatalogUnavailable
 from penstock.catalog.job_list import JobList
 from penstock.catalog.jobs import JobStore
 from penstock.catalog.leftovers import LeftoverStore
@@ -20,6 +25,10 @@ from penstock.catalog.retention import RetentionStore
 from penstock.catalog.sealing import Seal
 
 __all__ = ["Catalog", "open_catalog"]
+
+log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +54,13 @@ class Catalog:
         self.database.close()
 
 
-def open_catalog(url: str, key: bytes, connections: int = 20) -> Catalog:
+def open_catalog(url: str, key: bytes, connections: int = 20, patience: float = 0.0) -> Catalog:
     """Open and migrate the catalog at ``sqlite:///…`` or ``postgresql://…``.
 
     Args:
         key: seals what callers entrust to jobs.
         connections: to PostgreSQL at most.
+        patience: seconds to wait for PostgreSQL where it is away.
 
     Raises:
         InvalidParameter: the URL won't do, or the driver isn't installed.
@@ -59,11 +69,30 @@ def open_catalog(url: str, key: bytes, connections: int = 20) -> Catalog:
     """
     database = CatalogDatabase(url, connections)
     try:
-        database.migrate()
+        _once_it_is_there(database.migrate, patience if database.is_shared else 0.0)
         return _stores(database, Seal(key))
     except BaseException:
         database.close()
         raise
+
+
+def _once_it_is_there(work: Callable[[], None], patience: float) -> None:
+    """Servers and their database often start together. Why one waits is logged each time it looks."""
+
+    def tell(state: RetryCallState) -> None:
+        reason = state.outcome and str(state.outcome.exception())
+        log.warning(
+            "catalog.awaited", reason=reason, waited=round(state.seconds_since_start or 0, 1), patience=patience
+        )
+
+    attempts = Retrying(
+        retry=retry_if_exception_type(CatalogUnavailable),
+        stop=stop_after_delay(patience),
+        wait=wait_fixed(_LOOK_SECONDS),
+        before_sleep=tell,
+        reraise=True,
+    )
+    attempts(work)
 
 
 def _stores(database: CatalogDatabase, seal: Seal) -> Catalog:

@@ -51,7 +51,9 @@ def build_services(settings: Settings) -> Services:
     roots = ImportRoots(settings.import_root, source_stores(settings))
     _warn_of_roots(settings, roots)
     engine = engine_of(settings)
-    catalog = open_catalog(catalog_url(settings), sealing_key(settings), settings.catalog_connections)
+    catalog = open_catalog(
+        catalog_url(settings), sealing_key(settings), settings.catalog_connections, settings.catalog_wait
+    )
     try:
         engine.check(known=catalog.collections.ids_in(""))
         return _services(settings, catalog, engine, roots)

@@ -13,10 +13,8 @@ from contextlib import contextmanager, nullcontext
 
 import structlog
 import uvicorn
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from penstock.catalog.engines import parse_catalog_url
-from penstock.catalog.failures import CatalogUnavailable
 from penstock.errors import InvalidParameter
 from penstock.server.app import create_app
 from penstock.server.data_folder import hold_catalog, hold_data_folder, listening_note, private_files
@@ -34,8 +32,6 @@ BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
 # Threads that compute (a list of jobs, a search) let the one that answers go on so much sooner than by default.
 SWITCH_SECONDS = 0.001
-# Between two looks whether the catalog is there.
-_LOOK_SECONDS = 1.0
 # New objects, collections of the youngest, collections of the middle ones before the next generation's turn.
 GARBAGE_THRESHOLDS = (20_000, 20, 20)
 
@@ -77,7 +73,7 @@ def serve(
     ):
         host, port = listener.getsockname()[:2]
         url = f"{settings.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-        services = _built(settings, build_services, settings.catalog_wait if shared else 0)
+        services = build_services(settings)
         try:
             server = _Server(_uvicorn_config(settings, services))
             note = nullcontext() if settings.role == "worker" else listening_note(settings.data_dir, url, host, port)
@@ -96,28 +92,6 @@ def serve(
         finally:
             services.stop()
             _log.info("stopped", url=url)
-
-
-def _built(settings: Settings, build: Callable[[Settings], Services], patience: float) -> Services:
-    """The services, once their catalog is there: it may start at the same time. ``patience`` is seconds."""
-
-    def tell(state: RetryCallState) -> None:
-        assert state.outcome is not None
-        _log.warning(
-            "catalog.awaited",
-            reason=str(state.outcome.exception()),
-            waited=round(state.seconds_since_start or 0, 1),
-            patience=patience,
-        )
-
-    attempts = Retrying(
-        retry=retry_if_exception_type(CatalogUnavailable),
-        stop=stop_after_delay(patience),
-        wait=wait_fixed(_LOOK_SECONDS),
-        before_sleep=tell,
-        reraise=True,
-    )
-    return attempts(build, settings)
 
 
 def _spare_the_collector() -> None:
