@@ -32,13 +32,12 @@ from penstock.catalog import Catalog, open_catalog, tables
 from penstock.catalog.database import from_millis
 from penstock.catalog.job_list import JobFilter
 from penstock.domain.collections import Collection
-from penstock.domain.ids import day_of, first_id_at, millis_of
+from penstock.domain.ids import DAY_MILLIS, day_of, first_id_at, millis_of
 from penstock.domain.jobs import JobState
 from tests.support.catalogs import CLUSTER
 from tests.support.postgres import running_postgres
 from tests.support.servers import running_server
 
-DAY = 24 * 3600 * 1000
 DAYS = 29
 BATCH = 10_000
 PAGE = 100
@@ -172,7 +171,7 @@ def cases(catalog: Catalog, ids: Sequence[int]) -> Iterator[Case]:
     )
     yield Case(
         "created within ten days",
-        lambda chance: within(all_jobs, millis_of(deep(chance)) - 5 * DAY, 10 * DAY),
+        lambda chance: within(all_jobs, millis_of(deep(chance)) - 5 * DAY_MILLIS, 10 * DAY_MILLIS),
         lambda wanted: times(wanted),
     )
     for part in (10, 2, 1):
@@ -196,8 +195,9 @@ def fill(catalog: Catalog, jobs: int) -> list[int]:
         each for database in catalog.databases.list(CLUSTER) for each in catalog.collections.list(database)
     ]
     now = int(time.time() * 1000)
-    start = now - DAYS * DAY
-    ids = sorted({first_id_at(start + chance.randrange(DAYS * DAY)) + chance.randrange(1 << 18) for _ in range(jobs)})
+    start = now - DAYS * DAY_MILLIS
+    moments = (start + chance.randrange(DAYS * DAY_MILLIS) for _ in range(jobs))
+    ids = sorted({first_id_at(moment) + chance.randrange(1 << 18) for moment in moments})
     waiting = set(chance.sample(ids, WAITING))
     counts: Counter[tuple[int, str, str]] = Counter()
     days: Counter[tuple[int, str, str, int]] = Counter()

@@ -1,4 +1,4 @@
-"""What changes together with a job's state: at its end its files and its secret."""
+"""What ends with a job: its deadline, its files and its secret."""
 
 from __future__ import annotations
 

@@ -157,17 +157,17 @@ def _number(*where: ColumnElement[bool]) -> ColumnElement[int]:
     return select(func.count()).select_from(tables.job).where(*where).scalar_subquery()
 
 
-def _counted(table: Table, wanted: JobFilter, *where: ColumnElement[bool]) -> ColumnElement[int]:
+def _counted(table: Table, shape: JobFilter, *where: ColumnElement[bool]) -> ColumnElement[int]:
     counter = table.c
-    where = (*where, counter.cluster_id == wanted.cluster_id)
-    if wanted.database_id is not None:
-        where += (counter.database_id == wanted.database_id,)
-    if wanted.database_ids is not None:
-        where += (counter.database_id.in_(wanted.database_ids),)
-    if wanted.collection_id is not None:
-        where += (counter.collection_id == wanted.collection_id,)
-    if wanted.states:
-        where += (counter.state.in_([each.value for each in wanted.states]),)
+    where = (*where, counter.cluster_id == shape.cluster_id)
+    if shape.database_id is not None:
+        where += (counter.database_id == shape.database_id,)
+    if shape.database_ids is not None:
+        where += (counter.database_id.in_(shape.database_ids),)
+    if shape.collection_id is not None:
+        where += (counter.collection_id == shape.collection_id,)
+    if shape.states:
+        where += (counter.state.in_([each.value for each in shape.states]),)
     return select(func.coalesce(func.sum(counter.jobs), 0)).where(*where).scalar_subquery()
 
 

@@ -14,13 +14,13 @@ from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
 from penstock.catalog import tables
 from penstock.catalog.database import CatalogDatabase, database_clock, insert_or
 from penstock.catalog.turns import running_jobs
+from penstock.domain.ids import DAY_MILLIS
 from penstock.domain.jobs import FINAL_STATES, ImportJob
 from penstock.domain.quotas import Quota, Usage
 from penstock.errors import OrgNotFound, QuotaExceeded
 
 __all__ = ["QuotaStore", "charge", "refuse_if_full"]
 
-_DAY = 24 * 3600 * 1000
 
 _org, _usage, _counter = tables.org.c, tables.org_usage.c, tables.job_counter.c
 
@@ -68,7 +68,7 @@ class QuotaStore:
     def usage(self, org_id: str) -> Usage:
         """What the org has at present; nothing for one that isn't there."""
         with self._database.read() as connection:
-            day = connection.execute(select(database_clock(connection))).scalar_one() // _DAY
+            day = connection.execute(select(database_clock(connection))).scalar_one() // DAY_MILLIS
             return Usage(
                 jobs=int(connection.execute(_LIVE_JOBS, {"org_id": org_id}).scalar_one()),
                 running_jobs=running_jobs(connection, org_id),
@@ -103,7 +103,7 @@ def refuse_if_full(connection: Connection, cluster_id: str, quota: Quota, size: 
             )
     if limit := _limit(org.max_daily_bytes, quota.daily_bytes):
         now = connection.execute(select(database_clock(connection))).scalar_one()
-        present = connection.execute(_BYTES, {"org_id": org.id, "day": now // _DAY}).scalar_one_or_none() or 0
+        present = connection.execute(_BYTES, {"org_id": org.id, "day": now // DAY_MILLIS}).scalar_one_or_none() or 0
         if present >= limit or present + size > limit:
             raise _no_bytes_left(org, now, limit, present, size)
 
@@ -124,7 +124,7 @@ def charge(connection: Connection, job: ImportJob, size: int, quota: Quota) -> N
     org = connection.execute(_ORG_OF, {"cluster_id": job.cluster_id}).one()
     limit = _limit(org.max_daily_bytes, quota.daily_bytes)
     now = connection.execute(select(database_clock(connection))).scalar_one()
-    today = {"org_id": org.id, "day": now // _DAY}
+    today = {"org_id": org.id, "day": now // DAY_MILLIS}
     if limit and more > limit:
         present = connection.execute(_BYTES, today).scalar_one_or_none() or 0
         raise _no_bytes_left(org, now, limit, present, more)
@@ -146,7 +146,7 @@ def _limit(own: int | None, default: int | None) -> int:
 
 
 def _no_bytes_left(org: Row[Any], now: int, limit: int, present: int, size: int) -> QuotaExceeded:
-    midnight = (now // _DAY + 1) * _DAY
+    midnight = (now // DAY_MILLIS + 1) * DAY_MILLIS
     seconds = -(-(midnight - now) // 1000)
     when = datetime.fromtimestamp(midnight / 1000, UTC).strftime("%Y-%m-%dT%H:%MZ")
     files = f", and the files of this job have {size:,}" if size else ""
