@@ -1,4 +1,4 @@
-"""The engine on the store of a server's settings. Loading it takes seconds: who needs none leaves this alone."""
+"""The engine on the store of a server's settings. Loading it takes time: who needs none leaves this alone."""
 
 from __future__ import annotations
 
