@@ -138,6 +138,7 @@ class JobHistory(RuleBasedStateMachine):
         assert problems_of(self.catalog.database) == []
 
 
+@pytest.mark.hypothesis
 def test_lists_and_totals_are_what_the_model_says(fresh_catalog: FreshCatalog) -> None:
     here = type("JobHistoryHere", (JobHistory,), {"fresh_catalog": staticmethod(fresh_catalog)})
     run_state_machine_as_test(here, settings=settings(max_examples=15, stateful_step_count=20, deadline=None))
