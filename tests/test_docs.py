@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
+from importlib.metadata import metadata
 from pathlib import Path
 
 import click
@@ -15,6 +17,7 @@ from docs import generate
 from docs.error_meanings import MEANINGS
 from penstock.cli.main import cli
 from penstock.settings import settings_table
+from penstock.version import DISTRIBUTION
 from tests.support.servers import RunningServer
 
 ROOT = Path(__file__).parents[1]
@@ -124,6 +127,26 @@ def command_lines(page: Path) -> Iterator[str]:
             inside = not inside
         elif inside and line.startswith("penstock "):
             yield line
+
+
+FOREIGN = re.compile(
+    r"penstock\[\w|pip install[^\n]*?\bpenstock\b(?!-import)|version\([\"']penstock[\"']\)|\bname = \"penstock\""
+)
+"""Ways to name the distribution ``penstock`` of the public index, which is somebody else's package."""
+
+
+def test_nothing_names_the_foreign_distribution() -> None:
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    mentions = [
+        f"{name}: {match[0]}"
+        for name in files.split("\0")
+        if name.endswith((".py", ".md", ".toml", ".txt", ".in", "Makefile", ".yaml", ".yml", ".json"))
+        and name != "tests/test_docs.py"
+        for match in FOREIGN.finditer((ROOT / name).read_text(encoding="utf-8"))
+    ]
+    assert mentions == []
+    assert FOREIGN.search("pip install 'penstock[ray]'")
+    assert metadata("penstock-import")["Name"] == DISTRIBUTION
 
 
 def test_readme_begins_with_the_two_commands() -> None:

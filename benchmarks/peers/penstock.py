@@ -15,6 +15,7 @@ from benchmarks.peers.base import Outcome, Task, measure_step
 from benchmarks.peers.data import FILES, DataSet
 from benchmarks.peers.program import OWN, installed_versions
 from penstock import Client
+from penstock.version import DISTRIBUTION
 from tests.support.servers import running_server
 
 __all__ = ["Penstock"]
@@ -35,7 +36,7 @@ class Penstock:
     indexes: bool = True
 
     def versions(self) -> Mapping[str, str]:
-        return installed_versions(OWN, ("penstock", "pylance"))
+        return installed_versions(OWN, (DISTRIBUTION, "pylance"))
 
     def measure(self, task: Task) -> Outcome:
         rows = task.data.rows

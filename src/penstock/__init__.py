@@ -19,6 +19,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
+
     from penstock.sdk.client import Client, Hit
     from penstock.sdk.errors import ImportCallError, JobFailed, JobUnfinished, SdkError
     from penstock.sdk.jobs import ImportJob
@@ -54,9 +56,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version  # takes longer to import than all the rest
-
-        return version("penstock")
+        return import_module("penstock.version").package_version()
     if name in _HOMES:
         return getattr(import_module(f"penstock.sdk.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'penstock' has no attribute {name!r}")

@@ -19,6 +19,8 @@ from sysconfig import get_path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from penstock.version import DISTRIBUTION
+
 __all__ = ["LOCKS", "ROOT", "Pins", "audit", "not_as_locked", "not_free", "read_lock", "unmet"]
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +38,7 @@ _PIN = re.compile(
     r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)(?P<marker>\s*;.*?)?(?P<hashes>(?:\s+--hash=\S+)*)"
 )
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
-_NOT_LOCKED = frozenset({"penstock", "pip", "setuptools"})
+_NOT_LOCKED = frozenset({DISTRIBUTION, "pip", "setuptools"})
 """What an environment has beside its lock."""
 
 _FREE = re.compile(r"\b(?:MIT|BSD|0BSD|Apache|ISC|MPL-2\.0|Mozilla Public License 2\.0|PSF-2\.0|Zlib|CC0|LGPL-3\.0)")

@@ -49,7 +49,7 @@ def test_what_is_asked_for_must_be_locked() -> None:
 def test_what_is_installed_must_be_locked() -> None:
     told = list(not_as_locked({}))
     assert any(each.startswith("pytest ") for each in told)
-    assert not any(each.startswith("penstock ") for each in told)
+    assert not any(each.startswith("penstock-import ") for each in told)
 
 
 def test_a_licence_that_binds_others_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

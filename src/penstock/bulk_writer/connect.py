@@ -41,7 +41,7 @@ class S3ConnectParam:
 
 @dataclass(frozen=True)
 class AzureConnectParam:
-    """A container of Azure Blob Storage. Needs the extra ``penstock[azure]``.
+    """A container of Azure Blob Storage. Needs the extra ``penstock-import[azure]``.
 
     Args:
         conn_str: a connection string; or else ``account_url``.

@@ -14,7 +14,7 @@ try:
     from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
     from azure.storage.blob import BlobBlock, BlobClient, BlobServiceClient, ContentSettings, ExponentialRetry
 except ImportError as error:
-    raise Unsupported("uploads to Azure need one more package: pip install 'penstock[azure]'") from error
+    raise Unsupported("uploads to Azure need one more package: pip install 'penstock-import[azure]'") from error
 
 __all__ = ["AzureUploader"]
 

@@ -59,7 +59,7 @@ def parse_catalog_url(text: str) -> URL:
     if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
         raise InvalidParameter(f"no catalog can be kept in {url.drivername}. {known}", driver=url.drivername)
     if find_spec("psycopg") is None:
-        raise InvalidParameter("a catalog in PostgreSQL needs its driver: pip install 'penstock[postgresql]'")
+        raise InvalidParameter("a catalog in PostgreSQL needs its driver: pip install 'penstock-import[postgresql]'")
     return url.set(drivername="postgresql+psycopg")
 
 

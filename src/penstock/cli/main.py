@@ -100,9 +100,9 @@ def _name_variables(command: click.Command, prefix: str) -> None:
 
 def _print_version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
-        from importlib.metadata import version
+        from penstock.version import package_version
 
-        click.echo(f"penstock {version('penstock')}")
+        click.echo(f"penstock {package_version()}")
         ctx.exit()
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -25,6 +24,7 @@ from penstock.sdk.errors import (
     NoAnswer,
     NotFound,
 )
+from penstock.version import package_version
 
 __all__ = ["TIMEOUT", "exchange", "full_url"]
 
@@ -75,7 +75,7 @@ def exchange(
     options.setdefault("timeout", TIMEOUT)
     # Given as auth, or else requests puts the credentials of a .netrc file in its place.
     options.setdefault("auth", _Bearer(api_key))
-    sent = {"Accept": "application/json", "User-Agent": f"penstock/{version('penstock')}"}
+    sent = {"Accept": "application/json", "User-Agent": f"penstock/{package_version()}"}
     if database:
         sent["DB-Name"] = database
     sent.update(headers or {})

@@ -1,14 +1,13 @@
 """Traces by OpenTelemetry: HTTP calls, jobs with their steps and splits, and what workers do of these.
 
-This module is imported only where traces are wanted; it needs the extra ``penstock[otel]``. Spans go out in batches
-from a thread of their own, over HTTP: a collector that is away costs spans, never a call or a job.
+This module is imported only where traces are wanted; it needs the extra ``penstock-import[otel]``. Spans go out
+in batches from a thread of their own, over HTTP: a collector that is away costs spans, never a call or a job.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import Any
 
 from opentelemetry import trace
@@ -25,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.errors import PenstockError
 from penstock.runners.base import Runner, TaskContext, TaskHandle
+from penstock.version import package_version
 
 __all__ = ["TracedCalls", "TracedRunner", "TracingObserver", "begin_in_worker", "make_provider"]
 
@@ -37,7 +37,7 @@ def make_provider(endpoint: str | None) -> TracerProvider:
     """Where spans go: ``endpoint`` is the address of a collector without ``/v1/traces``; None leaves it, as
     everything else, to the standard ``OTEL_*`` variables. Shut the provider down to send what is left."""
     exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces" if endpoint else None)
-    resource = Resource.create({"service.version": version("penstock")})
+    resource = Resource.create({"service.version": package_version()})
     if str(resource.attributes.get("service.name", "unknown_service")).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": "penstock"}))
     provider = TracerProvider(resource=resource)

@@ -87,7 +87,7 @@ class Settings(BaseModel):
     runner: Literal["local", "ray"] = _field(
         "local",
         "Where files are read and staged: in worker processes of this machine, or on a Ray cluster.",
-        reason="Ray needs the extra penstock[ray], and a store and import roots that every host reaches.",
+        reason="Ray needs the extra penstock-import[ray], and a store and import roots that every host reaches.",
     )
     ray_address: str | None = _field(
         None,
@@ -184,7 +184,7 @@ class Settings(BaseModel):
         None,
         "OpenTelemetry collector that traces are sent to over HTTP, such as http://127.0.0.1:4318.",
         shown="OTEL_EXPORTER_OTLP_ENDPOINT, else no traces",
-        reason="Needs the extra penstock[otel]; other OTEL_* variables count too.",
+        reason="Needs the extra penstock-import[otel]; other OTEL_* variables count too.",
     )
     catalog: str | None = _field(
         None,

@@ -48,7 +48,9 @@ class RayRunner:
         self, address: str | None = None, setup: Callable[[], None] | None = None, *, grace: float = _GRACE
     ) -> None:
         if find_spec("ray") is None:
-            raise InvalidParameter("--runner ray needs Ray: pip install 'penstock[ray]', or take --runner local")
+            raise InvalidParameter(
+                "--runner ray needs Ray: pip install 'penstock-import[ray]', or take --runner local"
+            )
         if address not in (None, "auto") and not _ADDRESS.fullmatch(address or ""):
             raise InvalidParameter(
                 f"--ray-address {address} won't do: give HOST:PORT of the cluster's head (port 6379 unless it was "

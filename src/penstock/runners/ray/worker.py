@@ -19,6 +19,7 @@ from ray.exceptions import RayError
 from penstock.errors import PenstockError, TaskCancelled, WorkerLost
 from penstock.runners.base import Bounded
 from penstock.runners.memory import bounded, give_memory_back
+from penstock.version import DISTRIBUTION
 
 __all__ = ["Board", "RayContext", "describe", "run_task", "versions"]
 
@@ -142,7 +143,7 @@ def run_task(needed: dict[str, str], setup: bytes, work: bytes, board: Any, numb
 
 def versions() -> dict[str, str]:
     """What must be the same on every host. Ray itself compares Python and Ray."""
-    return {name: _installed(name) for name in ("penstock", "pylance")}
+    return {name: _installed(name) for name in (DISTRIBUTION, "pylance")}
 
 
 def _installed(name: str) -> str:

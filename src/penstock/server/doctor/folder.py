@@ -16,6 +16,7 @@ from penstock.server.data_folder import holder_of
 from penstock.server.doctor.finding import Finding, fail, ok, warn
 from penstock.server.places import catalog_file, key_file
 from penstock.settings import Settings
+from penstock.version import DISTRIBUTION
 
 __all__ = ["check_clock", "check_folder", "check_key", "check_space", "check_versions"]
 
@@ -27,7 +28,7 @@ _BUILT = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 def check_versions(settings: Settings) -> Iterator[Finding]:
-    names = ("penstock", "pylance", "pyarrow", "sqlalchemy")
+    names = (DISTRIBUTION, "pylance", "pyarrow", "sqlalchemy")
     told = ", ".join(f"{name} {version(name)}" for name in names)
     yield ok("versions", f"{told}, Python {platform.python_version()}, {platform.system()} {platform.release()}")
 
