@@ -5,9 +5,10 @@
     python -m benchmarks.peers --only parquet-768    # one section, put into the results in place of the older one
     python -m benchmarks.peers --quick               # a tenth of the rows, one pair, kept apart: to see that it runs
     python -m benchmarks.peers --readme              # measure nothing, put what was measured into README.md
+    python -m benchmarks.peers --machine machine-2   # keep the results of another machine beside those of the first
 
-Writes ``peers.json``, ``peers.md`` and charts into ``benchmarks/results``. Files, environments and what is written
-meanwhile lie in ``.cache/benchmarks``; about 10 GB, and 25 GB while the section ``memory`` runs.
+Writes ``peers.json``, ``peers.md`` and charts into ``benchmarks/results/MACHINE``. Files, environments and what is
+written meanwhile lie in ``.cache/benchmarks``; about 10 GB, and 25 GB while the section ``memory`` runs.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.peers.charts import draw_charts
 from benchmarks.peers.data import CACHE
+from benchmarks.peers.machines import read_machines, read_reports
 from benchmarks.peers.readme import BEGIN, with_results
 from benchmarks.peers.results import Results
 from benchmarks.peers.running import run_section
@@ -34,7 +36,7 @@ QUICK_SHARE = 0.1
 def main() -> None:
     options = _parse()
     sections = all_sections(QUICK_SHARE if options.quick else 1)
-    folder = options.results or (CACHE / "quick" if options.quick else RESULTS)
+    folder = options.results or (CACHE / "quick" if options.quick else RESULTS / options.machine)
     results = Results.read(folder / "peers.json")
     if options.list:
         for section in sections.values():
@@ -46,7 +48,7 @@ def main() -> None:
         for name in options.only or sections:
             start = time.perf_counter()
             pairs = 1 if options.quick else options.pairs
-            results.add(run_section(sections[name], pairs, _tell), list(sections))
+            results.add(run_section(sections[name], pairs, _tell, keep_tables=options.keep_tables), list(sections))
             results.write(folder / "peers.json")
             _tell(f"{name}: {time.perf_counter() - start:.0f} s")
     if not results.sections:
@@ -55,8 +57,9 @@ def main() -> None:
     draw_charts(results, folder)
     readme = ROOT / "README.md"
     # A README that shows results shows the newest.
-    if options.readme or (folder == RESULTS and BEGIN in readme.read_text()):
-        readme.write_text(with_results(readme.read_text(), results, folder.relative_to(ROOT)))
+    if options.readme or (folder.parent == RESULTS and BEGIN in readme.read_text()):
+        machines, reports = read_machines(RESULTS), read_reports(RESULTS)
+        readme.write_text(with_results(readme.read_text(), machines, reports, RESULTS.relative_to(ROOT)))
     _tell(f"see {folder / 'peers.md'}")
 
 
@@ -68,6 +71,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=all_sections(), metavar="SECTION", help="only these sections")
     parser.add_argument("--pairs", type=int, default=PAIRS, help=f"turns of each section ({PAIRS})")
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, one pair")
+    parser.add_argument("--machine", default="machine-1", metavar="LABEL", help="whose results these are (machine-1)")
+    parser.add_argument("--keep-tables", action="store_true", help="keep every table until its section ends")
     parser.add_argument("--results", type=Path, help="folder for the results")
     parser.add_argument("--readme", action="store_true", help="measure nothing; write README.md from the results")
     return parser.parse_args()

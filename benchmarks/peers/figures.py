@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.peers.results import EntryResult, Results
 
@@ -20,6 +20,11 @@ class Figure:
     wanted: str
     measured: str
     holds: bool | None
+    limit: float
+    at_least: bool
+
+    def holds_for(self, value: float) -> bool:
+        return value >= self.limit if self.at_least else value <= self.limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +37,26 @@ class _Wanted:
     text: str
     at_least: bool = True
 
+    def figure(self, measured: str, holds: bool | None) -> Figure:
+        return Figure(
+            name=self.name,
+            wanted=self.text,
+            measured=measured,
+            holds=holds,
+            limit=self.limit,
+            at_least=self.at_least,
+        )
+
 
 def measured_figures(results: Results) -> Iterator[Figure]:
     for wanted in _WANTED:
         found = wanted.measure(results)
         if found is None:
-            yield Figure(name=wanted.name, wanted=wanted.text, measured="not measured", holds=None)
+            yield wanted.figure("not measured", holds=None)
             continue
-        figure, text = found
-        holds = figure >= wanted.limit if wanted.at_least else figure <= wanted.limit
-        yield Figure(name=wanted.name, wanted=wanted.text, measured=text, holds=holds)
+        value, text = found
+        figure = wanted.figure(text, holds=None)
+        yield replace(figure, holds=figure.holds_for(value))
 
 
 def _ratio(section: str, first: str, second: str) -> Measure:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.peers.results import Results
-from benchmarks.peers.tables import readme_text
+from benchmarks.peers.machines import Machine, Report, compare_figures
+from benchmarks.peers.tables import rates_table, table
 
 __all__ = ["BEGIN", "END", "HEADING", "with_results"]
 
 BEGIN = "<!-- made by `python -m benchmarks.peers --readme`; begin -->"
 END = "<!-- end of what is made -->"
 HEADING = "## Benchmarks\n"
+
+_EXPLANATION = """\
+Rows per second until every row counts, medians of alternating runs. How fast a machine writes to its page cache and
+its disk decides: another of the same kind may show half of it. Count on no more than the least of a row."""
 
 _CHARTS = {
     "rates.png": "Rows per second of everybody, Parquet",
@@ -20,16 +25,16 @@ _CHARTS = {
 }
 
 
-def with_results(readme: str, results: Results, charts: Path) -> str:
+def with_results(readme: str, machines: Sequence[Machine], reports: Sequence[Report], folder: Path) -> str:
     """The README's text with its part made anew, or put in below the heading when it isn't there yet.
 
     Args:
-        charts: the folder with the charts, as seen from the README.
+        folder: the folder of the results, as seen from the README; charts are those of the first machine.
 
     Raises:
         ValueError: neither the marks nor the heading are there.
     """
-    part = f"{BEGIN}\n{_part(results, charts)}\n{END}"
+    part = f"{BEGIN}\n{_part(machines, reports, folder)}\n{END}"
     if BEGIN in readme and END in readme:
         before, _, rest = readme.partition(BEGIN)
         return f"{before}{part}{rest.partition(END)[2]}"
@@ -39,13 +44,24 @@ def with_results(readme: str, results: Results, charts: Path) -> str:
     return f"{before}{HEADING}\n{part}\n{after}"
 
 
-def _part(results: Results, charts: Path) -> str:
-    dates = sorted({section.date.split(" ")[0] for section in results.sections.values()})
-    machines = sorted({section.machine for section in results.sections.values()})
-    head = (
-        f"Rows per second until every row counts, medians of alternating runs, {' and '.join(dates)}, "
-        f"{' and '.join(machines)}. What each contender does and doesn't do, processor time, memory, indexes and "
-        f"spread: [{charts}/peers.md]({charts}/peers.md)."
-    )
-    images = [f"![{text}]({charts / name})" for name, text in _CHARTS.items()]
-    return "\n\n".join([head, readme_text(results), *images])
+def _part(machines: Sequence[Machine], reports: Sequence[Report], folder: Path) -> str:
+    parts = [_EXPLANATION]
+    for machine in machines:
+        sections = machine.results.sections.values()
+        dates = sorted({section.date.split(" ")[0] for section in sections})
+        kinds = sorted({section.machine for section in sections})
+        disks = sorted({section.disk for section in sections} - {"not measured"})
+        tables = sorted({section.tables for section in sections})
+        report = folder / machine.label / "peers.md"
+        parts.append(
+            f"**{machine.title}** ({' and '.join(dates)}): {' and '.join([*kinds, *disks])}; tables are "
+            f"{' or '.join(tables)}. What each contender does and doesn't do, processor time, memory, indexes and "
+            f"spread: [{report}]({report})."
+        )
+        parts.append(rates_table(machine.results))
+    parts += [f"**{report.label}** ({report.date}): {report.machine}; {report.conditions}." for report in reports]
+    parts.append(table(compare_figures(machines, reports)))
+    parts += [
+        f"![{text} ({machines[0].title})]({folder / machines[0].label / name})" for name, text in _CHARTS.items()
+    ]
+    return "\n\n".join(parts)

@@ -77,13 +77,19 @@ class EntryResult(BaseModel):
 
 
 class SectionResult(BaseModel):
-    """One section; sections of different runs may stand side by side in one file."""
+    """One section; sections of different runs may stand side by side in one file.
+
+    ``disk`` is what writing to the disk took just before, ``tables`` what became of each contender's rows when they
+    had been counted: both decide how much of the page cache is free for the next measurement.
+    """
 
     name: str
     title: str
     date: str
     command: str
     machine: str
+    disk: str = "not measured"
+    tables: str = "deleted after each measurement"
     entries: dict[str, EntryResult]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from benchmarks.peers.figures import measured_figures
 from benchmarks.peers.results import EntryResult, Results, SectionResult, Spread
 
-__all__ = ["readme_text", "report_text"]
+__all__ = ["rates_table", "report_text", "table"]
 
 _HOLDS = {True: "yes", False: "**no**", None: ""}
 
@@ -16,22 +16,23 @@ def report_text(results: Results) -> str:
     """All tables, with what each contender does."""
     parts = ["# Benchmarks side by side", _EXPLANATION, "## Figures asked for", _figures(results)]
     for section in results.sections.values():
+        conditions = f"{section.machine}; disk: {section.disk}; tables are {section.tables}"
         parts += [
             f"## {section.title}",
-            f"{section.date}, `{section.command}`, {section.machine}. {_turns(section)}",
-            _table(_section_rows(section)),
+            f"{section.date}, `{section.command}`, {conditions}. {_turns(section)}",
+            table(_section_rows(section)),
         ]
-    parts += ["## What each does", _table(_contenders(results))]
+    parts += ["## What each does", table(_contenders(results))]
     return "\n\n".join(parts) + "\n"
 
 
-def readme_text(results: Results) -> str:
-    """The same in short: Penstock beside the others, by files; then the figures that were asked for."""
-    return "\n\n".join([_table(_short_rows(results)), _table(_figure_rows(results))])
+def rates_table(results: Results) -> str:
+    """The same in short: rows per second of Penstock and of the others, by files."""
+    return table(_short_rows(results))
 
 
 def _figures(results: Results) -> str:
-    return _table(_figure_rows(results))
+    return table(_figure_rows(results))
 
 
 def _figure_rows(results: Results) -> Iterator[tuple[str, ...]]:
@@ -104,7 +105,8 @@ def _spread(spread: Spread, form: str) -> str:
     return f"{middle} ({least} to {largest})"
 
 
-def _table(rows: Iterable[tuple[str, ...]]) -> str:
+def table(rows: Iterable[tuple[str, ...]]) -> str:
+    """The first row is the heading."""
     head, *body = rows
     lines = [head, ("---",) * len(head), *body]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -13,12 +13,13 @@ from benchmarks.peers import contenders, data, running
 from benchmarks.peers.charts import draw_charts
 from benchmarks.peers.data import DataSet
 from benchmarks.peers.figures import measured_figures
+from benchmarks.peers.machines import Machine, Report, compare_figures, read_machines, read_reports
 from benchmarks.peers.programs.limit import READERS, Share
 from benchmarks.peers.readme import BEGIN, with_results
 from benchmarks.peers.results import EntryResult, Results, Run, SectionResult, Spread
 from benchmarks.peers.running import run_section
 from benchmarks.peers.sections import Entry, Section, all_sections
-from benchmarks.peers.tables import readme_text, report_text
+from benchmarks.peers.tables import rates_table, report_text
 
 ROOT = Path(__file__).parents[2]
 
@@ -110,7 +111,7 @@ def test_the_report_has_a_row_for_each_contender(results: Results) -> None:
 
 
 def test_who_loaded_fewer_rows_is_marked_as_such(results: Results) -> None:
-    assert "| title of parquet-768 | **1,000** | 71 | 2,000 |  |  |  | 50 (100 rows) |" in readme_text(results)
+    assert "| title of parquet-768 | **1,000** | 71 | 2,000 |  |  |  | 50 (100 rows) |" in rates_table(results)
 
 
 def test_every_figure_that_was_asked_for_has_its_section() -> None:
@@ -145,23 +146,47 @@ def test_charts_are_drawn_of_what_is_there(results: Results, tmp_path: Path) -> 
 
 def test_results_are_put_below_the_heading_once_and_then_renewed(results: Results) -> None:
     readme = "# Name\n\n## Benchmarks\n\nWhat else there is.\n\n## Next\n"
-    first = with_results(readme, results, Path("charts"))
+    machines = [Machine("machine-1", results)]
+    first = with_results(readme, machines, [], Path("charts"))
     assert first.startswith(f"# Name\n\n## Benchmarks\n\n{BEGIN}\n")
     assert first.endswith("\n\nWhat else there is.\n\n## Next\n")
-    assert with_results(first, results, Path("charts")) == first
+    assert with_results(first, machines, [], Path("charts")) == first
     results.add(section_of("json-768", penstock=entry("Penstock", [1.0])), list(all_sections()))
-    assert with_results(first, results, Path("charts")).count(BEGIN) == 1
+    assert with_results(first, machines, [], Path("charts")).count(BEGIN) == 1
     with pytest.raises(ValueError, match="needs the heading"):
-        with_results("# Name\n", results, Path("charts"))
+        with_results("# Name\n", machines, [], Path("charts"))
+
+
+def test_a_figure_holds_everywhere_only_where_each_machine_meets_it(results: Results) -> None:
+    slower = Results(
+        sections={
+            "parquet-768": section_of(
+                "parquet-768",
+                decode_write=entry("limit: decode + write", [0.5]),
+                penstock=entry("Penstock", [1.0]),
+                milvus=entry("Milvus 2.3.5", [3.0]),
+            )
+        }
+    )
+    machines = [Machine("machine-1", results), Machine("machine-2", slower)]
+    name = "Parquet 200,000 × 768, times Milvus 2.3.5"
+    report = Report(label="reported", machine="another", date="2026-01-02", conditions="4 pairs", figures={name: 13})
+
+    def row_of(machines: Sequence[Machine], reports: Sequence[Report]) -> tuple[str, ...]:
+        return next(row for row in compare_figures(machines, reports) if row[0] == name)
+
+    assert row_of(machines[:1], [report])[2:] == ("14 (10 to 40)", "13", "yes")
+    assert row_of(machines, [])[2:] == ("14 (10 to 40)", "3.00 (3.00 to 3.00)", "**no**")
+    assert row_of(machines[:1], [report.model_copy(update={"figures": {name: 3.4}})])[-1] == "**no**"
+    with pytest.raises(ValueError, match="unknown names: a misspelt one"):
+        list(compare_figures(machines, [report.model_copy(update={"figures": {"a misspelt one": 1}})]))
 
 
 def test_the_readme_shows_the_results() -> None:
-    results = Results.read(ROOT / "benchmarks" / "results" / "peers.json")
+    folder = ROOT / "benchmarks" / "results"
     readme = (ROOT / "README.md").read_text()
-    assert (BEGIN in readme) == bool(results.sections), "run `python -m benchmarks.peers --readme`"
-    if results.sections:
-        expected = with_results(readme, results, Path("benchmarks/results"))
-        assert readme == expected, "run `python -m benchmarks.peers --readme`"
+    expected = with_results(readme, read_machines(folder), read_reports(folder), Path("benchmarks/results"))
+    assert readme == expected, "run `python -m benchmarks.peers --readme`"
 
 
 @pytest.mark.parametrize("parts", [1, 3])
