@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -231,8 +232,26 @@ def test_permission_denied_is_told(root: Path) -> None:
 def test_a_file_that_changed_since_it_was_located_is_not_read(root: Path) -> None:
     [found] = ImportRoots([str(root)]).locate("docs/a.json")
     (root / "docs" / "a.json").write_bytes(b"[1, 2, 3]")
-    with pytest.raises(FileUnreadable, match="has changed since the job was planned: 3 bytes then, 9 now"):
+    with pytest.raises(FileUnreadable, match="has changed while it was imported: 3 bytes then, 9 now"):
         open_source(found).open_arrow()
+
+
+def test_a_write_right_after_the_look_is_seen(root: Path) -> None:
+    """A file's times come from a clock of some milliseconds: the look waits until a later write gets another one."""
+    for number in range(20):
+        (root / "docs" / "a.json").write_text(f"{number:4}")
+        [found] = ImportRoots([str(root)]).locate("docs/a.json")
+        (root / "docs" / "a.json").write_text(f"{number + 1:4}")
+        with pytest.raises(FileUnreadable, match="has changed while it was imported: it was written or replaced at"):
+            open_source(found).open_stream()
+
+
+def test_plans_of_earlier_releases_have_a_shorter_version(root: Path) -> None:
+    [found] = ImportRoots([str(root)]).locate("docs/a.json")
+    inode, written, _ = found.version.split("-")
+    assert content(replace(found, version=f"{inode}-{written}")) == content(replace(found, version="")) == b"[1]"
+    with pytest.raises(FileUnreadable, match="has changed"):
+        content(replace(found, version=f"{inode}-{written[:-1]}"))
 
 
 def test_a_source_reads_any_part_and_travels_to_workers(root: Path) -> None:

@@ -115,7 +115,7 @@ def test_an_object_that_was_overwritten_with_one_of_the_same_size(s3: S3Server) 
     located = roots.locate("a.json") + roots.locate(f"s3://{bucket}/")
     s3.put(bucket, "a.json", b"[2]")
     for each in located:
-        with pytest.raises(FileUnreadable, match="has changed since the job was planned"):
+        with pytest.raises(FileUnreadable, match="has changed while it was imported"):
             content(each)
 
 
@@ -191,7 +191,7 @@ def test_an_object_that_vanished_or_shrank(s3: S3Server) -> None:
     path = s3.put(bucket, "a.json", b"[1, 2, 3]")
     [found] = ImportRoots([f"s3://{bucket}"], s3.stores).locate(path)
     s3.put(bucket, "a.json", b"[1]")
-    with pytest.raises(FileUnreadable, match="has changed since the job was planned"):
+    with pytest.raises(FileUnreadable, match="has changed while it was imported"):
         content(found)
     with pytest.raises(FileMissing, match=r"s3://.*is not there"):
         content(Location(uri=f"s3://{bucket}/b.json", name="b", size=3, credentials=s3.settings))

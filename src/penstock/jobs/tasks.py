@@ -22,7 +22,7 @@ from penstock.readers.formats import Format, reader_for
 from penstock.runners.base import TaskContext
 from penstock.runners.memory import keep_heap_small, reuse_memory
 from penstock.sources.base import Location
-from penstock.sources.opening import open_source
+from penstock.sources.opening import open_source, unchanged
 from penstock.validation import Conformer
 
 __all__ = [
@@ -90,7 +90,8 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
             csv=task.csv,
         )
         try:
-            splits = reader_for(file_format).plan(request, task.split_bytes)
+            with unchanged(request.sources):
+                splits = reader_for(file_format).plan(request, task.split_bytes)
         except DataError as error:
             raise explained(error, locations, task.schema) from error
         except MemoryError as error:
@@ -121,7 +122,9 @@ def survey_span(task: SurveyTask, context: TaskContext) -> Any:
         context.check()
         context.report(done, 0)
 
-    return task.survey.look(open_source(task.location), task.span, check)
+    source = open_source(task.location)
+    with unchanged([source]):
+        return task.survey.look(source, task.span, check)
 
 
 def file_at(task: PlanTask | SurveyTask, done: int) -> str:
@@ -226,11 +229,12 @@ def _conformed(
     conformer = Conformer(schema, task.partitions, ids)
     decoded = 0
     try:
-        for batch in reader_for(part.format).read(request, part.spec):
-            rows = conformer.conform(batch)
-            decoded += rows.nbytes
-            check_expansion(decoded, part.size)
-            yield rows, batch.bytes_read
+        with unchanged(request.sources):
+            for batch in reader_for(part.format).read(request, part.spec):
+                rows = conformer.conform(batch)
+                decoded += rows.nbytes
+                check_expansion(decoded, part.size)
+                yield rows, batch.bytes_read
     except DataError as error:
         raise explained(error, part.locations, schema) from error
     warnings += [request.warnings, conformer.warnings]

@@ -18,8 +18,9 @@ class Location:
     ``uri`` is ``file:///…``, ``s3://bucket/key``, ``gs://bucket/key``, ``az://container/key`` (``container@account``
     where the caller named the account), ``https://…`` or ``http://…``; ``name`` is what the caller wrote and what
     messages show.
-    ``size`` is in bytes; ``version`` is another one when the content may have changed (the time of the last write, an
-    object's ETag), "" where that isn't known. ``credentials`` are settings of the place (endpoint, region, keys; see
+    ``size`` is in bytes; ``version`` is another one when the content may have changed (a local file's inode and times,
+    an object's ETag), "" where that isn't known. It is taken once, when the job is planned: every split of the job
+    must meet the same one. ``credentials`` are settings of the place (endpoint, region, keys; see
     ``keys``), never printed. ``whole`` means that it can only be read from its beginning.
     """
 
@@ -62,6 +63,20 @@ class Source(Protocol):
 
     def local_path(self) -> str | None:
         """A path that can be memory-mapped, or None where the file is not on a local disk."""
+        ...
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether each read by itself can only give bytes of the version that was located."""
+        ...
+
+    def check_unchanged(self) -> None:
+        """Look again at what the place holds now.
+
+        Raises:
+            FileUnreadable: it is another version than the one that was located.
+            FileMissing, PathNotAllowed, SourceUnavailable
+        """
         ...
 
 

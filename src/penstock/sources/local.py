@@ -6,8 +6,10 @@ import errno
 import io
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import unquote_to_bytes
@@ -16,12 +18,17 @@ import pyarrow as pa
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceError
 from penstock.sources.base import Location, is_marker
+from penstock.sources.failures import changed
 from penstock.sources.paths import check_unicode
 
 __all__ = ["LocalSource", "find_local", "is_below"]
 
 STREAM_BUFFER = 1 << 20
 """Bytes that a stream reads at a time: large enough that the system call does not show."""
+_CLOCK_STEP = 0.02
+"""Seconds: Linux takes a file's times from a clock that moves on every 1 to 10 ms."""
+_COARSE_CLOCK_STEP = 2.0
+"""Seconds of file systems that count no parts of a second; FAT counts by two."""
 _OF_THE_SYSTEM = ("/proc", "/sys")
 """What is there looks like files, and tells of processes, this one's environment too."""
 
@@ -97,11 +104,37 @@ def _raise(error: OSError) -> None:
 def _location(real: str, name: str) -> Location:
     handle = open_regular(real, name)
     try:
-        status = os.fstat(handle)
+        status = _settled_status(handle)
     finally:
         os.close(handle)
-    version = f"{status.st_ino}-{status.st_mtime_ns}"
-    return Location(uri=Path(real).as_uri(), name=name, size=status.st_size, version=version)
+    return Location(uri=Path(real).as_uri(), name=name, size=status.st_size, version=_version(status))
+
+
+def _version(status: os.stat_result) -> str:
+    """The file's identity beside its size.
+
+    The time of the inode (``ctime``) can't be set: it shows a write whose time was put back, as ``cp -p`` does. The
+    number of the device is left out as it differs between hosts that mount the same share, and after a restart.
+    """
+    return f"{status.st_ino}-{status.st_mtime_ns}-{status.st_ctime_ns}"
+
+
+def _is_version(status: os.stat_result, version: str) -> bool:
+    """Plans of earlier releases have no time of the inode, or no version at all."""
+    return not version or f"{_version(status)}-".startswith(f"{version}-")
+
+
+def _settled_status(handle: int) -> os.stat_result:
+    """The status of a file, taken so long after its last change that the next one can't get the same time."""
+    status = os.fstat(handle)
+    for _ in range(3):  # a file that is being written right now will be found changed later on
+        step = _CLOCK_STEP if status.st_ctime_ns % 1_000_000_000 else _COARSE_CLOCK_STEP
+        age = time.time() - status.st_ctime_ns / 1e9
+        if not 0 <= age < step:
+            break
+        time.sleep(step - age)
+        status = os.fstat(handle)
+    return status
 
 
 def open_regular(path: str, name: str) -> int:
@@ -187,17 +220,28 @@ class LocalSource:
         stop = self.size if end is None else min(end, self.size)
         return cast(BinaryIO, io.BufferedReader(_Slice(self._open(), start, stop), STREAM_BUFFER))
 
+    @property
+    def is_pinned(self) -> bool:
+        """Never: a file may be overwritten in place below an open descriptor."""
+        return False
+
+    def check_unchanged(self) -> None:
+        os.close(self._open())
+
     def _open(self) -> int:
         handle = open_regular(self.local_path(), self.name)
-        size = os.fstat(handle).st_size
-        if size != self.size:
-            os.close(handle)
-            raise FileUnreadable(
-                f"file {self.name!r} has changed since the job was planned: {self.size} bytes then, {size} now. "
-                "Import it again once it is complete",
-                path=self.name,
-            )
-        return handle
+        status = os.fstat(handle)
+        if status.st_size == self.size and _is_version(status, self.location.version):
+            return handle
+        os.close(handle)
+        changed_at = datetime.fromtimestamp(status.st_ctime, UTC)
+        raise changed(
+            self.name,
+            self.name,
+            f"{self.size} bytes then, {status.st_size} now"
+            if status.st_size != self.size
+            else f"it was written or replaced at {changed_at:%Y-%m-%d %H:%M:%S} UTC",
+        )
 
 
 class _Slice(io.RawIOBase):

@@ -16,7 +16,7 @@ from penstock.sources.stores import connect
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
 
-__all__ = ["fetch_object", "find_objects", "probe"]
+__all__ = ["check_object_unchanged", "fetch_object", "find_objects", "probe"]
 
 _HIDDEN = re.compile(r"(^|/)\.")
 
@@ -100,3 +100,20 @@ def fetch_object(location: Location, start: int, end: int) -> Any:
     if len(data) != end - start:
         raise changed(location.name, location.uri)
     return data
+
+
+def check_object_unchanged(location: Location) -> None:
+    """Look at the object again.
+
+    Raises:
+        FileUnreadable: it is not the one that was located, or access is denied.
+        FileMissing, SourceUnavailable
+    """
+    scheme, _, place = location.uri.partition("://")
+    bucket, _, key = place.partition("/")
+    try:
+        meta = obstore.head(connect(scheme, bucket, location.credentials), key)
+    except STORE_FAILURES as error:
+        raise translate(error, location.uri, location.name) from None
+    if meta["size"] != location.size or (location.version and _version(meta) != location.version):
+        raise changed(location.name, location.uri)
