@@ -32,7 +32,7 @@ CHANGED = "has changed while it was imported"
 
 @dataclass
 class InlineRunner:
-    """Runs tasks where they are submitted, and calls ``disturb`` once, when a task of ``function`` has done a step."""
+    """Runs tasks where they are submitted; calls ``disturb`` once, when a task of ``function`` has done a step."""
 
     function: Callable[..., Any]
     disturb: Callable[[], None]
@@ -43,7 +43,7 @@ class InlineRunner:
         future: Future[Any] = Future()
         try:
             future.set_result(function(argument, _Context(self, function)))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is the result
             future.set_exception(error)
         return _Done(future)
 
@@ -117,7 +117,7 @@ def nights(world: World, job: ImportJob) -> set[float]:
     """The nights that the rows of the job's collection are of."""
     collection = world.catalog.collections.by_id(job.collection_id)
     assert collection is not None
-    return {vector[0] for vector in world.rows(collection)["vector"].to_pylist()}
+    return {vector[0] for vector in world.rows(collection)["vector"].to_pylist() if vector}
 
 
 @pytest.mark.parametrize("write", WRITERS)
@@ -179,7 +179,9 @@ def test_a_parquet_file_that_is_overwritten_has_changed_and_is_not_damaged(tmp_p
     table = pa.table({"id": range(ROWS), "vector": [[1.0, 2, 3, 4]] * ROWS})
     pq.write_table(table, path, row_group_size=500)
     size = path.stat().st_size
-    with disturbed_world(tmp_path, stage_split, lambda: write_in_place(path, b"PAR1" + os.urandom(size - 4))) as world:
+    with disturbed_world(
+        tmp_path, stage_split, lambda: write_in_place(path, b"PAR1" + os.urandom(size - 4))
+    ) as world:
         world.collection()
         job = world.imported(["a.parquet"])
         assert job.state is JobState.FAILED

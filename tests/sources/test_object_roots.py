@@ -66,7 +66,7 @@ def test_any_bucket_opens_only_with_the_callers_own_keys(s3: S3Server) -> None:
     [found] = roots.locate(path, **OWN)
     assert found.credentials["secret_access_key"] == "own-secret"
     assert content(found) == b"[1]"
-    with pytest.raises(PathNotAllowed, match="Name a file below an import root"):
+    with pytest.raises(PathNotAllowed, match=r"outside of the import roots \(s3://\)"):
         roots.check("a.json", has_keys=True)
 
 
@@ -134,7 +134,7 @@ def test_a_miss_names_bucket_and_key_of_every_place(s3: S3Server, tmp_path: obje
     roots = ImportRoots([str(tmp_path), f"s3://{bucket}/in", "s3://no-such-bucket"], s3.stores)
     looked = f"Looked in: {tmp_path}/x.json, s3://{bucket}/in/x.json, s3://no-such-bucket/x.json"
     with pytest.raises(FileMissing, match=looked):
-        roots.locate("/x.json")
+        roots.locate("x.json")
     with pytest.raises(FileMissing, match=f"s3://{bucket}/in/x/, s3://no-such-bucket/x/$"):
         roots.locate("x/")
 

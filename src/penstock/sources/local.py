@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 import pyarrow as pa
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceError
-from penstock.sources.base import Location, is_marker
+from penstock.sources.base import Location, is_marker, side_file
 from penstock.sources.failures import changed
 from penstock.sources.paths import check_unicode
 
@@ -38,8 +38,12 @@ def is_below(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-def find_local(path: str, name: str, is_folder: bool, roots: Sequence[Sequence[str]]) -> list[Location]:
+def find_local(
+    path: str, name: str, is_folder: bool, roots: Sequence[Sequence[str]], side_files: list[str]
+) -> list[Location]:
     """The file at ``path``, or all files in the folder, sorted by name; empty when it isn't there.
+
+    ``side_files`` collects what is in the folder and no data (:func:`side_file`).
 
     ``roots`` are sets of real paths (no links in them), of each of which one must hold the file; ``name`` is what the
     caller wrote.
@@ -58,13 +62,13 @@ def find_local(path: str, name: str, is_folder: bool, roots: Sequence[Sequence[s
         if not stat.S_ISDIR(os.stat(real).st_mode):
             return []
     except OSError as error:
-        problem = _refused(error, name, real)
+        problem = _refused(error, name)
         if isinstance(problem, FileMissing):
             return []
         raise problem from error
     found = (
         _location(_real(os.path.join(real, member), name + member, roots), name + member)
-        for member in sorted(_members(real, name))
+        for member in sorted(_members(real, name, side_files))
     )
     return [each for each in found if each.size or not is_marker(each.name)]
 
@@ -79,12 +83,21 @@ def _real(path: str, name: str, roots: Sequence[Sequence[str]]) -> str:
     return real
 
 
-def _members(folder: str, name: str) -> Iterator[str]:
-    """Paths relative to ``folder`` of all files in it, at any depth, hidden ones left out."""
-    for at, folders, files in os.walk(folder, onerror=_raise):
-        folders[:] = [each for each in folders if not each.startswith(".")]
+def _members(folder: str, name: str, side_files: list[str]) -> Iterator[str]:
+    """Paths relative to ``folder`` of all files in it, at any depth, but side files."""
+
+    def fail(error: OSError) -> None:
+        raise _refused(error, name + os.path.relpath(os.fsdecode(error.filename or folder), folder)) from error
+
+    for at, folders, files in os.walk(folder, onerror=fail):
         below = os.path.relpath(at, folder)
         prefix = "" if below == "." else below + "/"
+        beside = sorted(
+            [f"{prefix}{each}/" for each in folders if side_file(each)]
+            + [prefix + each for each in files if side_file(each)]
+        )
+        side_files += [os.fsencode(each).decode(errors="backslashreplace") for each in beside]
+        folders[:] = [each for each in folders if not side_file(each)]
         for each in folders:
             if os.path.islink(os.path.join(at, each)):
                 raise FileUnreadable(
@@ -92,13 +105,9 @@ def _members(folder: str, name: str) -> Iterator[str]:
                     path=name,
                 )
         for each in files:
-            if not each.startswith("."):
+            if not side_file(each):
                 check_unicode(name + prefix + each)
                 yield prefix + each
-
-
-def _raise(error: OSError) -> None:
-    raise _refused(error, os.fsdecode(error.filename or "")) from error
 
 
 def _location(real: str, name: str) -> Location:
@@ -161,7 +170,7 @@ def open_regular(path: str, name: str) -> int:
         # Without O_NONBLOCK a named pipe would block here for ever.
         handle = os.open(last or ".", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
     except OSError as error:
-        raise _refused(error, name, path) from error
+        raise _refused(error, name) from error
     finally:
         os.close(at)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -173,8 +182,9 @@ def open_regular(path: str, name: str) -> int:
     return handle
 
 
-def _refused(error: OSError, name: str, path: str = "") -> SourceError:
-    shown = f"{name!r} ({path})" if path and path != name else repr(name)
+def _refused(error: OSError, name: str) -> SourceError:
+    """``name`` is what the caller wrote: where the server keeps it is not told."""
+    shown = repr(name)
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return FileMissing(f"file {shown} is not there", path=name)
     if error.errno == errno.ELOOP:

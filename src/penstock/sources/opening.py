@@ -58,6 +58,6 @@ def unchanged(sources: Sequence[Source]) -> Iterator[None]:
 
 def _check_unchanged(sources: Sequence[Source]) -> None:
     for source in sources:
-        # Files of a set must be of one moment: each of them alone may have been read to its end before it was replaced.
+        # Files of a set must be of one moment: each of them may have been read to its end before it was replaced.
         if len(sources) > 1 or not source.is_pinned:
             source.check_unchanged()

@@ -9,8 +9,8 @@
 | Completed | Completed | Completed | 100 |
 | Failed, Aborted | Failed | Failed | as far as the job came, at most 99 |
 
-``importedRows`` counts rows that are on their way while a job runs, and rows that are visible once it is Completed. Of
-a job that has failed or was aborted none are: ``importedRows`` and ``totalRows`` are 0 as in Milvus, and so is
+``importedRows`` counts rows that are on their way while a job runs, and rows that are visible once it is Completed.
+Of a job that has failed or was aborted none are: ``importedRows`` and ``totalRows`` are 0 as in Milvus, and so is
 ``importedRows`` of each of its files, which are all Failed.
 """
 
