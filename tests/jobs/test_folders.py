@@ -138,6 +138,19 @@ def test_a_folder_whose_value_is_not_of_the_fields_type(world: World) -> None:
     )
 
 
+def test_paths_and_warnings_are_bounded(world: World) -> None:
+    docs = world.collection()
+    for number in range(40):
+        write_parquet(world.files / "t" / f"c{number}=1" / "a.parquet", 2 * number)
+    job = world.imported(["t/"])
+    assert (job.state, world.count(docs)) == (JobState.COMPLETED, 80)
+    assert len(warnings(job, "partition_column")) == 20
+    write_parquet(world.files.joinpath("u", *(f"c{number}=1" for number in range(65)), "a.parquet"), 0)
+    assert "the path has 65 partition columns (folders name=value); 64 are taken" in str(
+        world.imported(["u/"]).reason
+    )
+
+
 def test_a_partition_key_from_the_path_places_the_rows(world: World) -> None:
     key = replace(FIELDS.fields[2], partition_key=True)
     docs = world.collection(schema=replace(SCHEMA, fields=(*SCHEMA.fields, key)))

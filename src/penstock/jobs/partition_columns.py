@@ -7,7 +7,7 @@ field, it becomes a dynamic value, or is left out with a warning.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 from urllib.parse import unquote
@@ -30,6 +30,10 @@ _FOLDER = re.compile(r"([^=$][^=]*)=(.*)", re.DOTALL)
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 """Written so that it comes back the same, and surely within 64 bits."""
+_MAX_COLUMNS = 64
+"""Of one path: tables have a handful."""
+_MAX_NAMED = 20
+"""Columns that warnings name."""
 _NO_TEXT = "\0"
 """A null key that no name of a folder can be."""
 
@@ -52,11 +56,15 @@ def partition_columns(
     A dynamic value is a number where it is one in all files, as readers of such folders take it.
 
     Raises:
-        DataError: a value isn't one of the field's type; names the file.
+        DataError: a value isn't one of the field's type, or a path has too many columns; names the file.
     """
-    texts = [parse_folders(name) for name in names]
-    unknown = {column for columns in texts for column in columns if schema.get(column) is None}
-    numbers = {column for column in unknown if _all_numbers(columns.get(column) for columns in texts)}
+    texts = [_folders_of(name) for name in names]
+    other_than_numbers = {
+        column
+        for columns in texts
+        for column, text in columns.items()
+        if text is not None and not _WHOLE_NUMBER.fullmatch(text)
+    }
     warnings: dict[str, JobWarning] = {}
     planned: list[PartitionColumns] = []
     for name, columns in zip(names, texts, strict=True):
@@ -66,7 +74,8 @@ def partition_columns(
             code, message = _remark(column, field, schema)
             if message:
                 folder = shorten(f"{column}={text if text is not None else _NULL}", 100)
-                warnings.setdefault(column, JobWarning(code=code, message=message.format(folder=repr(folder))))
+                if len(warnings) < _MAX_NAMED:
+                    warnings.setdefault(column, JobWarning(code=code, message=message.format(folder=repr(folder))))
             if text is None or code == "column_dropped":
                 continue
             if not text and field is not None and field.type is not DataType.VARCHAR:
@@ -74,7 +83,7 @@ def partition_columns(
             if field is not None:
                 values[column] = _parsed(field, text, name)
             else:
-                values[column] = int(text) if column in numbers else text
+                values[column] = text if column in other_than_numbers else int(text)
         planned.append(values)
     return planned, list(warnings.values())
 
@@ -108,8 +117,15 @@ def add_dynamic_values(batch: pa.RecordBatch, schema: CollectionSchema, columns:
     return batch.set_column(place, META_FIELD, merged)
 
 
-def _all_numbers(texts: Iterable[str | None]) -> bool:
-    return all(_WHOLE_NUMBER.fullmatch(text) for text in texts if text is not None)
+def _folders_of(name: str) -> Mapping[str, str | None]:
+    found = parse_folders(name)
+    if len(found) > _MAX_COLUMNS:
+        raise DataError(
+            f"the path has {len(found)} partition columns (folders name=value); {_MAX_COLUMNS} are taken",
+            file=name,
+            remedy="Copy the file to a path with fewer of them",
+        )
+    return found
 
 
 def _remark(column: str, field: Field | None, schema: CollectionSchema) -> tuple[str, str]:
