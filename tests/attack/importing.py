@@ -126,7 +126,7 @@ def _written(case: Case, folder: Path) -> list[Location]:
 def _imported(case: Case, locations: Sequence[Location], context: TaskContext) -> int:
     """The number of rows; raises what ends the import."""
     task = PlanTask(
-        files=[(locations, case.format)],
+        files=[(locations, case.format, {})],
         schema=case.schema,
         csv=case.csv,
         split_bytes=case.split_bytes,

@@ -74,6 +74,26 @@ def test_paths_that_the_server_looks_for(run: Run, collection: str, make_file: M
     assert done.exit_code == 0, done.output
 
 
+def test_a_separator_in_the_words_of_a_shell(run: Run, collection: str, make_file: MakeFile) -> None:
+    path = make_file("a.csv", rows=0)
+    path.write_text("id\tvector\n1\t[1, 2]\n")
+    done = run("import", str(path), "--collection", collection, "--sep", r"\t")
+    assert done.exit_code == 0, done.output
+    assert "Imported 1 rows" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--option", "seperator=;"), "option 'seperator' is not known. Is 'sep' meant?"),
+        (("--sep", "||"), "option 'sep' is one character"),
+    ],
+)
+def test_a_misspelt_option_is_refused_before_any_call(run: Run, arguments: tuple[str, ...], words: str) -> None:
+    done = run("import", "a.csv", "--collection", "none", *arguments)
+    assert (done.exit_code, words in done.stderr) == (2, True), done.output
+
+
 def test_a_numpy_set(run: Run, collection: str, make_file: MakeFile) -> None:
     folder = make_file("unused.txt").parent / "set"
     folder.mkdir()

@@ -287,6 +287,34 @@ def test_what_can_never_be_a_job_is_refused_at_once(
         world.create(*groups, **options)
 
 
+def test_options_that_mean_nothing_are_told_by_the_job(world: World) -> None:
+    world.collection()
+    (world.files / "a.csv").write_text("id\tvector\n1\t[1,2,3,4]\n")
+    job = world.imported(["a.csv"], sep=r"\t", Nullkey="NULL", sdk="java", **{f"x{n}" * 200: "y" for n in range(50)})
+    assert (job.state, job.rows, job.reason) == (JobState.COMPLETED, 1, None)
+    texts = [warning.message for warning in job.warnings if warning.code == "option_ignored"]
+    assert texts[0] == "option 'Nullkey' is not known. Is 'nullkey' meant? It was ignored"
+    assert len(texts) == 11
+    assert max(map(len, texts)) < 300
+    missing = world.imported(["none.csv"], Nullkey="NULL")
+    assert missing.state is JobState.FAILED
+    assert [warning.code for warning in missing.warnings] == ["option_ignored"]
+
+
+def test_files_of_a_numpy_set_in_lists_of_their_own(world: World) -> None:
+    world.collection()
+    np.save(world.files / "id.npy", np.arange(3))
+    np.save(world.files / "vector.npy", np.zeros((3, 4), np.float32))
+    job = world.imported(["id.npy"], ["vector.npy"])
+    assert (job.state, job.reason) == (
+        JobState.FAILED,
+        (
+            "each of the 2 NumPy files is a list of its own, and so a set of one field. The files of a set go into "
+            'one list: [["id.npy", "vector.npy"]]'
+        ),
+    )
+
+
 def test_unknown_names_are_refused(world: World) -> None:
     with pytest.raises(CollectionNotFound):
         world.create(["a.json"])

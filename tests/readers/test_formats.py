@@ -83,7 +83,7 @@ def test_several_folders_and_files_beside_them() -> None:
 def test_a_folder_of_several_kinds_is_refused() -> None:
     with pytest.raises(ImportRefused, match=r"inconsistency in file types, \(d/1\.json\) vs \(d/2\.csv\)\. A folder"):
         units(("d/", at("d/1.json", "d/2.csv")))
-    with pytest.raises(ImportRefused, match=r"unexpected file type, files=\[d/1\.json d/readme\.txt\]"):
+    with pytest.raises(ImportRefused, match=r"unexpected file type, files=\[d/readme\.txt\]"):
         units(("d/", at("d/1.json", "d/readme.txt")))
     with pytest.raises(ImportRefused, match="no file to import"):
         units()

@@ -95,6 +95,12 @@ def test_create_takes_one_file_a_path_or_an_object_store(server: RecordingServer
     client.imports.create("docs", volume="v", data_paths=["a/"])
     assert (server.last.body["volumeName"], server.last.body["dataPaths"]) == ("v", [["a/"]])
 
+    client.imports.create("docs", ["a.csv"], options={"sep": r"\t", "sdk": "java"})
+    assert server.last.body["options"] == {"sep": "\t", "sdk": "java"}
+    for options, words in (({"time_out": 3}, "Is 'timeout' meant"), ({"sep": "||"}, "one character")):
+        with pytest.raises(ValueError, match=words):
+            client.imports.create("docs", ["a.csv"], options=options)
+
     with pytest.raises(ValueError, match="0 were given"):
         client.imports.create("docs")
     with pytest.raises(ValueError, match="2 were given"):

@@ -118,6 +118,13 @@ def test_by_no_name_and_no_interface_is_the_others_file_to_be_had(tenants: Tenan
         assert "is outside of what your key may import (acme)" in each or "the path holds '..'" in each
 
 
+@pytest.mark.parametrize("who", ["acme", "acme everywhere"])
+def test_no_tenant_is_told_where_the_server_keeps_its_files(tenants: Tenants, who: str) -> None:
+    with tenants.client(who) as client:
+        reason = reason_of(client, client.imports.create("docs", [["acme/none.jsonl"]]))
+        assert reason == "path 'acme/none.jsonl': the file is not there. Looked in: the import roots"
+
+
 def test_a_link_among_ones_own_files_leads_nowhere_else(tenants: Tenants) -> None:
     with tenants.client("acme") as client:
         there, missing = (

@@ -80,7 +80,7 @@ def test_a_blob_that_was_overwritten(azurite: AzuriteServer) -> None:
     client = BlobServiceClient.from_connection_string(azurite.connection_string)
     client.get_blob_client(container, "a.json").upload_blob(b"[2]", overwrite=True)
     for each in (found, listed):
-        with pytest.raises(FileUnreadable, match="has changed since the job was planned"):
+        with pytest.raises(FileUnreadable, match="has changed while it was imported"):
             content(each)
 
 

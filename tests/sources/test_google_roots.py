@@ -59,7 +59,7 @@ def test_an_object_that_was_overwritten(s3: S3Server, google: Mapping[str, Mappi
     s3.put(bucket, "a.json", b"[1]")
     [found] = ImportRoots([f"gs://{bucket}"], google).locate("a.json")
     s3.put(bucket, "a.json", b"[2]")
-    with pytest.raises(FileUnreadable, match="has changed since the job was planned"):
+    with pytest.raises(FileUnreadable, match="has changed while it was imported"):
         content(found)
 
 

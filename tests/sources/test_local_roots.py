@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,11 +60,11 @@ def test_an_absolute_path_is_a_file_of_a_root_or_a_name_below_one(root: Path, fo
 
 def test_a_miss_lists_every_place(root: Path, tmp_path: Path) -> None:
     roots = ImportRoots([str(root), str(tmp_path)])
-    roots.check("/none/x.json", has_keys=False)  # existence is not asked at create time
+    roots.check("none/x.json", has_keys=False)  # existence is not asked at create time
     with pytest.raises(FileMissing) as raised:
-        roots.locate("/none/x.json")
+        roots.locate("none/x.json")
     assert raised.value.message == (
-        f"path '/none/x.json': the file is not there. Looked in: {root}/none/x.json, {tmp_path}/none/x.json"
+        f"path 'none/x.json': the file is not there. Looked in: {root}/none/x.json, {tmp_path}/none/x.json"
     )
     with pytest.raises(FileMissing, match=r"a\.json/b"):
         roots.locate("docs/a.json/b")
@@ -100,8 +101,39 @@ def test_a_path_outside_every_root_is_refused_by_its_text(root: Path, outside: P
 
 
 def test_an_absolute_path_outside_is_only_ever_a_name_below_a_root(root: Path, outside: Path) -> None:
-    with pytest.raises(FileMissing, match=f"Looked in: {root}{outside}$"):
+    with pytest.raises(FileMissing) as raised:
         ImportRoots([str(root)]).locate(str(outside))
+    assert raised.value.message == (
+        f"path '{outside}' is outside of the import roots ({root}). Copy or move the file below one of them, or "
+        f"start the server with one more --import-root {outside.parent}. As a name below a root the file is not "
+        f"there: looked in {root}{outside}"
+    )
+
+
+def test_a_tenant_sees_no_folder_of_the_server(root: Path, outside: Path) -> None:
+    roots = ImportRoots([str(root)])
+    for tenants in (
+        roots.within([], for_tenant=True),
+        roots.within([["docs"]]),
+        ImportRoots([]).within([], for_tenant=True),
+    ):
+        for path in (
+            "docs/none.json",
+            "docs/none/",
+            "/docs/none.json",
+            str(outside),
+            outside.as_uri(),
+            "docs/a.json/b",
+        ):
+            with pytest.raises((FileMissing, PathNotAllowed)) as raised:
+                tenants.check(path, has_keys=False)
+                tenants.locate(path)
+            assert str(root) not in raised.value.message.replace(path, "")
+            assert "--import-root" not in raised.value.message
+    with pytest.raises(
+        PathNotAllowed, match=r"outside of the import roots \(s3://theirs/in\)\. Copy or move the file"
+    ):
+        ImportRoots([str(root), "s3://theirs/in"]).within([], for_tenant=True).check(outside.as_uri(), has_keys=False)
 
 
 def test_a_link_that_leads_out_is_refused(root: Path, outside: Path) -> None:
@@ -231,8 +263,26 @@ def test_permission_denied_is_told(root: Path) -> None:
 def test_a_file_that_changed_since_it_was_located_is_not_read(root: Path) -> None:
     [found] = ImportRoots([str(root)]).locate("docs/a.json")
     (root / "docs" / "a.json").write_bytes(b"[1, 2, 3]")
-    with pytest.raises(FileUnreadable, match="has changed since the job was planned: 3 bytes then, 9 now"):
+    with pytest.raises(FileUnreadable, match="has changed while it was imported: 3 bytes then, 9 now"):
         open_source(found).open_arrow()
+
+
+def test_a_write_right_after_the_look_is_seen(root: Path) -> None:
+    """A file's times come from a clock of some milliseconds: the look waits until a later write gets another one."""
+    for number in range(20):
+        (root / "docs" / "a.json").write_text(f"{number:4}")
+        [found] = ImportRoots([str(root)]).locate("docs/a.json")
+        (root / "docs" / "a.json").write_text(f"{number + 1:4}")
+        with pytest.raises(FileUnreadable, match="has changed while it was imported: it was written or replaced at"):
+            open_source(found).open_stream()
+
+
+def test_plans_of_earlier_releases_have_a_shorter_version(root: Path) -> None:
+    [found] = ImportRoots([str(root)]).locate("docs/a.json")
+    inode, written, _ = found.version.split("-")
+    assert content(replace(found, version=f"{inode}-{written}")) == content(replace(found, version="")) == b"[1]"
+    with pytest.raises(FileUnreadable, match="has changed"):
+        content(replace(found, version=f"{inode}-{written[:-1]}"))
 
 
 def test_a_source_reads_any_part_and_travels_to_workers(root: Path) -> None:

@@ -156,7 +156,7 @@ def test_cookies_of_one_callers_import_are_not_sent_with_anothers(web: WebServer
 def test_a_server_that_sends_more_than_was_asked_for_is_not_read_to_its_end(web: WebServer) -> None:
     [found] = ImportRoots([f"{web.url}/"], LOOPBACK).locate("a.json")
     web.surplus = 50_000_000
-    with pytest.raises(FileUnreadable, match="has changed since the job was planned"):
+    with pytest.raises(FileUnreadable, match="has changed while it was imported"):
         read(found)
 
 

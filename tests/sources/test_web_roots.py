@@ -176,7 +176,7 @@ def test_a_server_without_ranges_is_read_from_the_beginning(web: WebServer) -> N
     with pytest.raises(FileUnreadable, match="doesn't serve parts of files"), open_source(found).open_arrow() as file:
         file.read(10)
     web.files["/a.jsonl"] = data[:-1]
-    with pytest.raises(FileUnreadable, match="has changed since"):
+    with pytest.raises(FileUnreadable, match="has changed while it was imported"):
         content(found)
 
 
@@ -198,7 +198,7 @@ def test_failures(web: WebServer) -> None:
     with pytest.raises(SourceUnavailable, match="status 503"):
         content(found)
     web.files["/a.json"] = b"[3, 4]"
-    with pytest.raises(FileUnreadable, match="has changed since the job was planned"):
+    with pytest.raises(FileUnreadable, match="has changed while it was imported"):
         content(found)
     with pytest.raises(SourceUnavailable, match="can't be reached"):
         ImportRoots(["http://127.0.0.1:1/"], LOOPBACK).locate("a.json")

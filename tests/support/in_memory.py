@@ -34,3 +34,10 @@ class BytesSource:
 
     def local_path(self) -> None:
         return None
+
+    @property
+    def is_pinned(self) -> bool:
+        return True
+
+    def check_unchanged(self) -> None:
+        """What is in memory stays as it is."""

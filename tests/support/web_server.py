@@ -34,7 +34,8 @@ class WebServer:
     ``ranges`` off serves whole files only; ``failures`` are statuses of the next answers; ``asked`` are the requests:
     path, and the headers Range and Authorization. ``cookie`` is set with every answer, ``cookies`` are those that
     came; ``surplus`` bytes are sent behind every part that was asked for. ``drips`` makes the server send a byte now
-    and then, of heads that are never whole (``head``) or of bodies (``body``), until it is cleared.
+    and then, of heads that are never whole (``head``) or of bodies (``body``), until it is cleared. ``tag`` is the
+    header that tells versions apart, "" for none; a server with another one than ``ETag`` knows no ``If-Match``.
     """
 
     url: str
@@ -48,6 +49,7 @@ class WebServer:
     cookies: list[str] = field(default_factory=list)
     surplus: int = 0
     drips: str = ""
+    tag: str = "ETag"
 
 
 def basic(user: str, password: str) -> str:
@@ -76,12 +78,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._serve(content, wanted if web.ranges else "")
 
     def _serve(self, content: bytes, wanted: str) -> None:
+        header = cast("_Server", self.server).web.tag
         tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-        if self.headers.get("If-Match", tag) != tag:
+        versions = {header: tag} if header else {}
+        if header == "ETag" and self.headers.get("If-Match", tag) != tag:
             self._answer(412, {})
             return
         if not wanted:
-            self._answer(200, {"ETag": tag}, content)
+            self._answer(200, versions, content)
             return
         start, _, last = wanted.removeprefix("bytes=").partition("-")
         part = content[int(start) : int(last) + 1]
@@ -90,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(416, {"Content-Range": f"bytes */{len(content)}"})
             return
         where = f"bytes {start}-{int(start) + len(part) - 1}/{len(content)}"
-        self._answer(206, {"ETag": tag, "Content-Range": where}, part + surplus)
+        self._answer(206, {**versions, "Content-Range": where}, part + surplus)
 
     def _answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
         drips = cast("_Server", self.server).web.drips

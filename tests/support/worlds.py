@@ -41,7 +41,7 @@ LIMIT = 120.0
 class World:
     """A small Penstock below ``folder``: files go to ``files``, the first import root; ``roots`` are further ones.
 
-    ``store`` are the settings of S3.
+    ``store`` are the settings of S3, ``web`` those of web servers.
     """
 
     folder: Path
@@ -51,6 +51,7 @@ class World:
     settings: JobSettings
     roots: Sequence[str] = ()
     store: Mapping[str, str] = field(default_factory=dict)
+    web: Mapping[str, str] = field(default_factory=dict)
     scheduler: Scheduler = field(init=False)
     imports: ImportService = field(init=False)
     collections: CollectionService = field(init=False)
@@ -59,7 +60,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.files.mkdir(exist_ok=True)
-        roots = ImportRoots([str(self.files), *self.roots], {"s3": self.store})
+        stores = {"s3": self.store, "http": self.web, "https": self.web}
+        roots = ImportRoots([str(self.files), *self.roots], stores)
         self.scheduler = Scheduler(Tools(self.catalog, self.engine, self.runner, roots, self.settings))
         self.imports = ImportService(self.catalog, roots, self.settings, self.scheduler.wake)
         self.collections = CollectionService(self.catalog, self.engine, self.scheduler.wake)
@@ -134,6 +136,7 @@ def a_world(
     started: bool = True,
     roots: Sequence[str] = (),
     store: Mapping[str, str] = MappingProxyType({}),
+    web: Mapping[str, str] = MappingProxyType({}),
     catalog_url: str | None = None,
 ) -> Iterator[World]:
     """A world on ``folder``, which may have been another's before; ``runner`` is not closed.
@@ -146,7 +149,7 @@ def a_world(
     with opened_catalog(catalog_url or folder, key_file.read_bytes()) as catalog:
         engine = LanceEngine(str(folder / "collections"))
         engine.check()
-        world = World(folder, catalog, engine, runner, settings or JobSettings(), roots, store)
+        world = World(folder, catalog, engine, runner, settings or JobSettings(), roots, store, web)
         if catalog_url is None:
             catalog.claims.release_all()
         if started:

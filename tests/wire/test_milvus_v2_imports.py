@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from penstock import errors
-from penstock.domain.jobs import JobState, JobWarning
+from penstock.domain.jobs import FileState, ImportFile, JobState, JobWarning
 from penstock.jobs.requests import SourceKeys
 from tests.support.imports import CREATED, FIRST_ID, make_job
 from tests.support.wire import V2, Server
@@ -145,6 +146,32 @@ def test_state_words_and_progress(
 def test_only_a_completed_job_shows_all_of_its_progress(server: Server) -> None:
     server.imports.add(make_job(JobState.INDEXING, progress=100))
     assert server.v2("describe", {"jobId": FIRST_ID})["data"]["progress"] == 99
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.ABORTED])
+@pytest.mark.parametrize("who", [{}, CLUSTER])
+def test_a_failed_job_has_imported_nothing(server: Server, state: JobState, who: dict[str, Any]) -> None:
+    read = ImportFile(
+        ordinal=0,
+        name="a.json",
+        size=10,
+        state=FileState.COMPLETED,
+        progress=100,
+        rows=5,
+        total_rows=5,
+        finished_at=CREATED,
+    )
+    bad = replace(
+        read, ordinal=1, name="b.json", state=FileState.FAILED, progress=40, reason="row 3", finished_at=None
+    )
+    server.imports.add(make_job(state, rows=7, total_rows=7, progress=60), read, bad)
+    data = server.v2("describe", {**who, "jobId": FIRST_ID})["data"]
+    assert (data["importedRows"], data["totalRows"], data["progress"]) == (0, 0, 60)
+    shown = [
+        (file["state"], file["importedRows"], file["progress"], file["completeTime"]) for file in data["details"]
+    ]
+    assert shown == [("Failed", 0, 99, ""), ("Failed", 0, 40, "")]
+    assert [file.get("reason") or "" for file in data["details"]] == ["", "row 3"]
 
 
 @pytest.mark.parametrize("action", ["describe", "get_progress", "getProgress"])
@@ -371,6 +398,17 @@ def test_refusal(server: Server, code: int, message: str, send: Callable[[Server
     reply = send(server)
     assert (reply["code"], set(reply)) == (code, {"code", "message"})
     assert reply["message"].startswith(message)
+
+
+@pytest.mark.parametrize("key", ["files", "objectUrls"])
+def test_a_flat_list_of_paths_is_refused_with_what_to_write(server: Server, key: str) -> None:
+    reply = server.v2("create", {"collectionName": "docs", key: ["a.parquet", "b.parquet", "c.parquet"]})
+    assert reply["code"] == 1801
+    assert reply["message"].endswith(
+        f'ImportReq.{key} of type []string. Write a list of lists, "{key}": [["a.parquet"], ["b.parquet"], …]: each '
+        "inner list is one file, one folder that ends in /, or the .npy files of one NumPy set"
+    )
+    assert "list of lists" not in server.v2("create", {"collectionName": "docs", key: [1]})["message"]
 
 
 def test_wrong_states_are_told(server: Server) -> None:

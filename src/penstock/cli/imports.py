@@ -21,7 +21,7 @@ GROUPS_PER_JOB = 1024
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--collection", required=True, metavar="NAME", help="Where the rows go.")
 @click.option("--partition", metavar="NAME", help="Partition that all rows go to.")
-@click.option("--sep", metavar="CHARACTER", help="CSV: what separates the columns. [default: a comma]")
+@click.option("--sep", metavar="CHARACTER", help="CSV: what separates the columns, such as '\\t'. [default: a comma]")
 @click.option("--nullkey", metavar="TEXT", help="CSV: the text of null cells. [default: an empty cell]")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Any option of the import call.")
 @click.option("--server-paths", is_flag=True, help="Send the paths as they are: only the server knows the files.")
@@ -60,7 +60,7 @@ def import_files(
     """
     from penstock.cli.paths import import_groups, server_groups
 
-    given = _options(options) | {name: value for name, value in (("sep", sep), ("nullkey", nullkey)) if value}
+    given = _options(options, sep, nullkey)
     groups = server_groups(paths) if server_paths else import_groups(paths)
     shares = [groups[start : start + files_per_job] for start in range(0, len(groups), files_per_job)]
     if len(shares) > 1:
@@ -81,14 +81,20 @@ def import_files(
     follow(client, ids, as_json=as_json)
 
 
-def _options(pairs: tuple[str, ...]) -> dict[str, str]:
+def _options(pairs: tuple[str, ...], sep: str | None, nullkey: str | None) -> dict[str, str]:
+    from penstock.sdk.v2_calls import checked_options
+
     found = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (key and equals):
             raise click.BadParameter(f"{pair!r} is not KEY=VALUE, such as timeout=300s", param_hint="--option")
         found[key] = value
-    return found
+    found |= {name: value for name, value in (("sep", sep), ("nullkey", nullkey)) if value}
+    try:
+        return checked_options(found)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _named(groups: list[list[str]]) -> str:

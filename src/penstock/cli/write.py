@@ -12,6 +12,7 @@ from penstock.bulk_writer.convert import convert, fetch_schema
 from penstock.bulk_writer.file_type import BulkFileType
 from penstock.cli.connecting import connection_options
 from penstock.cli.schema_files import read_schema_file
+from penstock.domain.import_options import parse_separator
 from penstock.domain.rest_schema import schema_from_rest
 from penstock.domain.schema import CollectionSchema
 
@@ -86,7 +87,8 @@ def write(
     INPUT is a Parquet, Arrow, CSV, JSON, JSON Lines or NumPy file, or a folder of such files. The names of the files
     that were written go to the standard output, one chunk per line, as the import calls take them.
     """
-    config = {key: value for key, value in (("sep", sep), ("nullkey", nullkey)) if value is not None}
+    separator = None if sep is None else parse_separator(sep)
+    config = {key: value for key, value in (("sep", separator), ("nullkey", nullkey)) if value is not None}
     done = convert(
         inputs,
         _schema(schema_file, collection, url, api_key, database),

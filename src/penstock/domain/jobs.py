@@ -216,3 +216,8 @@ class ImportJob:
     deadline: datetime | None = None
     keyed: bool = False
     trace: str | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """It ended, by itself or by a user, without its rows: whatever it had staged was never visible."""
+        return self.state in (JobState.FAILED, JobState.ABORTED)

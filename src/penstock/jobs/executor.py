@@ -17,6 +17,7 @@ import structlog
 from penstock.catalog.claims import LostClaim
 from penstock.catalog.failures import CatalogUnavailable
 from penstock.domain.collections import Collection
+from penstock.domain.import_options import option_warnings
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.engines.base import Published, Table
@@ -34,6 +35,7 @@ from penstock.jobs.tools import Tools, note_of, staged_of
 from penstock.jobs.tracking import COMMITTED, INDEXED, PLANNED, UNCOMMITTED, Tracker
 from penstock.jobs.upkeep import TableKeeper
 from penstock.readers.base import CsvOptions
+from penstock.readers.csv import check_separator
 from penstock.readers.formats import Format
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.runners.lanes import Lanes
@@ -49,8 +51,8 @@ _LOOK_SECONDS = 1.0
 
 
 def csv_options(options: Any) -> CsvOptions:
-    """The CSV options of a create call; a separator's first character counts, as in Milvus."""
-    return CsvOptions(separator=(options.get("sep") or ",")[0], null_key=options.get("nullkey") or "")
+    """The CSV options of a create call."""
+    return CsvOptions(separator=check_separator(options.get("sep") or ""), null_key=options.get("nullkey") or "")
 
 
 class Executor:
@@ -151,17 +153,17 @@ class _Run:
             files=jobs.locations(self.job.id),
             splits=jobs.splits(self.job.id),
         )
-        self.job = self._claims.save_plan(
-            self.job, joined.files, joined.splits, plan.warnings, self._tools.settings.quota
-        )
+        warnings = merge_warnings([self._option_warnings(), list(plan.warnings)])
+        self.job = self._claims.save_plan(self.job, joined.files, joined.splits, warnings, self._tools.settings.quota)
         self._engine.discard(collection.id, [staged_of(each.staged) for each in joined.lost], collection.store)
         self._observer.moved(self.job)
 
     def _new_plan(self, collection: Collection) -> Plan:
         self._check_time()
         self._save_planning()
-        units = locate_units(self._catalog.jobs.groups(self.job.id), self._roots(), self._keys())
-        return plan_units(
+        warnings: list[JobWarning] = []
+        units = locate_units(self._catalog.jobs.groups(self.job.id), self._roots(), self._keys(), warnings)
+        plan = plan_units(
             units,
             collection.schema,
             csv_options(self.job.options),
@@ -169,6 +171,7 @@ class _Run:
             self._partition(collection),
             self._run_plan_tasks,
         )
+        return replace(plan, warnings=merge_warnings([warnings, list(plan.warnings)]))
 
     def _stage(self) -> None:
         with self._observer.step("staging", {"bytes": self.job.size}):
@@ -193,6 +196,7 @@ class _Run:
                         format=Format(each.spec["format"]),
                         spec=each.spec["part"],
                         size=each.size,
+                        columns=each.spec.get("columns", {}),
                     )
                     for each in split.parts
                 ],
@@ -303,7 +307,9 @@ class _Run:
         if not isinstance(error, PenstockError):
             self._log.exception("job.error", exc_info=error)
             reason = f"internal error: {type(error).__name__}: {error}"
-        warnings = merge_warnings([list(self.job.warnings), *self._catalog.jobs.split_warnings(self.job.id)])
+        is_planned = self.job.state not in (JobState.PENDING, JobState.PLANNING)
+        known = list(self.job.warnings) if is_planned else self._option_warnings()
+        warnings = merge_warnings([known, *self._catalog.jobs.split_warnings(self.job.id)])
         self._move(JobState.FAILED, reason=reason, warnings=warnings)
         if isinstance(error, StoreFull):
             # What it has staged keeps others from working; a retry does it again.
@@ -318,6 +324,10 @@ class _Run:
         self._claims.release(self.job, pause_millis=int(LONGEST_PAUSE * 1000))
 
     # Helpers
+
+    def _option_warnings(self) -> list[JobWarning]:
+        options = self.job.options
+        return list(option_warnings(options, options.get("sep") or ""))
 
     def _move(self, then: JobState, **values: Any) -> None:
         self.job = self._claims.move(self.job, then, **values)
@@ -398,7 +408,9 @@ class _Run:
 
     def _roots(self) -> ImportRoots:
         """Where the files may be: as the keys allow that asked for the job, whoever plans it."""
-        return self._tools.roots.within(self._catalog.jobs.roots(self.job.id))
+        limits = self._catalog.jobs.roots(self.job.id)
+        # Where callers have keys, whoever reads the reason of a failure may be another than who runs the server.
+        return self._tools.roots.within(limits, for_tenant=self._catalog.accounts.any_made())
 
     def _keys(self) -> SourceKeys:
         return SourceKeys(**self._catalog.jobs.secret(self.job.id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -9,8 +10,10 @@ from typing import Any, TypeAlias
 
 from penstock.catalog.plans import PlannedFile
 from penstock.domain.jobs import JobWarning, Part, merge_warnings
-from penstock.domain.schema import CollectionSchema, DataType
-from penstock.errors import DataError, ImportRefused, LimitExceeded
+from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.errors import DataError, ImportRefused, LimitExceeded, shorten
+from penstock.jobs.delta import without_removed
+from penstock.jobs.partition_columns import partition_columns
 from penstock.jobs.requests import SourceKeys
 from penstock.jobs.settings import JobSettings
 from penstock.jobs.tasks import FilePlan, PlanTask, SurveyTask, check_expansion, plan_files, survey_span
@@ -26,6 +29,8 @@ RunTasks: TypeAlias = Callable[[Callable[[Any, TaskContext], Any], Sequence[Any]
 """Runs a function over tasks, in workers; results in order."""
 
 _FILES_PER_TASK = 64
+_NAMED = 5
+"""Side files that a warning names."""
 _EXACT = frozenset({Format.PARQUET, Format.NUMPY})
 """Formats that tell their number of rows without being read."""
 
@@ -60,8 +65,10 @@ class Plan:
     warnings: Sequence[JobWarning]
 
 
-def locate_units(groups: Sequence[Sequence[str]], roots: ImportRoots, keys: SourceKeys) -> list[Unit]:
-    """Find every file of a request.
+def locate_units(
+    groups: Sequence[Sequence[str]], roots: ImportRoots, keys: SourceKeys, warnings: list[JobWarning] | None = None
+) -> list[Unit]:
+    """Find every file of a request; ``warnings`` collects what is to be said of the folders in it.
 
     Raises:
         FileMissing, PathNotAllowed, FileUnreadable, SourceUnavailable: for the first path that can't be had.
@@ -69,10 +76,34 @@ def locate_units(groups: Sequence[Sequence[str]], roots: ImportRoots, keys: Sour
     """
     units = []
     for group in groups:
-        found = [(path, roots.locate(path, keys.access_key, keys.secret_key, keys.token)) for path in group]
+        found = [(path, _files_at(path, roots, keys, warnings)) for path in group]
         for members in expand(found):
             units.append(Unit(members, detect([each.name for each in members])))
     return units
+
+
+def _files_at(
+    path: str, roots: ImportRoots, keys: SourceKeys, warnings: list[JobWarning] | None
+) -> Sequence[Location]:
+    """The file at a path, or the files of a folder that are data and belong to it."""
+    found: Sequence[Location]
+    found, side_files = roots.survey(path, keys.access_key, keys.secret_key, keys.token)
+    notes: list[JobWarning] = []
+    if side_files:
+        found = without_removed(path, found, side_files, roots, keys, notes)
+        notes.append(JobWarning(code="side_files", message=_side_files_text(path, side_files)))
+    if warnings is not None:
+        warnings += notes
+    return found
+
+
+def _side_files_text(path: str, names: Sequence[str]) -> str:
+    shown = ", ".join(shorten(name, 100) for name in names[:_NAMED])
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    text = f"what other programs keep in the folder {path!r} beside its data was passed over: {shown}{more}"
+    if any(name.endswith("_temporary/") for name in names):
+        text += ". With a folder _temporary/ in it, it may still be being written"
+    return text
 
 
 def plan_units(
@@ -95,9 +126,12 @@ def plan_units(
         DataError, SourceError: for the first file that can't be planned; it names the file.
     """
     _check_sizes(units, settings)
+    _check_sets(units, schema)
+    columns, column_warnings = partition_columns([unit.locations[0].name for unit in units], schema)
+    files = [(unit.locations, unit.format, values) for unit, values in zip(units, columns, strict=True)]
     tasks = [
         PlanTask(
-            files=[(unit.locations, unit.format) for unit in units[start : start + _FILES_PER_TASK]],
+            files=files[start : start + _FILES_PER_TASK],
             schema=schema,
             csv=csv,
             split_bytes=settings.split_bytes,
@@ -116,7 +150,8 @@ def plan_units(
             Piece(
                 part=Part(
                     file=number,
-                    spec={"format": unit.format.value, "part": dict(each.spec), "partition": partition},
+                    spec={"format": unit.format.value, "part": dict(each.spec), "partition": partition}
+                    | ({"columns": columns[number]} if columns[number] else {}),
                     size=each.size,
                 ),
                 weight=each.size if each.decoded_size is None else each.decoded_size,
@@ -125,7 +160,7 @@ def plan_units(
             for number, (unit, parts) in enumerate(zip(units, splits, strict=True))
             for each in parts
         ],
-        warnings=merge_warnings([list(plan.warnings) for plan in plans]),
+        warnings=merge_warnings([list(column_warnings), *(list(plan.warnings) for plan in plans)]),
     )
 
 
@@ -184,9 +219,7 @@ def check_unit(unit: Unit, schema: CollectionSchema, settings: JobSettings) -> N
         _check_file_size(each, settings)
     if unit.format is not Format.NUMPY:
         return
-    needed = [
-        each for each in schema.fields if not schema.is_generated(each) and not each.nullable and each.default is None
-    ]
+    needed = _needed_fields(schema)
     structs = [each.name for each in needed if each.type is DataType.ARRAY_OF_STRUCT]
     if structs:
         raise ImportRefused(
@@ -195,7 +228,7 @@ def check_unit(unit: Unit, schema: CollectionSchema, settings: JobSettings) -> N
             rule="numpy_fields",
             fields=structs,
         )
-    given = {each.name.rpartition("/")[2].rpartition(".")[0] for each in unit.locations}
+    given = _fields_of_set(unit)
     missing = [each.name for each in needed if each.name not in given]
     if missing:
         raise ImportRefused(
@@ -204,6 +237,39 @@ def check_unit(unit: Unit, schema: CollectionSchema, settings: JobSettings) -> N
             rule="numpy_fields",
             missing=missing,
         )
+
+
+def _check_sets(units: Sequence[Unit], schema: CollectionSchema) -> None:
+    """Raises ImportRefused where the files of one NumPy set are given as if each of them had rows of its own."""
+    lonely = [unit for unit in units if unit.format is Format.NUMPY and len(unit.locations) == 1]
+    needed = {field.name for field in _needed_fields(schema)}
+    together: dict[str, None] = {}
+    for unit in lonely:
+        fields = _fields_of_set(unit)
+        if needed <= fields:
+            return
+        together |= dict.fromkeys(fields)
+    if len(lonely) > 1 and needed <= together.keys():
+        names = ", ".join(json.dumps(unit.name) for unit in lonely[:4])
+        raise ImportRefused(
+            f"each of the {len(lonely)} NumPy files is a list of its own, and so a set of one field. The files of a "
+            f"set go into one list: [[{names}{', …' if len(lonely) > 4 else ''}]]",
+            rule="numpy_fields",
+        )
+
+
+def _needed_fields(schema: CollectionSchema) -> list[Field]:
+    """The fields that every row of a file must have a value for."""
+    return [
+        field
+        for field in schema.fields
+        if not schema.is_generated(field) and not field.nullable and field.default is None
+    ]
+
+
+def _fields_of_set(unit: Unit) -> set[str]:
+    """The fields that the files of a NumPy set are named as."""
+    return {location.name.rpartition("/")[2].rpartition(".")[0] for location in unit.locations}
 
 
 def _check_file_size(location: Location, settings: JobSettings) -> None:

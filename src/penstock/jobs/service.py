@@ -16,6 +16,7 @@ from penstock.domain.access import Caller, Role
 from penstock.domain.audit import AuditEntry, entry_of
 from penstock.domain.collections import Cluster, Collection
 from penstock.domain.durations import parse_duration
+from penstock.domain.import_options import SERVED_OPTIONS
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.errors import (
     ImportRefused,
@@ -37,8 +38,8 @@ from penstock.sources.roots import ImportRoots
 __all__ = ["ImportService"]
 
 MAX_KEY = 256
-_OPTIONS = frozenset({"auto_commit", "nullkey", "sep", "timeout"})
-"""What is kept of a request's options. Others mean nothing here, and may be anything."""
+_MAX_IGNORED_OPTIONS, _MAX_OPTION_NAME = 20, 200
+"""Options without a meaning here that a job keeps the names of, to warn of them, and characters of a name."""
 _INTERVENTIONS = 5
 """Times that abort, commit and retry look again when the job moved on between their look and their write."""
 
@@ -84,7 +85,7 @@ class ImportService:
                 collection=collection.name,
                 partition=request.partition,
                 groups=groups,
-                options={name: value for name, value in request.options.items() if name in _OPTIONS},
+                options=_options_to_keep(request.options),
                 auto_commit=auto_commit,
                 secret=request.keys.to_secret(),
                 deadline=self._deadline(request.options),
@@ -215,7 +216,9 @@ class ImportService:
                 "it ended. Give them again with the retry",
                 job_id=job.id,
             )
-        roots = self._roots.within([*self._catalog.jobs.roots(job.id), caller.roots])
+        roots = self._roots.within(
+            [*self._catalog.jobs.roots(job.id), caller.roots], for_tenant=not caller.is_anybody
+        )
         _check_paths(self._catalog.jobs.groups(job.id), roots, keys)
 
     def _intervene(
@@ -248,7 +251,7 @@ class ImportService:
                 f"but got {len(groups)}",
                 limit="max_groups",
             )
-        _check_paths(groups, self._roots.within([request.caller.roots]), request.keys)
+        _check_paths(groups, self._roots_of(request.caller), request.keys)
         for group in groups:
             check_group(group)
         return groups
@@ -276,13 +279,16 @@ class ImportService:
         self, request: CreateImport, groups: Sequence[Sequence[str]], cluster: Cluster, collection: Collection
     ) -> int:
         """Look whether the files are there, within ``head_timeout`` (v1 tells at create); returns their bytes."""
-        keys, roots = request.keys, self._roots.within([request.caller.roots])
+        keys, roots = request.keys, self._roots_of(request.caller)
         size = 0
         for group in groups:
             for unit in self._heads.units(cluster.org_id, group, roots, keys, self._settings.head_timeout):
                 check_unit(unit, collection.schema, self._settings)
                 size += sum(each.size for each in unit.locations)
         return size
+
+    def _roots_of(self, caller: Caller) -> ImportRoots:
+        return self._roots.within([caller.roots], for_tenant=not caller.is_anybody)
 
     def _filter(self, query: JobQuery, cluster: Cluster) -> JobFilter:
         visible = query.caller.databases(Role.READER, cluster)
@@ -347,6 +353,13 @@ def _check_options(request: CreateImport) -> bool:
         parse_duration(options["timeout"])
     check_separator(options.get("sep", ""))
     return options.get("auto_commit", "true").lower() != "false"
+
+
+def _options_to_keep(options: Mapping[str, str]) -> Mapping[str, str]:
+    """Those that are served; of others the names, which the job warns of: their values may be anything."""
+    served = {name: value for name, value in options.items() if name in SERVED_OPTIONS}
+    ignored = [name[:_MAX_OPTION_NAME] for name in options if name not in SERVED_OPTIONS]
+    return dict.fromkeys(ignored[:_MAX_IGNORED_OPTIONS], "") | served
 
 
 def _check_key(key: str) -> None:

@@ -6,7 +6,7 @@ A task knows no catalog: it is given all it needs and returns only metadata.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,12 +17,13 @@ from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, Staged, Table
 from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
 from penstock.jobs.memory import too_large
+from penstock.jobs.partition_columns import PartitionColumns, add_dynamic_values, with_values
 from penstock.readers.base import CsvOptions, ReadRequest, SplitPlan, Survey
 from penstock.readers.formats import Format, reader_for
 from penstock.runners.base import TaskContext
 from penstock.runners.memory import keep_heap_small, reuse_memory
 from penstock.sources.base import Location
-from penstock.sources.opening import open_source
+from penstock.sources.opening import open_source, unchanged
 from penstock.validation import Conformer
 
 __all__ = [
@@ -56,9 +57,9 @@ UNSUSPICIOUS = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanTask:
-    """Files to cut into splits: their locations (several for a NumPy set) and format."""
+    """Files to cut into splits: their locations (several for a NumPy set), format and partition columns."""
 
-    files: Sequence[tuple[Sequence[Location], Format]]
+    files: Sequence[tuple[Sequence[Location], Format, PartitionColumns]]
     schema: CollectionSchema
     csv: CsvOptions
     split_bytes: int
@@ -81,16 +82,17 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
         DataError, SourceError, MemoryExceeded: for the first file that can't be planned; it names the file.
     """
     plans = []
-    for done, (locations, file_format) in enumerate(task.files):
+    for done, (locations, file_format, columns) in enumerate(task.files):
         context.check()
         request = ReadRequest(
             sources=[open_source(each) for each in locations],
-            schema=task.schema,
+            schema=with_values(task.schema, columns),
             batch_bytes=task.batch_bytes,
             csv=task.csv,
         )
         try:
-            splits = reader_for(file_format).plan(request, task.split_bytes)
+            with unchanged(request.sources):
+                splits = reader_for(file_format).plan(request, task.split_bytes)
         except DataError as error:
             raise explained(error, locations, task.schema) from error
         except MemoryError as error:
@@ -121,7 +123,9 @@ def survey_span(task: SurveyTask, context: TaskContext) -> Any:
         context.check()
         context.report(done, 0)
 
-    return task.survey.look(open_source(task.location), task.span, check)
+    source = open_source(task.location)
+    with unchanged([source]):
+        return task.survey.look(source, task.span, check)
 
 
 def file_at(task: PlanTask | SurveyTask, done: int) -> str:
@@ -137,6 +141,7 @@ class PartTask:
     format: Format
     spec: Mapping[str, Any]
     size: int
+    columns: PartitionColumns = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +220,7 @@ def _conformed(
         DataError: a row breaks a rule; says what to do about it.
         SourceError: the file can't be had.
     """
-    schema = task.table.schema
+    schema = with_values(task.table.schema, part.columns)
     request = ReadRequest(
         sources=[open_source(each) for each in part.locations],
         schema=schema,
@@ -226,11 +231,12 @@ def _conformed(
     conformer = Conformer(schema, task.partitions, ids)
     decoded = 0
     try:
-        for batch in reader_for(part.format).read(request, part.spec):
-            rows = conformer.conform(batch)
-            decoded += rows.nbytes
-            check_expansion(decoded, part.size)
-            yield rows, batch.bytes_read
+        with unchanged(request.sources):
+            for batch in reader_for(part.format).read(request, part.spec):
+                rows = conformer.conform(replace(batch, batch=add_dynamic_values(batch.batch, schema, part.columns)))
+                decoded += rows.nbytes
+                check_expansion(decoded, part.size)
+                yield rows, batch.bytes_read
     except DataError as error:
         raise explained(error, part.locations, schema) from error
     warnings += [request.warnings, conformer.warnings]

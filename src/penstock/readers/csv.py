@@ -19,6 +19,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.csv
 
+from penstock.domain.import_options import parse_separator
 from penstock.domain.schema import META_FIELD
 from penstock.errors import DataError, ImportRefused
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
@@ -48,12 +49,12 @@ _INVALID_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)"
 
 
 def check_separator(text: str) -> str:
-    """The separator that the ``sep`` option means: its first character, a comma when empty.
+    """The separator that the ``sep`` option means: a character, its escape, the first of several; a comma when empty.
 
     Raises:
         ImportRefused: the character can't separate cells, or is not ASCII.
     """
-    separator = text[:1] or ","
+    separator = parse_separator(text)[:1] or ","
     if separator in '\0\n\r"' or not separator.isascii():
         raise ImportRefused(f"unsupported csv separator: {separator!r}", option="sep", separator=separator)
     return separator

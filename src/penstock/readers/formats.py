@@ -5,6 +5,7 @@ Told by the extension alone, in any case (Milvus wants lower case).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from itertools import groupby
@@ -116,14 +117,19 @@ def expand(found: Iterable[tuple[str, Sequence[Location]]]) -> list[list[Locatio
 
 def _folder_units(locations: Sequence[Location]) -> list[list[Location]]:
     names = [each.name for each in locations]
-    formats = [_format_of(name, names) for name in names]
+    formats = [_format_of(name, [name]) for name in names]
+    kinds = Counter(formats)
+    usual = max(formats, key=lambda format: kinds[format])
     for name, format in zip(names, formats, strict=True):
-        if format is not formats[0]:
+        if format is not usual:
+            other = names[formats.index(usual)]
             raise ImportRefused(
-                f"inconsistency in file types, ({names[0]}) vs ({name}). A folder must hold files of one type",
-                files=[names[0], name],
+                f"inconsistency in file types, ({other}) vs ({name}). A folder must hold files of one type: "
+                f"{kinds[usual]:,} are {usual.value}, {name!r} is {format.value}. Move it to another folder, or name "
+                "the files one by one",
+                files=[other, name],
             )
-    if formats[0] is not Format.NUMPY:
+    if usual is not Format.NUMPY:
         return [[each] for each in locations]
     ordered = sorted(locations, key=lambda each: (_folder(each.name), each.name))
     return [list(members) for _, members in groupby(ordered, key=lambda each: _folder(each.name))]

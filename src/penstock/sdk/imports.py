@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from penstock.sdk.connection import Connection
 from penstock.sdk.errors import CallRefused, JobFailed, JobUnfinished, NoAnswer
 from penstock.sdk.jobs import ImportJob, job_from_wire
-from penstock.sdk.v2_calls import option_strings
+from penstock.sdk.v2_calls import checked_options, option_strings
 
 __all__ = ["Files", "Imports"]
 
@@ -59,7 +59,8 @@ class Imports:
         In each, an item is a file of its own; a list within the list is a NumPy set, one ``.npy`` file per field.
 
         Args:
-            options: ``timeout="300s"``, ``sep``, ``nullkey``, ``auto_commit=False`` …
+            options: ``timeout="300s"``, ``sep``, ``nullkey``, ``auto_commit=False`` … A name that neither Penstock
+                nor Milvus knows is a ``ValueError``. ``sep`` is one character, or its escape, as in ``r"\\t"``.
             idempotency_key: the same key for the same collection gives the same job within a day, where the server
                 knows such keys. With a key the call is repeated when no answer came; without, it is made once.
         """
@@ -77,7 +78,7 @@ class Imports:
             "accessKey": access_key,
             "secretKey": secret_key,
             "token": token,
-            "options": option_strings(dict(options or {})),
+            "options": checked_options(option_strings(dict(options or {}))),
         }
         path = f"{_PATH}/create"
         answer = self._connection.post(

@@ -42,7 +42,7 @@ class ImportJob:
         stage: what the server is doing within the state, if it tells.
         progress: 0 to 100.
         reason: why it failed.
-        rows, total_rows: rows imported so far, and all of them.
+        rows, total_rows: rows read so far while the job runs, and all of them; 0 once it has failed.
         size: bytes of all files.
         raw: the server's own words.
     """

@@ -19,11 +19,12 @@ Each raises :class:`~penstock.sdk.errors.ImportCallError` when the call fails.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import requests
 
+from penstock.domain.import_options import parse_separator, unknown_option
 from penstock.sdk.http import exchange, full_url
 
 __all__ = [
@@ -200,6 +201,23 @@ def retry_import(
 def option_strings(options: dict[str, Any]) -> dict[str, str]:
     """Import options as servers take them: strings only."""
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in options.items()}
+
+
+def checked_options(options: Mapping[str, str]) -> dict[str, str]:
+    """The options as they are sent, a separator as the character that it means.
+
+    Raises:
+        ValueError: an option is misspelt, or the separator is not one character.
+    """
+    for name in options:
+        if text := unknown_option(name):
+            raise ValueError(text)
+    if not options.get("sep"):
+        return dict(options)
+    separator = parse_separator(options["sep"])
+    if len(separator) != 1:
+        raise ValueError(f"option 'sep' is one character, or its escape such as \\t, not {separator[:40]!r}")
+    return {**options, "sep": separator}
 
 
 def _job(job_id: str, cluster_id: str, project_id: str, region_id: str) -> dict[str, str]:

@@ -85,10 +85,12 @@ def of_status(status: int, where: str, name: str) -> SourceError:
     return SourceUnavailable(f"object {shown}: the object store fails, {why}", path=name, uri=where, status=status)
 
 
-def changed(name: str, where: str) -> FileUnreadable:
-    """The bytes are not those that were planned with."""
+def changed(name: str, where: str, difference: str = "") -> FileUnreadable:
+    """The bytes are not those that the job was planned with."""
     return FileUnreadable(
-        f"object {name!r} ({where}) has changed since the job was planned. Import it again once it is complete",
+        f"file {_shown(where, name)} has changed while it was imported{f': {difference}' if difference else ''}. "
+        "None of the job's rows are visible. Once the file is written to its end, retry the job or import the file "
+        "again",
         path=name,
         uri=where,
     )

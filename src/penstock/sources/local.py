@@ -6,8 +6,10 @@ import errno
 import io
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import unquote_to_bytes
@@ -15,13 +17,18 @@ from urllib.parse import unquote_to_bytes
 import pyarrow as pa
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceError
-from penstock.sources.base import Location, is_marker
+from penstock.sources.base import Location, is_marker, side_file
+from penstock.sources.failures import changed
 from penstock.sources.paths import check_unicode
 
 __all__ = ["LocalSource", "find_local", "is_below"]
 
 STREAM_BUFFER = 1 << 20
 """Bytes that a stream reads at a time: large enough that the system call does not show."""
+_CLOCK_STEP = 0.02
+"""Seconds: Linux takes a file's times from a clock that moves on every 1 to 10 ms."""
+_COARSE_CLOCK_STEP = 2.0
+"""Seconds of file systems that count no parts of a second; FAT counts by two."""
 _OF_THE_SYSTEM = ("/proc", "/sys")
 """What is there looks like files, and tells of processes, this one's environment too."""
 
@@ -31,8 +38,12 @@ def is_below(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-def find_local(path: str, name: str, is_folder: bool, roots: Sequence[Sequence[str]]) -> list[Location]:
+def find_local(
+    path: str, name: str, is_folder: bool, roots: Sequence[Sequence[str]], side_files: list[str]
+) -> list[Location]:
     """The file at ``path``, or all files in the folder, sorted by name; empty when it isn't there.
+
+    ``side_files`` collects what is in the folder and no data (:func:`side_file`).
 
     ``roots`` are sets of real paths (no links in them), of each of which one must hold the file; ``name`` is what the
     caller wrote.
@@ -51,13 +62,13 @@ def find_local(path: str, name: str, is_folder: bool, roots: Sequence[Sequence[s
         if not stat.S_ISDIR(os.stat(real).st_mode):
             return []
     except OSError as error:
-        problem = _refused(error, name, real)
+        problem = _refused(error, name)
         if isinstance(problem, FileMissing):
             return []
         raise problem from error
     found = (
         _location(_real(os.path.join(real, member), name + member, roots), name + member)
-        for member in sorted(_members(real, name))
+        for member in sorted(_members(real, name, side_files))
     )
     return [each for each in found if each.size or not is_marker(each.name)]
 
@@ -72,12 +83,21 @@ def _real(path: str, name: str, roots: Sequence[Sequence[str]]) -> str:
     return real
 
 
-def _members(folder: str, name: str) -> Iterator[str]:
-    """Paths relative to ``folder`` of all files in it, at any depth, hidden ones left out."""
-    for at, folders, files in os.walk(folder, onerror=_raise):
-        folders[:] = [each for each in folders if not each.startswith(".")]
+def _members(folder: str, name: str, side_files: list[str]) -> Iterator[str]:
+    """Paths relative to ``folder`` of all files in it, at any depth, but side files."""
+
+    def fail(error: OSError) -> None:
+        raise _refused(error, name + os.path.relpath(os.fsdecode(error.filename or folder), folder)) from error
+
+    for at, folders, files in os.walk(folder, onerror=fail):
         below = os.path.relpath(at, folder)
         prefix = "" if below == "." else below + "/"
+        beside = sorted(
+            [f"{prefix}{each}/" for each in folders if side_file(each)]
+            + [prefix + each for each in files if side_file(each)]
+        )
+        side_files += [os.fsencode(each).decode(errors="backslashreplace") for each in beside]
+        folders[:] = [each for each in folders if not side_file(each)]
         for each in folders:
             if os.path.islink(os.path.join(at, each)):
                 raise FileUnreadable(
@@ -85,23 +105,45 @@ def _members(folder: str, name: str) -> Iterator[str]:
                     path=name,
                 )
         for each in files:
-            if not each.startswith("."):
+            if not side_file(each):
                 check_unicode(name + prefix + each)
                 yield prefix + each
-
-
-def _raise(error: OSError) -> None:
-    raise _refused(error, os.fsdecode(error.filename or "")) from error
 
 
 def _location(real: str, name: str) -> Location:
     handle = open_regular(real, name)
     try:
-        status = os.fstat(handle)
+        status = _settled_status(handle)
     finally:
         os.close(handle)
-    version = f"{status.st_ino}-{status.st_mtime_ns}"
-    return Location(uri=Path(real).as_uri(), name=name, size=status.st_size, version=version)
+    return Location(uri=Path(real).as_uri(), name=name, size=status.st_size, version=_version(status))
+
+
+def _version(status: os.stat_result) -> str:
+    """The file's identity beside its size.
+
+    The time of the inode (``ctime``) can't be set: it shows a write whose time was put back, as ``cp -p`` does. The
+    number of the device is left out as it differs between hosts that mount the same share, and after a restart.
+    """
+    return f"{status.st_ino}-{status.st_mtime_ns}-{status.st_ctime_ns}"
+
+
+def _is_version(status: os.stat_result, version: str) -> bool:
+    """Plans of earlier releases have no time of the inode, or no version at all."""
+    return not version or f"{_version(status)}-".startswith(f"{version}-")
+
+
+def _settled_status(handle: int) -> os.stat_result:
+    """The status of a file, taken so long after its last change that the next one can't get the same time."""
+    status = os.fstat(handle)
+    for _ in range(3):  # a file that is being written right now will be found changed later on
+        step = _CLOCK_STEP if status.st_ctime_ns % 1_000_000_000 else _COARSE_CLOCK_STEP
+        age = time.time() - status.st_ctime_ns / 1e9
+        if not 0 <= age < step:
+            break
+        time.sleep(step - age)
+        status = os.fstat(handle)
+    return status
 
 
 def open_regular(path: str, name: str) -> int:
@@ -128,7 +170,7 @@ def open_regular(path: str, name: str) -> int:
         # Without O_NONBLOCK a named pipe would block here for ever.
         handle = os.open(last or ".", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
     except OSError as error:
-        raise _refused(error, name, path) from error
+        raise _refused(error, name) from error
     finally:
         os.close(at)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -140,8 +182,9 @@ def open_regular(path: str, name: str) -> int:
     return handle
 
 
-def _refused(error: OSError, name: str, path: str = "") -> SourceError:
-    shown = f"{name!r} ({path})" if path and path != name else repr(name)
+def _refused(error: OSError, name: str) -> SourceError:
+    """``name`` is what the caller wrote: where the server keeps it is not told."""
+    shown = repr(name)
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return FileMissing(f"file {shown} is not there", path=name)
     if error.errno == errno.ELOOP:
@@ -187,17 +230,28 @@ class LocalSource:
         stop = self.size if end is None else min(end, self.size)
         return cast(BinaryIO, io.BufferedReader(_Slice(self._open(), start, stop), STREAM_BUFFER))
 
+    @property
+    def is_pinned(self) -> bool:
+        """Never: a file may be overwritten in place below an open descriptor."""
+        return False
+
+    def check_unchanged(self) -> None:
+        os.close(self._open())
+
     def _open(self) -> int:
         handle = open_regular(self.local_path(), self.name)
-        size = os.fstat(handle).st_size
-        if size != self.size:
-            os.close(handle)
-            raise FileUnreadable(
-                f"file {self.name!r} has changed since the job was planned: {self.size} bytes then, {size} now. "
-                "Import it again once it is complete",
-                path=self.name,
-            )
-        return handle
+        status = os.fstat(handle)
+        if status.st_size == self.size and _is_version(status, self.location.version):
+            return handle
+        os.close(handle)
+        changed_at = datetime.fromtimestamp(status.st_ctime, UTC)
+        raise changed(
+            self.name,
+            self.name,
+            f"{self.size} bytes then, {status.st_size} now"
+            if status.st_size != self.size
+            else f"it was written or replaced at {changed_at:%Y-%m-%d %H:%M:%S} UTC",
+        )
 
 
 class _Slice(io.RawIOBase):

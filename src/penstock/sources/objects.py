@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import obstore
 
 from penstock.errors import FileMissing
-from penstock.sources.base import Location, is_marker
+from penstock.sources.base import Location, is_marker, side_file
 from penstock.sources.failures import STORE_FAILURES, changed, translate
 from penstock.sources.keys import Settings
 from penstock.sources.stores import connect
@@ -16,17 +15,15 @@ from penstock.sources.stores import connect
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
 
-__all__ = ["fetch_object", "find_objects", "probe"]
-
-_HIDDEN = re.compile(r"(^|/)\.")
+__all__ = ["check_object_unchanged", "fetch_object", "find_objects", "probe"]
 
 
 def find_objects(
-    scheme: str, bucket: str, key: str, name: str, is_folder: bool, settings: Settings
+    scheme: str, bucket: str, key: str, name: str, is_folder: bool, settings: Settings, side_files: list[str]
 ) -> list[Location]:
     """The object, or all objects below the prefix, sorted by key; empty when there is none.
 
-    Hidden objects and the empty ones that consoles make to show a folder are left out.
+    The empty objects that consoles make to show a folder are left out, and side files, which ``side_files`` collects.
 
     Raises:
         FileUnreadable: access denied, or the store refuses the request.
@@ -46,6 +43,7 @@ def find_objects(
         raise problem from None  # the client's own text holds the request, keys and all
     prefix = f"{key}/" if key else ""
     members = sorted((each["path"].removeprefix(prefix), each["size"], _version(each)) for each in found)
+    side_files += sorted({beside for member, _, _ in members if (beside := side_file(member))})
     folders = {member.rpartition("/")[0] for member, _, _ in members}
     return [
         Location(
@@ -56,7 +54,7 @@ def find_objects(
             credentials=settings,
         )
         for member, size, version in members
-        if member and not (size == 0 and (is_marker(member) or member in folders)) and not _HIDDEN.search(member)
+        if member and not (size == 0 and (is_marker(member) or member in folders)) and not side_file(member)
     ]
 
 
@@ -100,3 +98,20 @@ def fetch_object(location: Location, start: int, end: int) -> Any:
     if len(data) != end - start:
         raise changed(location.name, location.uri)
     return data
+
+
+def check_object_unchanged(location: Location) -> None:
+    """Look at the object again.
+
+    Raises:
+        FileUnreadable: it is not the one that was located, or access is denied.
+        FileMissing, SourceUnavailable
+    """
+    scheme, _, place = location.uri.partition("://")
+    bucket, _, key = place.partition("/")
+    try:
+        meta = obstore.head(connect(scheme, bucket, location.credentials), key)
+    except STORE_FAILURES as error:
+        raise translate(error, location.uri, location.name) from None
+    if meta["size"] != location.size or (location.version and _version(meta) != location.version):
+        raise changed(location.name, location.uri)

@@ -10,9 +10,10 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 
 from penstock.sources.base import Location
-from penstock.sources.objects import fetch_object
+from penstock.sources.objects import check_object_unchanged, fetch_object
+from penstock.sources.paths import BUCKETS
 from penstock.sources.ranges import KEPT, RangeReader
-from penstock.sources.web import fetch_web, open_whole
+from penstock.sources.web import check_web_unchanged, fetch_web, open_whole
 
 __all__ = ["RemoteSource"]
 
@@ -48,6 +49,14 @@ class RemoteSource:
     def local_path(self) -> None:
         return None
 
+    @property
+    def is_pinned(self) -> bool:
+        """Of an object whose ETag goes with each request; a web server may serve a file while it is being written."""
+        return self._scheme in BUCKETS and self.location.version.startswith('"')
+
+    def check_unchanged(self) -> None:
+        (check_object_unchanged if self._scheme in BUCKETS else check_web_unchanged)(self.location)
+
     def open_arrow(self) -> pa.NativeFile:
         return pa.PythonFile(RangeReader(self._fetch, 0, self.size, self.held_bytes), mode="r")
 
@@ -60,4 +69,8 @@ class RemoteSource:
         )
 
     def _fetch(self, start: int, end: int) -> Any:
-        return _FETCH[self.location.uri.partition("://")[0]](self.location, start, end)
+        return _FETCH[self._scheme](self.location, start, end)
+
+    @property
+    def _scheme(self) -> str:
+        return self.location.uri.partition("://")[0]

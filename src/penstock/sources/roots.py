@@ -44,20 +44,23 @@ class ImportRoots:
         self._stores = stores
         self._server = parse_roots(roots, self._place_of)
         self._limits: tuple[RootSet, ...] = ()
+        self._for_tenant = False
 
-    def within(self, limits: Sequence[Sequence[str]]) -> ImportRoots:
+    def within(self, limits: Sequence[Sequence[str]], *, for_tenant: bool = False) -> ImportRoots:
         """These roots for callers of whom each of the ``limits``, if any, allows only what lies below its roots.
 
         A limit takes away and adds nothing: names mean the same files for everybody. A relative root of a limit lies
-        below each root of the server.
+        below each root of the server. Messages ``for_tenant``, and for callers with limits, show no folder of the
+        server that the request doesn't name.
 
         Raises:
             PathNotAllowed, Unsupported: a root of a limit can't be one.
         """
-        if not any(limits):
+        if not any(limits) and not for_tenant:
             return self
         narrowed = ImportRoots((), self._stores)
         narrowed._server = self._server
+        narrowed._for_tenant = True
         added = [parse_limit(each, self._server, self._place_of) for each in limits if each]
         narrowed._limits = (*self._limits, *added)
         return narrowed
@@ -72,7 +75,14 @@ class ImportRoots:
         self._places(parse_path(path), has_keys)
 
     def locate(self, path: str, access_key: str = "", secret_key: str = "", token: str = "") -> list[Location]:
-        """The file that a path names, or all files below it when it ends in ``/`` (sorted by name).
+        """The file that a path names, or all files below it when it ends in ``/``. Raises as :meth:`survey`."""
+        return self.survey(path, access_key, secret_key, token)[0]
+
+    def survey(
+        self, path: str, access_key: str = "", secret_key: str = "", token: str = ""
+    ) -> tuple[list[Location], list[str]]:
+        """The file that a path names, or all files below it when it ends in ``/`` (sorted by name); and what else a
+        folder holds beside data, by its name in the folder.
 
         The first root that has it wins.
 
@@ -87,15 +97,16 @@ class ImportRoots:
         denied: FileUnreadable | None = None
         for place in places:
             try:
-                found = self._look(place, address, (access_key, secret_key, token))
+                beside: list[str] = []
+                found = self._look(place, address, (access_key, secret_key, token), beside)
             except FileUnreadable as error:
                 denied = denied or error
                 continue
             if found:
-                return found
+                return found, beside
         if denied:
             raise denied
-        raise FileMissing(_missing(address, places), path=path, looked=[str(place) for place in places])
+        raise self._missing(address, places)
 
     def probe(self) -> None:
         """Look whether the roots can be read at all; ``s3://`` alone is the callers' to try, and a web server has
@@ -139,7 +150,7 @@ class ImportRoots:
         if scheme == LOCAL:
             path = os.fsdecode(unquote_to_bytes(rest))
             if not all(any(is_below(path, root) for root in roots) for roots in self._real_roots()):
-                raise self._outside(Address(text=location.name, scheme=LOCAL, path=path), "Put the file there")
+                raise self._outside(Address(text=location.name, scheme=LOCAL, path=path))
             return location
         home, _, key = rest.partition("/")
         bucket, _, account = home.partition("@")
@@ -148,13 +159,17 @@ class ImportRoots:
         self._check_object(place, address, bool(access_key or secret_key or token))
         return replace(location, credentials=self._settings_of(place, access_key, secret_key, token))
 
-    def _look(self, place: Place, address: Address, keys: tuple[str, str, str]) -> list[Location]:
+    def _look(
+        self, place: Place, address: Address, keys: tuple[str, str, str], side_files: list[str]
+    ) -> list[Location]:
         if isinstance(place, LocalPlace):
-            return find_local(place.path, address.text, address.is_folder, self._real_roots())
+            return find_local(place.path, address.text, address.is_folder, self._real_roots(), side_files)
         settings = self._settings_of(place, *keys)
         if place.scheme in WEB:
             return find_web(str(place), address.text, settings)
-        return find_objects(place.scheme, place.home, place.key, address.text, address.is_folder, settings)
+        return find_objects(
+            place.scheme, place.home, place.key, address.text, address.is_folder, settings, side_files
+        )
 
     def _place_of(self, address: Address) -> RemotePlace:
         """An account that is the server's own is not named, so that ``az://`` and its full address are the same."""
@@ -188,7 +203,7 @@ class ImportRoots:
             return [self._remote_place(address, has_keys)]
         inside = self._server.holds_folder(address.path)
         if address.scheme == LOCAL and not inside:
-            raise self._outside(address, "Put the file there")
+            raise self._outside(address)
         places: list[Place] = [LocalPlace(address.path)] if inside else []
         if address.scheme == "":
             name = address.path.lstrip("/")
@@ -197,7 +212,7 @@ class ImportRoots:
                 places = [each for each in places if not (isinstance(each, RemotePlace) and each.scheme in WEB)]
         places = [each for each in places if self._permits(each, has_keys)]
         if not places:
-            raise self._outside(address, "Name a file below an import root")
+            raise self._outside(address)
         return list(dict.fromkeys(places))
 
     def _remote_place(self, address: Address, has_keys: bool) -> RemotePlace:
@@ -215,7 +230,7 @@ class ImportRoots:
         """Raises PathNotAllowed."""
         known = self._server.holds_object(place)
         if not self._permits(place, has_keys) or not (known or place.scheme in self._server.any_bucket):
-            raise self._outside(address, "Put the object there")
+            raise self._outside(address)
         if not known and not has_keys:
             raise PathNotAllowed(
                 f"path {address.text!r} is in a bucket that this server reads only with the caller's own keys. "
@@ -249,33 +264,65 @@ class ImportRoots:
             ]
         return found
 
-    def _outside(self, address: Address, remedy: str) -> PathNotAllowed:
+    def _outside(self, address: Address) -> PathNotAllowed:
         if self._limits:
             # The server's other roots are nobody's business who may not read them.
             allowed = sorted({text for limit in self._limits for text in limit.texts})
             return PathNotAllowed(
-                f"path {address.text!r} is outside of what your key may import ({', '.join(allowed)}). "
+                f"path {address.text!r} is outside of what your key may import{self._shown(allowed)}. "
                 "Import from there, or ask for a key with one more root",
                 path=address.text,
                 roots=allowed,
             )
-        texts = self._server.texts
-        if not texts:
-            return PathNotAllowed(
-                f"path {address.text!r} can't be read: this server has no import roots. "
-                "Start it with --import-root FOLDER or --import-root s3://bucket/prefix",
-                path=address.text,
-            )
         return PathNotAllowed(
-            f"path {address.text!r} is outside of the import roots ({', '.join(texts)}). "
-            f"{remedy}, or start the server with one more --import-root",
-            path=address.text,
-            roots=list(texts),
+            f"path {address.text!r} {self._outside_text(address)}", path=address.text, roots=list(self._server.texts)
         )
 
+    def _outside_text(self, address: Address) -> str:
+        """Says that a path is outside of the server's roots, and what can be done: move the file, or add a root."""
+        texts = self._server.texts
+        if not texts:
+            remedy = (
+                "Ask for one from those who run it"
+                if self._for_tenant
+                else "Start it with --import-root FOLDER or --import-root s3://bucket/prefix"
+            )
+            return f"can't be read: this server has no import roots. {remedy}"
+        what = "object" if address.scheme in BUCKETS else "folder" if address.is_folder else "file"
+        if self._for_tenant:
+            remedy = "or ask those who run the server for one more root"
+        else:
+            home = address.path if address.is_folder else os.path.dirname(address.path)
+            root = home if home.startswith("/") and home != "/" else "ADDRESS" if address.bucket else "FOLDER"
+            remedy = f"or start the server with one more --import-root {root}"
+        return (
+            f"is outside of the import roots{self._shown(texts)}. Copy or move the {what} below one of them, {remedy}"
+        )
 
-def _missing(address: Address, places: Sequence[Place]) -> str:
-    what = "folder is not there or has no files in it" if address.is_folder else "file is not there"
-    slash = "/" if address.is_folder else ""
-    looked = ", ".join(f"{place}".rstrip("/") + slash for place in places)
-    return f"path {address.text!r}: the {what}. Looked in: {looked}"
+    def _missing(self, address: Address, places: Sequence[Place]) -> FileMissing:
+        what = "folder is not there or has no files in it" if address.is_folder else "file is not there"
+        slash = "/" if address.is_folder else ""
+        known = [place for place in places if self._may_show(place, address)]
+        looked = ", ".join(f"{place}".rstrip("/") + slash for place in known)
+        if len(known) < len(places):
+            looked = f"{looked}, and below the import roots" if looked else "the import roots"
+        if address.path.startswith("/") and address.scheme == "" and not self._server.holds_folder(address.path):
+            # Old bulk writers write names below a root with a slash in front. This one is none, so it is meant as it
+            # stands.
+            text = f"{self._outside(address)}. As a name below a root the {what}: looked in {looked}"
+        else:
+            text = f"path {address.text!r}: the {what}. Looked in: {looked}"
+        return FileMissing(text, path=address.text, looked=[str(place) for place in known])
+
+    def _may_show(self, place: Place, address: Address) -> bool:
+        return not self._for_tenant or not isinstance(place, LocalPlace) or place.path == address.path
+
+    def _shown(self, texts: Sequence[str]) -> str:
+        """The roots in brackets; without the folders of the server where a tenant reads it."""
+        shown = [text for text in texts if not (self._for_tenant and _is_local_folder(text))]
+        return f" ({', '.join(shown)})" if shown else ""
+
+
+def _is_local_folder(text: str) -> bool:
+    """Whether a root is written as a folder of the server's disk from ``/`` on."""
+    return text.startswith("/") or text.lower().startswith("file:")

@@ -24,7 +24,7 @@ from penstock.sources.networks import AddressRefused, guarded_session
 from penstock.sources.pace import SLOWEST, TooSlow
 from penstock.sources.paths import WEB, parse_path
 
-__all__ = ["fetch_web", "find_web", "is_within", "open_whole"]
+__all__ = ["check_web_unchanged", "fetch_web", "find_web", "is_within", "open_whole"]
 
 _TIMEOUT = (5.0, 60.0)
 """Seconds to connect, and between two pieces of an answer."""
@@ -65,6 +65,28 @@ def find_web(url: str, name: str, settings: Settings) -> list[Location]:
     return [Location(uri=url, name=name, size=int(size), version=version, credentials=settings, whole=whole)]
 
 
+def check_web_unchanged(location: Location) -> None:
+    """Look at the file again.
+
+    Raises:
+        FileUnreadable: it is not the one that was located, or can't be read any more.
+        FileMissing, PathNotAllowed, SourceUnavailable
+    """
+    found = _attempts()(find_web, location.uri, location.name, location.credentials)
+    if not found:
+        raise of_status(404, location.uri, location.name)
+    if found[0].size != location.size or found[0].version != location.version:
+        raise changed(location.name, location.uri)
+
+
+def _check_version(answer: requests.Response, location: Location) -> None:
+    """Many servers know no ``If-Match``, but nearly all of them send the version that they serve."""
+    is_tag = location.version.startswith(('"', "W/"))
+    version = answer.headers.get("ETag" if is_tag else "Last-Modified")
+    if version and location.version and version != location.version:
+        raise changed(location.name, location.uri)
+
+
 def fetch_web(location: Location, start: int, end: int) -> Any:
     """The bytes from ``start`` up to ``end``.
 
@@ -73,13 +95,16 @@ def fetch_web(location: Location, start: int, end: int) -> Any:
             too slow.
         FileMissing, PathNotAllowed, SourceUnavailable
     """
-    attempts = Retrying(
+    return _attempts()(_fetch, location, start, end)
+
+
+def _attempts() -> Retrying:
+    return Retrying(
         retry=retry_if_exception_type(SourceUnavailable),
         stop=stop_after_attempt(_ATTEMPTS),
         wait=wait_random_exponential(multiplier=0.1, max=2.0),
         reraise=True,
     )
-    return attempts(_fetch, location, start, end)
 
 
 def _fetch(location: Location, start: int, end: int) -> bytes:
@@ -95,6 +120,7 @@ def _fetch(location: Location, start: int, end: int) -> bytes:
                     path=location.name,
                     uri=location.uri,
                 )
+            _check_version(answer, location)
             total = _TOTAL.match(answer.headers.get("Content-Range", ""))
             data = _at_most(answer, end - start + 1)
     except TooSlow as error:
@@ -119,9 +145,13 @@ def open_whole(location: Location, start: int, end: int) -> BinaryIO:
     """The bytes from ``start`` up to ``end`` of a file that the server only serves from its beginning."""
     answer = _get(location.uri, location.name, location.credentials, {})
     length = answer.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) != location.size:
+    try:
+        if length.isdecimal() and int(length) != location.size:
+            raise changed(location.name, location.uri)
+        _check_version(answer, location)
+    except FileUnreadable:
         answer.close()
-        raise changed(location.name, location.uri)
+        raise
     return cast(BinaryIO, io.BufferedReader(_Body(answer, location, start, end), 1 << 20))
 
 

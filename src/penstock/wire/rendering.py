@@ -1,11 +1,16 @@
-"""Times and file names as every dialect shows them."""
+"""Times, files and their names as every dialect shows them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
-__all__ = ["object_path", "time_text"]
+from penstock.domain.jobs import FileState, ImportFile
+from penstock.jobs.requests import JobDetails
+
+__all__ = ["files_to_show", "object_path", "time_text"]
 
 # Hosts whose URLs carry the bucket or container as the first part of the path.
 _BUCKET_IN_PATH = re.compile(r"(s3[.-].*|storage\.googleapis\.com|.*\.blob\.core\.windows\.net)\Z")
@@ -15,6 +20,16 @@ _BLANK_BEFORE_URL = re.compile(r" (?=[a-z0-9+.-]+://)", re.IGNORECASE)
 def time_text(time: datetime) -> str:
     """RFC 3339 in UTC, whole seconds: ``2024-05-18T02:57:13Z``."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def files_to_show(details: JobDetails) -> Sequence[ImportFile]:
+    """The files of a job. Of one that failed none is imported, also those that were read to their end."""
+    if not details.job.has_failed:
+        return details.files
+    return [
+        replace(file, state=FileState.FAILED, rows=0, progress=min(file.progress, 99), finished_at=None)
+        for file in details.files
+    ]
 
 
 def object_path(name: str) -> str:

@@ -95,7 +95,11 @@ LIST = Operation(
 _PROGRESS: dict[str, Schema] = {
     "fileSize": {**_COUNT, "description": "Bytes."},
     "progress": _PERCENT,
-    "importedRows": _COUNT,
+    "importedRows": {
+        **_COUNT,
+        "description": "Rows read so far while the job runs, rows that are visible once it is Completed; 0 when it "
+        "has failed or was aborted.",
+    },
     "totalRows": _COUNT,
     "completeTime": {"type": "string", "description": "RFC 3339; empty until finished."},
     "reason": {"type": "string", "description": "Why it failed."},

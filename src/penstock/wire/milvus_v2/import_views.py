@@ -8,6 +8,10 @@
 | Committing, Indexing | Importing | Committing | two-phase: 99 |
 | Completed | Completed | Completed | 100 |
 | Failed, Aborted | Failed | Failed | as far as the job came, at most 99 |
+
+``importedRows`` counts rows that are on their way while a job runs, and rows that are visible once it is Completed.
+Of a job that has failed or was aborted none are: ``importedRows`` and ``totalRows`` are 0 as in Milvus, and so is
+``importedRows`` of each of its files, which are all Failed.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState
 from penstock.errors import PenstockError
 from penstock.jobs.requests import JobDetails, JobPage, JobQuery
 from penstock.wire.milvus_v2 import errors
-from penstock.wire.rendering import object_path, time_text
+from penstock.wire.rendering import files_to_show, object_path, time_text
 
 __all__ = ["MILVUS", "STATE_FILTER", "ZILLIZ", "Profile"]
 
@@ -78,12 +82,12 @@ class Profile:
             "collectionName": job.collection,
             "state": _state(job),
             "progress": _progress(job),
-            "importedRows": job.rows,
-            "totalRows": job.total_rows,
+            "importedRows": 0 if job.has_failed else job.rows,
+            "totalRows": 0 if job.has_failed else job.total_rows,
             "fileSize": sum(each.size for each in details.files),
             "createTime": time_text(job.created_at),
             "completeTime": _time(job.finished_at),
-            "details": [self._file(each) for each in details.files],
+            "details": [self._file(file) for file in files_to_show(details)],
         }
         if self.job_file_name:
             view["fileName"] = ",".join(self.file_name(each.name) for each in details.files)

@@ -20,7 +20,15 @@ from penstock.domain.access import Caller
 from penstock.domain.collections import Cluster
 from penstock.domain.digits import number_of_digits
 from penstock.domain.jobs import JobState
-from penstock.errors import AccessDenied, ClusterNotFound, InvalidParameter, JobNotFound, PenstockError, Unsupported
+from penstock.errors import (
+    AccessDenied,
+    ClusterNotFound,
+    InvalidParameter,
+    JobNotFound,
+    PenstockError,
+    Unsupported,
+    shorten,
+)
 from penstock.jobs.imports import Imports
 from penstock.jobs.requests import CreateImport, JobQuery, SourceKeys
 from penstock.wire.auditing import watched_call
@@ -221,11 +229,11 @@ def _groups(call: _ImportCall) -> Sequence[Sequence[str]]:
     fields = call.fields
     url = fields.string("objectUrl")
     sources: dict[str, Sequence[Sequence[str]] | None] = {
-        "files": fields.string_lists("files"),
+        "files": _path_lists(fields, "files"),
         "objectUrl": None if url is None else [[url]],
-        "objectUrls": fields.string_lists("objectUrls"),
+        "objectUrls": _path_lists(fields, "objectUrls"),
     }
-    data_paths = fields.string_lists("dataPaths")
+    data_paths = _path_lists(fields, "dataPaths")
     if fields.string("volumeName") or fields.string("stageName") or data_paths:
         raise Unsupported(
             "volumes are not offered by this server; name the files by files, objectUrl or objectUrls",
@@ -242,6 +250,24 @@ def _groups(call: _ImportCall) -> Sequence[Sequence[str]]:
         raise Refused(90142, "No import content provided.")
     fields.require("collectionName", "files")
     return ()
+
+
+def _path_lists(fields: Fields, key: str) -> Sequence[Sequence[str]] | None:
+    """Lists of paths. A plain list is refused as Milvus does it, with what to write instead."""
+    try:
+        return fields.string_lists(key)
+    except MalformedBody as error:
+        given = fields.value(key)
+        paths = [given] if isinstance(given, str) else given if isinstance(given, list) else []
+        if not paths or not all(isinstance(path, str) for path in paths):
+            raise
+        example = ", ".join(f"[{orjson.dumps(shorten(path, 100)).decode()}]" for path in paths[:2])
+        more = ", …" if len(paths) > 2 else ""
+        raise MalformedBody(
+            f'{error}. Write a list of lists, "{key}": [{example}{more}]: each inner list is one file, one folder '
+            "that ends in /, or the .npy files of one NumPy set",
+            **error.details,
+        ) from error
 
 
 def _options(fields: Fields) -> Mapping[str, str]:

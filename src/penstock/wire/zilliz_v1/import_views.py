@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock.domain.jobs import FileState, ImportFile, JobState
 from penstock.jobs.requests import JobDetails, JobPage, JobQuery
-from penstock.wire.rendering import object_path, time_text
+from penstock.wire.rendering import files_to_show, object_path, time_text
 
 __all__ = ["page", "progress"]
 
@@ -41,7 +41,7 @@ def page(found: JobPage, query: JobQuery) -> dict[str, Any]:
 
 def progress(details: JobDetails) -> dict[str, Any]:
     """``data`` of get. ``readyPercentage`` is a fraction, 1 only for what is completed."""
-    job, files = details.job, details.files
+    job, files = details.job, files_to_show(details)
     return {
         "fileName": _common_path([object_path(each.name) for each in files]),
         "fileSize": sum(each.size for each in files),

@@ -1,0 +1,90 @@
+"""The options of an import call: which there are, and what the text of a separator means."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+from penstock.domain.jobs import JobWarning
+
+__all__ = ["SERVED_OPTIONS", "option_warnings", "parse_separator", "unknown_option"]
+
+SERVED_OPTIONS = frozenset({"auto_commit", "nullkey", "sep", "timeout"})
+"""Options that this server serves."""
+_OF_MILVUS = frozenset(
+    {
+        "backup",
+        "endTs",
+        "end_ts",
+        "ezk",
+        "l0_import",
+        "skip_disk_quota_check",
+        "startTs",
+        "start_ts",
+        "storage_version",
+    }
+)
+"""Options of Milvus that only concern its backups."""
+_OF_CLIENTS = frozenset({"scene", "sdk"})
+"""What the Java SDK adds to every call; it asks for nothing."""
+_OTHER_NAMES = {"delimiter": "sep", "delim": "sep", "null": "nullkey", "nullvalue": "nullkey", "navalues": "nullkey"}
+"""How other programs call these options."""
+_MAX_NAMED = 10
+_MAX_NAME = 100
+_ESCAPE = re.compile(
+    r"\\(?:(?P<tab>t)|x(?P<hex>[0-9a-fA-F]{2})|u(?P<unicode>[0-9a-fA-F]{4})|(?P<octal>[0-3]?[0-7]{1,2}))"
+)
+
+
+def parse_separator(text: str) -> str:
+    """A separator as shells and configuration files write it: ``\\t``, ``\\x01``, ``\\u0001`` or ``\\001``.
+
+    Any other text, ``\\\\`` for one backslash excepted, stays as it is.
+    """
+    if text == "\\\\":
+        return "\\"
+    found = _ESCAPE.fullmatch(text)
+    if found is None:
+        return text
+    if found["tab"]:
+        return "\t"
+    return chr(int(found["octal"], 8) if found["octal"] else int(found["hex"] or found["unicode"], 16))
+
+
+def unknown_option(name: str) -> str | None:
+    """What to say of an option that neither this server nor Milvus has, with the nearest one; None of a known one."""
+    if name in SERVED_OPTIONS | _OF_MILVUS | _OF_CLIENTS:
+        return None
+    near = _nearest(name)
+    shown = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}…"
+    hint = f"Is {near!r} meant?" if near else f"Options are {', '.join(sorted(SERVED_OPTIONS))}"
+    return f"option {shown!r} is not known. {hint}"
+
+
+def option_warnings(names: Iterable[str], separator: str = "") -> Sequence[JobWarning]:
+    """What a job says of the options that it takes no notice of, as Milvus does in silence; bounded.
+
+    ``separator`` is the text of the option ``sep``, of which one character counts.
+    """
+    texts = [f"{text} It was ignored" for name in sorted(names) if (text := _ignored(name))]
+    if len(texts) > _MAX_NAMED:
+        texts[_MAX_NAMED:] = [f"{len(texts) - _MAX_NAMED} further options are not known. They were ignored"]
+    if len(parse_separator(separator)) > 1:
+        texts.append(f"option 'sep' is one character: of {separator[:_MAX_NAME]!r} only the first one counts")
+    return [JobWarning(code="option_ignored", message=text) for text in texts]
+
+
+def _ignored(name: str) -> str | None:
+    if name in _OF_MILVUS:
+        return f"option {name!r} only concerns backups of Milvus, which are not imported."
+    text = unknown_option(name)
+    return text if text is None or text.endswith("?") else f"{text}."
+
+
+def _nearest(name: str) -> str | None:
+    plain = re.sub(r"[^a-z0-9]", "", name[:_MAX_NAME].lower())
+    by_plain = {option.replace("_", ""): option for option in sorted(SERVED_OPTIONS)} | _OTHER_NAMES
+    beginning = [each for each in by_plain if len(plain) > 2 and (plain.startswith(each) or each.startswith(plain))]
+    near = beginning or difflib.get_close_matches(plain, by_plain, n=1)
+    return by_plain[near[0]] if near else None
