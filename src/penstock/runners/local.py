@@ -42,6 +42,7 @@ log = structlog.get_logger(__name__)
 
 _SLOTS = 256
 _BYTES, _ROWS, _STOP, _EXCESS, _WIDTH = 0, 1, 2, 3, 4
+"""``_STOP`` is 0, or tells the task to stop: then it is the milliseconds until its worker is ended."""
 _CLOSING = _SLOTS * _WIDTH
 """The place of the board after all slots: set when the runner closes."""
 _WORKERS = _CLOSING + 1
@@ -110,7 +111,7 @@ class LocalRunner:
             slot = self._free.pop()
             start = slot * _WIDTH
             self._board[start : start + _WIDTH] = [0] * _WIDTH
-            handle = _Handle(self._board, slot, self._lock)
+            handle = _Handle(self._board, slot, self._lock, self._grace)
             self._waiting.append(_Task(function, argument, slot, handle))
         self._give_work()
         return handle
@@ -121,7 +122,7 @@ class LocalRunner:
             waiting = list(self._waiting)
             self._waiting.clear()
             for slot in range(_SLOTS):
-                self._board[slot * _WIDTH + _STOP] = 1
+                self._board[slot * _WIDTH + _STOP] = _millis(self._grace)
             self._board[_CLOSING] = 1
         for task in waiting:
             task.handle.future.set_exception(TaskCancelled("the task was cancelled before it began"))
@@ -133,7 +134,7 @@ class LocalRunner:
         while not self._ended.wait(_LOOK_SECONDS):
             for each in self._workers:
                 if each.task is not None or self._closed:
-                    each.look(self._silence, self._grace)
+                    each.look(self._silence)
 
     def _give_work(self) -> None:
         """Begin what waits, as far as workers are idle."""
@@ -221,10 +222,10 @@ class _Worker:
         self._broken = self._pool
         self._pool = self._start()
 
-    def look(self, silence: float, grace: float) -> None:
-        """End the process if it gave no sign of life, or its task didn't stop, for so many seconds.
+    def look(self, silence: float) -> None:
+        """End the process if it gave no sign of life for so many seconds, or its task didn't stop in time.
 
-        They are counted by looks and not by a clock: this process may have stood still itself.
+        Seconds are counted by looks and not by a clock: this process may have stood still itself.
         """
         task, pid, beat = self.task, self._board[self._place + _PID], self._board[self._place + _BEAT]
         last_task, last_beat = self._seen
@@ -232,12 +233,12 @@ class _Worker:
         if not pid or task is not last_task:
             self._silent = self._deaf = 0
             return
-        told_to_stop = task is not None and self._board[task.slot * _WIDTH + _STOP]
+        grace = 0.0 if task is None else self._board[task.slot * _WIDTH + _STOP] / 1000
         self._silent = self._silent + 1 if beat == last_beat else 0
-        self._deaf = self._deaf + 1 if told_to_stop else 0
+        self._deaf = self._deaf + 1 if grace else 0
         if self._silent * _LOOK_SECONDS >= silence:
             self._end(pid, f"gave no sign of life for {silence:g} s")
-        elif self._deaf * _LOOK_SECONDS >= grace:
+        elif grace and self._deaf * _LOOK_SECONDS >= grace:
             self._end(pid, f"did not stop within {grace:g} s when it was told to")
 
     def _end(self, pid: int, fault: str) -> None:
@@ -257,6 +258,10 @@ class _Worker:
         return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=setting_up)
 
 
+def _millis(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
 def _failed(error: Exception) -> Future[Any]:
     future: Future[Any] = Future()
     future.set_exception(error)
@@ -264,8 +269,9 @@ def _failed(error: Exception) -> Future[Any]:
 
 
 class _Handle:
-    def __init__(self, board: Any, slot: int, lock: threading.Lock) -> None:
+    def __init__(self, board: Any, slot: int, lock: threading.Lock, grace: float) -> None:
         self._board = board
+        self._grace = grace
         self._start = slot * _WIDTH
         self._lock = lock
         self._future: Future[Any] = Future()
@@ -281,10 +287,10 @@ class _Handle:
             self._last = (self._board[self._start + _BYTES], self._board[self._start + _ROWS])
         return self._last
 
-    def cancel(self) -> None:
+    def cancel(self, grace: float | None = None) -> None:
         with self._lock:
             if not self._future.done():
-                self._board[self._start + _STOP] = 1
+                self._board[self._start + _STOP] = _millis(self._grace if grace is None else grace)
 
 
 class _Context:

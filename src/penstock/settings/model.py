@@ -141,8 +141,11 @@ class Settings(BaseModel):
         ByteSize(16 * 2**30), "Size of one import file at most.", shown="16GiB", reason="Milvus's limit."
     )
     max_job_bytes: Bytes | None = _bytes(None, "Size of all files of one import job at most.")
-    job_timeout: Seconds | None = _span(
-        None, "Time after which an unfinished job fails that names no timeout; waiting counts."
+    job_timeout: Seconds = _span(
+        72 * 3600.0,
+        "Time after which an unfinished job fails that has no option timeout; waiting for its turn or commit counts.",
+        shown="72h",
+        reason="Terabytes take a night, and a weekend may pass before a commit; what takes longer is stuck.",
     )
     attempts: Count = _field(
         8,
