@@ -10,7 +10,6 @@ import pytest
 
 from penstock.domain.access import ANYBODY
 from penstock.domain.collections import Collection, CollectionSettings
-from penstock.domain.index import IndexSpec
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.jobs.requests import CreateImport
 from penstock.jobs.settings import JobSettings
@@ -55,7 +54,9 @@ def test_long_splits_of_one_org_keep_no_job_of_another_waiting(
             world.until(lambda one=one: state(world, "bob", one).is_final)
             assert state(world, "bob", one) is JobState.COMPLETED
             assert time.monotonic() - began < 10
-            assert JobState.COMPLETED not in [state(world, "ann", job) for job in long], f"job {number} waited for them"
+            assert JobState.COMPLETED not in [state(world, "ann", job) for job in long], (
+                f"job {number} waited for them"
+            )
         world.until(lambda: all(state(world, "ann", job).is_final for job in long))
         assert world.count(ann) == workers * ROWS
         assert world.count(bob) == 2

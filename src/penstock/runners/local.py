@@ -32,8 +32,9 @@ from typing import Any
 import structlog
 
 from penstock.errors import PenstockError, TaskCancelled, WorkerLost
+from penstock.machine import memory_limit, oom_kills
 from penstock.runners.base import Bounded
-from penstock.runners.memory import bounded, give_memory_back, too_much
+from penstock.runners.memory import bounded, die_before_server, give_memory_back, too_much
 from penstock.runners.parent import die_with_parent
 
 __all__ = ["LocalRunner"]
@@ -85,6 +86,7 @@ class LocalRunner:
         self._idle = list(self._workers)
         self._waiting: deque[_Task] = deque()
         self._silence, self._grace = silence, grace
+        self._oom_kills = oom_kills()
         self._ended = threading.Event()
         threading.Thread(target=self._watch, name="workers", daemon=True).start()
 
@@ -147,6 +149,20 @@ class LocalRunner:
             running = worker.submit(_run, task.function, task.argument, task.slot)
             running.add_done_callback(partial(self._finish, task, worker))
 
+    def _why_lost(self, taken: int, fault: str) -> PenstockError:
+        """``taken`` are the bytes for which the worker was ended, ``fault`` another reason; 0 and ``""`` if none."""
+        if taken:
+            return too_much(taken)
+        with self._lock:
+            before, self._oom_kills = self._oom_kills, oom_kills()
+        if not fault and self._oom_kills > before:
+            limit = memory_limit()
+            return WorkerLost(
+                "a worker process was ended by the kernel, as no memory was left: the server and its workers have "
+                f"{limit.size >> 20} MiB ({limit.source}). Give them more, or lower workers or memory_budget"
+            )
+        return WorkerLost(f"a worker process {fault or 'ended while it worked on this task (killed)'}")
+
     def _finish(self, task: _Task, worker: _Worker, running: Future[Any]) -> None:
         # The slot is given away only after the handle knows its end: a late cancel() must not reach the next task.
         task.handle.progress()
@@ -155,7 +171,7 @@ class LocalRunner:
         if running.cancelled():
             future.set_exception(TaskCancelled("the task was cancelled before it began"))
         elif isinstance(error := running.exception(), BrokenProcessPool):
-            why = _why_lost(self._board[task.slot * _WIDTH + _EXCESS], worker.fault)
+            why = self._why_lost(self._board[task.slot * _WIDTH + _EXCESS], worker.fault)
             worker.replace()
             future.set_exception(why)
         elif error is not None:
@@ -166,14 +182,6 @@ class LocalRunner:
             self._free.append(task.slot)
             self._idle.append(worker)
         self._give_work()
-
-
-def _why_lost(taken: int, fault: str) -> PenstockError:
-    """``taken`` are the bytes for which the worker was ended, or ``fault`` tells why; 0 and ``""`` if neither was."""
-    if taken:
-        return too_much(taken)
-    why = fault or "ended while it worked on this task (killed, or out of memory)"
-    return WorkerLost(f"a worker process {why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +334,7 @@ def _begin(board: Any, place: int, setup: Callable[[], None] | None) -> None:
     # Ctrl-C reaches the whole group; the server decides what its workers do then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
+    die_before_server()
     die_with_parent()
     threading.Thread(target=_beat, args=(place,), daemon=True).start()
     if setup is not None:
