@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -57,7 +58,7 @@ SERVICE = "system.slice/penstock.service"
 def test_limits_of_version_2(tmp_path: Path, files: dict[str, str], size: int, source: str) -> None:
     limit = memory_limit(write_files(tmp_path, v2(**files)))
     assert limit.size == size
-    assert pytest.importorskip("re").search(source, limit.source)
+    assert re.search(source, limit.source)
 
 
 def v1(path: str, mount_root: str, **files: str) -> dict[str, str]:
@@ -121,16 +122,20 @@ def test_resource_limits_count(name: str) -> None:
     assert resource.getrlimit(getattr(resource, name))[0] == resource.RLIM_INFINITY
 
 
+def cfs(quota: int) -> dict[str, str]:
+    return {"cpu,cpuacct/cpu.cfs_quota_us": f"{quota}\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"}
+
+
 @pytest.mark.parametrize(
     ("files", "number"),
     [
         (v2(**{f"{SERVICE}/cpu.max": "50000 100000\n"}), 1),
         (v2(**{f"{SERVICE}/cpu.max": "max 100000\n", "system.slice/cpu.max": "100000 100000\n"}), 1),
-        (v1("/docker/abc", "/docker/abc", **{"cpu,cpuacct/cpu.cfs_quota_us": "20000\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"}), 1),
-        (v1("/", "/", **{"cpu,cpuacct/cpu.cfs_quota_us": "-1\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"}), None),
+        (v1("/docker/abc", "/docker/abc", **cfs(20_000)), 1),
+        (v1("/", "/", **cfs(-1)), None),
         (v2(**{f"{SERVICE}/cpu.max": "6400000 100000\n"}), None),
     ],
-)  # fmt: skip
+)
 def test_quotas_of_processors(tmp_path: Path, files: dict[str, str], number: int | None) -> None:
     assert processors(write_files(tmp_path, files)) == (number or len(os.sched_getaffinity(0)))
 

@@ -138,7 +138,9 @@ class OrphanSweep:
         self._done: dict[str, float] = {}
 
     def __call__(self) -> None:
-        for table in self._tables():
+        tables = self._tables()
+        self._done = {table.id: self._done[table.id] for table in tables if table.id in self._done}
+        for table in tables:
             if time.monotonic() - self._done.get(table.id, float("-inf")) <= _SWEEP_SECONDS:
                 continue
             try:

@@ -59,7 +59,7 @@ def reuse_memory() -> None:
         set_option(_MMAP_THRESHOLD, 32 * _MIB)
 
 
-def keep_heap_small() -> None:
+def keep_heap_small(heaps: int = 2) -> None:
     """Keep the C library from giving every thread a heap of its own, each of which keeps what was freed in it.
 
     Readers and the engine's writer free in other threads than they allocate in: of a file of long strings a worker
@@ -67,7 +67,7 @@ def keep_heap_small() -> None:
     """
     option = getattr(ctypes.CDLL(None), "mallopt", None)
     if option is not None:
-        option(_ARENA_MAX, 2)
+        option(_ARENA_MAX, heaps)
 
 
 def private_bytes() -> int:
