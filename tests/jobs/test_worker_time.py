@@ -15,9 +15,9 @@ from penstock.jobs.requests import CreateImport
 from penstock.jobs.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import SCHEMA
-from tests.support.worlds import World, a_world
+from tests.support.worlds import LIMIT, World, a_world
 
-ROWS = 1_000_000
+ROWS = 600_000
 """Of a split that takes several seconds."""
 
 
@@ -36,7 +36,7 @@ def state(world: World, org: str, job: ImportJob) -> JobState:
     return world.catalog.jobs.get(f"in01-{org}", job.id).state
 
 
-@pytest.mark.parametrize("workers", [2, 1])
+@pytest.mark.parametrize("workers", [2, pytest.param(1, marks=pytest.mark.slow)])
 def test_long_splits_of_one_org_keep_no_job_of_another_waiting(
     workers: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -51,12 +51,11 @@ def test_long_splits_of_one_org_keep_no_job_of_another_waiting(
         for number in range(2):
             began = time.monotonic()
             one = create(world, "bob", "one.jsonl")
-            world.until(lambda one=one: state(world, "bob", one).is_final)
+            while not state(world, "bob", one).is_final:
+                assert time.monotonic() - began < LIMIT
+                time.sleep(0.02)
             assert state(world, "bob", one) is JobState.COMPLETED
-            assert time.monotonic() - began < 10
-            assert JobState.COMPLETED not in [state(world, "ann", job) for job in long], (
-                f"job {number} waited for them"
-            )
+            assert JobState.COMPLETED not in [state(world, "ann", job) for job in long], f"job {number} waited"
         world.until(lambda: all(state(world, "ann", job).is_final for job in long))
         assert world.count(ann) == workers * ROWS
         assert world.count(bob) == 2
