@@ -69,6 +69,7 @@ MEANINGS: Mapping[str, str] = {
     "task_cancelled": "A part of a job was told to stop, because the server stops or the job was aborted.",
     "lost_claim": "Another process has taken the job over; what this one wanted to write is void.",
     "gave_up": "What might have passed by itself did not, however often it was tried; retry the job later.",
-    "import_timeout": "The job took longer than its option `timeout`.",
+    "import_timeout": "The job was not finished in time: by its option `timeout`, else by the setting `job_timeout` "
+    "(72 h). Waiting counts. Retry it, or give it longer.",
     "data_folder_in_use": "Another server works in this data folder; the message names its process.",
 }

@@ -171,3 +171,13 @@ def test_servers_that_claim_at_once_never_give_an_org_or_a_cluster_more_than_it_
             each.result()
     assert max(running for running, _ in seen) <= 3
     assert max(of_cluster for _, of_cluster in seen) <= most
+
+
+def test_an_org_with_a_running_job_may_be_left_out(catalog: Catalog) -> None:
+    """A process with many jobs in hand begins only those of orgs that have none."""
+    ann, bob = (tenant(catalog, name, f"in01-{name}") for name in ("ann", "bob"))
+    for docs in (ann, ann, bob):
+        catalog.jobs.insert(new_job(docs))
+    claimed = [catalog.claims.claim("worker", LEASE, None, Quota(), one_each=True) for _ in range(3)]
+    assert [job and job.cluster_id for job in claimed] == ["in01-ann", "in01-bob", None]
+    assert catalog.claims.claim("worker", LEASE) is not None

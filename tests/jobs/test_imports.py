@@ -338,4 +338,5 @@ def test_a_timeout_ends_the_job(tmp_path: Path, runner: LocalRunner) -> None:
         world.collection()
         write_parquet(world.files)
         job = world.imported(["a.parquet"], timeout="1ns")
-        assert (job.state, job.reason) == (JobState.FAILED, "import timeout")
+        assert job.state is JobState.FAILED
+        assert str(job.reason).startswith("import timeout: the job was not finished by ")

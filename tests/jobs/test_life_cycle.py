@@ -37,6 +37,7 @@ from penstock.jobs.settings import JobSettings
 from penstock.jobs.tidying import discard_leftovers
 from penstock.jobs.tools import Tools
 from penstock.jobs.upkeep import TableKeeper
+from penstock.runners.lanes import Lanes
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, SCHEMA
 from tests.support.doubles import InlineRunner, MemoryEngine
@@ -253,7 +254,7 @@ class LifeCycle(RuleBasedStateMachine):
         tools = Tools(catalog, engine, runner, self.roots, SETTINGS)
         outer, self.engine.hook = self.engine.hook, hook
         try:
-            Executor(tools, TableKeeper(catalog, engine, runner, tools.observer)).run(job, threading.Event())
+            Executor(tools, TableKeeper(catalog, engine, Lanes(runner), tools.observer)).run(job, threading.Event())
         except Crash:
             assert process.is_dead
         finally:

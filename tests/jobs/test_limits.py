@@ -94,7 +94,8 @@ def test_the_time_runs_while_a_job_waits_for_its_turn(tmp_path: Path, runner: Lo
         world.until(lambda: world.job(long.id).state is JobState.IMPORTING)
         waiting = world.create(["a.jsonl"], timeout="1ms")
         ended = world.ended(waiting)
-        assert (ended.state, ended.reason, ended.started_at) == (JobState.FAILED, "import timeout", None)
+        assert (ended.state, ended.started_at) == (JobState.FAILED, None)
+        assert "job_timeout" in str(ended.reason)
         assert world.job(long.id).state is not JobState.FAILED
 
 
@@ -104,7 +105,8 @@ def test_the_time_runs_while_a_job_waits_for_its_commit(world: World) -> None:
     job = world.create(["a.jsonl"], auto_commit="false", timeout="3s")
     world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
     ended = world.ended(job)
-    assert (ended.state, ended.reason, ended.rows) == (JobState.FAILED, "import timeout", 100)
+    assert (ended.state, ended.rows) == (JobState.FAILED, 100)
+    assert str(ended.reason).startswith("import timeout: the job was not finished by ")
     assert world.count(docs) == 0
 
 

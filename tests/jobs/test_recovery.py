@@ -24,6 +24,7 @@ from penstock.jobs.settings import JobSettings
 from penstock.jobs.tasks import import_everything
 from penstock.jobs.tools import Tools
 from penstock.jobs.upkeep import TableKeeper
+from penstock.runners.lanes import Lanes
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER
@@ -101,7 +102,7 @@ def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = Fal
     setattr(target, name, crash)
     try:
         with pytest.raises(Crash):
-            Executor(tools, TableKeeper(tools.catalog, tools.engine, tools.runner, tools.observer)).run(
+            Executor(tools, TableKeeper(tools.catalog, tools.engine, Lanes(tools.runner), tools.observer)).run(
                 claimed, threading.Event()
             )
     finally:

@@ -167,7 +167,8 @@ def test_a_timeout_counts_from_the_retry(world: World) -> None:
     world.collection()
     write_rows(world.files / "a.jsonl")
     job = world.imported(["a.jsonl"], timeout="1ns")
-    assert (job.state, job.reason) == (JobState.FAILED, "import timeout")
+    assert job.state is JobState.FAILED
+    assert str(job.reason).startswith("import timeout: the job was not finished by ")
     with world.catalog.database.write() as connection:
         connection.exec_driver_sql('UPDATE job SET options = \'{"timeout": "10m"}\'')
     assert world.ended(world.retry(job)).state is JobState.COMPLETED

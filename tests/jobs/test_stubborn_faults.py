@@ -152,7 +152,7 @@ class Hanging:
     def progress(self) -> tuple[int, int]:
         return (0, 0)
 
-    def cancel(self) -> None:
+    def cancel(self, grace: float | None = None) -> None:
         if not self.future.done():
             self.future.set_exception(TaskCancelled("the task was told to stop"))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from penstock.errors import DataError, MemoryExceeded, TaskCancelled, WorkerLost
 from penstock.runners.base import Runner
-from tests.runners.tasks import Hoard, double, hoard, kill_self, refuse, report_until_told, stumble
+from tests.runners.tasks import Hoard, double, hoard, kill_self, refuse, report_until_told, stumble, wait_for_file
 
 LIMIT = 60
 
@@ -37,6 +38,19 @@ def test_progress_is_seen_while_a_task_runs_and_it_stops_when_told(runner: Runne
     with pytest.raises(TaskCancelled):
         handle.future.result(LIMIT)
     assert handle.progress() > (0, 0)
+
+
+def test_a_task_that_does_not_stop_within_the_grace_given_is_ended(runner: Runner, tmp_path: Path) -> None:
+    """A shorter one than the runner's own."""
+    handle = runner.submit(wait_for_file, tmp_path / "never")
+    while not (tmp_path / "never.began").exists():
+        time.sleep(0.01)
+    began = time.monotonic()
+    handle.cancel(1.0)
+    with pytest.raises((WorkerLost, TaskCancelled)):
+        handle.future.result(LIMIT)
+    assert time.monotonic() - began < 15
+    assert runner.submit(double, 4).future.result(LIMIT) == 8
 
 
 def test_a_killed_worker_costs_its_task_and_not_the_runner(runner: Runner) -> None:

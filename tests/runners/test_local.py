@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from penstock.errors import TaskCancelled, WorkerLost
 from penstock.runners.local import LocalRunner
 from tests.runners.tasks import double, kill_self, pid_of, report_until_told, wait_for_file
+from tests.support.cgroups import joined, memory_group
 
 LIMIT = 60
 
@@ -114,3 +117,39 @@ def test_closing_ends_the_workers() -> None:
     assert not worker.is_running()
     with pytest.raises(TaskCancelled):
         local.submit(double, 1)
+
+
+STARVED = """
+from penstock.errors import WorkerLost
+from penstock.runners.local import LocalRunner
+from tests.runners.tasks import double, hoard
+if __name__ == "__main__":
+    runner = LocalRunner(1)
+    try:
+        runner.submit(hoard, None).future.result(60)
+    except WorkerLost as error:
+        print(error)
+    print(runner.submit(double, 21).future.result(60))
+    runner.close()
+"""
+
+
+def test_the_kernel_ends_a_worker_before_its_server_and_the_task_says_why() -> None:
+    with memory_group(200 << 20) as group, joined(group):
+        done = subprocess.run([sys.executable, "-c", STARVED], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "42"
+    assert "a worker process was ended by the kernel, as no memory was left" in lines[-2]
+    assert "have 200 MiB (memory." in lines[-2]
+    assert "Give them more, or lower workers or memory_budget" in lines[-2]
+
+
+def test_a_worker_that_was_killed_otherwise_does_not_speak_of_memory(runner: LocalRunner) -> None:
+    with pytest.raises(WorkerLost, match=r"ended while it worked on this task \(killed\)"):
+        runner.submit(kill_self, None).future.result(LIMIT)
+
+
+def test_workers_that_run_unprivileged_raise_their_score(runner: LocalRunner) -> None:
+    pid = runner.submit(pid_of, None).future.result(LIMIT)
+    assert int(Path(f"/proc/{pid}/oom_score_adj").read_text()) == 800

@@ -157,7 +157,7 @@ def test_the_table_is_complete() -> None:
     assert rows["v2_success_code"].choices == ("0", "200")
     assert rows["import_root"].repeatable
     assert rows["wait_for_index"].boolean
-    assert rows["memory_budget"].default == "a quarter of the machine's memory"
+    assert rows["memory_budget"].default == "a quarter of the memory of the machine or container"
 
 
 @click.command()

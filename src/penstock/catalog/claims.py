@@ -52,23 +52,30 @@ class ClaimStore:
         self._collections = collections
 
     def claim(
-        self, owner: str, lease_millis: int, most: int | None = None, quota: Quota = UNLIMITED
+        self,
+        owner: str,
+        lease_millis: int,
+        most: int | None = None,
+        quota: Quota = UNLIMITED,
+        *,
+        one_each: bool = False,
     ) -> ImportJob | None:
         """A job that somebody should be working on and nobody is, of the org whose turn it is; the epoch is raised.
 
         Args:
             most: how many jobs of a cluster may be worked on at a time, by all processes together.
             quota: of orgs that have none of their own.
+            one_each: only of orgs of which no job is being worked on.
         """
         job = tables.job.c
         with self._database.read() as connection:
             # Mostly there is nothing to do: that must keep nobody from writing.
-            if not next_jobs(connection, most, quota):
+            if not next_jobs(connection, most, quota, one_each=one_each):
                 return None
         with self._database.write() as connection:
             self._wait_for_turn(connection)
             now = database_clock(connection)
-            for job_id in next_jobs(connection, most, quota):
+            for job_id in next_jobs(connection, most, quota, one_each=one_each):
                 there = select(job.id).where(job.id == job_id, free(now)).with_for_update(skip_locked=True)
                 if connection.execute(there).scalar_one_or_none() is not None:
                     break

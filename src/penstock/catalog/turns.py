@@ -29,7 +29,7 @@ def free(now: ColumnElement[int]) -> ColumnElement[bool]:
     return and_(job.runnable.is_(True), job.run_after <= now, or_(job.lease_until.is_(None), job.lease_until < now))
 
 
-def next_jobs(connection: Connection, most: int | None, quota: Quota) -> Sequence[int]:
+def next_jobs(connection: Connection, most: int | None, quota: Quota, *, one_each: bool = False) -> Sequence[int]:
     """The ids of the jobs that may be begun, at most one of each cluster, whose turn it is first.
 
     One look into an index for each cluster and for each running job, however many jobs wait.
@@ -37,8 +37,9 @@ def next_jobs(connection: Connection, most: int | None, quota: Quota) -> Sequenc
     Args:
         most: jobs of a cluster that may be worked on at a time; None for any number.
         quota: of orgs that have none of their own.
+        one_each: leave out orgs of which a job is being worked on.
     """
-    clusters, orgs = _full(connection, most, quota)
+    clusters, orgs = _full(connection, most, quota, one_each)
     values = {"clusters": clusters, "orgs": orgs, "now": now_millis()}
     return list(connection.execute(_places(connection.dialect.name), values).scalars())
 
@@ -56,7 +57,7 @@ def give_turn(connection: Connection, cluster_id: str) -> None:
     connection.execute(_GIVE_TURN, {"served": cluster_id})
 
 
-def _full(connection: Connection, most: int | None, quota: Quota) -> tuple[list[str], list[str]]:
+def _full(connection: Connection, most: int | None, quota: Quota, one_each: bool) -> tuple[list[str], list[str]]:
     """The clusters and the orgs that have as many jobs running as they may."""
     held = _running_by_cluster(connection)
     owners = connection.execute(_OWNERS, {"clusters": sorted(held)}).all() if held else []
@@ -67,7 +68,7 @@ def _full(connection: Connection, most: int | None, quota: Quota) -> tuple[list[
     limits = {row.org_id: default if row.max_running_jobs is None else row.max_running_jobs for row in owners}
     return (
         sorted(each for each, jobs in held.items() if most is not None and jobs >= most),
-        sorted(each for each, jobs in by_org.items() if 0 < limits[each] <= jobs),
+        sorted(each for each, jobs in by_org.items() if one_each or 0 < limits[each] <= jobs),
     )
 
 

@@ -30,7 +30,7 @@ from penstock.jobs.planner import Plan, locate_units, plan_units
 from penstock.jobs.requests import SourceKeys
 from penstock.jobs.staging import SplitFailed, stage_splits
 from penstock.jobs.tasks import PartTask, StageResult, StageTask, file_at
-from penstock.jobs.tidying import OVERDUE, discard
+from penstock.jobs.tidying import discard, overdue_reason
 from penstock.jobs.tools import Tools, note_of, staged_of
 from penstock.jobs.tracking import COMMITTED, INDEXED, PLANNED, UNCOMMITTED, Tracker
 from penstock.jobs.upkeep import TableKeeper
@@ -38,7 +38,6 @@ from penstock.readers.base import CsvOptions
 from penstock.readers.csv import check_separator
 from penstock.readers.formats import Format
 from penstock.runners.base import TaskContext, TaskHandle
-from penstock.runners.lanes import Lanes
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
 
@@ -61,7 +60,6 @@ class Executor:
     def __init__(self, tools: Tools, keeper: TableKeeper) -> None:
         self._tools = tools
         self._keeper = keeper
-        self._lanes = Lanes(tools.runner)
 
     def run(self, job: ImportJob, stop: threading.Event) -> None:
         """Take a claimed job as far as it goes; return when it has ended, waits for a commit, or ``stop`` is set."""
@@ -76,7 +74,7 @@ class Executor:
         }
         try:
             with observer.step("job", facts, job.trace):
-                _Run(self._tools, job, stop, self._keeper, self._lanes).go()
+                _Run(self._tools, job, stop, self._keeper).go()
         except LostClaim:
             bound.info("job.lost", epoch=job.epoch)
             observer.lost(job)
@@ -88,9 +86,7 @@ class Executor:
 class _Run:
     """One claimed job, and the steps it goes through."""
 
-    def __init__(
-        self, tools: Tools, job: ImportJob, stop: threading.Event, keeper: TableKeeper, lanes: Lanes
-    ) -> None:
+    def __init__(self, tools: Tools, job: ImportJob, stop: threading.Event, keeper: TableKeeper) -> None:
         self._tools = tools
         self._catalog = tools.catalog
         self._claims = tools.catalog.claims
@@ -98,7 +94,7 @@ class _Run:
         self._stop = stop
         self._keeper = keeper
         self._observer = tools.observer
-        self._runner = lanes.lane(self._catalog.clusters.get(job.cluster_id).org_id)
+        self._runner = keeper.lanes.lane(self._catalog.clusters.get(job.cluster_id).org_id)
         self._log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
         self.job = job
         self._saved = (-1, -1)
@@ -341,7 +337,7 @@ class _Run:
         if self._stop.is_set():
             raise TaskCancelled("the server is stopping")
         if self.job.deadline is not None and datetime.now(UTC) > self.job.deadline:
-            raise TimeoutOfJob(OVERDUE)
+            raise TimeoutOfJob(overdue_reason(self.job))
 
     def _save_planning(self) -> None:
         self._claims.save_progress(self.job, progress=PLANNED // 2, rows=0, total_rows=0, stage="planning")

@@ -1,5 +1,8 @@
 """One memory budget for all imports of a server: how many workers it feeds, and what each of them may take.
 
+What the machine or its container has bounds the budget: the sum of what all workers may take at most, and what the
+server itself needs, stay below it, so that a worker is refused memory before the kernel ends a process.
+
 What a worker takes was measured as its proportional set size, with the system's memory pool and two heaps: files of
 768- and 32,768-dimensional vectors and of strings of 60 KB, in row groups of 300 MB and more, as Parquet and text.
 """
@@ -10,7 +13,7 @@ from dataclasses import dataclass
 
 from penstock.errors import MemoryExceeded
 
-__all__ = ["MIB", "WorkerMemory", "share_out", "too_large"]
+__all__ = ["LEAST_MEMORY", "MIB", "WorkerMemory", "share_out", "too_large"]
 
 MIB = 1 << 20
 
@@ -22,6 +25,12 @@ _BATCHES = 32
 """How often a batch stands in memory: as read, as conformed, as encoded, and in the engine's queue of pages."""
 _LARGEST_BATCH = 8 * MIB
 """Larger ones are not faster."""
+_SERVER = 160 * MIB
+"""What the server process itself takes; queries and searches come on top."""
+_LEAST_LIMIT = _IDLE + 64 * MIB
+"""With less a worker can't read even small files."""
+LEAST_MEMORY = _SERVER + _LEAST_LIMIT
+"""Of a server with one worker."""
 _SLACK = 1.5
 """How far a file may go beyond a worker's share before it is refused: not all workers are at their peak at once."""
 
@@ -35,13 +44,22 @@ class WorkerMemory:
     limit: int
 
 
-def share_out(budget: int, workers: int) -> WorkerMemory:
-    """Feed at most ``workers`` from ``budget`` bytes: fewer where it isn't enough for all, and always one."""
+def share_out(budget: int, workers: int, memory: int | None = None) -> WorkerMemory:
+    """Feed at most ``workers`` from ``budget`` bytes: fewer where it isn't enough for all, and always one.
+
+    ``memory`` is what the server and its workers have together; None where the workers are elsewhere.
+    """
     least = _IDLE + _BUFFERS + _BATCHES * MIB
+    room = None if memory is None else max(memory - _SERVER, _LEAST_LIMIT)
+    if room is not None:
+        budget = min(budget, room)
     fed = max(1, min(workers, budget // least))
     share = max(budget // fed, least)
     batch = (share - _IDLE - _BUFFERS) // _BATCHES
-    return WorkerMemory(workers=fed, batch_bytes=min(batch, _LARGEST_BATCH), limit=int(share * _SLACK))
+    limit = int(share * _SLACK)
+    if room is not None:
+        limit = min(limit, max(room // fed, _LEAST_LIMIT))
+    return WorkerMemory(workers=fed, batch_bytes=min(batch, _LARGEST_BATCH), limit=limit)
 
 
 def too_large(file: str, taken: int) -> MemoryExceeded:

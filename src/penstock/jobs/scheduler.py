@@ -27,6 +27,7 @@ from penstock.jobs.tidying import (
 )
 from penstock.jobs.tools import Tools
 from penstock.jobs.upkeep import TableKeeper
+from penstock.runners.lanes import Lanes
 
 __all__ = ["Scheduler"]
 
@@ -38,7 +39,9 @@ _POLL = 1.0
 """Seconds after which the scheduler looks even when nothing woke it: another process may have created a job."""
 
 _MOST_JOBS = 16
-"""Of all clusters together, where a single one may not have more: a busy cluster keeps no other from its turn."""
+"""Of all clusters together, where a single one may not have more. Beyond that an org may have one:
+long jobs of others keep none waiting, since workers are shared by time (:mod:`penstock.runners.lanes`)."""
+_MOST_THREADS = 256
 
 _PAUSE = 0.1
 """Seconds after a look that found nothing while jobs run, unless one ends: each create call wakes the scheduler."""
@@ -54,7 +57,7 @@ class Scheduler:
         self._tools = tools
         settings = tools.settings
         self.keeper = TableKeeper(
-            tools.catalog, tools.engine, tools.runner, tools.observer, settings.lease, settings.history
+            tools.catalog, tools.engine, Lanes(tools.runner), tools.observer, settings.lease, settings.history
         )
         self._executor = Executor(tools, self.keeper)
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -122,9 +125,15 @@ class Scheduler:
             try:
                 if looks.is_due():
                     end_overdue(self._tools)
-                while self.running < max(most, _MOST_JOBS) and not self._stop.is_set():
+                while (running := self.running) < max(most, _MOST_THREADS) and not self._stop.is_set():
                     self._one_ended.clear()
-                    job = self._tools.catalog.claims.claim(self._owner, lease, most, self._tools.settings.quota)
+                    job = self._tools.catalog.claims.claim(
+                        self._owner,
+                        lease,
+                        most,
+                        self._tools.settings.quota,
+                        one_each=running >= max(most, _MOST_JOBS),
+                    )
                     if job is None:
                         # Mostly as many run as may: only the end of one changes that, and every create call asks.
                         if self.running:

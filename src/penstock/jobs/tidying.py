@@ -13,28 +13,36 @@ import structlog
 from penstock.catalog.database import now_millis
 from penstock.catalog.ending import end_jobs
 from penstock.catalog.failures import CatalogUnavailable
-from penstock.domain.jobs import JobState
+from penstock.domain.jobs import ImportJob, JobState
 from penstock.engines.base import Table
 from penstock.errors import JobStateConflict, PenstockError, StoreError
 from penstock.jobs.tools import Tools, staged_of
 
 __all__ = [
-    "OVERDUE",
     "OrphanSweep",
     "Retention",
     "discard_leftovers",
     "drop_tables",
     "end_overdue",
     "forget_keys",
+    "overdue_reason",
     "wipe_secrets",
 ]
 
 log = structlog.get_logger(__name__)
 
-OVERDUE = "import timeout"
 _SWEEP_SECONDS = 24 * 3600.0
 _RETENTION_SECONDS = 600.0
 _BETWEEN_BATCHES = 0.05
+
+
+def overdue_reason(job: ImportJob) -> str:
+    """Why a job fails that is past its deadline; begins as Milvus's reason."""
+    until = "in time" if job.deadline is None else f"by {job.deadline:%Y-%m-%d %H:%M:%S} UTC"
+    return (
+        f"import timeout: the job was not finished {until}; waiting counts. Retry it, or give it longer by its "
+        'option timeout, such as "96h"; the server\'s setting job_timeout is for jobs without that option'
+    )
 
 
 def end_overdue(tools: Tools) -> None:
@@ -42,7 +50,7 @@ def end_overdue(tools: Tools) -> None:
     for job in tools.catalog.jobs.overdue():
         # One that moved on a moment ago, and is still unfinished, is found by the next look.
         with suppress(JobStateConflict):
-            tools.catalog.jobs.intervene(job, JobState.FAILED, reason=OVERDUE)
+            tools.catalog.jobs.intervene(job, JobState.FAILED, reason=overdue_reason(job))
 
 
 def discard_leftovers(tools: Tools) -> None:
@@ -130,7 +138,9 @@ class OrphanSweep:
         self._done: dict[str, float] = {}
 
     def __call__(self) -> None:
-        for table in self._tables():
+        tables = self._tables()
+        self._done = {table.id: self._done[table.id] for table in tables if table.id in self._done}
+        for table in tables:
             if time.monotonic() - self._done.get(table.id, float("-inf")) <= _SWEEP_SECONDS:
                 continue
             try:

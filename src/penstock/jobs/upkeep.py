@@ -19,7 +19,8 @@ from penstock.errors import PenstockError, StoreConflict, TaskCancelled
 from penstock.jobs.observer import Observer
 from penstock.jobs.pace import Pace
 from penstock.jobs.tasks import WHOLE, IndexTask, UpkeepResult, UpkeepTask, build_indexes, tidy_table
-from penstock.runners.base import Runner, TaskHandle
+from penstock.runners.base import TaskContext, TaskHandle
+from penstock.runners.lanes import Lanes
 
 __all__ = ["TableKeeper"]
 
@@ -43,6 +44,8 @@ class TableKeeper:
     Rows that no index covers yet are searched exactly, so nothing is ever missing while a build waits or fails.
     What is due is noted in the catalog: a process that only answers calls asks, and another one builds.
 
+    Tasks go into the lane of the collection's org, as those of its jobs do.
+
     A collection is compacted, and its versions that were superseded ``history`` seconds ago go, only while none of
     its jobs stands between its intent and its commit; see docs/decisions/0009-compaction.md.
     """
@@ -51,14 +54,14 @@ class TableKeeper:
         self,
         catalog: Catalog,
         engine: Engine,
-        runner: Runner,
+        lanes: Lanes,
         observer: Observer,
         lease: float = 15.0,
         history: float = 3600.0,
     ) -> None:
         self._catalog = catalog
         self._engine = engine
-        self._runner = runner
+        self.lanes = lanes
         self._observer = observer
         self._lease = lease
         self._history = history
@@ -127,17 +130,21 @@ class TableKeeper:
     def _build(self, collection: Collection, stop: threading.Event, lease: Maintenance, progress: Progress) -> None:
         specs = self._catalog.collections.indexes(collection.id)
         task = IndexTask(engine=self._engine, table=Table.of(collection), specs=specs)
-        version: int = self._wait(self._runner.submit(build_indexes, task), stop, lease, progress)
+        version: int = self._wait(self._submit(collection, build_indexes, task), stop, lease, progress)
         self._catalog.collections.raise_version(collection.id, version)
 
     def _tidy(self, collection: Collection, lease: Maintenance) -> None:
         task = UpkeepTask(engine=self._engine, table=Table.of(collection), history=self._history)
-        result: UpkeepResult = self._wait(
-            self._runner.submit(tidy_table, task), self._stop, lease, lambda share: None
-        )
+        handle = self._submit(collection, tidy_table, task)
+        result: UpkeepResult = self._wait(handle, self._stop, lease, lambda share: None)
         self._catalog.collections.raise_version(collection.id, result.version)
         if result.freed:
             log.info("history.forgotten", collection_id=collection.id, size=result.freed)
+
+    def _submit(
+        self, collection: Collection, function: Callable[[Any, TaskContext], Any], task: Any
+    ) -> TaskHandle[Any]:
+        return self.lanes.submit(self._catalog.clusters.get(collection.cluster_id).org_id, function, task)
 
     def _wait(self, handle: TaskHandle[Any], stop: threading.Event, lease: Maintenance, progress: Progress) -> Any:
         """A task's result; the lease is renewed until it is there."""

@@ -49,8 +49,12 @@ class TaskHandle(Protocol[Result]):
         """Bytes and rows that the task reported last."""
         ...
 
-    def cancel(self) -> None:
-        """Ask the task to stop; it ends with :class:`~penstock.errors.TaskCancelled` at its next ``check``."""
+    def cancel(self, grace: float | None = None) -> None:
+        """Ask the task to stop; it ends with :class:`~penstock.errors.TaskCancelled` at its next ``check``.
+
+        One that hasn't stopped after ``grace`` seconds (None: as the runner was told) is ended by force, and fails
+        with :class:`~penstock.errors.WorkerLost`.
+        """
         ...
 
 

@@ -1,67 +1,144 @@
-"""One runner shared by many: its workers go round the lanes that have tasks waiting.
+"""One runner shared by many orgs, in lanes: fair queueing by the worker time that each lane has had.
 
-However many tasks wait in one lane, the first task of another waits for one task of each other lane at most, beside
-those that have begun.
+A free worker goes to the lane that has used the least worker seconds (start-time fair queueing: what a lane did not
+use while it had no tasks is not saved up). The seconds are measured, so a lane with long tasks waits for lanes with
+short ones, and not the other way round.
+
+A task that runs long gives way, too. When a lane without a worker has waited for :data:`_PATIENCE` seconds, a running
+task of a lane that has had more is told to stop and is started again later, unseen by its submitter:
+
+* A lane with several workers loses the task that began last. Its oldest one is never chosen, so the lane gets on.
+* Where every lane has one worker at most, the task is chosen that belongs to the lane with the most time used, once
+  it has run for a quantum of time, which doubles with each time that it is stopped. So what is done twice takes no
+  longer than what is done once, and any task comes to its end.
+
+The lane that gave way takes the worker back when the other has been quiet for :data:`_QUIET` seconds, or has used as
+much as itself: small jobs are a chain of short tasks, with moments between them.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Any
 
-from penstock.errors import TaskCancelled
+import structlog
+
+from penstock.errors import TaskCancelled, WorkerLost
 from penstock.runners.base import Runner, TaskContext, TaskHandle
 
 __all__ = ["Lanes"]
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE = 1.0
+"""Seconds that a lane without a worker waits before a running task is stopped for it; the first quantum, too."""
+_QUIET = 0.5
+_GRACE = 3.0
+"""Seconds after which a task that should give way, and doesn't, is ended by force."""
+_LOOK_SECONDS = 0.1
 
 
 class Lanes:
     """Gives ``inner`` as many tasks as it has slots. Safe to share between threads."""
 
-    def __init__(self, inner: Runner) -> None:
+    def __init__(self, inner: Runner, clock: Callable[[], float] = time.monotonic) -> None:
         self.inner = inner
+        self._clock = clock
         self._lock = threading.Lock()
-        self._waiting: OrderedDict[str, deque[_Task]] = OrderedDict()
+        self._lanes: dict[str, _Lane] = {}
         self._begun = 0
+        self._turns = count(1)
+        self._watched = False
 
     def lane(self, name: str) -> Runner:
-        """The runner for whoever goes by this name."""
-        return _Lane(self, name)
+        """The runner for the tasks of one org."""
+        return _LaneRunner(self, name)
 
-    def submit(self, lane: str, function: Callable[[Any, TaskContext], Any], argument: Any) -> TaskHandle[Any]:
-        task = _Task(function, argument, copy_context())
+    def submit(self, name: str, function: Callable[[Any, TaskContext], Any], argument: Any) -> TaskHandle[Any]:
+        task = _Task(name, function, argument, copy_context(), self._clock())
         with self._lock:
-            self._waiting.setdefault(lane, deque()).append(task)
+            self._open(name).waiting.append(task)
         self._give_work()
-        return _Handle(self, lane, task)
+        self._watch()
+        return _Handle(self, task)
 
-    def cancel(self, lane: str, task: _Task) -> None:
+    def cancel(self, task: _Task) -> None:
         with self._lock:
             task.is_cancelled = True
-            handle, waiting = task.handle, self._waiting.get(lane)
-            was_waiting = waiting is not None and task in waiting
-            if waiting is not None and was_waiting:
-                waiting.remove(task)
-                if not waiting:
-                    del self._waiting[lane]
+            handle, lane = task.handle, self._lanes.get(task.lane)
+            was_waiting = lane is not None and task in lane.waiting
+            if lane is not None and was_waiting:
+                lane.waiting.remove(task)
         if handle is not None:
             handle.cancel()
         elif was_waiting:
             task.future.set_exception(TaskCancelled("the task was cancelled before it began"))
 
+    # Which lane is next
+
+    def _open(self, name: str) -> _Lane:
+        """The lane; one that had no tasks begins where the least served one stands."""
+        now = self._clock()
+        active = [lane.time_used(now) for lane in self._lanes.values() if lane.is_active]
+        least = min(active, default=None)
+        if least is None:
+            self._lanes.clear()
+        else:
+            self._lanes = {
+                known: lane
+                for known, lane in self._lanes.items()
+                if lane.is_active or lane.used > least or now - lane.last_end < _QUIET
+            }
+        lane = self._lanes.setdefault(name, _Lane())
+        if not lane.is_active and least is not None:
+            lane.used = max(lane.used, least)
+        return lane
+
+    def _first(self, now: float) -> _Lane | None:
+        """The waiting lane that is next, without those that give way to another."""
+        waiting = [lane for lane in self._lanes.values() if lane.waiting and not self._gives_way(lane, now)]
+        return min(waiting, key=lambda lane: (lane.time_used(now), lane.turn), default=None)
+
+    def _gives_way(self, lane: _Lane, now: float) -> bool:
+        other = lane.gave_way_to
+        if other is None:
+            return False
+        is_there = other.is_active or now - other.last_end < _QUIET
+        if is_there and other.time_used(now) <= lane.time_used(now):
+            return True
+        lane.gave_way_to = None
+        return False
+
+    def _next(self) -> _Task | None:
+        with self._lock:
+            if self._begun >= max(1, self.inner.slots):
+                return None
+            now = self._clock()
+            lane = self._first(now)
+            if lane is None:
+                return None
+            task = lane.waiting.popleft()
+            task.began, task.is_stopped = now, False
+            lane.running.append(task)
+            lane.turn = next(self._turns)
+            self._begun += 1
+            return task
+
     def _give_work(self) -> None:
         while (task := self._next()) is not None:
             try:
-                # In the context of who wants it: a trace goes on there.
+                # In the submitter's context, so that its trace goes on.
                 handle = task.context.run(self.inner.submit, task.function, task.argument)
-            except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for the task
-                self._leave()
+            except Exception as error:  # noqa: BLE001 - the submitter waits for the task, whatever it is
+                self._leave(task)
                 task.future.set_exception(error)
                 continue
             with self._lock:
@@ -70,44 +147,128 @@ class Lanes:
                 handle.cancel()
             handle.future.add_done_callback(partial(self._end, task))
 
-    def _next(self) -> _Task | None:
-        with self._lock:
-            if not self._waiting or self._begun >= max(1, self.inner.slots):
-                return None
-            lane, waiting = self._waiting.popitem(last=False)
-            task = waiting.popleft()
-            if waiting:
-                self._waiting[lane] = waiting  # behind all others
-            self._begun += 1
-            return task
+    # Tasks that end, or begin again
 
-    def _leave(self) -> None:
+    def _leave(self, task: _Task, *, again: bool = False) -> None:
         with self._lock:
+            now, lane = self._clock(), self._lanes[task.lane]
+            lane.running.remove(task)
+            lane.used += now - task.began
+            lane.last_end = now
             self._begun -= 1
+            if again:
+                task.handle, task.stops, task.submitted = None, task.stops + 1, now
+                lane.waiting.appendleft(task)
 
     def _end(self, task: _Task, ended: Future[Any]) -> None:
-        self._leave()
+        error = ended.exception()
+        again = task.is_stopped and not task.is_cancelled and isinstance(error, TaskCancelled | WorkerLost)
+        self._leave(task, again=again)
         self._give_work()
-        if (error := ended.exception()) is not None:
+        if again:
+            self._watch()
+        elif error is not None:
             task.future.set_exception(error)
         else:
             task.future.set_result(ended.result())
 
+    # Tasks that give way
+
+    def _watch(self) -> None:
+        """Look after what waits, in a thread that ends when nothing does."""
+        with self._lock:
+            if self._watched or not any(lane.waiting for lane in self._lanes.values()):
+                return
+            self._watched = True
+        threading.Thread(target=self._look_on, name="lanes", daemon=True).start()
+
+    def _look_on(self) -> None:
+        while True:
+            time.sleep(_LOOK_SECONDS)
+            with self._lock:
+                if not any(lane.waiting for lane in self._lanes.values()):
+                    self._watched = False
+                    return
+            self.look()
+
+    def look(self) -> None:
+        """Begin what need not give way any more, and stop a task where a lane has waited too long."""
+        self._give_work()
+        with self._lock:
+            task = self._choose(self._clock())
+            if task is None or task.handle is None:
+                return
+            task.is_stopped, handle = True, task.handle
+        log.info("task.gave_way", task=getattr(task.function, "__name__", ""), stops=task.stops + 1)
+        handle.cancel(_GRACE)
+
+    def _choose(self, now: float) -> _Task | None:
+        """The task to stop, one at a time; its lane is noted to give way."""
+        lane = self._first(now)
+        if lane is None or lane.running or now - lane.waiting[0].submitted < _PATIENCE:
+            return None
+        others = [other for other in self._lanes.values() if other.running]
+        if any(task.is_stopped for other in others for task in other.running):
+            return None
+        most = max((len(other.running) for other in others), default=0)
+        ranked = sorted(
+            (other for other in others if len(other.running) == most),
+            key=lambda other: other.time_used(now),
+            reverse=True,
+        )
+        for other in ranked:
+            task = other.running[-1]
+            has_had_its_quantum = most > 1 or now - task.began >= _PATIENCE * 2**task.stops
+            if other.time_used(now) > lane.time_used(now) and has_had_its_quantum and task.handle is not None:
+                other.gave_way_to = lane
+                return task
+        return None
+
 
 @dataclass(slots=True, eq=False)
 class _Task:
-    """A task that waits for its turn, or with a ``handle``, runs."""
+    """A task that waits for its turn, or with a ``handle``, runs.
 
+    ``stops`` counts how often it was stopped to give way; ``is_stopped``: it was told to, and still runs.
+    """
+
+    lane: str
     function: Callable[[Any, TaskContext], Any]
     argument: Any
     context: Context
+    submitted: float
     future: Future[Any] = field(default_factory=Future)
     handle: TaskHandle[Any] | None = None
+    began: float = 0.0
+    stops: int = 0
+    is_stopped: bool = False
     is_cancelled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Lane:
+    """The tasks of one org; those that run, in the order in which they began.
+
+    ``used``: the worker seconds of ended tasks, on the scale that all lanes share; ``turn`` numbers the last start.
+    """
+
+    waiting: deque[_Task] = field(default_factory=deque)
+    running: list[_Task] = field(default_factory=list)
+    used: float = 0.0
+    turn: int = 0
+    last_end: float = 0.0
+    gave_way_to: _Lane | None = None
+
+    @property
+    def is_active(self) -> bool:
+        return bool(self.waiting or self.running)
+
+    def time_used(self, now: float) -> float:
+        return self.used + sum(now - task.began for task in self.running)
+
+
+@dataclass(frozen=True, slots=True)
+class _LaneRunner:
     lanes: Lanes
     name: str
 
@@ -119,13 +280,12 @@ class _Lane:
         return self.lanes.submit(self.name, function, argument)
 
     def close(self) -> None:
-        """The runner belongs to who made it."""
+        """The runner belongs to its maker."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Handle:
     lanes: Lanes
-    lane: str
     task: _Task
 
     @property
@@ -133,7 +293,8 @@ class _Handle:
         return self.task.future
 
     def progress(self) -> tuple[int, int]:
-        return (0, 0) if self.task.handle is None else self.task.handle.progress()
+        handle = self.task.handle
+        return (0, 0) if handle is None else handle.progress()
 
-    def cancel(self) -> None:
-        self.lanes.cancel(self.lane, self.task)
+    def cancel(self, grace: float | None = None) -> None:
+        self.lanes.cancel(self.task)

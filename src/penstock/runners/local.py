@@ -32,8 +32,9 @@ from typing import Any
 import structlog
 
 from penstock.errors import PenstockError, TaskCancelled, WorkerLost
+from penstock.machine import memory_limit, oom_kills
 from penstock.runners.base import Bounded
-from penstock.runners.memory import bounded, give_memory_back, too_much
+from penstock.runners.memory import bounded, die_before_server, give_memory_back, too_much
 from penstock.runners.parent import die_with_parent
 
 __all__ = ["LocalRunner"]
@@ -42,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 _SLOTS = 256
 _BYTES, _ROWS, _STOP, _EXCESS, _WIDTH = 0, 1, 2, 3, 4
+"""``_STOP`` is 0, or tells the task to stop: then it is the milliseconds until its worker is ended."""
 _CLOSING = _SLOTS * _WIDTH
 """The place of the board after all slots: set when the runner closes."""
 _WORKERS = _CLOSING + 1
@@ -84,6 +86,7 @@ class LocalRunner:
         self._idle = list(self._workers)
         self._waiting: deque[_Task] = deque()
         self._silence, self._grace = silence, grace
+        self._oom_kills = oom_kills()
         self._ended = threading.Event()
         threading.Thread(target=self._watch, name="workers", daemon=True).start()
 
@@ -110,7 +113,7 @@ class LocalRunner:
             slot = self._free.pop()
             start = slot * _WIDTH
             self._board[start : start + _WIDTH] = [0] * _WIDTH
-            handle = _Handle(self._board, slot, self._lock)
+            handle = _Handle(self._board, slot, self._lock, self._grace)
             self._waiting.append(_Task(function, argument, slot, handle))
         self._give_work()
         return handle
@@ -121,7 +124,7 @@ class LocalRunner:
             waiting = list(self._waiting)
             self._waiting.clear()
             for slot in range(_SLOTS):
-                self._board[slot * _WIDTH + _STOP] = 1
+                self._board[slot * _WIDTH + _STOP] = _millis(self._grace)
             self._board[_CLOSING] = 1
         for task in waiting:
             task.handle.future.set_exception(TaskCancelled("the task was cancelled before it began"))
@@ -133,7 +136,7 @@ class LocalRunner:
         while not self._ended.wait(_LOOK_SECONDS):
             for each in self._workers:
                 if each.task is not None or self._closed:
-                    each.look(self._silence, self._grace)
+                    each.look(self._silence)
 
     def _give_work(self) -> None:
         """Begin what waits, as far as workers are idle."""
@@ -146,6 +149,20 @@ class LocalRunner:
             running = worker.submit(_run, task.function, task.argument, task.slot)
             running.add_done_callback(partial(self._finish, task, worker))
 
+    def _why_lost(self, taken: int, fault: str) -> PenstockError:
+        """``taken`` are the bytes for which the worker was ended, ``fault`` another reason; 0 and ``""`` if none."""
+        if taken:
+            return too_much(taken)
+        with self._lock:
+            before, self._oom_kills = self._oom_kills, oom_kills()
+        if not fault and self._oom_kills > before:
+            limit = memory_limit()
+            return WorkerLost(
+                "a worker process was ended by the kernel, as no memory was left: the server and its workers have "
+                f"{limit.size >> 20} MiB ({limit.source}). Give them more, or lower workers or memory_budget"
+            )
+        return WorkerLost(f"a worker process {fault or 'ended while it worked on this task (killed)'}")
+
     def _finish(self, task: _Task, worker: _Worker, running: Future[Any]) -> None:
         # The slot is given away only after the handle knows its end: a late cancel() must not reach the next task.
         task.handle.progress()
@@ -154,7 +171,7 @@ class LocalRunner:
         if running.cancelled():
             future.set_exception(TaskCancelled("the task was cancelled before it began"))
         elif isinstance(error := running.exception(), BrokenProcessPool):
-            why = _why_lost(self._board[task.slot * _WIDTH + _EXCESS], worker.fault)
+            why = self._why_lost(self._board[task.slot * _WIDTH + _EXCESS], worker.fault)
             worker.replace()
             future.set_exception(why)
         elif error is not None:
@@ -165,14 +182,6 @@ class LocalRunner:
             self._free.append(task.slot)
             self._idle.append(worker)
         self._give_work()
-
-
-def _why_lost(taken: int, fault: str) -> PenstockError:
-    """``taken`` are the bytes for which the worker was ended, or ``fault`` tells why; 0 and ``""`` if neither was."""
-    if taken:
-        return too_much(taken)
-    why = fault or "ended while it worked on this task (killed, or out of memory)"
-    return WorkerLost(f"a worker process {why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +230,10 @@ class _Worker:
         self._broken = self._pool
         self._pool = self._start()
 
-    def look(self, silence: float, grace: float) -> None:
-        """End the process if it gave no sign of life, or its task didn't stop, for so many seconds.
+    def look(self, silence: float) -> None:
+        """End the process if it gave no sign of life for so many seconds, or its task didn't stop in time.
 
-        They are counted by looks and not by a clock: this process may have stood still itself.
+        Seconds are counted by looks and not by a clock: this process may have stood still itself.
         """
         task, pid, beat = self.task, self._board[self._place + _PID], self._board[self._place + _BEAT]
         last_task, last_beat = self._seen
@@ -232,12 +241,12 @@ class _Worker:
         if not pid or task is not last_task:
             self._silent = self._deaf = 0
             return
-        told_to_stop = task is not None and self._board[task.slot * _WIDTH + _STOP]
+        grace = 0.0 if task is None else self._board[task.slot * _WIDTH + _STOP] / 1000
         self._silent = self._silent + 1 if beat == last_beat else 0
-        self._deaf = self._deaf + 1 if told_to_stop else 0
+        self._deaf = self._deaf + 1 if grace else 0
         if self._silent * _LOOK_SECONDS >= silence:
             self._end(pid, f"gave no sign of life for {silence:g} s")
-        elif self._deaf * _LOOK_SECONDS >= grace:
+        elif grace and self._deaf * _LOOK_SECONDS >= grace:
             self._end(pid, f"did not stop within {grace:g} s when it was told to")
 
     def _end(self, pid: int, fault: str) -> None:
@@ -257,6 +266,10 @@ class _Worker:
         return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=setting_up)
 
 
+def _millis(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
 def _failed(error: Exception) -> Future[Any]:
     future: Future[Any] = Future()
     future.set_exception(error)
@@ -264,8 +277,9 @@ def _failed(error: Exception) -> Future[Any]:
 
 
 class _Handle:
-    def __init__(self, board: Any, slot: int, lock: threading.Lock) -> None:
+    def __init__(self, board: Any, slot: int, lock: threading.Lock, grace: float) -> None:
         self._board = board
+        self._grace = grace
         self._start = slot * _WIDTH
         self._lock = lock
         self._future: Future[Any] = Future()
@@ -281,10 +295,10 @@ class _Handle:
             self._last = (self._board[self._start + _BYTES], self._board[self._start + _ROWS])
         return self._last
 
-    def cancel(self) -> None:
+    def cancel(self, grace: float | None = None) -> None:
         with self._lock:
             if not self._future.done():
-                self._board[self._start + _STOP] = 1
+                self._board[self._start + _STOP] = _millis(self._grace if grace is None else grace)
 
 
 class _Context:
@@ -320,6 +334,7 @@ def _begin(board: Any, place: int, setup: Callable[[], None] | None) -> None:
     # Ctrl-C reaches the whole group; the server decides what its workers do then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
+    die_before_server()
     die_with_parent()
     threading.Thread(target=_beat, args=(place,), daemon=True).start()
     if setup is not None:

@@ -18,13 +18,14 @@ from penstock.domain.collections import Cluster
 from penstock.domain.quotas import JobLimits, Quota
 from penstock.engines.base import Engine, Table
 from penstock.errors import StoreError
-from penstock.jobs.memory import share_out
+from penstock.jobs.memory import LEAST_MEMORY
 from penstock.jobs.scheduler import Scheduler
 from penstock.jobs.service import ImportService
 from penstock.jobs.settings import JobSettings
 from penstock.jobs.tools import Tools
+from penstock.machine import memory_limit
 from penstock.server.exposure import authentication_of
-from penstock.server.hosts import runner_of
+from penstock.server.hosts import runner_of, worker_memory
 from penstock.server.job_metrics import CatalogMetrics, ProcessMetrics
 from penstock.server.places import catalog_url, sealing_key, source_stores
 from penstock.server.services import Services
@@ -116,15 +117,9 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
 
 
 def _job_settings(settings: Settings) -> JobSettings:
-    memory = share_out(settings.memory_budget, settings.workers)
-    if memory.workers < settings.workers and settings.runner == "local":
-        log.warning(
-            "memory.fewer_workers",
-            workers=memory.workers,
-            wanted=settings.workers,
-            memory_budget=settings.memory_budget,
-            remedy="raise memory_budget to feed all of them",
-        )
+    memory = worker_memory(settings)
+    if settings.runner == "local":
+        _warn_of_memory(settings, memory.workers)
     return JobSettings(
         split_bytes=settings.split_bytes,
         batch_bytes=memory.batch_bytes,
@@ -149,6 +144,37 @@ def _job_settings(settings: Settings) -> JobSettings:
         list_window=settings.list_window,
         wait_for_index=settings.wait_for_index,
     )
+
+
+def _warn_of_memory(settings: Settings, workers: int) -> None:
+    limit = memory_limit()
+    if limit.size < LEAST_MEMORY:
+        log.warning(
+            "memory.too_little",
+            memory=limit.size,
+            set_by=limit.source,
+            needed=LEAST_MEMORY,
+            remedy="imports will run out of memory: give the server and one worker at least what is needed",
+        )
+    elif settings.memory_budget > limit.size:
+        log.warning(
+            "memory.budget_capped",
+            memory_budget=settings.memory_budget,
+            memory=limit.size,
+            set_by=limit.source,
+            workers=workers,
+            remedy="there is less than memory_budget says: lower it, or give the server more",
+        )
+    elif workers < settings.workers:
+        log.warning(
+            "memory.fewer_workers",
+            workers=workers,
+            wanted=settings.workers,
+            memory_budget=settings.memory_budget,
+            memory=limit.size,
+            set_by=limit.source,
+            remedy="raise memory_budget, or the memory, to feed all of them",
+        )
 
 
 def _warn_of_roots(settings: Settings, roots: ImportRoots) -> None:

@@ -16,6 +16,8 @@ import uvicorn
 
 from penstock.catalog.engines import parse_catalog_url
 from penstock.errors import InvalidParameter
+from penstock.machine import processors
+from penstock.runners.memory import keep_heap_small
 from penstock.server.app import create_app
 from penstock.server.data_folder import hold_catalog, hold_data_folder, listening_note, private_files
 from penstock.server.dumps import forbid_dumps
@@ -64,6 +66,8 @@ def serve(
         forbid_dumps()
     configure_logs(settings.log_format, settings.log_level)
     sys.setswitchinterval(SWITCH_SECONDS)
+    # Forty threads of calls, jobs and the engine would have a heap each, up to eight for each processor.
+    keep_heap_small(max(2, processors()))
     shared = is_shared(settings)
     with (
         private_files(),

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import psutil
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, model_validator
 from pydantic.config import JsonDict
 
+from penstock.machine import memory_limit, processors
 from penstock.settings.names import flag_of
 from penstock.settings.values import BucketUrl, Bytes, Count, Networks, Roots, Seconds, SuccessCode
 
 __all__ = ["Settings"]
 
 
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _quarter_of_memory() -> ByteSize:
-    return ByteSize(psutil.virtual_memory().total // 4)
+    return ByteSize(memory_limit().size // 4)
 
 
 def _field(default: Any, help_text: str, *, unit: str = "", reason: str = "", shown: str = "", **rules: Any) -> Any:
@@ -82,7 +77,11 @@ class Settings(BaseModel):
         reason="They hold keys and rows; and what they keep out, debuggers of the same user are kept from as well.",
     )
     workers: Count = _field(
-        _processors, "Worker processes that read and stage files.", shown="the number of processors", unit="processes"
+        processors,
+        "Worker processes that read and stage files.",
+        shown="the number of processors",
+        unit="processes",
+        reason="Affinity masks and the processor quotas of containers count.",
     )
     runner: Literal["local", "ray"] = _field(
         "local",
@@ -97,7 +96,7 @@ class Settings(BaseModel):
     memory_budget: Bytes = _bytes(
         _quarter_of_memory,
         "Memory that the workers of all imports together may use; docs/memory.md tells what is in it.",
-        shown="a quarter of the machine's memory",
+        shown="a quarter of the memory of the machine or container",
         reason="Leaves room for the page cache, the engine's own caches and searches.",
     )
     split_bytes: Bytes = _bytes(
@@ -141,8 +140,11 @@ class Settings(BaseModel):
         ByteSize(16 * 2**30), "Size of one import file at most.", shown="16GiB", reason="Milvus's limit."
     )
     max_job_bytes: Bytes | None = _bytes(None, "Size of all files of one import job at most.")
-    job_timeout: Seconds | None = _span(
-        None, "Time after which an unfinished job fails that names no timeout; waiting counts."
+    job_timeout: Seconds = _span(
+        72 * 3600.0,
+        "Time after which an unfinished job fails that has no option timeout; waiting for its turn or commit counts.",
+        shown="72h",
+        reason="Terabytes take a night, and a weekend may pass before a commit; what takes longer is stuck.",
     )
     attempts: Count = _field(
         8,

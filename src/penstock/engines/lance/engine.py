@@ -40,7 +40,7 @@ class LanceEngine:
 
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
         self._options = dict(storage_options or {})
-        self._opened = OpenTables()
+        self._opened = OpenTables(is_remote="://" in root and not root.startswith("file://"))
         self._own = Store(root, self._options, self._opened)
         self._others: dict[str, Store] = {}
 

@@ -16,13 +16,18 @@ from penstock.engines.base import Table
 from penstock.engines.lance.failures import told
 from penstock.engines.lance.files import TableFiles, files_of
 from penstock.errors import StoreError
+from penstock.machine import memory_limit
 
 __all__ = ["OpenTables", "Store", "manifest_name"]
 
 _MAX_OPEN = 64
 _INDEX_CACHE = 512 << 20
-_METADATA_CACHE = 128 << 20
-"""Bytes per process, for all tables together. Lance's own defaults are 6 GiB and 1 GiB."""
+_METADATA_CACHE, _REMOTE_METADATA_CACHE = 16 << 20, 128 << 20
+"""Bytes per process, for all tables together; Lance's own defaults are 6 GiB and 1 GiB. Lance keeps what belongs to
+superseded versions, 27 KB for each small job, until its cache is full. What isn't kept is read again, which costs
+little on a local disk, and a request in an object store."""
+_SHARE = 16
+"""Neither of them takes more than this part of the memory that there is."""
 
 _TABLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
 
@@ -35,7 +40,8 @@ def manifest_name(version: int) -> str:
 class OpenTables:
     """Handles and Lance's caches: bounded, for all stores of a process together. Safe to share between threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_remote: bool) -> None:
+        self._is_remote = is_remote
         self._session: Session | None = None
         self._open: OrderedDict[str, LanceDataset] = OrderedDict()
         self._lock = threading.Lock()
@@ -44,7 +50,9 @@ class OpenTables:
     def session(self) -> Session:
         with self._lock:
             if self._session is None:
-                self._session = Session(_INDEX_CACHE, _METADATA_CACHE)
+                most = memory_limit().size // _SHARE
+                metadata = _REMOTE_METADATA_CACHE if self._is_remote else _METADATA_CACHE
+                self._session = Session(min(_INDEX_CACHE, most), min(metadata, most))
             return self._session
 
     def get(self, table_id: str) -> LanceDataset | None:

@@ -192,7 +192,8 @@ class _Driver:
         elif message.number in self._tasks and message.number not in self._cancelled:
             self._cancelled.add(message.number)
             begun = self._board.stop.remote(message.number)
-            self._stopping[message.number] = _Stopping(begun, time.monotonic() + self._grace)
+            grace = self._grace if message.grace is None else message.grace
+            self._stopping[message.number] = _Stopping(begun, time.monotonic() + grace)
 
     def tick(self) -> None:
         """Do what is due."""

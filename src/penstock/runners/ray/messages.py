@@ -20,7 +20,10 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
+    """``grace`` are the seconds after which the task is ended by force; None for the driver's own."""
+
     number: int
+    grace: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,8 +135,8 @@ class _Handle:
     def progress(self) -> tuple[int, int]:
         return self.last
 
-    def cancel(self) -> None:
-        self._link.send(Cancel(self.number))
+    def cancel(self, grace: float | None = None) -> None:
+        self._link.send(Cancel(self.number, grace))
 
 
 class _Link:
