@@ -105,6 +105,15 @@ class MemoryEngine:
         self.hook("published")
         return Published(version=1 + len(published), rows=sum(each.rows for each in staged))
 
+    def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
+        published = self.visible[table.id]
+        if job_id in published:
+            return Published(version=1 + len(published), rows=sum(each.rows for each in staged))
+        return 1 + len(published)
+
+    def refuse_damaged(self, table: Table) -> None:
+        """Its tables are always whole."""
+
     def discard(self, table_id: str, staged: Sequence[Staged], store: str = "") -> None:
         visible = {name for files in self.visible.get(table_id, {}).values() for name in files}
         for each in staged:

@@ -148,6 +148,33 @@ class Engine(Protocol):
         Raises:
             StoreConflict: another publisher was faster too often; try again.
             StoreError: a staged file is missing or has another size.
+            TableDamaged: files of the table are missing, or none of its versions can be opened.
+            JobWithdrawn: :meth:`withdraw` came before.
+        """
+        ...
+
+    def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
+        """Keep a job from ever publishing under its present intent; returns the table's version that says so.
+
+        From ``table.version``, the intent's, on. A process that stalls in :meth:`publish` is refused when it goes on.
+        Reads no rows, so that it also serves a damaged table. Where the job is published already, that is returned
+        instead, and nothing changes.
+
+        Raises:
+            TableDamaged: no version can be opened; whether the job is published can't be known.
+            StoreError, StoreUnavailable
+        """
+        ...
+
+    def refuse_damaged(self, table: Table) -> None:
+        """Raise TableDamaged where the newest version lacks files of rows; opens none of them."""
+        ...
+
+    def damage(self, table: Table) -> Mapping[str, str]:
+        """What is wrong with which file of the newest version, indexes among them; opens none of them.
+
+        Raises:
+            TableDamaged: no version can be opened.
         """
         ...
 

@@ -12,6 +12,7 @@ from penstock.engines.base import Due, Hits, Published, SearchRequest, Staged, T
 from penstock.engines.lance import (
     checking,
     compaction,
+    damage,
     history,
     indexes,
     orphans,
@@ -90,6 +91,15 @@ class LanceEngine:
 
     def publish(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
         return publish.publish(self._at(table.store), table, job_id, epoch, staged)
+
+    def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
+        return publish.withdraw(self._at(table.store), table, job_id, epoch, staged)
+
+    def refuse_damaged(self, table: Table) -> None:
+        damage.refuse_damaged(self._at(table.store), table)
+
+    def damage(self, table: Table) -> Mapping[str, str]:
+        return damage.damage(self._at(table.store), table)
 
     def discard(self, table_id: str, staged: Sequence[Staged], store: str = "") -> None:
         staging.discard(self._at(store), table_id, staged)
