@@ -33,7 +33,8 @@ def doctor(context: click.Context, /, config: Path | None, as_json: bool, adopti
     runs or while none does. The exit code is 1 when something has failed.
 
     With --adopt, while no server runs, it makes what the catalog lacks from what the store says: collections with
-    their schemas, partitions and indexes. Jobs and keys are not in the store: callers are asked for keys from then on.
+    their schemas, partitions and indexes. Jobs and keys are not in the store: callers are asked for keys from then
+    on.
     """
     settings = load_settings(flags, config)
     from penstock.server.doctor import Health, adopt, examine

@@ -53,6 +53,8 @@ def build_services(settings: Settings) -> Services:
     roots = ImportRoots(settings.import_root, source_stores(settings))
     _warn_of_roots(settings, roots)
     engine = engine_of(settings)
+    if "://" in (settings.store or ""):
+        engine.check()  # says best why an object store can't be used
     if catalog_is_absent(settings):
         refuse_lost_catalog(settings, engine, None, str(catalog_file(settings)))
     catalog = _opened(settings)
