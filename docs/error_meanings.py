@@ -60,6 +60,10 @@ MEANINGS: Mapping[str, str] = {
     "value, and says what to do where that can be told.",
     "store_error": "The engine that keeps the rows fails.",
     "store_full": "No space is left for the rows.",
+    "table_damaged": "A table of the store lacks a file that it names, or no version of it can be opened; the "
+    "message names the file. Put it back from a backup, or drop the collection; `penstock doctor` looks through all.",
+    "job_withdrawn": "The commit of this job was taken back, since its table was damaged, and another process met "
+    "that. Retry the job when the table is whole again.",
     "store_conflict": "Another process has changed the collection in between.",
     "store_unavailable": "The store of the collections can't be reached.",
     "catalog_unavailable": "The catalog can't be reached, or is too busy, at present. Nothing was written.",

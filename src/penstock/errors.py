@@ -32,8 +32,10 @@
     ├── DataError                   the content of a file is wrong: file, row, field, value, remedy
     ├── StoreError                  the engine or its store fails
     │   ├── StoreFull               no space left
+    │   ├── TableDamaged            a table lacks a file, or no version of it can be opened
     │   ├── StoreConflict           (transient) another publisher was faster
     │   └── StoreUnavailable        (transient) the store can't be reached
+    ├── JobWithdrawn                a job that was to publish after its commit was taken back
     ├── WorkerLost                  (transient) a worker process died under a split
     ├── MemoryExceeded              a file takes more memory than a worker may have
     ├── TaskCancelled               a split was told to stop
@@ -77,6 +79,7 @@ __all__ = [
     "InvalidSchema",
     "JobNotFound",
     "JobStateConflict",
+    "JobWithdrawn",
     "LimitExceeded",
     "MemoryExceeded",
     "MissingParameter",
@@ -93,6 +96,7 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
+    "TableDamaged",
     "TaskCancelled",
     "TooManyAttempts",
     "Transient",
@@ -392,6 +396,18 @@ class StoreError(PenstockError):
 
 class StoreFull(StoreError):
     code = "store_full"
+
+
+class TableDamaged(StoreError):
+    """A table lacks a file that it names, or no version of it can be opened. ``details``: ``table``, ``file``."""
+
+    code = "table_damaged"
+
+
+class JobWithdrawn(PenstockError):
+    """The table says that this job's rows will not come: its commit was taken back."""
+
+    code = "job_withdrawn"
 
 
 class StoreConflict(StoreError, Transient):

@@ -45,10 +45,15 @@ def test_before_the_commit_a_job_may_fail_or_be_aborted(state: JobState) -> None
     assert not state.is_committed
 
 
-@pytest.mark.parametrize("state", [JobState.COMMITTING, JobState.INDEXING])
-def test_from_the_commit_on_it_can_only_complete(state: JobState) -> None:
-    assert state.is_committed
-    assert reachable(state) & FINAL == {JobState.COMPLETED}
+def test_from_the_intent_on_it_completes_unless_the_table_is_damaged() -> None:
+    assert JobState.COMMITTING.is_committed
+    assert reachable(JobState.COMMITTING) & FINAL == {JobState.COMPLETED, JobState.FAILED}
+    assert not can_become(JobState.COMMITTING, JobState.ABORTED)
+
+
+def test_from_the_commit_on_it_can_only_complete() -> None:
+    assert JobState.INDEXING.is_committed
+    assert reachable(JobState.INDEXING) & FINAL == {JobState.COMPLETED}
 
 
 @pytest.mark.parametrize("state", JobState)

@@ -58,7 +58,7 @@ class _Done:
     def progress(self) -> tuple[int, int]:
         return 0, 0
 
-    def cancel(self) -> None:
+    def cancel(self, grace: float | None = None) -> None:
         """It has ended."""
 
 

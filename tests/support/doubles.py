@@ -62,6 +62,7 @@ class MemoryEngine:
     def __init__(self) -> None:
         self.files: dict[str, list[int]] = {}
         self.visible: dict[str, dict[int, list[str]]] = {}
+        self.notes: dict[tuple[str, str], bytes] = {}
         self.hook: Hook = lambda step: None
         self._names = itertools.count()
 
@@ -71,6 +72,12 @@ class MemoryEngine:
     def rows(self, table_id: str, job_id: int) -> list[int]:
         """The ids that a job has made visible."""
         return [row for file in self.visible.get(table_id, {}).get(job_id, []) for row in self.files[file]]
+
+    def note(self, table_id: str = "", store: str = "") -> bytes | None:
+        return self.notes.get((store, table_id))
+
+    def save_note(self, content: bytes, table_id: str = "", store: str = "") -> None:
+        self.notes[store, table_id] = content
 
     def create(self, table: Table) -> int:
         self.visible.setdefault(table.id, {})
@@ -104,6 +111,15 @@ class MemoryEngine:
             published[job_id] = names
         self.hook("published")
         return Published(version=1 + len(published), rows=sum(each.rows for each in staged))
+
+    def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
+        published = self.visible[table.id]
+        if job_id in published:
+            return Published(version=1 + len(published), rows=sum(each.rows for each in staged))
+        return 1 + len(published)
+
+    def refuse_damaged(self, table: Table) -> None:
+        """Its tables are always whole."""
 
     def discard(self, table_id: str, staged: Sequence[Staged], store: str = "") -> None:
         visible = {name for files in self.visible.get(table_id, {}).values() for name in files}

@@ -31,7 +31,7 @@ __all__ = ["PENSTOCK", "RunningServer", "clean_environment", "running_server"]
 
 PENSTOCK = Path(sys.executable).with_name("penstock")
 
-_START_SECONDS = 60
+_START_SECONDS = 150
 _STOP_SECONDS = 60
 
 
@@ -62,7 +62,7 @@ class RunningServer:
 
 @contextmanager
 def running_server(
-    folder: Path, *flags: str, env: Mapping[str, str] | None = None, name: str = "server"
+    folder: Path, *flags: str, env: Mapping[str, str] | None = None, name: str = "server", ready: int = 200
 ) -> Iterator[RunningServer]:
     """A server on a free port, with ``folder/data`` and the import root ``folder/files``; stopped at the end.
 
@@ -71,6 +71,7 @@ def running_server(
         env: further environment variables. Those of the test run that begin with ``PENSTOCK_`` or ``AWS_`` are
             kept from it.
         name: of its log; for several servers in one folder.
+        ready: what ``/healthz`` answers once it listens.
 
     Raises:
         RuntimeError: it didn't start, or didn't end with exit code 0 (one that the test killed or stopped isn't
@@ -89,7 +90,7 @@ def running_server(
             env=clean_environment() | dict(env or {}),
         )
     try:
-        url = _address(process, log, printed)
+        url = _address(process, log, printed, ready)
         server = RunningServer(url=url, data_dir=data_dir, import_root=import_root, log=log, process=process)
         yield server
         if process.returncode is None and server.stop() != 0:
@@ -105,22 +106,22 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PENSTOCK_", "AWS_"))}
 
 
-def _address(process: subprocess.Popen[bytes], log: Path, printed: int) -> str:
+def _address(process: subprocess.Popen[bytes], log: Path, printed: int, ready: int) -> str:
     """Where the server says that it listens, once it is ready. The log may begin with what earlier ones printed."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with exit code {process.returncode}\n{log.read_text()}")
         found = re.search(rb"^Penstock listens on (\S+)$", log.read_bytes()[printed:], re.MULTILINE)
-        if found is not None and _is_ready(url := found[1].decode()):
+        if found is not None and _is_ready(url := found[1].decode(), ready):
             return url
         time.sleep(0.02)
     raise RuntimeError(f"the server isn't ready after {_START_SECONDS} s\n{log.read_text()}")
 
 
-def _is_ready(url: str) -> bool:
+def _is_ready(url: str, ready: int) -> bool:
     try:
         # A test certificate isn't signed by anybody.
-        return requests.get(f"{url}/healthz", timeout=5, verify=not url.startswith("https")).ok
+        return requests.get(f"{url}/healthz", timeout=5, verify=not url.startswith("https")).status_code == ready
     except requests.ConnectionError:
         return False

@@ -141,10 +141,11 @@ class ClaimStore:
                 .values(owner=None, lease_until=None, run_after=0)
             )
 
-    def move(self, job: ImportJob, then: JobState, **values: Any) -> ImportJob:
+    def move(self, job: ImportJob, then: JobState, *, keep_files: bool = False, **values: Any) -> ImportJob:
         """Take a claimed job to its next state, with further columns in the same transaction.
 
         A final state, and Uncommitted, ends the claim; a final one also wipes the job's secret and sets its end.
+        With ``keep_files`` what a failed job has staged is not deleted as its own: it may be visible after all.
 
         Raises:
             LostClaim: the job isn't this claim's any more.
@@ -174,6 +175,8 @@ class ClaimStore:
             recount(connection, job, then)
             if then.is_final:
                 end_job(connection, job.id, then)
+            if keep_files:
+                connection.execute(update(tables.job).where(tables.job.c.id == job.id).values(leftovers=False))
             if then.is_final or then is JobState.UNCOMMITTED:
                 self._database.tell(connection)  # a job that waits for its turn may be claimed, wherever
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
@@ -211,6 +214,7 @@ class ClaimStore:
                 .where(tables.job.c.id == job.id)
                 .values(
                     state=JobState.IMPORTING.value,
+                    reason=None,
                     size=size,
                     total_rows=sum(each.total_rows for each in files),
                     warnings=[each.to_json() for each in warnings],
@@ -265,6 +269,12 @@ class ClaimStore:
                 )
             )
             _save_files(connection, job.id, files)
+
+    def save_reason(self, job: ImportJob, reason: str | None) -> None:
+        """Note why a step of a claimed job is being tried again; None: it goes on."""
+        with self._database.write(durable=False) as connection:
+            self._check_claim(connection, job)
+            connection.execute(update(tables.job).where(tables.job.c.id == job.id).values(reason=reason))
 
     def count_attempt(self, job: ImportJob, ordinal: int) -> None:
         with self._database.write(durable=False) as connection:

@@ -18,6 +18,7 @@ class CatalogUnavailable(StoreUnavailable):
 
 # https://www.sqlite.org/rescode.html; extended codes begin with the name of their primary one.
 _SQLITE_AWAY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
+_SQLITE_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")  # the latter: its shared memory, when it is opened
 _SQLITE_BROKEN = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -51,7 +52,7 @@ def translate(error: SQLAlchemyError, where: str) -> Exception:
     said = " ".join(str(error.orig).split())
     sqlite = str(getattr(error.orig, "sqlite_errorname", ""))
     state = str(getattr(error.orig, "sqlstate", None) or "")
-    if sqlite == "SQLITE_FULL" or state == _POSTGRESQL_FULL:
+    if sqlite in _SQLITE_FULL or state == _POSTGRESQL_FULL:
         return StoreFull(
             f"No space is left for the catalog {where}. Free space on its disk, then try again; "
             f"nothing was written. ({said})",

@@ -14,6 +14,7 @@ from penstock.catalog.claims import ClaimStore
 from penstock.catalog.clusters import ClusterStore, DatabaseStore
 from penstock.catalog.collections import CollectionStore
 from penstock.catalog.database import CatalogDatabase
+from penstock.catalog.descriptions import DescriptionStore
 from penstock.catalog.failures import CatalogUnavailable
 from penstock.catalog.job_list import JobList
 from penstock.catalog.jobs import JobStore
@@ -43,6 +44,7 @@ class Catalog:
     clusters: ClusterStore
     databases: DatabaseStore
     collections: CollectionStore
+    descriptions: DescriptionStore
     jobs: JobStore
     job_list: JobList
     leftovers: LeftoverStore
@@ -106,6 +108,7 @@ def _stores(database: CatalogDatabase, seal: Seal) -> Catalog:
         clusters=ClusterStore(database),
         databases=DatabaseStore(database),
         collections=collections,
+        descriptions=DescriptionStore(database),
         jobs=JobStore(database, seal),
         job_list=JobList(database),
         leftovers=LeftoverStore(database),

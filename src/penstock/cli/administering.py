@@ -68,6 +68,7 @@ def opened_catalog(settings: Settings) -> Iterator[Catalog]:
     """
     from penstock.catalog import open_catalog
     from penstock.server.data_folder import make_data_folder, private_files
+    from penstock.server.lost_catalog import mark_keys
     from penstock.server.places import catalog_file, catalog_url, sealing_key
 
     with private_files():
@@ -82,6 +83,8 @@ def opened_catalog(settings: Settings) -> Iterator[Catalog]:
         try:
             catalog.orgs.ensure("default")
             yield catalog
+            if catalog.accounts.any_made():
+                mark_keys(settings.data_dir)
         finally:
             catalog.close()
 

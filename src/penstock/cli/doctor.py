@@ -17,18 +17,29 @@ __all__ = ["doctor"]
 @click.command()
 @settings_options
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option(
+    "--adopt",
+    "adopting",
+    is_flag=True,
+    help="First take the tables of the store into the catalog that it doesn't know, as after the loss of a catalog.",
+)
 @click.pass_context
-def doctor(context: click.Context, /, config: Path | None, as_json: bool, **flags: object) -> None:
+def doctor(context: click.Context, /, config: Path | None, as_json: bool, adopting: bool, **flags: object) -> None:
     """Examine what a server stands on.
 
     It takes the settings that the server takes, looks at versions, data folder, catalog, store, collections, jobs and
-    import roots, and says of each how it is and what to do next. It changes nothing, and may be used while a server
+    import roots, and says of each how it is and what to do next. It changes
+    nothing, and may be used while a server
     runs or while none does. The exit code is 1 when something has failed.
+
+    With --adopt, while no server runs, it makes what the catalog lacks from what the store says: collections with
+    their schemas, partitions and indexes. Jobs and keys are not in the store: callers are asked for keys from then
+    on.
     """
     settings = load_settings(flags, config)
-    from penstock.server.doctor import Health, examine
+    from penstock.server.doctor import Health, adopt, examine
 
-    found = examine(settings)
+    found = [*(adopt(settings) if adopting else ()), *examine(settings)]
     if as_json:
         keys = ("check", "health", "found", "remedy")
         print_json([{key: str(getattr(each, key)) for key in keys} for each in found])

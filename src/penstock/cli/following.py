@@ -92,11 +92,15 @@ class _Lines:
         self._started = time.monotonic()
         self._told_at = 0.0
         self._told: tuple[str, int] = ("", -_STEP_PERCENT)
+        self._reason: str | None = None
 
     def show(self, job: ImportJob) -> None:
         from penstock.sdk.progress import progress_text
 
         now = time.monotonic()
+        if not job.is_finished and job.reason not in (None, self._reason):
+            click.echo(f"{self._prefix}{job.reason}", err=True)
+        self._reason = job.reason
         stage, percent = self._told
         current = job.state if job.is_finished else job.stage or job.state
         is_news = current != stage or job.progress >= percent + _STEP_PERCENT

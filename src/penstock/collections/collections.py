@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from penstock.catalog import Catalog
 from penstock.catalog.collections import new_collection_id
+from penstock.catalog.descriptions import describe_soon
 from penstock.catalog.ending import end_jobs
 from penstock.domain.collections import Collection, CollectionSettings, LoadState, Partition
 from penstock.domain.index import IndexSpec
@@ -28,9 +29,19 @@ class CollectionDetails:
 
 
 class CollectionService:
-    """``wake`` tells the background work that a dropped collection left files behind."""
+    """``wake`` tells the background work that a dropped collection left files behind.
 
-    def __init__(self, catalog: Catalog, engine: Engine, wake: Callable[[], None]) -> None:
+    ``refuse_if_full`` raises StoreFull where nothing can be stored at present.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        engine: Engine,
+        wake: Callable[[], None],
+        refuse_if_full: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._refuse_if_full = refuse_if_full
         self._catalog = catalog
         self._engine = engine
         self._wake = wake
@@ -54,11 +65,12 @@ class CollectionService:
         schema.check(name)
         there = self._catalog.collections.find(home, name)
         if there is None:
+            self._refuse_if_full()
             collection_id = new_collection_id()
             store = self._catalog.clusters.get(cluster_id).store
             version = self._engine.create(Table(id=collection_id, schema=schema, store=store))
             try:
-                return self._catalog.collections.create(
+                made = self._catalog.collections.create(
                     home,
                     name,
                     schema,
@@ -68,6 +80,8 @@ class CollectionService:
                     storage_version=self._engine.storage_version,
                     version=version,
                 )
+                describe_soon(self._catalog.database, self._engine, collection_id)
+                return made
             except CollectionExists:
                 # Somebody else made it a moment ago; it may well be the same.
                 self._engine.drop(collection_id, store)
@@ -107,6 +121,8 @@ class CollectionService:
             DatabaseNotFound, CollectionNotFound.
         """
         collection = self.get(cluster_id, database, name)
+        # Before, as another process may remove the table at once.
+        describe_soon(self._catalog.database, self._engine, collection.id, dropped=True)
         self._catalog.collections.drop(collection.id)
         end_jobs(self._catalog.jobs, collection.id, f"collection {collection.name} dropped")
         self._wake()

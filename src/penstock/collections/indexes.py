@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from penstock.catalog import Catalog
+from penstock.catalog.descriptions import describe_soon
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import IndexSpec
 from penstock.engines.base import Engine, Table
@@ -61,6 +62,7 @@ class IndexService:
             if each.name == spec.name:
                 raise IndexExists("at most one distinct index is allowed per field", index=spec.name)
         self._catalog.collections.add_index(collection.id, spec)
+        describe_soon(self._catalog.database, self._engine, collection.id)
         self._build(collection.id)
 
     def drop(self, collection: Collection, name: str) -> None:
@@ -73,4 +75,5 @@ class IndexService:
                         f"vector index cannot be dropped on loaded collection: {collection.number}", index=name
                     )
                 self._catalog.collections.drop_index(collection.id, name)
+                describe_soon(self._catalog.database, self._engine, collection.id)
                 self._build(collection.id)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from penstock.catalog import Catalog
+from penstock.catalog.descriptions import describe_soon
 from penstock.catalog.ending import end_jobs
 from penstock.catalog.partition_drops import Commits
 from penstock.domain.collections import Collection, LoadState, Partition
@@ -73,7 +74,9 @@ class PartitionService:
             raise InvalidParameter(
                 f"partition number ({len(there) + 1}) exceeds max configuration ({MAX_PARTITIONS})", partition=name
             )
-        return self._catalog.collections.create_partition(collection.id, name)
+        made = self._catalog.collections.create_partition(collection.id, name)
+        describe_soon(self._catalog.database, self._engine, collection.id)
+        return made
 
     def drop(self, collection: Collection, name: str) -> None:
         """Delete a partition and its rows; a missing one is fine. Jobs that have come to their commit are waited for.
@@ -98,6 +101,7 @@ class PartitionService:
             version = self._engine.remove_partition(Table.of(collection), number)
             self._catalog.collections.raise_version(collection.id, version)
             dropped = self._catalog.collections.drop_partition(collection.id, name, seen)
+        describe_soon(self._catalog.database, self._engine, collection.id)
 
     def _settled(self, collection: Collection, name: str, until: float) -> Commits:
         """What was committed into a partition, when no job is in its commit.

@@ -5,7 +5,8 @@ The life of a job (design: one import)::
     Pending → Planning → Importing → (Uncommitted) → Committing → Indexing → Completed
        └─────────┴───────────┴────────────┴──► Failed | Aborted
 
-From Committing on a job can neither fail nor be aborted: the intent is written, and recovery finishes it.
+From Committing on a job can't be aborted: the intent is written, and recovery finishes it. It fails only where its
+table is damaged and the engine has taken the intent back (docs/decisions/0012-taking-an-intent-back.md).
 
 Final states are left by nothing that a job does by itself. A user may ask for one thing more: ``retry`` takes a
 Failed job back to Pending, from where it goes the same way again and keeps what it had staged.
@@ -53,7 +54,7 @@ class JobState(StrEnum):
 
     @property
     def is_committed(self) -> bool:
-        """The commit's intent is written: the rows will be (or are) visible, whatever happens."""
+        """The commit's intent is written: the rows will be (or are) visible, unless the table is damaged."""
         return self in (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED)
 
 
@@ -65,7 +66,7 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.PLANNING: frozenset({JobState.IMPORTING, JobState.FAILED, JobState.ABORTED}),
     JobState.IMPORTING: frozenset({JobState.UNCOMMITTED, JobState.COMMITTING, JobState.FAILED, JobState.ABORTED}),
     JobState.UNCOMMITTED: frozenset({JobState.COMMITTING, JobState.FAILED, JobState.ABORTED}),
-    JobState.COMMITTING: frozenset({JobState.INDEXING}),
+    JobState.COMMITTING: frozenset({JobState.INDEXING, JobState.FAILED}),
     JobState.INDEXING: frozenset({JobState.COMPLETED}),
     JobState.COMPLETED: frozenset(),
     JobState.FAILED: frozenset(),

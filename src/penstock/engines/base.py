@@ -20,7 +20,7 @@ from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema
 from penstock.filters import Filter
 
-__all__ = ["Due", "Engine", "Hits", "Published", "SearchRequest", "Staged", "Table"]
+__all__ = ["Due", "Engine", "Hits", "Published", "SearchRequest", "Staged", "Survey", "Table"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,20 @@ class Due:
     compaction: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What a table itself says. ``schema`` is the one given, else what its columns look like, if that can be told.
+
+    ``partitions`` are the numbers in its rows; ``highest_id`` is the last of the ids that Penstock gave.
+    """
+
+    schema: CollectionSchema | None
+    version: int
+    rows: int
+    partitions: Sequence[int]
+    highest_id: int
+
+
 class Engine(Protocol):
     @property
     def name(self) -> str:
@@ -118,6 +132,31 @@ class Engine(Protocol):
 
     def tables(self, store: str = "") -> list[str]:
         """The ids of the tables in a place, also of those that were left half made or half removed; sorted."""
+        ...
+
+    def note(self, table_id: str = "", store: str = "") -> bytes | None:
+        """The small text that :meth:`save_note` left in a table, or without an id beside all tables of a place."""
+        ...
+
+    def save_note(self, content: bytes, table_id: str = "", store: str = "") -> None:
+        """Keep a small text, durably; it goes with the table, and replaces the one before.
+
+        Raises:
+            StoreError: the table or the place isn't there.
+            StoreFull, StoreUnavailable
+        """
+        ...
+
+    def is_in_use(self, table_id: str, store: str = "") -> bool:
+        """Whether rows were ever written into a table."""
+        ...
+
+    def survey(self, table_id: str, store: str = "", schema: CollectionSchema | None = None) -> Survey:
+        """Read the whole partition column of a table, and the keys where they were given by Penstock.
+
+        Raises:
+            TableDamaged
+        """
         ...
 
     def create(self, table: Table) -> int:
@@ -148,6 +187,33 @@ class Engine(Protocol):
         Raises:
             StoreConflict: another publisher was faster too often; try again.
             StoreError: a staged file is missing or has another size.
+            TableDamaged: files of the table are missing, or none of its versions can be opened.
+            JobWithdrawn: :meth:`withdraw` came before.
+        """
+        ...
+
+    def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
+        """Keep a job from ever publishing under its present intent; returns the table's version that says so.
+
+        From ``table.version``, the intent's, on. A process that stalls in :meth:`publish` is refused when it goes on.
+        Reads no rows, so that it also serves a damaged table. Where the job is published already, that is returned
+        instead, and nothing changes.
+
+        Raises:
+            TableDamaged: no version can be opened; whether the job is published can't be known.
+            StoreError, StoreUnavailable
+        """
+        ...
+
+    def refuse_damaged(self, table: Table) -> None:
+        """Raise TableDamaged where the newest version lacks files of rows; opens none of them."""
+        ...
+
+    def damage(self, table: Table) -> Mapping[str, str]:
+        """What is wrong with which file of the newest version, indexes among them; opens none of them.
+
+        Raises:
+            TableDamaged: no version can be opened.
         """
         ...
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,12 +21,22 @@ from penstock.domain.collections import Collection
 from penstock.domain.import_options import option_warnings
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
-from penstock.engines.base import Published, Table
-from penstock.errors import CollectionNotFound, MemoryExceeded, PenstockError, StoreFull, TaskCancelled, Transient
+from penstock.engines.base import Published, Staged, Table
+from penstock.errors import (
+    CollectionNotFound,
+    JobWithdrawn,
+    MemoryExceeded,
+    PenstockError,
+    StoreError,
+    StoreFull,
+    TableDamaged,
+    TaskCancelled,
+    Transient,
+)
 from penstock.jobs.joining import join
 from penstock.jobs.memory import too_large
 from penstock.jobs.pace import Pace
-from penstock.jobs.patience import LONGEST_PAUSE, patiently
+from penstock.jobs.patience import LONGEST_PAUSE, GaveUp, patiently
 from penstock.jobs.planner import Plan, locate_units, plan_units
 from penstock.jobs.requests import SourceKeys
 from penstock.jobs.staging import SplitFailed, stage_splits
@@ -44,6 +55,9 @@ from penstock.sources.roots import ImportRoots
 __all__ = ["Executor", "csv_options"]
 
 log = structlog.get_logger(__name__)
+
+RETRYING = "trying again after: "
+"""Begins the reason of a job that goes on."""
 
 _LOOK_SECONDS = 1.0
 """Between two looks whether a job that gets no further is still this process's."""
@@ -138,7 +152,7 @@ class _Run:
             "planning the import",
             self._tools.settings,
             self._stop,
-            lambda error: self._observer.retrying("planning", error),
+            lambda error: self._retrying("planning", error),
         )
         jobs = self._catalog.jobs
         joined = join(
@@ -208,6 +222,7 @@ class _Run:
             self._claims.save_split(
                 self.job, split.ordinal, rows=result.rows, staged=note_of(staged), warnings=result.warnings
             )
+            self._show(None)
 
         try:
             stage_splits(
@@ -221,6 +236,7 @@ class _Run:
                 save=save,
                 tick=lambda: self._tick(tracker),
                 discard=lambda staged: self._engine.discard(collection.id, [staged], collection.store),
+                retrying=lambda error: self._retrying("split", error),
                 observer=self._observer,
             )
         except SplitFailed as failure:
@@ -233,23 +249,44 @@ class _Run:
         self._end_staging(collection)
 
     def _end_staging(self, collection: Collection) -> None:
+        fresh = self._fresh(collection)
+        # While the job may still fail: with the intent it is bound to its rows.
+        patiently(
+            lambda: self._engine.refuse_damaged(Table.of(fresh)),
+            "checking the table before the commit",
+            self._tools.settings,
+            self._stop,
+            lambda error: self._retrying("commit", error),
+        )
         rows = sum(each.rows for each in self._catalog.jobs.splits(self.job.id))
         figures = {"rows": rows, "total_rows": rows}
         if not self.job.auto_commit:
             self._move(JobState.UNCOMMITTED, progress=UNCOMMITTED, stage="", **figures)
             return
-        version = self._fresh(collection).version
-        self._move(JobState.COMMITTING, progress=COMMITTED, stage="committing", intent_version=version, **figures)
+        self._move(
+            JobState.COMMITTING, progress=COMMITTED, stage="committing", intent_version=fresh.version, **figures
+        )
 
     def _commit(self) -> None:
         collection = self._catalog.collections.by_id(self.job.collection_id)
         if collection is None:
-            # Dropped between the intent and now: nobody can see the rows any more, whichever came first.
-            self._move(JobState.INDEXING, stage="")
+            self._end_dropped()
             return
         intent = self.job.intent_version or collection.version
-        with self._observer.step("commit", {"rows": self.job.rows}):
-            published = self._publish_patiently(replace(Table.of(collection), version=intent))
+        table = replace(Table.of(collection), version=intent)
+        try:
+            with self._observer.step("commit", {"rows": self.job.rows}):
+                published = self._publish_patiently(table)
+        except CollectionNotFound:
+            self._end_dropped()
+            return
+        except (GaveUp, JobWithdrawn) as error:
+            if isinstance(error.__cause__, Transient | StoreFull):
+                raise error.__cause__ from error  # it may pass yet
+            withdrawn = self._withdraw(table, error)
+            if withdrawn is None:
+                return
+            published = withdrawn
         self._observer.published(published.rows, self.job.size)
         self._catalog.collections.raise_version(collection.id, published.version)
         # A two-phase job stands at 99 % since it waits for its commit.
@@ -262,19 +299,52 @@ class _Run:
             "making the rows visible",
             self._tools.settings,
             self._stop,
-            lambda error: self._observer.retrying("commit", error),
-            "It is tried again until it succeeds",
+            lambda error: self._retrying("commit", error),
+            "None of the job's rows are visible. Retry the job when the cause is gone",
+            (Transient, StoreError),
         )
 
     def _publish(self, table: Table) -> Published:
         if self._stop.is_set():
             raise TaskCancelled("the server is stopping; the rows become visible when it is back")
-        staged = [
+        self._collection()
+        return self._engine.publish(table, self.job.id, self.job.epoch, self._staged())
+
+    def _staged(self) -> list[Staged]:
+        return [
             staged_of(each.staged)
             for each in self._catalog.jobs.splits(self.job.id)
             if each.state is SplitState.STAGED and each.rows
         ]
-        return self._engine.publish(table, self.job.id, self.job.epoch, staged)
+
+    def _withdraw(self, table: Table, error: PenstockError) -> Published | None:
+        """Take the intent back, after which the job fails for ``error``; the rows, if they are visible after all.
+
+        See docs/decisions/0012-taking-an-intent-back.md.
+        """
+        cause = error.__cause__ or error
+        try:
+            version = self._engine.withdraw(table, self.job.id, self.job.epoch, self._staged())
+        except TableDamaged as damaged:
+            # No version can be opened. The files stay: what a backup brings back may name them.
+            self._log.error("job.not_withdrawn", error=str(damaged))
+            self._fail(error, keep_files=True)
+            return None
+        if isinstance(version, Published):
+            return version
+        self._catalog.collections.raise_version(table.id, version)
+        self._fail(error)
+        if not isinstance(cause, TableDamaged | JobWithdrawn):
+            # Something is wrong with what it has staged, perhaps; a retry stages all of it again.
+            discard(self._tools, self.job.collection_id, self.job.id)
+        return None
+
+    def _end_dropped(self) -> None:
+        """After the intent, the collection is gone, and with it the rows: whichever came first, if the commit did."""
+        if self.job.reason is not None:
+            self._fail(CollectionNotFound(f"collection {self.job.collection} dropped"))
+        else:
+            self._move(JobState.INDEXING, stage="")
 
     def _index(self) -> None:
         warnings = merge_warnings([list(self.job.warnings), *self._catalog.jobs.split_warnings(self.job.id)])
@@ -298,7 +368,7 @@ class _Run:
 
     # How a job ends, or waits
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException, *, keep_files: bool = False) -> None:
         reason = str(error)
         if not isinstance(error, PenstockError):
             self._log.exception("job.error", exc_info=error)
@@ -306,17 +376,18 @@ class _Run:
         is_planned = self.job.state not in (JobState.PENDING, JobState.PLANNING)
         known = list(self.job.warnings) if is_planned else self._option_warnings()
         warnings = merge_warnings([known, *self._catalog.jobs.split_warnings(self.job.id)])
-        self._move(JobState.FAILED, reason=reason, warnings=warnings)
+        self._move(JobState.FAILED, reason=reason, warnings=warnings, keep_files=keep_files)
         if isinstance(error, StoreFull):
             # What it has staged keeps others from working; a retry does it again.
             discard(self._tools, self.job.collection_id, self.job.id)
 
     def _try_later(self, error: Exception) -> None:
-        """After the intent a job can't fail: what stands in the way is logged, and tried again.
+        """After the intent a job can't fail for this: it is shown as the job's reason, and tried again.
 
-        Meanwhile the job is nobody's, so that it keeps no other from running.
+        Meanwhile no process has the job, so that it keeps no other from running.
         """
         self._log.exception("job.commit_delayed", exc_info=error, transient=isinstance(error, Transient))
+        self._show(error)
         self._claims.release(self.job, pause_millis=int(LONGEST_PAUSE * 1000))
 
     # Helpers
@@ -326,8 +397,21 @@ class _Run:
         return list(option_warnings(options, options.get("sep") or ""))
 
     def _move(self, then: JobState, **values: Any) -> None:
-        self.job = self._claims.move(self.job, then, **values)
+        self.job = self._claims.move(self.job, then, **{"reason": None, **values})
         self._observer.moved(self.job)
+
+    def _retrying(self, doing: str, error: BaseException) -> None:
+        self._observer.retrying(doing, error)
+        self._show(error)
+
+    def _show(self, error: BaseException | None) -> None:
+        """Let the job's reason say what is being tried again; with None, that it goes on."""
+        reason = None if error is None else f"{RETRYING}{error}"
+        if reason == self.job.reason:
+            return
+        with suppress(StoreFull):  # of the catalog; what is shown is no reason to fail
+            self._claims.save_reason(self.job, reason)
+            self.job = replace(self.job, reason=reason)
 
     def _tick(self, tracker: Tracker) -> None:
         self._check_time()

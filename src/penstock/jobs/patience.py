@@ -37,18 +37,19 @@ def patiently(
     stop: threading.Event,
     retrying: Callable[[BaseException], None],
     remedy: str = "Retry the job when the cause is gone; it keeps what it has done",
+    passing: tuple[type, ...] = (Transient,),
 ) -> _Result:
-    """The result of ``attempt``, made up to ``split_attempts`` times while it fails for a transient cause.
+    """The result of ``attempt``, made up to ``split_attempts`` times while it fails for a ``passing`` cause.
 
-    ``retrying`` is told each error that is not the last; ``remedy`` ends what is said after the last. ``stop`` cuts
+    ``retrying`` gets each error that is not the last; ``remedy`` ends what is said after the last. ``stop`` cuts
     a pause short; the attempt itself tells whether it must not begin again.
 
     Raises:
-        GaveUp: it failed for transient causes to the last attempt.
+        GaveUp: it failed for passing causes to the last attempt; its cause is the last error.
     """
     began = time.monotonic()
     attempts = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(lambda error: isinstance(error, Transient)),
+        retry=tenacity.retry_if_exception_type(passing),
         stop=tenacity.stop_after_attempt(settings.split_attempts),
         wait=tenacity.wait_exponential_jitter(
             multiplier=settings.retry_pause, max=LONGEST_PAUSE, jitter=settings.retry_pause
@@ -60,7 +61,7 @@ def patiently(
     try:
         return attempts(attempt)
     except Exception as error:
-        if not isinstance(error, Transient) or isinstance(error, CatalogUnavailable):
+        if not isinstance(error, passing) or isinstance(error, CatalogUnavailable):
             # No fault of the job: it waits until somebody reaches the catalog again.
             raise
         raise GaveUp(

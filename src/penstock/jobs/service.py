@@ -54,7 +54,9 @@ class ImportService:
         settings: JobSettings,
         wake: Callable[[], None],
         observer: Observer | None = None,
+        refuse_if_full: Callable[[], None] = lambda: None,
     ) -> None:
+        self._refuse_if_full = refuse_if_full
         self._observer = observer or NullObserver()
         self._catalog = catalog
         self._roots = roots
@@ -65,6 +67,7 @@ class ImportService:
     def create(self, request: CreateImport) -> ImportJob:
         cluster = self._catalog.clusters.get(request.cluster_id)
         request.caller.require(Role.WRITER, cluster, request.database)
+        self._refuse_if_full()
         database = self._catalog.databases.get(request.cluster_id, request.database)
         collection = self._catalog.collections.get(database, request.collection)
         self._check_partition(collection, request.partition)
@@ -156,6 +159,7 @@ class ImportService:
     def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller) -> ImportJob:
         for _ in range(_INTERVENTIONS):
             job = self._writable(cluster_id, job_id, caller)
+            self._refuse_if_full()
             self._check_retry(job, keys, caller)
             deadline = self._deadline(job.options)
             try:

@@ -48,19 +48,20 @@ def stage_splits(
     save: Callable[[Split, StageResult], None],
     tick: Callable[[], None],
     discard: Callable[[Staged], None],
+    retrying: Callable[[BaseException], None],
     observer: Observer,
 ) -> None:
     """Stage every split that isn't staged yet, in order; at most one more than the runner has slots is in flight.
 
     A runner may get more slots meanwhile, or fewer. ``begin`` is called before each attempt, ``save`` with each
-    result as it comes, ``tick`` a few times a second. When ``stop`` is set, or any callback raises, running splits
-    are told to stop and what they staged is discarded.
+    result as it comes, ``retrying`` with an error after which a split is tried again, ``tick`` a few times a second.
+    When ``stop`` is set, or any callback raises, running splits are told to stop and what they staged is discarded.
 
     Raises:
         SplitFailed: the first bad row in the order of the splits, whichever split met its error first.
         TaskCancelled: ``stop`` was set.
     """
-    flight = _Flight(runner, tracker, settings, stop, task_of, begin, save, discard, observer)
+    flight = _Flight(runner, tracker, settings, stop, task_of, begin, save, discard, retrying, observer)
     pending = [each for each in splits if each.state is not SplitState.STAGED]
     with ThreadPoolExecutor(max(1, len(pending)), "split") as threads:  # a thread begins only when it is needed
         futures: dict[Future[None], Split] = {}
@@ -134,6 +135,7 @@ class _Flight:
         begin: Callable[[Split], None],
         save: Callable[[Split, StageResult], None],
         discard: Callable[[Staged], None],
+        retrying: Callable[[BaseException], None],
         observer: Observer,
     ) -> None:
         self._runner = runner
@@ -144,6 +146,7 @@ class _Flight:
         self._begin = begin
         self._save = save
         self._discard = discard
+        self._retrying = retrying
         self._observer = observer
         self._halted = threading.Event()
         self._keep: set[int] = set()
@@ -158,7 +161,7 @@ class _Flight:
                 f"importing part {split.ordinal + 1}",
                 self._settings,
                 self._halted,
-                lambda error: self._observer.retrying("split", error),
+                self._retrying,
             )
 
     def _attempt(self, split: Split) -> None:

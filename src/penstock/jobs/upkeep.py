@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from penstock.catalog import Catalog
+from penstock.catalog.descriptions import describe
 from penstock.catalog.failures import CatalogUnavailable
 from penstock.catalog.maintenance import Maintenance
 from penstock.domain.collections import Collection
@@ -210,6 +211,7 @@ class TableKeeper:
         collection = self._catalog.collections.by_id(lease.collection_id)
         if collection is None:
             return True
+        describe(self._catalog.descriptions, self._engine, collection.id)
         facts = {"collection_id": collection.id}
         if self._due(collection).index:
             with self._observer.step("index", facts):

@@ -39,7 +39,8 @@ from penstock.wire.milvus_v2.errors import status_of
 __all__ = ["create_app"]
 
 PLAIN_ROUTES = {
-    "/healthz": "Whether the server is ready: 200, or 503; with the reason while no keys are asked for",
+    "/healthz": "Whether the server is ready: 200, or 503, with the reason while no keys are asked for. "
+    "On a full disk, when it answers reads only, the status is `read-only`",
     "/metrics": "Metrics in the Prometheus text format; for keys and users that may read the server's own cluster",
     "/": "This document as a page",
     "/docs": "The same page",
@@ -101,7 +102,9 @@ def _own_routes(services: Services, routes: tuple[Route, ...], threads: Threads)
 
     def healthz(_: Request) -> Response:
         problem = services.problem()
-        told = {"status": "ready"} if problem is None else {"status": "unavailable"}
+        told = {"status": "ready"}
+        if problem is not None:
+            told = {"status": "read-only" if services.is_full() else "unavailable"}
         if problem is not None:
             _log.warning("not ready", reason=problem)
             if not services.authentication.was_on:  # it may name hosts and folders

@@ -17,7 +17,7 @@ from penstock.collections.partitions import PartitionService
 from penstock.domain.collections import Cluster
 from penstock.domain.quotas import JobLimits, Quota
 from penstock.engines.base import Engine, Table
-from penstock.errors import StoreError
+from penstock.errors import StoreError, StoreFull, StoreUnavailable
 from penstock.jobs.memory import LEAST_MEMORY
 from penstock.jobs.scheduler import Scheduler
 from penstock.jobs.service import ImportService
@@ -25,9 +25,11 @@ from penstock.jobs.settings import JobSettings
 from penstock.jobs.tools import Tools
 from penstock.machine import memory_limit
 from penstock.server.exposure import authentication_of
+from penstock.server.health import Health, release_reserve
 from penstock.server.hosts import runner_of, worker_memory
 from penstock.server.job_metrics import CatalogMetrics, ProcessMetrics
-from penstock.server.places import catalog_url, sealing_key, source_stores
+from penstock.server.lost_catalog import asks_for_keys, catalog_is_absent, refuse_lost_catalog
+from penstock.server.places import catalog_file, catalog_url, sealing_key, source_stores
 from penstock.server.services import Services
 from penstock.server.stores import engine_of
 from penstock.server.watching import start_watching
@@ -45,28 +47,57 @@ def build_services(settings: Settings) -> Services:
     """Open the data folder, which the caller holds the lock of, and assemble everything on it.
 
     Raises:
-        StoreError: the catalog is of a newer Penstock, or can't be opened; the store can't be used.
+        StoreError: the catalog is of a newer Penstock, can't be opened, or was lost; the store can't be used.
         PathNotAllowed: an import root can't be served.
         InvalidParameter: others could reach the server, and it isn't fit for that.
     """
     roots = ImportRoots(settings.import_root, source_stores(settings))
     _warn_of_roots(settings, roots)
     engine = engine_of(settings)
-    catalog = open_catalog(
-        catalog_url(settings), sealing_key(settings), settings.catalog_connections, settings.catalog_wait
-    )
+    if "://" in (settings.store or ""):
+        engine.check()  # says best why an object store can't be used
+    if catalog_is_absent(settings):
+        refuse_lost_catalog(settings, engine, None, str(catalog_file(settings)))
+    catalog = _opened(settings)
     try:
-        engine.check(known=catalog.collections.ids_in(""))
+        refuse_lost_catalog(settings, engine, catalog, catalog.database.where)
+        try:
+            engine.check(known=catalog.collections.ids_in(""))
+        except StoreFull as error:
+            log.error("store.full", error=str(error), remedy="reads are answered; free space for all else")
         return _services(settings, catalog, engine, roots)
     except BaseException:
         catalog.close()
         raise
 
 
+def _opened(settings: Settings) -> Catalog:
+    """The catalog; on a full disk, in the room that was kept for it."""
+
+    def opened() -> Catalog:
+        key = sealing_key(settings)
+        return open_catalog(catalog_url(settings), key, settings.catalog_connections, settings.catalog_wait)
+
+    try:
+        return opened()
+    except StoreFull:
+        if not release_reserve(settings.data_dir):
+            raise
+        log.error("catalog.disk_full", remedy="free space: meanwhile reads are answered")
+        return opened()
+
+
 def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: ImportRoots) -> Services:
     catalog.clusters.ensure(settings.cluster_id, settings.region)
     audit = AuditLog(catalog.audit)
-    authentication = AuditedAuthentication(authentication_of(settings, catalog), audit)
+    had_keys = asks_for_keys(settings, engine)
+    if had_keys and not catalog.accounts.any_made():
+        log.warning(
+            "authentication.no_keys",
+            reason="keys were made here before, and the catalog knows none",
+            remedy="penstock keys create NAME --role admin, with the settings of this server",
+        )
+    authentication = AuditedAuthentication(authentication_of(settings, catalog, had_keys=had_keys), audit)
     job_settings = _job_settings(settings)
     registry = CollectorRegistry()
     watching = start_watching(settings, registry)
@@ -77,7 +108,7 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
     registry.register(CatalogMetrics(catalog, settings.cluster_id))
     registry.register(ProcessMetrics(lambda: scheduler.running, lambda: runner.restarts))
 
-    def start() -> None:
+    def begin() -> None:
         if not catalog.database.is_shared:
             # Nobody else has this catalog: leases are of processes that ended.
             catalog.claims.release_all()
@@ -89,7 +120,10 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
         runner.warm()
         scheduler.start()
 
+    health = Health(settings, catalog, engine, roots, begin)
+
     def stop() -> None:
+        health.stop()
         scheduler.stop()
         runner.close()
         watching.stop()
@@ -101,17 +135,18 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
         authentication=authentication,
         audit=audit,
         accounts=AccountService(catalog),
-        imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer),
+        imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.refuse_if_full),
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),
-        collections=CollectionService(catalog, engine, scheduler.wake),
+        collections=CollectionService(catalog, engine, scheduler.wake, health.refuse_if_full),
         partitions=partitions,
         indexes=IndexService(catalog, engine, scheduler.keeper.enqueue),
         entities=EntityService(catalog, engine, partitions),
         middleware=watching.middleware,
         registry=registry,
-        problem=catalog.database.problem,
-        start=start,
+        problem=health.problem,
+        is_full=lambda: health.is_full,
+        start=health.start,
         stop=stop,
     )
 
@@ -207,5 +242,10 @@ def _repair_tables(catalog: Catalog, engine: Engine, cluster: Cluster) -> None:
             try:
                 for done in engine.repair(Table.of(collection)):
                     log.warning("table.repaired", collection=collection.name, database=database.name, done=done)
+            except (StoreFull, StoreUnavailable):
+                raise
+            except StoreError as error:
+                # One damaged table is no reason to serve none of the others.
+                log.error("table.damaged", collection=collection.name, database=database.name, error=str(error))
             finally:
                 catalog.maintenance.put_off(lease)

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import orjson
 import psutil
+import structlog
 from sqlalchemy import URL
 
 from penstock.errors import DataFolderInUse, InvalidParameter
 
 __all__ = [
+    "LOCK",
     "NOTE",
     "hold_catalog",
     "hold_data_folder",
@@ -23,6 +25,8 @@ __all__ = [
     "make_data_folder",
     "private_files",
 ]
+
+log = structlog.get_logger(__name__)
 
 LOCK = "server.lock"
 NOTE = "server.json"
@@ -137,9 +141,9 @@ def _held(lock: Path, *, shared: bool = False) -> Iterator[None]:
             handle.seek(0)
             raise _Held(handle.read().strip() or "unknown") from None
         if not shared:
-            handle.truncate(0)
-            handle.write(f"{os.getpid()}\n")
-            handle.flush()
+            with suppress(OSError):  # on a full disk it holds all the same
+                os.ftruncate(handle.fileno(), 0)
+                os.write(handle.fileno(), f"{os.getpid()}\n".encode())
         try:
             yield
         finally:
@@ -171,8 +175,14 @@ def listening_note(folder: Path, url: str, host: str, port: int) -> Iterator[Non
     note = folder / NOTE
     told = orjson.dumps({"pid": os.getpid(), "url": url, "host": host, "port": port})
     fresh = note.with_name(f"{NOTE}.{os.getpid()}")
-    fresh.write_bytes(told)
-    fresh.replace(note)
+    try:
+        fresh.write_bytes(told)
+        fresh.replace(note)
+    except OSError as error:
+        # On a full disk the server answers reads, though those who look for it here don't find it.
+        log.warning("listening_note.not_written", file=str(note), error=str(error))
+        with suppress(OSError):
+            fresh.unlink()
     try:
         yield
     finally:

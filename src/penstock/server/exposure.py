@@ -13,8 +13,8 @@ from penstock.settings import Settings
 __all__ = ["authentication_of", "is_loopback"]
 
 
-def authentication_of(settings: Settings, catalog: Catalog) -> Authentication:
-    """How callers are told from each other.
+def authentication_of(settings: Settings, catalog: Catalog, *, had_keys: bool = False) -> Authentication:
+    """How callers are told from each other. ``had_keys``: they were asked for keys before, whatever the catalog says.
 
     Raises:
         InvalidParameter: others can reach the address, and authentication is off, nobody has a key, or keys would
@@ -23,7 +23,7 @@ def authentication_of(settings: Settings, catalog: Catalog) -> Authentication:
     if is_loopback(settings.host):
         if settings.auth == "off":
             return NoAuthentication()
-        return Authenticator(catalog.accounts, optional=settings.auth == "auto")
+        return Authenticator(catalog.accounts, optional=settings.auth == "auto" and not had_keys)
     if settings.auth == "off":
         raise InvalidParameter(
             f"--auth off is for loopback only, and others can reach {settings.host}. Leave it out, or listen on "

@@ -33,8 +33,9 @@ class Services:
 
     ``middleware`` stands around every HTTP call, inside of the server's own. ``registry`` is what ``/metrics`` shows:
     other parts register their collectors with it. ``problem`` tells why the server can't do its work at present, or
-    None when it is ready. ``start`` is called once the server has its port; ``stop`` after the last call has been
-    answered, and must leave everything so that another server can take over.
+    None when it is ready; ``is_full`` whether that is a full disk, while which reads are answered. ``start`` is
+    called once the server has its port; ``stop`` after the last call has been answered, and must leave everything so
+    that another server can take over.
     """
 
     settings: Settings
@@ -51,5 +52,6 @@ class Services:
     middleware: Sequence[Middleware] = ()
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     problem: Callable[[], str | None] = _nothing
+    is_full: Callable[[], bool] = bool
     start: Callable[[], None] = _nothing
     stop: Callable[[], None] = _nothing

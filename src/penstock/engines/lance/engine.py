@@ -8,12 +8,15 @@ import pyarrow as pa
 
 from penstock.domain.index import IndexSpec
 from penstock.domain.places import overlap
-from penstock.engines.base import Due, Hits, Published, SearchRequest, Staged, Table
+from penstock.domain.schema import CollectionSchema
+from penstock.engines.base import Due, Hits, Published, SearchRequest, Staged, Survey, Table
 from penstock.engines.lance import (
     checking,
     compaction,
+    damage,
     history,
     indexes,
+    notes,
     orphans,
     partitions,
     publish,
@@ -22,6 +25,7 @@ from penstock.engines.lance import (
     search,
     staging,
     storage,
+    survey,
 )
 from penstock.engines.lance.store import OpenTables, Store
 from penstock.errors import StoreError
@@ -79,6 +83,18 @@ class LanceEngine:
     def tables(self, store: str = "") -> list[str]:
         return checking.tables(self._at(store))
 
+    def note(self, table_id: str = "", store: str = "") -> bytes | None:
+        return notes.note(self._at(store), table_id)
+
+    def save_note(self, content: bytes, table_id: str = "", store: str = "") -> None:
+        notes.save_note(self._at(store), content, table_id)
+
+    def is_in_use(self, table_id: str, store: str = "") -> bool:
+        return notes.is_in_use(self._at(store), table_id)
+
+    def survey(self, table_id: str, store: str = "", schema: CollectionSchema | None = None) -> Survey:
+        return survey.survey(self._at(store), table_id, schema)
+
     def create(self, table: Table) -> int:
         return staging.create(self._at(table.store), table)
 
@@ -90,6 +106,15 @@ class LanceEngine:
 
     def publish(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
         return publish.publish(self._at(table.store), table, job_id, epoch, staged)
+
+    def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
+        return publish.withdraw(self._at(table.store), table, job_id, epoch, staged)
+
+    def refuse_damaged(self, table: Table) -> None:
+        damage.refuse_damaged(self._at(table.store), table)
+
+    def damage(self, table: Table) -> Mapping[str, str]:
+        return damage.damage(self._at(table.store), table)
 
     def discard(self, table_id: str, staged: Sequence[Staged], store: str = "") -> None:
         staging.discard(self._at(store), table_id, staged)

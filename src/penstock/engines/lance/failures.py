@@ -6,12 +6,19 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from penstock.errors import PenstockError, StoreConflict, StoreError, StoreFull, StoreUnavailable
+from penstock.errors import PenstockError, StoreConflict, StoreError, StoreFull, StoreUnavailable, TableDamaged
 
-__all__ = ["told", "translate"]
+__all__ = ["is_unexplained", "told", "translate"]
 
 _SOURCE_PLACE = re.compile(r",? ?/\S+\.rs:\d+(:\d+)?")
 _PUBLIC = re.compile(r"(?i)region|endpoint|allow_http|virtual|timeout|addressing|bucket")
+
+_MISSING = re.compile(
+    r"(?i)(?:not found: |location )\S*?(([^\s/]+)\.lance/(?:data|_deletions|_indices|_versions)/[^\s,:]+)"
+)
+"""A file of a table, as local disks and object stores say that it isn't there."""
+
+_UNEXPLAINED = "The engine failed while"
 
 _FULL = ("no space left on device", "os error 28", "disk quota exceeded", "os error 122")
 _AWAY = (
@@ -56,7 +63,20 @@ def translate(error: BaseException, doing: str, options: Mapping[str, str]) -> S
         return StoreError(f"The store refuses access while {doing}. Check its permissions. ({text})")
     if isinstance(error, TimeoutError | ConnectionError) or any(sign in low for sign in _AWAY):
         return StoreUnavailable(f"The store can't be reached while {doing}. Try again. ({text})")
-    return StoreError(f"The engine failed while {doing}: {text}")
+    if (missing := _MISSING.search(text)) is not None:
+        name, table = missing.groups()
+        return TableDamaged(
+            f"The table {table} is damaged: its file {name.partition('/')[2]} is missing, met while {doing}. "
+            f"Put it back from a backup, or drop the collection. ({text})",
+            table=table,
+            file=name.partition("/")[2],
+        )
+    return StoreError(f"{_UNEXPLAINED} {doing}: {text}")
+
+
+def is_unexplained(error: StoreError) -> bool:
+    """Whether the engine failed for none of the reasons that :func:`translate` knows."""
+    return type(error) is StoreError and str(error).startswith(_UNEXPLAINED)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
@@ -50,6 +51,14 @@ class TableFiles(Protocol):
         """Bytes of all files below a folder that were last written more than ``age`` seconds ago."""
         ...
 
+    def read(self, name: str) -> bytes | None:
+        """The content of a small file; None where there is none."""
+        ...
+
+    def write(self, name: str, content: bytes) -> None:
+        """Replace a small file, durably and in one step: a reader sees the old content or the new."""
+        ...
+
     def delete(self, names: Iterable[str]) -> None:
         """Remove files; those already gone are fine."""
         ...
@@ -92,6 +101,25 @@ class LocalFiles:
                 if status.st_mtime <= until:
                     found[name] = status.st_size
         return found
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        handle, fresh = tempfile.mkstemp(prefix=f".{name}.", dir=self.folder)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(fresh).replace(self.folder / name)
+        except BaseException:
+            Path(fresh).unlink(missing_ok=True)
+            raise
+        _sync(self.folder)
 
     def delete(self, names: Iterable[str]) -> None:
         emptied: set[Path] = set()
@@ -171,6 +199,15 @@ class ObjectFiles:
     def _listed(self, folder: str) -> dict[str, int]:
         pages = self._obstore.list(self._store, prefix=folder or None)
         return {str(each["path"]): int(each["size"]) for page in pages for each in page}
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return bytes(self._obstore.get(self._store, name).bytes())
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        self._obstore.put(self._store, name, content, use_multipart=False)
 
     def delete(self, names: Iterable[str]) -> None:
         for name in names:

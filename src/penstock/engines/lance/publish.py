@@ -8,6 +8,10 @@ at the same moment both succeed and one of them is lost.
 What holds is a Merge, the operation that states the whole list of fragments: Lance refuses it when any append, merge,
 delete or compaction was committed since ``read_version`` (an index build may be), and the manifest is still created
 atomically, on local disks as in object stores. Ours lists what is there plus the staged fragments; the schema stays.
+
+A job that can't be published, since the table is damaged, is withdrawn: by a Merge that changes nothing and names the
+job. Whoever stalled before the commit of its rows is refused by that, and finds the name when it looks again.
+See docs/decisions/0012-taking-an-intent-back.md.
 """
 
 from __future__ import annotations
@@ -20,14 +24,18 @@ from lance.fragment import FragmentMetadata
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from penstock.engines.base import Published, Staged, Table
+from penstock.engines.lance.damage import refuse_damaged
 from penstock.engines.lance.failures import told
 from penstock.engines.lance.manifest import highest_fragment_id
 from penstock.engines.lance.staging import file_sizes, fragments
 from penstock.engines.lance.storage import JOB_COLUMN
-from penstock.engines.lance.store import Store
-from penstock.errors import StoreConflict, StoreError
+from penstock.engines.lance.store import Store, manifest_name
+from penstock.errors import JobWithdrawn, StoreConflict, StoreError, TableDamaged, Transient
 
-__all__ = ["publish"]
+__all__ = ["publish", "withdraw"]
+
+_WITHDRAWN = "withdrawn"
+"""The property of a transaction that names the job which will not come."""
 
 _ATTEMPTS = 40
 """Each attempt that fails means that another publisher of this table succeeded."""
@@ -39,8 +47,13 @@ def publish(store: Store, table: Table, job_id: int, epoch: int, staged: Sequenc
     if rows == 0:
         return Published(version=int(store.latest(table.id, doing).version), rows=0)
     dataset = store.latest(table.id, doing)
-    with told(doing, store.options):
-        found = _find(dataset, job_id, table.version) or _count(dataset, job_id)
+    try:
+        with told(doing, store.options):
+            found = _find(dataset, job_id, table.version) or _count(dataset, job_id)
+    except StoreError as error:
+        if not isinstance(error, Transient):
+            refuse_damaged(store, table)  # names the file
+        raise
     if found is None:
         with told(doing, store.options):
             _check_files(store, table, staged)
@@ -86,6 +99,55 @@ def _attempt(
     return Published(version=int(committed.version), rows=sum(each.rows for each in staged))
 
 
+def withdraw(store: Store, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
+    doing = f"taking the commit of job {job_id} back"
+    attempts = Retrying(
+        retry=retry_if_exception_type(StoreConflict),
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.01, max=0.5),
+        reraise=True,
+    )
+    return attempts(_withdraw_once, store, table, job_id, epoch, staged, doing)
+
+
+def _withdraw_once(
+    store: Store, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], doing: str
+) -> Published | int:
+    dataset = store.latest(table.id, doing)
+    names = file_sizes(staged).keys()
+    with told(doing, store.options):
+        newest = int(dataset.version)
+        for version in range(min(table.version, newest), newest + 1):
+            # Newer versions may have joined the job's files to others.
+            if names & _data_files(dataset, table, version):
+                return Published(version=newest, rows=sum(each.rows for each in staged))
+    transaction = lance.Transaction(
+        read_version=int(dataset.version),
+        operation=_with_fragments(dataset, []),
+        transaction_properties={_WITHDRAWN: str(job_id), "epoch": str(epoch)},
+    )
+    with told(doing, store.options):
+        committed = LanceDataset.commit(
+            store.uri(table.id), transaction, storage_options=store.options or None, max_retries=0
+        )
+        version = int(committed.version)
+        store.sync_version(table.id, version)
+    return version
+
+
+def _data_files(dataset: LanceDataset, table: Table, version: int) -> set[str]:
+    try:
+        shown = dataset.checkout_version(version)
+    except (OSError, ValueError) as error:
+        raise TableDamaged(
+            f"The table {table.id} is damaged: its version {version} can't be opened ({error}). "
+            "Put it back from a backup, or drop the collection",
+            table=table.id,
+            file=manifest_name(version),
+        ) from error
+    return {f"data/{file.path}" for each in shown.get_fragments() for file in each.data_files()}
+
+
 def _with_fragments(dataset: LanceDataset, added: list[FragmentMetadata]) -> LanceOperation.Merge:
     present = [each.metadata for each in dataset.get_fragments()]
     free = highest_fragment_id(dataset) + 1
@@ -105,8 +167,14 @@ def _find(dataset: LanceDataset, job_id: int, after: int) -> Published | None:
         except TypeError:
             told_all = False  # a compaction that moved indexes along: Lance 14 can write its transaction, not read it
             continue
-        if transaction and (transaction.transaction_properties or {}).get("job") == str(job_id):
+        properties = (transaction.transaction_properties if transaction else None) or {}
+        if properties.get("job") == str(job_id):
             return Published(version=version, rows=_rows(dataset, job_id))
+        if properties.get(_WITHDRAWN) == str(job_id):
+            raise JobWithdrawn(
+                f"The commit of job {job_id} was taken back, as its table could not be read. Retry the job",
+                job_id=job_id,
+            )
     return None if told_all else _count(dataset, job_id)
 
 

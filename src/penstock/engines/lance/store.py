@@ -13,9 +13,9 @@ from lance.dataset import LanceDataset
 from lance.lance import _Session as Session
 
 from penstock.engines.base import Table
-from penstock.engines.lance.failures import told
+from penstock.engines.lance.failures import is_unexplained, told
 from penstock.engines.lance.files import TableFiles, files_of
-from penstock.errors import StoreError
+from penstock.errors import StoreError, TableDamaged
 from penstock.machine import memory_limit
 
 __all__ = ["OpenTables", "Store", "manifest_name"]
@@ -108,21 +108,37 @@ class Store:
         every other thread's call on the same handle fails. So what :meth:`at_least` shares is only ever read.
 
         Raises:
-            StoreError: there is no such table.
+            TableDamaged: there is no such table, or its newest version can't be opened.
+            StoreError, StoreUnavailable
         """
         session = self._opened.session
-        with told(doing, self.options):
-            try:
-                dataset = lance.dataset(self.uri(table_id), storage_options=self.options or None, session=session)
-            except ValueError as error:
-                if "not found" not in str(error).lower():
-                    raise
-                raise StoreError(
+        try:
+            with told(doing, self.options):
+                return lance.dataset(self.uri(table_id), storage_options=self.options or None, session=session)
+        except StoreError as error:
+            if isinstance(error.__cause__, ValueError) and "not found" in str(error.__cause__).lower():
+                raise TableDamaged(
                     f"The table {table_id} is not in the store {self.root}, met while {doing}. "
-                    "Was the store moved or emptied?",
+                    "Was the store moved or emptied? Put it back from a backup, or drop the collection",
                     table=table_id,
                 ) from error
-        return dataset
+            if is_unexplained(error):
+                raise self._unreadable(table_id, doing, error) from error
+            raise
+
+    def _unreadable(self, table_id: str, doing: str, error: StoreError) -> StoreError:
+        """The error for a table whose newest version can't be opened; ``error`` itself if it has no versions."""
+        with told(doing, self.options):
+            manifests = sorted(name for name in self.files(table_id).names("_versions") if name.endswith(".manifest"))
+        if not manifests:
+            return error
+        return TableDamaged(
+            f"The table {table_id} is damaged: the file of its newest version, {manifests[0]}, can't be read, met "
+            f"while {doing}. Restart the server, which sets unreadable versions aside; if that doesn't help, put the "
+            f"table back from a backup, or drop the collection. ({error})",
+            table=table_id,
+            file=manifests[0],
+        )
 
     def at_least(self, table: Table, doing: str) -> LanceDataset:
         """A handle for reading the table at ``table.version`` or later; a kept one if it is new enough.

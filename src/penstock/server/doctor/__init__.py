@@ -1,8 +1,12 @@
-"""``penstock doctor``: look at everything a server stands on, whether one runs or not, and change nothing."""
+"""``penstock doctor``: look at everything a server stands on, whether one runs or not, and change nothing.
+
+But for :func:`adopt`, which is asked for.
+"""
 
 from __future__ import annotations
 
+from penstock.server.doctor.adopting import adopt
 from penstock.server.doctor.examine import examine
 from penstock.server.doctor.finding import Finding, Health
 
-__all__ = ["Finding", "Health", "examine"]
+__all__ = ["Finding", "Health", "adopt", "examine"]

@@ -18,6 +18,7 @@ from penstock.server.data_folder import holder_of
 from penstock.server.doctor.finding import Finding, fail, ok, warn
 from penstock.server.doctor.store import check_store
 from penstock.server.doctor.tenants import check_tenants
+from penstock.server.lost_catalog import orphaned_tables
 from penstock.server.places import catalog_url, key_file, sealing_key
 from penstock.server.stores import engine_of
 from penstock.settings import Settings
@@ -28,6 +29,7 @@ _ABANDONED_SECONDS = 60.0
 _UNCOMMITTED_SECONDS = 7 * 24 * 3600.0
 _SKEW = timedelta(seconds=5)
 _SHOWN_JOBS = 5
+_RESTORE = "Put the catalog back from a backup, or let 'penstock doctor --adopt' make one from the tables"
 
 
 def check_catalog(settings: Settings) -> Iterator[Finding]:
@@ -50,7 +52,7 @@ def check_catalog(settings: Settings) -> Iterator[Finding]:
                 "Use the newer version of Penstock that wrote it. Nothing else in it was looked at",
             )
         elif revision.found is None:
-            yield warn("catalog", f"{shown} is empty", "Start a server; it makes the tables")
+            yield _absent(settings, shown)
         elif revision.found != revision.head:
             yield warn(
                 "catalog",
@@ -63,9 +65,13 @@ def check_catalog(settings: Settings) -> Iterator[Finding]:
 
 
 def _absent(settings: Settings, shown: str) -> Finding:
-    if engine_of(settings).tables():
-        return fail("catalog", f"{shown} is not there, but tables are", "Put catalog.db back from a backup")
-    return warn("catalog", f"{shown} is not there", "Nothing was stored yet; a first start of the server makes it")
+    if orphaned_tables(engine_of(settings), ()):
+        return fail("catalog", f"{shown} is not there, but tables are", f"{_RESTORE}. A server doesn't start so")
+    return warn(
+        "catalog",
+        f"{shown} is not there, or is empty",
+        "Nothing was stored yet; a first start of the server makes it",
+    )
 
 
 def _check_content(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:

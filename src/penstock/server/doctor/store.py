@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -20,6 +20,7 @@ from penstock.engines.base import Engine, Table
 from penstock.errors import StoreError
 from penstock.jobs.tools import staged_of
 from penstock.server.doctor.finding import Finding, fail, ok, warn
+from penstock.server.lost_catalog import orphaned_tables
 from penstock.server.stores import engine_of
 from penstock.settings import Settings
 
@@ -50,6 +51,7 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Findi
     else:
         yield ok("store", f"{shown} can be written")
     readable = yield from _check_tables(engine, found)
+    yield from _check_lost(engine, found, shown)
     yield from _check_orphans(
         engine,
         JobStore(database, Seal(Fernet.generate_key())),
@@ -81,6 +83,7 @@ def _check_tables(engine: Engine, found: Sequence[Collection]) -> Generator[Find
         try:
             rows += engine.count(Table.of(each))
             readable.append(each)
+            yield from _check_damage(engine, each)
         except StoreError as error:
             remedy = (
                 "Restart the server: it sets unreadable versions aside and publishes again what they held. "
@@ -90,6 +93,35 @@ def _check_tables(engine: Engine, found: Sequence[Collection]) -> Generator[Find
     if len(readable) == len(found):
         yield ok("collections", f"all {len(found):,} can be read, at the version noted or later; {rows:,} rows")
     return readable
+
+
+def _check_damage(engine: Engine, collection: Collection) -> Iterator[Finding]:
+    name = f"{collection.database}.{collection.name}"
+    damage = engine.damage(Table.of(collection))
+    indexes = {file: problem for file, problem in damage.items() if file.startswith("_indices/")}
+    rows = {file: problem for file, problem in damage.items() if file not in indexes}
+    if rows:
+        remedy = f"Put the files back from a backup of {collection.id}.lance, or drop the collection"
+        yield fail("collection", f"{name} is damaged: {_some(_told(rows))}", remedy)
+    if indexes:
+        remedy = "Searches may fail. Restart the server: it drops indexes that can't be read, and builds them again"
+        yield warn("index", f"{name}: {_some(_told(indexes))}", remedy)
+
+
+def _told(damage: Mapping[str, str]) -> list[str]:
+    return [f"{file} {problem}" for file, problem in damage.items()]
+
+
+def _check_lost(engine: Engine, found: Sequence[Collection], shown: str) -> Iterator[Finding]:
+    if found:
+        return  # tables that it doesn't know are told as strays
+    lost = orphaned_tables(engine, ())
+    if lost:
+        yield fail(
+            "catalog",
+            f"it knows no collection, but {shown} has tables: {_some([f'{table_id}.lance' for table_id in lost])}",
+            "Put the right catalog back, or let 'penstock doctor --adopt' take them in. A server doesn't start so",
+        )
 
 
 def _check_orphans(
@@ -136,7 +168,10 @@ def _check_other_stores(engine: Engine, database: CatalogDatabase, known: set[st
 def _check_strays(engine: Engine, store: str, shown: str, known: set[str]) -> Iterator[Finding]:
     strays = [f"{name}.lance" for name in engine.tables(store) if name not in known]
     if strays:
-        remedy = "Left by a create or drop that was cut off, or of another catalog. Look into them, then remove them"
+        remedy = (
+            "Left by a create or drop that was cut off, or of another catalog. Look into them, then remove them, or "
+            "take them in with 'penstock doctor --adopt'"
+        )
         yield warn("strays", f"{shown} has tables that the catalog doesn't know: {_some(strays)}", remedy)
 
 

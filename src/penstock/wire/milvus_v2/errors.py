@@ -116,6 +116,8 @@ MILVUS: Mapping[type[PenstockError], ErrorRow] = {
     errors.DataError: ErrorRow(1804, prefix="fail to deal the insert data, error: "),
     errors.StoreError: ErrorRow(INTERNAL),
     errors.StoreFull: ErrorRow(INTERNAL),
+    errors.TableDamaged: ErrorRow(INTERNAL),
+    errors.JobWithdrawn: ErrorRow(INTERNAL),
     errors.StoreConflict: ErrorRow(INTERNAL),
     errors.StoreUnavailable: ErrorRow(INTERNAL),
     errors.WorkerLost: ErrorRow(INTERNAL),

@@ -65,7 +65,10 @@ _ROW: dict[str, Schema] = {
     "jobId": _TEXT,
     "state": _STATE,
     "progress": _PERCENT,
-    "reason": {"type": "string", "description": "Why the job failed."},
+    "reason": {
+        "type": "string",
+        "description": "Why the job failed; of one that goes on, what is being tried again.",
+    },
 }
 
 LIST = Operation(

@@ -151,6 +151,8 @@ ROWS: Mapping[type[PenstockError], ErrorRow] = {
     errors.DataError: ErrorRow(47053, {"numpy_fields": 47036}),
     errors.StoreError: ErrorRow(UNAVAILABLE),
     errors.StoreFull: ErrorRow(UNAVAILABLE),
+    errors.TableDamaged: ErrorRow(UNAVAILABLE),
+    errors.JobWithdrawn: ErrorRow(UNAVAILABLE),
     errors.StoreConflict: ErrorRow(UNAVAILABLE),
     errors.StoreUnavailable: ErrorRow(UNAVAILABLE),
     errors.WorkerLost: ErrorRow(UNAVAILABLE),

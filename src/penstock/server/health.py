@@ -1,0 +1,206 @@
+"""Check the places that a server stands on: whether they are there and have room, and what follows from it.
+
+``/healthz`` says what a look found. While a disk is full the server answers reads, refuses what would write, and
+leaves its background work for later. All of that ends with the first look after the cause is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from penstock.catalog import Catalog
+from penstock.catalog.failures import CatalogUnavailable
+from penstock.engines.base import Engine
+from penstock.errors import PenstockError, StoreError, StoreFull
+from penstock.server.data_folder import LOCK
+from penstock.server.lost_catalog import keep_marks
+from penstock.settings import Settings
+from penstock.sources.roots import ImportRoots
+
+__all__ = ["LEAST_FREE", "RESERVE", "Health", "release_reserve"]
+
+log = structlog.get_logger(__name__)
+
+LEAST_FREE = 16 << 20
+"""With fewer bytes free a disk counts as full: SQLite, Lance and logs need some to work at all."""
+
+RESERVE = "reserve"
+_RESERVE_BYTES = 4 << 20
+"""Given up to open an SQLite catalog on a full disk, which needs room for its log and its shared memory."""
+
+_LOOK_SECONDS = 2.0
+_REMOTE_LOOK_SECONDS = 60.0
+"""Looks at an object store cost requests."""
+
+_SLOW_SECONDS = 30.0
+"""A folder of a network may hang instead of failing: after so long without an end a look has failed."""
+
+
+def release_reserve(folder: Path) -> bool:
+    """Give up the room that is kept for a start on a full disk. Whether there was any."""
+    try:
+        (folder / RESERVE).unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+class Health:
+    """Looks every few seconds. ``begin`` starts the background work, at the first look that finds room for it."""
+
+    def __init__(
+        self, settings: Settings, catalog: Catalog, engine: Engine, roots: ImportRoots, begin: Callable[[], None]
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._engine = engine
+        self._roots = roots
+        self._begin = begin
+        self._begun = False
+        self._store = settings.data_dir.resolve() / "collections" if settings.store is None else None
+        if settings.store is not None and "://" not in settings.store:
+            self._store = Path(settings.store)
+        self._problem: str | None = None
+        self._full: str | None = None
+        self._next_remote_look = 0.0
+        self._remote_problem: str | None = None
+        self._seen_roots: set[str] = set()
+        self._looking_since: float | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="health", daemon=True)
+
+    def start(self) -> None:
+        """Look once and begin the background work, in this thread; then go on looking."""
+        self.look()
+        self._begin_if_there_is_room()
+        self._thread.start()
+
+    def _begin_if_there_is_room(self) -> None:
+        if self._begun or self.is_full:
+            return
+        try:
+            self._begin()
+            self._begun = True
+        except StoreFull as error:
+            self._full = error.message
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(_LOOK_SECONDS)
+        with suppress(OSError):
+            self._keep_reserve()
+
+    def problem(self) -> str | None:
+        """Why the server can't do all of its work at present, or None."""
+        since = self._looking_since
+        if since is not None and time.monotonic() - since > _SLOW_SECONDS:
+            return f"the data folder, the store or an import root does not answer for {_SLOW_SECONDS:.0f} s"
+        return self._catalog.database.problem() or self._full or self._problem
+
+    @property
+    def is_full(self) -> bool:
+        return self._full is not None
+
+    def refuse_if_full(self) -> None:
+        """Raises StoreFull, before anything is begun that would not end well."""
+        if self._full is not None:
+            raise StoreFull(f"{self._full}. Until then this server answers reads only")
+
+    def look(self) -> None:
+        """Look at every place, and do what became possible."""
+        self._looking_since = time.monotonic()
+        full: str | None = None
+        problem: str | None = None
+        try:
+            full = next(self._full_disks(), None)
+            problem = None if full else next(self._vanished(), None)
+            if full is None and problem is None:
+                self._keep_reserve()
+                keep_marks(self._settings, self._catalog, self._engine)
+        except CatalogUnavailable as error:
+            log.warning("health.catalog_away", error=str(error))  # and /healthz asks the catalog itself
+        except StoreFull as error:
+            full = error.message
+        except (OSError, PenstockError) as error:
+            problem = str(error)
+        finally:
+            self._looking_since = None
+        self._tell(full or problem)
+        self._full, self._problem = full, problem
+
+    def _tell(self, problem: str | None) -> None:
+        before = self._full or self._problem
+        if problem is not None and problem != before:
+            log.error("places.problem", reason=problem)
+        elif problem is None and before is not None:
+            log.info("places.mended")
+
+    def _full_disks(self) -> Iterator[str]:
+        folders = [self._settings.data_dir, *([self._store] if self._store else [])]
+        for folder in folders:
+            with suppress(OSError):  # it isn't there: that is told
+                free = shutil.disk_usage(folder).free
+                if free < LEAST_FREE:
+                    yield f"the disk of {folder} is full: {free:,} bytes are free. Free at least {LEAST_FREE:,}"
+
+    def _vanished(self) -> Iterator[str]:
+        folder = self._settings.data_dir
+        if not (folder / LOCK).exists():
+            yield f"the data folder {folder} is gone, or is another one. Mount it, or restart the server"
+        elif not os.access(folder, os.W_OK):
+            yield f"the data folder {folder} can't be written"
+        yield from self._store_problems()
+        absent = set(self._roots.absent_folders())
+        for root in sorted(absent & self._seen_roots):
+            yield f"the import root {root} is gone. Mount it, or put it back"
+        self._seen_roots |= set(self._settings.import_root) - absent
+
+    def _store_problems(self) -> Iterator[str]:
+        if self._store is None:
+            if time.monotonic() >= self._next_remote_look:
+                self._remote_problem = self._store_problem()
+                # A store that is away is looked at often, to know when it is back.
+                self._next_remote_look = time.monotonic() + (
+                    _REMOTE_LOOK_SECONDS if self._remote_problem is None else _LOOK_SECONDS
+                )
+            problem = self._remote_problem
+        else:
+            problem = self._store_problem()
+        if problem is not None:
+            yield problem
+
+    def _store_problem(self) -> str | None:
+        try:
+            self._engine.check(known=self._catalog.collections.ids_in(""))
+        except (CatalogUnavailable, StoreFull):
+            raise
+        except StoreError as error:
+            return error.message
+        return None
+
+    def _keep_reserve(self) -> None:
+        """SQLite's only: a catalog elsewhere needs none here."""
+        reserve = self._settings.data_dir / RESERVE
+        if self._catalog.database.is_shared or reserve.exists():
+            return
+        if shutil.disk_usage(self._settings.data_dir).free < LEAST_FREE + _RESERVE_BYTES:
+            return
+        with reserve.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+
+    def _work(self) -> None:
+        while not self._stop.wait(_LOOK_SECONDS):
+            try:
+                self.look()
+                self._begin_if_there_is_room()
+            except Exception:
+                log.exception("health.error")

@@ -1,0 +1,153 @@
+"""Whether a catalog is the one of its store, and whether callers were ever asked for keys there.
+
+A catalog that is lost comes back empty: its collections would be gone without a word, and its doors open, since it
+knows no key. So what must outlive it stands beside the tables and in the data folder, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import structlog
+
+from penstock.catalog import Catalog
+from penstock.catalog.descriptions import read_description
+from penstock.engines.base import Engine
+from penstock.errors import StoreError
+from penstock.server.places import catalog_file
+from penstock.settings import Settings
+
+__all__ = [
+    "KEYS_MARKER",
+    "StoreNote",
+    "asks_for_keys",
+    "keep_marks",
+    "mark_keys",
+    "orphaned_tables",
+    "read_store_note",
+    "refuse_lost_catalog",
+]
+
+log = structlog.get_logger(__name__)
+
+KEYS_MARKER = "keys.required"
+"""A file of the data folder, from the first key or user on."""
+
+_MARKER_TEXT = (
+    "Keys or users were made for this server, so that it asks callers for them even if its catalog is lost.\n"
+    'Remove this file, and "keys" in penstock.json of the store, only to open it to everybody on this machine.\n'
+)
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreNote:
+    """What stands beside the tables of a server's own store.
+
+    ``keys``: callers are asked for keys. ``stores``: where clusters with a store of their own have theirs.
+    """
+
+    keys: bool = False
+    stores: Sequence[str] = ()
+
+
+def read_store_note(engine: Engine) -> StoreNote:
+    """Raises StoreError: it can't be read, or is of a later release."""
+    content = engine.note()
+    if content is None:
+        return StoreNote()
+    try:
+        found = orjson.loads(content)
+        if found["format"] != _FORMAT:
+            raise ValueError(f"its format is {found['format']}")
+        return StoreNote(keys=bool(found["keys"]), stores=tuple(found["stores"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"penstock.json of the store can't be understood ({error}). A newer version of Penstock may have written "
+            "it: start that one, or put the file back from a backup"
+        ) from error
+
+
+def mark_keys(folder: Path) -> None:
+    """Leave word in a data folder that callers are to be asked for keys from now on."""
+    marker = folder / KEYS_MARKER
+    if not marker.exists():
+        marker.write_text(_MARKER_TEXT)
+
+
+def asks_for_keys(settings: Settings, engine: Engine) -> bool:
+    """Whether data folder or store say that keys were made, whatever the catalog knows.
+
+    Raises:
+        StoreError, StoreUnavailable: the store can't tell.
+    """
+    return (settings.data_dir / KEYS_MARKER).exists() or read_store_note(engine).keys
+
+
+def keep_marks(settings: Settings, catalog: Catalog, engine: Engine) -> None:
+    """Bring the marks in data folder and store up to date with the catalog. What says "keys" is never taken back.
+
+    Raises:
+        OSError, StoreError, StoreUnavailable, CatalogUnavailable
+    """
+    made = catalog.accounts.any_made()
+    if made:
+        mark_keys(settings.data_dir)
+    before = read_store_note(engine)
+    stores = tuple(sorted({cluster.store for cluster in catalog.clusters.list() if cluster.store}))
+    wanted = StoreNote(keys=before.keys or made or (settings.data_dir / KEYS_MARKER).exists(), stores=stores)
+    if wanted != before:
+        content = {"format": _FORMAT, "keys": wanted.keys, "stores": list(wanted.stores)}
+        engine.save_note(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def refuse_lost_catalog(settings: Settings, engine: Engine, catalog: Catalog | None, shown: str) -> None:
+    """Keep a server from beginning anew beside the tables of a catalog that is lost, or isn't this one.
+
+    Args:
+        catalog: None for one that doesn't exist yet.
+        shown: the catalog, for the message.
+
+    Raises:
+        StoreError: the catalog knows no collection, and the store has tables with rows or a description.
+    """
+    if catalog is not None and catalog.collections.all_ids():
+        return
+    found = orphaned_tables(engine, ())
+    if not found:
+        return
+    state = "is not there" if catalog is None else "knows no collection"
+    store = settings.store or str(settings.data_dir / "collections")
+    raise StoreError(
+        f"the catalog {shown} {state}, but the store {store} holds {len(found):,} tables, {found[0]}.lance for one: "
+        "the catalog was lost, or belongs to another store. Put the catalog back from a backup, or name the right "
+        "one with --data-dir or --catalog; 'penstock doctor --adopt', with the settings of the server, makes a "
+        "catalog from the tables. If they are of no use any more, move them away. Nothing was changed",
+        store=store,
+        tables=len(found),
+    )
+
+
+def orphaned_tables(engine: Engine, known: Sequence[str], store: str = "") -> Sequence[str]:
+    """Ids of the tables that a catalog should know: not those that a create or a drop has left half done."""
+    return [
+        table_id for table_id in engine.tables(store) if table_id not in known and _is_whole(engine, table_id, store)
+    ]
+
+
+def _is_whole(engine: Engine, table_id: str, store: str) -> bool:
+    content = engine.note(table_id, store)
+    if content is None:
+        return engine.is_in_use(table_id, store)
+    try:
+        return not read_description(content).dropped
+    except ValueError:
+        return True
+
+
+def catalog_is_absent(settings: Settings) -> bool:
+    """Whether the catalog would be made by opening it: only SQLite's, in the data folder, can be told apart so."""
+    return settings.catalog is None and not catalog_file(settings).exists()
