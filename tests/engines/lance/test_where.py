@@ -192,9 +192,13 @@ def selected(dataset: lance.LanceDataset, text: str, most: int = NEAREST_WEIGHT)
     """By the scanner's filter as far as it may weigh ``most``, and on its batches beyond that."""
     pushed, rest = split(parse(text, SCHEMA), most)
     where = None if pushed is None else to_sql(pushed, SCHEMA)
+    found: list[Any] = []
     if rest is None:
-        return sorted(dataset.to_table(columns=["id"], filter=where)["id"].to_pylist())
-    return sorted(key for batch in matching(dataset, where, rest, {"id": "id"}) for key in batch["id"].to_pylist())
+        found = dataset.to_table(columns=["id"], filter=where)["id"].to_pylist()
+    else:
+        for batch in matching(dataset, where, rest, {"id": "id"}):
+            found += batch["id"].to_pylist()
+    return sorted(found)
 
 
 def expected(text: str) -> list[int]:
