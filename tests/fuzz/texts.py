@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from itertools import pairwise
 
+from penstock.engines.lance.pushdown import NEAREST_WEIGHT, SCAN_WEIGHT, split
 from penstock.engines.lance.where import to_sql
 from penstock.errors import DataError, InvalidFilter, PathNotAllowed, Unsupported
 from penstock.filters import evaluate, parse
@@ -75,8 +76,11 @@ def parse_filter(data: bytes) -> None:
     if tree is None:
         return
     assert evaluate(tree, _ROW) in (True, False, None)
-    with suppress(InvalidFilter):
-        to_sql(tree, LENIENT)
+    for most in (0, SCAN_WEIGHT, NEAREST_WEIGHT):
+        pushed, _ = split(tree, most)
+        with suppress(InvalidFilter):
+            if pushed is not None:
+                to_sql(pushed, LENIENT)
 
 
 def scan_json(data: bytes) -> None:

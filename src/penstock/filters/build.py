@@ -32,7 +32,11 @@ from penstock.filters.tree import (
     Value,
 )
 
-__all__ = ["Builder", "Literal", "as_filter"]
+__all__ = ["MAX_DEPTH", "Builder", "Literal", "as_filter"]
+
+MAX_DEPTH = 32
+"""Brackets and prefix operators inside each other, and lists in a template's value. Engines nest parentheses as deep,
+and theirs end at fifty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,8 +313,10 @@ class MissingTemplateValue(InvalidFilter):
     """The text names a template that has no value."""
 
 
-def template_value(name: str, value: Any) -> Value:
+def template_value(name: str, value: Any, depth: int = 0) -> Value:
     """The constant that a template stands for; a JSON list becomes a list literal."""
+    if depth > MAX_DEPTH:
+        raise InvalidFilter(f"the template value {name} nests more than {MAX_DEPTH} levels deep", template=name)
     if isinstance(value, bool | str):
         return value
     if isinstance(value, int):
@@ -320,7 +326,7 @@ def template_value(name: str, value: Any) -> Value:
             raise InvalidFilter(f"the template value {name} is not a finite number")
         return value
     if isinstance(value, list | tuple):
-        return tuple(template_value(name, each) for each in value)
+        return tuple(template_value(name, each, depth + 1) for each in value)
     kind = "null" if value is None else "an object" if isinstance(value, Mapping) else type(value).__name__
     raise InvalidFilter(
         f"the template value {name} is {kind}; it must be a bool, number, string or a list of these", template=name

@@ -8,8 +8,9 @@ from functools import cache
 from typing import Any
 
 from penstock.domain.schema import DataType
-from penstock.filters.like import like_expression
+from penstock.filters.like import like_matcher
 from penstock.filters.literals import INT64_MAX, INT64_MIN
+from penstock.filters.members import json_equal, kind_of
 from penstock.filters.numbers import calculate, to_float32
 from penstock.filters.tree import (
     And,
@@ -46,7 +47,7 @@ _COMPARE: dict[CompareOp, Callable[[Any, Any], bool]] = {
     CompareOp.GE: operator.ge,
 }
 
-_cached_expression = cache(like_expression)
+_cached_matcher = cache(like_matcher)
 
 
 def evaluate(filter: Filter, row: Mapping[str, Any]) -> bool | None:
@@ -72,7 +73,7 @@ def evaluate(filter: Filter, row: Mapping[str, Any]) -> bool | None:
             return _is_in(_value(term, row), values)
         case Like(term, pattern):
             text = _value(term, row)
-            return bool(_cached_expression(pattern).fullmatch(text)) if isinstance(text, str) else None
+            return _cached_matcher(pattern)(text) if isinstance(text, str) else None
         case IsNull(term):
             return row.get(term.name) is None
         case Exists(path):
@@ -131,7 +132,7 @@ def _array(term: ArrayColumn | JsonPath, row: Mapping[str, Any]) -> list[Any] | 
 
 def _step(term: Arithmetic, row: Mapping[str, Any]) -> int | float | None:
     value = _value(term.term, row)
-    if value is None or _kind(value) != "number":
+    if value is None or kind_of(value) != "number":
         return None
     result = calculate(term.op, value, term.value)
     return to_float32(result) if result is not None and _is_single(term.term) else result
@@ -141,24 +142,11 @@ def _is_single(term: Operand) -> bool:
     return isinstance(term, Column | Element) and term.type is DataType.FLOAT
 
 
-def _kind(value: Any) -> str:
-    match value:
-        case bool():
-            return "bool"
-        case int() | float():
-            return "number"
-        case str():
-            return "string"
-        case list() | tuple():
-            return "list"
-    return "other"
-
-
 def _compare(op: CompareOp, left: Any, right: Any) -> bool | None:
-    if left is None or right is None or _kind(left) != _kind(right):
+    if left is None or right is None or kind_of(left) != kind_of(right):
         return None
     if isinstance(left, list | tuple):
-        return _equal(left, right) if op is CompareOp.EQ else not _equal(left, right)
+        return json_equal(left, right) if op is CompareOp.EQ else not json_equal(left, right)
     return _COMPARE[op](*_alike(left, right))
 
 
@@ -169,23 +157,14 @@ def _alike(left: Any, right: Any) -> tuple[Any, Any]:
     return left, right
 
 
-def _equal(left: Any, right: Any) -> bool:
-    if _kind(left) != _kind(right) or _kind(left) == "other":
-        return False
-    if isinstance(left, list | tuple):
-        return len(left) == len(right) and all(map(_equal, left, right))
-    left, right = _alike(left, right)
-    return bool(left == right)
-
-
 def _is_in(value: Any, values: tuple[Any, ...]) -> bool | None:
-    if value is None or (values and _kind(value) not in {_kind(each) for each in values}):
+    if value is None or (values and kind_of(value) not in {kind_of(each) for each in values}):
         return None
-    return any(_equal(value, each) for each in values)
+    return any(json_equal(value, each) for each in values)
 
 
 def _contains(array: list[Any] | None, values: tuple[Any, ...], every: bool) -> bool | None:
     if array is None:
         return None
-    found = (any(_equal(element, value) for element in array) for value in values)
+    found = (any(json_equal(element, value) for element in array) for value in values)
     return all(found) if every else any(found)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 from penstock.errors import InvalidFilter
 
-__all__ = ["Wildcard", "like_expression", "split_pattern"]
+__all__ = ["Wildcard", "like_matcher", "split_pattern"]
 
 
 class Wildcard(Enum):
@@ -41,10 +42,57 @@ def split_pattern(pattern: str) -> list[str | Wildcard]:
     return parts
 
 
-def like_expression(pattern: str) -> re.Pattern[str]:
-    """A regular expression whose ``fullmatch`` says whether a string is like ``pattern``."""
-    meanings = {Wildcard.ONE: ".", Wildcard.RUN: ".*"}
-    return re.compile(
-        "".join(meanings[part] if isinstance(part, Wildcard) else re.escape(part) for part in split_pattern(pattern)),
-        re.DOTALL,
-    )
+def like_matcher(pattern: str) -> Callable[[str], bool]:
+    """A function that says whether a string is like ``pattern``.
+
+    Runs of characters between two ``%`` are looked for one after the other, the first place being as good as any
+    later one. One regular expression for all of them would try the places of each with those of each other.
+    """
+    runs: list[list[str | Wildcard]] = [[]]
+    for part in split_pattern(pattern):
+        if part is Wildcard.RUN:
+            runs.append([])
+        else:
+            runs[-1].append(part)
+    find = [_finder(run) for run in runs]
+    width = len(runs[-1])
+
+    def matches(text: str) -> bool:
+        end = find[0](text, 0, True)
+        if len(find) == 1 or end is None:
+            return end == len(text)
+        for place in find[1:-1]:
+            end = place(text, end, False)
+            if end is None:
+                return False
+        return len(text) - width >= end and find[-1](text, len(text) - width, True) is not None
+
+    return matches
+
+
+_Finder = Callable[[str, int, bool], "int | None"]
+"""(text, from where, only there) → where the run that is found ends."""
+
+
+def _finder(run: Sequence[str | Wildcard]) -> _Finder:
+    if Wildcard.ONE not in run:
+        literal = "".join(map(str, run))
+
+        def find(text: str, start: int, anchored: bool) -> int | None:
+            place = (
+                start
+                if anchored and text.startswith(literal, start)
+                else -1
+                if anchored
+                else text.find(literal, start)
+            )
+            return None if place < 0 else place + len(literal)
+
+        return find
+    expression = re.compile("".join("." if part is Wildcard.ONE else re.escape(str(part)) for part in run), re.DOTALL)
+
+    def find_expression(text: str, start: int, anchored: bool) -> int | None:
+        found = expression.match(text, start) if anchored else expression.search(text, start)
+        return None if found is None else found.end()
+
+    return find_expression

@@ -12,7 +12,8 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput
 
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import InvalidFilter, shorten
-from penstock.filters.build import Builder, MissingTemplateValue, as_filter
+from penstock.filters.build import MAX_DEPTH, Builder, MissingTemplateValue, as_filter
+from penstock.filters.limits import check_limits
 from penstock.filters.tree import Filter
 
 __all__ = ["MAX_DEPTH", "MAX_LENGTH", "parse"]
@@ -23,9 +24,6 @@ MAX_LENGTH = 4 * 1024 * 1024
 MAX_OUTSIDE = 128 * 1024
 """Characters outside of strings and flat lists of constants. They are read word by word, in up to 10 us each, and the
 interpreter does little else meanwhile; a list of constants is read at once."""
-
-MAX_DEPTH = 32
-"""Brackets and prefix operators inside each other. Engines nest parentheses as deep, and theirs end at fifty."""
 
 _MESSAGE_LENGTH = 1000
 
@@ -68,7 +66,9 @@ def parse(text: str, schema: CollectionSchema, params: Mapping[str, Any] | None 
         bare = _STRINGS.sub('""', text)
         _check_depth(bare)
         _check_length(bare)
-        return _parse(text, Builder(schema, params or {}))
+        tree = _parse(text, Builder(schema, params or {}))
+        check_limits(tree)
+        return tree
     except MissingTemplateValue as error:
         raise InvalidFilter(error.message, **error.details) from None
     except InvalidFilter as error:

@@ -2,8 +2,8 @@
 
 Handlers and the services under them are synchronous. They run in bounded pools of threads
 (:mod:`penstock.server.threads`); a call that waits too long for a thread, or works too long, is answered with the
-dialect's timeout. The work of a call that has begun goes on in its thread: what it does is all or nothing, and the
-thread counts against the pool until it is done.
+dialect's timeout. The work of a call that has begun goes on in its thread: what it changes is all or nothing, and the
+thread counts against the pool until it is done. What only looks through rows sees the call's deadline and stops.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from penstock.access.authentication import Authentication
+from penstock.domain.deadline import DeadlineExceeded, deadline
 from penstock.errors import PenstockError
 from penstock.server.threads import Pool, Threads
 from penstock.wire.http import BodyTooLarge, Call, CallTimeout, Reply, Route
@@ -120,13 +121,17 @@ async def _reply(
             request.state.body_read = True
             whole = replace(call, body=body)
             work = partial(route.handler, whole)
-            return await (pool.run_for_all(_same(whole), lane, work) if route.only_reads else pool.run(lane, work))
+            if route.only_reads:
+                return await pool.run_for_all(_same(whole), lane, work)
+            # The thread runs in a copy of this context: what scans rows there stops when the caller is told so.
+            with deadline((limit.when() or 0) - asyncio.get_running_loop().time()):
+                return await pool.run(lane, work)
     except PenstockError as error:
         return route.dialect.failure(error, request_id)
     except ClientDisconnect:
         return Reply(content=b"", status=400)  # nobody is there to read it
     except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
-        if limit.expired() or isinstance(error, CallTimeout):
+        if limit.expired() or isinstance(error, CallTimeout | DeadlineExceeded):
             return route.dialect.failure(CallTimeout(), request_id)
         _log.exception("unexpected error", route=route.path)
         return route.dialect.failure(error, request_id)

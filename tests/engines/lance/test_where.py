@@ -16,7 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.engines.lance import pushdown
+from penstock.engines.lance.batch_filter import matching
 from penstock.engines.lance.columns import stored_name
+from penstock.engines.lance.pushdown import NEAREST_WEIGHT, split
 from penstock.engines.lance.where import to_sql
 from penstock.errors import InvalidFilter
 from penstock.filters import evaluate, parse
@@ -185,10 +188,16 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> lance.LanceDataset:
     return dataset
 
 
-def selected(dataset: lance.LanceDataset, text: str) -> list[int]:
-    tree = parse(text, SCHEMA)
-    assert tree is not None
-    found: list[Any] = dataset.to_table(columns=["id"], filter=to_sql(tree, SCHEMA))["id"].to_pylist()
+def selected(dataset: lance.LanceDataset, text: str, most: int = NEAREST_WEIGHT) -> list[int]:
+    """By the scanner's filter as far as it may weigh ``most``, and on its batches beyond that."""
+    pushed, rest = split(parse(text, SCHEMA), most)
+    where = None if pushed is None else to_sql(pushed, SCHEMA)
+    found: list[Any] = []
+    if rest is None:
+        found = dataset.to_table(columns=["id"], filter=where)["id"].to_pylist()
+    else:
+        for batch in matching(dataset, where, rest, {"id": "id"}):
+            found += batch["id"].to_pylist()
     return sorted(found)
 
 
@@ -327,6 +336,17 @@ def test_lance_selects_what_the_evaluator_says(
     rows = expected(text)
     assert selected(plain, text) == rows
     assert selected(indexed, text) == rows
+    assert selected(plain, text, most=0) == rows
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(text=FILTERS)
+def test_batches_select_what_the_evaluator_says(plain: lance.LanceDataset, text: str) -> None:
+    """As if each list and pattern were a long one: none of them is said in SQL."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_MAX_SQL_VALUES", "_MAX_SQL_CONTAINED", "_MAX_SQL_PATTERN"):
+            patch.setattr(pushdown, name, -1)
+        assert selected(plain, text) == expected(text)
 
 
 @pytest.mark.slow
@@ -434,8 +454,14 @@ def test_a_filter_made_for_another_schema_is_refused() -> None:
         to_sql(tree, other)
 
 
-def test_what_lance_cannot_look_for_is_refused() -> None:
-    tree = parse('json_contains(doc["a"], [1, []])', SCHEMA)
-    assert tree is not None
-    with pytest.raises(InvalidFilter, match="empty list"):
-        to_sql(tree, SCHEMA)
+@pytest.mark.parametrize(
+    "text",
+    [
+        'json_contains(doc["a"], [1, 2, []])',
+        'json_contains_any(doc["a"], [["", 1], [[]], []])',
+        'doc["a"] == [[1, 2, []]]',
+        'doc["a"] != [""]',
+    ],
+)
+def test_lists_that_no_json_path_can_name(plain: lance.LanceDataset, text: str) -> None:
+    assert selected(plain, text) == expected(text)

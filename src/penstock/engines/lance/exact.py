@@ -1,6 +1,7 @@
 """Nearest neighbours by looking at every row, for what Lance has no distance of: sparse vectors and JACCARD.
 
-Both scan once for all queries, in batches, and keep the best ``k`` of each query.
+So are those of rows that were selected before, where Lance can't evaluate the filter. All scan once for all queries,
+in batches, and keep the best ``k`` of each query.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from lance.dataset import LanceDataset
 
-__all__ = ["ADDRESS", "DISTANCE", "KEY", "Scan", "inner_products", "jaccard_distances"]
+from penstock.domain.deadline import check_deadline
+from penstock.domain.index import Metric
+
+__all__ = ["ADDRESS", "DISTANCE", "KEY", "Scan", "dense_distances", "inner_products", "jaccard_distances"]
 
 KEY, ADDRESS, DISTANCE = "key", "address", "distance"
 _BATCH_ROWS = 8192
@@ -56,14 +60,26 @@ class Scan:
     where: str | None
     k: int
     bounds: tuple[float | None, float | None]
+    addresses: pa.Array[Any] | None = None
+    """The rows to look at, if they are known: then ``where`` has been seen to."""
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        if self.addresses is None:
+            scanner = self.dataset.scanner(
+                columns=[self.key, self.vector], filter=self.where, with_row_address=True, batch_size=_BATCH_ROWS
+            )
+            yield from scanner.to_batches()
+            return
+        for start in range(0, len(self.addresses), _BATCH_ROWS):
+            some = self.addresses.slice(start, _BATCH_ROWS)
+            rows = self.dataset._take_rows(some, columns=[self.key, self.vector])
+            yield from rows.append_column("_rowaddr", some).combine_chunks().to_batches()
 
     def nearest(self, queries: int, measure: Measure) -> list[pa.Table]:
         """One table per query with the columns :data:`KEY`, :data:`ADDRESS`, :data:`DISTANCE`, nearest first."""
         best = [_Best(self.k) for _ in range(queries)]
-        scanner = self.dataset.scanner(
-            columns=[self.key, self.vector], filter=self.where, with_row_address=True, batch_size=_BATCH_ROWS
-        )
-        for batch in scanner.to_batches():
+        for batch in self._batches():
+            check_deadline()
             batch = batch.filter(batch[self.vector].is_valid())
             if not len(batch):
                 continue
@@ -109,6 +125,31 @@ def inner_products(queries: Sequence[Mapping[int, float]]) -> Measure:
             sums = np.bincount(rows, products, minlength=len(vectors))
             candidates = np.unique(rows)
             yield candidates, (-sums[candidates]).astype(np.float32)
+
+    return measure
+
+
+def dense_distances(metric: Metric, queries: npt.NDArray[Any], width: int) -> Measure:
+    """What Lance measures: squared L2, 1 - inner product, 1 - cosine (not a number for zeros), HAMMING."""
+
+    def measure(vectors: pa.Array[Any]) -> Iterator[tuple[npt.NDArray[np.intp], Distances]]:
+        rows = vectors.flatten().to_numpy().reshape(-1, width)  # type: ignore[attr-defined]
+        places = np.arange(len(rows))
+        if metric is not Metric.HAMMING:
+            rows = rows.astype(np.float32)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for query in queries:
+                match metric:
+                    case Metric.HAMMING:
+                        distances = np.bitwise_count(rows ^ query).sum(axis=1, dtype=np.int64)
+                    case Metric.L2:
+                        distances = np.square(rows - query).sum(axis=1)
+                    case Metric.IP:
+                        distances = 1 - rows @ query
+                    case _:
+                        lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(query)
+                        distances = 1 - rows @ query / lengths
+                yield places, distances.astype(np.float32)
 
     return measure
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from penstock.domain.deadline import DeadlineExceeded
 from penstock.errors import PenstockError, StoreConflict, StoreError, StoreFull, StoreUnavailable, TableDamaged
 
 __all__ = ["is_unexplained", "told", "translate"]
@@ -84,7 +85,7 @@ def told(doing: str, options: Mapping[str, str]) -> Iterator[None]:
     """Turn what Lance, Arrow or the disk raise inside into a :class:`StoreError`; Penstock's own errors pass."""
     try:
         yield
-    except PenstockError:
+    except (PenstockError, DeadlineExceeded):
         raise
     except Exception as error:
         raise translate(error, doing, options) from error

@@ -10,10 +10,13 @@ import pyarrow.compute as pc
 from lance.dataset import LanceDataset
 
 from penstock.domain.canonical import PARTITION_COLUMN
+from penstock.domain.deadline import check_deadline
 from penstock.domain.schema import META_FIELD, CollectionSchema
 from penstock.engines.base import Table
-from penstock.engines.lance.columns import stored_name
+from penstock.engines.lance.batch_filter import matching
+from penstock.engines.lance.columns import quoted, stored_name
 from penstock.engines.lance.failures import told
+from penstock.engines.lance.pushdown import SCAN_WEIGHT, split
 from penstock.engines.lance.storage import decode
 from penstock.engines.lance.store import Store
 from penstock.engines.lance.where import to_sql
@@ -59,9 +62,12 @@ def take_rows(
 
 def count(store: Store, table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> int:
     doing = f"counting rows of the table {table.id}"
-    where = condition(table.schema, filter, partitions)
+    pushed, rest = split(filter, SCAN_WEIGHT)
+    where = condition(table.schema, pushed, partitions)
     dataset = store.at_least(table, doing)
     with told(doing, store.options):
+        if rest is not None:
+            return sum(map(len, matching(dataset, where, rest, {})))
         return int(dataset.count_rows(where))
 
 
@@ -77,12 +83,45 @@ def query(
 ) -> pa.Table:
     doing = f"reading the table {table.id}"
     wanted = output_columns(table.schema, columns)
-    where = condition(table.schema, filter, partitions)
+    pushed, rest = split(filter, SCAN_WEIGHT)
+    where = condition(table.schema, pushed, partitions)
     dataset = store.at_least(table, doing)
     with told(doing, store.options):
+        if rest is not None:
+            addresses = _sorted_addresses(dataset, table.schema, where, rest, limit, offset)
+            return take_rows(dataset, addresses, table.schema, wanted)
         if limit is None:
             return _scan(dataset, table.schema, where, wanted, offset)
         return _page(dataset, table.schema, where, wanted, limit, offset)
+
+
+def _sorted_addresses(
+    dataset: LanceDataset,
+    schema: CollectionSchema,
+    where: str | None,
+    rest: Filter,
+    limit: int | None,
+    offset: int,
+) -> pa.Array[Any]:
+    """Where the rows are that match, in order of their keys; no more are held than twice those of the page."""
+    key = stored_name(schema.primary.name)
+    most = None if limit is None else limit + offset
+    kept: list[pa.Table] = []
+    rows = 0
+    for batch in matching(dataset, where, rest, {key: quoted(schema.primary.name)}):
+        kept.append(pa.Table.from_batches([batch]))
+        rows += len(batch)
+        if most is not None and rows >= 2 * most + len(batch):
+            kept = [_by_key(kept, key).slice(0, most)]
+            rows = len(kept[0])
+    if not kept:
+        return pa.array([], pa.uint64())
+    page = _by_key(kept, key).slice(offset, limit)
+    return page["_rowaddr"].combine_chunks()
+
+
+def _by_key(tables: Sequence[pa.Table], key: str) -> pa.Table:
+    return pa.concat_tables(tables).sort_by(key)
 
 
 def _page(
@@ -110,6 +149,11 @@ def _scan(
     columns: Sequence[str],
     offset: int,
 ) -> pa.Table:
-    rows = dataset.scanner(columns=[stored_name(name) for name in columns], filter=where).to_table()
+    scanner = dataset.scanner(columns=[stored_name(name) for name in columns], filter=where)
+    batches = []
+    for batch in scanner.to_batches():
+        check_deadline()
+        batches.append(batch)
+    rows = pa.Table.from_batches(batches, scanner.projected_schema)
     ranks = pc.sort_indices(rows[stored_name(schema.primary.name)])
     return decode(rows.take(ranks[offset:]), schema, columns)

@@ -22,16 +22,27 @@ from lance.dataset import LanceDataset
 from penstock.domain.index import Metric
 from penstock.domain.schema import DataType, Field
 from penstock.engines.base import Hits, SearchRequest, Table
+from penstock.engines.lance.batch_filter import matching
 from penstock.engines.lance.columns import stored_name
-from penstock.engines.lance.exact import ADDRESS, DISTANCE, KEY, Scan, inner_products, jaccard_distances
+from penstock.engines.lance.exact import (
+    ADDRESS,
+    DISTANCE,
+    KEY,
+    Scan,
+    dense_distances,
+    inner_products,
+    jaccard_distances,
+)
 from penstock.engines.lance.failures import told
 from penstock.engines.lance.indexes import partitions_of, vector_index
 from penstock.engines.lance.kinds import vector_bytes
 from penstock.engines.lance.probing import how_to_ask
+from penstock.engines.lance.pushdown import NEAREST_WEIGHT, SCAN_WEIGHT, fits_sql, split, weight
 from penstock.engines.lance.reading import condition, output_columns, take_rows
 from penstock.engines.lance.storage import decode
 from penstock.engines.lance.store import Store
 from penstock.errors import InvalidParameter
+from penstock.filters import Filter
 
 __all__ = ["search"]
 
@@ -47,11 +58,20 @@ def search(store: Store, table: Table, request: SearchRequest) -> list[Hits]:
     field = table.schema[request.field_name]
     _check(field, request)
     wanted = output_columns(table.schema, request.columns)
-    where = condition(table.schema, request.filter, request.partitions)
+    filter = request.filter
+    light = filter is None or (fits_sql(filter) and weight(filter) <= NEAREST_WEIGHT)
+    pushed, rest = (filter, None) if light else split(filter, SCAN_WEIGHT)
+    where = condition(table.schema, pushed, request.partitions)
     dataset = store.at_least(table, doing)
     with told(doing, store.options):
-        found = _nearest(dataset, table, field, request, where)
+        addresses = None if rest is None else _addresses(dataset, where, rest)
+        found = _nearest(dataset, table, field, request, where, addresses)
         return _hits(dataset, table, field, request, found, wanted)
+
+
+def _addresses(dataset: LanceDataset, where: str | None, rest: Filter) -> pa.Array[Any]:
+    found = [batch["_rowaddr"] for batch in matching(dataset, where, rest, {})]
+    return pa.concat_arrays(found) if found else pa.array([], pa.uint64())
 
 
 def _check(field: Field, request: SearchRequest) -> None:
@@ -87,12 +107,17 @@ def _bounds(field: Field, request: SearchRequest) -> tuple[float | None, float |
 
 
 def _nearest(
-    dataset: LanceDataset, table: Table, field: Field, request: SearchRequest, where: str | None
+    dataset: LanceDataset,
+    table: Table,
+    field: Field,
+    request: SearchRequest,
+    where: str | None,
+    addresses: pa.Array[Any] | None,
 ) -> list[pa.Table]:
     """Per query a table of :data:`KEY`, :data:`ADDRESS`, :data:`DISTANCE`, nearest first, of offset + limit rows."""
     k = request.limit + request.offset
     key, vector = stored_name(table.schema.primary.name), stored_name(field.name)
-    scan = Scan(dataset, key, vector, where, k, _bounds(field, request))
+    scan = Scan(dataset, key, vector, where, k, _bounds(field, request), addresses)
     queries: Any = request.queries
     if not len(queries):
         return []
@@ -100,6 +125,9 @@ def _nearest(
         return scan.nearest(len(queries), inner_products(queries))
     if request.metric is Metric.JACCARD:
         return scan.nearest(len(queries), jaccard_distances(np.asarray(queries, np.uint8), field.width))
+    if addresses is not None:
+        dtype = np.uint8 if request.metric is Metric.HAMMING else np.float32
+        return scan.nearest(len(queries), dense_distances(request.metric, np.asarray(queries, dtype), field.width))
     return _by_lance(dataset, field, request, scan)
 
 

@@ -41,7 +41,9 @@ from penstock.filters.tree import (
     field_names,
 )
 
-__all__ = ["to_sql"]
+__all__ = ["term_sql", "to_sql", "to_sql_of"]
+
+_CHAIN = 32
 
 _LAST_ELEMENT = 1_000_000
 """Past the capacity of any Array field; the engine fails on indexes that don't fit in 32 bits."""
@@ -56,7 +58,12 @@ def to_sql(filter: Filter, schema: CollectionSchema) -> str:
     for name in sorted(field_names(filter)):
         if schema.get(name) is None and not (name == META_FIELD and schema.dynamic):
             raise InvalidFilter(f"field {name} not exist", field=name)
-    return _sql(filter, negated=False)
+    return to_sql_of(filter, negated=False)
+
+
+def to_sql_of(filter: Filter, negated: bool) -> str:
+    """SQL that is true where the filter is true or, ``negated``, where it is false; its fields are known."""
+    return _sql(filter, negated)
 
 
 def _sql(filter: Filter, negated: bool) -> str:
@@ -94,13 +101,24 @@ def _sql(filter: Filter, negated: bool) -> str:
 
 
 def _joined(parts: Sequence[Filter], conjunction: bool, negated: bool) -> str:
-    """Only what is looser within an ``and`` gets parentheses: the engine takes at most fifty inside each other."""
-    sqls = []
+    """Chains of :data:`_CHAIN` at most: the engine makes a tree as deep as a chain is long.
+
+    Only what is looser within an ``and`` and the links of long chains get parentheses: the engine takes at most fifty
+    inside each other. So what has parentheses itself is put into no link.
+    """
+    word = " and " if conjunction else " or "
+    single, nested = [], []
     for part in parts:
+        inner = part.part if isinstance(part, Not) else part
         sql = _sql(part, negated)
-        loose = conjunction and isinstance(part.part if isinstance(part, Not) else part, And | Or)
-        sqls.append(f"({sql})" if loose else sql)
-    return (" and " if conjunction else " or ").join(sqls)
+        if isinstance(inner, And | Or) and "(" in sql:
+            nested.append(f"({sql})" if conjunction else sql)
+        else:
+            single.append(f"({sql})" if conjunction and isinstance(inner, And | Or) else sql)
+    while len(single) > _CHAIN:
+        links = [single[start : start + _CHAIN] for start in range(0, len(single), _CHAIN)]
+        single = [f"({word.join(link)})" for link in links]
+    return word.join([*single, *nested])
 
 
 def _type(term: Column | Element | Length | Arithmetic | JsonPath) -> DataType:
@@ -111,6 +129,10 @@ def _type(term: Column | Element | Length | Arithmetic | JsonPath) -> DataType:
             kind = _type(inner)
             return DataType.DOUBLE if kind.is_integer and isinstance(value, float) else kind
     return DataType.INT64
+
+
+def term_sql(term: Column | Element) -> str:
+    return _term(term)
 
 
 def _term(term: Column | Element | Length | Arithmetic | JsonPath) -> str:

@@ -24,11 +24,10 @@ from penstock.errors import InvalidFilter
 from penstock.filters.like import Wildcard, split_pattern
 from penstock.filters.tree import Arithmetic, CompareOp, JsonPath, Scalar, Value
 
-__all__ = ["compare", "compare_length", "compare_step", "contains", "exists", "is_in", "is_null", "like"]
+__all__ = ["compare", "compare_length", "compare_step", "contains", "exists", "is_in", "is_null", "like", "value_sql"]
 
 _EXACT_IN_DOUBLE = 2**53
 _LAST_INDEX = 2**31 - 1
-_MAX_PATTERN = 4096
 _ONE_CHARACTER = r'(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-f]{4}))'
 _SPECIAL = frozenset(r"\.+*?()|[]{}^$")
 
@@ -51,6 +50,11 @@ def _place(path: JsonPath) -> Place:
         return document, "$"
     steps = (f".{_quote(key)}" if isinstance(key, str) else f"[{min(key, _LAST_INDEX)}]" for key in keys)
     return document, "$" + "".join(steps)
+
+
+def value_sql(path: JsonPath) -> str:
+    """The value at a path as JSON text, null where there is none."""
+    return _value(_place(path))
 
 
 def _value(place: Place) -> str:
@@ -95,8 +99,7 @@ def compare(op: CompareOp, path: JsonPath, value: Value) -> str:
         return f"{_value(place)} = '{json.dumps(value == (op is CompareOp.EQ))}'"
     if isinstance(value, str):
         return _compare_string(op, place, value)
-    if isinstance(value, tuple):
-        return _compare_list(op, place, value)
+    assert not isinstance(value, tuple)  # lists are compared on the batches of a scan
     return _compare_number(op, place, value)
 
 
@@ -123,15 +126,6 @@ def _compare_string(op: CompareOp, place: Place, value: str) -> str:
         case CompareOp.GT | CompareOp.LE if not value:
             return _compare_string(CompareOp.NE if op is CompareOp.GT else CompareOp.EQ, place, value)
     return f"({_is_string(place)} and {_selects(place, f'@ {op} {_quote(value)}')})"
-
-
-def _compare_list(op: CompareOp, place: Place, values: tuple[Value, ...]) -> str:
-    if not values:
-        same = f"{_value(place)} = '[]'"
-    else:
-        begins, longer = _list_predicates("@", values)
-        same = f"({_selects(place, begins)} and not {_selects(place, f'{begins} && ({longer})')})"
-    return f"({_is_list(place)} and {same if op is CompareOp.EQ else f'not {same}'})"
 
 
 def compare_step(op: CompareOp, term: Arithmetic, value: int | float) -> str:
@@ -174,8 +168,13 @@ def is_in(path: JsonPath, values: Sequence[Scalar], negated: bool) -> str:
     numbers = [each for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
     if numbers:
         large = [each for each in numbers if isinstance(each, int) and abs(each) >= _EXACT_IN_DOUBLE]
-        parts = [_compare_number(op, place, each) for each in large]
-        small = [float(each) for each in numbers if each not in large or isinstance(each, float)]
+        small = [float(each) for each in numbers if not (isinstance(each, int) and abs(each) >= _EXACT_IN_DOUBLE)]
+        parts = []
+        if large:
+            # Integers are compared exactly, other numbers with the constants as doubles.
+            exact = f"{_bigint(place)} {word} ({', '.join(map(integer, large))})"
+            inexact = f"{_double(place)} {word} ({', '.join(floating(float(each)) for each in large)})"
+            parts.append(f"coalesce({exact}, {inexact})")
         if small:
             parts.append(f"{_double(place)} {word} ({', '.join(map(floating, small))})")
         if any(each == 0 for each in small):
@@ -186,8 +185,6 @@ def is_in(path: JsonPath, values: Sequence[Scalar], negated: bool) -> str:
 
 def like(path: JsonPath, pattern: str, negated: bool) -> str:
     """By a regular expression on the quoted text, an escape sequence being one character."""
-    if len(pattern) > _MAX_PATTERN:
-        raise InvalidFilter(f"a like pattern on JSON has at most {_MAX_PATTERN} characters")
     place = _place(path)
     parts = []
     for part in split_pattern(pattern):
@@ -214,15 +211,11 @@ def contains(path: JsonPath, values: Sequence[Value], every: bool, negated: bool
 
 def _holds(place: Place, value: Value) -> str:
     """One element of the list at ``place`` equals ``value``."""
+    assert not isinstance(value, tuple)  # lists are looked for on the batches of a scan
     if isinstance(value, str):
         # This function compares an element's JSON text; only strings are safe from its second, laxer comparison.
         return f"json_array_contains({place[0]}, {text(place[1])}, {text(_quote(value))})"
-    if not isinstance(value, tuple):
-        return _selects(place, _equal_predicate("@", value), "[*]")
-    begins, longer = _list_predicates("@", value)
-    those = f"json_extract({place[0]}, {text(f'{place[1]}[*]?({begins})')})"
-    too_long = f"json_extract({place[0]}, {text(f'{place[1]}[*]?({begins} && ({longer}))')})"
-    return f"({those} is not null and ({too_long} is null or {those} <> {too_long}))"
+    return _selects(place, _equal_predicate("@", value), "[*]")
 
 
 def _equal_predicate(at: str, value: Scalar) -> str:
@@ -232,23 +225,6 @@ def _equal_predicate(at: str, value: Scalar) -> str:
 def _not_nested(at: str) -> str:
     """False for a scalar, unknown for an array that begins with a scalar: no value is both a number and a string."""
     return f'({at}[0] == 1 || {at}[0] == "x")'
-
-
-def _list_predicates(at: str, values: tuple[Value, ...]) -> tuple[str, str]:
-    """That the list ``at`` begins with ``values``, all the way down; that it or a list in it goes on after them."""
-    if not values:
-        raise InvalidFilter("an empty list inside another list can't be looked for")
-    begins, longer = [], [f"exists({at}[{len(values)}])"]
-    for index, value in enumerate(values):
-        if isinstance(value, tuple):
-            inner_begins, inner_longer = _list_predicates(f"{at}[{index}]", value)
-            begins.append(inner_begins)
-            longer.append(inner_longer)
-        elif value == "":
-            raise InvalidFilter("a list that holds the empty string can't be looked for")
-        else:
-            begins.append(_equal_predicate(f"{at}[{index}]", value))
-    return " && ".join(begins), " || ".join(longer)
 
 
 def _predicate_literal(value: Scalar) -> str:

@@ -27,6 +27,7 @@ __all__ = [
 
 DEFAULT_LIMIT = 100
 MAX_TOP_K = 16384
+_MAX_VALUE_DEPTH = 64
 UNSERVED_QUERY = ("orderByFields", "groupByFields")
 _UNSERVED_SEARCH = (
     *("ids", "groupingField", "groupSize", "strictGroupSize", "functionScore", "functionChains"),
@@ -71,11 +72,13 @@ def expression_values(fields: Fields) -> Mapping[str, Any]:
     return {key: _value(value) for key, value in (fields.mapping("exprParams") or {}).items()}
 
 
-def _value(value: Any) -> Any:
+def _value(value: Any, depth: int = 0) -> Any:
+    if depth > _MAX_VALUE_DEPTH:
+        return value  # no filter takes lists as deep, and says so
     if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT_DOUBLE:
         return int(value)
     if isinstance(value, list):
-        return [_value(each) for each in value]
+        return [_value(each, depth + 1) for each in value]
     return value
 
 

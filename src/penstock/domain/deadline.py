@@ -1,0 +1,40 @@
+"""The deadline of a call: long loops check it, so that work nobody waits for any more stops.
+
+The server sets it for the thread of a call; elsewhere there is none and a check costs nothing. An engine's scan is
+checked between its batches: dropping the reader ends the scan.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+__all__ = ["DeadlineExceeded", "check_deadline", "deadline"]
+
+_ends: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+class DeadlineExceeded(TimeoutError):
+    """The call's deadline has passed; its caller has had the answer that it took too long."""
+
+    def __init__(self) -> None:
+        super().__init__("the call's Request-Timeout has passed: its work was stopped")
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Set the deadline of this context, and of threads that run in copies of it."""
+    token = _ends.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _ends.reset(token)
+
+
+def check_deadline() -> None:
+    """Raises DeadlineExceeded once the context's deadline has passed."""
+    ends = _ends.get()
+    if ends is not None and time.monotonic() > ends:
+        raise DeadlineExceeded

@@ -1,0 +1,120 @@
+"""Filters as large as a caller can make them, sent to a real server: it lives, answers right, and ends in time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.attack.filters import ROWS, SCHEMA, Sized, largest, odd_filters, row, too_large
+from tests.support.servers import RunningServer, running_server
+
+SEED = int(os.environ.get("PENSTOCK_ATTACK_SEED", "1"))
+ODD = max(10, int(os.environ.get("PENSTOCK_ATTACK_BODIES", "0")) // 50)
+SECONDS = 60
+"""For one call on a loaded machine; without bounds such calls took minutes, or the server's life."""
+
+MANY = 60_000
+_INTERNAL = 65535
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running_server(tmp_path_factory.mktemp("filters")) as running, running.client(timeout=120) as client:
+        (running.import_root / "rows.jsonl").write_text("".join(json.dumps(row(each)) + "\n" for each in range(ROWS)))
+        many = (f'{{"id": {each}, "vector": [{each}, 1], "a": {each}}}\n' for each in range(MANY))
+        (running.import_root / "many.jsonl").write_text("".join(many))
+        client.collections.create("rows", schema=SCHEMA, indexes=[{"fieldName": "vector", "metricType": "L2"}])
+        client.collections.create("many", dimension=2)
+        for name in ("rows", "many"):
+            client.imports.wait(client.imports.create(name, [f"{name}.jsonl"]))
+        yield running
+
+
+def post(server: RunningServer, call: str, timeout: float = SECONDS, **body: Any) -> dict[str, Any]:
+    headers = {"Request-Timeout": str(timeout), "Accept-Type-Allow-Int64": "true"}
+    reply = httpx.post(f"{server.url}/v2/vectordb/entities/{call}", json=body, headers=headers, timeout=timeout + 60)
+    assert reply.status_code == 200, (call, reply.text[:500])
+    assert len(reply.content) < 1 << 20
+    answer: dict[str, Any] = reply.json()
+    return answer
+
+
+def bodies(sized: Sized, collection: str = "rows") -> dict[str, tuple[str, dict[str, Any]]]:
+    """The calls that take a filter, by what is asked."""
+    common = {"collectionName": collection, "filter": sized.text, "exprParams": dict(sized.params)}
+    return {
+        "query": ("query", {**common, "outputFields": ["id"], "limit": 16000}),
+        "all": ("query", {**common, "outputFields": ["id"], "limit": 0}),
+        "count": ("query", {**common, "outputFields": ["count(*)"]}),
+        "search": ("search", {**common, "data": [[0, 1]], "outputFields": ["id"], "limit": 1000}),
+    }
+
+
+def ids(answer: dict[str, Any]) -> list[int]:
+    assert answer["code"] == 0, str(answer)[:1000]
+    return sorted(each["id"] for each in answer["data"])
+
+
+@pytest.mark.parametrize("sized", largest(), ids=lambda sized: sized.name)
+def test_the_largest_filter_of_every_kind(server: RunningServer, sized: Sized) -> None:
+    asked = bodies(sized)
+    wanted = sorted(sized.ids)
+    assert ids(post(server, "query", **asked["query"][1])) == wanted
+    assert ids(post(server, "search", **asked["search"][1])) == wanted
+    counted = post(server, "query", **asked["count"][1])
+    assert (counted["code"], counted["data"]) == (0, [{"count(*)": len(wanted)}])
+
+
+def test_an_answer_without_a_limit(server: RunningServer) -> None:
+    sized = next(each for each in largest() if each.name == "json_contains_any by template")
+    assert ids(post(server, "query", **bodies(sized)["all"][1])) == sorted(sized.ids)
+
+
+@pytest.mark.parametrize("sized", too_large(), ids=lambda sized: sized.name)
+def test_a_larger_filter_is_refused_at_once(server: RunningServer, sized: Sized) -> None:
+    for call, body in bodies(sized).values():
+        answer = post(server, call, **body)
+        assert answer["code"] in (1100, 1801), str(answer)[:1000]
+        assert len(answer["message"]) < 3000
+
+
+def test_odd_filters(server: RunningServer) -> None:
+    """Any size of any kind, joined: an answer or a refusal, and never an internal error."""
+    codes = set()
+    for sized in itertools.islice(odd_filters(random.Random(SEED)), ODD):
+        for call, body in bodies(sized).values():
+            answer = post(server, call, **body)
+            assert answer["code"] != _INTERNAL, (sized.name, str(answer)[:1000])
+            codes.add(answer["code"])
+    assert {0, 1100} <= codes
+    assert server.process.poll() is None
+
+
+@pytest.mark.parametrize("what", ["query", "all", "count", "search"])
+def test_a_call_that_has_timed_out_uses_no_processor(server: RunningServer, what: str) -> None:
+    """Six seconds of work at least, of which the caller gives one."""
+    heavy = Sized("heavy", " or ".join(f"k{each} == {each}" for each in range(128)))
+    call, body = bodies(heavy, "many")[what]
+    process = psutil.Process(server.process.pid)
+    before = _processor_time(process)
+    answer = post(server, call, timeout=1, **body)
+    assert answer["code"] == 10001, answer
+    time.sleep(1)
+    ended = _processor_time(process)
+    time.sleep(2)
+    assert _processor_time(process) - ended < 0.4
+    assert ended - before < 4
+
+
+def _processor_time(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
