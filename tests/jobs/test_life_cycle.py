@@ -253,7 +253,9 @@ class LifeCycle(RuleBasedStateMachine):
         tools = Tools(catalog, engine, runner, self.roots, SETTINGS)
         outer, self.engine.hook = self.engine.hook, hook
         try:
-            Executor(tools, TableKeeper(catalog, engine, runner, tools.observer)).run(job, threading.Event())
+            Executor(tools, TableKeeper(catalog, engine, runner, tools.observer, tools.settings)).run(
+                job, threading.Event()
+            )
         except Crash:
             assert process.is_dead
         finally:

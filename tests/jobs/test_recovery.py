@@ -101,9 +101,9 @@ def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = Fal
     setattr(target, name, crash)
     try:
         with pytest.raises(Crash):
-            Executor(tools, TableKeeper(tools.catalog, tools.engine, tools.runner, tools.observer)).run(
-                claimed, threading.Event()
-            )
+            Executor(
+                tools, TableKeeper(tools.catalog, tools.engine, tools.runner, tools.observer, tools.settings)
+            ).run(claimed, threading.Event())
     finally:
         delattr(target, name)
 

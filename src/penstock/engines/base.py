@@ -207,11 +207,13 @@ class Engine(Protocol):
         """
         ...
 
-    def forget_history(self, table: Table, age: float) -> int:
+    def forget_history(self, table: Table, age: float, share: float | None = None, least_age: float = 0.0) -> int:
         """Remove old versions of the table, and what only they hold; returns the bytes freed.
 
-        Only versions before ``table.version`` that were superseded more than ``age`` seconds ago. Staged files are
-        never touched. Call it only while no job stands between its intent and its commit: its traces are in them.
+        Only versions before ``table.version`` that were superseded more than ``age`` seconds ago; where old versions
+        hold more than ``share`` of the live bytes, more than ``least_age`` seconds ago. Calls that still read one are
+        done again. Staged files are never touched. Call it only while no job stands between its intent and its
+        commit: its traces are in them.
         """
         ...
 

@@ -285,11 +285,13 @@ def build_indexes(task: IndexTask, context: TaskContext) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpkeepTask:
-    """``history`` is the age in seconds from which on old versions go; see :meth:`Engine.forget_history`."""
+    """Age in seconds and share of the live bytes bound old versions; see :meth:`Engine.forget_history`."""
 
     engine: Engine
     table: Table
     history: float
+    history_share: float
+    history_least_age: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,7 +310,7 @@ def tidy_table(task: UpkeepTask, context: TaskContext) -> UpkeepResult:
     """
     context.check()
     # Old versions first: those before the one that the catalog knew when the task was made.
-    freed = task.engine.forget_history(task.table, task.history)
+    freed = task.engine.forget_history(task.table, task.history, task.history_share, task.history_least_age)
     context.check()
     return UpkeepResult(version=task.engine.compact(task.table), freed=freed)
 

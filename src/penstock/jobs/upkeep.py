@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import uuid
@@ -18,6 +19,7 @@ from penstock.engines.base import Due, Engine, Table
 from penstock.errors import PenstockError, StoreConflict, TaskCancelled
 from penstock.jobs.observer import Observer
 from penstock.jobs.pace import Pace
+from penstock.jobs.settings import JobSettings
 from penstock.jobs.tasks import WHOLE, IndexTask, UpkeepResult, UpkeepTask, build_indexes, tidy_table
 from penstock.runners.base import Runner, TaskHandle
 
@@ -43,8 +45,8 @@ class TableKeeper:
     Rows that no index covers yet are searched exactly, so nothing is ever missing while a build waits or fails.
     What is due is noted in the catalog: a process that only answers calls asks, and another one builds.
 
-    A collection is compacted, and its versions that were superseded ``history`` seconds ago go, only while none of
-    its jobs stands between its intent and its commit; see docs/decisions/0009-compaction.md.
+    A collection is compacted, and its old versions expire, only while none of its jobs stands between its intent and
+    its commit; see docs/decisions/0009-compaction.md.
     """
 
     def __init__(
@@ -53,16 +55,18 @@ class TableKeeper:
         engine: Engine,
         runner: Runner,
         observer: Observer,
-        lease: float = 15.0,
-        history: float = 3600.0,
+        settings: JobSettings,
     ) -> None:
         self._catalog = catalog
         self._engine = engine
         self._runner = runner
         self._observer = observer
-        self._lease = lease
-        self._history = history
+        self._settings = settings
+        self._lease = settings.lease
         self._round = Pace(_ROUND_SECONDS)
+        self._later: dict[str, float] = {}
+        """By collection, the time of the monotonic clock at which it is enqueued."""
+        self._lock = threading.Lock()
         self._changed = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
@@ -87,6 +91,24 @@ class TableKeeper:
         """Do what is due for the collection some time soon, here or in another process."""
         self._catalog.maintenance.ask(collection_id)
         self._changed.set()
+
+    def _enqueue_in(self, collection_id: str, seconds: float) -> None:
+        """As :meth:`enqueue` after so long. A process that ends forgets it: every start enqueues all collections."""
+        at = time.monotonic() + seconds
+        with self._lock:
+            self._later[collection_id] = min(at, self._later.get(collection_id, at))
+
+    def _enqueue_later_ones(self) -> float:
+        """Enqueue the collections whose time has come; seconds until the next one."""
+        now = time.monotonic()
+        with self._lock:
+            come = [collection_id for collection_id, at in self._later.items() if at <= now]
+            for collection_id in come:
+                del self._later[collection_id]
+            following = min(self._later.values(), default=math.inf) - now
+        for collection_id in come:
+            self._catalog.maintenance.ask(collection_id)
+        return following
 
     def build(self, collection_id: str, stop: threading.Event, progress: Progress = lambda share: None) -> None:
         """Bring the collection's indexes up to date now, and wait for it. A collection dropped meanwhile is fine.
@@ -131,11 +153,20 @@ class TableKeeper:
         self._catalog.collections.raise_version(collection.id, version)
 
     def _tidy(self, collection: Collection, lease: Maintenance) -> None:
-        task = UpkeepTask(engine=self._engine, table=Table.of(collection), history=self._history)
+        task = UpkeepTask(
+            engine=self._engine,
+            table=Table.of(collection),
+            history=self._settings.history,
+            history_share=self._settings.history_share,
+            history_least_age=self._settings.history_least_age,
+        )
         result: UpkeepResult = self._wait(
             self._runner.submit(tidy_table, task), self._stop, lease, lambda share: None
         )
         self._catalog.collections.raise_version(collection.id, result.version)
+        if result.version > collection.version:
+            # What the compaction has replaced may be too much to keep until the next round.
+            self._enqueue_in(collection.id, self._settings.history_least_age + 1)
         if result.freed:
             log.info("history.forgotten", collection_id=collection.id, size=result.freed)
 
@@ -168,9 +199,10 @@ class TableKeeper:
             try:
                 if self._round.is_due():
                     self._catalog.maintenance.ask_for_all()
+                following = self._enqueue_later_ones()
                 lease = self._catalog.maintenance.take_due(uuid.uuid4().hex, self._lease_millis)
                 if lease is None:
-                    self._changed.wait(_LOOK_SECONDS)
+                    self._changed.wait(min(_LOOK_SECONDS, following))
                     self._stop.wait(_TICK)  # every create call in another process wakes this loop, too
                 else:
                     self._do_due(lease)

@@ -140,8 +140,8 @@ class LanceEngine:
     def compact(self, table: Table) -> int:
         return compaction.compact(self._at(table.store), table)
 
-    def forget_history(self, table: Table, age: float) -> int:
-        return history.forget_history(self._at(table.store), table, age)
+    def forget_history(self, table: Table, age: float, share: float | None = None, least_age: float = 0.0) -> int:
+        return history.forget_history(self._at(table.store), table, age, share, least_age)
 
     def indexed_rows(self, table: Table, spec: IndexSpec) -> int:
         return indexes.indexed_rows(self._at(table.store), table, spec)

@@ -13,7 +13,6 @@ from penstock.domain.canonical import PARTITION_COLUMN
 from penstock.domain.schema import META_FIELD, CollectionSchema
 from penstock.engines.base import Table
 from penstock.engines.lance.columns import stored_name
-from penstock.engines.lance.failures import told
 from penstock.engines.lance.storage import decode
 from penstock.engines.lance.store import Store
 from penstock.engines.lance.where import to_sql
@@ -60,9 +59,7 @@ def take_rows(
 def count(store: Store, table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> int:
     doing = f"counting rows of the table {table.id}"
     where = condition(table.schema, filter, partitions)
-    dataset = store.at_least(table, doing)
-    with told(doing, store.options):
-        return int(dataset.count_rows(where))
+    return store.read(table, doing, lambda dataset: int(dataset.count_rows(where)))
 
 
 def query(
@@ -78,11 +75,13 @@ def query(
     doing = f"reading the table {table.id}"
     wanted = output_columns(table.schema, columns)
     where = condition(table.schema, filter, partitions)
-    dataset = store.at_least(table, doing)
-    with told(doing, store.options):
+
+    def read(dataset: LanceDataset) -> pa.Table:
         if limit is None:
             return _scan(dataset, table.schema, where, wanted, offset)
         return _page(dataset, table.schema, where, wanted, limit, offset)
+
+    return store.read(table, doing, read)
 
 
 def _page(

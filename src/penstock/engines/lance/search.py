@@ -24,7 +24,6 @@ from penstock.domain.schema import DataType, Field
 from penstock.engines.base import Hits, SearchRequest, Table
 from penstock.engines.lance.columns import stored_name
 from penstock.engines.lance.exact import ADDRESS, DISTANCE, KEY, Scan, inner_products, jaccard_distances
-from penstock.engines.lance.failures import told
 from penstock.engines.lance.indexes import partitions_of, vector_index
 from penstock.engines.lance.kinds import vector_bytes
 from penstock.engines.lance.probing import how_to_ask
@@ -48,10 +47,12 @@ def search(store: Store, table: Table, request: SearchRequest) -> list[Hits]:
     _check(field, request)
     wanted = output_columns(table.schema, request.columns)
     where = condition(table.schema, request.filter, request.partitions)
-    dataset = store.at_least(table, doing)
-    with told(doing, store.options):
+
+    def read(dataset: LanceDataset) -> list[Hits]:
         found = _nearest(dataset, table, field, request, where)
         return _hits(dataset, table, field, request, found, wanted)
+
+    return store.read(table, doing, read)
 
 
 def _check(field: Field, request: SearchRequest) -> None:
