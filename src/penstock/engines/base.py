@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from penstock.domain.collections import Collection
+from penstock.domain.expiry import Expiry
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema
 from penstock.filters import Filter
@@ -27,17 +28,25 @@ __all__ = ["Due", "Engine", "Hits", "Published", "SearchRequest", "Staged", "Tab
 class Table:
     """A collection's rows, for an engine: which table, of what schema, and the least version a reader may open.
 
-    ``store`` is the place that the table is in, if it isn't the engine's own.
+    ``store`` is the place that the table is in, if it isn't the engine's own. What reads rows takes those that
+    ``expiry`` says are expired as absent.
     """
 
     id: str
     schema: CollectionSchema
     version: int = 1
     store: str = ""
+    expiry: Expiry | None = None
 
     @classmethod
-    def of(cls, collection: Collection) -> Table:
-        return cls(id=collection.id, schema=collection.schema, version=collection.version, store=collection.store)
+    def of(cls, collection: Collection, expiry: Expiry | None = None) -> Table:
+        return cls(
+            id=collection.id,
+            schema=collection.schema,
+            version=collection.version,
+            store=collection.store,
+            expiry=expiry,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +193,16 @@ class Engine(Protocol):
 
     def remove_partition(self, table: Table, partition: int) -> int:
         """Delete a partition's rows; returns the table's version after it. A partition without rows is fine."""
+        ...
+
+    def remove_expired(self, table: Table) -> int:
+        """Delete the rows that ``table.expiry`` hides; returns the table's version after it.
+
+        Only of the rows that the version ``table.version`` has: a job that commits meanwhile isn't in the expiry.
+
+        Raises:
+            StoreConflict: others kept changing the table; try again later.
+        """
         ...
 
     def due(self, table: Table, specs: Sequence[IndexSpec]) -> Due:

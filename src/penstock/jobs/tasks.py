@@ -303,7 +303,7 @@ class UpkeepResult:
 
 
 def tidy_table(task: UpkeepTask, context: TaskContext) -> UpkeepResult:
-    """Join small parts of the table, and remove its old versions.
+    """Join small parts of the table, and remove its old versions and expired rows.
 
     Raises:
         StoreConflict: others kept changing the table meanwhile.
@@ -311,6 +311,8 @@ def tidy_table(task: UpkeepTask, context: TaskContext) -> UpkeepResult:
     context.check()
     # Old versions first: those before the one that the catalog knew when the task was made.
     freed = task.engine.forget_history(task.table, task.history, task.history_share, task.history_least_age)
+    context.check()
+    task.engine.remove_expired(task.table)
     context.check()
     return UpkeepResult(version=task.engine.compact(task.table), freed=freed)
 

@@ -135,6 +135,8 @@ class TableKeeper:
                 self._catalog.maintenance.done(lease)
         if due.compaction:
             self.enqueue(collection_id)
+        if collection.settings.ttl_seconds is not None:
+            self._enqueue_in(collection_id, collection.settings.ttl_seconds)
 
     def _due(self, collection: Collection) -> Due:
         return self._engine.due(Table.of(collection), self._catalog.collections.indexes(collection.id))
@@ -153,9 +155,10 @@ class TableKeeper:
         self._catalog.collections.raise_version(collection.id, version)
 
     def _tidy(self, collection: Collection, lease: Maintenance) -> None:
+        expiry = self._catalog.row_expiry.of(collection)
         task = UpkeepTask(
             engine=self._engine,
-            table=Table.of(collection),
+            table=Table.of(collection, expiry),
             history=self._settings.history,
             history_share=self._settings.history_share,
             history_least_age=self._settings.history_least_age,
@@ -164,11 +167,20 @@ class TableKeeper:
             self._runner.submit(tidy_table, task), self._stop, lease, lambda share: None
         )
         self._catalog.collections.raise_version(collection.id, result.version)
+        if expiry is not None:
+            self._catalog.row_expiry.forget(collection.id, expiry)
+            self._await_expiry(collection)
         if result.version > collection.version:
             # What the compaction has replaced may be too much to keep until the next round.
             self._enqueue_in(collection.id, self._settings.history_least_age + 1)
         if result.freed:
             log.info("history.forgotten", collection_id=collection.id, size=result.freed)
+
+    def _await_expiry(self, collection: Collection) -> None:
+        """Expired rows are invisible at once; their space comes back in steps, at most ten in a time to live."""
+        ttl, following = collection.settings.ttl_seconds, self._catalog.row_expiry.next_in(collection)
+        if ttl is not None and following is not None:
+            self._enqueue_in(collection.id, max(following, min(ttl / 10, _ROUND_SECONDS), 1.0))
 
     def _wait(self, handle: TaskHandle[Any], stop: threading.Event, lease: Maintenance, progress: Progress) -> Any:
         """A task's result; the lease is renewed until it is there."""

@@ -12,6 +12,7 @@ from penstock.engines.base import Due, Hits, Published, SearchRequest, Staged, T
 from penstock.engines.lance import (
     checking,
     compaction,
+    expiry,
     history,
     indexes,
     orphans,
@@ -125,6 +126,9 @@ class LanceEngine:
 
     def remove_partition(self, table: Table, partition: int) -> int:
         return partitions.remove_partition(self._at(table.store), table, partition)
+
+    def remove_expired(self, table: Table) -> int:
+        return expiry.remove_expired(self._at(table.store), table)
 
     def due(self, table: Table, specs: Sequence[IndexSpec]) -> Due:
         return Due(

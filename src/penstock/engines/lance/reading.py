@@ -13,6 +13,7 @@ from penstock.domain.canonical import PARTITION_COLUMN
 from penstock.domain.schema import META_FIELD, CollectionSchema
 from penstock.engines.base import Table
 from penstock.engines.lance.columns import stored_name
+from penstock.engines.lance.expiry import not_expired
 from penstock.engines.lance.storage import decode
 from penstock.engines.lance.store import Store
 from penstock.engines.lance.where import to_sql
@@ -22,14 +23,14 @@ from penstock.filters import Filter
 __all__ = ["condition", "count", "output_columns", "query", "take_rows"]
 
 
-def condition(schema: CollectionSchema, filter: Filter | None, partitions: Sequence[int] | None) -> str | None:
+def condition(table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> str | None:
     """The WHERE clause of a filter and partitions, or None for all rows. No partition at all matches nothing."""
-    parts = []
+    parts = [] if table.expiry is None else [not_expired(table.expiry)]
     if partitions is not None:
         numbers = ", ".join(str(int(each)) for each in partitions)
         parts.append(f"`{PARTITION_COLUMN}` IN ({numbers})" if numbers else "false")
     if filter is not None:
-        parts.append(f"({to_sql(filter, schema)})")
+        parts.append(f"({to_sql(filter, table.schema)})")
     return " AND ".join(parts) or None
 
 
@@ -58,7 +59,7 @@ def take_rows(
 
 def count(store: Store, table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> int:
     doing = f"counting rows of the table {table.id}"
-    where = condition(table.schema, filter, partitions)
+    where = condition(table, filter, partitions)
     return store.read(table, doing, lambda dataset: int(dataset.count_rows(where)))
 
 
@@ -74,7 +75,7 @@ def query(
 ) -> pa.Table:
     doing = f"reading the table {table.id}"
     wanted = output_columns(table.schema, columns)
-    where = condition(table.schema, filter, partitions)
+    where = condition(table, filter, partitions)
 
     def read(dataset: LanceDataset) -> pa.Table:
         if limit is None:

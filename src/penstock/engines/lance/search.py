@@ -46,7 +46,7 @@ def search(store: Store, table: Table, request: SearchRequest) -> list[Hits]:
     field = table.schema[request.field_name]
     _check(field, request)
     wanted = output_columns(table.schema, request.columns)
-    where = condition(table.schema, request.filter, request.partitions)
+    where = condition(table, request.filter, request.partitions)
 
     def read(dataset: LanceDataset) -> list[Hits]:
         found = _nearest(dataset, table, field, request, where)
