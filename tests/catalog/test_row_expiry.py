@@ -83,7 +83,7 @@ def test_a_job_that_commits_now_lives_from_now_on(catalog: Catalog) -> None:
 
 
 def test_of_many_jobs_few_constants_come(catalog: Catalog) -> None:
-    """20,000 jobs in a day, each under way for two seconds; those of the last hour are visible."""
+    """20,000 jobs in a day, each under way for 20 seconds; those of the last hour are visible."""
     docs = mortal(catalog, "3600")
     now, jobs = now_millis(), 20_000
     step = 24 * 3_600_000 // jobs
@@ -94,7 +94,7 @@ def test_of_many_jobs_few_constants_come(catalog: Catalog) -> None:
                 {
                     "collection_id": docs.id,
                     "job_id": first_id_at(now - step * number) - 1,
-                    "committed_at": now - step * number + 2000,
+                    "committed_at": now - step * number + 20_000,
                 }
                 for number in range(jobs)
             ],
@@ -102,7 +102,7 @@ def test_of_many_jobs_few_constants_come(catalog: Catalog) -> None:
     began = time.perf_counter()
     expiry = catalog.row_expiry.of(docs)
     assert expiry is not None
-    assert 1 <= len(expiry.late) <= 4
+    assert 4 <= len(expiry.late) <= 5
     catalog.row_expiry.forget(docs.id, expiry)
     assert entries(catalog) == pytest.approx(jobs / 24, rel=0.01)
     assert time.perf_counter() - began < 5

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lance
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from penstock.domain.expiry import Expiry
@@ -15,7 +17,6 @@ from penstock.domain.ids import first_id_at
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType
 from penstock.engines.base import Engine, SearchRequest, Table
-from penstock.engines.lance import expiry as expiry_module
 from penstock.engines.lance.store import Store
 from penstock.filters import parse
 from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
@@ -26,8 +27,13 @@ OLD, LATE, NEW = first_id_at(CUTOFF - 2000), first_id_at(CUTOFF - 1000), first_i
 EXPIRY = Expiry(cutoff=CUTOFF, late=(LATE,))
 
 
-def ids(engine: Engine, table: Table) -> list[object]:
-    return engine.query(table, columns=["id"])["id"].to_pylist()
+def ids(engine: Engine, table: Table) -> list[int]:
+    return keys(engine.query(table, columns=["id"]))
+
+
+def keys(rows: pa.Table) -> list[int]:
+    found: list[Any] = rows["id"].to_pylist()
+    return found
 
 
 def three_jobs(engine: Engine, rows: int = 5) -> Table:
@@ -53,7 +59,7 @@ def test_every_way_of_reading_leaves_expired_rows_out(stored_engine: Engine) -> 
     assert stored_engine.query(table, filter=condition)["id"].to_pylist() == [101]
     request = SearchRequest(field_name="vector", queries=vectors(5)[[1]], metric=Metric.L2, limit=100)
     [hits] = stored_engine.search(table, request)
-    assert sorted(hits.rows["id"].to_pylist()) == VISIBLE
+    assert sorted(keys(hits.rows)) == VISIBLE
 
 
 def test_searches_of_sparse_vectors_and_by_jaccard_leave_them_out_too(engine: Engine) -> None:
@@ -64,7 +70,7 @@ def test_searches_of_sparse_vectors_and_by_jaccard_leave_them_out_too(engine: En
         table, _ = import_rows(engine, table, plain_batch(values, first, schema=schema), job=job)
     request = SearchRequest(field_name="vector", queries=values[:1], metric=Metric.JACCARD, limit=100)
     [hits] = engine.search(replace(table, expiry=EXPIRY), request)
-    assert sorted(hits.rows["id"].to_pylist()) == VISIBLE
+    assert sorted(keys(hits.rows)) == VISIBLE
 
 
 def test_an_index_finds_as_many_visible_rows_as_are_asked_for(engine: Engine) -> None:
@@ -78,7 +84,7 @@ def test_an_index_finds_as_many_visible_rows_as_are_asked_for(engine: Engine) ->
     table = replace(table, version=version, expiry=EXPIRY)
     request = SearchRequest(field_name="vector", queries=values[:2], metric=Metric.L2, limit=50)
     for hits in engine.search(table, request):
-        found = hits.rows["id"].to_pylist()
+        found = keys(hits.rows)
         assert len(found) == 50
         assert min(found) >= rows
 
@@ -133,7 +139,7 @@ def test_a_job_that_was_created_long_ago_and_commits_meanwhile_stays(
                 publish()
             return dataset
 
-        monkeypatch.setattr(expiry_module.Store, "latest", open_then_publish)
+        monkeypatch.setattr(Store, "latest", open_then_publish)
     version = engine.remove_expired(table)
     now = replace(table, version=version, expiry=None)
     assert ids(engine, now) == [*VISIBLE, *range(300, 305)]
