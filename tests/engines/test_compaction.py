@@ -19,6 +19,7 @@ from lance.optimize import Compaction
 from penstock.domain.index import IndexSpec, Metric
 from penstock.engines.base import Engine, Published, SearchRequest, Staged, Table
 from penstock.engines.lance import LanceEngine, compaction
+from penstock.engines.lance.compaction import FEW
 from penstock.errors import StoreConflict
 from penstock.filters import parse
 from tests.support.racers import Racers
@@ -68,13 +69,48 @@ def test_a_few_parts_are_left_as_they_are(engine: Engine) -> None:
     assert engine.compact(table) == table.version
 
 
-def test_however_many_jobs_come_the_parts_stay_few(engine: Engine, tmp_path: Path) -> None:
+def test_however_many_jobs_come_parts_stay_few_and_rows_are_rewritten_once_per_tier(
+    engine: Engine, tmp_path: Path
+) -> None:
     table = new_table(engine)
-    for round_ in range(6):
-        table = many_jobs(engine, table, 10, first=50 * round_)
+    jobs, rewritten = 72, Counter[object]()
+    for job in range(jobs):
+        table = many_jobs(engine, table, 1, rows=1, first=job)
+        if not engine.due(table, []).compaction:
+            continue
+        before = {fragment.fragment_id for fragment in opened(tmp_path, table).get_fragments()}
         table = compacted(engine, table)
-        assert len(opened(tmp_path, table).get_fragments()) == 1
-    assert ids(engine, table) == list(range(300))
+        for fragment in opened(tmp_path, table).get_fragments():
+            if fragment.fragment_id not in before:
+                rewritten.update(fragment.to_table(columns=["id"])["id"].to_pylist())
+    # Tiers of 1 to 7, 8 to 63 and 64 to 511 rows.
+    assert max(rewritten.values()) == 2
+    assert len(opened(tmp_path, table).get_fragments()) <= 3 * (FEW - 1)
+    assert ids(engine, table) == list(range(jobs))
+
+
+def test_small_parts_between_large_ones_are_joined_and_the_large_ones_left(engine: Engine, tmp_path: Path) -> None:
+    table = new_table(engine)
+    for job in range(FEW):
+        table = many_jobs(engine, table, 1, rows=2, first=1000 * job)
+        if job < FEW - 1:
+            table = many_jobs(engine, table, 1, rows=100, first=1000 * job + 500)
+    large = {f.fragment_id for f in opened(tmp_path, table).get_fragments() if f.physical_rows == 100}
+    before = engine.query(table, columns=["vector"])
+    table = compacted(engine, table)
+    fragments = {f.fragment_id: f.physical_rows for f in opened(tmp_path, table).get_fragments()}
+    assert fragments.keys() > large
+    assert sorted(fragments.values()) == [2 * FEW, *[100] * (FEW - 1)]
+    assert engine.query(table, columns=["vector"]).equals(before)
+
+
+def test_rows_that_compress_well_move_up_a_tier(engine: Engine, tmp_path: Path) -> None:
+    """Joined equal rows take hardly more bytes than a part of them: by bytes, they would never leave their tier."""
+    table = new_table(engine)
+    for _ in range(2 * FEW):
+        table, _ = import_rows(engine, table, plain_batch(np.zeros((20, 16), np.float32)))
+        table = compacted(engine, table)
+    assert [f.physical_rows for f in opened(tmp_path, table).get_fragments()] == [160, 160]
 
 
 def test_large_parts_are_not_written_again(engine: Engine, tmp_path: Path) -> None:

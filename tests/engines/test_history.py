@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from penstock.domain.index import IndexSpec, Metric
-from penstock.engines.base import Engine, Table
+from penstock.engines.base import Engine, SearchRequest, Table
 from penstock.engines.lance.files import LocalFiles
-from tests.support.tables import import_rows, new_table, plain_batch, vectors
+from penstock.filters import parse
+from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
 
 NOW = -60.0
 HOUR = 3600.0
@@ -90,6 +92,51 @@ def test_an_open_reader_outlives_a_compaction_within_the_age(engine: Engine) -> 
     newest = replace(table, version=engine.compact(table))
     engine.forget_history(newest, HOUR)
     assert engine.query(table, columns=["vector"]).equals(rows)
+
+
+def test_old_versions_that_hold_too_much_expire_early(stored_engine: Engine) -> None:
+    table = busy_table(stored_engine)
+    rows = stored_engine.query(table, columns=["vector"])
+    assert stored_engine.forget_history(table, HOUR, 1000.0, NOW) == 0  # not too much
+    assert stored_engine.forget_history(table, HOUR, 0.5, HOUR) == 0  # too much, and too young
+    assert stored_engine.forget_history(table, HOUR, 0.5, NOW) > 0
+    assert stored_engine.query(table, columns=["vector"]).equals(rows)
+    assert stored_engine.forget_history(table, HOUR, 0.5, NOW) == 0
+
+
+def test_no_more_expire_early_than_hold_too_much(engine: Engine, tmp_path: Path) -> None:
+    table = new_table(engine, plain(512))
+    for job in range(24):
+        table, _ = import_rows(engine, table, plain_batch(vectors(200, 512), 200 * job, schema=table.schema))
+        table = replace(table, version=engine.compact(table))
+    home = folder_of(tmp_path, table)
+    engine.forget_history(table, HOUR, 0.8, NOW)
+    size = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
+    live = 24 * 200 * 512 * 4
+    assert 1.3 * live < size < 1.9 * live
+    assert len(list((home / "_versions").iterdir())) > 1
+
+
+def test_a_call_that_outlasts_its_version_is_done_again_on_the_newest(engine: Engine) -> None:
+    table = new_table(engine)
+    for job in range(10):
+        table, _ = import_rows(engine, table, plain_batch(vectors(5), 5 * job))
+    request = SearchRequest(field_name="vector", queries=vectors(1), metric=Metric.L2, limit=50)
+    condition = parse("number >= 0", table.schema)
+
+    def answers() -> list[object]:
+        return [
+            engine.query(table, columns=["vector"]).to_pylist(),
+            engine.query(table, columns=["vector"], limit=50).to_pylist(),
+            engine.count(table, condition),
+            engine.search(table, request)[0].rows.to_pylist(),
+        ]
+
+    before = answers()
+    # Another process; this one's open handle still is of the version before.
+    other: Engine = pickle.loads(pickle.dumps(engine))
+    assert other.forget_history(replace(table, version=other.compact(table)), NOW) > 0
+    assert answers() == before
 
 
 def test_staged_files_are_never_touched_however_old(engine: Engine, tmp_path: Path) -> None:

@@ -254,7 +254,8 @@ class LifeCycle(RuleBasedStateMachine):
         tools = Tools(catalog, engine, runner, self.roots, SETTINGS)
         outer, self.engine.hook = self.engine.hook, hook
         try:
-            Executor(tools, TableKeeper(catalog, engine, Lanes(runner), tools.observer)).run(job, threading.Event())
+            keeper = TableKeeper(catalog, engine, Lanes(runner), tools.observer, tools.settings)
+            Executor(tools, keeper).run(job, threading.Event())
         except Crash:
             assert process.is_dead
         finally:

@@ -102,9 +102,8 @@ def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = Fal
     setattr(target, name, crash)
     try:
         with pytest.raises(Crash):
-            Executor(tools, TableKeeper(tools.catalog, tools.engine, Lanes(tools.runner), tools.observer)).run(
-                claimed, threading.Event()
-            )
+            keeper = TableKeeper(tools.catalog, tools.engine, Lanes(tools.runner), tools.observer, tools.settings)
+            Executor(tools, keeper).run(claimed, threading.Event())
     finally:
         delattr(target, name)
 

@@ -155,7 +155,7 @@ class CollectionStore:
     def forget(self, collection_id: str) -> None:
         """Delete a dropped collection's rows from the catalog."""
         with self._database.write() as connection:
-            for table in (tables.partition, tables.vector_index, tables.maintenance):
+            for table in (tables.partition, tables.vector_index, tables.maintenance, tables.job_commit):
                 connection.execute(delete(table).where(table.c.collection_id == collection_id))
             connection.execute(
                 delete(tables.collection).where(

@@ -23,6 +23,7 @@ from penstock.catalog.maintenance import MaintenanceStore
 from penstock.catalog.orgs import OrgStore
 from penstock.catalog.quotas import QuotaStore
 from penstock.catalog.retention import RetentionStore
+from penstock.catalog.row_expiry import RowExpiryStore
 from penstock.catalog.sealing import Seal
 
 __all__ = ["Catalog", "open_catalog"]
@@ -51,6 +52,7 @@ class Catalog:
     claims: ClaimStore
     maintenance: MaintenanceStore
     retention: RetentionStore
+    row_expiry: RowExpiryStore
 
     def close(self) -> None:
         self.database.close()
@@ -115,4 +117,5 @@ def _stores(database: CatalogDatabase, seal: Seal) -> Catalog:
         claims=ClaimStore(database, collections),
         maintenance=MaintenanceStore(database),
         retention=RetentionStore(database),
+        row_expiry=RowExpiryStore(database),
     )

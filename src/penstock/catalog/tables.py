@@ -371,6 +371,16 @@ Index(
     postgresql_where=text("due_at IS NOT NULL"),
 )
 
+# When jobs committed into collections whose rows have a time to live: null while the rows become visible.
+job_commit = Table(
+    "job_commit",
+    metadata,
+    Column("collection_id", Text, nullable=False),
+    Column("job_id", BigInteger, nullable=False),
+    Column("committed_at", BigInteger),
+    PrimaryKeyConstraint("collection_id", "job_id"),
+)
+
 # Who did what. Triggers refuse to change or delete what stands here; no foreign keys, it outlives everything.
 audit = Table(
     "audit",

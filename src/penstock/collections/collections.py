@@ -129,7 +129,8 @@ class CollectionService:
 
     def count(self, cluster_id: str, database: str, name: str) -> int:
         """Rows that are visible. Raises DatabaseNotFound, CollectionNotFound."""
-        return self._engine.count(Table.of(self.get(cluster_id, database, name)))
+        collection = self.get(cluster_id, database, name)
+        return self._engine.count(Table.of(collection, self._catalog.row_expiry.of(collection)))
 
     def load(self, cluster_id: str, database: str, name: str) -> None:
         """Note that the collection is loaded.

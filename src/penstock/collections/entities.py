@@ -122,7 +122,7 @@ class EntityService:
         _check_window(limit, offset)
         fields = self.output_fields(collection, output_fields)
         numbers = self._partitions.numbers(collection, partitions)
-        table = Table.of(collection)
+        table = self._table(collection)
         held = self._take(collection, org_id, fields, limit, lambda: self._engine.count(table, where, numbers))
         return self._rows(collection, where, fields, numbers, held, limit, offset)
 
@@ -155,7 +155,7 @@ class EntityService:
         offset: int = 0,
     ) -> Rows:
         found = self._engine.query(
-            Table.of(collection),
+            self._table(collection),
             filter=where,
             partitions=partitions,
             columns=fields.with_dynamic,
@@ -175,7 +175,7 @@ class EntityService:
         """How many rows match. Raises as :meth:`query`."""
         _check_loaded(collection)
         where = parse(filter, collection.schema, filter_params or {})
-        return self._engine.count(Table.of(collection), where, self._partitions.numbers(collection, partitions))
+        return self._engine.count(self._table(collection), where, self._partitions.numbers(collection, partitions))
 
     def search(self, collection: Collection, query: SearchQuery, *, org_id: str = "") -> Found:
         """The nearest rows to each query vector, nearest first, for somebody of the org.
@@ -190,7 +190,7 @@ class EntityService:
         _check_range(metric, query)
         where = parse(query.filter, collection.schema, query.filter_params)
         fields = self.output_fields(collection, query.output_fields)
-        table, numbers = Table.of(collection), self._partitions.numbers(collection, query.partitions)
+        table, numbers = self._table(collection), self._partitions.numbers(collection, query.partitions)
         searches = len(query.queries)
         held = self._take(
             collection,
@@ -216,6 +216,10 @@ class EntityService:
             ),
         )
         return Found(fields=fields, hits=hits, held=held)
+
+    def _table(self, collection: Collection) -> Table:
+        """The collection's rows that are not expired at this moment."""
+        return Table.of(collection, self._catalog.row_expiry.of(collection))
 
     def _take(
         self,

@@ -46,7 +46,7 @@ class IndexService:
     def status(self, collection: Collection, name: str) -> IndexStatus:
         """Raises IndexNotFound."""
         spec = self.get(collection, name)
-        table = Table.of(collection)
+        table = Table.of(collection, self._catalog.row_expiry.of(collection))
         rows = self._engine.count(table)
         return IndexStatus(spec=spec, rows=rows, indexed_rows=min(rows, self._engine.indexed_rows(table, spec)))
 

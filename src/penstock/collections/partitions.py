@@ -148,7 +148,8 @@ class PartitionService:
     def count(self, collection: Collection, name: str) -> int:
         """Rows of one partition. Raises PartitionNotFound."""
         partition = self._catalog.collections.partition(collection.id, name)
-        return self._engine.count(Table.of(collection), partitions=[partition.number])
+        table = Table.of(collection, self._catalog.row_expiry.of(collection))
+        return self._engine.count(table, partitions=[partition.number])
 
 
 def _refuse_key_mode(collection: Collection, action: str) -> None:

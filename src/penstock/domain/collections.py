@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +11,10 @@ from typing import Any
 
 from penstock.domain.schema import CollectionSchema
 
-__all__ = ["Cluster", "Collection", "CollectionSettings", "Database", "LoadState", "Org", "Partition"]
+__all__ = ["TTL", "Cluster", "Collection", "CollectionSettings", "Database", "LoadState", "Org", "Partition"]
+
+TTL = "collection.ttl.seconds"
+"""The property that says for how long rows live; 0, or less, is forever."""
 
 DEFAULT_PARTITION_NUMBER = 0
 DEFAULT_KEY_PARTITIONS = 16
@@ -56,12 +60,20 @@ class Database:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionSettings:
-    """What a create call sets beside the schema. Kept and shown; Penstock always reads its own writes."""
+    """What a create call sets beside the schema. Penstock always reads its own writes."""
 
     consistency_level: str = "Bounded"
     shards: int = 1
     key_partitions: int = DEFAULT_KEY_PARTITIONS
     properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ttl_seconds(self) -> int | None:
+        """For how many seconds after its job's commit a row is visible; None is forever."""
+        text = self.properties.get(TTL, "0")
+        # Earlier releases kept whatever they were given, and let rows live forever.
+        seconds = int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
+        return seconds or None
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from penstock.domain.collections import Collection
+from penstock.domain.expiry import Expiry
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema
 from penstock.filters import Filter
@@ -27,17 +28,25 @@ __all__ = ["Due", "Engine", "Hits", "Published", "SearchRequest", "Staged", "Sur
 class Table:
     """A collection's rows, for an engine: which table, of what schema, and the least version a reader may open.
 
-    ``store`` is the place that the table is in, if it isn't the engine's own.
+    ``store`` is the place that the table is in, if it isn't the engine's own. What reads rows takes those that
+    ``expiry`` says are expired as absent.
     """
 
     id: str
     schema: CollectionSchema
     version: int = 1
     store: str = ""
+    expiry: Expiry | None = None
 
     @classmethod
-    def of(cls, collection: Collection) -> Table:
-        return cls(id=collection.id, schema=collection.schema, version=collection.version, store=collection.store)
+    def of(cls, collection: Collection, expiry: Expiry | None = None) -> Table:
+        return cls(
+            id=collection.id,
+            schema=collection.schema,
+            version=collection.version,
+            store=collection.store,
+            expiry=expiry,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +261,16 @@ class Engine(Protocol):
         """Delete a partition's rows; returns the table's version after it. A partition without rows is fine."""
         ...
 
+    def remove_expired(self, table: Table) -> int:
+        """Delete the rows that ``table.expiry`` hides; returns the table's version after it.
+
+        Only of the rows that the version ``table.version`` has: a job that commits meanwhile isn't in the expiry.
+
+        Raises:
+            StoreConflict: others kept changing the table; try again later.
+        """
+        ...
+
     def due(self, table: Table, specs: Sequence[IndexSpec]) -> Due:
         """What :meth:`index` and :meth:`compact` would do. Cheap: asked after each job."""
         ...
@@ -273,11 +292,13 @@ class Engine(Protocol):
         """
         ...
 
-    def forget_history(self, table: Table, age: float) -> int:
+    def forget_history(self, table: Table, age: float, share: float | None = None, least_age: float = 0.0) -> int:
         """Remove old versions of the table, and what only they hold; returns the bytes freed.
 
-        Only versions before ``table.version`` that were superseded more than ``age`` seconds ago. Staged files are
-        never touched. Call it only while no job stands between its intent and its commit: its traces are in them.
+        Only versions before ``table.version`` that were superseded more than ``age`` seconds ago; where old versions
+        hold more than ``share`` of the live bytes, more than ``least_age`` seconds ago. Calls that still read one are
+        done again. Staged files are never touched. Call it only while no job stands between its intent and its
+        commit: its traces are in them.
         """
         ...
 

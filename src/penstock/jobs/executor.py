@@ -274,6 +274,9 @@ class _Run:
             return
         intent = self.job.intent_version or collection.version
         table = replace(Table.of(collection), version=intent)
+        expires = collection.settings.ttl_seconds is not None
+        if expires:
+            self._catalog.row_expiry.begin(collection.id, self.job.id)
         try:
             with self._observer.step("commit", {"rows": self.job.rows}):
                 published = self._publish_patiently(table)
@@ -289,6 +292,8 @@ class _Run:
             published = withdrawn
         self._observer.published(published.rows, self.job.size)
         self._catalog.collections.raise_version(collection.id, published.version)
+        if expires:
+            self._catalog.row_expiry.committed(collection.id, self.job.id)
         # A two-phase job stands at 99 % since it waits for its commit.
         progress = max(self.job.progress, COMMITTED)
         self._move(JobState.INDEXING, stage="indexing", progress=progress)

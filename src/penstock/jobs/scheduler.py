@@ -56,9 +56,7 @@ class Scheduler:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         settings = tools.settings
-        self.keeper = TableKeeper(
-            tools.catalog, tools.engine, Lanes(tools.runner), tools.observer, settings.lease, settings.history
-        )
+        self.keeper = TableKeeper(tools.catalog, tools.engine, Lanes(tools.runner), tools.observer, settings)
         self._executor = Executor(tools, self.keeper)
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()

@@ -291,11 +291,13 @@ def build_indexes(task: IndexTask, context: TaskContext) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpkeepTask:
-    """``history`` is the age in seconds from which on old versions go; see :meth:`Engine.forget_history`."""
+    """Age in seconds and share of the live bytes bound old versions; see :meth:`Engine.forget_history`."""
 
     engine: Engine
     table: Table
     history: float
+    history_share: float
+    history_least_age: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,14 +309,16 @@ class UpkeepResult:
 
 
 def tidy_table(task: UpkeepTask, context: TaskContext) -> UpkeepResult:
-    """Join small parts of the table, and remove its old versions.
+    """Join small parts of the table, and remove its old versions and expired rows.
 
     Raises:
         StoreConflict: others kept changing the table meanwhile.
     """
     context.check()
     # Old versions first: those before the one that the catalog knew when the task was made.
-    freed = task.engine.forget_history(task.table, task.history)
+    freed = task.engine.forget_history(task.table, task.history, task.history_share, task.history_least_age)
+    context.check()
+    task.engine.remove_expired(task.table)
     context.check()
     return UpkeepResult(version=task.engine.compact(task.table), freed=freed)
 

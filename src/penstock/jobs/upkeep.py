@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import uuid
@@ -19,6 +20,7 @@ from penstock.engines.base import Due, Engine, Table
 from penstock.errors import PenstockError, StoreConflict, TaskCancelled
 from penstock.jobs.observer import Observer
 from penstock.jobs.pace import Pace
+from penstock.jobs.settings import JobSettings
 from penstock.jobs.tasks import WHOLE, IndexTask, UpkeepResult, UpkeepTask, build_indexes, tidy_table
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.runners.lanes import Lanes
@@ -47,8 +49,8 @@ class TableKeeper:
 
     Tasks go into the lane of the collection's org, as those of its jobs do.
 
-    A collection is compacted, and its versions that were superseded ``history`` seconds ago go, only while none of
-    its jobs stands between its intent and its commit; see docs/decisions/0009-compaction.md.
+    A collection is compacted, and its old versions expire, only while none of its jobs stands between its intent and
+    its commit; see docs/decisions/0009-compaction.md.
     """
 
     def __init__(
@@ -57,16 +59,18 @@ class TableKeeper:
         engine: Engine,
         lanes: Lanes,
         observer: Observer,
-        lease: float = 15.0,
-        history: float = 3600.0,
+        settings: JobSettings,
     ) -> None:
         self._catalog = catalog
         self._engine = engine
         self.lanes = lanes
         self._observer = observer
-        self._lease = lease
-        self._history = history
+        self._settings = settings
+        self._lease = settings.lease
         self._round = Pace(_ROUND_SECONDS)
+        self._later: dict[str, float] = {}
+        """By collection, the time of the monotonic clock at which it is enqueued."""
+        self._lock = threading.Lock()
         self._changed = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
@@ -91,6 +95,24 @@ class TableKeeper:
         """Do what is due for the collection some time soon, here or in another process."""
         self._catalog.maintenance.ask(collection_id)
         self._changed.set()
+
+    def _enqueue_in(self, collection_id: str, seconds: float) -> None:
+        """As :meth:`enqueue` after so long. A process that ends forgets it: every start enqueues all collections."""
+        at = time.monotonic() + seconds
+        with self._lock:
+            self._later[collection_id] = min(at, self._later.get(collection_id, at))
+
+    def _enqueue_later_ones(self) -> float:
+        """Enqueue the collections whose time has come; seconds until the next one."""
+        now = time.monotonic()
+        with self._lock:
+            come = [collection_id for collection_id, at in self._later.items() if at <= now]
+            for collection_id in come:
+                del self._later[collection_id]
+            following = min(self._later.values(), default=math.inf) - now
+        for collection_id in come:
+            self._catalog.maintenance.ask(collection_id)
+        return following
 
     def build(self, collection_id: str, stop: threading.Event, progress: Progress = lambda share: None) -> None:
         """Bring the collection's indexes up to date now, and wait for it. A collection dropped meanwhile is fine.
@@ -117,6 +139,8 @@ class TableKeeper:
                 self._catalog.maintenance.done(lease)
         if due.compaction:
             self.enqueue(collection_id)
+        if collection.settings.ttl_seconds is not None:
+            self._enqueue_in(collection_id, collection.settings.ttl_seconds)
 
     def _due(self, collection: Collection) -> Due:
         return self._engine.due(Table.of(collection), self._catalog.collections.indexes(collection.id))
@@ -135,10 +159,23 @@ class TableKeeper:
         self._catalog.collections.raise_version(collection.id, version)
 
     def _tidy(self, collection: Collection, lease: Maintenance) -> None:
-        task = UpkeepTask(engine=self._engine, table=Table.of(collection), history=self._history)
+        expiry = self._catalog.row_expiry.of(collection)
+        task = UpkeepTask(
+            engine=self._engine,
+            table=Table.of(collection, expiry),
+            history=self._settings.history,
+            history_share=self._settings.history_share,
+            history_least_age=self._settings.history_least_age,
+        )
         handle = self._submit(collection, tidy_table, task)
         result: UpkeepResult = self._wait(handle, self._stop, lease, lambda share: None)
         self._catalog.collections.raise_version(collection.id, result.version)
+        if expiry is not None:
+            self._catalog.row_expiry.forget(collection.id, expiry)
+            self._await_expiry(collection)
+        if result.version > collection.version:
+            # What the compaction has replaced may be too much to keep until the next round.
+            self._enqueue_in(collection.id, self._settings.history_least_age + 1)
         if result.freed:
             log.info("history.forgotten", collection_id=collection.id, size=result.freed)
 
@@ -146,6 +183,12 @@ class TableKeeper:
         self, collection: Collection, function: Callable[[Any, TaskContext], Any], task: Any
     ) -> TaskHandle[Any]:
         return self.lanes.submit(self._catalog.clusters.get(collection.cluster_id).org_id, function, task)
+
+    def _await_expiry(self, collection: Collection) -> None:
+        """Expired rows are invisible at once; their space comes back in steps, at most ten in a time to live."""
+        ttl, following = collection.settings.ttl_seconds, self._catalog.row_expiry.next_in(collection)
+        if ttl is not None and following is not None:
+            self._enqueue_in(collection.id, max(following, min(ttl / 10, _ROUND_SECONDS), 1.0))
 
     def _wait(self, handle: TaskHandle[Any], stop: threading.Event, lease: Maintenance, progress: Progress) -> Any:
         """A task's result; the lease is renewed until it is there."""
@@ -176,9 +219,10 @@ class TableKeeper:
             try:
                 if self._round.is_due():
                     self._catalog.maintenance.ask_for_all()
+                following = self._enqueue_later_ones()
                 lease = self._catalog.maintenance.take_due(uuid.uuid4().hex, self._lease_millis)
                 if lease is None:
-                    self._changed.wait(_LOOK_SECONDS)
+                    self._changed.wait(min(_LOOK_SECONDS, following))
                     self._stop.wait(_TICK)  # every create call in another process wakes this loop, too
                 else:
                     self._do_due(lease)

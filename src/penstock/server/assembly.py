@@ -177,6 +177,8 @@ def _job_settings(settings: Settings) -> JobSettings:
         retention=settings.retention,
         kept_jobs=settings.kept_jobs,
         list_window=settings.list_window,
+        history=settings.history_age,
+        history_share=settings.history_share,
         wait_for_index=settings.wait_for_index,
     )
 

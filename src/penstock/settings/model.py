@@ -219,6 +219,17 @@ class Settings(BaseModel):
     kept_jobs: Annotated[int, Field(ge=0)] = _field(
         10_000, "Newest jobs of the cluster that are remembered however old they are.", unit="jobs"
     )
+    history_age: Seconds = _span(
+        3600.0,
+        "How long a collection's table keeps what compaction, indexes and deletes have replaced.",
+        shown="1h",
+        reason="Calls that began before still read it.",
+    )
+    history_share: Annotated[float, Field(ge=0)] = _field(
+        0.5,
+        "Where that holds more than this share of the table's live bytes, the oldest of it goes after a minute.",
+        reason="Many small imports replace each row several times within the hour.",
+    )
     store: BucketUrl | None = _field(
         None,
         "Where the collections are kept: s3://bucket/prefix, which several servers may share.",

@@ -236,6 +236,8 @@ def test_every_vector_type_has_a_metric_of_its_own(
             1100,
             "collection TTL is specified multiple times: invalid parameter",
         ),
+        ({"dimension": 4, "params": {"ttlSeconds": "soon"}}, 1100, "takes whole seconds up to 1000000000000, or 0"),
+        ({"dimension": 4, "properties": {"collection.ttl.seconds": 1.5}}, 1100, "but got 1.5"),
     ],
 )
 def test_the_quick_form_refused(plane: DataPlane, body: dict[str, Any], code: int, text: str) -> None:

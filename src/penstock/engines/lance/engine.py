@@ -14,6 +14,7 @@ from penstock.engines.lance import (
     checking,
     compaction,
     damage,
+    expiry,
     history,
     indexes,
     notes,
@@ -151,6 +152,9 @@ class LanceEngine:
     def remove_partition(self, table: Table, partition: int) -> int:
         return partitions.remove_partition(self._at(table.store), table, partition)
 
+    def remove_expired(self, table: Table) -> int:
+        return expiry.remove_expired(self._at(table.store), table)
+
     def due(self, table: Table, specs: Sequence[IndexSpec]) -> Due:
         return Due(
             index=indexes.index_is_due(self._at(table.store), table, specs),
@@ -165,8 +169,8 @@ class LanceEngine:
     def compact(self, table: Table) -> int:
         return compaction.compact(self._at(table.store), table)
 
-    def forget_history(self, table: Table, age: float) -> int:
-        return history.forget_history(self._at(table.store), table, age)
+    def forget_history(self, table: Table, age: float, share: float | None = None, least_age: float = 0.0) -> int:
+        return history.forget_history(self._at(table.store), table, age, share, least_age)
 
     def indexed_rows(self, table: Table, spec: IndexSpec) -> int:
         return indexes.indexed_rows(self._at(table.store), table, spec)

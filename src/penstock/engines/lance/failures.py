@@ -58,7 +58,7 @@ def translate(error: BaseException, doing: str, options: Mapping[str, str]) -> S
     low = text.lower()
     if any(sign in low for sign in _FULL):
         return StoreFull(f"No space is left while {doing}. Free space on the store's disk, then retry. ({text})")
-    if "commit conflict" in low:
+    if "commit conflict" in low or "too many concurrent writers" in low:
         return StoreConflict(f"Another process changed the table while {doing}. Try again. ({text})")
     if any(sign in low for sign in _FORBIDDEN):
         return StoreError(f"The store refuses access while {doing}. Check its permissions. ({text})")

@@ -15,7 +15,7 @@ from penstock.domain.schema import META_FIELD, CollectionSchema
 from penstock.engines.base import Table
 from penstock.engines.lance.batch_filter import matching
 from penstock.engines.lance.columns import quoted, stored_name
-from penstock.engines.lance.failures import told
+from penstock.engines.lance.expiry import not_expired
 from penstock.engines.lance.pushdown import SCAN_WEIGHT, split
 from penstock.engines.lance.storage import decode
 from penstock.engines.lance.store import Store
@@ -26,14 +26,14 @@ from penstock.filters import Filter
 __all__ = ["condition", "count", "output_columns", "query", "take_rows"]
 
 
-def condition(schema: CollectionSchema, filter: Filter | None, partitions: Sequence[int] | None) -> str | None:
+def condition(table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> str | None:
     """The WHERE clause of a filter and partitions, or None for all rows. No partition at all matches nothing."""
-    parts = []
+    parts = [] if table.expiry is None else [not_expired(table.expiry)]
     if partitions is not None:
         numbers = ", ".join(str(int(each)) for each in partitions)
         parts.append(f"`{PARTITION_COLUMN}` IN ({numbers})" if numbers else "false")
     if filter is not None:
-        parts.append(f"({to_sql(filter, schema)})")
+        parts.append(f"({to_sql(filter, table.schema)})")
     return " AND ".join(parts) or None
 
 
@@ -63,12 +63,14 @@ def take_rows(
 def count(store: Store, table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> int:
     doing = f"counting rows of the table {table.id}"
     pushed, rest = split(filter, SCAN_WEIGHT)
-    where = condition(table.schema, pushed, partitions)
-    dataset = store.at_least(table, doing)
-    with told(doing, store.options):
+    where = condition(table, pushed, partitions)
+
+    def read(dataset: LanceDataset) -> int:
         if rest is not None:
             return sum(map(len, matching(dataset, where, rest, {})))
         return int(dataset.count_rows(where))
+
+    return store.read(table, doing, read)
 
 
 def query(
@@ -84,15 +86,17 @@ def query(
     doing = f"reading the table {table.id}"
     wanted = output_columns(table.schema, columns)
     pushed, rest = split(filter, SCAN_WEIGHT)
-    where = condition(table.schema, pushed, partitions)
-    dataset = store.at_least(table, doing)
-    with told(doing, store.options):
+    where = condition(table, pushed, partitions)
+
+    def read(dataset: LanceDataset) -> pa.Table:
         if rest is not None:
             addresses = _sorted_addresses(dataset, table.schema, where, rest, limit, offset)
             return take_rows(dataset, addresses, table.schema, wanted)
         if limit is None:
             return _scan(dataset, table.schema, where, wanted, offset)
         return _page(dataset, table.schema, where, wanted, limit, offset)
+
+    return store.read(table, doing, read)
 
 
 def _sorted_addresses(

@@ -33,7 +33,6 @@ from penstock.engines.lance.exact import (
     inner_products,
     jaccard_distances,
 )
-from penstock.engines.lance.failures import told
 from penstock.engines.lance.indexes import partitions_of, vector_index
 from penstock.engines.lance.kinds import vector_bytes
 from penstock.engines.lance.probing import how_to_ask
@@ -61,12 +60,14 @@ def search(store: Store, table: Table, request: SearchRequest) -> list[Hits]:
     filter = request.filter
     light = filter is None or (fits_sql(filter) and weight(filter) <= NEAREST_WEIGHT)
     pushed, rest = (filter, None) if light else split(filter, SCAN_WEIGHT)
-    where = condition(table.schema, pushed, request.partitions)
-    dataset = store.at_least(table, doing)
-    with told(doing, store.options):
+    where = condition(table, pushed, request.partitions)
+
+    def read(dataset: LanceDataset) -> list[Hits]:
         addresses = None if rest is None else _addresses(dataset, where, rest)
         found = _nearest(dataset, table, field, request, where, addresses)
         return _hits(dataset, table, field, request, found, wanted)
+
+    return store.read(table, doing, read)
 
 
 def _addresses(dataset: LanceDataset, where: str | None, rest: Filter) -> pa.Array[Any]:

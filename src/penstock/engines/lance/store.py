@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import lance
 from lance.dataset import LanceDataset
@@ -19,6 +20,8 @@ from penstock.errors import StoreError, TableDamaged
 from penstock.machine import memory_limit
 
 __all__ = ["OpenTables", "Store", "manifest_name"]
+
+Result = TypeVar("Result")
 
 _MAX_OPEN = 64
 _INDEX_CACHE = 512 << 20
@@ -160,6 +163,24 @@ class Store:
                 expected=table.version,
             )
         return dataset
+
+    def read(self, table: Table, doing: str, work: Callable[[LanceDataset], Result]) -> Result:
+        """The result of ``work`` on the table at ``table.version`` or later.
+
+        Old versions expire, and with them files that a call which runs for long still needs: so where ``work`` fails
+        and the table has changed meanwhile, it is done again on the newest version, once.
+        """
+        dataset = self.at_least(table, doing)
+        try:
+            with told(doing, self.options):
+                return work(dataset)
+        except StoreError:
+            newest = self.latest(table.id, doing)
+            if newest.version == dataset.version:
+                raise
+        self._opened.keep(table.id, newest)
+        with told(doing, self.options):
+            return work(newest)
 
     def forget(self, table_id: str) -> None:
         self._opened.forget(table_id)

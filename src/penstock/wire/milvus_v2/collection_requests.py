@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from penstock.collections.partitions import MAX_PARTITIONS
-from penstock.domain.collections import DEFAULT_KEY_PARTITIONS, CollectionSettings
+from penstock.domain.collections import DEFAULT_KEY_PARTITIONS, TTL, CollectionSettings
 from penstock.domain.rest_schema import schema_from_rest
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidName, InvalidParameter, InvalidSchema, MissingParameter, Unsupported
@@ -19,7 +19,7 @@ __all__ = ["check_consistency_level", "creating", "is_quick", "schema_of", "sett
 
 CONSISTENCY_LEVELS = ("Strong", "Session", "Bounded", "Eventually", "Customized")
 MAX_SHARDS = 16
-TTL = "collection.ttl.seconds"
+MAX_TTL = 10**12
 
 _ID_TYPES = {
     "Int64": DataType.INT64,
@@ -224,5 +224,15 @@ def _properties(fields: Fields, params: Fields) -> Mapping[str, str]:
     if len(lifetimes) > 1:
         raise InvalidParameter("collection TTL is specified multiple times")
     if lifetimes:
-        kept[TTL] = value_text(lifetimes[0])
+        kept[TTL] = str(_whole_seconds(lifetimes[0]))
     return given | kept
+
+
+def _whole_seconds(value: object) -> int:
+    seconds = whole_number(value)
+    if seconds is None or abs(seconds) > MAX_TTL:
+        raise InvalidParameter(
+            f"{TTL} takes whole seconds up to {MAX_TTL}, or 0 for rows that never expire, but got {value}",
+            value=value,
+        )
+    return seconds

@@ -1,0 +1,27 @@
+"""Which rows of a collection are past its time to live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from penstock.domain.ids import first_id_at
+
+__all__ = ["Expiry"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expiry:
+    """The rows of jobs that committed up to ``cutoff`` (milliseconds since 1970) are expired.
+
+    A job commits after it was created, and its id says when that was: a job whose id was drawn after the cutoff is
+    not expired. Of the earlier ones all are, but those of ``late``: the jobs that were under way at the cutoff. So a
+    condition on job ids needs few constants, however many jobs there are.
+    """
+
+    cutoff: int
+    late: tuple[int, ...] = ()
+
+    @property
+    def before(self) -> int:
+        """The least job id that was drawn after the cutoff."""
+        return first_id_at(self.cutoff)
