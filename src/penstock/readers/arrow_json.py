@@ -20,6 +20,7 @@ import pyarrow.types as pt
 from penstock.errors import DataError, shorten
 from penstock.readers.arrow_values import (
     Array,
+    floats_of_decimals,
     is_binary,
     is_json,
     is_list,
@@ -27,11 +28,10 @@ from penstock.readers.arrow_values import (
     is_time,
     iso_texts,
     plain,
-    rounded_rows,
     utf8_texts,
 )
 
-__all__ = ["Note", "json_texts", "object_texts", "text_bytes"]
+__all__ = ["Note", "json_texts", "object_bytes", "object_texts"]
 
 Note = Callable[[str, int], None]
 """Called with what was done to values, in words, and to how many rows."""
@@ -59,7 +59,7 @@ def json_texts(array: Array, column: pa.Field[Any] | None, note: Note) -> Array:
     """
     pieces = [
         _Writer(note).texts(array.slice(start, count), column, 0)
-        for start, count in _steps([(array, column)], len(array))
+        for start, count in _steps(len(array), lambda start, count: text_bytes(array.slice(start, count), column))
     ]
     return pa.concat_arrays(pieces) if len(pieces) != 1 else pieces[0]
 
@@ -71,7 +71,7 @@ def object_texts(columns: Mapping[str, tuple[Array, pa.Field[Any] | None]], rows
         DataError: as :func:`json_texts`; names the column.
     """
     pieces = []
-    for start, count in _steps(list(columns.values()), rows, sum(2 * len(name) + 4 for name in columns)):
+    for start, count in _steps(rows, lambda start, count: object_bytes(columns, start, count)):
         pairs: list[Array] = []
         for name, (array, column) in columns.items():
             try:
@@ -88,21 +88,32 @@ def _naming(name: str, note: Note) -> Note:
     return lambda what, rows: note(f"column {shorten(name, 200)!r}: {what}", rows)
 
 
-def _steps(columns: Sequence[tuple[Array, pa.Field[Any] | None]], rows: int, fixed: int = 0) -> list[tuple[int, int]]:
-    """Slices of rows whose text stays below ``STEP_BYTES``, or single rows."""
+def object_bytes(columns: Mapping[str, tuple[Array, pa.Field[Any] | None]], start: int, count: int) -> int:
+    """Bytes of the objects of some rows, about. Raises DataError, with the column, for a type without a JSON form."""
+    size = 0
+    for name, (array, column) in columns.items():
+        try:
+            size += count * (2 * len(name) + 4) + text_bytes(array.slice(start, count), column)
+        except DataError as error:
+            raise error.at(field=name) from None
+    return size
+
+
+def _steps(rows: int, size_of: Callable[[int, int], int]) -> list[tuple[int, int]]:
+    """Slices of rows, as start and count, whose text stays below ``STEP_BYTES``, or single rows."""
     steps: list[tuple[int, int]] = []
     pending = [(0, rows)]
     while pending:
         start, count = pending.pop()
-        size = count * fixed + sum(text_bytes(array.slice(start, count), column) for array, column in columns)
+        size = size_of(start, count)
         if count > 1 and size > STEP_BYTES:
             half = count // 2
             pending += [(start + half, count - half), (start, half)]
         elif count == 1 and size > LONGEST:
             raise DataError(
-                f"the value takes some {size:,} bytes as JSON text, far more than a JSON value may have",
+                f"the row takes some {size:,} bytes as JSON text, far more than a JSON value may have",
                 row=start,
-                remedy="Leave the column out, or store it elsewhere.",
+                remedy="Leave the large column out, or store it elsewhere.",
             )
         else:
             steps.append((start, count))
@@ -182,8 +193,7 @@ class _Writer:
                 return array.cast(pa.int64()).cast(pa.string())
             except pa.ArrowInvalid:
                 pass  # beyond 64 bits they are stored as floats, as all whole numbers of JSON are
-        floats = array.cast(pa.float64())
-        rounded = rounded_rows(array, floats)
+        floats, rounded = floats_of_decimals(array, pa.float64())
         if rounded:
             self.note(f"{array.type} values were rounded to float64", rounded)
         return _float_texts(floats)

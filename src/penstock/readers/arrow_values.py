@@ -20,6 +20,7 @@ __all__ = [
     "INVALID_UTF8",
     "Array",
     "decoded_type",
+    "floats_of_decimals",
     "is_binary",
     "is_json",
     "is_list",
@@ -27,7 +28,6 @@ __all__ = [
     "is_time",
     "iso_texts",
     "plain",
-    "rounded_rows",
     "utf8_texts",
 ]
 
@@ -105,6 +105,9 @@ def plain(array: Array, column: pa.Field[Any] | None = None, *, flat: bool = Fal
     name = (column.metadata or {}).get(_EXTENSION_NAME) if column is not None else None
     if name is not None and not (is_string(kind) or (flat and is_list(kind))):
         raise _unknown(name.decode(errors="replace"), kind)
+    if pt.is_decimal32(kind) or pt.is_decimal64(kind):
+        # pyarrow 26 takes all 32-bit decimals with a scale to be out of bounds of integers.
+        return array.cast(pa.decimal128(kind.precision, kind.scale))
     return array
 
 
@@ -251,17 +254,18 @@ def _check_range(array: Array, low: int, high: int) -> None:
         )
 
 
-def rounded_rows(decimals: Array, floats: Array) -> int:
-    """The number of rows in which a float, as it is printed, is another number than the decimal that it is from."""
+def floats_of_decimals(decimals: Array, target: pa.DataType) -> tuple[Array, int]:
+    """The nearest floats, and the number of rows in which the float is printed as another number than the decimal."""
+    # By way of text: Arrow divides, and makes 2.5100000000000002 of 2.51.
+    floats: Array = decimals.cast(pa.string()).cast(target)
     count: int = len(decimals) - decimals.null_count
-    digits = 15 if pt.is_float64(floats.type) else 6
-    if decimals.type.precision <= digits:
-        return 0
-    # Three digits more than the decimals have: floats are printed with at most 17, and 9, where 15, and 6, are exact.
+    if decimals.type.precision <= (15 if pt.is_float64(target) else 6):
+        return floats, 0
+    # Three digits more than the decimals have: floats are printed with at most 17 (9), where 15 (6) are exact.
     exact = pa.decimal256(76, max(decimals.type.scale, 0) + 3)
     try:
         same: Array = pc.equal(floats.cast(pa.string()).cast(exact), decimals.cast(exact))
     except pa.ArrowInvalid:  # more digits than fit beside each other
-        return count
+        return floats, count
     equal: int = pc.sum(same).as_py() or 0
-    return count - equal
+    return floats, count - equal

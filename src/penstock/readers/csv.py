@@ -19,11 +19,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.csv
 
-from penstock.domain.schema import META_FIELD
+from penstock.domain.schema import META_FIELD, Field
 from penstock.errors import DataError, ImportRefused
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
 from penstock.readers.blocks import BLOCK_BYTES, BOM
-from penstock.readers.columns import UnknownColumns, unknown_column
+from penstock.readers.columns import UnknownColumns, missing_field, unknown_column
 from penstock.readers.csv_cells import CellColumn, cell_column, decode_text, mark_nulls
 from penstock.readers.csv_rows import check_quotes, row_start, whole_rows
 from penstock.readers.csv_survey import CsvSurvey
@@ -36,7 +36,6 @@ from penstock.readers.row_builder import (
     fixed_row_bytes,
     generated_key_error,
     least_text_bytes,
-    missing_error,
 )
 from penstock.readers.scalar_columns import judged
 from penstock.sources.base import Source
@@ -179,10 +178,14 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
             if each.name in names:
                 raise generated_key_error(each)
         elif each.name not in names and not each.nullable and each.default is None:
-            raise missing_error(each).at(
-                value=request.csv.separator.join(names),
-                remedy=f"The header must name it; is {request.csv.separator!r} the separator (option sep)?",
-            )
+            raise _missing(each, names, request.csv.separator)
+
+
+def _missing(field: Field, names: Sequence[str], separator: str) -> DataError:
+    error = missing_field(field, names, "header's columns")
+    if len(names) > 1:
+        return error
+    return error.at(remedy=f"{error.remedy} Is {separator!r} the separator (option sep)?")
 
 
 def _slices(cells: pa.RecordBatch, request: ReadRequest) -> Iterator[tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -12,7 +12,7 @@ import pyarrow as pa
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema
 from penstock.errors import DataError
-from penstock.readers.arrow_json import Note, json_texts, object_texts, text_bytes
+from penstock.readers.arrow_json import Note, json_texts, object_bytes, object_texts
 from penstock.readers.arrow_values import Array, is_binary, is_string, plain, utf8_texts
 
 __all__ = ["DynamicColumns"]
@@ -46,8 +46,8 @@ class DynamicColumns:
         if not unknown:
             yield batch
             return
-        size = sum(text_bytes(batch.column(name), batch.schema.field(name)) for name in unknown)
-        step = max(1, batch.num_rows * self._limit // max(1, size, self._limit))
+        columns = {name: (batch.column(name), batch.schema.field(name)) for name in unknown}
+        step = max(1, batch.num_rows * self._limit // max(1, self._limit, _size(columns, batch.num_rows)))
         for start in range(0, batch.num_rows, step):
             try:
                 yield self._folded(batch.slice(start, step), unknown)
@@ -66,6 +66,13 @@ class DynamicColumns:
         fields = [batch.schema.field(name) for name in known]
         schema = pa.schema([*fields, pa.field(META_FIELD, pa.string())])
         return pa.RecordBatch.from_arrays([*(batch.column(name) for name in known), texts], schema=schema)
+
+
+def _size(columns: Mapping[str, tuple[Array, pa.Field[Any]]], rows: int) -> int:
+    try:
+        return object_bytes(columns, 0, rows)
+    except DataError as error:
+        raise error.at(remedy=_with_remedy(error.remedy)) from None
 
 
 def _with_remedy(remedy: str | None) -> str:

@@ -44,7 +44,6 @@ __all__ = [
     "least_row_text",
     "least_text_bytes",
     "make_column",
-    "missing_error",
 ]
 
 _MAX_BATCH_ROWS = 65_536
@@ -115,14 +114,6 @@ def make_column(field: Field, rows: int) -> Column:
     if field.type is DataType.JSON:
         return JsonColumn(field)
     return ScalarColumn(field)
-
-
-def missing_error(field: Field) -> DataError:
-    return DataError(
-        f"value of field '{field.name}' is missed",
-        field=field.name,
-        remedy="Add it to every row, or make the field nullable or give it a default",
-    )
 
 
 def generated_key_error(field: Field) -> DataError:
