@@ -80,7 +80,7 @@ def object_texts(columns: Mapping[str, tuple[Array, pa.Field[Any] | None]], rows
                 row = None if error.row is None else start + error.row
                 raise error.at(field=name, row=row) from None
             pairs.append(_joined(f"{_quoted(name)}:", texts))
-        pieces.append(_objects(pairs, count, null_handling="skip"))
+        pieces.append(_objects(pairs, count))
     return pa.concat_arrays(pieces)
 
 
@@ -222,7 +222,7 @@ class _Writer:
             _joined(f"{_quoted(each.name)}:", self.texts(part, each, depth + 1).fill_null("null"))
             for part, each in zip(array.flatten(), array.type, strict=True)
         ]
-        objects = _objects(pairs, len(array), null_handling="emit_null")
+        objects = _objects(pairs, len(array))
         return pc.if_else(array.is_valid(), objects, pa.scalar(None, pa.string())) if array.null_count else objects
 
 
@@ -252,10 +252,13 @@ def _joined(*parts: Any) -> Array:
     return pc.binary_join_element_wise(*strings, "")
 
 
-def _objects(pairs: Sequence[Array], count: int, null_handling: Any) -> Array:
+def _objects(pairs: Sequence[Array], count: int) -> Array:
+    """Objects of the pairs; those that are null are left out."""
     if not pairs:
         return pa.repeat(pa.scalar("{}"), count)
-    return _joined("{", pc.binary_join_element_wise(*pairs, ",", null_handling=null_handling), "}")
+    # With null_handling="skip" pyarrow 26 gives no value at all for a row of nulls.
+    objects = _joined("{", *(_joined(",", pair).fill_null("") for pair in pairs), "}")
+    return pc.replace_substring(objects, "{,", "{", max_replacements=1)
 
 
 def _bracketed(start: str, texts: Array, end: str, lengths: Any, array: Array) -> Array:
