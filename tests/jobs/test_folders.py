@@ -127,6 +127,18 @@ def test_a_collection_without_dynamic_values_leaves_such_folders_out(world: Worl
     ]
 
 
+def test_the_option_unknown_columns_counts_for_folders_too(world: World) -> None:
+    docs = world.collection()
+    write_parquet(world.files / "t" / "lang=de" / "a.parquet", 0)
+    refused = world.imported(["t/"], unknown_columns="error")
+    assert refused.state is JobState.FAILED
+    assert "the partition column 'lang' is not a field of the collection" in str(refused.reason)
+    dropped = world.imported(["t/"], unknown_columns="drop")
+    assert dropped.state is JobState.COMPLETED
+    assert [row["$meta"] for row in rows(world, docs)] == [{}, {}]
+    assert len(warnings(dropped, "column_dropped")) == 1
+
+
 def test_a_folder_whose_value_is_not_of_the_fields_type(world: World) -> None:
     world.collection(schema=FIELDS)
     write_parquet(world.files / "t" / "country=DE" / "year=soon" / "a.parquet", 0)

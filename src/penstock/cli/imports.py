@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -23,6 +24,11 @@ GROUPS_PER_JOB = 1024
 @click.option("--partition", metavar="NAME", help="Partition that all rows go to.")
 @click.option("--sep", metavar="CHARACTER", help="CSV: what separates the columns, such as '\\t'. [default: a comma]")
 @click.option("--nullkey", metavar="TEXT", help="CSV: the text of null cells. [default: an empty cell]")
+@click.option(
+    "--unknown-columns",
+    type=click.Choice(["dynamic", "drop", "error"]),
+    help="Columns that are no field: keep as dynamic values, drop, or refuse. [default: dynamic]",
+)
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Any option of the import call.")
 @click.option("--server-paths", is_flag=True, help="Send the paths as they are: only the server knows the files.")
 @click.option(
@@ -43,6 +49,7 @@ def import_files(
     partition: str | None,
     sep: str | None,
     nullkey: str | None,
+    unknown_columns: str | None,
     options: tuple[str, ...],
     server_paths: bool,
     files_per_job: int,
@@ -60,7 +67,8 @@ def import_files(
     """
     from penstock.cli.paths import import_groups, server_groups
 
-    given = _options(options, sep, nullkey)
+    flags = {"sep": sep, "nullkey": nullkey, "unknown_columns": unknown_columns}
+    given = _options(options, flags)
     groups = server_groups(paths) if server_paths else import_groups(paths)
     shares = [groups[start : start + files_per_job] for start in range(0, len(groups), files_per_job)]
     if len(shares) > 1:
@@ -81,7 +89,7 @@ def import_files(
     follow(client, ids, as_json=as_json)
 
 
-def _options(pairs: tuple[str, ...], sep: str | None, nullkey: str | None) -> dict[str, str]:
+def _options(pairs: tuple[str, ...], flags: Mapping[str, str | None]) -> dict[str, str]:
     from penstock.sdk.v2_calls import checked_options
 
     found = {}
@@ -90,7 +98,7 @@ def _options(pairs: tuple[str, ...], sep: str | None, nullkey: str | None) -> di
         if not (key and equals):
             raise click.BadParameter(f"{pair!r} is not KEY=VALUE, such as timeout=300s", param_hint="--option")
         found[key] = value
-    found |= {name: value for name, value in (("sep", sep), ("nullkey", nullkey)) if value}
+    found |= {name: value for name, value in flags.items() if value}
     try:
         return checked_options(found)
     except ValueError as error:

@@ -10,7 +10,7 @@ from penstock.domain.jobs import JobWarning
 
 __all__ = ["SERVED_OPTIONS", "option_warnings", "parse_separator", "unknown_option"]
 
-SERVED_OPTIONS = frozenset({"auto_commit", "nullkey", "sep", "timeout"})
+SERVED_OPTIONS = frozenset({"auto_commit", "nullkey", "sep", "timeout", "unknown_columns"})
 """Options that this server serves."""
 _OF_MILVUS = frozenset(
     {

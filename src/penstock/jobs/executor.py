@@ -46,13 +46,14 @@ from penstock.jobs.tools import Tools, note_of, staged_of
 from penstock.jobs.tracking import COMMITTED, INDEXED, PLANNED, UNCOMMITTED, Tracker
 from penstock.jobs.upkeep import TableKeeper
 from penstock.readers.base import CsvOptions
+from penstock.readers.columns import UnknownColumns
 from penstock.readers.csv import check_separator
 from penstock.readers.formats import Format
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["Executor", "csv_options"]
+__all__ = ["Executor", "csv_options", "unknown_columns"]
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,11 @@ _LOOK_SECONDS = 1.0
 def csv_options(options: Any) -> CsvOptions:
     """The CSV options of a create call."""
     return CsvOptions(separator=check_separator(options.get("sep") or ""), null_key=options.get("nullkey") or "")
+
+
+def unknown_columns(options: Any) -> UnknownColumns:
+    """What a create call wants of columns that are no field."""
+    return UnknownColumns(options.get("unknown_columns") or UnknownColumns.DYNAMIC)
 
 
 class Executor:
@@ -177,6 +183,7 @@ class _Run:
             units,
             collection.schema,
             csv_options(self.job.options),
+            unknown_columns(self.job.options),
             self._tools.settings,
             self._partition(collection),
             self._run_plan_tasks,
@@ -211,6 +218,7 @@ class _Run:
                     for each in split.parts
                 ],
                 csv=csv_options(self.job.options),
+                unknown_columns=unknown_columns(self.job.options),
                 batch_bytes=self._tools.settings.batch_bytes,
                 memory_limit=self._tools.settings.worker_memory,
                 partitions=partitions if (one := split.parts[0].spec["partition"]) is None else [one],

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError, shorten
+from penstock.readers.columns import UnknownColumns, unknown_column
 from penstock.readers.csv_cells import cell_column
 
 __all__ = ["PartitionColumns", "add_dynamic_values", "parse_folders", "partition_columns", "with_values"]
@@ -49,14 +50,15 @@ def parse_folders(name: str) -> Mapping[str, str | None]:
 
 
 def partition_columns(
-    names: Sequence[str], schema: CollectionSchema
+    names: Sequence[str], schema: CollectionSchema, unknown: UnknownColumns = UnknownColumns.DYNAMIC
 ) -> tuple[Sequence[PartitionColumns], Sequence[JobWarning]]:
     """The partition columns of files with these names, and what is to be said of them.
 
     A dynamic value is a number where it is one in all files, as readers of such folders take it.
 
     Raises:
-        DataError: a value isn't one of the field's type, or a path has too many columns; names the file.
+        DataError: a value isn't one of the field's type, a path has too many columns, or one that is no field and
+            ``unknown`` refuses such; names the file.
     """
     texts = [_folders_of(name) for name in names]
     other_than_numbers = {
@@ -71,7 +73,9 @@ def partition_columns(
         values: dict[str, Any] = {}
         for column, text in columns.items():
             field = schema.get(column)
-            code, message = _remark(column, field, schema)
+            if field is None and unknown is UnknownColumns.ERROR:
+                raise unknown_column(column, schema, "partition column").at(file=name)
+            code, message = _remark(column, field, schema.dynamic and unknown is UnknownColumns.DYNAMIC)
             if message:
                 folder = shorten(f"{column}={text if text is not None else _NULL}", 100)
                 if len(warnings) < _MAX_NAMED:
@@ -128,7 +132,7 @@ def _folders_of(name: str) -> Mapping[str, str | None]:
     return found
 
 
-def _remark(column: str, field: Field | None, schema: CollectionSchema) -> tuple[str, str]:
+def _remark(column: str, field: Field | None, dynamic: bool) -> tuple[str, str]:
     """A warning's code and message, which takes a ``folder``; empty where nothing is to be said."""
     shown = shorten(column, 100).replace("{", "{{").replace("}", "}}")
     if field is not None and not (field.primary or field.type.is_vector or _is_nested(field)):
@@ -136,7 +140,7 @@ def _remark(column: str, field: Field | None, schema: CollectionSchema) -> tuple
     if field is not None:
         kind = "primary key" if field.primary else field.type.value
         return "column_dropped", f"the folder {{folder}} gives no values of the field {shown!r}, which is a {kind}"
-    if schema.dynamic:
+    if dynamic:
         return "partition_column", f"{shown!r} is no field: folders such as {{folder}} give it as a dynamic value"
     return (
         "column_dropped",

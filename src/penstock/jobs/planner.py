@@ -18,6 +18,7 @@ from penstock.jobs.requests import SourceKeys
 from penstock.jobs.settings import JobSettings
 from penstock.jobs.tasks import FilePlan, PlanTask, SurveyTask, check_expansion, plan_files, survey_span
 from penstock.readers.base import CsvOptions, SplitPlan
+from penstock.readers.columns import UnknownColumns
 from penstock.readers.formats import Format, detect, expand
 from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
@@ -110,6 +111,7 @@ def plan_units(
     units: Sequence[Unit],
     schema: CollectionSchema,
     csv: CsvOptions,
+    unknown_columns: UnknownColumns,
     settings: JobSettings,
     partition: int | None,
     run: RunTasks,
@@ -127,13 +129,14 @@ def plan_units(
     """
     _check_sizes(units, settings)
     _check_sets(units, schema)
-    columns, column_warnings = partition_columns([unit.locations[0].name for unit in units], schema)
+    columns, column_warnings = partition_columns([unit.locations[0].name for unit in units], schema, unknown_columns)
     files = [(unit.locations, unit.format, values) for unit, values in zip(units, columns, strict=True)]
     tasks = [
         PlanTask(
             files=files[start : start + _FILES_PER_TASK],
             schema=schema,
             csv=csv,
+            unknown_columns=unknown_columns,
             split_bytes=settings.split_bytes,
             batch_bytes=settings.batch_bytes,
             memory_limit=settings.worker_memory,

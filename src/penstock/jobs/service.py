@@ -25,12 +25,14 @@ from penstock.errors import (
     JobStateConflict,
     MissingParameter,
     Unsupported,
+    shorten,
 )
 from penstock.jobs.heads import Heads
 from penstock.jobs.observer import NullObserver, Observer
 from penstock.jobs.planner import check_unit
 from penstock.jobs.requests import CreateImport, JobDetails, JobPage, JobQuery, SourceKeys
 from penstock.jobs.settings import JobSettings
+from penstock.readers.columns import UnknownColumns
 from penstock.readers.csv import check_separator
 from penstock.readers.formats import check_group
 from penstock.sources.roots import ImportRoots
@@ -356,6 +358,12 @@ def _check_options(request: CreateImport) -> bool:
     if options.get("timeout"):
         parse_duration(options["timeout"])
     check_separator(options.get("sep", ""))
+    wanted = options.get("unknown_columns") or UnknownColumns.DYNAMIC
+    if wanted not in set(UnknownColumns):
+        raise ImportRefused(
+            f"options.unknown_columns must be one of {', '.join(UnknownColumns)}, not {shorten(wanted)}",
+            option="unknown_columns",
+        )
     return options.get("auto_commit", "true").lower() != "false"
 
 

@@ -19,6 +19,7 @@ from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
 from penstock.jobs.memory import too_large
 from penstock.jobs.partition_columns import PartitionColumns, add_dynamic_values, with_values
 from penstock.readers.base import CsvOptions, ReadRequest, SplitPlan, Survey
+from penstock.readers.columns import UnknownColumns
 from penstock.readers.formats import Format, reader_for
 from penstock.runners.base import TaskContext
 from penstock.runners.memory import keep_heap_small, reuse_memory
@@ -64,6 +65,7 @@ class PlanTask:
     csv: CsvOptions
     split_bytes: int
     batch_bytes: int
+    unknown_columns: UnknownColumns = UnknownColumns.DYNAMIC
     memory_limit: int | None = None
 
 
@@ -89,6 +91,7 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
             schema=with_values(task.schema, columns),
             batch_bytes=task.batch_bytes,
             csv=task.csv,
+            unknown_columns=task.unknown_columns,
         )
         try:
             with unchanged(request.sources):
@@ -156,6 +159,7 @@ class StageTask:
     batch_bytes: int
     partitions: Sequence[int]
     auto_id_start: int | None
+    unknown_columns: UnknownColumns = UnknownColumns.DYNAMIC
     memory_limit: int | None = None
 
 
@@ -226,6 +230,7 @@ def _conformed(
         schema=schema,
         batch_bytes=task.batch_bytes,
         csv=task.csv,
+        unknown_columns=task.unknown_columns,
     )
     ids = None if task.auto_id_start is None else task.auto_id_start + rows_before
     conformer = Conformer(schema, task.partitions, ids)

@@ -59,8 +59,9 @@ class Imports:
         In each, an item is a file of its own; a list within the list is a NumPy set, one ``.npy`` file per field.
 
         Args:
-            options: ``timeout="300s"``, ``sep``, ``nullkey``, ``auto_commit=False`` … A name that neither Penstock
-                nor Milvus knows is a ``ValueError``. ``sep`` is one character, or its escape, as in ``r"\\t"``.
+            options: ``timeout="300s"``, ``sep``, ``nullkey``, ``auto_commit=False``; ``unknown_columns="drop"`` or
+                ``"error"`` for columns that are no field, which otherwise become dynamic values … A name that neither
+                Penstock nor Milvus knows is a ``ValueError``. ``sep`` is one character, or its escape: ``r"\\t"``.
             idempotency_key: the same key for the same collection gives the same job within a day, where the server
                 knows such keys. With a key the call is repeated when no answer came; without, it is made once.
         """

@@ -2,8 +2,8 @@
 
 SQL serves a few conditions on columns well: it uses scalar indexes and reads other columns late. Not so long lists
 (parsing a million constants takes minutes), lists within JSON (a predicate of a JSON path recurses, and ends the
-process at some thousand constants), and many conditions on JSON: as long as none of its rows match no batch comes out,
-so the scan can't be ended. Such conditions become columns of the scan instead
+process at some thousand constants), and many conditions on JSON: as long as none of its rows match no batch comes
+out, so the scan can't be ended. Such conditions become columns of the scan instead
 (:mod:`penstock.engines.lance.batch_filter`).
 """
 
