@@ -93,6 +93,18 @@ def test_csv_options(run: Run, collection: str, make_file: MakeFile) -> None:
     assert run("import", str(path), "--collection", collection, "--option", "sep").exit_code == 2
 
 
+def test_what_becomes_of_unknown_columns(run: Run, collection: str, make_file: MakeFile) -> None:
+    path = make_file("a.csv")
+    path.write_text('id,vector,colour\n1,"[0.5, 1]",red\n')
+    refused = run("import", str(path), "--collection", collection, "--unknown-columns", "error")
+    assert refused.exit_code == 1
+    assert "the column 'colour' is not a field of the collection" in refused.output
+    assert run("import", str(path), "--collection", collection, "--unknown-columns", "drop").exit_code == 0
+    assert run("import", str(path), "--collection", collection, "--unknown-columns", "keep").exit_code == 2
+    refused = run("import", str(path), "--collection", collection, "--option", "unknown_columns=keep")
+    assert "must be one of dynamic, drop, error" in refused.output
+
+
 def test_into_a_partition(run: Run, collection: str, make_file: MakeFile) -> None:
     run("partitions", "create", collection, "north")
     run("import", str(make_file("a.jsonl")), "--collection", collection, "--partition", "north")

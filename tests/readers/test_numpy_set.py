@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.base import ReadRequest
+from penstock.readers.columns import UnknownColumns
 from penstock.readers.numpy_set import NUMPY_READER
 from penstock.sources.roots import ImportRoots
 from tests.support.reading import read_all, request_for
@@ -92,7 +95,9 @@ def test_fortran_order_and_byte_order_are_honoured(tmp_path: Path) -> None:
 )
 def test_types(tmp_path: Path, array: Any, arrow: Any) -> None:
     schema = CollectionSchema(fields=(*SCHEMA.fields, Field(name="x", type=DataType.JSON)))
-    column = read_all(NUMPY_READER, request_for(saved(tmp_path, {"x": array}), schema))["x"].combine_chunks()
+    column = read_all(NUMPY_READER, request_for(saved(tmp_path, arrays(3) | {"x": array}), schema))[
+        "x"
+    ].combine_chunks()
     assert column.type == arrow.type
     assert column.to_pylist() == arrow.to_pylist()
 
@@ -103,8 +108,8 @@ def test_extensions_in_any_case_and_files_of_python_2(tmp_path: Path) -> None:
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3L, 4L), }\n"
     content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + np.zeros(12, np.float32).tobytes()
     (tmp_path / "vector.npy").write_bytes(content)
-    request = request_for([tmp_path / "id.NPY", tmp_path / "vector.npy"], SCHEMA)
-    assert read_all(NUMPY_READER, request).to_pylist()[2] == {"id": 2, "vector": [0, 0, 0, 0]}
+    request = request_for([tmp_path / "id.NPY", tmp_path / "vector.npy", tmp_path / "text.npy"], SCHEMA)
+    assert read_all(NUMPY_READER, request).to_pylist()[2] == {"id": 2, "vector": [0, 0, 0, 0], "text": "text 2"}
 
 
 def test_files_of_no_field_are_told(tmp_path: Path) -> None:
@@ -115,8 +120,36 @@ def test_files_of_no_field_are_told(tmp_path: Path) -> None:
         code="column_dropped", message="file 'extra.npy' names no field of the collection and was left out", count=10
     )
     dynamic = request_for(saved(tmp_path, values), CollectionSchema(fields=SCHEMA.fields, dynamic=True))
-    assert read_all(NUMPY_READER, dynamic).column_names == ["id", "vector", "text", "$meta"]
-    assert len(dynamic.warnings) == 1
+    dropping = replace(dynamic, unknown_columns=UnknownColumns.DROP)
+    assert read_all(NUMPY_READER, dropping).column_names == ["id", "vector", "text", "$meta"]
+    assert len(dropping.warnings) == 1
+    with pytest.raises(DataError, match=r"the file 'extra' is not a field of the collection"):
+        NUMPY_READER.plan(replace(dynamic, unknown_columns=UnknownColumns.ERROR), 1000)
+
+
+def test_files_of_no_field_are_dynamic_values(tmp_path: Path) -> None:
+    extra = np.arange(6, dtype=np.float32).reshape(3, 2)
+    values = arrays(3) | {"extra": extra, "note": np.array(["a\0b", "\\", "é"]), "$meta": np.array(['{"k": 1}'] * 3)}
+    request = request_for(
+        saved(tmp_path, values), CollectionSchema(fields=SCHEMA.fields, dynamic=True), batch_bytes=1
+    )
+    table = read_all(NUMPY_READER, request, 1)
+    assert [json.loads(str(each)) for each in table["$meta"].to_pylist()] == [
+        {"extra": extra[row].tolist(), "note": note, "k": 1} for row, note in enumerate(["a\0b", "\\", "é"])
+    ]
+
+
+def test_a_missing_file_tells_the_files_and_the_nearest(tmp_path: Path) -> None:
+    values = {"id": np.arange(3), "Vector": np.zeros((3, 4), np.float32)}
+    request = request_for(saved(tmp_path, values), SCHEMA)
+    with pytest.raises(DataError, match=r"'vector' is missed\. The file's columns: id, Vector\. Is 'Vector' meant\?"):
+        NUMPY_READER.plan(request, 1000)
+
+
+def test_nuls_within_texts_are_kept(tmp_path: Path) -> None:
+    """NumPy itself takes those at the end for padding."""
+    for texts in (np.array(["a\0b", "\0é", "c\0"]), np.array([b"a\0b", "\0é".encode(), b"c\0"])):
+        assert read(tmp_path, arrays(3) | {"text": texts})["text"].to_pylist() == ["a\0b", "\0é", "c"]
 
 
 def test_a_set_without_rows(tmp_path: Path) -> None:
@@ -174,7 +207,7 @@ def test_arrays_that_are_no_columns(tmp_path: Path, array: Any, rule: str) -> No
 
 @pytest.mark.parametrize("texts", [np.array([b"a", b"b\xff", b"c"]), np.array([65, 0xD800, 67], "u4").view("U1")])
 def test_texts_that_are_not_unicode_name_the_row(tmp_path: Path, texts: Any) -> None:
-    error = refused(request_for(saved(tmp_path, {"text": texts}), SCHEMA, batch_bytes=1))
+    error = refused(request_for(saved(tmp_path, arrays(3) | {"text": texts}), SCHEMA, batch_bytes=1))
     assert (error.file, error.row, error.field) == ("text.npy", 1, "text")
 
 

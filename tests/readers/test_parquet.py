@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, SourceUnavailable
+from penstock.readers.columns import UnknownColumns
 from penstock.readers.parquet import PARQUET_READER
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
@@ -121,7 +123,7 @@ def test_types_are_handed_on_as_the_file_has_them(tmp_path: Path) -> None:
     assert read_all(PARQUET_READER, request)["sparse"].to_pylist() == sparse.to_pylist()
 
 
-def test_unknown_columns_are_not_read_but_told(tmp_path: Path) -> None:
+def test_unknown_columns_are_kept_dropped_or_refused(tmp_path: Path) -> None:
     table = rows(10).append_column("id.extra", pa.array(range(10))).append_column("$meta", pa.array(["{}"] * 10))
     file = written(tmp_path / "a.parquet", table, row_group_size=5)
     request = request_for([file], SCHEMA)
@@ -132,9 +134,12 @@ def test_unknown_columns_are_not_read_but_told(tmp_path: Path) -> None:
 
     dynamic = request_for([file], CollectionSchema(fields=SCHEMA.fields, dynamic=True))
     assert read_all(PARQUET_READER, dynamic).column_names == ["id", "vector", "text", "$meta"]
-    assert [each.message for each in dynamic.warnings] == [
-        message + "; a Parquet file carries dynamic values as JSON text in a column '$meta'"
-    ]
+    assert dynamic.warnings == []
+    dropping = replace(dynamic, unknown_columns=UnknownColumns.DROP)
+    assert read_all(PARQUET_READER, dropping).column_names == ["id", "vector", "text", "$meta"]
+    assert [each.message for each in dropping.warnings] == [f"{message}, as unknown_columns=drop says"]
+    with pytest.raises(DataError, match=r"the column 'id\.extra' is not a field of the collection\. The fields: id,"):
+        PARQUET_READER.plan(replace(dynamic, unknown_columns=UnknownColumns.ERROR), 1000)
 
 
 def test_a_file_without_rows_gives_no_batches(tmp_path: Path) -> None:
@@ -259,6 +264,7 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.readers.columns import UnknownColumns
 from penstock.readers.parquet import PARQUET_READER
 from tests.support.reading import request_for
 

@@ -54,7 +54,7 @@ def test_rows_are_counted_from_the_start_of_the_split() -> None:
     error = failure(DOCS, {"id": [1, 2], "vector": [[0.5, 1.0], [2.0]]}, first_row=1000)
     assert error.row == 1001
     assert str(error) == (
-        "row 1001, field 'vector': the vector has 1 dimensions, the field has 2; value: [2]. "
+        "row 1001, field 'vector': the vector has 1 dimensions, the field has 2; value: [2.0]. "
         "All vectors of a field have one length: mend the row, or use a field of that dim."
     )
 

@@ -30,7 +30,7 @@ SCALARS: dict[DataType, tuple[st.SearchStrategy[Any], list[Any]]] = {
     ),
     DataType.BOOL: (st.booleans(), [pa.bool_()]),
     DataType.VARCHAR: (
-        st.text(st.characters(codec="utf-8"), max_size=5),
+        st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=5),
         [
             pa.string(),
             pa.large_string(),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
+import json
+import uuid
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from penstock.domain.schema import DataType, Field
-from tests.support.conforming import conform_column, refused
+from tests.support.conforming import conform_column, refused, warnings_for
 
 JSON = Field(name="x", type=DataType.JSON)
 NULLABLE = Field(name="x", type=DataType.JSON, nullable=True)
@@ -57,8 +61,37 @@ def test_the_limit_counts_bytes() -> None:
 
 def test_structs_that_json_cannot_hold_are_refused() -> None:
     assert refused(pa.array([{"a": 1.0}, {"a": float("nan")}]), JSON).row == 1
-    assert "bytes is not JSON serializable" in refused(pa.array([{"a": b"x"}]), JSON).rule
+    bytes_ = pa.array([{"a": b"x"}, {"a": b"\x01"}])
+    assert refused(bytes_, JSON).rule == "the binary value has control characters, and so is not taken for text"
+    assert refused(bytes_, JSON).row == 1
+    fixed = pa.array([{"a": b"x"}], pa.struct([("a", pa.binary(1))]))
+    assert refused(fixed, JSON).rule == "values of type fixed_size_binary[1] have no JSON form"
+    twice = pa.array([[("a", 1)], [("b", 1), ("a", 1), ("b", 2)]], pa.map_(pa.string(), pa.int8()))
+    assert refused(twice, JSON).rule == "the map has the key 'b' twice"
+    assert refused(twice, JSON).row == 1
 
 
-def test_numbers_are_refused() -> None:
-    assert refused(pa.array([1]), JSON).rule == "the file's column is int64, the field is JSON"
+def test_numbers_times_and_ids_become_json_of_their_own_kind() -> None:
+    day = pa.array([datetime.date(2024, 5, 18)])
+    assert conform_column(pa.array([1, None, -7]), NULLABLE).to_pylist() == ["1", None, "-7"]
+    assert conform_column(pa.array([1.0, 0.1, 1e20]), JSON).to_pylist() == ["1.0", "0.1", "1e+20"]
+    assert conform_column(pa.array([True]), JSON).to_pylist() == ["true"]
+    assert conform_column(pa.array([0.1], pa.float32()), JSON).to_pylist() == ["0.1"]
+    assert conform_column(day, JSON).to_pylist() == ['"2024-05-18"']
+    ids = pa.array([uuid.UUID(int=7).bytes], pa.uuid())
+    assert conform_column(ids, JSON).to_pylist() == ['"00000000-0000-0000-0000-000000000007"']
+
+
+def test_times_and_large_decimals_in_structs() -> None:
+    kind = pa.struct(
+        [("at", pa.timestamp("us", "Europe/Berlin")), ("n", pa.decimal128(38, 0)), ("t", pa.time32("s"))]
+    )
+    at = datetime.datetime(2024, 5, 18, 12, 30, tzinfo=datetime.UTC)
+    column = pa.array([{"at": at, "n": Decimal(2**62), "t": datetime.time(7)}, {"at": None, "n": None}], kind)
+    assert conform_column(column, JSON).to_pylist() == [
+        '{"at":"2024-05-18T12:30:00.000000Z","n":4611686018427387904,"t":"07:00:00"}',
+        '{"at":null,"n":null,"t":null}',
+    ]
+    large = pa.array([{"n": Decimal(10**30 + 1)}, {"n": Decimal(5)}], pa.struct([("n", pa.decimal128(38, 0))]))
+    assert json.loads(conform_column(large, JSON)[0].as_py()) == {"n": 1e30}
+    assert warnings_for(large, JSON) == [("field 'x': decimal128(38, 0) values were rounded to float64", 1)]

@@ -23,6 +23,11 @@ GROUPS_PER_JOB = 1024
 @click.option("--partition", metavar="NAME", help="Partition that all rows go to.")
 @click.option("--sep", metavar="CHARACTER", help="CSV: what separates the columns. [default: a comma]")
 @click.option("--nullkey", metavar="TEXT", help="CSV: the text of null cells. [default: an empty cell]")
+@click.option(
+    "--unknown-columns",
+    type=click.Choice(["dynamic", "drop", "error"]),
+    help="Columns that are no field: keep as dynamic values, drop, or refuse. [default: dynamic]",
+)
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Any option of the import call.")
 @click.option("--server-paths", is_flag=True, help="Send the paths as they are: only the server knows the files.")
 @click.option(
@@ -43,6 +48,7 @@ def import_files(
     partition: str | None,
     sep: str | None,
     nullkey: str | None,
+    unknown_columns: str | None,
     options: tuple[str, ...],
     server_paths: bool,
     files_per_job: int,
@@ -60,7 +66,8 @@ def import_files(
     """
     from penstock.cli.paths import import_groups, server_groups
 
-    given = _options(options) | {name: value for name, value in (("sep", sep), ("nullkey", nullkey)) if value}
+    flags = {"sep": sep, "nullkey": nullkey, "unknown_columns": unknown_columns}
+    given = _options(options) | {name: value for name, value in flags.items() if value}
     groups = server_groups(paths) if server_paths else import_groups(paths)
     shares = [groups[start : start + files_per_job] for start in range(0, len(groups), files_per_job)]
     if len(shares) > 1:

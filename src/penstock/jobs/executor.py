@@ -34,13 +34,14 @@ from penstock.jobs.tools import Tools, note_of, staged_of
 from penstock.jobs.tracking import COMMITTED, INDEXED, PLANNED, UNCOMMITTED, Tracker
 from penstock.jobs.upkeep import TableKeeper
 from penstock.readers.base import CsvOptions
+from penstock.readers.columns import UnknownColumns
 from penstock.readers.formats import Format
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.runners.lanes import Lanes
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["Executor", "csv_options"]
+__all__ = ["Executor", "csv_options", "unknown_columns"]
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,11 @@ _LOOK_SECONDS = 1.0
 def csv_options(options: Any) -> CsvOptions:
     """The CSV options of a create call; a separator's first character counts, as in Milvus."""
     return CsvOptions(separator=(options.get("sep") or ",")[0], null_key=options.get("nullkey") or "")
+
+
+def unknown_columns(options: Any) -> UnknownColumns:
+    """What a create call wants of columns that are no field."""
+    return UnknownColumns(options.get("unknown_columns") or UnknownColumns.DYNAMIC)
 
 
 class Executor:
@@ -165,6 +171,7 @@ class _Run:
             units,
             collection.schema,
             csv_options(self.job.options),
+            unknown_columns(self.job.options),
             self._tools.settings,
             self._partition(collection),
             self._run_plan_tasks,
@@ -197,6 +204,7 @@ class _Run:
                     for each in split.parts
                 ],
                 csv=csv_options(self.job.options),
+                unknown_columns=unknown_columns(self.job.options),
                 batch_bytes=self._tools.settings.batch_bytes,
                 memory_limit=self._tools.settings.worker_memory,
                 partitions=partitions if (one := split.parts[0].spec["partition"]) is None else [one],

@@ -15,6 +15,7 @@ from penstock.jobs.requests import SourceKeys
 from penstock.jobs.settings import JobSettings
 from penstock.jobs.tasks import FilePlan, PlanTask, SurveyTask, check_expansion, plan_files, survey_span
 from penstock.readers.base import CsvOptions, SplitPlan
+from penstock.readers.columns import UnknownColumns
 from penstock.readers.formats import Format, detect, expand
 from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
@@ -79,6 +80,7 @@ def plan_units(
     units: Sequence[Unit],
     schema: CollectionSchema,
     csv: CsvOptions,
+    unknown_columns: UnknownColumns,
     settings: JobSettings,
     partition: int | None,
     run: RunTasks,
@@ -100,6 +102,7 @@ def plan_units(
             files=[(unit.locations, unit.format) for unit in units[start : start + _FILES_PER_TASK]],
             schema=schema,
             csv=csv,
+            unknown_columns=unknown_columns,
             split_bytes=settings.split_bytes,
             batch_bytes=settings.batch_bytes,
             memory_limit=settings.worker_memory,

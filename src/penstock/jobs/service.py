@@ -24,12 +24,14 @@ from penstock.errors import (
     JobStateConflict,
     MissingParameter,
     Unsupported,
+    shorten,
 )
 from penstock.jobs.heads import Heads
 from penstock.jobs.observer import NullObserver, Observer
 from penstock.jobs.planner import check_unit
 from penstock.jobs.requests import CreateImport, JobDetails, JobPage, JobQuery, SourceKeys
 from penstock.jobs.settings import JobSettings
+from penstock.readers.columns import UnknownColumns
 from penstock.readers.csv import check_separator
 from penstock.readers.formats import check_group
 from penstock.sources.roots import ImportRoots
@@ -37,7 +39,7 @@ from penstock.sources.roots import ImportRoots
 __all__ = ["ImportService"]
 
 MAX_KEY = 256
-_OPTIONS = frozenset({"auto_commit", "nullkey", "sep", "timeout"})
+_OPTIONS = frozenset({"auto_commit", "nullkey", "sep", "timeout", "unknown_columns"})
 """What is kept of a request's options. Others mean nothing here, and may be anything."""
 _INTERVENTIONS = 5
 """Times that abort, commit and retry look again when the job moved on between their look and their write."""
@@ -346,6 +348,12 @@ def _check_options(request: CreateImport) -> bool:
     if options.get("timeout"):
         parse_duration(options["timeout"])
     check_separator(options.get("sep", ""))
+    wanted = options.get("unknown_columns") or UnknownColumns.DYNAMIC
+    if wanted not in set(UnknownColumns):
+        raise ImportRefused(
+            f"options.unknown_columns must be one of {', '.join(UnknownColumns)}, not {shorten(wanted)}",
+            option="unknown_columns",
+        )
     return options.get("auto_commit", "true").lower() != "false"
 
 

@@ -18,6 +18,7 @@ from penstock.engines.base import Engine, Staged, Table
 from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
 from penstock.jobs.memory import too_large
 from penstock.readers.base import CsvOptions, ReadRequest, SplitPlan, Survey
+from penstock.readers.columns import UnknownColumns
 from penstock.readers.formats import Format, reader_for
 from penstock.runners.base import TaskContext
 from penstock.runners.memory import keep_heap_small, reuse_memory
@@ -63,6 +64,7 @@ class PlanTask:
     csv: CsvOptions
     split_bytes: int
     batch_bytes: int
+    unknown_columns: UnknownColumns = UnknownColumns.DYNAMIC
     memory_limit: int | None = None
 
 
@@ -88,6 +90,7 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
             schema=task.schema,
             batch_bytes=task.batch_bytes,
             csv=task.csv,
+            unknown_columns=task.unknown_columns,
         )
         try:
             splits = reader_for(file_format).plan(request, task.split_bytes)
@@ -151,6 +154,7 @@ class StageTask:
     batch_bytes: int
     partitions: Sequence[int]
     auto_id_start: int | None
+    unknown_columns: UnknownColumns = UnknownColumns.DYNAMIC
     memory_limit: int | None = None
 
 
@@ -221,6 +225,7 @@ def _conformed(
         schema=schema,
         batch_bytes=task.batch_bytes,
         csv=task.csv,
+        unknown_columns=task.unknown_columns,
     )
     ids = None if task.auto_id_start is None else task.auto_id_start + rows_before
     conformer = Conformer(schema, task.partitions, ids)

@@ -3,8 +3,8 @@
 A reader turns the bytes of one split of one file (or NumPy set) into Arrow record batches under a byte budget.
 Columns are named as in the file. Columnar formats deliver the Arrow types they find; row formats, which have no
 types of their own, parse straight into the canonical types of the collection's schema (see
-``penstock.domain.canonical``) and put keys that the schema doesn't know into a ``$meta`` column of JSON text where
-the collection is dynamic.
+``penstock.domain.canonical``). All put columns and keys that the schema doesn't know into a ``$meta`` column of JSON
+text where the collection is dynamic, unless the request says otherwise.
 
 Rows are counted from 0 in the split; ``DataError`` carries that row, and the executor adds the rows before the split.
 """
@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema
+from penstock.readers.columns import UnknownColumns
 from penstock.sources.base import Source
 
 __all__ = ["CsvOptions", "ReadRequest", "Reader", "RowBatch", "SplitPlan", "Survey", "plan_at_once"]
@@ -60,14 +61,15 @@ class RowBatch:
 class ReadRequest:
     """What to read: the sources of one file (several for a NumPy set), for which schema, in batches of what size.
 
-    ``batch_bytes`` bounds the Arrow bytes of one batch (a single row may exceed it). ``warnings`` collects what the
-    reader dropped.
+    ``batch_bytes`` bounds the Arrow bytes of one batch (a single row may exceed it). ``unknown_columns`` is what
+    becomes of columns that are no field. ``warnings`` collects what the reader dropped or rounded.
     """
 
     sources: Sequence[Source]
     schema: CollectionSchema
     batch_bytes: int
     csv: CsvOptions = CsvOptions()
+    unknown_columns: UnknownColumns = UnknownColumns.DYNAMIC
     warnings: list[JobWarning] = field(default_factory=list)
 
 

@@ -19,10 +19,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.csv
 
-from penstock.domain.schema import META_FIELD
+from penstock.domain.schema import META_FIELD, Field
 from penstock.errors import DataError, ImportRefused
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
 from penstock.readers.blocks import BLOCK_BYTES, BOM
+from penstock.readers.columns import UnknownColumns, missing_field, unknown_column
 from penstock.readers.csv_cells import CellColumn, cell_column, decode_text, mark_nulls
 from penstock.readers.csv_rows import check_quotes, row_start, whole_rows
 from penstock.readers.csv_survey import CsvSurvey
@@ -35,7 +36,6 @@ from penstock.readers.row_builder import (
     fixed_row_bytes,
     generated_key_error,
     least_text_bytes,
-    missing_error,
 )
 from penstock.readers.scalar_columns import judged
 from penstock.sources.base import Source
@@ -89,7 +89,7 @@ class CsvReader:
                     row += count
         except DataError as error:
             raise error.at(file=name, row=row + (error.row or 0)) from None
-        for each in table.unknown if not request.schema.dynamic else ():
+        for each in table.unknown if not table.keeps_unknown else ():
             table.dropped.add(each, row)
         request.warnings.extend(table.dropped.warnings() if row else ())
 
@@ -169,15 +169,23 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
         raise DataError(
             f"the header names the column {name!r} twice", field=name, remedy="Give every column its own name"
         )
+    known = {*request.schema.names, *([META_FIELD] if request.schema.dynamic else [])}
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None and request.unknown_columns is UnknownColumns.ERROR:
+        raise unknown_column(unknown, request.schema)
     for each in request.schema:
         if request.schema.is_generated(each):
             if each.name in names:
                 raise generated_key_error(each)
         elif each.name not in names and not each.nullable and each.default is None:
-            raise missing_error(each).at(
-                value=request.csv.separator.join(names),
-                remedy=f"The header must name it; is {request.csv.separator!r} the separator (option sep)?",
-            )
+            raise _missing(each, names, request.csv.separator)
+
+
+def _missing(field: Field, names: Sequence[str], separator: str) -> DataError:
+    error = missing_field(field, names, "header's columns")
+    if len(names) > 1:
+        return error
+    return error.at(remedy=f"{error.remedy} Is {separator!r} the separator (option sep)?")
 
 
 def _slices(cells: pa.RecordBatch, request: ReadRequest) -> Iterator[tuple[int, int]]:
@@ -219,6 +227,11 @@ class _Table:
         self._columns = {each.name: cell_column(each, null_key) for each in file_fields(self.request.schema)}
 
     @property
+    def keeps_unknown(self) -> bool:
+        """Whether columns that are no field become dynamic values."""
+        return self.request.schema.dynamic and self.request.unknown_columns is UnknownColumns.DYNAMIC
+
+    @property
     def unknown(self) -> list[str]:
         """Columns that are no field; ``$meta`` among them unless the collection is dynamic."""
         dynamic = self.request.schema.dynamic
@@ -227,7 +240,8 @@ class _Table:
     @property
     def wanted(self) -> list[str]:
         """The columns to convert: all of a dynamic collection's file, else only fields."""
-        return [name for name in self.header.names if self.request.schema.dynamic or name in self._columns]
+        unknown = set() if self.keeps_unknown else set(self.unknown)
+        return [name for name in self.header.names if name not in unknown]
 
     def parse(self, text: bytes) -> list[pa.RecordBatch]:
         """Whole rows into a batch of binary cells of the wanted columns, none if all lines are blank.
@@ -276,7 +290,7 @@ class _Table:
 
     def _meta_column(self, cells: pa.RecordBatch) -> pa.Array[Any]:
         built = MetaBuilder()
-        names = self.unknown
+        names = self.unknown if self.keeps_unknown else []
         columns = [decode_text(name, cells.column(name)).to_pylist() for name in names]
         inner: list[str | None] = [None] * cells.num_rows
         if META_FIELD in self.header.names:

@@ -24,6 +24,8 @@ from penstock.domain.schema import META_FIELD, DataType
 from penstock.errors import DataError
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
 from penstock.readers.blocks import even_spans
+from penstock.readers.columns import UnknownColumns, check_missing, listed, unknown_column
+from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.sources.base import Source
 
 __all__ = ["NUMPY_READER"]
@@ -87,6 +89,8 @@ class _NumpyReader:
     def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan]:
         columns, _ = _set(request)
         rows = _count(columns, request)
+        if rows:
+            _check_missing(request)
         row_bytes = sum(each.row_bytes for each in columns)
         parts = min(max(1, round(rows * row_bytes / split_bytes)), max(1, rows))
         return [
@@ -99,6 +103,7 @@ class _NumpyReader:
         columns, unknown = _set(request)
         _count(columns, request)
         _warn(request, unknown, stop - start)
+        dynamic = DynamicColumns(request.schema, request.batch_bytes)
         row_bytes = sum(each.row_bytes for each in columns)
         step = max(1, min(MAX_BATCH_ROWS, request.batch_bytes // max(1, sum(each.arrow_bytes for each in columns))))
         with ExitStack() as opened:
@@ -109,24 +114,35 @@ class _NumpyReader:
                     _to_arrow(_rows(stream, column, first, last), column, first - start)
                     for stream, column in zip(streams, columns, strict=True)
                 ]
-                yield RowBatch(
-                    batch=pa.RecordBatch.from_arrays(arrays, names=[each.field for each in columns]),
-                    first_row=first - start,
-                    bytes_read=(last - start) * row_bytes,
-                )
+                batch = pa.RecordBatch.from_arrays(arrays, names=[each.field for each in columns])
+                row = first - start
+                for piece in _folded(dynamic, batch, row, columns):
+                    yield RowBatch(batch=piece, first_row=row, bytes_read=(row + piece.num_rows) * row_bytes)
+                    row += piece.num_rows
+        request.warnings.extend(dynamic.warnings())
+
+
+def _folded(
+    dynamic: DynamicColumns, batch: pa.RecordBatch, first_row: int, columns: Sequence[_Column]
+) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from dynamic.batches(batch)
+    except DataError as error:
+        names = {each.field: each.source.name for each in columns}
+        raise error.at(file=names.get(error.field or ""), row=first_row + (error.row or 0)) from None
 
 
 NUMPY_READER = _NumpyReader()
 
 
 def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:
-    """The columns of the fields, and the names of files that belong to no field."""
+    """The columns that are read, and the names of files that are left out since they belong to no field."""
     schema = request.schema
     _refuse_structs(request)
     known = {*schema.names, META_FIELD} if schema.dynamic else set(schema.names)
     sources: dict[str, Source] = {}
     for source in request.sources:
-        field = source.name.rpartition("/")[2].rpartition(".")[0]
+        field = _field_of(source)
         if field in sources:
             raise DataError(
                 f"two files are named {field!r}: {sources[field].name!r} and {source.name!r}",
@@ -135,18 +151,34 @@ def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:
                 remedy="Give each field one file",
             )
         sources[field] = source
-    columns = [_column(source, field) for field, source in sources.items() if field in known]
-    if not columns:
+    unknown = [field for field in sources if field not in known]
+    if unknown and request.unknown_columns is UnknownColumns.ERROR:
+        raise unknown_column(unknown[0], schema, "file").at(file=sources[unknown[0]].name)
+    if len(unknown) == len(sources):
         raise DataError(
             "none of the files is named as a field of the collection",
             file=" ".join(sources[field].name for field in sources),
-            remedy=f"Name the files as the fields: {', '.join(f'{name}.npy' for name in schema.names)}",
+            remedy=f"Name the files as the fields: {listed([f'{name}.npy' for name in schema.names])}",
         )
-    return columns, [field for field in sources if field not in known]
+    if schema.dynamic and request.unknown_columns is UnknownColumns.DYNAMIC:
+        unknown = []
+    return [_column(source, field) for field, source in sources.items() if field not in unknown], unknown
+
+
+def _check_missing(request: ReadRequest) -> None:
+    names = [_field_of(source) for source in request.sources]
+    try:
+        check_missing(request.schema, names)
+    except DataError as error:
+        raise error.at(file=" ".join(source.name for source in request.sources)) from None
+
+
+def _field_of(source: Source) -> str:
+    return source.name.rpartition("/")[2].rpartition(".")[0]
 
 
 def _refuse_structs(request: ReadRequest) -> None:
-    names = {source.name.rpartition("/")[2].rpartition(".")[0]: source.name for source in request.sources}
+    names = {_field_of(source): source.name for source in request.sources}
     for each in request.schema:
         if each.type is DataType.ARRAY_OF_STRUCT and (each.name in names or not each.nullable):
             raise DataError(
@@ -172,7 +204,7 @@ def _count(columns: Sequence[_Column], request: ReadRequest) -> int:
 
 
 def _warn(request: ReadRequest, unknown: Sequence[str], rows: int) -> None:
-    hint = f"; a NumPy set carries dynamic values as JSON text in {META_FIELD}.npy" if request.schema.dynamic else ""
+    hint = ", as unknown_columns=drop says" if request.schema.dynamic else ""
     request.warnings.extend(
         JobWarning(
             code="column_dropped",
@@ -307,8 +339,11 @@ def _to_arrow(values: npt.NDArray[Any], column: _Column, first_row: int) -> pa.A
 
 
 def _texts(values: npt.NDArray[Any], column: _Column, first_row: int) -> pa.Array[Any]:
+    """Texts without the NULs at their ends, which NumPy pads values with: it can't tell them from the text's own."""
+    # Arrow ends the text of a NumPy array at its first NUL; Python's str and bytes keep those in the midst.
+    given: Any = values.tolist() if _has_inner_nul(values) else values
     try:
-        texts: pa.Array[Any] = pa.array(values).cast(pa.string())
+        texts: pa.Array[Any] = pa.array(given).cast(pa.string())
         return texts
     except (UnicodeError, pa.ArrowInvalid) as error:
         row = next(number for number in range(len(values)) if not _is_text(values[number : number + 1]))
@@ -320,6 +355,13 @@ def _texts(values: npt.NDArray[Any], column: _Column, first_row: int) -> pa.Arra
             value=values[row : row + 1].tobytes().rstrip(b"\0")[:40],
             remedy="Save texts as str, or as bytes in UTF-8",
         ) from error
+
+
+def _has_inner_nul(values: npt.NDArray[Any]) -> bool:
+    """Whether another character follows a NUL in any of the texts."""
+    unit = np.dtype(np.uint8) if values.dtype.kind == "S" else np.dtype(np.uint32)
+    characters = np.ascontiguousarray(values).view(unit).reshape(len(values), -1)
+    return bool(((characters[:, :-1] == 0) & (characters[:, 1:] != 0)).any())
 
 
 def _is_text(value: npt.NDArray[Any]) -> bool:

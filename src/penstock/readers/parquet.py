@@ -1,16 +1,19 @@
 """Parquet files, row group by row group, in memory that depends neither on the file's nor on a row group's size.
 
-Columns that the collection's schema doesn't know are not read at all; of a dynamic collection only a ``$meta`` column
-carries further values (contract 5.4). Types are handed on as the file has them.
+Types are handed on as the file has them. Columns that are no field of the collection become dynamic values where it
+has a dynamic field (in Milvus only a column ``$meta`` does); where it has none, or by the option
+``unknown_columns``, they are not read at all.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,6 +21,8 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, Field
 from penstock.errors import DataError, shorten
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
+from penstock.readers.columns import UnknownColumns, check_missing, listed, unknown_column
+from penstock.readers.dynamic_columns import DynamicColumns
 
 __all__ = ["PARQUET_READER"]
 
@@ -31,11 +36,22 @@ SLACK = 8
 OVERHEAD = 5
 """Arrow bytes per row and column beside the values: an offset and a bit of validity."""
 ASSUMED_LENGTH = 1 << 16
-"""Bytes that a value may have where the schema sets no length (JSON, arrays)."""
+"""Bytes that a value may have where the schema sets no length (JSON, arrays), and all dynamic values of a row."""
+TEXT_BYTES = 30
+"""Bytes of a number or time as JSON text, with what stands around it."""
 
 MAX_NAMED, MAX_NAME = 100, 200
 """Columns that warnings name one by one, and characters of a name: a file may have a million, as long as it likes."""
 
+_OPENING: Mapping[str, Any] = {
+    "pre_buffer": False,
+    "buffer_size": BUFFER,
+    "page_checksum_verification": True,
+    # In nanoseconds, as they are stored, years before 1678 and after 2262 would become others.
+    "coerce_int96_timestamp_unit": "us",
+}
+_UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
+"""Columns that pandas makes of an index without a name, which its own reader takes back out of the columns."""
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
 _NARROW = {"INT_8": 1, "UINT_8": 1, "INT_16": 2, "UINT_16": 2}
 _REWRITE = "Write the file again"
@@ -52,37 +68,59 @@ class _Group:
     worst_size: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The columns that are read, fields and dynamic values; those that are not; and all that there are."""
+
+    fields: list[str]
+    dynamic: list[str]
+    dropped: list[str]
+    names: list[str]
+
+    @property
+    def wanted(self) -> list[str]:
+        return [*self.fields, *self.dynamic]
+
+
 class _ParquetReader:
     def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan]:
         with _opened(request) as file:
-            wanted, _ = _columns(file, request)
-            groups = _groups(file, wanted, request)
-        if sum(each.rows for each in groups) and not wanted:
-            raise DataError(
-                "no column of the file is a field of the collection",
-                file=request.sources[0].name,
-                remedy=f"Name the columns as the fields: {', '.join(request.schema.names)}",
-            )
+            columns = _columns(file, request)
+            groups = _groups(file, columns, request)
+            if sum(each.rows for each in groups):
+                _check_fields(file, columns, request)
         return [_split(groups, start, stop) for start, stop in _joined(groups, split_bytes)]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
         start, stop = spec["row_groups"]
         with _opened(request) as file:
-            wanted, unknown = _columns(file, request)
-            groups = _groups(file, wanted, request)[start:stop]
-            _warn(request, unknown, sum(each.rows for each in groups))
+            columns = _columns(file, request)
+            groups = _groups(file, columns, request)[start:stop]
+            _warn(request, columns, sum(each.rows for each in groups))
+            dynamic = DynamicColumns(request.schema, request.batch_bytes)
             first_row = done = 0
             for number, group in enumerate(groups, start):
                 read = 0
-                for batch in _batches(file, number, group, wanted, request, first_row):
-                    read += batch.num_rows
-                    yield RowBatch(
-                        batch=batch,
-                        first_row=first_row + read - batch.num_rows,
-                        bytes_read=done + group.size * read // group.rows,
-                    )
+                for batch in _batches(file, number, group, columns.wanted, request, first_row):
+                    for piece in _folded(dynamic, batch, request, first_row + read):
+                        read += piece.num_rows
+                        yield RowBatch(
+                            batch=piece,
+                            first_row=first_row + read - piece.num_rows,
+                            bytes_read=done + group.size * read // group.rows,
+                        )
                 first_row += read
                 done += group.size
+            request.warnings.extend(dynamic.warnings())
+
+
+def _folded(
+    dynamic: DynamicColumns, batch: pa.RecordBatch, request: ReadRequest, first_row: int
+) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from dynamic.batches(batch)
+    except DataError as error:
+        raise error.at(file=request.sources[0].name, row=first_row + (error.row or 0)) from None
 
 
 PARQUET_READER = _ParquetReader()
@@ -94,7 +132,7 @@ def _opened(request: ReadRequest) -> Iterator[pq.ParquetFile]:
     with source.open_arrow() as stream:
         _check_ends(stream, source.name)
         try:
-            file = pq.ParquetFile(stream, pre_buffer=False, buffer_size=BUFFER, page_checksum_verification=True)
+            file = pq.ParquetFile(stream, **_OPENING)
             _check_names(file, source.name)
         except pa.ArrowMemoryError:
             raise
@@ -157,26 +195,75 @@ def _broken(error: Exception, name: str, row: int | None = None) -> DataError:
     )
 
 
-def _columns(file: pq.ParquetFile, request: ReadRequest) -> tuple[list[str], list[str]]:
-    """Columns to read and columns that are dropped."""
+def _columns(file: pq.ParquetFile, request: ReadRequest) -> _Columns:
+    """What is read. Raises DataError for a column that is no field, where the request refuses those."""
     schema = request.schema
     known = {*schema.names, META_FIELD} if schema.dynamic else set(schema.names)
     names = file.schema_arrow.names
-    return [each for each in names if each in known], [each for each in names if each not in known]
-
-
-def _warn(request: ReadRequest, unknown: Sequence[str], rows: int) -> None:
-    hint = (
-        f"; a Parquet file carries dynamic values as JSON text in a column {META_FIELD!r}"
-        if request.schema.dynamic
-        else ""
+    unknown = [name for name in names if name not in known]
+    if unknown and request.unknown_columns is UnknownColumns.ERROR:
+        raise unknown_column(unknown[0], schema).at(file=request.sources[0].name)
+    keeps = schema.dynamic and request.unknown_columns is UnknownColumns.DYNAMIC
+    dynamic = [name for name in unknown if keeps and not _UNNAMED_INDEX.fullmatch(name)]
+    return _Columns(
+        fields=[name for name in names if name in known],
+        dynamic=dynamic,
+        dropped=[name for name in unknown if not keeps or _UNNAMED_INDEX.fullmatch(name)],
+        names=names,
     )
+
+
+def _check_fields(file: pq.ParquetFile, columns: _Columns, request: ReadRequest) -> None:
+    """Raise where no column is a field, or a field that needs a column has none."""
+    schema, source = request.schema, request.sources[0].name
+    if not columns.fields:
+        raise DataError(
+            "no column of the file is a field of the collection",
+            file=source,
+            remedy=f"Name the columns as the fields: {listed(schema.names)}. The file's columns: "
+            f"{listed(columns.names)}",
+        )
+    try:
+        check_missing(schema, columns.names)
+    except DataError as error:
+        hint = _index_hint(file, columns, error.field or "")
+        raise error.at(file=source, remedy=f"{error.remedy}{hint}") from None
+
+
+def _index_hint(file: pq.ParquetFile, columns: _Columns, field: str) -> str:
+    """What became of the index of the pandas frame that was written, where it may be what is missing."""
+    unnamed = [name for name in columns.names if _UNNAMED_INDEX.fullmatch(name)]
+    if unnamed:
+        return (
+            f" {unnamed[0]!r} is the index of a pandas frame, which had no name: if it is meant, write "
+            f"frame.rename_axis({field!r}).reset_index()."
+        )
+    if field in _range_indexes(file):
+        return (
+            f" The pandas frame's index is named {field!r}, but pandas did not write it as a column: write "
+            "frame.reset_index()."
+        )
+    return ""
+
+
+def _range_indexes(file: pq.ParquetFile) -> list[str]:
+    """Names of pandas indexes that are told in the file's metadata only, by start, stop and step."""
+    text = (file.schema_arrow.metadata or {}).get(b"pandas", b"{}")
+    try:
+        told = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return []  # it is for a hint only, and no part of the format
+    indexes = told.get("index_columns") if isinstance(told, dict) else None
+    if not isinstance(indexes, list):
+        return []
+    return [each["name"] for each in indexes if isinstance(each, dict) and isinstance(each.get("name"), str)]
+
+
+def _warn(request: ReadRequest, columns: _Columns, rows: int) -> None:
+    unknown = columns.dropped
     if not rows:
         return
-    texts = [
-        f"column {shorten(name, MAX_NAME)!r} is not a field of the collection and was left out{hint}"
-        for name in unknown[:MAX_NAMED]
-    ]
+    texts = [f"column {shorten(name, MAX_NAME)!r} {_why_dropped(name, request)}" for name in unknown[:MAX_NAMED]]
     if len(unknown) > MAX_NAMED:
         texts.append(
             f"{len(unknown) - MAX_NAMED:,} further columns are no fields of the collection and were left out"
@@ -184,7 +271,14 @@ def _warn(request: ReadRequest, unknown: Sequence[str], rows: int) -> None:
     request.warnings.extend(JobWarning(code="column_dropped", message=each, count=rows) for each in texts)
 
 
-def _groups(file: pq.ParquetFile, wanted: Sequence[str], request: ReadRequest) -> list[_Group]:
+def _why_dropped(name: str, request: ReadRequest) -> str:
+    if _UNNAMED_INDEX.fullmatch(name):
+        return "is the index of a pandas frame, which has no name, and was left out; to_parquet(index=False) omits it"
+    text = "is not a field of the collection and was left out"
+    return f"{text}, as unknown_columns=drop says" if request.schema.dynamic else text
+
+
+def _groups(file: pq.ParquetFile, columns: _Columns, request: ReadRequest) -> list[_Group]:
     """All row groups. Their column chunks are not looked at: pyarrow ends the process where one is encrypted."""
     source = request.sources[0]
     metadata = file.metadata
@@ -193,7 +287,7 @@ def _groups(file: pq.ParquetFile, wanted: Sequence[str], request: ReadRequest) -
         raise DataError(
             "the Parquet file is damaged: a row group has a negative size", file=source.name, remedy=_REWRITE
         )
-    fixed, longest = _row_bytes(file, wanted, request.schema)
+    fixed, longest = _row_bytes(file, columns, request.schema)
     stored = max(1, sum(each.total_byte_size for each in found))
     groups = []
     before = 0
@@ -206,16 +300,21 @@ def _groups(file: pq.ParquetFile, wanted: Sequence[str], request: ReadRequest) -
     return groups
 
 
-def _row_bytes(file: pq.ParquetFile, wanted: Sequence[str], schema: CollectionSchema) -> tuple[int, int]:
+def _row_bytes(file: pq.ParquetFile, columns: _Columns, schema: CollectionSchema) -> tuple[int, int]:
     """Arrow bytes of a row: of the values whose number the schema gives, and at most of those that vary in length.
 
-    What the file says won't do: equal values in a dictionary take next to nothing in it.
+    What the file says won't do: equal values in a dictionary take next to nothing in it. Dynamic values count as the
+    JSON text that they become, which is limited as a whole.
     """
     fixed = longest = 0
-    for number in range(file.metadata.num_columns):
-        column = file.schema.column(number)
-        name = next((each for each in wanted if column.path == each or column.path.startswith(f"{each}.")), None)
-        if name is None:
+    known, dynamic = set(columns.fields), set(columns.dynamic)
+    varies = False
+    for column, name in _leaves(file, columns.names):
+        if name in dynamic:
+            fixed += OVERHEAD + TEXT_BYTES + 2 * len(column.path)
+            varies = varies or column.path != name or not _width(column)
+            continue
+        if name not in known:
             continue
         field, width = schema.get(name), _width(column)
         if field and field.fields:
@@ -228,7 +327,20 @@ def _row_bytes(file: pq.ParquetFile, wanted: Sequence[str], schema: CollectionSc
             longest += OVERHEAD + field.max_capacity * width
         else:
             longest += OVERHEAD + (field.max_length or ASSUMED_LENGTH if field else ASSUMED_LENGTH)
-    return fixed, longest
+    return fixed, longest + (ASSUMED_LENGTH if varies else 0)
+
+
+def _leaves(file: pq.ParquetFile, names: Sequence[str]) -> Iterator[tuple[pq.ColumnSchema, str]]:
+    """The columns that Parquet stores, each with the column of the table that it is a part of; in order, both."""
+    at = 0
+    for number in range(file.metadata.num_columns):
+        column = file.schema.column(number)
+        path = column.path
+        while at < len(names) and path != names[at] and not path.startswith(f"{names[at]}."):
+            at += 1
+        if at == len(names):
+            return
+        yield column, names[at]
 
 
 def _struct_part_bytes(field: Field, path: str, width: int) -> int:

@@ -19,6 +19,7 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError, shorten
 from penstock.readers.base import ReadRequest, RowBatch
+from penstock.readers.columns import UnknownColumns, missing_field, unknown_column
 from penstock.readers.json_text import (
     JsonParser,
     first_twice,
@@ -43,7 +44,6 @@ __all__ = [
     "least_row_text",
     "least_text_bytes",
     "make_column",
-    "missing_error",
 ]
 
 _MAX_BATCH_ROWS = 65_536
@@ -114,14 +114,6 @@ def make_column(field: Field, rows: int) -> Column:
     if field.type is DataType.JSON:
         return JsonColumn(field)
     return ScalarColumn(field)
-
-
-def missing_error(field: Field) -> DataError:
-    return DataError(
-        f"value of field '{field.name}' is missed",
-        field=field.name,
-        remedy="Add it to every row, or make the field nullable or give it a default",
-    )
 
 
 def generated_key_error(field: Field) -> DataError:
@@ -215,6 +207,7 @@ class _Layout:
     known: list[tuple[str, Callable[[Any], None]]]
     absent: list[Callable[[Any], None]]
     extras: list[str]
+    dropped: list[str]
     has_meta: bool
     dense: list[tuple[str, Field]]
 
@@ -231,6 +224,7 @@ class RowBuilder:
         self._parser = JsonParser()
         schema = request.schema
         self._dynamic = schema.dynamic
+        self._unknown = request.unknown_columns
         self._arrow = batch_schema(schema)
         self._fixed = max(1, fixed_row_bytes(schema))
         self._max_rows = max(1, min(_MAX_BATCH_ROWS, request.batch_bytes // self._fixed))
@@ -314,9 +308,8 @@ class RowBuilder:
         if self._dynamic:
             extras = [(key, text_of(row[key])) for key in layout.extras]
             brackets += self._meta.add(extras, row[META_FIELD] if layout.has_meta else None)
-        else:
-            for key in layout.extras:
-                self._dropped.add(key)
+        for key in layout.dropped:
+            self._dropped.add(key)
         # The parser flattens nested lists. Every '[' accounted for means that no vector has any; else look closely.
         if not holds(text, b"[", brackets):
             for key, field in layout.dense:
@@ -340,12 +333,17 @@ class RowBuilder:
                 raise generated_key_error(field)
         for name, field in self._fields.items():
             if name not in keys and not field.nullable and field.default is None:
-                raise missing_error(field)
+                raise missing_field(field, keys, "keys of the row")
         meta = self._dynamic and META_FIELD in keys
+        unknown = [key for key in keys if key not in self._fields and not (meta and key == META_FIELD)]
+        if unknown and self._unknown is UnknownColumns.ERROR:
+            raise unknown_column(unknown[0], self._request.schema, "key")
+        keeps = self._dynamic and self._unknown is UnknownColumns.DYNAMIC
         return _Layout(
             known=[(key, self._columns[key].add) for key in keys if key in self._fields],
             absent=[column.add for name, column in self._columns.items() if name not in keys],
-            extras=[key for key in keys if key not in self._fields and not (meta and key == META_FIELD)],
+            extras=unknown if keeps else [],
+            dropped=[] if keeps else unknown,
             has_meta=meta,
             dense=[
                 (key, self._fields[key])

@@ -59,7 +59,8 @@ class Imports:
         In each, an item is a file of its own; a list within the list is a NumPy set, one ``.npy`` file per field.
 
         Args:
-            options: ``timeout="300s"``, ``sep``, ``nullkey``, ``auto_commit=False`` …
+            options: ``timeout="300s"``, ``sep``, ``nullkey``, ``auto_commit=False``; ``unknown_columns="drop"`` or
+                ``"error"`` for columns that are no field, which otherwise become dynamic values …
             idempotency_key: the same key for the same collection gives the same job within a day, where the server
                 knows such keys. With a key the call is repeated when no answer came; without, it is made once.
         """

@@ -5,9 +5,9 @@ Checks run on whole columns; only where one fails is the offending row looked fo
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,16 +19,27 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.partitioning import partition_of
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError
+from penstock.readers.arrow_values import plain
 from penstock.readers.base import RowBatch
+from penstock.readers.columns import missing_field
 from penstock.validation.arrays import to_array, to_scalar
 from penstock.validation.json_text import to_json, to_meta
-from penstock.validation.lists import plain
-from penstock.validation.problems import Array, Note
+from penstock.validation.problems import Array, Note, show
 from penstock.validation.sparse import to_sparse
 from penstock.validation.structs import to_structs
 from penstock.validation.vectors import absent_vectors, to_dense
 
 __all__ = ["Conformer"]
+
+_META = Field(name=META_FIELD, type=DataType.JSON, nullable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A column as the file has it; its field in the file's schema names extension types that Arrow doesn't know."""
+
+    array: Array
+    column: pa.Field[Any]
 
 
 class Conformer:
@@ -79,11 +90,12 @@ class Conformer:
         made.append(pa.array(self._partition_numbers(made, rows)))
         return pa.RecordBatch.from_arrays(made, schema=self._arrow_schema)
 
-    def _columns(self, batch: pa.RecordBatch) -> dict[str, Array]:
+    def _columns(self, batch: pa.RecordBatch) -> dict[str, _Given]:
         """The file's columns that the schema knows; others are dropped with a warning."""
         known = {*self._schema.names, *([META_FIELD] if self._schema.dynamic else [])}
-        columns: dict[str, Array] = {}
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        columns: dict[str, _Given] = {}
+        for column, array in zip(batch.schema, batch.columns, strict=True):
+            name = column.name
             if name not in known:
                 self._counts["column_dropped", _dropped(name, self._schema)] += batch.num_rows
             elif name in columns:
@@ -93,19 +105,19 @@ class Conformer:
                     remedy="Give each column of the file a name of its own.",
                 )
             else:
-                columns[name] = plain(column)
+                columns[name] = _Given(array, column)
         return columns
 
-    def _column(self, field: Field, columns: Mapping[str, Array], batch: RowBatch) -> Array:
+    def _column(self, field: Field, columns: Mapping[str, _Given], batch: RowBatch) -> Array:
         rows = batch.batch.num_rows
         given = columns.get(field.name)
         if self._schema.is_generated(field):
             return self._generated(field, given, batch)
         if given is None:
             if field.default is None and not field.nullable:
-                raise _missing(field, batch.batch.schema.names)
+                raise missing_field(field, batch.batch.schema.names)
             return _absent(field, rows)
-        if given.null_count == rows:  # whatever its type: a column of nulls is often typed by chance
+        if given.array.null_count == rows:  # whatever its type: a column of nulls is often typed by chance
             return _without_nulls(_absent(field, rows), field)
         return _without_nulls(_convert(given, field, self._note_for(field)), field)
 
@@ -115,14 +127,14 @@ class Conformer:
 
         return note
 
-    def _generated(self, field: Field, given: Array | None, batch: RowBatch) -> Array:
+    def _generated(self, field: Field, given: _Given | None, batch: RowBatch) -> Array:
         if given is not None:
-            row = given.is_valid().index(True).as_py()
+            row = given.array.is_valid().index(True).as_py()
             raise DataError(
                 f"the primary key '{field.name}' is auto-generated, no need to provide",
                 row=max(row, 0),
                 field=field.name,
-                value=given[max(row, 0)].as_py(),
+                value=show(given.array, max(row, 0)),
                 remedy="Leave the column out of the file, or use a collection whose ids are given (autoID off).",
             )
         assert self._auto_id_start is not None
@@ -130,11 +142,11 @@ class Conformer:
         ids = pa.array(np.arange(first, first + batch.batch.num_rows, dtype=np.int64))
         return ids.cast(canonical_type(field))
 
-    def _meta(self, columns: Mapping[str, Array], rows: int) -> Array:
+    def _meta(self, columns: Mapping[str, _Given], rows: int) -> Array:
         given = columns.get(META_FIELD)
-        if given is None or given.null_count == rows:
+        if given is None or given.array.null_count == rows:
             return pa.repeat(pa.scalar("{}"), rows)
-        return to_meta(given, set(self._schema.names))
+        return to_meta(given.array, given.column, set(self._schema.names), self._note_for(_META))
 
     def _partition_numbers(self, made: Sequence[Array], rows: int) -> npt.NDArray[np.int64]:
         if len(self._partitions) == 1:
@@ -145,9 +157,15 @@ class Conformer:
         return self._partitions[partition_of(values, len(self._partitions))]
 
 
-def _convert(array: Array, field: Field, note: Note) -> Array:
+def _convert(given: _Given, field: Field, note: Note) -> Array:
     if field.type is DataType.JSON:
-        return to_json(array, field)
+        return to_json(given.array, given.column, field, note)
+    try:
+        array = plain(given.array, given.column, flat=field.type.is_dense_vector)
+    except DataError as error:
+        raise error.at(field=field.name) from None
+    if array.null_count == len(array):
+        return _absent(replace(field, default=None), len(array))
     if field.type is DataType.ARRAY:
         return to_array(array, field, note)
     if field.type is DataType.ARRAY_OF_STRUCT:
@@ -181,17 +199,6 @@ def _absent(field: Field, rows: int) -> Array:
     if field.default is not None:
         return pa.repeat(pa.scalar(field.default, kind), rows)
     return absent_vectors(rows, field) if field.type.is_dense_vector else pa.nulls(rows, kind)
-
-
-def _missing(field: Field, names: Sequence[str]) -> DataError:
-    folded = {each.casefold(): each for each in names}
-    near = difflib.get_close_matches(field.name.casefold(), folded, n=1)
-    hint = f" Is '{folded[near[0]]}' meant? Names must match exactly." if near else ""
-    return DataError(
-        f"value of field '{field.name}' is missed",
-        field=field.name,
-        remedy=f"The file's columns: {', '.join(names) or 'none'}.{hint}",
-    )
 
 
 def _dropped(name: str, schema: CollectionSchema) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.types as pt
 
 from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.errors import DataError
-from penstock.validation.problems import Array, is_list, mismatch
+from penstock.readers.arrow_json import json_texts
+from penstock.readers.arrow_values import decoded_type, is_json, plain
+from penstock.validation.problems import Array, Note
 from penstock.validation.text import is_text, utf8
 
 __all__ = ["MAX_JSON_BYTES", "parse", "to_json", "to_meta"]
@@ -22,12 +22,12 @@ MAX_JSON_BYTES = 65536
 _META = Field(name=META_FIELD, type=DataType.JSON, nullable=True)
 
 
-def to_json(array: Array, field: Field) -> Array:
-    """JSON text from text, structs, maps and lists.
+def to_json(array: Array, column: pa.Field[Any] | None, field: Field, note: Note) -> Array:
+    """JSON text from text, and from values of all types that JSON has a form for.
 
     Where the field is nullable, JSON's ``null`` means null: pymilvus's writers put the text ``null`` there.
     """
-    text = _as_text(array, field)
+    text = _as_text(array, column, field, note)
     changed: dict[int, str | None] = {}
     for row, value, once in _parsed(text, field):
         if value is None and field.nullable:
@@ -37,9 +37,9 @@ def to_json(array: Array, field: Field) -> Array:
     return _replaced(text, changed)
 
 
-def to_meta(array: Array, taken: Set[str]) -> Array:
+def to_meta(array: Array, column: pa.Field[Any] | None, taken: Set[str], note: Note) -> Array:
     """The dynamic field: JSON objects without keys of the schema's field names (``taken``); null becomes {}."""
-    text = _as_text(array, _META)
+    text = _as_text(array, column, _META, note)
     changed: dict[int, str | None] = {}
     for row, value, once in _parsed(text, _META):
         if value is None:
@@ -76,28 +76,14 @@ def _replaced(text: Array, changed: Mapping[int, str | None]) -> Array:
     return pa.array(values, pa.string())
 
 
-def _as_text(array: Array, field: Field) -> Array:
-    if is_text(array.type):
-        return utf8(array, field)
-    if pt.is_struct(array.type) or pt.is_map(array.type) or is_list(array.type):
-        return pa.array([_dump(value, row, field) for row, value in enumerate(array)], pa.string())
-    raise mismatch(array, field)
-
-
-def _dump(scalar: Any, row: int, field: Field) -> str | None:
-    if not scalar.is_valid:
-        return None
+def _as_text(array: Array, column: pa.Field[Any] | None, field: Field, note: Note) -> Array:
+    kind = decoded_type(array.type)
+    if is_text(kind) or is_json(kind):
+        return utf8(plain(array), field)
     try:
-        value = scalar.as_py(maps_as_pydicts="strict")
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError, KeyError) as error:
-        raise DataError(
-            f"the {scalar.type} can't be written as JSON: {error}",
-            row=row,
-            field=field.name,
-            value=str(scalar),
-            remedy="Write the column as JSON text yourself.",
-        ) from None
+        return json_texts(array, column, note)
+    except DataError as error:
+        raise error.at(field=field.name) from None
 
 
 def _parsed(text: Array, field: Field) -> Iterator[tuple[int, Any, bool]]:

@@ -1,4 +1,4 @@
-"""Arrow's ways to encode a column, undone: dictionaries, run ends, extension types and the five kinds of list."""
+"""Columns of Arrow's five kinds of list, taken apart."""
 
 from __future__ import annotations
 
@@ -10,24 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.types as pt
 
 from penstock.domain.schema import Field
 from penstock.errors import DataError
+from penstock.readers.arrow_values import plain
 from penstock.validation.problems import Array, null_element
 
-__all__ = ["Lists", "offsets_of", "plain", "unnest", "validity"]
-
-
-def plain(array: Array) -> Array:
-    """The array without an extension type, dictionary or run-end encoding around it. Zero-copy if it had none."""
-    if isinstance(array, pa.ExtensionArray):
-        return plain(array.storage)
-    if isinstance(array, pa.DictionaryArray):
-        return plain(array.dictionary_decode())
-    if pt.is_run_end_encoded(array.type):
-        return plain(pc.call_function("run_end_decode", [array]))
-    return array
+__all__ = ["Lists", "offsets_of", "unnest", "validity"]
 
 
 def validity(array: Array) -> npt.NDArray[np.bool_] | None:
@@ -73,7 +62,7 @@ def unnest(array: Array) -> Lists:
     ``flatten`` and not a cast to ``list``: in pyarrow 26 the cast of a sliced list view gives a broken array.
     """
     lengths = pc.list_value_length(array).cast(pa.int64()).fill_null(0)
-    return Lists(plain(array.flatten()), lengths.to_numpy(), validity(array))
+    return Lists(plain(array.flatten(), array.type.value_field), lengths.to_numpy(), validity(array))
 
 
 def offsets_of(lengths: npt.NDArray[np.int64]) -> Array:

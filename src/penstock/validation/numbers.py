@@ -13,6 +13,7 @@ import pyarrow.types as pt
 
 from penstock.domain.schema import Field
 from penstock.errors import DataError
+from penstock.readers.arrow_values import floats_of_decimals
 from penstock.validation.problems import Array, Note, mismatch, not_finite
 
 __all__ = ["CHUNK", "first_not_finite", "to_bool", "to_floats", "to_integers"]
@@ -86,11 +87,13 @@ def to_floats(array: Array, field: Field, target: pa.DataType, note: Note) -> Ar
     kind = array.type
     if kind == target:
         result = array
-    elif pt.is_floating(kind) or pt.is_decimal(kind):
+    elif pt.is_decimal(kind):
+        result, rounded = floats_of_decimals(array, target)
+        if rounded:
+            note(f"{kind} values were rounded to {_name(target)}", rounded)
+    elif pt.is_floating(kind):
         result = array.cast(target)
-        if pt.is_decimal(kind):
-            note(f"{kind} values were rounded to {target}", len(array) - array.null_count)
-        elif kind.bit_width > target.bit_width:
+        if kind.bit_width > target.bit_width:
             note(f"{_name(kind)} values were narrowed to {_name(target)}", len(array) - array.null_count)
     elif pt.is_integer(kind):
         result = _floats_of_integers(array, target, note)

@@ -6,21 +6,15 @@ split.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
-
+import pyarrow as pa
 import pyarrow.types as pt
 
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
+from penstock.readers.arrow_json import Note, json_texts
+from penstock.readers.arrow_values import Array, is_list, is_string
 
 __all__ = ["Array", "Note", "describe", "is_list", "mismatch", "not_finite", "null_element", "show"]
-
-Array: TypeAlias = Any
-"""A ``pyarrow.Array``. Which kind is known at run time only, and the stubs' overloads ask for it by name."""
-
-Note: TypeAlias = Callable[[str, int], None]
-"""Called with what was done to a column's values, in words, and to how many rows."""
 
 _WHOLE = "whole numbers: integers, or floats and decimals without a fraction"
 _TAKES = {
@@ -31,8 +25,8 @@ _TAKES = {
     DataType.INT64: _WHOLE,
     DataType.FLOAT: "numbers: integers, floats or decimals",
     DataType.DOUBLE: "numbers: integers, floats or decimals",
-    DataType.VARCHAR: "UTF-8 text: strings, binary or a dictionary of them",
-    DataType.JSON: "JSON text, or structs, maps and lists",
+    DataType.VARCHAR: "UTF-8 text, UUIDs, dates, times and timestamps",
+    DataType.JSON: "JSON text, or structs, maps, lists, numbers and times",
     DataType.ARRAY: "lists of {element}",
     DataType.ARRAY_OF_STRUCT: "lists of structs with the fields {parts}",
     DataType.FLOAT_VECTOR: "lists of {dim} numbers",
@@ -44,17 +38,6 @@ _TAKES = {
 }
 
 
-def is_list(kind: Any) -> bool:
-    """Any of Arrow's five list types; a map is none of them."""
-    return (
-        pt.is_list(kind)
-        or pt.is_large_list(kind)
-        or pt.is_fixed_size_list(kind)
-        or pt.is_list_view(kind)
-        or pt.is_large_list_view(kind)
-    )
-
-
 def describe(field: Field) -> str:
     """The field's type as a person writes it: ``VarChar(64)``, ``FloatVector(768)``, ``Array<Int64>``."""
     if field.type is DataType.ARRAY and field.element_type:
@@ -64,10 +47,16 @@ def describe(field: Field) -> str:
 
 
 def show(array: Array, row: int) -> str:
-    """One value as text: long lists in brief, times as Arrow prints them (``as_py`` can't for all units)."""
-    kind = array.type
-    if pt.is_temporal(kind) or (is_list(kind) and not pt.is_nested(kind.value_type)):
-        text: str = array.slice(row, 1).to_string(indent=0, skip_new_lines=True)
+    """One value as text: as JSON where it has that form, else as Arrow prints it (``as_py`` can't for all types)."""
+    value = array.slice(row, 1)
+    if pt.is_nested(array.type) or pt.is_dictionary(array.type) or isinstance(array.type, pa.BaseExtensionType):
+        try:
+            text: str = json_texts(value, None, lambda *_: None)[0].as_py()
+        except DataError:  # not a value that JSON has; Arrow's own form is for messages only
+            text = value.to_string(indent=0, skip_new_lines=True)
+        return text
+    if pt.is_temporal(array.type) or pt.is_interval(array.type):
+        text = value.to_string(indent=0, skip_new_lines=True)
         return text[1:-1]
     return str(array[row].as_py())
 
@@ -83,13 +72,16 @@ def mismatch(array: Array, field: Field) -> DataError:
     )
     remedy = f"{field.type.value} fields take {takes}."
     source = array.type
-    if pt.is_temporal(source):
+    if pt.is_temporal(source) or pt.is_interval(source):
         remedy = (
-            "Write dates and times as ISO text into a VarChar field, or as a number (e.g. milliseconds) into Int64."
+            "Write the column as a number (e.g. milliseconds) for an Int64 field, or as ISO text for a VarChar "
+            "field; VarChar and JSON fields take dates, times and timestamps as they are."
         )
     elif field.type is DataType.VARCHAR and (pt.is_primitive(source) or pt.is_decimal(source)):
         remedy += " Write the numbers as text, in the spelling you want to read back."
-    elif field.type.is_number and (pt.is_string(source) or pt.is_large_string(source) or pt.is_string_view(source)):
+    elif pt.is_fixed_size_binary(source) and not field.type.is_vector:
+        remedy += " Write the bytes as text, such as hex; UUIDs with the type UUID of Arrow and Parquet."
+    elif field.type.is_number and is_string(source):
         remedy += " Write the column with a number type instead of text."
     return DataError(
         f"the file's column is {source}, the field is {describe(field)}",

@@ -13,8 +13,9 @@ import pyarrow.types as pt
 from penstock.domain.canonical import SPARSE
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
+from penstock.readers.arrow_values import plain
 from penstock.validation.json_text import parse
-from penstock.validation.lists import Lists, offsets_of, plain, unnest, validity
+from penstock.validation.lists import Lists, offsets_of, unnest, validity
 from penstock.validation.numbers import to_floats, to_integers
 from penstock.validation.problems import Array, Note, is_list, mismatch
 from penstock.validation.text import is_text, utf8
@@ -96,7 +97,9 @@ def _index(key: str) -> int:
 
 def _from_struct(array: Array, field: Field, note: Note) -> Array:
     # A struct's flatten, unlike field(), puts the struct's nulls and offset on its children.
-    children = dict(zip((each.name for each in array.type), map(plain, array.flatten()), strict=True))
+    children = {
+        each.name: plain(column, each, flat=True) for column, each in zip(array.flatten(), array.type, strict=True)
+    }
     indices, values = children["indices"], children["values"]
     if not (is_list(indices.type) and is_list(values.type)):
         raise mismatch(array, field)

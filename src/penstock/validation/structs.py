@@ -11,8 +11,9 @@ import pyarrow.types as pt
 from penstock.domain.canonical import canonical_type
 from penstock.domain.schema import Field
 from penstock.errors import DataError
+from penstock.readers.arrow_values import plain
 from penstock.validation.arrays import check_capacity, to_scalar
-from penstock.validation.lists import offsets_of, plain, unnest
+from penstock.validation.lists import offsets_of, unnest
 from penstock.validation.problems import Array, Note, is_list, mismatch, null_element
 from penstock.validation.vectors import to_dense
 
@@ -64,8 +65,9 @@ def _parts(structs: Array, field: Field) -> dict[str, Array]:
             remedy=remedy,
         )
     # A struct's flatten, unlike field(), puts the struct's offset on its children.
-    names = [f"{field.name}[{each.name}]" for each in structs.type]
-    return dict(zip(names, map(plain, structs.flatten()), strict=True))
+    vectors = {each.name for each in field.fields if each.type.is_dense_vector}
+    columns = zip(structs.flatten(), structs.type, strict=True)
+    return {f"{field.name}[{each.name}]": plain(column, each, flat=each.name in vectors) for column, each in columns}
 
 
 def _part(found: dict[str, Array], part: Field, note: Note) -> Array:

@@ -5,61 +5,45 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.types as pt
 
 from penstock.domain.schema import Field
 from penstock.errors import DataError
+from penstock.readers.arrow_values import INVALID_UTF8, is_binary, is_string, is_time, iso_texts, utf8_texts
 from penstock.validation.problems import Array, mismatch
 
 __all__ = ["is_text", "to_varchar", "utf8"]
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Strings and binary, of every width and as views: all may hold UTF-8."""
-    return (
-        pt.is_string(kind)
-        or pt.is_large_string(kind)
-        or pt.is_string_view(kind)
-        or pt.is_binary(kind)
-        or pt.is_large_binary(kind)
-        or pt.is_binary_view(kind)
-        or pt.is_fixed_size_binary(kind)
-    )
+    """Strings and binary, of every width and as views: all may hold UTF-8. Binary of a fixed length holds ids."""
+    return is_string(kind) or is_binary(kind)
 
 
 def utf8(array: Array, field: Field) -> Array:
-    """Text or binary as Arrow ``string``, its bytes checked: Parquet readers don't check those of a string column."""
-    source = array.cast(pa.binary()) if pt.is_fixed_size_binary(array.type) else array
+    """Text or binary as Arrow ``string``, its bytes checked."""
     try:
-        text = source.cast(pa.string())
-        text.validate(full=True)
-    except pa.ArrowInvalid:
-        for row, value in enumerate(source.cast(pa.large_binary()).to_pylist()):
-            if value is not None and not _is_utf8(value):
-                raise DataError(
-                    f"field '{field.name}' contains invalid UTF-8 data",
-                    row=row,
-                    field=field.name,
-                    value=value,
-                    remedy="Write the text in UTF-8.",
-                ) from None
-        raise
-    return text
+        return utf8_texts(array)
+    except DataError as error:
+        # Said as Milvus says it.
+        rule = f"field '{field.name}' contains invalid UTF-8 data" if error.rule == INVALID_UTF8 else error.rule
+        raise DataError(rule, row=error.row, field=field.name, value=error.value, remedy=error.remedy) from None
 
 
-def _is_utf8(value: bytes) -> bool:
+def _iso(array: Array, field: Field) -> Array:
     try:
-        value.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        return iso_texts(array)
+    except DataError as error:
+        raise error.at(field=field.name) from None
 
 
 def to_varchar(array: Array, field: Field) -> Array:
-    """Any text as ``string``; a text longer than the field's ``max_length`` bytes is an error."""
-    if not is_text(array.type):
+    """Any text as ``string``, times as ISO 8601; a text longer than the field's ``max_length`` bytes is an error."""
+    if is_time(array.type):
+        text = _iso(array, field)
+    elif is_text(array.type):
+        text = utf8(array, field)
+    else:
         raise mismatch(array, field)
-    text = utf8(array, field)
     limit = field.max_length or 0
     lengths: Array = pc.binary_length(text)
     longest: int | None = pc.max(lengths).as_py()

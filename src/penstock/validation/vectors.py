@@ -15,10 +15,10 @@ import pyarrow.types as pt
 from penstock.domain.canonical import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
+from penstock.readers.arrow_values import is_binary
 from penstock.validation.lists import Lists, unnest, validity
 from penstock.validation.numbers import CHUNK, first_not_finite, to_floats, to_integers
 from penstock.validation.problems import Array, Note, is_list, mismatch, not_finite, show
-from penstock.validation.text import is_text
 
 __all__ = ["absent_vectors", "to_dense"]
 
@@ -65,13 +65,9 @@ def _take_apart(array: Array, field: Field) -> Lists:
         numeric = pt.is_integer(lists.values.type) or pt.is_floating(lists.values.type)
         if numeric or pt.is_decimal(lists.values.type) or not len(lists.values):
             return lists
-    elif is_text(kind) and not _is_string(kind) and field.type in (*_HALF, DataType.BINARY_VECTOR):
+    elif (is_binary(kind) or pt.is_fixed_size_binary(kind)) and field.type in (*_HALF, DataType.BINARY_VECTOR):
         return _bytes(array.cast(pa.large_binary()))
     raise mismatch(array, field)
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
 
 
 def _bytes(array: Array) -> Lists:

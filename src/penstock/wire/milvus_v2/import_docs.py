@@ -54,7 +54,12 @@ CREATE = Operation(
         "accessKey": _TEXT,
         "secretKey": _TEXT,
         "token": _TEXT,
-        "options": {"type": "object", "additionalProperties": _TEXT},
+        "options": {
+            "type": "object",
+            "additionalProperties": _TEXT,
+            "description": "timeout, sep, nullkey, auto_commit as in Milvus; unknown_columns for columns and keys "
+            "that are no field: dynamic (they become dynamic values), drop or error.",
+        },
     },
     required=["collectionName"],
     data=_object({"jobId": _TEXT}),
