@@ -135,24 +135,25 @@ def _json_bytes(field: Field, value: str) -> bytes:
 
 
 def _dump(value: Any, field: Field) -> bytes:
-    _refuse_not_finite_json(value, field)
+    _refuse_what_json_changes(value, field)
     try:
         return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
         _refuse(field, f"the value can't be written as JSON: {error}", value, "Use dicts, lists, text and numbers.")
 
 
-def _refuse_not_finite_json(value: Any, field: Field) -> None:
-    """The JSON library would write NaN as null, which nobody asked for."""
+def _refuse_what_json_changes(value: Any, field: Field) -> None:
+    """Refuse what the JSON library would write as another value: NaN as null, a masked element as what it hides."""
+    _refuse_masked(field, value)
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
             raise not_finite(field, 0, float(value), overflow=False).at(row=None)
     elif isinstance(value, Mapping):
         for each in value.values():
-            _refuse_not_finite_json(each, field)
+            _refuse_what_json_changes(each, field)
     elif isinstance(value, list | tuple):
         for each in value:
-            _refuse_not_finite_json(each, field)
+            _refuse_what_json_changes(each, field)
     elif isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
         raise not_finite(field, 0, float(value[~np.isfinite(value)][0]), overflow=False).at(row=None)
 
@@ -165,7 +166,13 @@ def _json(field: Field, value: Any) -> Cell:
     return text, len(text)
 
 
+def _refuse_masked(field: Field, value: Any) -> None:
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        _refuse(field, "the value is masked, or has masked elements", str(value), "Fill them (numpy.ma.filled).")
+
+
 def _array(field: Field, value: Any) -> Cell:
+    _refuse_masked(field, value)
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if not isinstance(value, list | tuple):
@@ -263,6 +270,7 @@ def _sparse_weight(field: Field, weight: Any) -> float:
 
 def _numbers(field: Field, value: Any, takes: str) -> npt.NDArray[Any]:
     """A list, tuple or array as a one-dimensional array of numbers."""
+    _refuse_masked(field, value)
     if isinstance(value, np.ndarray):
         array = value
     elif isinstance(value, list | tuple):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 import pyarrow.types as pt
 
-from penstock.bulk_writer.cells import json_text
 from penstock.bulk_writer.formats.base import META
 from penstock.bulk_writer.inputs import Batches
 from penstock.bulk_writer.limits import Limits
@@ -20,6 +19,7 @@ from penstock.bulk_writer.sizes import row_sizes
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
 from penstock.errors import DataError
 from penstock.readers.base import RowBatch
+from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.validation.conform import Conformer
 
 __all__ = ["BatchChecker", "Counted"]
@@ -57,6 +57,7 @@ class BatchChecker:
         self._refused = refused
         self._limits = limits
         self._conformer = Conformer(schema, [0])
+        self._dynamic = DynamicColumns(schema, sys.maxsize)
 
     def checked(self, batches: Batches) -> Iterator[Counted]:
         """Canonical batches of the writer's columns. Rows in errors count from the start of ``batches``.
@@ -131,26 +132,8 @@ class BatchChecker:
                 field=unknown[0],
                 remedy="Remove the column, or use a collection with a dynamic field, which keeps such values.",
             )
-        texts = [self._meta(row, extra, given) for row, (extra, given) in enumerate(_extras(batch, unknown))]
-        names = [name for name in batch.schema.names if name in self._schema.names]
-        return pa.RecordBatch.from_arrays(
-            [*(batch.column(name) for name in names), pa.array(texts, pa.string())], [*names, META_FIELD]
-        )
-
-    def _meta(self, row: int, extra: dict[str, Any], given: Any) -> str:
-        meta = orjson.loads(given) if isinstance(given, str) and given else given or {}
-        if not isinstance(meta, dict):
-            raise DataError(
-                "illegal value for dynamic field, not a JSON object", row=row, field=META.name, value=given
-            )
-        twice = next((key for key in meta if key in extra), None)
-        if twice is not None:
-            raise DataError(f"duplicated key is not allowed, key={twice}", row=row, field=META.name, value=given)
-        present = {key: value for key, value in extra.items() if value is not None}
-        try:
-            return json_text({**meta, **present}, META)
-        except DataError as error:
-            raise error.at(row=row) from None
+        [folded] = self._dynamic.batches(batch)
+        return folded
 
 
 def _own_bytes(made: pa.RecordBatch, given: pa.RecordBatch) -> int:
@@ -160,13 +143,6 @@ def _own_bytes(made: pa.RecordBatch, given: pa.RecordBatch) -> int:
 
 def _buffers(batch: pa.RecordBatch) -> Iterator[pa.Buffer]:
     return (each for column in batch.columns for each in column.buffers() if each is not None)
-
-
-def _extras(batch: pa.RecordBatch, unknown: list[str]) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Per row the values of the unknown columns, and what the dynamic field holds already."""
-    has_meta = META_FIELD in batch.schema.names
-    metas = batch.column(META_FIELD).to_pylist() if has_meta else [None] * len(batch)
-    yield from zip(batch.select(unknown).to_pylist(), metas, strict=True)
 
 
 def _is_wide(kind: Any) -> bool:

@@ -9,8 +9,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from penstock.bulk_writer.cells import cell_maker, json_text
+from penstock.bulk_writer.masks import is_absent, masked_rows
 from penstock.domain.canonical import canonical_type
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, InvalidParameter
@@ -105,6 +107,8 @@ def _column(name: str, values: Any, field: Field | None) -> Array:
         return values
     if isinstance(values, np.ndarray) and values.dtype != object:
         return _from_numpy(values, name, field)
+    if isinstance(values, np.ma.MaskedArray):
+        values = [None if each is np.ma.masked else each for each in values]
     if hasattr(values, "to_arrow"):
         return values.to_arrow()
     if type(values).__module__.startswith("pandas") and getattr(values.dtype, "kind", "O") in "biuf":
@@ -113,6 +117,10 @@ def _column(name: str, values: Any, field: Field | None) -> Array:
 
 
 def _from_numpy(values: np.ndarray[Any, Any], name: str, field: Field | None) -> Array:
+    masked = masked_rows(values, name)
+    if masked is not None:
+        whole = _from_numpy(np.ma.getdata(values), name, field)
+        return pc.if_else(pa.array(~masked), whole, pa.scalar(None, whole.type))
     if values.dtype == _BFLOAT16:
         # Arrow has no bfloat16; its bytes are a form that bfloat16 fields take.
         values = np.ascontiguousarray(values)
@@ -140,7 +148,9 @@ def _packed(bits: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
 
 def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
     """A column of Python objects: vectors as arrays or lists, dicts for JSON and sparse fields, and plain values."""
-    missing = [each is None or (isinstance(each, float) and each != each) for each in values]
+    missing = [
+        is_absent(each, field, row) or (isinstance(each, float) and each != each) for row, each in enumerate(values)
+    ]
     if field is not None and field.type in _OBJECTS:
         return pa.array(
             [
@@ -150,7 +160,7 @@ def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
             pa.string(),
         )
     if field is not None and field.type.is_vector:
-        values = [_vector(each) for each in values]
+        values = [_vector(each, row, field) for row, each in enumerate(values)]
     elif field is not None and field.type is DataType.ARRAY_OF_STRUCT:
         values = [
             None if gone else _structs(each, row, field)
@@ -171,7 +181,9 @@ def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
         ) from None
 
 
-def _vector(value: Any) -> Any:
+def _vector(value: Any, row: int, field: Field) -> Any:
+    if is_absent(value, field, row):
+        return None
     if isinstance(value, np.ndarray) and value.dtype == _BFLOAT16:
         return value.astype(np.float32)
     return value

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from penstock.bulk_writer.arguments import folder_path
 from penstock.bulk_writer.file_type import BulkFileType
 from penstock.bulk_writer.progress import ProgressCallback
 from penstock.bulk_writer.writer import MB, BulkWriter
@@ -38,6 +39,7 @@ class LocalBulkWriter(BulkWriter):
 
     Raises:
         InvalidSchema, Unsupported: the schema, or one of its types in this format.
+        InvalidParameter: an argument of a wrong type or value.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class LocalBulkWriter(BulkWriter):
     ) -> None:
         super().__init__(
             schema,
-            Path(local_path),
+            folder_path("local_path", local_path),
             chunk_size,
             file_type,
             config,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
+from penstock.bulk_writer.arguments import folder_path
 from penstock.bulk_writer.chunks import Deliver
 from penstock.bulk_writer.connect import AzureConnectParam as _AzureConnectParam
 from penstock.bulk_writer.connect import S3ConnectParam as _S3ConnectParam
@@ -54,10 +55,11 @@ class RemoteBulkWriter(BulkWriter):
         progress_bar: bool = False,
     ) -> None:
         self._uploader = open_uploader(connect_param)
-        self._remote_root = remote_path
+        self._remote_root = folder_path("remote_path", remote_path)
+        beside_script = Path(sys.argv[0]).resolve().parent / "bulk_writer"
         super().__init__(
             schema,
-            Path(local_path) if local_path is not None else Path(sys.argv[0]).resolve().parent / "bulk_writer",
+            beside_script if local_path is None else folder_path("local_path", local_path),
             chunk_size,
             file_type,
             config,

@@ -14,6 +14,7 @@ from penstock.bulk_writer.cells import cell_maker, json_text
 from penstock.bulk_writer.columns import NATIVE_VALUES
 from penstock.bulk_writer.formats.base import META
 from penstock.bulk_writer.limits import Limits
+from penstock.bulk_writer.masks import is_absent
 from penstock.domain.canonical import canonical_type
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError
@@ -64,7 +65,7 @@ class RowBuffer:
         size = known = 0
         for field, make in self._fields:
             value = row.get(field.name)
-            if value is None:
+            if is_absent(value, field):
                 cells.append(_absent(field))
                 known += field.name in row
                 continue
@@ -102,7 +103,11 @@ class RowBuffer:
         self._count = self._bytes = 0
 
     def _meta(self, row: Mapping[str, Any]) -> str:
-        extra = {key: value for key, value in row.items() if key not in self._names and key != META_FIELD}
+        extra = {
+            key: None if is_absent(value, META) else value
+            for key, value in row.items()
+            if key not in self._names and key != META_FIELD
+        }
         self._check_refused(extra)
         given = row.get(META_FIELD)
         if not extra and given is None:

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from penstock.bulk_writer.arguments import whole_number
 from penstock.bulk_writer.connect import AzureConnectParam
 from penstock.bulk_writer.parts import send_parts
 from penstock.errors import InvalidParameter, StoreError, StoreUnavailable, Unsupported
@@ -32,9 +33,9 @@ class AzureUploader:
 
     def __init__(self, param: AzureConnectParam) -> None:
         self._container = param.container_name
-        self._concurrency = param.upload_concurrency
-        self._block_bytes = param.upload_chunk_size
-        options: Any = {"max_single_put_size": param.upload_chunk_size, "retry_policy": ExponentialRetry(**_RETRY)}
+        self._concurrency = whole_number("upload_concurrency", param.upload_concurrency)
+        self._block_bytes = whole_number("upload_chunk_size", param.upload_chunk_size)
+        options: Any = {"max_single_put_size": self._block_bytes, "retry_policy": ExponentialRetry(**_RETRY)}
         credential: Any = param.credential
         if param.conn_str:
             self._client = BlobServiceClient.from_connection_string(param.conn_str, credential=credential, **options)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from penstock.bulk_writer.arguments import file_type_of, flag, string_mapping, whole_number
 from penstock.bulk_writer.chunks import CallBack, Chunks, Deliver
 from penstock.bulk_writer.file_type import BulkFileType
 from penstock.bulk_writer.formats.base import META, Layout
@@ -48,13 +49,17 @@ class BulkWriter:
         progress: ProgressCallback | None = None,
         progress_bar: bool = False,
     ) -> None:
-        self._chunk_size = segment_size if segment_size > 0 else chunk_size
-        self._file_type = BulkFileType(file_type)
+        older = whole_number("segment_size", segment_size, least=0)
+        self._chunk_size = older or whole_number("chunk_size", chunk_size)
+        self._file_type = file_type_of(file_type)
+        config = string_mapping("config", config)
+        if progress is not None and not callable(progress):
+            raise InvalidParameter(f"progress is a function that is called with a WriteProgress, not {progress!r}")
         self._schema = collection_schema(schema)
         written = _written_schema(self._schema, function_outputs(schema))
         self._written = written
         self._columns = (*written.fields, META) if written.dynamic else written.fields
-        layout = _layout(self._file_type, self._columns, config or {}, self._chunk_size)
+        layout = _layout(self._file_type, self._columns, config, self._chunk_size)
         limits = limits_of(self._file_type, self._columns, layout.null_key)
         refused = _refused(self._schema, written)
         self._rows = RowBuffer(written, refused, limits)
@@ -66,7 +71,7 @@ class BulkWriter:
         self._cleanup = weakref.finalize(self, _clean_up, self._chunks, self._folder)
         self._lock = threading.RLock()
         self._total_row_count = self._buffer_row_count = self._buffer_size = 0
-        self._bar = ProgressBar(type(self).__name__) if progress_bar else None
+        self._bar = ProgressBar(type(self).__name__) if flag("progress_bar", progress_bar) else None
         self._listeners = [each for each in (progress, self._bar) if each is not None]
         self._expected_rows: int | None = None
 

@@ -1,0 +1,54 @@
+"""Masked arrays of NumPy: a masked value is null, a value with masked elements is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from penstock.domain.schema import Field
+from penstock.errors import DataError
+
+__all__ = ["is_absent", "masked_rows"]
+
+
+def is_absent(value: Any, field: Field | None, row: int | None = None) -> bool:
+    """Whether one value is None or masked as a whole.
+
+    Raises:
+        DataError: it has masked elements and others.
+    """
+    if not isinstance(value, np.ma.MaskedArray):
+        return value is None
+    mask = np.ma.getmaskarray(value)
+    if mask.any() and not mask.all():
+        raise _partly(None if field is None else field.name, row, value)
+    return bool(mask.size and mask.all())
+
+
+def masked_rows(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.bool_] | None:
+    """The rows of a column that are masked as a whole; None where none is.
+
+    Raises:
+        DataError: a row has masked elements and others.
+    """
+    if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
+        return None
+    mask = np.ma.getmaskarray(values).reshape(len(values), -1)
+    rows: npt.NDArray[np.bool_] = np.asarray(mask.all(axis=1))
+    partly = np.asarray(mask.any(axis=1)) & ~rows
+    if partly.any():
+        row = int(np.argmax(partly))
+        raise _partly(name, row, values[row])
+    return rows
+
+
+def _partly(name: str | None, row: int | None, value: Any) -> DataError:
+    return DataError(
+        "the value has masked elements; only a value as a whole may be null",
+        row=row,
+        field=name,
+        value=str(value),
+        remedy="Fill the elements (numpy.ma.filled), or mask the whole row where the field is nullable.",
+    )
