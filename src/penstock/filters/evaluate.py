@@ -1,4 +1,7 @@
-"""What a filter means for one row, in plain Python: the model that engines are tested against."""
+"""What a filter means for one row, in plain Python: the model that engines are tested against.
+
+What it says of a value in a JSON document is also how engines evaluate what they can't say in their own language.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 from penstock.domain.schema import DataType
 from penstock.filters.like import like_matcher
 from penstock.filters.literals import INT64_MAX, INT64_MIN
-from penstock.filters.members import json_equal, kind_of
+from penstock.filters.members import Members, json_equal, kind_of
 from penstock.filters.numbers import calculate, to_float32
 from penstock.filters.tree import (
     And,
@@ -36,7 +39,7 @@ from penstock.filters.tree import (
     Term,
 )
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "json_condition"]
 
 _COMPARE: dict[CompareOp, Callable[[Any, Any], bool]] = {
     CompareOp.EQ: operator.eq,
@@ -119,10 +122,12 @@ def _walk(document: Any, keys: tuple[str | int, ...]) -> Any:
             document = document.get(key) if isinstance(document, dict) else None
         else:
             document = document[key] if isinstance(document, list) and key < len(document) else None
-    # Integers beyond 64 bits are numbers like any other, but no longer exact.
-    if isinstance(document, int) and not INT64_MIN <= document <= INT64_MAX:
-        return float(document)
-    return document
+    return _exact(document)
+
+
+def _exact(value: Any) -> Any:
+    """Integers beyond 64 bits are numbers like any other, but no longer exact."""
+    return float(value) if isinstance(value, int) and not INT64_MIN <= value <= INT64_MAX else value
 
 
 def _array(term: ArrayColumn | JsonPath, row: Mapping[str, Any]) -> list[Any] | None:
@@ -131,7 +136,10 @@ def _array(term: ArrayColumn | JsonPath, row: Mapping[str, Any]) -> list[Any] | 
 
 
 def _step(term: Arithmetic, row: Mapping[str, Any]) -> int | float | None:
-    value = _value(term.term, row)
+    return _stepped(term, _value(term.term, row))
+
+
+def _stepped(term: Arithmetic, value: Any) -> int | float | None:
     if value is None or kind_of(value) != "number":
         return None
     result = calculate(term.op, value, term.value)
@@ -140,6 +148,40 @@ def _step(term: Arithmetic, row: Mapping[str, Any]) -> int | float | None:
 
 def _is_single(term: Operand) -> bool:
     return isinstance(term, Column | Element) and term.type is DataType.FLOAT
+
+
+def json_condition(filter: Filter) -> Callable[[Any], bool | None]:
+    """A single condition on a JSON path as a function of the value that is there, None for none.
+
+    Sets are made once, so the function takes the same time for any number of constants.
+    """
+    match filter:
+        case Compare(op, JsonPath(), value):
+            return lambda found: _compare(op, _exact(found), value)
+        case Compare(op, Length(), value):
+            return lambda found: _COMPARE[op](len(found), value) if isinstance(found, list) else None
+        case Compare(op, Arithmetic() as term, value):
+            return lambda found: _compare(op, _stepped(term, _exact(found)), value)
+        case In(_, values):
+            return Members(values).contain
+        case Like(_, pattern):
+            matches = like_matcher(pattern)
+            return lambda found: matches(found) if isinstance(found, str) else None
+        case IsNull():
+            return lambda found: found is None
+        case Exists():
+            return lambda found: found not in (None, {})
+        case Contains(_, values, every) if every:
+            return lambda found: _holds_all(found, values)
+        case Contains(_, values):
+            members = Members(values)
+            return lambda found: any(map(members.hold, found)) if isinstance(found, list) else None
+    raise AssertionError(f"not a condition on JSON: {filter!r}")
+
+
+def _holds_all(found: Any, values: tuple[Any, ...]) -> bool | None:
+    """The first value that is not there ends it, so a row takes time by its own length."""
+    return all(map(Members(found).hold, values)) if isinstance(found, list) else None
 
 
 def _compare(op: CompareOp, left: Any, right: Any) -> bool | None:

@@ -37,6 +37,8 @@ __all__ = [
     "check_limits",
     "evaluations",
     "is_on_json",
+    "json_conditions",
+    "json_path",
 ]
 
 MAX_CONDITIONS = 1024
@@ -66,6 +68,13 @@ class _Work:
     nested: int = 0
     pattern: int = 0
     keys: int = 0
+
+
+def json_conditions(filter: Filter) -> int:
+    """How often a filter looks into a JSON document of a row."""
+    work = _Work()
+    _count(filter, work)
+    return work.json
 
 
 def check_limits(filter: Filter) -> None:
@@ -111,7 +120,7 @@ def _count(filter: Filter, work: _Work) -> None:
             work.pattern = max(work.pattern, len(pattern))
     times = evaluations(filter)
     work.conditions += times
-    if path := _json_path(filter):
+    if path := json_path(filter):
         work.json += times
         work.keys = max(work.keys, len(path.keys))
 
@@ -131,10 +140,11 @@ def evaluations(filter: Filter) -> int:
 
 def is_on_json(filter: Filter) -> bool:
     """Whether a single condition looks into a JSON document."""
-    return _json_path(filter) is not None
+    return json_path(filter) is not None
 
 
-def _json_path(filter: Filter) -> JsonPath | None:
+def json_path(filter: Filter) -> JsonPath | None:
+    """The path in a JSON document that a single condition looks at."""
     match filter:
         case In(term) | Like(term) | Contains(term) | IsNull(term) | Compare(_, term) | Exists(term):
             inner: object = term

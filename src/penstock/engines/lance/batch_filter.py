@@ -1,7 +1,7 @@
 """A filter evaluated on the batches of a scan, in one pass whatever its lists hold.
 
 Conditions that SQL serves are columns of the scan: true where they hold. Of the others the scan gives the values that
-they look at, each only once, and :class:`Members` and the like answer for a whole batch. Between batches the deadline
+they look at, each only once, and sets of the constants answer for a whole batch. Between batches the deadline
 is checked: a scan whose reader is dropped stops at once.
 """
 
@@ -24,19 +24,17 @@ from penstock.engines.lance.columns import quoted
 from penstock.engines.lance.pushdown import fits_sql, weight
 from penstock.engines.lance.where import term_sql, to_sql_of
 from penstock.engines.lance.where_json import value_sql
+from penstock.filters.evaluate import json_condition
 from penstock.filters.like import like_matcher
-from penstock.filters.members import Members, json_equal
+from penstock.filters.limits import json_conditions, json_path
 from penstock.filters.tree import (
     And,
     ArrayColumn,
     Column,
-    Compare,
-    CompareOp,
     Contains,
     Element,
     Filter,
     In,
-    JsonPath,
     Like,
     Not,
     Or,
@@ -52,6 +50,7 @@ _BATCH_ROWS = 8192
 _BATCH_WEIGHT = 64
 """A batch of :data:`_BATCH_ROWS` may weigh so much a row; heavier filters get fewer rows, so as to end in time."""
 _ROWS_BETWEEN_CHECKS = 64
+_FEW_JSON_CONDITIONS = 4
 
 
 @dataclass
@@ -76,9 +75,17 @@ Test = Callable[[_Batch], Mask]
 
 @dataclass
 class _Plan:
-    """The columns that the tests of a filter look at: SQL by name."""
+    """The columns that the tests of a filter look at: SQL by name.
 
+    ``json_in_sql``: conditions on JSON are said in SQL. It looks up the path once for each condition, and this module
+    once for all of them.
+    """
+
+    json_in_sql: bool
     columns: dict[str, str] = field(default_factory=dict)
+
+    def says(self, filter: Filter) -> bool:
+        return fits_sql(filter) and (self.json_in_sql or not json_conditions(filter))
 
     def name(self, sql: str) -> str:
         return self.columns.setdefault(sql, f"__value{len(self.columns)}")
@@ -96,7 +103,7 @@ def matching(
     Raises:
         DeadlineExceeded
     """
-    plan = _Plan()
+    plan = _Plan(json_conditions(rest) <= _FEW_JSON_CONDITIONS)
     test = _test(rest, False, plan)
     scanner = dataset.scanner(
         columns={**columns, **plan.projection},
@@ -114,7 +121,7 @@ def matching(
 
 def _test(filter: Filter, negated: bool, plan: _Plan) -> Test:
     """``not`` is pushed down, so a row counts where each condition is true or, negated, false."""
-    if fits_sql(filter):
+    if plan.says(filter):
         return _column_test(plan.name(to_sql_of(filter, negated)))
     match filter:
         case Not(part):
@@ -129,21 +136,16 @@ def _test(filter: Filter, negated: bool, plan: _Plan) -> Test:
             name = plan.name(term_sql(term))
             matches = like_matcher(pattern)
             return lambda batch: _each(batch.column(name).to_pylist(), _text_answer(matches), negated)
-        case (
-            Like(JsonPath() as path)
-            | In(JsonPath() as path)
-            | Contains(JsonPath() as path)
-            | Compare(_, JsonPath() as path)
-        ):
-            name, answer = plan.name(value_sql(path)), _json_answer(filter)
-            return lambda batch: _each(batch.json(name), answer, negated)
+    if (path := json_path(filter)) is not None:
+        value, answer = plan.name(value_sql(path)), json_condition(filter)
+        return lambda batch: _each(batch.json(value), answer, negated)
     raise AssertionError(f"a condition that is neither SQL nor served here: {filter!r}")
 
 
 def _joined_test(parts: tuple[Filter, ...], conjunction: bool, negated: bool, plan: _Plan) -> Test:
     kind = And if conjunction != negated else Or
-    said = [part for part in parts if fits_sql(part)]
-    tests = [_test(part, negated, plan) for part in parts if not fits_sql(part)]
+    said = [part for part in parts if plan.says(part)]
+    tests = [_test(part, negated, plan) for part in parts if not plan.says(part)]
     if said:
         tests.append(_test(kind(tuple(said)), negated, plan))
     joined = np.logical_and if conjunction else np.logical_or
@@ -186,31 +188,6 @@ def _decoded(texts: pa.Array[Any]) -> list[Any]:
         # One is nested as deep as the parser goes: the list around it is a level too much.
         values = [orjson.loads(piece) for piece in pieces]
     return values
-
-
-def _json_answer(filter: Filter) -> Answer:
-    match filter:
-        case In(_, values):
-            return Members(values).contain
-        case Like(_, pattern):
-            return _text_answer(like_matcher(pattern))
-        case Compare(op, _, value):
-            same = op is CompareOp.EQ
-            return lambda found: (json_equal(found, value) is same) if isinstance(found, list) else None
-        case Contains(_, values, every):
-            if every:
-                return lambda found: _holds_all(found, values)
-            members = Members(values)
-            return lambda found: any(map(members.hold, found)) if isinstance(found, list) else None
-    raise AssertionError(f"not a condition on JSON: {filter!r}")
-
-
-def _holds_all(found: Any, values: tuple[Any, ...]) -> bool | None:
-    """The first value that is not there ends it, so a row takes time by its own length."""
-    if not isinstance(found, list):
-        return None
-    hold = Members(found).hold
-    return all(map(hold, values))
 
 
 def _text_answer(matches: Callable[[str], bool]) -> Answer:

@@ -2,9 +2,8 @@
 
 SQL serves a few conditions on columns well: it uses scalar indexes and reads other columns late. Not so long lists
 (parsing a million constants takes minutes), lists within JSON (a predicate of a JSON path recurses, and ends the
-process at some thousand constants), and many conditions on JSON: as long as none of its rows match no batch comes
-out, so the scan can't be ended. Such conditions become columns of the scan instead
-(:mod:`penstock.engines.lance.batch_filter`).
+process at some thousand constants), and many conditions on JSON: while none of its rows match no batch comes out, and
+the scan can't be ended. Such conditions are evaluated in :mod:`penstock.engines.lance.batch_filter` instead.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ from penstock.filters.tree import (
     Contains,
     Filter,
     In,
+    JsonPath,
+    Length,
     Like,
     Not,
     Or,
@@ -88,6 +89,6 @@ def fits_sql(filter: Filter) -> bool:
             return len(pattern) <= _MAX_SQL_PATTERN
         case Contains(values=contained):
             return len(contained) <= _MAX_SQL_CONTAINED and not any(isinstance(value, tuple) for value in contained)
-        case Compare(value=tuple()):
-            return False
+        case Compare(value=tuple()) | Compare(term=Length(of=JsonPath())):
+            return False  # the engine takes microseconds for each element of a JSON list to count them
     return True

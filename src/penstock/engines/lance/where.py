@@ -161,8 +161,6 @@ def _compare(op: CompareOp, term: Term, value: object) -> str:
     match term, value:
         case JsonPath(), _:
             return where_json.compare(op, term, value)  # type: ignore[arg-type]
-        case Length(of=JsonPath() as path), int():
-            return where_json.compare_length(op, path, value)
         case Arithmetic(term=JsonPath()), int() | float():
             return where_json.compare_step(op, term, value)
     shown = literal(value)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from penstock.errors import InvalidFilter
 from penstock.filters.like import Wildcard, split_pattern
 from penstock.filters.tree import Arithmetic, CompareOp, JsonPath, Scalar, Value
 
-__all__ = ["compare", "compare_length", "compare_step", "contains", "exists", "is_in", "is_null", "like", "value_sql"]
+__all__ = ["compare", "compare_step", "contains", "exists", "is_in", "is_null", "like", "value_sql"]
 
 _EXACT_IN_DOUBLE = 2**53
 _LAST_INDEX = 2**31 - 1
@@ -141,12 +141,6 @@ def compare_step(op: CompareOp, term: Arithmetic, value: int | float) -> str:
     else:
         whole = f"{whole} {sign} {integer(value)}"
     return whole if term.op.integers_only else f"coalesce({whole}, {double})"
-
-
-def compare_length(op: CompareOp, path: JsonPath, value: int) -> str:
-    place = _place(path)
-    length = f"json_array_length({place[0]}, {text(place[1])})"
-    return f"({_is_list(place)} and {length} {SQL_OPS[op]} {integer(value)})"
 
 
 def is_in(path: JsonPath, values: Sequence[Scalar], negated: bool) -> str:
