@@ -27,7 +27,8 @@ class RecordScanner:
             commas or nothing may stand between, and the end of the file ends them.
         first: the first block holds the file's first row, or nothing; else it begins behind a row's bracket.
 
-    ``done`` is true once the list has ended; ``rest`` is then what followed in the last block.
+    ``done`` is true once the list has ended; ``rest`` is then what followed in the last block, and ``rest_offset``
+    its place in the file.
     """
 
     def __init__(self, offset: int, *, listed: bool, first: bool = True) -> None:
@@ -46,6 +47,7 @@ class RecordScanner:
         self._fault: DataError | None = None
         self.done = False
         self.rest = b""
+        self.rest_offset = offset
 
     @property
     def offset(self) -> int:
@@ -191,6 +193,7 @@ class RecordScanner:
             self._refuse_gap(gap, allow_comma=False)
         self.done = True
         self.rest = block[position + 1 :]
+        self.rest_offset = self._base + position + 1
 
     def _unfinished(self, rule: str) -> DataError:
         """An error for the row that has begun; says where its JSON breaks, if that can be told."""

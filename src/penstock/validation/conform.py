@@ -30,6 +30,8 @@ from penstock.validation.vectors import absent_vectors, to_dense
 
 __all__ = ["Conformer"]
 
+_META = Field(name=META_FIELD, type=DataType.JSON, nullable=True)
+
 
 class Conformer:
     """Turns the batches of one split into canonical ones and collects what was cast or dropped on the way.
@@ -134,7 +136,7 @@ class Conformer:
         given = columns.get(META_FIELD)
         if given is None or given.null_count == rows:
             return pa.repeat(pa.scalar("{}"), rows)
-        return to_meta(given, set(self._schema.names))
+        return to_meta(given, set(self._schema.names), self._note_for(_META))
 
     def _partition_numbers(self, made: Sequence[Array], rows: int) -> npt.NDArray[np.int64]:
         if len(self._partitions) == 1:
@@ -147,7 +149,7 @@ class Conformer:
 
 def _convert(array: Array, field: Field, note: Note) -> Array:
     if field.type is DataType.JSON:
-        return to_json(array, field)
+        return to_json(array, field, note)
     if field.type is DataType.ARRAY:
         return to_array(array, field, note)
     if field.type is DataType.ARRAY_OF_STRUCT:

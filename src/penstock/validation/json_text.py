@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
@@ -12,24 +13,28 @@ import pyarrow.types as pt
 
 from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.errors import DataError
-from penstock.validation.problems import Array, is_list, mismatch
+from penstock.readers.json_text import MAX_JSON_BYTES, MAX_JSON_DEPTH, is_nested_too_deeply
+from penstock.validation.problems import Array, Note, is_list, mismatch
 from penstock.validation.text import is_text, utf8
 
 __all__ = ["MAX_JSON_BYTES", "parse", "to_json", "to_meta"]
 
-MAX_JSON_BYTES = 65536
+_TOO_LARGE = "number is infinity"
+"""orjson's word for a number beyond a double's range."""
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 
 _META = Field(name=META_FIELD, type=DataType.JSON, nullable=True)
 
 
-def to_json(array: Array, field: Field) -> Array:
+def to_json(array: Array, field: Field, note: Note) -> Array:
     """JSON text from text, structs, maps and lists.
 
     Where the field is nullable, JSON's ``null`` means null: pymilvus's writers put the text ``null`` there.
     """
     text = _as_text(array, field)
     changed: dict[int, str | None] = {}
-    for row, value, once in _parsed(text, field):
+    for row, value, once in _parsed(text, field, note):
         if value is None and field.nullable:
             changed[row] = None
         elif not once:
@@ -37,11 +42,11 @@ def to_json(array: Array, field: Field) -> Array:
     return _replaced(text, changed)
 
 
-def to_meta(array: Array, taken: Set[str]) -> Array:
+def to_meta(array: Array, taken: Set[str], note: Note) -> Array:
     """The dynamic field: JSON objects without keys of the schema's field names (``taken``); null becomes {}."""
     text = _as_text(array, _META)
     changed: dict[int, str | None] = {}
-    for row, value, once in _parsed(text, _META):
+    for row, value, once in _parsed(text, _META, note):
         if value is None:
             changed[row] = None
         elif not isinstance(value, dict):
@@ -100,9 +105,10 @@ def _dump(scalar: Any, row: int, field: Field) -> str | None:
         ) from None
 
 
-def _parsed(text: Array, field: Field) -> Iterator[tuple[int, Any, bool]]:
+def _parsed(text: Array, field: Field, note: Note) -> Iterator[tuple[int, Any, bool]]:
     """Row, value, and whether every object in it has each key once: the last of equal keys counts, as in Milvus, but
     an engine may refuse text that holds both."""
+    rounded = 0
     for row, value in enumerate(text.cast(pa.binary()).to_pylist()):
         if value is None:
             continue
@@ -114,9 +120,36 @@ def _parsed(text: Array, field: Field) -> Iterator[tuple[int, Any, bool]]:
                 value=value.decode(),
                 remedy="Store the large part elsewhere, or split it over several fields.",
             )
+        if is_nested_too_deeply(value):
+            raise DataError(
+                f"the JSON is nested more than {MAX_JSON_DEPTH} deep",
+                row=row,
+                field=field.name,
+                value=value.decode(),
+                remedy="Flatten the value, or store it as text in a VarChar field.",
+            )
         parsed = parse(value, row, field)
-        # Equal keys are the only thing that parsing drops; each takes at least two quotes along.
-        yield row, parsed, value.count(b'"') == orjson.dumps(parsed).count(b'"')
+        if _LONG_NUMBER.search(value) and _has_wide_integer(value):
+            rounded += 1
+        # Equal keys are the only thing that parsing drops; each takes at least two quotes along. An escaped one could
+        # make up for them.
+        once = value.count(b'"') == orjson.dumps(parsed).count(b'"') and b"\\u0022" not in value
+        yield row, parsed, once
+    if rounded:
+        note("whole numbers beyond 64 bits in the JSON were rounded to float64", rounded)
+
+
+def _has_wide_integer(text: bytes) -> bool:
+    """Whether a JSON text holds a whole number, written with digits only, that takes more than 64 bits."""
+    found = False
+
+    def check(digits: str) -> None:
+        nonlocal found
+        # The interpreter refuses to read thousands of digits; twenty hold every number of 64 bits.
+        found = found or len(digits) > 20 or not _INT64_MIN <= int(digits) <= _UINT64_MAX
+
+    json.loads(text, parse_int=check)
+    return found
 
 
 def parse(value: bytes, row: int, field: Field) -> Any:
@@ -124,10 +157,11 @@ def parse(value: bytes, row: int, field: Field) -> Any:
     try:
         return orjson.loads(value)
     except orjson.JSONDecodeError as error:
-        raise DataError(
+        rule, remedy = (
             f"the text is not JSON: {error}",
-            row=row,
-            field=field.name,
-            value=value.decode(),
-            remedy="Write each value with a JSON library; a plain word needs quotes.",
-        ) from None
+            "Write each value with a JSON library; a plain word needs quotes.",
+        )
+        if error.msg.startswith(_TOO_LARGE):
+            rule = "a number in the JSON is out of range for float64 (-1.8e308 to 1.8e308)"
+            remedy = "Write it as text."
+        raise DataError(rule, row=row, field=field.name, value=value.decode(), remedy=remedy) from None
