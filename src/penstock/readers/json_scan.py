@@ -6,16 +6,19 @@ say. Memory is bounded by a block and the largest row.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from penstock.errors import DataError
 from penstock.readers.json_marks import OPEN, MarkFinder
-from penstock.readers.json_text import MAX_RECORD_BYTES, find_syntax_fault
+from penstock.readers.json_text import MAX_RECORD_BYTES, WRAPPED_REMEDY, find_syntax_fault
 
 __all__ = ["RecordScanner"]
 
 _PREFIX_BYTES = 1 << 20
 _GAP_BYTES = 64
+_WRAPPED = re.compile(rb'\{\s*"rows"\s*:\s*\[')
 
 
 class RecordScanner:
@@ -201,9 +204,10 @@ class RecordScanner:
         fault = find_syntax_fault(start)
         if fault is not None and not fault.at_end:
             return DataError(f"invalid JSON: {fault.rule}", row=self._rows, offset=self._start + fault.offset)
-        return DataError(
-            rule, row=self._rows, offset=self._start, remedy="Look at the row that begins there; write the file again"
-        )
+        remedy = "Look at the row that begins there; write the file again"
+        if not self._listed and _WRAPPED.match(start):
+            remedy = WRAPPED_REMEDY
+        return DataError(rule, row=self._rows, offset=self._start, remedy=remedy)
 
 
 def _scalar_type(gap: bytes) -> str | None:

@@ -22,6 +22,7 @@ __all__ = [
     "MAX_JSON_BYTES",
     "MAX_JSON_DEPTH",
     "MAX_RECORD_BYTES",
+    "WRAPPED_REMEDY",
     "JsonParser",
     "NumberText",
     "SyntaxFault",
@@ -48,6 +49,8 @@ MAX_JSON_BYTES = 65536
 MAX_JSON_DEPTH = 128
 """Deepest nesting of such a value. orjson writes 254 levels, of which answers take some for themselves, and the
 engine's parser overflows its stack at some thousands."""
+
+WRAPPED_REMEDY = 'A file that holds {"rows": […]} is named .json; .jsonl and .ndjson hold one object per row'
 
 _TOO_DEEP = f"the JSON is nested more than {MAX_JSON_DEPTH} deep"
 _FLATTEN = "Flatten the value, or write it as text"

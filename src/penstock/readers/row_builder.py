@@ -22,6 +22,7 @@ from penstock.readers.base import ReadRequest, RowBatch
 from penstock.readers.columns import missing_field
 from penstock.readers.json_text import (
     MAX_JSON_BYTES,
+    WRAPPED_REMEDY,
     JsonParser,
     first_twice,
     holds,
@@ -35,7 +36,6 @@ from penstock.readers.struct_columns import StructColumn
 from penstock.readers.vector_columns import DenseColumn, SparseColumn, check_flat
 
 __all__ = [
-    "WRAPPED_REMEDY",
     "DroppedColumns",
     "MetaBuilder",
     "RowBuilder",
@@ -60,7 +60,6 @@ _LEAST_PAIR_BYTES = 5
 _MAX_NAMED_WARNINGS = 100
 _MAX_NAME = 200
 """Characters of a key that a warning shows; a key may be as long as a row."""
-WRAPPED_REMEDY = 'A file that holds {"rows": […]} is named .json; .jsonl and .ndjson hold one object per row'
 _ITEM_BYTES = {DataType.FLOAT16_VECTOR: 2, DataType.INT8_VECTOR: 1, DataType.BINARY_VECTOR: 1}
 
 
