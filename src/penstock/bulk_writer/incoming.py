@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 import pyarrow.types as pt
 
@@ -138,7 +138,7 @@ class BatchChecker:
         )
 
     def _meta(self, row: int, extra: dict[str, Any], given: Any) -> str:
-        meta = orjson.loads(given) if isinstance(given, str) and given else given or {}
+        meta = _parsed(row, given) if isinstance(given, str) and given else given or {}
         if not isinstance(meta, dict):
             raise DataError(
                 "illegal value for dynamic field, not a JSON object", row=row, field=META.name, value=given
@@ -151,6 +151,13 @@ class BatchChecker:
             return json_text({**meta, **present}, META)
         except DataError as error:
             raise error.at(row=row) from None
+
+
+def _parsed(row: int, given: str) -> Any:
+    try:
+        return json.loads(json_text(given, META))  # which keeps whole numbers of any size
+    except DataError as error:
+        raise error.at(row=row) from None
 
 
 def _own_bytes(made: pa.RecordBatch, given: pa.RecordBatch) -> int:

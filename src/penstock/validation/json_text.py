@@ -17,7 +17,7 @@ from penstock.readers.json_text import MAX_JSON_BYTES, MAX_JSON_DEPTH, is_nested
 from penstock.validation.problems import Array, Note, is_list, mismatch
 from penstock.validation.text import is_text, utf8
 
-__all__ = ["MAX_JSON_BYTES", "parse", "to_json", "to_meta"]
+__all__ = ["parse", "to_json", "to_meta"]
 
 _TOO_LARGE = "number is infinity"
 """orjson's word for a number beyond a double's range."""
