@@ -25,6 +25,7 @@ from penstock.jobs.tasks import (
 from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
 from tests.attack.mutations import Case, make_case
+from tests.support.conforming import check_json
 
 __all__ = ["CPU_SECONDS", "Attack", "Outcome", "import_broken_files"]
 
@@ -66,6 +67,7 @@ class _Drain:
         for batch in batches:
             batch.validate(full=True)
             assert batch.schema.equals(wanted)
+            check_json(batch, table.schema)
             rows += batch.num_rows
         return Staged(rows=rows, size=0, note={})
 

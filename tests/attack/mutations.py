@@ -149,6 +149,14 @@ _TEXT_ATTACKS: Sequence[bytes] = (
     *(b'"', b'""', b"'", b"\r", b"\n\n", b",", b",,", b"}", b"]", b"{", b"[]", b"{}", b"null", b"true", b'"id":1,'),
     *(b'{"indices":[1,1],"values":[1,2]}', b'{"4294967296":1}', b'{"-1":1}', b'{"1":-1}', b'"$meta":{"id":1}'),
     *(b"//", b"/*", b"<!--", b"=cmd()", b"%00", b" " * 70_000),
+    *(
+        b"\n" * 3_000_000,
+        b" \n" * 500_000,
+        b'""\n' * 300_000,
+        b'{"a":"\\u0022","a":"\\u0022"}',
+        b"[" * 300 + b"]" * 300,
+    ),
+    *(b'"k\\u0000":1,', b'"id\\u0000":1,', b"][", b"1e3", b"5.0", b"+5", b"--5"),
 )
 
 
@@ -226,8 +234,29 @@ def _row(random_: random.Random, number: int) -> dict[str, Any]:
 _HOSTILE: Sequence[Any] = (
     *(None, True, -1, 2**31, 2**63, 2**64, 10**400, 1e308, -0.0, 1.5, float("nan"), float("inf"), "", "1", "NaN"),
     *("x" * 70_000, "\0", "\ud800", "é" * 40, [], {}, [None], [[1]], ["a", 1], [1] * 5000, {"": {"": {}}}, "[1, 2]"),
+    *({"k\0": 1}, {"x\0y": 1, "x": 2}, [2**64], {"a": 10**40}, "1e400", "18446744073709551616"),
     *({"indices": [1], "values": []}, {"1": "x"}, {"-1": 1}, {"4294967295": 1}, [{}], [{"word": 1}], [256, -1]),
 )
+
+
+def _nested(depth: int) -> Any:
+    value: Any = 1
+    for level in range(depth):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
+
+def _swollen(random_: random.Random) -> Any:
+    """A value that is large in one way: what takes quadratic time, or a stack, shows it."""
+    match random_.randrange(4):
+        case 0:
+            return {str(number): 0.5 for number in range(random_.choice([300, 20_000, 60_000]))}
+        case 1:
+            return {f"{number}\0": 1 for number in range(random_.choice([1, 100, 20_000]))}
+        case 2:
+            return _nested(random_.choice([100, 127, 128, 129, 260, 600]))
+        case _:
+            return [random_.choice([0, "x", [], {}])] * random_.choice([300, 60_000])
 
 
 def _rows(random_: random.Random, schema: CollectionSchema, hostile: bool) -> list[dict[str, Any]]:
@@ -238,7 +267,16 @@ def _rows(random_: random.Random, schema: CollectionSchema, hostile: bool) -> li
         rows[1] |= {"more": [1, "x"], "$meta": {"k": 1}}
     for _ in range(random_.randint(1, 3) if hostile else 0):
         row = random_.choice(rows)
-        row[random_.choice([*row])] = random_.choice(_HOSTILE)
+        name = random_.choice([*row])
+        match random_.randrange(8):
+            case 0:
+                row[name] = _swollen(random_)
+            case 1:
+                row[f"{name}{random_.choice(['', 'x'])}\0{random_.choice(['', 'y'])}"] = random_.choice(_HOSTILE)
+            case 2:
+                row |= {f"{name}{number}": number for number in range(random_.choice([70, 3000, 60_000]))}
+            case _:
+                row[name] = random_.choice(_HOSTILE)
     return rows
 
 

@@ -5,15 +5,17 @@ The first byte of an input chooses the schema and how the file is cut; the rest 
 
 from __future__ import annotations
 
+import json
 import resource
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 
 from penstock.domain.canonical import canonical_schema
-from penstock.domain.schema import CollectionSchema
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
 from penstock.errors import DataError
 from penstock.readers.base import CsvOptions, Reader, ReadRequest, plan_at_once
 from penstock.readers.csv import CsvReader
@@ -22,6 +24,7 @@ from penstock.readers.jsonl import JsonLinesReader
 from penstock.readers.numpy_set import NUMPY_READER
 from penstock.readers.parquet import PARQUET_READER
 from penstock.validation import Conformer
+from tests.support.conforming import check_json
 from tests.support.in_memory import BytesSource
 from tests.support.schemas import EVERYTHING, KEY_AND_VECTOR, LENIENT
 
@@ -58,11 +61,34 @@ def read_parquet(data: bytes) -> None:
 
 
 def read_json(data: bytes) -> None:
-    _read_text(data, "data.json", JsonReader)
+    found = _read_text(data, "data.json", JsonReader)
+    if found:
+        _check_values(json.loads(_split(data)[1]), found, data)
 
 
 def read_json_lines(data: bytes) -> None:
-    _read_text(data, "data.jsonl", JsonLinesReader)
+    found = _read_text(data, "data.jsonl", JsonLinesReader)
+    try:
+        lines = [json.loads(line) for line in _split(data)[1].splitlines() if line.strip()]
+    except ValueError:
+        return  # objects that are spread over lines, or share one
+    if found:
+        _check_values(lines, found, data)
+
+
+def _check_values(content: Any, found: Sequence[Any], data: bytes) -> None:
+    """Texts and dynamic values are those that the standard library's parser finds under the very same keys."""
+    rows = next(iter(content.values())) if isinstance(content, dict) else content
+    schema = _schema(data[0])
+    assert len(rows) == len(found)
+    for row, imported in zip(rows, found, strict=True):
+        for name in schema.names:
+            if schema[name].type is DataType.VARCHAR and isinstance(row.get(name), str):
+                assert imported[name] == row[name], name
+        extras = {key: value for key, value in row.items() if key not in schema.names and key != META_FIELD}
+        if schema.dynamic:
+            kept = json.loads(imported[META_FIELD])
+            assert {key: kept.get(key, "absent") for key in extras} == extras
 
 
 def read_csv(data: bytes) -> None:
@@ -100,8 +126,10 @@ def _schema(choice: int) -> CollectionSchema:
     return _SCHEMAS[choice % len(_SCHEMAS)]
 
 
-def _read_text(data: bytes, name: str, make: type[JsonReader] | type[JsonLinesReader] | type[CsvReader]) -> None:
-    """Read in one piece, and in small blocks and splits: both come to the same."""
+def _read_text(
+    data: bytes, name: str, make: type[JsonReader] | type[JsonLinesReader] | type[CsvReader]
+) -> Sequence[Any]:
+    """Read in one piece, and in small blocks and splits: both come to the same. The rows, none if it is refused."""
     choice, content = _split(data)
     schema = _schema(choice)
     csv = CsvOptions(separator=_SEPARATORS[choice // 3 % 3], null_key="null" if choice // 9 % 2 else "")
@@ -109,8 +137,9 @@ def _read_text(data: bytes, name: str, make: type[JsonReader] | type[JsonLinesRe
     block = _BLOCKS[choice // 18 % len(_BLOCKS)]
     cut = _outcome(make(block_bytes=block), {name: content}, schema, max(8, len(content) // 3), csv)
     if whole.error and cut.error and (whole.read or cut.read):
-        return  # the checks get to see rows before those that can't be read, or don't, as the batches fall
+        return []  # the checks get to see rows before those that can't be read, or don't, as the batches fall
     assert cut == whole, f"read in one piece: {whole}\nread in parts: {cut}"
+    return whole.rows
 
 
 def _outcome(
@@ -161,6 +190,7 @@ def _read(
                     raise _Refused from error
                 batch.validate(full=True)
                 assert batch.schema.equals(wanted)
+                check_json(batch, schema)
                 rows += batch.num_rows
                 found.append(batch)
         except DataError as error:

@@ -69,6 +69,16 @@ def _csv(separator: str) -> bytes:
 
 
 _LINES = [_SMALL, _ROW]
+_ODD_ROWS = [
+    {"id": 1, "vector": [1, 2], "x\0y": 1, "x": 2, "text": "a\0b"},
+    {"id": 1, "vector": [1, 2], "k\0": "\0", "json": {"k\0": 1}},
+    {"id": 1, "vector": [1, 2], "id\0": 5, "wide": [2**64, -(2**63) - 1, 10**30]},
+    {"id": 1.0, "vector": [1, 2], "int32": 5.0, "int64": 1e3, "int8": -0.0},
+]
+_DEEP = b'{"id":1,"vector":[1,2],"json":' + b"[" * 300 + b"]" * 300 + b"}"
+_EQUAL_KEYS = b'{"id":1,"vector":[1,2],"json":{"a":1,"a":"\\u0022\\u0022"}}'
+_ODD = [*(json.dumps(each).encode() for each in _ODD_ROWS), _DEEP, _EQUAL_KEYS]
+"""Names and values that parsers cut, round, join or fail at."""
 _TEXT = json.dumps(_LINES).encode()
 _FILTERS = (
     'int64 in [1, 2] and (text like "a%" or not bool == true)',
@@ -91,12 +101,17 @@ SEEDS: Mapping[str, Iterable[bytes]] = {
         for choice in range(3)
         for options in ({}, {"compression": "none", "use_dictionary": False}, {"data_page_version": "2.0"})
     ],
-    "json": [bytes([choice]) + text for choice in range(0, 72, 5) for text in (_TEXT, b'{"rows":' + _TEXT + b"}")],
+    "json": [
+        bytes([choice]) + text
+        for choice in range(0, 72, 5)
+        for text in (_TEXT, b'{"rows":' + _TEXT + b"}", _TEXT + _TEXT, *(b"[" + each + b"]" for each in _ODD))
+    ],
     "jsonl": [
         bytes([choice]) + between.join(json.dumps(each).encode() for each in _LINES)
         for choice in range(0, 72, 5)
         for between in (b"\n", b",", b"")
-    ],
+    ]
+    + [bytes([choice]) + each for choice in range(0, 72, 5) for each in _ODD],
     "csv": [bytes([choice]) + _csv(",;\t"[choice // 3 % 3]) for choice in range(0, 72, 3)],
     "numpy": [
         bytes([choice]) + content

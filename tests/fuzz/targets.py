@@ -19,7 +19,23 @@ class Target:
     words: tuple[bytes, ...] = ()
 
 
-_JSON = (b'{"', b'":', b"[[", b"]]", b"{}", b"null", b"true", b'"\\u', b"\\", b"1e400", b"NaN", b"-0.0", b'"rows":')
+_JSON = (
+    b'{"',
+    b'":',
+    b"[[",
+    b"]]",
+    b"{}",
+    b"null",
+    b"true",
+    b'"\\u',
+    b"\\",
+    b"1e400",
+    b"NaN",
+    b"-0.0",
+    b'"rows":',
+    b"\\u0000",
+    b"][",
+)
 _FIELDS = (
     b'"id":',
     b'"vector":[',

@@ -28,6 +28,7 @@ def x(kind: DataType, **rest: Any) -> Field:
 BOOL = x(DataType.BOOL)
 INT8 = x(DataType.INT8)
 INT64 = x(DataType.INT64)
+INEXACT = "with a fraction or exponent a number is exact below 2^53 only"
 FLOAT = x(DataType.FLOAT)
 DOUBLE = x(DataType.DOUBLE)
 JSON = x(DataType.JSON)
@@ -215,12 +216,22 @@ def test_batches_stay_within_the_budget(tmp_path: Path) -> None:
         (BOOL, "yes", "expected Bool", "yes"),
         (INT8, "128", "out of range for Int8 (-128 to 127)", "128"),
         (INT64, "9223372036854775808", NOT_INT64, "9223372036854775808"),
-        (INT64, "1.0", "expected Int64: digits only, no fraction or exponent", "1.0"),
+        (INT64, "1.5", "1.5 is not a whole number", "1.5"),
+        (
+            INT64,
+            "9007199254740993.0",
+            INEXACT,
+            "9007199254740993.0",
+        ),
+        (INT64, "0x10", "expected Int64, a whole number", "0x10"),
+        (INT64, "--5", "expected Int64, a whole number", "--5"),
+        (INT64, "1_000", "expected Int64, a whole number", "1_000"),
+        (INT64, "9" * 30, "out of range for Int64 (-9223372036854775808 to 9223372036854775807)", "9" * 30),
         (INT64, "", "the field is not nullable but the value is null", None),
-        (FLOAT, "1e39", "out of range for Float", "1e+39"),
-        (FLOAT, "nan", "value 'nan' is not a number or infinity", None),
-        (DOUBLE, "inf", "value 'inf' is not a number or infinity", None),
-        (DOUBLE, "abc", "expected Double", "abc"),
+        (FLOAT, "1e39", "out of range for Float", "1e39"),
+        (FLOAT, "nan", "value 'nan' is not a number or infinity", "nan"),
+        (DOUBLE, "inf", "value 'inf' is not a number or infinity", "inf"),
+        (DOUBLE, "abc", "expected Double, a number", "abc"),
         (SHORT, "éé", "value length(4) exceeds max_length(3), in UTF-8 bytes", "éé"),
         (JSON, "{a}", "invalid JSON: Expecting property name enclosed in double quotes", "{a}"),
         (JSON, "null", "the field is not nullable but the value is null", None),

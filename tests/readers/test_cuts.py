@@ -54,7 +54,12 @@ def outcome(reader: Reader, content: bytes, extension: str, split_bytes: int, ba
             # As staging does: earlier splits were read to their end, so that their rows are known.
             at = error if error.row is None or not splits else error.at(row=before + error.row)
             return str(at), splits
-        warned = sorted((each.code, each.message, each.count) for each in merge_warnings([request.warnings]))
+        # A file that is cut has rows, or more blanks than a split: nobody is told of the latter.
+        warned = sorted(
+            (each.code, each.message, each.count)
+            for each in merge_warnings([request.warnings])
+            if each.code != "no_rows"
+        )
         return (pa.Table.from_batches(tables).to_pylist() if tables else [], warned), splits
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.json_rows import JSON_READER, JsonReader
@@ -58,8 +59,10 @@ def test_the_rows_stand_in_a_list_or_below_rows(tmp_path: Path, text: str, block
 
 
 @pytest.mark.parametrize("text", ["[]", '{"rows": [ ]}', " [\n]\n"])
-def test_no_rows_are_fine(tmp_path: Path, text: str) -> None:
-    assert read_file(JSON_READER, write(tmp_path, text), schema_of()).rows == []
+def test_no_rows_are_fine_and_told(tmp_path: Path, text: str) -> None:
+    found = read_file(JSON_READER, write(tmp_path, text), schema_of())
+    assert found.rows == []
+    assert found.warnings == [JobWarning(code="no_rows", message="file 'rows.json' holds no rows")]
 
 
 @pytest.mark.parametrize("block_bytes", range(1, 12))
@@ -72,20 +75,36 @@ def test_brackets_quotes_and_backslashes_in_strings_are_text(tmp_path: Path, blo
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("before", "rest"),
     [
-        (LIST + " {]", "the text after the list of rows was not read"),
-        (LIST + LIST, "the text after the list of rows was not read"),
-        (json.dumps({"rows": ROWS, "more": 1}), "the text after the list of rows was not read"),
-        ('{"rows":' + LIST + "}}", "the text after the list of rows was not read"),
-        ('{"rows":' + LIST, "the '}' after the list of rows is missing"),
+        (LIST, "{]"),
+        (LIST + " \n", LIST),
+        (LIST, "x"),
+        (json.dumps({"rows": ROWS})[:-1], ', "more": 1}'),
+        (json.dumps({"rows": ROWS})[:-1], f', "rows": {LIST}}}'),
+        (json.dumps({"rows": ROWS}) + "\n\n", json.dumps({"rows": ROWS})),
+        (json.dumps({"rows": ROWS}), "}"),
+        (LIST + "\n" * 100_000, "]"),
     ],
 )
-@pytest.mark.parametrize("block_bytes", [1, 64, 1 << 20])
-def test_text_after_the_rows_is_not_read_but_told(tmp_path: Path, text: str, message: str, block_bytes: int) -> None:
-    found = read_file(JsonReader(block_bytes=block_bytes), write(tmp_path, text), schema_of())
-    assert found.table.num_rows == 5
-    assert [(each.code, each.message) for each in found.warnings] == [("text_after_rows", message)]
+@pytest.mark.parametrize(("block_bytes", "split_bytes"), [(1, 1 << 30), (64, 50), (1 << 20, 1 << 30), (1 << 20, 90)])
+def test_text_after_the_rows_fails_the_file(
+    tmp_path: Path, before: str, rest: str, block_bytes: int, split_bytes: int
+) -> None:
+    """Milvus completes with the first list's rows; the others are lost without a word."""
+    with pytest.raises(DataError) as caught:
+        read_file(JsonReader(block_bytes), write(tmp_path, before + rest), schema_of(), split_bytes=split_bytes)
+    error = caught.value
+    assert (error.rule, error.offset, error.value) == ("text follows the list of rows", len(before), rest[0])
+    assert "one object per line" in (error.remedy or "")
+
+
+@pytest.mark.parametrize("split_bytes", [50, 1 << 30])
+def test_a_root_object_that_is_never_closed_fails_the_file(tmp_path: Path, split_bytes: int) -> None:
+    text = '{"rows":' + LIST + " \n"
+    with pytest.raises(DataError) as caught:
+        read_file(JsonReader(64), write(tmp_path, text), schema_of(), split_bytes=split_bytes)
+    assert (caught.value.rule, caught.value.offset) == ("the '}' after the list of rows is missing", len(text))
 
 
 @pytest.mark.parametrize(
@@ -179,7 +198,7 @@ def test_deep_nesting_is_refused(tmp_path: Path, inner: str) -> None:
     closing = {"[": "]", '{"a":': "}"}[inner]
     bomb = '[{"id": 1, "vector": [1, 2], "x": ' + 5000 * inner + "1" + 5000 * closing + "}]"
     error = failure(tmp_path, bomb, schema_of(dynamic=True))
-    assert (error.row, error.rule) == (0, "the JSON is nested too deeply")
+    assert (error.row, error.rule) == (0, "the JSON is nested more than 128 deep")
 
 
 def test_batches_stay_within_the_budget(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.jsonl import JSONL_READER, JsonLinesReader
@@ -27,6 +28,7 @@ BOOL = x(DataType.BOOL)
 INT8 = x(DataType.INT8)
 INT32 = x(DataType.INT32)
 INT64 = x(DataType.INT64)
+INEXACT = "with a fraction or exponent a number is exact below 2^53 only"
 FLOAT = x(DataType.FLOAT)
 DOUBLE = x(DataType.DOUBLE)
 JSON = x(DataType.JSON)
@@ -237,7 +239,10 @@ def test_a_file_of_blank_lines_has_no_rows(tmp_path: Path) -> None:
     [
         (BOOL, 1, "expected Bool, got number", "1"),
         (INT8, 128, "out of range for Int8 (-128 to 127)", "128"),
-        (INT32, 1.0, "a number with a fraction or exponent is no Int32", "1.0"),
+        (INT32, 1.5, "1.5 is not a whole number", "1.5"),
+        (INT32, 2.0**40, "out of range for Int32 (-2147483648 to 2147483647)", "1099511627776"),
+        (INT64, 2.0**53, INEXACT, "9007199254740992.0"),
+        (INT64, 1e300, "out of range for Int64 (-9223372036854775808 to 9223372036854775807)", "1e+300"),
         (INT64, 2**63, NOT_INT64, str(2**63)),
         (INT64, 10**30, NOT_INT64, "1" + 30 * "0"),
         (INT64, "5", "expected Int64, got string", '"5"'),
@@ -387,13 +392,18 @@ def test_a_json_list_should_be_named_json(tmp_path: Path) -> None:
     assert ".json;" in (error.remedy or "")
 
 
-def test_an_empty_file(tmp_path: Path) -> None:
-    assert failure(tmp_path, schema_of()).rule == "the file is empty"
+@pytest.mark.parametrize("text", ["", "\n", " \n\t\n"])
+def test_a_file_without_rows_is_fine_and_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(text)
+    found = read_file(JSONL_READER, path, schema_of())
+    assert found.rows == []
+    assert found.warnings == [JobWarning(code="no_rows", message="file 'rows.jsonl' holds no rows")]
 
 
 def test_deep_nesting_is_refused(tmp_path: Path) -> None:
     bomb = '{"id": 1, "vector": [1, 2], "x": ' + 100_000 * "[" + 100_000 * "]" + "}"
-    assert failure(tmp_path, schema_of(dynamic=True), ROW, bomb).rule == "the JSON is nested too deeply"
+    assert failure(tmp_path, schema_of(dynamic=True), ROW, bomb).rule == "the JSON is nested more than 128 deep"
 
 
 def test_half_a_surrogate_pair_is_refused(tmp_path: Path) -> None:

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pytest
 
-from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.base import RowBatch
 from penstock.validation import Conformer
 
-__all__ = ["conform", "conform_column", "float_vector", "int64_key", "refused", "row_batch", "warnings_for"]
+__all__ = [
+    "check_json",
+    "conform",
+    "conform_column",
+    "float_vector",
+    "int64_key",
+    "refused",
+    "row_batch",
+    "warnings_for",
+]
+
+
+def check_json(batch: pa.RecordBatch, schema: CollectionSchema) -> None:
+    """That the engine and answers can take the batch's JSON: numbers of a double's range, each key once, and no
+    deeper than the library writes that answers are written with."""
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    for name in batch.schema.names:
+        if name == META_FIELD or (name in schema.names and schema[name].type is DataType.JSON):
+            for text in filter(None, batch.column(name).to_pylist()):
+                orjson.dumps(orjson.loads(text))
+                json.loads(text, object_pairs_hook=distinct)
 
 
 def int64_key(name: str = "id") -> Field:

@@ -18,7 +18,8 @@ import orjson
 from penstock.bulk_writer.sizes import SCALAR_BYTES, SPARSE_PAIR_BYTES
 from penstock.domain.schema import INTEGER_RANGES, DataType, Field
 from penstock.errors import DataError
-from penstock.validation.json_text import MAX_JSON_BYTES, parse
+from penstock.readers.json_text import MAX_JSON_BYTES, MAX_JSON_DEPTH, is_nested_too_deeply
+from penstock.validation.json_text import parse
 from penstock.validation.problems import describe, not_finite
 from penstock.validation.sparse import MAX_INDEX
 
@@ -30,6 +31,7 @@ Cell = tuple[Any, int]
 _FLOAT32_LIMIT = float(np.finfo(np.float32).max) * (1 + 2.0**-26)
 """Below half a step above the largest float32, which such numbers are rounded to: 3.4028235e38 as it is printed."""
 _FLOAT64_LIMIT = float(np.finfo(np.float64).max)
+_JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
@@ -121,6 +123,8 @@ def json_text(value: Any, field: Field) -> str:
     """JSON text of a Python value; a str is taken to be JSON text already, as in pymilvus."""
     if isinstance(value, str | bytes):
         raw = value if isinstance(value, bytes) else _json_bytes(field, value)
+        if is_nested_too_deeply(raw):
+            _refuse(field, f"the JSON is nested more than {MAX_JSON_DEPTH} deep", value, "Flatten the value.")
         parse(raw, 0, field)
     else:
         raw = _dump(value, field)
@@ -135,25 +139,42 @@ def _json_bytes(field: Field, value: str) -> bytes:
 
 
 def _dump(value: Any, field: Field) -> bytes:
-    _refuse_what_json_changes(value, field)
+    _refuse_not_json(value, field, MAX_JSON_DEPTH)
     try:
-        return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(value, option=_JSON_OPTIONS)
     except TypeError as error:
+        if "64-bit" in str(error):
+            return orjson.dumps(_wide_integers_as_text(value), option=_JSON_OPTIONS)
         _refuse(field, f"the value can't be written as JSON: {error}", value, "Use dicts, lists, text and numbers.")
 
 
-def _refuse_what_json_changes(value: Any, field: Field) -> None:
-    """Refuse what the JSON library would write as another value: NaN as null, a masked element as what it hides."""
+def _wide_integers_as_text(value: Any) -> Any:
+    """The value with the whole numbers that the JSON library refuses, those of more than 64 bits, as it would write
+    them. An import rounds them, and says so."""
+    if isinstance(value, Mapping):
+        return {key: _wide_integers_as_text(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_wide_integers_as_text(inner) for inner in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return orjson.Fragment(str(value))
+    return value
+
+
+def _refuse_not_json(value: Any, field: Field, depth: int) -> None:
+    """Refuse what is nested more than ``depth`` deep, and what the JSON library would write as another value: NaN as
+    null, a masked element as what it hides."""
+    if depth < 0:
+        _refuse(field, f"the JSON is nested more than {MAX_JSON_DEPTH} deep", None, "Flatten the value.")
     _refuse_masked(field, value)
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
             raise not_finite(field, 0, float(value), overflow=False).at(row=None)
     elif isinstance(value, Mapping):
         for each in value.values():
-            _refuse_what_json_changes(each, field)
+            _refuse_not_json(each, field, depth - 1)
     elif isinstance(value, list | tuple):
         for each in value:
-            _refuse_what_json_changes(each, field)
+            _refuse_not_json(each, field, depth - 1)
     elif isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
         raise not_finite(field, 0, float(value[~np.isfinite(value)][0]), overflow=False).at(row=None)
 

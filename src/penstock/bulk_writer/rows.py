@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 
 from penstock.bulk_writer.cells import cell_maker, json_text
@@ -114,7 +114,7 @@ class RowBuffer:
             return "{}"
         if given is None:
             return json_text(extra, META)
-        meta = orjson.loads(json_text(given, META))
+        meta = json.loads(json_text(given, META))  # which keeps whole numbers of any size
         if not isinstance(meta, dict):
             raise DataError("illegal value for dynamic field, not a JSON object", field=META_FIELD, value=given)
         twice = next((key for key in meta if key in extra or key in self._names), None)

@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from penstock.domain.jobs import JobWarning
 from penstock.errors import DataError
 from penstock.readers.json_text import MAX_RECORD_BYTES
 from penstock.sources.base import Source
 
-__all__ = ["BLOCK_BYTES", "BOM", "blocks", "even_spans", "lines"]
+__all__ = ["BLOCK_BYTES", "BOM", "blocks", "check_is_text", "even_spans", "lines", "no_rows"]
 
 BLOCK_BYTES = 8 << 20
 """Bytes read at a time: large enough that object stores stream, small against a worker's memory budget."""
 
 BOM = b"\xef\xbb\xbf"
 _TAIL_BYTES = 256 << 10
+_SHORT_LINE = 8
+"""Average bytes of a line below which most lines are blank: no row is that short."""
+_NOT_BLANK = re.compile(rb"(?m)^[^\S\n]*+\S[^\n]*+")
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"PK\x03\x04": "zip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+}
+_OTHER_FORMATS = {
+    b"PAR1": "Parquet",
+    b"\x93NUMPY": "NumPy",
+    b"ARROW1": "Arrow IPC",
+    b"Obj\x01": "Avro",
+    b"ORC": "ORC",
+}
+_UTF_16 = re.compile(rb"\xff\xfe|\xfe\xff|[^\0]\0[^\0]\0|\0[^\0]\0[^\0]|\0\0\xfe\xff", re.DOTALL)
+
+
+def check_is_text(head: bytes) -> None:
+    """Raise DataError where a file of text begins with the signature of another format or encoding."""
+    for signature, name in _COMPRESSED.items():
+        if head.startswith(signature):
+            raise DataError(
+                f"the content is compressed ({name}), not text", offset=0, remedy="Decompress the file first"
+            )
+    for signature, name in _OTHER_FORMATS.items():
+        if head.startswith(signature):
+            raise DataError(
+                f"the content is {name}, not text", offset=0, remedy="Give the file the suffix of its format"
+            )
+    if _UTF_16.match(head):
+        raise DataError("the text is UTF-16 or UTF-32, not UTF-8", offset=0, remedy="Write the file in UTF-8")
+
+
+def no_rows(source: Source) -> JobWarning:
+    return JobWarning(code="no_rows", message=f"file {source.name!r} holds no rows")
 
 
 def blocks(source: Source, start: int = 0, end: int | None = None, *, size: int = BLOCK_BYTES) -> Iterator[bytes]:
@@ -42,17 +82,16 @@ def lines(source: Source, start: int, end: int, *, size: int = BLOCK_BYTES) -> I
     carry: list[bytes] = []
     held = 0
     for block in _range_and_tail(source, offset, end, size):
-        *whole, rest = block.split(b"\n")
         batch: list[tuple[int, bytes]] = []
-        for line in whole:
-            if carry:
-                line = b"".join([*carry, line])
-                carry, held = [], 0
-            if offset >= end:
-                break
-            if offset >= start and line and not line.isspace():
-                batch.append((offset, line))
-            offset += len(line) + 1
+        cut = block.rfind(b"\n") + 1
+        whole, rest = block[:cut], block[cut:]
+        if carry and whole:
+            whole = b"".join([*carry, whole])
+            carry, held = [], 0
+        for at, line in _lines_of(whole):
+            if start <= offset + at < end:
+                batch.append((offset + at, line))
+        offset += len(whole)
         if batch:
             yield batch
         if offset >= end:
@@ -68,6 +107,18 @@ def lines(source: Source, start: int, end: int, *, size: int = BLOCK_BYTES) -> I
     last = b"".join(carry)
     if start <= offset < end and last and not last.isspace():
         yield [(offset, last)]
+
+
+def _lines_of(text: bytes) -> Iterator[tuple[int, bytes]]:
+    """The lines of a text that ends with a line's end, with their places; blank ones are left out."""
+    if text.count(b"\n") * _SHORT_LINE > len(text):
+        yield from ((found.start(), found[0]) for found in _NOT_BLANK.finditer(text))
+        return
+    at = 0
+    for line in text.split(b"\n"):
+        if line and not line.isspace():
+            yield at, line
+        at += len(line) + 1
 
 
 def _range_and_tail(source: Source, start: int, end: int, size: int) -> Iterator[bytes]:

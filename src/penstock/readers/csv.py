@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import orjson
 import pyarrow as pa
 import pyarrow.csv
 
@@ -23,9 +22,9 @@ from penstock.domain.import_options import parse_separator
 from penstock.domain.schema import META_FIELD, Field
 from penstock.errors import DataError, ImportRefused
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
-from penstock.readers.blocks import BLOCK_BYTES, BOM
+from penstock.readers.blocks import BLOCK_BYTES, BOM, check_is_text, no_rows
 from penstock.readers.columns import UnknownColumns, missing_field, unknown_column
-from penstock.readers.csv_cells import CellColumn, cell_column, decode_text, mark_nulls
+from penstock.readers.csv_cells import CellColumn, bad_text_error, cell_column, decode_text, mark_nulls
 from penstock.readers.csv_rows import check_quotes, row_start, whole_rows
 from penstock.readers.csv_survey import CsvSurvey
 from penstock.readers.json_text import MAX_RECORD_BYTES, first_twice, is_valid_text
@@ -44,7 +43,10 @@ from penstock.sources.base import Source
 __all__ = ["CSV_READER", "CsvReader", "check_separator"]
 
 _HEADER_BYTES = 1 << 20
+_MAX_COLUMNS = 65_536
+"""Most columns of a file: what is done once for each would take longer than reading its cells."""
 _MAX_SLICE_ROWS = 65_536
+_SEPARATORS = ",;\t|"
 _INVALID_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 
 
@@ -93,6 +95,8 @@ class CsvReader:
         for each in table.unknown if not table.keeps_unknown else ():
             table.dropped.add(each, row)
         request.warnings.extend(table.dropped.warnings() if row else ())
+        if not row and spec["start"] == header.end and spec["end"] == request.sources[0].size:
+            request.warnings.append(no_rows(request.sources[0]))
 
     def _cells(
         self, request: ReadRequest, table: _Table, spec: Mapping[str, Any]
@@ -140,6 +144,7 @@ class _Header:
     def _parse(cls, source: Source, request: ReadRequest) -> _Header:
         with source.open_stream(0, min(source.size, _HEADER_BYTES)) as stream:
             head = stream.read()
+        check_is_text(head)
         start = len(BOM) if head.startswith(BOM) else 0
         cut = len(head) < source.size
         # Bytes that are not UTF-8 may also stand in the rows behind the header; those are told row by row.
@@ -166,6 +171,11 @@ class _Header:
 
 
 def _check_header(names: list[str], request: ReadRequest) -> None:
+    if len(names) > _MAX_COLUMNS:
+        raise DataError(
+            f"the header names {len(names)} columns, a file may have {_MAX_COLUMNS}",
+            remedy="Put the values of many columns into one, as a JSON list or object",
+        )
     if (name := first_twice(names)) is not None:
         raise DataError(
             f"the header names the column {name!r} twice", field=name, remedy="Give every column its own name"
@@ -174,19 +184,24 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
     unknown = next((name for name in names if name not in known), None)
     if unknown is not None and request.unknown_columns is UnknownColumns.ERROR:
         raise unknown_column(unknown, request.schema)
+    present = set(names)
     for each in request.schema:
         if request.schema.is_generated(each):
-            if each.name in names:
+            if each.name in present:
                 raise generated_key_error(each)
-        elif each.name not in names and not each.nullable and each.default is None:
+        elif each.name not in present and not each.nullable and each.default is None:
             raise _missing(each, names, request.csv.separator)
 
 
-def _missing(field: Field, names: Sequence[str], separator: str) -> DataError:
+def _missing(field: Field, names: list[str], separator: str) -> DataError:
     error = missing_field(field, names, "header's columns")
-    if len(names) > 1:
+    other = next((each for each in _SEPARATORS if each in names[0] and each != separator), None)
+    if len(names) > 1 or other is None:
         return error
-    return error.at(remedy=f"{error.remedy} Is {separator!r} the separator (option sep)?")
+    return error.at(
+        value=names[0],
+        remedy=f"The header has one column: is {other!r} the separator (option sep), and not {separator!r}?",
+    )
 
 
 def _slices(cells: pa.RecordBatch, request: ReadRequest) -> Iterator[tuple[int, int]]:
@@ -277,9 +292,10 @@ class _Table:
         arrays: list[pa.Array[Any]] = []
         errors: list[DataError] = []
         absent = pa.nulls(cells.num_rows, pa.binary())
+        present = set(cells.schema.names)
         for name, convert in self._columns.items():
             try:
-                column = cells.column(name) if name in self.header.names else absent
+                column = cells.column(name) if name in present else absent
                 arrays.append(_converted(convert, column))
             except DataError as error:
                 errors.append(error)
@@ -291,24 +307,33 @@ class _Table:
 
     def _meta_column(self, cells: pa.RecordBatch) -> pa.Array[Any]:
         built = MetaBuilder()
-        names = self.unknown if self.keeps_unknown else []
-        columns = [decode_text(name, cells.column(name)).to_pylist() for name in names]
+        extras = self._extras(cells)
         inner: list[str | None] = [None] * cells.num_rows
         if META_FIELD in self.header.names:
             null_key = self.request.csv.null_key.encode()
             inner = decode_text(META_FIELD, mark_nulls(cells.column(META_FIELD), null_key)).to_pylist()
-        rows: Iterator[tuple[str | None, ...]] = zip(*columns, strict=True) if names else iter([()] * cells.num_rows)
-        for row, (values, meta) in enumerate(zip(rows, inner, strict=True)):
-            extras = [
-                (name, orjson.dumps(value).decode())
-                for name, value in zip(names, values, strict=True)
-                if value is not None
-            ]
+        for row, (values, meta) in enumerate(zip(extras, inner, strict=True)):
             try:
-                built.add(extras, meta or None)
+                built.add(values, meta or None)
             except DataError as error:
                 raise error.at(row=row) from None
         return built.take()
+
+    def _extras(self, cells: pa.RecordBatch) -> list[list[tuple[str, str]]]:
+        """Names and texts of each row's cells that are no field and not null."""
+        found: list[list[tuple[str, str]]] = [[] for _ in range(cells.num_rows)]
+        unknown = set(self.unknown) if self.keeps_unknown else set()
+        for name, column in zip(cells.schema.names, cells.columns, strict=True):
+            # Cells are decoded one by one: a cast costs more than the cells of a file with very many columns.
+            if name not in unknown or column.null_count == cells.num_rows:
+                continue
+            for row, cell in enumerate(column.to_pylist()):
+                if cell is not None:
+                    try:
+                        found[row].append((name, cell.decode()))
+                    except UnicodeDecodeError:
+                        raise bad_text_error(name, row, cell) from None
+        return found
 
 
 def _converted(convert: CellColumn, cells: pa.Array[Any]) -> pa.Array[Any]:

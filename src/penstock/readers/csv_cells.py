@@ -6,6 +6,7 @@ arrays, JSON and sparse vectors hold JSON text and go through the same column bu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
@@ -17,10 +18,18 @@ from penstock.domain.schema import INTEGER_RANGES, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.json_text import JsonParser, holds
 from penstock.readers.row_builder import make_column
-from penstock.readers.scalar_columns import INTEGER_TYPES, check_floats, check_lengths, null_error, to_float32
+from penstock.readers.scalar_columns import (
+    EXACT_IN_DOUBLE,
+    INTEGER_TYPES,
+    check_floats,
+    check_lengths,
+    not_whole_error,
+    null_error,
+    to_float32,
+)
 from penstock.readers.vector_columns import check_flat
 
-__all__ = ["CellColumn", "cell_column", "decode_text", "mark_nulls"]
+__all__ = ["CellColumn", "bad_text_error", "cell_column", "decode_text", "mark_nulls"]
 
 CellColumn: TypeAlias = "Callable[[pa.Array[Any]], pa.Array[Any]]"
 """Turns the cells of some rows (binary, null where the null key stood unquoted) into the field's column. Raises
@@ -28,6 +37,11 @@ DataError with the row in the batch."""
 
 _TRUE = ["1", "t", "T", "TRUE", "true", "True"]
 _FALSE = ["0", "f", "F", "FALSE", "false", "False"]
+_DIGITS = re.compile(r"[+-]?[0-9]+")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_MAX_DIGITS = 20
+_NULL_WORDS = frozenset({"", "null", "none", "nil", "nan", "na", "n/a", "<na>", "#n/a", "\\n"})
+"""How programs write a missing value, in small letters."""
 
 
 def cell_column(field: Field, null_key: str) -> CellColumn:
@@ -53,14 +67,26 @@ def decode_text(name: str, cells: pa.Array[Any]) -> pa.Array[Any]:
                 if value is not None:
                     value.decode()
             except UnicodeDecodeError:
-                raise DataError(
-                    f"field '{name}' contains invalid UTF-8 data",
-                    row=row,
-                    field=name,
-                    value=value,
-                    remedy="Write the file in UTF-8",
-                ) from None
+                raise bad_text_error(name, row, value) from None
         raise
+
+
+def bad_text_error(name: str, row: int, value: bytes) -> DataError:
+    return DataError(
+        f"field '{name}' contains invalid UTF-8 data",
+        row=row,
+        field=name,
+        value=value,
+        remedy="Write the file in UTF-8",
+    )
+
+
+def _null_hint(field: Field, text: str) -> str | None:
+    """What to do about a cell that means null in other programs' files."""
+    if text.casefold() not in _NULL_WORDS:
+        return None
+    hint = f"If it means null, set the option nullkey to {text!r}"
+    return hint if field.nullable or field.default is not None else f"{hint} and make the field nullable"
 
 
 def _varchar(field: Field, null_key: str, cells: pa.Array[Any]) -> pa.Array[Any]:
@@ -98,27 +124,37 @@ def _bools(field: Field, texts: Any) -> pa.Array[Any]:
     if not pc.all(valid, min_count=0).as_py():
         row = pc.index(valid, False).as_py()
         raise DataError(
-            "expected Bool", row=row, field=field.name, value=texts[row].as_py(), remedy="Write true or false"
+            "expected Bool",
+            row=row,
+            field=field.name,
+            value=texts[row].as_py(),
+            remedy=_null_hint(field, texts[row].as_py()) or "Write true or false",
         )
     return cast("pa.Array[Any]", pc.if_else(pc.is_null(texts), pa.scalar(None, pa.bool_()), true))
 
 
 def _numbers(field: Field, texts: Any) -> pa.Array[Any]:
     if field.type.is_integer:
-        target = INTEGER_TYPES[field.type]
-        try:
-            return cast("pa.Array[Any]", texts.cast(target))
-        except pa.ArrowInvalid:
-            row = _first_failing(texts, target)
-            raise _bad_integer(field, row, texts[row].as_py()) from None
+        return _integers(field, texts)
     try:
         doubles: Any = texts.cast(pa.float64())
     except pa.ArrowInvalid:
         row = _first_failing(texts, pa.float64())
-        raise DataError(f"expected {field.type.value}", row=row, field=field.name, value=texts[row].as_py()) from None
+        text = texts[row].as_py()
+        raise DataError(
+            f"expected {field.type.value}, a number",
+            row=row,
+            field=field.name,
+            value=text,
+            remedy=_null_hint(field, text),
+        ) from None
     filled: Any = pc.fill_null(doubles, 0.0)
     numbers = filled.to_numpy()
-    check_floats(field, numbers)
+    try:
+        check_floats(field, numbers)
+    except DataError as error:
+        text = texts[error.row].as_py()
+        raise error.at(value=text, remedy=_null_hint(field, text)) from None
     if field.type is DataType.DOUBLE:
         return cast("pa.Array[Any]", doubles)
     mask = pc.is_null(doubles).to_numpy(zero_copy_only=False) if doubles.null_count else None
@@ -139,14 +175,41 @@ def _first_failing(texts: pa.Array[Any], target: pa.DataType) -> int:
     return low
 
 
-def _bad_integer(field: Field, row: int, text: str) -> DataError:
-    digits = text.lstrip("+-")
-    if digits.isascii() and digits.isdigit():
-        low, high = INTEGER_RANGES[field.type]
-        rule = f"out of range for {field.type.value} ({low} to {high})"
-    else:
-        rule = f"expected {field.type.value}: digits only, no fraction or exponent"
-    return DataError(rule, row=row, field=field.name, value=text)
+def _integers(field: Field, texts: Any) -> pa.Array[Any]:
+    target = INTEGER_TYPES[field.type]
+    # Arrow takes hexadecimal digits, and nothing but digits.
+    if not pc.any(pc.match_substring_regex(texts, "[xX]")).as_py():
+        try:
+            return cast("pa.Array[Any]", texts.cast(target))
+        except pa.ArrowInvalid:
+            pass
+    numbers: list[int | None] = []
+    for row, text in enumerate(texts.to_pylist()):
+        try:
+            numbers.append(None if text is None else _integer(field, text))
+        except DataError as error:
+            raise error.at(row=row) from None
+    return pa.array(numbers, target)
+
+
+def _integer(field: Field, text: str) -> int:
+    """Digits with or without a sign; with a fraction or exponent as far as that is exact, as in JSON."""
+    low, high = INTEGER_RANGES[field.type]
+    if _DIGITS.fullmatch(text):
+        # Without zeros in front, of which there may be more digits than the interpreter reads.
+        digits = text.lstrip("+-0") or "0"
+        number = int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS
+        number = -number if text.startswith("-") else number
+        if low <= number <= high:
+            return number
+        raise DataError(f"out of range for {field.type.value} ({low} to {high})", field=field.name, value=text)
+    if not _DECIMAL.fullmatch(text):
+        remedy = _null_hint(field, text) or "Write it with decimal digits"
+        raise DataError(f"expected {field.type.value}, a whole number", field=field.name, value=text, remedy=remedy)
+    decimal = float(text)
+    if abs(decimal) < EXACT_IN_DOUBLE and decimal.is_integer() and low <= decimal <= high:
+        return int(decimal)
+    raise not_whole_error(field, field.type, decimal).at(value=text)
 
 
 def _nested(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
@@ -188,4 +251,5 @@ def _cell_error(error: DataError, field: Field, row: int, text: bytes | None) ->
     value = error.value if error.value is not None or text is None else text[:80].decode(errors="replace")
     # Of a struct array the part that is wrong, else the column: a JSON error may name a key within the cell.
     part = error.field if error.field and error.field.startswith(f"{field.name}[") else field.name
-    return error.at(row=row, field=part, value=value, offset=None)
+    hint = _null_hint(field, str(value).strip()) if text is not None and len(text) < _MAX_DIGITS else None
+    return error.at(row=row, field=part, value=value, offset=None, remedy=hint or error.remedy)

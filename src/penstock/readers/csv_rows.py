@@ -105,15 +105,13 @@ def _line_ends(text: bytes) -> npt.NDArray[np.int64]:
 
 def _last_row_end(text: bytes, quotes: npt.NDArray[np.int64], quoted: bool) -> int:
     """The position behind the last row's end, 0 if there is none."""
-    stop = len(text)
-    while True:
-        found = max(text.rfind(b"\n", 0, stop), text.rfind(b"\r", 0, min(stop, len(text) - 1)))
-        before = int(np.searchsorted(quotes, found))
-        if found < 0 or (before + quoted) % 2 == 0:
-            return found + 1
-        if not before:
-            return 0
-        stop = int(quotes[before - 1])
+    found = max(text.rfind(b"\n"), text.rfind(b"\r", 0, len(text) - 1))
+    if found < 0 or (int(np.searchsorted(quotes, found)) + quoted) % 2 == 0:
+        return found + 1
+    # The last line end stands in a cell, as all may: looked at one by one, they would be looked for over and over.
+    ends = _line_ends(text)
+    ends = ends[(np.searchsorted(quotes, ends) + quoted) % 2 == 0]
+    return int(ends[-1]) + 1 if len(ends) else 0
 
 
 class _Fault(NamedTuple):

@@ -7,16 +7,16 @@ once before it is cut, since a place in its midst doesn't tell whether it is in 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import orjson
 
-from penstock.domain.jobs import JobWarning
 from penstock.errors import DataError
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
-from penstock.readers.blocks import BLOCK_BYTES, BOM, blocks
+from penstock.readers.blocks import BLOCK_BYTES, BOM, blocks, check_is_text, no_rows
 from penstock.readers.json_scan import RecordScanner
 from penstock.readers.json_survey import JsonSurvey
 from penstock.readers.row_builder import RowBuilder, least_row_text
@@ -51,7 +51,12 @@ class JsonReader:
         return [SplitPlan(spec=whole, size=size, max_rows=size // least + 1)]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
-        yield from RowBuilder(request, start=spec["start"]).batches(self._records(request, spec))
+        rows = 0
+        for batch in RowBuilder(request, start=spec["start"]).batches(self._records(request, spec)):
+            rows += batch.batch.num_rows
+            yield batch
+        if not rows and spec["start"] == 0 and spec["end"] == request.sources[0].size:
+            request.warnings.append(no_rows(request.sources[0]))
 
     def _records(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[list[tuple[int, bytes]]]:
         source, start, end = request.sources[0], spec["start"], spec["end"]
@@ -67,7 +72,8 @@ class JsonReader:
             scanner.check()
             block = next(stream, None)
         if scanner.done:
-            _warn_of_rest(request, scanner.rest, block, stream, wrapped=spec["wrapped"])
+            following = [] if block is None else [block]
+            _check_rest(chain([scanner.rest], following, stream), scanner.rest_offset, wrapped=spec["wrapped"])
         elif end == source.size:
             scanner.finish()
 
@@ -89,6 +95,7 @@ class _Root:
         for block in stream:
             head += block
             try:
+                check_is_text(head)
                 found = _find_list(head)
             except DataError as error:
                 raise error.at(file=source.name) from None
@@ -144,32 +151,30 @@ def _decoded(key: bytes, offset: int) -> str:
         raise DataError(f"invalid JSON: {error.msg}", offset=offset) from None
 
 
-def _warn_of_rest(
-    request: ReadRequest, rest: bytes, block: bytes | None, stream: Iterator[bytes], *, wrapped: bool
-) -> None:
-    """Tell the job of text after the rows; it is not read, as in Milvus."""
-    if block is not None:
-        stream = _chain(block, stream)
+def _check_rest(blocks: Iterable[bytes], offset: int, *, wrapped: bool) -> None:
+    """Raise for text after the list of rows, which begins at ``offset``: rows may be in it.
+
+    Milvus doesn't read it, and completes with a part of the rows.
+    """
     closed = not wrapped
-    text = rest.strip()
-    while True:
-        if text and not closed and text[:1] == b"}":
-            closed, text = True, text[1:].strip()
+    for block in blocks:
+        text = block.lstrip(_WHITESPACE)
+        if text and not closed and text.startswith(b"}"):
+            closed, text = True, text[1:].lstrip(_WHITESPACE)
         if text:
-            message = "the text after the list of rows was not read"
-            break
-        following = next(stream, None)
-        if following is None:
-            message = "" if closed else "the '}' after the list of rows is missing"
-            break
-        text = following.strip()
-    if message:
-        request.warnings.append(JobWarning(code="text_after_rows", message=message))
-
-
-def _chain(block: bytes, stream: Iterator[bytes]) -> Iterator[bytes]:
-    yield block
-    yield from stream
+            raise DataError(
+                "text follows the list of rows",
+                offset=offset + len(block) - len(text),
+                value=text[:1].decode(errors="replace"),
+                remedy="A .json file holds one list; join the lists, or write one object per line into a .jsonl file",
+            )
+        offset += len(block)
+    if not closed:
+        raise DataError(
+            "the '}' after the list of rows is missing",
+            offset=offset,
+            remedy="The file is truncated; write or upload it again",
+        )
 
 
 JSON_READER = JsonReader()

@@ -6,16 +6,19 @@ say. Memory is bounded by a block and the largest row.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from penstock.errors import DataError
 from penstock.readers.json_marks import OPEN, MarkFinder
-from penstock.readers.json_text import MAX_RECORD_BYTES, find_syntax_fault
+from penstock.readers.json_text import MAX_RECORD_BYTES, WRAPPED_REMEDY, find_syntax_fault
 
 __all__ = ["RecordScanner"]
 
 _PREFIX_BYTES = 1 << 20
 _GAP_BYTES = 64
+_WRAPPED = re.compile(rb'\{\s*"rows"\s*:\s*\[')
 
 
 class RecordScanner:
@@ -27,7 +30,8 @@ class RecordScanner:
             commas or nothing may stand between, and the end of the file ends them.
         first: the first block holds the file's first row, or nothing; else it begins behind a row's bracket.
 
-    ``done`` is true once the list has ended; ``rest`` is then what followed in the last block.
+    ``done`` is true once the list has ended; ``rest`` is then what followed in the last block, and ``rest_offset``
+    its place in the file.
     """
 
     def __init__(self, offset: int, *, listed: bool, first: bool = True) -> None:
@@ -46,6 +50,7 @@ class RecordScanner:
         self._fault: DataError | None = None
         self.done = False
         self.rest = b""
+        self.rest_offset = offset
 
     @property
     def offset(self) -> int:
@@ -191,6 +196,7 @@ class RecordScanner:
             self._refuse_gap(gap, allow_comma=False)
         self.done = True
         self.rest = block[position + 1 :]
+        self.rest_offset = self._base + position + 1
 
     def _unfinished(self, rule: str) -> DataError:
         """An error for the row that has begun; says where its JSON breaks, if that can be told."""
@@ -198,9 +204,10 @@ class RecordScanner:
         fault = find_syntax_fault(start)
         if fault is not None and not fault.at_end:
             return DataError(f"invalid JSON: {fault.rule}", row=self._rows, offset=self._start + fault.offset)
-        return DataError(
-            rule, row=self._rows, offset=self._start, remedy="Look at the row that begins there; write the file again"
-        )
+        remedy = "Look at the row that begins there; write the file again"
+        if not self._listed and _WRAPPED.match(start):
+            remedy = WRAPPED_REMEDY
+        return DataError(rule, row=self._rows, offset=self._start, remedy=remedy)
 
 
 def _scalar_type(gap: bytes) -> str | None:

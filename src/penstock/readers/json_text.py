@@ -11,13 +11,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 import simdjson
 
 from penstock.errors import DataError
+from penstock.readers.json_marks import MarkFinder
 
 __all__ = [
+    "MAX_JSON_BYTES",
+    "MAX_JSON_DEPTH",
     "MAX_RECORD_BYTES",
+    "WRAPPED_REMEDY",
     "JsonParser",
     "NumberText",
     "SyntaxFault",
@@ -27,6 +32,7 @@ __all__ = [
     "holds",
     "is_json_array",
     "is_json_object",
+    "is_nested_too_deeply",
     "is_valid_text",
     "json_type",
     "plain_number",
@@ -37,7 +43,17 @@ MAX_RECORD_BYTES = 32 << 20
 """Longest text of one row. simdjson counts at most 2**24 - 1 elements of an array and pysimdjson writes beyond its
 list when there are more, which takes a text of more than 32 MiB."""
 
-_TOO_DEEP = "the JSON is nested too deeply"
+MAX_JSON_BYTES = 65536
+"""Longest text of a JSON field's value, or of a row's dynamic values, as in Milvus."""
+
+MAX_JSON_DEPTH = 128
+"""Deepest nesting of such a value. orjson writes 254 levels, of which answers take some for themselves, and the
+engine's parser overflows its stack at some thousands."""
+
+WRAPPED_REMEDY = 'A file that holds {"rows": […]} is named .json; .jsonl and .ndjson hold one object per row'
+
+_TOO_DEEP = f"the JSON is nested more than {MAX_JSON_DEPTH} deep"
+_FLATTEN = "Flatten the value, or write it as text"
 
 
 class SyntaxFault(NamedTuple):
@@ -88,8 +104,6 @@ class JsonParser:
 
 def _parse_slowly(text: bytes, complaint: str) -> Any:
     """What simdjson refused with ``complaint``: a number of any size is fine, everything else an error."""
-    if complaint.startswith("DEPTH_ERROR"):
-        raise DataError(_TOO_DEEP)
     value = exact_value(text)
     if complaint.startswith("STRING_ERROR"):
         raise DataError("invalid JSON: a string holds half of a surrogate pair (\\ud800 to \\udfff)", offset=0)
@@ -98,12 +112,24 @@ def _parse_slowly(text: bytes, complaint: str) -> Any:
     return value
 
 
+def is_nested_too_deeply(text: bytes, limit: int = MAX_JSON_DEPTH) -> bool:
+    """Whether the brackets of a JSON text open more than ``limit`` deep."""
+    if text.count(b"[") + text.count(b"{") <= limit:
+        return False
+    marks = MarkFinder().feed(text)
+    depths = np.cumsum(np.where(marks.opens[~marks.odd], 1, -1))
+    return bool(len(depths)) and int(depths.max()) > limit
+
+
 def exact_value(text: bytes) -> Any:
     """The value of ``text`` by the standard library's parser, numbers that don't fit kept as :class:`NumberText`.
 
     Raises:
-        DataError: the text is not UTF-8 or not JSON, or holds NaN or Infinity.
+        DataError: the text is not UTF-8 or not JSON, is nested too deeply, or holds NaN or Infinity.
     """
+    # A row is one level around its fields.
+    if is_nested_too_deeply(text, MAX_JSON_DEPTH + 1):
+        raise DataError(_TOO_DEEP, offset=0, remedy=_FLATTEN)
     try:
         decoded = text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -118,8 +144,6 @@ def exact_value(text: bytes) -> Any:
         value = _DECODER.decode(decoded)
     except json.JSONDecodeError as error:
         raise DataError(f"invalid JSON: {error.msg}", offset=_byte_offset(text, decoded, error.pos)) from None
-    except RecursionError:
-        raise DataError(_TOO_DEEP) from None
     _refuse_not_a_number(value)
     return value
 
@@ -270,7 +294,11 @@ def text_of(value: Any) -> str:
     if kind is simdjson.Object or kind is simdjson.Array:
         text: bytes = value.mini
         return text.decode()
-    return orjson.dumps(value, default=_number_as_written, option=orjson.OPT_PASSTHROUGH_DATACLASS).decode()
+    try:
+        text = orjson.dumps(value, default=_number_as_written, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+    except orjson.JSONEncodeError:  # of values that came from JSON text, only those of more than 254 levels
+        raise DataError(_TOO_DEEP, remedy=_FLATTEN) from None
+    return text.decode()
 
 
 def _number_as_written(value: Any) -> orjson.Fragment:

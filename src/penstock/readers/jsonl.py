@@ -14,7 +14,7 @@ from typing import Any
 
 from penstock.errors import DataError
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
-from penstock.readers.blocks import BLOCK_BYTES, BOM, blocks, even_spans, lines
+from penstock.readers.blocks import BLOCK_BYTES, BOM, blocks, check_is_text, even_spans, lines, no_rows
 from penstock.readers.json_scan import RecordScanner
 from penstock.readers.json_survey import JsonSurvey
 from penstock.readers.json_text import holds
@@ -40,11 +40,9 @@ class JsonLinesReader:
     def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | Survey:
         source = request.sources[0]
         size = source.size
-        if size == 0:
-            raise DataError("the file is empty", file=source.name)
         least = least_row_text(request.schema)
         try:
-            by_lines = _has_line_per_row(source, min(self.block_bytes, _PEEK_BYTES))
+            by_lines = size == 0 or _has_line_per_row(source, min(self.block_bytes, _PEEK_BYTES))
         except DataError as error:
             raise error.at(file=source.name) from None
         parts = max(1, round(size / split_bytes))
@@ -61,12 +59,19 @@ class JsonLinesReader:
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
         source, start, end = request.sources[0], spec["start"], spec["end"]
-        groups: Iterator[Iterable[tuple[int, bytes]]]
-        if spec["lines"]:
+        groups: Iterator[Iterable[tuple[int, bytes]]] = iter(())
+        if start == end:
+            pass  # an object store has no range of an empty object
+        elif spec["lines"]:
             groups = map(_rows_of_lines, lines(source, start, end, size=self.block_bytes))
         else:
             groups = _objects(source, start, end, self.block_bytes)
-        yield from RowBuilder(request, start=start).batches(groups)
+        rows = 0
+        for batch in RowBuilder(request, start=start).batches(groups):
+            rows += batch.batch.num_rows
+            yield batch
+        if not rows and start == 0 and end == source.size:
+            request.warnings.append(no_rows(source))
 
 
 def _has_line_per_row(source: Source, block_bytes: int) -> bool:
@@ -76,6 +81,7 @@ def _has_line_per_row(source: Source, block_bytes: int) -> bool:
     found: list[tuple[int, bytes]] = []
     for block in blocks(source, size=max(block_bytes, len(BOM))):
         if scanner is None:
+            check_is_text(block)
             skip = len(BOM) if block.startswith(BOM) else 0
             scanner, block = RecordScanner(skip, listed=False), block[skip:]
         if found:

@@ -6,7 +6,7 @@ The keys of rows repeat, so what to do with each key is worked out once per dist
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from penstock.errors import DataError, shorten
 from penstock.readers.base import ReadRequest, RowBatch
 from penstock.readers.columns import UnknownColumns, missing_field, unknown_column
 from penstock.readers.json_text import (
+    MAX_JSON_BYTES,
+    WRAPPED_REMEDY,
     JsonParser,
     first_twice,
     holds,
@@ -49,6 +51,12 @@ __all__ = [
 _MAX_BATCH_ROWS = 65_536
 _FIRST_BATCH_ROWS = 1_024
 _MAX_LAYOUTS = 256
+_MAX_LAYOUT_KEYS = 1_024
+"""Rows with more keys than this have their layout made anew: kept ones would hold the keys of the largest rows."""
+_MAX_LOOKUPS = 64
+"""Keys of a row that are looked up one by one."""
+_LEAST_PAIR_BYTES = 5
+"""Bytes that a key takes of a JSON object at least: ``"":1,``."""
 _MAX_NAMED_WARNINGS = 100
 _MAX_NAME = 200
 """Characters of a key that a warning shows; a key may be as long as a row."""
@@ -132,6 +140,7 @@ class DroppedColumns:
         self._others = 0
 
     def add(self, key: str, rows: int = 1) -> None:
+        key = shorten(key, _MAX_NAME)
         if key in self._rows or len(self._rows) < _MAX_NAMED_WARNINGS:
             self._rows[key] += rows
         else:
@@ -139,7 +148,7 @@ class DroppedColumns:
 
     def warnings(self) -> Iterator[JobWarning]:
         for key, rows in self._rows.items():
-            text = f"column {shorten(key, _MAX_NAME)!r} is not in the schema and was dropped"
+            text = f"column {key!r} is not in the schema and was dropped"
             yield JobWarning(code="column_dropped", message=text, count=rows)
         if self._others:
             text = f"further columns (beyond {_MAX_NAMED_WARNINGS}) are not in the schema and were dropped"
@@ -153,9 +162,18 @@ class MetaBuilder:
         self._texts: list[str] = []
         self._inner = JsonParser()
 
-    def add(self, extras: list[tuple[str, str]], meta: Any) -> int:
-        """Append a row: ``extras`` are keys and JSON texts. Returns how many ``[`` the text holds."""
-        body = ",".join(f"{orjson.dumps(key).decode()}:{text}" for key, text in extras)
+    def add(self, extras: Sequence[tuple[str, Any]], meta: Any) -> int:
+        """Append a row: ``extras`` are keys and JSON values. Returns how many ``[`` the text holds."""
+        if len(extras) * _LEAST_PAIR_BYTES > MAX_JSON_BYTES:
+            raise _too_large()
+        pairs: list[str] = []
+        length = 0
+        for key, value in extras:
+            pairs.append(f"{orjson.dumps(key).decode()}:{text_of(value)}")
+            length += len(pairs[-1])
+            if length > MAX_JSON_BYTES:
+                raise _too_large()
+        body = ",".join(pairs)
         if meta is not None:
             keys, inner = self._open(meta)
             for key, _ in extras:
@@ -170,6 +188,8 @@ class MetaBuilder:
         """Keys of a ``$meta`` value and its text without the outer braces."""
         value = meta
         if type(meta) is str:
+            if len(meta) > MAX_JSON_BYTES:
+                raise _too_large()
             try:
                 value = self._inner.parse(meta.encode())
             except DataError as error:
@@ -184,6 +204,8 @@ class MetaBuilder:
                 field=META_FIELD,
                 value=text_of(value),
             )
+        if len(value) * _LEAST_PAIR_BYTES > MAX_JSON_BYTES:
+            raise _too_large()
         keys = list(value)
         if (twice := first_twice(keys)) is not None:
             raise _duplicate(twice)
@@ -194,20 +216,38 @@ class MetaBuilder:
         return pa.array(texts, pa.string())
 
 
+def _too_large() -> DataError:
+    return DataError(
+        f"the dynamic values of the row have more than {MAX_JSON_BYTES} bytes of JSON text, the limit",
+        field=META_FIELD,
+        remedy="Store the large part elsewhere, or in fields of its own",
+    )
+
+
 def _duplicate(key: str) -> DataError:
     return DataError(
         f"duplicated key is not allowed, key={key}", field=key, remedy="Give every key once in a row, $meta included"
     )
 
 
+def _missing(field: Field, keys: Sequence[str]) -> DataError:
+    error = missing_field(field, keys, "keys of this row")
+    return error.at(remedy=WRAPPED_REMEDY) if list(keys) == ["rows"] else error
+
+
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What to do with the rows of one list of keys."""
+    """What to do with the rows of one list of keys.
+
+    ``by_lookup``: the extras are few and free of NUL. The parser looks a key up from the first one on, and as far as
+    a NUL; the other way is to have all values at once, vectors as lists of numbers among them.
+    """
 
     known: list[tuple[str, Callable[[Any], None]]]
     absent: list[Callable[[Any], None]]
     extras: list[str]
     dropped: list[str]
+    by_lookup: bool
     has_meta: bool
     dense: list[tuple[str, Field]]
 
@@ -306,7 +346,8 @@ class RowBuilder:
             add(None)
         brackets = self._arrays + sum(each.brackets for each in self._structs)
         if self._dynamic:
-            extras = [(key, text_of(row[key])) for key in layout.extras]
+            values = row if layout.by_lookup else dict(row.items())
+            extras = [(key, values[key]) for key in layout.extras]
             brackets += self._meta.add(extras, row[META_FIELD] if layout.has_meta else None)
         for key in layout.dropped:
             self._dropped.add(key)
@@ -318,6 +359,8 @@ class RowBuilder:
                     check_flat(field, value)
 
     def _layout(self, keys: list[str]) -> _Layout:
+        if len(keys) > _MAX_LAYOUT_KEYS:
+            return self._make_layout(keys)
         found = self._layouts.get(tuple(keys))
         if found is None:
             if len(self._layouts) == _MAX_LAYOUTS:
@@ -328,22 +371,24 @@ class RowBuilder:
     def _make_layout(self, keys: list[str]) -> _Layout:
         if (twice := first_twice(keys)) is not None:
             raise _duplicate(twice)
+        present = set(keys)
         for name, field in self._generated.items():
-            if name in keys:
+            if name in present:
                 raise generated_key_error(field)
         for name, field in self._fields.items():
-            if name not in keys and not field.nullable and field.default is None:
-                raise missing_field(field, keys, "keys of the row")
-        meta = self._dynamic and META_FIELD in keys
+            if name not in present and not field.nullable and field.default is None:
+                raise _missing(field, keys)
+        meta = self._dynamic and META_FIELD in present
         unknown = [key for key in keys if key not in self._fields and not (meta and key == META_FIELD)]
         if unknown and self._unknown is UnknownColumns.ERROR:
             raise unknown_column(unknown[0], self._request.schema, "key")
-        keeps = self._dynamic and self._unknown is UnknownColumns.DYNAMIC
+        extras = unknown if self._dynamic and self._unknown is UnknownColumns.DYNAMIC else []
         return _Layout(
             known=[(key, self._columns[key].add) for key in keys if key in self._fields],
-            absent=[column.add for name, column in self._columns.items() if name not in keys],
-            extras=unknown if keeps else [],
-            dropped=[] if keeps else unknown,
+            absent=[column.add for name, column in self._columns.items() if name not in present],
+            extras=extras,
+            dropped=[] if extras else unknown,
+            by_lookup=len(extras) <= _MAX_LOOKUPS and not any("\\0" in key for key in extras),
             has_meta=meta,
             dense=[
                 (key, self._fields[key])

@@ -6,6 +6,7 @@ the column is taken, and the offending row is looked for only when that fails. E
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -16,9 +17,10 @@ import pyarrow.compute as pc
 from penstock.domain.canonical import canonical_type
 from penstock.domain.schema import INTEGER_RANGES, DataType, Field
 from penstock.errors import DataError
-from penstock.readers.json_text import JsonParser, is_json_array, json_type, plain_number, text_of
+from penstock.readers.json_text import MAX_JSON_BYTES, JsonParser, is_json_array, json_type, plain_number, text_of
 
 __all__ = [
+    "EXACT_IN_DOUBLE",
     "INTEGER_TYPES",
     "ArrayColumn",
     "Column",
@@ -27,9 +29,14 @@ __all__ = [
     "check_floats",
     "check_lengths",
     "judged",
+    "not_whole_error",
     "null_error",
     "to_float32",
 ]
+
+
+EXACT_IN_DOUBLE = 2**53
+"""A double below this is the very whole number that was written."""
 
 
 class Column(Protocol):
@@ -168,6 +175,8 @@ def scalars_to_arrow(
     found = set(map(type, values))
     if not found <= allowed | {type(None)}:
         values = [plain_number(each) for each in values]
+        if kind.is_integer:
+            values = [_whole(each) if type(each) is float else each for each in values]
         _check_types(field, kind, values, allowed, row_of)
     if kind is DataType.VARCHAR:
         strings = pa.array(values, pa.string())
@@ -186,14 +195,34 @@ def _check_types(
     for position, value in enumerate(values):
         if value is None or type(value) in allowed:
             continue
-        whole = kind.is_integer and type(value) is float
-        text = text_of(value)
-        rule = (
-            f"a number with a fraction or exponent is no {kind.value}"
-            if whole
-            else f"expected {kind.value}, got {json_type(value)}"
+        if kind.is_integer and type(value) is float:
+            raise not_whole_error(field, kind, value, row_of(position))
+        raise DataError(
+            f"expected {kind.value}, got {json_type(value)}",
+            row=row_of(position),
+            field=field.name,
+            value=text_of(value),
         )
-        raise DataError(rule, row=row_of(position), field=field.name, value=text)
+
+
+def _whole(number: float) -> int | float:
+    """``5.0`` as 5; other numbers as they are, also those of a size at which a double skips whole numbers."""
+    return int(number) if abs(number) < EXACT_IN_DOUBLE and number.is_integer() else number
+
+
+def not_whole_error(field: Field, kind: DataType, number: float, row: int | None = None) -> DataError:
+    """For a number with a fraction or exponent that is no value of the integer type ``kind``."""
+    low, high = INTEGER_RANGES[kind]
+    if not math.isfinite(number):
+        rule, remedy = f"value '{number}' is not a number or infinity", None
+    elif not number.is_integer():
+        rule, remedy = f"{number} is not a whole number", "Round it, or use a Float or Double field"
+    elif not low <= number <= high:
+        rule, remedy = f"out of range for {kind.value} ({low} to {high})", None
+    else:
+        rule = "with a fraction or exponent a number is exact below 2^53 only"
+        remedy = "Write whole numbers of this size with digits only"
+    return DataError(rule, row=row, field=field.name, value=str(number), remedy=remedy)
 
 
 def _integers(field: Field, kind: DataType, values: Sequence[Any], row_of: Callable[[int], int]) -> pa.Array[Any]:
@@ -312,6 +341,13 @@ class JsonColumn:
         self._texts.append(text)
 
     def _checked(self, text: str) -> str | None:
+        if len(text) > MAX_JSON_BYTES:
+            raise DataError(
+                f"the JSON text has more than {MAX_JSON_BYTES} bytes, the limit",
+                field=self._field.name,
+                value=text,
+                remedy="Store the large part elsewhere, or split it over several fields",
+            )
         try:
             self._inner.parse(text.encode())
         except DataError as error:

@@ -99,15 +99,17 @@ class StructColumn:
             add(value)
 
     def _check_keys(self, position: int, keys: list[str]) -> None:
+        seen: set[str] = set()
         for key in keys:
-            if key not in self._keys or keys.count(key) > 1:
+            if key not in self._keys or key in seen:
                 raise DataError(
                     f"unexpected field in StructArray element: {key}",
                     field=self._field.name,
                     value=key,
                     remedy=self._remedy,
                 )
-        missing = [key for key in self._keys if key not in keys]
+            seen.add(key)
+        missing = [key for key in self._keys if key not in seen]
         if missing:
             raise DataError(
                 f"inconsistent field count in StructArray element: position={position}, "

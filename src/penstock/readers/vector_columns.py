@@ -17,7 +17,7 @@ from penstock.domain.canonical import SPARSE, canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.json_text import is_json_array, is_json_object, json_type, plain_number, text_of
-from penstock.readers.scalar_columns import null_error
+from penstock.readers.scalar_columns import EXACT_IN_DOUBLE, null_error
 
 __all__ = ["DenseColumn", "SparseColumn", "check_flat"]
 
@@ -51,12 +51,30 @@ def _numbers(field: Field, value: Any, of_type: Literal["d", "i"]) -> npt.NDArra
             return np.array(numbers, dtype)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         pass
+    if of_type == "i":
+        return _whole_numbers(field, value)
     raise _element_error(field, value, of_type)
 
 
-def _element_error(field: Field, value: Any, of_type: Literal["d", "i"]) -> DataError:
-    """Which element of the array is no number, or no whole number of 64 bits."""
+def _whole_numbers(field: Field, value: Any) -> npt.NDArray[np.int64]:
+    """The numbers of an array of which some are written with a fraction or exponent, if they are whole."""
+    check_flat(field, value)
+    numbers = []
     for position, each in enumerate(value):
+        plain = plain_number(each)
+        if type(plain) is float and abs(plain) < EXACT_IN_DOUBLE and plain.is_integer():
+            plain = int(plain)
+        if type(plain) is not int or not -(2**63) <= plain < 2**63:
+            raise _element_error(field, value, "i", position)
+        numbers.append(plain)
+    return np.array(numbers, np.int64)
+
+
+def _element_error(field: Field, value: Any, of_type: Literal["d", "i"], first: int = 0) -> DataError:
+    """Which element of the array, from ``first`` on, is no number, or no whole number of 64 bits."""
+    for position, each in enumerate(value):
+        if position < first:
+            continue
         plain = plain_number(each)
         if type(plain) is int and (of_type == "d" or -(2**63) <= plain < 2**63):
             continue
@@ -219,7 +237,7 @@ class SparseColumn:
                 )
         else:
             indices = np.array([self._index(key) for key in keys], np.int64)
-            values = _numbers(self._field, [value[key] for key in keys], "d")
+            values = _numbers(self._field, list(value.values()), "d")
         self._check(indices, values)
         order = np.argsort(indices, kind="stable")
         indices, values = indices[order], values[order]

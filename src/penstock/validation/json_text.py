@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
@@ -12,12 +14,16 @@ from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.arrow_json import json_texts
 from penstock.readers.arrow_values import decoded_type, is_json, plain
+from penstock.readers.json_text import MAX_JSON_BYTES, MAX_JSON_DEPTH, is_nested_too_deeply
 from penstock.validation.problems import Array, Note
 from penstock.validation.text import is_text, utf8
 
-__all__ = ["MAX_JSON_BYTES", "parse", "to_json", "to_meta"]
+__all__ = ["parse", "to_json", "to_meta"]
 
-MAX_JSON_BYTES = 65536
+_TOO_LARGE = "number is infinity"
+"""orjson's word for a number beyond a double's range."""
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 
 _META = Field(name=META_FIELD, type=DataType.JSON, nullable=True)
 
@@ -29,7 +35,7 @@ def to_json(array: Array, column: pa.Field[Any] | None, field: Field, note: Note
     """
     text = _as_text(array, column, field, note)
     changed: dict[int, str | None] = {}
-    for row, value, once in _parsed(text, field):
+    for row, value, once in _parsed(text, field, note):
         if value is None and field.nullable:
             changed[row] = None
         elif not once:
@@ -41,7 +47,7 @@ def to_meta(array: Array, column: pa.Field[Any] | None, taken: Set[str], note: N
     """The dynamic field: JSON objects without keys of the schema's field names (``taken``); null becomes {}."""
     text = _as_text(array, column, _META, note)
     changed: dict[int, str | None] = {}
-    for row, value, once in _parsed(text, _META):
+    for row, value, once in _parsed(text, _META, note):
         if value is None:
             changed[row] = None
         elif not isinstance(value, dict):
@@ -86,9 +92,10 @@ def _as_text(array: Array, column: pa.Field[Any] | None, field: Field, note: Not
         raise error.at(field=field.name) from None
 
 
-def _parsed(text: Array, field: Field) -> Iterator[tuple[int, Any, bool]]:
+def _parsed(text: Array, field: Field, note: Note) -> Iterator[tuple[int, Any, bool]]:
     """Row, value, and whether every object in it has each key once: the last of equal keys counts, as in Milvus, but
     an engine may refuse text that holds both."""
+    rounded = 0
     for row, value in enumerate(text.cast(pa.binary()).to_pylist()):
         if value is None:
             continue
@@ -100,9 +107,36 @@ def _parsed(text: Array, field: Field) -> Iterator[tuple[int, Any, bool]]:
                 value=value.decode(),
                 remedy="Store the large part elsewhere, or split it over several fields.",
             )
+        if is_nested_too_deeply(value):
+            raise DataError(
+                f"the JSON is nested more than {MAX_JSON_DEPTH} deep",
+                row=row,
+                field=field.name,
+                value=value.decode(),
+                remedy="Flatten the value, or store it as text in a VarChar field.",
+            )
         parsed = parse(value, row, field)
-        # Equal keys are the only thing that parsing drops; each takes at least two quotes along.
-        yield row, parsed, value.count(b'"') == orjson.dumps(parsed).count(b'"')
+        if _LONG_NUMBER.search(value) and _has_wide_integer(value):
+            rounded += 1
+        # Equal keys are the only thing that parsing drops; each takes at least two quotes along. An escaped one could
+        # make up for them.
+        once = value.count(b'"') == orjson.dumps(parsed).count(b'"') and b"\\u0022" not in value
+        yield row, parsed, once
+    if rounded:
+        note("whole numbers beyond 64 bits in the JSON were rounded to float64", rounded)
+
+
+def _has_wide_integer(text: bytes) -> bool:
+    """Whether a JSON text holds a whole number, written with digits only, that takes more than 64 bits."""
+    found = False
+
+    def check(digits: str) -> None:
+        nonlocal found
+        # The interpreter refuses to read thousands of digits; twenty hold every number of 64 bits.
+        found = found or len(digits) > 20 or not _INT64_MIN <= int(digits) <= _UINT64_MAX
+
+    json.loads(text, parse_int=check)
+    return found
 
 
 def parse(value: bytes, row: int, field: Field) -> Any:
@@ -110,10 +144,11 @@ def parse(value: bytes, row: int, field: Field) -> Any:
     try:
         return orjson.loads(value)
     except orjson.JSONDecodeError as error:
-        raise DataError(
+        rule, remedy = (
             f"the text is not JSON: {error}",
-            row=row,
-            field=field.name,
-            value=value.decode(),
-            remedy="Write each value with a JSON library; a plain word needs quotes.",
-        ) from None
+            "Write each value with a JSON library; a plain word needs quotes.",
+        )
+        if error.msg.startswith(_TOO_LARGE):
+            rule = "a number in the JSON is out of range for float64 (-1.8e308 to 1.8e308)"
+            remedy = "Write it as text."
+        raise DataError(rule, row=row, field=field.name, value=value.decode(), remedy=remedy) from None

@@ -1,0 +1,141 @@
+"""The time that a file takes grows in line with its size, whatever it holds: four times the input, not sixteen."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.errors import DataError
+from penstock.readers.base import ReadRequest, plan_at_once
+from penstock.readers.formats import Format, reader_for
+from penstock.validation import Conformer
+from tests.support.in_memory import BytesSource
+
+ID = Field(name="id", type=DataType.INT64, primary=True)
+VECTOR = Field(name="vector", type=DataType.FLOAT_VECTOR, dim=2)
+SPARSE = CollectionSchema(fields=(ID, Field(name="sparse", type=DataType.SPARSE_FLOAT_VECTOR)))
+STRICT = CollectionSchema(fields=(ID, VECTOR, Field(name="text", type=DataType.VARCHAR, max_length=9, nullable=True)))
+DYNAMIC = CollectionSchema(fields=STRICT.fields, dynamic=True)
+STRUCTS = CollectionSchema(
+    fields=(
+        ID,
+        VECTOR,
+        Field(
+            name="parts",
+            type=DataType.ARRAY_OF_STRUCT,
+            max_capacity=4096,
+            fields=(Field(name="n", type=DataType.INT32), Field(name="m", type=DataType.INT32)),
+        ),
+    )
+)
+ROW = {"id": 1, "vector": [1, 2]}
+TRIES = 3
+LEAST = 0.004
+FACTOR = 4
+MOST = 9
+"""Times what the small input takes; linear is 4, quadratic 16."""
+
+
+def keys(count: int) -> dict[str, float]:
+    return {str(number): 0.5 for number in range(count)}
+
+
+def text(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def quoted(cell: bytes) -> bytes:
+    return b'"' + cell.replace(b'"', b'""') + b'"'
+
+
+def header(count: int) -> bytes:
+    return b"id,vector" + b"".join(b",c%d" % number for number in range(count)) + b"\n"
+
+
+INPUTS: dict[str, tuple[Format, CollectionSchema, int, Callable[[int], bytes]]] = {
+    "sparse map": (Format.JSONL, SPARSE, 10_000, lambda n: text({"id": 1, "sparse": keys(n)})),
+    "sparse map in CSV": (Format.CSV, SPARSE, 10_000, lambda n: b"id,sparse\n1," + quoted(text(keys(n)))),
+    "dynamic values": (Format.JSONL, DYNAMIC, 3_000, lambda n: text(ROW | keys(n))),
+    "dynamic values with a list": (Format.JSON, DYNAMIC, 10_000, lambda n: text([ROW | {"$meta": keys(n)}])),
+    "keys that are dropped": (Format.JSONL, STRICT, 10_000, lambda n: text(ROW | keys(n))),
+    "rows of different keys": (
+        Format.JSONL,
+        STRICT,
+        100,
+        lambda n: b"\n".join(text(ROW | {f"{number}-{key}": 1 for key in range(100)}) for number in range(n)),
+    ),
+    "long keys": (Format.JSONL, STRICT, 100_000, lambda n: text(ROW | {f"{key}{'k' * n}": 1 for key in range(20)})),
+    "keys with NUL": (Format.JSONL, DYNAMIC, 1_000, lambda n: text(ROW | {f"{key}\0": 1 for key in range(n)})),
+    "structs": (Format.JSONL, STRUCTS, 1_000, lambda n: text(ROW | {"parts": [{"m": 1, "n": 2}] * n})),
+    "keys of a struct": (
+        Format.JSONL,
+        STRUCTS,
+        10_000,
+        lambda n: text(ROW | {"parts": [{"n": 1, "m": 2} | keys(n)]}),
+    ),
+    "newlines": (Format.JSONL, STRICT, 500_000, lambda n: text(ROW) + b"\n" * n + text(ROW)),
+    "blank lines": (Format.JSONL, STRICT, 300_000, lambda n: b" \n" * n + text(ROW)),
+    "newlines in a list": (Format.JSON, STRICT, 2_000_000, lambda n: b"[" + text(ROW) + b"\n" * n + b"]"),
+    "newlines after a list": (Format.JSON, STRICT, 2_000_000, lambda n: b"[" + text(ROW) + b"]" + b"\n" * n),
+    "newlines in CSV": (Format.CSV, STRICT, 500_000, lambda n: b'id,vector\n1,"[1,2]"' + b"\n" * n),
+    "columns": (Format.CSV, STRICT, 10_000, lambda n: header(n) + b'1,"[1,2]"' + b",1" * n),
+    "dynamic columns": (Format.CSV, DYNAMIC, 3_000, lambda n: header(n) + (b'1,"[1,2]"' + b"," * n + b"\n") * 4),
+    "line ends in a cell": (
+        Format.CSV,
+        STRICT,
+        100_000,
+        lambda n: b'id,vector,text\n1,"[1,2]","' + b'""\n' * n + b'"',
+    ),
+    "cells with line ends": (Format.CSV, STRICT, 8_000, lambda n: header(n) + b'1,"[1,2]"' + b',"\n"' * n),
+    "a cell without end": (Format.CSV, STRICT, 100_000, lambda n: b'id,vector,text\n1,"[1,2]","' + b'""\n' * n),
+    "brackets": (Format.JSONL, DYNAMIC, 10_000, lambda n: text(ROW | {"k": [[]] * n})),
+    "a long number": (Format.JSONL, DYNAMIC, 500_000, lambda n: text(ROW)[:-1] + b',"k":' + b"9" * n + b"}"),
+    "objects on a line": (Format.JSONL, STRICT, 2_000, lambda n: text(ROW) * n),
+}
+
+
+def rows(format: Format, schema: CollectionSchema, content: bytes) -> Iterator[int]:
+    request = ReadRequest(sources=[BytesSource("data", content)], schema=schema, batch_bytes=16 << 20)
+    conformer = Conformer(schema, [1])
+    for plan in plan_at_once(reader_for(format), request, 64 << 20):
+        for batch in reader_for(format).read(request, plan.spec):
+            yield conformer.conform(batch).num_rows
+
+
+REFUSED = {
+    "brackets",
+    "dynamic values",
+    "dynamic values with a list",
+    "keys of a struct",
+    "line ends in a cell",
+    "a cell without end",
+    "a long number",
+}
+"""Inputs of which the large one breaks a limit or rule; that is told in no more time."""
+
+
+def attempt(format: Format, schema: CollectionSchema, content: bytes) -> tuple[float, bool]:
+    """Processor time of the quickest try, and whether the file was refused."""
+    best, refused = float("inf"), False
+    for _ in range(TRIES):
+        started = time.process_time()
+        try:
+            refused = not sum(rows(format, schema, content))
+        except DataError:
+            refused = True
+        best = min(best, time.process_time() - started)
+    return best, refused
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_time_grows_in_line_with_the_input(name: str) -> None:
+    format, schema, size, make = INPUTS[name]
+    small, _ = attempt(format, schema, make(size))
+    large, refused = attempt(format, schema, make(FACTOR * size))
+    assert refused == (name in REFUSED)
+    # What a file costs by itself must not hide that a small one takes no time.
+    assert large < MOST * max(small, LEAST)
