@@ -100,10 +100,10 @@ def test_the_hint_speaks_of_fields_that_take_no_null(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "remedy"),
     [
-        ("ID,vector", "The file's columns: ID, vector. Is 'ID' meant? Names must match exactly."),
-        ("key,vector", "The file's columns: key, vector."),
+        ("ID,vector", "The header's columns: ID, vector. Is 'ID' meant? Names must match exactly."),
+        ("key,vector", "The header's columns: key, vector."),
         ("id;vector", "The header has one column: is ';' the separator (option sep), and not ','?"),
-        ("ID", "The file's columns: ID. Is 'ID' meant? Names must match exactly."),
+        ("ID", "The header's columns: ID. Is 'ID' meant? Names must match exactly."),
     ],
 )
 def test_a_header_without_a_field_is_told_with_all_names(tmp_path: Path, header: str, remedy: str) -> None:
@@ -116,5 +116,5 @@ def test_a_row_without_a_field_is_told_with_all_keys(tmp_path: Path) -> None:
         error = failure(tmp_path, format, json.dumps(content).encode())
         assert error.rule == "value of field 'vector' is missed"
         assert error.remedy == (
-            "The file's keys in this row: id, Vector. Is 'Vector' meant? Names must match exactly."
+            "The keys of the row: id, Vector. Is 'Vector' meant? Names must match exactly."
         )

@@ -231,7 +231,7 @@ def _duplicate(key: str) -> DataError:
 
 
 def _missing(field: Field, keys: Sequence[str]) -> DataError:
-    error = missing_field(field, keys, "keys of this row")
+    error = missing_field(field, keys, "keys of the row")
     return error.at(remedy=WRAPPED_REMEDY) if list(keys) == ["rows"] else error
 
 
@@ -388,7 +388,7 @@ class RowBuilder:
             absent=[column.add for name, column in self._columns.items() if name not in present],
             extras=extras,
             dropped=[] if extras else unknown,
-            by_lookup=len(extras) <= _MAX_LOOKUPS and not any("\\0" in key for key in extras),
+            by_lookup=len(extras) <= _MAX_LOOKUPS and not any("\0" in key for key in extras),
             has_meta=meta,
             dense=[
                 (key, self._fields[key])
