@@ -102,15 +102,23 @@ __all__ = [
 ]
 
 
+MAX_MESSAGE = 4000
+_MESSAGE_TAIL = 600
+
+
 class PenstockError(Exception):
     """Base of all errors that Penstock raises on purpose.
 
-    ``message`` is a whole sentence or two for a person; ``details`` holds the facts it was made of, by name.
+    ``message`` is a whole sentence or two for a person; ``details`` holds the facts it was made of, by name. Names
+    and values come from callers and files and may be megabytes long: a message longer than :data:`MAX_MESSAGE`
+    characters loses its middle.
     """
 
     code: ClassVar[str] = "internal"
 
     def __init__(self, message: str, **details: Any) -> None:
+        if len(message) > MAX_MESSAGE:
+            message = f"{message[: MAX_MESSAGE - _MESSAGE_TAIL - 1]}…{message[-_MESSAGE_TAIL:]}"
         super().__init__(message)
         self.message = message
         self.details = details

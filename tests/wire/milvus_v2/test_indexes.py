@@ -21,7 +21,15 @@ def make(plane: DataPlane, docs: str, **param: Any) -> Any:
 
 def test_describe(plane: DataPlane) -> None:
     docs = plane.collection(V)
-    make(plane, docs, fieldName="v", indexName="by_v", metricType="L2", indexType="HNSW", params={"M": 16, "ef": "8"})
+    make(
+        plane,
+        docs,
+        fieldName="v",
+        indexName="by_v",
+        metricType="L2",
+        indexType="HNSW",
+        params={"M": 16, "efConstruction": "8"},
+    )
     plane.put(docs, [{"id": 1, "v": [1, 2, 3, 4]}])
     assert plane.call("indexes/list", collectionName=docs) == ["by_v"]
     assert plane.call("indexes/describe", collectionName=docs, indexName="by_v", timestamp=0) == [
@@ -43,7 +51,7 @@ def test_describe(plane: DataPlane) -> None:
             "indexParams": [
                 {"key": "index_type", "value": "HNSW"},
                 {"key": "metric_type", "value": "L2"},
-                {"key": "params", "value": '{"M":16,"ef":"8"}'},
+                {"key": "params", "value": '{"M":16,"efConstruction":"8"}'},
             ],
         }
     ]
