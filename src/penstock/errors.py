@@ -47,6 +47,7 @@ process boundaries).
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, ClassVar
 
 __all__ = [
@@ -388,9 +389,15 @@ def _rebuild_data_error(rule: str, facts: dict[str, Any]) -> DataError:
     return DataError(rule, **facts)
 
 
+_brief = reprlib.Repr()
+_brief.maxlevel = 6
+_brief.maxlist = _brief.maxtuple = _brief.maxdict = _brief.maxset = _brief.maxfrozenset = 100
+_brief.maxstring = _brief.maxother = _brief.maxlong = 1000
+
+
 def shorten(value: object, limit: int = 80) -> str:
-    """A value as text of at most ``limit`` characters, for messages."""
-    text = value if isinstance(value, str) else repr(value)
+    """A value as text of at most ``limit`` characters, for messages; of deep and long ones no more is looked at."""
+    text = value if isinstance(value, str) else _brief.repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

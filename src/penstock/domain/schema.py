@@ -13,7 +13,7 @@ from typing import Any
 
 from penstock.domain.data_types import ELEMENT_TYPES, INTEGER_RANGES, DataType
 from penstock.domain.names import check_field_name
-from penstock.errors import FieldNotFound, InvalidSchema
+from penstock.errors import FieldNotFound, InvalidSchema, shorten
 
 __all__ = ["INTEGER_RANGES", "MAX_FIELDS", "META_FIELD", "CollectionSchema", "DataType", "Field"]
 
@@ -337,7 +337,7 @@ def _check_default(each: Field) -> None:
         fits = False
     if not fits:
         _fail(
-            f"convert defaultValue fail, err: the default {value!r} does not fit the type {each.type.value} "
+            f"convert defaultValue fail, err: the default {shorten(value)} does not fit the type {each.type.value} "
             f"of field {each.name}",
             field=each.name,
         )

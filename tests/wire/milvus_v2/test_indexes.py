@@ -66,6 +66,46 @@ def test_auto_index_reports_itself_and_the_metric_it_took(plane: DataPlane) -> N
     ]
 
 
+def test_the_state_is_that_of_the_engine(plane: DataPlane) -> None:
+    """From 10,000 rows on scalars get an index, and 10,000 may be beside it; who waits for Finished comes to an end."""
+    docs = plane.collection(V)
+
+    def state() -> tuple[str, int, int, int]:
+        (told,) = plane.call("indexes/describe", collectionName=docs, indexName="by_id")
+        return told["indexState"], told["totalRows"], told["indexedRows"], told["pendingRows"]
+
+    def put(first: int, rows: int) -> None:
+        plane.put(docs, ({"id": number, "v": [number, 1, 1, 1]} for number in range(first, first + rows)))
+
+    make(plane, docs, fieldName="id", indexName="by_id", indexType="STL_SORT")
+    assert state() == ("Finished", 0, 0, 0)
+    put(0, 100)
+    assert state() == ("Finished", 100, 100, 0), "too few for an index: searched exactly"
+    put(100, 11_900)
+    assert state() == ("Unissued", 12_000, 0, 12_000)
+    with plane.maintained(docs):
+        assert state() == ("InProgress", 12_000, 0, 12_000)
+    plane.index(docs)
+    assert state() == ("Finished", 12_000, 12_000, 0)
+    put(12_000, 5_000)
+    assert state() == ("Finished", 17_000, 17_000, 0), "few enough to be searched beside the index"
+    put(17_000, 6_000)
+    assert state() == ("Unissued", 23_000, 12_000, 11_000)
+    plane.index(docs)
+    assert state() == ("Finished", 23_000, 23_000, 0)
+
+
+def test_a_description_has_the_indexes_of_all_vector_fields(plane: DataPlane) -> None:
+    docs = plane.collection(V, BITS, SPARSE)
+    make(plane, docs, fieldName="bits")
+    told = plane.reply("collections/describe", {"collectionName": docs})
+    assert told["message"] == "", "the first vector field has none, another has"
+    make(plane, docs, fieldName="v")
+    make(plane, docs, fieldName="id", indexType="STL_SORT")
+    shown = plane.call("collections/describe", collectionName=docs)["indexes"]
+    assert [(each["fieldName"], each["metricType"]) for each in shown] == [("bits", "HAMMING"), ("v", "COSINE")]
+
+
 @pytest.mark.parametrize(
     ("param", "type_name", "metric"),
     [

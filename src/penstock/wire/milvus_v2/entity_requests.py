@@ -102,7 +102,7 @@ def primary_keys(fields: Fields, collection: Collection) -> list[int] | list[str
         keys = [_int64(each) for each in values]
         if None not in keys:
             return [key for key in keys if key is not None]
-    shown = shorten(str(values), 200)
+    shown = shorten(values, 200)
     raise Refused(
         1806,
         "please check the primary key and its' type can only in [int, string], "

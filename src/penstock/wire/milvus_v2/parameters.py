@@ -48,7 +48,7 @@ class Effect(StrEnum):
 class Kind(StrEnum):
     """What a value must be; JSON text of it is as good."""
 
-    ANY = "any"
+    ANY = "a string, a number, true or false"
     FLAG = "true or false"
     COUNT = "a whole number from 1 on"
     AMOUNT = "a whole number"
@@ -373,18 +373,21 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_short(value: str) -> bool:
+    """Whether a text is such as may be kept; PostgreSQL keeps none with a NUL."""
+    return len(value) <= 1024 and "\0" not in value
+
+
 def _is_count(value: Any) -> bool:
     number = whole_number(value)
     return number is not None and 1 <= number <= MAX_INT32
 
 
 _FITS: Mapping[Kind, Callable[[Any], bool]] = {
-    Kind.ANY: lambda value: True,
+    Kind.ANY: lambda value: not isinstance(value, list | dict) and (not isinstance(value, str) or _is_short(value)),
     Kind.FLAG: lambda value: go_boolean(value) is not None,
     Kind.COUNT: _is_count,
     Kind.AMOUNT: lambda value: whole_number(value) is not None,
     Kind.NUMBER: _is_number,
-    Kind.TEXT: lambda value: isinstance(value, str) and len(value) <= _LONGEST,
+    Kind.TEXT: lambda value: isinstance(value, str) and _is_short(value),
 }
-_LONGEST = 1024
-"""Characters of a parameter that is kept and described."""
