@@ -235,7 +235,8 @@ def _default(value: Any, kind: DataType, field: str) -> bool | int | float | str
     if isinstance(value, int | float):
         return value
     raise InvalidSchema(
-        f"convert defaultValue fail, err: the default {shorten(value)} does not fit the type {kind.value} of field {field}",
+        f"convert defaultValue fail, err: the default {shorten(value)} does not fit the type {kind.value} "
+        f"of field {field}",
         field=field,
     )
 
