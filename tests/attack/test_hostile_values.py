@@ -84,8 +84,8 @@ def bodies(route: Route) -> Iterator[tuple[str, str]]:
         for place in places(good):
             body: Any = copy.deepcopy(good)
             inner = body
-            for key in place[:-1]:
-                inner = inner[key]
+            for step in place[:-1]:
+                inner = inner[step]
             inner[place[-1]] = MARK
             yield str(place), json.dumps({**body, "clusterId": ACME})
 

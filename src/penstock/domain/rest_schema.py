@@ -49,7 +49,8 @@ def schema_from_rest(data: Mapping[str, Any]) -> CollectionSchema:
     found = _lower(data, "schema")
     functions = _items(found, "functions")
     if functions:
-        names = ", ".join(str(each.get("name", "")) for each in functions if isinstance(each, Mapping))
+        shown = [each.get("name", "") for each in functions[:10] if isinstance(each, Mapping)]
+        names = ", ".join(shorten(name) for name in shown)
         raise Unsupported(f"functions are not supported by this server: {names}", feature="functions")
     return CollectionSchema(
         fields=(

@@ -67,7 +67,7 @@ def test_auto_index_reports_itself_and_the_metric_it_took(plane: DataPlane) -> N
 
 
 def test_the_state_is_that_of_the_engine(plane: DataPlane) -> None:
-    """From 10,000 rows on scalars get an index, and 10,000 may be beside it; who waits for Finished comes to an end."""
+    """From 10,000 rows on scalars get an index, and 10,000 may be beside it; who waits for it comes to an end."""
     docs = plane.collection(V)
 
     def state() -> tuple[str, int, int, int]:
