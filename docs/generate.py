@@ -22,6 +22,7 @@ from penstock.settings import Setting, load_settings, settings_table
 from penstock.wire.http import Route
 from penstock.wire.milvus_v2.errors import MILVUS, ZILLIZ
 from penstock.wire.milvus_v2.errors import TIMEOUT as V2_TIMEOUT
+from penstock.wire.milvus_v2.parameters import TABLES
 from penstock.wire.zilliz_v1.errors import INTERNAL as V1_INTERNAL
 from penstock.wire.zilliz_v1.errors import ROWS as V1
 from penstock.wire.zilliz_v1.errors import UNAVAILABLE as V1_UNAVAILABLE
@@ -153,11 +154,42 @@ taken as one.
 {_table(["Call", "What it does"], own)}"""
 
 
+def parameters_page() -> str:
+    sections = []
+    for table in TABLES:
+        rows = [
+            (
+                ", ".join(f"`{name}*`" if name.endswith(".") else f"`{name}`" for name in row.names),
+                row.effect.value,
+                _cell(", ".join(filter(None, [row.about, f"({', '.join(sorted(row.types))})" if row.types else ""]))),
+            )
+            for row in table.rows
+        ]
+        sections.append(f"## {table.title}\n\n{_table(['Key', 'Effect', 'What it does, or why nothing'], rows)}")
+    return f"""# Parameters of the Milvus calls
+{MADE}
+Objects of free keys in requests: what is **served**, what is taken and has **no effect**, and what is **refused**.
+A key that is in none of these tables is refused with the nearest name, where Milvus ignores it. Those of import
+options are warned of by the job.
+
+{chr(10).join(sections)}
+## What `indexes/describe` tells
+
+`indexState` is `Finished` when nothing is due for the index, `InProgress` while a worker is at the collection's
+indexes, `Unissued` while a build waits for one. `pendingRows` are the rows that wait for it; `indexedRows` all others
+of `totalRows`. As in Milvus these are not only rows in the index: where none is built, since a search of so few
+vectors (32 MB) or rows (10,000) is as quick without or the type has none ([indexes](indexes.md)), and of new rows as
+long as fewer than 10,000 are beside the index, rows are searched exactly, and nothing is pending. So who waits for
+`Finished`, or for no pending rows, comes to an end.
+"""
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "cli.md": cli_page,
     "errors.md": errors_page,
     "endpoints.md": endpoints_page,
+    "parameters.md": parameters_page,
 }
 
 

@@ -49,6 +49,7 @@ process boundaries).
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, ClassVar
 
 __all__ = [
@@ -106,15 +107,23 @@ __all__ = [
 ]
 
 
+MAX_MESSAGE = 4000
+_MESSAGE_TAIL = 600
+
+
 class PenstockError(Exception):
     """Base of all errors that Penstock raises on purpose.
 
-    ``message`` is a whole sentence or two for a person; ``details`` holds the facts it was made of, by name.
+    ``message`` is a whole sentence or two for a person; ``details`` holds the facts it was made of, by name. Names
+    and values come from callers and files and may be megabytes long: a message longer than :data:`MAX_MESSAGE`
+    characters loses its middle.
     """
 
     code: ClassVar[str] = "internal"
 
     def __init__(self, message: str, **details: Any) -> None:
+        if len(message) > MAX_MESSAGE:
+            message = f"{message[: MAX_MESSAGE - _MESSAGE_TAIL - 1]}…{message[-_MESSAGE_TAIL:]}"
         super().__init__(message)
         self.message = message
         self.details = details
@@ -384,9 +393,15 @@ def _rebuild_data_error(rule: str, facts: dict[str, Any]) -> DataError:
     return DataError(rule, **facts)
 
 
+_brief = reprlib.Repr()
+_brief.maxlevel = 6
+_brief.maxlist = _brief.maxtuple = _brief.maxdict = _brief.maxset = _brief.maxfrozenset = 100
+_brief.maxstring = _brief.maxother = _brief.maxlong = 1000
+
+
 def shorten(value: object, limit: int = 80) -> str:
-    """A value as text of at most ``limit`` characters, for messages."""
-    text = value if isinstance(value, str) else repr(value)
+    """A value as text of at most ``limit`` characters, for messages; of deep and long ones no more is looked at."""
+    text = value if isinstance(value, str) else _brief.repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

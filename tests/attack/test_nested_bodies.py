@@ -51,7 +51,7 @@ GOOD: Mapping[str, dict[str, Any]] = {
             {"fieldName": "v", "indexName": "i", "metricType": "L2", "params": {"index_type": "IVF_FLAT", "nlist": 9}}
         ],
         "params": {"shardsNum": 1, "consistencyLevel": "Strong", "ttlSeconds": 10},
-        "properties": {"k": "v"},
+        "properties": {"timezone": "UTC"},
     },
     "jobs/import/create": {
         **DOCS,

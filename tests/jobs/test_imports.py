@@ -22,6 +22,7 @@ from penstock.errors import (
     ImportRefused,
     InvalidParameter,
     LimitExceeded,
+    MissingParameter,
     PartitionNotFound,
     PathNotAllowed,
     Unsupported,
@@ -276,7 +277,10 @@ def test_a_link_out_of_the_root_is_not_followed(world: World, tmp_path: Path) ->
         ([["a.json"]] * 1025, {}, ImportRefused, "should not exceed 1024, but got 1025"),
         ([["a.json"]], {"timeout": "soon"}, ImportRefused, 'invalid duration "soon"'),
         ([["a.csv"]], {"sep": "\n"}, ImportRefused, "unsupported csv separator"),
-        ([["a.json"]], {"backup": "true"}, Unsupported, "backup"),
+        ([["a.json"]], {"l0_import": "true"}, Unsupported, "l0_import"),
+        # Before the files' names are looked at: a backup names folders of Milvus's storage.
+        ([["backup/1/"], ["b.bin"]], {"backup": "true"}, MissingParameter, "partition not specified"),
+        ([[f"{number}.npy" for number in range(16_385)]], {}, ImportRefused, "names 16384 files at most"),
     ],
 )
 def test_what_can_never_be_a_job_is_refused_at_once(

@@ -110,6 +110,25 @@ def test_reads_are_kept_only_when_they_are_refused(tmp_path: Path, catalog_url: 
         )
 
 
+def test_a_look_at_the_job_of_another_org_is_kept(tmp_path: Path, catalog_url: str) -> None:
+    with tenants(tmp_path, catalog_url, started=False) as server:
+        server.add("ann", "bob")
+        job = server.create("ann", "a.jsonl").json()["data"]["jobId"]
+        missing = str(int(job) + 4096)
+        before = len(entries(server.catalog))
+        assert server.v2("bob:reader", "jobs/import/describe", jobId=missing).json()["code"] == 2101
+        assert len(entries(server.catalog)) == before, "a wrong number is no intrusion"
+        for action in ("describe", "get_progress"):
+            told_of = server.v2("bob:reader", f"jobs/import/{action}", jobId=job).json()
+            nowhere = server.v2("bob:reader", f"jobs/import/{action}", jobId=missing).json()
+            assert str(told_of).replace(job, "?") == str(nowhere).replace(missing, "?")
+            refused = told(server, f"import.{action}")
+            assert (refused.caller, refused.job_id, refused.outcome) == ("bob-reader", int(job), "job_not_found")
+        v1 = f"{server.url}/v1/vector/collections/import/get"
+        httpx.get(v1, params={"clusterId": "in01-bob", "jobId": job}, headers=server.headers("bob"))
+        assert told(server, "import.get").job_id == int(job)
+
+
 def test_refused_and_failed_changes_are_kept_with_their_reason(tmp_path: Path, catalog_url: str) -> None:
     with tenants(tmp_path, catalog_url, started=False) as server:
         server.add("ann")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -417,3 +418,19 @@ def test_why_a_server_is_not_ready_is_not_told_to_everybody(services: Services) 
     with http_server(away) as url:
         reply = httpx.get(f"{url}/healthz")
     assert (reply.status_code, reply.json()) == (503, {"status": "unavailable"})
+
+
+def test_who_leaves_without_his_answers_leaves_no_traceback(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    request = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
+    with make_services(tmp_path / "data") as services, http_server(services) as url:
+        for number in range(20):
+            with Door(url).connection() as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                connection.sendall(request * 20)
+                connection.recv(100)
+                if number % 2:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # RST
+        for _ in range(3):
+            assert httpx.get(f"{url}/healthz").status_code == 200
+            time.sleep(0.1)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

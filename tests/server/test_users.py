@@ -65,6 +65,29 @@ def test_users_change_their_own_password_with_the_old_one(callers: Callers) -> N
     AccountService(callers.catalog).drop_user("eve")
 
 
+def test_users_have_a_description(callers: Callers) -> None:
+    name = {"userName": "kim", "clusterId": ACME}
+
+    def description() -> object:
+        reply = callers.client.post(
+            "/v2/vectordb/users/describe", content=json.dumps(name), headers=callers.headers("owner")
+        ).json()
+        assert reply["code"] == 0
+        return reply["description"]
+
+    assert users(callers, "owner", "create", **name, password="correct horse", description="a tester") == OK
+    assert description() == "a tester"
+    change = {**name, "password": "correct horse", "newPassword": "battery staple"}
+    assert users(callers, "owner", "update_password", **change) == OK
+    assert description() == "a tester", "it stays where none is given"
+    change |= {"password": "battery staple", "description": "a developer"}
+    assert users(callers, "kim:battery staple", "update_password", **change) == OK
+    assert description() == "a developer"
+    status, code, text = users(callers, "owner", "create", **name, password="x", description="x" * 1025)
+    assert (status, code, "a description has at most 1024 characters" in text) == (200, 1100, True)
+    assert users(callers, "owner", "drop", **name) == OK
+
+
 def test_an_admin_with_roots_makes_nobody_who_has_all_of_them(callers: Callers) -> None:
     made = AccountService(callers.catalog).create_key(
         "org-acme", "drop", [Grant(role=Role.ADMIN, cluster_id=ACME)], roots=["s3://drop/"]

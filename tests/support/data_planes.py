@@ -115,6 +115,21 @@ class DataPlane:
         published = self._engine.publish(Table.of(found), job, 1, [staged])
         self._catalog.collections.raise_version(found.id, published.version)
 
+    def index(self, collection: str) -> None:
+        """Build the collection's indexes, as the background does."""
+        found = self._catalog.collections.get(self._catalog.databases.get(CLUSTER, "default"), collection)
+        version = self._engine.index(Table.of(found), self._catalog.collections.indexes(found.id))
+        self._catalog.collections.raise_version(found.id, version)
+
+    @contextmanager
+    def maintained(self, collection: str) -> Iterator[None]:
+        """While somebody holds the lease on the collection's table."""
+        found = self._catalog.collections.get(self._catalog.databases.get(CLUSTER, "default"), collection)
+        lease = self._catalog.maintenance.take(found.id, "test", 60_000)
+        assert lease is not None
+        yield
+        self._catalog.maintenance.put_off(lease)
+
 
 @contextmanager
 def data_plane(folder: Path) -> Iterator[DataPlane]:

@@ -63,12 +63,15 @@ def _told(reply: httpx.Response) -> tuple[int, int, Any]:
 
 
 @contextmanager
-def two_tenants(folder: Path, **flags: object) -> Iterator[Callers]:
+def two_tenants(folder: Path, catalog_url: str | None = None, **flags: object) -> Iterator[Callers]:
     """``flags`` are settings of the server."""
     (folder / "files").mkdir()
     (folder / "data").mkdir()
+    if catalog_url is not None:
+        flags["catalog"] = catalog_url
     services = build_services(make_settings(folder / "data", import_root=[str(folder / "files")], **flags))
-    catalog = open_catalog(f"sqlite:///{folder}/data/catalog.db", load_key(folder / "data" / "secret.key"))
+    url = catalog_url or f"sqlite:///{folder}/data/catalog.db"
+    catalog = open_catalog(url, load_key(folder / "data" / "secret.key"))
     secrets = _populate(catalog)
     try:
         with http_server(services) as url, httpx.Client(base_url=url) as client:

@@ -80,9 +80,9 @@ def test_sources(server: Server, source: dict[str, Any], groups: list[list[str]]
     assert server.imports.requests[0].groups == groups
 
 
-def test_options_become_text(server: Server) -> None:
-    options = {"sdk": "java", "limit": 5, "ratio": 1.5, "flag": True, "nothing": None, "auto_commit": "FALSE"}
-    server.v2("create", {**GOOD, "options": options})
+def test_options_of_calls_to_zilliz_cloud_become_text(server: Server) -> None:
+    options = {"sdk": "java", "limit": 5, "ratio": 1.5, "flag": True, "nothing": None, "auto_commit": False}
+    server.v2("create", {**GOOD, "clusterId": "in01-local", "options": options})
     assert server.imports.requests[0].options == {
         "sdk": "java",
         "limit": "5",
@@ -355,7 +355,15 @@ REFUSALS: list[tuple[int, str, Callable[[Server], dict[str, Any]]]] = [
             NOT_JSON + 'options.auto_commit must be one of "true" or "false"',
             call("create", **GOOD, options={"auto_commit": value}),
         )
-        for value in (None, "", "yes", 1)
+        for value in (None, "", "yes", 1, False, True, [True])
+    ],
+    *[
+        (
+            1801,
+            NOT_JSON + f"json: cannot unmarshal {kind} into Go struct field ImportReq.options of type string",
+            call("create", **GOOD, options={"timeout": value}),
+        )
+        for kind, value in (("number", 300), ("number", 1.5), ("bool", True), ("array", ["1s"]), ("object", {"s": 1}))
     ],
     (
         1802,

@@ -19,6 +19,8 @@ __all__ = ["AccountService", "MadeKey"]
 
 _LONGEST_NAME = 64
 
+MAX_DESCRIPTION = 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeKey:
@@ -89,16 +91,32 @@ class AccountService:
         return self._accounts.revoke(valid[0].id)
 
     def create_user(
-        self, org_id: str, name: str, password: str, grants: Sequence[Grant] = (), *, roots: Sequence[str] = ()
+        self,
+        org_id: str,
+        name: str,
+        password: str,
+        grants: Sequence[Grant] = (),
+        *,
+        roots: Sequence[str] = (),
+        description: str = "",
     ) -> Account:
-        """Raises InvalidName, InvalidParameter (password), AccountExists, ClusterNotFound, and as create_key."""
+        """Raises InvalidName, InvalidParameter (password, description), AccountExists, and as create_key."""
         check_user_name(name)
+        _check_description(description)
         for each in roots:
             parse_root(each)
         self._check(org_id, grants)
         digest = self._passwords.hash(password)
         return self._accounts.create(
-            NewAccount(org_id=org_id, kind=AccountKind.USER, name=name, hash=digest, grants=grants, roots=roots)
+            NewAccount(
+                org_id=org_id,
+                kind=AccountKind.USER,
+                name=name,
+                hash=digest,
+                grants=grants,
+                roots=roots,
+                description=description,
+            )
         )
 
     def users(self, org_id: str | None = None) -> Sequence[Account]:
@@ -111,18 +129,28 @@ class AccountService:
             raise AccountNotFound(f"user not found: {name}", name=name)
         return found
 
-    def set_password(self, name: str, password: str, org_id: str | None = None, *, by: Caller | None = None) -> None:
-        """Raises AccountNotFound, InvalidParameter, PermissionDenied as :meth:`drop_user`."""
+    def set_password(
+        self,
+        name: str,
+        password: str,
+        org_id: str | None = None,
+        *,
+        by: Caller | None = None,
+        description: str | None = None,
+    ) -> None:
+        """With ``description`` that, too. Raises AccountNotFound, InvalidParameter, and as :meth:`drop_user`."""
         user = self.user(name, org_id)
         _check_over(by, user)
-        self._accounts.set_hash(user.id, self._passwords.hash(password))
+        _check_description(description)
+        self._accounts.set_hash(user.id, self._passwords.hash(password), description)
 
-    def change_password(self, name: str, old: str, new: str) -> None:
+    def change_password(self, name: str, old: str, new: str, description: str | None = None) -> None:
         """A user's own doing. Raises AccountNotFound, InvalidParameter; Unauthenticated: ``old`` is wrong."""
         user = self.user(name)
+        _check_description(description)
         if not self._passwords.verify(user.hash, old):
             raise Unauthenticated("the old password is wrong", kind="unknown")
-        self._accounts.set_hash(user.id, self._passwords.hash(new))
+        self._accounts.set_hash(user.id, self._passwords.hash(new), description)
 
     def drop_user(
         self, name: str, org_id: str | None = None, *, by: Caller | None = None, missing_ok: bool = False
@@ -157,6 +185,11 @@ class AccountService:
         for each in grants:
             if each.cluster_id is not None:
                 self._catalog.clusters.of_org(org_id, each.cluster_id)
+
+
+def _check_description(text: str | None) -> None:
+    if text is not None and (len(text) > MAX_DESCRIPTION or "\0" in text):
+        raise InvalidParameter(f"a description has at most {MAX_DESCRIPTION} characters, and no NUL among them")
 
 
 def _check_over(caller: Caller | None, user: Account) -> None:

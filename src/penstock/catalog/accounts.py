@@ -40,6 +40,7 @@ class Account:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    description: str = ""
 
     @property
     def is_valid(self) -> bool:
@@ -66,6 +67,7 @@ class NewAccount:
     grants: Sequence[Grant] = ()
     roots: Sequence[str] = ()
     expires_at: datetime | None = None
+    description: str = ""
 
 
 _account = tables.account.c
@@ -92,6 +94,7 @@ class AccountStore:
                         hash=new.hash,
                         hint=new.hint,
                         roots=list(new.roots),
+                        description=new.description,
                         created_at=now_millis(),
                         expires_at=None if new.expires_at is None else to_millis(new.expires_at),
                     )
@@ -153,9 +156,11 @@ class AccountStore:
             connection.execute(delete(tables.account_grant).where(tables.account_grant.c.account_id == account_id))
             connection.execute(delete(tables.account).where(_account.id == account_id))
 
-    def set_hash(self, account_id: str, digest: str) -> None:
+    def set_hash(self, account_id: str, digest: str, description: str | None = None) -> None:
+        """With ``description`` that, too."""
+        values = {"hash": digest} if description is None else {"hash": digest, "description": description}
         with self._database.write() as connection:
-            connection.execute(update(tables.account).where(_account.id == account_id).values(hash=digest))
+            connection.execute(update(tables.account).where(_account.id == account_id).values(**values))
 
     def grant(self, account_id: str, grant: Grant) -> None:
         """Again is fine."""
@@ -215,6 +220,7 @@ def _account_of(connection: Connection, row: Row[Any]) -> Account:
         created_at=from_millis(row.created_at),
         expires_at=_time(row.expires_at),
         revoked_at=_time(row.revoked_at),
+        description=row.description,
     )
 
 

@@ -177,6 +177,12 @@ class JobStore:
             raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id)
         return job_of(row)
 
+    def cluster_of(self, job_id: int) -> str | None:
+        """The id of the cluster that a job is in, or None where there is no such job."""
+        with self._database.read() as connection:
+            found = connection.execute(select(tables.job.c.cluster_id).where(tables.job.c.id == job_id))
+            return found.scalar_one_or_none()
+
     def files(self, job_id: int) -> Sequence[ImportFile]:
         with self._database.read() as connection:
             rows = connection.execute(

@@ -89,6 +89,7 @@ account = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
+    Column("description", Text, nullable=False, server_default=text("''")),
 )
 Index(
     "uq_account_key",

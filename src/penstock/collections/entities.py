@@ -295,15 +295,16 @@ class EntityService:
             InvalidParameter: a path into a JSON field, or an aggregate.
         """
         schema = collection.schema
+        fields = {field.name: field for field in schema}
         columns = [schema.primary.name]
         keys: list[str] | None = []
-        for name in names:
+        for name in dict.fromkeys(names):
             if name == "*":
-                columns.extend(schema.names)
+                columns.extend(fields)
                 keys = None if schema.dynamic else keys
-            elif schema.get(name):
+            elif name in fields:
                 columns.append(name)
-            elif (struct := schema.get(name.partition("[")[0])) and struct.type is DataType.ARRAY_OF_STRUCT:
+            elif (struct := fields.get(name.partition("[")[0])) and struct.type is DataType.ARRAY_OF_STRUCT:
                 raise Unsupported(
                     f"{name} in outputFields is not supported by this server; ask for {struct.name}", field=name
                 )
@@ -318,7 +319,9 @@ class EntityService:
                     keys.append(path["key"] if path else name)
             else:
                 raise FieldNotFound(f"field {name} not exist", field=name)
-        return OutputFields(columns=tuple(dict.fromkeys(columns)), meta_keys=None if keys is None else tuple(keys))
+        return OutputFields(
+            columns=tuple(dict.fromkeys(columns)), meta_keys=None if keys is None else tuple(dict.fromkeys(keys))
+        )
 
 
 def _check_loaded(collection: Collection) -> None:

@@ -17,11 +17,20 @@ __all__ = ["IndexService", "IndexStatus"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexStatus:
-    """An index, the rows there are and those that it covers; the rest is searched exactly beside it."""
+    """An index, the rows there are, and how many of them wait for it to be built or extended.
+
+    Rows that don't wait are in the index, or are searched exactly for good: where the engine builds none, or beside
+    one until there are enough of them. ``is_building`` tells whether somebody works on the collection's table.
+    """
 
     spec: IndexSpec
     rows: int
-    indexed_rows: int
+    pending_rows: int
+    is_building: bool
+
+    @property
+    def indexed_rows(self) -> int:
+        return self.rows - self.pending_rows
 
 
 class IndexService:
@@ -48,7 +57,13 @@ class IndexService:
         spec = self.get(collection, name)
         table = Table.of(collection, self._catalog.row_expiry.of(collection))
         rows = self._engine.count(table)
-        return IndexStatus(spec=spec, rows=rows, indexed_rows=min(rows, self._engine.indexed_rows(table, spec)))
+        pending = 0
+        if self._engine.index_is_due(table, spec):
+            covered = min(rows, self._engine.indexed_rows(table, spec))
+            # An index that is due to be trained anew still covers all of its rows.
+            pending = (rows - covered) or rows
+        building = pending > 0 and self._catalog.maintenance.is_held(collection.id)
+        return IndexStatus(spec=spec, rows=rows, pending_rows=pending, is_building=building)
 
     def create(self, collection: Collection, spec: IndexSpec) -> None:
         """Note an index; it is built in the background over the rows that are there. The same one again is fine.

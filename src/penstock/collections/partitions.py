@@ -12,7 +12,7 @@ from penstock.catalog.partition_drops import Commits
 from penstock.domain.collections import Collection, LoadState, Partition
 from penstock.domain.names import DEFAULT_PARTITION, check_partition_name
 from penstock.engines.base import Engine, Table
-from penstock.errors import InvalidParameter, JobStateConflict, PartitionNotFound
+from penstock.errors import InvalidParameter, JobStateConflict, PartitionNotFound, shorten
 
 __all__ = ["MAX_PARTITIONS", "PartitionService"]
 
@@ -47,18 +47,20 @@ class PartitionService:
                 "not support manually specifying the partition names if partition key mode is used",
                 partitions=list(names),
             )
-        known = {each.name: each.number for each in self.list(collection)}
+        known = {partition.name: partition.number for partition in self.list(collection)}
+        numbers: dict[int, None] = {}
         for name in names:
             if name not in known:
-                raise PartitionNotFound(f"partition name {name} not found", partition=name)
-        return [known[name] for name in names]
+                raise PartitionNotFound(f"partition name {shorten(name, 300)} not found", partition=name)
+            numbers[known[name]] = None  # a caller may name one partition often; the engine compares with each
+        return list(numbers)
 
     def check(self, collection: Collection, names: Sequence[str]) -> None:
         """Raises PartitionNotFound for the first of these names that is unknown."""
         known = {each.name for each in self.list(collection)} if names else ()
         for name in names:
             if name not in known:
-                raise PartitionNotFound(f"partition not found[partition={name}]", partition=name)
+                raise PartitionNotFound(f"partition not found[partition={shorten(name, 300)}]", partition=name)
 
     def create(self, collection: Collection, name: str) -> Partition:
         """Make a partition; one that is there is fine.

@@ -14,7 +14,15 @@ from penstock.domain.digits import number_of_digits
 from penstock.domain.schema import DataType, Field
 from penstock.errors import InvalidParameter, shorten
 
-__all__ = ["IndexSpec", "Metric", "check_index", "default_metric"]
+__all__ = [
+    "GRAPH_INDEXES",
+    "NLIST_INDEXES",
+    "PRODUCT_INDEXES",
+    "IndexSpec",
+    "Metric",
+    "check_index",
+    "default_metric",
+]
 
 
 class Metric(StrEnum):
@@ -37,6 +45,15 @@ _DENSE_INDEXES = frozenset(
     | {"HNSW", "HNSW_SQ", "HNSW_PQ", "HNSW_PRQ"}
     | {"GPU_IVF_FLAT", "GPU_IVF_PQ", "GPU_BRUTE_FORCE", "GPU_CAGRA"}
 )
+GRAPH_INDEXES = frozenset({"HNSW", "HNSW_SQ", "HNSW_PQ", "HNSW_PRQ"})
+"""Types with the parameters ``M`` and ``efConstruction``."""
+PRODUCT_INDEXES = frozenset({"IVF_PQ", "GPU_IVF_PQ"})
+"""Types with the parameters ``m`` and ``nbits`` that an engine may heed."""
+NLIST_INDEXES = PRODUCT_INDEXES | {
+    *("IVF_FLAT", "IVF_SQ8", "IVF_RABITQ", "SCANN", "DISKANN", "AISAQ"),
+    *("GPU_IVF_FLAT", "GPU_CAGRA", "BIN_IVF_FLAT"),
+}
+"""Types with the parameter ``nlist``."""
 _VECTOR_RULES: Mapping[DataType, tuple[tuple[Metric, ...], frozenset[str]]] = {
     DataType.FLOAT_VECTOR: (_DENSE_METRICS, _DENSE_INDEXES),
     DataType.FLOAT16_VECTOR: (_DENSE_METRICS, _DENSE_INDEXES),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from penstock.errors import InvalidName
+from penstock.errors import InvalidName, shorten
 
 __all__ = [
     "check_cluster_id",
@@ -16,6 +16,8 @@ __all__ = [
 ]
 
 MAX_NAME_BYTES = 255
+_SHOWN = 300
+"""Most characters of a wrong name that an error repeats."""
 DEFAULT_DATABASE = "default"
 DEFAULT_PARTITION = "_default"
 RESERVED_FIELDS = frozenset({"__part"})
@@ -29,10 +31,10 @@ _PARTITION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
 
 
 def _check(kind: str, name: str) -> None:
-    label = f"Invalid {kind} name: {name}."
+    label = f"Invalid {kind} name: {shorten(name, _SHOWN)}."
     if not name:
         raise InvalidName(f"Invalid {kind} name: the name must not be empty", kind=kind, name=name)
-    if len(name.encode()) > MAX_NAME_BYTES:
+    if len(name) > MAX_NAME_BYTES or len(name.encode()) > MAX_NAME_BYTES:
         raise InvalidName(
             f"{label} the length of a {kind} name must be less than {MAX_NAME_BYTES} characters",
             kind=kind,
@@ -69,9 +71,11 @@ def check_field_name(name: str) -> None:
 
 def check_partition_name(name: str) -> None:
     """Like the others, but a digit may come first and ``-`` may stand inside."""
-    if not name or len(name.encode()) > MAX_NAME_BYTES or not _PARTITION.match(name):
+    too_long = len(name) > MAX_NAME_BYTES or len(name.encode()) > MAX_NAME_BYTES
+    if not name or too_long or not _PARTITION.match(name):
         raise InvalidName(
-            f"Invalid partition name: {name}. Partition name can only contain numbers, letters and underscores.",
+            f"Invalid partition name: {shorten(name, _SHOWN)}. "
+            "Partition name can only contain numbers, letters and underscores.",
             kind="partition",
             name=name,
         )

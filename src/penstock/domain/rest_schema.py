@@ -49,7 +49,8 @@ def schema_from_rest(data: Mapping[str, Any]) -> CollectionSchema:
     found = _lower(data, "schema")
     functions = _items(found, "functions")
     if functions:
-        names = ", ".join(str(each.get("name", "")) for each in functions if isinstance(each, Mapping))
+        shown = [each.get("name", "") for each in functions[:10] if isinstance(each, Mapping)]
+        names = ", ".join(shorten(name) for name in shown)
         raise Unsupported(f"functions are not supported by this server: {names}", feature="functions")
     return CollectionSchema(
         fields=(
@@ -235,7 +236,8 @@ def _default(value: Any, kind: DataType, field: str) -> bool | int | float | str
     if isinstance(value, int | float):
         return value
     raise InvalidSchema(
-        f"convert defaultValue fail, err: the default {value!r} does not fit the type {kind.value} of field {field}",
+        f"convert defaultValue fail, err: the default {shorten(value)} does not fit the type {kind.value} "
+        f"of field {field}",
         field=field,
     )
 
@@ -275,7 +277,7 @@ def _bool(found: Mapping[str, Any], key: str, shown: str) -> bool:
     if value is None:
         return False
     if not isinstance(value, bool):
-        raise InvalidSchema(f"{shown} should be true or false, but got {value!r}")
+        raise InvalidSchema(f"{shown} should be true or false, but got {shorten(value)}")
     return value
 
 
@@ -284,5 +286,5 @@ def _text(found: Mapping[str, Any], key: str, where: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise InvalidSchema(f"the {key} of {where} should be a string, but got {value!r}")
+        raise InvalidSchema(f"the {key} of {where} should be a string, but got {shorten(value)}")
     return value

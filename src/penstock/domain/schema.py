@@ -13,13 +13,14 @@ from typing import Any
 
 from penstock.domain.data_types import ELEMENT_TYPES, INTEGER_RANGES, DataType
 from penstock.domain.names import check_field_name
-from penstock.errors import FieldNotFound, InvalidSchema
+from penstock.errors import FieldNotFound, InvalidSchema, shorten
 
-__all__ = ["INTEGER_RANGES", "META_FIELD", "CollectionSchema", "DataType", "Field"]
+__all__ = ["INTEGER_RANGES", "MAX_FIELDS", "META_FIELD", "CollectionSchema", "DataType", "Field"]
 
 META_FIELD = "$meta"
 MAX_FIELDS = 256
 MAX_VECTOR_FIELDS = 10
+MAX_DESCRIPTION = 65535
 MAX_VARCHAR_BYTES = 65535
 MAX_ARRAY_CAPACITY = 4096
 MAX_DIMENSION = 32768
@@ -167,8 +168,14 @@ def _fail(message: str, **details: Any) -> None:
 
 def _check_schema(schema: CollectionSchema, collection: str) -> None:
     seen: set[str] = set()
+    if sum(len(field.fields) or 1 for field in schema) > MAX_FIELDS:
+        _fail(f"maximum field's number should be limited to {MAX_FIELDS}")
+    if len(schema.description) > MAX_DESCRIPTION:
+        _fail(f"the description of a collection has at most {MAX_DESCRIPTION} characters")
     for each in schema:
         check_field_name(each.name)
+        if len(each.description) > MAX_DESCRIPTION:
+            _fail(f"the description of field {each.name} has more than {MAX_DESCRIPTION} characters")
         if each.name in seen:
             _fail(f"duplicated field name {each.name} found", field=each.name)
         seen.add(each.name)
@@ -188,8 +195,6 @@ def _check_schema(schema: CollectionSchema, collection: str) -> None:
         _fail("schema does not contain vector field")
     if len(schema.vectors) > MAX_VECTOR_FIELDS:
         _fail(f"maximum vector field's number should be limited to {MAX_VECTOR_FIELDS}")
-    if sum(len(each.fields) or 1 for each in schema) > MAX_FIELDS:
-        _fail(f"maximum field's number should be limited to {MAX_FIELDS}")
     _check_partition_key(schema)
 
 
@@ -332,7 +337,7 @@ def _check_default(each: Field) -> None:
         fits = False
     if not fits:
         _fail(
-            f"convert defaultValue fail, err: the default {value!r} does not fit the type {each.type.value} "
+            f"convert defaultValue fail, err: the default {shorten(value)} does not fit the type {each.type.value} "
             f"of field {each.name}",
             field=each.name,
         )

@@ -306,6 +306,10 @@ class Engine(Protocol):
         """How many rows the index covers; all of them where the engine searches the field exactly by policy."""
         ...
 
+    def index_is_due(self, table: Table, spec: IndexSpec) -> bool:
+        """Whether :meth:`index` would build or extend this index; False where an exact search serves by policy."""
+        ...
+
     def repair(self, table: Table) -> list[str]:
         """On start: set aside what a power loss left unreadable; returns what was done, in words."""
         ...

@@ -42,6 +42,8 @@ __all__ = ["ImportService"]
 MAX_KEY = 256
 _MAX_IGNORED_OPTIONS, _MAX_OPTION_NAME = 20, 200
 """Options without a meaning here that a job keeps the names of, to warn of them, and characters of a name."""
+MAX_PATHS = 16_384
+"""Paths of one request; to judge one takes some 0.1 ms."""
 _INTERVENTIONS = 5
 """Times that abort, commit and retry look again when the job moved on between their look and their write."""
 
@@ -73,8 +75,8 @@ class ImportService:
         database = self._catalog.databases.get(request.cluster_id, request.database)
         collection = self._catalog.collections.get(database, request.collection)
         self._check_partition(collection, request.partition)
-        groups = self._check_groups(request)
         auto_commit = _check_options(request)
+        groups = self._check_groups(request)
         repeated = self._repeated(request, collection, groups)
         if repeated is not None:
             known = self._catalog.jobs.repeated(request.cluster_id, collection.id, repeated)
@@ -181,8 +183,15 @@ class ImportService:
         raise _restless(job_id)
 
     def _readable(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
-        """Raises JobNotFound, also for a job that the caller may not know of."""
-        job = self._catalog.jobs.get(cluster_id, job_id)
+        """Raises JobNotFound, also for a job that the caller may not know of: then ``hidden`` is in its details."""
+        try:
+            job = self._catalog.jobs.get(cluster_id, job_id)
+        except JobNotFound as error:
+            # As for a job that is nowhere, but the audit log is to tell a wrong number from somebody else's job.
+            cluster = self._catalog.jobs.cluster_of(job_id)
+            if cluster is not None and not caller.owns(self._catalog.clusters.get(cluster)):
+                error.details["hidden"] = True
+            raise
         if not caller.may(Role.READER, self._catalog.clusters.get(cluster_id), job.database):
             raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id, hidden=True)
         return job
@@ -256,6 +265,13 @@ class ImportService:
                 f"The max number of import files should not exceed {self._settings.max_groups}, "
                 f"but got {len(groups)}",
                 limit="max_groups",
+            )
+        count = sum(map(len, groups))
+        if count > MAX_PATHS:
+            raise ImportRefused(
+                f"one import names {MAX_PATHS} files at most, but got {count}. Name their folder, or make several "
+                "imports",
+                limit="max_paths",
             )
         _check_paths(groups, self._roots_of(request.caller), request.keys)
         for group in groups:
@@ -350,6 +366,8 @@ def _entry(caller: Caller, action: str, job: ImportJob) -> AuditEntry:
 def _check_options(request: CreateImport) -> bool:
     """Whether the job commits by itself; raises for options that can't be served."""
     options = request.options
+    if options.get("backup", "").lower() == "true" and not request.partition:
+        raise MissingParameter("partition not specified", option="backup")
     for key in ("backup", "l0_import"):
         if options.get(key, "").lower() == "true":
             raise Unsupported(

@@ -15,7 +15,7 @@ from asyncio.events import TimerHandle
 from typing import Any, ClassVar
 
 from starlette.responses import PlainTextResponse
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 __all__ = ["MAX_HEADERS", "MAX_HEAD_BYTES", "BoundedProtocol"]
 
@@ -49,6 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._framing_bytes = 0
         self._head_timer: TimerHandle | None = None
         self._write_timer: TimerHandle | None = None
+        self._open_cycles: list[RequestResponseCycle] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -62,6 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
         for timer in (self._head_timer, self._write_timer):
             if timer is not None:
                 timer.cancel()
+        self._end_cycles()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -80,7 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(431)
         elif not self._in_head and self._framing_bytes > MAX_HEAD_BYTES:
-            self.transport.abort()
+            self._abort()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # nobody asks for trailers, and they would be added to the headers
@@ -101,6 +103,9 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_headers_complete()
         finally:
             self.app = served
+        self._open_cycles = [cycle for cycle in self._open_cycles if not cycle.response_complete]
+        if self.cycle is not None:
+            self._open_cycles.append(self.cycle)
 
     def on_message_complete(self) -> None:
         self._in_head = True
@@ -168,7 +173,23 @@ class BoundedProtocol(HttpToolsProtocol):
     def _expect_reading(self) -> None:
         """What a caller doesn't take takes memory: after a while the connection is cut."""
         if self._write_timer is None and self.transport.get_write_buffer_size():
-            self._write_timer = self.loop.call_later(self.idle_write_seconds, self.transport.abort)
+            self._write_timer = self.loop.call_later(self.idle_write_seconds, self._abort)
+
+    def _abort(self) -> None:
+        self._end_cycles()
+        self.transport.abort()
+
+    def _end_cycles(self) -> None:
+        """Tell every request of the connection that its answer goes nowhere.
+
+        uvicorn tells the last one only. Those before it would write to a closed transport, which raises, and those
+        that wait behind others would still be begun.
+        """
+        for cycle in self._open_cycles:
+            cycle.disconnected = not cycle.response_complete
+            cycle.message_event.set()
+        self._open_cycles.clear()
+        self.pipeline.clear()
 
 
 def _half_of_the_files() -> int:

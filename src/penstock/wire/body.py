@@ -22,6 +22,7 @@ __all__ = [
     "Fields",
     "MalformedBody",
     "MissingField",
+    "go_boolean",
     "parse_object",
     "whole_number",
 ]
@@ -209,6 +210,17 @@ def whole_number(value: object) -> int | None:
     if isinstance(value, str) and _DIGITS.match(value.strip()):
         return int(value.strip().partition(".")[0])
     return None
+
+
+def go_boolean(value: object) -> bool | None:
+    """What Go's ``strconv.ParseBool`` makes of a JSON value's text: ``true``, ``"T"``, ``1``, ``"0"``; else None."""
+    number = whole_number(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    text = value if isinstance(value, str) else str(value if number is None else number)
+    return True if text in _TRUE else False if text in _FALSE else None
+
+
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
 def _kind(value: object) -> str:

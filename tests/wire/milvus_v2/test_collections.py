@@ -72,7 +72,7 @@ def test_the_schema_form(plane: DataPlane) -> None:
                 "dataType": "VarChar",
                 "nullable": True,
                 "defaultValue": "x",
-                "elementTypeParams": {"max_length": "128", "enable_match": True, "analyzer_params": {"a": 1}},
+                "elementTypeParams": {"max_length": "128", "mmap.enabled": True, "enable_match": False},
             },
             {
                 "fieldName": "arr",
@@ -103,8 +103,8 @@ def test_the_schema_form(plane: DataPlane) -> None:
                 defaultValue={"Data": {"StringData": "x"}},
                 params=[
                     {"key": "max_length", "value": "128"},
-                    {"key": "enable_match", "value": "true"},
-                    {"key": "analyzer_params", "value": '{"a":1}'},
+                    {"key": "mmap.enabled", "value": "true"},
+                    {"key": "enable_match", "value": "false"},
                 ],
             ),
             shown(102, "arr", "Array", elementType="Int64", params=[{"key": "max_capacity", "value": "16"}]),
@@ -247,8 +247,21 @@ def test_the_quick_form_refused(plane: DataPlane, body: dict[str, Any], code: in
     assert plane.call("collections/has", collectionName=name) == {"has": False}
 
 
-def test_what_makes_no_number_counts_as_absent(plane: DataPlane) -> None:
-    assert described(plane, plane.quick(2, params={"shardsNum": "many", "partitionsNum": "x"}))["shardsNum"] == 1
+@pytest.mark.parametrize(
+    ("spelling", "dynamic"),
+    [(True, True), (False, False), *((each, True) for each in ("1", "t", "T", "true", "TRUE", "True", 1))]
+    + [(each, False) for each in ("0", "f", "F", "false", "FALSE", "False", 0)],
+)
+def test_spellings_of_a_boolean(plane: DataPlane, spelling: object, dynamic: bool) -> None:
+    name = plane.quick(2, params={"enableDynamicField": spelling})
+    assert described(plane, name)["enableDynamicField"] is dynamic
+
+
+def test_the_quick_form_builds_the_index_that_it_names(plane: DataPlane) -> None:
+    params = [{"fieldName": "vector", "indexName": "graph", "indexType": "HNSW", "metricType": "L2"}]
+    name = plane.quick(2, indexParams=params)
+    assert described(plane, name)["indexes"] == [{"fieldName": "vector", "indexName": "graph", "metricType": "L2"}]
+    assert described(plane, name)["load"] == "LoadStateLoaded"
 
 
 # The schema form refused

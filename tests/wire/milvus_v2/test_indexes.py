@@ -21,7 +21,15 @@ def make(plane: DataPlane, docs: str, **param: Any) -> Any:
 
 def test_describe(plane: DataPlane) -> None:
     docs = plane.collection(V)
-    make(plane, docs, fieldName="v", indexName="by_v", metricType="L2", indexType="HNSW", params={"M": 16, "ef": "8"})
+    make(
+        plane,
+        docs,
+        fieldName="v",
+        indexName="by_v",
+        metricType="L2",
+        indexType="HNSW",
+        params={"M": 16, "efConstruction": "8"},
+    )
     plane.put(docs, [{"id": 1, "v": [1, 2, 3, 4]}])
     assert plane.call("indexes/list", collectionName=docs) == ["by_v"]
     assert plane.call("indexes/describe", collectionName=docs, indexName="by_v", timestamp=0) == [
@@ -43,7 +51,7 @@ def test_describe(plane: DataPlane) -> None:
             "indexParams": [
                 {"key": "index_type", "value": "HNSW"},
                 {"key": "metric_type", "value": "L2"},
-                {"key": "params", "value": '{"M":16,"ef":"8"}'},
+                {"key": "params", "value": '{"M":16,"efConstruction":"8"}'},
             ],
         }
     ]
@@ -56,6 +64,46 @@ def test_auto_index_reports_itself_and_the_metric_it_took(plane: DataPlane) -> N
         {"key": "index_type", "value": "AUTOINDEX"},
         {"key": "metric_type", "value": "COSINE"},
     ]
+
+
+def test_the_state_is_that_of_the_engine(plane: DataPlane) -> None:
+    """From 10,000 rows on scalars get an index, and 10,000 may be beside it; who waits for it comes to an end."""
+    docs = plane.collection(V)
+
+    def state() -> tuple[str, int, int, int]:
+        (told,) = plane.call("indexes/describe", collectionName=docs, indexName="by_id")
+        return told["indexState"], told["totalRows"], told["indexedRows"], told["pendingRows"]
+
+    def put(first: int, rows: int) -> None:
+        plane.put(docs, ({"id": number, "v": [number, 1, 1, 1]} for number in range(first, first + rows)))
+
+    make(plane, docs, fieldName="id", indexName="by_id", indexType="STL_SORT")
+    assert state() == ("Finished", 0, 0, 0)
+    put(0, 100)
+    assert state() == ("Finished", 100, 100, 0), "too few for an index: searched exactly"
+    put(100, 11_900)
+    assert state() == ("Unissued", 12_000, 0, 12_000)
+    with plane.maintained(docs):
+        assert state() == ("InProgress", 12_000, 0, 12_000)
+    plane.index(docs)
+    assert state() == ("Finished", 12_000, 12_000, 0)
+    put(12_000, 5_000)
+    assert state() == ("Finished", 17_000, 17_000, 0), "few enough to be searched beside the index"
+    put(17_000, 6_000)
+    assert state() == ("Unissued", 23_000, 12_000, 11_000)
+    plane.index(docs)
+    assert state() == ("Finished", 23_000, 23_000, 0)
+
+
+def test_a_description_has_the_indexes_of_all_vector_fields(plane: DataPlane) -> None:
+    docs = plane.collection(V, BITS, SPARSE)
+    make(plane, docs, fieldName="bits")
+    told = plane.reply("collections/describe", {"collectionName": docs})
+    assert told["message"] == "", "the first vector field has none, another has"
+    make(plane, docs, fieldName="v")
+    make(plane, docs, fieldName="id", indexType="STL_SORT")
+    shown = plane.call("collections/describe", collectionName=docs)["indexes"]
+    assert [(each["fieldName"], each["metricType"]) for each in shown] == [("bits", "HAMMING"), ("v", "COSINE")]
 
 
 @pytest.mark.parametrize(

@@ -169,8 +169,10 @@ def test_the_metric_must_be_the_indexs(plane: DataPlane, docs: str) -> None:
         1100,
         "metric type not match: invalid [expected=L2][actual=IP]: invalid parameter",
     )
-    # At the top it is no key of the call.
-    assert hits(plane, docs, limit=1, metricType="IP") == [0]
+    # Milvus ignores it at the top; a caller who names another metric than the index's is told so here.
+    assert hits(plane, docs, limit=1, metricType="L2") == [0]
+    code, text = plane.error("entities/search", collectionName=docs, data=[[0, 0]], metricType="IP")
+    assert (code, "metric type not match" in text) == (1100, True)
 
 
 def test_without_an_index_any_metric_of_the_type_goes(plane: DataPlane) -> None:
@@ -208,7 +210,8 @@ def test_search_params_that_are_refused(plane: DataPlane, docs: str, params: dic
 
 def test_search_params_that_make_no_difference_here(plane: DataPlane, docs: str) -> None:
     params = {"nprobe": 2, "params": {"nprobe": 2, "ef": 64}, "ignoreGrowing": True, "hints": "x"}
-    assert hits(plane, docs, limit=2, searchParams=params, params={"nprobe": 1}) == [0, 1]
+    assert hits(plane, docs, limit=2, searchParams=params, params={"nprobe": 2}) == [0, 1]
+    assert hits(plane, docs, limit=2, params={"radius": 1}) == [0], "as Milvus 2.4 took it"
     assert plane.error("entities/search", collectionName=docs, data=[[0, 0]], params={"nprobe": "1"})[0] == 1801
 
 

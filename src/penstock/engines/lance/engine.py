@@ -175,5 +175,8 @@ class LanceEngine:
     def indexed_rows(self, table: Table, spec: IndexSpec) -> int:
         return indexes.indexed_rows(self._at(table.store), table, spec)
 
+    def index_is_due(self, table: Table, spec: IndexSpec) -> bool:
+        return indexes.spec_is_due(self._at(table.store), table, spec)
+
     def repair(self, table: Table) -> list[str]:
         return repair.repair(self._at(table.store), table)

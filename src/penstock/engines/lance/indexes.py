@@ -34,6 +34,7 @@ __all__ = [
     "indexed_rows",
     "partitions_of",
     "segment_ids",
+    "spec_is_due",
     "vector_index",
 ]
 
@@ -127,6 +128,19 @@ def indexed_rows(store: Store, table: Table, spec: IndexSpec) -> int:
             return rows
         present = _present(dataset).get(_name(wanted.column))
         return present.rows if present is not None and present.is_as(wanted) else 0
+
+
+def spec_is_due(store: Store, table: Table, spec: IndexSpec) -> bool:
+    """Whether :func:`index` has anything to do for one index."""
+    doing = f"describing the index {spec.name}"
+    dataset = store.at_least(table, doing)
+    with told(doing, store.options):
+        rows = int(dataset.count_rows())
+        wanted = _wanted(table, spec, rows)
+        if wanted is None:
+            return False
+        target = table.schema[spec.field_name]
+        return _work(dataset, wanted, target, _present(dataset).get(_name(wanted.column)), rows) is not None
 
 
 def _wanted(table: Table, spec: IndexSpec, rows: int) -> Wanted | None:

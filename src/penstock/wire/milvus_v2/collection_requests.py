@@ -9,10 +9,16 @@ from typing import Any
 from penstock.collections.partitions import MAX_PARTITIONS
 from penstock.domain.collections import DEFAULT_KEY_PARTITIONS, TTL, CollectionSettings
 from penstock.domain.rest_schema import schema_from_rest
-from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.errors import InvalidName, InvalidParameter, InvalidSchema, MissingParameter, Unsupported
-from penstock.wire.body import Fields, whole_number
+from penstock.domain.schema import MAX_FIELDS, CollectionSchema, DataType, Field
+from penstock.errors import InvalidName, InvalidParameter, InvalidSchema, MissingParameter, Unsupported, shorten
+from penstock.wire.body import Fields, go_boolean, whole_number
 from penstock.wire.milvus_v2.errors import Refused
+from penstock.wire.milvus_v2.parameters import (
+    COLLECTION_PARAMS,
+    COLLECTION_PROPERTIES,
+    FIELD_PARAMS,
+    check_parameters,
+)
 from penstock.wire.milvus_v2.values import text_values, value_text
 
 __all__ = ["check_consistency_level", "creating", "is_quick", "schema_of", "settings_of"]
@@ -41,7 +47,6 @@ _KEPT_PARAMS = {
     "ttlSeconds": TTL,
     "partitionKeyIsolation": "partitionkey.isolation",
     "mmap.enabled": "mmap.enabled",
-    "ttlField": "ttl_field",
 }
 """``params`` that are kept and shown among the collection's properties; so is what begins with ``warmup.``."""
 
@@ -61,7 +66,9 @@ def schema_of(fields: Fields) -> CollectionSchema:
     description = fields.string("description") or ""
     if is_quick(fields):
         return _quick_schema(fields).with_description(description)
-    _check_json_types(fields.fields("schema", "CollectionSchema") or Fields({}, ""))
+    schema = fields.fields("schema", "CollectionSchema") or Fields({}, "")
+    _check_size(schema)
+    _check_json_types(schema)
     return schema_from_rest(fields.mapping("schema") or {}).with_description(description)
 
 
@@ -82,6 +89,19 @@ def creating() -> Iterator[None]:
         raise
 
 
+def _check_size(schema: Fields) -> None:
+    """Count fields before any is looked at: a body has room for a hundred thousand.
+
+    Raises:
+        InvalidSchema: there are more than a collection may have.
+    """
+    structs = [struct for struct in schema.list("structFields") or () if isinstance(struct, dict)]
+    numbers = [len(schema.list("fields") or ()), len(schema.list("structFields") or ())]
+    numbers += [len(Fields(struct, "StructArrayFieldSchema").list("fields") or ()) for struct in structs[:MAX_FIELDS]]
+    if max(numbers) > MAX_FIELDS or sum(numbers[:1] + numbers[2:]) > MAX_FIELDS:
+        raise InvalidSchema(f"maximum field's number should be limited to {MAX_FIELDS}")
+
+
 def _check_json_types(schema: Fields) -> None:
     """What a typed decoder refuses before anybody looks at the schema: wrong JSON types, fields without a name."""
     for key in ("autoID", "enableDynamicField"):
@@ -98,7 +118,7 @@ def _check_json_types(schema: Fields) -> None:
         struct.require("fieldName", "fields")
         struct.string("fieldName")
         _check_flag(struct, "nullable")
-        struct.mapping("typeParams")
+        check_parameters(FIELD_PARAMS, struct.mapping("typeParams") or {})
         _check_field_types(struct, f"{place}.Fields")
 
 
@@ -112,7 +132,13 @@ def _check_field_types(owner: Fields, place: str) -> None:
             field.string(key)
         for key in _FIELD_FLAGS:
             _check_flag(field, key)
-        field.mapping("elementTypeParams")
+        check_parameters(FIELD_PARAMS, field.mapping("elementTypeParams") or {})
+        if field.value("autoID") is True and not owner.value("autoID"):
+            raise Unsupported(
+                f"autoID of the field {shorten(field.string('fieldName'))} means nothing: it stands beside fields, "
+                "as schema.autoID",
+                key="autoID",
+            )
 
 
 def _check_flag(fields: Fields, key: str) -> None:
@@ -134,7 +160,7 @@ def _quick_schema(fields: Fields) -> CollectionSchema:
     if id_type not in _ID_TYPES:
         raise InvalidParameter(
             "idType can only be [Int64, VarChar], default: Int64: "
-            f"invalid parameter[expected=Int64, VarChar][actual={id_type}]",
+            f"invalid parameter[expected=Int64, VarChar][actual={shorten(id_type)}]",
             id_type=id_type,
         )
     primary = Field(
@@ -145,17 +171,27 @@ def _quick_schema(fields: Fields) -> CollectionSchema:
     )
     sparse = kind is DataType.SPARSE_FLOAT_VECTOR
     vector = Field(name=fields.string("vectorFieldName") or "vector", type=kind, dim=None if sparse else dimension)
-    dynamic = params.boolean("enableDynamicField")
     return CollectionSchema(
-        fields=(primary, vector), auto_id=fields.boolean("autoID") or False, dynamic=dynamic is not False
+        fields=(primary, vector), auto_id=fields.boolean("autoID") or False, dynamic=_quick_dynamic(params)
     )
+
+
+def _quick_dynamic(params: Fields) -> bool:
+    value = params.value("enableDynamicField")
+    dynamic = True if value is None else go_boolean(value)
+    if dynamic is None:
+        raise InvalidParameter(
+            f'parse enableDynamicField fail, err:strconv.ParseBool: parsing "{shorten(value)}": invalid syntax',
+            key="enableDynamicField",
+        )
+    return dynamic
 
 
 def _quick_vector_type(name: str | None) -> DataType:
     found = [each for each in _QUICK_VECTORS if each.value == (name or DataType.FLOAT_VECTOR.value)]
     if not found:
         words = ", ".join(each.value for each in _QUICK_VECTORS)
-        raise InvalidParameter(f"vectorFieldType can only be [{words}], but got {name}", value=name)
+        raise InvalidParameter(f"vectorFieldType can only be [{words}], but got {shorten(name)}", value=name)
     return found[0]
 
 
@@ -166,8 +202,9 @@ def settings_of(fields: Fields, schema: CollectionSchema) -> CollectionSettings:
         InvalidParameter: a value is out of bounds, or the rows' lifetime is given twice.
     """
     params = fields.fields("params", "CreateCollectionParams") or Fields({}, "")
+    check_parameters(COLLECTION_PARAMS, params.raw)
+    check_parameters(COLLECTION_PROPERTIES, fields.mapping("properties") or {})
     level = check_consistency_level(fields) or check_consistency_level(params) or "Bounded"
-    # What can't be read as a number counts as absent, as in Milvus.
     shards = whole_number(params.value("shardsNum")) or 1
     if not 1 <= shards <= MAX_SHARDS:
         raise InvalidParameter(f"maximum shards's number should be limited to {MAX_SHARDS}", value=shards)
@@ -189,7 +226,7 @@ def check_consistency_level(fields: Fields) -> str | None:
     if level is not None and level not in CONSISTENCY_LEVELS:
         raise InvalidParameter(
             f"consistencyLevel can only be [{', '.join(CONSISTENCY_LEVELS)}], default: Bounded, "
-            f"err:there is no level {level}",
+            f"err:there is no level {shorten(level)}",
             value=level,
         )
     return level

@@ -21,10 +21,10 @@ FIRST_FIELD_ID = 100
 
 
 def description(details: CollectionDetails) -> dict[str, Any]:
-    """What stands under ``data``; of the indexes those of the first vector field, as in Milvus."""
+    """What stands under ``data``; of the indexes those of the vector fields, as in Milvus."""
     collection = details.collection
     schema = collection.schema
-    vector = schema.vectors[0].name
+    vectors = {field.name for field in schema.vectors}
     fields, structs = _numbered(collection)
     return {
         "collectionName": collection.name,
@@ -38,7 +38,7 @@ def description(details: CollectionDetails) -> dict[str, Any]:
         "indexes": [
             {"fieldName": each.field_name, "indexName": each.name, "metricType": each.metric or ""}
             for each in details.indexes
-            if each.field_name == vector
+            if each.field_name in vectors
         ],
         "load": LOAD_WORDS[collection.load_state],
         "shardsNum": collection.settings.shards,
@@ -53,8 +53,8 @@ def description(details: CollectionDetails) -> dict[str, Any]:
 
 def soft_error(details: CollectionDetails) -> str:
     """What stands under ``message`` of a description that is a success all the same."""
-    vector = details.collection.schema.vectors[0].name
-    if any(each.field_name == vector for each in details.indexes):
+    vectors = {field.name for field in details.collection.schema.vectors}
+    if any(index.field_name in vectors for index in details.indexes):
         return ""
     return f"index not found[collection={details.collection.name}]"
 

@@ -10,7 +10,7 @@ from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.domain.access import Role
 from penstock.domain.collections import LoadState
-from penstock.errors import CollectionNotFound, DatabaseNotFound
+from penstock.errors import CollectionNotFound, DatabaseNotFound, shorten
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.collection_requests import creating, is_quick, schema_of, settings_of
 from penstock.wire.milvus_v2.collection_views import LOAD_WORDS, description, soft_error
@@ -41,7 +41,7 @@ _CREATE_BODY: Mapping[str, Mapping[str, Any]] = {
 
 def cannot_find(request: Request, error: CollectionNotFound) -> CollectionNotFound:
     """The same error as calls that read a schema word it."""
-    name = error.details.get("collection", request.fields.string("collectionName"))
+    name = shorten(str(error.details.get("collection", request.fields.string("collectionName"))), 300)
     return CollectionNotFound(f"can't find collection[database={request.database}][collection={name}]")
 
 
@@ -59,9 +59,10 @@ def routes(
             collection = collections.create(*place, schema, settings_of(fields, schema))
         # As in Milvus the collection stays when an index of it is refused, and so do the indexes before that one.
         quick = is_quick(fields)
-        for spec in [quick_index(fields, schema)] if quick else index_specs(fields, schema):
+        specs = index_specs(fields, schema) if fields.list("indexParams") else ()
+        for spec in specs if specs or not quick else [quick_index(fields, schema)]:
             indexes.create(collection, spec)
-        if quick or fields.list("indexParams"):
+        if quick or specs:
             collections.load(*place)
         return None
 

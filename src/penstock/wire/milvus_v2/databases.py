@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from penstock.collections.databases import DatabaseService
 from penstock.domain.access import Role
-from penstock.errors import InvalidName
+from penstock.errors import DatabaseNotFound, InvalidName, shorten
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 from penstock.wire.milvus_v2.errors import Refused
+from penstock.wire.milvus_v2.parameters import DATABASE_PROPERTIES, check_parameters
 from penstock.wire.milvus_v2.values import key_values, text_values
 
 __all__ = ["routes"]
@@ -19,10 +20,12 @@ _NAME = {"dbName": {"type": "string"}}
 def routes(databases: DatabaseService, v2: MilvusV2) -> tuple[Route, ...]:
     def create(request: Request) -> object:
         name = request.fields.required_string("dbName")
+        properties = request.fields.mapping("properties") or {}
+        check_parameters(DATABASE_PROPERTIES, properties)
         try:
-            databases.create(request.cluster_id, name, text_values(request.fields.mapping("properties")))
+            databases.create(request.cluster_id, name, text_values(properties))
         except InvalidName as error:
-            raise Refused(802, f"{error}: invalid database name[database={name}]") from error
+            raise Refused(802, f"{error}: invalid database name[database={shorten(name, 300)}]") from error
         return None
 
     def list_all(request: Request) -> object:
@@ -34,7 +37,11 @@ def routes(databases: DatabaseService, v2: MilvusV2) -> tuple[Route, ...]:
         return {"dbName": found.name, "dbID": found.id, "properties": key_values(found.properties)}
 
     def drop(request: Request) -> object:
-        databases.drop(request.cluster_id, request.fields.required_string("dbName"))
+        try:
+            databases.drop(request.cluster_id, request.fields.required_string("dbName"))
+        except DatabaseNotFound:
+            # Dropping what isn't there succeeds, as in Milvus.
+            return None
         return None
 
     body = _NAME | {"properties": {"type": "object"}}

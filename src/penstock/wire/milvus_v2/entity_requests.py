@@ -9,10 +9,11 @@ from typing import Any
 from penstock.collections.entities import EntityService, SearchQuery
 from penstock.domain.collections import Collection
 from penstock.domain.schema import DataType
-from penstock.errors import FieldNotFound, InvalidParameter, Unsupported
+from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
 from penstock.wire.body import MAX_EXACT_DOUBLE, MAX_INT64, Fields
 from penstock.wire.milvus_v2.collection_requests import check_consistency_level
 from penstock.wire.milvus_v2.errors import Refused
+from penstock.wire.milvus_v2.parameters import SEARCH_PARAMS, check_parameters
 from penstock.wire.milvus_v2.query_vectors import query_vectors
 
 __all__ = [
@@ -27,14 +28,15 @@ __all__ = [
 
 DEFAULT_LIMIT = 100
 MAX_TOP_K = 16384
-_MAX_VALUE_DEPTH = 64
+MAX_KEYS = 65_536
+"""Primary keys that one call asks for; each takes some 20 µs."""
+MAX_NESTED_LISTS = 32
+"""As deep as a filter may be."""
 UNSERVED_QUERY = ("orderByFields", "groupByFields")
 _UNSERVED_SEARCH = (
     *("ids", "groupingField", "groupSize", "strictGroupSize", "functionScore", "functionChains"),
     *("searchAggregation", "orderByFields"),
 )
-_UNSERVED_PARAMS = ("group_by_field", "group_size", "strict_group_size", "iterator", "search_iter_v2")
-
 _COUNT = re.compile(r"\s*count\s*\(\s*\*\s*\)\s*\Z", re.IGNORECASE)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
 
@@ -73,12 +75,12 @@ def expression_values(fields: Fields) -> Mapping[str, Any]:
 
 
 def _value(value: Any, depth: int = 0) -> Any:
-    if depth > _MAX_VALUE_DEPTH:
-        return value  # no filter takes lists as deep, and says so
     if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT_DOUBLE:
         return int(value)
     if isinstance(value, list):
-        return [_value(each, depth + 1) for each in value]
+        if depth > MAX_NESTED_LISTS:
+            raise InvalidParameter(f"a value of exprParams has lists more than {MAX_NESTED_LISTS} levels deep")
+        return [_value(element, depth + 1) for element in value]
     return value
 
 
@@ -90,6 +92,8 @@ def primary_keys(fields: Fields, collection: Collection) -> list[int] | list[str
     """
     given = fields.value("id")
     values: list[Any] = given if isinstance(given, list) else [given]
+    if len(values) > MAX_KEYS:
+        raise InvalidParameter(f"at most {MAX_KEYS} ids are taken in one call, but got {len(values)}", key="id")
     primary = collection.schema.primary
     if primary.type is DataType.VARCHAR:
         if all(isinstance(each, str | int) and not isinstance(each, bool) for each in values):
@@ -98,7 +102,7 @@ def primary_keys(fields: Fields, collection: Collection) -> list[int] | list[str
         keys = [_int64(each) for each in values]
         if None not in keys:
             return [key for key in keys if key is not None]
-    shown = str(values) if len(str(values)) <= 200 else str(values)[:199] + "…"
+    shown = shorten(values, 200)
     raise Refused(
         1806,
         "please check the primary key and its' type can only in [int, string], "
@@ -122,9 +126,6 @@ def search_query(fields: Fields, collection: Collection, entities: EntityService
         InvalidParameter, Unsupported.
     """
     refuse_unserved(fields, _UNSERVED_SEARCH)
-    for value in (fields.mapping("params") or {}).values():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise fields.mismatch("params", value, "float64")
     data = fields.list("data")
     if not data:
         raise Refused(
@@ -149,7 +150,7 @@ def search_query(fields: Fields, collection: Collection, entities: EntityService
         filter_params=expression_values(fields),
         partitions=fields.strings("partitionNames") or (),
         output_fields=fields.strings("outputFields") or (),
-        metric=_metric(params),
+        metric=_metric(fields, params),
         radius=_number(params, "radius"),
         range_filter=_number(params, "range_filter"),
         params=params,
@@ -169,26 +170,39 @@ def _top_k(fields: Fields) -> tuple[int, int]:
 
 
 def _search_params(fields: Fields) -> dict[str, Any]:
-    """``searchParams`` and its ``params``, flattened; the same key with two values is ambiguous."""
-    given = dict(fields.mapping("searchParams") or {})
-    nested = given.pop("params", None) or {}
+    """``searchParams``, its ``params``, and the ``params`` beside it that Milvus 2.4 read, flattened.
+
+    Raises:
+        InvalidParameter: one key has two values, or is none that a search takes.
+        Unsupported.
+    """
+    params = dict(fields.mapping("searchParams") or {})
+    nested = params.pop("params", None) or {}
     if not isinstance(nested, dict):
         raise InvalidParameter("searchParams.params must be a dict", key="searchParams.params")
-    for key, value in nested.items():
-        if key in given and given[key] != value:
-            raise InvalidParameter(f"ambiguous parameter: {key}, in search_param: {given[key]}, in params: {value}")
-    params = given | nested
-    for key in _UNSERVED_PARAMS:
-        if params.get(key):
-            raise Unsupported(f"{key} in searchParams is not supported by this server", key=key)
+    beside = fields.mapping("params") or {}
+    for value in beside.values():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise fields.mismatch("params", value, "float64")
+    for further in (nested, beside):
+        for key, value in further.items():
+            if key in params and params[key] != value:
+                raise InvalidParameter(
+                    f"ambiguous parameter: {shorten(key)}, in search_param: {shorten(params[key])}, "
+                    f"in params: {shorten(value)}"
+                )
+            params[key] = value
+    check_parameters(SEARCH_PARAMS, params)
     return params
 
 
-def _metric(params: dict[str, Any]) -> str:
-    asked = [value for value in (params.pop(key, None) for key in ("metric_type", "metricType")) if value]
+def _metric(fields: Fields, params: dict[str, Any]) -> str:
+    given = [fields.value("metricType"), params.pop("metric_type", None), params.pop("metricType", None)]
+    asked = [value for value in given if value]
     for value in asked:
         if not isinstance(value, str) or value != asked[0]:
-            raise InvalidParameter(f"metric type should be one string, but got {asked}", metric=asked)
+            shown = ", ".join(shorten(value) for value in asked)
+            raise InvalidParameter(f"metric type should be one string, but got {shown}", metric=shown)
     return asked[0] if asked else ""
 
 
@@ -199,6 +213,6 @@ def _number(params: dict[str, Any], key: str) -> float | None:
     try:
         if not isinstance(value, bool):
             return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
-    raise InvalidParameter(f"{key} should be a number, but got {value!r}", key=key)
+    raise InvalidParameter(f"{key} should be a number, but got {shorten(repr(value))}", key=key)

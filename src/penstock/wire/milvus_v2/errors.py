@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from penstock import errors
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, shorten
 from penstock.wire.body import MalformedBody, MissingField
 from penstock.wire.http import BodyTooLarge
 
@@ -60,6 +60,8 @@ class Refused(errors.InvalidParameter):
         return int(self.details["code"])
 
 
+_SHOWN = 300
+"""Most characters of a name that a template repeats: more than any name may have."""
 _INVALID = ": invalid parameter"
 _MISSING = ": missing parameter"
 _IMPORT = ": importing data failed"
@@ -157,7 +159,7 @@ def _row(error: PenstockError, table: Mapping[type[PenstockError], ErrorRow]) ->
 def _text(row: ErrorRow, error: PenstockError) -> str:
     names = re.findall(r"{(\w+)}", row.template)
     if row.template and all(name in error.details for name in names):
-        return row.template.format_map(error.details)
+        return row.template.format_map({name: shorten(str(error.details[name]), _SHOWN) for name in names})
     text = str(error)
     if not text.startswith(row.prefix):
         text = row.prefix + text

@@ -208,7 +208,7 @@ def _create_request(call: _ImportCall) -> CreateImport:
         collection=fields.required_string("collectionName"),
         partition=fields.string("partitionName"),
         groups=groups,
-        options=_options(fields),
+        options=_options(call),
         keys=_keys(fields),
         idempotency_key=call.request.call.headers.get(IDEMPOTENCY_KEY),
         caller=call.caller,
@@ -270,19 +270,25 @@ def _path_lists(fields: Fields, key: str) -> Sequence[Sequence[str]] | None:
         ) from error
 
 
-def _options(fields: Fields) -> Mapping[str, str]:
-    """Options as text: numbers and booleans as JSON writes them, ``null`` as ``""``."""
+def _options(call: _ImportCall) -> Mapping[str, str]:
+    """Options, which are strings in Milvus; calls to Zilliz Cloud may hold numbers and booleans, too."""
+    fields = call.fields
     given = fields.mapping("options") or {}
-    options = {key: _option(fields, value) for key, value in given.items()}
+    strict = call.profile is MILVUS
+    if "auto_commit" in given and not _is_flag(given["auto_commit"], strict=strict):
+        raise MalformedBody('options.auto_commit must be one of "true" or "false"', key="options")
+    options = {key: _option(fields, value, strict=strict) for key, value in given.items()}
     if "auto_commit" in options:
         options["auto_commit"] = options["auto_commit"].lower()
-        if options["auto_commit"] not in ("true", "false"):
-            raise MalformedBody('options.auto_commit must be one of "true" or "false"', key="options")
     return options
 
 
-def _option(fields: Fields, value: Any) -> str:
-    if isinstance(value, dict | list):
+def _is_flag(value: Any, *, strict: bool) -> bool:
+    return (isinstance(value, str) and value.lower() in ("true", "false")) or (isinstance(value, bool) and not strict)
+
+
+def _option(fields: Fields, value: Any, *, strict: bool) -> str:
+    if isinstance(value, dict | list) or (strict and not isinstance(value, str | None)):
         raise fields.mismatch("options", value, "string")
     return value if isinstance(value, str) else "" if value is None else orjson.dumps(value).decode()
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from penstock.domain.index import IndexSpec, check_index
-from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.errors import InvalidParameter, PenstockError, Unsupported
+from penstock.domain.schema import MAX_FIELDS, CollectionSchema, DataType, Field
+from penstock.errors import InvalidParameter, PenstockError, Unsupported, shorten
 from penstock.wire.body import Fields
 from penstock.wire.milvus_v2.errors import Refused
+from penstock.wire.milvus_v2.parameters import INDEX_PARAMS, check_parameters
 from penstock.wire.milvus_v2.values import text_values
 
 __all__ = ["index_specs", "not_in_schema", "not_there", "quick_index"]
@@ -50,8 +51,13 @@ def index_specs(
         MalformedBody, MissingField: at once, before the first index.
         InvalidParameter: an index type or metric that the field can't have.
     """
+    given = fields.list("indexParams") or ()
+    if len(given) > MAX_FIELDS:
+        raise InvalidParameter(
+            f"{len(given)} indexes in one call; a collection has at most {MAX_FIELDS} fields, and one index on each"
+        )
     params = []
-    for number, each in enumerate(fields.list("indexParams") or ()):
+    for number, each in enumerate(given):
         if not isinstance(each, dict):
             raise fields.mismatch("indexParams", each, "httpserver.IndexParam")
         param = Fields(each, f"{fields.struct}.IndexParams[{number}]")
@@ -73,8 +79,6 @@ def _index_spec(param: Fields, schema: CollectionSchema, unknown: Callable[[str]
         raise unknown(name)
     params = dict(param.mapping("params") or {})
     nested = text_values({key: params.pop(key) for key in ("index_type", "metric_type") if key in params})
-    if "json_path" in params:
-        raise Unsupported("indexes on a path of a JSON field are not supported by this server", field=name)
     return _checked(
         target,
         param.string("indexName") or name,
@@ -85,12 +89,13 @@ def _index_spec(param: Fields, schema: CollectionSchema, unknown: Callable[[str]
 
 
 def _checked(target: Field, name: str, type_name: str, metric: str, params: dict[str, Any]) -> IndexSpec:
-    building = params.keys() - set(_DISPLAYED)
+    building = sorted(params.keys() - set(_DISPLAYED))
     if target.type.is_vector and type_name in ("", "AUTOINDEX") and building:
+        shown = ", ".join(shorten(key) for key in building[:10])
         raise InvalidParameter(
-            f"only metric type can be passed when use AutoIndex, but got {', '.join(sorted(building))} too",
-            field=target.name,
+            f"only metric type can be passed when use AutoIndex, but got {shown} too", field=target.name
         )
+    check_parameters(INDEX_PARAMS, params, type_name or "AUTOINDEX")
     try:
         return check_index(target, name=name, type_name=type_name, metric=metric, params=params)
     except InvalidParameter as error:

@@ -98,6 +98,13 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
     )
 
 
+def _state(status: IndexStatus) -> str:
+    """``Finished`` as soon as nothing is due, so that who waits for it ends: also where no index is built at all."""
+    if not status.pending_rows:
+        return "Finished"
+    return "InProgress" if status.is_building else "Unissued"
+
+
 def _status(status: IndexStatus) -> dict[str, Any]:
     spec = status.spec
     params = [{"key": "index_type", "value": spec.type}]
@@ -112,8 +119,8 @@ def _status(status: IndexStatus) -> dict[str, Any]:
         "metricType": spec.metric.value if spec.metric else "",
         "totalRows": status.rows,
         "indexedRows": status.indexed_rows,
-        "pendingRows": status.rows - status.indexed_rows,
-        "indexState": "Finished",
+        "pendingRows": status.pending_rows,
+        "indexState": _state(status),
         "failReason": "",
         **{
             key: value_text(spec.params.get(key, ""))

@@ -111,5 +111,5 @@ def _index(value: Any) -> int | None:
 
 
 def _unreadable(query: Any, field: Field, why: str) -> MalformedBody:
-    shown = shorten(str(query), 120)
+    shown = shorten(query, 120)
     return MalformedBody(f"{why}: invalid parameter[expected={field.type.value}][actual=[{shown}]]", field=field.name)

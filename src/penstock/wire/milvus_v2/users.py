@@ -12,7 +12,7 @@ from penstock.access.accounts import AccountService
 from penstock.domain.access import Grant, Role
 from penstock.errors import InvalidParameter, PermissionDenied, Unauthenticated
 from penstock.wire.http import Operation, Route
-from penstock.wire.milvus_v2.dialect import MilvusV2, Request
+from penstock.wire.milvus_v2.dialect import Answer, MilvusV2, Request
 from penstock.wire.milvus_v2.errors import Refused
 
 __all__ = ["PUBLIC", "routes"]
@@ -48,6 +48,7 @@ _PRIVILEGES: Mapping[Role, Mapping[str, Sequence[str]]] = {
 _USER = {"userName": {"type": "string"}}
 _PASSWORD = _USER | {"password": {"type": "string"}}
 _NEW_PASSWORD = _PASSWORD | {"newPassword": {"type": "string"}}
+_DESCRIPTION = {"description": {"type": "string"}}
 _ROLE = {"roleName": {"type": "string", "enum": [*(each.value for each in Role), PUBLIC]}}
 _NAMES = {"type": "array", "items": {"type": "string"}}
 _OBJECTS = {"type": "array", "items": {"type": "object"}}
@@ -62,23 +63,26 @@ def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
         name = request.fields.required_string("userName")
         if not request.caller.is_user_named(name):
             _require_admin(request)
-        grants = accounts.user(name, request.cluster.org_id).grants
-        return [each.value for each in Role if any(_holds_here(grant, each, request) for grant in grants)]
+        user = accounts.user(name, request.cluster.org_id)
+        roles = [each.value for each in Role if any(_holds_here(grant, each, request) for grant in user.grants)]
+        return Answer(roles, {"description": user.description})
 
     def create_user(request: Request) -> object:
         name, password = _required(request, "userName", "password")
         _require_admin(request, changes=True)
-        accounts.create_user(request.cluster.org_id, name, password)
+        description = request.fields.string("description") or ""
+        accounts.create_user(request.cluster.org_id, name, password, description=description)
         return None
 
     def update_password(request: Request) -> object:
         name, old, new = _required(request, "userName", "password", "newPassword")
+        description = request.fields.string("description")
         if not request.caller.is_user_named(name):
             _require_admin(request, changes=True)
-            accounts.set_password(name, new, request.cluster.org_id, by=request.caller)
+            accounts.set_password(name, new, request.cluster.org_id, by=request.caller, description=description)
             return None
         try:
-            accounts.change_password(name, old, new)
+            accounts.change_password(name, old, new, description)
         except Unauthenticated as error:
             text = f"old password not correct for {name}: not authenticated"
             raise Refused(WRONG_PASSWORD, text) from error
@@ -132,8 +136,9 @@ def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
         body: Mapping[str, Mapping[str, object]],
         data: Mapping[str, object] | None = None,
     ) -> Route:
+        required = [key for key in body if key not in _DESCRIPTION]
         operation = Operation(
-            summary=summary, tag="users", body=body, required=list(body), data=data or {"type": "object"}
+            summary=summary, tag="users", body=body, required=required, data=data or {"type": "object"}
         )
         return v2.post(action, handler, struct=struct, role=None, whole_cluster=True, operation=operation)
 
@@ -141,8 +146,20 @@ def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
     return (
         route("/users/list", list_users, "List the users of the org", "EmptyReq", {}, _NAMES),
         route("/users/describe", describe_user, "List a user's roles in the cluster", "UserReq", _USER, _NAMES),
-        route("/users/create", create_user, "Create a user, who has no role yet", "PasswordReq", _PASSWORD),
-        route("/users/update_password", update_password, "Change a user's password", "NewPasswordReq", _NEW_PASSWORD),
+        route(
+            "/users/create",
+            create_user,
+            "Create a user, who has no role yet",
+            "PasswordReq",
+            _PASSWORD | _DESCRIPTION,
+        ),
+        route(
+            "/users/update_password",
+            update_password,
+            "Change a user's password, and the description if one is given",
+            "NewPasswordReq",
+            _NEW_PASSWORD | _DESCRIPTION,
+        ),
         route("/users/drop", drop_user, "Drop a user", "UserReq", _USER),
         route("/users/grant_role", grant_role, "Give a user a role in the cluster", "UserRoleReq", both),
         route("/users/revoke_role", revoke_role, "Take a role from a user", "UserRoleReq", both),

@@ -9,7 +9,7 @@ orjson writes these from their buffers, float32 as the shortest numbers that giv
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, cast
 
@@ -61,14 +61,25 @@ def render_rows(
     columns = [_column(table[name].combine_chunks(), schema[name], int64_as_number) for name in names]
     rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
     if schema.dynamic and fields.with_meta:
+        keys = None if fields.meta_keys is None else dict.fromkeys(fields.meta_keys)
         for row, text in zip(rows, table[META_FIELD].to_pylist(), strict=True):
-            _add_dynamic(row, orjson.loads(text or "{}"), fields.meta_keys)
+            _add_dynamic(row, orjson.loads(text or "{}"), keys)
     return rows
 
 
-def _add_dynamic(row: dict[str, Any], document: Mapping[str, Any], keys: Sequence[str] | None) -> None:
-    for key in document if keys is None else keys:
-        if key in document and key not in row:
+def _add_dynamic(row: dict[str, Any], document: Mapping[str, Any], keys: Mapping[str, None] | None) -> None:
+    """Add the keys of a row's dynamic values that are asked for; a field of the same name wins.
+
+    Callers may ask for many keys of rows that have few: the shorter of the two is walked.
+    """
+    if keys is None:
+        shown: Iterable[str] = document
+    elif len(keys) <= len(document):
+        shown = (key for key in keys if key in document)
+    else:
+        shown = (key for key in document if key in keys)
+    for key in shown:
+        if key not in row:
             row[key] = document[key]
 
 

@@ -1,0 +1,392 @@
+"""The free-typed parameters of the Milvus v2 calls, as data: which are served, which have no effect, and why.
+
+``params``, ``properties``, ``elementTypeParams``, ``searchParams`` and ``options`` are objects of whatever keys a
+caller likes. Milvus ignores keys that it doesn't know, so a misspelt one changes nothing and says nothing. Here each
+key is in one of these tables or refused: :func:`check_parameters`. ``docs/parameters.md`` is made from the tables.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from penstock.domain.collections import TTL
+from penstock.domain.index import GRAPH_INDEXES, NLIST_INDEXES, PRODUCT_INDEXES
+from penstock.errors import InvalidParameter, Unsupported, shorten
+from penstock.wire.body import MAX_INT32, go_boolean, whole_number
+
+__all__ = [
+    "COLLECTION_PARAMS",
+    "COLLECTION_PROPERTIES",
+    "DATABASE_PROPERTIES",
+    "FIELD_PARAMS",
+    "IMPORT_OPTIONS",
+    "INDEX_PARAMS",
+    "REQUEST_KEYS",
+    "SEARCH_PARAMS",
+    "TABLES",
+    "Effect",
+    "Parameter",
+    "ParameterTable",
+    "check_parameters",
+]
+
+
+class Effect(StrEnum):
+    """What comes of a parameter."""
+
+    SERVED = "served"
+    NONE = "no effect"
+    REFUSED = "refused"
+
+
+class Kind(StrEnum):
+    """What a value must be; JSON text of it is as good."""
+
+    ANY = "a string, a number, true or false"
+    FLAG = "true or false"
+    COUNT = "a whole number from 1 on"
+    AMOUNT = "a whole number"
+    NUMBER = "a number"
+    TEXT = "a string"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One key, or several of the same meaning. A name that ends in ``.`` stands for all that begin with it.
+
+    ``about`` says what a served one does, why another has no effect, or what to do instead of a refused one.
+    ``types`` are the index types that it belongs to, empty for all. A refused ``FLAG`` may be given as false.
+    """
+
+    names: tuple[str, ...]
+    effect: Effect
+    about: str
+    kind: Kind = Kind.ANY
+    types: frozenset[str] = frozenset()
+
+    def is_named(self, key: str) -> bool:
+        return any(key == name or (name.endswith(".") and key.startswith(name)) for name in self.names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterTable:
+    """The keys that one object of a request may have. ``where`` is how messages call it."""
+
+    title: str
+    where: str
+    rows: Sequence[Parameter]
+
+    def find(self, key: str) -> Parameter | None:
+        return next((row for row in self.rows if row.is_named(key)), None)
+
+
+def _served(*names: str, about: str, kind: Kind = Kind.ANY, types: frozenset[str] = frozenset()) -> Parameter:
+    return Parameter(names=names, effect=Effect.SERVED, about=about, kind=kind, types=types)
+
+
+def _unused(*names: str, about: str, kind: Kind = Kind.ANY, types: frozenset[str] = frozenset()) -> Parameter:
+    return Parameter(names=names, effect=Effect.NONE, about=about, kind=kind, types=types)
+
+
+def _refused(*names: str, about: str, kind: Kind = Kind.ANY) -> Parameter:
+    return Parameter(names=names, effect=Effect.REFUSED, about=about, kind=kind)
+
+
+_MAPPED = "rows are read from files, through the page cache, whatever is mapped"
+_WARMED = "what is read stays in the page cache; nothing is loaded ahead"
+_ONE_PROCESS = "a collection is served by each server process; there are no replicas or groups of nodes"
+_TTL = "rows are visible for so many seconds after their import"
+_STRONG = "every read sees all imports that were completed before it, which is what `Strong` promises"
+
+COLLECTION_PARAMS = ParameterTable(
+    title="`collections/create`: `params`",
+    where="params",
+    rows=(
+        _served("max_length", about="bytes of a VarChar primary key, quick form", kind=Kind.AMOUNT),
+        _served("enableDynamicField", about="whether other fields are kept, quick form; true where absent"),
+        _served("partitionsNum", about="partitions of a collection with a partition key", kind=Kind.AMOUNT),
+        _served("ttlSeconds", about=_TTL, kind=Kind.AMOUNT),
+        _unused("consistencyLevel", about=f"described; {_STRONG}"),
+        _unused("shardsNum", about="described, 1 to 16; a table has no shards", kind=Kind.AMOUNT),
+        _unused(
+            "partitionKeyIsolation",
+            about="described; it is a layout of indexes in Milvus, answers are the same",
+            kind=Kind.FLAG,
+        ),
+        _unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        _unused("warmup.", about=f"described; {_WARMED}", kind=Kind.TEXT),
+        _refused("ttlField", about="rows have no lifetime of their own; give the collection one by ttlSeconds"),
+    ),
+)
+COLLECTION_PROPERTIES = ParameterTable(
+    title="`collections/create`: `properties`",
+    where="properties",
+    rows=(
+        _served(TTL, "ttl.seconds", about=_TTL, kind=Kind.AMOUNT),
+        _unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        _unused("lazyload.enabled", about="described; nothing is loaded ahead", kind=Kind.FLAG),
+        _unused("warmup.", about=f"described; {_WARMED}", kind=Kind.TEXT),
+        _unused(
+            "partitionkey.isolation",
+            about="described; it is a layout of indexes in Milvus, answers are the same",
+            kind=Kind.FLAG,
+        ),
+        _unused("collection.replica.number", "replica.number", about=f"described; {_ONE_PROCESS}", kind=Kind.AMOUNT),
+        _unused("collection.resource_groups", about=f"described; {_ONE_PROCESS}", kind=Kind.TEXT),
+        _unused("timezone", about="described; there is no type of times with a zone", kind=Kind.TEXT),
+        _refused("ttl_field", about="rows have no lifetime of their own; give the collection one by ttlSeconds"),
+        _refused("allow_insert_auto_id", about="automatic ids can't be given in files", kind=Kind.FLAG),
+        _refused("dynamicfield.enabled", about="say enableDynamicField beside the fields"),
+        _refused(
+            *("collection.insertRate.", "collection.upsertRate.", "collection.deleteRate.", "collection.queryRate."),
+            *(
+                "collection.searchRate.",
+                "collection.bulkLoadRate.",
+                "collection.diskProtection.",
+                "collection.diskQuota.",
+            ),
+            about="limits are those of orgs: penstock orgs set",
+        ),
+    ),
+)
+DATABASE_PROPERTIES = ParameterTable(
+    title="`databases/create`: `properties`",
+    where="properties",
+    rows=(
+        _unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        _unused("database.replica.number", about=f"described; {_ONE_PROCESS}", kind=Kind.AMOUNT),
+        _unused("database.resource_groups", about=f"described; {_ONE_PROCESS}", kind=Kind.TEXT),
+        _unused("timezone", about="described; there is no type of times with a zone", kind=Kind.TEXT),
+        _refused(
+            *("database.force.deny.reading", "database.force.deny.writing"),
+            about="say who may read and write by roles of the database",
+            kind=Kind.FLAG,
+        ),
+        _refused(
+            "database.max.collections", "database.diskQuota.", about="limits are those of orgs: penstock orgs set"
+        ),
+    ),
+)
+FIELD_PARAMS = ParameterTable(
+    title="`collections/create`: `elementTypeParams` of fields, `typeParams` of struct fields",
+    where="elementTypeParams",
+    rows=(
+        _served("dim", about="dimensions of dense vectors"),
+        _served("max_length", about="most bytes of VarChar values, also in arrays; of other types it says nothing"),
+        _served("max_capacity", about="most elements of arrays; of other types it says nothing"),
+        _unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        _unused("warmup", about=f"described; {_WARMED}", kind=Kind.TEXT),
+        _refused(
+            *("enable_analyzer", "enable_match"),
+            about="texts aren't analysed: text_match, phrase_match and BM25 are not served. Leave it out, or false",
+            kind=Kind.FLAG,
+        ),
+        _refused("analyzer_params", "multi_analyzer_params", about="texts aren't analysed; leave it out"),
+    ),
+)
+_DISK = frozenset({"DISKANN", "AISAQ"})
+_CODED = frozenset({"HNSW_SQ", "HNSW_PQ", "HNSW_PRQ", "IVF_RABITQ", "SCANN"})
+_INSTEAD = "another index is built in its place, see [indexes](indexes.md)"
+INDEX_PARAMS = ParameterTable(
+    title="`indexParams`: `params`",
+    where="params of an index",
+    rows=(
+        _served("index_type", "metric_type", about="as indexType and metricType beside params", kind=Kind.TEXT),
+        _served("nlist", about="partitions of an IVF index, 1 to 65,536", types=NLIST_INDEXES),
+        _served("M", about="neighbours in a graph, 2 to 2,048", types=GRAPH_INDEXES),
+        _served("efConstruction", about="candidates while a graph is built", types=GRAPH_INDEXES),
+        _served("m", about="codes of a vector, a divisor of its dimension", types=PRODUCT_INDEXES),
+        _served("nbits", about="bits of a code: up to 4 are built as 4, more as 8", types=PRODUCT_INDEXES),
+        _unused(
+            *("m", "nbits", "nrq", "sq_type", "refine", "refine_type", "rbq_bits_query", "with_raw_data"),
+            about="codes have 8 bits (IVF_RABITQ: 1), and what they find is compared by its real vectors",
+            types=_CODED,
+        ),
+        _unused(
+            *("max_degree", "search_list_size", "pq_code_budget_gb", "build_dram_budget_gb", "num_threads"),
+            *(
+                "search_cache_budget_gb",
+                "pq_code_budget_gb_ratio",
+                "search_cache_budget_gb_ratio",
+                "beam_width_ratio",
+            ),
+            *("inline_pq", "rearrange"),
+            about=_INSTEAD,
+            types=_DISK,
+        ),
+        _unused(
+            *("intermediate_graph_degree", "graph_degree", "build_algo", "cache_dataset_on_device", "adapt_for_cpu"),
+            about=_INSTEAD,
+            types=frozenset({"GPU_CAGRA", "GPU_IVF_FLAT", "GPU_IVF_PQ", "GPU_BRUTE_FORCE"}),
+        ),
+        _unused(
+            *("drop_ratio_build", "inverted_index_algo"),
+            about="sparse vectors are searched exactly",
+            types=frozenset({"SPARSE_INVERTED_INDEX", "SPARSE_WAND"}),
+        ),
+        _unused(
+            *("min_gram", "max_gram", "bitmap_cardinality_limit"),
+            about=_INSTEAD,
+            types=frozenset({"NGRAM", "HYBRID"}),
+        ),
+        _unused("mmap.enabled", "indexoffsetcache.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        _unused("warmup", about=f"described; {_WARMED}", kind=Kind.TEXT),
+        _refused(
+            *("json_path", "json_cast_type", "json_cast_function"),
+            about="indexes on a path of a JSON field are not supported by this server",
+        ),
+        _refused("bm25_k1", "bm25_b", "bm25_avgdl", about="BM25 is not served"),
+    ),
+)
+SEARCH_PARAMS = ParameterTable(
+    title="`entities/search`: `searchParams`, its `params`, and `params` beside it",
+    where="searchParams",
+    rows=(
+        _served("metric_type", "metricType", about="must be the index's metric"),
+        _served("radius", "range_filter", about="bounds of the score"),
+        _served("nprobe", about="partitions of an IVF index to look into", kind=Kind.COUNT),
+        _served("ef", "search_list", about="candidates in a graph", kind=Kind.COUNT),
+        _served("level", about="1 to 10: so many times the default effort", kind=Kind.COUNT),
+        _served(
+            "refine_k", about="so many times the wanted rows are compared by their real vectors", kind=Kind.NUMBER
+        ),
+        _served("reorder_k", about="so many rows are compared by their real vectors", kind=Kind.COUNT),
+        _unused("ignore_growing", "ignoreGrowing", about="every visible row is in a sealed part", kind=Kind.FLAG),
+        _unused("hints", about="a filter is exact whichever way it is evaluated", kind=Kind.TEXT),
+        _unused("drop_ratio_search", about="sparse vectors are searched exactly", kind=Kind.NUMBER),
+        _unused("dim_max_score_ratio", about="sparse vectors are searched exactly", kind=Kind.NUMBER),
+        _unused("max_empty_result_buckets", about="a range search looks into all that is in range", kind=Kind.COUNT),
+        _unused(
+            *("itopk_size", "search_width", "min_iterations", "max_iterations", "team_size", "beamwidth"),
+            *("rbq_query_bits", "vectors_beam_width"),
+            about="they tune indexes of Milvus in whose place others are built, see [indexes](indexes.md)",
+        ),
+        _refused(
+            *("group_by_field", "group_size", "search_iter_id", "search_iter_batch_size", "search_iter_last_bound"),
+            about="grouping and iterators are not served",
+        ),
+        _refused(
+            *("strict_group_size", "iterator", "search_iter_v2"),
+            about="grouping and iterators are not served",
+            kind=Kind.FLAG,
+        ),
+        _refused("round_decimal", about="scores are given as they are; round them where they are shown"),
+    ),
+)
+IMPORT_OPTIONS = ParameterTable(
+    title="`jobs/import/create`: `options`",
+    where="options",
+    rows=(
+        _served("timeout", about="the job fails after it: `300s`, `1.5h`, `1h45m`"),
+        _served("sep", about="what separates the values of a CSV line; `,` where absent"),
+        _served("nullkey", about="the text of a CSV value that means null; nothing where absent"),
+        _served("unknown_columns", about="what becomes of columns that are no field: `dynamic`, `drop` or `error`"),
+        _served("auto_commit", about="`false`: the job waits for a commit with its rows invisible"),
+        _refused("backup", "l0_import", about="files of Milvus's own storage can't be read; `false` is taken"),
+    ),
+)
+REQUEST_KEYS = ParameterTable(
+    title="Keys of the requests themselves that have no effect",
+    where="the request",
+    rows=(
+        _unused("consistencyLevel", about=f"of create, query, get and search: checked; {_STRONG}"),
+        _unused(
+            *(
+                "dimension",
+                "metricType",
+                "idType",
+                "autoID",
+                "primaryFieldName",
+                "vectorFieldName",
+                "vectorFieldType",
+            ),
+            about="of `collections/create` beside `schema.fields`, as in Milvus: they are the quick form's",
+        ),
+        _unused("replicaNumber", "resourceGroups", "loadFields", about=f"of `collections/load`: {_ONE_PROCESS}"),
+        _unused("any other", about="ignored, as in Milvus: clients send keys of other calls and of other products"),
+    ),
+)
+TABLES: Sequence[ParameterTable] = (
+    *(COLLECTION_PARAMS, COLLECTION_PROPERTIES, FIELD_PARAMS, DATABASE_PROPERTIES, INDEX_PARAMS, SEARCH_PARAMS),
+    *(IMPORT_OPTIONS, REQUEST_KEYS),
+)
+
+
+def check_parameters(table: ParameterTable, given: Mapping[str, Any], index_type: str = "") -> None:
+    """Refuse what the table doesn't have, or has as refused; ``null`` and ``""`` count as absent.
+
+    Raises:
+        Unsupported: this server doesn't do it.
+        InvalidParameter: there is no such parameter, the index type has no such one, or the value is none of its.
+    """
+    if len(given) > _MOST:
+        raise InvalidParameter(f"{table.where} has {len(given)} keys, {_MOST} at most are taken")
+    for key, value in given.items():
+        if value is not None and value != "":
+            _check_one(table, key, value, index_type)
+
+
+_MOST = 64
+"""Keys of one such object; there are fewer parameters in any table."""
+
+
+def _check_one(table: ParameterTable, key: str, value: Any, index_type: str) -> None:
+    named = [row for row in table.rows if row.is_named(key)]
+    if not named:
+        raise InvalidParameter(
+            f"{shorten(key)} is no parameter of {table.where}{_nearest(table, key)}", key=shorten(key)
+        )
+    row = next((row for row in named if not row.types or index_type in row.types), None)
+    if row is None:
+        types = sorted(frozenset().union(*(row.types for row in named)))
+        raise InvalidParameter(
+            f"{key} is no parameter of an index of type {shorten(index_type)}, but of {', '.join(types)}", key=key
+        )
+    if row.effect is Effect.REFUSED and not (row.kind is Kind.FLAG and go_boolean(value) is False):
+        raise Unsupported(
+            f"{shorten(key)} in {table.where} is not supported by this server: {row.about}", key=shorten(key)
+        )
+    if not _FITS[row.kind](value):
+        raise InvalidParameter(
+            f"{shorten(key)} in {table.where} should be {row.kind.value}, but got {shorten(value)}", key=shorten(key)
+        )
+
+
+def _nearest(table: ParameterTable, key: str) -> str:
+    names = [name.removesuffix(".") for row in table.rows if row.effect is not Effect.REFUSED for name in row.names]
+    near = difflib.get_close_matches(key[:80], names, 1)
+    return f"; did you mean {near[0]}?" if near else f". Those are {', '.join(dict.fromkeys(names))}"
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str):
+        try:
+            float(value[:80])
+        except ValueError:
+            return False
+        return True
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_short(value: str) -> bool:
+    """Whether a text is such as may be kept; PostgreSQL keeps none with a NUL."""
+    return len(value) <= 1024 and "\0" not in value
+
+
+def _is_count(value: Any) -> bool:
+    number = whole_number(value)
+    return number is not None and 1 <= number <= MAX_INT32
+
+
+_FITS: Mapping[Kind, Callable[[Any], bool]] = {
+    Kind.ANY: lambda value: not isinstance(value, list | dict) and (not isinstance(value, str) or _is_short(value)),
+    Kind.FLAG: lambda value: go_boolean(value) is not None,
+    Kind.COUNT: _is_count,
+    Kind.AMOUNT: lambda value: whole_number(value) is not None,
+    Kind.NUMBER: _is_number,
+    Kind.TEXT: lambda value: isinstance(value, str) and _is_short(value),
+}
