@@ -77,6 +77,7 @@ def _pairs(given: Any, raw: bytes) -> tuple[list[int], list[float]]:
         # The parser keeps the last of two equal keys: only the text still tells.
         if raw.count(b'"') > 2 * len(given) and not any(isinstance(each, str) for each in weights):
             raise ValueError("unsorted or same indices in sparse float vector")
+    places = [int(place) if isinstance(place, float) and place.is_integer() else place for place in places]
     for place in places:
         if isinstance(place, bool) or not isinstance(place, int):
             raise ValueError(f"the index {place!r} is not a whole number")

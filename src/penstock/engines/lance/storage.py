@@ -8,7 +8,8 @@
 | everything else | its canonical type | |
 
 What Lance can't keep of JSON: integers beyond 64 bits become doubles, a number beyond a double's range becomes null,
-and an object with the same key twice is refused, which fails the whole write; validation has to see to it before.
+an object with the same key twice is refused, which fails the whole write, and some thousand levels of nesting overflow
+the stack; validation has to see to it before.
 
 Two hidden columns follow the fields: ``__part``, which comes with the canonical batch, and ``__job``, the id of the job
 that wrote the row.
