@@ -392,7 +392,10 @@ def test_an_index_that_is_refused_leaves_the_collection_and_the_indexes_before_i
         "collections/create", collectionName=name, schema=schema(PK, V, w), indexParams=[good, {"fieldName": "w"}]
     )
     assert plane.call("indexes/list", collectionName=name) == ["v", "w"]
-    assert described(plane, name)["indexes"] == [{"fieldName": "v", "indexName": "v", "metricType": "L2"}]
+    assert described(plane, name)["indexes"] == [
+        {"fieldName": "v", "indexName": "v", "metricType": "L2"},
+        {"fieldName": "w", "indexName": "w", "metricType": "COSINE"},
+    ]
     assert described(plane, name)["load"] == "LoadStateLoaded"
 
 
