@@ -31,7 +31,7 @@ __all__ = ["PENSTOCK", "RunningServer", "clean_environment", "running_server"]
 
 PENSTOCK = Path(sys.executable).with_name("penstock")
 
-_START_SECONDS = 150
+_START_SECONDS = 60
 _STOP_SECONDS = 60
 
 
