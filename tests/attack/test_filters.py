@@ -65,6 +65,8 @@ def ids(answer: dict[str, Any]) -> list[int]:
 
 
 CALLS = ("query", "search", "count")
+LONG_TEXTS = [sized.name for sized in too_large() if sized.name.endswith("by text")][2:]
+"""Refused like the same values in a template, after half a second of parsing each."""
 
 
 def ask(server: RunningServer, sized: Sized, what: str) -> None:
@@ -77,7 +79,7 @@ def ask(server: RunningServer, sized: Sized, what: str) -> None:
         assert ids(answer) == wanted
 
 
-def once_each(filters: Sequence[Sized]) -> list[Any]:
+def once_each(filters: Sequence[Sized], left_out: Sequence[str] = ()) -> list[Any]:
     """Each filter in one of the calls, and in all of them where time allows."""
     names = itertools.cycle(CALLS)
     chosen = [(sized, next(names)) for sized in filters]
@@ -100,7 +102,7 @@ def test_an_answer_without_a_limit(server: RunningServer) -> None:
     assert ids(post(server, "query", **bodies(sized)["all"][1])) == sorted(sized.ids)
 
 
-@pytest.mark.parametrize(("sized", "what"), once_each(too_large()))
+@pytest.mark.parametrize(("sized", "what"), once_each(too_large(), LONG_TEXTS))
 def test_a_larger_filter_is_refused_at_once(server: RunningServer, sized: Sized, what: str) -> None:
     call, body = bodies(sized)[what]
     answer = post(server, call, **body)

@@ -126,6 +126,19 @@ SEEDS: Mapping[str, Iterable[bytes]] = {
     ],
     "paths": [each.encode() for each in _PATHS],
     "filters": [each.encode() for each in _FILTERS],
+    "long_filters": [
+        *(bytes([choice, size]) + piece for choice in range(10) for size in (2, 12, 144) for piece in (b"1", b'"x"')),
+        *(bytes([10, size]) + b"1" for size in (4, 8, 10, 15)),
+        *(
+            bytes([choice, size]) + piece
+            for choice in (11, 12)
+            for size in (3, 12, 17)
+            for piece in (b"a", b"_", b"%a")
+        ),
+        *(bytes([choice, 9]) + piece for choice in (13, 14) for piece in (b"int64 == 1", b"json['a'] == 1")),
+        bytes([13, 7]) + b"json['k'] > 1 and text < 'b'",
+        bytes([15, 14]) + b"json['a'] == 1",
+    ],
     "json_marks": [b"\x03" + _TEXT[:100], b'\x00{"\\\\\\"[":["}"]}'],
     "json_survey": [b"\x01\x03" + _TEXT[1:], b"\x00\x02" + b"\n".join(json.dumps(each).encode() for each in _LINES)],
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tests.fuzz import reading, texts
+from tests.fuzz import filtering, reading, texts
 
 __all__ = ["TARGETS", "Target"]
 
@@ -91,6 +91,7 @@ TARGETS: Mapping[str, Target] = {
     "numpy": Target(reading.read_numpy, 512, _NPY),
     "paths": Target(texts.parse_paths, 256, _PATHS),
     "filters": Target(texts.parse_filter, 256, _FILTERS),
+    "long_filters": Target(filtering.evaluate_long_filter, 64, _FILTERS),
     "json_marks": Target(texts.scan_json, 256, _JSON),
     "json_survey": Target(texts.survey_json, 512, _JSON),
 }

@@ -25,7 +25,7 @@ from penstock.access.lanes import ANYBODYS, STRANGERS, UNPROVEN, KnownHeaders
 from penstock.catalog.clusters import DEFAULT_ORG
 from penstock.domain.access import Grant, Role
 from penstock.jobs.requests import JobPage, JobQuery
-from penstock.server.threads import Pool
+from penstock.server.threads import STACK_BYTES, Pool, Threads
 from tests.support.catalogs import opened_catalog
 from tests.support.http import http_server, make_services
 from tests.support.imports import MemoryImports
@@ -424,3 +424,12 @@ def test_guesses_at_passwords_keep_nobody_waiting(tmp_path: Path, monkeypatch: p
             assert not any(each.done() for each in guesses)
             go_on.set()
             assert {each.result().status_code for each in guesses} <= {200, 401}
+
+
+def test_the_stack_of_a_thread_does_not_depend_on_the_shell() -> None:
+    threads = Threads(1)
+    try:
+        assert threading.stack_size() == STACK_BYTES
+    finally:
+        threads.close()
+        threading.stack_size(0)

@@ -27,7 +27,7 @@ interpreter does little else meanwhile; a list of constants is read at once."""
 
 _MESSAGE_LENGTH = 1000
 
-_STRINGS = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"?|'(?:[^'\\\n]|\\.)*'?")
+_STRINGS = re.compile(r"\"(?:[^\"\\\n]++|\\.)*\"?|'(?:[^'\\\n]++|\\.)*'?")
 """One that is never closed counts to the end of its line: else each quote in it would be tried as another's start."""
 _FLAT_LIST = re.compile(r"\[[\s0-9.,\"-]*\]")
 _NESTING = re.compile(r"(?:(?:\b(?:not|NOT|exists|EXISTS)\b|!(?!=)|[-+~])\s*)+|[(\[{]|[)\]}]")

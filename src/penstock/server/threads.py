@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +33,11 @@ _READING_THREADS = 2
 """More would fight for the interpreter's lock: with eight, each call took half as much of a processor again."""
 
 
+STACK_BYTES = 8 << 20
+"""Of each thread, whatever ``ulimit -s`` says. The engine parses filters by recursion: the deepest that
+:mod:`penstock.filters` lets through overflow 256 kB and fit in 1 MB."""
+
+
 class Threads:
     """The pools that handlers run in: one for those that only read the catalog, one for all others.
 
@@ -40,6 +46,7 @@ class Threads:
     """
 
     def __init__(self, calls: int) -> None:
+        threading.stack_size(STACK_BYTES)  # of all threads that begin after this, these among them
         self.calls = Pool(calls, "call")
         self.reading = Pool(min(calls, _READING_THREADS), "read")
 
