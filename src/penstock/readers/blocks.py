@@ -78,26 +78,26 @@ def lines(source: Source, start: int, end: int, *, size: int = BLOCK_BYTES) -> I
     Blank lines are left out.
     """
     # Only the byte before tells whether a line begins at `start`; the line that holds it belongs to another range.
-    offset = max(start - 1, 0)
+    offset = base = max(start - 1, 0)
     carry: list[bytes] = []
     held = 0
     for block in _range_and_tail(source, offset, end, size):
-        batch: list[tuple[int, bytes]] = []
-        cut = block.rfind(b"\n") + 1
-        whole, rest = block[:cut], block[cut:]
-        if carry and whole:
-            whole = b"".join([*carry, whole])
-            carry, held = [], 0
-        for at, line in _lines_of(whole):
-            if start <= offset + at < end:
-                batch.append((offset + at, line))
-        offset += len(whole)
-        if batch:
-            yield batch
-        if offset >= end:
-            return
-        carry.append(rest)
-        held += len(rest)
+        first_end = block.find(b"\n")
+        if first_end < 0:
+            carry.append(block)
+            held += len(block)
+        else:
+            batch = [(offset, b"".join([*carry, block[:first_end]]))]
+            batch += [(base + at, line) for at, line in _lines_within(block, first_end + 1)]
+            batch = [(at, line) for at, line in batch if start <= at < end and line and not line.isspace()]
+            if batch:
+                yield batch
+            last_end = block.rfind(b"\n")
+            carry, held = [block[last_end + 1 :]], len(block) - last_end - 1
+            offset = base + last_end + 1
+            if offset >= end:
+                return
+        base += len(block)
         if held > MAX_RECORD_BYTES:
             raise DataError(
                 f"the line is longer than {MAX_RECORD_BYTES >> 20} MiB, the most that one row may have",
@@ -109,15 +109,15 @@ def lines(source: Source, start: int, end: int, *, size: int = BLOCK_BYTES) -> I
         yield [(offset, last)]
 
 
-def _lines_of(text: bytes) -> Iterator[tuple[int, bytes]]:
-    """The lines of a text that ends with a line's end, with their places; blank ones are left out."""
-    if text.count(b"\n") * _SHORT_LINE > len(text):
-        yield from ((found.start(), found[0]) for found in _NOT_BLANK.finditer(text))
+def _lines_within(block: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+    """The whole lines of a block from ``start`` on, behind its first line's end, with their places in it. Where most
+    are blank, those are left out."""
+    if block.count(b"\n") * _SHORT_LINE > len(block):
+        yield from ((found.start(), found[0]) for found in _NOT_BLANK.finditer(block, start, block.rfind(b"\n") + 1))
         return
-    at = 0
-    for line in text.split(b"\n"):
-        if line and not line.isspace():
-            yield at, line
+    at = start
+    for line in block.split(b"\n")[1:-1]:
+        yield at, line
         at += len(line) + 1
 
 

@@ -114,7 +114,7 @@ def _parse_slowly(text: bytes, complaint: str) -> Any:
 
 def is_nested_too_deeply(text: bytes, limit: int = MAX_JSON_DEPTH) -> bool:
     """Whether the brackets of a JSON text open more than ``limit`` deep."""
-    if text.count(b"[") + text.count(b"{") <= limit:
+    if len(text) <= limit or text.count(b"[") + text.count(b"{") <= limit:
         return False
     marks = MarkFinder().feed(text)
     depths = np.cumsum(np.where(marks.opens[~marks.odd], 1, -1))
@@ -289,6 +289,8 @@ def json_type(value: Any) -> str:
 def text_of(value: Any) -> str:
     """The compact JSON text of a value: integers exact, other numbers to double precision or exact if longer."""
     kind = type(value)
+    if kind is str:
+        return orjson.dumps(value).decode()
     if kind is int:
         return str(value)
     if kind is simdjson.Object or kind is simdjson.Array:

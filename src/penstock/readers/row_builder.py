@@ -161,6 +161,7 @@ class MetaBuilder:
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._inner = JsonParser()
+        self._key_texts: dict[str, str] = {}
 
     def add(self, extras: Sequence[tuple[str, Any]], meta: Any) -> int:
         """Append a row: ``extras`` are keys and JSON values. Returns how many ``[`` the text holds."""
@@ -169,8 +170,9 @@ class MetaBuilder:
         pairs: list[str] = []
         length = 0
         for key, value in extras:
-            pairs.append(f"{orjson.dumps(key).decode()}:{text_of(value)}")
-            length += len(pairs[-1])
+            pair = (self._key_texts.get(key) or self._key_text(key)) + text_of(value)
+            pairs.append(pair)
+            length += len(pair)
             if length > MAX_JSON_BYTES:
                 raise _too_large()
         body = ",".join(pairs)
@@ -183,6 +185,13 @@ class MetaBuilder:
         text = "{" + body + "}"
         self._texts.append(text)
         return text.count("[")
+
+    def _key_text(self, key: str) -> str:
+        """A key and the colon after it. The first keys are kept: they repeat from row to row."""
+        text = orjson.dumps(key).decode() + ":"
+        if len(self._key_texts) < _MAX_LOOKUPS and len(key) < _MAX_NAME:
+            self._key_texts[key] = text
+        return text
 
     def _open(self, meta: Any) -> tuple[set[str], str]:
         """Keys of a ``$meta`` value and its text without the outer braces."""
