@@ -87,6 +87,7 @@ def test_a_commit_that_does_not_get_through_waits_and_keeps_nobody_from_working(
             assert world.job(job.id).state is JobState.COMMITTING
             assert world.imported(["b.jsonl"]).state is JobState.COMPLETED
             assert world.job(job.id).state is JobState.COMMITTING
+            assert world.job(job.id).reason == f"trying again after: {error}"
         with world.catalog.database.write() as connection:
             connection.exec_driver_sql("UPDATE job SET run_after = 0")  # the pause is over
         assert world.ended(job).state is JobState.COMPLETED

@@ -293,7 +293,7 @@ class _Run:
             return
         except (GaveUp, JobWithdrawn) as error:
             if isinstance(error.__cause__, Transient | StoreFull):
-                raise error.__cause__ from error  # it may pass yet
+                raise  # it may pass yet
             withdrawn = self._withdraw(table, error)
             if withdrawn is None:
                 return
@@ -399,8 +399,9 @@ class _Run:
 
         Meanwhile no process has the job, so that it keeps no other from running.
         """
-        self._log.exception("job.commit_delayed", exc_info=error, transient=isinstance(error, Transient))
-        self._show(error)
+        cause = error.__cause__ if isinstance(error, GaveUp) and error.__cause__ else error
+        self._log.exception("job.commit_delayed", exc_info=error, transient=isinstance(cause, Transient))
+        self._show(cause)
         self._claims.release(self.job, pause_millis=int(LONGEST_PAUSE * 1000))
 
     # Helpers
