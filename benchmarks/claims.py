@@ -21,7 +21,8 @@ import structlog
 from sqlalchemy import insert, text
 
 from benchmarks.machine import describe_machine
-from penstock.catalog import Catalog, tables
+from penstock.catalog import Catalog
+from penstock.catalog.db import tables
 from penstock.domain.audit import AuditEntry
 from penstock.domain.collections import Collection
 from penstock.domain.ids import new_id

@@ -21,7 +21,7 @@ import lance
 from benchmarks.machine import describe_machine
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
-from penstock.jobs.settings import JobSettings
+from penstock.imports.settings import JobSettings
 from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
 
 MIB = 1 << 20

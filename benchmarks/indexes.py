@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from benchmarks.machine import describe_machine
-from penstock.domain.canonical import canonical_schema
+from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.ids import new_id
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema, DataType, Field

@@ -28,9 +28,10 @@ import requests
 from sqlalchemy import insert
 
 from benchmarks.machine import describe_machine
-from penstock.catalog import Catalog, open_catalog, tables
-from penstock.catalog.database import from_millis
-from penstock.catalog.job_list import JobFilter
+from penstock.catalog import Catalog, open_catalog
+from penstock.catalog.db import tables
+from penstock.catalog.db.connection import from_millis
+from penstock.catalog.jobs.listing import JobFilter
 from penstock.domain.collections import Collection
 from penstock.domain.ids import DAY_MILLIS, day_of, first_id_at, millis_of
 from penstock.domain.jobs import JobState

@@ -36,7 +36,7 @@ from benchmarks.files import write_parquet
 from benchmarks.imports import schema_of
 from benchmarks.machine import describe_machine
 from penstock import Client
-from penstock.catalog.plans import PlannedFile, PlannedSplit
+from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
 from penstock.domain.jobs import JobState, Part
 from tests.support.catalogs import new_job, opened_catalog, stored_collection
 from tests.support.postgres import running_postgres

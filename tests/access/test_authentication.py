@@ -7,7 +7,7 @@ import pytest
 from penstock.access.accounts import AccountService
 from penstock.access.authentication import OF_ONE, Authenticator
 from penstock.catalog import Catalog
-from penstock.catalog.clusters import DEFAULT_ORG
+from penstock.catalog.access.clusters import DEFAULT_ORG
 from penstock.domain.access import Grant, Role
 from penstock.errors import (
     AccountExists,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.filters.build import MAX_DEPTH
+from penstock.filters.ast_builder import MAX_DEPTH
 from penstock.filters.limits import (
     MAX_CONDITIONS,
     MAX_JSON_CONDITIONS,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from penstock.domain.canonical import canonical_schema
+from penstock.domain.arrow_schema import canonical_schema
 from penstock.engines.base import Staged, Table
 from penstock.errors import DataError, PenstockError
-from penstock.jobs.tasks import (
+from penstock.imports.tasks import (
     PartFailed,
     PartTask,
     PlanTask,

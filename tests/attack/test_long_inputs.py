@@ -18,9 +18,9 @@ from penstock.domain.jobs import JobWarning
 from penstock.errors import DataError, InvalidFilter
 from penstock.filters import parse
 from penstock.readers.base import Reader, ReadRequest, plan_at_once
-from penstock.readers.csv import CSV_READER
-from penstock.readers.json_rows import JSON_READER
-from penstock.readers.jsonl import JSONL_READER
+from penstock.readers.csv.reader import CSV_READER
+from penstock.readers.json.array_reader import JSON_READER
+from penstock.readers.json.lines_reader import JSONL_READER
 from penstock.readers.parquet import PARQUET_READER
 from tests.support.in_memory import BytesSource
 from tests.support.schemas import EVERYTHING, KEY_AND_VECTOR, LENIENT

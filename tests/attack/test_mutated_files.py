@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import MemoryExceeded, WorkerLost
-from penstock.jobs.memory import share_out
-from penstock.jobs.tasks import import_everything
+from penstock.imports.memory_budget import share_out
+from penstock.imports.tasks import import_everything
 from penstock.readers.formats import Format
 from penstock.runners.local import LocalRunner
 from tests.attack.importing import CPU_SECONDS, Attack, Outcome, import_broken_files

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, settings
 from schemathesis import GenerationMode, checks
 
 from docs.generate import all_routes
-from penstock.server.app import PLAIN_ROUTES
-from penstock.server.openapi import openapi_document
+from penstock.server.http.app import PLAIN_ROUTES
+from penstock.server.http.openapi import openapi_document
 from tests.support.servers import PENSTOCK, RunningServer, clean_environment, running_server
 
 EXAMPLES = int(os.environ.get("PENSTOCK_ATTACK_EXAMPLES", "0")) or 3

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.bulk_writer import BulkFileType, LocalBulkWriter
-from penstock.domain.canonical import canonical_type
+from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.readers.base import CsvOptions
 from tests.support.bulk_files import read_files

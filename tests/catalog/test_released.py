@@ -8,9 +8,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from penstock.catalog.inspection import problems_of
-from penstock.catalog.job_list import JobFilter
-from penstock.catalog.tables import metadata
+from penstock.catalog.db.diagnostics import problems_of
+from penstock.catalog.jobs.listing import JobFilter
+from penstock.catalog.db.tables import metadata
 from penstock.domain.jobs import JobState
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog
 from tests.support.migrations import RELEASE_KEY, RELEASED

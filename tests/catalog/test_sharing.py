@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from penstock.catalog import Catalog, open_catalog, tables
-from penstock.catalog.claims import LostClaim
-from penstock.catalog.failures import CatalogUnavailable
-from penstock.catalog.job_list import JobFilter
-from penstock.catalog.news import News
+from penstock.catalog import Catalog, open_catalog
+
+from penstock.catalog.db import tables
+from penstock.catalog.jobs.leases import LostClaim
+from penstock.catalog.db.errors import CatalogUnavailable
+from penstock.catalog.jobs.listing import JobFilter
+from penstock.catalog.db.notifications import News
 from penstock.domain.jobs import TRANSITIONS, ImportJob, JobState
 from penstock.errors import CollectionExists, JobStateConflict
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection

@@ -20,20 +20,20 @@ from typing import Any
 __all__ = ["STEPS"]
 
 STEPS = {
-    "insert": ("penstock.catalog.jobs", "JobStore", "insert"),
-    "claim": ("penstock.catalog.claims", "ClaimStore", "claim"),
-    "locate": ("penstock.jobs.executor", None, "locate_units"),
-    "plan": ("penstock.jobs.executor", None, "plan_units"),
-    "save plan": ("penstock.catalog.claims", "ClaimStore", "save_plan"),
-    "attempt": ("penstock.catalog.claims", "ClaimStore", "count_attempt"),
-    "save split": ("penstock.catalog.claims", "ClaimStore", "save_split"),
-    "progress": ("penstock.catalog.claims", "ClaimStore", "save_progress"),
-    "move": ("penstock.catalog.claims", "ClaimStore", "move"),
+    "insert": ("penstock.catalog.jobs.jobs", "JobStore", "insert"),
+    "claim": ("penstock.catalog.jobs.leases", "ClaimStore", "claim"),
+    "locate": ("penstock.imports.executor", None, "locate_units"),
+    "plan": ("penstock.imports.executor", None, "plan_units"),
+    "save plan": ("penstock.catalog.jobs.leases", "ClaimStore", "save_plan"),
+    "attempt": ("penstock.catalog.jobs.leases", "ClaimStore", "count_attempt"),
+    "save split": ("penstock.catalog.jobs.leases", "ClaimStore", "save_split"),
+    "progress": ("penstock.catalog.jobs.leases", "ClaimStore", "save_progress"),
+    "move": ("penstock.catalog.jobs.leases", "ClaimStore", "move"),
     "publish": ("penstock.engines.lance.engine", "LanceEngine", "publish"),
     "engine commit": ("lance.dataset", "LanceDataset", "commit"),
-    "fsync": ("penstock.engines.lance.store", "Store", "sync_version"),
-    "raise version": ("penstock.catalog.collections", "CollectionStore", "raise_version"),
-    "index": ("penstock.jobs.upkeep", "TableKeeper", "build"),
+    "fsync": ("penstock.engines.lance.layout.tables", "Store", "sync_version"),
+    "raise version": ("penstock.catalog.collections.collections", "CollectionStore", "raise_version"),
+    "index": ("penstock.imports.maintenance", "TableKeeper", "build"),
 }
 """Name of a step → module, class (or None), function."""
 

@@ -24,10 +24,10 @@ from typing import Any, Literal
 import penstock.server.assembly
 import penstock.server.serve  # noqa: F401
 from penstock.cli.main import cli
-from penstock.engines.lance import indexes
+from penstock.engines.lance.index import build
 from penstock.runners import local
-from penstock.server import hosts
-from penstock.server.worker import WorkerSetup
+from penstock.server import runner_factory
+from penstock.server.worker_setup import WorkerSetup
 from penstock.settings import Settings
 from tests.chaos.steps import STEPS, Step
 
@@ -52,7 +52,7 @@ def serve(arguments: Sequence[str], environment: Mapping[str, str], log: Path, d
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    vars(hosts)["WorkerSetup"] = _Setups(death, f"{log}.workers")
+    vars(runner_factory)["WorkerSetup"] = _Setups(death, f"{log}.workers")
     vars(local)["multiprocessing"] = _Forks
     vars(local)["_begin"] = begin_worker
     index_every_job()
@@ -103,7 +103,7 @@ class _Setup:
 
 def index_every_job() -> None:
     """Few rows are searched as they are, and there would be little to interrupt."""
-    indexes.LAG_ROWS = 0
+    build.LAG_ROWS = 0
 
 
 def place_of(step: Step) -> tuple[Any, str]:

@@ -27,40 +27,40 @@ class Step:
     then: JobState | None = None
 
 
-_CLAIMS = "penstock.catalog.claims:ClaimStore"
-_PUBLISH = "penstock.engines.lance.publish"
+_CLAIMS = "penstock.catalog.jobs.leases:ClaimStore"
+_PUBLISH = "penstock.engines.lance.write.publish"
 _PARTS = (1, 2, 3, 4)
 
 STEPS = {
-    "insert": Step(phase="creating", place="penstock.catalog.jobs:JobStore.insert"),
+    "insert": Step(phase="creating", place="penstock.catalog.jobs.jobs:JobStore.insert"),
     "claim": Step(phase="claiming", place=f"{_CLAIMS}.claim", calls=(1, 2, 3)),
     "begin": Step(phase="claiming", place=f"{_CLAIMS}.move", then=JobState.PLANNING),
-    "locate": Step(phase="planning", place="penstock.jobs.executor:locate_units"),
-    "cut": Step(phase="planning", place="penstock.jobs.tasks:plan_files", process="worker"),
-    "plan": Step(phase="planning", place="penstock.jobs.executor:plan_units"),
+    "locate": Step(phase="planning", place="penstock.imports.executor:locate_units"),
+    "cut": Step(phase="planning", place="penstock.imports.tasks:plan_files", process="worker"),
+    "plan": Step(phase="planning", place="penstock.imports.executor:plan_units"),
     "save plan": Step(phase="planning", place=f"{_CLAIMS}.save_plan"),
     "attempt": Step(phase="in a split", place=f"{_CLAIMS}.count_attempt", calls=_PARTS),
     "batch": Step(
         phase="in a split", place="penstock.validation.conform:Conformer.conform", process="worker", calls=_PARTS
     ),
     "written": Step(
-        phase="in a split", place="penstock.engines.lance.staging:write_fragments", process="worker", calls=_PARTS
+        phase="in a split", place="penstock.engines.lance.write.staging:write_fragments", process="worker", calls=_PARTS
     ),
-    "staged": Step(phase="in a split", place="penstock.jobs.tasks:stage_split", process="worker", calls=_PARTS),
+    "staged": Step(phase="in a split", place="penstock.imports.tasks:stage_split", process="worker", calls=_PARTS),
     "save split": Step(phase="in a split", place=f"{_CLAIMS}.save_split", calls=_PARTS),
     "progress": Step(phase="in a split", place=f"{_CLAIMS}.save_progress", calls=_PARTS),
     "intent": Step(phase="before the commit", place=f"{_CLAIMS}.move", then=JobState.COMMITTING),
     "publish": Step(phase="before the commit", place="penstock.engines.lance.engine:LanceEngine.publish"),
     "check files": Step(phase="before the commit", place=f"{_PUBLISH}:_check_files"),
     "engine commit": Step(phase="in the commit", place="lance.dataset:LanceDataset.commit"),
-    "fsync": Step(phase="in the commit", place="penstock.engines.lance.store:Store.sync_version"),
-    "raise version": Step(phase="in the commit", place="penstock.catalog.collections:CollectionStore.raise_version"),
+    "fsync": Step(phase="in the commit", place="penstock.engines.lance.layout.tables:Store.sync_version"),
+    "raise version": Step(phase="in the commit", place="penstock.catalog.collections.collections:CollectionStore.raise_version"),
     "committed": Step(phase="in the commit", place=f"{_CLAIMS}.move", then=JobState.INDEXING),
-    "index": Step(phase="indexing", place="penstock.jobs.upkeep:TableKeeper.build"),
-    "build": Step(phase="indexing", place="penstock.jobs.tasks:build_indexes", process="worker"),
+    "index": Step(phase="indexing", place="penstock.imports.maintenance:TableKeeper.build"),
+    "build": Step(phase="indexing", place="penstock.imports.tasks:build_indexes", process="worker"),
     "extend": Step(
         phase="indexing", place="lance.dataset:DatasetOptimizer.optimize_indices", process="worker", calls=(1, 2)
     ),
-    "index fsync": Step(phase="indexing", place="penstock.engines.lance.indexes:durable_indexes", process="worker"),
+    "index fsync": Step(phase="indexing", place="penstock.engines.lance.index.build:durable_indexes", process="worker"),
     "completed": Step(phase="ending", place=f"{_CLAIMS}.move", then=JobState.COMPLETED),
 }

@@ -18,8 +18,9 @@ from lance.optimize import Compaction
 
 from penstock.domain.index import IndexSpec, Metric
 from penstock.engines.base import Engine, Published, SearchRequest, Staged, Table
-from penstock.engines.lance import LanceEngine, compaction
-from penstock.engines.lance.compaction import FEW
+from penstock.engines.lance import LanceEngine
+from penstock.engines.lance.maintenance import compaction
+from penstock.engines.lance.maintenance.compaction import FEW
 from penstock.errors import StoreConflict
 from penstock.filters import parse
 from tests.support.racers import Racers

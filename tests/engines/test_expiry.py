@@ -17,7 +17,7 @@ from penstock.domain.ids import first_id_at
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType
 from penstock.engines.base import Engine, SearchRequest, Table
-from penstock.engines.lance.store import Store
+from penstock.engines.lance.layout.tables import Store
 from penstock.filters import parse
 from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
 

@@ -19,7 +19,10 @@ from hypothesis import strategies as st
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType
 from penstock.engines.base import Engine, Hits, SearchRequest, Table
-from penstock.engines.lance import LanceEngine, indexes, kinds, search
+from penstock.engines.lance import LanceEngine
+from penstock.engines.lance.index import build
+from penstock.engines.lance.index import mapping
+from penstock.engines.lance.read import search
 from penstock.filters import parse
 from tests.support.tables import fixed_lists, import_rows, new_table, plain, plain_batch
 
@@ -66,11 +69,11 @@ def some_vectors(binary: bool) -> npt.NDArray[Any]:
 @pytest.fixture(scope="module")
 def low_thresholds() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kinds, "LEAST_VECTOR_BYTES", 1)
-        patch.setattr(kinds, "PARTITION_ROWS", 256)
-        patch.setattr(kinds, "_GRAPH_BYTES", 1 << 18)
-        patch.setattr(indexes, "LEAST_SCALAR_ROWS", 1000)
-        patch.setattr(kinds, "LEAST_SCALAR_ROWS", 1000)
+        patch.setattr(mapping, "LEAST_VECTOR_BYTES", 1)
+        patch.setattr(mapping, "PARTITION_ROWS", 256)
+        patch.setattr(mapping, "_GRAPH_BYTES", 1 << 18)
+        patch.setattr(build, "LEAST_SCALAR_ROWS", 1000)
+        patch.setattr(mapping, "LEAST_SCALAR_ROWS", 1000)
         patch.setattr(search, "EXACT_BYTES", 1 << 13)
         yield
 

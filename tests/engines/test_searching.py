@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from penstock.domain.canonical import SPARSE
+from penstock.domain.arrow_schema import SPARSE
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.engines.base import Engine, Hits, SearchRequest, Table

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from penstock.domain.canonical import canonical_schema
+from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.schema import META_FIELD, DataType
 from penstock.engines.base import Engine, Table
 from penstock.errors import FieldNotFound, StoreError

@@ -11,7 +11,7 @@ from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidFilter
 from penstock.filters import parse
 from penstock.filters.parse import MAX_LENGTH
-from penstock.filters.tree import (
+from penstock.filters.ast import (
     And,
     Arithmetic,
     ArithmeticOp,

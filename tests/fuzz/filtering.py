@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from penstock.domain.canonical import canonical_schema
+from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine

@@ -14,14 +14,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from penstock.domain.canonical import canonical_schema
+from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
 from penstock.errors import DataError
 from penstock.readers.base import CsvOptions, Reader, ReadRequest, plan_at_once
-from penstock.readers.csv import CsvReader
-from penstock.readers.json_rows import JsonReader
-from penstock.readers.jsonl import JsonLinesReader
-from penstock.readers.numpy_set import NUMPY_READER
+from penstock.readers.csv.reader import CsvReader
+from penstock.readers.json.array_reader import JsonReader
+from penstock.readers.json.lines_reader import JsonLinesReader
+from penstock.readers.numpy import NUMPY_READER
 from penstock.readers.parquet import PARQUET_READER
 from penstock.validation import Conformer
 from tests.support.conforming import check_json

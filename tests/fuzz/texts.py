@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from itertools import pairwise
 
-from penstock.engines.lance.pushdown import NEAREST_WEIGHT, SCAN_WEIGHT, split
-from penstock.engines.lance.where import to_sql
+from penstock.engines.lance.read.filter_pushdown import NEAREST_WEIGHT, SCAN_WEIGHT, split
+from penstock.engines.lance.read.filter_sql import to_sql
 from penstock.errors import DataError, InvalidFilter, PathNotAllowed, Unsupported
 from penstock.filters import evaluate, parse
-from penstock.readers.json_marks import MarkFinder
-from penstock.readers.json_scan import RecordScanner
-from penstock.readers.json_survey import JsonSurvey
+from penstock.readers.json.structural_index import MarkFinder
+from penstock.readers.json.record_scanner import RecordScanner
+from penstock.readers.json.boundary_scan import JsonSurvey
 from penstock.sources.paths import parse_path, parse_root
 from penstock.sources.roots import ImportRoots
 from tests.support.in_memory import BytesSource

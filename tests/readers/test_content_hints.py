@@ -13,7 +13,7 @@ from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.base import CsvOptions
 from penstock.readers.formats import Format, reader_for
-from penstock.readers.json_text import WRAPPED_REMEDY
+from penstock.readers.columns.json_values import WRAPPED_REMEDY
 from tests.support.text_files import read_file, schema_of
 
 ROW = {"id": 1, "vector": [1, 2]}

@@ -17,9 +17,9 @@ from penstock.domain.jobs import merge_warnings
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError, TaskCancelled
 from penstock.readers.base import Reader, ReadRequest, plan_at_once
-from penstock.readers.csv import CsvReader
-from penstock.readers.json_rows import JsonReader
-from penstock.readers.jsonl import JsonLinesReader
+from penstock.readers.csv.reader import CsvReader
+from penstock.readers.json.array_reader import JsonReader
+from penstock.readers.json.lines_reader import JsonLinesReader
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from tests.support.text_files import schema_of

@@ -18,7 +18,7 @@ import pytest
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, SourceUnavailable
-from penstock.readers.columns import UnknownColumns
+from penstock.readers.unknown_columns import UnknownColumns
 from penstock.readers.parquet import PARQUET_READER
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
@@ -264,7 +264,7 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.readers.columns import UnknownColumns
+from penstock.readers.unknown_columns import UnknownColumns
 from penstock.readers.parquet import PARQUET_READER
 from tests.support.reading import request_for
 

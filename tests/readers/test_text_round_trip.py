@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import DataError
 from penstock.readers.base import CsvOptions, Reader
-from penstock.readers.csv import CsvReader
-from penstock.readers.json_rows import JsonReader
-from penstock.readers.jsonl import JsonLinesReader
+from penstock.readers.csv.reader import CsvReader
+from penstock.readers.json.array_reader import JsonReader
+from penstock.readers.json.lines_reader import JsonLinesReader
 from tests.support.text_files import ALL_TYPES, Found, read_file
 
 DYNAMIC = CollectionSchema(fields=ALL_TYPES.fields, dynamic=True)

@@ -12,8 +12,8 @@ import pytest
 
 from penstock.access.accounts import AccountService
 from penstock.catalog import open_catalog
-from penstock.catalog.accounts import AccountKind
-from penstock.catalog.sealing import load_key
+from penstock.catalog.access.accounts import AccountKind
+from penstock.catalog.db.encryption import load_key
 from penstock.domain.access import Grant, Role
 from penstock.errors import InvalidParameter
 from penstock.server.assembly import build_services

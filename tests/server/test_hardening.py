@@ -22,10 +22,10 @@ from prometheus_client import CollectorRegistry
 from penstock.access.accounts import AccountService
 from penstock.access.authentication import Authenticator
 from penstock.catalog import Catalog
-from penstock.catalog.clusters import DEFAULT_ORG
+from penstock.catalog.access.clusters import DEFAULT_ORG
 from penstock.domain.access import Grant, Role
-from penstock.server.endpoint import OPEN_BODY_BYTES
-from penstock.server.protocol import MAX_HEAD_BYTES, MAX_HEADERS, BoundedProtocol
+from penstock.server.http.endpoint import OPEN_BODY_BYTES
+from penstock.server.http.protocol import MAX_HEAD_BYTES, MAX_HEADERS, BoundedProtocol
 from penstock.server.services import Services
 from tests.support.catalogs import opened_catalog
 from tests.support.http import http_server, make_services

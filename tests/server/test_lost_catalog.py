@@ -18,7 +18,7 @@ from penstock.cli.main import cli
 from penstock.collections.collections import CollectionService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
-from penstock.domain.canonical import canonical_schema
+from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.collections import CollectionSettings
 from penstock.domain.index import check_index
 from penstock.domain.schema import CollectionSchema, DataType, Field
@@ -26,9 +26,9 @@ from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.errors import StoreError
 from penstock.server.doctor import Finding, Health, adopt, examine
-from penstock.server.exposure import authentication_of
+from penstock.server.startup_policy import authentication_of
 from penstock.server.lost_catalog import KEYS_MARKER, asks_for_keys, keep_marks, refuse_lost_catalog
-from penstock.server.stores import engine_of
+from penstock.server.engine_factory import engine_of
 from penstock.settings import Settings
 from tests.support.catalogs import SCHEMA
 from tests.support.http import make_settings

@@ -27,8 +27,8 @@ from cryptography.fernet import Fernet
 from penstock.catalog import open_catalog
 from penstock.domain.jobs import JobState
 from penstock.errors import InvalidParameter
-from penstock.server.confining import take_secrets
-from penstock.server.places import sealing_key
+from penstock.server.process.scrub_environment import take_secrets
+from penstock.server.storage_settings import sealing_key
 from penstock.settings import load_settings
 from tests.support.catalogs import new_job, opened_catalog, stored_collection
 from tests.support.faulty_store import Faults, FaultyStore, faulty_store
@@ -308,7 +308,7 @@ def test_a_catalog_in_postgresql_holds_sealed_bytes_only(postgres_url: str) -> N
 def test_a_crash_writes_no_memory_to_the_disk() -> None:
     program = (
         "import ctypes, resource\n"
-        "from penstock.server.dumps import forbid_dumps\n"
+        "from penstock.server.process.hardening import forbid_dumps\n"
         "forbid_dumps()\n"
         "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"
     )

@@ -20,7 +20,7 @@ import structlog
 
 from penstock.errors import DataFolderInUse, PenstockError
 from penstock.server.assembly import build_services
-from penstock.server.data_folder import hold_data_folder
+from penstock.server.process.data_dir import hold_data_folder
 from penstock.server.serve import serve
 from penstock.settings import load_settings
 from tests.support.catalogs import opened_catalog, stored_collection

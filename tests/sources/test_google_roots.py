@@ -14,7 +14,7 @@ from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
-from penstock.sources.stores import connect
+from penstock.sources.object_store_clients import connect
 from tests.support.faulty_store import Faults, faulty_store
 from tests.support.s3 import S3Server
 

@@ -9,7 +9,7 @@ import pytest
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceUnavailable
 from penstock.sources.base import Location
-from penstock.sources.keys import settings_from_environment
+from penstock.sources.credentials import settings_from_environment
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
 from tests.support.s3 import S3Server, s3_server

@@ -9,8 +9,8 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from penstock.catalog import Catalog, open_catalog
-from penstock.catalog.collections import new_collection_id
-from penstock.catalog.jobs import NewJob
+from penstock.catalog.collections.collections import new_collection_id
+from penstock.catalog.jobs.jobs import NewJob
 from penstock.domain.collections import Collection, CollectionSettings
 from penstock.domain.schema import CollectionSchema, DataType, Field
 

@@ -20,12 +20,12 @@ from typing import Any
 import httpx
 
 from penstock.catalog import Catalog, open_catalog
-from penstock.catalog.sealing import load_key
+from penstock.catalog.db.encryption import load_key
 from penstock.domain.ids import new_id
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.readers.base import plan_at_once
-from penstock.readers.jsonl import JSONL_READER
+from penstock.readers.json.lines_reader import JSONL_READER
 from penstock.validation import Conformer
 from tests.support.http import http_server, make_services
 from tests.support.reading import request_for

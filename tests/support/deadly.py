@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from penstock.jobs.tasks import StageResult, StageTask, stage_split
+from penstock.imports.tasks import StageResult, StageTask, stage_split
 from penstock.runners.base import TaskContext
 
 __all__ = ["stage_or_die"]

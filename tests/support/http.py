@@ -12,9 +12,9 @@ from pathlib import Path
 
 import uvicorn
 
-from penstock.server.app import create_app
+from penstock.server.http.app import create_app
 from penstock.server.assembly import build_services
-from penstock.server.protocol import BoundedProtocol
+from penstock.server.http.protocol import BoundedProtocol
 from penstock.server.services import Services
 from penstock.settings import Settings, load_settings
 from tests.support.imports import MemoryClusters, MemoryImports

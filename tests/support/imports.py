@@ -18,7 +18,7 @@ from penstock.errors import (
     JobStateConflict,
     PartitionNotFound,
 )
-from penstock.jobs.requests import CreateImport, JobDetails, JobPage, JobQuery, SourceKeys
+from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, SourceKeys
 
 __all__ = ["CREATED", "MemoryClusters", "MemoryImports", "make_job"]
 

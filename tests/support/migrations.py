@@ -17,8 +17,8 @@ from pathlib import Path
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from penstock.catalog.database import CatalogDatabase, migrations
-from penstock.catalog.plans import PlannedFile, PlannedSplit
+from penstock.catalog.db.connection import CatalogDatabase, migrations
+from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
 from penstock.domain.jobs import JobState, Part
 from tests.support.catalogs import new_job, opened_catalog, stored_collection
 

@@ -12,7 +12,7 @@ from alembic import command
 from sqlalchemy import JSON, Boolean, MetaData, Table
 from sqlalchemy.types import TypeEngine
 
-from penstock.catalog.database import CatalogDatabase, migrations
+from penstock.catalog.db.connection import CatalogDatabase, migrations
 
 __all__ = ["load_release"]
 

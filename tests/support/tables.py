@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from penstock.domain.canonical import SPARSE, canonical_schema, canonical_type
+from penstock.domain.arrow_schema import SPARSE, canonical_schema, canonical_type
 from penstock.domain.ids import new_id
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.base import Engine, Published, Table

@@ -26,7 +26,7 @@ import httpx
 
 from penstock.access.accounts import AccountService
 from penstock.catalog import Catalog, open_catalog
-from penstock.catalog.sealing import load_key
+from penstock.catalog.db.encryption import load_key
 from penstock.domain.access import Grant, Role
 from penstock.server.assembly import build_services
 from tests.support.http import http_server, make_settings

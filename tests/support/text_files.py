@@ -11,7 +11,7 @@ import pyarrow as pa
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.readers.base import CsvOptions, Reader, ReadRequest, plan_at_once
-from penstock.readers.row_builder import batch_schema
+from penstock.readers.columns.row_builder import batch_schema
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from penstock.domain.canonical import canonical_schema
+from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError

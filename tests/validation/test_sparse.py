@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from penstock.domain.canonical import SPARSE
+from penstock.domain.arrow_schema import SPARSE
 from penstock.domain.schema import DataType, Field
 from tests.support.conforming import conform_column, refused, warnings_for
 

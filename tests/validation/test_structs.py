@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from penstock.domain.canonical import canonical_type
+from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from tests.support.conforming import conform, conform_column, int64_key, warnings_for

@@ -11,7 +11,7 @@ import pytest
 
 from penstock import errors
 from penstock.domain.jobs import FileState, ImportFile, JobState, JobWarning
-from penstock.jobs.requests import SourceKeys
+from penstock.imports.requests import SourceKeys
 from tests.support.imports import CREATED, FIRST_ID, make_job
 from tests.support.wire import V2, Server
 

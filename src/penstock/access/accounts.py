@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from penstock.access.credentials import HINT_LENGTH, digest_of, new_key
 from penstock.access.passwords import Passwords
 from penstock.catalog import Catalog
-from penstock.catalog.accounts import Account, AccountKind, NewAccount
+from penstock.catalog.access.accounts import Account, AccountKind, NewAccount
 from penstock.domain.access import Caller, Grant, Role
 from penstock.domain.names import check_user_name
 from penstock.errors import AccountNotFound, InvalidParameter, PermissionDenied, Unauthenticated

@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias
 import structlog
 
 from penstock.access.authentication import Authentication
-from penstock.catalog.audit import AuditStore
+from penstock.catalog.access.audit import AuditStore
 from penstock.domain.access import Caller
 from penstock.domain.audit import AuditEntry, plain
 from penstock.errors import AccessDenied, PenstockError

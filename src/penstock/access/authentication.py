@@ -15,9 +15,9 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from penstock.access.credentials import KeyCredentials, UserCredentials, digest_of, parse_credentials
-from penstock.access.lanes import ANYBODYS, KnownHeaders
+from penstock.access.fairness_key import ANYBODYS, KnownHeaders
 from penstock.access.passwords import Passwords
-from penstock.catalog.accounts import Account, AccountStore
+from penstock.catalog.access.accounts import Account, AccountStore
 from penstock.domain.access import ANYBODY, Caller
 from penstock.errors import TooManyAttempts, Unauthenticated
 
@@ -43,7 +43,7 @@ class Authentication(Protocol):
         ...
 
     def lane(self, header: str) -> str:
-        """Whose turn a call with this ``Authorization`` header takes (:mod:`penstock.access.lanes`); asks nobody."""
+        """Whose turn a call with this ``Authorization`` header takes (:mod:`penstock.access.fairness_key`); asks nobody."""
         ...
 
     def identify(self, header: str, address: str) -> Caller:

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock.bulk_writer.connect import AzureConnectParam, S3ConnectParam
+from penstock.bulk_writer.connection import AzureConnectParam, S3ConnectParam
 from penstock.bulk_writer.file_type import BulkFileType
 from penstock.bulk_writer.local_bulk_writer import LocalBulkWriter
 from penstock.bulk_writer.progress import ProgressCallback
 from penstock.bulk_writer.remote_bulk_writer import RemoteBulkWriter
-from penstock.bulk_writer.tables import Selection
+from penstock.bulk_writer.datasets import Selection
 from penstock.bulk_writer.writer import MB
 from penstock.domain.rest_schema import schema_from_rest
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import InvalidParameter, Unsupported
 from penstock.sdk.client import Client
 from penstock.sdk.schema import CollectionInfo, FieldInfo
-from penstock.sources.keys import settings_from_environment
+from penstock.sources.credentials import settings_from_environment
 
 __all__ = ["Converted", "convert", "fetch_schema", "open_writer"]
 

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from penstock.bulk_writer.cells import cell_maker, json_text
+from penstock.bulk_writer.values import cell_maker, json_text
 from penstock.bulk_writer.columns import NATIVE_VALUES
 from penstock.bulk_writer.formats.base import META
-from penstock.bulk_writer.limits import Limits
+from penstock.bulk_writer.format_constraints import Limits
 from penstock.bulk_writer.masks import is_absent
-from penstock.domain.canonical import canonical_type
+from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError
-from penstock.validation.problems import Array
+from penstock.validation.errors import Array
 
 __all__ = ["RowBuffer"]
 

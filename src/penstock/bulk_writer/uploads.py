@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from penstock.bulk_writer.connect import AzureConnectParam, S3ConnectParam
+from penstock.bulk_writer.connection import AzureConnectParam, S3ConnectParam
 from penstock.errors import InvalidParameter
 
 __all__ = ["Uploader", "open_uploader"]

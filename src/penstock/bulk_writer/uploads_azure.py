@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from penstock.bulk_writer.arguments import whole_number
-from penstock.bulk_writer.connect import AzureConnectParam
-from penstock.bulk_writer.parts import send_parts
+from penstock.bulk_writer.connection import AzureConnectParam
+from penstock.bulk_writer.multipart import send_parts
 from penstock.errors import InvalidParameter, StoreError, StoreUnavailable, Unsupported
 
 try:

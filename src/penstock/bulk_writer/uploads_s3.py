@@ -13,8 +13,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from penstock.bulk_writer.connect import S3ConnectParam
-from penstock.bulk_writer.parts import send_parts
+from penstock.bulk_writer.connection import S3ConnectParam
+from penstock.bulk_writer.multipart import send_parts
 from penstock.errors import InvalidParameter, StoreError, StoreUnavailable
 
 __all__ = ["S3Uploader"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.administering import org_names, with_catalog
+from penstock.cli.admin import org_names, with_catalog
 from penstock.domain.durations import parse_duration
 from penstock.errors import ImportRefused
 

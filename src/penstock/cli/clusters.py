@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.administering import org_names, org_option, record, with_catalog, with_settings_and_catalog
-from penstock.cli.connecting import json_option
+from penstock.cli.admin import org_names, org_option, record, with_catalog, with_settings_and_catalog
+from penstock.cli.client_options import json_option
 from penstock.domain.names import check_cluster_id
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def create(
     An object store is reached with the endpoint and the keys of the server's own, as the environment or --config
     gives them. Every server and worker must reach the place.
     """
-    from penstock.server.stores import check_store_of_cluster
+    from penstock.server.engine_factory import check_store_of_cluster
 
     check_cluster_id(cluster_id)
     place = "" if store is None else check_store_of_cluster(settings, store)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.connecting import json_option, with_client
+from penstock.cli.client_options import json_option, with_client
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client

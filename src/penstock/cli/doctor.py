@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from penstock.cli.failures import FAILED
+from penstock.cli.errors import FAILED
 from penstock.cli.output import print_json, print_table
 from penstock.server.options import settings_options
 from penstock.settings import load_settings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.connecting import cluster_option, json_option, with_client
+from penstock.cli.client_options import cluster_option, json_option, with_client
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -84,7 +84,7 @@ def import_files(
     if no_wait:
         click.echo(json.dumps([{"jobId": each} for each in ids]) if as_json else "\n".join(ids))
         return
-    from penstock.cli.following import follow
+    from penstock.cli.watch import follow
 
     follow(client, ids, as_json=as_json)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.connecting import cluster_option, json_option, with_client
+from penstock.cli.client_options import cluster_option, json_option, with_client
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -81,7 +81,7 @@ def wait(client: Client, job_ids: tuple[str, ...], timeout: float | None, as_jso
 
     The exit code is 0 when all are completed, 1 when one failed or was aborted, 3 when the time was over before.
     """
-    from penstock.cli.following import follow
+    from penstock.cli.watch import follow
 
     follow(client, job_ids, timeout=timeout, as_json=as_json)
 
@@ -92,7 +92,7 @@ def wait(client: Client, job_ids: tuple[str, ...], timeout: float | None, as_jso
 @with_client
 def abort(client: Client, job_ids: tuple[str, ...]) -> None:
     """End jobs that are not committed yet. None of their rows become visible."""
-    from penstock.cli.following import ABORTED
+    from penstock.cli.watch import ABORTED
 
     for job_id in job_ids:
         client.imports.abort(job_id)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.administering import (
+from penstock.cli.admin import (
     grants_of,
     org_names,
     org_option,
@@ -15,12 +15,12 @@ from penstock.cli.administering import (
     roots_option,
     with_catalog,
 )
-from penstock.cli.connecting import json_option
+from penstock.cli.client_options import json_option
 from penstock.domain.durations import parse_duration
 
 if TYPE_CHECKING:
     from penstock.catalog import Catalog
-    from penstock.catalog.accounts import Account
+    from penstock.catalog.access.accounts import Account
 
 __all__ = ["keys"]
 

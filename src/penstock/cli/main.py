@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
-from penstock.cli.failures import Failure, explain
-from penstock.server.unneeded import leave_out_pandas
+from penstock.cli.errors import Failure, explain
+from penstock.server.process.block_imports import leave_out_pandas
 
 __all__ = ["COMMANDS", "LazyCommand", "cli", "main"]
 
@@ -45,7 +45,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "jobs": LazyCommand("jobs:jobs", "List, look at, wait for, commit, abort and retry import jobs."),
     "query": LazyCommand("rows:query", "Print rows that a filter selects."),
     "search": LazyCommand("rows:search", "Print the rows nearest to a vector."),
-    "write": LazyCommand("write:write", "Convert files into import files of a collection."),
+    "write": LazyCommand("convert:write", "Convert files into import files of a collection."),
 }
 
 

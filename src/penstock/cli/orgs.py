@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.administering import record, with_catalog
-from penstock.cli.connecting import json_option
+from penstock.cli.admin import record, with_catalog
+from penstock.cli.client_options import json_option
 from penstock.domain.quotas import Quota
 from penstock.errors import InvalidParameter
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.connecting import json_option, with_client
+from penstock.cli.client_options import json_option, with_client
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client

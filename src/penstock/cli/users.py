@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.administering import (
+from penstock.cli.admin import (
     grants_of,
     org_names,
     org_option,
@@ -15,7 +15,7 @@ from penstock.cli.administering import (
     roots_option,
     with_catalog,
 )
-from penstock.cli.connecting import json_option
+from penstock.cli.client_options import json_option
 
 if TYPE_CHECKING:
     from penstock.catalog import Catalog

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from penstock.catalog import Catalog
-from penstock.catalog.collections import new_collection_id
-from penstock.catalog.descriptions import describe_soon
-from penstock.catalog.ending import end_jobs
+from penstock.catalog.collections.collections import new_collection_id
+from penstock.catalog.collections.descriptions import describe_soon
+from penstock.catalog.jobs.ending import end_jobs
 from penstock.domain.collections import Collection, CollectionSettings, LoadState, Partition
 from penstock.domain.index import IndexSpec
 from penstock.domain.names import check_collection_name

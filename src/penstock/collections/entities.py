@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from penstock.catalog import Catalog
 from penstock.collections.partitions import PartitionService
-from penstock.collections.room import MAX_ANSWER_BYTES, Held, Room
+from penstock.collections.result_memory import MAX_ANSWER_BYTES, Held, Room
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import Metric, default_metric
 from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.engines.base import Engine, Hits, SearchRequest, Table
 from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter, Unsupported
 from penstock.filters import Filter, parse
-from penstock.filters.tree import Column, In
+from penstock.filters.ast import Column, In
 
 __all__ = ["EntityService", "Found", "OutputFields", "Rows", "SearchQuery"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from penstock.catalog import Catalog
-from penstock.catalog.descriptions import describe_soon
+from penstock.catalog.collections.descriptions import describe_soon
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import IndexSpec
 from penstock.engines.base import Engine, Table

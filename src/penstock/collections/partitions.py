@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 
 from penstock.catalog import Catalog
-from penstock.catalog.descriptions import describe_soon
-from penstock.catalog.ending import end_jobs
-from penstock.catalog.partition_drops import Commits
+from penstock.catalog.collections.descriptions import describe_soon
+from penstock.catalog.jobs.ending import end_jobs
+from penstock.catalog.collections.partition_drop import Commits
 from penstock.domain.collections import Collection, LoadState, Partition
 from penstock.domain.names import DEFAULT_PARTITION, check_partition_name
 from penstock.engines.base import Engine, Table

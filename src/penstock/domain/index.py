@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from penstock.domain.digits import number_of_digits
+from penstock.domain.parse_int import number_of_digits
 from penstock.domain.schema import DataType, Field
 from penstock.errors import InvalidParameter, shorten
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import orjson
 
-from penstock.domain.digits import number_of_digits
+from penstock.domain.parse_int import number_of_digits
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidSchema, MissingParameter, Unsupported, shorten
 

@@ -2,6 +2,6 @@
 
 from penstock.filters.evaluate import evaluate
 from penstock.filters.parse import parse
-from penstock.filters.tree import Filter
+from penstock.filters.ast import Filter
 
 __all__ = ["Filter", "evaluate", "parse"]

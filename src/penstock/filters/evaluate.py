@@ -15,7 +15,7 @@ from penstock.filters.like import like_matcher
 from penstock.filters.literals import INT64_MAX, INT64_MIN
 from penstock.filters.members import Members, json_equal, kind_of
 from penstock.filters.numbers import calculate, to_float32
-from penstock.filters.tree import (
+from penstock.filters.ast import (
     And,
     Arithmetic,
     ArrayColumn,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from penstock.errors import InvalidFilter
-from penstock.filters.tree import (
+from penstock.filters.ast import (
     And,
     Arithmetic,
     ArithmeticOp,

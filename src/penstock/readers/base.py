@@ -3,7 +3,7 @@
 A reader turns the bytes of one split of one file (or NumPy set) into Arrow record batches under a byte budget.
 Columns are named as in the file. Columnar formats deliver the Arrow types they find; row formats, which have no
 types of their own, parse straight into the canonical types of the collection's schema (see
-``penstock.domain.canonical``). All put columns and keys that the schema doesn't know into a ``$meta`` column of JSON
+``penstock.domain.arrow_schema``). All put columns and keys that the schema doesn't know into a ``$meta`` column of JSON
 text where the collection is dynamic, unless the request says otherwise.
 
 Rows are counted from 0 in the split; ``DataError`` carries that row, and the executor adds the rows before the split.
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema
-from penstock.readers.columns import UnknownColumns
+from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.base import Source
 
 __all__ = ["CsvOptions", "ReadRequest", "Reader", "RowBatch", "SplitPlan", "Survey", "plan_at_once"]

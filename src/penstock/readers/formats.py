@@ -12,10 +12,10 @@ from itertools import groupby
 
 from penstock.errors import ImportRefused
 from penstock.readers.base import Reader
-from penstock.readers.csv import CSV_READER
-from penstock.readers.json_rows import JSON_READER
-from penstock.readers.jsonl import JSONL_READER
-from penstock.readers.numpy_set import NUMPY_READER
+from penstock.readers.csv.reader import CSV_READER
+from penstock.readers.json.array_reader import JSON_READER
+from penstock.readers.json.lines_reader import JSONL_READER
+from penstock.readers.numpy import NUMPY_READER
 from penstock.readers.parquet import PARQUET_READER
 from penstock.sources.base import Location
 

@@ -35,7 +35,7 @@ from penstock.errors import PenstockError, TaskCancelled, WorkerLost
 from penstock.machine import memory_limit, oom_kills
 from penstock.runners.base import Bounded
 from penstock.runners.memory import bounded, die_before_server, give_memory_back, too_much
-from penstock.runners.parent import die_with_parent
+from penstock.runners.parent_death import die_with_parent
 
 __all__ = ["LocalRunner"]
 

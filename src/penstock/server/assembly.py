@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from penstock.access.accounts import AccountService
 from penstock.access.audit import AuditedAuthentication, AuditLog
 from penstock.catalog import Catalog, open_catalog
-from penstock.catalog.failures import CatalogUnavailable
+from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
@@ -18,21 +18,21 @@ from penstock.domain.collections import Cluster
 from penstock.domain.quotas import JobLimits, Quota
 from penstock.engines.base import Engine, Table
 from penstock.errors import StoreError, StoreFull, StoreUnavailable
-from penstock.jobs.memory import LEAST_MEMORY
-from penstock.jobs.scheduler import Scheduler
-from penstock.jobs.service import ImportService
-from penstock.jobs.settings import JobSettings
-from penstock.jobs.tools import Tools
+from penstock.imports.memory_budget import LEAST_MEMORY
+from penstock.imports.scheduler import Scheduler
+from penstock.imports.service import ImportService
+from penstock.imports.settings import JobSettings
+from penstock.imports.context import Tools
 from penstock.machine import memory_limit
-from penstock.server.exposure import authentication_of
+from penstock.server.startup_policy import authentication_of
 from penstock.server.health import Health, release_reserve
-from penstock.server.hosts import runner_of, worker_memory
-from penstock.server.job_metrics import CatalogMetrics, ProcessMetrics
+from penstock.server.runner_factory import runner_of, worker_memory
+from penstock.server.observability.job_metrics import CatalogMetrics, ProcessMetrics
 from penstock.server.lost_catalog import asks_for_keys, catalog_is_absent, refuse_lost_catalog
-from penstock.server.places import catalog_file, catalog_url, sealing_key, source_stores
+from penstock.server.storage_settings import catalog_file, catalog_url, sealing_key, source_stores
 from penstock.server.services import Services
-from penstock.server.stores import engine_of
-from penstock.server.watching import start_watching
+from penstock.server.engine_factory import engine_of
+from penstock.server.observability.setup import start_watching
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import structlog
 
 from penstock.catalog import Catalog
-from penstock.catalog.failures import CatalogUnavailable
+from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.engines.base import Engine
 from penstock.errors import PenstockError, StoreError, StoreFull
-from penstock.server.data_folder import LOCK
+from penstock.server.process.data_dir import LOCK
 from penstock.server.lost_catalog import keep_marks
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots

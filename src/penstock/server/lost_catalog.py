@@ -14,10 +14,10 @@ import orjson
 import structlog
 
 from penstock.catalog import Catalog
-from penstock.catalog.descriptions import read_description
+from penstock.catalog.collections.descriptions import read_description
 from penstock.engines.base import Engine
 from penstock.errors import StoreError
-from penstock.server.places import catalog_file
+from penstock.server.storage_settings import catalog_file
 from penstock.settings import Settings
 
 __all__ = [

@@ -14,16 +14,16 @@ from contextlib import contextmanager, nullcontext
 import structlog
 import uvicorn
 
-from penstock.catalog.engines import parse_catalog_url
+from penstock.catalog.db.dialects import parse_catalog_url
 from penstock.errors import InvalidParameter
 from penstock.machine import processors
 from penstock.runners.memory import keep_heap_small
-from penstock.server.app import create_app
-from penstock.server.data_folder import hold_catalog, hold_data_folder, listening_note, private_files
-from penstock.server.dumps import forbid_dumps
-from penstock.server.logs import configure_logs
-from penstock.server.places import catalog_url
-from penstock.server.protocol import BoundedProtocol
+from penstock.server.http.app import create_app
+from penstock.server.process.data_dir import hold_catalog, hold_data_folder, listening_note, private_files
+from penstock.server.process.hardening import forbid_dumps
+from penstock.server.observability.logs import configure_logs
+from penstock.server.storage_settings import catalog_url
+from penstock.server.http.protocol import BoundedProtocol
 from penstock.server.services import Services
 from penstock.settings import Settings
 

@@ -16,7 +16,7 @@ from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
-from penstock.jobs.imports import Imports
+from penstock.imports.api import Imports
 from penstock.settings import Settings
 from penstock.wire.clusters import Clusters
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceError
 from penstock.sources.base import Location, is_marker, side_file
-from penstock.sources.failures import changed
+from penstock.sources.errors import changed
 from penstock.sources.paths import check_unicode
 
 __all__ = ["LocalSource", "find_local", "is_below"]

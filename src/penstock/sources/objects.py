@@ -8,9 +8,9 @@ import obstore
 
 from penstock.errors import FileMissing
 from penstock.sources.base import Location, is_marker, side_file
-from penstock.sources.failures import STORE_FAILURES, changed, translate
-from penstock.sources.keys import Settings
-from penstock.sources.stores import connect
+from penstock.sources.errors import STORE_FAILURES, changed, translate
+from penstock.sources.credentials import Settings
+from penstock.sources.object_store_clients import connect
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta

@@ -9,7 +9,7 @@ from penstock.errors import SourceError, SourceUnavailable, TaskCancelled, Trans
 from penstock.sources.base import Location, Source
 from penstock.sources.local import LocalSource
 from penstock.sources.paths import BUCKETS, LOCAL, WEB
-from penstock.sources.ranges import KEPT
+from penstock.sources.prefetching_reader import KEPT
 from penstock.sources.remote import RemoteSource
 
 __all__ = ["open_source", "unchanged"]

@@ -12,7 +12,7 @@ import pyarrow as pa
 from penstock.sources.base import Location
 from penstock.sources.objects import check_object_unchanged, fetch_object
 from penstock.sources.paths import BUCKETS
-from penstock.sources.ranges import KEPT, RangeReader
+from penstock.sources.prefetching_reader import KEPT, RangeReader
 from penstock.sources.web import check_web_unchanged, fetch_web, open_whole
 
 __all__ = ["RemoteSource"]

@@ -15,11 +15,11 @@ from urllib.parse import unquote_to_bytes
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, Unsupported
 from penstock.sources.base import Location
-from penstock.sources.keys import Settings, with_keys
+from penstock.sources.credentials import Settings, with_keys
 from penstock.sources.local import find_local, is_below
 from penstock.sources.objects import find_objects, probe
 from penstock.sources.paths import BUCKETS, LOCAL, WEB, Address, parse_path
-from penstock.sources.places import LocalPlace, Place, RemotePlace, RemoteRoot, RootSet, parse_limit, parse_roots
+from penstock.sources.root_matching import LocalPlace, Place, RemotePlace, RemoteRoot, RootSet, parse_limit, parse_roots
 from penstock.sources.web import find_web, is_within
 
 __all__ = ["ImportRoots"]
@@ -34,7 +34,7 @@ class ImportRoots:
         roots: local folders, prefixes of buckets (``s3://bucket/prefix``, ``gs://…``, ``az://…``) and web addresses
             (``https://host/path/``), looked through in this order; ``s3://``, ``gs://`` or ``az://`` alone
             opens any bucket, but only with keys that the caller sends.
-        stores: the server's own settings by scheme (see :mod:`penstock.sources.keys`).
+        stores: the server's own settings by scheme (see :mod:`penstock.sources.credentials`).
 
     Raises:
         PathNotAllowed, Unsupported: a root is not a folder or prefix that can be served.

@@ -18,10 +18,10 @@ from urllib3.exceptions import HTTPError
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, PenstockError, SourceUnavailable
 from penstock.sources.base import Location
-from penstock.sources.failures import changed, of_status
-from penstock.sources.keys import Settings
-from penstock.sources.networks import AddressRefused, guarded_session
-from penstock.sources.pace import SLOWEST, TooSlow
+from penstock.sources.errors import changed, of_status
+from penstock.sources.credentials import Settings
+from penstock.sources.ssrf_guard import AddressRefused, guarded_session
+from penstock.sources.min_throughput import SLOWEST, TooSlow
 from penstock.sources.paths import WEB, parse_path
 
 __all__ = ["check_web_unchanged", "fetch_web", "find_web", "is_within", "open_whole"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from penstock.domain.canonical import canonical_type
+from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
-from penstock.validation.lists import Lists, offsets_of, unnest
+from penstock.validation.arrow_lists import Lists, offsets_of, unnest
 from penstock.validation.numbers import to_bool, to_floats, to_integers
-from penstock.validation.problems import Array, Note, is_list, mismatch
+from penstock.validation.errors import Array, Note, is_list, mismatch
 from penstock.validation.text import to_varchar
 
 __all__ = ["check_capacity", "to_array", "to_scalar"]

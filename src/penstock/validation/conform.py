@@ -14,17 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from penstock.domain.canonical import canonical_schema, canonical_type
+from penstock.domain.arrow_schema import canonical_schema, canonical_type
 from penstock.domain.jobs import JobWarning
 from penstock.domain.partitioning import partition_of
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import plain
 from penstock.readers.base import RowBatch
-from penstock.readers.columns import missing_field
+from penstock.readers.unknown_columns import missing_field
 from penstock.validation.arrays import to_array, to_scalar
 from penstock.validation.json_text import to_json, to_meta
-from penstock.validation.problems import Array, Note, show
+from penstock.validation.errors import Array, Note, show
 from penstock.validation.sparse import to_sparse
 from penstock.validation.structs import to_structs
 from penstock.validation.vectors import absent_vectors, to_dense

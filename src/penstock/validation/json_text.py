@@ -14,8 +14,8 @@ from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.arrow_json import json_texts
 from penstock.readers.arrow_values import decoded_type, is_json, plain
-from penstock.readers.json_text import MAX_JSON_BYTES, MAX_JSON_DEPTH, is_nested_too_deeply
-from penstock.validation.problems import Array, Note
+from penstock.readers.columns.json_values import MAX_JSON_BYTES, MAX_JSON_DEPTH, is_nested_too_deeply
+from penstock.validation.errors import Array, Note
 from penstock.validation.text import is_text, utf8
 
 __all__ = ["parse", "to_json", "to_meta"]

@@ -14,7 +14,7 @@ import pyarrow.types as pt
 from penstock.domain.schema import Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import floats_of_decimals
-from penstock.validation.problems import Array, Note, mismatch, not_finite
+from penstock.validation.errors import Array, Note, mismatch, not_finite
 
 __all__ = ["CHUNK", "first_not_finite", "to_bool", "to_floats", "to_integers"]
 

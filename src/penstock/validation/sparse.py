@@ -10,14 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pt
 
-from penstock.domain.canonical import SPARSE
+from penstock.domain.arrow_schema import SPARSE
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import plain
 from penstock.validation.json_text import parse
-from penstock.validation.lists import Lists, offsets_of, unnest, validity
+from penstock.validation.arrow_lists import Lists, offsets_of, unnest, validity
 from penstock.validation.numbers import to_floats, to_integers
-from penstock.validation.problems import Array, Note, is_list, mismatch
+from penstock.validation.errors import Array, Note, is_list, mismatch
 from penstock.validation.text import is_text, utf8
 
 __all__ = ["MAX_INDEX", "to_sparse"]

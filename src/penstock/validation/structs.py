@@ -8,13 +8,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as pt
 
-from penstock.domain.canonical import canonical_type
+from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import plain
 from penstock.validation.arrays import check_capacity, to_scalar
-from penstock.validation.lists import offsets_of, unnest
-from penstock.validation.problems import Array, Note, is_list, mismatch, null_element
+from penstock.validation.arrow_lists import offsets_of, unnest
+from penstock.validation.errors import Array, Note, is_list, mismatch, null_element
 from penstock.validation.vectors import to_dense
 
 __all__ = ["to_structs"]

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from penstock.domain.schema import Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import INVALID_UTF8, is_binary, is_string, is_time, iso_texts, utf8_texts
-from penstock.validation.problems import Array, mismatch
+from penstock.validation.errors import Array, mismatch
 
 __all__ = ["is_text", "to_varchar", "utf8"]
 

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from penstock.domain.canonical import canonical_type
+from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import is_binary
-from penstock.validation.lists import Lists, unnest, validity
+from penstock.validation.arrow_lists import Lists, unnest, validity
 from penstock.validation.numbers import CHUNK, first_not_finite, to_floats, to_integers
-from penstock.validation.problems import Array, Note, is_list, mismatch, not_finite, show
+from penstock.validation.errors import Array, Note, is_list, mismatch, not_finite, show
 
 __all__ = ["absent_vectors", "to_dense"]
 

@@ -5,7 +5,7 @@ server runs it in a thread, and asks the route's :class:`Dialect` how to spell w
 
 To add a route, make a :class:`Route` (in the ``milvus_v2`` family: with
 :meth:`penstock.wire.milvus_v2.dialect.MilvusV2.post`) and add the module's ``routes(...)`` to
-``penstock.server.routes``. Its :class:`Operation` is the route's entry in ``/openapi.json``.
+``penstock.server.http.routes``. Its :class:`Operation` is the route's entry in ``/openapi.json``.
 """
 
 from __future__ import annotations

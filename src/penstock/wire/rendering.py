@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from penstock.domain.jobs import FileState, ImportFile
-from penstock.jobs.requests import JobDetails
+from penstock.imports.requests import JobDetails
 
 __all__ = ["files_to_show", "object_path", "time_text"]
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.engines.lance import LanceEngine, store
+from penstock.engines.lance import LanceEngine
+
+from penstock.engines.lance.layout import tables
 from penstock.machine import MemoryLimit
 from tests.support.tables import import_rows, new_table, plain_batch, vectors
 
@@ -18,8 +20,8 @@ MIB = 1 << 20
 
 def test_small_jobs_fill_the_caches_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lance keeps some 27 KB for each job, although its version is superseded by the next one."""
-    monkeypatch.setattr(store, "_METADATA_CACHE", SMALL)
-    monkeypatch.setattr(store, "_INDEX_CACHE", SMALL)
+    monkeypatch.setattr(tables, "_METADATA_CACHE", SMALL)
+    monkeypatch.setattr(tables, "_INDEX_CACHE", SMALL)
     engine = LanceEngine(str(tmp_path))
     table = new_table(engine)
     sizes = []
@@ -34,9 +36,9 @@ def test_small_jobs_fill_the_caches_no_further(tmp_path: Path, monkeypatch: pyte
 def test_no_more_tables_stay_open_than_may(tmp_path: Path) -> None:
     engine = LanceEngine(str(tmp_path))
     table = new_table(engine)
-    for _ in range(store._MAX_OPEN + 10):
+    for _ in range(tables._MAX_OPEN + 10):
         engine.count(replace(table, id=new_table(engine).id))
-    assert len(engine._opened._open) == store._MAX_OPEN
+    assert len(engine._opened._open) == tables._MAX_OPEN
 
 
 @pytest.mark.parametrize(("memory", "most"), [(420 * MIB, 26 * MIB), (64 << 30, 512 * MIB)])
@@ -44,8 +46,8 @@ def test_caches_follow_the_memory_of_the_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: int, most: int
 ) -> None:
     asked = []
-    monkeypatch.setattr(store, "memory_limit", lambda: MemoryLimit(memory, "a test"))
-    monkeypatch.setattr(store, "Session", lambda *sizes: asked.append(sizes))
+    monkeypatch.setattr(tables, "memory_limit", lambda: MemoryLimit(memory, "a test"))
+    monkeypatch.setattr(tables, "Session", lambda *sizes: asked.append(sizes))
     for root in (str(tmp_path), "s3://bucket/prefix"):
         assert LanceEngine(root)._opened.session is None
     (local_index, local_metadata), (remote_index, remote_metadata) = asked

@@ -11,7 +11,7 @@ from typing import BinaryIO, Protocol
 import pyarrow as pa
 
 from penstock.bulk_writer.file_type import BulkFileType
-from penstock.bulk_writer.formats.behind import Behind
+from penstock.bulk_writer.formats.background_encoder import Behind
 from penstock.domain.schema import META_FIELD, DataType, Field
 
 __all__ = ["META", "ChunkFile", "Layout", "PartFile", "sync_folder"]

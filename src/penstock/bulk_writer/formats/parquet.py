@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 
 from penstock.bulk_writer.columns import file_bytes, sparse_texts, valid_mask, vector_matrix
 from penstock.bulk_writer.formats.base import Layout, PartFile
-from penstock.bulk_writer.formats.behind import Behind
-from penstock.domain.canonical import canonical_type
+from penstock.bulk_writer.formats.background_encoder import Behind
+from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
-from penstock.validation.lists import offsets_of
-from penstock.validation.problems import Array
+from penstock.validation.arrow_lists import offsets_of
+from penstock.validation.errors import Array
 
 __all__ = ["GROUP_BYTES", "ParquetChunk", "parquet_column", "parquet_schema"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from penstock.catalog.tables import metadata
+from penstock.catalog.db.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

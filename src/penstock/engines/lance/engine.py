@@ -7,28 +7,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from penstock.domain.index import IndexSpec
-from penstock.domain.places import overlap
+from penstock.domain.store_location import overlap
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Due, Hits, Published, SearchRequest, Staged, Survey, Table
-from penstock.engines.lance import (
-    checking,
-    compaction,
-    damage,
-    expiry,
-    history,
-    indexes,
-    notes,
-    orphans,
-    partitions,
-    publish,
-    reading,
-    repair,
-    search,
-    staging,
-    storage,
-    survey,
-)
-from penstock.engines.lance.store import OpenTables, Store
+from penstock.engines.lance.layout import preflight
+from penstock.engines.lance.maintenance import compaction
+from penstock.engines.lance.maintenance import damage
+from penstock.engines.lance.read import row_expiry
+from penstock.engines.lance.maintenance import expire_versions
+from penstock.engines.lance.index import build
+from penstock.engines.lance.layout import descriptions
+from penstock.engines.lance.maintenance import orphan_files
+from penstock.engines.lance.write import delete_partition
+from penstock.engines.lance.write import publish
+from penstock.engines.lance.read import query
+from penstock.engines.lance.maintenance import repair
+from penstock.engines.lance.read import search
+from penstock.engines.lance.write import staging
+from penstock.engines.lance.layout import encoding
+from penstock.engines.lance.maintenance import recover_schema
+from penstock.engines.lance.layout.tables import OpenTables, Store
 from penstock.errors import StoreError
 from penstock.filters import Filter
 
@@ -76,25 +74,25 @@ class LanceEngine:
 
     @property
     def storage_version(self) -> str:
-        return storage.STORAGE_VERSION
+        return encoding.STORAGE_VERSION
 
     def check(self, store: str = "", known: Sequence[str] = ()) -> None:
-        checking.check(self._at(store), known)
+        preflight.check(self._at(store), known)
 
     def tables(self, store: str = "") -> list[str]:
-        return checking.tables(self._at(store))
+        return preflight.tables(self._at(store))
 
     def note(self, table_id: str = "", store: str = "") -> bytes | None:
-        return notes.note(self._at(store), table_id)
+        return descriptions.note(self._at(store), table_id)
 
     def save_note(self, content: bytes, table_id: str = "", store: str = "") -> None:
-        notes.save_note(self._at(store), content, table_id)
+        descriptions.save_note(self._at(store), content, table_id)
 
     def is_in_use(self, table_id: str, store: str = "") -> bool:
-        return notes.is_in_use(self._at(store), table_id)
+        return descriptions.is_in_use(self._at(store), table_id)
 
     def survey(self, table_id: str, store: str = "", schema: CollectionSchema | None = None) -> Survey:
-        return survey.survey(self._at(store), table_id, schema)
+        return recover_schema.survey(self._at(store), table_id, schema)
 
     def create(self, table: Table) -> int:
         return staging.create(self._at(table.store), table)
@@ -121,10 +119,10 @@ class LanceEngine:
         staging.discard(self._at(store), table_id, staged)
 
     def orphans(self, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
-        return orphans.orphans(self._at(table.store), table, known, age)
+        return orphan_files.orphans(self._at(table.store), table, known, age)
 
     def count(self, table: Table, filter: Filter | None = None, partitions: Sequence[int] | None = None) -> int:
-        return reading.count(self._at(table.store), table, filter, partitions)
+        return query.count(self._at(table.store), table, filter, partitions)
 
     def query(
         self,
@@ -136,7 +134,7 @@ class LanceEngine:
         limit: int | None = None,
         offset: int = 0,
     ) -> pa.Table:
-        return reading.query(
+        return query.query(
             self._at(table.store),
             table,
             filter=filter,
@@ -150,33 +148,33 @@ class LanceEngine:
         return search.search(self._at(table.store), table, request)
 
     def remove_partition(self, table: Table, partition: int) -> int:
-        return partitions.remove_partition(self._at(table.store), table, partition)
+        return delete_partition.remove_partition(self._at(table.store), table, partition)
 
     def remove_expired(self, table: Table) -> int:
-        return expiry.remove_expired(self._at(table.store), table)
+        return row_expiry.remove_expired(self._at(table.store), table)
 
     def due(self, table: Table, specs: Sequence[IndexSpec]) -> Due:
         return Due(
-            index=indexes.index_is_due(self._at(table.store), table, specs),
+            index=build.index_is_due(self._at(table.store), table, specs),
             compaction=compaction.compaction_is_due(self._at(table.store), table),
         )
 
     def index(
         self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = lambda share: None
     ) -> int:
-        return indexes.index(self._at(table.store), table, specs, progress)
+        return build.index(self._at(table.store), table, specs, progress)
 
     def compact(self, table: Table) -> int:
         return compaction.compact(self._at(table.store), table)
 
     def forget_history(self, table: Table, age: float, share: float | None = None, least_age: float = 0.0) -> int:
-        return history.forget_history(self._at(table.store), table, age, share, least_age)
+        return expire_versions.forget_history(self._at(table.store), table, age, share, least_age)
 
     def indexed_rows(self, table: Table, spec: IndexSpec) -> int:
-        return indexes.indexed_rows(self._at(table.store), table, spec)
+        return build.indexed_rows(self._at(table.store), table, spec)
 
     def index_is_due(self, table: Table, spec: IndexSpec) -> bool:
-        return indexes.spec_is_due(self._at(table.store), table, spec)
+        return build.spec_is_due(self._at(table.store), table, spec)
 
     def repair(self, table: Table) -> list[str]:
         return repair.repair(self._at(table.store), table)

@@ -22,7 +22,7 @@ import ray
 from ray.exceptions import LocalRayletDiedError, OutOfMemoryError, RayError, TaskCancelledError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from penstock.runners.parent import die_with_parent
+from penstock.runners.parent_death import die_with_parent
 from penstock.runners.ray.messages import Cancel, Ended, Fate, Leave, Progress, Ready, Refused, Slots, Submit
 from penstock.runners.ray.worker import Board, describe, run_task, versions
 

@@ -5,8 +5,8 @@ But for :func:`adopt`, which is asked for.
 
 from __future__ import annotations
 
-from penstock.server.doctor.adopting import adopt
-from penstock.server.doctor.examine import examine
-from penstock.server.doctor.finding import Finding, Health
+from penstock.server.doctor.adopt import adopt
+from penstock.server.doctor.checks import examine
+from penstock.server.doctor.result import Finding, Health
 
 __all__ = ["Finding", "Health", "adopt", "examine"]

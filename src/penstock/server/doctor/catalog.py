@@ -9,18 +9,18 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from penstock.catalog import inspection
-from penstock.catalog.database import CatalogDatabase
-from penstock.catalog.inspection import WaitingJob
-from penstock.catalog.sealing import Seal
+from penstock.catalog.db import diagnostics
+from penstock.catalog.db.connection import CatalogDatabase
+from penstock.catalog.db.diagnostics import WaitingJob
+from penstock.catalog.db.encryption import Seal
 from penstock.errors import InvalidParameter, PenstockError, StoreError
-from penstock.server.data_folder import holder_of
-from penstock.server.doctor.finding import Finding, fail, ok, warn
+from penstock.server.process.data_dir import holder_of
+from penstock.server.doctor.result import Finding, fail, ok, warn
 from penstock.server.doctor.store import check_store
 from penstock.server.doctor.tenants import check_tenants
 from penstock.server.lost_catalog import orphaned_tables
-from penstock.server.places import catalog_url, key_file, sealing_key
-from penstock.server.stores import engine_of
+from penstock.server.storage_settings import catalog_url, key_file, sealing_key
+from penstock.server.engine_factory import engine_of
 from penstock.settings import Settings
 
 __all__ = ["check_catalog"]
@@ -40,7 +40,7 @@ def check_catalog(settings: Settings) -> Iterator[Finding]:
             yield _absent(settings, shown)
             return
         try:
-            revision = inspection.revision_of(database)
+            revision = diagnostics.revision_of(database)
         except (SQLAlchemyError, PenstockError) as error:
             reason = str(error).partition("\n")[0]
             yield fail("catalog", f"{shown} can't be opened: {reason}", "Check its file or address, and its rights")
@@ -75,7 +75,7 @@ def _absent(settings: Settings, shown: str) -> Finding:
 
 
 def _check_content(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
-    problems = inspection.problems_of(database)
+    problems = diagnostics.problems_of(database)
     if problems:
         remedy = "Stop the server, keep a copy of the folder, and put the catalog back from a backup"
         yield fail("integrity", "; ".join(problems), remedy)
@@ -90,7 +90,7 @@ def _check_content(settings: Settings, database: CatalogDatabase) -> Iterator[Fi
 
 def _check_seals(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
     path = key_file(settings)
-    sealed = inspection.sealed_secrets(database)
+    sealed = diagnostics.sealed_secrets(database)
     if not sealed or (settings.secret_key is None and not path.exists()):
         return
     try:
@@ -109,7 +109,7 @@ def _check_seals(settings: Settings, database: CatalogDatabase) -> Iterator[Find
 
 def _check_times(database: CatalogDatabase) -> Iterator[Finding]:
     now = datetime.now(UTC)
-    newest, theirs = inspection.newest_job(database), inspection.database_time(database)
+    newest, theirs = diagnostics.newest_job(database), diagnostics.database_time(database)
     if newest is not None and newest > now + _SKEW:
         yield warn(
             "clock",
@@ -126,18 +126,18 @@ def _check_times(database: CatalogDatabase) -> Iterator[Finding]:
 
 
 def _check_jobs(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
-    abandoned = inspection.abandoned_jobs(database, _ABANDONED_SECONDS)
+    abandoned = diagnostics.abandoned_jobs(database, _ABANDONED_SECONDS)
     runs = settings.catalog is not None or holder_of(settings.data_dir) is not None
     if abandoned:
         remedy = "Restart the server and look into its log" if runs else "Start the server; it goes on with them"
         yield warn("jobs", f"nobody works on {_named(abandoned)}, whose worker stopped beating", remedy)
-    waiting = inspection.uncommitted_jobs(database, _UNCOMMITTED_SECONDS)
+    waiting = diagnostics.uncommitted_jobs(database, _UNCOMMITTED_SECONDS)
     if waiting:
         remedy = "penstock jobs commit ID, or penstock jobs abort ID; their staged files take space"
         yield warn("jobs", f"these wait for their commit for more than a week: {_named(waiting)}", remedy)
     if not abandoned and not waiting:
         yield ok("jobs", "none is stuck")
-    jobs, size = inspection.leftover_jobs(database)
+    jobs, size = diagnostics.leftover_jobs(database)
     if jobs:
         yield ok("leftovers", f"{jobs:,} failed jobs keep {size:,} staged bytes for a retry; they go by themselves")
 

@@ -12,9 +12,9 @@ from importlib.metadata import version
 
 from cryptography.fernet import Fernet
 
-from penstock.server.data_folder import holder_of
-from penstock.server.doctor.finding import Finding, fail, ok, warn
-from penstock.server.places import catalog_file, key_file
+from penstock.server.process.data_dir import holder_of
+from penstock.server.doctor.result import Finding, fail, ok, warn
+from penstock.server.storage_settings import catalog_file, key_file
 from penstock.settings import Settings
 from penstock.version import DISTRIBUTION
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from penstock.errors import PenstockError
-from penstock.server.doctor.finding import Finding, fail, ok, warn
-from penstock.server.places import source_stores
+from penstock.server.doctor.result import Finding, fail, ok, warn
+from penstock.server.storage_settings import source_stores
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
 

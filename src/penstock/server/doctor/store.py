@@ -7,21 +7,21 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from penstock.catalog.clusters import ClusterStore, DatabaseStore
-from penstock.catalog.collections import CollectionStore
-from penstock.catalog.database import CatalogDatabase
-from penstock.catalog.jobs import JobStore
-from penstock.catalog.leftovers import LeftoverStore
-from penstock.catalog.maintenance import MaintenanceStore
-from penstock.catalog.sealing import Seal
+from penstock.catalog.access.clusters import ClusterStore, DatabaseStore
+from penstock.catalog.collections.collections import CollectionStore
+from penstock.catalog.db.connection import CatalogDatabase
+from penstock.catalog.jobs.jobs import JobStore
+from penstock.catalog.jobs.staged_files import LeftoverStore
+from penstock.catalog.collections.maintenance_leases import MaintenanceStore
+from penstock.catalog.db.encryption import Seal
 from penstock.domain.collections import Collection
-from penstock.domain.places import is_folder
+from penstock.domain.store_location import is_folder
 from penstock.engines.base import Engine, Table
 from penstock.errors import StoreError
-from penstock.jobs.tools import staged_of
-from penstock.server.doctor.finding import Finding, fail, ok, warn
+from penstock.imports.context import staged_of
+from penstock.server.doctor.result import Finding, fail, ok, warn
 from penstock.server.lost_catalog import orphaned_tables
-from penstock.server.stores import engine_of
+from penstock.server.engine_factory import engine_of
 from penstock.settings import Settings
 
 __all__ = ["check_store"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from penstock.catalog.accounts import Account, AccountKind, AccountStore
-from penstock.catalog.clusters import DEFAULT_ORG
-from penstock.catalog.database import CatalogDatabase
+from penstock.catalog.access.accounts import Account, AccountKind, AccountStore
+from penstock.catalog.access.clusters import DEFAULT_ORG
+from penstock.catalog.db.connection import CatalogDatabase
 from penstock.domain.access import Role
-from penstock.server.doctor.finding import Finding, ok, warn
+from penstock.server.doctor.result import Finding, ok, warn
 
 __all__ = ["check_tenants"]
 

@@ -11,7 +11,7 @@ from penstock.domain.collections import DEFAULT_KEY_PARTITIONS, TTL, CollectionS
 from penstock.domain.rest_schema import schema_from_rest
 from penstock.domain.schema import MAX_FIELDS, CollectionSchema, DataType, Field
 from penstock.errors import InvalidName, InvalidParameter, InvalidSchema, MissingParameter, Unsupported, shorten
-from penstock.wire.body import Fields, go_boolean, whole_number
+from penstock.wire.decoding import Fields, go_boolean, whole_number
 from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.parameters import (
     COLLECTION_PARAMS,
@@ -19,7 +19,7 @@ from penstock.wire.milvus_v2.parameters import (
     FIELD_PARAMS,
     check_parameters,
 )
-from penstock.wire.milvus_v2.values import text_values, value_text
+from penstock.wire.milvus_v2.row_serializer import text_values, value_text
 
 __all__ = ["check_consistency_level", "creating", "is_quick", "schema_of", "settings_of"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from penstock.collections.collections import CollectionDetails
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.schema import DataType, Field
-from penstock.wire.milvus_v2.values import UNION_MEMBERS, key_values
+from penstock.wire.milvus_v2.row_serializer import UNION_MEMBERS, key_values
 
 __all__ = ["LOAD_WORDS", "description", "soft_error"]
 

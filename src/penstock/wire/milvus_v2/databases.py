@@ -9,7 +9,7 @@ from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.parameters import DATABASE_PROPERTIES, check_parameters
-from penstock.wire.milvus_v2.values import key_values, text_values
+from penstock.wire.milvus_v2.row_serializer import key_values, text_values
 
 __all__ = ["routes"]
 

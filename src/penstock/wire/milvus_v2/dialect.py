@@ -14,7 +14,7 @@ A handler takes a :class:`Request` and returns what belongs under ``data``::
         )
 
 Whatever the handler raises is spelled by the table in :mod:`penstock.wire.milvus_v2.errors`. Keys beside ``data``
-(``cost``, ``message``) go out by returning an :class:`Answer`. Then name the module in ``penstock.server.routes``.
+(``cost``, ``message``) go out by returning an :class:`Answer`. Then name the module in ``penstock.server.http.routes``.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster
 from penstock.domain.names import DEFAULT_DATABASE
 from penstock.errors import ClusterNotFound, PenstockError
-from penstock.wire.auditing import action_of, watched_call
-from penstock.wire.body import Fields, parse_object, whole_number
+from penstock.wire.audit import action_of, watched_call
+from penstock.wire.decoding import Fields, parse_object, whole_number
 from penstock.wire.clusters import Clusters
 from penstock.wire.http import Call, CallTimeout, Operation, Reply, Route, json_reply
 from penstock.wire.milvus_v2 import errors

@@ -25,7 +25,7 @@ from penstock.wire.milvus_v2.entity_requests import (
     refuse_unserved,
     search_query,
 )
-from penstock.wire.milvus_v2.values import render_rows
+from penstock.wire.milvus_v2.row_serializer import render_rows
 
 __all__ = ["routes"]
 

@@ -10,7 +10,7 @@ from penstock.collections.entities import EntityService, SearchQuery
 from penstock.domain.collections import Collection
 from penstock.domain.schema import DataType
 from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
-from penstock.wire.body import MAX_EXACT_DOUBLE, MAX_INT64, Fields
+from penstock.wire.decoding import MAX_EXACT_DOUBLE, MAX_INT64, Fields
 from penstock.wire.milvus_v2.collection_requests import check_consistency_level
 from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.parameters import SEARCH_PARAMS, check_parameters

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from penstock import errors
 from penstock.errors import PenstockError, shorten
-from penstock.wire.body import MalformedBody, MissingField
+from penstock.wire.decoding import MalformedBody, MissingField
 from penstock.wire.http import BodyTooLarge
 
 __all__ = [

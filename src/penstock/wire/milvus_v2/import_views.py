@@ -23,7 +23,7 @@ from typing import Any
 
 from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState
 from penstock.errors import PenstockError
-from penstock.jobs.requests import JobDetails, JobPage, JobQuery
+from penstock.imports.requests import JobDetails, JobPage, JobQuery
 from penstock.wire.milvus_v2 import errors
 from penstock.wire.rendering import files_to_show, object_path, time_text
 

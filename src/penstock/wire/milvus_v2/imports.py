@@ -18,7 +18,7 @@ import orjson
 
 from penstock.domain.access import Caller
 from penstock.domain.collections import Cluster
-from penstock.domain.digits import number_of_digits
+from penstock.domain.parse_int import number_of_digits
 from penstock.domain.jobs import JobState
 from penstock.errors import (
     AccessDenied,
@@ -29,10 +29,10 @@ from penstock.errors import (
     Unsupported,
     shorten,
 )
-from penstock.jobs.imports import Imports
-from penstock.jobs.requests import CreateImport, JobQuery, SourceKeys
-from penstock.wire.auditing import watched_call
-from penstock.wire.body import MAX_INT32, MAX_INT64, Fields, MalformedBody, parse_object
+from penstock.imports.api import Imports
+from penstock.imports.requests import CreateImport, JobQuery, SourceKeys
+from penstock.wire.audit import watched_call
+from penstock.wire.decoding import MAX_INT32, MAX_INT64, Fields, MalformedBody, parse_object
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.milvus_v2 import import_docs as docs
 from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2, Request

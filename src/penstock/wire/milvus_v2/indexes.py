@@ -13,7 +13,7 @@ from penstock.domain.collections import Collection
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 from penstock.wire.milvus_v2.index_requests import index_specs, not_there
-from penstock.wire.milvus_v2.values import value_text
+from penstock.wire.milvus_v2.row_serializer import value_text
 
 __all__ = ["routes"]
 

@@ -16,7 +16,7 @@ from typing import Any
 from penstock.domain.collections import TTL
 from penstock.domain.index import GRAPH_INDEXES, NLIST_INDEXES, PRODUCT_INDEXES
 from penstock.errors import InvalidParameter, Unsupported, shorten
-from penstock.wire.body import MAX_INT32, go_boolean, whole_number
+from penstock.wire.decoding import MAX_INT32, go_boolean, whole_number
 
 __all__ = [
     "COLLECTION_PARAMS",

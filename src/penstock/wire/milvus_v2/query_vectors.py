@@ -11,11 +11,11 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from penstock.domain.digits import number_of_digits
+from penstock.domain.parse_int import number_of_digits
 from penstock.domain.schema import DataType, Field
 from penstock.errors import shorten
 from penstock.validation.sparse import MAX_INDEX
-from penstock.wire.body import MalformedBody
+from penstock.wire.decoding import MalformedBody
 
 __all__ = ["query_vectors"]
 

@@ -1,7 +1,7 @@
 """``/v2/vectordb/users/…`` and ``…/roles/…``: the users of a cluster's org, and their roles in the cluster.
 
 Roles are built in. ``admin`` is Milvus's; ``public``, which everybody has, is allowed nothing here. Custom roles and
-single privileges are answered by :mod:`penstock.wire.milvus_v2.unserved`.
+single privileges are answered by :mod:`penstock.wire.milvus_v2.unsupported`.
 """
 
 from __future__ import annotations

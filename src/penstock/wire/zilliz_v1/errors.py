@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 
 from penstock import errors
 from penstock.errors import PenstockError
-from penstock.wire.body import MalformedBody, MissingField
+from penstock.wire.decoding import MalformedBody, MissingField
 from penstock.wire.http import BodyTooLarge
 
 __all__ = ["ROWS", "TEXTS", "Refused", "code_and_text"]

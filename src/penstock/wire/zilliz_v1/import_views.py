@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from penstock.domain.jobs import FileState, ImportFile, JobState
-from penstock.jobs.requests import JobDetails, JobPage, JobQuery
+from penstock.imports.requests import JobDetails, JobPage, JobQuery
 from penstock.wire.rendering import files_to_show, object_path, time_text
 
 __all__ = ["page", "progress"]

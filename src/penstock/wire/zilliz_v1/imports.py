@@ -11,10 +11,10 @@ from collections.abc import Callable
 from penstock.domain.access import Caller, Role
 from penstock.domain.names import check_collection_name
 from penstock.errors import ClusterNotFound, InvalidName, JobNotFound
-from penstock.jobs.imports import Imports
-from penstock.jobs.requests import CreateImport, JobQuery, SourceKeys
-from penstock.wire.auditing import Watched, watched_call
-from penstock.wire.body import MAX_INT32, MAX_INT64, Fields, parse_object, whole_number
+from penstock.imports.api import Imports
+from penstock.imports.requests import CreateImport, JobQuery, SourceKeys
+from penstock.wire.audit import Watched, watched_call
+from penstock.wire.decoding import MAX_INT32, MAX_INT64, Fields, parse_object, whole_number
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.zilliz_v1 import import_docs as docs
 from penstock.wire.zilliz_v1 import import_views as views

@@ -1,0 +1,204 @@
+"""Whatever holds columns, as Arrow record batches: frames, tables, readers, and dicts of NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from penstock.bulk_writer.values import cell_maker, json_text
+from penstock.bulk_writer.masks import is_absent, masked_rows
+from penstock.domain.arrow_schema import canonical_type
+from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.errors import DataError, InvalidParameter
+from penstock.validation.errors import Array
+
+__all__ = ["SLICE_BYTES", "Batches", "batches_of"]
+
+SLICE_BYTES = 2 << 20
+"""Arrow bytes that are checked and written in one go; a slice of this size stays near the processor's caches."""
+
+_BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+_OBJECTS = (DataType.JSON, DataType.SPARSE_FLOAT_VECTOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Record batches of moderate size.
+
+    ``whole`` is all of them where they are in memory already, so that they may be gone through twice; ``stream``
+    otherwise. ``borrowed`` tells that they share memory with arrays that the caller may change.
+    """
+
+    whole: pa.Table | None = None
+    stream: Iterable[pa.RecordBatch] = ()
+    borrowed: bool = False
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        parts = self.stream if self.whole is None else self.whole.to_batches()
+        for batch in parts:
+            if not isinstance(batch, pa.RecordBatch):
+                yield from Batches(whole=_table(batch))
+                continue
+            rows = max(1, len(batch) * SLICE_BYTES // max(1, batch.nbytes))
+            yield from (batch.slice(start, rows) for start in range(0, len(batch), rows))
+
+
+def batches_of(data: Any, schema: CollectionSchema) -> Batches:
+    """The batches of ``data``: Arrow table, batch or reader, pandas or polars frame, dict of columns, or an iterable
+    of tables and batches. Arrow, polars and NumPy columns are not copied.
+
+    Raises:
+        DataError: a column can't be told as one type, or columns differ in length.
+        InvalidParameter: ``data`` is nothing of this.
+    """
+    if isinstance(data, pa.Table | pa.RecordBatch):
+        return Batches(whole=_table(data))
+    if isinstance(data, pa.RecordBatchReader):
+        return Batches(stream=data)
+    if isinstance(data, Mapping):
+        return Batches(whole=_columns(data, schema), borrowed=True)
+    family = type(data).__module__.partition(".")[0]
+    if family == "pandas" and hasattr(data, "columns"):
+        return Batches(whole=_columns({name: data[name].array for name in data.columns}, schema), borrowed=True)
+    if family == "polars":
+        frame = data.collect() if hasattr(data, "collect") else data
+        return Batches(whole=frame.to_arrow())
+    if hasattr(data, "__arrow_c_stream__"):
+        return Batches(stream=pa.RecordBatchReader.from_stream(data))
+    if isinstance(data, Iterable) and not isinstance(data, str | bytes | np.ndarray):
+        return Batches(stream=_checked(data))
+    raise InvalidParameter(
+        f"append_batch takes Arrow tables, batches and readers, pandas and polars frames, and dicts of columns, "
+        f"not {type(data).__name__}; for single rows there is append_row"
+    )
+
+
+def _table(data: Any) -> pa.Table:
+    return data if isinstance(data, pa.Table) else pa.Table.from_batches([data])
+
+
+def _checked(data: Iterable[Any]) -> Iterator[pa.RecordBatch]:
+    for each in data:
+        if not isinstance(each, pa.Table | pa.RecordBatch):
+            raise InvalidParameter(
+                f"an iterable for append_batch holds Arrow tables or record batches, not {type(each).__name__}; "
+                "for single rows there is append_row"
+            )
+        yield from _table(each).to_batches()
+
+
+def _columns(data: Mapping[Any, Any], schema: CollectionSchema) -> pa.Table:
+    arrays = {str(name): _column(str(name), values, schema.get(str(name))) for name, values in data.items()}
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
+        raise DataError(f"the columns differ in length: {told}", remedy="Give each column one value per row.")
+    return pa.table(arrays)
+
+
+def _column(name: str, values: Any, field: Field | None) -> Array:
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        return _from_numpy(values, name, field)
+    if isinstance(values, np.ma.MaskedArray):
+        values = [None if each is np.ma.masked else each for each in values]
+    if hasattr(values, "to_arrow"):
+        return values.to_arrow()
+    if type(values).__module__.startswith("pandas") and getattr(values.dtype, "kind", "O") in "biuf":
+        return pa.array(values, from_pandas=True)
+    return _from_objects(list(values), name, field)
+
+
+def _from_numpy(values: np.ndarray[Any, Any], name: str, field: Field | None) -> Array:
+    masked = masked_rows(values, name)
+    if masked is not None:
+        whole = _from_numpy(np.ma.getdata(values), name, field)
+        return pc.if_else(pa.array(~masked), whole, pa.scalar(None, whole.type))
+    if values.dtype == _BFLOAT16:
+        # Arrow has no bfloat16; its bytes are a form that bfloat16 fields take.
+        values = np.ascontiguousarray(values)
+        values = values.view(np.uint8) if values.ndim == 2 else values.astype(np.float32)
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    if values.ndim == 1:
+        return pa.array(values)
+    if values.ndim != 2:
+        raise DataError(f"the array has {values.ndim} dimensions; columns have one, vector columns two", field=name)
+    if field is not None and field.type is DataType.BINARY_VECTOR and values.shape[1] == field.dim:
+        values = _packed(values, name)
+    if not values.shape[1]:
+        raise DataError("the vectors have no elements", field=name)
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
+
+
+def _packed(bits: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+    wrong = (bits != 0) & (bits != 1)
+    if wrong.any():
+        row, at = (int(each[0]) for each in wrong.nonzero())
+        raise DataError("a binary vector given as bits holds 0 and 1 only", row=row, field=name, value=bits[row, at])
+    return np.packbits(bits.astype(np.uint8, copy=False), axis=1)
+
+
+def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
+    """A column of Python objects: vectors as arrays or lists, dicts for JSON and sparse fields, and plain values."""
+    missing = [
+        is_absent(each, field, row) or (isinstance(each, float) and each != each) for row, each in enumerate(values)
+    ]
+    if field is not None and field.type in _OBJECTS:
+        return pa.array(
+            [
+                None if gone else _text(each, row, field)
+                for row, (each, gone) in enumerate(zip(values, missing, strict=True))
+            ],
+            pa.string(),
+        )
+    if field is not None and field.type.is_vector:
+        values = [_vector(each, row, field) for row, each in enumerate(values)]
+    elif field is not None and field.type is DataType.ARRAY_OF_STRUCT:
+        values = [
+            None if gone else _structs(each, row, field)
+            for row, (each, gone) in enumerate(zip(values, missing, strict=True))
+        ]
+    elif not (field is not None and field.type.is_number):
+        # Frames write missing text as NaN; in a column of numbers it is for the checks to judge.
+        values = [None if gone else each for each, gone in zip(values, missing, strict=True)]
+    try:
+        if field is not None and field.type is DataType.ARRAY_OF_STRUCT:
+            return pa.array(values, canonical_type(field))
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise DataError(
+            f"the column's values are not of one type: {error}",
+            field=name,
+            remedy="Give a column of one type, or append the rows one by one to see which is wrong.",
+        ) from None
+
+
+def _vector(value: Any, row: int, field: Field) -> Any:
+    if is_absent(value, field, row):
+        return None
+    if isinstance(value, np.ndarray) and value.dtype == _BFLOAT16:
+        return value.astype(np.float32)
+    return value
+
+
+def _structs(value: Any, row: int, field: Field) -> Any:
+    """Checked one by one: of dicts that differ in their keys Arrow makes structs with nulls."""
+    try:
+        return cell_maker(field)(value)[0]
+    except DataError as error:
+        raise error.at(row=row) from None
+
+
+def _text(value: Any, row: int, field: Field) -> str:
+    try:
+        return json_text(value, field)
+    except DataError as error:
+        raise error.at(row=row) from None

@@ -1,0 +1,252 @@
+"""Files and data sets, read piece by piece for ``write_table``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from penstock.domain.schema import META_FIELD, CollectionSchema
+from penstock.errors import DataError, FileMissing, InvalidParameter, Unsupported
+from penstock.readers.base import ReadRequest, plan_at_once
+from penstock.readers.formats import Format, reader_for
+from penstock.sources.base import Location
+from penstock.sources.opening import open_source
+from penstock.validation.errors import Array
+
+__all__ = ["Piece", "Selection", "Tabular", "open_table"]
+
+_BATCH_ROWS = 8_192
+_BATCH_BYTES = 4 << 20
+_SPLIT_BYTES = 256 << 20
+_ARROW_FORMATS = {".arrow": "ipc", ".feather": "ipc", ".ipc": "ipc", ".orc": "orc"}
+_ROW_FORMATS = {
+    ".jsonl": Format.JSONL,
+    ".ndjson": Format.JSONL,
+    ".csv": Format.CSV,
+    ".npy": Format.NUMPY,
+    ".json": Format.JSON,
+}
+_SUFFIXES = (".parquet", *_ARROW_FORMATS, *_ROW_FORMATS)
+"""In a folder of several kinds of files the first of these counts: data sets carry small JSON files beside them."""
+
+Selection = Sequence[str] | Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """The record batches of one file; ``name`` is None where there is no file."""
+
+    name: str | None
+    batches: Iterable[pa.RecordBatch]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tabular:
+    """What is to be read, and how many rows that is, where it is known without reading them."""
+
+    pieces: Iterable[Piece]
+    rows: int | None = None
+
+
+def open_table(source: Any, schema: CollectionSchema, columns: Selection = None) -> Tabular:
+    """The rows of a file, a folder or a data set. Nothing but footers is read before the batches are taken.
+
+    Args:
+        schema: the fields that the files of the writer carry.
+        columns: the columns to take, or ``{field: column}``. Without it a column that has no field is refused, unless
+            the schema is dynamic.
+
+    Raises:
+        FileMissing: nothing is there.
+        InvalidParameter: ``source`` is none of the above, or ``columns`` names a field that isn't there.
+        Unsupported: files of a kind that isn't read.
+    """
+    if isinstance(source, str | Path):
+        return _of_path(Path(source), schema, columns)
+    if isinstance(source, ds.Dataset):
+        return _of_dataset(source, columns)
+    if hasattr(source, "with_format") and hasattr(source, "iter"):
+        tables = source.with_format("arrow").iter(batch_size=_BATCH_ROWS)
+        batches = (_selected(batch, columns) for table in tables for batch in table.to_batches())
+        rows = len(source) if hasattr(source, "__len__") else None
+        return Tabular(pieces=[Piece(name=None, batches=batches)], rows=rows)
+    raise InvalidParameter(f"write_table takes a path or a data set, not {type(source).__name__}")
+
+
+def _of_path(path: Path, schema: CollectionSchema, columns: Selection) -> Tabular:
+    files = _files(path)
+    suffix = files[0].suffix.lower()
+    if suffix == ".parquet":
+        return _of_parquet(files, _batch_rows(schema), columns)
+    if suffix in _ARROW_FORMATS:
+        paths: Any = [str(each) for each in files]
+        kind: Any = _ARROW_FORMATS[suffix]
+        return _of_dataset(ds.dataset(paths, format=kind), columns)
+    groups = _numpy_groups(files) if suffix == ".npy" else [[each] for each in files]
+    wanted = schema if columns is None else _selected_fields(schema, columns)
+    return Tabular(pieces=(_read_rows(group, _ROW_FORMATS[suffix], wanted, columns) for group in groups))
+
+
+def _files(path: Path) -> list[Path]:
+    """The one file, or all files of one kind below a folder, by name; hidden ones are left out."""
+    if not path.exists():
+        raise FileMissing(f"path {str(path)!r} is not there", path=str(path))
+    found = [path]
+    if path.is_dir():
+        found = sorted(
+            each
+            for each in path.rglob("*")
+            if each.is_file() and not any(part[0] in "._" for part in each.relative_to(path).parts)
+        )
+    for suffix in _SUFFIXES:
+        files = [each for each in found if each.suffix.lower() == suffix]
+        if files:
+            return files
+    raise Unsupported(
+        f"path {str(path)!r}: no file that can be read; the kinds are {', '.join(_SUFFIXES)}", path=str(path)
+    )
+
+
+def _numpy_groups(files: Sequence[Path]) -> list[list[Path]]:
+    groups: dict[Path, list[Path]] = {}
+    for each in files:
+        groups.setdefault(each.parent, []).append(each)
+    return list(groups.values())
+
+
+def _of_parquet(files: Sequence[Path], step: int, columns: Selection) -> Tabular:
+    rows = 0
+    for each in files:
+        with pq.ParquetFile(each) as file:
+            _check_selection(file.schema_arrow, columns)
+            rows += file.metadata.num_rows
+    return Tabular(pieces=(Piece(name=str(each), batches=_parquet(each, step, columns)) for each in files), rows=rows)
+
+
+def _batch_rows(schema: CollectionSchema) -> int:
+    """Rows of a few megabytes, by their vectors."""
+    width = sum(each.width * 4 for each in schema if each.type.is_dense_vector)
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, width)))
+
+
+def _parquet(path: Path, step: int, columns: Selection) -> Iterator[pa.RecordBatch]:
+    # Column chunks are read by the megabyte instead of whole, so that row groups may be of any size. A data set's
+    # scanner decodes whole row groups.
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+        for batch in file.iter_batches(step, columns=_names(columns), use_threads=False):
+            yield _selected(batch, columns)
+
+
+def _of_dataset(dataset: ds.Dataset, columns: Selection) -> Tabular:
+    _check_selection(dataset.schema, columns)
+    is_counted = isinstance(getattr(dataset, "format", None), ds.ParquetFileFormat)
+    return Tabular(pieces=_fragments(dataset, columns), rows=dataset.count_rows() if is_counted else None)
+
+
+def _fragments(dataset: ds.Dataset, columns: Selection) -> Iterator[Piece]:
+    for fragment in dataset.get_fragments():
+        batches = fragment.to_batches(
+            columns=_names(columns),
+            batch_size=_BATCH_ROWS,
+            batch_readahead=1,
+            fragment_readahead=1,
+            use_threads=False,
+        )
+        yield Piece(name=getattr(fragment, "path", None), batches=(_selected(each, columns) for each in batches))
+
+
+def _pairs(columns: Selection) -> Mapping[str, str]:
+    """Field to column."""
+    return columns if isinstance(columns, Mapping) else {name: name for name in columns or ()}
+
+
+def _names(columns: Selection) -> list[str] | None:
+    return None if columns is None else [*dict.fromkeys(_pairs(columns).values())]
+
+
+def _check_selection(schema: pa.Schema, columns: Selection) -> None:
+    missing = [name for name in _pairs(columns).values() if name not in schema.names]
+    if missing:
+        raise DataError(
+            f"there is no column '{missing[0]}'", field=missing[0], remedy=f"There are: {', '.join(schema.names)}"
+        )
+
+
+def _selected(batch: pa.RecordBatch, columns: Selection) -> pa.RecordBatch:
+    if columns is None:
+        return batch
+    pairs = _pairs(columns)
+    return pa.RecordBatch.from_arrays([batch.column(name) for name in pairs.values()], list(pairs))
+
+
+def _selected_fields(schema: CollectionSchema, columns: Selection) -> CollectionSchema:
+    """The fields under the names that their columns have in the files; formats of rows are parsed by field."""
+    pairs = _pairs(columns)
+    unknown = next((name for name in pairs if schema.get(name) is None), None)
+    if unknown is not None:
+        raise InvalidParameter(f"columns names '{unknown}', which is no field that can be read from a file of rows")
+    fields = tuple(replace(schema[name], name=column) for name, column in pairs.items())
+    return CollectionSchema(fields=fields)
+
+
+def _read_rows(files: Sequence[Path], kind: Format, schema: CollectionSchema, columns: Selection) -> Piece:
+    """A file of one of the import formats, or the columns of a NumPy set, by the server's own readers."""
+    sources = [
+        open_source(Location(uri=each.resolve().as_uri(), name=str(each), size=each.stat().st_size)) for each in files
+    ]
+    name = str(files[0] if len(files) == 1 else files[0].parent)
+    strict = columns is None and not schema.dynamic
+    if strict and kind is Format.NUMPY:
+        for each in files:
+            if each.stem not in schema.names:
+                raise _unknown(each.stem).at(file=name)
+    # Read as for a dynamic field, unknown columns come along, and can be refused with their row.
+    request = ReadRequest(
+        sources=sources,
+        schema=replace(schema, dynamic=True) if strict else schema,
+        batch_bytes=_BATCH_BYTES,
+    )
+    read = _rows(request, kind)
+    if strict and kind is not Format.NUMPY:
+        read = _without_unknown(read)
+    return Piece(name=name, batches=(_selected(batch, columns) for batch in read))
+
+
+def _rows(request: ReadRequest, kind: Format) -> Iterator[pa.RecordBatch]:
+    reader = reader_for(kind)
+    for split in plan_at_once(reader, request, _SPLIT_BYTES):
+        for batch in reader.read(request, split.spec):
+            yield batch.batch
+    for each in request.warnings:
+        if each.code != "column_dropped":  # only what was not chosen is dropped
+            warnings.warn(each.message, stacklevel=2)
+
+
+def _without_unknown(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    first = 0
+    for batch in batches:
+        metas: Array = batch.column(META_FIELD)
+        given: Array = pc.not_equal(metas, pa.scalar("{}"))
+        row = given.index(True).as_py()
+        if row >= 0:
+            raise _unknown(next(iter(orjson.loads(metas[row].as_py())))).at(row=first + row)
+        yield batch.drop_columns([META_FIELD])
+        first += len(batch)
+
+
+def _unknown(name: str) -> DataError:
+    return DataError(
+        f"the field '{name}' is not defined in schema",
+        field=name,
+        remedy="Remove it, choose columns (columns=[...]; --column on the command line), or use a collection with "
+        "a dynamic field, which keeps such values.",
+    )

@@ -1,0 +1,91 @@
+"""How many bytes rows count for a chunk, the same way as pymilvus counts them.
+
+Scalars by their width, text by its characters, JSON by the length of its text, half floats by 2 bytes per dimension
+(4 if they came as wider floats), sparse vectors by 12 bytes per pair. Null values and the dynamic field
+count nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from penstock.domain.schema import META_FIELD, DataType, Field
+from penstock.validation.errors import Array
+
+__all__ = ["SCALAR_BYTES", "SPARSE_PAIR_BYTES", "row_sizes"]
+
+_HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
+SCALAR_BYTES = {
+    DataType.BOOL: 1,
+    DataType.INT8: 1,
+    DataType.INT16: 2,
+    DataType.INT32: 4,
+    DataType.INT64: 8,
+    DataType.FLOAT: 4,
+    DataType.DOUBLE: 8,
+}
+SPARSE_PAIR_BYTES = 12
+
+
+def row_sizes(batch: pa.RecordBatch, columns: tuple[Field, ...], wide: Set[str]) -> npt.NDArray[np.int64]:
+    """Bytes per row of a canonical batch. ``wide`` names the half-float vectors that came as wider floats."""
+    total = np.zeros(len(batch), np.int64)
+    for column, field in zip(batch.columns, columns, strict=True):
+        if field.name != META_FIELD:
+            total += _sizes(column, field, wide)
+    return total
+
+
+def _sizes(column: Array, field: Field, wide: Set[str]) -> npt.NDArray[np.int64] | int:
+    if field.type in (DataType.VARCHAR, DataType.JSON):
+        return _filled(pc.utf8_length(column))
+    if field.type is DataType.SPARSE_FLOAT_VECTOR:
+        indices = column.flatten()[0]
+        return _filled(pc.list_value_length(indices)) * SPARSE_PAIR_BYTES
+    if field.type is DataType.ARRAY:
+        return _array_sizes(column, field)
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        return _struct_sizes(column, field, wide)
+    if field.type in _HALF:
+        width = (field.dim or 0) * (4 if field.name in wide else 2)
+    elif field.type.is_vector:
+        width = field.width * (4 if field.type is DataType.FLOAT_VECTOR else 1)
+    else:
+        width = SCALAR_BYTES[field.type]
+    return (
+        width if not column.null_count else column.is_valid().to_numpy(zero_copy_only=False).astype(np.int64) * width
+    )
+
+
+def _array_sizes(column: Array, field: Field) -> npt.NDArray[np.int64]:
+    lengths = _filled(pc.list_value_length(column))
+    if field.element_type is not DataType.VARCHAR:
+        assert field.element_type is not None
+        return lengths * SCALAR_BYTES[field.element_type]
+    return _summed(_filled(pc.utf8_length(column.flatten())), lengths)
+
+
+def _struct_sizes(column: Array, field: Field, wide: Set[str]) -> npt.NDArray[np.int64]:
+    structs = column.flatten()
+    each = np.zeros(len(structs), np.int64)
+    for inner, part in zip(structs.flatten(), field.parts, strict=True):
+        each += _sizes(inner, part, wide)
+    return _summed(each, _filled(pc.list_value_length(column)))
+
+
+def _summed(sizes: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Sizes of elements, summed per row of so many."""
+    before = np.concatenate([[0], np.cumsum(sizes)])
+    ends = np.cumsum(lengths)
+    sums: npt.NDArray[np.int64] = before[ends] - before[ends - lengths]
+    return sums
+
+
+def _filled(lengths: Array) -> npt.NDArray[np.int64]:
+    numbers: npt.NDArray[np.int64] = lengths.fill_null(0).to_numpy().astype(np.int64)
+    return numbers

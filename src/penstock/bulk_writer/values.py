@@ -1,0 +1,387 @@
+"""One value of one row, checked and brought to what its canonical column is built from.
+
+The rules are those of ``penstock.validation`` for whole columns; here they run while a single row is appended, so
+that it is refused then and there. ``DataError`` carries no row: the caller knows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
+from typing import Any, NoReturn
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from penstock.bulk_writer.row_size import SCALAR_BYTES, SPARSE_PAIR_BYTES
+from penstock.domain.schema import INTEGER_RANGES, DataType, Field
+from penstock.errors import DataError
+from penstock.readers.columns.json_values import MAX_JSON_BYTES, MAX_JSON_DEPTH, is_nested_too_deeply
+from penstock.validation.json_text import parse
+from penstock.validation.errors import describe, not_finite
+from penstock.validation.sparse import MAX_INDEX
+
+__all__ = ["Cell", "cell_maker", "json_text"]
+
+Cell = tuple[Any, int]
+"""The canonical value and the bytes that it counts for a chunk's size."""
+
+_FLOAT32_LIMIT = float(np.finfo(np.float32).max) * (1 + 2.0**-26)
+"""Below half a step above the largest float32, which such numbers are rounded to: 3.4028235e38 as it is printed."""
+_FLOAT64_LIMIT = float(np.finfo(np.float64).max)
+_JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+_BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+
+
+def cell_maker(field: Field) -> Callable[[Any], Cell]:
+    """The function that checks one value (never None) of ``field``; it raises :class:`DataError`."""
+    makers: dict[DataType, Callable[[Field, Any], Cell]] = {
+        DataType.BOOL: _bool,
+        DataType.FLOAT: _float,
+        DataType.DOUBLE: _float,
+        DataType.VARCHAR: _varchar,
+        DataType.JSON: _json,
+        DataType.ARRAY: _array,
+        DataType.ARRAY_OF_STRUCT: _structs,
+        DataType.SPARSE_FLOAT_VECTOR: _sparse,
+        DataType.BINARY_VECTOR: _binary_vector,
+        DataType.INT8_VECTOR: _int8_vector,
+        DataType.FLOAT_VECTOR: _float_vector,
+        DataType.FLOAT16_VECTOR: _half_vector,
+        DataType.BFLOAT16_VECTOR: _half_vector,
+    }
+    return partial(makers.get(field.type, _integer), field)
+
+
+def _refuse(field: Field, rule: str, value: Any, remedy: str | None = None) -> NoReturn:
+    raise DataError(rule, field=field.name, value=value, remedy=remedy)
+
+
+def _wrong_type(field: Field, value: Any, takes: str) -> NoReturn:
+    _refuse(
+        field, f"the value is {type(value).__name__}, the field is {describe(field)}", value, f"It takes {takes}."
+    )
+
+
+def _bool(field: Field, value: Any) -> Cell:
+    if not isinstance(value, bool | np.bool_):
+        _wrong_type(field, value, "True or False")
+    return bool(value), 1
+
+
+def _integer(field: Field, value: Any) -> Cell:
+    if isinstance(value, np.integer):
+        value = value.item()
+    if not isinstance(value, int) or isinstance(value, bool):
+        _wrong_type(field, value, "whole numbers")
+    low, high = INTEGER_RANGES[field.type]
+    if not low <= value <= high:
+        _refuse(field, f"{value} is out of range for {field.type.value} ({low} to {high})", value)
+    return value, SCALAR_BYTES[field.type]
+
+
+def _float(field: Field, value: Any) -> Cell:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        _wrong_type(field, value, "numbers")
+    number = float(value)
+    if not abs(number) <= _limit(field):  # also false for NaN
+        raise not_finite(field, 0, number, overflow=bool(np.isfinite(number))).at(row=None)
+    return number, SCALAR_BYTES[field.type]
+
+
+def _limit(field: Field) -> float:
+    return _FLOAT32_LIMIT if field.type is DataType.FLOAT else _FLOAT64_LIMIT
+
+
+def _varchar(field: Field, value: Any) -> Cell:
+    if not isinstance(value, str):
+        _wrong_type(field, value, "text")
+    limit = field.max_length or 0
+    # A character has one to four bytes: most texts need not be encoded to be judged.
+    if len(value) * 4 > limit or not value.isascii():
+        length = _utf8_length(field, value)
+        if length > limit:
+            _refuse(
+                field,
+                f"value length({length}) for field {field.name} exceeds max_length({limit})",
+                value,
+                "Lengths count UTF-8 bytes. Shorten the text, or use a field with a larger max_length.",
+            )
+    return str(value), len(value)
+
+
+def _utf8_length(field: Field, value: str) -> int:
+    try:
+        return len(value.encode())
+    except UnicodeEncodeError:
+        _refuse(field, f"field '{field.name}' contains invalid UTF-8 data", repr(value), "Remove lone surrogates.")
+
+
+def json_text(value: Any, field: Field) -> str:
+    """JSON text of a Python value; a str is taken to be JSON text already, as in pymilvus."""
+    if isinstance(value, str | bytes):
+        raw = value if isinstance(value, bytes) else _json_bytes(field, value)
+        if is_nested_too_deeply(raw):
+            _refuse(field, f"the JSON is nested more than {MAX_JSON_DEPTH} deep", value, "Flatten the value.")
+        parse(raw, 0, field)
+    else:
+        raw = _dump(value, field)
+    if len(raw) > MAX_JSON_BYTES:
+        _refuse(field, f"the JSON text has {len(raw)} bytes, the limit is {MAX_JSON_BYTES}", raw.decode())
+    return raw.decode()
+
+
+def _json_bytes(field: Field, value: str) -> bytes:
+    _utf8_length(field, value)
+    return value.encode()
+
+
+def _dump(value: Any, field: Field) -> bytes:
+    _refuse_not_json(value, field, MAX_JSON_DEPTH)
+    try:
+        return orjson.dumps(value, option=_JSON_OPTIONS)
+    except TypeError as error:
+        if "64-bit" in str(error):
+            return orjson.dumps(_wide_integers_as_text(value), option=_JSON_OPTIONS)
+        _refuse(field, f"the value can't be written as JSON: {error}", value, "Use dicts, lists, text and numbers.")
+
+
+def _wide_integers_as_text(value: Any) -> Any:
+    """The value with the whole numbers that the JSON library refuses, those of more than 64 bits, as it would write
+    them. An import rounds them, and says so."""
+    if isinstance(value, Mapping):
+        return {key: _wide_integers_as_text(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_wide_integers_as_text(inner) for inner in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return orjson.Fragment(str(value))
+    return value
+
+
+def _refuse_not_json(value: Any, field: Field, depth: int) -> None:
+    """Refuse what is nested more than ``depth`` deep, and what the JSON library would write as another value: NaN as
+    null, a masked element as what it hides."""
+    if depth < 0:
+        _refuse(field, f"the JSON is nested more than {MAX_JSON_DEPTH} deep", None, "Flatten the value.")
+    _refuse_masked(field, value)
+    if isinstance(value, float | np.floating):
+        if not np.isfinite(value):
+            raise not_finite(field, 0, float(value), overflow=False).at(row=None)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            _refuse_not_json(each, field, depth - 1)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _refuse_not_json(each, field, depth - 1)
+    elif isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
+        raise not_finite(field, 0, float(value[~np.isfinite(value)][0]), overflow=False).at(row=None)
+
+
+def _json(field: Field, value: Any) -> Cell:
+    try:
+        text = json_text(value, field)
+    except DataError as error:
+        raise error.at(row=None) from None
+    return text, len(text)
+
+
+def _refuse_masked(field: Field, value: Any) -> None:
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        _refuse(field, "the value is masked, or has masked elements", str(value), "Fill them (numpy.ma.filled).")
+
+
+def _array(field: Field, value: Any) -> Cell:
+    _refuse_masked(field, value)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, list | tuple):
+        _wrong_type(field, value, "lists")
+    _check_capacity(field, value)
+    assert field.element_type is not None
+    element = Field(name=field.name, type=field.element_type, max_length=field.max_length)
+    make = cell_maker(element)
+    cells = [make(each) for each in value]
+    return [cell for cell, _ in cells], sum(size for _, size in cells)
+
+
+def _check_capacity(field: Field, value: Sequence[Any]) -> None:
+    limit = field.max_capacity or 0
+    if len(value) > limit:
+        _refuse(
+            field,
+            f"array capacity({len(value)}) for field {field.name} exceeds max_capacity({limit})",
+            value,
+            "Shorten the array, or use a field with a larger max_capacity.",
+        )
+
+
+def _structs(field: Field, value: Any) -> Cell:
+    if not isinstance(value, list | tuple):
+        _wrong_type(field, value, "lists of dicts")
+    _check_capacity(field, value)
+    makers = [(each.name, part.name, cell_maker(part)) for each, part in zip(field.fields, field.parts, strict=True)]
+    names = {each.name for each in field.fields}
+    made = []
+    total = 0
+    for position, struct in enumerate(value):
+        _check_keys(field, position, struct, names)
+        cells = {}
+        for key, name, make in makers:
+            if struct[key] is None:
+                raise DataError(
+                    f"array element is not allowed to be null value for field '{name}'", field=name, value=struct
+                )
+            cells[key], size = make(struct[key])
+            total += size
+        made.append(cells)
+    return made, total
+
+
+def _check_keys(field: Field, position: int, struct: Any, names: Set[str]) -> None:
+    if not isinstance(struct, Mapping):
+        _wrong_type(field, struct, "lists of dicts")
+    if struct.keys() == names:
+        return
+    remedy = f"Each dict holds {', '.join(sorted(names))}."
+    extra = [str(key) for key in struct if key not in names]
+    if extra:
+        _refuse(field, f"unexpected field in StructArray element: {extra[0]}", struct, remedy)
+    missing = ", ".join(sorted(names - struct.keys()))
+    rule = f"inconsistent field count in StructArray element: position={position}, {missing} is missing"
+    _refuse(field, rule, struct, remedy)
+
+
+def _sparse(field: Field, value: Any) -> Cell:
+    if not isinstance(value, Mapping):
+        _wrong_type(field, value, 'dicts such as {3: 0.5} or {"indices": [3], "values": [0.5]}')
+    if value.keys() == {"indices", "values"}:
+        places, weights = list(value["indices"]), list(value["values"])
+        if len(places) != len(weights):
+            _refuse(field, f"indices and values length mismatch: {len(places)} and {len(weights)}", value)
+    else:
+        places, weights = list(value.keys()), list(value.values())
+    pairs = sorted(
+        (_sparse_index(field, place), _sparse_weight(field, weight))
+        for place, weight in zip(places, weights, strict=True)
+    )
+    indices = [place for place, _ in pairs]
+    if len(set(indices)) != len(indices):
+        _refuse(field, "unsorted or same indices in sparse float vector", value, "Give each index once.")
+    return {"indices": indices, "values": [weight for _, weight in pairs]}, len(pairs) * SPARSE_PAIR_BYTES
+
+
+def _sparse_index(field: Field, place: Any) -> int:
+    if isinstance(place, str) and place.isascii() and place.isdigit():
+        place = int(place)
+    if isinstance(place, bool) or not isinstance(place, int | np.integer):
+        _refuse(field, f"the index {place!r} is not a whole number", place)
+    if not 0 <= place <= MAX_INDEX:
+        _refuse(field, f"the index {place} is out of range (0 to {MAX_INDEX})", place)
+    return int(place)
+
+
+def _sparse_weight(field: Field, weight: Any) -> float:
+    number, _ = _float(Field(name=field.name, type=DataType.FLOAT), weight)
+    if number < 0:
+        _refuse(field, "negative value in sparse float vector", weight, "Sparse weights are zero or more.")
+    return float(number)
+
+
+def _numbers(field: Field, value: Any, takes: str) -> npt.NDArray[Any]:
+    """A list, tuple or array as a one-dimensional array of numbers."""
+    _refuse_masked(field, value)
+    if isinstance(value, np.ndarray):
+        array = value
+    elif isinstance(value, list | tuple):
+        try:
+            array = np.asarray(value)
+        except (ValueError, OverflowError):
+            _wrong_type(field, value, takes)
+    else:
+        _wrong_type(field, value, takes)
+    if array.ndim != 1 or (array.dtype.kind not in "fiu" and array.dtype != _BFLOAT16):
+        if array.ndim == 1 and not len(array):
+            return np.zeros(0, np.float32)
+        _wrong_type(field, value, takes)
+    return array
+
+
+def _check_dim(field: Field, array: npt.NDArray[Any], value: Any) -> None:
+    if len(array) != field.dim:
+        _refuse(
+            field,
+            f"the vector has {len(array)} dimensions, the field has {field.dim}",
+            value,
+            "All vectors of a field have one length.",
+        )
+
+
+def _check_finite(field: Field, made: npt.NDArray[Any], given: npt.NDArray[Any]) -> None:
+    finite = np.isfinite(made)
+    if not finite.all():
+        bad = float(given[int(np.argmin(finite))])
+        raise not_finite(field, 0, bad, overflow=bool(np.isfinite(bad))).at(row=None)
+
+
+def _float_vector(field: Field, value: Any) -> Cell:
+    array = _numbers(field, value, f"lists or arrays of {field.dim} numbers")
+    _check_dim(field, array, value)
+    made = array
+    if array.dtype != np.float32:
+        with np.errstate(over="ignore"):  # an overflow is named by the check below
+            made = array.astype(np.float32)
+    _check_finite(field, made, array)
+    return made, len(made) * 4
+
+
+def _half_vector(field: Field, value: Any) -> Cell:
+    """Rounded to the nearest half float; bytes are taken as they are, little-endian."""
+    kind = np.dtype(np.float16) if field.type is DataType.FLOAT16_VECTOR else _BFLOAT16
+    if isinstance(value, bytes | bytearray):
+        if len(value) != 2 * (field.dim or 0):
+            _refuse(field, f"the vector has {len(value)} bytes, the field needs {2 * (field.dim or 0)}", value)
+        array: npt.NDArray[Any] = np.frombuffer(value, dtype="<u2").astype(np.uint16).view(kind)
+    else:
+        array = _numbers(field, value, f"lists or arrays of {field.dim} floats, or {2 * (field.dim or 0)} bytes")
+    _check_dim(field, array, value)
+    with np.errstate(over="ignore"):
+        made = array.astype(kind, copy=False)
+        if kind == _BFLOAT16:
+            made = made.astype(np.float32)
+    _check_finite(field, made, array)
+    return made, len(made) * (2 if array.dtype.itemsize == 2 else 4)
+
+
+def _int8_vector(field: Field, value: Any) -> Cell:
+    array = _numbers(field, value, f"lists or arrays of {field.dim} whole numbers from -128 to 127")
+    if array.dtype.kind not in "iu" and len(array):
+        _wrong_type(field, value, "whole numbers from -128 to 127")
+    _check_dim(field, array, value)
+    if array.dtype != np.int8 and (array.min() < -128 or array.max() > 127):
+        bad = int(array[(array < -128) | (array > 127)][0])
+        _refuse(field, f"{bad} is out of range for Int8 (-128 to 127)", bad)
+    return array.astype(np.int8, copy=False), len(array)
+
+
+def _binary_vector(field: Field, value: Any) -> Cell:
+    """``dim`` bits, or ``dim / 8`` bytes with the first bit on top."""
+    takes = f"{field.dim} bits (a list of 0 and 1) or {field.width} bytes"
+    if isinstance(value, bytes | bytearray):
+        array: npt.NDArray[Any] = np.frombuffer(value, dtype=np.uint8)
+    elif isinstance(value, np.ndarray) and value.dtype == np.bool_ and value.ndim == 1:
+        array = value.view(np.uint8)
+    else:
+        if isinstance(value, list) and value and isinstance(value[0], bool):
+            value = [int(each) for each in value]
+        array = _numbers(field, value, takes)
+    if array.dtype.kind not in "iu" and len(array):
+        _wrong_type(field, value, takes)
+    is_bits = len(array) == field.dim and not isinstance(value, bytes | bytearray)
+    if not is_bits and len(array) != field.width:
+        _refuse(field, f"the vector has {len(array)} values, the field takes {takes}", value)
+    if array.min() < 0 or array.max() > (1 if is_bits else 255):
+        _refuse(field, f"a value is neither a bit nor a byte; the field takes {takes}", value)
+    made = np.packbits(array.astype(np.uint8, copy=False)) if is_bits else array.astype(np.uint8, copy=False)
+    return made, field.width

@@ -1,0 +1,1 @@
+"""Orgs, clusters, keys, users and the audit log in the catalog."""

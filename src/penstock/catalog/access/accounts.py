@@ -1,0 +1,228 @@
+"""Keys and users in the catalog: what they are called, what they may, and the hash of what they know."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from penstock.catalog.db import tables
+from penstock.catalog.db.connection import CatalogDatabase, from_millis, insert_or, now_millis, to_millis
+from penstock.domain.access import Caller, Grant, Role
+from penstock.errors import AccountExists, AccountNotFound
+
+__all__ = ["Account", "AccountKind", "AccountStore", "NewAccount"]
+
+
+class AccountKind(StrEnum):
+    KEY = "key"
+    USER = "user"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A key or a user. ``hint`` is the beginning of a key, for people who look for one in their settings."""
+
+    id: str
+    org_id: str
+    kind: AccountKind
+    name: str
+    hash: str
+    hint: str
+    roots: Sequence[str]
+    grants: Sequence[Grant]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    description: str = ""
+
+    @property
+    def is_valid(self) -> bool:
+        """Neither revoked nor expired."""
+        expired = self.expires_at is not None and to_millis(self.expires_at) <= now_millis()
+        return self.revoked_at is None and not expired
+
+    def caller(self) -> Caller:
+        is_user = self.kind is AccountKind.USER
+        return Caller(
+            id=self.id, name=self.name, org_id=self.org_id, grants=self.grants, roots=self.roots, is_user=is_user
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAccount:
+    """What :meth:`AccountStore.create` stores. ``hash`` is of the key, or of the user's password."""
+
+    org_id: str
+    kind: AccountKind
+    name: str
+    hash: str
+    hint: str = ""
+    grants: Sequence[Grant] = ()
+    roots: Sequence[str] = ()
+    expires_at: datetime | None = None
+    description: str = ""
+
+
+_account = tables.account.c
+_KEY = select(tables.account).where(_account.kind == AccountKind.KEY.value, _account.hash == bindparam("hash"))
+_USER = select(tables.account).where(_account.kind == AccountKind.USER.value, _account.name == bindparam("name"))
+_GRANTS = select(tables.account_grant).where(tables.account_grant.c.account_id == bindparam("id"))
+
+
+class AccountStore:
+    def __init__(self, database: CatalogDatabase) -> None:
+        self._database = database
+
+    def create(self, new: NewAccount) -> Account:
+        """Raises AccountExists for a user's name that is taken."""
+        account_id = f"{new.kind}-{secrets.token_hex(8)}"
+        try:
+            with self._database.write() as connection:
+                connection.execute(
+                    insert(tables.account).values(
+                        id=account_id,
+                        org_id=new.org_id,
+                        kind=new.kind.value,
+                        name=new.name,
+                        hash=new.hash,
+                        hint=new.hint,
+                        roots=list(new.roots),
+                        description=new.description,
+                        created_at=now_millis(),
+                        expires_at=None if new.expires_at is None else to_millis(new.expires_at),
+                    )
+                )
+                for each in new.grants:
+                    _add_grant(connection, account_id, each)
+        except IntegrityError as error:
+            raise AccountExists(f"{new.kind} already exists: {new.name}", name=new.name) from error
+        return self.get(account_id)
+
+    def get(self, account_id: str) -> Account:
+        """Raises AccountNotFound."""
+        found = self._one(select(tables.account).where(_account.id == account_id), {})
+        if found is None:
+            raise AccountNotFound(f"there is no key or user {account_id}", id=account_id)
+        return found
+
+    def key(self, digest: str) -> Account | None:
+        """The key of this hash that is neither revoked nor expired."""
+        return _if_valid(self._one(_KEY, {"hash": digest}))
+
+    def user(self, name: str) -> Account | None:
+        return _if_valid(self._one(_USER, {"name": name}))
+
+    def list(self, kind: AccountKind, org_id: str | None = None) -> Sequence[Account]:
+        """Oldest first; of every org when none is given."""
+        query = select(tables.account).where(_account.kind == kind.value).order_by(_account.created_at, _account.id)
+        if org_id is not None:
+            query = query.where(_account.org_id == org_id)
+        with self._database.read() as connection:
+            return [_account_of(connection, row) for row in connection.execute(query).all()]
+
+    def any_valid(self) -> bool:
+        """Whether anybody could come in at all."""
+        valid = select(_account.id).where(
+            _account.revoked_at.is_(None), or_(_account.expires_at.is_(None), _account.expires_at > now_millis())
+        )
+        with self._database.read() as connection:
+            return connection.execute(valid.limit(1)).first() is not None
+
+    def any_made(self) -> bool:
+        """Whether there ever was a key, or is a user."""
+        with self._database.read() as connection:
+            return connection.execute(select(_account.id).limit(1)).first() is not None
+
+    def revoke(self, account_id: str) -> Account:
+        """A key is good for nothing from now on; it stays in the list. Again is fine. Raises AccountNotFound."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(tables.account)
+                .where(_account.id == account_id, _account.revoked_at.is_(None))
+                .values(revoked_at=now_millis())
+            )
+        return self.get(account_id)
+
+    def drop(self, account_id: str) -> None:
+        """Forget a user with its grants; of one that isn't there, nothing."""
+        with self._database.write() as connection:
+            connection.execute(delete(tables.account_grant).where(tables.account_grant.c.account_id == account_id))
+            connection.execute(delete(tables.account).where(_account.id == account_id))
+
+    def set_hash(self, account_id: str, digest: str, description: str | None = None) -> None:
+        """With ``description`` that, too."""
+        values = {"hash": digest} if description is None else {"hash": digest, "description": description}
+        with self._database.write() as connection:
+            connection.execute(update(tables.account).where(_account.id == account_id).values(**values))
+
+    def grant(self, account_id: str, grant: Grant) -> None:
+        """Again is fine."""
+        with self._database.write() as connection:
+            _add_grant(connection, account_id, grant)
+
+    def withdraw(self, account_id: str, grant: Grant) -> None:
+        """One that isn't there is fine."""
+        of = tables.account_grant.c
+        with self._database.write() as connection:
+            connection.execute(
+                delete(tables.account_grant).where(
+                    of.account_id == account_id,
+                    of.role == grant.role.value,
+                    of.cluster_id == (grant.cluster_id or ""),
+                    of.database == (grant.database or ""),
+                )
+            )
+
+    def _one(self, query: Any, values: Mapping[str, str]) -> Account | None:
+        with self._database.read() as connection:
+            row = connection.execute(query, values).one_or_none()
+            return None if row is None else _account_of(connection, row)
+
+
+def _if_valid(account: Account | None) -> Account | None:
+    return account if account is not None and account.is_valid else None
+
+
+def _add_grant(connection: Connection, account_id: str, grant: Grant) -> None:
+    connection.execute(
+        insert_or(connection.dialect.name, tables.account_grant)
+        .values(
+            account_id=account_id,
+            role=grant.role.value,
+            cluster_id=grant.cluster_id or "",
+            database=grant.database or "",
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def _account_of(connection: Connection, row: Row[Any]) -> Account:
+    grants = connection.execute(_GRANTS, {"id": row.id}).all()
+    return Account(
+        id=row.id,
+        org_id=row.org_id,
+        kind=AccountKind(row.kind),
+        name=row.name,
+        hash=row.hash,
+        hint=row.hint,
+        roots=tuple(row.roots),
+        grants=tuple(
+            Grant(role=Role(each.role), cluster_id=each.cluster_id or None, database=each.database or None)
+            for each in grants
+        ),
+        created_at=from_millis(row.created_at),
+        expires_at=_time(row.expires_at),
+        revoked_at=_time(row.revoked_at),
+        description=row.description,
+    )
+
+
+def _time(millis: int | None) -> datetime | None:
+    return None if millis is None else from_millis(millis)

@@ -1,0 +1,70 @@
+"""The audit log in the catalog. Entries are added and read; triggers of the database refuse all else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Insert, Row, bindparam, insert, select, tuple_
+
+from penstock.catalog.db import tables
+from penstock.catalog.db.connection import SERVER_CLOCK, CatalogDatabase, from_millis, now_millis, to_millis
+from penstock.domain.audit import AuditEntry
+
+__all__ = ["AuditStore", "note"]
+
+_PAGE = 1000
+_NAMES = [each.name for each in fields(AuditEntry) if each.name != "at"]
+
+
+class AuditStore:
+    def __init__(self, database: CatalogDatabase) -> None:
+        self._database = database
+
+    def add(self, entry: AuditEntry) -> None:
+        """Store an entry; it is on the disk when this returns."""
+        self._database.grouped(lambda connection: note(connection, entry))
+
+    def read(
+        self, since: datetime | None = None, until: datetime | None = None, org_id: str | None = None
+    ) -> Iterator[AuditEntry]:
+        """Entries from ``since`` on and before ``until``, oldest first, read a page at a time.
+
+        ``org_id`` leaves those of callers of other orgs out, and those of nobody's.
+        """
+        audit = tables.audit.c
+        wanted = select(tables.audit).order_by(audit.at, audit.id).limit(_PAGE)
+        if since is not None:
+            wanted = wanted.where(audit.at >= to_millis(since))
+        if until is not None:
+            wanted = wanted.where(audit.at < to_millis(until))
+        if org_id is not None:
+            wanted = wanted.where(audit.org_id == org_id)
+        page = wanted
+        while True:
+            with self._database.read() as connection:
+                rows = connection.execute(page).all()
+            yield from map(_entry, rows)
+            if len(rows) < _PAGE:
+                return
+            page = wanted.where(tuple_(audit.at, audit.id) > tuple_(rows[-1].at, rows[-1].id))
+
+
+def note(connection: Connection, entry: AuditEntry) -> None:
+    """Add an entry in the transaction that does what it tells of."""
+    values = {f"_{name}": getattr(entry, name) for name in _NAMES}
+    connection.execute(_insertion(connection.dialect.name), {**values, "_now": now_millis()})
+
+
+# Made once: every create call needs it.
+@lru_cache
+def _insertion(dialect: str) -> Insert:
+    at = SERVER_CLOCK if dialect == "postgresql" else bindparam("_now", type_=BigInteger)
+    return insert(tables.audit).inline().values(at=at, **{name: bindparam(f"_{name}") for name in _NAMES})
+
+
+def _entry(row: Row[Any]) -> AuditEntry:
+    return AuditEntry(at=from_millis(row.at), **{name: getattr(row, name) for name in _NAMES})

@@ -1,0 +1,248 @@
+"""Clusters and databases in the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from penstock.catalog.db import tables
+from penstock.catalog.db.connection import CatalogDatabase, insert_or, now_millis
+from penstock.domain.collections import Cluster, Database
+from penstock.domain.ids import new_id
+from penstock.domain.names import DEFAULT_DATABASE
+from penstock.domain.store_location import overlap
+from penstock.errors import (
+    ClusterExists,
+    ClusterNotEmpty,
+    ClusterNotFound,
+    DatabaseExists,
+    DatabaseNotEmpty,
+    DatabaseNotFound,
+    InvalidParameter,
+)
+
+__all__ = ["DEFAULT_ORG", "ClusterStore", "DatabaseStore"]
+
+DEFAULT_ORG = "org-default"
+
+# Every call asks for these. Making such a statement anew takes longer than running it.
+_CLUSTER = select(tables.cluster).where(tables.cluster.c.id == bindparam("id"))
+_DATABASE = select(tables.database).where(
+    tables.database.c.cluster_id == bindparam("cluster_id"), tables.database.c.name == bindparam("name")
+)
+
+
+class ClusterStore:
+    """Which clusters there are."""
+
+    def __init__(self, database: CatalogDatabase) -> None:
+        self._database = database
+
+    def ensure(self, cluster_id: str, region: str) -> Cluster:
+        """The cluster of this id, made with a ``default`` database if it isn't there, in this region."""
+        with self._database.write() as connection:
+            found = connection.execute(select(tables.cluster).where(tables.cluster.c.id == cluster_id)).one_or_none()
+            if found is None:
+                _insert_cluster(connection, cluster_id, region)
+            elif found.region != region:
+                connection.execute(
+                    tables.cluster.update().where(tables.cluster.c.id == cluster_id).values(region=region)
+                )
+        return self.get(cluster_id)
+
+    def ids(self) -> Sequence[str]:
+        with self._database.read() as connection:
+            return list(connection.execute(select(tables.cluster.c.id).order_by(tables.cluster.c.id)).scalars())
+
+    def get(self, cluster_id: str) -> Cluster:
+        """Raises ClusterNotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(_CLUSTER, {"id": cluster_id}).one_or_none()
+        if row is None:
+            raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
+        return _cluster(row)
+
+    def of_org(self, org_id: str, cluster_id: str) -> Cluster:
+        """Raises ClusterNotFound, also for a cluster of another org."""
+        found = self.get(cluster_id)
+        if found.org_id != org_id:
+            raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
+        return found
+
+    def list(self, org_id: str | None = None) -> Sequence[Cluster]:
+        """By id; of every org when none is given."""
+        query = select(tables.cluster).order_by(tables.cluster.c.id)
+        if org_id is not None:
+            query = query.where(tables.cluster.c.org_id == org_id)
+        with self._database.read() as connection:
+            return [_cluster(row) for row in connection.execute(query).all()]
+
+    def create(self, cluster_id: str, region: str, name: str, org_id: str, store: str = "") -> Cluster:
+        """A cluster with a ``default`` database in it; ``store`` is a :func:`penstock.domain.store_location.normal_place`.
+
+        Raises:
+            ClusterExists.
+            InvalidParameter: another cluster's store is there, within it or around it.
+        """
+        with self._database.write() as connection:
+            # One at a time, so that no two make overlapping stores.
+            connection.execute(select(tables.org.c.id).where(tables.org.c.id == DEFAULT_ORG).with_for_update())
+            there = connection.execute(_CLUSTER, {"id": cluster_id}).one_or_none()
+            if there is not None:
+                raise ClusterExists(f"the cluster {cluster_id} exists already", cluster_id=cluster_id)
+            _refuse_overlap(connection, store)
+            _insert_cluster(connection, cluster_id, region, name, org_id, store)
+        return self.get(cluster_id)
+
+    def drop(self, cluster_id: str) -> None:
+        """Remove a cluster in which no collection is left, with its job history and what anybody may do in it.
+
+        Raises:
+            ClusterNotFound.
+            ClusterNotEmpty: collections are in it, or the files of dropped ones and of their jobs are still there.
+        """
+        with self._database.write() as connection:
+            there = select(tables.cluster.c.id).where(tables.cluster.c.id == cluster_id).with_for_update()
+            if connection.execute(there).one_or_none() is None:
+                raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
+            _refuse_unless_empty(connection, cluster_id)
+            of_cluster = select(tables.job.c.id).where(tables.job.c.cluster_id == cluster_id)
+            for table in (tables.job_split, tables.job_file, tables.job_secret):
+                connection.execute(delete(table).where(table.c.job_id.in_(of_cluster)))
+            for table in (tables.job, tables.job_counter, tables.job_day, tables.account_grant, tables.database):
+                connection.execute(delete(table).where(table.c.cluster_id == cluster_id))
+            connection.execute(delete(tables.cluster).where(tables.cluster.c.id == cluster_id))
+
+
+def _refuse_unless_empty(connection: Connection, cluster_id: str) -> None:
+    collection, job = tables.collection.c, tables.job.c
+    live, dropped = connection.execute(
+        select(
+            func.count().filter(collection.dropped_at.is_(None)),
+            func.count().filter(collection.dropped_at.is_not(None)),
+        ).where(collection.cluster_id == cluster_id)
+    ).one()
+    if live:
+        raise ClusterNotEmpty(
+            f"the cluster {cluster_id} has {live} collections. Drop them first", cluster_id=cluster_id
+        )
+    busy = connection.execute(
+        select(func.count()).where(job.cluster_id == cluster_id, job.finished_at.is_(None) | job.leftovers)
+    ).scalar_one()
+    if dropped or busy:
+        raise ClusterNotEmpty(
+            f"the files of dropped collections of the cluster {cluster_id}, or of their jobs, are still there. "
+            "Try again in a minute, while a server runs: it removes them",
+            cluster_id=cluster_id,
+        )
+
+
+def _refuse_overlap(connection: Connection, store: str) -> None:
+    cluster = tables.cluster.c
+    for each in connection.execute(select(cluster.id, cluster.store).where(cluster.store != "")) if store else ():
+        if overlap(store, each.store):
+            raise InvalidParameter(
+                f"the store {store} and that of the cluster {each.id}, {each.store}, lie in each other. Give each "
+                "cluster a place of its own",
+                store=store,
+                cluster_id=each.id,
+            )
+
+
+def _cluster(row: Row[Any]) -> Cluster:
+    return Cluster(id=row.id, org_id=row.org_id, region=row.region, name=row.name, store=row.store)
+
+
+def _insert_cluster(
+    connection: Connection,
+    cluster_id: str,
+    region: str,
+    name: str = "",
+    org_id: str = DEFAULT_ORG,
+    store: str = "",
+) -> None:
+    """Several servers may begin on an empty catalog at the same moment."""
+    now = now_millis()
+    rows = (
+        (tables.org, {"id": DEFAULT_ORG, "name": "default"}),
+        (
+            tables.cluster,
+            {"id": cluster_id, "org_id": org_id, "region": region, "name": name or cluster_id, "store": store},
+        ),
+        (tables.database, {"id": new_id(), "cluster_id": cluster_id, "name": DEFAULT_DATABASE, "properties": {}}),
+    )
+    for table, values in rows:
+        connection.execute(
+            insert_or(connection.dialect.name, table).values(**values, created_at=now).on_conflict_do_nothing()
+        )
+
+
+class DatabaseStore:
+    """The databases of a cluster."""
+
+    def __init__(self, database: CatalogDatabase) -> None:
+        self._database = database
+
+    def create(self, cluster_id: str, name: str, properties: Mapping[str, str]) -> Database:
+        """Raises DatabaseExists, ClusterNotFound."""
+        values = {"id": new_id(), "cluster_id": cluster_id, "name": name, "properties": dict(properties)}
+        try:
+            with self._database.write() as connection:
+                connection.execute(insert(tables.database).values(**values, created_at=now_millis()))
+        except IntegrityError as error:
+            ClusterStore(self._database).get(cluster_id)
+            raise DatabaseExists(f"database already exist: {name}", database=name) from error
+        return self.get(cluster_id, name)
+
+    def get(self, cluster_id: str, name: str) -> Database:
+        """Raises DatabaseNotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(_DATABASE, {"cluster_id": cluster_id, "name": name}).one_or_none()
+        if row is None:
+            raise DatabaseNotFound(f"database not found[database={name}]", database=name)
+        return _database(row)
+
+    def list(self, cluster_id: str) -> Sequence[Database]:
+        """Oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(tables.database)
+                .where(tables.database.c.cluster_id == cluster_id)
+                .order_by(tables.database.c.id)
+            ).all()
+        return [_database(row) for row in rows]
+
+    def drop(self, cluster_id: str, name: str) -> None:
+        """Raises DatabaseNotFound; DatabaseNotEmpty while collections live in it."""
+        found = self.get(cluster_id, name)
+        with self._database.write() as connection:
+            # A collection that is being created in it waits, and then finds no database.
+            connection.execute(select(tables.database.c.id).where(tables.database.c.id == found.id).with_for_update())
+            held = connection.execute(
+                select(func.count())
+                .select_from(tables.collection)
+                .where(tables.collection.c.database_id == found.id, tables.collection.c.dropped_at.is_(None))
+            ).scalar_one()
+            if held:
+                raise DatabaseNotEmpty(
+                    f"database:{name} not empty, must drop all collections before drop database",
+                    database=name,
+                    collections=held,
+                )
+            # A dropped collection keeps its row until its files are gone. Nobody sees it, wherever it waits for that.
+            home = select(tables.database.c.id).where(
+                tables.database.c.cluster_id == cluster_id, tables.database.c.name == DEFAULT_DATABASE
+            )
+            connection.execute(
+                update(tables.collection)
+                .where(tables.collection.c.database_id == found.id)
+                .values(database_id=home.scalar_subquery())
+            )
+            connection.execute(delete(tables.database).where(tables.database.c.id == found.id))
+
+
+def _database(row: Row[tuple[object, ...]]) -> Database:
+    return Database(id=row.id, cluster_id=row.cluster_id, name=row.name, properties=row.properties)

@@ -1,0 +1,1 @@
+"""Databases, collections, partitions and their maintenance leases in the catalog."""

@@ -1,0 +1,210 @@
+"""What the catalog knows of a collection, as a text that is kept beside its rows.
+
+Where the catalog is lost, ``penstock doctor --adopt`` makes a new one from these texts. The catalog stays the truth:
+a text that lags behind is written again by the upkeep of its table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+from sqlalchemy import insert, select
+
+from penstock.catalog.db import tables
+from penstock.catalog.access.clusters import DatabaseStore
+from penstock.catalog.db.connection import CatalogDatabase, insert_or, now_millis
+from penstock.catalog.collections.maintenance_leases import MaintenanceStore
+from penstock.engines.base import Engine, Survey
+from penstock.errors import StoreError
+
+__all__ = ["Description", "DescriptionStore", "describe", "describe_soon", "read_description"]
+
+log = structlog.get_logger(__name__)
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """A collection as :meth:`DescriptionStore.adopt` takes it; the values are those of the catalog's columns.
+
+    ``cluster`` has id, region, name, store, org_id and org; ``database`` has name and properties; each of
+    ``partitions`` has number, name and created_at.
+    """
+
+    id: str
+    number: int
+    name: str
+    schema: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    load_state: str
+    engine: str
+    storage_version: str
+    next_partition: int
+    created_at: int
+    cluster: Mapping[str, str]
+    database: Mapping[str, Any]
+    partitions: Sequence[Mapping[str, Any]]
+    indexes: Sequence[Mapping[str, Any]]
+    dropped: bool = False
+
+
+def read_description(content: bytes) -> Description:
+    """Raises ValueError: it is none, or of a later release."""
+    found = orjson.loads(content)
+    if not isinstance(found, dict) or found.pop("format", None) != _FORMAT:
+        raise ValueError("it is not of the form that this version of Penstock writes")
+    try:
+        return Description(**found)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+
+
+class DescriptionStore:
+    """Descriptions out of the catalog, and collections of a store back into it."""
+
+    def __init__(self, database: CatalogDatabase) -> None:
+        self._database = database
+
+    def of(self, collection_id: str) -> Description | None:
+        """Also of a dropped collection; None once it is forgotten."""
+        collection = tables.collection.c
+        with self._database.read() as connection:
+            row = connection.execute(_DESCRIBED.where(collection.id == collection_id)).mappings().one_or_none()
+            if row is None:
+                return None
+            partitions = connection.execute(
+                select(tables.partition.c.number, tables.partition.c.name, tables.partition.c.created_at)
+                .where(tables.partition.c.collection_id == collection_id)
+                .order_by(tables.partition.c.number)
+            ).all()
+            indexes = connection.execute(
+                select(tables.vector_index.c.spec)
+                .where(tables.vector_index.c.collection_id == collection_id)
+                .order_by(tables.vector_index.c.created_at, tables.vector_index.c.name)
+            ).scalars()
+            return Description(
+                **{name: row[name] for name in _COLUMNS},
+                dropped=row["dropped_at"] is not None,
+                cluster={
+                    name: row[f"its_cluster_{name}"] for name in ("id", "region", "name", "store", "org_id", "org")
+                },
+                database={"name": row["its_database_name"], "properties": row["its_database_properties"]},
+                partitions=[
+                    {"number": partition.number, "name": partition.name, "created_at": partition.created_at}
+                    for partition in partitions
+                ],
+                indexes=list(indexes),
+            )
+
+    def adopt(self, found: Description, survey: Survey | None) -> None:
+        """Store a collection whose table is there, with its cluster, database, partitions and indexes.
+
+        ``survey`` says what its rows have by now; without one, as of a damaged table, nothing is imported into it.
+
+        Raises:
+            sqlalchemy.exc.IntegrityError: the catalog has it, or one of its name.
+        """
+        now = now_millis()
+        partitions = {partition["number"]: dict(partition) for partition in found.partitions}
+        for number in survey.partitions if survey else ():
+            partitions.setdefault(number, {"number": number, "name": f"_adopted_{number}", "created_at": now})
+        with self._database.write() as connection:
+            dialect = connection.dialect.name
+            org = {"id": found.cluster["org_id"], "name": found.cluster["org"], "created_at": now}
+            connection.execute(insert_or(dialect, tables.org).values(**org).on_conflict_do_nothing())
+            cluster = {name: found.cluster[name] for name in ("id", "org_id", "region", "name", "store")}
+            connection.execute(
+                insert_or(dialect, tables.cluster).values(**cluster, created_at=now).on_conflict_do_nothing()
+            )
+        if "default" not in {database.name for database in DatabaseStore(self._database).list(cluster["id"])}:
+            DatabaseStore(self._database).create(cluster["id"], "default", {})
+        names = {database.name: database for database in DatabaseStore(self._database).list(cluster["id"])}
+        name = found.database["name"]
+        database = names.get(name) or DatabaseStore(self._database).create(
+            cluster["id"], name, found.database["properties"]
+        )
+        with self._database.write() as connection:
+            connection.execute(
+                insert(tables.collection).values(
+                    **{name: getattr(found, name) for name in _COLUMNS if name != "next_partition"},
+                    cluster_id=cluster["id"],
+                    database_id=database.id,
+                    version=survey.version if survey else 1,
+                    next_auto_id=survey.highest_id + 1 if survey else 1,
+                    next_partition=max([found.next_partition, *(number + 1 for number in partitions)]),
+                )
+            )
+            connection.execute(
+                insert(tables.partition),
+                [{"collection_id": found.id, **partitions[number]} for number in sorted(partitions)],
+            )
+            for spec in found.indexes:
+                connection.execute(
+                    insert(tables.vector_index).values(
+                        collection_id=found.id,
+                        name=spec["name"],
+                        field_name=spec["field_name"],
+                        spec=spec,
+                        created_at=now,
+                    )
+                )
+
+
+def describe(descriptions: DescriptionStore, engine: Engine, collection_id: str, *, dropped: bool = False) -> None:
+    """Write a collection's description beside its rows, unless it stands there. ``dropped``: it is about to be.
+
+    Raises:
+        StoreError, StoreFull, StoreUnavailable
+    """
+    while True:
+        found = descriptions.of(collection_id)
+        if found is None:
+            return
+        content = _text(found, dropped=dropped or found.dropped)
+        store = found.cluster["store"]
+        if engine.note(collection_id, store) == content:
+            return
+        # Looked at again after it: another process may have written what it knew a moment before.
+        engine.save_note(content, collection_id, store)
+
+
+def describe_soon(database: CatalogDatabase, engine: Engine, collection_id: str, *, dropped: bool = False) -> None:
+    """As :func:`describe`; where that fails, the upkeep of the table tries again."""
+    try:
+        describe(DescriptionStore(database), engine, collection_id, dropped=dropped)
+    except StoreError as error:
+        log.warning("collection.not_described", collection_id=collection_id, error=str(error))
+        if not dropped:
+            MaintenanceStore(database).ask(collection_id)
+
+
+def _text(found: Description, *, dropped: bool) -> bytes:
+    values = {name: getattr(found, name) for name in Description.__dataclass_fields__}
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps({"format": _FORMAT, **values, "dropped": dropped}, option=options)
+
+
+_COLUMNS = (
+    *("id", "number", "name", "schema", "settings", "load_state", "engine", "storage_version"),
+    *("next_partition", "created_at"),
+)
+_DESCRIBED = (
+    select(
+        tables.collection,
+        tables.database.c.name.label("its_database_name"),
+        tables.database.c.properties.label("its_database_properties"),
+        *(
+            tables.cluster.c[name].label(f"its_cluster_{name}")
+            for name in ("id", "region", "name", "store", "org_id")
+        ),
+        tables.org.c.name.label("its_cluster_org"),
+    )
+    .join(tables.database, tables.database.c.id == tables.collection.c.database_id)
+    .join(tables.cluster, tables.cluster.c.id == tables.collection.c.cluster_id)
+    .join(tables.org, tables.org.c.id == tables.cluster.c.org_id)
+)

@@ -1,0 +1,79 @@
+"""When jobs committed into collections with a time to live, and which of their rows are expired by now.
+
+A job's own entry is no help: it is forgotten after its retention, its rows are not. An entry here stays until the
+job's rows are expired and deleted. See docs/decisions/0013-time-to-live.md.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, func, or_, select, update
+
+from penstock.catalog.db.connection import CatalogDatabase, database_clock, insert_or
+from penstock.catalog.db.tables import job_commit
+from penstock.domain.collections import Collection
+from penstock.domain.expiry import Expiry
+
+__all__ = ["RowExpiryStore"]
+
+
+class RowExpiryStore:
+    def __init__(self, database: CatalogDatabase) -> None:
+        self._database = database
+
+    def begin(self, collection_id: str, job_id: int) -> None:
+        """Note a job before its rows become visible: they don't expire until :meth:`committed` says when they did."""
+        with self._database.write() as connection:
+            connection.execute(
+                insert_or(connection.dialect.name, job_commit)
+                .values(collection_id=collection_id, job_id=job_id)
+                .on_conflict_do_nothing(index_elements=["collection_id", "job_id"])
+            )
+
+    def committed(self, collection_id: str, job_id: int) -> None:
+        """Start the time to live of a job's rows, unless it was started before."""
+        column = job_commit.c
+        with self._database.write() as connection:
+            connection.execute(
+                update(job_commit)
+                .where(column.collection_id == collection_id, column.job_id == job_id, column.committed_at.is_(None))
+                .values(committed_at=database_clock(connection))
+            )
+
+    def of(self, collection: Collection) -> Expiry | None:
+        """What is expired at this moment; None for a collection whose rows live forever."""
+        ttl = collection.settings.ttl_seconds
+        if ttl is None:
+            return None
+        column = job_commit.c
+        with self._database.read() as connection:
+            now = int(connection.execute(select(database_clock(connection))).scalar_one())
+            cutoff = max(now - 1000 * ttl, 0)
+            late = connection.execute(
+                select(column.job_id).where(
+                    column.collection_id == collection.id,
+                    column.job_id < Expiry(cutoff=cutoff).before,
+                    or_(column.committed_at.is_(None), column.committed_at > cutoff),
+                )
+            ).scalars()
+            return Expiry(cutoff=cutoff, late=tuple(late))
+
+    def forget(self, collection_id: str, expiry: Expiry) -> None:
+        """Delete the entries of jobs whose rows were expired and are deleted."""
+        column = job_commit.c
+        with self._database.write() as connection:
+            connection.execute(
+                delete(job_commit).where(column.collection_id == collection_id, column.committed_at <= expiry.cutoff)
+            )
+
+    def next_in(self, collection: Collection) -> float | None:
+        """Seconds until rows expire, less than 0 for rows that are expired and not deleted; None for no rows."""
+        ttl = collection.settings.ttl_seconds
+        if ttl is None:
+            return None
+        with self._database.read() as connection:
+            oldest, now = connection.execute(
+                select(func.min(job_commit.c.committed_at), database_clock(connection)).where(
+                    job_commit.c.collection_id == collection.id
+                )
+            ).one()
+        return None if oldest is None else (oldest - now) / 1000 + ttl

@@ -1,0 +1,1 @@
+"""The catalog's database: connection, tables, transactions, group commit, notifications, encryption."""

@@ -1,0 +1,141 @@
+"""Looking at a catalog without changing it: its revision, its soundness, and jobs that nobody works on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import ColumnElement, Connection, Table, func, inspect, select, text
+
+from penstock.catalog.db import tables
+from penstock.catalog.db.connection import CatalogDatabase, from_millis, migrations, now_millis
+from penstock.domain.jobs import FINAL_STATES, JobState
+
+__all__ = [
+    "Revision",
+    "WaitingJob",
+    "abandoned_jobs",
+    "database_time",
+    "leftover_jobs",
+    "newest_job",
+    "problems_of",
+    "revision_of",
+    "sealed_secrets",
+    "uncommitted_jobs",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """``found`` is None for a database without a catalog; ``head`` is this program's."""
+
+    found: str | None
+    head: str
+    known: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingJob:
+    id: int
+    state: JobState
+    since: datetime
+    owner: str | None = None
+
+
+def revision_of(database: CatalogDatabase) -> Revision:
+    script = ScriptDirectory.from_config(migrations())
+    with database.read() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    known = found is None or found in {each.revision for each in script.walk_revisions()}
+    return Revision(found=found, head=script.get_current_head() or "", known=known)
+
+
+def problems_of(database: CatalogDatabase) -> Sequence[str]:
+    """What is wrong with the database itself (SQLite's own check), its tables, and the counters of jobs."""
+    with database.read() as connection:
+        if database.url.get_backend_name() == "sqlite":
+            found = [str(each) for each in connection.execute(text("PRAGMA quick_check(20)")).scalars()]
+            if found != ["ok"]:
+                return found
+        missing = sorted(set(tables.metadata.tables) - set(inspect(connection).get_table_names()))
+        if missing:
+            return [f"tables are missing: {', '.join(missing)}"]
+        there = _per_state(connection, tables.job, func.count())
+        counted, by_day = (
+            _per_state(connection, each, func.sum(each.c.jobs)) for each in (tables.job_counter, tables.job_day)
+        )
+    return [
+        f"{there.get(state, 0):,} jobs are {state}, but {noted.get(state, 0):,} are counted{how}"
+        for noted, how, states in ((counted, "", JobState), (by_day, " by day", FINAL_STATES))
+        for state in sorted(states)
+        if there.get(state, 0) != noted.get(state, 0)
+    ]
+
+
+def _per_state(connection: Connection, table: Table, number: ColumnElement[Any]) -> Mapping[str, int]:
+    rows = connection.execute(select(table.c.state, number).group_by(table.c.state)).all()
+    return {state: int(jobs) for state, jobs in rows}
+
+
+def abandoned_jobs(database: CatalogDatabase, seconds: float) -> Sequence[WaitingJob]:
+    """Jobs that somebody should be working on, and whose lease ran out more than ``seconds`` ago."""
+    job = tables.job.c
+    until = now_millis() - int(seconds * 1000)
+    query = select(job.id, job.state, job.owner, job.lease_until).where(
+        job.runnable.is_(True), job.lease_until < until
+    )
+    with database.read() as connection:
+        rows = connection.execute(query.order_by(job.id)).all()
+    return [
+        WaitingJob(id=row.id, state=JobState(row.state), since=from_millis(row.lease_until), owner=row.owner)
+        for row in rows
+    ]
+
+
+def uncommitted_jobs(database: CatalogDatabase, seconds: float) -> Sequence[WaitingJob]:
+    """Jobs created more than ``seconds`` ago that wait for their commit."""
+    job = tables.job.c
+    until = now_millis() - int(seconds * 1000)
+    query = select(job.id, job.created_at).where(job.state == JobState.UNCOMMITTED.value, job.created_at < until)
+    with database.read() as connection:
+        rows = connection.execute(query.order_by(job.id)).all()
+    return [WaitingJob(id=row.id, state=JobState.UNCOMMITTED, since=from_millis(row.created_at)) for row in rows]
+
+
+def leftover_jobs(database: CatalogDatabase) -> tuple[int, int]:
+    """How many ended jobs still have staged files, and the bytes of these."""
+    job, split = tables.job.c, tables.job_split.c
+    query = (
+        select(split.job_id, split.staged)
+        .join(tables.job, job.id == split.job_id)
+        .where(job.leftovers.is_(True), split.staged.is_not(None))
+    )
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    return len({row.job_id for row in rows}), sum(int(row.staged["size"]) for row in rows if row.staged)
+
+
+def newest_job(database: CatalogDatabase) -> datetime | None:
+    """When the newest job was created."""
+    with database.read() as connection:
+        newest = connection.execute(select(func.max(tables.job.c.created_at))).scalar_one()
+    return None if newest is None else from_millis(newest)
+
+
+def sealed_secrets(database: CatalogDatabase) -> Sequence[bytes]:
+    """Sealed credentials of a few unfinished jobs."""
+    with database.read() as connection:
+        return connection.execute(select(tables.job_secret.c.sealed).limit(10)).scalars().all()
+
+
+def database_time(database: CatalogDatabase) -> datetime | None:
+    """What the clock of the database's server says; None for SQLite, which has this machine's."""
+    if database.url.get_backend_name() == "sqlite":
+        return None
+    with database.read() as connection:
+        now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return now

@@ -1,0 +1,66 @@
+"""Hearing at once what other processes did to the catalog: PostgreSQL's LISTEN, in a thread.
+
+Nobody depends on it: who listens looks from time to time anyway, since a lease that runs out makes no noise.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from penstock.catalog.db.connection import CHANNEL, CatalogDatabase
+
+__all__ = ["News"]
+
+log = structlog.get_logger(__name__)
+
+_TICK = 0.5
+_RECONNECT_SECONDS = 3.0
+
+
+class News:
+    """Calls ``heard`` after any transaction that told the others of it; on SQLite there are no others."""
+
+    def __init__(self, database: CatalogDatabase, heard: Callable[[], None]) -> None:
+        self._database = database
+        self._heard = heard
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="news", daemon=True)
+
+    def start(self) -> None:
+        if self._database.is_shared:
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        import psycopg
+
+        while not self._stop.is_set():
+            try:
+                self._listen()
+            except (psycopg.Error, SQLAlchemyError) as error:
+                log.warning("news.interrupted", catalog=self._database.where, error=" ".join(str(error).split()))
+                self._stop.wait(_RECONNECT_SECONDS)
+
+    def _listen(self) -> None:
+        pooled = self._database.engine.raw_connection()
+        pooled.detach()
+        connection: Any = pooled.dbapi_connection
+        try:
+            connection.autocommit = True
+            connection.execute(f"LISTEN {CHANNEL}")
+            # Of what happened before this moment nobody has told us.
+            self._heard()
+            while not self._stop.is_set():
+                for _ in connection.notifies(timeout=_TICK, stop_after=1):
+                    self._heard()
+        finally:
+            connection.close()

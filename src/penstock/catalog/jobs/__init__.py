@@ -1,0 +1,1 @@
+"""Import jobs in the catalog: states, leases, plans, listing, quotas, retention."""

@@ -1,0 +1,61 @@
+"""Counters of jobs, changed in the transactions that change the jobs: a list's total costs no scan."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, tuple_
+
+from penstock.catalog.db import tables
+from penstock.catalog.db.connection import insert_or
+from penstock.domain.ids import day_of
+from penstock.domain.jobs import FINAL_STATES, ImportJob, JobState
+
+__all__ = ["count_new", "forget", "recount"]
+
+
+def count_new(connection: Connection, cluster_id: str, database_id: int, collection_id: str) -> None:
+    """One more job that waits."""
+    _add(connection, tables.job_counter, {(cluster_id, database_id, collection_id, JobState.PENDING.value): 1})
+
+
+def recount(connection: Connection, job: ImportJob, then: JobState) -> None:
+    """A job moves on."""
+    of = (job.cluster_id, job.database_id, job.collection_id)
+    moved = ((job.state, -1), (then, 1))
+    _add(connection, tables.job_counter, {(*of, state.value): change for state, change in moved})
+    day = day_of(job.id)
+    ended = {(*of, state.value, day): change for state, change in moved if state in FINAL_STATES}
+    if ended:
+        _add(connection, tables.job_day, ended)
+
+
+def forget(connection: Connection, ended: Iterable[tuple[int, str, int, str, str]]) -> None:
+    """Jobs that have ended go: the id, cluster, database, collection and state of each."""
+    states: Counter[tuple[Any, ...]] = Counter()
+    days: Counter[tuple[Any, ...]] = Counter()
+    for job_id, *of in ended:
+        states[tuple(of)] -= 1
+        days[(*of, day_of(job_id))] -= 1
+    for table, changes in ((tables.job_counter, states), (tables.job_day, days)):
+        _add(connection, table, changes)
+        connection.execute(delete(table).where(table.c.jobs == 0, tuple_(*table.primary_key).in_(sorted(changes))))
+
+
+def _add(connection: Connection, table: Table, changes: Mapping[tuple[Any, ...], int]) -> None:
+    """Always in the same order, so that no two transactions wait for each other's counters."""
+    names = [each.name for each in table.primary_key]
+    rows = [{**dict(zip(names, key, strict=True)), "jobs": changes[key]} for key in sorted(changes)]
+    connection.execute(_addition(connection.dialect.name, table), rows)
+
+
+# Each move of a job asks for it, and making the statement takes longer than running it.
+@lru_cache
+def _addition(dialect: str, table: Table) -> Any:
+    statement = insert_or(dialect, table)
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key), set_={"jobs": table.c.jobs + statement.excluded.jobs}
+    )

@@ -1,0 +1,61 @@
+"""How many unfinished jobs a collection and a cluster may have, looked at in the transaction that adds one."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from penstock.catalog.db import tables
+from penstock.domain.jobs import FINAL_STATES
+from penstock.domain.quotas import JobLimits
+from penstock.errors import LimitExceeded
+
+__all__ = ["LIVE_JOBS", "hold_cluster", "refuse_if_over"]
+
+_counter = tables.job_counter.c
+_LIVE = _counter.state.not_in([each.value for each in sorted(FINAL_STATES)])
+
+# Every create call asks for these. Making such a statement anew takes longer than running it.
+LIVE_JOBS = select(func.coalesce(func.sum(_counter.jobs), 0)).where(
+    _counter.collection_id == bindparam("collection_id"), _LIVE
+)
+_LIVE_JOBS_OF_CLUSTER = select(func.coalesce(func.sum(_counter.jobs), 0)).where(
+    _counter.cluster_id == bindparam("cluster_id"), _LIVE
+)
+_HELD_CLUSTER = (
+    select(tables.cluster.c.id).where(tables.cluster.c.id == bindparam("cluster_id")).with_for_update(key_share=True)
+)
+
+
+def hold_cluster(connection: Connection, cluster_id: str, limits: JobLimits) -> None:
+    """Who adds a job to the cluster meanwhile waits for this transaction, if jobs of the cluster are limited."""
+    if limits.cluster is not None:
+        connection.execute(_HELD_CLUSTER, {"cluster_id": cluster_id})
+
+
+def refuse_if_over(
+    connection: Connection, cluster_id: str, collection_id: str, collection: str, limits: JobLimits
+) -> None:
+    """Look whether there is one job too many, now that the new one is counted.
+
+    Who counts another job of the collection waits for the counter of this one; so no two take the last place.
+
+    Raises:
+        LimitExceeded: the collection or its cluster had as many as they may.
+    """
+    if limits.collection is not None:
+        live = connection.execute(LIVE_JOBS, {"collection_id": collection_id}).scalar_one()
+        _refuse_beyond(limits.collection, int(live), f"collection {collection}", "max_live_jobs")
+    if limits.cluster is not None:
+        live = connection.execute(_LIVE_JOBS_OF_CLUSTER, {"cluster_id": cluster_id}).scalar_one()
+        _refuse_beyond(limits.cluster, int(live), "the cluster", "max_cluster_jobs")
+
+
+def _refuse_beyond(most: int, live: int, whose: str, setting: str) -> None:
+    if live <= most:
+        return
+    raise LimitExceeded(
+        f"The number of jobs has reached the limit: {live - 1} jobs of {whose} have not ended ({setting} = {most}). "
+        "Try again when some have; many files fit into one job",
+        limit=setting,
+        value=most,
+    )

@@ -1,0 +1,225 @@
+"""Listing jobs: filtered, newest first, paged, with the total taken from counters where they can tell it.
+
+Every filter is answered from an index in the index's own order, however many jobs there are: a list of several states
+is the merge of one list per state, and a job's id tells when it was created.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Integer, Select, Table, bindparam, func, select, union_all
+
+from penstock.catalog.db import tables
+from penstock.catalog.db.connection import CatalogDatabase
+from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
+from penstock.domain.ids import DAY_MILLIS, first_id_at, millis_of
+from penstock.domain.jobs import LIVE_STATES, ImportJob, JobState
+
+__all__ = ["JobFilter", "JobList"]
+
+_END = 2**63 - 1
+"""Behind all ids."""
+
+_MOST_BRANCHES = 100
+"""SQLite merges 500 lists at most. Who may see very many databases waits for a sort instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs. ``before`` is a job id, exclusive; times are milliseconds since 1970.
+
+    ``finished_since`` leaves out jobs that ended before it; unfinished jobs stay. ``database_ids``, unless None, are
+    all the databases that the list may tell of.
+    """
+
+    cluster_id: str
+    database_id: int | None = None
+    database_ids: tuple[int, ...] | None = None
+    collection_id: str | None = None
+    states: tuple[JobState, ...] = ()
+    created_after: int | None = None
+    created_before: int | None = None
+    finished_since: int | None = None
+    before: int | None = None
+
+
+class JobList:
+    def __init__(self, database: CatalogDatabase) -> None:
+        self._database = database
+
+    def page(self, wanted: JobFilter, *, limit: int, offset: int = 0) -> Sequence[ImportJob]:
+        """At most ``limit`` jobs after the first ``offset``, newest first.
+
+        With ``finished_since``, where more than ``offset + limit`` jobs match, those that ended last are taken.
+        """
+        first, end = _ids_of(wanted)
+        values = {"first": first, "end": end if wanted.before is None else min(end, wanted.before)}
+        if wanted.finished_since is not None:
+            values["finished_since"] = wanted.finished_since
+        query = _page(_shape(wanted), limit, offset)
+        with self._database.read() as connection:
+            # Read one by one they take twice as long.
+            rows = connection.execute(query, values).all()
+        return [job_of(row) for row in rows]
+
+    def total(self, wanted: JobFilter) -> int:
+        """How many jobs match, ``before`` left aside."""
+        query, values = _total(wanted)
+        with self._database.read() as connection:
+            return int(connection.execute(query, values).scalar_one())
+
+
+def _total(wanted: JobFilter) -> tuple[Select[Any], dict[str, int]]:
+    """The query of :meth:`JobList.total`, and its values."""
+    shape, (first, end) = _shape(wanted), _ids_of(wanted)
+    if wanted.finished_since is not None:
+        return _scan(shape), {"first": first, "end": end, "finished_since": wanted.finished_since}
+    if wanted.created_after is None and wanted.created_before is None:
+        return _all(shape), {}
+    days = [_nearest_day(each) for each in (first, end)]
+    if days[0] >= days[1]:
+        return _scan(shape), {"first": first, "end": end}
+    bounds = [first_id_at(each * DAY_MILLIS) for each in days]
+    values = {"first_day": days[0], "end_day": days[1], "first": bounds[0], "end": bounds[1]}
+    # Of a day that the filter cuts, the shorter part is read, to be added or taken away.
+    for name, start, stop in (("head", first, bounds[0]), ("tail", bounds[1], end)):
+        values |= {f"{name}_sign": 1 if start < stop else -1}
+        values |= {f"{name}_first": min(start, stop), f"{name}_end": max(start, stop)}
+    return _by_days(shape), values
+
+
+def _ids_of(wanted: JobFilter) -> tuple[int, int]:
+    """The least id, and the one after the largest, that a job of the wanted time may have."""
+    after, before = wanted.created_after, wanted.created_before
+    return 0 if after is None else first_id_at(after), _END if before is None else first_id_at(before)
+
+
+def _nearest_day(job_id: int) -> int:
+    return (millis_of(job_id) + DAY_MILLIS // 2) // DAY_MILLIS
+
+
+def _shape(wanted: JobFilter) -> JobFilter:
+    """What a filter has in common with others that are answered by the same query, with other numbers in it.
+
+    Who watches jobs asks the same again and again, and building such a query takes as long as running it.
+    """
+    since = None if wanted.finished_since is None else 0
+    return replace(wanted, created_after=None, created_before=None, before=None, finished_since=since)
+
+
+@lru_cache(maxsize=128)
+def _page(shape: JobFilter, limit: int, offset: int) -> Select[Any]:
+    branches = _branches(shape)
+    ids = branches[0]
+    if len(branches) > 1:
+        ids = _merged([each.limit(limit + offset) for each in branches])
+        ids = ids.order_by(ids.selected_columns[0].desc())
+    page = ids.limit(limit).offset(offset).subquery()
+    return select(*JOB_COLUMNS).join(page, page.c.id == tables.job.c.id).order_by(tables.job.c.id.desc())
+
+
+@lru_cache(maxsize=128)
+def _all(shape: JobFilter) -> Select[Any]:
+    """The total of all times."""
+    return select(_counted(tables.job_counter, shape))
+
+
+@lru_cache(maxsize=128)
+def _by_days(shape: JobFilter) -> Select[Any]:
+    """The total of some days, which are counted already, but for their jobs that have not ended; and of two parts."""
+    day = tables.job_day.c.day
+    total = _counted(tables.job_day, shape, day >= bindparam("first_day"), day < bindparam("end_day"))
+    live = tuple(each for each in sorted(LIVE_STATES) if not shape.states or each in shape.states)
+    if live:
+        total += _number(*_where(replace(shape, states=live)))
+    for part in ("head", "tail"):
+        sign = bindparam(f"{part}_sign", type_=Integer)
+        total += sign * _number(*_where(shape, bindparam(f"{part}_first"), bindparam(f"{part}_end")))
+    return select(total)
+
+
+@lru_cache(maxsize=128)
+def _scan(shape: JobFilter) -> Select[Any]:
+    """The total by reading an index entry of each job."""
+    where = _where(shape)
+    if shape.finished_since is None:
+        return select(_number(*where))
+    job = tables.job.c
+    live = _number(job.cluster_id == shape.cluster_id, *where, job.finished_at.is_(None))
+    return select(live + _number(*where, job.finished_at >= bindparam("finished_since")))
+
+
+def _number(*where: ColumnElement[bool]) -> ColumnElement[int]:
+    return select(func.count()).select_from(tables.job).where(*where).scalar_subquery()
+
+
+def _counted(table: Table, shape: JobFilter, *where: ColumnElement[bool]) -> ColumnElement[int]:
+    counter = table.c
+    where = (*where, counter.cluster_id == shape.cluster_id)
+    if shape.database_id is not None:
+        where += (counter.database_id == shape.database_id,)
+    if shape.database_ids is not None:
+        where += (counter.database_id.in_(shape.database_ids),)
+    if shape.collection_id is not None:
+        where += (counter.collection_id == shape.collection_id,)
+    if shape.states:
+        where += (counter.state.in_([each.value for each in shape.states]),)
+    return select(func.coalesce(func.sum(counter.jobs), 0)).where(*where).scalar_subquery()
+
+
+def _merged(branches: Sequence[Select[Any]]) -> Select[Any]:
+    """The ids of all branches. Each keeps its own order and limit, for which SQLite wants it wrapped."""
+    return select(union_all(*(select(each.subquery().c.id) for each in branches)).subquery().c.id)
+
+
+def _branches(shape: JobFilter) -> list[Select[Any]]:
+    """Queries of ids that share no job and together give all; each reads one index in that index's order."""
+    job = tables.job.c
+    ids, newest = select(job.id), job.id.desc()
+    if shape.finished_since is not None:
+        scopes = _one_by_one(shape)
+        if len(scopes) > _MOST_BRANCHES:
+            scopes = [shape]
+        live = (job.cluster_id == shape.cluster_id, job.finished_at.is_(None))
+        recent = job.finished_at >= bindparam("finished_since")
+        return [
+            *(ids.where(*live, *_where(each)).order_by(newest) for each in scopes),
+            *(ids.where(*_where(each), recent).order_by(job.finished_at.desc()) for each in scopes),
+        ]
+    states: list[tuple[JobState, ...]] = [(each,) for each in sorted(set(shape.states))] or [()]
+    branches = [replace(each, states=state) for each in _one_by_one(shape) for state in states]
+    if len(branches) > _MOST_BRANCHES:
+        branches = [shape]
+    return [ids.where(*_where(each)).order_by(newest) for each in branches]
+
+
+def _one_by_one(shape: JobFilter) -> list[JobFilter]:
+    """A filter for each of the databases that the list may tell of, where it asks for no one of them."""
+    if not shape.database_ids or shape.database_id is not None or shape.collection_id is not None:
+        return [shape]
+    return [replace(shape, database_id=each) for each in shape.database_ids]
+
+
+def _where(
+    shape: JobFilter, first: ColumnElement[int] | None = None, end: ColumnElement[int] | None = None
+) -> Sequence[ColumnElement[bool]]:
+    """The narrowest scope alone, which tells the others and has an index: a collection is in one cluster. The states;
+    and the ids, from ``first`` to before ``end``."""
+    job = tables.job.c
+    if shape.collection_id is not None:
+        scope = job.collection_id == shape.collection_id
+    elif shape.database_id is not None:
+        scope = job.database_id == shape.database_id
+    elif shape.database_ids is not None:
+        scope = job.database_id.in_(shape.database_ids)
+    else:
+        scope = job.cluster_id == shape.cluster_id
+    states = [each.value for each in shape.states]
+    state = [job.state == states[0]] if len(states) == 1 else [job.state.in_(states)] if states else []
+    bounds = [job.id >= (bindparam("first") if first is None else first)]
+    bounds.append(job.id < (bindparam("end") if end is None else end))
+    return [scope, *state, *bounds]

@@ -1,0 +1,115 @@
+"""The plan of a job as rows: its files, and the splits that they are cut into.
+
+A job that is planned again, as after a retry, keeps what it has staged of an earlier plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, delete, insert, select
+
+from penstock.catalog.db import tables
+from penstock.domain.jobs import FileState, Part, SplitState
+
+__all__ = ["PlannedFile", "PlannedSplit", "store_plan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFile:
+    """A file with its resolved locations (JSON without credentials).
+
+    ``kept`` is the ordinal that the same file had in an earlier plan of the job: its figures stay. ``whole`` says
+    that all of its splits are kept.
+    """
+
+    name: str
+    locations: Sequence[Mapping[str, Any]]
+    size: int
+    total_rows: int
+    kept: int | None = None
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedSplit:
+    """A split; ``auto_ids`` is how many ids to reserve for it.
+
+    ``kept`` is the ordinal that the same split had in an earlier plan of the job: its staged rows and ids stay.
+    """
+
+    parts: Sequence[Part]
+    auto_ids: int
+    kept: int | None = None
+
+
+def store_plan(
+    connection: Connection,
+    job_id: int,
+    files: Sequence[PlannedFile],
+    splits: Sequence[PlannedSplit],
+    start: int | None,
+) -> None:
+    """Put a plan in the place of the job's earlier one. ``start`` is the first of the ids reserved for new splits."""
+    known = _rows_of(connection, tables.job_file, job_id)
+    earlier = _rows_of(connection, tables.job_split, job_id)
+    for table in (tables.job_file, tables.job_split):
+        connection.execute(delete(table).where(table.c.job_id == job_id))
+    if files:
+        connection.execute(insert(tables.job_file), [_new_file(job_id, *each, known) for each in enumerate(files)])
+    if splits:
+        connection.execute(insert(tables.job_split), list(_new_splits(job_id, splits, start, earlier)))
+
+
+def _rows_of(connection: Connection, table: Table, job_id: int) -> Mapping[int, Row[Any]]:
+    rows = connection.execute(select(table).where(table.c.job_id == job_id)).all()
+    return {row.ordinal: row for row in rows}
+
+
+def _new_file(job_id: int, ordinal: int, file: PlannedFile, earlier: Mapping[int, Row[Any]]) -> dict[str, Any]:
+    new: dict[str, Any] = {
+        "job_id": job_id,
+        "ordinal": ordinal,
+        "name": file.name,
+        "locations": [dict(each) for each in file.locations],
+        "size": file.size,
+        "state": FileState.PENDING.value,
+        "progress": 0,
+        "rows": 0,
+        "total_rows": file.total_rows,
+        "finished_at": None,
+    }
+    if file.kept is None:
+        return new
+    row = earlier[file.kept]
+    new |= {"progress": min(row.progress, 99), "rows": row.rows, "total_rows": max(row.total_rows, file.total_rows)}
+    if file.whole and row.state == FileState.COMPLETED.value:
+        new |= {"state": row.state, "progress": 100, "finished_at": row.finished_at}
+    return new
+
+
+def _new_splits(
+    job_id: int, splits: Sequence[PlannedSplit], start: int | None, earlier: Mapping[int, Row[Any]]
+) -> Iterator[dict[str, Any]]:
+    for ordinal, each in enumerate(splits):
+        new = {"job_id": job_id, "ordinal": ordinal, "parts": [part.to_json() for part in each.parts]}
+        if each.kept is not None:
+            row = earlier[each.kept]
+            yield new | {name: getattr(row, name) for name in _OF_A_STAGED_SPLIT}
+            continue
+        yield new | {
+            "auto_id_start": start,
+            "state": SplitState.PENDING.value,
+            "attempts": 0,
+            "rows": 0,
+            "part_rows": None,
+            "staged": None,
+            "warnings": None,
+        }
+        if start is not None:
+            start += each.auto_ids
+
+
+_OF_A_STAGED_SPLIT = ("auto_id_start", "state", "attempts", "rows", "part_rows", "staged", "warnings")

@@ -1,0 +1,163 @@
+"""The quotas of orgs: what each may have, what it has, and the refusals.
+
+Jobs that have not ended are counted when one is made, running ones when one is claimed
+(:mod:`penstock.catalog.jobs.fair_scheduling`), bytes when a job's files have been found: only then are their sizes known.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
+
+from penstock.catalog.db import tables
+from penstock.catalog.db.connection import CatalogDatabase, database_clock, insert_or
+from penstock.catalog.jobs.fair_scheduling import running_jobs
+from penstock.domain.ids import DAY_MILLIS
+from penstock.domain.jobs import FINAL_STATES, ImportJob
+from penstock.domain.quotas import Quota, Usage
+from penstock.errors import OrgNotFound, QuotaExceeded
+
+__all__ = ["QuotaStore", "charge", "refuse_if_full"]
+
+
+_org, _usage, _counter = tables.org.c, tables.org_usage.c, tables.job_counter.c
+
+# Every create call asks for these. Making such a statement anew takes longer than running it.
+_ORG_OF = (
+    select(tables.org)
+    .join(tables.cluster, tables.cluster.c.org_id == _org.id)
+    .where(tables.cluster.c.id == bindparam("cluster_id"))
+)
+_LIVE_JOBS = (
+    select(func.coalesce(func.sum(_counter.jobs), 0))
+    .join(tables.cluster, tables.cluster.c.id == _counter.cluster_id)
+    .where(
+        tables.cluster.c.org_id == bindparam("org_id"),
+        _counter.state.not_in([each.value for each in sorted(FINAL_STATES)]),
+    )
+)
+_BYTES = select(_usage.bytes).where(_usage.org_id == bindparam("org_id"), _usage.day == bindparam("day"))
+
+
+class QuotaStore:
+    def __init__(self, database: CatalogDatabase) -> None:
+        self._database = database
+
+    def get(self, org_id: str) -> Quota:
+        """The org's own quota; None in it is the server's. Raises OrgNotFound."""
+        with self._database.read() as connection:
+            row = connection.execute(select(tables.org).where(_org.id == org_id)).one_or_none()
+        if row is None:
+            raise OrgNotFound(f"there is no org {org_id}", org=org_id)
+        return Quota(jobs=row.max_jobs, running_jobs=row.max_running_jobs, daily_bytes=row.max_daily_bytes)
+
+    def set(self, org_id: str, quota: Quota) -> None:
+        """Raises OrgNotFound."""
+        with self._database.write() as connection:
+            changed = connection.execute(
+                update(tables.org)
+                .where(_org.id == org_id)
+                .values(max_jobs=quota.jobs, max_running_jobs=quota.running_jobs, max_daily_bytes=quota.daily_bytes)
+            ).rowcount
+            if changed != 1:
+                raise OrgNotFound(f"there is no org {org_id}", org=org_id)
+            self._database.tell(connection)  # a job that was held back may be begun now
+
+    def usage(self, org_id: str) -> Usage:
+        """What the org has at present; nothing for one that isn't there."""
+        with self._database.read() as connection:
+            day = connection.execute(select(database_clock(connection))).scalar_one() // DAY_MILLIS
+            return Usage(
+                jobs=int(connection.execute(_LIVE_JOBS, {"org_id": org_id}).scalar_one()),
+                running_jobs=running_jobs(connection, org_id),
+                daily_bytes=connection.execute(_BYTES, {"org_id": org_id, "day": day}).scalar_one_or_none() or 0,
+            )
+
+
+def refuse_if_full(connection: Connection, cluster_id: str, quota: Quota, size: int = 0) -> None:
+    """Look, in the transaction that adds a live job, whether the cluster's org may have one more.
+
+    Args:
+        quota: of orgs that have none of their own.
+        size: bytes of the job's files, as far as they are known by now; they are charged when it is planned.
+
+    Raises:
+        QuotaExceeded: the org has as many jobs as it may, or no bytes left today.
+    """
+    org = connection.execute(_ORG_OF, {"cluster_id": cluster_id}).one_or_none()
+    if org is None:
+        return  # what is made for a cluster that isn't there fails by itself
+    if limit := _limit(org.max_jobs, quota.jobs):
+        # Who makes another job of the org meanwhile waits for this one to be counted.
+        connection.execute(select(_org.id).where(_org.id == org.id).with_for_update(key_share=True))
+        live = int(connection.execute(_LIVE_JOBS, {"org_id": org.id}).scalar_one())
+        if live >= limit:
+            raise QuotaExceeded(
+                f"{live:,} jobs of the org {org.name} have not ended, and it may have {limit:,} (max_org_jobs). "
+                "Come back when one of them has ended; many files fit into one job",
+                limit="max_org_jobs",
+                value=limit,
+                present=live,
+            )
+    if limit := _limit(org.max_daily_bytes, quota.daily_bytes):
+        now = connection.execute(select(database_clock(connection))).scalar_one()
+        present = connection.execute(_BYTES, {"org_id": org.id, "day": now // DAY_MILLIS}).scalar_one_or_none() or 0
+        if present >= limit or present + size > limit:
+            raise _no_bytes_left(org, now, limit, present, size)
+
+
+def charge(connection: Connection, job: ImportJob, size: int, quota: Quota) -> None:
+    """Count the bytes of a job's files for its org's day, in the transaction that stores its plan.
+
+    Those that an earlier plan of the job was charged for don't count again, on whichever day that was.
+
+    Raises:
+        QuotaExceeded: the org hasn't so many left today.
+    """
+    column = tables.job.c
+    charged = connection.execute(select(column.charged).where(column.id == job.id)).scalar_one()
+    more = size - charged
+    if more <= 0:
+        return
+    org = connection.execute(_ORG_OF, {"cluster_id": job.cluster_id}).one()
+    limit = _limit(org.max_daily_bytes, quota.daily_bytes)
+    now = connection.execute(select(database_clock(connection))).scalar_one()
+    today = {"org_id": org.id, "day": now // DAY_MILLIS}
+    if limit and more > limit:
+        present = connection.execute(_BYTES, today).scalar_one_or_none() or 0
+        raise _no_bytes_left(org, now, limit, present, more)
+    statement = insert_or(connection.dialect.name, tables.org_usage).values(**today, bytes=more)
+    statement = statement.on_conflict_do_update(
+        index_elements=["org_id", "day"],
+        set_={"bytes": _usage.bytes + more},
+        where=or_(bindparam("most", limit) == 0, _usage.bytes + more <= bindparam("most", limit)),
+    )
+    if connection.execute(statement.returning(_usage.bytes)).scalar_one_or_none() is None:
+        present = connection.execute(_BYTES, today).scalar_one_or_none() or 0
+        raise _no_bytes_left(org, now, limit, present, more)
+    connection.execute(update(tables.job).where(column.id == job.id).values(charged=size))
+
+
+def _limit(own: int | None, default: int | None) -> int:
+    """0 is no limit."""
+    return (default if own is None else own) or 0
+
+
+def _no_bytes_left(org: Row[Any], now: int, limit: int, present: int, size: int) -> QuotaExceeded:
+    midnight = (now // DAY_MILLIS + 1) * DAY_MILLIS
+    seconds = -(-(midnight - now) // 1000)
+    when = datetime.fromtimestamp(midnight / 1000, UTC).strftime("%Y-%m-%dT%H:%MZ")
+    files = f", and the files of this job have {size:,}" if size else ""
+    too_large = f"Come back at {when}, when the next day begins"
+    if size > limit:
+        too_large = "That is more than a whole day's: cut it into several jobs, or ask for a larger quota"
+    return QuotaExceeded(
+        f"the org {org.name} has imported {present:,} bytes today of the {limit:,} that it may import in a day "
+        f"(max_org_daily_bytes){files}. {too_large}",
+        limit="max_org_daily_bytes",
+        value=limit,
+        present=present,
+        **({} if size > limit else {"seconds": seconds}),
+    )

@@ -1,0 +1,61 @@
+"""Forgetting jobs that ended long ago, a few at a time, so that nobody waits for it."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Connection, delete, select
+
+from penstock.catalog.db import tables
+from penstock.catalog.jobs.counters import forget
+from penstock.catalog.db.connection import CatalogDatabase
+
+__all__ = ["RetentionStore"]
+
+_BATCH = 500
+
+
+class RetentionStore:
+    def __init__(self, database: CatalogDatabase) -> None:
+        self._database = database
+
+    def forget_jobs(self, cluster_id: str, finished_before: int, keep: int, batch: int = _BATCH) -> int:
+        """Delete up to ``batch`` finished jobs of a cluster with their files and splits; returns how many.
+
+        Args:
+            finished_before: milliseconds since 1970.
+            keep: so many of the cluster's newest jobs stay, however old they are.
+
+        Jobs whose staged files are still there stay until these are gone.
+        """
+        job = tables.job.c
+        with self._database.write() as connection:
+            where = [
+                job.cluster_id == cluster_id,
+                job.finished_at < finished_before,
+                job.leftovers.is_(False),
+                *_older_than_kept(connection, cluster_id, keep),
+            ]
+            found = connection.execute(
+                select(job.id, job.database_id, job.collection_id, job.state)
+                .where(*where)
+                .order_by(job.finished_at)
+                .limit(batch)
+                .with_for_update(skip_locked=True)
+            ).all()
+            if not found:
+                return 0
+            ids = [row.id for row in found]
+            for table in (tables.job_split, tables.job_file, tables.job_secret):
+                connection.execute(delete(table).where(table.c.job_id.in_(ids)))
+            connection.execute(delete(tables.job).where(job.id.in_(ids)))
+            forget(connection, [(row.id, cluster_id, row.database_id, row.collection_id, row.state) for row in found])
+        return len(ids)
+
+
+def _older_than_kept(connection: Connection, cluster_id: str, keep: int) -> list[ColumnElement[bool]]:
+    if keep == 0:
+        return []
+    job = tables.job.c
+    oldest_kept = connection.execute(
+        select(job.id).where(job.cluster_id == cluster_id).order_by(job.id.desc()).offset(keep - 1).limit(1)
+    ).scalar_one_or_none()
+    return [job.id < (0 if oldest_kept is None else oldest_kept)]

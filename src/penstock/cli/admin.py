@@ -1,0 +1,153 @@
+"""What the commands for keys, users and clusters share: they work on the catalog itself, with or without a server.
+
+Who may write to the data folder, or has the catalog's URL, is its administrator.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.domain.access import Grant, Role
+from penstock.server.options import CATALOG_SETTINGS, settings_options
+from penstock.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from penstock.catalog import Catalog
+
+__all__ = [
+    "grants_of",
+    "org_names",
+    "org_option",
+    "record",
+    "role_options",
+    "roots_option",
+    "with_catalog",
+    "with_settings_and_catalog",
+]
+
+_HERE = "this machine"
+
+
+def with_catalog(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorate a command with the options that tell where the catalog is; it gets the opened catalog first."""
+
+    @wraps(command)
+    def run(catalog: Catalog, settings: Settings, **flags: Any) -> None:
+        del settings
+        command(catalog, **flags)
+
+    return with_settings_and_catalog(run)
+
+
+def with_settings_and_catalog(command: Callable[..., None]) -> Callable[..., None]:
+    """As :func:`with_catalog`; the command gets the settings, too, second."""
+
+    @wraps(command)
+    def run(**flags: Any) -> None:
+        config: Path | None = flags.pop("config")
+        settings = load_settings({name: flags.pop(name) for name in CATALOG_SETTINGS}, config)
+        with opened_catalog(settings) as catalog:
+            command(catalog, settings, **flags)
+
+    return settings_options(run, CATALOG_SETTINGS)
+
+
+@contextmanager
+def opened_catalog(settings: Settings) -> Iterator[Catalog]:
+    """The catalog of these settings, made if there is none yet: keys may be made before the first start.
+
+    Who meant another folder is told so: a key in a new catalog opens no server that is there already.
+    """
+    from penstock.catalog import open_catalog
+    from penstock.server.process.data_dir import make_data_folder, private_files
+    from penstock.server.lost_catalog import mark_keys
+    from penstock.server.storage_settings import catalog_file, catalog_url, sealing_key
+
+    with private_files():
+        make_data_folder(settings.data_dir)
+        if settings.catalog is None and not catalog_file(settings).exists():
+            click.echo(
+                f"Note: there was no catalog in {settings.data_dir} yet, and a new one is made. "
+                "If your server has another data folder, name it with --data-dir or PENSTOCK_DATA_DIR.",
+                err=True,
+            )
+        catalog = open_catalog(catalog_url(settings), sealing_key(settings))
+        try:
+            catalog.orgs.ensure("default")
+            yield catalog
+            if catalog.accounts.any_made():
+                mark_keys(settings.data_dir)
+        finally:
+            catalog.close()
+
+
+def org_names(catalog: Catalog) -> Mapping[str, str]:
+    """Of each org's id the name, which ``--org`` takes."""
+    return {each.id: each.name for each in catalog.orgs.list()}
+
+
+def record(
+    catalog: Catalog, action: str, org_id: str, subject: str | None = None, cluster_id: str | None = None
+) -> None:
+    """Tell the audit log what the person at this machine has done."""
+    from penstock.domain.audit import AuditEntry
+
+    catalog.audit.add(
+        AuditEntry(
+            caller=_user_name(),
+            org_id=org_id,
+            address=_HERE,
+            action=action,
+            cluster_id=cluster_id,
+            subject=subject,
+        )
+    )
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number without a name
+        return f"uid {os.getuid()}"
+
+
+roots_option = click.option(
+    "--root",
+    "roots",
+    multiple=True,
+    help="Only files below this folder, s3://bucket/prefix or web address may be imported, as far as they lie below "
+    "an import root of the server; a relative folder is one of each import root. Give it several times; "
+    "without it, all of the server's are open.",
+)
+org_option = click.option("--org", default="default", show_default=True, help="The tenant that it belongs to.")
+
+
+def role_options(command: Callable[..., None]) -> Callable[..., None]:
+    """``--role``, ``--cluster`` and ``--database``, which :func:`grants_of` takes."""
+    for option in (
+        click.option("--database", help="Only in this database; else in all of the cluster."),
+        click.option("--cluster", help="Only in this cluster; else in every cluster of the org."),
+        click.option(
+            "--role",
+            type=click.Choice([each.value for each in Role]),
+            required=True,
+            help="A reader lists and searches; a writer imports, too; an admin also manages databases and users.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def grants_of(role: str, cluster: str | None, database: str | None) -> Sequence[Grant]:
+    """Raises click.UsageError: a database without its cluster."""
+    if database is not None and cluster is None:
+        raise click.UsageError("--database needs --cluster: databases of several clusters may have one name.")
+    return [Grant(role=Role(role), cluster_id=cluster, database=database)]

@@ -1,0 +1,123 @@
+"""``penstock write``: existing files made into import files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from penstock.bulk_writer.convert import convert, fetch_schema
+from penstock.bulk_writer.file_type import BulkFileType
+from penstock.cli.client_options import connection_options
+from penstock.cli.schema_files import read_schema_file
+from penstock.domain.import_options import parse_separator
+from penstock.domain.rest_schema import schema_from_rest
+from penstock.domain.schema import CollectionSchema
+
+__all__ = ["write"]
+
+_TYPES = {each.name.lower(): each for each in BulkFileType}
+
+
+def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int:
+    """``134217728``, ``128MiB``, ``1.5GB``: sizes as the settings of a server have them."""
+    try:
+        size = TypeAdapter(ByteSize).validate_python(value)
+    except ValidationError:
+        size = ByteSize(0)
+    if size <= 0:
+        raise click.BadParameter(f"{value!r} is not a size; write 128MiB or 1GB")
+    return size
+
+
+@click.command()
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.option(
+    "--schema",
+    "schema_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON or TOML file with the schema of the REST call.",
+)
+@click.option("--collection", metavar="NAME", help="Take the schema of this collection of a server.")
+@click.option(
+    "--out", required=True, metavar="DIR|URL", help="Folder, s3://bucket/folder or azure://container/folder."
+)
+@click.option(
+    "--type",
+    "type_name",
+    type=click.Choice(list(_TYPES)),
+    default="parquet",
+    show_default=True,
+    help="Format of the files.",
+)
+@click.option(
+    "--chunk-size",
+    callback=_bytes,
+    metavar="SIZE",
+    default="128MiB",
+    show_default=True,
+    help="Bytes of rows per file.",
+)
+@click.option(
+    "--column", "columns", multiple=True, metavar="FIELD[=COLUMN]", help="Take only these columns; may be repeated."
+)
+@click.option("--sep", metavar="CHARACTER", help="CSV: what separates the columns. [default: a comma]")
+@click.option("--nullkey", metavar="TEXT", help="CSV: the text of null cells. [default: an empty cell]")
+@click.option("--progress/--no-progress", default=None, help="Draw a bar. [default: on a terminal]")
+@connection_options
+def write(
+    inputs: tuple[str, ...],
+    schema_file: Path | None,
+    collection: str | None,
+    url: str,
+    api_key: str,
+    database: str,
+    out: str,
+    type_name: str,
+    chunk_size: int,
+    columns: tuple[str, ...],
+    sep: str | None,
+    nullkey: str | None,
+    progress: bool | None,
+) -> None:
+    """Convert files into import files of a collection.
+
+    INPUT is a Parquet, Arrow, CSV, JSON, JSON Lines or NumPy file, or a folder of such files. The names of the files
+    that were written go to the standard output, one chunk per line, as the import calls take them.
+    """
+    separator = None if sep is None else parse_separator(sep)
+    config = {key: value for key, value in (("sep", separator), ("nullkey", nullkey)) if value is not None}
+    done = convert(
+        inputs,
+        _schema(schema_file, collection, url, api_key, database),
+        out,
+        file_type=_TYPES[type_name],
+        chunk_size=chunk_size,
+        config=config,
+        columns=_selection(columns),
+        progress_bar=sys.stderr.isatty() if progress is None else progress,
+    )
+    for files in done.files:
+        click.echo(",".join(files))
+    count = sum(map(len, done.files))
+    click.echo(f"{done.rows:,} rows in {count:,} file{'' if count == 1 else 's'}", err=True)
+
+
+def _schema(
+    schema_file: Path | None, collection: str | None, url: str, api_key: str, database: str
+) -> CollectionSchema:
+    if (schema_file is None) == (collection is None):
+        raise click.UsageError("Give either --schema FILE or --collection NAME.")
+    if schema_file is not None:
+        return schema_from_rest(read_schema_file(schema_file).schema).check()
+    assert collection is not None
+    return fetch_schema(url, collection, api_key=api_key, database=database)
+
+
+def _selection(columns: tuple[str, ...]) -> dict[str, str] | None:
+    if not columns:
+        return None
+    pairs = (each.partition("=") for each in columns)
+    return {field: column or field for field, _, column in pairs}

@@ -1,0 +1,167 @@
+"""Follow import jobs to their end: progress on the standard error, a summary on the standard output."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from penstock.cli.errors import FAILED, INTERRUPTED, UNFINISHED
+from penstock.cli.output import print_json, size_text
+from penstock.sdk.errors import JobFailed, JobUnfinished
+
+if TYPE_CHECKING:
+    from penstock.sdk.client import Client
+    from penstock.sdk.jobs import ImportedFile, ImportJob
+
+__all__ = ["ABORTED", "follow", "summary"]
+
+_FILES_SHOWN = 20
+_STEP_PERCENT = 10
+_STEP_SECONDS = 10.0
+# Servers tell times in whole seconds, and the client looks every two.
+_WHOLE_SECONDS = 3.5
+_UNCOMMITTED = "Uncommitted"
+# As Milvus has it: no state of its own, but a failure for this reason.
+ABORTED = "aborted by user"
+
+
+def follow(client: Client, job_ids: Sequence[str], *, timeout: float | None = None, as_json: bool = False) -> None:
+    """Wait for jobs, one after the other; then tell how each of them ended, and exit with the code that says it."""
+    started = time.monotonic()
+    ended: list[ImportJob] = []
+    unfinished = False
+    for position, job_id in enumerate(job_ids, 1):
+        try:
+            with _shown(position, len(job_ids)) as show:
+                left = None if timeout is None else max(0.0, timeout - (time.monotonic() - started))
+                job = client.imports.wait(job_id, timeout=left, progress=show)
+        except JobFailed as error:
+            job = error.job
+        except JobUnfinished as error:
+            job = error.job
+            unfinished = True
+        except KeyboardInterrupt:
+            _leave(job_ids[position - 1 :])
+        ended.append(job)
+        if not as_json:
+            click.echo(summary(job, time.monotonic() - started))
+    if as_json:
+        print_json([job.raw for job in ended])
+    if any(job.is_finished and not job.has_succeeded for job in ended):
+        sys.exit(FAILED)
+    if unfinished:
+        sys.exit(UNFINISHED)
+
+
+def _leave(job_ids: Sequence[str]) -> NoReturn:
+    ids = " ".join(job_ids)
+    many = len(job_ids) > 1
+    click.echo(
+        f"\nStopped watching. The job{'s go' if many else ' goes'} on without this program.\n"
+        f"Follow again: penstock jobs wait {ids}\n"
+        f"End {'them' if many else 'it'}: penstock jobs abort {ids}",
+        err=True,
+    )
+    sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def _shown(position: int, jobs: int) -> Iterator[Callable[[ImportJob], None]]:
+    which = f"job {position} of {jobs}: " if jobs > 1 else ""
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        from penstock.sdk.progress import progress_bar
+
+        with progress_bar(Console(stderr=True)) as show:
+            yield show
+    else:
+        yield _Lines(which).show
+
+
+class _Lines:
+    """Progress for logs: a line when the stage changes, and now and then."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._started = time.monotonic()
+        self._told_at = 0.0
+        self._told: tuple[str, int] = ("", -_STEP_PERCENT)
+        self._reason: str | None = None
+
+    def show(self, job: ImportJob) -> None:
+        from penstock.sdk.progress import progress_text
+
+        now = time.monotonic()
+        if not job.is_finished and job.reason not in (None, self._reason):
+            click.echo(f"{self._prefix}{job.reason}", err=True)
+        self._reason = job.reason
+        stage, percent = self._told
+        current = job.state if job.is_finished else job.stage or job.state
+        is_news = current != stage or job.progress >= percent + _STEP_PERCENT
+        if not is_news and now < self._told_at + _STEP_SECONDS:
+            return
+        told = progress_text(job, now - self._started)
+        click.echo(f"{self._prefix}{current} {job.progress} %{', ' if told else ''}{told}", err=True)
+        self._told, self._told_at = (current, job.progress), now
+
+
+def summary(job: ImportJob, seconds: float) -> str:
+    """How a job ended (or stands), in a few lines for a person. ``seconds`` is how long it was watched."""
+    if job.has_succeeded:
+        lines = [_success(job, _took(job, seconds))]
+    elif job.is_finished:
+        lines = _failure(job)
+    elif job.state == _UNCOMMITTED:
+        lines = [
+            f"Job {job.id} has staged {job.rows or 0:,} rows, which nobody sees yet.",
+            f"Publish them: penstock jobs commit {job.id}",
+        ]
+    else:
+        lines = [
+            f"Job {job.id} is {job.state} at {job.progress} % after {seconds:.1f} s and goes on.",
+            f"Follow it: penstock jobs wait {job.id}",
+        ]
+    for each in job.warnings:
+        lines.append(f"Warning: {each.message}" + (f" ({each.count:,} times)" if each.count > 1 else ""))
+    return "\n".join(lines)
+
+
+def _took(job: ImportJob, watched: float) -> float:
+    """Seconds from create to end: by our own watch, which is finer than the server's, if it saw all of the job."""
+    if job.created_at is None or job.completed_at is None:
+        return watched
+    told = (job.completed_at - job.created_at).total_seconds()
+    return watched if abs(watched - told) < _WHOLE_SECONDS else told
+
+
+def _success(job: ImportJob, seconds: float) -> str:
+    rows = job.rows or 0
+    size = f", {size_text(job.size)}" if job.size else ""
+    files = f"{len(job.files):,} file{'' if len(job.files) == 1 else 's'}{size}"
+    rate = f": {rows / seconds:,.0f} rows/s" if seconds >= 0.1 and rows else ""
+    return f"Imported {rows:,} rows from {files} into {job.collection} in {seconds:.1f} s{rate}."
+
+
+def _failure(job: ImportJob) -> list[str]:
+    lines = [
+        f"Job {job.id} failed, and none of its rows are visible in {job.collection}.",
+        f"Reason: {job.reason or 'the server gave none'}",
+    ]
+    failed = [each for each in job.files if each.reason and each.reason != job.reason]
+    lines += [f"  {_file(each)}" for each in failed[:_FILES_SHOWN]]
+    if len(failed) > _FILES_SHOWN:
+        lines.append(f"  and {len(failed) - _FILES_SHOWN:,} more files; see: penstock jobs show {job.id}")
+    if job.reason != ABORTED:
+        lines.append(f"Once the cause is put right, it can go on: penstock jobs retry {job.id}")
+    return lines
+
+
+def _file(file: ImportedFile) -> str:
+    # A reason that names the file needs no name before it.
+    return file.reason or "" if file.name in (file.reason or "") else f"{file.name}: {file.reason}"

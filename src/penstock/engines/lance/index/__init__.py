@@ -1,0 +1,1 @@
+"""Vector and scalar indexes of Lance tables."""

@@ -1,0 +1,281 @@
+"""Indexes of a table: building them, and keeping them up to date as rows come.
+
+Which index a table gets stands in :mod:`penstock.engines.lance.index.mapping`. An index is built once. Rows that came later
+are searched exactly beside it until there are :data:`LAG_ROWS` of them; then they are added as a segment, which
+trains nothing anew. What is not indexed yet is never missing from an answer.
+
+The partition column gets a BITMAP where there is more than one partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from lance.dataset import LanceDataset
+
+from penstock.domain.arrow_schema import PARTITION_COLUMN
+from penstock.domain.index import IndexSpec, Metric
+from penstock.domain.schema import Field
+from penstock.engines.base import Table
+from penstock.engines.lance.layout.names import stored_name
+from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.index.mapping import LEAST_SCALAR_ROWS, Wanted, partitions_for, wanted_index
+from penstock.engines.lance.index.progress import Progress, Steps
+from penstock.engines.lance.layout.tables import Store
+
+__all__ = [
+    "Present",
+    "durable_indexes",
+    "index",
+    "index_is_due",
+    "indexed_rows",
+    "partitions_of",
+    "segment_ids",
+    "spec_is_due",
+    "vector_index",
+]
+
+LAG_ROWS = 10_000
+"""So many rows may be outside of an index before it is extended."""
+
+_REBUILD_GROWTH = 8
+"""A vector index is trained anew when the table has grown so much since: its partitions have become too big."""
+
+_MOST_SEGMENTS = 16
+"""Every extension adds a segment that each search visits; so many are merged (0.2 s per 100,000 rows)."""
+
+_partitions: dict[str, int] = {}
+"""By segment, which never changes: Lance reads the whole index to tell it."""
+_MOST_KNOWN = 10_000
+
+_LANCE_METRICS = {Metric.L2: "l2", Metric.IP: "dot", Metric.COSINE: "cosine", Metric.HAMMING: "hamming"}
+_METRICS = {"L2": Metric.L2, "DOT": Metric.IP, "COSINE": Metric.COSINE, "HAMMING": Metric.HAMMING}
+
+
+@dataclass(frozen=True)
+class Present:
+    """An index that the table has: its kind (``IVFSQ``, ``BTREE`` …), metric if any, rows in it, and segments."""
+
+    name: str
+    kind: str
+    metric: Metric | None
+    rows: int
+    segments: int
+    first_segment: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_graph(self) -> bool:
+        return "HNSW" in self.kind
+
+    def is_as(self, wanted: Wanted) -> bool:
+        """Whether kind, metric and parameters are the wanted ones; ``nlist`` is not told here."""
+        asked = wanted.details or {}
+        return (
+            self.kind == wanted.kind.replace("_", "")
+            and self.metric is wanted.metric
+            and all(
+                int((self.details.get(group) or {}).get(key, -1)) == value
+                for group, values in asked.items()
+                for key, value in values.items()
+            )
+        )
+
+
+class _Work(Enum):
+    """What an index needs."""
+
+    BUILD = auto()
+    EXTEND = auto()
+    MERGE = auto()
+
+
+def _name(column: str) -> str:
+    return f"{column}.index"
+
+
+def _present(dataset: LanceDataset) -> dict[str, Present]:
+    return {
+        each.name: Present(
+            name=each.name,
+            kind=each.index_type.upper().replace("_", ""),
+            metric=_METRICS.get(str((each.details or {}).get("metric_type", "")).upper()),
+            rows=int(each.num_rows_indexed),
+            segments=len(each.segments),
+            first_segment=str(each.segments[0].uuid) if each.segments else "",
+            details=each.details or {},
+        )
+        for each in dataset.describe_indices()
+    }
+
+
+def vector_index(dataset: LanceDataset, field: Field) -> Present | None:
+    """The index of a vector field, if the table has one by now."""
+    return _present(dataset).get(_name(stored_name(field.name)))
+
+
+def indexed_rows(store: Store, table: Table, spec: IndexSpec) -> int:
+    """Rows that an index covers. Where none is wanted, as an exact search serves, all rows."""
+    doing = f"describing the index {spec.name}"
+    dataset = store.at_least(table, doing)
+    with told(doing, store.options):
+        rows = int(dataset.count_rows())
+        wanted = _wanted(table, spec, rows)
+        if wanted is None:
+            return rows
+        present = _present(dataset).get(_name(wanted.column))
+        return present.rows if present is not None and present.is_as(wanted) else 0
+
+
+def spec_is_due(store: Store, table: Table, spec: IndexSpec) -> bool:
+    """Whether :func:`index` has anything to do for one index."""
+    doing = f"describing the index {spec.name}"
+    dataset = store.at_least(table, doing)
+    with told(doing, store.options):
+        rows = int(dataset.count_rows())
+        wanted = _wanted(table, spec, rows)
+        if wanted is None:
+            return False
+        target = table.schema[spec.field_name]
+        return _work(dataset, wanted, target, _present(dataset).get(_name(wanted.column)), rows) is not None
+
+
+def _wanted(table: Table, spec: IndexSpec, rows: int) -> Wanted | None:
+    return wanted_index(stored_name(spec.field_name), table.schema[spec.field_name], spec, rows)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be done about a table's indexes, in order, and which ones go."""
+
+    rows: int
+    steps: Sequence[tuple[Wanted, Field | None, _Work]]
+    stale: Sequence[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.steps or self.stale)
+
+
+def _plan(dataset: LanceDataset, table: Table, specs: Sequence[IndexSpec]) -> _Plan:
+    rows = int(dataset.count_rows())
+    wanted: list[tuple[Wanted, Field | None]] = []
+    for spec in specs:
+        found = _wanted(table, spec, rows)
+        if found is not None:
+            wanted.append((found, table.schema[spec.field_name]))
+    present = _present(dataset)
+    if rows >= LEAST_SCALAR_ROWS and (_name(PARTITION_COLUMN) in present or _has_partitions(dataset)):
+        wanted.append((Wanted(PARTITION_COLUMN, "BITMAP"), None))
+    steps = []
+    for each, target in wanted:
+        work = _work(dataset, each, target, present.get(_name(each.column)), rows)
+        if work is not None:
+            steps.append((each, target, work))
+    named = {_name(stored_name(each.field_name)) for each in specs} | {_name(PARTITION_COLUMN)}
+    return _Plan(rows, steps, sorted(present.keys() - named))
+
+
+def _work(
+    dataset: LanceDataset, wanted: Wanted, target: Field | None, present: Present | None, rows: int
+) -> _Work | None:
+    if present is None or not present.is_as(wanted):
+        return _Work.BUILD
+    lags = rows - present.rows > LAG_ROWS or present.rows == 0 < rows
+    if target is not None and wanted.is_vector and (lags or wanted.partitions is not None):
+        has, should = partitions_of(dataset, present), partitions_for(wanted, target, rows)
+        other = wanted.partitions is not None and has != should and (has > should or should == wanted.partitions)
+        if other or should > _REBUILD_GROWTH * has:
+            return _Work.BUILD
+    if not lags:
+        return None
+    return _Work.MERGE if present.segments >= _MOST_SEGMENTS else _Work.EXTEND
+
+
+def index_is_due(store: Store, table: Table, specs: Sequence[IndexSpec]) -> bool:
+    """Whether :func:`index` has anything to do."""
+    doing = f"looking at the indexes of the table {table.id}"
+    dataset = store.latest(table.id, doing)
+    with told(doing, store.options):
+        return bool(_plan(dataset, table, specs))
+
+
+def index(store: Store, table: Table, specs: Sequence[IndexSpec], progress: Progress = lambda share: None) -> int:
+    doing = f"indexing the table {table.id}"
+    dataset = store.latest(table.id, doing)
+    with told(doing, store.options):
+        before = int(dataset.version)
+        plan = _plan(dataset, table, specs)
+        known = segment_ids(dataset)
+        steps = Steps(progress, [10.0 if each.is_vector else 1.0 for each, _, _ in plan.steps])
+        for wanted, target, work in plan.steps:
+            steps.begin()
+            if work is _Work.BUILD:
+                _build(dataset, wanted, target, plan.rows, steps)
+            else:
+                merged = _MOST_SEGMENTS if work is _Work.MERGE else 0
+                dataset.optimize.optimize_indices(num_indices_to_merge=merged, index_names=[_name(wanted.column)])
+        for name in plan.stale:
+            dataset.drop_index(name)
+        version = int(dataset.version)
+        if version != before:
+            durable_indexes(store, table.id, dataset, before, known)
+    if version != before:
+        store.forget(table.id)  # whoever reads next opens the version that has the index
+    return version
+
+
+def _has_partitions(dataset: LanceDataset) -> bool:
+    first = dataset.scanner(columns=[PARTITION_COLUMN], limit=1).to_table()[PARTITION_COLUMN][0].as_py()
+    others = dataset.scanner(columns=[PARTITION_COLUMN], filter=f"`{PARTITION_COLUMN}` <> {first}", limit=1)
+    return len(others.to_table()) > 0
+
+
+def _build(dataset: LanceDataset, wanted: Wanted, target: Field | None, rows: int, steps: Steps) -> None:
+    name = _name(wanted.column)
+    if wanted.metric is None or target is None:
+        dataset.create_scalar_index(wanted.column, wanted.kind, name=name, replace=True)  # type: ignore[arg-type]
+        return
+    dataset.create_index(
+        wanted.column,
+        wanted.kind,
+        name=name,
+        metric=_LANCE_METRICS[wanted.metric],
+        num_partitions=partitions_for(wanted, target, rows),
+        replace=True,
+        progress_callback=steps.heard,
+        **wanted.build_options(),
+    )
+
+
+def partitions_of(dataset: LanceDataset, index: Present) -> int:
+    """How many partitions a vector index has; later segments take over those of the first."""
+    known = _partitions.get(index.first_segment)
+    if known is None:
+        known = int(dataset.stats.index_stats(index.name)["segments"][0]["num_partitions"])
+        if len(_partitions) >= _MOST_KNOWN:
+            _partitions.clear()
+        _partitions[index.first_segment] = known
+    return known
+
+
+def segment_ids(dataset: LanceDataset) -> set[str]:
+    """The folders below ``_indices`` that a version uses."""
+    return {str(segment.uuid) for each in dataset.describe_indices() for segment in each.segments}
+
+
+def durable_indexes(
+    store: Store, table_id: str, dataset: LanceDataset, before: int, known: set[str], names: Sequence[str] = ()
+) -> None:
+    """Force to the disk: index folders that are not ``known``, ``names``, and each version since ``before``."""
+    if not store.is_local:
+        return
+    files = store.files(table_id)
+    written = list(names)
+    for each in sorted(segment_ids(dataset) - known):
+        written += files.names(f"_indices/{each}")
+    for version in range(before + 1, int(dataset.version) + 1):
+        store.sync_version(table_id, version, written)
+        written = []

@@ -1,0 +1,1 @@
+"""Tables on disk: paths, column names and encodings, manifests, open handles."""

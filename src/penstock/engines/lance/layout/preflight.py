@@ -1,0 +1,108 @@
+"""Whether a place can hold tables, and which it holds."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.layout.files import object_store
+from penstock.engines.lance.layout.tables import Store
+from penstock.errors import StoreError
+
+__all__ = ["check", "tables"]
+
+_DOING = "checking the store"
+_TABLE = ".lance"
+
+
+def check(store: Store, known: Sequence[str] = ()) -> None:
+    """Write a small file and remove it; in an object store, see too that a second writer of it is refused.
+
+    Every commit relies on that: the file of a new version is created only if nobody else has created it. Where tables
+    are ``known``, one of them must be there: a folder that isn't mounted is neither made nor written to.
+    """
+    with told(f"{_DOING} {store.root}", store.options):
+        if store.is_local:
+            _refuse_unless_there(store, known)
+            _check_folder(Path(store.root))
+        else:
+            _check_objects(store)
+            _refuse_unless_there(store, known)
+
+
+def _refuse_unless_there(store: Store, known: Sequence[str]) -> None:
+    if known and not set(known) & set(tables(store)):
+        raise StoreError(
+            f"The store {store.root} has none of the {len(known):,} tables that the catalog knows. Mount it, put it "
+            "back from a backup, or name the right one (--store, --data-dir); if it was deleted on purpose, begin "
+            "with a new data folder. Nothing was changed",
+            store=store.root,
+        )
+
+
+def _check_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / _probe_name()
+    try:
+        with probe.open("xb") as file:
+            file.write(b"penstock")
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _check_objects(store: Store) -> None:
+    import obstore
+    from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+
+    client = object_store(store.root, store.options)
+    name = _probe_name()
+    try:
+        for content in (b"first", b"second"):
+            obstore.put(client, name, content, mode="create", use_multipart=False)
+    except AlreadyExistsError:
+        obstore.delete(client, name)
+        return
+    except FileNotFoundError:
+        raise StoreError(
+            f"The store {store.root} is not there: its bucket is missing. Make the bucket, or correct --store "
+            "and --store-endpoint",
+            store=store.root,
+        ) from None
+    except (PermissionDeniedError, UnauthenticatedError):  # their text holds the request
+        raise StoreError(
+            f"The store {store.root} refuses access. Check PENSTOCK_STORE_ACCESS_KEY and PENSTOCK_STORE_SECRET_KEY "
+            "(or those of s3_*), and that they may read, write, list and delete there",
+            store=store.root,
+        ) from None
+    except BaseError as error:
+        if "501 Not Implemented" not in str(error):
+            raise
+    else:
+        obstore.delete(client, name)
+    raise StoreError(
+        f"The store {store.root} knows no conditional writes (If-None-Match), so that two servers could overwrite "
+        "each other's commits. Use one that honours them, such as Amazon S3, MinIO or Cloudflare R2",
+        store=store.root,
+    )
+
+
+def _probe_name() -> str:
+    return f".check-{uuid.uuid4().hex}"
+
+
+def tables(store: Store) -> list[str]:
+    """Ids of all tables, also of those half made or half removed."""
+    with told(f"listing the store {store.root}", store.options):
+        if store.is_local:
+            names = [each.name for each in Path(store.root).glob(f"*{_TABLE}*")]
+        else:
+            import obstore
+
+            listed = obstore.list_with_delimiter(object_store(store.root, store.options))
+            names = [each.rstrip("/").rpartition("/")[2] for each in listed["common_prefixes"]]
+    return sorted({name.partition(_TABLE)[0] for name in names if _TABLE in name})

@@ -1,0 +1,195 @@
+"""Where tables are, and open handles to them."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import lance
+from lance.dataset import LanceDataset
+from lance.lance import _Session as Session
+
+from penstock.engines.base import Table
+from penstock.engines.lance.layout.errors import is_unexplained, told
+from penstock.engines.lance.layout.files import TableFiles, files_of
+from penstock.errors import StoreError, TableDamaged
+from penstock.machine import memory_limit
+
+__all__ = ["OpenTables", "Store", "manifest_name"]
+
+Result = TypeVar("Result")
+
+_MAX_OPEN = 64
+_INDEX_CACHE = 512 << 20
+_METADATA_CACHE, _REMOTE_METADATA_CACHE = 16 << 20, 128 << 20
+"""Bytes per process, for all tables together; Lance's own defaults are 6 GiB and 1 GiB. Lance keeps what belongs to
+superseded versions, 27 KB for each small job, until its cache is full. What isn't kept is read again, which costs
+little on a local disk, and a request in an object store."""
+_SHARE = 16
+"""Neither of them takes more than this part of the memory that there is."""
+
+_TABLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
+
+
+def manifest_name(version: int) -> str:
+    """The file that makes a version: Lance counts down from 2**64 - 1, so that the newest is listed first."""
+    return f"_versions/{2**64 - 1 - version:020d}.manifest"
+
+
+class OpenTables:
+    """Handles and Lance's caches: bounded, for all stores of a process together. Safe to share between threads."""
+
+    def __init__(self, *, is_remote: bool) -> None:
+        self._is_remote = is_remote
+        self._session: Session | None = None
+        self._open: OrderedDict[str, LanceDataset] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def session(self) -> Session:
+        with self._lock:
+            if self._session is None:
+                most = memory_limit().size // _SHARE
+                metadata = _REMOTE_METADATA_CACHE if self._is_remote else _METADATA_CACHE
+                self._session = Session(min(_INDEX_CACHE, most), min(metadata, most))
+            return self._session
+
+    def get(self, table_id: str) -> LanceDataset | None:
+        with self._lock:
+            kept = self._open.get(table_id)
+            if kept is not None:
+                self._open.move_to_end(table_id)
+            return kept
+
+    def keep(self, table_id: str, dataset: LanceDataset) -> None:
+        """Unless a newer one is kept."""
+        with self._lock:
+            kept = self._open.get(table_id)
+            if kept is None or kept.version <= dataset.version:
+                self._open[table_id] = dataset
+            self._open.move_to_end(table_id)
+            while len(self._open) > _MAX_OPEN:
+                self._open.popitem(last=False)
+
+    def forget(self, table_id: str) -> None:
+        with self._lock:
+            self._open.pop(table_id, None)
+
+
+class Store:
+    """A folder or prefix of tables. Safe to share between threads."""
+
+    def __init__(self, root: str, options: Mapping[str, str], opened: OpenTables) -> None:
+        self.root = root.removeprefix("file://").rstrip("/") or "/"
+        if self.is_local:
+            self.root = str(Path(self.root).absolute())
+        self.options = {} if self.is_local else dict(options)
+        if self.options.get("endpoint", self.options.get("aws_endpoint", "")).startswith("http://"):
+            self.options.setdefault("allow_http", "true")
+        self._opened = opened
+
+    @property
+    def is_local(self) -> bool:
+        return "://" not in self.root
+
+    def uri(self, table_id: str) -> str:
+        if not _TABLE_ID.match(table_id):
+            raise StoreError(f"{table_id!r} can't name a table; a collection's uuid was expected", table=table_id)
+        return f"{self.root}/{table_id}.lance"
+
+    def files(self, table_id: str) -> TableFiles:
+        return files_of(self.uri(table_id), self.options)
+
+    def latest(self, table_id: str, doing: str) -> LanceDataset:
+        """The newest version of a table, opened afresh, for the caller alone.
+
+        Lance borrows a handle for writing in all that changes a table, and even to read a transaction: meanwhile
+        every other thread's call on the same handle fails. So what :meth:`at_least` shares is only ever read.
+
+        Raises:
+            TableDamaged: there is no such table, or its newest version can't be opened.
+            StoreError, StoreUnavailable
+        """
+        session = self._opened.session
+        try:
+            with told(doing, self.options):
+                return lance.dataset(self.uri(table_id), storage_options=self.options or None, session=session)
+        except StoreError as error:
+            if isinstance(error.__cause__, ValueError) and "not found" in str(error.__cause__).lower():
+                raise TableDamaged(
+                    f"The table {table_id} is not in the store {self.root}, met while {doing}. "
+                    "Was the store moved or emptied? Put it back from a backup, or drop the collection",
+                    table=table_id,
+                ) from error
+            if is_unexplained(error):
+                raise self._unreadable(table_id, doing, error) from error
+            raise
+
+    def _unreadable(self, table_id: str, doing: str, error: StoreError) -> StoreError:
+        """The error for a table whose newest version can't be opened; ``error`` itself if it has no versions."""
+        with told(doing, self.options):
+            manifests = sorted(name for name in self.files(table_id).names("_versions") if name.endswith(".manifest"))
+        if not manifests:
+            return error
+        return TableDamaged(
+            f"The table {table_id} is damaged: the file of its newest version, {manifests[0]}, can't be read, met "
+            f"while {doing}. Restart the server, which sets unreadable versions aside; if that doesn't help, put the "
+            f"table back from a backup, or drop the collection. ({error})",
+            table=table_id,
+            file=manifests[0],
+        )
+
+    def at_least(self, table: Table, doing: str) -> LanceDataset:
+        """A handle for reading the table at ``table.version`` or later; a kept one if it is new enough.
+
+        Raises:
+            StoreError: the table is older than that, as a disk that lost power may leave it.
+        """
+        kept = self._opened.get(table.id)
+        if kept is not None and kept.version >= table.version:
+            return kept
+        dataset = self.latest(table.id, doing)
+        self._opened.keep(table.id, dataset)
+        if dataset.version < table.version:
+            raise StoreError(
+                f"The table {table.id} stands at version {dataset.version}, but {table.version} was committed. "
+                "Restart the server: it repairs tables that a power loss damaged.",
+                table=table.id,
+                found=dataset.version,
+                expected=table.version,
+            )
+        return dataset
+
+    def read(self, table: Table, doing: str, work: Callable[[LanceDataset], Result]) -> Result:
+        """The result of ``work`` on the table at ``table.version`` or later.
+
+        Old versions expire, and with them files that a call which runs for long still needs: so where ``work`` fails
+        and the table has changed meanwhile, it is done again on the newest version, once.
+        """
+        dataset = self.at_least(table, doing)
+        try:
+            with told(doing, self.options):
+                return work(dataset)
+        except StoreError:
+            newest = self.latest(table.id, doing)
+            if newest.version == dataset.version:
+                raise
+        self._opened.keep(table.id, newest)
+        with told(doing, self.options):
+            return work(newest)
+
+    def forget(self, table_id: str) -> None:
+        self._opened.forget(table_id)
+
+    def sync_version(self, table_id: str, version: int, names: Iterable[str] = ()) -> None:
+        """Make a committed version survive a power loss: its manifest, ``names``, and the folders they are in."""
+        if self.is_local:
+            files = self.files(table_id)
+            transactions = files.names("_transactions")
+            recent = [name for name in transactions if name.startswith(f"_transactions/{version - 1}-")]
+            files.sync(recent, missing_ok=True)  # a publisher that lost removes its own
+            files.sync([manifest_name(version), *names])

@@ -1,0 +1,1 @@
+"""Maintenance of Lance tables: compaction, version expiry, orphan files, repair."""

@@ -1,0 +1,199 @@
+"""Size-tiered compaction: a table that many small jobs wrote is to be read as quickly as one of a large job.
+
+Every query opens every fragment: a filter on 1,000 of them takes 0.3 s. A fragment's tier is the logarithm of its
+rows to the base :data:`FEW`. As soon as :data:`FEW` fragments of a tier come together they become one of a higher
+tier, so a row is rewritten at most once per tier, seven times before its fragment is full, and a table keeps fewer
+than :data:`FEW` fragments in each tier, whatever the number of its jobs. Tiers count rows, not bytes: what is joined
+may be compressed to less than its parts, and would come back to the tier that it came from.
+
+Lance commits a compaction only if the fragments that it read are still what they were: a publish, a delete or an
+index build that came between refuses it, and a compaction that came between refuses a publish, which then begins
+anew. So neither loses the other's rows. A refused compaction takes its files away and waits for another time. Indexes
+keep covering what they covered: their row addresses are moved along in the same commit.
+
+See docs/decisions/0009-compaction.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+from lance.dataset import LanceDataset
+from lance.fragment import FragmentMetadata, LanceFragment
+from lance.optimize import Compaction, CompactionOptions, CompactionTask, RewriteResult
+
+from penstock.engines.base import Table
+from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.index.build import durable_indexes, segment_ids
+from penstock.engines.lance.write.staging import MAX_FILE_BYTES, MAX_FILE_ROWS
+from penstock.engines.lance.layout.encoding import WRITE_BATCH_BYTES
+from penstock.engines.lance.layout.tables import Store
+from penstock.errors import StoreConflict
+
+__all__ = ["FEW", "compact", "compaction_is_due"]
+
+FEW = 8
+"""So many fragments of a tier are joined."""
+
+_FULL_BYTES = 512 << 20
+"""A fragment of this size, or of as many rows as a file may have, is never joined with others."""
+
+_WORN = 0.2
+"""A fragment is written anew, whatever its size, when more than this share of its rows is deleted.
+
+While rows expire one job after the other, each byte that becomes free costs (1 - share) / share bytes of rewriting.
+"""
+
+_ATTEMPTS = 3
+
+
+def compaction_is_due(store: Store, table: Table) -> bool:
+    """Whether :func:`compact` has anything to do."""
+    doing = f"looking at the fragments of the table {table.id}"
+    dataset = store.latest(table.id, doing)
+    with told(doing, store.options):
+        return _plan(dataset) is not None
+
+
+def compact(store: Store, table: Table) -> int:
+    """Join what is due; returns the table's version after it.
+
+    Raises:
+        StoreConflict: others changed the table again and again meanwhile; nothing is lost, try again later.
+    """
+    doing = f"compacting the table {table.id}"
+    attempts = 0
+    while True:
+        dataset = store.latest(table.id, doing)
+        with told(doing, store.options):
+            tasks = _plan(dataset)
+        if tasks is None:
+            return int(dataset.version)
+        try:
+            with told(doing, store.options):
+                _run(store, table, dataset, tasks)
+        except StoreConflict:
+            attempts += 1
+            if attempts == _ATTEMPTS:
+                raise
+        else:
+            attempts = 0
+            store.forget(table.id)  # whoever reads next opens the version that is quicker to read
+
+
+def _plan(dataset: LanceDataset) -> Sequence[CompactionTask] | None:
+    """Tasks for the lowest tier in which enough comes together, and for worn fragments; None if there are none."""
+    fragments = dataset.get_fragments()
+    groups = _due(fragments, dataset)
+    if not groups:
+        return None
+    sizes = sum(map(_size, fragments))
+    rows = sum(fragment.physical_rows for fragment in fragments)
+    options: CompactionOptions = {
+        "target_rows_per_fragment": MAX_FILE_ROWS,
+        "max_bytes_per_file": MAX_FILE_BYTES,
+        "materialize_deletions_threshold": _WORN,
+        "batch_size": max(1, WRITE_BATCH_BYTES * rows // max(sizes, 1)),
+        "num_threads": 1,
+    }
+    planned = Compaction.plan(dataset, options).tasks
+    if not planned:
+        return None
+    # Lance's planner joins neighbours only, whatever their sizes; its executor takes any fragments.
+    from_json, (like,) = cast(Any, planned[0].__reduce__())
+    task = json.loads(like)
+    tasks = [{"fragments": [fragment.metadata.to_json() for fragment in group]} for group in groups]
+    return [from_json(json.dumps(task | {"task": each})) for each in tasks]
+
+
+def _due(fragments: Sequence[LanceFragment], dataset: LanceDataset) -> list[list[LanceFragment]]:
+    """Groups of fragments that are to be joined; a worn fragment may be a group of its own."""
+    tiers: dict[int, list[LanceFragment]] = {}
+    for fragment in fragments:
+        if not _is_full(fragment):
+            tiers.setdefault(_tier(_live_rows(fragment)), []).append(fragment)
+    groups: list[list[LanceFragment]] = []
+    if any(len(tier) >= FEW for tier in tiers.values()):
+        covers = _covers(dataset)
+        for _, tier in sorted(tiers.items()):
+            # An index covers all rows of a fragment or none: what is joined has to be covered by the same ones.
+            alike: dict[frozenset[str], list[LanceFragment]] = {}
+            for fragment in tier:
+                alike.setdefault(covers.get(fragment.fragment_id, frozenset()), []).append(fragment)
+            groups = [group for group in alike.values() if len(group) >= FEW]
+            if groups:
+                break
+    joined = {fragment.fragment_id for group in groups for fragment in group}
+    return groups + [
+        [fragment] for fragment in fragments if _is_worn(fragment) and fragment.fragment_id not in joined
+    ]
+
+
+def _covers(dataset: LanceDataset) -> Mapping[int, frozenset[str]]:
+    """By fragment, the index segments that cover it."""
+    covers: dict[int, set[str]] = {}
+    for index in dataset.describe_indices():
+        for segment in index.segments:
+            for fragment_id in segment.fragment_ids:
+                covers.setdefault(fragment_id, set()).add(str(segment.uuid))
+    return {fragment_id: frozenset(segments) for fragment_id, segments in covers.items()}
+
+
+def _tier(rows: int) -> int:
+    """The logarithm of ``rows`` to the base :data:`FEW`, rounded down."""
+    tier = 0
+    while rows >= FEW:
+        rows //= FEW
+        tier += 1
+    return tier
+
+
+def _is_full(fragment: LanceFragment) -> bool:
+    return int(fragment.physical_rows) >= MAX_FILE_ROWS or _size(fragment) >= _FULL_BYTES
+
+
+def _live_rows(fragment: LanceFragment) -> int:
+    return int(fragment.physical_rows) - int(fragment.num_deletions)
+
+
+def _size(fragment: LanceFragment) -> int:
+    return sum(int(file.file_size_bytes or 0) for file in fragment.data_files())
+
+
+def _is_worn(fragment: LanceFragment) -> bool:
+    return int(fragment.num_deletions) > _WORN * int(fragment.physical_rows)
+
+
+def _run(store: Store, table: Table, dataset: LanceDataset, tasks: Sequence[CompactionTask]) -> None:
+    """One commit for all tasks: each one moves the indexes along, which costs the same for many as for one."""
+    before, known = int(dataset.version), segment_ids(dataset)
+    done: list[RewriteResult] = []
+    try:
+        for task in tasks:
+            done.append(task.execute(dataset))
+        names = _names([each for result in done for each in result.new_fragments])
+        store.files(table.id).sync(names)
+        Compaction.commit(dataset, done)
+    except BaseException:
+        _take_away(store, table, before, done)
+        raise
+    durable_indexes(store, table.id, dataset, before, known)
+
+
+def _names(fragments: Sequence[FragmentMetadata]) -> list[str]:
+    return [f"data/{file.path}" for each in fragments for file in each.files]
+
+
+def _take_away(store: Store, table: Table, before: int, done: Sequence[RewriteResult]) -> None:
+    """Delete what was written, unless the commit succeeded although its answer was lost."""
+    names = set(_names([each for result in done for each in result.new_fragments]))
+    # Whatever can't be told or deleted now, the sweep of orphans finds.
+    with suppress(Exception):
+        newest = store.latest(table.id, "compacting")
+        for version in range(before + 1, int(newest.version) + 1):
+            shown = newest.checkout_version(version)
+            names -= set(_names([each.metadata for each in shown.get_fragments()]))
+        store.files(table.id).delete(names)

@@ -1,0 +1,76 @@
+"""Find the files that a table's newest version names and the store does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lance.dataset import LanceDataset
+
+from penstock.engines.base import Table
+from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.layout.tables import Store
+from penstock.errors import TableDamaged
+
+__all__ = ["damage", "refuse_damaged"]
+
+
+def damage(store: Store, table: Table) -> Mapping[str, str]:
+    """What is wrong with which file, by its name relative to the table. Opens no file but the newest manifest."""
+    doing = f"checking the files of the table {table.id}"
+    dataset = store.latest(table.id, doing)
+    with told(doing, store.options):
+        rows = _row_damage(store, table, dataset)
+        return {**rows, **_index_damage(store, table, dataset)}
+
+
+def refuse_damaged(store: Store, table: Table) -> None:
+    """Raise :class:`TableDamaged` where rows of the newest version can't be read. Indexes can be built again."""
+    doing = f"checking the files of the table {table.id}"
+    dataset = store.latest(table.id, doing)
+    with told(doing, store.options):
+        found = _row_damage(store, table, dataset)
+    for name, problem in found.items():
+        raise TableDamaged(
+            f"The table {table.id} is damaged: its file {name} {problem}"
+            + (f", and {len(found) - 1:,} more are damaged" if len(found) > 1 else "")
+            + ". Put it back from a backup, or drop the collection",
+            table=table.id,
+            file=name,
+        )
+
+
+def _row_damage(store: Store, table: Table, dataset: LanceDataset) -> dict[str, str]:
+    expected: dict[str, int | None] = {}
+    for fragment in dataset.get_fragments():
+        expected |= {f"data/{file.path}": file.file_size_bytes for file in fragment.data_files()}
+        deletion = fragment.deletion_file()
+        if deletion is not None:
+            expected[deletion] = None
+    present = store.files(table.id).sizes(expected)
+    found: dict[str, str] = {}
+    for name, size in expected.items():
+        if name not in present:
+            found[name] = "is missing"
+        elif size and present[name] != size:
+            found[name] = f"has {present[name]:,} bytes instead of {size:,}"
+    return found
+
+
+def _index_damage(store: Store, table: Table, dataset: LanceDataset) -> dict[str, str]:
+    found: dict[str, str] = {}
+    files = store.files(table.id)
+    for index in dataset.describe_indices():
+        for segment in index.segments:
+            folder = f"_indices/{segment.uuid}"
+            problem = _size_problem(list(files.sizes(files.names(folder)).values()), segment.size_bytes)
+            if problem:
+                found[folder] = f"(of the index {index.name}) {problem}"
+    return found
+
+
+def _size_problem(sizes: Sequence[int], expected: int | None) -> str:
+    if not sizes:
+        return "is missing"
+    if expected and sum(sizes) != expected:
+        return f"has {sum(sizes):,} bytes instead of {expected:,}"
+    return ""

@@ -1,0 +1,51 @@
+"""Find files of a table that belong to nothing: what a process had written when it was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from penstock.engines.base import Staged, Table
+from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.maintenance.expire_versions import named_by
+from penstock.engines.lance.write.staging import file_sizes
+from penstock.engines.lance.layout.tables import Store
+
+__all__ = ["orphans"]
+
+_DATA, _INDEXES = "data", "_indices"
+
+
+def orphans(store: Store, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
+    doing = f"looking for orphans of the table {table.id}"
+    files = store.files(table.id)
+    with told(doing, store.options):
+        data = files.older_than(_DATA, age)
+        indexes = _whole_folders(files.older_than(_INDEXES, age), files.names(_INDEXES))
+    for name in file_sizes(known):
+        data.pop(name, None)
+    if not data and not indexes:
+        return None
+    # Opened after the listing: what was published or built meanwhile is in it.
+    dataset = store.latest(table.id, doing)
+    with told(doing, store.options):
+        # Older versions may name what a compaction or a new index took out of the newest.
+        named = named_by(dataset)
+    found = {name: size for name, size in data.items() if name not in named.data}
+    for folder, sizes in indexes.items():
+        if folder not in named.indexes:
+            found |= sizes
+    return Staged(rows=0, size=sum(found.values()), note={"files": found}) if found else None
+
+
+def _whole_folders(old: Mapping[str, int], present: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The index folders of which every file is old: a build writes several files, one after the other."""
+    young = {_folder(name) for name in present if name not in old}
+    folders: dict[str, dict[str, int]] = {}
+    for name, size in old.items():
+        if _folder(name) not in young:
+            folders.setdefault(_folder(name), {})[name] = size
+    return folders
+
+
+def _folder(name: str) -> str:
+    return name.split("/")[1]

@@ -1,0 +1,1 @@
+"""Query and search of Lance tables; filters compiled to SQL."""

@@ -1,0 +1,94 @@
+"""Which part of a filter the scanner gets, and which is evaluated on the batches that come out of it.
+
+SQL serves a few conditions on columns well: it uses scalar indexes and reads other columns late. Not so long lists
+(parsing a million constants takes minutes), lists within JSON (a predicate of a JSON path recurses, and ends the
+process at some thousand constants), and many conditions on JSON: while none of its rows match no batch comes out, and
+the scan can't be ended. Such conditions are evaluated in :mod:`penstock.engines.lance.read.batch_filter` instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock.filters.limits import evaluations, is_on_json
+from penstock.filters.ast import (
+    And,
+    Compare,
+    Constant,
+    Contains,
+    Filter,
+    In,
+    JsonPath,
+    Length,
+    Like,
+    Not,
+    Or,
+)
+
+__all__ = ["NEAREST_WEIGHT", "SCAN_WEIGHT", "fits_sql", "split", "weight"]
+
+_JSON_WEIGHT = 8
+_LIKE_WEIGHT = 4
+
+SCAN_WEIGHT = 4
+"""What a scan's own filter may weigh. One comparison of a column weighs 1, about 0.1 us a row at most."""
+
+NEAREST_WEIGHT = 32
+"""The same in a search for nearest neighbours: an index serves only what the engine filters itself."""
+
+_MAX_SQL_VALUES = 1000
+_MAX_SQL_CONTAINED = 8
+_MAX_SQL_PATTERN = 64
+
+
+def split(filter: Filter | None, most: int) -> tuple[Filter | None, Filter | None]:
+    """The filter as two, of which both have to hold: what goes to the scanner, weighing ``most``, and the rest."""
+    if filter is None:
+        return None, None
+    pushed: list[Filter] = []
+    rest: list[Filter] = []
+    for part in filter.parts if isinstance(filter, And) else (filter,):
+        cost = weight(part)
+        if fits_sql(part) and cost <= most:
+            pushed.append(part)
+            most -= cost
+        else:
+            rest.append(part)
+    return _all(pushed), _all(rest)
+
+
+def _all(parts: Sequence[Filter]) -> Filter | None:
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return And(tuple(parts))
+
+
+def weight(filter: Filter) -> int:
+    """The time that a row takes, in units of a comparison."""
+    match filter:
+        case Constant():
+            return 0
+        case Not(part):
+            return weight(part)
+        case And(parts) | Or(parts):
+            return sum(map(weight, parts))
+    unit = _JSON_WEIGHT if is_on_json(filter) else _LIKE_WEIGHT if isinstance(filter, Like) else 1
+    return unit * evaluations(filter)
+
+
+def fits_sql(filter: Filter) -> bool:
+    """Whether all conditions of a filter are small enough to be said in SQL."""
+    match filter:
+        case Not(part):
+            return fits_sql(part)
+        case And(parts) | Or(parts):
+            return all(map(fits_sql, parts))
+        case In(values=values):
+            return len(values) <= _MAX_SQL_VALUES
+        case Like(pattern=pattern):
+            return len(pattern) <= _MAX_SQL_PATTERN
+        case Contains(values=contained):
+            return len(contained) <= _MAX_SQL_CONTAINED and not any(isinstance(value, tuple) for value in contained)
+        case Compare(value=tuple()) | Compare(term=Length(of=JsonPath())):
+            return False  # the engine takes microseconds for each element of a JSON list to count them
+    return True

@@ -1,0 +1,163 @@
+"""Count and query rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from lance.dataset import LanceDataset
+
+from penstock.domain.arrow_schema import PARTITION_COLUMN
+from penstock.domain.deadline import check_deadline
+from penstock.domain.schema import META_FIELD, CollectionSchema
+from penstock.engines.base import Table
+from penstock.engines.lance.read.batch_filter import matching
+from penstock.engines.lance.layout.names import quoted, stored_name
+from penstock.engines.lance.read.row_expiry import not_expired
+from penstock.engines.lance.read.filter_pushdown import SCAN_WEIGHT, split
+from penstock.engines.lance.layout.encoding import decode
+from penstock.engines.lance.layout.tables import Store
+from penstock.engines.lance.read.filter_sql import to_sql
+from penstock.errors import FieldNotFound
+from penstock.filters import Filter
+
+__all__ = ["condition", "count", "output_columns", "query", "take_rows"]
+
+
+def condition(table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> str | None:
+    """The WHERE clause of a filter and partitions, or None for all rows. No partition at all matches nothing."""
+    parts = [] if table.expiry is None else [not_expired(table.expiry)]
+    if partitions is not None:
+        numbers = ", ".join(str(int(each)) for each in partitions)
+        parts.append(f"`{PARTITION_COLUMN}` IN ({numbers})" if numbers else "false")
+    if filter is not None:
+        parts.append(f"({to_sql(filter, table.schema)})")
+    return " AND ".join(parts) or None
+
+
+def output_columns(schema: CollectionSchema, columns: Sequence[str]) -> list[str]:
+    """The primary key, then ``columns``, each once.
+
+    Raises:
+        FieldNotFound: the collection has no such field.
+    """
+    wanted = list(dict.fromkeys([schema.primary.name, *columns]))
+    for name in wanted:
+        if schema.get(name) is None and not (name == META_FIELD and schema.dynamic):
+            raise FieldNotFound(f"field {name} not exist", field=name)
+    return wanted
+
+
+def take_rows(
+    dataset: LanceDataset, addresses: pa.Array[Any], schema: CollectionSchema, columns: Sequence[str]
+) -> pa.Table:
+    """The given columns (fields or ``$meta``) of the rows at ``addresses``, in that order."""
+    stored = [stored_name(name) for name in columns]
+    if not len(addresses):
+        return decode(dataset.schema.empty_table().select(stored), schema, columns)
+    return decode(dataset._take_rows(addresses, columns=stored), schema, columns)
+
+
+def count(store: Store, table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> int:
+    doing = f"counting rows of the table {table.id}"
+    pushed, rest = split(filter, SCAN_WEIGHT)
+    where = condition(table, pushed, partitions)
+
+    def read(dataset: LanceDataset) -> int:
+        if rest is not None:
+            return sum(map(len, matching(dataset, where, rest, {})))
+        return int(dataset.count_rows(where))
+
+    return store.read(table, doing, read)
+
+
+def query(
+    store: Store,
+    table: Table,
+    *,
+    filter: Filter | None,
+    partitions: Sequence[int] | None,
+    columns: Sequence[str],
+    limit: int | None,
+    offset: int,
+) -> pa.Table:
+    doing = f"reading the table {table.id}"
+    wanted = output_columns(table.schema, columns)
+    pushed, rest = split(filter, SCAN_WEIGHT)
+    where = condition(table, pushed, partitions)
+
+    def read(dataset: LanceDataset) -> pa.Table:
+        if rest is not None:
+            addresses = _sorted_addresses(dataset, table.schema, where, rest, limit, offset)
+            return take_rows(dataset, addresses, table.schema, wanted)
+        if limit is None:
+            return _scan(dataset, table.schema, where, wanted, offset)
+        return _page(dataset, table.schema, where, wanted, limit, offset)
+
+    return store.read(table, doing, read)
+
+
+def _sorted_addresses(
+    dataset: LanceDataset,
+    schema: CollectionSchema,
+    where: str | None,
+    rest: Filter,
+    limit: int | None,
+    offset: int,
+) -> pa.Array[Any]:
+    """Where the rows are that match, in order of their keys; no more are held than twice those of the page."""
+    key = stored_name(schema.primary.name)
+    most = None if limit is None else limit + offset
+    kept: list[pa.Table] = []
+    rows = 0
+    for batch in matching(dataset, where, rest, {key: quoted(schema.primary.name)}):
+        kept.append(pa.Table.from_batches([batch]))
+        rows += len(batch)
+        if most is not None and rows >= 2 * most + len(batch):
+            kept = [_by_key(kept, key).slice(0, most)]
+            rows = len(kept[0])
+    if not kept:
+        return pa.array([], pa.uint64())
+    page = _by_key(kept, key).slice(offset, limit)
+    return page["_rowaddr"].combine_chunks()
+
+
+def _by_key(tables: Sequence[pa.Table], key: str) -> pa.Table:
+    return pa.concat_tables(tables).sort_by(key)
+
+
+def _page(
+    dataset: LanceDataset,
+    schema: CollectionSchema,
+    where: str | None,
+    columns: Sequence[str],
+    limit: int,
+    offset: int,
+) -> pa.Table:
+    """Sort keys and addresses alone, a heap of limit + offset, then fetch the rows: vectors are never sorted."""
+    key = stored_name(schema.primary.name)
+    page = dataset.scanner(
+        columns=[key], filter=where, order_by=[key], limit=limit, offset=offset, with_row_address=True
+    ).to_table()
+    if list(columns) == [schema.primary.name]:
+        return decode(page, schema, columns)
+    return take_rows(dataset, page["_rowaddr"].combine_chunks(), schema, columns)
+
+
+def _scan(
+    dataset: LanceDataset,
+    schema: CollectionSchema,
+    where: str | None,
+    columns: Sequence[str],
+    offset: int,
+) -> pa.Table:
+    scanner = dataset.scanner(columns=[stored_name(name) for name in columns], filter=where)
+    batches = []
+    for batch in scanner.to_batches():
+        check_deadline()
+        batches.append(batch)
+    rows = pa.Table.from_batches(batches, scanner.projected_schema)
+    ranks = pc.sort_indices(rows[stored_name(schema.primary.name)])
+    return decode(rows.take(ranks[offset:]), schema, columns)

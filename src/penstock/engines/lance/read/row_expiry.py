@@ -1,0 +1,47 @@
+"""Rows past their time to live: the condition that hides them, and their removal."""
+
+from __future__ import annotations
+
+from penstock.domain.expiry import Expiry
+from penstock.engines.base import Table
+from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.layout.manifest import highest_fragment_id
+from penstock.engines.lance.layout.encoding import JOB_COLUMN
+from penstock.engines.lance.layout.tables import Store
+
+__all__ = ["not_expired", "remove_expired"]
+
+
+def not_expired(expiry: Expiry) -> str:
+    """The condition that visible rows meet."""
+    if not expiry.late:
+        return f"`{JOB_COLUMN}` >= {expiry.before}"
+    return f"(`{JOB_COLUMN}` >= {expiry.before} OR `{JOB_COLUMN}` IN ({_late(expiry)}))"
+
+
+def _expired(expiry: Expiry) -> str:
+    if not expiry.late:
+        return f"`{JOB_COLUMN}` < {expiry.before}"
+    return f"`{JOB_COLUMN}` < {expiry.before} AND `{JOB_COLUMN}` NOT IN ({_late(expiry)})"
+
+
+def _late(expiry: Expiry) -> str:
+    return ", ".join(map(str, expiry.late))
+
+
+def remove_expired(store: Store, table: Table) -> int:
+    doing = f"deleting the expired rows of the table {table.id}"
+    dataset = store.latest(table.id, doing)
+    if table.expiry is None:
+        return int(dataset.version)
+    with told(doing, store.options):
+        if dataset.count_rows(_expired(table.expiry)) == 0:
+            return int(dataset.version)
+        # A job may have been created long ago and commit just now, after the expiry was read: Lance does a delete
+        # again that a publish refused, and would delete its rows. They are in fragments with higher numbers.
+        known = highest_fragment_id(dataset.checkout_version(table.version))
+        dataset.delete(f"{_expired(table.expiry)} AND _rowaddr < {(known + 1) << 32}")
+        store.files(table.id).sync(store.files(table.id).names("_deletions"))
+        store.sync_version(table.id, int(dataset.version))
+    store.forget(table.id)
+    return int(dataset.version)

@@ -1,0 +1,1 @@
+"""Staging of files and their publication in one transaction."""

@@ -1,0 +1,24 @@
+"""Deleting a partition's rows."""
+
+from __future__ import annotations
+
+from penstock.domain.arrow_schema import PARTITION_COLUMN
+from penstock.engines.base import Table
+from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.layout.tables import Store
+
+__all__ = ["remove_partition"]
+
+
+def remove_partition(store: Store, table: Table, partition: int) -> int:
+    doing = f"deleting the rows of partition {partition}"
+    dataset = store.latest(table.id, doing)
+    with told(doing, store.options):
+        if dataset.count_rows(f"`{PARTITION_COLUMN}` = {partition}") == 0:
+            return int(dataset.version)
+        # Lance sets the rows of every later append aside by itself: a delete marks rows, it rewrites nothing.
+        dataset.delete(f"`{PARTITION_COLUMN}` = {partition}")
+        store.files(table.id).sync(store.files(table.id).names("_deletions"))
+        store.sync_version(table.id, int(dataset.version))
+    store.forget(table.id)
+    return int(dataset.version)

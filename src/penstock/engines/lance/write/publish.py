@@ -1,0 +1,208 @@
+"""Make a job's staged rows visible, once.
+
+The commit must fail if another publisher came between our look at the table and our commit, or a process that stalled
+and woke up doubles the rows. Lance offers two ways that do not hold: an Append is rebased over whatever came between;
+a commit lock replaces the atomic "create the manifest unless it exists", so that two holders who pass their own check
+at the same moment both succeed and one of them is lost.
+
+What holds is a Merge, the operation that states the whole list of fragments: Lance refuses it when any append, merge,
+delete or compaction was committed since ``read_version`` (an index build may be), and the manifest is still created
+atomically, on local disks as in object stores. Ours lists what is there plus the staged fragments; the schema stays.
+
+A job that can't be published, since the table is damaged, is withdrawn: by a Merge that changes nothing and names the
+job. Whoever stalled before the commit of its rows is refused by that, and finds the name when it looks again.
+See docs/decisions/0012-taking-an-intent-back.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import lance
+from lance.dataset import LanceDataset, LanceOperation
+from lance.fragment import FragmentMetadata
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from penstock.engines.base import Published, Staged, Table
+from penstock.engines.lance.maintenance.damage import refuse_damaged
+from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.layout.manifest import highest_fragment_id
+from penstock.engines.lance.write.staging import file_sizes, fragments
+from penstock.engines.lance.layout.encoding import JOB_COLUMN
+from penstock.engines.lance.layout.tables import Store, manifest_name
+from penstock.errors import JobWithdrawn, StoreConflict, StoreError, TableDamaged, Transient
+
+__all__ = ["publish", "withdraw"]
+
+_WITHDRAWN = "withdrawn"
+"""The property of a transaction that names the job which will not come."""
+
+_ATTEMPTS = 40
+"""Each attempt that fails means that another publisher of this table succeeded."""
+
+
+def publish(store: Store, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
+    doing = f"publishing job {job_id}"
+    rows = sum(each.rows for each in staged)
+    if rows == 0:
+        return Published(version=int(store.latest(table.id, doing).version), rows=0)
+    dataset = store.latest(table.id, doing)
+    try:
+        with told(doing, store.options):
+            found = _find(dataset, job_id, table.version) or _count(dataset, job_id)
+    except StoreError as error:
+        if not isinstance(error, Transient):
+            refuse_damaged(store, table)  # names the file
+        raise
+    if found is None:
+        with told(doing, store.options):
+            _check_files(store, table, staged)
+        attempts = Retrying(
+            retry=retry_if_exception_type(StoreConflict),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.01, max=0.5),
+            reraise=True,
+        )
+        found = attempts(_attempt, store, table, job_id, epoch, staged, doing, int(dataset.version))
+    with told(doing, store.options):
+        store.sync_version(table.id, found.version)
+    return found
+
+
+def _attempt(
+    store: Store, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], doing: str, looked: int
+) -> Published:
+    """Commit on top of the newest version; ``looked`` is the version up to which the job is known to be absent."""
+    dataset = store.latest(table.id, doing)
+    with told(doing, store.options):
+        found = _find(dataset, job_id, looked)
+    if found is not None:
+        return found
+    transaction = lance.Transaction(
+        read_version=int(dataset.version),
+        operation=_with_fragments(dataset, fragments(staged)),
+        transaction_properties={"job": str(job_id), "epoch": str(epoch)},
+    )
+    try:
+        with told(doing, store.options):
+            committed = LanceDataset.commit(
+                store.uri(table.id), transaction, storage_options=store.options or None, max_retries=0
+            )
+    except StoreError:
+        # The commit may have succeeded though its answer was lost.
+        dataset = store.latest(table.id, doing)
+        with told(doing, store.options):
+            found = _find(dataset, job_id, looked)
+        if found is not None:
+            return found
+        raise
+    return Published(version=int(committed.version), rows=sum(each.rows for each in staged))
+
+
+def withdraw(store: Store, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
+    doing = f"taking the commit of job {job_id} back"
+    attempts = Retrying(
+        retry=retry_if_exception_type(StoreConflict),
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.01, max=0.5),
+        reraise=True,
+    )
+    return attempts(_withdraw_once, store, table, job_id, epoch, staged, doing)
+
+
+def _withdraw_once(
+    store: Store, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], doing: str
+) -> Published | int:
+    dataset = store.latest(table.id, doing)
+    names = file_sizes(staged).keys()
+    with told(doing, store.options):
+        newest = int(dataset.version)
+        for version in range(min(table.version, newest), newest + 1):
+            # Newer versions may have joined the job's files to others.
+            if names & _data_files(dataset, table, version):
+                return Published(version=newest, rows=sum(each.rows for each in staged))
+    transaction = lance.Transaction(
+        read_version=int(dataset.version),
+        operation=_with_fragments(dataset, []),
+        transaction_properties={_WITHDRAWN: str(job_id), "epoch": str(epoch)},
+    )
+    with told(doing, store.options):
+        committed = LanceDataset.commit(
+            store.uri(table.id), transaction, storage_options=store.options or None, max_retries=0
+        )
+        version = int(committed.version)
+        store.sync_version(table.id, version)
+    return version
+
+
+def _data_files(dataset: LanceDataset, table: Table, version: int) -> set[str]:
+    try:
+        shown = dataset.checkout_version(version)
+    except (OSError, ValueError) as error:
+        raise TableDamaged(
+            f"The table {table.id} is damaged: its version {version} can't be opened ({error}). "
+            "Put it back from a backup, or drop the collection",
+            table=table.id,
+            file=manifest_name(version),
+        ) from error
+    return {f"data/{file.path}" for each in shown.get_fragments() for file in each.data_files()}
+
+
+def _with_fragments(dataset: LanceDataset, added: list[FragmentMetadata]) -> LanceOperation.Merge:
+    present = [each.metadata for each in dataset.get_fragments()]
+    free = highest_fragment_id(dataset) + 1
+    for place, each in enumerate(added):
+        each.id = free + place
+    return LanceOperation.Merge([*present, *added], dataset.lance_schema)
+
+
+def _find(dataset: LanceDataset, job_id: int, after: int) -> Published | None:
+    """The job, if a version later than ``after`` brought it: by the transactions' properties."""
+    told_all = True
+    for version in range(int(dataset.version), after, -1):
+        try:
+            transaction = dataset.read_transaction(version)
+        except OSError:
+            return _count(dataset, job_id)  # this version was cleaned up already
+        except TypeError:
+            told_all = False  # a compaction that moved indexes along: Lance 14 can write its transaction, not read it
+            continue
+        properties = (transaction.transaction_properties if transaction else None) or {}
+        if properties.get("job") == str(job_id):
+            return Published(version=version, rows=_rows(dataset, job_id))
+        if properties.get(_WITHDRAWN) == str(job_id):
+            raise JobWithdrawn(
+                f"The commit of job {job_id} was taken back, as its table could not be read. Retry the job",
+                job_id=job_id,
+            )
+    return None if told_all else _count(dataset, job_id)
+
+
+def _count(dataset: LanceDataset, job_id: int) -> Published | None:
+    """The job, by its rows: 5 ms per million rows, and true also where compaction and cleanup took the history."""
+    rows = _rows(dataset, job_id)
+    return Published(version=int(dataset.version), rows=rows) if rows else None
+
+
+def _rows(dataset: LanceDataset, job_id: int) -> int:
+    return int(dataset.count_rows(f"`{JOB_COLUMN}` = {job_id}"))
+
+
+def _check_files(store: Store, table: Table, staged: Sequence[Staged]) -> None:
+    """Lance commits fragments whose files are gone, and every later read of the table fails."""
+    expected = file_sizes(staged)
+    present = store.files(table.id).sizes(expected)
+    for name, size in expected.items():
+        if name not in present:
+            raise StoreError(
+                f"The staged file {name} of table {table.id} is missing. Nothing was published; import again.",
+                table=table.id,
+                file=name,
+            )
+        if present[name] != size:
+            raise StoreError(
+                f"The staged file {name} of table {table.id} has {present[name]} bytes instead of {size}. "
+                "Nothing was published; import again.",
+                table=table.id,
+                file=name,
+            )

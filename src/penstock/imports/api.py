@@ -1,0 +1,59 @@
+"""What the dialects call: the use cases of import jobs, whatever stands behind them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from penstock.domain.access import Caller
+from penstock.domain.jobs import ImportJob
+from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, SourceKeys
+
+__all__ = ["Imports"]
+
+
+class Imports(Protocol):
+    """Plain synchronous calls; none of them waits for files to be read."""
+
+    def create(self, request: CreateImport) -> ImportJob:
+        """Check names, syntax, extensions, groups and roots, and store a Pending job.
+
+        With ``request.idempotency_key`` an earlier job of the same key and collection is given instead.
+
+        Raises:
+            ClusterNotFound, DatabaseNotFound, CollectionNotFound, PartitionNotFound: a name is unknown.
+            PermissionDenied: the caller may not write to the database.
+            ImportRefused, LimitExceeded, InvalidParameter: the request can never become a job.
+            PathNotAllowed: a path lies outside every import root.
+            FileMissing, SourceError: only with ``request.heads``.
+        """
+        ...
+
+    def get(self, cluster_id: str, job_id: int, caller: Caller) -> JobDetails:
+        """Raises JobNotFound, also for a job of another cluster, or of a database that the caller may not read."""
+        ...
+
+    def list(self, query: JobQuery) -> JobPage:
+        """Raises ClusterNotFound; DatabaseNotFound and CollectionNotFound for filters that name none."""
+        ...
+
+    def commit(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        """Publish an Uncommitted job; again is fine. Raises JobNotFound, PermissionDenied, JobStateConflict."""
+        ...
+
+    def abort(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        """End a job before its commit's intent; again, or after its failure, is fine.
+
+        Raises JobNotFound, PermissionDenied, JobStateConflict.
+        """
+        ...
+
+    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller) -> ImportJob:
+        """Let a Failed job go on with what is missing of it.
+
+        Raises:
+            JobNotFound.
+            JobStateConflict: it hasn't failed, or can't go on.
+            MissingParameter: its files need the caller's own keys.
+            PartitionNotFound, PathNotAllowed, LimitExceeded: as :meth:`create`.
+        """
+        ...

@@ -1,0 +1,123 @@
+"""Delta tables: a folder of Parquet files, of which the log says which ones belong to the table now.
+
+Delta keeps the files of earlier versions for a while. To import them too would bring back rows that were deleted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from penstock.domain.jobs import JobWarning
+from penstock.errors import FileMissing, shorten
+from penstock.imports.requests import SourceKeys
+from penstock.sources.base import Location
+from penstock.sources.opening import open_source
+from penstock.sources.roots import ImportRoots
+
+__all__ = ["without_removed"]
+
+_LOG = "_delta_log/"
+_COMMIT = re.compile(r"(\d{20})\.json")
+_MAX_COMMITS = 2_000
+_MAX_BYTES = 64 << 20
+"""Of commits that are read, the latest ones first; a table makes a checkpoint every ten or hundred of them."""
+_MAX_TABLES = 20
+_NAMED = 5
+
+
+@dataclass(slots=True)
+class _Log:
+    """What the commits say, by path in the table: files that are in it or not, and those with deleted rows."""
+
+    is_complete: bool
+    present: dict[str, bool] = field(default_factory=dict)
+    vectors: set[str] = field(default_factory=set)
+
+    def add(self, line: bytes) -> None:
+        action: Any = orjson.loads(line)
+        for kind in ("add", "remove"):
+            entry = action.get(kind) if isinstance(action, dict) else None
+            if isinstance(entry, dict) and isinstance(path := entry.get("path"), str):
+                name = unquote(path)
+                self.present[name] = kind == "add"
+                (self.vectors.add if kind == "add" and entry.get("deletionVector") else self.vectors.discard)(name)
+
+    def holds(self, name: str) -> bool:
+        """Whether a file of the folder is in the table, as far as is known."""
+        return self.present.get(name, not self.is_complete)
+
+
+def without_removed(
+    path: str,
+    found: Sequence[Location],
+    side_files: Sequence[str],
+    roots: ImportRoots,
+    keys: SourceKeys,
+    warnings: list[JobWarning],
+) -> Sequence[Location]:
+    """The files of a folder without those that Delta's log has removed; ``warnings`` gets what was left out.
+
+    Raises:
+        SourceError: the log can't be had.
+    """
+    tables = [name.removesuffix(_LOG) for name in side_files if name == _LOG or name.endswith(f"/{_LOG}")]
+    for table in tables[:_MAX_TABLES]:
+        home = path + table
+        log = _read(home + _LOG, roots, keys)
+        members = {each.name: each.name.removeprefix(home) for each in found if each.name.startswith(home)}
+        gone = {name for name, member in members.items() if not log.holds(member)}
+        if gone:
+            shown = ", ".join(shorten(members[name], 100) for name in sorted(gone)[:_NAMED])
+            more = f" and {len(gone) - _NAMED:,} more" if len(gone) > _NAMED else ""
+            text = f"files that are not in the Delta table {home!r} any more were passed over: {shown}{more}"
+            warnings.append(JobWarning(code="delta_removed", message=text, count=len(gone)))
+        found = [each for each in found if each.name not in gone]
+        if not log.is_complete:
+            text = (
+                f"the Delta table {home!r}: its log is not there from the first version on. Files that were removed "
+                "before are imported where VACUUM hasn't deleted them"
+            )
+            warnings.append(JobWarning(code="delta_log", message=text))
+        if any(members.get(each.name) in log.vectors for each in found):
+            text = (
+                f"the Delta table {home!r} marks rows as deleted by deletion vectors, which are not read: these rows "
+                "are imported. Write them out of the files first: REORG TABLE … APPLY (PURGE)"
+            )
+            warnings.append(JobWarning(code="delta_deletion_vectors", message=text))
+    if len(tables) > _MAX_TABLES:
+        text = f"{path!r} holds {len(tables):,} Delta tables: the logs of the first {_MAX_TABLES} were read"
+        warnings.append(JobWarning(code="delta_log", message=text))
+    return found
+
+
+def _read(folder: str, roots: ImportRoots, keys: SourceKeys) -> _Log:
+    try:
+        files = roots.locate(folder, keys.access_key, keys.secret_key, keys.token)
+    except FileMissing:
+        files = []
+    commits = sorted(
+        (int(number[1]), each) for each in files if (number := _COMMIT.fullmatch(each.name.removeprefix(folder)))
+    )
+    latest: list[tuple[int, Location]] = []
+    size = 0
+    for commit in reversed(commits):
+        size += commit[1].size
+        if size > _MAX_BYTES or len(latest) == _MAX_COMMITS:
+            break
+        latest.insert(0, commit)
+    numbers = [number for number, _ in latest]
+    log = _Log(is_complete=bool(numbers) and numbers == list(range(len(numbers))))
+    for _, location in latest:
+        try:
+            with open_source(location).open_stream() as stream:
+                for line in stream:
+                    log.add(line)
+        except orjson.JSONDecodeError:
+            log.is_complete = False
+    return log

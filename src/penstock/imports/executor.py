@@ -1,0 +1,534 @@
+"""One job from its claim to its end: plan, stage, commit, index.
+
+Every step notes what it did in the catalog under the claim's epoch, so that after a crash another claim goes on from
+the last finished split, and a worker that lost its job changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from penstock.catalog.jobs.leases import LostClaim
+from penstock.catalog.db.errors import CatalogUnavailable
+from penstock.domain.collections import Collection
+from penstock.domain.import_options import option_warnings
+from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
+from penstock.domain.names import DEFAULT_PARTITION
+from penstock.engines.base import Published, Staged, Table
+from penstock.errors import (
+    CollectionNotFound,
+    JobWithdrawn,
+    MemoryExceeded,
+    PenstockError,
+    StoreError,
+    StoreFull,
+    TableDamaged,
+    TaskCancelled,
+    Transient,
+)
+from penstock.imports.split_packing import join
+from penstock.imports.memory_budget import too_large
+from penstock.imports.throttle import Pace
+from penstock.imports.retry import LONGEST_PAUSE, GaveUp, patiently
+from penstock.imports.planner import Plan, locate_units, plan_units
+from penstock.imports.requests import SourceKeys
+from penstock.imports.staging import SplitFailed, stage_splits
+from penstock.imports.tasks import PartTask, StageResult, StageTask, file_at
+from penstock.imports.cleanup import discard, overdue_reason
+from penstock.imports.context import Tools, note_of, staged_of
+from penstock.imports.progress import COMMITTED, INDEXED, PLANNED, UNCOMMITTED, Tracker
+from penstock.imports.maintenance import TableKeeper
+from penstock.readers.base import CsvOptions
+from penstock.readers.unknown_columns import UnknownColumns
+from penstock.readers.csv.reader import check_separator
+from penstock.readers.formats import Format
+from penstock.runners.base import TaskContext, TaskHandle
+from penstock.sources.base import Location
+from penstock.sources.roots import ImportRoots
+
+__all__ = ["Executor", "csv_options", "unknown_columns"]
+
+log = structlog.get_logger(__name__)
+
+RETRYING = "trying again after: "
+"""Begins the reason of a job that goes on."""
+
+_LOOK_SECONDS = 1.0
+"""Between two looks whether a job that gets no further is still this process's."""
+
+
+def csv_options(options: Any) -> CsvOptions:
+    """The CSV options of a create call."""
+    return CsvOptions(separator=check_separator(options.get("sep") or ""), null_key=options.get("nullkey") or "")
+
+
+def unknown_columns(options: Any) -> UnknownColumns:
+    """What a create call wants of columns that are no field."""
+    return UnknownColumns(options.get("unknown_columns") or UnknownColumns.DYNAMIC)
+
+
+class Executor:
+    """Runs claimed jobs. One instance serves many threads; each call of :meth:`run` works on one job."""
+
+    def __init__(self, tools: Tools, keeper: TableKeeper) -> None:
+        self._tools = tools
+        self._keeper = keeper
+
+    def run(self, job: ImportJob, stop: threading.Event) -> None:
+        """Take a claimed job as far as it goes; return when it has ended, waits for a commit, or ``stop`` is set."""
+        bound = log.bind(job_id=str(job.id), collection=job.collection)
+        observer = self._tools.observer
+        observer.claimed(job)
+        facts: dict[str, str | int] = {
+            "job_id": str(job.id),
+            "database": job.database,
+            "collection": job.collection,
+            "epoch": job.epoch,
+        }
+        try:
+            with observer.step("job", facts, job.trace):
+                _Run(self._tools, job, stop, self._keeper).go()
+        except LostClaim:
+            bound.info("job.lost", epoch=job.epoch)
+            observer.lost(job)
+        except TaskCancelled:
+            bound.info("job.paused")
+            self._tools.catalog.claims.release(job)
+
+
+class _Run:
+    """One claimed job, and the steps it goes through."""
+
+    def __init__(self, tools: Tools, job: ImportJob, stop: threading.Event, keeper: TableKeeper) -> None:
+        self._tools = tools
+        self._catalog = tools.catalog
+        self._claims = tools.catalog.claims
+        self._engine = tools.engine
+        self._stop = stop
+        self._keeper = keeper
+        self._observer = tools.observer
+        self._runner = keeper.lanes.lane(self._catalog.clusters.get(job.cluster_id).org_id)
+        self._log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
+        self.job = job
+        self._saved = (-1, -1)
+        self._looks = Pace(_LOOK_SECONDS)
+
+    def go(self) -> None:
+        steps: dict[JobState, Callable[[], None]] = {
+            JobState.PENDING: self._begin,
+            JobState.PLANNING: self._plan,
+            JobState.IMPORTING: self._stage,
+            JobState.COMMITTING: self._commit,
+            JobState.INDEXING: self._index,
+        }
+        while (step := steps.get(self.job.state)) is not None:
+            try:
+                step()
+            except (LostClaim, TaskCancelled, CatalogUnavailable):
+                # A catalog that is away is no fault of the job: somebody claims it again when it is back.
+                raise
+            except SplitFailed as failure:
+                self._fail(failure.cause)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the job ends with it as its reason
+                if self.job.state.is_committed:
+                    self._try_later(error)
+                    return
+                self._fail(error)
+
+    # The steps
+
+    def _begin(self) -> None:
+        self._move(JobState.PLANNING, stage="planning")
+
+    def _plan(self) -> None:
+        with self._observer.step("planning", {}):
+            self._make_plan()
+
+    def _make_plan(self) -> None:
+        collection = self._collection()
+        plan = patiently(
+            lambda: self._new_plan(collection),
+            "planning the import",
+            self._tools.settings,
+            self._stop,
+            lambda error: self._retrying("planning", error),
+        )
+        jobs = self._catalog.jobs
+        joined = join(
+            plan,
+            split_bytes=self._tools.settings.split_bytes,
+            workers=self._runner.slots,
+            auto_id=collection.schema.auto_id,
+            files=jobs.locations(self.job.id),
+            splits=jobs.splits(self.job.id),
+        )
+        warnings = merge_warnings([self._option_warnings(), list(plan.warnings)])
+        self.job = self._claims.save_plan(self.job, joined.files, joined.splits, warnings, self._tools.settings.quota)
+        self._engine.discard(collection.id, [staged_of(each.staged) for each in joined.lost], collection.store)
+        self._observer.moved(self.job)
+
+    def _new_plan(self, collection: Collection) -> Plan:
+        self._check_time()
+        self._save_planning()
+        warnings: list[JobWarning] = []
+        units = locate_units(self._catalog.jobs.groups(self.job.id), self._roots(), self._keys(), warnings)
+        plan = plan_units(
+            units,
+            collection.schema,
+            csv_options(self.job.options),
+            unknown_columns(self.job.options),
+            self._tools.settings,
+            self._partition(collection),
+            self._run_plan_tasks,
+        )
+        return replace(plan, warnings=merge_warnings([warnings, list(plan.warnings)]))
+
+    def _stage(self) -> None:
+        with self._observer.step("staging", {"bytes": self.job.size}):
+            self._stage_all()
+
+    def _stage_all(self) -> None:
+        collection = self._collection()
+        jobs = self._catalog.jobs
+        splits = jobs.splits(self.job.id)
+        tracker = Tracker(jobs.files(self.job.id), splits)
+        partitions = [each.number for each in self._catalog.collections.partitions(collection.id)]
+        locations = self._locations()
+
+        def task_of(split: Split) -> StageTask:
+            return StageTask(
+                engine=self._engine,
+                table=Table.of(collection),
+                job_id=self.job.id,
+                parts=[
+                    PartTask(
+                        locations=locations[each.file],
+                        format=Format(each.spec["format"]),
+                        spec=each.spec["part"],
+                        size=each.size,
+                        columns=each.spec.get("columns", {}),
+                    )
+                    for each in split.parts
+                ],
+                csv=csv_options(self.job.options),
+                unknown_columns=unknown_columns(self.job.options),
+                batch_bytes=self._tools.settings.batch_bytes,
+                memory_limit=self._tools.settings.worker_memory,
+                partitions=partitions if (one := split.parts[0].spec["partition"]) is None else [one],
+                auto_id_start=split.auto_id_start,
+            )
+
+        def save(split: Split, result: StageResult) -> None:
+            staged = result.staged
+            self._claims.save_split(
+                self.job, split.ordinal, rows=result.rows, staged=note_of(staged), warnings=result.warnings
+            )
+            self._show(None)
+
+        try:
+            stage_splits(
+                splits,
+                runner=self._runner,
+                tracker=tracker,
+                settings=self._tools.settings,
+                stop=self._stop,
+                task_of=task_of,
+                begin=lambda split: self._claims.count_attempt(self.job, split.ordinal),
+                save=save,
+                tick=lambda: self._tick(tracker),
+                discard=lambda staged: self._engine.discard(collection.id, [staged], collection.store),
+                retrying=lambda error: self._retrying("split", error),
+                observer=self._observer,
+            )
+        except SplitFailed as failure:
+            if isinstance(failure.cause, CatalogUnavailable):
+                raise failure.cause from failure
+            tracker.failed(failure.file, str(failure.cause))
+            self._save_progress(tracker)
+            raise
+        self._save_progress(tracker)
+        self._end_staging(collection)
+
+    def _end_staging(self, collection: Collection) -> None:
+        fresh = self._fresh(collection)
+        # While the job may still fail: with the intent it is bound to its rows.
+        patiently(
+            lambda: self._engine.refuse_damaged(Table.of(fresh)),
+            "checking the table before the commit",
+            self._tools.settings,
+            self._stop,
+            lambda error: self._retrying("commit", error),
+        )
+        rows = sum(each.rows for each in self._catalog.jobs.splits(self.job.id))
+        figures = {"rows": rows, "total_rows": rows}
+        if not self.job.auto_commit:
+            self._move(JobState.UNCOMMITTED, progress=UNCOMMITTED, stage="", **figures)
+            return
+        self._move(
+            JobState.COMMITTING, progress=COMMITTED, stage="committing", intent_version=fresh.version, **figures
+        )
+
+    def _commit(self) -> None:
+        collection = self._catalog.collections.by_id(self.job.collection_id)
+        if collection is None:
+            self._end_dropped()
+            return
+        intent = self.job.intent_version or collection.version
+        table = replace(Table.of(collection), version=intent)
+        expires = collection.settings.ttl_seconds is not None
+        if expires:
+            self._catalog.row_expiry.begin(collection.id, self.job.id)
+        try:
+            with self._observer.step("commit", {"rows": self.job.rows}):
+                published = self._publish_patiently(table)
+        except CollectionNotFound:
+            self._end_dropped()
+            return
+        except (GaveUp, JobWithdrawn) as error:
+            if isinstance(error.__cause__, Transient | StoreFull):
+                raise  # it may pass yet
+            withdrawn = self._withdraw(table, error)
+            if withdrawn is None:
+                return
+            published = withdrawn
+        self._observer.published(published.rows, self.job.size)
+        self._catalog.collections.raise_version(collection.id, published.version)
+        if expires:
+            self._catalog.row_expiry.committed(collection.id, self.job.id)
+        # A two-phase job stands at 99 % since it waits for its commit.
+        progress = max(self.job.progress, COMMITTED)
+        self._move(JobState.INDEXING, stage="indexing", progress=progress)
+
+    def _publish_patiently(self, table: Table) -> Published:
+        return patiently(
+            lambda: self._publish(table),
+            "making the rows visible",
+            self._tools.settings,
+            self._stop,
+            lambda error: self._retrying("commit", error),
+            "None of the job's rows are visible. Retry the job when the cause is gone",
+            (Transient, StoreError),
+        )
+
+    def _publish(self, table: Table) -> Published:
+        if self._stop.is_set():
+            raise TaskCancelled("the server is stopping; the rows become visible when it is back")
+        self._collection()
+        return self._engine.publish(table, self.job.id, self.job.epoch, self._staged())
+
+    def _staged(self) -> list[Staged]:
+        return [
+            staged_of(each.staged)
+            for each in self._catalog.jobs.splits(self.job.id)
+            if each.state is SplitState.STAGED and each.rows
+        ]
+
+    def _withdraw(self, table: Table, error: PenstockError) -> Published | None:
+        """Take the intent back, after which the job fails for ``error``; the rows, if they are visible after all.
+
+        See docs/decisions/0012-taking-an-intent-back.md.
+        """
+        cause = error.__cause__ or error
+        try:
+            version = self._engine.withdraw(table, self.job.id, self.job.epoch, self._staged())
+        except TableDamaged as damaged:
+            # No version can be opened. The files stay: what a backup brings back may name them.
+            self._log.error("job.not_withdrawn", error=str(damaged))
+            self._fail(error, keep_files=True)
+            return None
+        if isinstance(version, Published):
+            return version
+        self._catalog.collections.raise_version(table.id, version)
+        self._fail(error)
+        if not isinstance(cause, TableDamaged | JobWithdrawn):
+            # Something is wrong with what it has staged, perhaps; a retry stages all of it again.
+            discard(self._tools, self.job.collection_id, self.job.id)
+        return None
+
+    def _end_dropped(self) -> None:
+        """After the intent, the collection is gone, and with it the rows: whichever came first, if the commit did."""
+        if self.job.reason is not None:
+            self._fail(CollectionNotFound(f"collection {self.job.collection} dropped"))
+        else:
+            self._move(JobState.INDEXING, stage="")
+
+    def _index(self) -> None:
+        warnings = merge_warnings([list(self.job.warnings), *self._catalog.jobs.split_warnings(self.job.id)])
+        if not self._tools.settings.wait_for_index:
+            self._complete(warnings)
+            self._keeper.enqueue(self.job.collection_id)
+            return
+        try:
+            self._keeper.build(self.job.collection_id, self._stop, self._save_indexing)
+        except (LostClaim, TaskCancelled, CatalogUnavailable):
+            raise
+        except PenstockError as error:
+            # The rows are visible and searched exactly without an index; it is built again in the background.
+            self._keeper.enqueue(self.job.collection_id)
+            self._log.warning("job.index_failed", error=str(error))
+            warnings.append(JobWarning(code="index_failed", message=f"the index was not built: {error}"))
+        self._complete(warnings)
+
+    def _complete(self, warnings: Sequence[JobWarning]) -> None:
+        self._move(JobState.COMPLETED, progress=100, warnings=warnings)
+
+    # How a job ends, or waits
+
+    def _fail(self, error: BaseException, *, keep_files: bool = False) -> None:
+        reason = str(error)
+        if not isinstance(error, PenstockError):
+            self._log.exception("job.error", exc_info=error)
+            reason = f"internal error: {type(error).__name__}: {error}"
+        is_planned = self.job.state not in (JobState.PENDING, JobState.PLANNING)
+        known = list(self.job.warnings) if is_planned else self._option_warnings()
+        warnings = merge_warnings([known, *self._catalog.jobs.split_warnings(self.job.id)])
+        self._move(JobState.FAILED, reason=reason, warnings=warnings, keep_files=keep_files)
+        if isinstance(error, StoreFull):
+            # What it has staged keeps others from working; a retry does it again.
+            discard(self._tools, self.job.collection_id, self.job.id)
+
+    def _try_later(self, error: Exception) -> None:
+        """After the intent a job can't fail for this: it is shown as the job's reason, and tried again.
+
+        Meanwhile no process has the job, so that it keeps no other from running.
+        """
+        cause = error.__cause__ if isinstance(error, GaveUp) and error.__cause__ else error
+        self._log.exception("job.commit_delayed", exc_info=error, transient=isinstance(cause, Transient))
+        self._show(cause)
+        self._claims.release(self.job, pause_millis=int(LONGEST_PAUSE * 1000))
+
+    # Helpers
+
+    def _option_warnings(self) -> list[JobWarning]:
+        options = self.job.options
+        return list(option_warnings(options, options.get("sep") or ""))
+
+    def _move(self, then: JobState, **values: Any) -> None:
+        self.job = self._claims.move(self.job, then, **{"reason": None, **values})
+        self._observer.moved(self.job)
+
+    def _retrying(self, doing: str, error: BaseException) -> None:
+        self._observer.retrying(doing, error)
+        self._show(error)
+
+    def _show(self, error: BaseException | None) -> None:
+        """Let the job's reason say what is being tried again; with None, that it goes on."""
+        reason = None if error is None else f"{RETRYING}{error}"
+        if reason == self.job.reason:
+            return
+        with suppress(StoreFull):  # of the catalog; what is shown is no reason to fail
+            self._claims.save_reason(self.job, reason)
+            self.job = replace(self.job, reason=reason)
+
+    def _tick(self, tracker: Tracker) -> None:
+        self._check_time()
+        self._save_progress(tracker)
+
+    def _check_time(self) -> None:
+        if self._stop.is_set():
+            raise TaskCancelled("the server is stopping")
+        if self.job.deadline is not None and datetime.now(UTC) > self.job.deadline:
+            raise TimeoutOfJob(overdue_reason(self.job))
+
+    def _save_planning(self) -> None:
+        self._claims.save_progress(self.job, progress=PLANNED // 2, rows=0, total_rows=0, stage="planning")
+
+    def _save_progress(self, tracker: Tracker) -> None:
+        progress, rows, files = tracker.figures()
+        if not files and (progress, rows) == self._saved:
+            self._look()
+            return
+        self._saved = (progress, rows)
+        self._claims.save_progress(
+            self.job, progress=progress, rows=rows, total_rows=rows, stage="importing", files=files
+        )
+
+    def _save_indexing(self, share: float) -> None:
+        progress = COMMITTED + int((INDEXED - COMMITTED) * share)
+        if (progress, self.job.rows) == self._saved:
+            self._look()
+            return
+        self._saved = (progress, self.job.rows)
+        self._claims.save_progress(
+            self.job, progress=progress, rows=self.job.rows, total_rows=self.job.total_rows, stage="indexing"
+        )
+
+    def _look(self) -> None:
+        """While nothing moves nothing is saved, which would tell that somebody has aborted the job or has it now."""
+        if self._looks.is_due():
+            self._claims.check(self.job)
+
+    def _run_plan_tasks(self, function: Callable[[Any, TaskContext], Any], tasks: Sequence[Any]) -> Iterable[Any]:
+        """Results in order, a window of tasks in flight."""
+        window: list[tuple[Any, TaskHandle[Any]]] = []
+        try:
+            for task in tasks:
+                window.append((task, self._runner.submit(function, task)))
+                if len(window) > self._runner.slots:
+                    yield self._planned(window)
+            while window:
+                yield self._planned(window)
+        finally:
+            for _, handle in window:
+                handle.cancel()
+
+    def _planned(self, window: list[tuple[Any, TaskHandle[Any]]]) -> Any:
+        while not _wait(window[0][1], 0.2):
+            self._check_time()
+            self._save_planning()
+        task, handle = window.pop(0)
+        try:
+            return handle.future.result()
+        except MemoryExceeded as error:
+            if "file" in error.details:
+                raise
+            raise too_large(file_at(task, handle.progress()[0]), error.details["taken"]) from error
+
+    def _collection(self) -> Collection:
+        found = self._catalog.collections.by_id(self.job.collection_id)
+        if found is None:
+            raise CollectionNotFound(f"collection {self.job.collection} dropped", collection=self.job.collection)
+        return found
+
+    def _fresh(self, collection: Collection) -> Collection:
+        return self._catalog.collections.by_id(collection.id) or collection
+
+    def _roots(self) -> ImportRoots:
+        """Where the files may be: as the keys allow that asked for the job, whoever plans it."""
+        limits = self._catalog.jobs.roots(self.job.id)
+        # Where callers have keys, whoever reads the reason of a failure may be another than who runs the server.
+        return self._tools.roots.within(limits, for_tenant=self._catalog.accounts.any_made())
+
+    def _keys(self) -> SourceKeys:
+        return SourceKeys(**self._catalog.jobs.secret(self.job.id))
+
+    def _locations(self) -> dict[int, list[Location]]:
+        keys, roots = self._keys(), self._roots()
+        return {
+            ordinal: [roots.restore(each, keys.access_key, keys.secret_key, keys.token) for each in found]
+            for ordinal, found in self._catalog.jobs.locations(self.job.id).items()
+        }
+
+    def _partition(self, collection: Collection) -> int | None:
+        """The partition of all rows; None where their partition key tells it."""
+        if collection.schema.partition_key:
+            return None
+        return self._catalog.collections.partition(collection.id, self.job.partition or DEFAULT_PARTITION).number
+
+
+class TimeoutOfJob(PenstockError):
+    code = "import_timeout"
+
+
+def _wait(handle: TaskHandle[Any], seconds: float) -> bool:
+    """Whether the task ended within ``seconds``."""
+    ended = threading.Event()
+    handle.future.add_done_callback(lambda _: ended.set())
+    return ended.wait(seconds)

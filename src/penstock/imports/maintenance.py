@@ -1,0 +1,267 @@
+"""Upkeep of tables: indexes after each import; in the background compaction, and the end of old versions."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from penstock.catalog import Catalog
+from penstock.catalog.collections.descriptions import describe
+from penstock.catalog.db.errors import CatalogUnavailable
+from penstock.catalog.collections.maintenance_leases import Maintenance
+from penstock.domain.collections import Collection
+from penstock.engines.base import Due, Engine, Table
+from penstock.errors import PenstockError, StoreConflict, TaskCancelled
+from penstock.imports.events import Observer
+from penstock.imports.throttle import Pace
+from penstock.imports.settings import JobSettings
+from penstock.imports.tasks import WHOLE, IndexTask, UpkeepResult, UpkeepTask, build_indexes, tidy_table
+from penstock.runners.base import TaskContext, TaskHandle
+from penstock.runners.fair_share import Lanes
+
+__all__ = ["TableKeeper"]
+
+log = structlog.get_logger(__name__)
+
+_TICK = 0.2
+_LOOK_SECONDS = 5.0
+"""After so long the background looks even when nothing woke it: a failed build is due again, or a lease ran out."""
+_RETRY_MILLIS = 60_000
+_GIVE_WAY_MILLIS = 5_000
+"""A compaction waits so long for jobs that commit at the moment."""
+_ROUND_SECONDS = 3600.0
+"""So often every collection is looked at: old versions go by age, which no job tells of."""
+
+Progress = Callable[[float], None]
+
+
+class TableKeeper:
+    """Works in workers; the catalog's leases see to it that a collection has one build or compaction at a time.
+
+    Rows that no index covers yet are searched exactly, so nothing is ever missing while a build waits or fails.
+    What is due is noted in the catalog: a process that only answers calls asks, and another one builds.
+
+    Tasks go into the lane of the collection's org, as those of its jobs do.
+
+    A collection is compacted, and its old versions expire, only while none of its jobs stands between its intent and
+    its commit; see docs/decisions/0009-compaction.md.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        engine: Engine,
+        lanes: Lanes,
+        observer: Observer,
+        settings: JobSettings,
+    ) -> None:
+        self._catalog = catalog
+        self._engine = engine
+        self.lanes = lanes
+        self._observer = observer
+        self._settings = settings
+        self._lease = settings.lease
+        self._round = Pace(_ROUND_SECONDS)
+        self._later: dict[str, float] = {}
+        """By collection, the time of the monotonic clock at which it is enqueued."""
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Begin with every collection: a server that stopped may have left rows without an index."""
+        if self._round.is_due():
+            self._catalog.maintenance.ask_for_all()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._changed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def wake(self) -> None:
+        """Something may be due."""
+        self._changed.set()
+
+    def enqueue(self, collection_id: str) -> None:
+        """Do what is due for the collection some time soon, here or in another process."""
+        self._catalog.maintenance.ask(collection_id)
+        self._changed.set()
+
+    def _enqueue_in(self, collection_id: str, seconds: float) -> None:
+        """As :meth:`enqueue` after so long. A process that ends forgets it: every start enqueues all collections."""
+        at = time.monotonic() + seconds
+        with self._lock:
+            self._later[collection_id] = min(at, self._later.get(collection_id, at))
+
+    def _enqueue_later_ones(self) -> float:
+        """Enqueue the collections whose time has come; seconds until the next one."""
+        now = time.monotonic()
+        with self._lock:
+            come = [collection_id for collection_id, at in self._later.items() if at <= now]
+            for collection_id in come:
+                del self._later[collection_id]
+            following = min(self._later.values(), default=math.inf) - now
+        for collection_id in come:
+            self._catalog.maintenance.ask(collection_id)
+        return following
+
+    def build(self, collection_id: str, stop: threading.Event, progress: Progress = lambda share: None) -> None:
+        """Bring the collection's indexes up to date now, and wait for it. A collection dropped meanwhile is fine.
+
+        ``progress`` hears how far that is, from 0 to 1, in the caller's thread. What else is due is left to the
+        background.
+
+        Raises:
+            TaskCancelled: ``stop`` was set.
+            StoreError: the build failed.
+        """
+        collection = self._catalog.collections.by_id(collection_id)
+        if collection is None:
+            return
+        due = self._due(collection)
+        if due.index:
+            with self._observer.step("index", {"collection_id": collection_id}):
+                lease = self._wait_for_lease(collection_id, stop)
+                try:
+                    self._build(collection, stop, lease, progress)
+                except BaseException:
+                    self._catalog.maintenance.put_off(lease)
+                    raise
+                self._catalog.maintenance.done(lease)
+        if due.compaction:
+            self.enqueue(collection_id)
+        if collection.settings.ttl_seconds is not None:
+            self._enqueue_in(collection_id, collection.settings.ttl_seconds)
+
+    def _due(self, collection: Collection) -> Due:
+        return self._engine.due(Table.of(collection), self._catalog.collections.indexes(collection.id))
+
+    def _wait_for_lease(self, collection_id: str, stop: threading.Event) -> Maintenance:
+        owner = uuid.uuid4().hex
+        while (lease := self._catalog.maintenance.take(collection_id, owner, self._lease_millis)) is None:
+            if stop.wait(_TICK):
+                raise TaskCancelled("the server is stopping; the index is built when it is back")
+        return lease
+
+    def _build(self, collection: Collection, stop: threading.Event, lease: Maintenance, progress: Progress) -> None:
+        specs = self._catalog.collections.indexes(collection.id)
+        task = IndexTask(engine=self._engine, table=Table.of(collection), specs=specs)
+        version: int = self._wait(self._submit(collection, build_indexes, task), stop, lease, progress)
+        self._catalog.collections.raise_version(collection.id, version)
+
+    def _tidy(self, collection: Collection, lease: Maintenance) -> None:
+        expiry = self._catalog.row_expiry.of(collection)
+        task = UpkeepTask(
+            engine=self._engine,
+            table=Table.of(collection, expiry),
+            history=self._settings.history,
+            history_share=self._settings.history_share,
+            history_least_age=self._settings.history_least_age,
+        )
+        handle = self._submit(collection, tidy_table, task)
+        result: UpkeepResult = self._wait(handle, self._stop, lease, lambda share: None)
+        self._catalog.collections.raise_version(collection.id, result.version)
+        if expiry is not None:
+            self._catalog.row_expiry.forget(collection.id, expiry)
+            self._await_expiry(collection)
+        if result.version > collection.version:
+            # What the compaction has replaced may be too much to keep until the next round.
+            self._enqueue_in(collection.id, self._settings.history_least_age + 1)
+        if result.freed:
+            log.info("history.forgotten", collection_id=collection.id, size=result.freed)
+
+    def _submit(
+        self, collection: Collection, function: Callable[[Any, TaskContext], Any], task: Any
+    ) -> TaskHandle[Any]:
+        return self.lanes.submit(self._catalog.clusters.get(collection.cluster_id).org_id, function, task)
+
+    def _await_expiry(self, collection: Collection) -> None:
+        """Expired rows are invisible at once; their space comes back in steps, at most ten in a time to live."""
+        ttl, following = collection.settings.ttl_seconds, self._catalog.row_expiry.next_in(collection)
+        if ttl is not None and following is not None:
+            self._enqueue_in(collection.id, max(following, min(ttl / 10, _ROUND_SECONDS), 1.0))
+
+    def _wait(self, handle: TaskHandle[Any], stop: threading.Event, lease: Maintenance, progress: Progress) -> Any:
+        """A task's result; the lease is renewed until it is there."""
+        ended = threading.Event()
+        handle.future.add_done_callback(lambda _: ended.set())
+        renewed = time.monotonic()
+        try:
+            while not ended.wait(_TICK):
+                if stop.is_set():
+                    raise TaskCancelled("the server is stopping; the index is built when it is back")
+                progress(min(handle.progress()[0] / WHOLE, 1.0))
+                if time.monotonic() - renewed > self._lease / 3:
+                    # If it was lost since this process stalled, two build at once: wasteful, and the engine bears it.
+                    self._catalog.maintenance.renew(lease, self._lease_millis)
+                    renewed = time.monotonic()
+        except BaseException:
+            handle.cancel()
+            raise
+        return handle.future.result()
+
+    @property
+    def _lease_millis(self) -> int:
+        return int(self._lease * 1000)
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            self._changed.clear()
+            try:
+                if self._round.is_due():
+                    self._catalog.maintenance.ask_for_all()
+                following = self._enqueue_later_ones()
+                lease = self._catalog.maintenance.take_due(uuid.uuid4().hex, self._lease_millis)
+                if lease is None:
+                    self._changed.wait(min(_LOOK_SECONDS, following))
+                    self._stop.wait(_TICK)  # every create call in another process wakes this loop, too
+                else:
+                    self._do_due(lease)
+            except CatalogUnavailable as error:
+                log.warning("upkeep.catalog_away", error=str(error))
+                self._stop.wait(_LOOK_SECONDS)
+
+    def _do_due(self, lease: Maintenance) -> None:
+        maintenance = self._catalog.maintenance
+        try:
+            all_done = self._keep_up(lease)
+        except CatalogUnavailable:
+            raise
+        except TaskCancelled:
+            maintenance.put_off(lease)
+        except StoreConflict as error:
+            log.info("upkeep.gave_way", collection_id=lease.collection_id, reason=str(error))
+            maintenance.put_off(lease, _GIVE_WAY_MILLIS)
+        except PenstockError as error:
+            log.warning("upkeep.failed", collection_id=lease.collection_id, error=str(error))
+            maintenance.put_off(lease, _RETRY_MILLIS)
+        else:
+            if all_done:
+                maintenance.done(lease)
+            else:
+                maintenance.put_off(lease, _GIVE_WAY_MILLIS)
+
+    def _keep_up(self, lease: Maintenance) -> bool:
+        """Index, compact, forget; False where jobs that commit at the moment put something off."""
+        collection = self._catalog.collections.by_id(lease.collection_id)
+        if collection is None:
+            return True
+        describe(self._catalog.descriptions, self._engine, collection.id)
+        facts = {"collection_id": collection.id}
+        if self._due(collection).index:
+            with self._observer.step("index", facts):
+                self._build(collection, self._stop, lease, lambda share: None)
+        if self._catalog.jobs.is_committing(collection.id):
+            return False
+        with self._observer.step("upkeep", facts):
+            self._tidy(collection, lease)
+        return True

@@ -1,0 +1,296 @@
+"""From the paths of a request to files and the pieces of them; ``joining`` makes splits of these."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeAlias
+
+from penstock.catalog.jobs.plans import PlannedFile
+from penstock.domain.jobs import JobWarning, Part, merge_warnings
+from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.errors import DataError, ImportRefused, LimitExceeded, shorten
+from penstock.imports.delta_log import without_removed
+from penstock.imports.partition_columns import partition_columns
+from penstock.imports.requests import SourceKeys
+from penstock.imports.settings import JobSettings
+from penstock.imports.tasks import FilePlan, PlanTask, SurveyTask, check_expansion, plan_files, survey_span
+from penstock.readers.base import CsvOptions, SplitPlan
+from penstock.readers.unknown_columns import UnknownColumns
+from penstock.readers.formats import Format, detect, expand
+from penstock.runners.base import TaskContext
+from penstock.sources.base import Location
+from penstock.sources.roots import ImportRoots
+
+__all__ = ["Piece", "Plan", "Unit", "check_unit", "locate_units", "plan_units"]
+
+RunTasks: TypeAlias = Callable[[Callable[[Any, TaskContext], Any], Sequence[Any]], Iterable[Any]]
+"""Runs a function over tasks, in workers; results in order."""
+
+_FILES_PER_TASK = 64
+_NAMED = 5
+"""Side files that a warning names."""
+_EXACT = frozenset({Format.PARQUET, Format.NUMPY})
+"""Formats that tell their number of rows without being read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The files that make up the same rows, and their format."""
+
+    locations: Sequence[Location]
+    format: Format
+
+    @property
+    def name(self) -> str:
+        return " ".join(each.name for each in self.locations)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A part that no split has yet: ``weight`` is about its bytes once decoded, ``max_rows`` a bound on its rows."""
+
+    part: Part
+    weight: int
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Files, and their pieces in order."""
+
+    files: Sequence[PlannedFile]
+    pieces: Sequence[Piece]
+    warnings: Sequence[JobWarning]
+
+
+def locate_units(
+    groups: Sequence[Sequence[str]], roots: ImportRoots, keys: SourceKeys, warnings: list[JobWarning] | None = None
+) -> list[Unit]:
+    """Find every file of a request; ``warnings`` collects what is to be said of the folders in it.
+
+    Raises:
+        FileMissing, PathNotAllowed, FileUnreadable, SourceUnavailable: for the first path that can't be had.
+        ImportRefused: a folder holds files that can't be imported together.
+    """
+    units = []
+    for group in groups:
+        found = [(path, _files_at(path, roots, keys, warnings)) for path in group]
+        for members in expand(found):
+            units.append(Unit(members, detect([each.name for each in members])))
+    return units
+
+
+def _files_at(
+    path: str, roots: ImportRoots, keys: SourceKeys, warnings: list[JobWarning] | None
+) -> Sequence[Location]:
+    """The file at a path, or the files of a folder that are data and belong to it."""
+    found: Sequence[Location]
+    found, side_files = roots.survey(path, keys.access_key, keys.secret_key, keys.token)
+    notes: list[JobWarning] = []
+    if side_files:
+        found = without_removed(path, found, side_files, roots, keys, notes)
+        notes.append(JobWarning(code="side_files", message=_side_files_text(path, side_files)))
+    if warnings is not None:
+        warnings += notes
+    return found
+
+
+def _side_files_text(path: str, names: Sequence[str]) -> str:
+    shown = ", ".join(shorten(name, 100) for name in names[:_NAMED])
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    text = f"what other programs keep in the folder {path!r} beside its data was passed over: {shown}{more}"
+    if any(name.endswith("_temporary/") for name in names):
+        text += ". With a folder _temporary/ in it, it may still be being written"
+    return text
+
+
+def plan_units(
+    units: Sequence[Unit],
+    schema: CollectionSchema,
+    csv: CsvOptions,
+    unknown_columns: UnknownColumns,
+    settings: JobSettings,
+    partition: int | None,
+    run: RunTasks,
+) -> Plan:
+    """Cut located files into pieces, in workers: they read headers and footers, which may be hostile.
+
+    Large files of text are looked through first, their parts side by side.
+
+    ``partition`` is where all rows go, None where a partition key tells it row by row. ``run`` runs a function over
+    tasks on a runner and gives the results in order.
+
+    Raises:
+        LimitExceeded: a file, or all of them together, are larger than the settings allow.
+        DataError, SourceError: for the first file that can't be planned; it names the file.
+    """
+    _check_sizes(units, settings)
+    _check_sets(units, schema)
+    columns, column_warnings = partition_columns([unit.locations[0].name for unit in units], schema, unknown_columns)
+    files = [(unit.locations, unit.format, values) for unit, values in zip(units, columns, strict=True)]
+    tasks = [
+        PlanTask(
+            files=files[start : start + _FILES_PER_TASK],
+            schema=schema,
+            csv=csv,
+            unknown_columns=unknown_columns,
+            split_bytes=settings.split_bytes,
+            batch_bytes=settings.batch_bytes,
+            memory_limit=settings.worker_memory,
+        )
+        for start in range(0, len(units), _FILES_PER_TASK)
+    ]
+    plans = [plan for chunk in run(plan_files, tasks) for plan in chunk]
+    splits = _cut(units, plans, run, settings.worker_memory)
+    for unit, parts in zip(units, splits, strict=True):
+        _check_expansion(unit, parts)
+    return Plan(
+        files=[_planned_file(unit, parts) for unit, parts in zip(units, splits, strict=True)],
+        pieces=[
+            Piece(
+                part=Part(
+                    file=number,
+                    spec={"format": unit.format.value, "part": dict(each.spec), "partition": partition}
+                    | ({"columns": columns[number]} if columns[number] else {}),
+                    size=each.size,
+                ),
+                weight=each.size if each.decoded_size is None else each.decoded_size,
+                max_rows=each.max_rows,
+            )
+            for number, (unit, parts) in enumerate(zip(units, splits, strict=True))
+            for each in parts
+        ],
+        warnings=merge_warnings([list(column_warnings), *(list(plan.warnings) for plan in plans)]),
+    )
+
+
+def _check_expansion(unit: Unit, parts: Sequence[SplitPlan]) -> None:
+    """Raises DataError, before anything is reserved for the rows that a file claims to have."""
+    try:
+        check_expansion(
+            sum(each.size if each.decoded_size is None else each.decoded_size for each in parts),
+            sum(each.size for each in unit.locations),
+        )
+    except DataError as error:
+        raise error.at(file=unit.name) from None
+
+
+def _cut(
+    units: Sequence[Unit], plans: Sequence[FilePlan], run: RunTasks, memory_limit: int | None
+) -> list[Sequence[SplitPlan]]:
+    """The splits of each file; those that need it are looked through, all parts of all files side by side."""
+    tasks = [
+        SurveyTask(location=unit.locations[0], survey=plan.splits, span=span, memory_limit=memory_limit)
+        for unit, plan in zip(units, plans, strict=True)
+        if not isinstance(plan.splits, Sequence)
+        for span in plan.splits.spans
+    ]
+    findings = iter(run(survey_span, tasks))
+    return [
+        plan.splits
+        if isinstance(plan.splits, Sequence)
+        else plan.splits.cut(list(islice(findings, len(plan.splits.spans))))
+        for plan in plans
+    ]
+
+
+def _check_sizes(units: Sequence[Unit], settings: JobSettings) -> None:
+    for unit in units:
+        for each in unit.locations:
+            _check_file_size(each, settings)
+    size = sum(each.size for unit in units for each in unit.locations)
+    if settings.max_job_bytes is not None and size > settings.max_job_bytes:
+        raise LimitExceeded(
+            f"the files of this job have {size:,} bytes; one job may have {settings.max_job_bytes:,} "
+            "(max_job_bytes). Import them by several jobs",
+            limit="max_job_bytes",
+            value=settings.max_job_bytes,
+        )
+
+
+def check_unit(unit: Unit, schema: CollectionSchema, settings: JobSettings) -> None:
+    """What can be told of located files without opening them: their sizes, and whether a NumPy set is complete.
+
+    Raises:
+        LimitExceeded: a file is too large.
+        ImportRefused: a set has not the files that the collection's fields need (``rule``: ``numpy_fields``).
+    """
+    for each in unit.locations:
+        _check_file_size(each, settings)
+    if unit.format is not Format.NUMPY:
+        return
+    needed = _needed_fields(schema)
+    structs = [each.name for each in needed if each.type is DataType.ARRAY_OF_STRUCT]
+    if structs:
+        raise ImportRefused(
+            f"NumPy files hold no struct arrays, which the collection needs for {', '.join(structs)}: use Parquet, "
+            "JSON, JSON Lines or CSV",
+            rule="numpy_fields",
+            fields=structs,
+        )
+    given = _fields_of_set(unit)
+    missing = [each.name for each in needed if each.name not in given]
+    if missing:
+        raise ImportRefused(
+            f"the NumPy set has {len(given)} files and the collection {len(needed)} fields that need one; missing: "
+            f"{', '.join(f'{name}.npy' for name in missing)}",
+            rule="numpy_fields",
+            missing=missing,
+        )
+
+
+def _check_sets(units: Sequence[Unit], schema: CollectionSchema) -> None:
+    """Raises ImportRefused where the files of one NumPy set are given as if each of them had rows of its own."""
+    lonely = [unit for unit in units if unit.format is Format.NUMPY and len(unit.locations) == 1]
+    needed = {field.name for field in _needed_fields(schema)}
+    together: dict[str, None] = {}
+    for unit in lonely:
+        fields = _fields_of_set(unit)
+        if needed <= fields:
+            return
+        together |= dict.fromkeys(fields)
+    if len(lonely) > 1 and needed <= together.keys():
+        names = ", ".join(json.dumps(unit.name) for unit in lonely[:4])
+        raise ImportRefused(
+            f"each of the {len(lonely)} NumPy files is a list of its own, and so a set of one field. The files of a "
+            f"set go into one list: [[{names}{', …' if len(lonely) > 4 else ''}]]",
+            rule="numpy_fields",
+        )
+
+
+def _needed_fields(schema: CollectionSchema) -> list[Field]:
+    """The fields that every row of a file must have a value for."""
+    return [
+        field
+        for field in schema.fields
+        if not schema.is_generated(field) and not field.nullable and field.default is None
+    ]
+
+
+def _fields_of_set(unit: Unit) -> set[str]:
+    """The fields that the files of a NumPy set are named as."""
+    return {location.name.rpartition("/")[2].rpartition(".")[0] for location in unit.locations}
+
+
+def _check_file_size(location: Location, settings: JobSettings) -> None:
+    """Raises LimitExceeded."""
+    if settings.max_file_bytes is not None and location.size > settings.max_file_bytes:
+        raise LimitExceeded(
+            f"file {location.name!r} has {location.size:,} bytes; a file may have {settings.max_file_bytes:,} "
+            "(max_file_bytes). Cut it into several files",
+            limit="max_file_bytes",
+            value=settings.max_file_bytes,
+            file=location.name,
+        )
+
+
+def _planned_file(unit: Unit, splits: Sequence[SplitPlan]) -> PlannedFile:
+    return PlannedFile(
+        name=unit.name,
+        locations=[each.to_json() for each in unit.locations],
+        size=sum(each.size for each in unit.locations),
+        total_rows=sum(each.max_rows for each in splits) if unit.format in _EXACT else 0,
+    )

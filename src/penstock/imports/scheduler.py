@@ -1,0 +1,222 @@
+"""The scheduler: claims jobs that nobody works on, runs each in a thread, and tidies up after those that ended."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from penstock.catalog.db.errors import CatalogUnavailable
+from penstock.catalog.db.notifications import News
+from penstock.domain.jobs import ImportJob
+from penstock.imports.executor import Executor
+from penstock.imports.throttle import Pace
+from penstock.imports.cleanup import (
+    OrphanSweep,
+    Retention,
+    discard_leftovers,
+    drop_tables,
+    end_overdue,
+    forget_keys,
+    wipe_secrets,
+)
+from penstock.imports.context import Tools
+from penstock.imports.maintenance import TableKeeper
+from penstock.runners.fair_share import Lanes
+
+__all__ = ["Scheduler"]
+
+log = structlog.get_logger(__name__)
+
+_RENEWALS = 6
+"""Times that a lease is renewed before it would run out."""
+_POLL = 1.0
+"""Seconds after which the scheduler looks even when nothing woke it: another process may have created a job."""
+
+_MOST_JOBS = 16
+"""Of all clusters together, where a single one may not have more. Beyond that an org may have one:
+long jobs of others keep none waiting, since workers are shared by time (:mod:`penstock.runners.fair_share`)."""
+_MOST_THREADS = 256
+
+_PAUSE = 0.1
+"""Seconds after a look that found nothing while jobs run, unless one ends: each create call wakes the scheduler."""
+
+_YIELD = 0.1
+"""Seconds until a process claims one more job: another one that has none yet goes first."""
+
+
+class Scheduler:
+    """Wakes by event (:meth:`wake`, and news of other processes); claims are leases, renewed while jobs run."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        settings = tools.settings
+        self.keeper = TableKeeper(tools.catalog, tools.engine, Lanes(tools.runner), tools.observer, settings)
+        self._executor = Executor(tools, self.keeper)
+        self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._wake = threading.Event()
+        self._one_ended = threading.Event()
+        self._running: dict[tuple[int, int], threading.Thread] = {}
+        """By job and epoch: a job that was lost for a while may have come back before its old thread knows."""
+        self._lock = threading.Lock()
+        self._loop = threading.Thread(target=self._work, name="scheduler", daemon=True)
+        self._tidier = threading.Thread(target=self._tidy, name="tidier", daemon=True)
+        self._heart = threading.Thread(target=self._beat, name="leases", daemon=True)
+        self._news = News(tools.catalog.database, self._hear)
+        self._untidy = threading.Event()
+
+    def start(self) -> None:
+        self.keeper.start()
+        self._loop.start()
+        self._tidier.start()
+        self._heart.start()
+        self._news.start()
+        self._untidy.set()
+
+    def wake(self) -> None:
+        """Something changed: a job may be claimed, or left something to tidy up."""
+        self._wake.set()
+        self._untidy.set()
+
+    def _hear(self) -> None:
+        self.wake()
+        self.keeper.wake()
+
+    def stop(self) -> None:
+        """Tell running jobs to pause at the next batch, and wait for them; they go on when a server is back."""
+        self._stop.set()
+        self._one_ended.set()
+        self.wake()
+        self._news.stop()
+        for thread in (self._loop, self._tidier):
+            if thread.ident is not None:  # a server that fails before its start stops what it never started
+                thread.join()
+        for thread in self._threads():
+            thread.join()
+        self._ended.set()
+        if self._heart.ident is not None:
+            self._heart.join()
+        self.keeper.stop()
+
+    @property
+    def running(self) -> int:
+        with self._lock:
+            return len(self._running)
+
+    def _threads(self) -> list[threading.Thread]:
+        with self._lock:
+            return list(self._running.values())
+
+    def _work(self) -> None:
+        lease, most = int(self._tools.settings.lease * 1000), self._tools.settings.max_running_jobs
+        # Every create call wakes this loop; what need not be done for each of them has a pace of its own.
+        looks = Pace(_POLL)
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                if looks.is_due():
+                    end_overdue(self._tools)
+                while (running := self.running) < max(most, _MOST_THREADS) and not self._stop.is_set():
+                    self._one_ended.clear()
+                    job = self._tools.catalog.claims.claim(
+                        self._owner,
+                        lease,
+                        most,
+                        self._tools.settings.quota,
+                        one_each=running >= max(most, _MOST_JOBS),
+                    )
+                    if job is None:
+                        # Mostly as many run as may: only the end of one changes that, and every create call asks.
+                        if self.running:
+                            self._one_ended.wait(_PAUSE)
+                        break
+                    self._begin(job)
+                    if self._tools.catalog.database.is_shared:
+                        self._stop.wait(_YIELD)
+            except CatalogUnavailable as error:
+                # The leases tell everybody who works on what.
+                log.warning("scheduler.catalog_away", error=str(error))
+            except Exception:
+                log.exception("scheduler.error")
+            self._wake.wait(_POLL)
+
+    def _beat(self) -> None:
+        """Keep what this process works on its own, until the last job has paused.
+
+        Only that: the lease of what it could not give back, since the catalog was away, runs out.
+        """
+        lease = self._tools.settings.lease
+        while not self._ended.wait(lease / _RENEWALS):
+            try:
+                with self._lock:
+                    claims = list(self._running)
+                if claims:
+                    self._tools.catalog.claims.renew(self._owner, int(lease * 1000), claims)
+            except CatalogUnavailable as error:
+                # Others take the jobs over if it stays so, and what is done here then changes nothing.
+                log.warning("lease.catalog_away", error=str(error))
+            except Exception:
+                log.exception("lease.error")
+
+    def _begin(self, job: ImportJob) -> None:
+        thread = threading.Thread(target=self._run, args=(job,), name=f"job-{job.id}", daemon=True)
+        with self._lock:
+            self._running[job.id, job.epoch] = thread
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread left
+            with self._lock:
+                del self._running[job.id, job.epoch]
+            self._give_back(job)
+            raise
+
+    def _run(self, job: ImportJob) -> None:
+        try:
+            self._executor.run(job, self._stop)
+        except CatalogUnavailable as error:
+            log.warning("job.paused", job_id=str(job.id), reason=str(error))
+            self._give_back(job)
+        except Exception:
+            log.exception("job.crashed", job_id=str(job.id))
+            self._give_back(job)
+        finally:
+            with self._lock:
+                del self._running[job.id, job.epoch]
+            self._one_ended.set()
+            self.wake()
+
+    def _give_back(self, job: ImportJob) -> None:
+        """Let the lease run out by itself if even this fails: somebody will claim the job again."""
+        try:
+            self._tools.catalog.claims.release(job)
+        except CatalogUnavailable as error:
+            log.warning("job.release_failed", job_id=str(job.id), error=str(error))
+        except Exception:
+            log.exception("job.release_failed", job_id=str(job.id))
+
+    def _tidy(self) -> None:
+        steps: list[Callable[[], None]] = [
+            partial(step, self._tools) for step in (wipe_secrets, discard_leftovers, drop_tables, forget_keys)
+        ]
+        retention = Retention(self._tools)
+        steps += [OrphanSweep(self._tools), lambda: retention(self._stop)]
+        while not self._stop.is_set():
+            self._untidy.wait(_POLL * 60)
+            self._untidy.clear()
+            for step in steps:
+                if self._stop.is_set():
+                    return
+                try:
+                    step()
+                except CatalogUnavailable as error:
+                    log.warning("tidy.catalog_away", error=str(error))
+                except Exception:
+                    log.exception("tidy.error")
+            self._stop.wait(_POLL)  # every create call wakes this loop, too

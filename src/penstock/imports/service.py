@@ -1,0 +1,418 @@
+"""The use cases of import jobs on a catalog: see :class:`penstock.imports.api.Imports`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from penstock.catalog import Catalog
+from penstock.catalog.db.connection import now_millis, to_millis
+from penstock.catalog.jobs.idempotency import RepeatedCreate
+from penstock.catalog.jobs.listing import JobFilter
+from penstock.catalog.jobs.jobs import NewJob
+from penstock.domain.access import Caller, Role
+from penstock.domain.audit import AuditEntry, entry_of
+from penstock.domain.collections import Cluster, Collection
+from penstock.domain.durations import parse_duration
+from penstock.domain.import_options import SERVED_OPTIONS
+from penstock.domain.jobs import ImportJob, JobState
+from penstock.errors import (
+    ImportRefused,
+    InvalidParameter,
+    JobNotFound,
+    JobStateConflict,
+    MissingParameter,
+    Unsupported,
+    shorten,
+)
+from penstock.imports.file_probe import Heads
+from penstock.imports.events import NullObserver, Observer
+from penstock.imports.planner import check_unit
+from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, SourceKeys
+from penstock.imports.settings import JobSettings
+from penstock.readers.unknown_columns import UnknownColumns
+from penstock.readers.csv.reader import check_separator
+from penstock.readers.formats import check_group
+from penstock.sources.roots import ImportRoots
+
+__all__ = ["ImportService"]
+
+MAX_KEY = 256
+_MAX_IGNORED_OPTIONS, _MAX_OPTION_NAME = 20, 200
+"""Options without a meaning here that a job keeps the names of, to warn of them, and characters of a name."""
+MAX_PATHS = 16_384
+"""Paths of one request; to judge one takes some 0.1 ms."""
+_INTERVENTIONS = 5
+"""Times that abort, commit and retry look again when the job moved on between their look and their write."""
+
+
+class ImportService:
+    """The import calls of a server. ``wake`` tells the scheduler that there is something to do."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        roots: ImportRoots,
+        settings: JobSettings,
+        wake: Callable[[], None],
+        observer: Observer | None = None,
+        refuse_if_full: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._refuse_if_full = refuse_if_full
+        self._observer = observer or NullObserver()
+        self._catalog = catalog
+        self._roots = roots
+        self._settings = settings
+        self._wake = wake
+        self._heads = Heads()
+
+    def create(self, request: CreateImport) -> ImportJob:
+        cluster = self._catalog.clusters.get(request.cluster_id)
+        request.caller.require(Role.WRITER, cluster, request.database)
+        self._refuse_if_full()
+        database = self._catalog.databases.get(request.cluster_id, request.database)
+        collection = self._catalog.collections.get(database, request.collection)
+        self._check_partition(collection, request.partition)
+        auto_commit = _check_options(request)
+        groups = self._check_groups(request)
+        repeated = self._repeated(request, collection, groups)
+        if repeated is not None:
+            known = self._catalog.jobs.repeated(request.cluster_id, collection.id, repeated)
+            if known is not None:
+                return known
+        size = self._head(request, groups, cluster, collection) if request.heads else 0
+        job = self._catalog.jobs.insert(
+            NewJob(
+                cluster_id=request.cluster_id,
+                database_id=database.id,
+                database=database.name,
+                collection_id=collection.id,
+                collection=collection.name,
+                partition=request.partition,
+                groups=groups,
+                options=_options_to_keep(request.options),
+                auto_commit=auto_commit,
+                secret=request.keys.to_secret(),
+                deadline=self._deadline(request.options),
+                repeated=repeated,
+                trace=self._observer.context(),
+                roots=request.caller.roots,
+                quota=self._settings.quota,
+                limits=self._settings.limits,
+                size=size,
+                audit=replace(
+                    entry_of(request.caller, "import.create"),
+                    cluster_id=request.cluster_id,
+                    database=database.name,
+                    collection=collection.name,
+                ),
+            )
+        )
+        self._wake()
+        return job
+
+    def get(self, cluster_id: str, job_id: int, caller: Caller) -> JobDetails:
+        job = self._readable(cluster_id, job_id, caller)
+        return JobDetails(job=job, files=self._catalog.jobs.files(job_id))
+
+    def list(self, query: JobQuery) -> JobPage:
+        wanted = self._filter(query, self._catalog.clusters.get(query.cluster_id))
+        if query.page_size is None:
+            jobs = self._catalog.job_list.page(wanted, limit=self._settings.list_limit)
+            return JobPage(jobs=jobs, total=len(jobs))
+        offset = (query.page - 1) * query.page_size
+        jobs = self._catalog.job_list.page(wanted, limit=query.page_size, offset=offset)
+        return JobPage(jobs=jobs, total=self._catalog.job_list.total(wanted))
+
+    def commit(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        for _ in range(_INTERVENTIONS):
+            job = self._writable(cluster_id, job_id, caller)
+            if job.auto_commit:
+                raise _auto_commit(job)
+            if job.state.is_committed:
+                return job
+            if job.state is not JobState.UNCOMMITTED:
+                raise _unexpected(job, JobState.UNCOMMITTED)
+            collection = self._catalog.collections.by_id(job.collection_id)
+            intent = collection.version if collection else 1
+            done = self._intervene(
+                job, JobState.COMMITTING, "commit", caller, stage="committing", intent_version=intent
+            )
+            if done:
+                return done
+        raise _restless(job_id)
+
+    def abort(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        for _ in range(_INTERVENTIONS):
+            job = self._writable(cluster_id, job_id, caller)
+            if job.state in (JobState.ABORTED, JobState.FAILED):
+                return job  # ended as the caller wants it; Milvus takes a job's own failure so, too
+            if job.state.is_committed:
+                raise JobStateConflict(
+                    f"job {job.id} is in terminal/committed state {_word(job)}, abort not allowed",
+                    job_id=job.id,
+                    state=job.state.value,
+                )
+            done = self._intervene(job, JobState.ABORTED, "abort", caller, reason="aborted by user")
+            if done:
+                return done
+        raise _restless(job_id)
+
+    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller) -> ImportJob:
+        for _ in range(_INTERVENTIONS):
+            job = self._writable(cluster_id, job_id, caller)
+            self._refuse_if_full()
+            self._check_retry(job, keys, caller)
+            deadline = self._deadline(job.options)
+            try:
+                again = self._catalog.jobs.retry(
+                    job,
+                    keys.to_secret(),
+                    deadline,
+                    caller.roots,
+                    quota=self._settings.quota,
+                    limits=self._settings.limits,
+                    audit=_entry(caller, "retry", job),
+                )
+            except JobStateConflict:
+                continue  # somebody else retried it a moment ago; the next look tells
+            self._wake()
+            return again
+        raise _restless(job_id)
+
+    def _readable(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        """Raises JobNotFound, also for a job that the caller may not know of: then ``hidden`` is in its details."""
+        try:
+            job = self._catalog.jobs.get(cluster_id, job_id)
+        except JobNotFound as error:
+            # As for a job that is nowhere, but the audit log is to tell a wrong number from somebody else's job.
+            cluster = self._catalog.jobs.cluster_of(job_id)
+            if cluster is not None and not caller.owns(self._catalog.clusters.get(cluster)):
+                error.details["hidden"] = True
+            raise
+        if not caller.may(Role.READER, self._catalog.clusters.get(cluster_id), job.database):
+            raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id, hidden=True)
+        return job
+
+    def _writable(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        """Raises JobNotFound as :meth:`_readable`, PermissionDenied."""
+        job = self._readable(cluster_id, job_id, caller)
+        caller.require(Role.WRITER, self._catalog.clusters.get(cluster_id), job.database)
+        return job
+
+    def _check_retry(self, job: ImportJob, keys: SourceKeys, caller: Caller) -> None:
+        if job.state is JobState.ABORTED:
+            raise JobStateConflict(
+                f"job {job.id} was aborted by user, only a job that failed by itself can be retried. "
+                "Create the import again",
+                job_id=job.id,
+                state=job.state.value,
+            )
+        if job.state is not JobState.FAILED:
+            raise JobStateConflict(
+                f"job {job.id} is in state {_word(job)}, expected Failed: only a job that failed by itself can be "
+                "retried",
+                job_id=job.id,
+                state=job.state.value,
+            )
+        collection = self._catalog.collections.by_id(job.collection_id)
+        if collection is None:
+            raise JobStateConflict(
+                f"job {job.id} can't be retried: its collection {job.collection} was dropped",
+                job_id=job.id,
+                state=job.state.value,
+            )
+        self._check_partition(collection, job.partition)
+        if job.keyed and not keys:
+            raise MissingParameter(
+                f"job {job.id} was created with the caller's own accessKey and secretKey, which were forgotten when "
+                "it ended. Give them again with the retry",
+                job_id=job.id,
+            )
+        roots = self._roots.within(
+            [*self._catalog.jobs.roots(job.id), caller.roots], for_tenant=not caller.is_anybody
+        )
+        _check_paths(self._catalog.jobs.groups(job.id), roots, keys)
+
+    def _intervene(
+        self, job: ImportJob, then: JobState, action: str, caller: Caller, **values: object
+    ) -> ImportJob | None:
+        try:
+            done = self._catalog.jobs.intervene(job, then, audit=_entry(caller, action, job), **values)
+        except JobStateConflict:
+            # It moved on between our look and our write; the caller looks again.
+            return None
+        self._wake()
+        return done
+
+    def _check_partition(self, collection: Collection, partition: str | None) -> None:
+        if not partition:
+            return
+        if collection.schema.partition_key:
+            raise ImportRefused(
+                "not allow to set partition name for collection with partition key", partition=partition
+            )
+        self._catalog.collections.partition(collection.id, partition)
+
+    def _check_groups(self, request: CreateImport) -> Sequence[Sequence[str]]:
+        groups = [paths for group in request.groups if (paths := [path for path in group if path])]
+        if not groups:
+            raise InvalidParameter("import request is empty")
+        if len(groups) > self._settings.max_groups:
+            raise ImportRefused(
+                f"The max number of import files should not exceed {self._settings.max_groups}, "
+                f"but got {len(groups)}",
+                limit="max_groups",
+            )
+        count = sum(map(len, groups))
+        if count > MAX_PATHS:
+            raise ImportRefused(
+                f"one import names {MAX_PATHS} files at most, but got {count}. Name their folder, or make several "
+                "imports",
+                limit="max_paths",
+            )
+        _check_paths(groups, self._roots_of(request.caller), request.keys)
+        for group in groups:
+            check_group(group)
+        return groups
+
+    def _deadline(self, options: Mapping[str, str]) -> int | None:
+        text = options.get("timeout")
+        seconds = parse_duration(text) if text else self._settings.timeout
+        return None if seconds is None else now_millis() + int(seconds * 1000)
+
+    def _repeated(
+        self, request: CreateImport, collection: Collection, groups: Sequence[Sequence[str]]
+    ) -> RepeatedCreate | None:
+        key = request.idempotency_key
+        if key is None:
+            return None
+        _check_key(key)
+        what = [request.cluster_id, collection.id, request.partition or "", groups, sorted(request.options.items())]
+        return RepeatedCreate(
+            key=key,
+            fingerprint=self._catalog.jobs.fingerprint(json.dumps(what).encode()),
+            lifetime=int(self._settings.key_lifetime * 1000),
+        )
+
+    def _head(
+        self, request: CreateImport, groups: Sequence[Sequence[str]], cluster: Cluster, collection: Collection
+    ) -> int:
+        """Look whether the files are there, within ``head_timeout`` (v1 tells at create); returns their bytes."""
+        keys, roots = request.keys, self._roots_of(request.caller)
+        size = 0
+        for group in groups:
+            for unit in self._heads.units(cluster.org_id, group, roots, keys, self._settings.head_timeout):
+                check_unit(unit, collection.schema, self._settings)
+                size += sum(each.size for each in unit.locations)
+        return size
+
+    def _roots_of(self, caller: Caller) -> ImportRoots:
+        return self._roots.within([caller.roots], for_tenant=not caller.is_anybody)
+
+    def _filter(self, query: JobQuery, cluster: Cluster) -> JobFilter:
+        visible = query.caller.databases(Role.READER, cluster)
+        if visible == frozenset():
+            query.caller.require(Role.READER, cluster)
+        if visible is not None:
+            for each in (query.database, query.resolve_in if query.collection is not None else None):
+                if each is not None:
+                    query.caller.require(Role.READER, cluster, each)
+        database = None
+        if query.database is not None:
+            database = self._catalog.databases.get(query.cluster_id, query.database)
+        collection = None
+        if query.collection is not None:
+            named = database or self._catalog.databases.get(query.cluster_id, query.resolve_in)
+            collection = self._catalog.collections.get(named, query.collection)
+        since = None
+        if query.page_size is None:
+            since = to_millis(datetime.now(UTC) - timedelta(seconds=self._settings.list_window))
+        return JobFilter(
+            cluster_id=query.cluster_id,
+            database_id=database.id if database else None,
+            database_ids=None if visible is None else self._ids(query.cluster_id, visible),
+            collection_id=collection.id if collection else None,
+            states=tuple(query.states),
+            created_after=to_millis(query.created_after) if query.created_after else None,
+            created_before=to_millis(query.created_before) if query.created_before else None,
+            finished_since=since,
+            before=query.before,
+        )
+
+    def _ids(self, cluster_id: str, names: frozenset[str]) -> tuple[int, ...]:
+        return tuple(each.id for each in self._catalog.databases.list(cluster_id) if each.name in names)
+
+
+def _check_paths(groups: Sequence[Sequence[str]], roots: ImportRoots, keys: SourceKeys) -> None:
+    """Raises PathNotAllowed, Unsupported."""
+    for group in groups:
+        for path in group:
+            roots.check(path, bool(keys))
+
+
+def _entry(caller: Caller, action: str, job: ImportJob) -> AuditEntry:
+    return replace(
+        entry_of(caller, f"import.{action}"),
+        cluster_id=job.cluster_id,
+        database=job.database,
+        collection=job.collection,
+        job_id=job.id,
+    )
+
+
+def _check_options(request: CreateImport) -> bool:
+    """Whether the job commits by itself; raises for options that can't be served."""
+    options = request.options
+    if options.get("backup", "").lower() == "true" and not request.partition:
+        raise MissingParameter("partition not specified", option="backup")
+    for key in ("backup", "l0_import"):
+        if options.get(key, "").lower() == "true":
+            raise Unsupported(
+                f"options.{key} is not supported: Penstock imports files of vectors, not Milvus binlogs", option=key
+            )
+    if options.get("timeout"):
+        parse_duration(options["timeout"])
+    check_separator(options.get("sep", ""))
+    wanted = options.get("unknown_columns") or UnknownColumns.DYNAMIC
+    if wanted not in set(UnknownColumns):
+        raise ImportRefused(
+            f"options.unknown_columns must be one of {', '.join(UnknownColumns)}, not {shorten(wanted)}",
+            option="unknown_columns",
+        )
+    return options.get("auto_commit", "true").lower() != "false"
+
+
+def _options_to_keep(options: Mapping[str, str]) -> Mapping[str, str]:
+    """Those that are served; of others the names, which the job warns of: their values may be anything."""
+    served = {name: value for name, value in options.items() if name in SERVED_OPTIONS}
+    ignored = [name[:_MAX_OPTION_NAME] for name in options if name not in SERVED_OPTIONS]
+    return dict.fromkeys(ignored[:_MAX_IGNORED_OPTIONS], "") | served
+
+
+def _check_key(key: str) -> None:
+    if not 1 <= len(key) <= MAX_KEY or not all(" " <= letter <= "~" for letter in key):
+        raise InvalidParameter(f"Idempotency-Key must be 1 to {MAX_KEY} printable ASCII characters")
+
+
+def _unexpected(job: ImportJob, wanted: JobState) -> JobStateConflict:
+    return JobStateConflict(
+        f"job {job.id} is in state {_word(job)}, expected {wanted}", job_id=job.id, state=job.state.value
+    )
+
+
+def _restless(job_id: int) -> JobStateConflict:
+    return JobStateConflict(f"job {job_id} keeps changing its state; look at it and try again", job_id=job_id)
+
+
+def _auto_commit(job: ImportJob) -> JobStateConflict:
+    return JobStateConflict(
+        f"job {job.id} is auto-commit, manual commit/abort not allowed", job_id=job.id, state=job.state.value
+    )
+
+
+def _word(job: ImportJob) -> str:
+    """Milvus has no word for Aborted."""
+    return JobState.FAILED.value if job.state is JobState.ABORTED else job.state.value

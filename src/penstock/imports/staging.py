@@ -1,0 +1,203 @@
+"""Staging: every split of a planned job is read, checked and written invisibly, with retries of what may pass."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+
+from penstock.catalog.db.errors import CatalogUnavailable
+from penstock.domain.jobs import Split, SplitState
+from penstock.engines.base import Staged
+from penstock.errors import DataError, MemoryExceeded, TaskCancelled
+from penstock.imports.memory_budget import too_large
+from penstock.imports.events import Observer
+from penstock.imports.throttle import Pace
+from penstock.imports.retry import patiently
+from penstock.imports.settings import JobSettings
+from penstock.imports.tasks import PartFailed, StageResult, StageTask, stage_split
+from penstock.imports.progress import Tracker
+from penstock.runners.base import Runner, TaskHandle
+
+__all__ = ["SplitFailed", "stage_splits"]
+
+_TICK = 0.2
+"""Seconds between two looks at how far the splits are."""
+
+
+class SplitFailed(Exception):
+    """A split ended with ``cause``, an error that no retry mends; ``part`` is where, as far as that is known."""
+
+    def __init__(self, split: Split, part: int, cause: BaseException) -> None:
+        super().__init__(str(cause))
+        self.file = split.parts[part].file
+        self.cause = cause
+
+
+def stage_splits(
+    splits: Sequence[Split],
+    *,
+    runner: Runner,
+    tracker: Tracker,
+    settings: JobSettings,
+    stop: threading.Event,
+    task_of: Callable[[Split], StageTask],
+    begin: Callable[[Split], None],
+    save: Callable[[Split, StageResult], None],
+    tick: Callable[[], None],
+    discard: Callable[[Staged], None],
+    retrying: Callable[[BaseException], None],
+    observer: Observer,
+) -> None:
+    """Stage every split that isn't staged yet, in order; at most one more than the runner has slots is in flight.
+
+    A runner may get more slots meanwhile, or fewer. ``begin`` is called before each attempt, ``save`` with each
+    result as it comes, ``retrying`` with an error after which a split is tried again, ``tick`` a few times a second.
+    When ``stop`` is set, or any callback raises, running splits are told to stop and what they staged is discarded.
+
+    Raises:
+        SplitFailed: the first bad row in the order of the splits, whichever split met its error first.
+        TaskCancelled: ``stop`` was set.
+    """
+    flight = _Flight(runner, tracker, settings, stop, task_of, begin, save, discard, retrying, observer)
+    pending = [each for each in splits if each.state is not SplitState.STAGED]
+    with ThreadPoolExecutor(max(1, len(pending)), "split") as threads:  # a thread begins only when it is needed
+        futures: dict[Future[None], Split] = {}
+        left = deque(pending)
+        ticks = Pace(_TICK)
+        try:
+            waiting: set[Future[None]] = set()
+            while left or waiting:
+                while left and len(waiting) <= runner.slots:
+                    split = left.popleft()
+                    future = threads.submit(copy_context().run, flight.stage, split)
+                    futures[future] = split
+                    waiting.add(future)
+                done, waiting = wait(waiting, timeout=_TICK, return_when=FIRST_COMPLETED)
+                if ticks.is_due():
+                    tick()
+                if stop.is_set() or any(each.exception() for each in done):
+                    break
+            first = _first_failure(futures, flight)
+        except BaseException:
+            flight.halt()
+            raise
+    if first is not None:
+        split, error = first
+        part = 0
+        if isinstance(error, PartFailed):
+            part, error = error.part, error.error
+        elif isinstance(error, MemoryExceeded):
+            part = tracker.part_at(split)
+            error = too_large(tracker.name_of(split.parts[part].file), error.details["taken"])
+        if isinstance(error, DataError) and error.row is not None:
+            before = tracker.rows_before(split, part)
+            if before is not None:
+                error = error.at(row=before + error.row)
+        raise SplitFailed(split, part, error) from error
+    if stop.is_set():
+        raise TaskCancelled("the server is stopping; the job goes on from here when it is back")
+
+
+def _first_failure(futures: dict[Future[None], Split], flight: _Flight) -> tuple[Split, BaseException] | None:
+    """The failure of the earliest split. Those before it are waited for: the first bad row of the job counts."""
+    failed = sorted(
+        ((split, each.exception()) for each, split in futures.items() if each.done() and each.exception()),
+        key=lambda pair: pair[0].ordinal,
+    )
+    if not failed:
+        if any(not each.done() for each in futures):
+            flight.halt()
+        return None
+    split = failed[0][0]
+    earlier = [each for each, other in futures.items() if other.ordinal < split.ordinal]
+    flight.halt(keep={futures[each].ordinal for each in earlier})
+    wait(earlier)
+    for each in sorted([*earlier, *futures], key=lambda one: futures[one].ordinal):
+        error = each.exception() if each.done() and not each.cancelled() else None
+        if error is not None and not isinstance(error, TaskCancelled):
+            return futures[each], error
+    return None
+
+
+class _Flight:
+    """The splits in flight, and the way to stop them."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        tracker: Tracker,
+        settings: JobSettings,
+        stop: threading.Event,
+        task_of: Callable[[Split], StageTask],
+        begin: Callable[[Split], None],
+        save: Callable[[Split, StageResult], None],
+        discard: Callable[[Staged], None],
+        retrying: Callable[[BaseException], None],
+        observer: Observer,
+    ) -> None:
+        self._runner = runner
+        self._tracker = tracker
+        self._settings = settings
+        self._stop = stop
+        self._task_of = task_of
+        self._begin = begin
+        self._save = save
+        self._discard = discard
+        self._retrying = retrying
+        self._observer = observer
+        self._halted = threading.Event()
+        self._keep: set[int] = set()
+        self._lock = threading.Lock()
+        self._handles: dict[int, TaskHandle[StageResult]] = {}
+
+    def stage(self, split: Split) -> None:
+        """Stage one split, again after errors that may pass."""
+        with self._observer.step("split", {"split": split.ordinal, "file": split.parts[0].file, "bytes": split.size}):
+            patiently(
+                lambda: self._attempt(split),
+                f"importing part {split.ordinal + 1}",
+                self._settings,
+                self._halted,
+                self._retrying,
+            )
+
+    def _attempt(self, split: Split) -> None:
+        self._check(split)
+        self._begin(split)
+        handle = self._runner.submit(stage_split, self._task_of(split))
+        with self._lock:
+            self._handles[split.ordinal] = handle
+        if self._is_halted(split):
+            handle.cancel()
+        self._tracker.running(split, handle)
+        result: StageResult = handle.future.result()
+        try:
+            self._check(split)
+            self._save(split, result)
+        except CatalogUnavailable:
+            # Whether it was noted is unknown: what the catalog may count on is not removed. A sweep finds orphans.
+            raise
+        except BaseException:
+            self._discard(result.staged)
+            raise
+        self._tracker.staged(split, result.rows)
+        self._observer.staged(result.staged.rows, split.size)
+
+    def halt(self, keep: set[int] | None = None) -> None:
+        """Stop all splits but those in ``keep``."""
+        self._keep = keep or set()
+        self._halted.set()
+        with self._lock:
+            for ordinal, handle in self._handles.items():
+                if ordinal not in self._keep:
+                    handle.cancel()
+
+    def _is_halted(self, split: Split) -> bool:
+        return (self._halted.is_set() and split.ordinal not in self._keep) or self._stop.is_set()
+
+    def _check(self, split: Split) -> None:
+        if self._is_halted(split):
+            raise TaskCancelled("the job is stopping")

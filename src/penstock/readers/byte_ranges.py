@@ -1,0 +1,128 @@
+"""Blocks and lines of a source's byte range, for the formats made of text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from penstock.domain.jobs import JobWarning
+from penstock.errors import DataError
+from penstock.readers.columns.json_values import MAX_RECORD_BYTES
+from penstock.sources.base import Source
+
+__all__ = ["BLOCK_BYTES", "BOM", "blocks", "check_is_text", "even_spans", "lines", "no_rows"]
+
+BLOCK_BYTES = 8 << 20
+"""Bytes read at a time: large enough that object stores stream, small against a worker's memory budget."""
+
+BOM = b"\xef\xbb\xbf"
+_TAIL_BYTES = 256 << 10
+_SHORT_LINE = 8
+"""Average bytes of a line below which most lines are blank: no row is that short."""
+_NOT_BLANK = re.compile(rb"(?m)^[^\S\n]*+\S[^\n]*+")
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"PK\x03\x04": "zip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+}
+_OTHER_FORMATS = {
+    b"PAR1": "Parquet",
+    b"\x93NUMPY": "NumPy",
+    b"ARROW1": "Arrow IPC",
+    b"Obj\x01": "Avro",
+    b"ORC": "ORC",
+}
+_UTF_16 = re.compile(rb"\xff\xfe|\xfe\xff|[^\0]\0[^\0]\0|\0[^\0]\0[^\0]|\0\0\xfe\xff", re.DOTALL)
+
+
+def check_is_text(head: bytes) -> None:
+    """Raise DataError where a file of text begins with the signature of another format or encoding."""
+    for signature, name in _COMPRESSED.items():
+        if head.startswith(signature):
+            raise DataError(
+                f"the content is compressed ({name}), not text", offset=0, remedy="Decompress the file first"
+            )
+    for signature, name in _OTHER_FORMATS.items():
+        if head.startswith(signature):
+            raise DataError(
+                f"the content is {name}, not text", offset=0, remedy="Give the file the suffix of its format"
+            )
+    if _UTF_16.match(head):
+        raise DataError("the text is UTF-16 or UTF-32, not UTF-8", offset=0, remedy="Write the file in UTF-8")
+
+
+def no_rows(source: Source) -> JobWarning:
+    return JobWarning(code="no_rows", message=f"file {source.name!r} holds no rows")
+
+
+def blocks(source: Source, start: int = 0, end: int | None = None, *, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """The bytes from ``start`` up to ``end`` in blocks of at most ``size``; none is empty."""
+    with source.open_stream(start, end) as stream:
+        while block := stream.read(size):
+            yield block
+
+
+def even_spans(start: int, end: int, parts: int) -> list[tuple[int, int]]:
+    """``[start, end)`` in so many parts that differ by a byte at most."""
+    bounds = [start + (end - start) * part // parts for part in range(parts + 1)]
+    return list(pairwise(bounds))
+
+
+def lines(source: Source, start: int, end: int, *, size: int = BLOCK_BYTES) -> Iterator[list[tuple[int, bytes]]]:
+    """The lines that start in ``[start, end)``, whole, with their byte offsets; a list per block.
+
+    A line belongs to the range that holds its first byte, so neighbouring ranges give every line exactly once.
+    Blank lines are left out.
+    """
+    # Only the byte before tells whether a line begins at `start`; the line that holds it belongs to another range.
+    offset = base = max(start - 1, 0)
+    carry: list[bytes] = []
+    held = 0
+    for block in _range_and_tail(source, offset, end, size):
+        first_end = block.find(b"\n")
+        if first_end < 0:
+            carry.append(block)
+            held += len(block)
+        else:
+            batch = [(offset, b"".join([*carry, block[:first_end]]))]
+            batch += [(base + at, line) for at, line in _lines_within(block, first_end + 1)]
+            batch = [(at, line) for at, line in batch if start <= at < end and line and not line.isspace()]
+            if batch:
+                yield batch
+            last_end = block.rfind(b"\n")
+            carry, held = [block[last_end + 1 :]], len(block) - last_end - 1
+            offset = base + last_end + 1
+            if offset >= end:
+                return
+        base += len(block)
+        if held > MAX_RECORD_BYTES:
+            raise DataError(
+                f"the line is longer than {MAX_RECORD_BYTES >> 20} MiB, the most that one row may have",
+                file=source.name,
+                offset=offset,
+            )
+    last = b"".join(carry)
+    if start <= offset < end and last and not last.isspace():
+        yield [(offset, last)]
+
+
+def _lines_within(block: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+    """The whole lines of a block from ``start`` on, behind its first line's end, with their places in it. Where most
+    are blank, those are left out."""
+    if block.count(b"\n") * _SHORT_LINE > len(block):
+        yield from ((found.start(), found[0]) for found in _NOT_BLANK.finditer(block, start, block.rfind(b"\n") + 1))
+        return
+    at = start
+    for line in block.split(b"\n")[1:-1]:
+        yield at, line
+        at += len(line) + 1
+
+
+def _range_and_tail(source: Source, start: int, end: int, size: int) -> Iterator[bytes]:
+    """The range's blocks, then, should the last line need it, what follows in small ones."""
+    yield from blocks(source, start, end, size=size)
+    if end < source.size:
+        yield from blocks(source, end, size=min(size, _TAIL_BYTES))

@@ -1,0 +1,1 @@
+"""Builders that turn parsed rows into Arrow columns."""

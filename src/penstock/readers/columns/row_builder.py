@@ -1,0 +1,451 @@
+"""Rows of JSON objects into record batches under a byte budget.
+
+The keys of rows repeat, so what to do with each key is worked out once per distinct list of keys (a layout).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from penstock.domain.arrow_schema import canonical_type
+from penstock.domain.jobs import JobWarning
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
+from penstock.errors import DataError, shorten
+from penstock.readers.base import ReadRequest, RowBatch
+from penstock.readers.unknown_columns import UnknownColumns, missing_field, unknown_column
+from penstock.readers.columns.json_values import (
+    MAX_JSON_BYTES,
+    WRAPPED_REMEDY,
+    JsonParser,
+    first_twice,
+    holds,
+    is_json_array,
+    is_json_object,
+    json_type,
+    text_of,
+)
+from penstock.readers.columns.scalars import ArrayColumn, Column, JsonColumn, ScalarColumn
+from penstock.readers.columns.structs import StructColumn
+from penstock.readers.columns.vectors import DenseColumn, SparseColumn, check_flat
+
+__all__ = [
+    "DroppedColumns",
+    "MetaBuilder",
+    "RowBuilder",
+    "batch_schema",
+    "file_fields",
+    "fixed_row_bytes",
+    "generated_key_error",
+    "least_row_text",
+    "least_text_bytes",
+    "make_column",
+]
+
+_MAX_BATCH_ROWS = 65_536
+_FIRST_BATCH_ROWS = 1_024
+_MAX_LAYOUTS = 256
+_MAX_LAYOUT_KEYS = 1_024
+"""Rows with more keys than this have their layout made anew: kept ones would hold the keys of the largest rows."""
+_MAX_LOOKUPS = 64
+"""Keys of a row that are looked up one by one."""
+_LEAST_PAIR_BYTES = 5
+"""Bytes that a key takes of a JSON object at least: ``"":1,``."""
+_MAX_NAMED_WARNINGS = 100
+_MAX_NAME = 200
+"""Characters of a key that a warning shows; a key may be as long as a row."""
+_ITEM_BYTES = {DataType.FLOAT16_VECTOR: 2, DataType.INT8_VECTOR: 1, DataType.BINARY_VECTOR: 1}
+
+
+def file_fields(schema: CollectionSchema) -> list[Field]:
+    """The fields that a file may hold: all but a generated primary key."""
+    return [each for each in schema if not schema.is_generated(each)]
+
+
+def batch_schema(schema: CollectionSchema) -> pa.Schema:
+    """What the row formats deliver: the fields of a file in canonical types, then ``$meta`` where dynamic."""
+    columns = [pa.field(each.name, canonical_type(each)) for each in file_fields(schema)]
+    if schema.dynamic:
+        columns.append(pa.field(META_FIELD, pa.string()))
+    return pa.schema(columns)
+
+
+def fixed_row_bytes(schema: CollectionSchema) -> int:
+    """Arrow bytes of a row without the content of strings, arrays and sparse vectors."""
+    total = 16 if schema.dynamic else 0
+    for each in file_fields(schema):
+        total += each.width * _ITEM_BYTES.get(each.type, 4) if each.type.is_dense_vector else 8
+    return total
+
+
+def least_text_bytes(field: Field) -> int:
+    """The fewest characters that spell a value of a field; 0 where the field may be absent."""
+    if field.nullable or field.default is not None:
+        return 0
+    if field.type.is_dense_vector:
+        return 2 * field.width + 1
+    return {
+        DataType.BOOL: 1,
+        DataType.VARCHAR: 0,
+        DataType.ARRAY: 2,
+        DataType.ARRAY_OF_STRUCT: 2,
+        DataType.SPARSE_FLOAT_VECTOR: 2,
+    }.get(field.type, 1)
+
+
+def least_row_text(schema: CollectionSchema) -> int:
+    """The fewest bytes of a JSON object that holds a row: bounds how many rows a file of some size can have."""
+    parts = [
+        len(each.name.encode()) + 3 + max(1, least_text_bytes(each))
+        for each in file_fields(schema)
+        if least_text_bytes(each) or not (each.nullable or each.default is not None)
+    ]
+    return 2 + sum(parts) + max(0, len(parts) - 1)
+
+
+def make_column(field: Field, rows: int) -> Column:
+    """An empty column for ``field``; ``rows`` is how many are expected in a batch."""
+    if field.type.is_dense_vector:
+        return DenseColumn(field, rows)
+    if field.type is DataType.SPARSE_FLOAT_VECTOR:
+        return SparseColumn(field)
+    if field.type is DataType.ARRAY:
+        return ArrayColumn(field)
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        return StructColumn(field, [make_column(each, rows) for each in field.parts])
+    if field.type is DataType.JSON:
+        return JsonColumn(field)
+    return ScalarColumn(field)
+
+
+def generated_key_error(field: Field) -> DataError:
+    return DataError(
+        f"the primary key '{field.name}' is auto-generated, no need to provide",
+        field=field.name,
+        remedy=f"Leave {field.name!r} out of the file",
+    )
+
+
+class DroppedColumns:
+    """Counts the rows in which a key was dropped; names the first hundred keys."""
+
+    def __init__(self) -> None:
+        self._rows: Counter[str] = Counter()
+        self._others = 0
+
+    def add(self, key: str, rows: int = 1) -> None:
+        key = shorten(key, _MAX_NAME)
+        if key in self._rows or len(self._rows) < _MAX_NAMED_WARNINGS:
+            self._rows[key] += rows
+        else:
+            self._others += rows
+
+    def warnings(self) -> Iterator[JobWarning]:
+        for key, rows in self._rows.items():
+            text = f"column {key!r} is not in the schema and was dropped"
+            yield JobWarning(code="column_dropped", message=text, count=rows)
+        if self._others:
+            text = f"further columns (beyond {_MAX_NAMED_WARNINGS}) are not in the schema and were dropped"
+            yield JobWarning(code="column_dropped", message=text, count=self._others)
+
+
+class MetaBuilder:
+    """The ``$meta`` column: unknown keys and the ``$meta`` key of a row, as the text of one JSON object."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._inner = JsonParser()
+        self._key_texts: dict[str, str] = {}
+
+    def add(self, extras: Sequence[tuple[str, Any]], meta: Any) -> int:
+        """Append a row: ``extras`` are keys and JSON values. Returns how many ``[`` the text holds."""
+        if len(extras) * _LEAST_PAIR_BYTES > MAX_JSON_BYTES:
+            raise _too_large()
+        pairs: list[str] = []
+        length = 0
+        for key, value in extras:
+            pair = (self._key_texts.get(key) or self._key_text(key)) + text_of(value)
+            pairs.append(pair)
+            length += len(pair)
+            if length > MAX_JSON_BYTES:
+                raise _too_large()
+        body = ",".join(pairs)
+        if meta is not None:
+            keys, inner = self._open(meta)
+            for key, _ in extras:
+                if key in keys:
+                    raise _duplicate(key)
+            body = f"{body},{inner}" if body and inner else body or inner
+        text = "{" + body + "}"
+        self._texts.append(text)
+        return text.count("[")
+
+    def _key_text(self, key: str) -> str:
+        """A key and the colon after it. The first keys are kept: they repeat from row to row."""
+        text = orjson.dumps(key).decode() + ":"
+        if len(self._key_texts) < _MAX_LOOKUPS and len(key) < _MAX_NAME:
+            self._key_texts[key] = text
+        return text
+
+    def _open(self, meta: Any) -> tuple[set[str], str]:
+        """Keys of a ``$meta`` value and its text without the outer braces."""
+        value = meta
+        if type(meta) is str:
+            if len(meta) > MAX_JSON_BYTES:
+                raise _too_large()
+            try:
+                value = self._inner.parse(meta.encode())
+            except DataError as error:
+                raise DataError(
+                    f"illegal value for dynamic field, not a JSON format string ({error.rule})",
+                    field=META_FIELD,
+                    value=meta,
+                ) from None
+        if not is_json_object(value):
+            raise DataError(
+                f"illegal value for dynamic field, not a JSON object but {json_type(value)}",
+                field=META_FIELD,
+                value=text_of(value),
+            )
+        if len(value) * _LEAST_PAIR_BYTES > MAX_JSON_BYTES:
+            raise _too_large()
+        keys = list(value)
+        if (twice := first_twice(keys)) is not None:
+            raise _duplicate(twice)
+        return set(keys), text_of(value)[1:-1]
+
+    def take(self) -> pa.Array[Any]:
+        texts, self._texts = self._texts, []
+        return pa.array(texts, pa.string())
+
+
+def _too_large() -> DataError:
+    return DataError(
+        f"the dynamic values of the row have more than {MAX_JSON_BYTES} bytes of JSON text, the limit",
+        field=META_FIELD,
+        remedy="Store the large part elsewhere, or in fields of its own",
+    )
+
+
+def _duplicate(key: str) -> DataError:
+    return DataError(
+        f"duplicated key is not allowed, key={key}", field=key, remedy="Give every key once in a row, $meta included"
+    )
+
+
+def _missing(field: Field, keys: Sequence[str]) -> DataError:
+    error = missing_field(field, keys, "keys of the row")
+    return error.at(remedy=WRAPPED_REMEDY) if list(keys) == ["rows"] else error
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What to do with the rows of one list of keys.
+
+    ``by_lookup``: the extras are few and free of NUL. The parser looks a key up from the first one on, and as far as
+    a NUL; the other way is to have all values at once, vectors as lists of numbers among them.
+    """
+
+    known: list[tuple[str, Callable[[Any], None]]]
+    absent: list[Callable[[Any], None]]
+    extras: list[str]
+    dropped: list[str]
+    by_lookup: bool
+    has_meta: bool
+    dense: list[tuple[str, Field]]
+
+
+class RowBuilder:
+    """Collects rows given as JSON texts and hands out batches.
+
+    ``start`` is the byte offset of the split in the file, for :attr:`RowBatch.bytes_read`.
+    """
+
+    def __init__(self, request: ReadRequest, start: int = 0) -> None:
+        self._request = request
+        self._start = start
+        self._parser = JsonParser()
+        schema = request.schema
+        self._dynamic = schema.dynamic
+        self._unknown = request.unknown_columns
+        self._arrow = batch_schema(schema)
+        self._fixed = max(1, fixed_row_bytes(schema))
+        self._max_rows = max(1, min(_MAX_BATCH_ROWS, request.batch_bytes // self._fixed))
+        self._fields = {each.name: each for each in file_fields(schema)}
+        self._generated = {each.name: each for each in schema if schema.is_generated(each)}
+        self._columns = {name: make_column(each, self._max_rows) for name, each in self._fields.items()}
+        self._meta = MetaBuilder()
+        self._layouts: dict[tuple[str, ...], _Layout] = {}
+        self._last: tuple[list[str], _Layout] | None = None
+        self._dropped = DroppedColumns()
+        self._arrays = sum(each.type.is_dense_vector or each.type is DataType.ARRAY for each in self._fields.values())
+        self._structs = [each for each in self._columns.values() if isinstance(each, StructColumn)]
+        self._first_row = 0
+        self._count = 0
+        self._text_bytes = 0
+        # Arrow bytes per byte of text, as the last batch showed; a first, small batch finds it out.
+        self._ratio: float | None = None
+        self._end = start
+
+    def batches(self, groups: Iterable[Iterable[tuple[int, bytes]]]) -> Iterator[RowBatch]:
+        """Batches of rows that are given as (byte offset in the file, JSON text), a group per block.
+
+        The request gets the warnings in the end. Raises DataError for the first row that breaks a rule; what
+        ``groups`` raises comes after all rows before.
+        """
+        pending = iter(groups)
+        while True:
+            try:
+                group = next(pending, None)
+            except DataError as error:
+                raise self._first_fault(error) from None
+            if group is None:
+                break
+            records = iter(group)
+            while self._fill(records):
+                yield from self._flush()
+        yield from self._flush()
+        self._request.warnings.extend(self._dropped.warnings())
+
+    def _fill(self, records: Iterator[tuple[int, bytes]]) -> bool:
+        """Add rows until the batch is full (True) or ``records`` ends."""
+        # A float64 beyond float32 becomes infinity here and an error with its place when the batch is taken.
+        with np.errstate(over="ignore"):
+            for offset, text in records:
+                try:
+                    self._add(text)
+                except DataError as error:
+                    raise self._first_fault(error.at(offset=offset + (error.offset or 0))) from None
+                self._count += 1
+                self._text_bytes += len(text)
+                self._end = offset + len(text)
+                if self._is_full():
+                    return True
+        return False
+
+    def _first_fault(self, error: DataError) -> DataError:
+        """An error of what follows the rows so far; or one of theirs, which shows only when they are checked."""
+        name = self._request.sources[0].name
+        try:
+            self._take_columns()
+        except DataError as earlier:
+            if earlier.row is not None and earlier.row < self._count:
+                return earlier.at(file=name, row=self._first_row + earlier.row)
+        return error.at(file=name, row=self._first_row + self._count if error.row is None else error.row)
+
+    def _add(self, text: bytes) -> None:
+        row = self._parser.parse(text)
+        if not is_json_object(row):
+            raise DataError(f"each row should be a key-value map, but got type {json_type(row)}", value=text_of(row))
+        keys = list(row)
+        if self._last is not None and self._last[0] == keys:
+            layout = self._last[1]
+        else:
+            layout = self._layout(keys)
+            self._last = (keys, layout)
+        for key, add in layout.known:
+            add(row[key])
+        for add in layout.absent:
+            add(None)
+        brackets = self._arrays + sum(each.brackets for each in self._structs)
+        if self._dynamic:
+            values = row if layout.by_lookup else dict(row.items())
+            extras = [(key, values[key]) for key in layout.extras]
+            brackets += self._meta.add(extras, row[META_FIELD] if layout.has_meta else None)
+        for key in layout.dropped:
+            self._dropped.add(key)
+        # The parser flattens nested lists. Every '[' accounted for means that no vector has any; else look closely.
+        if not holds(text, b"[", brackets):
+            for key, field in layout.dense:
+                value = row[key]
+                if is_json_array(value):
+                    check_flat(field, value)
+
+    def _layout(self, keys: list[str]) -> _Layout:
+        if len(keys) > _MAX_LAYOUT_KEYS:
+            return self._make_layout(keys)
+        found = self._layouts.get(tuple(keys))
+        if found is None:
+            if len(self._layouts) == _MAX_LAYOUTS:
+                self._layouts.clear()
+            found = self._layouts[tuple(keys)] = self._make_layout(keys)
+        return found
+
+    def _make_layout(self, keys: list[str]) -> _Layout:
+        if (twice := first_twice(keys)) is not None:
+            raise _duplicate(twice)
+        present = set(keys)
+        for name, field in self._generated.items():
+            if name in present:
+                raise generated_key_error(field)
+        for name, field in self._fields.items():
+            if name not in present and not field.nullable and field.default is None:
+                raise _missing(field, keys)
+        meta = self._dynamic and META_FIELD in present
+        unknown = [key for key in keys if key not in self._fields and not (meta and key == META_FIELD)]
+        if unknown and self._unknown is UnknownColumns.ERROR:
+            raise unknown_column(unknown[0], self._request.schema, "key")
+        extras = unknown if self._dynamic and self._unknown is UnknownColumns.DYNAMIC else []
+        return _Layout(
+            known=[(key, self._columns[key].add) for key in keys if key in self._fields],
+            absent=[column.add for name, column in self._columns.items() if name not in present],
+            extras=extras,
+            dropped=[] if extras else unknown,
+            by_lookup=len(extras) <= _MAX_LOOKUPS and not any("\0" in key for key in extras),
+            has_meta=meta,
+            dense=[
+                (key, self._fields[key])
+                for key in keys
+                if key in self._fields and self._fields[key].type.is_dense_vector
+            ],
+        )
+
+    def _is_full(self) -> bool:
+        if self._count >= self._max_rows:
+            return True
+        budget = self._request.batch_bytes
+        if self._ratio is None:
+            return self._count >= _FIRST_BATCH_ROWS or self._count * self._fixed + self._text_bytes >= budget
+        return self._text_bytes * self._ratio >= budget or self._text_bytes >= 4 * budget
+
+    def _take_columns(self) -> list[pa.Array[Any]]:
+        arrays: list[pa.Array[Any]] = []
+        errors: list[DataError] = []
+        for column in self._columns.values():
+            try:
+                arrays.append(column.take())
+            except DataError as error:
+                errors.append(error)
+        if self._dynamic:
+            arrays.append(self._meta.take())
+        if errors:
+            raise min(errors, key=lambda error: error.row or 0)
+        return arrays
+
+    def _flush(self) -> Iterator[RowBatch]:
+        """The pending rows, if any."""
+        if not self._count:
+            return
+        try:
+            arrays = self._take_columns()
+        except DataError as error:
+            row = self._first_row + (error.row or 0)
+            raise error.at(file=self._request.sources[0].name, row=row) from None
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self._arrow)
+        self._ratio = batch.nbytes / max(1, self._text_bytes)
+        yield from _slices(batch, self._first_row, self._end - self._start, self._request.batch_bytes)
+        self._first_row += self._count
+        self._count = self._text_bytes = 0
+
+
+def _slices(batch: pa.RecordBatch, first_row: int, bytes_read: int, limit: int) -> Iterator[RowBatch]:
+    """A batch that came out larger than ``limit`` in parts that don't (a single row may)."""
+    rows = max(1, int(batch.num_rows * limit / batch.nbytes)) if batch.nbytes > limit else batch.num_rows
+    for start in range(0, batch.num_rows, rows):
+        yield RowBatch(batch=batch.slice(start, rows), first_row=first_row + start, bytes_read=bytes_read)

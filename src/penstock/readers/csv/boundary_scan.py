@@ -1,0 +1,80 @@
+"""Where a CSV file may be cut: exactly, by counting all of its quotes, in parts and side by side.
+
+A line ends a row if the quotes before it are even in number. A part of a file doesn't know those before it, so it
+gives the first end of a row for both cases; the sum of all counts then tells which holds. Where quotes stand in the
+wrong places, the split with the first such place fails there, as the file would in one piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from penstock.readers.base import SplitPlan
+from penstock.readers.byte_ranges import blocks, even_spans
+from penstock.readers.csv.records import row_ends
+from penstock.sources.base import Source
+
+__all__ = ["CsvSurvey"]
+
+_QUOTE = 0x22
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """``ends``: the offset behind the first row's end, for a part that begins outside of quotes and inside."""
+
+    ends: tuple[int | None, int | None]
+    odd_quotes: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsvSurvey:
+    """Looks for the ends of rows from ``start``, where the first row begins, to ``size``.
+
+    ``least`` is the fewest bytes that a row takes.
+    """
+
+    start: int
+    size: int
+    parts: int
+    least: int
+
+    @property
+    def spans(self) -> Sequence[tuple[int, int]]:
+        return even_spans(self.start, self.size, self.parts)
+
+    def look(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _Finding:
+        ends: list[int | None] = [None, None]
+        base, quoted = span[0], False
+        for block in blocks(source, *span, size=_BLOCK_BYTES):
+            check(base - span[0])
+            if None in ends:
+                for case, position in zip((quoted, not quoted), row_ends(block, quoted), strict=True):
+                    if ends[case] is None and position is not None:
+                        ends[case] = base + position
+            quoted ^= int(np.count_nonzero(np.frombuffer(block, np.uint8) == _QUOTE)) % 2 == 1
+            base += len(block)
+        return _Finding((ends[0], ends[1]), quoted)
+
+    def cut(self, findings: Sequence[_Finding]) -> Sequence[SplitPlan]:
+        bounds = [self.start]
+        quoted = False
+        for number, finding in enumerate(findings):
+            end = finding.ends[quoted] if number else None
+            if end is not None and end < self.size:
+                bounds.append(end)
+            quoted ^= finding.odd_quotes
+        return [
+            SplitPlan(
+                spec={"start": start, "end": end},
+                # The header belongs to the first split.
+                size=end - (start if number else 0),
+                max_rows=(end - start) // self.least + 1,
+            )
+            for number, (start, end) in enumerate(pairwise([*bounds, self.size]))
+        ]

@@ -1,0 +1,255 @@
+"""CSV cells, as bytes, into columns of canonical Arrow types.
+
+Scalars are cast a column at a time; the row of a bad cell is looked for only when a cast fails. Cells of vectors,
+arrays, JSON and sparse vectors hold JSON text and go through the same column builders as JSON rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from penstock.domain.schema import INTEGER_RANGES, DataType, Field
+from penstock.errors import DataError
+from penstock.readers.columns.json_values import JsonParser, holds
+from penstock.readers.columns.row_builder import make_column
+from penstock.readers.columns.scalars import (
+    EXACT_IN_DOUBLE,
+    INTEGER_TYPES,
+    check_floats,
+    check_lengths,
+    not_whole_error,
+    null_error,
+    to_float32,
+)
+from penstock.readers.columns.vectors import check_flat
+
+__all__ = ["CellColumn", "bad_text_error", "cell_column", "decode_text", "mark_nulls"]
+
+CellColumn: TypeAlias = "Callable[[pa.Array[Any]], pa.Array[Any]]"
+"""Turns the cells of some rows (binary, null where the null key stood unquoted) into the field's column. Raises
+DataError with the row in the batch."""
+
+_TRUE = ["1", "t", "T", "TRUE", "true", "True"]
+_FALSE = ["0", "f", "F", "FALSE", "false", "False"]
+_DIGITS = re.compile(r"[+-]?[0-9]+")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_MAX_DIGITS = 20
+_NULL_WORDS = frozenset({"", "null", "none", "nil", "nan", "na", "n/a", "<na>", "#n/a", "\\n"})
+"""How programs write a missing value, in small letters."""
+
+
+def cell_column(field: Field, null_key: str) -> CellColumn:
+    """The converter for a field's cells."""
+    if field.type is DataType.VARCHAR:
+        return lambda cells: _varchar(field, null_key, cells)
+    null_bytes = null_key.encode()
+    if field.type is DataType.JSON:
+        return lambda cells: _json(field, null_bytes, cells)
+    if field.type.is_vector or field.type in (DataType.ARRAY, DataType.ARRAY_OF_STRUCT):
+        return lambda cells: _nested(field, null_bytes, cells)
+    return lambda cells: _scalar(field, null_bytes, cells)
+
+
+def decode_text(name: str, cells: pa.Array[Any]) -> pa.Array[Any]:
+    """Binary cells as strings; raises for the first that is not UTF-8."""
+    try:
+        return cells.cast(pa.string())
+    except pa.ArrowInvalid:
+        for row, cell in enumerate(cells):
+            value = cell.as_py()
+            try:
+                if value is not None:
+                    value.decode()
+            except UnicodeDecodeError:
+                raise bad_text_error(name, row, value) from None
+        raise
+
+
+def bad_text_error(name: str, row: int, value: bytes) -> DataError:
+    return DataError(
+        f"field '{name}' contains invalid UTF-8 data",
+        row=row,
+        field=name,
+        value=value,
+        remedy="Write the file in UTF-8",
+    )
+
+
+def _null_hint(field: Field, text: str) -> str | None:
+    """What to do about a cell that means null in other programs' files."""
+    if text.casefold() not in _NULL_WORDS:
+        return None
+    hint = f"If it means null, set the option nullkey to {text!r}"
+    return hint if field.nullable or field.default is not None else f"{hint} and make the field nullable"
+
+
+def _varchar(field: Field, null_key: str, cells: pa.Array[Any]) -> pa.Array[Any]:
+    strings: Any = decode_text(field.name, cells)
+    if strings.null_count:
+        # Without null and default the null key is a text like any other, as in Milvus: "" is a valid string.
+        literal = null_key if field.default is None and not field.nullable else field.default
+        if literal is not None:
+            strings = pc.fill_null(strings, literal)
+    check_lengths(field, strings)
+    return cast("pa.Array[Any]", strings)
+
+
+def mark_nulls(cells: pa.Array[Any], null_key: bytes) -> pa.Array[Any]:
+    """Null also where the null key is quoted: outside of text, quoting makes no difference."""
+    same: Any = pc.equal(cells, pa.scalar(null_key, pa.binary()))
+    if not pc.any(same).as_py():
+        return cells
+    return cast("pa.Array[Any]", pc.if_else(pc.fill_null(same, False), pa.scalar(None, cells.type), cells))
+
+
+def _scalar(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
+    texts: Any = pc.utf8_trim_whitespace(decode_text(field.name, mark_nulls(cells, null_key)))
+    if texts.null_count and field.default is None and not field.nullable:
+        raise null_error(field, pc.index(pc.is_null(texts), True).as_py())
+    values: Any = _bools(field, texts) if field.type is DataType.BOOL else _numbers(field, texts)
+    if field.default is not None:
+        values = pc.fill_null(values, pa.scalar(field.default, values.type))
+    return cast("pa.Array[Any]", values)
+
+
+def _bools(field: Field, texts: Any) -> pa.Array[Any]:
+    true = pc.is_in(texts, pa.array(_TRUE))
+    valid = pc.or_(true, pc.or_(pc.is_in(texts, pa.array(_FALSE)), pc.is_null(texts)))
+    if not pc.all(valid, min_count=0).as_py():
+        row = pc.index(valid, False).as_py()
+        raise DataError(
+            "expected Bool",
+            row=row,
+            field=field.name,
+            value=texts[row].as_py(),
+            remedy=_null_hint(field, texts[row].as_py()) or "Write true or false",
+        )
+    return cast("pa.Array[Any]", pc.if_else(pc.is_null(texts), pa.scalar(None, pa.bool_()), true))
+
+
+def _numbers(field: Field, texts: Any) -> pa.Array[Any]:
+    if field.type.is_integer:
+        return _integers(field, texts)
+    try:
+        doubles: Any = texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        row = _first_failing(texts, pa.float64())
+        text = texts[row].as_py()
+        raise DataError(
+            f"expected {field.type.value}, a number",
+            row=row,
+            field=field.name,
+            value=text,
+            remedy=_null_hint(field, text),
+        ) from None
+    filled: Any = pc.fill_null(doubles, 0.0)
+    numbers = filled.to_numpy()
+    try:
+        check_floats(field, numbers)
+    except DataError as error:
+        text = texts[error.row].as_py()
+        raise error.at(value=text, remedy=_null_hint(field, text)) from None
+    if field.type is DataType.DOUBLE:
+        return cast("pa.Array[Any]", doubles)
+    mask = pc.is_null(doubles).to_numpy(zero_copy_only=False) if doubles.null_count else None
+    narrowed: pa.Array[Any] = pa.array(to_float32(numbers), mask=mask)
+    return narrowed
+
+
+def _first_failing(texts: pa.Array[Any], target: pa.DataType) -> int:
+    """The first cell that can't be cast, by halving."""
+    low, high = 0, len(texts)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            texts.slice(low, middle - low).cast(target)
+            low = middle
+        except pa.ArrowInvalid:
+            high = middle
+    return low
+
+
+def _integers(field: Field, texts: Any) -> pa.Array[Any]:
+    target = INTEGER_TYPES[field.type]
+    # Arrow takes hexadecimal digits, and nothing but digits.
+    if not pc.any(pc.match_substring_regex(texts, "[xX]")).as_py():
+        try:
+            return cast("pa.Array[Any]", texts.cast(target))
+        except pa.ArrowInvalid:
+            pass
+    numbers: list[int | None] = []
+    for row, text in enumerate(texts.to_pylist()):
+        try:
+            numbers.append(None if text is None else _integer(field, text))
+        except DataError as error:
+            raise error.at(row=row) from None
+    return pa.array(numbers, target)
+
+
+def _integer(field: Field, text: str) -> int:
+    """Digits with or without a sign; with a fraction or exponent as far as that is exact, as in JSON."""
+    low, high = INTEGER_RANGES[field.type]
+    if _DIGITS.fullmatch(text):
+        # Without zeros in front, of which there may be more digits than the interpreter reads.
+        digits = text.lstrip("+-0") or "0"
+        number = int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS
+        number = -number if text.startswith("-") else number
+        if low <= number <= high:
+            return number
+        raise DataError(f"out of range for {field.type.value} ({low} to {high})", field=field.name, value=text)
+    if not _DECIMAL.fullmatch(text):
+        remedy = _null_hint(field, text) or "Write it with decimal digits"
+        raise DataError(f"expected {field.type.value}, a whole number", field=field.name, value=text, remedy=remedy)
+    decimal = float(text)
+    if abs(decimal) < EXACT_IN_DOUBLE and decimal.is_integer() and low <= decimal <= high:
+        return int(decimal)
+    raise not_whole_error(field, field.type, decimal).at(value=text)
+
+
+def _nested(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
+    cells = mark_nulls(cells, null_key)
+    column = make_column(field, len(cells))
+    # A parser of its own: one that failed can't be used again, since the error keeps what was parsed alive.
+    parser = JsonParser()
+    flat = field.type.is_dense_vector
+    with np.errstate(over="ignore"):
+        for row, text in enumerate(cells.to_pylist()):
+            try:
+                value = None if text is None else parser.parse(text)
+                column.add(value)
+                if flat and text is not None and value is not None and not holds(text, b"[", 1):
+                    check_flat(field, value)
+            except DataError as error:
+                raise _cell_error(error, field, row, text) from None
+            # The parser can't be used again while a proxy of its last text lives.
+            value = None
+    return column.take()
+
+
+def _json(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
+    """JSON cells are kept as they are written, once they are seen to be JSON."""
+    cells = mark_nulls(cells, null_key)
+    parser = JsonParser()
+    texts: list[str | None] = []
+    for row, text in enumerate(cells.to_pylist()):
+        try:
+            texts.append(None if text is None or parser.parse(text) is None else text.decode())
+        except DataError as error:
+            raise _cell_error(error, field, row, text) from None
+        if texts[-1] is None and not field.nullable:
+            raise null_error(field, row)
+    return pa.array(texts, pa.string())
+
+
+def _cell_error(error: DataError, field: Field, row: int, text: bytes | None) -> DataError:
+    value = error.value if error.value is not None or text is None else text[:80].decode(errors="replace")
+    # Of a struct array the part that is wrong, else the column: a JSON error may name a key within the cell.
+    part = error.field if error.field and error.field.startswith(f"{field.name}[") else field.name
+    hint = _null_hint(field, str(value).strip()) if text is not None and len(text) < _MAX_DIGITS else None
+    return error.at(row=row, field=part, value=value, offset=None, remedy=hint or error.remedy)

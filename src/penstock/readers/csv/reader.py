@@ -1,0 +1,343 @@
+"""CSV files: a header, then RFC 4180 rows; vectors, arrays, JSON and sparse vectors are cells of JSON text.
+
+Null: an unquoted cell that equals the null key. In VarChar and dynamic columns a quoted cell is text even if it
+equals the null key, so that ``""`` can mean the empty string; elsewhere quoting makes no difference. In a VarChar
+field that has neither null nor default the null key is a text like any other. A null cell of a dynamic column leaves
+the key out; other dynamic cells stay strings.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.csv
+
+from penstock.domain.import_options import parse_separator
+from penstock.domain.schema import META_FIELD, Field
+from penstock.errors import DataError, ImportRefused
+from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
+from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, check_is_text, no_rows
+from penstock.readers.unknown_columns import UnknownColumns, missing_field, unknown_column
+from penstock.readers.csv.cells import CellColumn, bad_text_error, cell_column, decode_text, mark_nulls
+from penstock.readers.csv.records import check_quotes, row_start, whole_rows
+from penstock.readers.csv.boundary_scan import CsvSurvey
+from penstock.readers.columns.json_values import MAX_RECORD_BYTES, first_twice, is_valid_text
+from penstock.readers.columns.row_builder import (
+    DroppedColumns,
+    MetaBuilder,
+    batch_schema,
+    file_fields,
+    fixed_row_bytes,
+    generated_key_error,
+    least_text_bytes,
+)
+from penstock.readers.columns.scalars import judged
+from penstock.sources.base import Source
+
+__all__ = ["CSV_READER", "CsvReader", "check_separator"]
+
+_HEADER_BYTES = 1 << 20
+_MAX_COLUMNS = 65_536
+"""Most columns of a file: what is done once for each would take longer than reading its cells."""
+_MAX_SLICE_ROWS = 65_536
+_SEPARATORS = ",;\t|"
+_INVALID_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
+
+
+def check_separator(text: str) -> str:
+    """The separator that the ``sep`` option means: a character, its escape, the first of several; a comma when empty.
+
+    Raises:
+        ImportRefused: the character can't separate cells, or is not ASCII.
+    """
+    separator = parse_separator(text)[:1] or ","
+    if separator in '\0\n\r"' or not separator.isascii():
+        raise ImportRefused(f"unsupported csv separator: {separator!r}", option="sep", separator=separator)
+    return separator
+
+
+@dataclass(frozen=True, slots=True)
+class CsvReader:
+    """Reads ``.csv``. A split is ``{"start", "end"}``: the bytes of whole rows, the header not among them.
+
+    ``max_row_bytes`` is the longest row that is read, at least ``block_bytes``.
+    """
+
+    block_bytes: int = BLOCK_BYTES
+    max_row_bytes: int = MAX_RECORD_BYTES
+
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | Survey:
+        header = _Header.read(request)
+        size = request.sources[0].size
+        least = sum(map(least_text_bytes, file_fields(request.schema))) + len(header.names)
+        survey = CsvSurvey(start=header.end, size=size, parts=max(1, round(size / split_bytes)), least=least)
+        return survey if survey.parts > 1 else survey.cut([])
+
+    def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
+        name = request.sources[0].name
+        header = _Header.read(request)
+        table = _Table(request, header)
+        row = 0
+        try:
+            for cells, position in self._cells(request, table, spec):
+                for start, count in _slices(cells, request):
+                    batch = table.convert(cells.slice(start, count))
+                    yield RowBatch(batch=batch, first_row=row, bytes_read=position - spec["start"])
+                    row += count
+        except DataError as error:
+            raise error.at(file=name, row=row + (error.row or 0)) from None
+        for each in table.unknown if not table.keeps_unknown else ():
+            table.dropped.add(each, row)
+        request.warnings.extend(table.dropped.warnings() if row else ())
+        if not row and spec["start"] == header.end and spec["end"] == request.sources[0].size:
+            request.warnings.append(no_rows(request.sources[0]))
+
+    def _cells(
+        self, request: ReadRequest, table: _Table, spec: Mapping[str, Any]
+    ) -> Iterator[tuple[pa.RecordBatch, int]]:
+        """Batches of binary cells of the wanted columns, with the byte offset behind them."""
+        texts = whole_rows(
+            request.sources[0],
+            spec["start"],
+            spec["end"],
+            request.csv.separator,
+            size=self.block_bytes,
+            max_row=self.max_row_bytes,
+        )
+        for offset, text in texts:
+            broken = None
+            try:
+                batches = table.parse(text)
+            except pa.ArrowInvalid as error:
+                broken, before = _parsing_error(error, text)
+                batches = table.parse(text[:before])
+            for each in batches:
+                yield each, offset + len(text)
+            if broken is not None:
+                raise broken
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The first row: the column names, and the offset behind it."""
+
+    names: list[str]
+    end: int
+
+    @classmethod
+    def read(cls, request: ReadRequest) -> _Header:
+        source = request.sources[0]
+        if source.size == 0:
+            raise DataError("the file is empty", file=source.name, remedy="A CSV file begins with a header")
+        try:
+            return cls._parse(source, request)
+        except DataError as error:
+            raise error.at(file=source.name) from None
+
+    @classmethod
+    def _parse(cls, source: Source, request: ReadRequest) -> _Header:
+        with source.open_stream(0, min(source.size, _HEADER_BYTES)) as stream:
+            head = stream.read()
+        check_is_text(head)
+        start = len(BOM) if head.startswith(BOM) else 0
+        cut = len(head) < source.size
+        # Bytes that are not UTF-8 may also stand in the rows behind the header; those are told row by row.
+        decoded = head[start:].decode(errors="surrogateescape")
+        text = io.StringIO(decoded, newline="")
+        rows = csv.reader(text, delimiter=request.csv.separator, strict=True)
+        try:
+            names = next((row for row in rows if row), None)
+        except csv.Error as error:
+            raise DataError(f"the header can't be read: {error}", offset=start) from None
+        if names and not all(map(is_valid_text, names)):
+            raise DataError("the header is not valid UTF-8", offset=start, remedy="Write the file in UTF-8")
+        end = text.tell()
+        if names is None or (cut and end == len(decoded)):
+            raise DataError(
+                "the file has no header" if not cut else f"the header is longer than {_HEADER_BYTES >> 20} MiB",
+                offset=start,
+                remedy="A CSV file begins with a line of column names",
+            )
+        _check_header(names, request)
+        header = decoded[:end].encode(errors="surrogateescape")
+        check_quotes(header, start, request.csv.separator)
+        return cls(names, start + len(header))
+
+
+def _check_header(names: list[str], request: ReadRequest) -> None:
+    if len(names) > _MAX_COLUMNS:
+        raise DataError(
+            f"the header names {len(names)} columns, a file may have {_MAX_COLUMNS}",
+            remedy="Put the values of many columns into one, as a JSON list or object",
+        )
+    if (name := first_twice(names)) is not None:
+        raise DataError(
+            f"the header names the column {name!r} twice", field=name, remedy="Give every column its own name"
+        )
+    known = {*request.schema.names, *([META_FIELD] if request.schema.dynamic else [])}
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None and request.unknown_columns is UnknownColumns.ERROR:
+        raise unknown_column(unknown, request.schema)
+    present = set(names)
+    for each in request.schema:
+        if request.schema.is_generated(each):
+            if each.name in present:
+                raise generated_key_error(each)
+        elif each.name not in present and not each.nullable and each.default is None:
+            raise _missing(each, names, request.csv.separator)
+
+
+def _missing(field: Field, names: list[str], separator: str) -> DataError:
+    error = missing_field(field, names, "header's columns")
+    other = next((each for each in _SEPARATORS if each in names[0] and each != separator), None)
+    if len(names) > 1 or other is None:
+        return error
+    return error.at(
+        value=names[0],
+        remedy=f"The header has one column: is {other!r} the separator (option sep), and not {separator!r}?",
+    )
+
+
+def _slices(cells: pa.RecordBatch, request: ReadRequest) -> Iterator[tuple[int, int]]:
+    """Row ranges whose Arrow form stays within the byte budget."""
+    if not cells.num_rows:
+        return
+    per_row = fixed_row_bytes(request.schema) + cells.nbytes / cells.num_rows
+    rows = min(_MAX_SLICE_ROWS, max(1, int(request.batch_bytes / per_row)))
+    for start in range(0, cells.num_rows, rows):
+        yield start, min(rows, cells.num_rows - start)
+
+
+def _parsing_error(error: pa.ArrowInvalid, text: bytes) -> tuple[DataError, int]:
+    """What is wrong with a row, and where in ``text`` it begins."""
+    # A handler for invalid rows would tell this more neatly, but fails on rows that are not UTF-8.
+    found = _INVALID_ROW.search(str(error))
+    if found is None:
+        return DataError(f"the CSV can't be read: {error}"), 0
+    number, expected, actual, shown = found.groups()
+    broken = DataError(
+        f"the number of fields in the row is not equal to the header: {actual} fields, the header has {expected}",
+        value=shown,
+        remedy="Quote cells that hold the separator or a line break",
+    )
+    return broken, row_start(text, int(number) - 1)
+
+
+@dataclass(slots=True)
+class _Table:
+    """Which columns of the file go where."""
+
+    request: ReadRequest
+    header: _Header
+    dropped: DroppedColumns = field(default_factory=DroppedColumns)
+    _columns: dict[str, CellColumn] = field(init=False)
+
+    def __post_init__(self) -> None:
+        null_key = self.request.csv.null_key
+        self._columns = {each.name: cell_column(each, null_key) for each in file_fields(self.request.schema)}
+
+    @property
+    def keeps_unknown(self) -> bool:
+        """Whether columns that are no field become dynamic values."""
+        return self.request.schema.dynamic and self.request.unknown_columns is UnknownColumns.DYNAMIC
+
+    @property
+    def unknown(self) -> list[str]:
+        """Columns that are no field; ``$meta`` among them unless the collection is dynamic."""
+        dynamic = self.request.schema.dynamic
+        return [n for n in self.header.names if n not in self._columns and not (dynamic and n == META_FIELD)]
+
+    @property
+    def wanted(self) -> list[str]:
+        """The columns to convert: all of a dynamic collection's file, else only fields."""
+        unknown = set() if self.keeps_unknown else set(self.unknown)
+        return [name for name in self.header.names if name not in unknown]
+
+    def parse(self, text: bytes) -> list[pa.RecordBatch]:
+        """Whole rows into a batch of binary cells of the wanted columns, none if all lines are blank.
+
+        Raises ArrowInvalid for a row of another width.
+        """
+        if not text:
+            return []
+        if text.startswith(BOM):
+            text = BOM + text  # pyarrow drops one; here, behind the header, it is a cell's own
+        read = pyarrow.csv.read_csv(
+            cast(Any, pa.BufferReader(text)),
+            # One thread: with more, messages don't tell rows.
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False, block_size=len(text) + 1, column_names=self.header.names
+            ),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=self.request.csv.separator, newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types={name: pa.binary() for name in self.wanted},
+                include_columns=self.wanted,
+                null_values=[self.request.csv.null_key],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                check_utf8=False,
+            ),
+        )
+        batches: list[pa.RecordBatch] = read.combine_chunks().to_batches()
+        return batches
+
+    def convert(self, cells: pa.RecordBatch) -> pa.RecordBatch:
+        """Cells into a batch of :func:`batch_schema`; raises DataError with the row in ``cells``."""
+        arrays: list[pa.Array[Any]] = []
+        errors: list[DataError] = []
+        absent = pa.nulls(cells.num_rows, pa.binary())
+        present = set(cells.schema.names)
+        for name, convert in self._columns.items():
+            try:
+                column = cells.column(name) if name in present else absent
+                arrays.append(_converted(convert, column))
+            except DataError as error:
+                errors.append(error)
+        if errors:
+            raise min(errors, key=lambda error: error.row or 0)
+        if self.request.schema.dynamic:
+            arrays.append(self._meta_column(cells))
+        return pa.RecordBatch.from_arrays(arrays, schema=batch_schema(self.request.schema))
+
+    def _meta_column(self, cells: pa.RecordBatch) -> pa.Array[Any]:
+        built = MetaBuilder()
+        extras = self._extras(cells)
+        inner: list[str | None] = [None] * cells.num_rows
+        if META_FIELD in self.header.names:
+            null_key = self.request.csv.null_key.encode()
+            inner = decode_text(META_FIELD, mark_nulls(cells.column(META_FIELD), null_key)).to_pylist()
+        for row, (values, meta) in enumerate(zip(extras, inner, strict=True)):
+            try:
+                built.add(values, meta or None)
+            except DataError as error:
+                raise error.at(row=row) from None
+        return built.take()
+
+    def _extras(self, cells: pa.RecordBatch) -> list[list[tuple[str, str]]]:
+        """Names and texts of each row's cells that are no field and not null."""
+        found: list[list[tuple[str, str]]] = [[] for _ in range(cells.num_rows)]
+        unknown = set(self.unknown) if self.keeps_unknown else set()
+        for name, column in zip(cells.schema.names, cells.columns, strict=True):
+            # Cells are decoded one by one: a cast costs more than the cells of a file with very many columns.
+            if name not in unknown or column.null_count == cells.num_rows:
+                continue
+            for row, cell in enumerate(column.to_pylist()):
+                if cell is not None:
+                    try:
+                        found[row].append((name, cell.decode()))
+                    except UnicodeDecodeError:
+                        raise bad_text_error(name, row, cell) from None
+        return found
+
+
+def _converted(convert: CellColumn, cells: pa.Array[Any]) -> pa.Array[Any]:
+    return judged(lambda start, stop: convert(cells.slice(start, stop - start)), len(cells))
+
+
+CSV_READER = CsvReader()

@@ -1,0 +1,1 @@
+"""Readers of JSON arrays and JSON Lines."""

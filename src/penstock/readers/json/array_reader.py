@@ -1,0 +1,180 @@
+"""JSON files: one list of objects, bare or as ``{"rows": […]}``.
+
+The list is never held as a whole: rows are cut out of blocks and parsed one by one. A large file is looked through
+once before it is cut, since a place in its midst doesn't tell whether it is in a string, or how deep in a row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import orjson
+
+from penstock.errors import DataError
+from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
+from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, check_is_text, no_rows
+from penstock.readers.json.record_scanner import RecordScanner
+from penstock.readers.json.boundary_scan import JsonSurvey
+from penstock.readers.columns.row_builder import RowBuilder, least_row_text
+
+__all__ = ["JSON_READER", "JsonReader"]
+
+_ROOT_BYTES = 1 << 20
+_WHITESPACE = b" \t\r\n"
+_ROOT_KEY = re.compile(rb'\{[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_ROOT_KEY_BEGUN = re.compile(rb'\{[ \t\r\n]*(?:"(?:[^"\\]|\\.)*(?:\\|"[ \t\r\n]*(?::[ \t\r\n]*)?)?)?\Z', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonReader:
+    """Reads ``.json``.
+
+    A split is ``{"start", "end", "wrapped"}``: rows from byte ``start`` (0 or behind a row's ``}``) up to ``end``
+    (behind a row's ``}`` or the end of the file), and whether the list of rows stands in an object.
+    """
+
+    block_bytes: int = BLOCK_BYTES
+
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | Survey:
+        size = request.sources[0].size
+        root = _Root.read(request, blocks(request.sources[0], size=min(self.block_bytes, 64 << 10)))
+        least = least_row_text(request.schema) + 1
+        parts = round(size / split_bytes)
+        if parts > 1:
+            spec = {"wrapped": root.wrapped}
+            return JsonSurvey(start=root.offset, size=size, parts=parts, least=least, spec=spec)
+        whole = {"start": 0, "end": size, "wrapped": root.wrapped}
+        return [SplitPlan(spec=whole, size=size, max_rows=size // least + 1)]
+
+    def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
+        rows = 0
+        for batch in RowBuilder(request, start=spec["start"]).batches(self._records(request, spec)):
+            rows += batch.batch.num_rows
+            yield batch
+        if not rows and spec["start"] == 0 and spec["end"] == request.sources[0].size:
+            request.warnings.append(no_rows(request.sources[0]))
+
+    def _records(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[list[tuple[int, bytes]]]:
+        source, start, end = request.sources[0], spec["start"], spec["end"]
+        stream = blocks(source, start, end, size=self.block_bytes)
+        block: bytes | None
+        if start == 0:
+            root = _Root.read(request, stream)
+            scanner, block = RecordScanner(root.offset, listed=True), root.rest
+        else:
+            scanner, block = RecordScanner(start, listed=True, first=False), next(stream, None)
+        while block is not None and not scanner.done:
+            yield scanner.feed(block)
+            scanner.check()
+            block = next(stream, None)
+        if scanner.done:
+            following = [] if block is None else [block]
+            _check_rest(chain([scanner.rest], following, stream), scanner.rest_offset, wrapped=spec["wrapped"])
+        elif end == source.size:
+            scanner.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """What stands before the rows: the first row's block from ``offset`` on, and whether an object is around them."""
+
+    offset: int
+    rest: bytes
+    wrapped: bool
+
+    @classmethod
+    def read(cls, request: ReadRequest, stream: Iterator[bytes]) -> _Root:
+        source = request.sources[0]
+        if source.size == 0:
+            raise DataError("the file is empty", file=source.name, remedy="A file without rows holds []")
+        head = b""
+        for block in stream:
+            head += block
+            try:
+                check_is_text(head)
+                found = _find_list(head)
+            except DataError as error:
+                raise error.at(file=source.name) from None
+            if found is not None:
+                position, wrapped = found
+                return cls(position, head[position:], wrapped)
+            if len(head) > _ROOT_BYTES:
+                break
+        raise DataError(
+            "invalid JSON format, the content should be started with '{' or '['", file=source.name, offset=0
+        )
+
+
+def _find_list(head: bytes) -> tuple[int, bool] | None:
+    """The position after the rows' ``[`` and whether ``{"rows":`` came before; None if ``head`` is too short."""
+    if len(head) < len(BOM) and BOM.startswith(head):
+        return None
+    bom = len(BOM) if head.startswith(BOM) else 0
+    start = len(head) - len(head[bom:].lstrip(_WHITESPACE))
+    if start == len(head):
+        return None
+    if head[start] == 0x5B:
+        return start + 1, False
+    if head[start] != 0x7B:
+        raise DataError(
+            "invalid JSON format, the content should be started with '{' or '['",
+            offset=start,
+            value=head[start : start + 1].decode(errors="replace"),
+        )
+    match = _ROOT_KEY.match(head, start)
+    if match is None:
+        if _ROOT_KEY_BEGUN.match(head, start) and len(head) < _ROOT_BYTES:
+            return None
+        raise DataError("invalid JSON format, the root key should be 'rows'", offset=start)
+    key = _decoded(match[1], start)
+    if key.lower() != "rows":
+        raise DataError(
+            f"invalid JSON format, the root key should be 'rows', but get {key!r}",
+            offset=start,
+            remedy="A .json file holds a list of objects; name a file with one object per line .jsonl",
+        )
+    if match.end() == len(head):
+        return None
+    if head[match.end()] != 0x5B:
+        raise DataError("invalid JSON format, the value of 'rows' should be a list", offset=match.end())
+    return match.end() + 1, True
+
+
+def _decoded(key: bytes, offset: int) -> str:
+    try:
+        return str(orjson.loads(key))
+    except orjson.JSONDecodeError as error:
+        raise DataError(f"invalid JSON: {error.msg}", offset=offset) from None
+
+
+def _check_rest(blocks: Iterable[bytes], offset: int, *, wrapped: bool) -> None:
+    """Raise for text after the list of rows, which begins at ``offset``: rows may be in it.
+
+    Milvus doesn't read it, and completes with a part of the rows.
+    """
+    closed = not wrapped
+    for block in blocks:
+        text = block.lstrip(_WHITESPACE)
+        if text and not closed and text.startswith(b"}"):
+            closed, text = True, text[1:].lstrip(_WHITESPACE)
+        if text:
+            raise DataError(
+                "text follows the list of rows",
+                offset=offset + len(block) - len(text),
+                value=text[:1].decode(errors="replace"),
+                remedy="A .json file holds one list; join the lists, or write one object per line into a .jsonl file",
+            )
+        offset += len(block)
+    if not closed:
+        raise DataError(
+            "the '}' after the list of rows is missing",
+            offset=offset,
+            remedy="The file is truncated; write or upload it again",
+        )
+
+
+JSON_READER = JsonReader()

@@ -1,0 +1,143 @@
+"""JSON Lines files (``.jsonl``, ``.ndjson``): one object per line.
+
+As in Milvus, objects may also follow each other with a newline, a comma or nothing between, and may be spread over
+lines. Whether a file has one object per line is judged by its first row; only then any place will do for a cut.
+Else the file is looked through for the ends of rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.errors import DataError
+from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
+from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, check_is_text, even_spans, lines, no_rows
+from penstock.readers.json.record_scanner import RecordScanner
+from penstock.readers.json.boundary_scan import JsonSurvey
+from penstock.readers.columns.json_values import holds
+from penstock.readers.columns.row_builder import RowBuilder, least_row_text
+from penstock.sources.base import Source
+
+__all__ = ["JSONL_READER", "JsonLinesReader"]
+
+_PEEK_BYTES = 64 << 10
+_BETWEEN_OBJECTS = re.compile(rb"\}\s*+(?:,\s*+)?\{")
+
+
+@dataclass(frozen=True, slots=True)
+class JsonLinesReader:
+    """Reads ``.jsonl`` and ``.ndjson``.
+
+    A split is ``{"start", "end", "lines"}``. With ``lines`` they are any bytes, and :meth:`read` takes the lines that
+    begin within; without, both stand behind a row's ``}`` or at an end of the file.
+    """
+
+    block_bytes: int = BLOCK_BYTES
+
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | Survey:
+        source = request.sources[0]
+        size = source.size
+        least = least_row_text(request.schema)
+        try:
+            by_lines = size == 0 or _has_line_per_row(source, min(self.block_bytes, _PEEK_BYTES))
+        except DataError as error:
+            raise error.at(file=source.name) from None
+        parts = max(1, round(size / split_bytes))
+        if parts > 1 and not by_lines:
+            return JsonSurvey(start=0, size=size, parts=parts, least=least, spec={"lines": False})
+        return [
+            SplitPlan(
+                spec={"start": start, "end": end, "lines": by_lines},
+                size=end - start,
+                max_rows=(end - start) // least + 1,
+            )
+            for start, end in even_spans(0, size, parts)
+        ]
+
+    def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
+        source, start, end = request.sources[0], spec["start"], spec["end"]
+        groups: Iterator[Iterable[tuple[int, bytes]]] = iter(())
+        if start == end:
+            pass  # an object store has no range of an empty object
+        elif spec["lines"]:
+            groups = map(_rows_of_lines, lines(source, start, end, size=self.block_bytes))
+        else:
+            groups = _objects(source, start, end, self.block_bytes)
+        rows = 0
+        for batch in RowBuilder(request, start=start).batches(groups):
+            rows += batch.batch.num_rows
+            yield batch
+        if not rows and start == 0 and end == source.size:
+            request.warnings.append(no_rows(source))
+
+
+def _has_line_per_row(source: Source, block_bytes: int) -> bool:
+    """Whether the first row ends with its line and lies within one. A file of blanks counts as such."""
+    scanner: RecordScanner | None = None
+    after = b""
+    found: list[tuple[int, bytes]] = []
+    for block in blocks(source, size=max(block_bytes, len(BOM))):
+        if scanner is None:
+            check_is_text(block)
+            skip = len(BOM) if block.startswith(BOM) else 0
+            scanner, block = RecordScanner(skip, listed=False), block[skip:]
+        if found:
+            after += block
+        else:
+            start = scanner.offset
+            found = scanner.feed(block)
+            if found:
+                after = block[found[0][0] + len(found[0][1]) - start :]
+            else:
+                scanner.check()
+        if found:
+            line, newline, _ = after.partition(b"\n")
+            if newline or line.strip():
+                return not line.strip() and b"\n" not in found[0][1]
+            after = b""
+    if scanner is not None and not found:
+        scanner.finish()
+    return not found or b"\n" not in found[0][1]
+
+
+def _rows_of_lines(group: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """The lines, and in place of a line that doesn't look like one object the objects on it."""
+    for offset, line in group:
+        if offset == 0 and line.startswith(BOM):
+            offset, line = len(BOM), line[len(BOM) :]
+        text = line.strip()
+        if text in (b"", b","):
+            continue
+        # A line of several objects, or with a comma at its end, is rare. One closing brace rules both out cheaply.
+        if text[:1] == b"{" and text[-1:] == b"}" and (holds(text, b"}", 1) or not _BETWEEN_OBJECTS.search(text)):
+            yield offset, line
+        else:
+            yield from _objects_on(offset, line)
+
+
+def _objects_on(offset: int, line: bytes) -> Iterator[tuple[int, bytes]]:
+    scanner = RecordScanner(offset, listed=False)
+    try:
+        found = scanner.feed(line)
+        scanner.finish()
+    except DataError:
+        # The parser tells better what is wrong with the line.
+        found = []
+    yield from found or [(offset, line)]
+
+
+def _objects(source: Source, start: int, end: int, size: int) -> Iterator[list[tuple[int, bytes]]]:
+    scanner = RecordScanner(start, listed=False, first=start == 0)
+    for block in blocks(source, start, end, size=max(size, len(BOM))):
+        if scanner.offset == 0 and block.startswith(BOM):
+            scanner, block = RecordScanner(len(BOM), listed=False), block[len(BOM) :]
+        yield scanner.feed(block)
+        scanner.check()
+    if end == source.size:
+        scanner.finish()
+
+
+JSONL_READER = JsonLinesReader()

@@ -1,0 +1,174 @@
+"""Make a catalog from the tables of a store, where the one that knew them is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from sqlalchemy.exc import IntegrityError
+
+from penstock.catalog import Catalog, open_catalog
+from penstock.catalog.db.connection import now_millis
+from penstock.catalog.collections.descriptions import Description, describe, read_description
+from penstock.catalog.db.dialects import parse_catalog_url
+from penstock.domain.collections import CollectionSettings, LoadState
+from penstock.domain.ids import new_id
+from penstock.domain.names import DEFAULT_DATABASE, DEFAULT_PARTITION
+from penstock.domain.schema import CollectionSchema
+from penstock.engines.base import Engine, Survey
+from penstock.errors import InvalidSchema, StoreError, TableDamaged
+from penstock.server.process.data_dir import hold_catalog, hold_data_folder, private_files
+from penstock.server.doctor.result import Finding, fail, ok, warn
+from penstock.server.lost_catalog import keep_marks, mark_keys, orphaned_tables, read_store_note
+from penstock.server.storage_settings import catalog_url, sealing_key
+from penstock.server.engine_factory import engine_of
+from penstock.settings import Settings
+
+__all__ = ["adopt"]
+
+_CHECK = "adopt"
+
+
+def adopt(settings: Settings) -> Iterator[Finding]:
+    """Take every table into the catalog that it doesn't know; what was done, table by table.
+
+    The catalog is made if there is none. Jobs, keys and users were in the lost one only: callers are asked for keys
+    from now on, until an admin makes one.
+
+    Raises:
+        DataFolderInUse: a server runs on the data folder or the catalog.
+        StoreError, InvalidParameter: the catalog or the store can't be used.
+    """
+    url = parse_catalog_url(catalog_url(settings))
+    with private_files(), hold_data_folder(settings.data_dir), hold_catalog(url):
+        engine = engine_of(settings)
+        catalog = open_catalog(catalog_url(settings), sealing_key(settings))
+        try:
+            catalog.clusters.ensure(settings.cluster_id, settings.region)
+            adopted = False
+            for store in _stores(catalog, engine):
+                for table_id in orphaned_tables(engine, catalog.collections.all_ids(), store):
+                    finding = _adopt_table(settings, catalog, engine, table_id, store)
+                    adopted = adopted or finding.health is not finding.health.FAIL
+                    yield finding
+            yield from _shut(settings, catalog, engine, adopted=adopted)
+        finally:
+            catalog.close()
+
+
+def _stores(catalog: Catalog, engine: Engine) -> Sequence[str]:
+    """The server's own, and those of clusters that the catalog or the store itself knows of."""
+    known = {cluster.store for cluster in catalog.clusters.list()} | set(read_store_note(engine).stores)
+    return ["", *sorted(known - {""})]
+
+
+def _adopt_table(settings: Settings, catalog: Catalog, engine: Engine, table_id: str, store: str) -> Finding:
+    name = f"{store or 'the store'}: {table_id}.lance"
+    try:
+        content = engine.note(table_id, store)
+        described = None if content is None else read_description(content)
+    except ValueError as error:
+        remedy = (
+            "Use the version of Penstock that wrote it, or remove penstock.json from the table: then it is guessed"
+        )
+        return fail(_CHECK, f"{name}: its description can't be understood: {error}", remedy)
+    try:
+        schema = None if described is None else CollectionSchema.from_json(described.schema)
+        found: Survey | None = engine.survey(table_id, store, schema)
+    except StoreError as error:
+        if described is None or not isinstance(error, TableDamaged):
+            return fail(_CHECK, f"{name}: {error}", "Put the table back from a backup, and adopt again")
+        found, damaged = None, str(error)
+    else:
+        damaged = ""
+    description = described or _guessed(settings, catalog, engine, table_id, store, found)
+    if description is None:
+        return fail(
+            _CHECK, f"{name}: it is not the table of a collection of a known cluster", "Move it out of the store"
+        )
+    description = _with_free_name(catalog, description, store)
+    try:
+        catalog.descriptions.adopt(description, found)
+    except IntegrityError as error:
+        return fail(_CHECK, f"{name}: the catalog has a collection of its number: {error.orig}", "Report this")
+    shown = f"{description.cluster['id']}/{description.database['name']}.{description.name}"
+    if damaged:
+        remedy = f"Put {table_id}.lance back from a backup, or drop the collection"
+        return warn(_CHECK, f"{shown} is adopted from {name}, which is damaged: {damaged}", remedy)
+    describe(catalog.descriptions, engine, table_id)
+    rows = f"{found.rows:,} rows" if found else ""
+    if described is None:
+        remedy = (
+            "An earlier release wrote this table and kept its name and schema in the catalog only. See 'penstock "
+            "collections describe': the primary key is the first column that may be one, lengths are the largest, "
+            "Int8Vector and BFloat16Vector look like Float16Vector and FloatVector, and indexes are to be made anew"
+        )
+        return warn(_CHECK, f"{shown} is made from {name} ({rows}); name and schema are guessed", remedy)
+    if described.name != description.name or described.cluster["id"] != description.cluster["id"]:
+        remedy = "Drop the one of the two that is not wanted"
+        return warn(_CHECK, f"{shown} is adopted from {name} ({rows}); {described.name} is taken", remedy)
+    return ok(_CHECK, f"{shown} is adopted from {name}: {rows}, {len(description.indexes)} indexes")
+
+
+def _guessed(
+    settings: Settings, catalog: Catalog, engine: Engine, table_id: str, store: str, found: Survey | None
+) -> Description | None:
+    clusters = [cluster for cluster in catalog.clusters.list() if cluster.store == store]
+    home = next(
+        (cluster for cluster in clusters if cluster.id == settings.cluster_id), clusters[0] if clusters else None
+    )
+    if found is None or found.schema is None or home is None:
+        return None
+    name = f"adopted_{table_id[:8]}"
+    try:
+        found.schema.check(name)
+    except InvalidSchema:
+        return None
+    now = now_millis()
+    return Description(
+        id=table_id,
+        number=new_id(),
+        name=name,
+        schema=found.schema.to_json(),
+        settings=CollectionSettings().to_json(),
+        load_state=LoadState.NEVER.value,
+        engine=engine.name,
+        storage_version=engine.storage_version,
+        next_partition=1,
+        created_at=now,
+        cluster={
+            "id": home.id,
+            "region": home.region,
+            "name": home.name,
+            "store": store,
+            "org_id": home.org_id,
+            "org": catalog.orgs.get(home.org_id).name,
+        },
+        database={"name": DEFAULT_DATABASE, "properties": {}},
+        partitions=[{"number": 0, "name": DEFAULT_PARTITION, "created_at": now}],
+        indexes=[],
+    )
+
+
+def _with_free_name(catalog: Catalog, description: Description, store: str) -> Description:
+    """Tables are adopted where they are: a store that was moved is another one now."""
+    description = replace(description, cluster={**description.cluster, "store": store})
+    databases = {database.name: database for database in catalog.databases.list(description.cluster["id"])}
+    home = databases.get(description.database["name"])
+    if home is not None and catalog.collections.find(home, description.name) is not None:
+        return replace(description, name=f"{description.name}_{description.id[:8]}", number=new_id())
+    return description
+
+
+def _shut(settings: Settings, catalog: Catalog, engine: Engine, *, adopted: bool) -> Iterator[Finding]:
+    if not adopted:
+        yield ok(_CHECK, "the catalog knows every table of the store")
+        return
+    mark_keys(settings.data_dir)
+    keep_marks(settings, catalog, engine)
+    if not catalog.accounts.any_valid():
+        yield warn(
+            _CHECK,
+            "keys, users, jobs and quotas were in the lost catalog; the server refuses all calls until a key is made",
+            "penstock keys create NAME --role admin, with this data folder or catalog",
+        )

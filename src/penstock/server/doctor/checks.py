@@ -1,0 +1,35 @@
+"""All checks in order. One that breaks is a finding too and keeps no other from being made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from penstock.server.doctor.catalog import check_catalog
+from penstock.server.doctor.result import Finding, fail
+from penstock.server.doctor.folder import check_clock, check_folder, check_key, check_space, check_versions
+from penstock.server.doctor.roots import check_roots
+from penstock.settings import Settings
+
+__all__ = ["examine"]
+
+_CHECKS: Sequence[tuple[str, Callable[[Settings], Iterator[Finding]]]] = (
+    ("versions", check_versions),
+    ("clock", check_clock),
+    ("data folder", check_folder),
+    ("disk space", check_space),
+    ("secret.key", check_key),
+    ("catalog", check_catalog),
+    ("import root", check_roots),
+)
+
+
+def examine(settings: Settings) -> Sequence[Finding]:
+    """Everything that was found, in the order of looking."""
+    found: list[Finding] = []
+    for name, check in _CHECKS:
+        try:
+            found.extend(check(settings))
+        except Exception as error:  # noqa: BLE001 - whatever breaks, the other checks are still worth making
+            remedy = "Report this with the version of Penstock and what happened before"
+            found.append(fail(name, f"the check broke off: {type(error).__name__}: {error}", remedy))
+    return found

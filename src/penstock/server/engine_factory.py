@@ -1,0 +1,42 @@
+"""The engine on the store of a server's settings. Loading it takes time: who needs none leaves this alone."""
+
+from __future__ import annotations
+
+from penstock.domain.store_location import normal_place, overlap
+from penstock.engines.lance import LanceEngine
+from penstock.errors import InvalidParameter
+from penstock.server.storage_settings import table_store
+from penstock.settings import Settings
+
+__all__ = ["check_store_of_cluster", "engine_of"]
+
+
+def engine_of(settings: Settings) -> LanceEngine:
+    """The engine on the server's store: a prefix of an object store, or a folder of the data folder.
+
+    The settings of object stores are also for clusters with a store of their own.
+    """
+    return LanceEngine(settings.store or str(settings.data_dir.resolve() / "collections"), table_store(settings))
+
+
+def check_store_of_cluster(settings: Settings, text: str) -> str:
+    """The normal place of a store that a new cluster shall have, once it is seen that tables can be kept there.
+
+    Raises:
+        InvalidParameter: it is no place for a store, or within the server's own things, or around them.
+        StoreError: it can't be used; the message says why.
+    """
+    try:
+        place = normal_place(text)
+        own = [normal_place(str(settings.data_dir)), *([normal_place(settings.store)] if settings.store else [])]
+    except ValueError as error:
+        raise InvalidParameter(f"{text} won't do as a store: {error}", store=text) from error
+    for each in own:
+        if overlap(place, each):
+            raise InvalidParameter(
+                f"the store {place} and the server's own {each} lie in each other. "
+                "Give the cluster a place of its own",
+                store=place,
+            )
+    engine_of(settings).check(place)
+    return place

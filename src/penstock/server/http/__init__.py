@@ -1,0 +1,1 @@
+"""HTTP: protocol, middleware, endpoint, routes and their documentation."""

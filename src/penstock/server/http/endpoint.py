@@ -1,0 +1,175 @@
+"""From an HTTP request to a dialect's handler and back.
+
+Handlers and the services under them are synchronous. They run in bounded pools of threads
+(:mod:`penstock.server.http.request_pool`); a call that waits too long for a thread, or works too long, is answered with the
+dialect's timeout. The work of a call that has begun goes on in its thread: what it changes is all or nothing, and the
+thread counts against the pool until it is done. What only looks through rows sees the call's deadline and stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from penstock.access.authentication import Authentication
+from penstock.domain.deadline import DeadlineExceeded, deadline
+from penstock.errors import PenstockError
+from penstock.server.http.request_pool import Pool, Threads
+from penstock.wire.http import BodyTooLarge, Call, CallTimeout, Reply, Route
+
+__all__ = ["OPEN_BODY_BYTES", "Endpoint", "make_endpoint"]
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_log = structlog.get_logger("penstock.http")
+
+OPEN_BODY_BYTES = 2**20
+"""So much of a body is read of anybody, to tell whose profile an answer takes; the rest of those with credentials."""
+
+_PIECE = 1 << 20
+_OF_ONE_CALL = {"x-request-id", "traceparent", "tracestate"}
+"""Headers that say nothing of what is asked."""
+
+
+def make_endpoint(
+    routes: Sequence[Route],
+    threads: Threads,
+    authentication: Authentication,
+    *,
+    max_body_bytes: int,
+    request_timeout: float,
+) -> Endpoint:
+    """One endpoint for the routes of one path, which differ in their method.
+
+    Args:
+        max_body_bytes: of callers who are let in. Of more than :data:`OPEN_BODY_BYTES` no byte is read before that.
+        request_timeout: seconds for calls that name none. A body has this time in any case, whatever the call names.
+    """
+    by_method = {route.method: route for route in routes}
+    limits = _Limits(max_body_bytes, request_timeout)
+
+    async def endpoint(request: Request) -> Response:
+        # Starlette lets HEAD in where GET is.
+        route = by_method.get(request.method) or by_method["GET"]
+        pool = threads.reading if route.only_reads else threads.calls
+        reply = await _reply(route, request, pool, authentication, limits)
+        request.state.route = route.path
+        request.state.code = reply.code
+        headers = {"content-type": reply.media_type}
+        if reply.retry_after is not None:
+            headers["retry-after"] = str(reply.retry_after)
+        if not getattr(request.state, "body_read", False):
+            headers["connection"] = "close"
+        return _Answer(reply, headers)
+
+    return endpoint
+
+
+class _Answer(Response):
+    """A reply, sent in pieces: the next when the network has taken the one before."""
+
+    def __init__(self, reply: Reply, headers: dict[str, str]) -> None:
+        super().__init__(reply.content, reply.status, headers)
+        self._held = reply.held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(self.body) <= _PIECE:
+            await super().__call__(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        whole = memoryview(self.body)
+        for start in range(0, len(whole), _PIECE):
+            piece, more = bytes(whole[start : start + _PIECE]), start + _PIECE < len(whole)
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    body_bytes: int
+    seconds: float
+
+
+async def _reply(
+    route: Route, request: Request, pool: Pool, authentication: Authentication, limits: _Limits
+) -> Reply:
+    request_id = request.state.request_id
+    call = Call(
+        method=request.method,
+        path=route.path,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        query=dict(request.query_params),
+        request_id=request_id,
+        address=request.client.host if request.client else "",
+    )
+
+    lane = authentication.lane(call.authorization)
+
+    async def admit() -> None:
+        await pool.run(lane, partial(authentication.identify, call.authorization, call.address))
+
+    limit = asyncio.timeout(route.dialect.timeout(call) or limits.seconds)
+    try:
+        async with limit:
+            body = await _body(request, limits, admit)
+            request.state.body_read = True
+            whole = replace(call, body=body)
+            work = partial(route.handler, whole)
+            if route.only_reads:
+                return await pool.run_for_all(_same(whole), lane, work)
+            # The thread runs in a copy of this context: what scans rows there stops when the caller is told so.
+            with deadline((limit.when() or 0) - asyncio.get_running_loop().time()):
+                return await pool.run(lane, work)
+    except PenstockError as error:
+        return route.dialect.failure(error, request_id)
+    except ClientDisconnect:
+        return Reply(content=b"", status=400)  # nobody is there to read it
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
+        if limit.expired() or isinstance(error, CallTimeout | DeadlineExceeded):
+            return route.dialect.failure(CallTimeout(), request_id)
+        _log.exception("unexpected error", route=route.path)
+        return route.dialect.failure(error, request_id)
+
+
+def _same(call: Call) -> Hashable:
+    """What calls have in common that get the same answer: also credentials, and the address that a refusal is of."""
+    said = frozenset((name, value) for name, value in call.headers.items() if name not in _OF_ONE_CALL)
+    return call.address, call.method, call.path, said, frozenset(call.query.items()), call.body
+
+
+async def _body(request: Request, limits: _Limits, admit: Callable[[], Awaitable[None]]) -> bytes:
+    """The request's body; of a large one only the beginning is read before ``admit`` let the caller in.
+
+    Raises:
+        BodyTooLarge: it has, or says that it has, more bytes than anybody may send.
+        CallTimeout: it comes too slowly.
+        AccessDenied: of ``admit``.
+    """
+    announced = request.headers.get("content-length", "")
+    size = int(announced) if announced.isdecimal() else 0
+    chunks = bytearray()
+    admitted = False
+    try:
+        async with asyncio.timeout(limits.seconds):
+            stream = request.stream()
+            while True:
+                if max(size, len(chunks)) > limits.body_bytes:
+                    raise BodyTooLarge(_too_large(limits.body_bytes), limit=limits.body_bytes)
+                if not admitted and max(size, len(chunks)) > OPEN_BODY_BYTES:
+                    await admit()
+                    admitted = True
+                if (chunk := await anext(stream, None)) is None:
+                    return bytes(chunks)
+                chunks += chunk
+    except TimeoutError as error:
+        raise CallTimeout from error
+
+
+def _too_large(limit: int) -> str:
+    return f"the request body is too large, this server takes at most {limit} bytes"

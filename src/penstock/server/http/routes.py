@@ -1,0 +1,37 @@
+"""All routes of the dialects. A new family of routes is named here."""
+
+from __future__ import annotations
+
+from penstock.server.services import Services
+from penstock.wire.http import Route
+from penstock.wire.milvus_v2 import collections, databases, entities, indexes, partitions, users
+from penstock.wire.milvus_v2 import unsupported
+from penstock.wire.milvus_v2 import imports as milvus_v2_imports
+from penstock.wire.milvus_v2.dialect import MilvusV2
+from penstock.wire.zilliz_v1 import imports as zilliz_v1_imports
+from penstock.wire.zilliz_v1.dialect import ZillizV1
+
+__all__ = ["dialect_routes"]
+
+
+def dialect_routes(services: Services) -> tuple[Route, ...]:
+    settings = services.settings
+    v1 = ZillizV1(clusters=services.clusters, authentication=services.authentication, audit=services.audit)
+    v2 = MilvusV2(
+        success_code=settings.v2_success_code,
+        cluster_id=settings.cluster_id,
+        clusters=services.clusters,
+        authentication=services.authentication,
+        audit=services.audit,
+    )
+    return (
+        *zilliz_v1_imports.routes(services.imports, v1, region=settings.region),
+        *milvus_v2_imports.routes(services.imports, v2, region=settings.region),
+        *databases.routes(services.databases, v2),
+        *collections.routes(services.collections, services.partitions, services.indexes, v2),
+        *partitions.routes(services.collections, services.partitions, v2),
+        *indexes.routes(services.collections, services.indexes, v2),
+        *entities.routes(services.collections, services.entities, v2),
+        *users.routes(services.accounts, v2),
+        *unsupported.routes(v2),
+    )

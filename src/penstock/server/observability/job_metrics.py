@@ -1,0 +1,145 @@
+"""What the server counts about import jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from penstock.catalog import Catalog
+from penstock.domain.jobs import ImportJob, JobState
+from penstock.errors import PenstockError
+
+__all__ = ["CatalogMetrics", "JobMetrics", "ProcessMetrics"]
+
+# A small job takes a tenth of a second, a night's load hours.
+SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 28800.0)
+QUEUED = (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 28800.0)
+_STEPS = ("planning", "staging", "split", "commit", "index")
+
+
+class JobMetrics:
+    """An :class:`penstock.imports.events.Observer` that counts for Prometheus."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._steps = Histogram(
+            "penstock_import_step_seconds",
+            "Time of the steps of import jobs that came to their end.",
+            ["step"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._queued = Histogram(
+            "penstock_import_queue_seconds",
+            "Time from a job's creation until somebody began to work on it.",
+            buckets=QUEUED,
+            registry=registry,
+        )
+        self._rows = Counter(
+            "penstock_import_rows",
+            "Rows: staged are read, checked and written; published are visible.",
+            ["step"],
+            registry=registry,
+        )
+        self._bytes = Counter(
+            "penstock_import_bytes",
+            "Bytes of import files, by what became of their rows.",
+            ["step"],
+            registry=registry,
+        )
+        self._retries = Counter(
+            "penstock_import_retries",
+            "Attempts that failed for a cause that may pass, by what was done and the error's code.",
+            ["doing", "code"],
+            registry=registry,
+        )
+        self._lost = Counter(
+            "penstock_import_leases_lost",
+            "Jobs that were ended from outside or taken over by another process while this one worked on them.",
+            registry=registry,
+        )
+        for step in _STEPS:
+            self._steps.labels(step)
+        for step in ("staged", "published"):
+            self._rows.labels(step)
+            self._bytes.labels(step)
+
+    def context(self) -> str | None:
+        return None
+
+    def claimed(self, job: ImportJob) -> None:
+        # Later claims go on with what was begun: a retry, a restart, a commit that was asked for.
+        if job.epoch == 1:
+            self._queued.observe(max(0.0, (datetime.now(UTC) - job.created_at).total_seconds()))
+
+    def moved(self, job: ImportJob) -> None:
+        """The catalog counts states, those that were set from outside included."""
+
+    def lost(self, job: ImportJob) -> None:
+        self._lost.inc()
+
+    def retrying(self, doing: str, error: BaseException) -> None:
+        self._retries.labels(doing, error.code if isinstance(error, PenstockError) else "internal").inc()
+
+    def staged(self, rows: int, size: int) -> None:
+        self._rows.labels("staged").inc(rows)
+        self._bytes.labels("staged").inc(size)
+
+    def published(self, rows: int, size: int) -> None:
+        self._rows.labels("published").inc(rows)
+        self._bytes.labels("published").inc(size)
+
+    @contextmanager
+    def step(self, name: str, facts: Mapping[str, str | int], within: str | None = None) -> Iterator[None]:
+        if name not in _STEPS:
+            yield
+            return
+        begun = time.perf_counter()
+        yield
+        self._steps.labels(name).observe(time.perf_counter() - begun)
+
+
+class CatalogMetrics(Collector):
+    """``penstock_import_jobs{state=…}``: how many jobs the catalog knows in each state, read when somebody asks."""
+
+    def __init__(self, catalog: Catalog, cluster_id: str) -> None:
+        self._catalog = catalog
+        self._cluster_id = cluster_id
+
+    def describe(self) -> Iterator[Metric]:
+        """Lets the registry learn the name without asking the catalog."""
+        yield _jobs()
+
+    def collect(self) -> Iterator[Metric]:
+        family = _jobs()
+        counts = self._catalog.jobs.count_by_state(self._cluster_id)
+        for state in JobState:
+            family.add_metric([state.value], counts.get(state, 0))
+        yield family
+
+
+def _jobs() -> GaugeMetricFamily:
+    return GaugeMetricFamily("penstock_import_jobs", "Import jobs by state.", labels=["state"])
+
+
+class ProcessMetrics(Collector):
+    """What this process works on, and how often its workers had to be started again; read when somebody asks."""
+
+    def __init__(self, running: Callable[[], int], restarts: Callable[[], int]) -> None:
+        self._running = running
+        self._restarts = restarts
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "penstock_import_running_jobs", "Import jobs that this process works on.", value=self._running()
+        )
+        yield CounterMetricFamily(
+            "penstock_worker_restarts",
+            "Times that the worker processes were started again because one of them had died.",
+            value=self._restarts(),
+        )

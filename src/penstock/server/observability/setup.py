@@ -1,0 +1,55 @@
+"""Who watches a server's jobs and calls: metrics always, traces where they are wanted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from prometheus_client import CollectorRegistry
+from starlette.middleware import Middleware
+
+from penstock.errors import InvalidParameter
+from penstock.imports.events import Observer, Observers
+from penstock.runners.base import Runner
+from penstock.server.observability.job_metrics import JobMetrics
+from penstock.server.worker_setup import wants_traces
+from penstock.settings import Settings
+
+__all__ = ["Watching", "start_watching"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching:
+    """``traced`` puts traces around a runner's tasks; ``stop`` sends what is left."""
+
+    observer: Observer
+    traced: Callable[[Runner], Runner] = lambda runner: runner
+    middleware: tuple[Middleware, ...] = ()
+    stop: Callable[[], None] = lambda: None
+
+
+def start_watching(settings: Settings, registry: CollectorRegistry) -> Watching:
+    """Metrics go to ``registry``.
+
+    Raises:
+        InvalidParameter: traces are wanted, but what makes them isn't installed.
+    """
+    metrics = JobMetrics(registry)
+    if not wants_traces(settings, os.environ):
+        return Watching(observer=metrics)
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:
+        raise InvalidParameter(
+            "traces need OpenTelemetry: pip install 'penstock-import[otel]', or don't set --otel-endpoint"
+        )
+    from penstock.server.observability.tracing import TracedCalls, TracedRunner, TracingObserver, make_provider
+
+    provider = make_provider(settings.otel_endpoint)
+    tracer = provider.get_tracer("penstock")
+    return Watching(
+        observer=Observers([metrics, TracingObserver(tracer)]),
+        traced=TracedRunner,
+        middleware=(Middleware(TracedCalls, tracer=tracer),),
+        stop=provider.shutdown,
+    )

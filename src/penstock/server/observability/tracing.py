@@ -1,0 +1,156 @@
+"""Traces by OpenTelemetry: HTTP calls, jobs with their steps and splits, and what workers do of these.
+
+This module is imported only where traces are wanted; it needs the extra ``penstock-import[otel]``. Spans go out
+in batches from a thread of their own, over HTTP: a collector that is away costs spans, never a call or a job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.propagate import extract, inject
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from penstock.domain.jobs import ImportJob, JobState
+from penstock.errors import PenstockError
+from penstock.runners.base import Runner, TaskContext, TaskHandle
+from penstock.version import package_version
+
+__all__ = ["TracedCalls", "TracedRunner", "TracingObserver", "begin_in_worker", "make_provider"]
+
+_SCHEDULE_MILLIS = 1000
+_NAMES = {"job": "import job"}
+_W3C = TraceContextTextMapPropagator()
+
+
+def make_provider(endpoint: str | None) -> TracerProvider:
+    """Where spans go: ``endpoint`` is the address of a collector without ``/v1/traces``; None leaves it, as
+    everything else, to the standard ``OTEL_*`` variables. Shut the provider down to send what is left."""
+    exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces" if endpoint else None)
+    resource = Resource.create({"service.version": package_version()})
+    if str(resource.attributes.get("service.name", "unknown_service")).startswith("unknown_service"):
+        resource = resource.merge(Resource({"service.name": "penstock"}))
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=_SCHEDULE_MILLIS))
+    return provider
+
+
+class TracingObserver:
+    """A :class:`penstock.imports.events.Observer`. Spans are kept in the thread's context."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    def context(self) -> str | None:
+        carrier: dict[str, str] = {}
+        _W3C.inject(carrier)
+        return carrier.get("traceparent")
+
+    def claimed(self, job: ImportJob) -> None:
+        return None
+
+    def moved(self, job: ImportJob) -> None:
+        span = trace.get_current_span()
+        span.add_event("job.state", {"state": job.state.value, "rows": job.rows, "progress": job.progress})
+        if job.state is JobState.FAILED:
+            span.set_status(Status(StatusCode.ERROR, job.reason))
+
+    def lost(self, job: ImportJob) -> None:
+        return None
+
+    def retrying(self, doing: str, error: BaseException) -> None:
+        code = error.code if isinstance(error, PenstockError) else "internal"
+        trace.get_current_span().add_event("retry", {"doing": doing, "code": code, "message": str(error)})
+
+    def staged(self, rows: int, size: int) -> None:
+        trace.get_current_span().set_attribute("penstock.rows", rows)
+
+    def published(self, rows: int, size: int) -> None:
+        trace.get_current_span().set_attributes({"penstock.rows": rows, "penstock.bytes": size})
+
+    @contextmanager
+    def step(self, name: str, facts: Mapping[str, str | int], within: str | None = None) -> Iterator[None]:
+        attributes = {f"penstock.{key}": value for key, value in facts.items()}
+        parent = _W3C.extract({"traceparent": within}) if within else None
+        with self._tracer.start_as_current_span(_NAMES.get(name, name), context=parent, attributes=attributes):
+            yield
+
+
+class TracedRunner:
+    """A runner whose tasks go on with the trace of whoever submits them."""
+
+    def __init__(self, inner: Runner) -> None:
+        self._inner = inner
+
+    @property
+    def slots(self) -> int:
+        return self._inner.slots
+
+    def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> TaskHandle[Any]:
+        carrier: dict[str, str] = {}
+        inject(carrier)
+        return self._inner.submit(_run_traced, (carrier, function, argument))
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+# In the worker
+
+_worker_provider: TracerProvider | None = None
+
+
+def begin_in_worker(endpoint: str | None) -> None:
+    """Workers send their own spans, the last of them when they end."""
+    global _worker_provider
+    _worker_provider = make_provider(endpoint)
+
+
+def _run_traced(task: tuple[Mapping[str, str], Callable[[Any, TaskContext], Any], Any], context: TaskContext) -> Any:
+    carrier, function, argument = task
+    provider = _worker_provider or trace.get_tracer_provider()
+    with provider.get_tracer("penstock").start_as_current_span(function.__name__, context=extract(carrier)):
+        return function(argument, context)
+
+
+class TracedCalls:
+    """ASGI middleware: a span per HTTP call, below the caller's where it sends one. Stands inside of ``Observe``."""
+
+    def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
+        self._app = app
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        parent = extract(dict(Headers(scope=scope)))
+        state: dict[str, Any] = scope["state"]
+        method = scope["method"]
+        with self._tracer.start_as_current_span(method, context=parent, kind=SpanKind.SERVER) as span:
+
+            async def send_traced(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    span.set_attribute("http.response.status_code", message["status"])
+                await send(message)
+
+            try:
+                await self._app(scope, receive, send_traced)
+            finally:
+                route = str(state.get("route", ""))
+                span.update_name(f"{method} {route}".rstrip())
+                span.set_attributes(
+                    {"http.request.method": method, "http.route": route, "penstock.request_id": state["request_id"]}
+                )
+                if state.get("code"):
+                    span.set_attribute("penstock.code", int(state["code"]))

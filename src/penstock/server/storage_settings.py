@@ -1,0 +1,101 @@
+"""Where a server's settings say that its things are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from penstock.catalog.db.encryption import check_key, load_key
+from penstock.errors import InvalidParameter
+from penstock.settings import Settings
+
+__all__ = [
+    "catalog_file",
+    "catalog_url",
+    "key_file",
+    "sealing_key",
+    "source_stores",
+    "table_store",
+]
+
+
+def catalog_file(settings: Settings) -> Path:
+    """The catalog in the data folder, where no other is set."""
+    return settings.data_dir / "catalog.db"
+
+
+def catalog_url(settings: Settings) -> str:
+    """The catalog's, as SQLAlchemy writes it."""
+    return settings.catalog or f"sqlite:///{catalog_file(settings)}"
+
+
+def key_file(settings: Settings) -> Path:
+    """The file with the key that seals what callers entrust to jobs."""
+    return settings.secret_key_file or settings.data_dir / "secret.key"
+
+
+def sealing_key(settings: Settings) -> bytes:
+    """The key that seals what callers entrust to jobs: from the environment, or from its file, made if missing.
+
+    Raises:
+        InvalidParameter: the environment's is no key.
+        StoreError: as :func:`load_key`.
+    """
+    if settings.secret_key is None:
+        return load_key(key_file(settings))
+    try:
+        return check_key(settings.secret_key.get_secret_value().encode())
+    except ValueError as error:
+        raise InvalidParameter(
+            "PENSTOCK_SECRET_KEY is no key: 32 bytes in URL-safe base64 are wanted. Leave it out, and a key is made"
+        ) from error
+
+
+def table_store(settings: Settings) -> Mapping[str, str]:
+    """What the store doesn't say of itself is as it is for import roots; keys only as a set."""
+    secrets = (settings.store_access_key, settings.store_secret_key, settings.store_session_token)
+    if settings.store_access_key is None:
+        secrets = (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token)
+    return _s3(settings.store_endpoint or settings.s3_endpoint, settings.store_region or settings.s3_region, *secrets)
+
+
+def source_stores(settings: Settings) -> Mapping[str, Mapping[str, str]]:
+    """The server's own settings of the places that import roots are in, by scheme (``penstock.sources.credentials``)."""
+    secrets = (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token)
+    s3 = {
+        **_s3(settings.s3_endpoint, settings.s3_region, *secrets),
+        "addressing": "virtual" if settings.s3_virtual_hosts else "",
+        "anonymous": "true" if settings.s3_anonymous else "",
+    }
+    gs = {
+        "endpoint": settings.gcs_endpoint or "",
+        "service_account": str(settings.gcs_service_account or ""),
+        "anonymous": "true" if settings.gcs_anonymous else "",
+    }
+    az = {
+        "endpoint": settings.azure_endpoint or "",
+        "account": settings.azure_account or "",
+        "account_key": settings.azure_key.get_secret_value() if settings.azure_key else "",
+        "sas_token": settings.azure_sas_token.get_secret_value() if settings.azure_sas_token else "",
+        "anonymous": "true" if settings.azure_anonymous else "",
+    }
+    web = {"networks": ",".join(settings.web_networks)}
+    return {
+        scheme: {name: value for name, value in each.items() if value}
+        for scheme, each in (("s3", s3), ("gs", gs), ("az", az), ("https", web), ("http", web))
+    }
+
+
+def _s3(
+    endpoint: str | None,
+    region: str | None,
+    access_key: SecretStr | None,
+    secret_key: SecretStr | None,
+    session_token: SecretStr | None,
+) -> Mapping[str, str]:
+    secrets = {"access_key_id": access_key, "secret_access_key": secret_key, "session_token": session_token}
+    found = {"endpoint": endpoint or "", "region": region or ""}
+    found |= {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
+    return {name: value for name, value in found.items() if value}

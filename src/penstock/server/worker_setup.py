@@ -1,0 +1,57 @@
+"""What a worker process begins with, beside what its tasks need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from penstock.imports.tasks import import_everything
+from penstock.server.process.hardening import forbid_dumps
+from penstock.server.observability.logs import configure_logs
+from penstock.server.process.block_imports import leave_out_pandas
+
+if TYPE_CHECKING:  # a worker has no use for what reads settings
+    from penstock.settings import Settings
+
+__all__ = ["WorkerSetup", "wants_traces"]
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """Called once in each worker; picklable. Workers log as the server does, to the same standard error."""
+
+    log_format: Literal["console", "json"]
+    log_level: str
+    core_dumps: bool = False
+    traced: bool = False
+    otel_endpoint: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> WorkerSetup:
+        traced = wants_traces(settings, os.environ)
+        return cls(settings.log_format, settings.log_level, settings.core_dumps, traced, settings.otel_endpoint)
+
+    def __call__(self) -> None:
+        if not self.core_dumps:
+            forbid_dumps()
+        configure_logs(self.log_format, self.log_level)
+        leave_out_pandas()
+        if self.traced:
+            from penstock.server.observability.tracing import begin_in_worker
+
+            begin_in_worker(self.otel_endpoint)
+        import_everything()
+
+
+def wants_traces(settings: Settings, environment: Mapping[str, str]) -> bool:
+    """Whether the settings or the standard variables name a collector, and none of these says no."""
+    if (
+        environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        or environment.get("OTEL_TRACES_EXPORTER") == "none"
+    ):
+        return False
+    return settings.otel_endpoint is not None or any(environment.get(name) for name in _ENDPOINTS)

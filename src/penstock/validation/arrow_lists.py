@@ -1,0 +1,72 @@
+"""Columns of Arrow's five kinds of list, taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from penstock.domain.schema import Field
+from penstock.errors import DataError
+from penstock.readers.arrow_values import plain
+from penstock.validation.errors import Array, null_element
+
+__all__ = ["Lists", "offsets_of", "unnest", "validity"]
+
+
+def validity(array: Array) -> npt.NDArray[np.bool_] | None:
+    """True per row that is not null, or None when no row is."""
+    if not array.null_count:
+        return None
+    return np.asarray(array.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """A column of lists, taken apart.
+
+    ``values`` holds the elements of all rows one after another, those of null rows left out; ``lengths`` the number
+    of elements per row, 0 for a null row; ``valid`` is None when no row is null.
+    """
+
+    values: Array
+    lengths: npt.NDArray[np.int64]
+    valid: npt.NDArray[np.bool_] | None
+
+    def row_of(self, element: int) -> int:
+        """The row that holds the element at this place in ``values``."""
+        return int(np.searchsorted(np.cumsum(self.lengths), element, side="right"))
+
+    @contextmanager
+    def rows(self) -> Iterator[None]:
+        """Errors inside, which count elements, leave with the row that holds the element."""
+        try:
+            yield
+        except DataError as error:
+            raise error.at(row=None if error.row is None else self.row_of(error.row)) from None
+
+    def refuse_null_elements(self, field: Field) -> None:
+        if self.values.null_count:
+            first = self.values.is_null().index(True).as_py()
+            raise null_element(field, self.row_of(first))
+
+
+def unnest(array: Array) -> Lists:
+    """Take a column of lists apart; zero-copy unless rows are null or a list view is out of order.
+
+    ``flatten`` and not a cast to ``list``: in pyarrow 26 the cast of a sliced list view gives a broken array.
+    """
+    lengths = pc.list_value_length(array).cast(pa.int64()).fill_null(0)
+    return Lists(plain(array.flatten(), array.type.value_field), lengths.to_numpy(), validity(array))
+
+
+def offsets_of(lengths: npt.NDArray[np.int64]) -> Array:
+    """The offsets of Arrow's ``list`` for lists of these lengths."""
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return pa.array(offsets)

@@ -1,0 +1,85 @@
+"""Clusters go only when nothing is left in them, and then with all they had."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.catalog import Catalog
+
+from penstock.catalog.db import tables
+from penstock.catalog.access.accounts import AccountKind, NewAccount
+from penstock.catalog.access.clusters import DEFAULT_ORG
+from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
+from penstock.domain.access import Grant, Role
+from penstock.domain.jobs import JobState, Part
+from penstock.errors import ClusterExists, ClusterNotEmpty, ClusterNotFound
+from tests.support.catalogs import CLUSTER, new_job, stored_collection
+
+OTHER = "in01-other"
+
+
+def cluster_ids(catalog: Catalog) -> list[str]:
+    return [each.id for each in catalog.clusters.list()]
+
+
+def test_a_cluster_belongs_to_an_org_and_has_a_default_database(catalog: Catalog) -> None:
+    acme = catalog.orgs.ensure("acme")
+    made = catalog.clusters.create(OTHER, "local", "Acme's", acme.id)
+    assert catalog.clusters.of_org(acme.id, OTHER) == made
+    assert catalog.databases.get(OTHER, "default").name == "default"
+    with pytest.raises(ClusterNotFound):
+        catalog.clusters.of_org(DEFAULT_ORG, OTHER)
+    with pytest.raises(ClusterExists):
+        catalog.clusters.create(OTHER, "local", "again", DEFAULT_ORG)
+
+
+def test_a_dropped_cluster_leaves_no_jobs_and_no_grants(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    catalog.jobs.insert(new_job(docs, token="t"))
+    job = catalog.claims.claim("worker", 60_000)
+    assert job is not None
+    job = catalog.claims.save_plan(
+        catalog.claims.move(job, JobState.PLANNING),
+        [PlannedFile(name="a.parquet", locations=[{"uri": "file:///a.parquet"}], size=1, total_rows=1)],
+        [PlannedSplit(parts=[Part(file=0, spec={}, size=1)], auto_ids=0)],
+    )
+    with pytest.raises(ClusterNotEmpty, match="has 1 collections"):
+        catalog.clusters.drop(CLUSTER)
+    catalog.collections.drop(docs.id)
+    with pytest.raises(ClusterNotEmpty, match="still there"):
+        catalog.clusters.drop(CLUSTER)
+    catalog.claims.move(job, JobState.FAILED, reason="its collection was dropped")
+    catalog.collections.forget(docs.id)
+    grants = [Grant(role=Role.READER, cluster_id=CLUSTER), Grant(role=Role.WRITER, cluster_id=OTHER)]
+    catalog.accounts.create(NewAccount(org_id=DEFAULT_ORG, kind=AccountKind.KEY, name="k", hash="h", grants=grants))
+
+    catalog.clusters.drop(CLUSTER)
+
+    assert cluster_ids(catalog) == []
+    [key] = catalog.accounts.list(AccountKind.KEY)
+    assert [each.cluster_id for each in key.grants] == [OTHER]
+    with catalog.database.read() as connection:
+        left = {
+            table.name: rows
+            for table in tables.metadata.sorted_tables
+            if (rows := connection.execute(table.select()).all())
+            and table.name not in ("org", "org_usage", "account", "account_grant")
+        }
+    assert left == {}
+
+
+def test_a_cluster_that_is_not_there(catalog: Catalog) -> None:
+    with pytest.raises(ClusterNotFound, match=OTHER):
+        catalog.clusters.drop(OTHER)
+
+
+@pytest.mark.timeout(60)
+def test_what_comes_just_after_a_cluster_was_dropped_is_told_so(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    catalog.collections.drop(docs.id)
+    catalog.collections.forget(docs.id)
+    catalog.clusters.drop(CLUSTER)
+    with pytest.raises(ClusterNotFound, match=CLUSTER):
+        catalog.jobs.insert(new_job(docs))
+    with pytest.raises(ClusterNotFound, match=CLUSTER):
+        catalog.databases.create(CLUSTER, "other", {})

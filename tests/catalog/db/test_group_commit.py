@@ -1,0 +1,109 @@
+"""Writes of many threads in few transactions: what was told done is there, and errors meet their own callers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from penstock.catalog.db.connection import CatalogDatabase
+from penstock.errors import InvalidParameter, PenstockError
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[CatalogDatabase]:
+    made = CatalogDatabase(f"sqlite:///{tmp_path / 'some.db'}")
+    with made.write() as connection:
+        connection.execute(text("CREATE TABLE number (value INTEGER PRIMARY KEY)"))
+    yield made
+    made.close()
+
+
+def add(connection: Connection, value: int) -> int:
+    connection.execute(text("INSERT INTO number VALUES (:value)"), {"value": value})
+    return value
+
+
+def numbers(database: CatalogDatabase) -> list[int]:
+    with database.read() as connection:
+        return list(connection.execute(text("SELECT value FROM number ORDER BY value")).scalars())
+
+
+@contextmanager
+def held(database: CatalogDatabase) -> Iterator[None]:
+    """Another writer is at work, so that what is asked for meanwhile gathers."""
+    begun, go = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with database.write():
+            begun.set()
+            go.wait(10)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    begun.wait(10)
+    try:
+        yield
+    finally:
+        go.set()
+        thread.join()
+
+
+def test_many_at_once(database: CatalogDatabase) -> None:
+    commits: list[object] = []
+    event.listen(database.engine, "commit", commits.append)
+    with ThreadPoolExecutor(16) as threads:
+        with held(database):
+            asked = [threads.submit(database.grouped, lambda c, n=n: add(c, n)) for n in range(16)]
+        assert [each.result(10) for each in asked] == list(range(16))
+    assert numbers(database) == list(range(16))
+    assert len(commits) < 12  # the one that held, those that gathered meanwhile, and those of the reads
+
+
+def test_an_error_undoes_its_own_write_only(database: CatalogDatabase) -> None:
+    def refused(connection: Connection) -> int:
+        add(connection, 100)
+        raise InvalidParameter("no")
+
+    with ThreadPoolExecutor(8) as threads:
+        with held(database):
+            good = [threads.submit(database.grouped, lambda c, n=n: add(c, n)) for n in (1, 2, 3)]
+            twice = threads.submit(database.grouped, lambda c: [add(c, 50), add(c, 50)])
+            bad = threads.submit(database.grouped, refused)
+        assert [each.result(10) for each in good] == [1, 2, 3]
+        with pytest.raises(IntegrityError):
+            twice.result(10)
+        with pytest.raises(InvalidParameter):
+            bad.result(10)
+    assert numbers(database) == [1, 2, 3]
+
+
+def test_a_transaction_that_breaks_is_made_again_without_the_one_that_broke_it(database: CatalogDatabase) -> None:
+    def breaks(connection: Connection) -> None:
+        add(connection, 100)
+        connection.exec_driver_sql("ROLLBACK")  # as SQLite does by itself when the disk is full
+        raise RuntimeError("broken")
+
+    with ThreadPoolExecutor(8) as threads:
+        with held(database):
+            good = [threads.submit(database.grouped, lambda c, n=n: add(c, n)) for n in (1, 2, 3)]
+            bad = threads.submit(database.grouped, breaks)
+        assert [each.result(10) for each in good] == [1, 2, 3]
+        with pytest.raises((RuntimeError, OperationalError, PenstockError)):
+            bad.result(10)
+    assert numbers(database) == [1, 2, 3]
+
+
+def test_what_is_not_durable_does_not_wait_for_the_disk(database: CatalogDatabase) -> None:
+    def synchronous(*, durable: bool) -> int:
+        with database.write(durable=durable) as connection:
+            return int(connection.execute(text("PRAGMA synchronous")).scalar_one())
+
+    normal, full = 1, 2
+    assert [synchronous(durable=each) for each in (True, False, True)] == [full, normal, full]

@@ -1,0 +1,74 @@
+"""Room for answers: no org takes all of it, and none of it is ever lost."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.collections.result_memory import MAX_ANSWER_BYTES, Held, Room
+from penstock.errors import QuotaExceeded
+
+MIB = 1 << 20
+
+
+def test_room_is_there_again_when_nobody_holds_it() -> None:
+    room = Room(wait=0)
+    held = room.take("ann", MAX_ANSWER_BYTES)
+    with pytest.raises(QuotaExceeded, match="take about 2 MiB") as caught:
+        room.take("ann", 2 * MIB)
+    assert caught.value.details["seconds"] == 1
+    assert room.take("ann", MIB) is None, "small answers need none"
+    other = room.take("bob", MAX_ANSWER_BYTES)
+    with pytest.raises(QuotaExceeded):
+        room.take("cy", 2 * MIB)
+    del held
+    assert room.take("ann", 2 * MIB) is not None
+    assert other is not None
+
+
+def test_who_comes_later_waits() -> None:
+    room = Room(wait=60)
+    first: list[Held | None] = [room.take("ann", MAX_ANSWER_BYTES)]
+    waiting = threading.Event()
+
+    def later() -> bool:
+        waiting.set()
+        return room.take("ann", MAX_ANSWER_BYTES) is not None
+
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(later)
+        assert waiting.wait(30)
+        assert not second.done()
+        first.clear()
+        assert second.result()
+
+
+def taken_of(room: Room, org: str, size: int) -> Held:
+    held = room.take(org, size * MIB)
+    assert held is not None
+    return held
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(2, 128), st.booleans()), max_size=40))
+def test_what_is_taken_never_exceeds_the_bounds(steps: list[tuple[str, int, bool]]) -> None:
+    room = Room(wait=0)
+    held: list[Held] = []
+    for org, size, gives_back in steps:
+        if gives_back and held:
+            held.pop(size % len(held))
+        taken = Counter[str]()
+        for name, bytes_held in [(each.org_id, each.size) for each in held]:
+            taken[name] += bytes_held
+        fits = taken[org] + size * MIB <= MAX_ANSWER_BYTES and taken.total() + size * MIB <= 2 * MAX_ANSWER_BYTES
+        if fits:
+            held.append(taken_of(room, org, size))
+        else:
+            with pytest.raises(QuotaExceeded):
+                room.take(org, size * MIB)
+    held.clear()
+    assert room.take("a", MAX_ANSWER_BYTES) is not None

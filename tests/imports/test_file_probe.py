@@ -1,0 +1,55 @@
+"""Looking for files within a create call: whose places don't answer keeps nobody else waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from penstock.errors import FileMissing, SourceUnavailable
+from penstock.imports.file_probe import OF_ORG, Heads
+from penstock.imports.requests import SourceKeys
+from penstock.sources.roots import ImportRoots
+from tests.support.web_server import LOOPBACK, WebServer, web_server
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    with web_server() as server:
+        server.files["/a.json"] = b"[1]"
+        try:
+            yield server
+        finally:
+            server.drips = ""
+
+
+def test_an_org_whose_places_do_not_answer_keeps_no_other_waiting(web: WebServer, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[1]")
+    roots, heads, keys = ImportRoots([f"{web.url}/", str(tmp_path)], LOOPBACK), Heads(), SourceKeys()
+    slow = [f"{web.url}/a.json"]
+    [unit] = heads.units("org-ann", slow, roots, keys, 60)
+    assert unit.name == slow[0]
+
+    web.drips = "head"
+    with ThreadPoolExecutor(OF_ORG) as pool:
+        calls = [pool.submit(heads.units, "org-ann", slow, roots, keys, 0.5) for _ in range(OF_ORG)]
+        for each in calls:
+            with pytest.raises(SourceUnavailable, match=r"the object store did not answer within 0\.5 s"):
+                each.result()
+    with pytest.raises(SourceUnavailable, match="4 other create calls of your org wait for places that don't answer"):
+        heads.units("org-ann", [str(tmp_path / "a.json")], roots, keys, 0.1)
+    [unit] = heads.units("org-bob", [str(tmp_path / "a.json")], roots, keys, 60)
+    assert unit.locations[0].size == 3
+
+    web.drips = ""
+    [unit] = heads.units("org-ann", slow, roots, keys, 60)
+    assert unit.locations[0].size == 3
+
+
+def test_what_is_wrong_with_a_file_is_the_callers(tmp_path: Path) -> None:
+    heads, roots = Heads(), ImportRoots([str(tmp_path)])
+    for _ in range(OF_ORG + 1):
+        with pytest.raises(FileMissing):
+            heads.units("org-ann", ["a.json"], roots, SourceKeys(), 60)

@@ -1,0 +1,223 @@
+"""Jobs outlive what happens to the process that runs them: pauses, crashes at each step, lost workers, drops."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from penstock.domain.access import ANYBODY
+from penstock.domain.jobs import ImportJob, JobState, SplitState
+from penstock.engines.base import Staged, Table
+from penstock.errors import JobStateConflict
+from penstock.imports.executor import Executor
+from penstock.imports.settings import JobSettings
+from penstock.imports.tasks import import_everything
+from penstock.imports.context import Tools
+from penstock.imports.maintenance import TableKeeper
+from penstock.runners.fair_share import Lanes
+from penstock.runners.local import LocalRunner
+from penstock.sources.roots import ImportRoots
+from tests.support.catalogs import CLUSTER
+from tests.support.worlds import LIMIT, World, a_world
+
+ROWS = 4_000
+SMALL_SPLITS = JobSettings(split_bytes=20_000)
+
+
+def write_rows(folder: Path, rows: int = ROWS) -> None:
+    lines = (json.dumps({"id": number, "vector": [number, 1, 2, 3]}) + "\n" for number in range(rows))
+    (folder / "a.jsonl").write_text("".join(lines))
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + LIMIT
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def staged_splits(world: World, job: ImportJob) -> list[Staged]:
+    return [
+        Staged(rows=each.staged["rows"], size=each.staged["size"], note=each.staged["note"])
+        for each in world.catalog.jobs.splits(job.id)
+        if each.state is SplitState.STAGED
+    ]
+
+
+def every_row_once(world: World, job: ImportJob) -> bool:
+    found = world.catalog.collections.by_id(job.collection_id)
+    assert found is not None
+    return bool(world.rows(found)["id"].to_pylist() == list(range(ROWS)))
+
+
+def test_a_stopped_server_leaves_the_job_where_it_is_and_the_next_goes_on(
+    tmp_path: Path, runner: LocalRunner
+) -> None:
+    with a_world(tmp_path, runner, SMALL_SPLITS) as world:
+        world.collection()
+        write_rows(world.files)
+        job = world.create(["a.jsonl"])
+        wait_until(lambda: len(staged_splits(world, job)) > 1)
+    with a_world(tmp_path, runner, SMALL_SPLITS, started=False) as world:
+        paused = world.job(job.id)
+        assert paused.state is JobState.IMPORTING
+        assert 0 < len(staged_splits(world, job)) < len(world.catalog.jobs.splits(job.id))
+    with a_world(tmp_path, runner, SMALL_SPLITS) as world:
+        before = {each.ordinal: each.attempts for each in world.catalog.jobs.splits(job.id) if each.staged}
+        done = world.ended(job)
+        assert (done.state, done.rows) == (JobState.COMPLETED, ROWS)
+        after = {each.ordinal: each.attempts for each in world.catalog.jobs.splits(job.id)}
+        assert all(after[ordinal] == attempts for ordinal, attempts in before.items()), "finished splits ran again"
+        assert every_row_once(world, job)
+
+
+class Crash(BaseException):
+    """Stands for the end of the process: nothing of the executor's own handling runs after it."""
+
+
+def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = False) -> None:
+    """Run a job until it is about to call (or has just called) one engine or catalog operation."""
+    tools = Tools(world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), world.settings)
+    claimed = world.catalog.claims.claim("crashing", 60_000)
+    assert claimed is not None
+    assert claimed.id == job.id
+    target: Any = world.engine if hasattr(world.engine, name) else world.catalog.collections
+    original = getattr(target, name)
+
+    def crash(*arguments: Any, **named: Any) -> None:
+        if after:
+            original(*arguments, **named)
+        raise Crash
+
+    setattr(target, name, crash)
+    try:
+        with pytest.raises(Crash):
+            keeper = TableKeeper(tools.catalog, tools.engine, Lanes(tools.runner), tools.observer, tools.settings)
+            Executor(tools, keeper).run(claimed, threading.Event())
+    finally:
+        delattr(target, name)
+
+
+@pytest.mark.parametrize(
+    ("step", "after"),
+    [("publish", False), ("publish", True), ("raise_version", False), ("raise_version", True)],
+    ids=["before the publish", "after the publish", "before the catalog knows", "after the catalog knows"],
+)
+def test_a_crash_around_the_commit_loses_nothing_and_doubles_nothing(
+    tmp_path: Path, runner: LocalRunner, step: str, after: bool
+) -> None:
+    with a_world(tmp_path, runner, started=False) as world:
+        docs = world.collection()
+        write_rows(world.files)
+        job = world.create(["a.jsonl"])
+        crashed_before(world, job, step, after=after)
+        assert world.job(job.id).state is JobState.COMMITTING
+        # Meanwhile another job of the same collection commits: the first must still be found where it was.
+        if after:
+            world.engine.publish(Table.of(world.fresh(docs)), 1, 1, [])
+    with a_world(tmp_path, runner) as world:
+        done = world.ended(job)
+        assert (done.state, done.rows) == (JobState.COMPLETED, ROWS)
+        assert every_row_once(world, job)
+
+
+def test_a_killed_worker_costs_an_attempt_and_not_the_job(tmp_path: Path) -> None:
+    others = psutil.Process().children()
+    runner = LocalRunner(2, import_everything)
+    runner.warm()
+    try:
+        with a_world(tmp_path, runner, SMALL_SPLITS) as world:
+            world.collection()
+            write_rows(world.files)
+            job = world.create(["a.jsonl"])
+            wait_until(lambda: len(staged_splits(world, job)) > 0)
+            started = [each for each in psutil.Process().children() if each not in others]
+            victim = next(each for each in started if "spawn_main" in " ".join(each.cmdline()))
+            os.kill(victim.pid, signal.SIGKILL)
+            done = world.ended(job)
+            assert (done.state, done.rows) == (JobState.COMPLETED, ROWS)
+            assert every_row_once(world, job)
+            assert runner.restarts == 1
+    finally:
+        runner.close()
+
+
+def test_a_dropped_collection_ends_its_jobs_and_its_files_go(tmp_path: Path, runner: LocalRunner) -> None:
+    with a_world(tmp_path, runner, SMALL_SPLITS) as world:
+        docs = world.collection()
+        write_rows(world.files)
+        job = world.create(["a.jsonl"])
+        wait_until(lambda: len(staged_splits(world, job)) > 0)
+        world.collections.drop(CLUSTER, "default", "docs")
+        assert world.job(job.id).state is JobState.FAILED
+        assert world.job(job.id).reason == "collection docs dropped"
+        wait_until(lambda: not (tmp_path / "collections" / f"{docs.id}.lance").exists())
+        assert world.collection().id != docs.id
+
+
+def test_staged_files_of_a_failed_job_are_removed_when_nobody_may_retry_it(
+    tmp_path: Path, runner: LocalRunner
+) -> None:
+    with a_world(tmp_path, runner, replace(SMALL_SPLITS, retry_window=0)) as world:
+        docs = world.collection()
+        write_rows(world.files)
+        with (world.files / "a.jsonl").open("a") as file:
+            file.write('{"id": "x"}\n')
+        job = world.imported(["a.jsonl"])
+        assert job.state is JobState.FAILED
+        assert f"row {ROWS}," in (job.reason or "")
+        data = tmp_path / "collections" / f"{docs.id}.lance" / "data"
+        wait_until(lambda: not data.exists() or not list(data.iterdir()))
+
+
+def test_a_job_waits_for_its_commit_and_publishes_once(world: World) -> None:
+    docs = world.collection()
+    write_rows(world.files)
+    job = world.create(["a.jsonl"], auto_commit="false")
+    wait_until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
+    assert world.job(job.id).progress == 99
+    assert world.count(docs) == 0
+    world.imports.commit(CLUSTER, job.id, ANYBODY)
+    world.imports.commit(CLUSTER, job.id, ANYBODY)
+    assert world.ended(job).state is JobState.COMPLETED
+    assert world.count(docs) == ROWS
+    with pytest.raises(JobStateConflict, match="abort not allowed"):
+        world.imports.abort(CLUSTER, job.id, ANYBODY)
+
+
+def test_an_abort_ends_a_running_job_and_may_be_repeated(tmp_path: Path, runner: LocalRunner) -> None:
+    with a_world(tmp_path, runner, SMALL_SPLITS) as world:
+        docs = world.collection()
+        write_rows(world.files)
+        job = world.create(["a.jsonl"])
+        wait_until(lambda: len(staged_splits(world, job)) > 0)
+        for _ in range(2):
+            assert world.imports.abort(CLUSTER, job.id, ANYBODY).state is JobState.ABORTED
+        ended = world.job(job.id)
+        assert (ended.reason, ended.state) == ("aborted by user", JobState.ABORTED)
+        assert ended.finished_at is not None
+        wait_until(lambda: world.scheduler.running == 0)
+        assert world.count(docs) == 0
+
+
+def test_progress_never_falls(tmp_path: Path, runner: LocalRunner) -> None:
+    with a_world(tmp_path, runner, SMALL_SPLITS) as world:
+        world.collection()
+        write_rows(world.files, 200_000)
+        job = world.create(["a.jsonl"])
+        seen: list[tuple[int, int]] = []
+        while not (now := world.job(job.id)).state.is_final:
+            seen.append((now.progress, now.rows))
+            time.sleep(0.005)
+        assert seen == sorted(seen)
+        assert len({progress for progress, _ in seen}) > 3

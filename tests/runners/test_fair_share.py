@@ -1,0 +1,338 @@
+"""A runner that orgs share: a worker's time is divided, and no task waits for long ones of another org."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.errors import TaskCancelled
+from penstock.runners.base import TaskContext, TaskHandle
+from penstock.runners.fair_share import Lanes
+from penstock.runners.local import LocalRunner
+from tests.runners.tasks import double, report_until_told, wait_for_file
+
+NAMES = ("ann", "bob", "cid")
+WHO = ContextVar("WHO", default="nobody")
+
+
+class Handle:
+    def __init__(self) -> None:
+        self.future: Future[Any] = Future()
+        self.cancelled = False
+
+    def progress(self) -> tuple[int, int]:
+        return (1, 2)
+
+    def cancel(self, grace: float | None = None) -> None:
+        self.cancelled = True
+
+
+class HeldRunner:
+    """Begins what it is given and ends it when told to, so that one sees what is given when."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.begun: list[tuple[Any, Handle]] = []
+        self.seen: list[str] = []
+        self.closed = False
+
+    def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> Handle:
+        if self.closed:
+            raise TaskCancelled("the server is stopping")
+        handle = Handle()
+        self.begun.append((argument, handle))
+        self.seen.append(WHO.get())
+        return handle
+
+    def close(self) -> None:
+        self.closed = True
+
+    @property
+    def running(self) -> list[tuple[Any, Handle]]:
+        return [each for each in self.begun if not each[1].future.done()]
+
+    def end(self, number: int = 0) -> None:
+        argument, handle = self.running[number]
+        handle.future.set_result(argument)
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class StillLanes(Lanes):
+    """Without the thread that looks after waiting tasks: the test calls :meth:`look`."""
+
+    def _watch(self) -> None:
+        return
+
+
+def test_a_single_task_comes_before_ten_thousand_of_another() -> None:
+    runner = HeldRunner(slots=2)
+    lanes = Lanes(runner)
+    many = lanes.lane("ann")
+    for number in range(10_000):
+        many.submit(double, ("ann", number))
+    lanes.lane("bob").submit(double, ("bob", 0))
+    runner.end()
+    assert [argument[0] for argument, _ in runner.begun] == ["ann", "ann", "bob"]
+
+
+@given(slots=st.integers(1, 3), seconds=st.tuples(*[st.floats(0.1, 10.0)] * 3))
+@settings(max_examples=20, deadline=None)
+def test_lanes_that_always_wait_get_equal_time(slots: int, seconds: tuple[float, float, float]) -> None:
+    """However long the tasks of each are. By count, long tasks would get a hundred times what short ones get."""
+    clock, runner = Clock(), HeldRunner(slots)
+    lanes = StillLanes(runner, clock)
+    used = [0.0] * 3
+    for lane, name in enumerate(NAMES):
+        for _ in range(slots + 1):
+            lanes.submit(name, double, [lane, None])
+    while sum(used) < 60 * max(seconds):
+        for argument, _ in runner.running:
+            argument[1] = argument[1] or clock.now + seconds[argument[0]]
+        place = min(range(len(runner.running)), key=lambda number: runner.running[number][0][1])
+        lane, clock.now = runner.running[place][0]
+        used[lane] += seconds[lane]
+        lanes.submit(NAMES[lane], double, [lane, None])
+        runner.end(place)
+        runner.begun[:] = runner.running
+    assert max(used) - min(used) <= (slots + 1) * max(seconds)
+
+
+def test_a_lane_saves_nothing_up_while_it_has_no_tasks() -> None:
+    clock, runner = Clock(), HeldRunner(slots=1)
+    lanes = StillLanes(runner, clock)
+    for number in range(6):
+        lanes.submit("ann", double, ("ann", number))
+    for _ in range(2):
+        clock.now += 100
+        runner.end()
+    for number in range(6):
+        lanes.submit("bob", double, ("bob", number))
+    for _ in range(9):
+        clock.now += 1
+        runner.end()
+    assert [argument[0] for argument, _ in runner.begun[3:]] == ["bob", "ann"] * 3 + ["bob", "bob", "bob"]
+
+
+def stopped(runner: HeldRunner) -> list[Any]:
+    return [argument for argument, handle in runner.running if handle.cancelled]
+
+
+def stop(runner: HeldRunner) -> None:
+    """The tasks that were told to stop do so."""
+    for _, handle in runner.running:
+        if handle.cancelled:
+            handle.future.set_exception(TaskCancelled("the task was told to stop"))
+
+
+def test_a_lane_with_several_workers_gives_one_to_a_lane_that_waits() -> None:
+    """The one that began last, after a second; it begins again when the other lane has been quiet for a while."""
+    clock, runner = Clock(), HeldRunner(slots=2)
+    lanes = StillLanes(runner, clock)
+    ann = [lanes.submit("ann", double, f"ann {number}") for number in range(3)]
+    clock.now += 100
+    bob = lanes.submit("bob", double, "bob 0")
+    clock.now += 0.9
+    lanes.look()
+    assert stopped(runner) == []
+    clock.now += 0.2
+    for _ in range(3):
+        lanes.look()
+    assert stopped(runner) == ["ann 1"]
+    stop(runner)
+    assert [argument for argument, _ in runner.running] == ["ann 0", "bob 0"]
+    assert not ann[1].future.done()
+    runner.end(1)
+    assert bob.future.result(0) == "bob 0"
+    clock.now += 0.1
+    lanes.look()
+    second = lanes.submit("bob", double, "bob 1")
+    assert [argument for argument, _ in runner.running] == ["ann 0", "bob 1"], "the worker waited for bob's next task"
+    runner.end(1)
+    assert second.future.done()
+    clock.now += 0.6
+    lanes.look()
+    assert [argument for argument, _ in runner.running] == ["ann 0", "ann 1"]
+    runner.end(1)
+    assert ann[1].future.result(0) == "ann 1"
+
+
+def test_a_lane_with_one_worker_gives_way_less_and_less_often() -> None:
+    """A task that is stopped begins anew, so the time that it is left alone doubles: it comes to its end."""
+    clock, runner = Clock(), HeldRunner(slots=1)
+    lanes = StillLanes(runner, clock)
+    long = lanes.submit("ann", double, "ann")
+    left_alone = []
+    for number in range(5):
+        began = clock.now
+        lanes.submit("bob", double, f"bob {number}")
+        while not stopped(runner):
+            clock.now += 0.25
+            lanes.look()
+        left_alone.append(clock.now - began)
+        stop(runner)
+        assert [argument for argument, _ in runner.running] == [f"bob {number}"]
+        runner.end()
+        clock.now += 1
+        lanes.look()
+        assert [argument for argument, _ in runner.running] == ["ann"]
+    assert left_alone == [1, 2, 4, 8, 16]
+    runner.end()
+    assert long.future.result(0) == "ann"
+
+
+def test_a_lane_that_has_had_less_is_not_stopped() -> None:
+    clock, runner = Clock(), HeldRunner(slots=1)
+    lanes = StillLanes(runner, clock)
+    lanes.submit("ann", double, "ann 0")
+    lanes.submit("bob", double, "bob 0")
+    clock.now += 50
+    runner.end()
+    lanes.submit("ann", double, "ann 1")
+    clock.now += 49
+    lanes.look()
+    assert stopped(runner) == []
+    clock.now += 2
+    lanes.look()
+    assert stopped(runner) == ["bob 0"]
+
+
+def test_a_task_that_should_give_way_may_end_or_be_cancelled() -> None:
+    clock, runner = Clock(), HeldRunner(slots=1)
+    lanes = StillLanes(runner, clock)
+    ended, cancelled = (lanes.submit("ann", double, number) for number in range(2))
+    for handle in (ended, cancelled):
+        lanes.submit("bob", double, "bob")
+        clock.now += 2
+        lanes.look()
+        assert len(stopped(runner)) == 1
+        if handle is ended:
+            runner.end()
+            assert ended.future.result(0) == 0
+        else:
+            cancelled.cancel()
+            stop(runner)
+            with pytest.raises(TaskCancelled):
+                cancelled.future.result(0)
+        runner.end()
+        clock.now += 1
+        lanes.look()
+    assert runner.running == []
+
+
+def test_lanes_without_tasks_are_forgotten() -> None:
+    clock, runner = Clock(), HeldRunner(slots=2)
+    lanes = StillLanes(runner, clock)
+    lanes.submit("ann", double, "ann")
+    for number in range(1000):
+        lanes.submit(f"org {number}", double, number)
+        clock.now += 1
+        runner.end(1)
+    assert len(lanes._lanes) < 5
+
+
+def test_results_progress_and_errors_come_through() -> None:
+    runner = HeldRunner(slots=1)
+    lane = Lanes(runner).lane("ann")
+    first, second = lane.submit(double, 1), lane.submit(double, 2)
+    assert (first.progress(), second.progress()) == ((1, 2), (0, 0))
+    runner.end()
+    runner.running[0][1].future.set_exception(ValueError("bad"))
+    assert first.future.result(1) == 1
+    with pytest.raises(ValueError, match="bad"):
+        second.future.result(1)
+
+
+def test_what_waits_is_cancelled_at_once_and_what_runs_is_told_to() -> None:
+    runner = HeldRunner(slots=1)
+    lanes = Lanes(runner)
+    running, waiting, other = (lanes.lane("ann").submit(double, number) for number in range(3))
+    for each in (running, waiting):
+        each.cancel()
+    assert runner.begun[0][1].cancelled
+    with pytest.raises(TaskCancelled):
+        waiting.future.result(0)
+    waiting.cancel()
+    runner.end()
+    assert [argument for argument, _ in runner.begun] == [0, 2]
+    assert not other.future.done()
+
+
+def test_a_closed_runner_ends_what_waits() -> None:
+    runner = HeldRunner(slots=1)
+    lane = Lanes(runner).lane("ann")
+    lane.submit(double, 0)
+    waiting = [lane.submit(double, number) for number in (1, 2)]
+    runner.close()
+    runner.end()
+    for each in waiting:
+        with pytest.raises(TaskCancelled):
+            each.future.result(0)
+
+
+def test_a_task_begins_in_the_context_of_who_wants_it() -> None:
+    runner = HeldRunner(slots=1)
+    lanes = Lanes(runner)
+    for name in ("ann", "bob"):
+        token = WHO.set(name)
+        lanes.lane(name).submit(double, name)
+        WHO.reset(token)
+    runner.end()
+    assert runner.seen == ["ann", "bob"]
+
+
+def test_real_workers_do_the_tasks_of_all_lanes() -> None:
+    runner = LocalRunner(2)
+    try:
+        lanes = Lanes(runner)
+        handles = [lanes.lane(NAMES[number % 3]).submit(double, number) for number in range(400)]
+        wait([each.future for each in handles], 60)
+        assert [each.future.result(0) for each in handles] == [2 * number for number in range(400)]
+    finally:
+        runner.close()
+
+
+def _has_begun(handle: TaskHandle[Any], argument: int | Path) -> bool:
+    return handle.progress() > (0, 0) if isinstance(argument, int) else argument.with_suffix(".began").exists()
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_real_workers_held_by_one_lane_serve_another_within_seconds(listens: bool, tmp_path: Path) -> None:
+    """The long tasks end all the same, also where one had to be ended by force."""
+    runner = LocalRunner(2)
+    try:
+        lanes = Lanes(runner)
+        arguments: list[Any] = [600, 601] if listens else [tmp_path / "a", tmp_path / "b"]
+        long = [lanes.submit("ann", report_until_told if listens else wait_for_file, each) for each in arguments]
+        until = time.monotonic() + 60
+        while not all(_has_begun(*task) for task in zip(long, arguments, strict=True)):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        began = time.monotonic()
+        for number in range(3):
+            assert lanes.submit("bob", double, number).future.result(30) == 2 * number
+        assert time.monotonic() - began < (6 if listens else 20)
+        assert not any(handle.future.done() for handle in long)
+        if not listens:
+            for path in arguments:
+                path.touch()
+        wait([handle.future for handle in long], 60)
+        assert all(handle.future.exception(0) is None for handle in long)
+    finally:
+        runner.close()
