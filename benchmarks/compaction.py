@@ -82,13 +82,13 @@ def run(folder: Path, args: argparse.Namespace) -> None:
 
 
 def maintain(engine: LanceEngine, table: Table, home: Path, costs: Costs, args: argparse.Namespace) -> Table:
-    engine.forget_history(table, args.age, args.share, args.least_age)
+    engine.expire_versions(table, args.age, args.share, args.least_age)
     before = data_files(home)
     version = engine.compact(table)
     costs.compactions += version > table.version
     costs.rewritten += sum(size for name, size in data_files(home).items() if name not in before)
     table = replace(table, version=version)
-    engine.forget_history(table, args.age, args.share, args.least_age)
+    engine.expire_versions(table, args.age, args.share, args.least_age)
     return table
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from penstock.access.accounts import AccountService
-from penstock.access.audit import OF_ADDRESS, OF_ALL, VARIOUS, AuditedAuthentication, AuditLog
+from penstock.access.audit import PER_ADDRESS_LIMIT, OF_ALL, AGGREGATED, AuditedAuthentication, AuditLog
 from penstock.access.authentication import Authenticator
 from penstock.catalog import Catalog
 from penstock.domain.audit import AuditEntry, plain
@@ -47,14 +47,14 @@ def test_the_numbers_are_stored_when_the_time_is_over(catalog: Catalog) -> None:
 
 def test_of_too_many_different_refusals_of_one_address_the_number_is_stored(catalog: Catalog) -> None:
     audit = AuditLog(catalog.audit, window=LONG)
-    for number in range(OF_ADDRESS + 50):
+    for number in range(PER_ADDRESS_LIMIT + 50):
         audit.refused(replace(REFUSAL, caller=f"guess {number}", outcome="unauthenticated"))
     other = replace(REFUSAL, address="192.0.2.8")
     audit.refused(other)
-    assert len(kept(catalog)) == OF_ADDRESS + 1, "others are told of meanwhile"
+    assert len(kept(catalog)) == PER_ADDRESS_LIMIT + 1, "others are told of meanwhile"
     audit.close()
     assert kept(catalog)[-1] == AuditEntry(
-        caller=VARIOUS, action=VARIOUS, address=VARIOUS, outcome="unauthenticated", times=50
+        caller=AGGREGATED, action=AGGREGATED, address=AGGREGATED, outcome="unauthenticated", times=50
     )
 
 

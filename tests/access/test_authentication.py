@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock.access.accounts import AccountService
-from penstock.access.authentication import OF_ONE, Authenticator
+from penstock.access.authentication import PER_USER_LIMIT, Authenticator
 from penstock.catalog import Catalog
 from penstock.catalog.access.clusters import DEFAULT_ORG
 from penstock.domain.access import Grant, Role
@@ -65,7 +65,7 @@ def test_wrong_passwords_are_borne_only_so_often(catalog: Catalog) -> None:
     AccountService(catalog).create_user(DEFAULT_ORG, "ann", "correct horse")
     authenticator = Authenticator(catalog.accounts, fresh=0)
     authenticator.identify("ann:correct horse", HERE)
-    for _ in range(OF_ONE.amount):
+    for _ in range(PER_USER_LIMIT.amount):
         with pytest.raises(Unauthenticated):
             authenticator.identify("ann:wrong", HERE)
     with pytest.raises(TooManyAttempts, match="try again in") as caught:
@@ -81,7 +81,7 @@ def test_a_right_key_is_let_in_whatever_came_before(catalog: Catalog) -> None:
     made = AccountService(catalog).create_key(DEFAULT_ORG, "nightly", [WRITER])
     authenticator = Authenticator(catalog.accounts, fresh=0)
     wrong = made.secret[:-1] + ("a" if made.secret[-1] != "a" else "b")
-    for _ in range(OF_ONE.amount):
+    for _ in range(PER_USER_LIMIT.amount):
         with pytest.raises(Unauthenticated):
             authenticator.identify(wrong, HERE)
     with pytest.raises(TooManyAttempts):
@@ -96,8 +96,8 @@ def test_doors_are_open_until_the_first_key_and_never_again(catalog: Catalog) ->
     with pytest.raises(Unauthenticated):
         authenticator.identify("", HERE)
     AccountService(catalog).revoke_key("first")
-    assert authenticator.is_on
-    assert Authenticator(catalog.accounts, optional=True, fresh=0).is_on
+    assert authenticator.is_enabled
+    assert Authenticator(catalog.accounts, optional=True, fresh=0).is_enabled
 
 
 def test_what_is_refused(catalog: Catalog) -> None:

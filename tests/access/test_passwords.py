@@ -57,7 +57,7 @@ def test_a_user_who_is_not_there_costs_as_much_as_a_wrong_password(hasher: Count
     for _ in range(2):
         assert not passwords.verify(None, "correct horse")
     assert (hasher.verified, hasher.hashed) == (2, 0), "the first one costs no more, either"
-    assert extract_parameters(passwords._nobody) == extract_parameters(passwords.hash("correct horse"))
+    assert extract_parameters(passwords._dummy_hash) == extract_parameters(passwords.hash("correct horse"))
 
 
 def test_of_many_that_come_at_once_one_is_verified(hasher: Counting) -> None:

@@ -22,7 +22,7 @@ import pytest
 
 from penstock.errors import MemoryExceeded, WorkerLost
 from penstock.imports.memory_budget import share_out
-from penstock.imports.tasks import import_everything
+from penstock.imports.tasks import init_worker
 from penstock.readers.formats import Format
 from penstock.runners.local import LocalRunner
 from tests.attack.importing import CPU_SECONDS, Attack, Outcome, import_broken_files
@@ -71,7 +71,7 @@ def alone(runner: LocalRunner, attack: Attack) -> Outcome:
 
 def test_a_broken_file_gives_rows_or_an_error_that_names_it(tmp_path: Path) -> None:
     count = FILES or SHORT
-    runner = LocalRunner(WORKERS, import_everything)
+    runner = LocalRunner(WORKERS, init_worker)
     started = time.monotonic()
     try:
         found = list(outcomes(runner, tmp_path, count))

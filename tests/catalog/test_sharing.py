@@ -17,10 +17,10 @@ from sqlalchemy import func, select
 from penstock.catalog import Catalog, open_catalog
 
 from penstock.catalog.db import tables
-from penstock.catalog.jobs.leases import LostClaim
+from penstock.catalog.jobs.leases import LeaseLost
 from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.catalog.jobs.listing import JobFilter
-from penstock.catalog.db.notifications import News
+from penstock.catalog.db.notifications import NotificationListener
 from penstock.domain.jobs import TRANSITIONS, ImportJob, JobState
 from penstock.errors import CollectionExists, JobStateConflict
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection
@@ -105,7 +105,7 @@ def test_whoever_moves_jobs_the_counters_are_right_and_each_state_follows_the_la
                 if claimed is not None:
                     work(catalog, claimed, chance)
             else:
-                intervene(catalog, chance)
+                request_transition(catalog, chance)
 
     def work(catalog: Catalog, job: ImportJob, chance: random.Random) -> None:
         try:
@@ -114,16 +114,16 @@ def test_whoever_moves_jobs_the_counters_are_right_and_each_state_follows_the_la
                 then = chance.choice(sorted(TRANSITIONS[job.state]))
                 before, job = job, catalog.claims.move(job, then)
                 moves.append((job.id, before.state, job.state))
-        except LostClaim:
+        except LeaseLost:
             return
 
-    def intervene(catalog: Catalog, chance: random.Random) -> None:
+    def request_transition(catalog: Catalog, chance: random.Random) -> None:
         page = catalog.job_list.page(JobFilter(cluster_id=CLUSTER), limit=5)
         for job in page[:1]:
             onward = sorted(TRANSITIONS[job.state])
             if onward:
                 try:
-                    moved = catalog.jobs.intervene(job, chance.choice(onward))
+                    moved = catalog.jobs.request_transition(job, chance.choice(onward))
                 except JobStateConflict:
                     continue
                 moves.append((job.id, job.state, moved.state))
@@ -164,7 +164,7 @@ def test_a_worker_that_lost_its_job_writes_nothing_even_at_the_same_moment(share
         lambda: one.claims.count_attempt(stalled, 0),
         lambda: one.claims.move(stalled, JobState.PLANNING),
     ):
-        with pytest.raises(LostClaim):
+        with pytest.raises(LeaseLost):
             write()
     assert one.jobs.get(CLUSTER, job.id) == other.jobs.get(CLUSTER, job.id) == job
 
@@ -244,7 +244,7 @@ def test_what_one_process_does_another_hears_at_once(postgres_url: str) -> None:
     with opened_catalog(postgres_url) as one, opened_catalog(postgres_url) as other:
         docs = stored_collection(one)
         heard = threading.Event()
-        news = News(other.database, heard.set)
+        news = NotificationListener(other.database, heard.set)
         news.start()
         try:
             assert heard.wait(10), "a listener that begins looks once"
@@ -258,7 +258,7 @@ def test_what_one_process_does_another_hears_at_once(postgres_url: str) -> None:
 def test_a_listener_whose_connection_is_cut_listens_again(postgres: PostgresServer, postgres_url: str) -> None:
     with opened_catalog(postgres_url) as catalog:
         heard = threading.Semaphore(0)
-        news = News(catalog.database, heard.release)
+        news = NotificationListener(catalog.database, heard.release)
         news.start()
         try:
             assert heard.acquire(timeout=10)
@@ -270,6 +270,6 @@ def test_a_listener_whose_connection_is_cut_listens_again(postgres: PostgresServ
 
 def test_sqlite_has_nobody_to_listen_to(tmp_path: Path) -> None:
     with opened_catalog(tmp_path) as catalog:
-        news = News(catalog.database, lambda: None)
+        news = NotificationListener(catalog.database, lambda: None)
         news.start()
         news.stop()

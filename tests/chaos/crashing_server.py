@@ -21,19 +21,19 @@ __all__ = ["STEPS"]
 
 STEPS = {
     "insert": ("penstock.catalog.jobs.jobs", "JobStore", "insert"),
-    "claim": ("penstock.catalog.jobs.leases", "ClaimStore", "claim"),
-    "locate": ("penstock.imports.executor", None, "locate_units"),
+    "claim": ("penstock.catalog.jobs.leases", "JobLeases", "claim"),
+    "locate": ("penstock.imports.executor", None, "resolve_files"),
     "plan": ("penstock.imports.executor", None, "plan_units"),
-    "save plan": ("penstock.catalog.jobs.leases", "ClaimStore", "save_plan"),
-    "attempt": ("penstock.catalog.jobs.leases", "ClaimStore", "count_attempt"),
-    "save split": ("penstock.catalog.jobs.leases", "ClaimStore", "save_split"),
-    "progress": ("penstock.catalog.jobs.leases", "ClaimStore", "save_progress"),
-    "move": ("penstock.catalog.jobs.leases", "ClaimStore", "move"),
+    "save plan": ("penstock.catalog.jobs.leases", "JobLeases", "save_plan"),
+    "attempt": ("penstock.catalog.jobs.leases", "JobLeases", "count_attempt"),
+    "save split": ("penstock.catalog.jobs.leases", "JobLeases", "save_split"),
+    "progress": ("penstock.catalog.jobs.leases", "JobLeases", "save_progress"),
+    "move": ("penstock.catalog.jobs.leases", "JobLeases", "move"),
     "publish": ("penstock.engines.lance.engine", "LanceEngine", "publish"),
     "engine commit": ("lance.dataset", "LanceDataset", "commit"),
     "fsync": ("penstock.engines.lance.layout.tables", "Store", "sync_version"),
     "raise version": ("penstock.catalog.collections.collections", "CollectionStore", "raise_version"),
-    "index": ("penstock.imports.maintenance", "TableKeeper", "build"),
+    "index": ("penstock.imports.maintenance", "MaintenanceWorker", "build"),
 }
 """Name of a step → module, class (or None), function."""
 

@@ -103,7 +103,7 @@ class _Setup:
 
 def index_every_job() -> None:
     """Few rows are searched as they are, and there would be little to interrupt."""
-    build.LAG_ROWS = 0
+    build.MAX_UNINDEXED_ROWS = 0
 
 
 def place_of(step: Step) -> tuple[Any, str]:

@@ -27,7 +27,7 @@ class Step:
     then: JobState | None = None
 
 
-_CLAIMS = "penstock.catalog.jobs.leases:ClaimStore"
+_CLAIMS = "penstock.catalog.jobs.leases:JobLeases"
 _PUBLISH = "penstock.engines.lance.write.publish"
 _PARTS = (1, 2, 3, 4)
 
@@ -35,7 +35,7 @@ STEPS = {
     "insert": Step(phase="creating", place="penstock.catalog.jobs.jobs:JobStore.insert"),
     "claim": Step(phase="claiming", place=f"{_CLAIMS}.claim", calls=(1, 2, 3)),
     "begin": Step(phase="claiming", place=f"{_CLAIMS}.move", then=JobState.PLANNING),
-    "locate": Step(phase="planning", place="penstock.imports.executor:locate_units"),
+    "locate": Step(phase="planning", place="penstock.imports.executor:resolve_files"),
     "cut": Step(phase="planning", place="penstock.imports.tasks:plan_files", process="worker"),
     "plan": Step(phase="planning", place="penstock.imports.executor:plan_units"),
     "save plan": Step(phase="planning", place=f"{_CLAIMS}.save_plan"),
@@ -56,7 +56,7 @@ STEPS = {
     "fsync": Step(phase="in the commit", place="penstock.engines.lance.layout.tables:Store.sync_version"),
     "raise version": Step(phase="in the commit", place="penstock.catalog.collections.collections:CollectionStore.raise_version"),
     "committed": Step(phase="in the commit", place=f"{_CLAIMS}.move", then=JobState.INDEXING),
-    "index": Step(phase="indexing", place="penstock.imports.maintenance:TableKeeper.build"),
+    "index": Step(phase="indexing", place="penstock.imports.maintenance:MaintenanceWorker.build"),
     "build": Step(phase="indexing", place="penstock.imports.tasks:build_indexes", process="worker"),
     "extend": Step(
         phase="indexing", place="lance.dataset:DatasetOptimizer.optimize_indices", process="worker", calls=(1, 2)

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.collections.result_memory import MAX_ANSWER_BYTES, Held, Room
+from penstock.collections.result_memory import MAX_ANSWER_BYTES, MemoryReservation, ResultMemory
 from penstock.errors import QuotaExceeded
 
 MIB = 1 << 20
 
 
 def test_room_is_there_again_when_nobody_holds_it() -> None:
-    room = Room(wait=0)
+    room = ResultMemory(wait=0)
     held = room.take("ann", MAX_ANSWER_BYTES)
     with pytest.raises(QuotaExceeded, match="take about 2 MiB") as caught:
         room.take("ann", 2 * MIB)
@@ -32,8 +32,8 @@ def test_room_is_there_again_when_nobody_holds_it() -> None:
 
 
 def test_who_comes_later_waits() -> None:
-    room = Room(wait=60)
-    first: list[Held | None] = [room.take("ann", MAX_ANSWER_BYTES)]
+    room = ResultMemory(wait=60)
+    first: list[MemoryReservation | None] = [room.take("ann", MAX_ANSWER_BYTES)]
     waiting = threading.Event()
 
     def later() -> bool:
@@ -48,7 +48,7 @@ def test_who_comes_later_waits() -> None:
         assert second.result()
 
 
-def taken_of(room: Room, org: str, size: int) -> Held:
+def taken_of(room: ResultMemory, org: str, size: int) -> MemoryReservation:
     held = room.take(org, size * MIB)
     assert held is not None
     return held
@@ -56,8 +56,8 @@ def taken_of(room: Room, org: str, size: int) -> Held:
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(2, 128), st.booleans()), max_size=40))
 def test_what_is_taken_never_exceeds_the_bounds(steps: list[tuple[str, int, bool]]) -> None:
-    room = Room(wait=0)
-    held: list[Held] = []
+    room = ResultMemory(wait=0)
+    held: list[MemoryReservation] = []
     for org, size, gives_back in steps:
         if gives_back and held:
             held.pop(size % len(held))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.domain.access import ANYBODY, Caller, Grant, Role
+from penstock.domain.access import ANONYMOUS, Caller, Grant, Role
 from penstock.domain.collections import Cluster
 from penstock.errors import PermissionDenied
 
@@ -53,6 +53,6 @@ def test_the_home_of_calls_that_name_no_cluster() -> None:
 
 
 def test_anybody_may_do_everything() -> None:
-    assert ANYBODY.may(Role.ADMIN, OURS)
-    assert ANYBODY.may(Role.ADMIN, THEIRS)
-    assert ANYBODY.is_anybody
+    assert ANONYMOUS.may(Role.ADMIN, OURS)
+    assert ANONYMOUS.may(Role.ADMIN, THEIRS)
+    assert ANONYMOUS.is_anybody

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from penstock.domain.jobs import TRANSITIONS, JobState, JobWarning, can_become, merge_warnings
+from penstock.domain.jobs import TRANSITIONS, JobState, JobWarning, can_transition, merge_warnings
 
 FINAL = {JobState.COMPLETED, JobState.FAILED, JobState.ABORTED}
 UNCOMMITTED = [JobState.PENDING, JobState.PLANNING, JobState.IMPORTING, JobState.UNCOMMITTED]
@@ -29,26 +29,26 @@ def test_the_table_knows_every_state() -> None:
 def test_the_ordinary_way() -> None:
     way = ["Pending", "Planning", "Importing", "Committing", "Indexing", "Completed"]
     states = [JobState(each) for each in way]
-    assert all(can_become(now, then) for now, then in pairwise(states))
-    assert not can_become(JobState.PENDING, JobState.IMPORTING)
+    assert all(can_transition(now, then) for now, then in pairwise(states))
+    assert not can_transition(JobState.PENDING, JobState.IMPORTING)
 
 
 def test_the_way_in_two_phases() -> None:
-    assert can_become(JobState.IMPORTING, JobState.UNCOMMITTED)
-    assert can_become(JobState.UNCOMMITTED, JobState.COMMITTING)
+    assert can_transition(JobState.IMPORTING, JobState.UNCOMMITTED)
+    assert can_transition(JobState.UNCOMMITTED, JobState.COMMITTING)
 
 
 @pytest.mark.parametrize("state", UNCOMMITTED)
 def test_before_the_commit_a_job_may_fail_or_be_aborted(state: JobState) -> None:
-    assert can_become(state, JobState.FAILED)
-    assert can_become(state, JobState.ABORTED)
+    assert can_transition(state, JobState.FAILED)
+    assert can_transition(state, JobState.ABORTED)
     assert not state.is_committed
 
 
 def test_from_the_intent_on_it_completes_unless_the_table_is_damaged() -> None:
     assert JobState.COMMITTING.is_committed
     assert reachable(JobState.COMMITTING) & FINAL == {JobState.COMPLETED, JobState.FAILED}
-    assert not can_become(JobState.COMMITTING, JobState.ABORTED)
+    assert not can_transition(JobState.COMMITTING, JobState.ABORTED)
 
 
 def test_from_the_commit_on_it_can_only_complete() -> None:

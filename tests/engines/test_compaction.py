@@ -188,7 +188,7 @@ def test_a_job_is_not_published_again_after_a_compaction(engine: Engine, indexed
     newest = compacted(engine, table)
     rows = engine.count(newest)
     if forgotten:
-        assert engine.forget_history(newest, NOW) > 0
+        assert engine.expire_versions(newest, NOW) > 0
     other: Engine = pickle.loads(pickle.dumps(engine))
     published = other.publish(table, 1, 2, staged)
     assert published.rows == staged[0].rows
@@ -199,7 +199,7 @@ def test_what_was_staged_before_a_compaction_is_published_after_it(engine: Engin
     table = many_jobs(engine, new_table(engine), 9)
     staged = engine.stage(table, 1, iter([plain_batch(vectors(4), 1000)]))
     newest = compacted(engine, table)
-    engine.forget_history(newest, NOW)
+    engine.expire_versions(newest, NOW)
     published = engine.publish(table, 1, 1, [staged])
     assert ids(engine, replace(table, version=published.version)) == [*range(45), *range(1000, 1004)]
 
@@ -249,7 +249,7 @@ def compact_many(
             version = engine.compact(table)
             done += version > table.version
             table = replace(table, version=version)
-            engine.forget_history(table, 1.0)
+            engine.expire_versions(table, 1.0)
         except StoreConflict:
             time.sleep(0.02)
     return done

@@ -95,7 +95,7 @@ def test_expired_rows_are_deleted_and_their_space_comes_back(stored_engine: Engi
     assert stored_engine.count(replace(table, expiry=None)) == 10
     assert stored_engine.remove_expired(table) == table.version
     table = replace(table, version=stored_engine.compact(table))
-    assert stored_engine.forget_history(table, NOW) > 0
+    assert stored_engine.expire_versions(table, NOW) > 0
     assert ids(stored_engine, replace(table, expiry=None)) == VISIBLE
 
 

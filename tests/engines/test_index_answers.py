@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType
-from penstock.engines.base import Engine, Hits, SearchRequest, Table
+from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.index import build
 from penstock.engines.lance.index import mapping
@@ -200,7 +200,7 @@ def test_the_right_rows_come(case: Case, text: str) -> None:
     assert recall(case, queries, case.engine.search(case.table, request), allowed) >= case.least_recall
 
 
-def recall(case: Case, queries: npt.NDArray[Any], found: list[Hits], allowed: npt.NDArray[np.bool_]) -> float:
+def recall(case: Case, queries: npt.NDArray[Any], found: list[QueryHits], allowed: npt.NDArray[np.bool_]) -> float:
     """The share of hits that are at least as near as the tenth nearest row, as equal distances have no order."""
     shares = []
     for query, hits in zip(queries, found, strict=True):

@@ -14,7 +14,7 @@ import pytest
 from penstock.domain.arrow_schema import SPARSE
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
-from penstock.engines.base import Engine, Hits, SearchRequest, Table
+from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
 from penstock.errors import InvalidParameter
 from penstock.filters import parse
 from tests.support.tables import (
@@ -54,7 +54,7 @@ def nearest(scores: Floats, metric: Metric, count: int, allowed: npt.NDArray[np.
     return [int(i) for i in order if allowed is None or allowed[i]][:count]
 
 
-def ids(hits: Hits) -> list[int]:
+def ids(hits: QueryHits) -> list[int]:
     found: list[int] = hits.rows["id"].to_numpy().tolist()
     return found
 
@@ -297,7 +297,7 @@ def clustered() -> npt.NDArray[np.float32]:
 
 
 def recall(
-    found: list[Hits], rows: npt.NDArray[Any], queries: Any, metric: Metric, allowed: npt.NDArray[np.bool_]
+    found: list[QueryHits], rows: npt.NDArray[Any], queries: Any, metric: Metric, allowed: npt.NDArray[np.bool_]
 ) -> float:
     shares = []
     for query, hits in zip(queries, found, strict=True):

@@ -38,8 +38,8 @@ def files_in(folder: Path) -> set[str]:
 def test_what_only_old_versions_name_goes(stored_engine: Engine) -> None:
     table = busy_table(stored_engine)
     rows = stored_engine.query(table, columns=["vector"])
-    assert stored_engine.forget_history(table, NOW) > 0
-    assert stored_engine.forget_history(table, NOW) == 0
+    assert stored_engine.expire_versions(table, NOW) > 0
+    assert stored_engine.expire_versions(table, NOW) == 0
     assert stored_engine.query(table, columns=["vector"]).equals(rows)
     table, _ = import_rows(stored_engine, table, plain_batch(vectors(5), 1000))
     assert stored_engine.count(table) == 55
@@ -53,7 +53,7 @@ def test_disk_space_comes_back(engine: Engine, tmp_path: Path) -> None:
         table = replace(table, version=engine.index(table, [spec]))
     home = folder_of(tmp_path, table)
     assert len(files_in(home / "_indices")) == 3
-    engine.forget_history(table, NOW)
+    engine.expire_versions(table, NOW)
     assert len(files_in(home / "_indices")) == 1
     assert len(list((home / "_versions").glob("*.manifest"))) == 1
     assert len(files_in(home / "_transactions")) == 1
@@ -67,11 +67,11 @@ def test_an_age_counts_from_when_a_version_was_superseded(engine: Engine, tmp_pa
     for manifest in manifests[1:]:
         os.utime(manifest, (0, 0))
     data = files_in(folder_of(tmp_path, table) / "data")
-    engine.forget_history(table, HOUR)
+    engine.expire_versions(table, HOUR)
     assert sorted((folder_of(tmp_path, table) / "_versions").glob("*.manifest")) == manifests[:2]
     assert files_in(folder_of(tmp_path, table) / "data") == data
     os.utime(manifests[0], (0, 0))
-    engine.forget_history(table, HOUR)
+    engine.expire_versions(table, HOUR)
     assert len(files_in(folder_of(tmp_path, table) / "data")) == 1
 
 
@@ -79,9 +79,9 @@ def test_the_version_that_the_catalog_knows_stays(engine: Engine) -> None:
     """A process may have compacted and died before the catalog knew; readers still open the version before."""
     table = busy_table(engine)
     earlier = replace(table, version=table.version - 4)
-    engine.forget_history(earlier, NOW)
+    engine.expire_versions(earlier, NOW)
     assert engine.count(earlier) == 50
-    assert engine.forget_history(table, NOW) > 0
+    assert engine.expire_versions(table, NOW) > 0
 
 
 def test_an_open_reader_outlives_a_compaction_within_the_age(engine: Engine) -> None:
@@ -90,18 +90,18 @@ def test_an_open_reader_outlives_a_compaction_within_the_age(engine: Engine) -> 
         table, _ = import_rows(engine, table, plain_batch(vectors(5), 5 * job))
     rows = engine.query(table, columns=["vector"])
     newest = replace(table, version=engine.compact(table))
-    engine.forget_history(newest, HOUR)
+    engine.expire_versions(newest, HOUR)
     assert engine.query(table, columns=["vector"]).equals(rows)
 
 
 def test_old_versions_that_hold_too_much_expire_early(stored_engine: Engine) -> None:
     table = busy_table(stored_engine)
     rows = stored_engine.query(table, columns=["vector"])
-    assert stored_engine.forget_history(table, HOUR, 1000.0, NOW) == 0  # not too much
-    assert stored_engine.forget_history(table, HOUR, 0.5, HOUR) == 0  # too much, and too young
-    assert stored_engine.forget_history(table, HOUR, 0.5, NOW) > 0
+    assert stored_engine.expire_versions(table, HOUR, 1000.0, NOW) == 0  # not too much
+    assert stored_engine.expire_versions(table, HOUR, 0.5, HOUR) == 0  # too much, and too young
+    assert stored_engine.expire_versions(table, HOUR, 0.5, NOW) > 0
     assert stored_engine.query(table, columns=["vector"]).equals(rows)
-    assert stored_engine.forget_history(table, HOUR, 0.5, NOW) == 0
+    assert stored_engine.expire_versions(table, HOUR, 0.5, NOW) == 0
 
 
 def test_no_more_expire_early_than_hold_too_much(engine: Engine, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_no_more_expire_early_than_hold_too_much(engine: Engine, tmp_path: Path)
         table, _ = import_rows(engine, table, plain_batch(vectors(200, 512), 200 * job, schema=table.schema))
         table = replace(table, version=engine.compact(table))
     home = folder_of(tmp_path, table)
-    engine.forget_history(table, HOUR, 0.8, NOW)
+    engine.expire_versions(table, HOUR, 0.8, NOW)
     size = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
     live = 24 * 200 * 512 * 4
     assert 1.3 * live < size < 1.9 * live
@@ -135,7 +135,7 @@ def test_a_call_that_outlasts_its_version_is_done_again_on_the_newest(engine: En
     before = answers()
     # Another process; this one's open handle still is of the version before.
     other: Engine = pickle.loads(pickle.dumps(engine))
-    assert other.forget_history(replace(table, version=other.compact(table)), NOW) > 0
+    assert other.expire_versions(replace(table, version=other.compact(table)), NOW) > 0
     assert answers() == before
 
 
@@ -150,7 +150,7 @@ def test_staged_files_are_never_touched_however_old(engine: Engine, tmp_path: Pa
     table = replace(table, version=engine.compact(table))
     for each in (home / "_versions").iterdir():
         os.utime(each, (0, 0))
-    assert engine.forget_history(table, HOUR) > 0
+    assert engine.expire_versions(table, HOUR) > 0
     published = engine.publish(table, 1, 1, [staged])
     assert engine.count(replace(table, version=published.version)) == 50
 
@@ -168,9 +168,9 @@ def test_cut_off_in_the_middle_the_next_call_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(LocalFiles, "delete", some)
         with pytest.raises(KeyboardInterrupt):
-            engine.forget_history(table, NOW)
+            engine.expire_versions(table, NOW)
     assert engine.count(table) == 50
-    engine.forget_history(table, NOW)
+    engine.expire_versions(table, NOW)
     home = folder_of(tmp_path, table)
     assert len(files_in(home / "data")) == 1
     assert len(list((home / "_versions").glob("*.manifest"))) == 1
@@ -208,7 +208,7 @@ def test_a_vector_index_of_an_older_version_goes(engine: Engine, tmp_path: Path)
     spec = IndexSpec(name="v", field_name="vector", metric=Metric.L2)
     table = replace(table, version=engine.index(table, [spec, NUMBER]))
     table = replace(table, version=engine.index(table, [spec]))
-    engine.forget_history(table, NOW)
+    engine.expire_versions(table, NOW)
     assert not (folder_of(tmp_path, table) / "_indices").exists() or not files_in(
         folder_of(tmp_path, table) / "_indices"
     )

@@ -9,7 +9,7 @@ from penstock.engines.lance.read.filter_pushdown import NEAREST_WEIGHT, SCAN_WEI
 from penstock.engines.lance.read.filter_sql import to_sql
 from penstock.errors import DataError, InvalidFilter, PathNotAllowed, Unsupported
 from penstock.filters import evaluate, parse
-from penstock.readers.json.structural_index import MarkFinder
+from penstock.readers.json.structural_index import StructuralIndexer
 from penstock.readers.json.record_scanner import RecordScanner
 from penstock.readers.json.boundary_scan import JsonSurvey
 from penstock.sources.paths import parse_path, parse_root
@@ -87,7 +87,7 @@ def scan_json(data: bytes) -> None:
     """The marks of a text are those that a look at each byte finds, however it is cut into blocks."""
     size, text = (data[0] % 16 + 1, data[1:]) if data else (1, b"")
     expected, quotes, escaping = _marks(text)
-    finder = MarkFinder()
+    finder = StructuralIndexer()
     found = []
     odd = False
     counted = 0

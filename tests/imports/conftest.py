@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from penstock.imports.tasks import import_everything
+from penstock.imports.tasks import init_worker
 from penstock.runners.local import LocalRunner
 from tests.support.worlds import World, a_world
 
 
 @pytest.fixture(scope="session")
 def runner() -> Iterator[LocalRunner]:
-    local = LocalRunner(2, import_everything)
+    local = LocalRunner(2, init_worker)
     local.warm()
     yield local
     local.close()

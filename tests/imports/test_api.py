@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import JobState
 from penstock.domain.quotas import JobLimits
 from penstock.domain.schema import CollectionSchema, DataType, Field
@@ -125,7 +125,7 @@ def test_rows_go_to_the_named_partition(world: World) -> None:
     partition = world.partitions.create(docs, "p1")
     write_parquet(world.files)
     request = CreateImport(
-        caller=ANYBODY, cluster_id=CLUSTER, collection="docs", groups=[["a.parquet"]], partition="p1"
+        caller=ANONYMOUS, cluster_id=CLUSTER, collection="docs", groups=[["a.parquet"]], partition="p1"
     )
     world.ended(world.imports.create(request))
     assert world.rows(docs, partitions=[partition.number]).num_rows == 10
@@ -146,7 +146,7 @@ def test_a_partition_key_spreads_rows_and_refuses_a_name(world: World) -> None:
     assert sum(counts) == 10
     assert sum(count > 0 for count in counts) > 1
     request = CreateImport(
-        caller=ANYBODY, cluster_id=CLUSTER, collection="keyed", groups=[["a.jsonl"]], partition="_default_0"
+        caller=ANONYMOUS, cluster_id=CLUSTER, collection="keyed", groups=[["a.jsonl"]], partition="_default_0"
     )
     with pytest.raises(ImportRefused, match="partition name for collection with partition key"):
         world.imports.create(request)
@@ -267,7 +267,7 @@ def test_a_missing_file_fails_the_job_and_says_where_it_was_looked_for(world: Wo
     with pytest.raises(FileMissing):
         world.imports.create(
             CreateImport(
-                caller=ANYBODY, cluster_id=CLUSTER, collection="docs", groups=[["gone/a.parquet"]], heads=True
+                caller=ANONYMOUS, cluster_id=CLUSTER, collection="docs", groups=[["gone/a.parquet"]], heads=True
             )
         )
 
@@ -341,7 +341,7 @@ def test_unknown_names_are_refused(world: World) -> None:
     world.collection()
     with pytest.raises(PartitionNotFound):
         world.imports.create(
-            CreateImport(caller=ANYBODY, cluster_id=CLUSTER, collection="docs", groups=[["a.json"]], partition="p9")
+            CreateImport(caller=ANONYMOUS, cluster_id=CLUSTER, collection="docs", groups=[["a.json"]], partition="p9")
         )
 
 

@@ -36,7 +36,7 @@ TEXTS: CollectionSchema = replace(
 @pytest.fixture(scope="module")
 def runner() -> Iterator[LocalRunner]:
     """Workers that have done nothing else: one that has grown may be ended where a fresh one is refused memory."""
-    local = LocalRunner(2, tasks.import_everything)
+    local = LocalRunner(2, tasks.init_worker)
     local.warm()
     yield local
     local.close()
@@ -108,4 +108,4 @@ def test_files_that_compress_well_are_read(tmp_path: Path, runner: LocalRunner) 
         world.collection()
         pq.write_table(pa.table({"id": range(rows), "vector": vectors}), world.files / "a.parquet")
         assert world.imported(["a.parquet"]).rows == rows
-    assert rows * 16 < tasks.UNSUSPICIOUS
+    assert rows * 16 < tasks.BOMB_CHECK_MIN_BYTES

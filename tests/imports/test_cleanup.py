@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import JobState
 from penstock.engines.base import Table
 from penstock.errors import JobNotFound
 from penstock.imports.settings import JobSettings
 from penstock.imports.cleanup import OrphanSweep, Retention
-from penstock.imports.context import Tools
+from penstock.imports.context import ImportContext
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER
@@ -50,8 +50,8 @@ def an_orphan(world: World, collection: Collection, age: float) -> Path:
     return orphan
 
 
-def tools(world: World, settings: JobSettings) -> Tools:
-    return Tools(world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), settings)
+def tools(world: World, settings: JobSettings) -> ImportContext:
+    return ImportContext(world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), settings)
 
 
 def sweep(world: World) -> OrphanSweep:
@@ -87,7 +87,7 @@ def test_nothing_is_removed_while_a_job_lives(tmp_path: Path, runner: LocalRunne
         orphan = an_orphan(world, docs, 7200)
         assert not sweep(world).sweep(Table.of(world.fresh(docs)))
         assert orphan.exists()
-        world.imports.commit(CLUSTER, job.id, ANYBODY)
+        world.imports.commit(CLUSTER, job.id, ANONYMOUS)
         assert world.ended(job).state is JobState.COMPLETED
         sweep(world)()
         assert not orphan.exists()
@@ -160,9 +160,9 @@ def test_staged_files_go_with_their_job_and_its_figures_stay(tmp_path: Path, run
         world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
         assert data_files(world, docs)
         if end == "aborted":
-            world.imports.abort(CLUSTER, job.id, ANYBODY)
+            world.imports.abort(CLUSTER, job.id, ANONYMOUS)
         else:
-            world.catalog.jobs.intervene(world.job(job.id), JobState.FAILED, reason="somebody pulled the plug")
+            world.catalog.jobs.request_transition(world.job(job.id), JobState.FAILED, reason="somebody pulled the plug")
             world.scheduler.wake()
         world.until(lambda: not data_files(world, docs))
         ended = world.job(job.id)

@@ -9,7 +9,7 @@ from pathlib import Path
 import lance
 import pytest
 
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.engines.base import Table
@@ -86,7 +86,7 @@ def test_damage_between_intent_and_commit_takes_the_intent_back(
             lost.write_bytes(content[: len(content) // 2])
         else:
             lost.unlink()
-        world.imports.commit(CLUSTER, job.id, ANYBODY)
+        world.imports.commit(CLUSTER, job.id, ANONYMOUS)
         failed = world.ended(job)
         assert failed.state is JobState.FAILED
         assert f"data/{lost.name}" in (failed.reason or "")
@@ -95,7 +95,7 @@ def test_damage_between_intent_and_commit_takes_the_intent_back(
         assert world.count(docs) == ROWS
         world.retry(failed)
         world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
-        world.imports.commit(CLUSTER, job.id, ANYBODY)
+        world.imports.commit(CLUSTER, job.id, ANONYMOUS)
         assert world.ended(job).state is JobState.COMPLETED
         assert world.rows(docs)["id"].to_pylist() == list(range(2 * ROWS))
 
@@ -126,13 +126,13 @@ def test_a_missing_staged_file_fails_the_job_and_a_retry_stages_again(tmp_path: 
         (split,) = world.catalog.jobs.splits(job.id)
         (name,) = split.staged["note"]["files"]
         (table_of(world, docs) / name).unlink()
-        world.imports.commit(CLUSTER, job.id, ANYBODY)
+        world.imports.commit(CLUSTER, job.id, ANONYMOUS)
         failed = world.ended(job)
         assert failed.state is JobState.FAILED
         assert f"staged file {name}" in (failed.reason or "")
         world.retry(failed)
         world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
-        world.imports.commit(CLUSTER, job.id, ANYBODY)
+        world.imports.commit(CLUSTER, job.id, ANONYMOUS)
         assert world.ended(job).state is JobState.COMPLETED
         assert world.count(docs) == 2 * ROWS
 
@@ -146,7 +146,7 @@ def test_a_job_whose_table_has_no_readable_version_fails_and_its_files_stay(
         manifests = {path: path.read_bytes() for path in table_of(world, docs).glob("_versions/*.manifest")}
         for path in manifests:
             path.write_bytes(b"")
-        world.imports.commit(CLUSTER, job.id, ANYBODY)
+        world.imports.commit(CLUSTER, job.id, ANONYMOUS)
         failed = world.ended(job)
         assert failed.state is JobState.FAILED
         assert "_versions/" in (failed.reason or "")
@@ -155,7 +155,7 @@ def test_a_job_whose_table_has_no_readable_version_fails_and_its_files_stay(
             path.write_bytes(content)
         world.retry(failed)
         world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
-        world.imports.commit(CLUSTER, job.id, ANYBODY)
+        world.imports.commit(CLUSTER, job.id, ANONYMOUS)
         assert world.ended(job).state is JobState.COMPLETED
         assert world.count(docs) == 2 * ROWS
 
@@ -166,7 +166,7 @@ def test_the_reason_is_shown_while_it_retries_and_a_drop_ends_the_job(tmp_path: 
         job = waiting(world)
         lost = data_file(world, docs)
         lost.unlink()
-        world.imports.commit(CLUSTER, job.id, ANYBODY)
+        world.imports.commit(CLUSTER, job.id, ANONYMOUS)
         world.until(lambda: world.job(job.id).reason is not None)
         shown = world.job(job.id)
         assert shown.state is JobState.COMMITTING
@@ -185,7 +185,7 @@ def test_a_damaged_collection_lets_abort_its_waiting_job_and_be_dropped(tmp_path
         job = waiting(world)
         for path in table_of(world, docs).glob("_versions/*.manifest"):
             path.unlink()
-        assert world.imports.abort(CLUSTER, job.id, ANYBODY).state is JobState.ABORTED
+        assert world.imports.abort(CLUSTER, job.id, ANONYMOUS).state is JobState.ABORTED
         failed = world.imported(["b.jsonl"])
         assert failed.state is JobState.FAILED
         assert "is not in the store" in (failed.reason or "")

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import delete, func, select
 
 from penstock.catalog.db import tables
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import TTL, Collection, CollectionSettings
 from penstock.domain.jobs import JobState
 from penstock.engines.base import Table
@@ -77,11 +77,11 @@ def test_the_time_counts_from_the_commit_not_from_the_create(tmp_path: Path, run
         world.until(lambda: world.job(waiting.id).state is JobState.UNCOMMITTED)
         time.sleep(3.2)
         other = world.imported([write_rows(world, "other.jsonl", 1000)])
-        world.imports.commit(CLUSTER, waiting.id, ANYBODY)
+        world.imports.commit(CLUSTER, waiting.id, ANONYMOUS)
         assert world.ended(waiting).state is JobState.COMPLETED
         assert other.state is JobState.COMPLETED
         assert visible(world, docs) == 200
-        world.scheduler.keeper.enqueue(docs.id)  # maintenance leaves the rows of a job that was created long ago
+        world.scheduler.keeper.request(docs.id)  # maintenance leaves the rows of a job that was created long ago
         time.sleep(1)
         assert visible(world, docs) == 200
         world.until(lambda: stored(world, docs) == 0)

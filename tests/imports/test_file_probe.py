@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import FileMissing, SourceUnavailable
-from penstock.imports.file_probe import OF_ORG, Heads
-from penstock.imports.requests import SourceKeys
+from penstock.imports.file_probe import MAX_PROBES_PER_ORG, FileProbe
+from penstock.imports.requests import StoreCredentials
 from penstock.sources.roots import ImportRoots
 from tests.support.web_server import LOOPBACK, WebServer, web_server
 
@@ -27,29 +27,29 @@ def web() -> Iterator[WebServer]:
 
 def test_an_org_whose_places_do_not_answer_keeps_no_other_waiting(web: WebServer, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[1]")
-    roots, heads, keys = ImportRoots([f"{web.url}/", str(tmp_path)], LOOPBACK), Heads(), SourceKeys()
+    roots, heads, keys = ImportRoots([f"{web.url}/", str(tmp_path)], LOOPBACK), FileProbe(), StoreCredentials()
     slow = [f"{web.url}/a.json"]
-    [unit] = heads.units("org-ann", slow, roots, keys, 60)
+    [unit] = heads.probe("org-ann", slow, roots, keys, 60)
     assert unit.name == slow[0]
 
     web.drips = "head"
-    with ThreadPoolExecutor(OF_ORG) as pool:
-        calls = [pool.submit(heads.units, "org-ann", slow, roots, keys, 0.5) for _ in range(OF_ORG)]
+    with ThreadPoolExecutor(MAX_PROBES_PER_ORG) as pool:
+        calls = [pool.submit(heads.probe, "org-ann", slow, roots, keys, 0.5) for _ in range(MAX_PROBES_PER_ORG)]
         for each in calls:
             with pytest.raises(SourceUnavailable, match=r"the object store did not answer within 0\.5 s"):
                 each.result()
     with pytest.raises(SourceUnavailable, match="4 other create calls of your org wait for places that don't answer"):
-        heads.units("org-ann", [str(tmp_path / "a.json")], roots, keys, 0.1)
-    [unit] = heads.units("org-bob", [str(tmp_path / "a.json")], roots, keys, 60)
+        heads.probe("org-ann", [str(tmp_path / "a.json")], roots, keys, 0.1)
+    [unit] = heads.probe("org-bob", [str(tmp_path / "a.json")], roots, keys, 60)
     assert unit.locations[0].size == 3
 
     web.drips = ""
-    [unit] = heads.units("org-ann", slow, roots, keys, 60)
+    [unit] = heads.probe("org-ann", slow, roots, keys, 60)
     assert unit.locations[0].size == 3
 
 
 def test_what_is_wrong_with_a_file_is_the_callers(tmp_path: Path) -> None:
-    heads, roots = Heads(), ImportRoots([str(tmp_path)])
-    for _ in range(OF_ORG + 1):
+    heads, roots = FileProbe(), ImportRoots([str(tmp_path)])
+    for _ in range(MAX_PROBES_PER_ORG + 1):
         with pytest.raises(FileMissing):
-            heads.units("org-ann", ["a.json"], roots, SourceKeys(), 60)
+            heads.probe("org-ann", ["a.json"], roots, StoreCredentials(), 60)

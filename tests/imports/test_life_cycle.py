@@ -25,19 +25,19 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from penstock.catalog import Catalog, open_catalog
 from penstock.collections.collections import CollectionService
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import CollectionSettings
 from penstock.domain.jobs import RETRIES, TRANSITIONS, JobState
 from penstock.engines.base import Engine
 from penstock.errors import CollectionNotFound, InvalidParameter, JobStateConflict, StoreFull, StoreUnavailable
 from penstock.imports.executor import Executor
-from penstock.imports.requests import CreateImport, SourceKeys
+from penstock.imports.requests import CreateImport, StoreCredentials
 from penstock.imports.service import ImportService
 from penstock.imports.settings import JobSettings
-from penstock.imports.cleanup import discard_leftovers
-from penstock.imports.context import Tools
-from penstock.imports.maintenance import TableKeeper
-from penstock.runners.fair_share import Lanes
+from penstock.imports.cleanup import delete_staged_files
+from penstock.imports.context import ImportContext
+from penstock.imports.maintenance import MaintenanceWorker
+from penstock.runners.fair_share import FairShareRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, SCHEMA
 from tests.support.doubles import InlineRunner, MemoryEngine
@@ -149,7 +149,7 @@ class LifeCycle(RuleBasedStateMachine):
     )
     def create(self, file: str, auto_commit: bool, key: str | None) -> int:
         request = CreateImport(
-            caller=ANYBODY,
+            caller=ANONYMOUS,
             cluster_id=CLUSTER,
             collection="docs",
             groups=[[f"{file}.jsonl"]],
@@ -177,12 +177,12 @@ class LifeCycle(RuleBasedStateMachine):
     def commit(self, job_id: int) -> None:
         before = self.catalog.jobs.get(CLUSTER, job_id)
         allowed = not before.auto_commit and (before.state is JobState.UNCOMMITTED or before.state.is_committed)
-        assert self.is_allowed(lambda: self.imports.commit(CLUSTER, job_id, ANYBODY)) == allowed
+        assert self.is_allowed(lambda: self.imports.commit(CLUSTER, job_id, ANONYMOUS)) == allowed
 
     @rule(job_id=jobs)
     def abort(self, job_id: int) -> None:
         before = self.catalog.jobs.get(CLUSTER, job_id)
-        assert self.is_allowed(lambda: self.imports.abort(CLUSTER, job_id, ANYBODY)) == (
+        assert self.is_allowed(lambda: self.imports.abort(CLUSTER, job_id, ANONYMOUS)) == (
             not before.state.is_committed
         )
         after = self.catalog.jobs.get(CLUSTER, job_id)
@@ -193,7 +193,7 @@ class LifeCycle(RuleBasedStateMachine):
     def retry(self, job_id: int) -> None:
         before = self.catalog.jobs.get(CLUSTER, job_id)
         allowed = before.state is JobState.FAILED and before.collection_id == self.collection_id
-        if self.is_allowed(lambda: self.imports.retry(CLUSTER, job_id, SourceKeys(), ANYBODY)):
+        if self.is_allowed(lambda: self.imports.retry(CLUSTER, job_id, StoreCredentials(), ANONYMOUS)):
             assert allowed
             self.known[job_id].state = JobState.PENDING
         else:
@@ -240,7 +240,7 @@ class LifeCycle(RuleBasedStateMachine):
         if event == "full":
             raise StoreFull("No space is left")
         if event == "abort":
-            self.is_allowed(lambda: self.imports.abort(CLUSTER, job_id, ANYBODY))
+            self.is_allowed(lambda: self.imports.abort(CLUSTER, job_id, ANONYMOUS))
         if event == "takeover":
             self.catalog.claims.release_all()
             other = self.catalog.claims.claim("another", 60_000)
@@ -251,10 +251,10 @@ class LifeCycle(RuleBasedStateMachine):
         catalog = replace(self.catalog, claims=cast(Any, Mortal(self.catalog.claims, process)))
         engine = cast(Engine, Mortal(self.engine, process))
         runner = InlineRunner()
-        tools = Tools(catalog, engine, runner, self.roots, SETTINGS)
+        tools = ImportContext(catalog, engine, runner, self.roots, SETTINGS)
         outer, self.engine.hook = self.engine.hook, hook
         try:
-            keeper = TableKeeper(catalog, engine, Lanes(runner), tools.observer, tools.settings)
+            keeper = MaintenanceWorker(catalog, engine, FairShareRunner(runner), tools.observer, tools.settings)
             Executor(tools, keeper).run(job, threading.Event())
         except Crash:
             assert process.is_dead
@@ -267,8 +267,8 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule(window=st.sampled_from([0.0, 3600.0]))
     def tidy(self, window: float) -> None:
-        discard_leftovers(
-            Tools(
+        delete_staged_files(
+            ImportContext(
                 self.catalog,
                 cast(Engine, self.engine),
                 InlineRunner(),

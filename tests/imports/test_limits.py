@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import JobState
 from penstock.domain.quotas import JobLimits
 from penstock.errors import ImportRefused, LimitExceeded, StoreFull
@@ -38,7 +38,7 @@ def test_a_file_that_is_too_large_fails_the_job_and_v1_at_create(tmp_path: Path,
         assert job.state is JobState.FAILED
         assert f"file 'a.jsonl' has {size:,} bytes; a file may have 1,000 (max_file_bytes)" in (job.reason or "")
         request = CreateImport(
-            caller=ANYBODY, cluster_id=CLUSTER, collection="docs", groups=[["a.jsonl"]], heads=True
+            caller=ANONYMOUS, cluster_id=CLUSTER, collection="docs", groups=[["a.jsonl"]], heads=True
         )
         with pytest.raises(LimitExceeded, match="max_file_bytes") as caught:
             world.imports.create(request)
@@ -62,7 +62,7 @@ def test_v1_tells_of_an_incomplete_numpy_set_at_create(world: World) -> None:
     folder = world.files / "set"
     folder.mkdir()
     np.save(folder / "id.npy", np.arange(3))
-    request = CreateImport(caller=ANYBODY, cluster_id=CLUSTER, collection="docs", groups=[["set/"]], heads=True)
+    request = CreateImport(caller=ANONYMOUS, cluster_id=CLUSTER, collection="docs", groups=[["set/"]], heads=True)
     with pytest.raises(ImportRefused, match=r"missing: vector\.npy") as caught:
         world.imports.create(request)
     assert caught.value.details["rule"] == "numpy_fields"
@@ -78,7 +78,7 @@ def test_a_cluster_takes_so_many_jobs_and_no_more(tmp_path: Path, runner: LocalR
         with pytest.raises(LimitExceeded, match="max_cluster_jobs = 1") as caught:
             world.create(["a.jsonl"], collection="other")
         assert caught.value.details["limit"] == "max_cluster_jobs"
-        world.imports.abort(CLUSTER, first.id, ANYBODY)
+        world.imports.abort(CLUSTER, first.id, ANONYMOUS)
         assert world.create(["a.jsonl"], collection="other").state is JobState.PENDING
 
 
@@ -124,7 +124,7 @@ def test_a_committed_job_has_all_the_time_it_needs(world: World) -> None:
     write_rows(world.files / "a.jsonl")
     job = world.create(["a.jsonl"], auto_commit="false", timeout="10m")
     world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
-    world.imports.commit(CLUSTER, job.id, ANYBODY)
+    world.imports.commit(CLUSTER, job.id, ANONYMOUS)
     assert world.job(job.id).deadline is None
 
 
@@ -191,7 +191,7 @@ def test_a_full_catalog_refuses_calls_and_goes_on_when_there_is_room(
                 world.create(["a.jsonl"], auto_commit="false", note="x" * 1000)
         assert world.job(first.id).state is JobState.UNCOMMITTED, "reading goes on"
         filler.unlink()
-        world.imports.commit(CLUSTER, first.id, ANYBODY)
+        world.imports.commit(CLUSTER, first.id, ANONYMOUS)
         assert world.ended(first).state is JobState.COMPLETED
         assert world.imported(["a.jsonl"]).state is JobState.COMPLETED
         assert world.count(docs) == 200

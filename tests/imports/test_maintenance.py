@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import Collection
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.jobs import JobState
@@ -62,7 +62,7 @@ def test_old_versions_go_by_age(tmp_path: Path, runner: LocalRunner) -> None:
         data = world.folder / "collections" / f"{docs.id}.lance" / "data"
 
         def only_what_is_shown() -> bool:
-            world.scheduler.keeper.enqueue(docs.id)
+            world.scheduler.keeper.request(docs.id)
             time.sleep(0.1)
             return len(list(data.iterdir())) == fragments(world, docs)
 
@@ -117,7 +117,7 @@ def test_a_crash_around_the_commit_and_then_upkeep(
         crashed_before(world, job, step, after=after)
         assert world.job(job.id).state is JobState.COMMITTING
         version = world.engine.compact(table)
-        world.engine.forget_history(replace(table, version=version), -60.0)
+        world.engine.expire_versions(replace(table, version=version), -60.0)
     with a_world(tmp_path, runner) as world:
         assert world.ended(job).state is JobState.COMPLETED
         assert world.rows(docs)["id"].to_pylist() == list(range(800))
@@ -131,13 +131,13 @@ def test_upkeep_waits_for_jobs_between_intent_and_commit(tmp_path: Path, runner:
         keeper = world.scheduler.keeper
         lease = world.catalog.maintenance.take(docs.id, "test", 60_000)
         assert lease is not None
-        assert not keeper._keep_up(lease)
+        assert not keeper._maintain(lease)
         world.catalog.maintenance.done(lease)
     with a_world(tmp_path, runner) as world:
         assert world.ended(job).state is JobState.COMPLETED
         lease = world.catalog.maintenance.take(docs.id, "test", 60_000)
         assert lease is not None
-        assert world.scheduler.keeper._keep_up(lease)
+        assert world.scheduler.keeper._maintain(lease)
 
 
 def test_a_job_that_waits_for_its_commit_outlives_upkeep(tmp_path: Path, runner: LocalRunner) -> None:
@@ -148,6 +148,6 @@ def test_a_job_that_waits_for_its_commit_outlives_upkeep(tmp_path: Path, runner:
         for job in range(12):
             world.imported([write_rows(world, f"{job}.jsonl", first=100 * job)])
         world.until(lambda: fragments(world, docs) < 8)
-        world.imports.commit(CLUSTER, waiting.id, ANYBODY)
+        world.imports.commit(CLUSTER, waiting.id, ANONYMOUS)
         assert world.ended(waiting).state is JobState.COMPLETED
         assert world.rows(docs)["id"].to_pylist() == [*range(1200), *range(10_000, 10_100)]

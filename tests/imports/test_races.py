@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.catalog.jobs.leases import LostClaim
+from penstock.catalog.jobs.leases import LeaseLost
 from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import ImportJob, JobState, Part
 from penstock.errors import CollectionNotFound, JobStateConflict
 from penstock.runners.local import LocalRunner
@@ -33,7 +33,7 @@ def at_once(*calls: Callable[[], object]) -> list[bool]:
         barrier.wait()
         try:
             call()
-        except (JobStateConflict, LostClaim):
+        except (JobStateConflict, LeaseLost):
             return False
         return True
 
@@ -79,8 +79,8 @@ def test_commit_or_abort_wins_never_both(idle: World) -> None:
     for _ in range(TIMES):
         job = waiting(idle)
         committed, aborted = at_once(
-            partial(idle.imports.commit, CLUSTER, job.id, ANYBODY),
-            partial(idle.imports.abort, CLUSTER, job.id, ANYBODY),
+            partial(idle.imports.commit, CLUSTER, job.id, ANONYMOUS),
+            partial(idle.imports.abort, CLUSTER, job.id, ANONYMOUS),
         )
         assert committed != aborted
         assert idle.job(job.id).state is (JobState.COMMITTING if committed else JobState.ABORTED)
@@ -92,7 +92,7 @@ def test_an_abort_meets_the_intent_of_an_auto_commit_job(idle: World) -> None:
         job = claimed(idle)
         intended, aborted = at_once(
             partial(idle.catalog.claims.move, job, JobState.COMMITTING, intent_version=1),
-            partial(idle.imports.abort, CLUSTER, job.id, ANYBODY),
+            partial(idle.imports.abort, CLUSTER, job.id, ANONYMOUS),
         )
         assert intended != aborted
         assert idle.job(job.id).state is (JobState.COMMITTING if intended else JobState.ABORTED)
@@ -102,8 +102,8 @@ def test_an_abort_meets_the_intent_of_an_auto_commit_job(idle: World) -> None:
 def test_two_commits_and_two_aborts_are_each_one(idle: World) -> None:
     for _ in range(TIMES):
         one, other = waiting(idle), waiting(idle)
-        assert at_once(*[partial(idle.imports.commit, CLUSTER, one.id, ANYBODY)] * 3) == [True] * 3
-        assert at_once(*[partial(idle.imports.abort, CLUSTER, other.id, ANYBODY)] * 3) == [True] * 3
+        assert at_once(*[partial(idle.imports.commit, CLUSTER, one.id, ANONYMOUS)] * 3) == [True] * 3
+        assert at_once(*[partial(idle.imports.abort, CLUSTER, other.id, ANONYMOUS)] * 3) == [True] * 3
         assert idle.job(one.id).epoch == one.epoch + 1
         assert idle.job(other.id).epoch == other.epoch + 1
     assert counters_are_right(idle)
@@ -116,7 +116,7 @@ def test_one_of_two_retries_wins(idle: World) -> None:
         won = at_once(*[partial(idle.retry, job)] * 3)
         assert sum(won) == 1
         assert idle.job(job.id).state is JobState.PENDING
-        idle.imports.abort(CLUSTER, job.id, ANYBODY)
+        idle.imports.abort(CLUSTER, job.id, ANONYMOUS)
     assert counters_are_right(idle)
 
 
@@ -135,7 +135,7 @@ def test_a_retry_meets_the_tidier(idle: World) -> None:
         at_once(partial(idle.retry, job), tidy)
         (split,) = idle.catalog.jobs.splits(job.id)
         assert (split.staged is None) == bool(taken)
-        idle.imports.abort(CLUSTER, job.id, ANYBODY)
+        idle.imports.abort(CLUSTER, job.id, ANONYMOUS)
 
 
 def test_jobs_end_as_they_were_told_while_they_run(tmp_path: Path, runner: LocalRunner) -> None:
@@ -148,7 +148,7 @@ def test_jobs_end_as_they_were_told_while_they_run(tmp_path: Path, runner: Local
         for _ in range(25):
             job = world.create(["a.jsonl"])
             threading.Event().wait(chance.uniform(0, 0.25))
-            (aborted,) = at_once(partial(world.imports.abort, CLUSTER, job.id, ANYBODY))
+            (aborted,) = at_once(partial(world.imports.abort, CLUSTER, job.id, ANONYMOUS))
             ended = world.ended(job)
             assert ended.state is (JobState.ABORTED if aborted else JobState.COMPLETED)
             completed += not aborted
@@ -173,7 +173,7 @@ def test_dropping_the_collection_meets_create_and_commit(tmp_path: Path, runner:
                 except CollectionNotFound:
                     raise JobStateConflict("too late") from None
 
-            at_once(drop, partial(world.imports.commit, CLUSTER, job.id, ANYBODY), create)
+            at_once(drop, partial(world.imports.commit, CLUSTER, job.id, ANONYMOUS), create)
             ended = world.ended(job)
             assert ended.state in (JobState.COMPLETED, JobState.FAILED)
             if ended.state is JobState.FAILED:

@@ -15,16 +15,16 @@ from typing import Any
 import psutil
 import pytest
 
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import ImportJob, JobState, SplitState
 from penstock.engines.base import Staged, Table
 from penstock.errors import JobStateConflict
 from penstock.imports.executor import Executor
 from penstock.imports.settings import JobSettings
-from penstock.imports.tasks import import_everything
-from penstock.imports.context import Tools
-from penstock.imports.maintenance import TableKeeper
-from penstock.runners.fair_share import Lanes
+from penstock.imports.tasks import init_worker
+from penstock.imports.context import ImportContext
+from penstock.imports.maintenance import MaintenanceWorker
+from penstock.runners.fair_share import FairShareRunner
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER
@@ -87,7 +87,7 @@ class Crash(BaseException):
 
 def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = False) -> None:
     """Run a job until it is about to call (or has just called) one engine or catalog operation."""
-    tools = Tools(world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), world.settings)
+    tools = ImportContext(world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), world.settings)
     claimed = world.catalog.claims.claim("crashing", 60_000)
     assert claimed is not None
     assert claimed.id == job.id
@@ -102,7 +102,7 @@ def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = Fal
     setattr(target, name, crash)
     try:
         with pytest.raises(Crash):
-            keeper = TableKeeper(tools.catalog, tools.engine, Lanes(tools.runner), tools.observer, tools.settings)
+            keeper = MaintenanceWorker(tools.catalog, tools.engine, FairShareRunner(tools.runner), tools.observer, tools.settings)
             Executor(tools, keeper).run(claimed, threading.Event())
     finally:
         delattr(target, name)
@@ -133,7 +133,7 @@ def test_a_crash_around_the_commit_loses_nothing_and_doubles_nothing(
 
 def test_a_killed_worker_costs_an_attempt_and_not_the_job(tmp_path: Path) -> None:
     others = psutil.Process().children()
-    runner = LocalRunner(2, import_everything)
+    runner = LocalRunner(2, init_worker)
     runner.warm()
     try:
         with a_world(tmp_path, runner, SMALL_SPLITS) as world:
@@ -187,12 +187,12 @@ def test_a_job_waits_for_its_commit_and_publishes_once(world: World) -> None:
     wait_until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
     assert world.job(job.id).progress == 99
     assert world.count(docs) == 0
-    world.imports.commit(CLUSTER, job.id, ANYBODY)
-    world.imports.commit(CLUSTER, job.id, ANYBODY)
+    world.imports.commit(CLUSTER, job.id, ANONYMOUS)
+    world.imports.commit(CLUSTER, job.id, ANONYMOUS)
     assert world.ended(job).state is JobState.COMPLETED
     assert world.count(docs) == ROWS
     with pytest.raises(JobStateConflict, match="abort not allowed"):
-        world.imports.abort(CLUSTER, job.id, ANYBODY)
+        world.imports.abort(CLUSTER, job.id, ANONYMOUS)
 
 
 def test_an_abort_ends_a_running_job_and_may_be_repeated(tmp_path: Path, runner: LocalRunner) -> None:
@@ -202,7 +202,7 @@ def test_an_abort_ends_a_running_job_and_may_be_repeated(tmp_path: Path, runner:
         job = world.create(["a.jsonl"])
         wait_until(lambda: len(staged_splits(world, job)) > 0)
         for _ in range(2):
-            assert world.imports.abort(CLUSTER, job.id, ANYBODY).state is JobState.ABORTED
+            assert world.imports.abort(CLUSTER, job.id, ANONYMOUS).state is JobState.ABORTED
         ended = world.job(job.id)
         assert (ended.reason, ended.state) == ("aborted by user", JobState.ABORTED)
         assert ended.finished_at is not None

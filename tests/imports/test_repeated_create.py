@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import JobState
 from penstock.domain.quotas import JobLimits
 from penstock.errors import InvalidParameter
-from penstock.imports.requests import CreateImport, SourceKeys
+from penstock.imports.requests import CreateImport, StoreCredentials
 from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
 from tests.support.worlds import World, a_world
 
 REQUEST = CreateImport(
-    caller=ANYBODY, cluster_id=CLUSTER, collection="docs", groups=[["a.json"]], idempotency_key="night 7"
+    caller=ANONYMOUS, cluster_id=CLUSTER, collection="docs", groups=[["a.json"]], idempotency_key="night 7"
 )
 
 
@@ -75,8 +75,8 @@ def test_fresh_credentials_are_the_same_request_and_another_collection_is_anothe
     with a_world(tmp_path, runner, started=False) as world:
         world.collection()
         world.collection("other")
-        job = world.imports.create(replace(REQUEST, keys=SourceKeys("a", "s")))
-        assert world.imports.create(replace(REQUEST, keys=SourceKeys("b", "t", "u"))).id == job.id
+        job = world.imports.create(replace(REQUEST, keys=StoreCredentials("a", "s")))
+        assert world.imports.create(replace(REQUEST, keys=StoreCredentials("b", "t", "u"))).id == job.id
         assert world.imports.create(replace(REQUEST, collection="other")).id != job.id
         world.collections.drop(CLUSTER, "default", "docs")
         world.collection()

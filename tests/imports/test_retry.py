@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.domain.access import ANYBODY, Caller
+from penstock.domain.access import ANONYMOUS, Caller
 from penstock.domain.jobs import FileState, ImportJob, JobState
 from penstock.domain.quotas import JobLimits
 from penstock.errors import (
@@ -20,7 +20,7 @@ from penstock.errors import (
     PartitionNotFound,
     PathNotAllowed,
 )
-from penstock.imports.requests import CreateImport, SourceKeys
+from penstock.imports.requests import CreateImport, StoreCredentials
 from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
@@ -151,7 +151,7 @@ def test_a_partition_made_anew_is_another_one(world: World) -> None:
     write_rows(world.files / "a.jsonl")
     write_rows(world.files / "b.jsonl", start=ROWS, bad=ROWS - 1)
     request = CreateImport(
-        caller=ANYBODY, cluster_id=CLUSTER, collection="docs", partition="p", groups=[["a.jsonl"], ["b.jsonl"]]
+        caller=ANONYMOUS, cluster_id=CLUSTER, collection="docs", partition="p", groups=[["a.jsonl"], ["b.jsonl"]]
     )
     job = world.ended(world.imports.create(request))
     world.partitions.drop(world.fresh(docs), "p")
@@ -175,7 +175,7 @@ def test_a_timeout_counts_from_the_retry(world: World) -> None:
 
 
 def test_a_job_with_the_callers_own_keys_needs_them_again(tmp_path: Path, runner: LocalRunner, s3: S3Server) -> None:
-    keys = SourceKeys("server-key", "server-secret")
+    keys = StoreCredentials("server-key", "server-secret")
     store = {"endpoint": s3.endpoint, "region": "us-east-1"}
     with a_world(tmp_path, runner, SETTINGS, roots=["s3://"], store=store) as world:
         docs = world.collection()
@@ -183,7 +183,7 @@ def test_a_job_with_the_callers_own_keys_needs_them_again(tmp_path: Path, runner
         address = s3.put(bucket, "a.jsonl", b"nonsense")
         job = world.ended(
             world.imports.create(
-                CreateImport(caller=ANYBODY, cluster_id=CLUSTER, collection="docs", groups=[[address]], keys=keys)
+                CreateImport(caller=ANONYMOUS, cluster_id=CLUSTER, collection="docs", groups=[[address]], keys=keys)
             )
         )
         assert job.state is JobState.FAILED
@@ -199,10 +199,10 @@ def test_a_job_with_the_callers_own_keys_needs_them_again(tmp_path: Path, runner
 
 def test_what_can_not_be_retried_says_why_and_stays_as_it_is(world: World) -> None:
     with pytest.raises(JobNotFound):
-        world.imports.retry(CLUSTER, 7, SourceKeys(), ANYBODY)
+        world.imports.retry(CLUSTER, 7, StoreCredentials(), ANONYMOUS)
     failed = failed_night(world)
     with pytest.raises(JobNotFound):
-        world.imports.retry("in01-another", failed.id, SourceKeys(), ANYBODY)
+        world.imports.retry("in01-another", failed.id, StoreCredentials(), ANONYMOUS)
     done = world.imported(["a.jsonl"])
     waiting = world.create(["a.jsonl"], auto_commit="false")
     world.until(lambda: world.job(waiting.id).state is JobState.UNCOMMITTED)
@@ -211,7 +211,7 @@ def test_what_can_not_be_retried_says_why_and_stays_as_it_is(world: World) -> No
         with pytest.raises(JobStateConflict, match=words):
             world.retry(job)
         assert world.job(job.id) == before
-    world.imports.abort(CLUSTER, waiting.id, ANYBODY)
+    world.imports.abort(CLUSTER, waiting.id, ANONYMOUS)
     with pytest.raises(JobStateConflict, match="was aborted by user, only a job that failed by itself"):
         world.retry(waiting)
     world.collections.drop(CLUSTER, "default", "docs")
@@ -225,17 +225,17 @@ def test_a_retry_counts_as_a_live_job(tmp_path: Path, runner: LocalRunner) -> No
         waiting = world.create(["a.jsonl"], auto_commit="false")
         with pytest.raises(LimitExceeded, match="max_live_jobs"):
             world.retry(job)
-        world.imports.abort(CLUSTER, waiting.id, ANYBODY)
+        world.imports.abort(CLUSTER, waiting.id, ANONYMOUS)
         assert world.retry(job).state is JobState.PENDING
 
 
 def test_a_key_retries_only_what_it_may_import(world: World) -> None:
     job = failed_night(world)
-    mine = Caller(name="mine", org_id=None, grants=ANYBODY.grants, roots=("a.jsonl",))
+    mine = Caller(name="mine", org_id=None, grants=ANONYMOUS.grants, roots=("a.jsonl",))
     with pytest.raises(PathNotAllowed, match=r"'b\.jsonl' is outside of what your key may import"):
-        world.imports.retry(CLUSTER, job.id, SourceKeys(), mine)
-    ours = Caller(name="ours", org_id=None, grants=ANYBODY.grants, roots=("a.jsonl", "b.jsonl"))
+        world.imports.retry(CLUSTER, job.id, StoreCredentials(), mine)
+    ours = Caller(name="ours", org_id=None, grants=ANONYMOUS.grants, roots=("a.jsonl", "b.jsonl"))
     write_rows(world.files / "b.jsonl", start=ROWS)
-    world.imports.retry(CLUSTER, job.id, SourceKeys(), ours)
+    world.imports.retry(CLUSTER, job.id, StoreCredentials(), ours)
     assert world.ended(job).state is JobState.COMPLETED
     assert world.catalog.jobs.roots(job.id) == [["a.jsonl", "b.jsonl"]]

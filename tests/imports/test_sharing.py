@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.imports.requests import CreateImport
 from penstock.imports.settings import JobSettings
@@ -59,7 +59,7 @@ def test_an_abort_from_elsewhere_ends_a_running_job(worlds: list[World]) -> None
     while api.job(job.id).state is not JobState.IMPORTING:
         assert time.monotonic() < until
         time.sleep(0.01)
-    assert api.imports.abort(CLUSTER, job.id, ANYBODY).state is JobState.ABORTED
+    assert api.imports.abort(CLUSTER, job.id, ANONYMOUS).state is JobState.ABORTED
     while any(world.scheduler.running for world in worlds):
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -75,7 +75,7 @@ def test_a_repeated_call_gets_its_job_from_any_server(worlds: list[World]) -> No
     def create(world: World) -> ImportJob:
         return world.imports.create(
             CreateImport(
-                caller=ANYBODY, cluster_id=CLUSTER, collection="docs", groups=[[name]], idempotency_key="night-7"
+                caller=ANONYMOUS, cluster_id=CLUSTER, collection="docs", groups=[[name]], idempotency_key="night-7"
             )
         )
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from penstock.catalog.jobs.plans import PlannedFile
 from penstock.domain.jobs import FileState, JobState, Part, Split, SplitState
-from penstock.imports.split_packing import Joined, join
+from penstock.imports.split_packing import SplitPlan, join
 from penstock.imports.memory_budget import MIB
-from penstock.imports.planner import Piece, Plan
+from penstock.imports.planner import PlannedRange, Plan
 from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import SCHEMA
@@ -138,7 +138,7 @@ def plan_of(files: Sequence[Sequence[int]], names: Sequence[int] | None = None) 
             for name, sizes in zip(names, files, strict=True)
         ],
         pieces=[
-            Piece(part=Part(file=number, spec={"at": place}, size=size), weight=size, max_rows=3)
+            PlannedRange(part=Part(file=number, spec={"at": place}, size=size), weight=size, max_rows=3)
             for number, sizes in enumerate(files)
             for place, size in enumerate(sizes)
         ],
@@ -146,7 +146,7 @@ def plan_of(files: Sequence[Sequence[int]], names: Sequence[int] | None = None) 
     )
 
 
-def joined(plan: Plan, earlier: Joined | None = None, staged: Sequence[int] = (), workers: int = 2) -> Joined:
+def joined(plan: Plan, earlier: SplitPlan | None = None, staged: Sequence[int] = (), workers: int = 2) -> SplitPlan:
     splits = [
         Split(
             ordinal=number,
@@ -190,7 +190,7 @@ def test_a_second_plan_keeps_what_is_staged_of_unchanged_files(
         if number in staged and not changed & {part.file for part in split.parts}
     }
     assert {split.kept for split in second.splits if split.kept is not None} == useful
-    assert {each.ordinal for each in second.lost} == {each for each in staged if each < len(first.splits)} - useful
+    assert {each.ordinal for each in second.stale} == {each for each in staged if each < len(first.splits)} - useful
     assert all(part.rows == 5 for split in second.splits if split.kept is not None for part in split.parts)
     for number, file in enumerate(second.files):
         assert file.kept == (None if number in changed else number)

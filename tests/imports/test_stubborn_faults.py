@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import JobState, SplitState
 from penstock.engines.base import Published
 from penstock.errors import StoreFull, StoreUnavailable, TaskCancelled
 from penstock.imports.settings import JobSettings
-from penstock.imports.tasks import import_everything, stage_split
+from penstock.imports.tasks import init_worker, stage_split
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
@@ -64,7 +64,7 @@ def test_a_commit_that_meets_a_passing_fault_is_made_again_under_the_same_claim(
         job = world.create(["a.jsonl"], auto_commit="false")
         world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
         with failing_commits(world, job.id, StoreUnavailable("no answer")):
-            committed = world.imports.commit(job.cluster_id, job.id, ANYBODY)
+            committed = world.imports.commit(job.cluster_id, job.id, ANONYMOUS)
             done = world.ended(job)
         assert (done.state, done.epoch) == (JobState.COMPLETED, committed.epoch + 1)
         assert world.count(docs) == ROWS
@@ -82,7 +82,7 @@ def test_a_commit_that_does_not_get_through_waits_and_keeps_nobody_from_working(
         job = world.create(["a.jsonl"], auto_commit="false")
         world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
         with failing_commits(world, job.id, error, error) as left:
-            world.imports.commit(job.cluster_id, job.id, ANYBODY)
+            world.imports.commit(job.cluster_id, job.id, ANONYMOUS)
             world.until(lambda: world.scheduler.running == 0 and len(left) < 2)
             assert world.job(job.id).state is JobState.COMMITTING
             assert world.imported(["b.jsonl"]).state is JobState.COMPLETED
@@ -116,7 +116,7 @@ class DeadlyRunner:
 
 @pytest.fixture
 def deadly() -> Iterator[DeadlyRunner]:
-    local = LocalRunner(2, import_everything)
+    local = LocalRunner(2, init_worker)
     local.warm()
     yield DeadlyRunner(local)
     local.close()
@@ -178,7 +178,7 @@ def test_an_abort_is_heard_while_nothing_moves(tmp_path: Path, runner: LocalRunn
         write_rows(world.files, "a.jsonl")
         job = world.create(["a.jsonl"])
         world.until(lambda: bool(hanging.begun))
-        world.imports.abort(CLUSTER, job.id, ANYBODY)
+        world.imports.abort(CLUSTER, job.id, ANONYMOUS)
         world.until(lambda: world.scheduler.running == 0)
         assert world.job(job.id).state is JobState.ABORTED
         assert all(each.future.done() for each in hanging.begun)

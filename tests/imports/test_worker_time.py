@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import Collection, CollectionSettings
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.imports.requests import CreateImport
@@ -28,7 +28,7 @@ def docs_of(world: World, org: str) -> Collection:
 
 
 def create(world: World, org: str, file: str) -> ImportJob:
-    request = CreateImport(caller=ANYBODY, cluster_id=f"in01-{org}", collection="docs", groups=[[file]])
+    request = CreateImport(caller=ANONYMOUS, cluster_id=f"in01-{org}", collection="docs", groups=[[file]])
     return world.imports.create(request)
 
 

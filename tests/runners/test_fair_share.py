@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import TaskCancelled
 from penstock.runners.base import TaskContext, TaskHandle
-from penstock.runners.fair_share import Lanes
+from penstock.runners.fair_share import FairShareRunner
 from penstock.runners.local import LocalRunner
 from tests.runners.tasks import double, report_until_told, wait_for_file
 
@@ -74,7 +74,7 @@ class Clock:
         return self.now
 
 
-class StillLanes(Lanes):
+class StillLanes(FairShareRunner):
     """Without the thread that looks after waiting tasks: the test calls :meth:`look`."""
 
     def _watch(self) -> None:
@@ -83,7 +83,7 @@ class StillLanes(Lanes):
 
 def test_a_single_task_comes_before_ten_thousand_of_another() -> None:
     runner = HeldRunner(slots=2)
-    lanes = Lanes(runner)
+    lanes = FairShareRunner(runner)
     many = lanes.lane("ann")
     for number in range(10_000):
         many.submit(double, ("ann", number))
@@ -249,7 +249,7 @@ def test_lanes_without_tasks_are_forgotten() -> None:
 
 def test_results_progress_and_errors_come_through() -> None:
     runner = HeldRunner(slots=1)
-    lane = Lanes(runner).lane("ann")
+    lane = FairShareRunner(runner).lane("ann")
     first, second = lane.submit(double, 1), lane.submit(double, 2)
     assert (first.progress(), second.progress()) == ((1, 2), (0, 0))
     runner.end()
@@ -261,7 +261,7 @@ def test_results_progress_and_errors_come_through() -> None:
 
 def test_what_waits_is_cancelled_at_once_and_what_runs_is_told_to() -> None:
     runner = HeldRunner(slots=1)
-    lanes = Lanes(runner)
+    lanes = FairShareRunner(runner)
     running, waiting, other = (lanes.lane("ann").submit(double, number) for number in range(3))
     for each in (running, waiting):
         each.cancel()
@@ -276,7 +276,7 @@ def test_what_waits_is_cancelled_at_once_and_what_runs_is_told_to() -> None:
 
 def test_a_closed_runner_ends_what_waits() -> None:
     runner = HeldRunner(slots=1)
-    lane = Lanes(runner).lane("ann")
+    lane = FairShareRunner(runner).lane("ann")
     lane.submit(double, 0)
     waiting = [lane.submit(double, number) for number in (1, 2)]
     runner.close()
@@ -288,7 +288,7 @@ def test_a_closed_runner_ends_what_waits() -> None:
 
 def test_a_task_begins_in_the_context_of_who_wants_it() -> None:
     runner = HeldRunner(slots=1)
-    lanes = Lanes(runner)
+    lanes = FairShareRunner(runner)
     for name in ("ann", "bob"):
         token = WHO.set(name)
         lanes.lane(name).submit(double, name)
@@ -300,7 +300,7 @@ def test_a_task_begins_in_the_context_of_who_wants_it() -> None:
 def test_real_workers_do_the_tasks_of_all_lanes() -> None:
     runner = LocalRunner(2)
     try:
-        lanes = Lanes(runner)
+        lanes = FairShareRunner(runner)
         handles = [lanes.lane(NAMES[number % 3]).submit(double, number) for number in range(400)]
         wait([each.future for each in handles], 60)
         assert [each.future.result(0) for each in handles] == [2 * number for number in range(400)]
@@ -317,7 +317,7 @@ def test_real_workers_held_by_one_lane_serve_another_within_seconds(listens: boo
     """The long tasks end all the same, also where one had to be ended by force."""
     runner = LocalRunner(2)
     try:
-        lanes = Lanes(runner)
+        lanes = FairShareRunner(runner)
         arguments: list[Any] = [600, 601] if listens else [tmp_path / "a", tmp_path / "b"]
         long = [lanes.submit("ann", report_until_told if listens else wait_for_file, each) for each in arguments]
         until = time.monotonic() + 60

@@ -14,10 +14,10 @@ from penstock.sdk import v2_calls
 from penstock.sdk.errors import (
     AccessDenied,
     AnswerTimeout,
-    AnswerUnreadable,
-    CallRefused,
+    InvalidResponse,
+    ApiError,
     ImportCallError,
-    NoAnswer,
+    ConnectionFailed,
     NotFound,
 )
 from penstock.sdk.http import full_url
@@ -123,14 +123,14 @@ def test_an_address_without_scheme_means_https() -> None:
         full_url("controller.api.eu.zillizcloud.com:443/", "/x") == "https://controller.api.eu.zillizcloud.com:443/x"
     )
     assert full_url("http://localhost:19530", "/x") == "http://localhost:19530/x"
-    with pytest.raises(NoAnswer, match=r"no connection to 127\.0\.0\.1:9: .*Connection refused"):
+    with pytest.raises(ConnectionFailed, match=r"no connection to 127\.0\.0\.1:9: .*Connection refused"):
         penstock.list_import_jobs("127.0.0.1:9", "key", "in03-1", 10, 1)
 
 
 def test_an_error_keeps_what_the_server_said(server: RecordingServer) -> None:
     server.answer(f"{V1}/list", {"code": 80003, "message": "The parameter value for 'pageSize' should be 5 to 100."})
 
-    with pytest.raises(CallRefused) as caught:
+    with pytest.raises(ApiError) as caught:
         penstock.list_import_jobs(server.url, "key", "in03-1", 1000, 1)
 
     error = caught.value
@@ -139,7 +139,7 @@ def test_an_error_keeps_what_the_server_said(server: RecordingServer) -> None:
     assert error.url == f"{server.url}{V1}/list"
     assert str(error) == f"{error.message} (code 80003, GET {error.url})"
     copy = pickle.loads(pickle.dumps(error))
-    assert type(copy) is CallRefused
+    assert type(copy) is ApiError
     assert copy.__dict__ == error.__dict__
 
 
@@ -155,16 +155,16 @@ def test_the_json_body_of_http_401_is_not_lost(server: RecordingServer) -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "text"),
     [
-        (Answer("404 page not found", status=404), CallRefused, "404 page not found"),
-        (Answer("", status=502), CallRefused, "Bad Gateway"),
-        (Answer("<html>a proxy</html>"), AnswerUnreadable, "a proxy"),
-        (Answer([1, 2]), AnswerUnreadable, "no JSON object"),
-        (Answer({"data": {}}), AnswerUnreadable, "with a code"),
-        (Answer({"code": 1}), CallRefused, "code 1"),
+        (Answer("404 page not found", status=404), ApiError, "404 page not found"),
+        (Answer("", status=502), ApiError, "Bad Gateway"),
+        (Answer("<html>a proxy</html>"), InvalidResponse, "a proxy"),
+        (Answer([1, 2]), InvalidResponse, "no JSON object"),
+        (Answer({"data": {}}), InvalidResponse, "with a code"),
+        (Answer({"code": 1}), ApiError, "code 1"),
         (Answer({"code": "0", "data": {"records": []}}), None, ""),
         (Answer({"code": 2101, "message": "job 1 not found"}), NotFound, "job 1 not found"),
-        (Answer("", status=307, headers={"Location": "https://u:p@elsewhere/x"}), CallRefused, "https://elsewhere/x"),
-        (Answer(close=True), NoAnswer, "no connection to 127.0.0.1"),
+        (Answer("", status=307, headers={"Location": "https://u:p@elsewhere/x"}), ApiError, "https://elsewhere/x"),
+        (Answer(close=True), ConnectionFailed, "no connection to 127.0.0.1"),
     ],
 )
 def test_every_answer_is_told_apart(
@@ -187,7 +187,7 @@ def test_a_slow_server_is_told_as_such(server: RecordingServer) -> None:
 def test_no_error_shows_a_key(server: RecordingServer) -> None:
     server.answer(f"{V2}/create", {"code": 1100, "message": "no: user:pass-word, AKIA-1, s3cret and t0ken"})
 
-    with pytest.raises(CallRefused) as caught:
+    with pytest.raises(ApiError) as caught:
         v2_calls.bulk_import(
             server.url.replace("http://", "http://name:hidden@"),
             "docs",

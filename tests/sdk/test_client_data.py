@@ -12,7 +12,7 @@ import pytest
 
 import penstock
 from penstock.sdk import collections, schema
-from penstock.sdk.errors import AnswerUnreadable, NotFound
+from penstock.sdk.errors import InvalidResponse, NotFound
 from penstock.sdk.rows import decode_row, encode_vectors
 from penstock.sdk.schema import CollectionInfo, collection_from_wire
 from tests.sdk.recording_server import RecordingServer
@@ -193,7 +193,7 @@ def test_search_where_topks_are_missing(server: RecordingServer, client: penstoc
         server.answer(f"{V2}/entities/search", {"code": 0, "data": rows})
         assert [len(hits) for hits in client.search("docs", [[0, 1], [1, 0]])] == counts
     server.answer(f"{V2}/entities/search", {"code": 0, "data": [hit] * 3})
-    with pytest.raises(AnswerUnreadable, match="no topks"):
+    with pytest.raises(InvalidResponse, match="no topks"):
         client.search("docs", [[0, 1], [1, 0]])
 
 

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 import penstock
-from penstock.sdk.errors import AnswerUnreadable, CallRefused, JobFailed, JobUnfinished, NoAnswer
+from penstock.sdk.errors import InvalidResponse, ApiError, JobFailed, JobUnfinished, ConnectionFailed
 from penstock.sdk.jobs import ImportedFile, ImportJob, JobWarning, job_from_wire
 from penstock.sdk.progress import progress_bar, progress_text
 from tests.sdk.recording_server import Answer, RecordingServer
@@ -111,7 +111,7 @@ def test_create_is_repeated_only_under_an_idempotency_key(server: RecordingServe
     server.answer(
         CREATE, Answer(status=503, body="", headers={"Retry-After": "0"}), {"code": 0, "data": {"jobId": 7}}
     )
-    with pytest.raises(CallRefused, match="HTTP 503"):
+    with pytest.raises(ApiError, match="HTTP 503"):
         client.imports.create("docs", "a.json")
     assert len(server.requests) == 1
 
@@ -126,7 +126,7 @@ def test_calls_that_read_live_through_a_busy_server(server: RecordingServer, cli
     assert client.imports.get(7).progress == 10
 
     server.answer(DESCRIBE, busy)
-    with pytest.raises(CallRefused, match="rate limit"):
+    with pytest.raises(ApiError, match="rate limit"):
         client.imports.get(7)
     assert len(server.requests) == 3 + 4
 
@@ -181,7 +181,7 @@ def test_get_asks_an_old_milvus_the_old_way(server: RecordingServer, client: pen
 
 def test_an_answer_without_the_keys_it_must_have(server: RecordingServer, client: penstock.Client) -> None:
     server.answer(DESCRIBE, {"code": 0, "data": {"jobId": "7"}})
-    with pytest.raises(AnswerUnreadable, match="lacks 'state'"):
+    with pytest.raises(InvalidResponse, match="lacks 'state'"):
         client.imports.get("7")
 
 
@@ -276,7 +276,7 @@ def test_wait_ends_with_the_time_given(server: RecordingServer, client: penstock
 
 
 def test_wait_for_a_server_that_is_not_there() -> None:
-    with pytest.raises(NoAnswer, match="Connection refused"):
+    with pytest.raises(ConnectionFailed, match="Connection refused"):
         penstock.Client("http://127.0.0.1:9").imports.wait("7")
 
 

@@ -192,5 +192,5 @@ def test_a_server_that_others_can_reach_wants_tls(tmp_path: Path) -> None:
     with pytest.raises(InvalidParameter, match="without TLS keys would travel unencrypted"):
         build_services(make_settings(tmp_path / "data", host="0.0.0.0"))
     services = build_services(make_settings(tmp_path / "data", host="0.0.0.0", insecure=True))
-    assert services.authentication.is_on
+    assert services.authentication.is_enabled
     services.stop()

@@ -191,7 +191,7 @@ def test_tables_of_earlier_releases_are_adopted_as_far_as_they_say(tmp_path: Pat
 
 def test_doors_that_had_keys_stay_shut(place: Place) -> None:
     assert not asks_for_keys(place.settings, place.engine)
-    assert not authentication_of(place.settings, place.catalog).is_on
+    assert not authentication_of(place.settings, place.catalog).is_enabled
     made = CliRunner().invoke(
         cli, ["keys", "create", "ops", "--role", "admin", "--data-dir", str(place.settings.data_dir)]
     )
@@ -205,7 +205,7 @@ def test_doors_that_had_keys_stay_shut(place: Place) -> None:
         if also_the_marker:
             marker.unlink()
         had_keys = asks_for_keys(place.settings, place.engine)
-        assert authentication_of(place.settings, place.catalog, had_keys=had_keys).is_on
+        assert authentication_of(place.settings, place.catalog, had_keys=had_keys).is_enabled
     keep_marks(place.settings, place.catalog, place.engine)
     note = json.loads(place.engine.note() or b"")
     assert note["keys"], "it is never taken back"

@@ -27,7 +27,7 @@ from cryptography.fernet import Fernet
 from penstock.catalog import open_catalog
 from penstock.domain.jobs import JobState
 from penstock.errors import InvalidParameter
-from penstock.server.process.scrub_environment import take_secrets
+from penstock.server.process.scrub_environment import scrub_environment
 from penstock.server.storage_settings import sealing_key
 from penstock.settings import load_settings
 from tests.support.catalogs import new_job, opened_catalog, stored_collection
@@ -273,8 +273,8 @@ def test_sealed_credentials_are_wiped_to_the_last_byte(tmp_path: Path) -> None:
         assert len(sealed) == 20
         assert all(each[:200] in written() for each in sealed)
         for job in jobs:
-            catalog.jobs.intervene(job, JobState.ABORTED)
-        catalog.database.remove_traces()
+            catalog.jobs.request_transition(job, JobState.ABORTED)
+        catalog.database.purge_wal()
         for each in sealed:
             pieces = [each[start : start + 64] for start in range(0, len(each) - 64, 64)]
             assert not any(piece in written() for piece in pieces)
@@ -296,7 +296,7 @@ def test_a_catalog_in_postgresql_holds_sealed_bytes_only(postgres_url: str) -> N
             assert sealed.startswith(b"gAAAAA")
             for secret in (MARK, key.decode()):
                 assert not any(each in str(rows).encode() + sealed for each in spellings(secret))
-            catalog.jobs.intervene(job, JobState.ABORTED)
+            catalog.jobs.request_transition(job, JobState.ABORTED)
             assert connection.execute("SELECT count(*) FROM job_secret").fetchone() == (0,)
     finally:
         catalog.close()
@@ -337,7 +337,7 @@ def test_what_workers_inherit() -> None:
         "PENSTOCK_CATALOG": "postgresql://penstock@db.example/penstock",
         "PGPASSWORD": f"{MARK}-6",
     }
-    settings = take_secrets(load_settings(environment=environment), environment)
+    settings = scrub_environment(load_settings(environment=environment), environment)
     assert MARK not in str(environment)
     assert environment.keys() == {"PATH", "AWS_REGION", "PENSTOCK_WORKERS"}
     assert settings.s3_secret_key is not None

@@ -20,7 +20,7 @@ import structlog
 
 from penstock.errors import DataFolderInUse, PenstockError
 from penstock.server.assembly import build_services
-from penstock.server.process.data_dir import hold_data_folder
+from penstock.server.process.data_dir import lock_data_dir
 from penstock.server.serve import serve
 from penstock.settings import load_settings
 from tests.support.catalogs import opened_catalog, stored_collection
@@ -195,9 +195,9 @@ def test_a_store_that_has_vanished_is_told_and_not_made_anew(tmp_path: Path) -> 
 
 def test_the_lock_ends_with_its_holder(tmp_path: Path) -> None:
     refusal = pytest.raises(DataFolderInUse, match=f"process {os.getpid()}")
-    with hold_data_folder(tmp_path), refusal, hold_data_folder(tmp_path):
+    with lock_data_dir(tmp_path), refusal, lock_data_dir(tmp_path):
         pass
-    with hold_data_folder(tmp_path):
+    with lock_data_dir(tmp_path):
         pass
 
 

@@ -128,7 +128,7 @@ class DataPlane:
         lease = self._catalog.maintenance.take(found.id, "test", 60_000)
         assert lease is not None
         yield
-        self._catalog.maintenance.put_off(lease)
+        self._catalog.maintenance.release(lease)
 
 
 @contextmanager

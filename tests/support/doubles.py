@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from penstock.domain.index import IndexSpec
-from penstock.engines.base import Due, Engine, Published, Staged, Table
+from penstock.engines.base import MaintenanceNeeds, Engine, Published, Staged, Table
 from penstock.errors import StoreError
 
 __all__ = ["InlineRunner", "MemoryEngine"]
@@ -128,8 +128,8 @@ class MemoryEngine:
                 assert name not in visible, "a file with visible rows is being deleted"
                 self.files.pop(name, None)
 
-    def due(self, table: Table, specs: Sequence[IndexSpec]) -> Due:
-        return Due(index=True, compaction=False)
+    def due(self, table: Table, specs: Sequence[IndexSpec]) -> MaintenanceNeeds:
+        return MaintenanceNeeds(index=True, compaction=False)
 
     def index(
         self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = lambda share: None

@@ -18,7 +18,7 @@ from penstock.errors import (
     JobStateConflict,
     PartitionNotFound,
 )
-from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, SourceKeys
+from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
 
 __all__ = ["CREATED", "MemoryClusters", "MemoryImports", "make_job"]
 
@@ -75,7 +75,7 @@ class MemoryImports:
         """As new: no jobs, nothing asked."""
         self.requests: list[CreateImport] = []
         self.queries: list[JobQuery] = []
-        self.keys: list[SourceKeys] = []
+        self.keys: list[StoreCredentials] = []
         self.fault: Exception | None = None
         self.hold: Callable[[], object] = lambda: None
         self._details: dict[int, JobDetails] = {}
@@ -120,7 +120,7 @@ class MemoryImports:
     def abort(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
         return self._change(cluster_id, job_id, caller, JobState.ABORTED, {JobState.PENDING, JobState.UNCOMMITTED})
 
-    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller) -> ImportJob:
+    def retry(self, cluster_id: str, job_id: int, keys: StoreCredentials, caller: Caller) -> ImportJob:
         self.keys.append(keys)
         return self._change(cluster_id, job_id, caller, JobState.PENDING, {JobState.FAILED})
 

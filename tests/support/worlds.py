@@ -17,17 +17,17 @@ from penstock.catalog import Catalog
 from penstock.collections.collections import CollectionService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
-from penstock.domain.access import ANYBODY
+from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import Collection, CollectionSettings
 from penstock.domain.jobs import ImportJob
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
-from penstock.imports.requests import CreateImport, SourceKeys
+from penstock.imports.requests import CreateImport, StoreCredentials
 from penstock.imports.scheduler import Scheduler
 from penstock.imports.service import ImportService
 from penstock.imports.settings import JobSettings
-from penstock.imports.context import Tools
+from penstock.imports.context import ImportContext
 from penstock.runners.base import Runner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, SCHEMA, opened_catalog
@@ -62,11 +62,11 @@ class World:
         self.files.mkdir(exist_ok=True)
         stores = {"s3": self.store, "http": self.web, "https": self.web}
         roots = ImportRoots([str(self.files), *self.roots], stores)
-        self.scheduler = Scheduler(Tools(self.catalog, self.engine, self.runner, roots, self.settings))
+        self.scheduler = Scheduler(ImportContext(self.catalog, self.engine, self.runner, roots, self.settings))
         self.imports = ImportService(self.catalog, roots, self.settings, self.scheduler.wake)
         self.collections = CollectionService(self.catalog, self.engine, self.scheduler.wake)
         self.partitions = PartitionService(self.catalog, self.engine)
-        self.indexes = IndexService(self.catalog, self.engine, self.scheduler.keeper.enqueue)
+        self.indexes = IndexService(self.catalog, self.engine, self.scheduler.keeper.request)
 
     @property
     def files(self) -> Path:
@@ -78,17 +78,17 @@ class World:
     def create(self, *groups: Sequence[str], collection: str = "docs", **options: str) -> ImportJob:
         return self.imports.create(
             CreateImport(
-                caller=ANYBODY,
+                caller=ANONYMOUS,
                 cluster_id=CLUSTER,
                 collection=collection,
                 groups=groups,
                 options=options,
-                keys=SourceKeys(),
+                keys=StoreCredentials(),
             )
         )
 
-    def retry(self, job: ImportJob, keys: SourceKeys | None = None) -> ImportJob:
-        return self.imports.retry(CLUSTER, job.id, keys or SourceKeys(), ANYBODY)
+    def retry(self, job: ImportJob, keys: StoreCredentials | None = None) -> ImportJob:
+        return self.imports.retry(CLUSTER, job.id, keys or StoreCredentials(), ANONYMOUS)
 
     def job(self, job_id: int) -> ImportJob:
         return self.catalog.jobs.get(CLUSTER, job_id)

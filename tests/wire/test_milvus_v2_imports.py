@@ -11,7 +11,7 @@ import pytest
 
 from penstock import errors
 from penstock.domain.jobs import FileState, ImportFile, JobState, JobWarning
-from penstock.imports.requests import SourceKeys
+from penstock.imports.requests import StoreCredentials
 from tests.support.imports import CREATED, FIRST_ID, make_job
 from tests.support.wire import V2, Server
 
@@ -269,7 +269,7 @@ def test_a_failed_job_is_retried_with_fresh_keys(server: Server) -> None:
     server.imports.add(make_job(JobState.FAILED))
     body = {"jobId": str(FIRST_ID), "accessKey": "a", "secretKey": "s", "token": "t"}
     assert server.v2("retry", body) == {"code": server.success_code, "data": {}}
-    assert server.imports.keys == [SourceKeys("a", "s", "t")]
+    assert server.imports.keys == [StoreCredentials("a", "s", "t")]
     assert server.v2("describe", {"jobId": FIRST_ID})["data"]["state"] == "Pending"
 
 

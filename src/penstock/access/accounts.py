@@ -194,7 +194,7 @@ def _check_description(text: str | None) -> None:
 
 def _check_over(caller: Caller | None, user: Account) -> None:
     """Who sets a user's password can be that user: an admin of one cluster must not come into another one so."""
-    beyond = [] if caller is None else [each for each in user.grants if not caller.administers(each)]
+    beyond = [] if caller is None else [each for each in user.grants if not caller.is_admin_of(each)]
     if caller is not None and beyond:
         raise PermissionDenied(
             f"{caller.name} is no admin of all that {user.name} may ({beyond[0]}). Ask somebody who is",

@@ -25,9 +25,9 @@ __all__ = ["Audit", "AuditLog", "AuditedAuthentication", "NoAudit"]
 log = structlog.get_logger(__name__)
 
 WINDOW = 60.0
-OF_ADDRESS, OF_ALL = 30, 300
+PER_ADDRESS_LIMIT, OF_ALL = 30, 300
 """Different refusals that are stored within a window: of one address, and in all."""
-VARIOUS = "various"
+AGGREGATED = "various"
 
 _Kind: TypeAlias = tuple[object, ...]
 
@@ -69,7 +69,7 @@ class AuditLog:
         self._store.add(entry)
 
     def refused(self, entry: AuditEntry) -> None:
-        if self._is_new(entry):
+        if self._should_store(entry):
             self._keep(entry)
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class AuditLog:
                 self._timer.cancel()
         self._end_window()
 
-    def _is_new(self, entry: AuditEntry) -> bool:
+    def _should_store(self, entry: AuditEntry) -> bool:
         """Whether it is to be stored now; else it is counted."""
         kind = (
             *(entry.action, entry.outcome, entry.address, entry.caller_id, entry.caller),
@@ -93,7 +93,7 @@ class AuditLog:
             if kind in self._seen:
                 self._again[kind] += 1
                 return False
-            if len(self._seen) >= OF_ALL or self._addresses[entry.address] >= OF_ADDRESS:
+            if len(self._seen) >= OF_ALL or self._addresses[entry.address] >= PER_ADDRESS_LIMIT:
                 self._rest[entry.outcome] += 1
                 return False
             self._seen[kind] = entry
@@ -104,7 +104,7 @@ class AuditLog:
         with self._lock:
             again = [replace(self._seen[kind], times=times) for kind, times in self._again.items()]
             rest = [
-                AuditEntry(caller=VARIOUS, action=VARIOUS, address=VARIOUS, outcome=outcome, times=times)
+                AuditEntry(caller=AGGREGATED, action=AGGREGATED, address=AGGREGATED, outcome=outcome, times=times)
                 for outcome, times in self._rest.items()
             ]
             for each in (self._seen, self._again, self._addresses, self._rest):
@@ -137,12 +137,12 @@ class AuditedAuthentication:
         self._audit = audit
 
     @property
-    def is_on(self) -> bool:
-        return self._inner.is_on
+    def is_enabled(self) -> bool:
+        return self._inner.is_enabled
 
     @property
-    def was_on(self) -> bool:
-        return self._inner.was_on
+    def is_enabled_cached(self) -> bool:
+        return self._inner.is_enabled_cached
 
     def lane(self, header: str) -> str:
         return self._inner.lane(header)

@@ -15,10 +15,10 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from penstock.access.credentials import KeyCredentials, UserCredentials, digest_of, parse_credentials
-from penstock.access.fairness_key import ANYBODYS, KnownHeaders
+from penstock.access.fairness_key import ANONYMOUS_KEY, FairnessKeys
 from penstock.access.passwords import Passwords
 from penstock.catalog.access.accounts import Account, AccountStore
-from penstock.domain.access import ANYBODY, Caller
+from penstock.domain.access import ANONYMOUS, Caller
 from penstock.errors import TooManyAttempts, Unauthenticated
 
 __all__ = ["Authentication", "Authenticator", "NoAuthentication"]
@@ -26,20 +26,20 @@ __all__ = ["Authentication", "Authenticator", "NoAuthentication"]
 FRESH_SECONDS = 0.5
 """Who is revoked is out within a second."""
 _REMEMBERED = 10_000
-OF_ONE, OF_ADDRESS = parse("10 per minute"), parse("100 per minute")
+PER_USER_LIMIT, PER_ADDRESS_LIMIT = parse("10 per minute"), parse("100 per minute")
 """Wrong credentials that are borne: for one user from one address, and from one address in all. Never of a user from
 everywhere: that would let anybody lock anybody out. Each process counts for itself."""
 
 
 class Authentication(Protocol):
     @property
-    def is_on(self) -> bool:
+    def is_enabled(self) -> bool:
         """Whether callers must say who they are. May ask the catalog."""
         ...
 
     @property
-    def was_on(self) -> bool:
-        """What ``is_on`` said last; asks nobody."""
+    def is_enabled_cached(self) -> bool:
+        """What ``is_enabled`` said last; asks nobody."""
         ...
 
     def lane(self, header: str) -> str:
@@ -59,15 +59,15 @@ class Authentication(Protocol):
 class NoAuthentication:
     """Everybody may do everything."""
 
-    is_on = was_on = False
+    is_enabled = is_enabled_cached = False
 
     def lane(self, header: str) -> str:
         del header
-        return ANYBODYS
+        return ANONYMOUS_KEY
 
     def identify(self, header: str, address: str) -> Caller:
         del header
-        return replace(ANYBODY, address=address)
+        return replace(ANONYMOUS, address=address)
 
 
 class Authenticator:
@@ -86,10 +86,10 @@ class Authenticator:
         self._recent: TTLCache[str, Account] = TTLCache(_REMEMBERED, fresh)
         self._lock = threading.Lock()
         self._failures = MovingWindowRateLimiter(MemoryStorage())
-        self._headers = KnownHeaders()
+        self._headers = FairnessKeys()
 
     @property
-    def is_on(self) -> bool:
+    def is_enabled(self) -> bool:
         # Once on it stays on: to revoke the last key must not open the doors.
         if self._optional and time.monotonic() >= self._next_look:
             self._optional = not self._accounts.any_made()
@@ -97,16 +97,16 @@ class Authenticator:
         return not self._optional
 
     @property
-    def was_on(self) -> bool:
+    def is_enabled_cached(self) -> bool:
         return not self._optional
 
     def lane(self, header: str) -> str:
-        return self._headers.lane(header) if self.was_on else ANYBODYS
+        return self._headers.lane(header) if self.is_enabled_cached else ANONYMOUS_KEY
 
     def identify(self, header: str, address: str) -> Caller:
-        if not self.is_on:
-            return replace(ANYBODY, address=address)
-        household = _one_household(address)
+        if not self.is_enabled:
+            return replace(ANONYMOUS, address=address)
+        household = _client_network(address)
         given = parse_credentials(header)
         if isinstance(given, KeyCredentials):
             account = self._by_key(given, household)
@@ -129,9 +129,9 @@ class Authenticator:
     def _by_password(self, given: UserCredentials, address: str) -> Account:
         name = f"user:{given.name}"
         account = self._known(name)
-        if account is None or not self._passwords.remembers(account.hash, given.password):
+        if account is None or not self._passwords.is_cached(account.hash, given.password):
             account = self._accounts.user(given.name)  # it may have another password since a moment ago
-        if account is None or not self._passwords.remembers(account.hash, given.password):
+        if account is None or not self._passwords.is_cached(account.hash, given.password):
             self._check_attempts(address, name, account)
             digest = None if account is None else account.hash
             # Looked at again when it is this one's turn: of many that come at once, most have failed by then.
@@ -139,7 +139,7 @@ class Authenticator:
             if not self._passwords.verify(digest, given.password, check) or account is None:
                 self._note_failure(address, name)
                 raise Unauthenticated(
-                    "the user is unknown or the password is wrong", kind="unknown", **_whose(account)
+                    "the user is unknown or the password is wrong", kind="unknown", **_audit_details(account)
                 )
         self._remember(name, account)
         return account
@@ -154,27 +154,27 @@ class Authenticator:
                 self._recent[name] = account
 
     def _check_attempts(self, address: str, name: str, account: Account | None = None) -> None:
-        for limit, of in ((OF_ADDRESS, (address,)), (OF_ONE, (address, name))):
+        for limit, of in ((PER_ADDRESS_LIMIT, (address,)), (PER_USER_LIMIT, (address, name))):
             if not self._failures.test(limit, *of):
                 until = self._failures.get_window_stats(limit, *of).reset_time
                 seconds = max(1, round(until - time.time()))
                 raise TooManyAttempts(
                     f"too many wrong credentials; try again in {seconds} s with the right ones",
                     seconds=seconds,
-                    **_whose(account),
+                    **_audit_details(account),
                 )
 
     def _note_failure(self, address: str, name: str) -> None:
-        self._failures.hit(OF_ADDRESS, address)
-        self._failures.hit(OF_ONE, address, name)
+        self._failures.hit(PER_ADDRESS_LIMIT, address)
+        self._failures.hit(PER_USER_LIMIT, address, name)
 
 
-def _whose(account: Account | None) -> dict[str, str]:
+def _audit_details(account: Account | None) -> dict[str, str]:
     """For the audit log, never for the caller: which user somebody tried to be, if there is one of that name."""
     return {} if account is None else {"name": account.name, "id": account.id, "org_id": account.org_id}
 
 
-def _one_household(address: str) -> str:
+def _client_network(address: str) -> str:
     """The address, or of version 6 its /64: whoever has one of these addresses has them all."""
     try:
         version_6 = ipaddress.IPv6Address(address)

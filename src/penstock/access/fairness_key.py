@@ -16,18 +16,18 @@ from cachetools import TTLCache
 from penstock.access.credentials import UserCredentials, parse_credentials
 from penstock.errors import Unauthenticated
 
-__all__ = ["ANYBODYS", "STRANGERS", "UNPROVEN", "KnownHeaders"]
+__all__ = ["ANONYMOUS_KEY", "UNAUTHENTICATED_KEY", "UNVERIFIED_PASSWORD_KEY", "FairnessKeys"]
 
-ANYBODYS = "anybody"
+ANONYMOUS_KEY = "anybody"
 """Of all calls where nobody is asked who he is."""
-UNPROVEN = "password"
-STRANGERS = "stranger"
+UNVERIFIED_PASSWORD_KEY = "password"
+UNAUTHENTICATED_KEY = "stranger"
 
 _KEPT_SECONDS = 3600
 _KEPT = 10_000
 
 
-class KnownHeaders:
+class FairnessKeys:
     """The orgs of ``Authorization`` headers that were let in within the last hour; keeps keyed hashes of them only.
 
     It tells whose turn a call takes, never whether it may come in. Safe to share between threads.
@@ -40,20 +40,20 @@ class KnownHeaders:
 
     def lane(self, header: str) -> str:
         with self._lock:
-            org = self._orgs.get(self._mark(header))
+            org = self._orgs.get(self._cache_key(header))
         if org is not None:
             return org
         try:
             given = parse_credentials(header)
         except Unauthenticated:
-            return STRANGERS
-        return UNPROVEN if isinstance(given, UserCredentials) else STRANGERS
+            return UNAUTHENTICATED_KEY
+        return UNVERIFIED_PASSWORD_KEY if isinstance(given, UserCredentials) else UNAUTHENTICATED_KEY
 
     def note(self, header: str, org_id: str) -> None:
-        mark = self._mark(header)
+        mark = self._cache_key(header)
         with self._lock:
             if self._orgs.get(mark) != org_id:
                 self._orgs[mark] = org_id
 
-    def _mark(self, header: str) -> bytes:
+    def _cache_key(self, header: str) -> bytes:
         return hmac.digest(self._key, header.encode(errors="surrogatepass"), "sha256")

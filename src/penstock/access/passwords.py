@@ -43,7 +43,7 @@ class Passwords:
         self._turn = threading.BoundedSemaphore(_AT_A_TIME)
 
     @cached_property
-    def _nobody(self) -> str:
+    def _dummy_hash(self) -> str:
         """The hash of no password, as costly as any to verify; made up, or the first stranger would wait twice."""
         hasher = self._hasher
         cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
@@ -59,30 +59,30 @@ class Passwords:
         with self._turn:
             return self._hasher.hash(password)
 
-    def remembers(self, digest: str, password: str) -> bool:
+    def is_cached(self, digest: str, password: str) -> bool:
         """Whether the password was verified a moment ago."""
         with self._lock:
-            return self._mark(digest, password) in self._known
+            return self._cache_key(digest, password) in self._known
 
     def verify(self, digest: str | None, password: str, check: Callable[[], None] = lambda: None) -> bool:
         """Whether ``digest`` is the password's; None, for a user that isn't there, takes as long to say no.
 
         ``check`` is called when all that came before have been verified; what it raises is raised.
         """
-        if digest is not None and self.remembers(digest, password):
+        if digest is not None and self.is_cached(digest, password):
             return True
         with self._turn:
-            if digest is not None and self.remembers(digest, password):
+            if digest is not None and self.is_cached(digest, password):
                 return True  # of many that came at once with it
             check()
             try:
-                right = self._hasher.verify(digest or self._nobody, password) and digest is not None
+                right = self._hasher.verify(digest or self._dummy_hash, password) and digest is not None
             except (VerificationError, InvalidHashError):
                 right = False
         if right and digest is not None:
             with self._lock:
-                self._known[self._mark(digest, password)] = True
+                self._known[self._cache_key(digest, password)] = True
         return right
 
-    def _mark(self, digest: str, password: str) -> bytes:
+    def _cache_key(self, digest: str, password: str) -> bytes:
         return hmac.digest(self._key, f"{digest}\0{password}".encode(), "sha256")

@@ -18,7 +18,7 @@ from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, InvalidParameter
 from penstock.validation.errors import Array
 
-__all__ = ["SLICE_BYTES", "Batches", "batches_of"]
+__all__ = ["SLICE_BYTES", "Batches", "to_batches"]
 
 SLICE_BYTES = 2 << 20
 """Arrow bytes that are checked and written in one go; a slice of this size stays near the processor's caches."""
@@ -49,7 +49,7 @@ class Batches:
             yield from (batch.slice(start, rows) for start in range(0, len(batch), rows))
 
 
-def batches_of(data: Any, schema: CollectionSchema) -> Batches:
+def to_batches(data: Any, schema: CollectionSchema) -> Batches:
     """The batches of ``data``: Arrow table, batch or reader, pandas or polars frame, dict of columns, or an iterable
     of tables and batches. Arrow, polars and NumPy columns are not copied.
 

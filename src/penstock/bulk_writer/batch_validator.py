@@ -22,7 +22,7 @@ from penstock.readers.base import RowBatch
 from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.validation.conform import Conformer
 
-__all__ = ["BatchChecker", "Counted"]
+__all__ = ["BatchChecker", "SizedBatch"]
 
 _KEPT_BYTES = 16 << 20
 """Memory for converted columns of a batch in memory; columns that need no conversion take none."""
@@ -31,7 +31,7 @@ _HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class SizedBatch:
     """A canonical batch and what each of its rows counts for a chunk's size, in bytes.
 
     ``own_bytes`` is the memory that the batch does not share with what it was made from.
@@ -59,7 +59,7 @@ class BatchChecker:
         self._conformer = Conformer(schema, [0])
         self._dynamic = DynamicColumns(schema, sys.maxsize)
 
-    def checked(self, batches: Batches) -> Iterator[Counted]:
+    def checked(self, batches: Batches) -> Iterator[SizedBatch]:
         """Canonical batches of the writer's columns. Rows in errors count from the start of ``batches``.
 
         What is in memory is looked through before the first batch comes out, so that a bad row refuses the whole of
@@ -68,7 +68,7 @@ class BatchChecker:
         if batches.whole is None:
             yield from self._stream(batches)
             return
-        kept: list[Counted] | None = []
+        kept: list[SizedBatch] | None = []
         before = self._limits.state() if self._limits else None
         try:
             size = 0
@@ -93,12 +93,12 @@ class BatchChecker:
             each.name for each in fields if each.type in _HALF and each.name in kinds and _is_wide(kinds[each.name])
         )
 
-    def _stream(self, batches: Batches) -> Iterator[Counted]:
+    def _stream(self, batches: Batches) -> Iterator[SizedBatch]:
         first = 0
         for batch in batches:
             made = self._canonical(batch, first)
             sizes = row_sizes(made, self._columns, self._wide_fields(batch.schema))
-            yield Counted(batch=made, sizes=sizes, own_bytes=sizes.nbytes + _own_bytes(made, batch))
+            yield SizedBatch(batch=made, sizes=sizes, own_bytes=sizes.nbytes + _own_bytes(made, batch))
             first += len(batch)
 
     def _canonical(self, batch: pa.RecordBatch, first: int) -> pa.RecordBatch:

@@ -22,11 +22,11 @@ from penstock.sdk.client import Client
 from penstock.sdk.schema import CollectionInfo, FieldInfo
 from penstock.sources.credentials import settings_from_environment
 
-__all__ = ["Converted", "convert", "fetch_schema", "open_writer"]
+__all__ = ["ConversionResult", "convert", "fetch_schema", "open_writer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Converted:
+class ConversionResult:
     """How many rows went into which files; ``files`` is what the import calls take."""
 
     rows: int
@@ -44,7 +44,7 @@ def convert(
     columns: Selection = None,
     progress: ProgressCallback | None = None,
     progress_bar: bool = False,
-) -> Converted:
+) -> ConversionResult:
     """Write files, folders or data sets as import files of a collection.
 
     Args:
@@ -70,7 +70,7 @@ def convert(
     with writer:
         for source in sources:
             writer.write_table(source, columns=columns)
-    return Converted(rows=writer.total_row_count, files=writer.batch_files)
+    return ConversionResult(rows=writer.total_row_count, files=writer.batch_files)
 
 
 def open_writer(out: str | Path, schema: Any, **options: Any) -> LocalBulkWriter | RemoteBulkWriter:

@@ -22,7 +22,7 @@ from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.validation.errors import Array
 
-__all__ = ["Piece", "Selection", "Tabular", "open_table"]
+__all__ = ["DatasetChunk", "Selection", "Dataset", "open_table"]
 
 _BATCH_ROWS = 8_192
 _BATCH_BYTES = 4 << 20
@@ -42,7 +42,7 @@ Selection = Sequence[str] | Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class DatasetChunk:
     """The record batches of one file; ``name`` is None where there is no file."""
 
     name: str | None
@@ -50,14 +50,14 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tabular:
+class Dataset:
     """What is to be read, and how many rows that is, where it is known without reading them."""
 
-    pieces: Iterable[Piece]
+    pieces: Iterable[DatasetChunk]
     rows: int | None = None
 
 
-def open_table(source: Any, schema: CollectionSchema, columns: Selection = None) -> Tabular:
+def open_table(source: Any, schema: CollectionSchema, columns: Selection = None) -> Dataset:
     """The rows of a file, a folder or a data set. Nothing but footers is read before the batches are taken.
 
     Args:
@@ -78,11 +78,11 @@ def open_table(source: Any, schema: CollectionSchema, columns: Selection = None)
         tables = source.with_format("arrow").iter(batch_size=_BATCH_ROWS)
         batches = (_selected(batch, columns) for table in tables for batch in table.to_batches())
         rows = len(source) if hasattr(source, "__len__") else None
-        return Tabular(pieces=[Piece(name=None, batches=batches)], rows=rows)
+        return Dataset(pieces=[DatasetChunk(name=None, batches=batches)], rows=rows)
     raise InvalidParameter(f"write_table takes a path or a data set, not {type(source).__name__}")
 
 
-def _of_path(path: Path, schema: CollectionSchema, columns: Selection) -> Tabular:
+def _of_path(path: Path, schema: CollectionSchema, columns: Selection) -> Dataset:
     files = _files(path)
     suffix = files[0].suffix.lower()
     if suffix == ".parquet":
@@ -93,7 +93,7 @@ def _of_path(path: Path, schema: CollectionSchema, columns: Selection) -> Tabula
         return _of_dataset(ds.dataset(paths, format=kind), columns)
     groups = _numpy_groups(files) if suffix == ".npy" else [[each] for each in files]
     wanted = schema if columns is None else _selected_fields(schema, columns)
-    return Tabular(pieces=(_read_rows(group, _ROW_FORMATS[suffix], wanted, columns) for group in groups))
+    return Dataset(pieces=(_read_rows(group, _ROW_FORMATS[suffix], wanted, columns) for group in groups))
 
 
 def _files(path: Path) -> list[Path]:
@@ -123,13 +123,13 @@ def _numpy_groups(files: Sequence[Path]) -> list[list[Path]]:
     return list(groups.values())
 
 
-def _of_parquet(files: Sequence[Path], step: int, columns: Selection) -> Tabular:
+def _of_parquet(files: Sequence[Path], step: int, columns: Selection) -> Dataset:
     rows = 0
     for each in files:
         with pq.ParquetFile(each) as file:
             _check_selection(file.schema_arrow, columns)
             rows += file.metadata.num_rows
-    return Tabular(pieces=(Piece(name=str(each), batches=_parquet(each, step, columns)) for each in files), rows=rows)
+    return Dataset(pieces=(DatasetChunk(name=str(each), batches=_parquet(each, step, columns)) for each in files), rows=rows)
 
 
 def _batch_rows(schema: CollectionSchema) -> int:
@@ -146,13 +146,13 @@ def _parquet(path: Path, step: int, columns: Selection) -> Iterator[pa.RecordBat
             yield _selected(batch, columns)
 
 
-def _of_dataset(dataset: ds.Dataset, columns: Selection) -> Tabular:
+def _of_dataset(dataset: ds.Dataset, columns: Selection) -> Dataset:
     _check_selection(dataset.schema, columns)
     is_counted = isinstance(getattr(dataset, "format", None), ds.ParquetFileFormat)
-    return Tabular(pieces=_fragments(dataset, columns), rows=dataset.count_rows() if is_counted else None)
+    return Dataset(pieces=_fragments(dataset, columns), rows=dataset.count_rows() if is_counted else None)
 
 
-def _fragments(dataset: ds.Dataset, columns: Selection) -> Iterator[Piece]:
+def _fragments(dataset: ds.Dataset, columns: Selection) -> Iterator[DatasetChunk]:
     for fragment in dataset.get_fragments():
         batches = fragment.to_batches(
             columns=_names(columns),
@@ -161,7 +161,7 @@ def _fragments(dataset: ds.Dataset, columns: Selection) -> Iterator[Piece]:
             fragment_readahead=1,
             use_threads=False,
         )
-        yield Piece(name=getattr(fragment, "path", None), batches=(_selected(each, columns) for each in batches))
+        yield DatasetChunk(name=getattr(fragment, "path", None), batches=(_selected(each, columns) for each in batches))
 
 
 def _pairs(columns: Selection) -> Mapping[str, str]:
@@ -198,7 +198,7 @@ def _selected_fields(schema: CollectionSchema, columns: Selection) -> Collection
     return CollectionSchema(fields=fields)
 
 
-def _read_rows(files: Sequence[Path], kind: Format, schema: CollectionSchema, columns: Selection) -> Piece:
+def _read_rows(files: Sequence[Path], kind: Format, schema: CollectionSchema, columns: Selection) -> DatasetChunk:
     """A file of one of the import formats, or the columns of a NumPy set, by the server's own readers."""
     sources = [
         open_source(Location(uri=each.resolve().as_uri(), name=str(each), size=each.stat().st_size)) for each in files
@@ -218,7 +218,7 @@ def _read_rows(files: Sequence[Path], kind: Format, schema: CollectionSchema, co
     read = _rows(request, kind)
     if strict and kind is not Format.NUMPY:
         read = _without_unknown(read)
-    return Piece(name=name, batches=(_selected(batch, columns) for batch in read))
+    return DatasetChunk(name=name, batches=(_selected(batch, columns) for batch in read))
 
 
 def _rows(request: ReadRequest, kind: Format) -> Iterator[pa.RecordBatch]:

@@ -66,10 +66,10 @@ class Chunks:
             self.discard()
             raise self._lost(error, first) from error
 
-    def settle(self) -> None:
+    def detach_buffers(self) -> None:
         """Let go of the memory that callers may change."""
         if self._chunk is not None:
-            self._chunk.settle()
+            self._chunk.detach_buffers()
 
     def end(self, call_back: CallBack | None = None) -> None:
         """Finish the growing chunk in the background; an empty one counts its number and writes nothing."""

@@ -19,12 +19,12 @@ from penstock.bulk_writer.rolling_writer import CallBack, Chunks, Deliver
 from penstock.bulk_writer.file_type import BulkFileType
 from penstock.bulk_writer.formats.base import META, Layout
 from penstock.bulk_writer.batch_validator import BatchChecker
-from penstock.bulk_writer.arrow_inputs import Batches, batches_of
+from penstock.bulk_writer.arrow_inputs import Batches, to_batches
 from penstock.bulk_writer.format_constraints import limits_of
 from penstock.bulk_writer.progress import ProgressBar, ProgressCallback, WriteProgress
 from penstock.bulk_writer.rows import RowBuffer
 from penstock.bulk_writer.schemas import collection_schema, function_outputs, written_fields
-from penstock.bulk_writer.datasets import Piece, Selection, open_table
+from penstock.bulk_writer.datasets import DatasetChunk, Selection, open_table
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import DataError, InvalidParameter, StoreError
 
@@ -135,7 +135,7 @@ class BulkWriter:
         """
         with self._lock:
             self._chunks.raise_failure()
-            self._append(batches_of(data, self._written))
+            self._append(to_batches(data, self._written))
 
     def write_table(self, source: Any, *, columns: Selection = None) -> int:
         """Take all rows of files or of a data set, read piece by piece; returns how many.
@@ -223,9 +223,9 @@ class BulkWriter:
             self._add(each.batch, np.cumsum(each.sizes))
             self._report()
         if batches.borrowed:
-            self._chunks.settle()
+            self._chunks.detach_buffers()
 
-    def _append_piece(self, piece: Piece) -> None:
+    def _append_piece(self, piece: DatasetChunk) -> None:
         try:
             self._append(Batches(stream=piece.batches))
         except DataError as error:

@@ -10,7 +10,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from penstock.catalog.access.accounts import AccountStore
 from penstock.catalog.access.audit import AuditStore
-from penstock.catalog.jobs.leases import ClaimStore
+from penstock.catalog.jobs.leases import JobLeases
 from penstock.catalog.access.clusters import ClusterStore, DatabaseStore
 from penstock.catalog.collections.collections import CollectionStore
 from penstock.catalog.db.connection import CatalogDatabase
@@ -24,7 +24,7 @@ from penstock.catalog.access.orgs import OrgStore
 from penstock.catalog.jobs.quotas import QuotaStore
 from penstock.catalog.jobs.retention import RetentionStore
 from penstock.catalog.collections.row_expiry import RowExpiryStore
-from penstock.catalog.db.encryption import Seal
+from penstock.catalog.db.encryption import Encryptor
 
 __all__ = ["Catalog", "open_catalog"]
 
@@ -49,7 +49,7 @@ class Catalog:
     jobs: JobStore
     job_list: JobList
     leftovers: LeftoverStore
-    claims: ClaimStore
+    claims: JobLeases
     maintenance: MaintenanceStore
     retention: RetentionStore
     row_expiry: RowExpiryStore
@@ -73,14 +73,14 @@ def open_catalog(url: str, key: bytes, connections: int = 20, patience: float = 
     """
     database = CatalogDatabase(url, connections)
     try:
-        _once_it_is_there(database.migrate, patience if database.is_shared else 0.0)
-        return _stores(database, Seal(key))
+        _wait_until_available(database.migrate, patience if database.is_shared else 0.0)
+        return _stores(database, Encryptor(key))
     except BaseException:
         database.close()
         raise
 
 
-def _once_it_is_there(work: Callable[[], None], patience: float) -> None:
+def _wait_until_available(work: Callable[[], None], patience: float) -> None:
     """Servers and their database often start together. Why one waits is logged each time it looks."""
 
     def tell(state: RetryCallState) -> None:
@@ -99,7 +99,7 @@ def _once_it_is_there(work: Callable[[], None], patience: float) -> None:
     attempts(work)
 
 
-def _stores(database: CatalogDatabase, seal: Seal) -> Catalog:
+def _stores(database: CatalogDatabase, seal: Encryptor) -> Catalog:
     collections = CollectionStore(database)
     return Catalog(
         database=database,
@@ -114,7 +114,7 @@ def _stores(database: CatalogDatabase, seal: Seal) -> Catalog:
         jobs=JobStore(database, seal),
         job_list=JobList(database),
         leftovers=LeftoverStore(database),
-        claims=ClaimStore(database, collections),
+        claims=JobLeases(database, collections),
         maintenance=MaintenanceStore(database),
         retention=RetentionStore(database),
         row_expiry=RowExpiryStore(database),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from penstock.errors import PenstockError
-from penstock.sdk.errors import AccessDenied, ImportCallError, NoAnswer, NotFound, SdkError
+from penstock.sdk.errors import AccessDenied, ImportCallError, ConnectionFailed, NotFound, SdkError
 
 __all__ = ["FAILED", "INTERRUPTED", "UNFINISHED", "Failure", "explain"]
 
@@ -37,9 +37,9 @@ def explain(error: Exception) -> str | None:
 
 
 def _next_step(error: ImportCallError) -> str:
-    if isinstance(error, NoAnswer) and error.url.startswith("https:"):
+    if isinstance(error, ConnectionFailed) and error.url.startswith("https:"):
         return "A server without TLS is named with http:// before its address: --url http://HOST:PORT"
-    if isinstance(error, NoAnswer):
+    if isinstance(error, ConnectionFailed):
         return (
             "Is the server running? Start it with: penstock serve --data-dir ./data --import-root ./files\n"
             "If it listens elsewhere, name its address with --url or PENSTOCK_URL."

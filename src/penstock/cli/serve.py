@@ -25,6 +25,6 @@ def serve(config: Path | None, **flags: object) -> None:
     # Only now, so that wrong settings are told at once.
     from penstock.server import serve as server
     from penstock.server.assembly import build_services
-    from penstock.server.process.scrub_environment import take_secrets
+    from penstock.server.process.scrub_environment import scrub_environment
 
-    server.serve(take_secrets(settings, os.environ), build_services, click.echo)
+    server.serve(scrub_environment(settings, os.environ), build_services, click.echo)

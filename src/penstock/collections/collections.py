@@ -31,7 +31,7 @@ class CollectionDetails:
 class CollectionService:
     """``wake`` tells the background work that a dropped collection left files behind.
 
-    ``refuse_if_full`` raises StoreFull where nothing can be stored at present.
+    ``enforce_quota`` raises StoreFull where nothing can be stored at present.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class CollectionService:
         catalog: Catalog,
         engine: Engine,
         wake: Callable[[], None],
-        refuse_if_full: Callable[[], None] = lambda: None,
+        enforce_quota: Callable[[], None] = lambda: None,
     ) -> None:
-        self._refuse_if_full = refuse_if_full
+        self._refuse_if_full = enforce_quota
         self._catalog = catalog
         self._engine = engine
         self._wake = wake

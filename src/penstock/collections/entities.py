@@ -11,16 +11,16 @@ import pyarrow as pa
 
 from penstock.catalog import Catalog
 from penstock.collections.partitions import PartitionService
-from penstock.collections.result_memory import MAX_ANSWER_BYTES, Held, Room
+from penstock.collections.result_memory import MAX_ANSWER_BYTES, MemoryReservation, ResultMemory
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import Metric, default_metric
 from penstock.domain.schema import META_FIELD, DataType, Field
-from penstock.engines.base import Engine, Hits, SearchRequest, Table
+from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
 from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter, Unsupported
 from penstock.filters import Filter, parse
 from penstock.filters.ast import Column, In
 
-__all__ = ["EntityService", "Found", "OutputFields", "Rows", "SearchQuery"]
+__all__ = ["EntityService", "SearchResult", "OutputFields", "QueryResult", "SearchQuery"]
 
 MAX_WINDOW = 16384
 """The most rows that limit and offset may reach, as in Milvus."""
@@ -53,22 +53,22 @@ class OutputFields:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class QueryResult:
     """Rows in canonical types, and what of them to show. ``held`` is to be kept as long as anything of them is."""
 
     collection: Collection
     fields: OutputFields
     table: pa.Table
-    held: Held | None
+    held: MemoryReservation | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """The nearest rows to each query vector; ``held`` as in :class:`Rows`."""
+class SearchResult:
+    """The nearest rows to each query vector; ``held`` as in :class:`QueryResult`."""
 
     fields: OutputFields
-    hits: Sequence[Hits]
-    held: Held | None
+    hits: Sequence[QueryHits]
+    held: MemoryReservation | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ class EntityService:
         self._catalog = catalog
         self._engine = engine
         self._partitions = partitions
-        self._room = Room()
+        self._room = ResultMemory()
 
     def query(
         self,
@@ -107,7 +107,7 @@ class EntityService:
         partitions: Sequence[str] = (),
         limit: int | None = None,
         offset: int = 0,
-    ) -> Rows:
+    ) -> QueryResult:
         """Rows that match, ordered by primary key, for somebody of the org.
 
         Raises:
@@ -134,7 +134,7 @@ class EntityService:
         org_id: str = "",
         output_fields: Sequence[str] = ("*",),
         partitions: Sequence[str] = (),
-    ) -> Rows:
+    ) -> QueryResult:
         """Rows by primary key, ordered by it; keys that no row has are left out. Raises as :meth:`query`."""
         _check_loaded(collection)
         primary = collection.schema.primary
@@ -150,10 +150,10 @@ class EntityService:
         where: Filter | None,
         fields: OutputFields,
         partitions: Sequence[int] | None,
-        held: Held | None,
+        held: MemoryReservation | None,
         limit: int | None = None,
         offset: int = 0,
-    ) -> Rows:
+    ) -> QueryResult:
         found = self._engine.query(
             self._table(collection),
             filter=where,
@@ -162,7 +162,7 @@ class EntityService:
             limit=limit,
             offset=offset,
         )
-        return Rows(collection=collection, fields=fields, table=found, held=held)
+        return QueryResult(collection=collection, fields=fields, table=found, held=held)
 
     def count(
         self,
@@ -177,7 +177,7 @@ class EntityService:
         where = parse(filter, collection.schema, filter_params or {})
         return self._engine.count(self._table(collection), where, self._partitions.numbers(collection, partitions))
 
-    def search(self, collection: Collection, query: SearchQuery, *, org_id: str = "") -> Found:
+    def search(self, collection: Collection, query: SearchQuery, *, org_id: str = "") -> SearchResult:
         """The nearest rows to each query vector, nearest first, for somebody of the org.
 
         Raises:
@@ -215,7 +215,7 @@ class EntityService:
                 params=query.params,
             ),
         )
-        return Found(fields=fields, hits=hits, held=held)
+        return SearchResult(fields=fields, hits=hits, held=held)
 
     def _table(self, collection: Collection) -> Table:
         """The collection's rows that are not expired at this moment."""
@@ -228,7 +228,7 @@ class EntityService:
         fields: OutputFields,
         most: int | None,
         count: Callable[[], int],
-    ) -> Held | None:
+    ) -> MemoryReservation | None:
         """Room for ``most`` rows, or where that is unknown or too many, for as many as ``count`` finds."""
         each = sum(_value_bytes(collection.schema[name]) for name in fields.columns)
         rows = most if most is not None and most * each <= MAX_ANSWER_BYTES else count()

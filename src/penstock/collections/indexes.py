@@ -62,7 +62,7 @@ class IndexService:
             covered = min(rows, self._engine.indexed_rows(table, spec))
             # An index that is due to be trained anew still covers all of its rows.
             pending = (rows - covered) or rows
-        building = pending > 0 and self._catalog.maintenance.is_held(collection.id)
+        building = pending > 0 and self._catalog.maintenance.is_locked(collection.id)
         return IndexStatus(spec=spec, rows=rows, pending_rows=pending, is_building=building)
 
     def create(self, collection: Collection, spec: IndexSpec) -> None:

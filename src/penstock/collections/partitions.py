@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import describe_soon
 from penstock.catalog.jobs.ending import end_jobs
-from penstock.catalog.collections.partition_drop import Commits
+from penstock.catalog.collections.partition_drop import PartitionJobs
 from penstock.domain.collections import Collection, LoadState, Partition
 from penstock.domain.names import DEFAULT_PARTITION, check_partition_name
 from penstock.engines.base import Engine, Table
@@ -105,13 +105,13 @@ class PartitionService:
             dropped = self._catalog.collections.drop_partition(collection.id, name, seen)
         describe_soon(self._catalog.database, self._engine, collection.id)
 
-    def _settled(self, collection: Collection, name: str, until: float) -> Commits:
+    def _settled(self, collection: Collection, name: str, until: float) -> PartitionJobs:
         """What was committed into a partition, when no job is in its commit.
 
         Raises:
             JobStateConflict: one is, for longer than a commit may take.
         """
-        while (seen := self._catalog.collections.commits_into(collection.id, name)).committing is not None:
+        while (seen := self._catalog.collections.jobs_of_partition(collection.id, name)).committing is not None:
             if time.monotonic() > until:
                 raise JobStateConflict(
                     f"job {seen.committing} is making its rows in the partition {name} visible. "

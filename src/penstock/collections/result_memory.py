@@ -11,7 +11,7 @@ from collections import Counter
 
 from penstock.errors import QuotaExceeded
 
-__all__ = ["MAX_ANSWER_BYTES", "Held", "Room"]
+__all__ = ["MAX_ANSWER_BYTES", "MemoryReservation", "ResultMemory"]
 
 MAX_ANSWER_BYTES = 256 << 20
 """Of rows in one answer, as their columns hold them. It is also what one org may hold in all."""
@@ -21,21 +21,21 @@ _WAIT = 10.0
 """Seconds for which an answer waits for others to be sent."""
 
 
-class Held:
+class MemoryReservation:
     """Bytes that are taken until nobody refers to this any more. It goes along with the rows and what they become."""
 
     __slots__ = ("_room", "org_id", "size")
 
-    def __init__(self, room: Room, org_id: str, size: int) -> None:
+    def __init__(self, room: ResultMemory, org_id: str, size: int) -> None:
         self._room = room
         self.org_id = org_id
         self.size = size
 
     def __del__(self) -> None:
-        self._room.give_back(self)
+        self._room.release(self)
 
 
-class Room:
+class ResultMemory:
     """Twice :data:`MAX_ANSWER_BYTES`, of which one org gets half. Safe to share between threads."""
 
     def __init__(self, wait: float = _WAIT) -> None:
@@ -43,7 +43,7 @@ class Room:
         self._changed = threading.Condition()  # on a lock that one thread may take twice: things end at any moment
         self._taken: Counter[str] = Counter()
 
-    def take(self, org_id: str, size: int) -> Held | None:
+    def take(self, org_id: str, size: int) -> MemoryReservation | None:
         """Wait until there is room; None for what needs none. ``size`` is at most :data:`MAX_ANSWER_BYTES`.
 
         Raises QuotaExceeded: others hold it for too long.
@@ -62,9 +62,9 @@ class Room:
                     seconds=1,
                 )
             self._taken[org_id] += size
-        return Held(self, org_id, size)
+        return MemoryReservation(self, org_id, size)
 
-    def give_back(self, held: Held) -> None:
+    def release(self, held: MemoryReservation) -> None:
         with self._changed:
             self._taken[held.org_id] -= held.size
             if not self._taken[held.org_id]:

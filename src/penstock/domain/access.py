@@ -13,7 +13,7 @@ from enum import StrEnum
 from penstock.domain.collections import Cluster
 from penstock.errors import PermissionDenied
 
-__all__ = ["ANYBODY", "Caller", "Grant", "Role"]
+__all__ = ["ANONYMOUS", "Caller", "Grant", "Role"]
 
 
 class Role(StrEnum):
@@ -73,7 +73,7 @@ class Caller:
     def is_user_named(self, name: str) -> bool:
         return self.is_user and self.name == name
 
-    def administers(self, grant: Grant) -> bool:
+    def is_admin_of(self, grant: Grant) -> bool:
         """Whether the caller is admin of all that the grant reaches."""
         return any(
             each.role is Role.ADMIN
@@ -82,13 +82,13 @@ class Caller:
             for each in self.grants
         )
 
-    def owns(self, cluster: Cluster) -> bool:
+    def same_org(self, cluster: Cluster) -> bool:
         """Whether the cluster is one of the caller's org: of all others it is told nothing."""
         return self.org_id in (None, cluster.org_id)
 
     def may(self, role: Role, cluster: Cluster, database: str | None = None) -> bool:
         """``database`` None asks for the whole cluster."""
-        return self.owns(cluster) and any(
+        return self.same_org(cluster) and any(
             each.role.includes(role) and each.covers(cluster.id, database) for each in self.grants
         )
 
@@ -114,7 +114,7 @@ class Caller:
             each.database
             for each in self.grants
             if each.database is not None
-            and self.owns(cluster)
+            and self.same_org(cluster)
             and each.role.includes(role)
             and each.covers(cluster.id, each.database)
         )
@@ -126,5 +126,5 @@ class Caller:
         return only or default
 
 
-ANYBODY = Caller(name="anybody", org_id=None, grants=(Grant(role=Role.ADMIN),))
+ANONYMOUS = Caller(name="anybody", org_id=None, grants=(Grant(role=Role.ADMIN),))
 """The caller of every call while authentication is off."""

@@ -31,8 +31,8 @@ __all__ = [
     "Part",
     "Split",
     "SplitState",
-    "can_be_retried_as",
-    "can_become",
+    "can_retry_as",
+    "can_transition",
     "merge_warnings",
 ]
 
@@ -79,12 +79,12 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 RETRIES: Mapping[JobState, frozenset[JobState]] = {JobState.FAILED: frozenset({JobState.PENDING})}
 
 
-def can_be_retried_as(now: JobState, then: JobState) -> bool:
+def can_retry_as(now: JobState, then: JobState) -> bool:
     """Whether a retry may take a job from ``now`` to ``then``."""
     return then in RETRIES.get(now, ())
 
 
-def can_become(now: JobState, then: JobState) -> bool:
+def can_transition(now: JobState, then: JobState) -> bool:
     """Whether the transition table allows ``now`` → ``then``."""
     return then in TRANSITIONS[now]
 

@@ -21,7 +21,7 @@ from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema
 from penstock.filters import Filter
 
-__all__ = ["Due", "Engine", "Hits", "Published", "SearchRequest", "Staged", "Survey", "Table"]
+__all__ = ["MaintenanceNeeds", "Engine", "QueryHits", "Published", "SearchRequest", "Staged", "TableContents", "Table"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ class SearchRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hits:
+class QueryHits:
     """The answer to one query vector: canonical rows, nearest first, and their scores on Milvus's scale."""
 
     rows: pa.Table
@@ -95,7 +95,7 @@ class Hits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Due:
+class MaintenanceNeeds:
     """What of a table's upkeep is worth doing now: its indexes, and joining its small parts."""
 
     index: bool
@@ -103,7 +103,7 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class TableContents:
     """What a table itself says. ``schema`` is the one given, else what its columns look like, if that can be told.
 
     ``partitions`` are the numbers in its rows; ``highest_id`` is the last of the ids that Penstock gave.
@@ -160,7 +160,7 @@ class Engine(Protocol):
         """Whether rows were ever written into a table."""
         ...
 
-    def survey(self, table_id: str, store: str = "", schema: CollectionSchema | None = None) -> Survey:
+    def survey(self, table_id: str, store: str = "", schema: CollectionSchema | None = None) -> TableContents:
         """Read the whole partition column of a table, and the keys where they were given by Penstock.
 
         Raises:
@@ -253,8 +253,8 @@ class Engine(Protocol):
         """Rows in canonical types, ordered by primary key. ``columns`` may hold field names and ``$meta``."""
         ...
 
-    def search(self, table: Table, request: SearchRequest) -> list[Hits]:
-        """One :class:`Hits` per query. Rows not yet indexed are found; a filter or partition never loses rows."""
+    def search(self, table: Table, request: SearchRequest) -> list[QueryHits]:
+        """One :class:`QueryHits` per query. Rows not yet indexed are found; a filter or partition never loses rows."""
         ...
 
     def remove_partition(self, table: Table, partition: int) -> int:
@@ -271,7 +271,7 @@ class Engine(Protocol):
         """
         ...
 
-    def due(self, table: Table, specs: Sequence[IndexSpec]) -> Due:
+    def due(self, table: Table, specs: Sequence[IndexSpec]) -> MaintenanceNeeds:
         """What :meth:`index` and :meth:`compact` would do. Cheap: asked after each job."""
         ...
 
@@ -292,7 +292,7 @@ class Engine(Protocol):
         """
         ...
 
-    def forget_history(self, table: Table, age: float, share: float | None = None, least_age: float = 0.0) -> int:
+    def expire_versions(self, table: Table, age: float, share: float | None = None, least_age: float = 0.0) -> int:
         """Remove old versions of the table, and what only they hold; returns the bytes freed.
 
         Only versions before ``table.version`` that were superseded more than ``age`` seconds ago; where old versions

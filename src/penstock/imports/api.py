@@ -6,7 +6,7 @@ from typing import Protocol
 
 from penstock.domain.access import Caller
 from penstock.domain.jobs import ImportJob
-from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, SourceKeys
+from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
 
 __all__ = ["Imports"]
 
@@ -47,7 +47,7 @@ class Imports(Protocol):
         """
         ...
 
-    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller) -> ImportJob:
+    def retry(self, cluster_id: str, job_id: int, keys: StoreCredentials, caller: Caller) -> ImportJob:
         """Let a Failed job go on with what is missing of it.
 
         Raises:

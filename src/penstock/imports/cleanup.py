@@ -16,17 +16,17 @@ from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.engines.base import Table
 from penstock.errors import JobStateConflict, PenstockError, StoreError
-from penstock.imports.context import Tools, staged_of
+from penstock.imports.context import ImportContext, staged_of
 
 __all__ = [
     "OrphanSweep",
     "Retention",
-    "discard_leftovers",
+    "delete_staged_files",
     "drop_tables",
-    "end_overdue",
-    "forget_keys",
+    "fail_overdue_jobs",
+    "delete_expired_idempotency_keys",
     "overdue_reason",
-    "wipe_secrets",
+    "purge_deleted_secrets",
 ]
 
 log = structlog.get_logger(__name__)
@@ -45,15 +45,15 @@ def overdue_reason(job: ImportJob) -> str:
     )
 
 
-def end_overdue(tools: Tools) -> None:
+def fail_overdue_jobs(tools: ImportContext) -> None:
     """Fail the jobs that are past their deadline: those that wait in the queue or for their commit, too."""
     for job in tools.catalog.jobs.overdue():
         # One that moved on a moment ago, and is still unfinished, is found by the next look.
         with suppress(JobStateConflict):
-            tools.catalog.jobs.intervene(job, JobState.FAILED, reason=overdue_reason(job))
+            tools.catalog.jobs.request_transition(job, JobState.FAILED, reason=overdue_reason(job))
 
 
-def discard_leftovers(tools: Tools) -> None:
+def delete_staged_files(tools: ImportContext) -> None:
     """Remove what aborted jobs have staged, and failed ones once nobody may retry them from there.
 
     The catalog forgets the files before they go, so that a retry can't count on what is being removed.
@@ -63,7 +63,7 @@ def discard_leftovers(tools: Tools) -> None:
         discard(tools, job.collection_id, job.id)
 
 
-def discard(tools: Tools, collection_id: str, job_id: int) -> None:
+def discard(tools: ImportContext, collection_id: str, job_id: int) -> None:
     """Remove what a failed or aborted job has staged."""
     staged = [staged_of(note) for note in tools.catalog.leftovers.take(job_id)]
     store = tools.catalog.collections.store_of(collection_id)
@@ -72,7 +72,7 @@ def discard(tools: Tools, collection_id: str, job_id: int) -> None:
     log.info("job.discarded", job_id=str(job_id), splits=len(staged))
 
 
-def drop_tables(tools: Tools) -> None:
+def drop_tables(tools: ImportContext) -> None:
     """Remove the tables of dropped collections, once none of their jobs lives."""
     collections, jobs = tools.catalog.collections, tools.catalog.jobs
     for collection_id in collections.dropped():
@@ -89,25 +89,25 @@ def drop_tables(tools: Tools) -> None:
             tools.engine.drop(collection_id, collections.store_of(collection_id) or "")
         except PenstockError:
             log.exception("collection.drop_failed", collection_id=collection_id)
-            tools.catalog.maintenance.put_off(lease)
+            tools.catalog.maintenance.release(lease)
             continue
         collections.forget(collection_id)
         log.info("collection.dropped", collection_id=collection_id)
 
 
-def wipe_secrets(tools: Tools) -> None:
+def purge_deleted_secrets(tools: ImportContext) -> None:
     """Leave no copy of the credentials of jobs that have ended."""
-    tools.catalog.database.remove_traces()
+    tools.catalog.database.purge_wal()
 
 
-def forget_keys(tools: Tools) -> None:
+def delete_expired_idempotency_keys(tools: ImportContext) -> None:
     tools.catalog.jobs.forget_expired_keys()
 
 
 class Retention:
     """Forgets jobs that ended long ago: looks once in a while, and goes on in small steps while there are any."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: ImportContext) -> None:
         self._tools = tools
         self._looked = float("-inf")
 
@@ -133,7 +133,7 @@ class Retention:
 class OrphanSweep:
     """Removes files that a crash has left: staged, but noted nowhere. Looks at every collection once a day."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: ImportContext) -> None:
         self._tools = tools
         self._done: dict[str, float] = {}
 
@@ -160,7 +160,7 @@ class OrphanSweep:
         the two is seen by the one or by the other.
         """
         catalog = self._tools.catalog
-        if catalog.jobs.live_jobs(table.id) or catalog.maintenance.is_held(table.id):
+        if catalog.jobs.live_jobs(table.id) or catalog.maintenance.is_locked(table.id):
             return False
         known = [staged_of(note) for note in catalog.leftovers.staged_of(table.id)]
         orphans = self._tools.engine.orphans(table, known, self._tools.settings.orphan_age)

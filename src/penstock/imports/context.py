@@ -12,11 +12,11 @@ from penstock.imports.settings import JobSettings
 from penstock.runners.base import Runner
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["Tools", "note_of", "staged_of"]
+__all__ = ["ImportContext", "note_of", "staged_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class ImportContext:
     """What running jobs takes."""
 
     catalog: Catalog

@@ -15,7 +15,7 @@ import orjson
 
 from penstock.domain.jobs import JobWarning
 from penstock.errors import FileMissing, shorten
-from penstock.imports.requests import SourceKeys
+from penstock.imports.requests import StoreCredentials
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
@@ -58,7 +58,7 @@ def without_removed(
     found: Sequence[Location],
     side_files: Sequence[str],
     roots: ImportRoots,
-    keys: SourceKeys,
+    keys: StoreCredentials,
     warnings: list[JobWarning],
 ) -> Sequence[Location]:
     """The files of a folder without those that Delta's log has removed; ``warnings`` gets what was left out.
@@ -96,7 +96,7 @@ def without_removed(
     return found
 
 
-def _read(folder: str, roots: ImportRoots, keys: SourceKeys) -> _Log:
+def _read(folder: str, roots: ImportRoots, keys: StoreCredentials) -> _Log:
     try:
         files = roots.locate(folder, keys.access_key, keys.secret_key, keys.token)
     except FileMissing:

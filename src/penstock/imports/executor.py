@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from penstock.catalog.jobs.leases import LostClaim
+from penstock.catalog.jobs.leases import LeaseLost
 from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.domain.collections import Collection
 from penstock.domain.import_options import option_warnings
@@ -35,16 +35,16 @@ from penstock.errors import (
 )
 from penstock.imports.split_packing import join
 from penstock.imports.memory_budget import too_large
-from penstock.imports.throttle import Pace
-from penstock.imports.retry import LONGEST_PAUSE, GaveUp, patiently
-from penstock.imports.planner import Plan, locate_units, plan_units
-from penstock.imports.requests import SourceKeys
+from penstock.imports.throttle import Throttle
+from penstock.imports.retry import MAX_BACKOFF_SECONDS, RetriesExhausted, retry_transient
+from penstock.imports.planner import Plan, resolve_files, plan_units
+from penstock.imports.requests import StoreCredentials
 from penstock.imports.staging import SplitFailed, stage_splits
 from penstock.imports.tasks import PartTask, StageResult, StageTask, file_at
 from penstock.imports.cleanup import discard, overdue_reason
-from penstock.imports.context import Tools, note_of, staged_of
-from penstock.imports.progress import COMMITTED, INDEXED, PLANNED, UNCOMMITTED, Tracker
-from penstock.imports.maintenance import TableKeeper
+from penstock.imports.context import ImportContext, note_of, staged_of
+from penstock.imports.progress import COMMITTED, INDEXED, PLANNED, UNCOMMITTED, ProgressTracker
+from penstock.imports.maintenance import MaintenanceWorker
 from penstock.readers.base import CsvOptions
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.readers.csv.reader import check_separator
@@ -77,7 +77,7 @@ def unknown_columns(options: Any) -> UnknownColumns:
 class Executor:
     """Runs claimed jobs. One instance serves many threads; each call of :meth:`run` works on one job."""
 
-    def __init__(self, tools: Tools, keeper: TableKeeper) -> None:
+    def __init__(self, tools: ImportContext, keeper: MaintenanceWorker) -> None:
         self._tools = tools
         self._keeper = keeper
 
@@ -94,8 +94,8 @@ class Executor:
         }
         try:
             with observer.step("job", facts, job.trace):
-                _Run(self._tools, job, stop, self._keeper).go()
-        except LostClaim:
+                JobRun(self._tools, job, stop, self._keeper).go()
+        except LeaseLost:
             bound.info("job.lost", epoch=job.epoch)
             observer.lost(job)
         except TaskCancelled:
@@ -103,10 +103,10 @@ class Executor:
             self._tools.catalog.claims.release(job)
 
 
-class _Run:
+class JobRun:
     """One claimed job, and the steps it goes through."""
 
-    def __init__(self, tools: Tools, job: ImportJob, stop: threading.Event, keeper: TableKeeper) -> None:
+    def __init__(self, tools: ImportContext, job: ImportJob, stop: threading.Event, keeper: MaintenanceWorker) -> None:
         self._tools = tools
         self._catalog = tools.catalog
         self._claims = tools.catalog.claims
@@ -118,11 +118,11 @@ class _Run:
         self._log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
         self.job = job
         self._saved = (-1, -1)
-        self._looks = Pace(_LOOK_SECONDS)
+        self._looks = Throttle(_LOOK_SECONDS)
 
     def go(self) -> None:
         steps: dict[JobState, Callable[[], None]] = {
-            JobState.PENDING: self._begin,
+            JobState.PENDING: self._start_planning,
             JobState.PLANNING: self._plan,
             JobState.IMPORTING: self._stage,
             JobState.COMMITTING: self._commit,
@@ -131,20 +131,20 @@ class _Run:
         while (step := steps.get(self.job.state)) is not None:
             try:
                 step()
-            except (LostClaim, TaskCancelled, CatalogUnavailable):
+            except (LeaseLost, TaskCancelled, CatalogUnavailable):
                 # A catalog that is away is no fault of the job: somebody claims it again when it is back.
                 raise
             except SplitFailed as failure:
                 self._fail(failure.cause)
             except Exception as error:  # noqa: BLE001 - whatever it is, the job ends with it as its reason
                 if self.job.state.is_committed:
-                    self._try_later(error)
+                    self._release_for_retry(error)
                     return
                 self._fail(error)
 
     # The steps
 
-    def _begin(self) -> None:
+    def _start_planning(self) -> None:
         self._move(JobState.PLANNING, stage="planning")
 
     def _plan(self) -> None:
@@ -153,7 +153,7 @@ class _Run:
 
     def _make_plan(self) -> None:
         collection = self._collection()
-        plan = patiently(
+        plan = retry_transient(
             lambda: self._new_plan(collection),
             "planning the import",
             self._tools.settings,
@@ -171,14 +171,14 @@ class _Run:
         )
         warnings = merge_warnings([self._option_warnings(), list(plan.warnings)])
         self.job = self._claims.save_plan(self.job, joined.files, joined.splits, warnings, self._tools.settings.quota)
-        self._engine.discard(collection.id, [staged_of(each.staged) for each in joined.lost], collection.store)
+        self._engine.discard(collection.id, [staged_of(each.staged) for each in joined.stale], collection.store)
         self._observer.moved(self.job)
 
     def _new_plan(self, collection: Collection) -> Plan:
         self._check_time()
         self._save_planning()
         warnings: list[JobWarning] = []
-        units = locate_units(self._catalog.jobs.groups(self.job.id), self._roots(), self._keys(), warnings)
+        units = resolve_files(self._catalog.jobs.groups(self.job.id), self._roots(), self._keys(), warnings)
         plan = plan_units(
             units,
             collection.schema,
@@ -198,7 +198,7 @@ class _Run:
         collection = self._collection()
         jobs = self._catalog.jobs
         splits = jobs.splits(self.job.id)
-        tracker = Tracker(jobs.files(self.job.id), splits)
+        tracker = ProgressTracker(jobs.files(self.job.id), splits)
         partitions = [each.number for each in self._catalog.collections.partitions(collection.id)]
         locations = self._locations()
 
@@ -259,7 +259,7 @@ class _Run:
     def _end_staging(self, collection: Collection) -> None:
         fresh = self._fresh(collection)
         # While the job may still fail: with the intent it is bound to its rows.
-        patiently(
+        retry_transient(
             lambda: self._engine.refuse_damaged(Table.of(fresh)),
             "checking the table before the commit",
             self._tools.settings,
@@ -267,12 +267,12 @@ class _Run:
             lambda error: self._retrying("commit", error),
         )
         rows = sum(each.rows for each in self._catalog.jobs.splits(self.job.id))
-        figures = {"rows": rows, "total_rows": rows}
+        snapshot = {"rows": rows, "total_rows": rows}
         if not self.job.auto_commit:
-            self._move(JobState.UNCOMMITTED, progress=UNCOMMITTED, stage="", **figures)
+            self._move(JobState.UNCOMMITTED, progress=UNCOMMITTED, stage="", **snapshot)
             return
         self._move(
-            JobState.COMMITTING, progress=COMMITTED, stage="committing", intent_version=fresh.version, **figures
+            JobState.COMMITTING, progress=COMMITTED, stage="committing", intent_version=fresh.version, **snapshot
         )
 
     def _commit(self) -> None:
@@ -291,7 +291,7 @@ class _Run:
         except CollectionNotFound:
             self._end_dropped()
             return
-        except (GaveUp, JobWithdrawn) as error:
+        except (RetriesExhausted, JobWithdrawn) as error:
             if isinstance(error.__cause__, Transient | StoreFull):
                 raise  # it may pass yet
             withdrawn = self._withdraw(table, error)
@@ -307,7 +307,7 @@ class _Run:
         self._move(JobState.INDEXING, stage="indexing", progress=progress)
 
     def _publish_patiently(self, table: Table) -> Published:
-        return patiently(
+        return retry_transient(
             lambda: self._publish(table),
             "making the rows visible",
             self._tools.settings,
@@ -363,15 +363,15 @@ class _Run:
         warnings = merge_warnings([list(self.job.warnings), *self._catalog.jobs.split_warnings(self.job.id)])
         if not self._tools.settings.wait_for_index:
             self._complete(warnings)
-            self._keeper.enqueue(self.job.collection_id)
+            self._keeper.request(self.job.collection_id)
             return
         try:
             self._keeper.build(self.job.collection_id, self._stop, self._save_indexing)
-        except (LostClaim, TaskCancelled, CatalogUnavailable):
+        except (LeaseLost, TaskCancelled, CatalogUnavailable):
             raise
         except PenstockError as error:
             # The rows are visible and searched exactly without an index; it is built again in the background.
-            self._keeper.enqueue(self.job.collection_id)
+            self._keeper.request(self.job.collection_id)
             self._log.warning("job.index_failed", error=str(error))
             warnings.append(JobWarning(code="index_failed", message=f"the index was not built: {error}"))
         self._complete(warnings)
@@ -394,15 +394,15 @@ class _Run:
             # What it has staged keeps others from working; a retry does it again.
             discard(self._tools, self.job.collection_id, self.job.id)
 
-    def _try_later(self, error: Exception) -> None:
+    def _release_for_retry(self, error: Exception) -> None:
         """After the intent a job can't fail for this: it is shown as the job's reason, and tried again.
 
         Meanwhile no process has the job, so that it keeps no other from running.
         """
-        cause = error.__cause__ if isinstance(error, GaveUp) and error.__cause__ else error
+        cause = error.__cause__ if isinstance(error, RetriesExhausted) and error.__cause__ else error
         self._log.exception("job.commit_delayed", exc_info=error, transient=isinstance(cause, Transient))
         self._show(cause)
-        self._claims.release(self.job, pause_millis=int(LONGEST_PAUSE * 1000))
+        self._claims.release(self.job, pause_millis=int(MAX_BACKOFF_SECONDS * 1000))
 
     # Helpers
 
@@ -427,7 +427,7 @@ class _Run:
             self._claims.save_reason(self.job, reason)
             self.job = replace(self.job, reason=reason)
 
-    def _tick(self, tracker: Tracker) -> None:
+    def _tick(self, tracker: ProgressTracker) -> None:
         self._check_time()
         self._save_progress(tracker)
 
@@ -435,15 +435,15 @@ class _Run:
         if self._stop.is_set():
             raise TaskCancelled("the server is stopping")
         if self.job.deadline is not None and datetime.now(UTC) > self.job.deadline:
-            raise TimeoutOfJob(overdue_reason(self.job))
+            raise JobTimedOut(overdue_reason(self.job))
 
     def _save_planning(self) -> None:
         self._claims.save_progress(self.job, progress=PLANNED // 2, rows=0, total_rows=0, stage="planning")
 
-    def _save_progress(self, tracker: Tracker) -> None:
-        progress, rows, files = tracker.figures()
+    def _save_progress(self, tracker: ProgressTracker) -> None:
+        progress, rows, files = tracker.snapshot()
         if not files and (progress, rows) == self._saved:
-            self._look()
+            self._verify_lease()
             return
         self._saved = (progress, rows)
         self._claims.save_progress(
@@ -453,16 +453,16 @@ class _Run:
     def _save_indexing(self, share: float) -> None:
         progress = COMMITTED + int((INDEXED - COMMITTED) * share)
         if (progress, self.job.rows) == self._saved:
-            self._look()
+            self._verify_lease()
             return
         self._saved = (progress, self.job.rows)
         self._claims.save_progress(
             self.job, progress=progress, rows=self.job.rows, total_rows=self.job.total_rows, stage="indexing"
         )
 
-    def _look(self) -> None:
+    def _verify_lease(self) -> None:
         """While nothing moves nothing is saved, which would tell that somebody has aborted the job or has it now."""
-        if self._looks.is_due():
+        if self._looks.is_ready():
             self._claims.check(self.job)
 
     def _run_plan_tasks(self, function: Callable[[Any, TaskContext], Any], tasks: Sequence[Any]) -> Iterable[Any]:
@@ -506,8 +506,8 @@ class _Run:
         # Where callers have keys, whoever reads the reason of a failure may be another than who runs the server.
         return self._tools.roots.within(limits, for_tenant=self._catalog.accounts.any_made())
 
-    def _keys(self) -> SourceKeys:
-        return SourceKeys(**self._catalog.jobs.secret(self.job.id))
+    def _keys(self) -> StoreCredentials:
+        return StoreCredentials(**self._catalog.jobs.secret(self.job.id))
 
     def _locations(self) -> dict[int, list[Location]]:
         keys, roots = self._keys(), self._roots()
@@ -523,7 +523,7 @@ class _Run:
         return self._catalog.collections.partition(collection.id, self.job.partition or DEFAULT_PARTITION).number
 
 
-class TimeoutOfJob(PenstockError):
+class JobTimedOut(PenstockError):
     code = "import_timeout"
 
 

@@ -13,39 +13,39 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 from penstock.errors import SourceUnavailable
-from penstock.imports.planner import Unit, locate_units
-from penstock.imports.requests import SourceKeys
+from penstock.imports.planner import InputFile, resolve_files
+from penstock.imports.requests import StoreCredentials
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["Heads"]
+__all__ = ["FileProbe"]
 
-OF_ORG = 4
+MAX_PROBES_PER_ORG = 4
 """Looks of an org at the same time."""
 
 
-class Heads:
+class FileProbe:
     """Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._places: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(OF_ORG))
+        self._places: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(MAX_PROBES_PER_ORG))
         self._lock = threading.Lock()
 
-    def units(
-        self, org_id: str, group: Sequence[str], roots: ImportRoots, keys: SourceKeys, seconds: float
-    ) -> list[Unit]:
-        """The files of a group. Raises as :func:`penstock.imports.planner.locate_units`; SourceUnavailable: too late."""
+    def probe(
+        self, org_id: str, group: Sequence[str], roots: ImportRoots, keys: StoreCredentials, seconds: float
+    ) -> list[InputFile]:
+        """The files of a group. Raises as :func:`penstock.imports.planner.resolve_files`; SourceUnavailable: too late."""
         until = time.monotonic() + seconds
         with self._lock:
             places = self._places[org_id]
         if not places.acquire(timeout=seconds):
             raise SourceUnavailable(
-                f"{OF_ORG} other create calls of your org wait for places that don't answer. Try again when they do"
+                f"{MAX_PROBES_PER_ORG} other create calls of your org wait for places that don't answer. Try again when they do"
             )
-        look: Future[list[Unit]] = Future()
+        look: Future[list[InputFile]] = Future()
 
         def run() -> None:
             try:
-                look.set_result(locate_units([group], roots, keys))
+                look.set_result(resolve_files([group], roots, keys))
             except Exception as error:  # noqa: BLE001 - it is the caller's, who waits for it
                 look.set_exception(error)
             finally:

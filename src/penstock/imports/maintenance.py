@@ -16,16 +16,16 @@ from penstock.catalog.collections.descriptions import describe
 from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.catalog.collections.maintenance_leases import Maintenance
 from penstock.domain.collections import Collection
-from penstock.engines.base import Due, Engine, Table
+from penstock.engines.base import MaintenanceNeeds, Engine, Table
 from penstock.errors import PenstockError, StoreConflict, TaskCancelled
 from penstock.imports.events import Observer
-from penstock.imports.throttle import Pace
+from penstock.imports.throttle import Throttle
 from penstock.imports.settings import JobSettings
-from penstock.imports.tasks import WHOLE, IndexTask, UpkeepResult, UpkeepTask, build_indexes, tidy_table
+from penstock.imports.tasks import PROGRESS_SCALE, IndexTask, MaintenanceResult, MaintenanceTask, build_indexes, maintain_table
 from penstock.runners.base import TaskContext, TaskHandle
-from penstock.runners.fair_share import Lanes
+from penstock.runners.fair_share import FairShareRunner
 
-__all__ = ["TableKeeper"]
+__all__ = ["MaintenanceWorker"]
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ _ROUND_SECONDS = 3600.0
 Progress = Callable[[float], None]
 
 
-class TableKeeper:
+class MaintenanceWorker:
     """Works in workers; the catalog's leases see to it that a collection has one build or compaction at a time.
 
     Rows that no index covers yet are searched exactly, so nothing is ever missing while a build waits or fails.
@@ -57,7 +57,7 @@ class TableKeeper:
         self,
         catalog: Catalog,
         engine: Engine,
-        lanes: Lanes,
+        lanes: FairShareRunner,
         observer: Observer,
         settings: JobSettings,
     ) -> None:
@@ -67,7 +67,7 @@ class TableKeeper:
         self._observer = observer
         self._settings = settings
         self._lease = settings.lease
-        self._round = Pace(_ROUND_SECONDS)
+        self._round = Throttle(_ROUND_SECONDS)
         self._later: dict[str, float] = {}
         """By collection, the time of the monotonic clock at which it is enqueued."""
         self._lock = threading.Lock()
@@ -77,8 +77,8 @@ class TableKeeper:
 
     def start(self) -> None:
         """Begin with every collection: a server that stopped may have left rows without an index."""
-        if self._round.is_due():
-            self._catalog.maintenance.ask_for_all()
+        if self._round.is_ready():
+            self._catalog.maintenance.request_all()
         self._thread.start()
 
     def stop(self) -> None:
@@ -91,13 +91,13 @@ class TableKeeper:
         """Something may be due."""
         self._changed.set()
 
-    def enqueue(self, collection_id: str) -> None:
+    def request(self, collection_id: str) -> None:
         """Do what is due for the collection some time soon, here or in another process."""
-        self._catalog.maintenance.ask(collection_id)
+        self._catalog.maintenance.request(collection_id)
         self._changed.set()
 
     def _enqueue_in(self, collection_id: str, seconds: float) -> None:
-        """As :meth:`enqueue` after so long. A process that ends forgets it: every start enqueues all collections."""
+        """As :meth:`request` after so long. A process that ends forgets it: every start enqueues all collections."""
         at = time.monotonic() + seconds
         with self._lock:
             self._later[collection_id] = min(at, self._later.get(collection_id, at))
@@ -111,7 +111,7 @@ class TableKeeper:
                 del self._later[collection_id]
             following = min(self._later.values(), default=math.inf) - now
         for collection_id in come:
-            self._catalog.maintenance.ask(collection_id)
+            self._catalog.maintenance.request(collection_id)
         return following
 
     def build(self, collection_id: str, stop: threading.Event, progress: Progress = lambda share: None) -> None:
@@ -134,15 +134,15 @@ class TableKeeper:
                 try:
                     self._build(collection, stop, lease, progress)
                 except BaseException:
-                    self._catalog.maintenance.put_off(lease)
+                    self._catalog.maintenance.release(lease)
                     raise
                 self._catalog.maintenance.done(lease)
         if due.compaction:
-            self.enqueue(collection_id)
+            self.request(collection_id)
         if collection.settings.ttl_seconds is not None:
             self._enqueue_in(collection_id, collection.settings.ttl_seconds)
 
-    def _due(self, collection: Collection) -> Due:
+    def _due(self, collection: Collection) -> MaintenanceNeeds:
         return self._engine.due(Table.of(collection), self._catalog.collections.indexes(collection.id))
 
     def _wait_for_lease(self, collection_id: str, stop: threading.Event) -> Maintenance:
@@ -160,15 +160,15 @@ class TableKeeper:
 
     def _tidy(self, collection: Collection, lease: Maintenance) -> None:
         expiry = self._catalog.row_expiry.of(collection)
-        task = UpkeepTask(
+        task = MaintenanceTask(
             engine=self._engine,
             table=Table.of(collection, expiry),
             history=self._settings.history,
             history_share=self._settings.history_share,
             history_least_age=self._settings.history_least_age,
         )
-        handle = self._submit(collection, tidy_table, task)
-        result: UpkeepResult = self._wait(handle, self._stop, lease, lambda share: None)
+        handle = self._submit(collection, maintain_table, task)
+        result: MaintenanceResult = self._wait(handle, self._stop, lease, lambda share: None)
         self._catalog.collections.raise_version(collection.id, result.version)
         if expiry is not None:
             self._catalog.row_expiry.forget(collection.id, expiry)
@@ -176,8 +176,8 @@ class TableKeeper:
         if result.version > collection.version:
             # What the compaction has replaced may be too much to keep until the next round.
             self._enqueue_in(collection.id, self._settings.history_least_age + 1)
-        if result.freed:
-            log.info("history.forgotten", collection_id=collection.id, size=result.freed)
+        if result.freed_bytes:
+            log.info("history.forgotten", collection_id=collection.id, size=result.freed_bytes)
 
     def _submit(
         self, collection: Collection, function: Callable[[Any, TaskContext], Any], task: Any
@@ -199,7 +199,7 @@ class TableKeeper:
             while not ended.wait(_TICK):
                 if stop.is_set():
                     raise TaskCancelled("the server is stopping; the index is built when it is back")
-                progress(min(handle.progress()[0] / WHOLE, 1.0))
+                progress(min(handle.progress()[0] / PROGRESS_SCALE, 1.0))
                 if time.monotonic() - renewed > self._lease / 3:
                     # If it was lost since this process stalled, two build at once: wasteful, and the engine bears it.
                     self._catalog.maintenance.renew(lease, self._lease_millis)
@@ -217,10 +217,10 @@ class TableKeeper:
         while not self._stop.is_set():
             self._changed.clear()
             try:
-                if self._round.is_due():
-                    self._catalog.maintenance.ask_for_all()
+                if self._round.is_ready():
+                    self._catalog.maintenance.request_all()
                 following = self._enqueue_later_ones()
-                lease = self._catalog.maintenance.take_due(uuid.uuid4().hex, self._lease_millis)
+                lease = self._catalog.maintenance.acquire_due(uuid.uuid4().hex, self._lease_millis)
                 if lease is None:
                     self._changed.wait(min(_LOOK_SECONDS, following))
                     self._stop.wait(_TICK)  # every create call in another process wakes this loop, too
@@ -233,24 +233,24 @@ class TableKeeper:
     def _do_due(self, lease: Maintenance) -> None:
         maintenance = self._catalog.maintenance
         try:
-            all_done = self._keep_up(lease)
+            all_done = self._maintain(lease)
         except CatalogUnavailable:
             raise
         except TaskCancelled:
-            maintenance.put_off(lease)
+            maintenance.release(lease)
         except StoreConflict as error:
             log.info("upkeep.gave_way", collection_id=lease.collection_id, reason=str(error))
-            maintenance.put_off(lease, _GIVE_WAY_MILLIS)
+            maintenance.release(lease, _GIVE_WAY_MILLIS)
         except PenstockError as error:
             log.warning("upkeep.failed", collection_id=lease.collection_id, error=str(error))
-            maintenance.put_off(lease, _RETRY_MILLIS)
+            maintenance.release(lease, _RETRY_MILLIS)
         else:
             if all_done:
                 maintenance.done(lease)
             else:
-                maintenance.put_off(lease, _GIVE_WAY_MILLIS)
+                maintenance.release(lease, _GIVE_WAY_MILLIS)
 
-    def _keep_up(self, lease: Maintenance) -> bool:
+    def _maintain(self, lease: Maintenance) -> bool:
         """Index, compact, forget; False where jobs that commit at the moment put something off."""
         collection = self._catalog.collections.by_id(lease.collection_id)
         if collection is None:

@@ -14,9 +14,9 @@ from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, ImportRefused, LimitExceeded, shorten
 from penstock.imports.delta_log import without_removed
 from penstock.imports.partition_columns import partition_columns
-from penstock.imports.requests import SourceKeys
+from penstock.imports.requests import StoreCredentials
 from penstock.imports.settings import JobSettings
-from penstock.imports.tasks import FilePlan, PlanTask, SurveyTask, check_expansion, plan_files, survey_span
+from penstock.imports.tasks import FilePlan, PlanTask, SurveyTask, check_decompression_bomb, plan_files, survey_span
 from penstock.readers.base import CsvOptions, SplitPlan
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.readers.formats import Format, detect, expand
@@ -24,7 +24,7 @@ from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["Piece", "Plan", "Unit", "check_unit", "locate_units", "plan_units"]
+__all__ = ["PlannedRange", "Plan", "InputFile", "check_input", "resolve_files", "plan_units"]
 
 RunTasks: TypeAlias = Callable[[Callable[[Any, TaskContext], Any], Sequence[Any]], Iterable[Any]]
 """Runs a function over tasks, in workers; results in order."""
@@ -37,7 +37,7 @@ _EXACT = frozenset({Format.PARQUET, Format.NUMPY})
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class InputFile:
     """The files that make up the same rows, and their format."""
 
     locations: Sequence[Location]
@@ -49,7 +49,7 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class PlannedRange:
     """A part that no split has yet: ``weight`` is about its bytes once decoded, ``max_rows`` a bound on its rows."""
 
     part: Part
@@ -62,13 +62,13 @@ class Plan:
     """Files, and their pieces in order."""
 
     files: Sequence[PlannedFile]
-    pieces: Sequence[Piece]
+    pieces: Sequence[PlannedRange]
     warnings: Sequence[JobWarning]
 
 
-def locate_units(
-    groups: Sequence[Sequence[str]], roots: ImportRoots, keys: SourceKeys, warnings: list[JobWarning] | None = None
-) -> list[Unit]:
+def resolve_files(
+    groups: Sequence[Sequence[str]], roots: ImportRoots, keys: StoreCredentials, warnings: list[JobWarning] | None = None
+) -> list[InputFile]:
     """Find every file of a request; ``warnings`` collects what is to be said of the folders in it.
 
     Raises:
@@ -79,12 +79,12 @@ def locate_units(
     for group in groups:
         found = [(path, _files_at(path, roots, keys, warnings)) for path in group]
         for members in expand(found):
-            units.append(Unit(members, detect([each.name for each in members])))
+            units.append(InputFile(members, detect([each.name for each in members])))
     return units
 
 
 def _files_at(
-    path: str, roots: ImportRoots, keys: SourceKeys, warnings: list[JobWarning] | None
+    path: str, roots: ImportRoots, keys: StoreCredentials, warnings: list[JobWarning] | None
 ) -> Sequence[Location]:
     """The file at a path, or the files of a folder that are data and belong to it."""
     found: Sequence[Location]
@@ -108,7 +108,7 @@ def _side_files_text(path: str, names: Sequence[str]) -> str:
 
 
 def plan_units(
-    units: Sequence[Unit],
+    units: Sequence[InputFile],
     schema: CollectionSchema,
     csv: CsvOptions,
     unknown_columns: UnknownColumns,
@@ -150,7 +150,7 @@ def plan_units(
     return Plan(
         files=[_planned_file(unit, parts) for unit, parts in zip(units, splits, strict=True)],
         pieces=[
-            Piece(
+            PlannedRange(
                 part=Part(
                     file=number,
                     spec={"format": unit.format.value, "part": dict(each.spec), "partition": partition}
@@ -167,10 +167,10 @@ def plan_units(
     )
 
 
-def _check_expansion(unit: Unit, parts: Sequence[SplitPlan]) -> None:
+def _check_expansion(unit: InputFile, parts: Sequence[SplitPlan]) -> None:
     """Raises DataError, before anything is reserved for the rows that a file claims to have."""
     try:
-        check_expansion(
+        check_decompression_bomb(
             sum(each.size if each.decoded_size is None else each.decoded_size for each in parts),
             sum(each.size for each in unit.locations),
         )
@@ -179,7 +179,7 @@ def _check_expansion(unit: Unit, parts: Sequence[SplitPlan]) -> None:
 
 
 def _cut(
-    units: Sequence[Unit], plans: Sequence[FilePlan], run: RunTasks, memory_limit: int | None
+    units: Sequence[InputFile], plans: Sequence[FilePlan], run: RunTasks, memory_limit: int | None
 ) -> list[Sequence[SplitPlan]]:
     """The splits of each file; those that need it are looked through, all parts of all files side by side."""
     tasks = [
@@ -197,7 +197,7 @@ def _cut(
     ]
 
 
-def _check_sizes(units: Sequence[Unit], settings: JobSettings) -> None:
+def _check_sizes(units: Sequence[InputFile], settings: JobSettings) -> None:
     for unit in units:
         for each in unit.locations:
             _check_file_size(each, settings)
@@ -211,7 +211,7 @@ def _check_sizes(units: Sequence[Unit], settings: JobSettings) -> None:
         )
 
 
-def check_unit(unit: Unit, schema: CollectionSchema, settings: JobSettings) -> None:
+def check_input(unit: InputFile, schema: CollectionSchema, settings: JobSettings) -> None:
     """What can be told of located files without opening them: their sizes, and whether a NumPy set is complete.
 
     Raises:
@@ -242,7 +242,7 @@ def check_unit(unit: Unit, schema: CollectionSchema, settings: JobSettings) -> N
         )
 
 
-def _check_sets(units: Sequence[Unit], schema: CollectionSchema) -> None:
+def _check_sets(units: Sequence[InputFile], schema: CollectionSchema) -> None:
     """Raises ImportRefused where the files of one NumPy set are given as if each of them had rows of its own."""
     lonely = [unit for unit in units if unit.format is Format.NUMPY and len(unit.locations) == 1]
     needed = {field.name for field in _needed_fields(schema)}
@@ -270,7 +270,7 @@ def _needed_fields(schema: CollectionSchema) -> list[Field]:
     ]
 
 
-def _fields_of_set(unit: Unit) -> set[str]:
+def _fields_of_set(unit: InputFile) -> set[str]:
     """The fields that the files of a NumPy set are named as."""
     return {location.name.rpartition("/")[2].rpartition(".")[0] for location in unit.locations}
 
@@ -287,7 +287,7 @@ def _check_file_size(location: Location, settings: JobSettings) -> None:
         )
 
 
-def _planned_file(unit: Unit, splits: Sequence[SplitPlan]) -> PlannedFile:
+def _planned_file(unit: InputFile, splits: Sequence[SplitPlan]) -> PlannedFile:
     return PlannedFile(
         name=unit.name,
         locations=[each.to_json() for each in unit.locations],

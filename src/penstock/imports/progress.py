@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from penstock.domain.jobs import FileState, ImportFile, Part, Split, SplitState
 from penstock.runners.base import TaskHandle
 
-__all__ = ["COMMITTED", "INDEXED", "PLANNED", "UNCOMMITTED", "Tracker"]
+__all__ = ["COMMITTED", "INDEXED", "PLANNED", "UNCOMMITTED", "ProgressTracker"]
 
 PLANNED = 2
 """Percent of a job that is done once its plan is saved; reading the files takes it on to COMMITTED."""
@@ -56,7 +56,7 @@ class _Place:
         return progress.rows if len(progress.split.parts) == 1 else 0
 
 
-class Tracker:
+class ProgressTracker:
     """Collects what splits report and turns it into figures for the job and each of its files. Thread-safe."""
 
     def __init__(self, files: Sequence[ImportFile], splits: Sequence[Split]) -> None:
@@ -73,7 +73,7 @@ class Tracker:
                 progress.staged, progress.done, progress.rows = True, start, progress.split.rows
         self._running: dict[int, _Progress] = {}
         self._touched = set(self._files)
-        """Files that may have changed since the last call of :meth:`figures`, beside those of running splits."""
+        """Files that may have changed since the last call of :meth:`snapshot`, beside those of running splits."""
         self._failed: list[int] = []
         self._size = sum(each.size for each in splits)
         self._staged_bytes = sum(each.done for each in self._splits.values())
@@ -101,7 +101,7 @@ class Tracker:
             )
             self._failed.append(file)
 
-    def figures(self) -> tuple[int, int, list[ImportFile]]:
+    def snapshot(self) -> tuple[int, int, list[ImportFile]]:
         """Percent of the job, rows read, and the files that changed since the last call."""
         with self._lock:
             done, rows = self._staged_bytes, self._staged_rows
@@ -116,7 +116,7 @@ class Tracker:
             share = done / self._size if self._size else 1.0
             return PLANNED + int((COMMITTED - PLANNED) * share), rows, self._changed_files()
 
-    def rows_before(self, split: Split, number: int) -> int | None:
+    def row_offset(self, split: Split, number: int) -> int | None:
         """Rows of the file before this part of it, or None while what is before it hasn't been read to its end."""
         with self._lock:
             places = self._places[split.parts[number].file]
@@ -124,7 +124,7 @@ class Tracker:
             before = [each for each in places if (each.progress.split.ordinal, each.number) < here]
             return sum(each.rows for each in before) if all(each.progress.staged for each in before) else None
 
-    def part_at(self, split: Split) -> int:
+    def current_range(self, split: Split) -> int:
         """Which part of a running split was being read when it was last heard of."""
         with self._lock:
             places = [each for part in split.parts for each in self._places[part.file]]

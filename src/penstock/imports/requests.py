@@ -9,11 +9,11 @@ from datetime import datetime
 from penstock.domain.access import Caller
 from penstock.domain.jobs import ImportFile, ImportJob, JobState
 
-__all__ = ["CreateImport", "JobDetails", "JobPage", "JobQuery", "SourceKeys"]
+__all__ = ["CreateImport", "JobDetails", "JobPage", "JobQuery", "StoreCredentials"]
 
 
 @dataclass(frozen=True, slots=True)
-class SourceKeys:
+class StoreCredentials:
     """The caller's own keys for an object store. Never printed."""
 
     access_key: str = field(default="", repr=False)
@@ -45,7 +45,7 @@ class CreateImport:
     database: str = "default"
     partition: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
-    keys: SourceKeys = SourceKeys()
+    keys: StoreCredentials = StoreCredentials()
     heads: bool = False
     idempotency_key: str | None = None
     caller: Caller

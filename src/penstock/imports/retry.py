@@ -14,23 +14,23 @@ from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.errors import PenstockError, Transient
 from penstock.imports.settings import JobSettings
 
-__all__ = ["LONGEST_PAUSE", "GaveUp", "patiently"]
+__all__ = ["MAX_BACKOFF_SECONDS", "RetriesExhausted", "retry_transient"]
 
 log = structlog.get_logger(__name__)
 
-LONGEST_PAUSE = 30.0
+MAX_BACKOFF_SECONDS = 30.0
 """Seconds."""
 
 _Result = TypeVar("_Result")
 
 
-class GaveUp(PenstockError):
+class RetriesExhausted(PenstockError):
     """What might have passed did not pass in time. ``details``: ``attempts``; the cause is the last error."""
 
     code = "gave_up"
 
 
-def patiently(
+def retry_transient(
     attempt: Callable[[], _Result],
     what: str,
     settings: JobSettings,
@@ -45,14 +45,14 @@ def patiently(
     a pause short; the attempt itself tells whether it must not begin again.
 
     Raises:
-        GaveUp: it failed for passing causes to the last attempt; its cause is the last error.
+        RetriesExhausted: it failed for passing causes to the last attempt; its cause is the last error.
     """
     began = time.monotonic()
     attempts = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(passing),
         stop=tenacity.stop_after_attempt(settings.split_attempts),
         wait=tenacity.wait_exponential_jitter(
-            multiplier=settings.retry_pause, max=LONGEST_PAUSE, jitter=settings.retry_pause
+            multiplier=settings.retry_pause, max=MAX_BACKOFF_SECONDS, jitter=settings.retry_pause
         ),
         sleep=tenacity.sleep_using_event(stop),
         before_sleep=lambda state: _tell_retry(what, state, retrying),
@@ -64,7 +64,7 @@ def patiently(
         if not isinstance(error, passing) or isinstance(error, CatalogUnavailable):
             # No fault of the job: it waits until somebody reaches the catalog again.
             raise
-        raise GaveUp(
+        raise RetriesExhausted(
             f"{_sentence(error)} This was tried {settings.split_attempts} times within "
             f"{time.monotonic() - began:.0f} s while {what}. {remedy}",
             attempts=settings.split_attempts,

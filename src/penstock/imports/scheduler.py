@@ -12,22 +12,22 @@ from functools import partial
 import structlog
 
 from penstock.catalog.db.errors import CatalogUnavailable
-from penstock.catalog.db.notifications import News
+from penstock.catalog.db.notifications import NotificationListener
 from penstock.domain.jobs import ImportJob
 from penstock.imports.executor import Executor
-from penstock.imports.throttle import Pace
+from penstock.imports.throttle import Throttle
 from penstock.imports.cleanup import (
     OrphanSweep,
     Retention,
-    discard_leftovers,
+    delete_staged_files,
     drop_tables,
-    end_overdue,
-    forget_keys,
-    wipe_secrets,
+    fail_overdue_jobs,
+    delete_expired_idempotency_keys,
+    purge_deleted_secrets,
 )
-from penstock.imports.context import Tools
-from penstock.imports.maintenance import TableKeeper
-from penstock.runners.fair_share import Lanes
+from penstock.imports.context import ImportContext
+from penstock.imports.maintenance import MaintenanceWorker
+from penstock.runners.fair_share import FairShareRunner
 
 __all__ = ["Scheduler"]
 
@@ -53,10 +53,10 @@ _YIELD = 0.1
 class Scheduler:
     """Wakes by event (:meth:`wake`, and news of other processes); claims are leases, renewed while jobs run."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: ImportContext) -> None:
         self._tools = tools
         settings = tools.settings
-        self.keeper = TableKeeper(tools.catalog, tools.engine, Lanes(tools.runner), tools.observer, settings)
+        self.keeper = MaintenanceWorker(tools.catalog, tools.engine, FairShareRunner(tools.runner), tools.observer, settings)
         self._executor = Executor(tools, self.keeper)
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
@@ -67,25 +67,25 @@ class Scheduler:
         """By job and epoch: a job that was lost for a while may have come back before its old thread knows."""
         self._lock = threading.Lock()
         self._loop = threading.Thread(target=self._work, name="scheduler", daemon=True)
-        self._tidier = threading.Thread(target=self._tidy, name="tidier", daemon=True)
-        self._heart = threading.Thread(target=self._beat, name="leases", daemon=True)
-        self._news = News(tools.catalog.database, self._hear)
-        self._untidy = threading.Event()
+        self._tidier = threading.Thread(target=self._cleanup_loop, name="tidier", daemon=True)
+        self._heartbeat_thread = threading.Thread(target=self._heartbeat, name="leases", daemon=True)
+        self._news = NotificationListener(tools.catalog.database, self._on_notification)
+        self._cleanup_requested = threading.Event()
 
     def start(self) -> None:
         self.keeper.start()
         self._loop.start()
         self._tidier.start()
-        self._heart.start()
+        self._heartbeat_thread.start()
         self._news.start()
-        self._untidy.set()
+        self._cleanup_requested.set()
 
     def wake(self) -> None:
         """Something changed: a job may be claimed, or left something to tidy up."""
         self._wake.set()
-        self._untidy.set()
+        self._cleanup_requested.set()
 
-    def _hear(self) -> None:
+    def _on_notification(self) -> None:
         self.wake()
         self.keeper.wake()
 
@@ -101,8 +101,8 @@ class Scheduler:
         for thread in self._threads():
             thread.join()
         self._ended.set()
-        if self._heart.ident is not None:
-            self._heart.join()
+        if self._heartbeat_thread.ident is not None:
+            self._heartbeat_thread.join()
         self.keeper.stop()
 
     @property
@@ -117,12 +117,12 @@ class Scheduler:
     def _work(self) -> None:
         lease, most = int(self._tools.settings.lease * 1000), self._tools.settings.max_running_jobs
         # Every create call wakes this loop; what need not be done for each of them has a pace of its own.
-        looks = Pace(_POLL)
+        looks = Throttle(_POLL)
         while not self._stop.is_set():
             self._wake.clear()
             try:
-                if looks.is_due():
-                    end_overdue(self._tools)
+                if looks.is_ready():
+                    fail_overdue_jobs(self._tools)
                 while (running := self.running) < max(most, _MOST_THREADS) and not self._stop.is_set():
                     self._one_ended.clear()
                     job = self._tools.catalog.claims.claim(
@@ -147,7 +147,7 @@ class Scheduler:
                 log.exception("scheduler.error")
             self._wake.wait(_POLL)
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         """Keep what this process works on its own, until the last job has paused.
 
         Only that: the lease of what it could not give back, since the catalog was away, runs out.
@@ -174,7 +174,7 @@ class Scheduler:
         except RuntimeError:  # the system has no thread left
             with self._lock:
                 del self._running[job.id, job.epoch]
-            self._give_back(job)
+            self._release(job)
             raise
 
     def _run(self, job: ImportJob) -> None:
@@ -182,17 +182,17 @@ class Scheduler:
             self._executor.run(job, self._stop)
         except CatalogUnavailable as error:
             log.warning("job.paused", job_id=str(job.id), reason=str(error))
-            self._give_back(job)
+            self._release(job)
         except Exception:
             log.exception("job.crashed", job_id=str(job.id))
-            self._give_back(job)
+            self._release(job)
         finally:
             with self._lock:
                 del self._running[job.id, job.epoch]
             self._one_ended.set()
             self.wake()
 
-    def _give_back(self, job: ImportJob) -> None:
+    def _release(self, job: ImportJob) -> None:
         """Let the lease run out by itself if even this fails: somebody will claim the job again."""
         try:
             self._tools.catalog.claims.release(job)
@@ -201,15 +201,15 @@ class Scheduler:
         except Exception:
             log.exception("job.release_failed", job_id=str(job.id))
 
-    def _tidy(self) -> None:
+    def _cleanup_loop(self) -> None:
         steps: list[Callable[[], None]] = [
-            partial(step, self._tools) for step in (wipe_secrets, discard_leftovers, drop_tables, forget_keys)
+            partial(step, self._tools) for step in (purge_deleted_secrets, delete_staged_files, drop_tables, delete_expired_idempotency_keys)
         ]
         retention = Retention(self._tools)
         steps += [OrphanSweep(self._tools), lambda: retention(self._stop)]
         while not self._stop.is_set():
-            self._untidy.wait(_POLL * 60)
-            self._untidy.clear()
+            self._cleanup_requested.wait(_POLL * 60)
+            self._cleanup_requested.clear()
             for step in steps:
                 if self._stop.is_set():
                     return

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from penstock.catalog import Catalog
 from penstock.catalog.db.connection import now_millis, to_millis
-from penstock.catalog.jobs.idempotency import RepeatedCreate
+from penstock.catalog.jobs.idempotency import IdempotencyRecord
 from penstock.catalog.jobs.listing import JobFilter
 from penstock.catalog.jobs.jobs import NewJob
 from penstock.domain.access import Caller, Role
@@ -27,10 +27,10 @@ from penstock.errors import (
     Unsupported,
     shorten,
 )
-from penstock.imports.file_probe import Heads
+from penstock.imports.file_probe import FileProbe
 from penstock.imports.events import NullObserver, Observer
-from penstock.imports.planner import check_unit
-from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, SourceKeys
+from penstock.imports.planner import check_input
+from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
 from penstock.imports.settings import JobSettings
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.readers.csv.reader import check_separator
@@ -44,7 +44,7 @@ _MAX_IGNORED_OPTIONS, _MAX_OPTION_NAME = 20, 200
 """Options without a meaning here that a job keeps the names of, to warn of them, and characters of a name."""
 MAX_PATHS = 16_384
 """Paths of one request; to judge one takes some 0.1 ms."""
-_INTERVENTIONS = 5
+_MAX_CAS_ATTEMPTS = 5
 """Times that abort, commit and retry look again when the job moved on between their look and their write."""
 
 
@@ -58,15 +58,15 @@ class ImportService:
         settings: JobSettings,
         wake: Callable[[], None],
         observer: Observer | None = None,
-        refuse_if_full: Callable[[], None] = lambda: None,
+        enforce_quota: Callable[[], None] = lambda: None,
     ) -> None:
-        self._refuse_if_full = refuse_if_full
+        self._refuse_if_full = enforce_quota
         self._observer = observer or NullObserver()
         self._catalog = catalog
         self._roots = roots
         self._settings = settings
         self._wake = wake
-        self._heads = Heads()
+        self._heads = FileProbe()
 
     def create(self, request: CreateImport) -> ImportJob:
         cluster = self._catalog.clusters.get(request.cluster_id)
@@ -114,7 +114,7 @@ class ImportService:
         return job
 
     def get(self, cluster_id: str, job_id: int, caller: Caller) -> JobDetails:
-        job = self._readable(cluster_id, job_id, caller)
+        job = self._get_for_reader(cluster_id, job_id, caller)
         return JobDetails(job=job, files=self._catalog.jobs.files(job_id))
 
     def list(self, query: JobQuery) -> JobPage:
@@ -127,10 +127,10 @@ class ImportService:
         return JobPage(jobs=jobs, total=self._catalog.job_list.total(wanted))
 
     def commit(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
-        for _ in range(_INTERVENTIONS):
-            job = self._writable(cluster_id, job_id, caller)
+        for _ in range(_MAX_CAS_ATTEMPTS):
+            job = self._get_for_writer(cluster_id, job_id, caller)
             if job.auto_commit:
-                raise _auto_commit(job)
+                raise _auto_commit_error(job)
             if job.state.is_committed:
                 return job
             if job.state is not JobState.UNCOMMITTED:
@@ -142,11 +142,11 @@ class ImportService:
             )
             if done:
                 return done
-        raise _restless(job_id)
+        raise _contention_error(job_id)
 
     def abort(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
-        for _ in range(_INTERVENTIONS):
-            job = self._writable(cluster_id, job_id, caller)
+        for _ in range(_MAX_CAS_ATTEMPTS):
+            job = self._get_for_writer(cluster_id, job_id, caller)
             if job.state in (JobState.ABORTED, JobState.FAILED):
                 return job  # ended as the caller wants it; Milvus takes a job's own failure so, too
             if job.state.is_committed:
@@ -158,11 +158,11 @@ class ImportService:
             done = self._intervene(job, JobState.ABORTED, "abort", caller, reason="aborted by user")
             if done:
                 return done
-        raise _restless(job_id)
+        raise _contention_error(job_id)
 
-    def retry(self, cluster_id: str, job_id: int, keys: SourceKeys, caller: Caller) -> ImportJob:
-        for _ in range(_INTERVENTIONS):
-            job = self._writable(cluster_id, job_id, caller)
+    def retry(self, cluster_id: str, job_id: int, keys: StoreCredentials, caller: Caller) -> ImportJob:
+        for _ in range(_MAX_CAS_ATTEMPTS):
+            job = self._get_for_writer(cluster_id, job_id, caller)
             self._refuse_if_full()
             self._check_retry(job, keys, caller)
             deadline = self._deadline(job.options)
@@ -180,29 +180,29 @@ class ImportService:
                 continue  # somebody else retried it a moment ago; the next look tells
             self._wake()
             return again
-        raise _restless(job_id)
+        raise _contention_error(job_id)
 
-    def _readable(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+    def _get_for_reader(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
         """Raises JobNotFound, also for a job that the caller may not know of: then ``hidden`` is in its details."""
         try:
             job = self._catalog.jobs.get(cluster_id, job_id)
         except JobNotFound as error:
             # As for a job that is nowhere, but the audit log is to tell a wrong number from somebody else's job.
             cluster = self._catalog.jobs.cluster_of(job_id)
-            if cluster is not None and not caller.owns(self._catalog.clusters.get(cluster)):
+            if cluster is not None and not caller.same_org(self._catalog.clusters.get(cluster)):
                 error.details["hidden"] = True
             raise
         if not caller.may(Role.READER, self._catalog.clusters.get(cluster_id), job.database):
             raise JobNotFound(f"import job does not exist, jobID={job_id}", job_id=job_id, hidden=True)
         return job
 
-    def _writable(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
-        """Raises JobNotFound as :meth:`_readable`, PermissionDenied."""
-        job = self._readable(cluster_id, job_id, caller)
+    def _get_for_writer(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
+        """Raises JobNotFound as :meth:`_get_for_reader`, PermissionDenied."""
+        job = self._get_for_reader(cluster_id, job_id, caller)
         caller.require(Role.WRITER, self._catalog.clusters.get(cluster_id), job.database)
         return job
 
-    def _check_retry(self, job: ImportJob, keys: SourceKeys, caller: Caller) -> None:
+    def _check_retry(self, job: ImportJob, keys: StoreCredentials, caller: Caller) -> None:
         if job.state is JobState.ABORTED:
             raise JobStateConflict(
                 f"job {job.id} was aborted by user, only a job that failed by itself can be retried. "
@@ -240,7 +240,7 @@ class ImportService:
         self, job: ImportJob, then: JobState, action: str, caller: Caller, **values: object
     ) -> ImportJob | None:
         try:
-            done = self._catalog.jobs.intervene(job, then, audit=_entry(caller, action, job), **values)
+            done = self._catalog.jobs.request_transition(job, then, audit=_entry(caller, action, job), **values)
         except JobStateConflict:
             # It moved on between our look and our write; the caller looks again.
             return None
@@ -285,13 +285,13 @@ class ImportService:
 
     def _repeated(
         self, request: CreateImport, collection: Collection, groups: Sequence[Sequence[str]]
-    ) -> RepeatedCreate | None:
+    ) -> IdempotencyRecord | None:
         key = request.idempotency_key
         if key is None:
             return None
         _check_key(key)
         what = [request.cluster_id, collection.id, request.partition or "", groups, sorted(request.options.items())]
-        return RepeatedCreate(
+        return IdempotencyRecord(
             key=key,
             fingerprint=self._catalog.jobs.fingerprint(json.dumps(what).encode()),
             lifetime=int(self._settings.key_lifetime * 1000),
@@ -304,8 +304,8 @@ class ImportService:
         keys, roots = request.keys, self._roots_of(request.caller)
         size = 0
         for group in groups:
-            for unit in self._heads.units(cluster.org_id, group, roots, keys, self._settings.head_timeout):
-                check_unit(unit, collection.schema, self._settings)
+            for unit in self._heads.probe(cluster.org_id, group, roots, keys, self._settings.head_timeout):
+                check_input(unit, collection.schema, self._settings)
                 size += sum(each.size for each in unit.locations)
         return size
 
@@ -346,7 +346,7 @@ class ImportService:
         return tuple(each.id for each in self._catalog.databases.list(cluster_id) if each.name in names)
 
 
-def _check_paths(groups: Sequence[Sequence[str]], roots: ImportRoots, keys: SourceKeys) -> None:
+def _check_paths(groups: Sequence[Sequence[str]], roots: ImportRoots, keys: StoreCredentials) -> None:
     """Raises PathNotAllowed, Unsupported."""
     for group in groups:
         for path in group:
@@ -403,11 +403,11 @@ def _unexpected(job: ImportJob, wanted: JobState) -> JobStateConflict:
     )
 
 
-def _restless(job_id: int) -> JobStateConflict:
+def _contention_error(job_id: int) -> JobStateConflict:
     return JobStateConflict(f"job {job_id} keeps changing its state; look at it and try again", job_id=job_id)
 
 
-def _auto_commit(job: ImportJob) -> JobStateConflict:
+def _auto_commit_error(job: ImportJob) -> JobStateConflict:
     return JobStateConflict(
         f"job {job.id} is auto-commit, manual commit/abort not allowed", job_id=job.id, state=job.state.value
     )

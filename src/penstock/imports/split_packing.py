@@ -10,9 +10,9 @@ from typing import Any
 
 from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
 from penstock.domain.jobs import Part, Split, SplitState
-from penstock.imports.planner import Piece, Plan
+from penstock.imports.planner import PlannedRange, Plan
 
-__all__ = ["Joined", "join"]
+__all__ = ["SplitPlan", "join"]
 
 _LEAST_BYTES = 4 << 20
 """A split costs some 20 ms of its own: a task, a file of the engine, waits for the disk. It should be worth it."""
@@ -23,12 +23,12 @@ _FILE_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Joined:
-    """Files and splits to save; ``lost`` are splits of the earlier plan that were staged and are of no use now."""
+class SplitPlan:
+    """Files and splits to save; ``stale`` are splits of the earlier plan that were staged and are of no use now."""
 
     files: Sequence[PlannedFile]
     splits: Sequence[PlannedSplit]
-    lost: Sequence[Split] = ()
+    stale: Sequence[Split] = ()
 
 
 def join(
@@ -39,13 +39,13 @@ def join(
     auto_id: bool,
     files: Mapping[int, Sequence[Mapping[str, Any]]],
     splits: Sequence[Split],
-) -> Joined:
+) -> SplitPlan:
     """Splits of about ``split_bytes`` each, of less where a job would not give every one of ``workers`` some.
 
     A staged split of an earlier plan is kept when none of its files has changed and all of its parts are the same.
     ``files`` are the earlier plan's locations by ordinal, ``splits`` its splits; both empty for a new job.
     """
-    kept, lost = _kept(plan, files, splits)
+    kept, stale = _reuse_staged(plan, files, splits)
     taken = {number for _, numbers in kept for number in numbers}
     rest = [number for number in range(len(plan.pieces)) if number not in taken]
     weight = sum(_weight(plan.pieces[number]) for number in rest)
@@ -53,18 +53,18 @@ def join(
     made = [(numbers[0], _split(plan, numbers, auto_id)) for numbers in _runs(plan.pieces, rest, limit)]
     made += [(numbers[0], split) for split, numbers in kept]
     missing = {plan.pieces[number].part.file for number in rest}
-    return Joined(
+    return SplitPlan(
         files=_with_earlier(plan.files, files, missing),
         splits=[split for _, split in sorted(made, key=lambda pair: pair[0])],
-        lost=lost,
+        stale=stale,
     )
 
 
-def _weight(piece: Piece) -> int:
+def _weight(piece: PlannedRange) -> int:
     return piece.weight + _FILE_BYTES
 
 
-def _runs(pieces: Sequence[Piece], numbers: Sequence[int], limit: int) -> Iterator[list[int]]:
+def _runs(pieces: Sequence[PlannedRange], numbers: Sequence[int], limit: int) -> Iterator[list[int]]:
     run: list[int] = []
     size = 0
     for number in numbers:
@@ -85,7 +85,7 @@ def _split(plan: Plan, numbers: Sequence[int], auto_id: bool) -> PlannedSplit:
     )
 
 
-def _kept(
+def _reuse_staged(
     plan: Plan, files: Mapping[int, Sequence[Mapping[str, Any]]], splits: Sequence[Split]
 ) -> tuple[list[tuple[PlannedSplit, list[int]]], list[Split]]:
     """The staged splits that the plan still has use for, with the pieces that they hold; and the others."""
@@ -95,18 +95,18 @@ def _kept(
     free: dict[str, deque[int]] = defaultdict(deque)
     for number, piece in enumerate(plan.pieces):
         free[_identity(plan.files[piece.part.file].locations, piece.part)].append(number)
-    kept, lost = [], []
+    kept, stale = [], []
     for split in staged:
         numbers = _take(free, [_identity(files[each.file], each) for each in split.parts])
         if numbers is None:
-            lost.append(split)
+            stale.append(split)
             continue
         parts = [
             replace(plan.pieces[number].part, rows=each.rows)
             for number, each in zip(numbers, split.parts, strict=True)
         ]
         kept.append((PlannedSplit(parts=parts, auto_ids=0, kept=split.ordinal), numbers))
-    return kept, lost
+    return kept, stale
 
 
 def _take(free: Mapping[str, deque[int]], names: Sequence[str]) -> list[int] | None:

@@ -14,11 +14,11 @@ from penstock.engines.base import Staged
 from penstock.errors import DataError, MemoryExceeded, TaskCancelled
 from penstock.imports.memory_budget import too_large
 from penstock.imports.events import Observer
-from penstock.imports.throttle import Pace
-from penstock.imports.retry import patiently
+from penstock.imports.throttle import Throttle
+from penstock.imports.retry import retry_transient
 from penstock.imports.settings import JobSettings
 from penstock.imports.tasks import PartFailed, StageResult, StageTask, stage_split
-from penstock.imports.progress import Tracker
+from penstock.imports.progress import ProgressTracker
 from penstock.runners.base import Runner, TaskHandle
 
 __all__ = ["SplitFailed", "stage_splits"]
@@ -40,7 +40,7 @@ def stage_splits(
     splits: Sequence[Split],
     *,
     runner: Runner,
-    tracker: Tracker,
+    tracker: ProgressTracker,
     settings: JobSettings,
     stop: threading.Event,
     task_of: Callable[[Split], StageTask],
@@ -61,12 +61,12 @@ def stage_splits(
         SplitFailed: the first bad row in the order of the splits, whichever split met its error first.
         TaskCancelled: ``stop`` was set.
     """
-    flight = _Flight(runner, tracker, settings, stop, task_of, begin, save, discard, retrying, observer)
+    flight = StagingRun(runner, tracker, settings, stop, task_of, begin, save, discard, retrying, observer)
     pending = [each for each in splits if each.state is not SplitState.STAGED]
     with ThreadPoolExecutor(max(1, len(pending)), "split") as threads:  # a thread begins only when it is needed
         futures: dict[Future[None], Split] = {}
         left = deque(pending)
-        ticks = Pace(_TICK)
+        ticks = Throttle(_TICK)
         try:
             waiting: set[Future[None]] = set()
             while left or waiting:
@@ -76,7 +76,7 @@ def stage_splits(
                     futures[future] = split
                     waiting.add(future)
                 done, waiting = wait(waiting, timeout=_TICK, return_when=FIRST_COMPLETED)
-                if ticks.is_due():
+                if ticks.is_ready():
                     tick()
                 if stop.is_set() or any(each.exception() for each in done):
                     break
@@ -90,10 +90,10 @@ def stage_splits(
         if isinstance(error, PartFailed):
             part, error = error.part, error.error
         elif isinstance(error, MemoryExceeded):
-            part = tracker.part_at(split)
+            part = tracker.current_range(split)
             error = too_large(tracker.name_of(split.parts[part].file), error.details["taken"])
         if isinstance(error, DataError) and error.row is not None:
-            before = tracker.rows_before(split, part)
+            before = tracker.row_offset(split, part)
             if before is not None:
                 error = error.at(row=before + error.row)
         raise SplitFailed(split, part, error) from error
@@ -101,7 +101,7 @@ def stage_splits(
         raise TaskCancelled("the server is stopping; the job goes on from here when it is back")
 
 
-def _first_failure(futures: dict[Future[None], Split], flight: _Flight) -> tuple[Split, BaseException] | None:
+def _first_failure(futures: dict[Future[None], Split], flight: StagingRun) -> tuple[Split, BaseException] | None:
     """The failure of the earliest split. Those before it are waited for: the first bad row of the job counts."""
     failed = sorted(
         ((split, each.exception()) for each, split in futures.items() if each.done() and each.exception()),
@@ -122,13 +122,13 @@ def _first_failure(futures: dict[Future[None], Split], flight: _Flight) -> tuple
     return None
 
 
-class _Flight:
+class StagingRun:
     """The splits in flight, and the way to stop them."""
 
     def __init__(
         self,
         runner: Runner,
-        tracker: Tracker,
+        tracker: ProgressTracker,
         settings: JobSettings,
         stop: threading.Event,
         task_of: Callable[[Split], StageTask],
@@ -156,7 +156,7 @@ class _Flight:
     def stage(self, split: Split) -> None:
         """Stage one split, again after errors that may pass."""
         with self._observer.step("split", {"split": split.ordinal, "file": split.parts[0].file, "bytes": split.size}):
-            patiently(
+            retry_transient(
                 lambda: self._attempt(split),
                 f"importing part {split.ordinal + 1}",
                 self._settings,

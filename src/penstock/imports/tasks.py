@@ -18,17 +18,17 @@ from penstock.engines.base import Engine, Staged, Table
 from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
 from penstock.imports.memory_budget import too_large
 from penstock.imports.partition_columns import PartitionColumns, add_dynamic_values, with_values
-from penstock.readers.base import CsvOptions, ReadRequest, SplitPlan, Survey
+from penstock.readers.base import CsvOptions, ReadRequest, SplitPlan, BoundaryScan
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.readers.formats import Format, reader_for
 from penstock.runners.base import TaskContext
-from penstock.runners.memory import keep_heap_small, reuse_memory
+from penstock.runners.memory import limit_malloc_arenas, tune_malloc_reuse
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source, unchanged
 from penstock.validation import Conformer
 
 __all__ = [
-    "WHOLE",
+    "PROGRESS_SCALE",
     "FilePlan",
     "IndexTask",
     "PartFailed",
@@ -37,22 +37,22 @@ __all__ = [
     "StageResult",
     "StageTask",
     "SurveyTask",
-    "UpkeepResult",
-    "UpkeepTask",
+    "MaintenanceResult",
+    "MaintenanceTask",
     "build_indexes",
-    "check_expansion",
+    "check_decompression_bomb",
     "file_at",
-    "import_everything",
+    "init_worker",
     "plan_files",
     "stage_split",
     "survey_span",
-    "tidy_table",
+    "maintain_table",
 ]
 
 
-EXPANSION = 1000
+MAX_DECODE_RATIO = 1000
 """How often its own size a file may be once decoded. Vectors hardly compress; texts come to a hundred times."""
-UNSUSPICIOUS = 1 << 30
+BOMB_CHECK_MIN_BYTES = 1 << 30
 """Bytes that any part of a file may decode to."""
 
 
@@ -73,7 +73,7 @@ class PlanTask:
 class FilePlan:
     """``splits``, or how to look through the file before it can be cut."""
 
-    splits: Sequence[SplitPlan] | Survey
+    splits: Sequence[SplitPlan] | BoundaryScan
     warnings: Sequence[JobWarning]
 
 
@@ -110,7 +110,7 @@ class SurveyTask:
     """One part of a file to look through."""
 
     location: Location
-    survey: Survey
+    survey: BoundaryScan
     span: tuple[int, int]
     memory_limit: int | None = None
 
@@ -216,7 +216,7 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
 
 
 def _conformed(
-    task: StageTask, part: PartTask, rows_before: int, warnings: list[list[JobWarning]]
+    task: StageTask, part: PartTask, row_offset: int, warnings: list[list[JobWarning]]
 ) -> Iterator[tuple[pa.RecordBatch, int]]:
     """The canonical batches of one part, and how many of its bytes are read with each.
 
@@ -232,7 +232,7 @@ def _conformed(
         csv=task.csv,
         unknown_columns=task.unknown_columns,
     )
-    ids = None if task.auto_id_start is None else task.auto_id_start + rows_before
+    ids = None if task.auto_id_start is None else task.auto_id_start + row_offset
     conformer = Conformer(schema, task.partitions, ids)
     decoded = 0
     try:
@@ -240,18 +240,18 @@ def _conformed(
             for batch in reader_for(part.format).read(request, part.spec):
                 rows = conformer.conform(replace(batch, batch=add_dynamic_values(batch.batch, schema, part.columns)))
                 decoded += rows.nbytes
-                check_expansion(decoded, part.size)
+                check_decompression_bomb(decoded, part.size)
                 yield rows, batch.bytes_read
     except DataError as error:
         raise explained(error, part.locations, schema) from error
     warnings += [request.warnings, conformer.warnings]
 
 
-def check_expansion(decoded: int, size: int) -> None:
+def check_decompression_bomb(decoded: int, size: int) -> None:
     """Raises DataError: so many bytes come of so small a file, or part of one, that it must be meant as a bomb."""
-    if decoded > max(UNSUSPICIOUS, EXPANSION * size):
+    if decoded > max(BOMB_CHECK_MIN_BYTES, MAX_DECODE_RATIO * size):
         raise DataError(
-            f"its {size:,} bytes decode to more than {EXPANSION:,} times as many, {decoded >> 20:,} MiB and more",
+            f"its {size:,} bytes decode to more than {MAX_DECODE_RATIO:,} times as many, {decoded >> 20:,} MiB and more",
             remedy="A few bytes that stand for gigabytes would fill the disk. If they are meant, write the file "
             "without dictionaries and compression",
         )
@@ -277,7 +277,7 @@ def _remedy(error: DataError, schema: CollectionSchema) -> str:
     return "Write the file again, or leave it out of the import"
 
 
-WHOLE = 1000
+PROGRESS_SCALE = 1000
 """What :func:`build_indexes` reports in place of bytes when it has done everything; thousandths of its work."""
 
 
@@ -291,12 +291,12 @@ class IndexTask:
 def build_indexes(task: IndexTask, context: TaskContext) -> int:
     """Bring the table's indexes up to date; returns the table's version after it."""
     context.check()
-    return task.engine.index(task.table, task.specs, lambda share: context.report(int(WHOLE * share), 0))
+    return task.engine.index(task.table, task.specs, lambda share: context.report(int(PROGRESS_SCALE * share), 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpkeepTask:
-    """Age in seconds and share of the live bytes bound old versions; see :meth:`Engine.forget_history`."""
+class MaintenanceTask:
+    """Age in seconds and share of the live bytes bound old versions; see :meth:`Engine.expire_versions`."""
 
     engine: Engine
     table: Table
@@ -306,14 +306,14 @@ class UpkeepTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpkeepResult:
+class MaintenanceResult:
     """The table's version afterwards, and the bytes of old versions that were removed."""
 
     version: int
-    freed: int
+    freed_bytes: int
 
 
-def tidy_table(task: UpkeepTask, context: TaskContext) -> UpkeepResult:
+def maintain_table(task: MaintenanceTask, context: TaskContext) -> MaintenanceResult:
     """Join small parts of the table, and remove its old versions and expired rows.
 
     Raises:
@@ -321,15 +321,15 @@ def tidy_table(task: UpkeepTask, context: TaskContext) -> UpkeepResult:
     """
     context.check()
     # Old versions first: those before the one that the catalog knew when the task was made.
-    freed = task.engine.forget_history(task.table, task.history, task.history_share, task.history_least_age)
+    freed_bytes = task.engine.expire_versions(task.table, task.history, task.history_share, task.history_least_age)
     context.check()
     task.engine.remove_expired(task.table)
     context.check()
-    return UpkeepResult(version=task.engine.compact(task.table), freed=freed)
+    return MaintenanceResult(version=task.engine.compact(task.table), freed_bytes=freed_bytes)
 
 
-def import_everything() -> None:
+def init_worker() -> None:
     """A worker's setup: the imports above loaded what tasks need; one allocator serves all, so that none hoards."""
-    keep_heap_small()
+    limit_malloc_arenas()
     pa.set_memory_pool(pa.system_memory_pool())
-    reuse_memory()
+    tune_malloc_reuse()

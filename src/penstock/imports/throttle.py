@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 
-__all__ = ["Pace"]
+__all__ = ["Throttle"]
 
 
-class Pace:
+class Throttle:
     """For one thread: whether ``seconds`` have passed since it last said yes."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._due = float("-inf")
 
-    def is_due(self) -> bool:
+    def is_ready(self) -> bool:
         now = time.monotonic()
         if now < self._due:
             return False

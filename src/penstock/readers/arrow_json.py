@@ -31,9 +31,9 @@ from penstock.readers.arrow_values import (
     utf8_texts,
 )
 
-__all__ = ["Note", "json_texts", "object_bytes", "object_texts"]
+__all__ = ["WarningSink", "json_texts", "object_bytes", "object_texts"]
 
-Note = Callable[[str, int], None]
+WarningSink = Callable[[str, int], None]
 """Called with what was done to values, in words, and to how many rows."""
 
 MAX_DEPTH = 100
@@ -48,7 +48,7 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _OTHER_CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
 
 
-def json_texts(array: Array, column: pa.Field[Any] | None, note: Note) -> Array:
+def json_texts(array: Array, column: pa.Field[Any] | None, note: WarningSink) -> Array:
     """JSON text of each value; a null stays null.
 
     ``column`` is the field of the schema that the array is a column of. ``note`` is told of decimals that are
@@ -64,7 +64,7 @@ def json_texts(array: Array, column: pa.Field[Any] | None, note: Note) -> Array:
     return pa.concat_arrays(pieces) if len(pieces) != 1 else pieces[0]
 
 
-def object_texts(columns: Mapping[str, tuple[Array, pa.Field[Any] | None]], rows: int, note: Note) -> Array:
+def object_texts(columns: Mapping[str, tuple[Array, pa.Field[Any] | None]], rows: int, note: WarningSink) -> Array:
     """A JSON object per row: its values by the names of ``columns``. Nulls are left out.
 
     Raises:
@@ -84,7 +84,7 @@ def object_texts(columns: Mapping[str, tuple[Array, pa.Field[Any] | None]], rows
     return pa.concat_arrays(pieces)
 
 
-def _naming(name: str, note: Note) -> Note:
+def _naming(name: str, note: WarningSink) -> WarningSink:
     return lambda what, rows: note(f"column {shorten(name, 200)!r}: {what}", rows)
 
 
@@ -154,7 +154,7 @@ def _entries(array: Array) -> Array:
 class _Writer:
     """Writes one column."""
 
-    note: Note
+    note: WarningSink
 
     def texts(self, array: Array, column: pa.Field[Any] | None, depth: int) -> Array:
         """The texts as ``string``; null for null."""

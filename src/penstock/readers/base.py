@@ -22,7 +22,7 @@ from penstock.domain.schema import CollectionSchema
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.base import Source
 
-__all__ = ["CsvOptions", "ReadRequest", "Reader", "RowBatch", "SplitPlan", "Survey", "plan_at_once"]
+__all__ = ["CsvOptions", "ReadRequest", "Reader", "RowBatch", "SplitPlan", "BoundaryScan", "plan_at_once"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class ReadRequest:
     warnings: list[JobWarning] = field(default_factory=list)
 
 
-class Survey(Protocol):
+class BoundaryScan(Protocol):
     """A file that must be looked through before it can be cut: its parts each by itself, then all findings in order.
 
     It is picklable, as findings are, so that parts can be looked through side by side.
@@ -102,10 +102,10 @@ class Survey(Protocol):
 class Reader(Protocol):
     """One file format."""
 
-    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | Survey:
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | BoundaryScan:
         """Cut a file into splits of about ``split_bytes``; reads headers and footers only.
 
-        Where only a look at every byte tells the boundaries of records, it gives a :class:`Survey` instead.
+        Where only a look at every byte tells the boundaries of records, it gives a :class:`BoundaryScan` instead.
 
         Raises:
             DataError: the file is empty, truncated or not of this format.

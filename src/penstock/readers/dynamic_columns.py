@@ -12,7 +12,7 @@ import pyarrow as pa
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema
 from penstock.errors import DataError
-from penstock.readers.arrow_json import Note, json_texts, object_bytes, object_texts
+from penstock.readers.arrow_json import WarningSink, json_texts, object_bytes, object_texts
 from penstock.readers.arrow_values import Array, is_binary, is_string, plain, utf8_texts
 
 __all__ = ["DynamicColumns"]
@@ -79,7 +79,7 @@ def _with_remedy(remedy: str | None) -> str:
     return _REMEDY if remedy is None else f"{remedy} Or import with the option unknown_columns=drop."
 
 
-def _merged(texts: Array, given: Array, column: pa.Field[Any], note: Note) -> Array:
+def _merged(texts: Array, given: Array, column: pa.Field[Any], note: WarningSink) -> Array:
     """Objects of the unknown columns and those of the file's own ``$meta`` column, as one object per row."""
     metas = plain(given, column)
     metas = utf8_texts(metas) if is_string(metas.type) or is_binary(metas.type) else json_texts(given, column, note)

@@ -34,33 +34,33 @@ import structlog
 from penstock.errors import TaskCancelled, WorkerLost
 from penstock.runners.base import Runner, TaskContext, TaskHandle
 
-__all__ = ["Lanes"]
+__all__ = ["FairShareRunner"]
 
 log = structlog.get_logger(__name__)
 
 _PATIENCE = 1.0
 """Seconds that a lane without a worker waits before a running task is stopped for it; the first quantum, too."""
 _QUIET = 0.5
-_GRACE = 3.0
+CANCEL_GRACE = 3.0
 """Seconds after which a task that should give way, and doesn't, is ended by force."""
 _LOOK_SECONDS = 0.1
 
 
-class Lanes:
+class FairShareRunner:
     """Gives ``inner`` as many tasks as it has slots. Safe to share between threads."""
 
     def __init__(self, inner: Runner, clock: Callable[[], float] = time.monotonic) -> None:
         self.inner = inner
         self._clock = clock
         self._lock = threading.Lock()
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, _Tenant] = {}
         self._begun = 0
         self._turns = count(1)
         self._watched = False
 
     def lane(self, name: str) -> Runner:
         """The runner for the tasks of one org."""
-        return _LaneRunner(self, name)
+        return _TenantRunner(self, name)
 
     def submit(self, name: str, function: Callable[[Any, TaskContext], Any], argument: Any) -> TaskHandle[Any]:
         task = _Task(name, function, argument, copy_context(), self._clock())
@@ -84,7 +84,7 @@ class Lanes:
 
     # Which lane is next
 
-    def _open(self, name: str) -> _Lane:
+    def _open(self, name: str) -> _Tenant:
         """The lane; one that had no tasks begins where the least served one stands."""
         now = self._clock()
         active = [lane.time_used(now) for lane in self._lanes.values() if lane.is_active]
@@ -97,17 +97,17 @@ class Lanes:
                 for known, lane in self._lanes.items()
                 if lane.is_active or lane.used > least or now - lane.last_end < _QUIET
             }
-        lane = self._lanes.setdefault(name, _Lane())
+        lane = self._lanes.setdefault(name, _Tenant())
         if not lane.is_active and least is not None:
             lane.used = max(lane.used, least)
         return lane
 
-    def _first(self, now: float) -> _Lane | None:
+    def _first(self, now: float) -> _Tenant | None:
         """The waiting lane that is next, without those that give way to another."""
         waiting = [lane for lane in self._lanes.values() if lane.waiting and not self._gives_way(lane, now)]
         return min(waiting, key=lambda lane: (lane.time_used(now), lane.turn), default=None)
 
-    def _gives_way(self, lane: _Lane, now: float) -> bool:
+    def _gives_way(self, lane: _Tenant, now: float) -> bool:
         other = lane.gave_way_to
         if other is None:
             return False
@@ -200,7 +200,7 @@ class Lanes:
                 return
             task.is_stopped, handle = True, task.handle
         log.info("task.gave_way", task=getattr(task.function, "__name__", ""), stops=task.stops + 1)
-        handle.cancel(_GRACE)
+        handle.cancel(CANCEL_GRACE)
 
     def _choose(self, now: float) -> _Task | None:
         """The task to stop, one at a time; its lane is noted to give way."""
@@ -246,7 +246,7 @@ class _Task:
 
 
 @dataclass(slots=True, eq=False)
-class _Lane:
+class _Tenant:
     """The tasks of one org; those that run, in the order in which they began.
 
     ``used``: the worker seconds of ended tasks, on the scale that all lanes share; ``turn`` numbers the last start.
@@ -257,7 +257,7 @@ class _Lane:
     used: float = 0.0
     turn: int = 0
     last_end: float = 0.0
-    gave_way_to: _Lane | None = None
+    gave_way_to: _Tenant | None = None
 
     @property
     def is_active(self) -> bool:
@@ -268,8 +268,8 @@ class _Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class _LaneRunner:
-    lanes: Lanes
+class _TenantRunner:
+    lanes: FairShareRunner
     name: str
 
     @property
@@ -285,7 +285,7 @@ class _LaneRunner:
 
 @dataclass(frozen=True, slots=True)
 class _Handle:
-    lanes: Lanes
+    lanes: FairShareRunner
     task: _Task
 
     @property

@@ -34,7 +34,7 @@ import structlog
 from penstock.errors import PenstockError, TaskCancelled, WorkerLost
 from penstock.machine import memory_limit, oom_kills
 from penstock.runners.base import Bounded
-from penstock.runners.memory import bounded, die_before_server, give_memory_back, too_much
+from penstock.runners.memory import limit_memory, die_before_server, trim_malloc, memory_exceeded
 from penstock.runners.parent_death import die_with_parent
 
 __all__ = ["LocalRunner"]
@@ -51,8 +51,8 @@ _WORKERS = _CLOSING + 1
 _PID, _BEAT, _PLACES = 0, 1, 2
 _BEAT_SECONDS = 0.5
 _LOOK_SECONDS = 1.0
-_SILENCE = 30.0
-_GRACE = 30.0
+HEARTBEAT_TIMEOUT = 30.0
+CANCEL_GRACE = 30.0
 _CLOSING_SECONDS = 5.0
 """What a task has left then. A build of an index can't be told to stop and may take minutes; it is done again."""
 _NICENESS = 10
@@ -75,8 +75,8 @@ class LocalRunner:
         workers: int,
         setup: Callable[[], None] | None = None,
         *,
-        silence: float = _SILENCE,
-        grace: float = _GRACE,
+        silence: float = HEARTBEAT_TIMEOUT,
+        grace: float = CANCEL_GRACE,
     ) -> None:
         self._board = RawArray(c_int64, _WORKERS + workers * _PLACES)
         self._free = list(range(_SLOTS))
@@ -152,7 +152,7 @@ class LocalRunner:
     def _why_lost(self, taken: int, fault: str) -> PenstockError:
         """``taken`` are the bytes for which the worker was ended, ``fault`` another reason; 0 and ``""`` if none."""
         if taken:
-            return too_much(taken)
+            return memory_exceeded(taken)
         with self._lock:
             before, self._oom_kills = self._oom_kills, oom_kills()
         if not fault and self._oom_kills > before:
@@ -336,12 +336,12 @@ def _begin(board: Any, place: int, setup: Callable[[], None] | None) -> None:
     os.nice(_NICENESS)
     die_before_server()
     die_with_parent()
-    threading.Thread(target=_beat, args=(place,), daemon=True).start()
+    threading.Thread(target=_heartbeat, args=(place,), daemon=True).start()
     if setup is not None:
         setup()
 
 
-def _beat(place: int) -> None:
+def _heartbeat(place: int) -> None:
     """Until the runner closes; then end with it."""
     while not _worker_board[_CLOSING]:
         _worker_board[place + _BEAT] += 1
@@ -355,10 +355,10 @@ def _run(function: Callable[[Any, _Context], Any], argument: Any, slot: int) -> 
     context.check()
     limit = argument.memory_limit if isinstance(argument, Bounded) else None
     try:
-        with bounded(limit, context.end_for_memory):
+        with limit_memory(limit, context.end_for_memory):
             return function(argument, context)
     finally:
-        give_memory_back()
+        trim_malloc()
 
 
 def _pid() -> int:

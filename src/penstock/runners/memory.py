@@ -13,13 +13,13 @@ from pathlib import Path
 from penstock.errors import MemoryExceeded
 
 __all__ = [
-    "bounded",
+    "limit_memory",
     "die_before_server",
-    "give_memory_back",
-    "keep_heap_small",
+    "trim_malloc",
+    "limit_malloc_arenas",
     "private_bytes",
-    "reuse_memory",
-    "too_much",
+    "tune_malloc_reuse",
+    "memory_exceeded",
 ]
 
 _MIB = 1 << 20
@@ -40,14 +40,14 @@ def die_before_server() -> None:
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
 
 
-def give_memory_back() -> None:
+def trim_malloc() -> None:
     """An index build may free a gigabyte that the C library would keep for this process."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
-def reuse_memory() -> None:
+def tune_malloc_reuse() -> None:
     """Let the C library keep up to 32 MiB that were freed, for the next batch, until the task ends.
 
     It would give the memory of every batch back, and each page of the next one faults in anew: 8 us of 37 per row of
@@ -59,7 +59,7 @@ def reuse_memory() -> None:
         set_option(_MMAP_THRESHOLD, 32 * _MIB)
 
 
-def keep_heap_small(heaps: int = 2) -> None:
+def limit_malloc_arenas(heaps: int = 2) -> None:
     """Keep the C library from giving every thread a heap of its own, each of which keeps what was freed in it.
 
     Readers and the engine's writer free in other threads than they allocate in: of a file of long strings a worker
@@ -89,7 +89,7 @@ def _statm() -> tuple[int, ...]:
         return (0,) * 7
 
 
-def too_much(taken: int) -> MemoryExceeded:
+def memory_exceeded(taken: int) -> MemoryExceeded:
     """The error of a task whose worker was ended for the bytes that it had taken."""
     return MemoryExceeded(
         f"the task took {taken >> 20} MiB of memory, more than a worker may have. Raise memory_budget", taken=taken
@@ -97,7 +97,7 @@ def too_much(taken: int) -> MemoryExceeded:
 
 
 @contextmanager
-def bounded(limit: int | None, exceeded: Callable[[int], None]) -> Iterator[None]:
+def limit_memory(limit: int | None, exceeded: Callable[[int], None]) -> Iterator[None]:
     """Meanwhile call ``exceeded`` with the bytes, in another thread, once this process has more than ``limit``.
 
     A worker that has too much can't be stopped otherwise: it sits in a library's code, and every library has its own
@@ -116,7 +116,7 @@ def bounded(limit: int | None, exceeded: Callable[[int], None]) -> Iterator[None
         with _refused_beyond(limit), _watched(limit, exceeded):
             yield
     except MemoryError as error:
-        raise too_much(limit) from error
+        raise memory_exceeded(limit) from error
 
 
 @contextmanager

@@ -143,7 +143,7 @@ class Client:
         body = self._body(collection, filter=filter, outputFields=[COUNT], partitionNames=_names(partitions))
         path = "/entities/query"
         answer = self._connection.post(path, body, headers=_EXACT_INT64)
-        return self._connection.understood(path, answer, lambda told: int(told["data"][0][COUNT]))
+        return self._connection.parse_response(path, answer, lambda told: int(told["data"][0][COUNT]))
 
     def search(
         self,
@@ -188,14 +188,14 @@ class Client:
         )
         path = "/entities/search"
         answer = self._connection.post(path, body, headers=_EXACT_INT64)
-        return self._connection.understood(path, answer, lambda told: _hits(told, known, len(queries)))
+        return self._connection.parse_response(path, answer, lambda told: _hits(told, known, len(queries)))
 
     def _rows(
         self, path: str, collection: str, body: dict[str, Any], schema: CollectionInfo | None
     ) -> list[dict[str, Any]]:
         known = schema or self.collections.describe(collection)
         answer = self._connection.post(path, body, headers=_EXACT_INT64)
-        return self._connection.understood(
+        return self._connection.parse_response(
             path, answer, lambda told: [decode_row(row, known) for row in told["data"]]
         )
 

@@ -10,7 +10,7 @@ import tenacity
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from penstock.sdk.errors import AnswerTimeout, AnswerUnreadable, CallRefused, NoAnswer
+from penstock.sdk.errors import AnswerTimeout, InvalidResponse, ApiError, ConnectionFailed
 from penstock.sdk.http import TIMEOUT, exchange, full_url
 
 __all__ = ["Connection"]
@@ -85,12 +85,12 @@ class Connection:
         """POST, and read what ``data`` holds with ``reader``.
 
         Raises:
-            AnswerUnreadable: the reader can't make sense of it.
+            InvalidResponse: the reader can't make sense of it.
         """
-        return self.understood(path, self.post(path, body), lambda answer: reader(answer["data"]))
+        return self.parse_response(path, self.post(path, body), lambda answer: reader(answer["data"]))
 
-    def understood(self, path: str, answer: dict[str, Any], reader: Callable[[dict[str, Any]], _T]) -> _T:
-        """What ``reader`` makes of an answer; AnswerUnreadable if it can't."""
+    def parse_response(self, path: str, answer: dict[str, Any], reader: Callable[[dict[str, Any]], _T]) -> _T:
+        """What ``reader`` makes of an answer; InvalidResponse if it can't."""
         try:
             return reader(answer)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -99,7 +99,7 @@ class Connection:
                 if isinstance(error, KeyError)
                 else f"the answer is not as it must be: {error}"
             )
-            raise AnswerUnreadable(
+            raise InvalidResponse(
                 why, url=f"{self.url}/v2/vectordb{path}", method="POST", http_status=200
             ) from error
 
@@ -116,9 +116,9 @@ def _new_session() -> requests.Session:
 
 
 def _may_pass(error: BaseException) -> bool:
-    if isinstance(error, NoAnswer):
+    if isinstance(error, ConnectionFailed):
         return not isinstance(error, AnswerTimeout)  # it is there and slow; more of the same won't help it
-    return isinstance(error, CallRefused) and (error.http_status in _BUSY_STATUS or error.code == _RATE_LIMITED)
+    return isinstance(error, ApiError) and (error.http_status in _BUSY_STATUS or error.code == _RATE_LIMITED)
 
 
 _BACKOFF = tenacity.wait_exponential_jitter(multiplier=0.2, max=5.0, jitter=0.2)
@@ -126,7 +126,7 @@ _BACKOFF = tenacity.wait_exponential_jitter(multiplier=0.2, max=5.0, jitter=0.2)
 
 def _pause(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, CallRefused) else None
+    asked = error.retry_after if isinstance(error, ApiError) else None
     return _BACKOFF(state) if asked is None else min(asked, _LONGEST_PAUSE)
 
 

@@ -4,12 +4,12 @@
 
     SdkError
     ├── ImportCallError         a call failed: http_status, code, message, url, method
-    │   ├── CallRefused         the server answered with an error
+    │   ├── ApiError         the server answered with an error
     │   │   ├── AccessDenied    the key is missing, wrong or not enough
     │   │   └── NotFound        no such cluster, database, collection, partition or job
-    │   ├── NoAnswer            nothing came back: refused, unknown host, TLS, connection cut
+    │   ├── ConnectionFailed            nothing came back: refused, unknown host, TLS, connection cut
     │   │   └── AnswerTimeout   nothing came back in time
-    │   └── AnswerUnreadable    something came back that is no answer of such a server
+    │   └── InvalidResponse    something came back that is no answer of such a server
     ├── JobFailed               a job that was waited for failed: job
     └── JobUnfinished           a job that was waited for takes longer than asked: job
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessDenied",
     "AnswerTimeout",
-    "AnswerUnreadable",
-    "CallRefused",
+    "InvalidResponse",
+    "ApiError",
     "ImportCallError",
     "JobFailed",
     "JobUnfinished",
-    "NoAnswer",
+    "ConnectionFailed",
     "NotFound",
     "SdkError",
 ]
@@ -88,27 +88,27 @@ def _rebuild(kind: type[ImportCallError], facts: dict[str, Any]) -> ImportCallEr
     return kind(facts.pop("message"), **facts)
 
 
-class CallRefused(ImportCallError):
+class ApiError(ImportCallError):
     """The server answered with an error."""
 
 
-class AccessDenied(CallRefused):
+class AccessDenied(ApiError):
     """The key is missing, wrong, expired or not enough for this."""
 
 
-class NotFound(CallRefused):
+class NotFound(ApiError):
     """The cluster, database, collection, partition or job that was named doesn't exist."""
 
 
-class NoAnswer(ImportCallError):
+class ConnectionFailed(ImportCallError):
     """No answer came. A call that only reads may be made again; whether a job was created must be looked up."""
 
 
-class AnswerTimeout(NoAnswer):
+class AnswerTimeout(ConnectionFailed):
     """No answer came in time."""
 
 
-class AnswerUnreadable(ImportCallError):
+class InvalidResponse(ImportCallError):
     """An answer came, but not one that such a server gives: no JSON, or without the keys it must have."""
 
 

@@ -18,10 +18,10 @@ from requests.auth import AuthBase
 from penstock.sdk.errors import (
     AccessDenied,
     AnswerTimeout,
-    AnswerUnreadable,
-    CallRefused,
+    InvalidResponse,
+    ApiError,
     ImportCallError,
-    NoAnswer,
+    ConnectionFailed,
     NotFound,
 )
 from penstock.version import package_version
@@ -65,7 +65,7 @@ def exchange(
         options: for ``requests.request``: ``json``, ``params``, ``timeout`` (default 20 s), ``verify``, ``cert`` …
 
     Raises:
-        CallRefused, NoAnswer, AnswerUnreadable: see :mod:`penstock.sdk.errors`.
+        ApiError, ConnectionFailed, InvalidResponse: see :mod:`penstock.sdk.errors`.
         ValueError: the address or an option is malformed.
     """
     api_key = api_key.strip()  # keys read from files end in a line break
@@ -89,7 +89,7 @@ def exchange(
     except requests.RequestException as error:
         if isinstance(error, ValueError | requests.exceptions.InvalidJSONError):  # the call was malformed
             raise ValueError(_hide(str(error), hidden)) from None
-        raise NoAnswer(_hide(_why(error, url), hidden), url=_shown_url(url), method=method) from error
+        raise ConnectionFailed(_hide(_why(error, url), hidden), url=_shown_url(url), method=method) from error
     return response, _success(response, method, url, hidden)
 
 
@@ -113,14 +113,14 @@ def _success(response: requests.Response, method: str, url: str, hidden: list[st
         return body
     if response.is_redirect:
         target = _shown_url(response.headers["Location"])
-        raise CallRefused(f"the server lives at another address: {target}", **facts)
+        raise ApiError(f"the server lives at another address: {target}", **facts)
     if body is not None and (code is not None or not response.ok):
         message = str(body.get("message") or response.reason or "the server gave no message")
         raise _refusal(response, code)(_hide(message, hidden), code=code, **facts, retry_after=_retry_after(response))
     if not response.ok:
         text = _hide(response.text.strip()[:_SHOWN], hidden)
         raise _refusal(response, None)(text or response.reason, **facts, retry_after=_retry_after(response))
-    raise AnswerUnreadable(
+    raise InvalidResponse(
         f"the answer is no JSON object with a code: {_hide(response.text[:_SHOWN], hidden)!r}", **facts
     )
 
@@ -128,7 +128,7 @@ def _success(response: requests.Response, method: str, url: str, hidden: list[st
 def _refusal(response: requests.Response, code: int | None) -> type[ImportCallError]:
     if response.status_code in (401, 403) or code in _DENIED:
         return AccessDenied
-    return NotFound if code in _NOT_FOUND else CallRefused
+    return NotFound if code in _NOT_FOUND else ApiError
 
 
 def _json_object(response: requests.Response) -> dict[str, Any] | None:

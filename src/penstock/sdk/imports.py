@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from penstock.sdk.connection import Connection
-from penstock.sdk.errors import CallRefused, JobFailed, JobUnfinished, NoAnswer
+from penstock.sdk.errors import ApiError, JobFailed, JobUnfinished, ConnectionFailed
 from penstock.sdk.jobs import ImportJob, job_from_wire
 from penstock.sdk.v2_calls import checked_options, option_strings
 
@@ -89,7 +89,7 @@ class Imports:
             headers={"Idempotency-Key": idempotency_key} if idempotency_key else None,
             secrets=(access_key, secret_key, token),
         )
-        job_id = self._connection.understood(path, answer, lambda told: str(told["data"]["jobId"]))
+        job_id = self._connection.parse_response(path, answer, lambda told: str(told["data"]["jobId"]))
         return ImportJob(id=job_id, collection=collection, state="Pending", raw=answer["data"])
 
     def list(
@@ -119,7 +119,7 @@ class Imports:
         body = {**self._scope(), "jobId": _job_id(job)}
         try:
             return self._connection.read(self._progress_path, body, job_from_wire)
-        except CallRefused as error:
+        except ApiError as error:
             # Milvus before 2.4.13 has no describe.
             if error.http_status != 404 or error.code is not None or not self._progress_path.endswith("describe"):
                 raise
@@ -221,7 +221,7 @@ class Imports:
         while True:
             try:
                 job = self.get(job_id)
-            except NoAnswer:
+            except ConnectionFailed:
                 if job is None or time.monotonic() - heard > _LONGEST_OUTAGE:
                     raise
             else:

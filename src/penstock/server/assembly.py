@@ -22,7 +22,7 @@ from penstock.imports.memory_budget import LEAST_MEMORY
 from penstock.imports.scheduler import Scheduler
 from penstock.imports.service import ImportService
 from penstock.imports.settings import JobSettings
-from penstock.imports.context import Tools
+from penstock.imports.context import ImportContext
 from penstock.machine import memory_limit
 from penstock.server.startup_policy import authentication_of
 from penstock.server.health import Health, release_reserve
@@ -103,7 +103,7 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
     watching = start_watching(settings, registry)
     runner = runner_of(settings)
     traced = watching.traced(runner)
-    scheduler = Scheduler(Tools(catalog, engine, traced, roots, job_settings, watching.observer))
+    scheduler = Scheduler(ImportContext(catalog, engine, traced, roots, job_settings, watching.observer))
     partitions = PartitionService(catalog, engine)
     registry.register(CatalogMetrics(catalog, settings.cluster_id))
     registry.register(ProcessMetrics(lambda: scheduler.running, lambda: runner.restarts))
@@ -135,12 +135,12 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
         authentication=authentication,
         audit=audit,
         accounts=AccountService(catalog),
-        imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.refuse_if_full),
+        imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota),
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),
-        collections=CollectionService(catalog, engine, scheduler.wake, health.refuse_if_full),
+        collections=CollectionService(catalog, engine, scheduler.wake, health.enforce_quota),
         partitions=partitions,
-        indexes=IndexService(catalog, engine, scheduler.keeper.enqueue),
+        indexes=IndexService(catalog, engine, scheduler.keeper.request),
         entities=EntityService(catalog, engine, partitions),
         middleware=watching.middleware,
         registry=registry,
@@ -250,4 +250,4 @@ def _repair_tables(catalog: Catalog, engine: Engine, cluster: Cluster) -> None:
                 # One damaged table is no reason to serve none of the others.
                 log.error("table.damaged", collection=collection.name, database=database.name, error=str(error))
             finally:
-                catalog.maintenance.put_off(lease)
+                catalog.maintenance.release(lease)

@@ -110,7 +110,7 @@ class Health:
     def is_full(self) -> bool:
         return self._full is not None
 
-    def refuse_if_full(self) -> None:
+    def enforce_quota(self) -> None:
         """Raises StoreFull, before anything is begun that would not end well."""
         if self._full is not None:
             raise StoreFull(f"{self._full}. Until then this server answers reads only")

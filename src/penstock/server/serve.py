@@ -17,9 +17,9 @@ import uvicorn
 from penstock.catalog.db.dialects import parse_catalog_url
 from penstock.errors import InvalidParameter
 from penstock.machine import processors
-from penstock.runners.memory import keep_heap_small
+from penstock.runners.memory import limit_malloc_arenas
 from penstock.server.http.app import create_app
-from penstock.server.process.data_dir import hold_catalog, hold_data_folder, listening_note, private_files
+from penstock.server.process.data_dir import hold_catalog, lock_data_dir, server_info_file, private_umask
 from penstock.server.process.hardening import forbid_dumps
 from penstock.server.observability.logs import configure_logs
 from penstock.server.storage_settings import catalog_url
@@ -67,11 +67,11 @@ def serve(
     configure_logs(settings.log_format, settings.log_level)
     sys.setswitchinterval(SWITCH_SECONDS)
     # Forty threads of calls, jobs and the engine would have a heap each, up to eight for each processor.
-    keep_heap_small(max(2, processors()))
+    limit_malloc_arenas(max(2, processors()))
     shared = is_shared(settings)
     with (
-        private_files(),
-        hold_data_folder(settings.data_dir, shared=shared),
+        private_umask(),
+        lock_data_dir(settings.data_dir, shared=shared),
         hold_catalog(parse_catalog_url(catalog_url(settings))),
         _listen(settings) as listener,
     ):
@@ -80,10 +80,10 @@ def serve(
         services = build_services(settings)
         try:
             server = _Server(_uvicorn_config(settings, services))
-            note = nullcontext() if settings.role == "worker" else listening_note(settings.data_dir, url, host, port)
+            note = nullcontext() if settings.role == "worker" else server_info_file(settings.data_dir, url, host, port)
             with _signals(server), note:
                 services.start()
-                _spare_the_collector()
+                _freeze_gc()
                 announce(f"Penstock listens on {url}")
                 _log.info(
                     "started",
@@ -98,7 +98,7 @@ def serve(
             _log.info("stopped", url=url)
 
 
-def _spare_the_collector() -> None:
+def _freeze_gc() -> None:
     """What start-up made stays to the end: the garbage collector need not walk over it again and again.
 
     With its defaults it took a fifth of the processor's time under load, in pauses of up to 0.1 s.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from penstock.imports.tasks import import_everything
+from penstock.imports.tasks import init_worker
 from penstock.server.process.hardening import forbid_dumps
 from penstock.server.observability.logs import configure_logs
 from penstock.server.process.block_imports import leave_out_pandas
@@ -44,7 +44,7 @@ class WorkerSetup:
             from penstock.server.observability.tracing import begin_in_worker
 
             begin_in_worker(self.otel_endpoint)
-        import_everything()
+        init_worker()
 
 
 def wants_traces(settings: Settings, environment: Mapping[str, str]) -> bool:

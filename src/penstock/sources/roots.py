@@ -150,7 +150,7 @@ class ImportRoots:
         if scheme == LOCAL:
             path = os.fsdecode(unquote_to_bytes(rest))
             if not all(any(is_below(path, root) for root in roots) for roots in self._real_roots()):
-                raise self._outside(Address(text=location.name, scheme=LOCAL, path=path))
+                raise self._outside_error(Address(text=location.name, scheme=LOCAL, path=path))
             return location
         home, _, key = rest.partition("/")
         bucket, _, account = home.partition("@")
@@ -203,16 +203,16 @@ class ImportRoots:
             return [self._remote_place(address, has_keys)]
         inside = self._server.holds_folder(address.path)
         if address.scheme == LOCAL and not inside:
-            raise self._outside(address)
+            raise self._outside_error(address)
         places: list[Place] = [LocalPlace(address.path)] if inside else []
         if address.scheme == "":
             name = address.path.lstrip("/")
             places += [root.below(name) for root in self._server.roots if name or address.is_folder]
             if address.is_folder:
                 places = [each for each in places if not (isinstance(each, RemotePlace) and each.scheme in WEB)]
-        places = [each for each in places if self._permits(each, has_keys)]
+        places = [each for each in places if self._is_allowed(each, has_keys)]
         if not places:
-            raise self._outside(address)
+            raise self._outside_error(address)
         return list(dict.fromkeys(places))
 
     def _remote_place(self, address: Address, has_keys: bool) -> RemotePlace:
@@ -229,8 +229,8 @@ class ImportRoots:
     def _check_object(self, place: RemotePlace, address: Address, has_keys: bool) -> None:
         """Raises PathNotAllowed."""
         known = self._server.holds_object(place)
-        if not self._permits(place, has_keys) or not (known or place.scheme in self._server.any_bucket):
-            raise self._outside(address)
+        if not self._is_allowed(place, has_keys) or not (known or place.scheme in self._server.any_bucket):
+            raise self._outside_error(address)
         if not known and not has_keys:
             raise PathNotAllowed(
                 f"path {address.text!r} is in a bucket that this server reads only with the caller's own keys. "
@@ -238,7 +238,7 @@ class ImportRoots:
                 path=address.text,
             )
 
-    def _permits(self, place: Place, has_keys: bool) -> bool:
+    def _is_allowed(self, place: Place, has_keys: bool) -> bool:
         """Whether every limit holds the place. A bucket that stands for any other is opened with keys only."""
         if isinstance(place, LocalPlace):
             plain = self._server.plain(place.path)
@@ -264,7 +264,7 @@ class ImportRoots:
             ]
         return found
 
-    def _outside(self, address: Address) -> PathNotAllowed:
+    def _outside_error(self, address: Address) -> PathNotAllowed:
         if self._limits:
             # The server's other roots are nobody's business who may not read them.
             allowed = sorted({text for limit in self._limits for text in limit.texts})
@@ -309,7 +309,7 @@ class ImportRoots:
         if address.path.startswith("/") and address.scheme == "" and not self._server.holds_folder(address.path):
             # Old bulk writers write names below a root with a slash in front. This one is none, so it is meant as it
             # stands.
-            text = f"{self._outside(address)}. As a name below a root the {what}: looked in {looked}"
+            text = f"{self._outside_error(address)}. As a name below a root the {what}: looked in {looked}"
         else:
             text = f"path {address.text!r}: the {what}. Looked in: {looked}"
         return FileMissing(text, path=address.text, looked=[str(place) for place in known])

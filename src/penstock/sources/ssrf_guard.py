@@ -22,7 +22,7 @@ from urllib3.util.connection import create_connection
 
 from penstock.sources.min_throughput import PacedResponse
 
-__all__ = ["AddressRefused", "guarded_session", "may_reach", "parse_networks"]
+__all__ = ["AddressRefused", "ssrf_safe_session", "is_allowed_address", "parse_networks"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -50,7 +50,7 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text.strip()) for text in texts)
 
 
-def may_reach(address: str, networks: Sequence[Network] = ()) -> bool:
+def is_allowed_address(address: str, networks: Sequence[Network] = ()) -> bool:
     """Whether an address is one of the internet's own, or in one of ``networks``.
 
     Loopback, link-local, private, shared, multicast, reserved and documentation addresses are not, however an IPv6
@@ -82,7 +82,7 @@ def _wrapped(address: Address) -> ipaddress.IPv4Address | None:
 
 
 @lru_cache(maxsize=16)
-def guarded_session(networks: str) -> requests.Session:
+def ssrf_safe_session(networks: str) -> requests.Session:
     """A session for every request of this process that may reach public addresses and ``networks`` (with commas).
 
     It keeps connections open, and threads may share it for plain requests. Settings of the environment don't count:
@@ -113,7 +113,7 @@ class _Guarded(HTTPConnection):
         except UnicodeError as error:
             raise NewConnectionError(self, f"{self.host!r} is no host name") from error
         addresses = [str(each[4][0]) for each in found]
-        allowed = [each for each in dict.fromkeys(addresses) if may_reach(each, self.networks)]
+        allowed = [each for each in dict.fromkeys(addresses) if is_allowed_address(each, self.networks)]
         if not allowed:
             raise AddressRefused(self.host)
         for address in allowed[:-1]:

@@ -20,7 +20,7 @@ from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, Penstoc
 from penstock.sources.base import Location
 from penstock.sources.errors import changed, of_status
 from penstock.sources.credentials import Settings
-from penstock.sources.ssrf_guard import AddressRefused, guarded_session
+from penstock.sources.ssrf_guard import AddressRefused, ssrf_safe_session
 from penstock.sources.min_throughput import SLOWEST, TooSlow
 from penstock.sources.paths import WEB, parse_path
 
@@ -200,7 +200,7 @@ def _get(
     ``empty_is_fine`` gives the 416 of an empty file as an answer.
     """
     target = url
-    session = guarded_session(settings.get("networks", ""))
+    session = ssrf_safe_session(settings.get("networks", ""))
     # As curl and other programs take it; with the rest of the environment the session does nothing.
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     for _ in range(_REDIRECTS + 1):

@@ -8,15 +8,15 @@ import pyarrow as pa
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
-from penstock.validation.arrow_lists import Lists, offsets_of, unnest
+from penstock.validation.arrow_lists import FlatList, offsets_of, flatten
 from penstock.validation.numbers import to_bool, to_floats, to_integers
-from penstock.validation.errors import Array, Note, is_list, mismatch
+from penstock.validation.errors import Array, WarningSink, is_list, mismatch
 from penstock.validation.text import to_varchar
 
 __all__ = ["check_capacity", "to_array", "to_scalar"]
 
 
-def to_scalar(array: Array, field: Field, note: Note) -> Array:
+def to_scalar(array: Array, field: Field, note: WarningSink) -> Array:
     """A Bool, number or VarChar column in its canonical type."""
     if field.type is DataType.BOOL:
         return to_bool(array, field)
@@ -27,11 +27,11 @@ def to_scalar(array: Array, field: Field, note: Note) -> Array:
     return to_floats(array, field, canonical_type(field), note)
 
 
-def to_array(array: Array, field: Field, note: Note) -> Array:
+def to_array(array: Array, field: Field, note: WarningSink) -> Array:
     """Lists of every kind as ``list<element>``, without null elements and within ``max_capacity``."""
     if not is_list(array.type):
         raise mismatch(array, field)
-    lists = unnest(array)
+    lists = flatten(array)
     check_capacity(lists, field, array)
     lists.refuse_null_elements(field)
     assert field.element_type is not None
@@ -46,7 +46,7 @@ def to_array(array: Array, field: Field, note: Note) -> Array:
     return pa.ListArray.from_arrays(offsets_of(lists.lengths), values, type=canonical_type(field), mask=mask)
 
 
-def check_capacity(lists: Lists, field: Field, array: Array) -> None:
+def check_capacity(lists: FlatList, field: Field, array: Array) -> None:
     """Raise for the first row that has more elements than the field's ``max_capacity``."""
     limit = field.max_capacity or 0
     too_long = lists.lengths > limit

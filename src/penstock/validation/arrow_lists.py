@@ -16,7 +16,7 @@ from penstock.errors import DataError
 from penstock.readers.arrow_values import plain
 from penstock.validation.errors import Array, null_element
 
-__all__ = ["Lists", "offsets_of", "unnest", "validity"]
+__all__ = ["FlatList", "offsets_of", "flatten", "validity"]
 
 
 def validity(array: Array) -> npt.NDArray[np.bool_] | None:
@@ -27,7 +27,7 @@ def validity(array: Array) -> npt.NDArray[np.bool_] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Lists:
+class FlatList:
     """A column of lists, taken apart.
 
     ``values`` holds the elements of all rows one after another, those of null rows left out; ``lengths`` the number
@@ -56,13 +56,13 @@ class Lists:
             raise null_element(field, self.row_of(first))
 
 
-def unnest(array: Array) -> Lists:
+def flatten(array: Array) -> FlatList:
     """Take a column of lists apart; zero-copy unless rows are null or a list view is out of order.
 
     ``flatten`` and not a cast to ``list``: in pyarrow 26 the cast of a sliced list view gives a broken array.
     """
     lengths = pc.list_value_length(array).cast(pa.int64()).fill_null(0)
-    return Lists(plain(array.flatten(), array.type.value_field), lengths.to_numpy(), validity(array))
+    return FlatList(plain(array.flatten(), array.type.value_field), lengths.to_numpy(), validity(array))
 
 
 def offsets_of(lengths: npt.NDArray[np.int64]) -> Array:

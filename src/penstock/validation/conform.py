@@ -24,7 +24,7 @@ from penstock.readers.base import RowBatch
 from penstock.readers.unknown_columns import missing_field
 from penstock.validation.arrays import to_array, to_scalar
 from penstock.validation.json_text import to_json, to_meta
-from penstock.validation.errors import Array, Note, show
+from penstock.validation.errors import Array, WarningSink, show
 from penstock.validation.sparse import to_sparse
 from penstock.validation.structs import to_structs
 from penstock.validation.vectors import absent_vectors, to_dense
@@ -121,7 +121,7 @@ class Conformer:
             return _without_nulls(_absent(field, rows), field)
         return _without_nulls(_convert(given, field, self._note_for(field)), field)
 
-    def _note_for(self, field: Field) -> Note:
+    def _note_for(self, field: Field) -> WarningSink:
         def note(what: str, rows: int) -> None:
             self._counts["column_cast", f"field '{field.name}': {what}"] += rows
 
@@ -157,7 +157,7 @@ class Conformer:
         return self._partitions[partition_of(values, len(self._partitions))]
 
 
-def _convert(given: _Given, field: Field, note: Note) -> Array:
+def _convert(given: _Given, field: Field, note: WarningSink) -> Array:
     if field.type is DataType.JSON:
         return to_json(given.array, given.column, field, note)
     try:

@@ -11,10 +11,10 @@ import pyarrow.types as pt
 
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
-from penstock.readers.arrow_json import Note, json_texts
+from penstock.readers.arrow_json import WarningSink, json_texts
 from penstock.readers.arrow_values import Array, is_list, is_string
 
-__all__ = ["Array", "Note", "describe", "is_list", "mismatch", "not_finite", "null_element", "show"]
+__all__ = ["Array", "WarningSink", "describe", "is_list", "mismatch", "not_finite", "null_element", "show"]
 
 _WHOLE = "whole numbers: integers, or floats and decimals without a fraction"
 _TAKES = {

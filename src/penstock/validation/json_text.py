@@ -15,7 +15,7 @@ from penstock.errors import DataError
 from penstock.readers.arrow_json import json_texts
 from penstock.readers.arrow_values import decoded_type, is_json, plain
 from penstock.readers.columns.json_values import MAX_JSON_BYTES, MAX_JSON_DEPTH, is_nested_too_deeply
-from penstock.validation.errors import Array, Note
+from penstock.validation.errors import Array, WarningSink
 from penstock.validation.text import is_text, utf8
 
 __all__ = ["parse", "to_json", "to_meta"]
@@ -28,7 +28,7 @@ _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 _META = Field(name=META_FIELD, type=DataType.JSON, nullable=True)
 
 
-def to_json(array: Array, column: pa.Field[Any] | None, field: Field, note: Note) -> Array:
+def to_json(array: Array, column: pa.Field[Any] | None, field: Field, note: WarningSink) -> Array:
     """JSON text from text, and from values of all types that JSON has a form for.
 
     Where the field is nullable, JSON's ``null`` means null: pymilvus's writers put the text ``null`` there.
@@ -43,7 +43,7 @@ def to_json(array: Array, column: pa.Field[Any] | None, field: Field, note: Note
     return _replaced(text, changed)
 
 
-def to_meta(array: Array, column: pa.Field[Any] | None, taken: Set[str], note: Note) -> Array:
+def to_meta(array: Array, column: pa.Field[Any] | None, taken: Set[str], note: WarningSink) -> Array:
     """The dynamic field: JSON objects without keys of the schema's field names (``taken``); null becomes {}."""
     text = _as_text(array, column, _META, note)
     changed: dict[int, str | None] = {}
@@ -82,7 +82,7 @@ def _replaced(text: Array, changed: Mapping[int, str | None]) -> Array:
     return pa.array(values, pa.string())
 
 
-def _as_text(array: Array, column: pa.Field[Any] | None, field: Field, note: Note) -> Array:
+def _as_text(array: Array, column: pa.Field[Any] | None, field: Field, note: WarningSink) -> Array:
     kind = decoded_type(array.type)
     if is_text(kind) or is_json(kind):
         return utf8(plain(array), field)
@@ -92,7 +92,7 @@ def _as_text(array: Array, column: pa.Field[Any] | None, field: Field, note: Not
         raise error.at(field=field.name) from None
 
 
-def _parsed(text: Array, field: Field, note: Note) -> Iterator[tuple[int, Any, bool]]:
+def _parsed(text: Array, field: Field, note: WarningSink) -> Iterator[tuple[int, Any, bool]]:
     """Row, value, and whether every object in it has each key once: the last of equal keys counts, as in Milvus, but
     an engine may refuse text that holds both."""
     rounded = 0

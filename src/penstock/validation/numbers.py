@@ -14,7 +14,7 @@ import pyarrow.types as pt
 from penstock.domain.schema import Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import floats_of_decimals
-from penstock.validation.errors import Array, Note, mismatch, not_finite
+from penstock.validation.errors import Array, WarningSink, mismatch, not_finite
 
 __all__ = ["CHUNK", "first_not_finite", "to_bool", "to_floats", "to_integers"]
 
@@ -82,7 +82,7 @@ def _misfit(value: Any, row: int, field: Field, target: pa.DataType) -> DataErro
     return DataError(rule, row=row, field=field.name, value=value, remedy=remedy)
 
 
-def to_floats(array: Array, field: Field, target: pa.DataType, note: Note) -> Array:
+def to_floats(array: Array, field: Field, target: pa.DataType, note: WarningSink) -> Array:
     """Any numbers as finite float32 or float64. A float32 column for float32 passes without a copy."""
     kind = array.type
     if kind == target:
@@ -108,7 +108,7 @@ def _name(kind: pa.DataType) -> str:
     return np.dtype(kind.to_pandas_dtype()).name
 
 
-def _floats_of_integers(array: Array, target: pa.DataType, note: Note) -> Array:
+def _floats_of_integers(array: Array, target: pa.DataType, note: WarningSink) -> Array:
     try:
         return array.cast(target)
     except pa.ArrowInvalid:  # too many digits for the float's mantissa

@@ -15,9 +15,9 @@ from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import plain
 from penstock.validation.json_text import parse
-from penstock.validation.arrow_lists import Lists, offsets_of, unnest, validity
+from penstock.validation.arrow_lists import FlatList, offsets_of, flatten, validity
 from penstock.validation.numbers import to_floats, to_integers
-from penstock.validation.errors import Array, Note, is_list, mismatch
+from penstock.validation.errors import Array, WarningSink, is_list, mismatch
 from penstock.validation.text import is_text, utf8
 
 __all__ = ["MAX_INDEX", "to_sparse"]
@@ -27,7 +27,7 @@ MAX_INDEX = 2**32 - 2
 _FORMS = 'Write {"3": 0.5, "17": 1.2} or {"indices": [3, 17], "values": [0.5, 1.2]}.'
 
 
-def to_sparse(array: Array, field: Field, note: Note) -> Array:
+def to_sparse(array: Array, field: Field, note: WarningSink) -> Array:
     """The canonical struct. A null row, and the JSON text ``null`` (pymilvus's writers), stay null."""
     if is_text(array.type):
         return _from_text(utf8(array, field), field)
@@ -55,7 +55,7 @@ def _from_text(text: Array, field: Field) -> Array:
         values.append(weights)
         lengths[row] = len(at)
     numbers = np.fromiter(chain.from_iterable(values), dtype=np.float64, count=int(lengths.sum()))
-    flat = Lists(pa.array(numbers), lengths, None if valid.all() else valid)
+    flat = FlatList(pa.array(numbers), lengths, None if valid.all() else valid)
     places = np.fromiter(chain.from_iterable(indices), dtype=np.int64, count=len(numbers))
     with flat.rows():
         weights32 = _weights(pa.array(numbers), field, lambda *_: None)
@@ -96,7 +96,7 @@ def _index(key: str) -> int:
     return int(key)
 
 
-def _from_struct(array: Array, field: Field, note: Note) -> Array:
+def _from_struct(array: Array, field: Field, note: WarningSink) -> Array:
     # A struct's flatten, unlike field(), puts the struct's nulls and offset on its children.
     children = {
         each.name: plain(column, each, flat=True) for column, each in zip(array.flatten(), array.type, strict=True)
@@ -104,7 +104,7 @@ def _from_struct(array: Array, field: Field, note: Note) -> Array:
     indices, values = children["indices"], children["values"]
     if not (is_list(indices.type) and is_list(values.type)):
         raise mismatch(array, field)
-    places, weights = unnest(indices), unnest(values)
+    places, weights = flatten(indices), flatten(values)
     valid = validity(array)
     for part in (places, weights):
         present = np.ones(len(array), dtype=np.bool_) if part.valid is None else part.valid
@@ -117,7 +117,7 @@ def _from_struct(array: Array, field: Field, note: Note) -> Array:
         row = int(np.argmax(unequal))
         both = f"{places.lengths[row]} and {weights.lengths[row]}"
         raise _error(f"indices and values length mismatch: {both}", row, field, array)
-    flat = Lists(weights.values, weights.lengths, valid)
+    flat = FlatList(weights.values, weights.lengths, valid)
     rows = len(array) - array.null_count
     with flat.rows():
         weights32 = _weights(weights.values, field, lambda text, _: note(text, rows))
@@ -142,7 +142,7 @@ def _places(indices: Array, field: Field) -> npt.NDArray[np.int64]:
     return numbers
 
 
-def _weights(values: Array, field: Field, note: Note) -> npt.NDArray[np.float32]:
+def _weights(values: Array, field: Field, note: WarningSink) -> npt.NDArray[np.float32]:
     if not len(values):
         return np.zeros(0, dtype=np.float32)
     numbers: npt.NDArray[np.float32] = to_floats(values, _as(field, DataType.FLOAT), pa.float32(), note).to_numpy()
@@ -163,7 +163,7 @@ def _as(field: Field, kind: DataType) -> Field:
 
 
 def _assemble(
-    indices: npt.NDArray[np.int64], values: npt.NDArray[np.float32], flat: Lists, field: Field, array: Array
+    indices: npt.NDArray[np.int64], values: npt.NDArray[np.float32], flat: FlatList, field: Field, array: Array
 ) -> Array:
     """Sort each row by index, refuse an index given twice, and build the struct."""
     rows = np.repeat(np.arange(len(flat.lengths)), flat.lengths)

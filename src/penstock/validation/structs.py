@@ -13,21 +13,21 @@ from penstock.domain.schema import Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import plain
 from penstock.validation.arrays import check_capacity, to_scalar
-from penstock.validation.arrow_lists import offsets_of, unnest
-from penstock.validation.errors import Array, Note, is_list, mismatch, null_element
+from penstock.validation.arrow_lists import offsets_of, flatten
+from penstock.validation.errors import Array, WarningSink, is_list, mismatch, null_element
 from penstock.validation.vectors import to_dense
 
 __all__ = ["to_structs"]
 
 
-def to_structs(array: Array, field: Field, note: Note) -> Array:
+def to_structs(array: Array, field: Field, note: WarningSink) -> Array:
     """Lists of every kind as ``list<struct<…>>``: nothing null in them, exactly the parts, within ``max_capacity``.
 
     Errors name a part as ``struct[part]`` and count rows of the column, not structs.
     """
     if not is_list(array.type):
         raise mismatch(array, field)
-    lists = unnest(array)
+    lists = flatten(array)
     check_capacity(lists, field, array)
     lists.refuse_null_elements(field)
     structs = lists.values
@@ -70,7 +70,7 @@ def _parts(structs: Array, field: Field) -> dict[str, Array]:
     return {f"{field.name}[{each.name}]": plain(column, each, flat=each.name in vectors) for column, each in columns}
 
 
-def _part(found: dict[str, Array], part: Field, note: Note) -> Array:
+def _part(found: dict[str, Array], part: Field, note: WarningSink) -> Array:
     column = found[part.name]
     if column.null_count:
         raise null_element(part, column.is_null().index(True).as_py())

@@ -16,16 +16,16 @@ from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import is_binary
-from penstock.validation.arrow_lists import Lists, unnest, validity
+from penstock.validation.arrow_lists import FlatList, flatten, validity
 from penstock.validation.numbers import CHUNK, first_not_finite, to_floats, to_integers
-from penstock.validation.errors import Array, Note, is_list, mismatch, not_finite, show
+from penstock.validation.errors import Array, WarningSink, is_list, mismatch, not_finite, show
 
 __all__ = ["absent_vectors", "to_dense"]
 
 _HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
 
 
-def to_dense(array: Array, field: Field, note: Note) -> Array:
+def to_dense(array: Array, field: Field, note: WarningSink) -> Array:
     """The canonical column; a list<float> without nulls becomes a FloatVector without a copy."""
     lists = _take_apart(array, field)
     as_bytes = pt.is_uint8(lists.values.type) and field.type in _HALF
@@ -57,11 +57,11 @@ def absent_vectors(rows: int, field: Field) -> Array:
     return _assemble(pa.array([], kind.value_type), np.zeros(rows, dtype=np.bool_), field)
 
 
-def _take_apart(array: Array, field: Field) -> Lists:
+def _take_apart(array: Array, field: Field) -> FlatList:
     """Lists of numbers, or binary values as lists of uint8 for the types that have a byte form."""
     kind = array.type
     if is_list(kind):
-        lists = unnest(array)
+        lists = flatten(array)
         numeric = pt.is_integer(lists.values.type) or pt.is_floating(lists.values.type)
         if numeric or pt.is_decimal(lists.values.type) or not len(lists.values):
             return lists
@@ -70,19 +70,19 @@ def _take_apart(array: Array, field: Field) -> Lists:
     raise mismatch(array, field)
 
 
-def _bytes(array: Array) -> Lists:
+def _bytes(array: Array) -> FlatList:
     counted: Array = pc.binary_length(array)
     lengths = counted.cast(pa.int64()).fill_null(0)
     present = array.drop_null()
     _, offsets, data = present.buffers()
     if data is None:  # nothing but empty values
-        return Lists(pa.array([], pa.uint8()), lengths.to_numpy(), validity(array))
+        return FlatList(pa.array([], pa.uint8()), lengths.to_numpy(), validity(array))
     ends = np.frombuffer(offsets, dtype=np.int64)[present.offset : present.offset + len(present) + 1]
     values = np.frombuffer(data, dtype=np.uint8)[ends[0] : ends[-1]]
-    return Lists(pa.array(values), lengths.to_numpy(), validity(array))
+    return FlatList(pa.array(values), lengths.to_numpy(), validity(array))
 
 
-def _check_lengths(lists: Lists, width: int, field: Field, array: Array, unit: str) -> None:
+def _check_lengths(lists: FlatList, width: int, field: Field, array: Array, unit: str) -> None:
     wrong = lists.lengths != width
     if lists.valid is not None:
         wrong &= lists.valid
@@ -118,7 +118,7 @@ def _halves_of_bytes(values: Array, field: Field) -> Array:
     return pa.array(floats)
 
 
-def _halves_of_numbers(values: Array, field: Field, note: Note) -> Array:
+def _halves_of_numbers(values: Array, field: Field, note: WarningSink) -> Array:
     """Rounded to the nearest half float (float16, or bfloat16 kept as float32), with a note if that changed any."""
     if not pt.is_floating(values.type):
         values = values.cast(pa.float64(), safe=False)

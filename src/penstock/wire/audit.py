@@ -13,7 +13,7 @@ from penstock.domain.audit import AuditEntry, entry_of, plain
 from penstock.errors import AccessDenied, ClusterNotFound, PenstockError
 from penstock.wire.decoding import MAX_INT64, Fields, whole_number
 
-__all__ = ["Watched", "action_of", "watched_call"]
+__all__ = ["AuditScope", "action_of", "audited"]
 
 _READS = re.compile(r"(list|describe|has|get|query|search|hybrid_search|advanced_search)(_|[A-Z]|\Z)")
 _SUBJECTS = ("partitionName", "indexName", "userName", "roleName")
@@ -21,7 +21,7 @@ _LONGEST_NAME = 256
 
 
 @dataclass(slots=True)
-class Watched:
+class AuditScope:
     """A call, as far as it is known by now. Until the caller is known, others tell what became of it."""
 
     action: str
@@ -65,9 +65,9 @@ def action_of(path: str) -> str:
 
 
 @contextmanager
-def watched_call(audit: Audit, action: str, *, stored: bool = False) -> Iterator[Watched]:
+def audited(audit: Audit, action: str, *, stored: bool = False) -> Iterator[AuditScope]:
     """Around all that a call does. ``stored``: what is done stands in the log when the call ends well."""
-    watched = Watched(action)
+    watched = AuditScope(action)
     try:
         yield watched
     except Exception as error:

@@ -126,7 +126,7 @@ class Operation:
 class Route:
     """A path that the server answers. ``path`` has single slashes and none at its end.
 
-    ``only_reads`` says that the handler only looks into the catalog, by indexes: the server answers such calls while
+    ``read_only`` says that the handler only looks into the catalog, by indexes: the server answers such calls while
     others wait for a disk.
     """
 
@@ -135,7 +135,7 @@ class Route:
     handler: Handler
     dialect: Dialect
     operation: Operation
-    only_reads: bool = False
+    read_only: bool = False
 
 
 def json_reply(

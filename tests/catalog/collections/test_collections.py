@@ -86,7 +86,7 @@ def test_partitions_get_numbers_that_are_never_used_again(catalog: Catalog) -> N
     docs = stored_collection(catalog)
     first = catalog.collections.create_partition(docs.id, "p1")
     assert catalog.collections.create_partition(docs.id, "p1") == first
-    assert catalog.collections.drop_partition(docs.id, "p1", catalog.collections.commits_into(docs.id, "p1"))
+    assert catalog.collections.drop_partition(docs.id, "p1", catalog.collections.jobs_of_partition(docs.id, "p1"))
     with pytest.raises(PartitionNotFound):
         catalog.collections.partition(docs.id, "p1")
     again = catalog.collections.create_partition(docs.id, "p1")

@@ -30,48 +30,48 @@ def test_a_lease_that_ran_out_is_another_s_and_its_holder_is_told(catalog: Catal
 def test_what_is_due_longest_comes_first_and_once(catalog: Catalog) -> None:
     first, second = (stored_collection(catalog, name) for name in ("docs", "images"))
     for each in (first, second):
-        catalog.maintenance.ask(each.id)
-    one, other = (catalog.maintenance.take_due(name, LEASE) for name in ("one", "other"))
+        catalog.maintenance.request(each.id)
+    one, other = (catalog.maintenance.acquire_due(name, LEASE) for name in ("one", "other"))
     assert one is not None
     assert other is not None
     assert {one.collection_id, other.collection_id} == {first.id, second.id}
-    assert catalog.maintenance.take_due("third", LEASE) is None
+    assert catalog.maintenance.acquire_due("third", LEASE) is None
     catalog.maintenance.done(one)
-    assert catalog.maintenance.take_due("third", LEASE) is None
+    assert catalog.maintenance.acquire_due("third", LEASE) is None
 
 
 def test_what_is_asked_while_somebody_is_at_it_is_done_again(catalog: Catalog) -> None:
     docs = stored_collection(catalog)
-    catalog.maintenance.ask(docs.id)
-    held = catalog.maintenance.take_due("one", LEASE)
+    catalog.maintenance.request(docs.id)
+    held = catalog.maintenance.acquire_due("one", LEASE)
     assert held is not None
-    catalog.maintenance.ask(docs.id)
+    catalog.maintenance.request(docs.id)
     catalog.maintenance.done(held)
-    again = catalog.maintenance.take_due("one", LEASE)
+    again = catalog.maintenance.acquire_due("one", LEASE)
     assert again is not None
     catalog.maintenance.done(again)
-    assert catalog.maintenance.take_due("one", LEASE) is None
+    assert catalog.maintenance.acquire_due("one", LEASE) is None
 
 
 def test_what_failed_waits_a_while(catalog: Catalog) -> None:
     docs = stored_collection(catalog)
-    catalog.maintenance.ask(docs.id)
-    held = catalog.maintenance.take_due("one", LEASE)
+    catalog.maintenance.request(docs.id)
+    held = catalog.maintenance.acquire_due("one", LEASE)
     assert held is not None
-    catalog.maintenance.put_off(held, 60_000)
-    assert catalog.maintenance.take_due("one", LEASE) is None
-    catalog.maintenance.ask(docs.id)
-    assert catalog.maintenance.take_due("one", LEASE) is not None
+    catalog.maintenance.release(held, 60_000)
+    assert catalog.maintenance.acquire_due("one", LEASE) is None
+    catalog.maintenance.request(docs.id)
+    assert catalog.maintenance.acquire_due("one", LEASE) is not None
 
 
 def test_a_dropped_collection_is_never_due(catalog: Catalog) -> None:
     kept, dropped = (stored_collection(catalog, name) for name in ("docs", "images"))
     catalog.collections.drop(dropped.id)
-    catalog.maintenance.ask_for_all()
-    due = catalog.maintenance.take_due("one", LEASE)
+    catalog.maintenance.request_all()
+    due = catalog.maintenance.acquire_due("one", LEASE)
     assert due is not None
     assert due.collection_id == kept.id
-    assert catalog.maintenance.take_due("two", LEASE) is None
-    catalog.maintenance.ask(dropped.id)
+    assert catalog.maintenance.acquire_due("two", LEASE) is None
+    catalog.maintenance.request(dropped.id)
     catalog.collections.forget(dropped.id)
-    assert catalog.maintenance.take_due("two", LEASE) is None
+    assert catalog.maintenance.acquire_due("two", LEASE) is None

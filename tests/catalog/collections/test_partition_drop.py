@@ -25,25 +25,25 @@ def test_the_name_stays_while_rows_may_have_come_after_the_others_went(catalog: 
     docs = stored_collection(catalog)
     store = catalog.collections
     store.create_partition(docs.id, "p")
-    seen = store.commits_into(docs.id, "p")
+    seen = store.jobs_of_partition(docs.id, "p")
     job = staged(catalog, docs, "p")
     assert not store.drop_partition(docs.id, "p", seen)
     job = catalog.claims.move(job, JobState.COMMITTING, intent_version=1)
-    assert store.commits_into(docs.id, "p").committing == job.id
+    assert store.jobs_of_partition(docs.id, "p").committing == job.id
     assert not store.drop_partition(docs.id, "p", seen)
     catalog.claims.move(job, JobState.INDEXING)
     assert not store.drop_partition(docs.id, "p", seen)
     assert store.partition(docs.id, "p").name == "p"
-    assert store.drop_partition(docs.id, "p", store.commits_into(docs.id, "p"))
+    assert store.drop_partition(docs.id, "p", store.jobs_of_partition(docs.id, "p"))
 
 
 def test_no_job_commits_into_a_partition_that_is_gone(catalog: Catalog) -> None:
     docs = stored_collection(catalog)
     catalog.collections.create_partition(docs.id, "p")
-    assert catalog.collections.drop_partition(docs.id, "p", catalog.collections.commits_into(docs.id, "p"))
+    assert catalog.collections.drop_partition(docs.id, "p", catalog.collections.jobs_of_partition(docs.id, "p"))
     job = staged(catalog, docs, "p")
     with pytest.raises(PartitionNotFound, match="partition p of collection docs dropped"):
         catalog.claims.move(job, JobState.COMMITTING, intent_version=1)
     waiting = catalog.claims.move(job, JobState.UNCOMMITTED)
     with pytest.raises(PartitionNotFound, match="partition p of collection docs dropped"):
-        catalog.jobs.intervene(waiting, JobState.COMMITTING, intent_version=1)
+        catalog.jobs.request_transition(waiting, JobState.COMMITTING, intent_version=1)

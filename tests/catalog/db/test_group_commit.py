@@ -60,7 +60,7 @@ def test_many_at_once(database: CatalogDatabase) -> None:
     event.listen(database.engine, "commit", commits.append)
     with ThreadPoolExecutor(16) as threads:
         with held(database):
-            asked = [threads.submit(database.grouped, lambda c, n=n: add(c, n)) for n in range(16)]
+            asked = [threads.submit(database.run_grouped, lambda c, n=n: add(c, n)) for n in range(16)]
         assert [each.result(10) for each in asked] == list(range(16))
     assert numbers(database) == list(range(16))
     assert len(commits) < 12  # the one that held, those that gathered meanwhile, and those of the reads
@@ -73,9 +73,9 @@ def test_an_error_undoes_its_own_write_only(database: CatalogDatabase) -> None:
 
     with ThreadPoolExecutor(8) as threads:
         with held(database):
-            good = [threads.submit(database.grouped, lambda c, n=n: add(c, n)) for n in (1, 2, 3)]
-            twice = threads.submit(database.grouped, lambda c: [add(c, 50), add(c, 50)])
-            bad = threads.submit(database.grouped, refused)
+            good = [threads.submit(database.run_grouped, lambda c, n=n: add(c, n)) for n in (1, 2, 3)]
+            twice = threads.submit(database.run_grouped, lambda c: [add(c, 50), add(c, 50)])
+            bad = threads.submit(database.run_grouped, refused)
         assert [each.result(10) for each in good] == [1, 2, 3]
         with pytest.raises(IntegrityError):
             twice.result(10)
@@ -92,8 +92,8 @@ def test_a_transaction_that_breaks_is_made_again_without_the_one_that_broke_it(d
 
     with ThreadPoolExecutor(8) as threads:
         with held(database):
-            good = [threads.submit(database.grouped, lambda c, n=n: add(c, n)) for n in (1, 2, 3)]
-            bad = threads.submit(database.grouped, breaks)
+            good = [threads.submit(database.run_grouped, lambda c, n=n: add(c, n)) for n in (1, 2, 3)]
+            bad = threads.submit(database.run_grouped, breaks)
         assert [each.result(10) for each in good] == [1, 2, 3]
         with pytest.raises((RuntimeError, OperationalError, PenstockError)):
             bad.result(10)

@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import text
 
 from penstock.catalog import Catalog
-from penstock.catalog.jobs.idempotency import RepeatedCreate
+from penstock.catalog.jobs.idempotency import IdempotencyRecord
 from penstock.catalog.jobs.jobs import NewJob
 from penstock.domain.ids import new_id
 from penstock.domain.jobs import JobState
@@ -25,7 +25,7 @@ DAY = 24 * 3600 * 1000
 def call(catalog: Catalog, key: str = "night 1", what: str = "a", lifetime: int = DAY) -> NewJob:
     database = catalog.databases.get(CLUSTER, "default")
     collection = catalog.collections.find(database, "docs") or stored_collection(catalog)
-    repeated = RepeatedCreate(key=key, fingerprint=catalog.jobs.fingerprint(what.encode()), lifetime=lifetime)
+    repeated = IdempotencyRecord(key=key, fingerprint=catalog.jobs.fingerprint(what.encode()), lifetime=lifetime)
     return replace(new_job(collection), repeated=repeated)
 
 

@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from penstock.catalog import Catalog
-from penstock.catalog.jobs.leases import LostClaim
+from penstock.catalog.jobs.leases import LeaseLost
 from penstock.catalog.db.connection import now_millis
 from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
 from penstock.domain.jobs import FileState, ImportJob, JobState, JobWarning, Part, SplitState
@@ -50,9 +50,9 @@ def test_a_job_whose_lease_ran_out_is_claimed_again_under_a_new_epoch(catalog: C
     assert stalled is not None
     assert taken is not None
     assert taken.epoch == stalled.epoch + 1
-    with pytest.raises(LostClaim):
+    with pytest.raises(LeaseLost):
         catalog.claims.move(stalled, JobState.PLANNING)
-    with pytest.raises(LostClaim):
+    with pytest.raises(LeaseLost):
         catalog.claims.save_progress(stalled, progress=50, rows=1, total_rows=1, stage="importing")
     assert catalog.claims.move(taken, JobState.PLANNING).state is JobState.PLANNING
 
@@ -84,8 +84,8 @@ def test_only_what_is_still_worked_on_is_renewed(catalog: Catalog) -> None:
 def test_a_worker_that_writes_nothing_may_ask_whether_the_job_is_still_its_own(catalog: Catalog) -> None:
     job = claimed(catalog)
     catalog.claims.check(job)
-    catalog.jobs.intervene(job, JobState.ABORTED, reason="aborted by user")
-    with pytest.raises(LostClaim):
+    catalog.jobs.request_transition(job, JobState.ABORTED, reason="aborted by user")
+    with pytest.raises(LeaseLost):
         catalog.claims.check(job)
 
 
@@ -159,12 +159,12 @@ def test_steps_are_not_skipped(catalog: Catalog, then: JobState) -> None:
 
 def test_an_abort_from_outside_fences_off_the_worker(catalog: Catalog) -> None:
     job = importing(catalog, token="t")
-    aborted = catalog.jobs.intervene(job, JobState.ABORTED, reason="aborted by user")
+    aborted = catalog.jobs.request_transition(job, JobState.ABORTED, reason="aborted by user")
     assert aborted.state is JobState.ABORTED
-    with pytest.raises(LostClaim):
+    with pytest.raises(LeaseLost):
         catalog.claims.save_split(job, 0, rows=[1], staged={}, warnings=[])
     with pytest.raises(JobStateConflict):
-        catalog.jobs.intervene(job, JobState.ABORTED, reason="again")
+        catalog.jobs.request_transition(job, JobState.ABORTED, reason="again")
     assert catalog.jobs.secret(job.id) == {}
 
 
@@ -178,7 +178,7 @@ def test_who_meant_a_job_before_its_retry_does_not_end_it_after_that(catalog: Ca
     again = catalog.claims.save_plan(catalog.claims.move(again, JobState.PLANNING), FILES, SPLITS)
     assert again.state is seen.state
     with pytest.raises(JobStateConflict):
-        catalog.jobs.intervene(seen, JobState.FAILED, reason="import timeout")
+        catalog.jobs.request_transition(seen, JobState.FAILED, reason="import timeout")
     assert catalog.jobs.get(CLUSTER, seen.id) == again
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from penstock.catalog import Catalog
-from penstock.catalog.jobs.idempotency import RepeatedCreate
+from penstock.catalog.jobs.idempotency import IdempotencyRecord
 from penstock.catalog.jobs.jobs import NewJob
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import JobState
@@ -31,7 +31,7 @@ def test_a_collection_has_so_many_live_jobs_and_no_more(catalog: Catalog) -> Non
     assert caught.value.details == {"limit": "max_live_jobs", "value": 2}
     assert catalog.jobs.live_jobs(docs.id) == 2, "what is refused doesn't count"
     catalog.jobs.insert(job_of(other, limits))
-    catalog.jobs.intervene(first, JobState.ABORTED)
+    catalog.jobs.request_transition(first, JobState.ABORTED)
     assert catalog.jobs.insert(job_of(docs, limits)).state is JobState.PENDING
 
 
@@ -48,17 +48,17 @@ def test_a_cluster_has_so_many_live_jobs_in_all_of_its_collections(catalog: Cata
 @pytest.mark.parametrize("limits", [JobLimits(collection=1), JobLimits(cluster=1)], ids=["collection", "cluster"])
 def test_a_retry_is_one_more_live_job(catalog: Catalog, limits: JobLimits) -> None:
     docs = stored_collection(catalog)
-    failed = catalog.jobs.intervene(catalog.jobs.insert(job_of(docs, limits)), JobState.FAILED)
+    failed = catalog.jobs.request_transition(catalog.jobs.insert(job_of(docs, limits)), JobState.FAILED)
     other = catalog.jobs.insert(job_of(docs, limits))
     with pytest.raises(LimitExceeded):
         catalog.jobs.retry(failed, {}, None, limits=limits)
     assert catalog.jobs.get(CLUSTER, failed.id) == failed
-    catalog.jobs.intervene(other, JobState.ABORTED)
+    catalog.jobs.request_transition(other, JobState.ABORTED)
     assert catalog.jobs.retry(failed, {}, None, limits=limits).state is JobState.PENDING
 
 
 def test_the_same_call_again_is_no_further_job(catalog: Catalog) -> None:
-    again = RepeatedCreate(key="k", fingerprint="f", lifetime=60_000)
+    again = IdempotencyRecord(key="k", fingerprint="f", lifetime=60_000)
     new = replace(job_of(stored_collection(catalog), JobLimits(collection=1, cluster=1)), repeated=again)
     assert catalog.jobs.insert(new).id == catalog.jobs.insert(new).id
 

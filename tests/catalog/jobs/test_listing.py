@@ -71,7 +71,7 @@ class JobHistory(RuleBasedStateMachine):
         onward = sorted(TRANSITIONS[job.state])
         if not onward or job.id not in self.model:
             return job
-        moved = self.catalog.jobs.intervene(job, data.draw(st.sampled_from(onward)))
+        moved = self.catalog.jobs.request_transition(job, data.draw(st.sampled_from(onward)))
         self.model[job.id] = moved
         return moved
 
@@ -147,7 +147,7 @@ def test_lists_and_totals_are_what_the_model_says(fresh_catalog: FreshCatalog) -
 def test_an_old_finished_job_leaves_the_unpaged_list_and_an_unfinished_one_stays(catalog: Catalog) -> None:
     docs = stored_collection(catalog)
     old, new = (catalog.jobs.insert(new_job(docs)) for _ in range(2))
-    done = catalog.jobs.intervene(old, JobState.ABORTED, reason="aborted by user")
+    done = catalog.jobs.request_transition(old, JobState.ABORTED, reason="aborted by user")
     assert done.finished_at is not None
     later = int(done.finished_at.timestamp() * 1000) + 1
     recent = JobFilter(cluster_id=CLUSTER, finished_since=later)
@@ -161,7 +161,7 @@ def test_a_list_of_some_databases_tells_of_these_alone_however_many_they_are(
 ) -> None:
     docs = stored_collection(catalog)
     done, live = (catalog.jobs.insert(new_job(docs)) for _ in range(2))
-    catalog.jobs.intervene(done, JobState.FAILED, reason="bad row")
+    catalog.jobs.request_transition(done, JobState.FAILED, reason="bad row")
     visible = JobFilter(cluster_id=CLUSTER, database_ids=tuple(range(docs.database_id, docs.database_id + databases)))
     day = millis_of(done.id) // DAY_MILLIS * DAY_MILLIS
     for wanted, expected in (

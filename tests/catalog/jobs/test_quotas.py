@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from penstock.catalog import Catalog
 
 from penstock.catalog.db import tables
-from penstock.catalog.jobs.idempotency import RepeatedCreate
+from penstock.catalog.jobs.idempotency import IdempotencyRecord
 from penstock.catalog.jobs.jobs import NewJob
 from penstock.catalog.jobs.plans import PlannedFile
 from penstock.domain.jobs import ImportJob, JobState
@@ -55,7 +55,7 @@ def test_an_org_has_so_many_live_jobs_in_all_of_its_clusters_and_no_more(catalog
     assert caught.value.details == {"limit": "max_org_jobs", "value": 2, "present": 2}
     assert "2 jobs of the org ann have not ended, and it may have 2 (max_org_jobs)" in str(caught.value)
     catalog.jobs.insert(job_of(catalog, "bob", quota=quota))
-    catalog.jobs.intervene(first, JobState.ABORTED)
+    catalog.jobs.request_transition(first, JobState.ABORTED)
     assert catalog.jobs.insert(job_of(catalog, quota=quota)).state is JobState.PENDING
     assert catalog.quotas.usage("org-ann") == Usage(jobs=2, running_jobs=0, daily_bytes=0)
 
@@ -76,7 +76,7 @@ def test_an_orgs_own_limit_counts_before_the_servers(catalog: Catalog, own: int 
 
 
 def test_a_retry_is_one_more_live_job(catalog: Catalog) -> None:
-    failed = catalog.jobs.intervene(catalog.jobs.insert(job_of(catalog)), JobState.FAILED)
+    failed = catalog.jobs.request_transition(catalog.jobs.insert(job_of(catalog)), JobState.FAILED)
     catalog.jobs.insert(job_of(catalog))
     with pytest.raises(QuotaExceeded, match="max_org_jobs"):
         catalog.jobs.retry(failed, {}, None, quota=Quota(jobs=1))
@@ -84,11 +84,11 @@ def test_a_retry_is_one_more_live_job(catalog: Catalog) -> None:
 
 
 def test_a_refused_call_leaves_nothing_behind_and_its_key_is_free(catalog: Catalog) -> None:
-    again = RepeatedCreate(key="k", fingerprint="f", lifetime=60_000)
+    again = IdempotencyRecord(key="k", fingerprint="f", lifetime=60_000)
     there = catalog.jobs.insert(job_of(catalog))
     with pytest.raises(QuotaExceeded):
         catalog.jobs.insert(replace(job_of(catalog, quota=Quota(jobs=1)), repeated=again))
-    catalog.jobs.intervene(there, JobState.ABORTED)
+    catalog.jobs.request_transition(there, JobState.ABORTED)
     made = catalog.jobs.insert(replace(job_of(catalog, quota=Quota(jobs=1)), repeated=again))
     # The same call again is the same job, not one more.
     assert catalog.jobs.insert(replace(job_of(catalog, quota=Quota(jobs=1)), repeated=again)).id == made.id

@@ -15,7 +15,7 @@ from penstock.access.audit import NoAudit
 from penstock.access.authentication import NoAuthentication
 from penstock.server.http.endpoint import make_endpoint
 from penstock.server.observability.http_metrics import HttpMetrics
-from penstock.server.http.middleware import Observe
+from penstock.server.http.middleware import RequestLogMiddleware
 from penstock.server.http.request_pool import Threads
 from penstock.wire.http import Call, Operation, Reply, Route
 from penstock.wire.zilliz_v1.dialect import ZillizV1
@@ -46,7 +46,7 @@ def test_a_large_answer_comes_whole_and_lets_go_of_what_it_held() -> None:
         endpoint = make_endpoint([route], threads, authentication, max_body_bytes=100, request_timeout=60)
         app = Starlette(
             routes=[StarletteRoute("/x", endpoint, methods=["POST"])],
-            middleware=[Middleware(Observe, metrics=HttpMetrics(CollectorRegistry()))],
+            middleware=[Middleware(RequestLogMiddleware, metrics=HttpMetrics(CollectorRegistry()))],
         )
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://penstock") as client:
             for body, content in ((b"{}", LARGE), (b"", b"small")):

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from penstock.access.accounts import AccountService
 from penstock.access.authentication import Authenticator
-from penstock.access.fairness_key import ANYBODYS, STRANGERS, UNPROVEN, KnownHeaders
+from penstock.access.fairness_key import ANONYMOUS_KEY, UNAUTHENTICATED_KEY, UNVERIFIED_PASSWORD_KEY, FairnessKeys
 from penstock.catalog.access.clusters import DEFAULT_ORG
 from penstock.domain.access import Grant, Role
 from penstock.imports.requests import JobPage, JobQuery
@@ -109,15 +109,15 @@ def test_lanes_take_turns() -> None:
 def test_no_lane_takes_all_threads() -> None:
     async def run() -> None:
         work = Work(8)
-        for lane in (UNPROVEN, "ann"):
+        for lane in (UNVERIFIED_PASSWORD_KEY, "ann"):
             for _ in range(9):
                 await work.call(lane)
-        await work.until(lambda: work.lanes() == {UNPROVEN: 2, "ann": 6})
+        await work.until(lambda: work.lanes() == {UNVERIFIED_PASSWORD_KEY: 2, "ann": 6})
         await work.close()
         alone = Work(8)
         for _ in range(9):
-            await alone.call(ANYBODYS)
-        await alone.until(lambda: alone.lanes() == {ANYBODYS: 8})
+            await alone.call(ANONYMOUS_KEY)
+        await alone.until(lambda: alone.lanes() == {ANONYMOUS_KEY: 8})
         await alone.close()
 
     asyncio.run(run())
@@ -125,7 +125,7 @@ def test_no_lane_takes_all_threads() -> None:
 
 OPERATIONS = st.lists(
     st.tuples(
-        st.sampled_from(["call", "end", "cancel"]), st.integers(0, 9), st.sampled_from(["ann", "bob", UNPROVEN])
+        st.sampled_from(["call", "end", "cancel"]), st.integers(0, 9), st.sampled_from(["ann", "bob", UNVERIFIED_PASSWORD_KEY])
     ),
     max_size=30,
 )
@@ -136,7 +136,7 @@ OPERATIONS = st.lists(
 def test_no_thread_is_idle_while_somebody_may_have_it_and_none_is_lost(
     size: int, operations: list[tuple[str, int, str]]
 ) -> None:
-    most = {"ann": size - size // 4, "bob": size - size // 4, UNPROVEN: max(1, size // 4)}
+    most = {"ann": size - size // 4, "bob": size - size // 4, UNVERIFIED_PASSWORD_KEY: max(1, size // 4)}
 
     async def run() -> None:
         work = Work(size)
@@ -193,7 +193,7 @@ class Question:
         self.end = threading.Event()
 
     def ask(self, key: str = "jobs", lane: str = "ann") -> asyncio.Task[int]:
-        return asyncio.create_task(self._pool.run_for_all(key, lane, self._answer))
+        return asyncio.create_task(self._pool.run_coalesced(key, lane, self._answer))
 
     def _answer(self) -> int:
         self.asked += 1
@@ -237,7 +237,7 @@ def test_a_call_that_need_not_wait_shares_nothing() -> None:
         pool = Pool(4, "test")
         question = Question(pool)
         with held(question.end):
-            calls = [question.ask(lane=ANYBODYS) for _ in range(4)]
+            calls = [question.ask(lane=ANONYMOUS_KEY) for _ in range(4)]
             while question.asked < 4:
                 await asyncio.sleep(0.01)
         await asyncio.gather(*calls)
@@ -292,7 +292,7 @@ def test_an_error_is_told_to_all_of_them() -> None:
         with held(end):
             blocker = asyncio.create_task(pool.run("ann", partial(end.wait, 60)))
             await asyncio.sleep(0)
-            calls = [asyncio.create_task(pool.run_for_all("k", "ann", fail)) for _ in range(3)]
+            calls = [asyncio.create_task(pool.run_coalesced("k", "ann", fail)) for _ in range(3)]
             await asyncio.sleep(0)
         told = await asyncio.gather(*calls, return_exceptions=True)
         assert [str(each) for each in told] == ["no"] * 3
@@ -347,12 +347,12 @@ def test_a_crowd_that_asks_the_same_is_answered_together_and_each_caller_as_hims
 
 
 def test_a_lane_is_told_by_what_was_let_in_before() -> None:
-    known = KnownHeaders()
+    known = FairnessKeys()
     key, user = "Bearer psk_" + "a" * 43, "Bearer ann:correct horse"
-    assert [known.lane(each) for each in (key, user, "", "nonsense")] == [STRANGERS, UNPROVEN, STRANGERS, STRANGERS]
+    assert [known.lane(each) for each in (key, user, "", "nonsense")] == [UNAUTHENTICATED_KEY, UNVERIFIED_PASSWORD_KEY, UNAUTHENTICATED_KEY, UNAUTHENTICATED_KEY]
     known.note(user, "org-acme")
     assert known.lane(user) == "org-acme"
-    assert known.lane("Bearer ann:wrong horse") == UNPROVEN
+    assert known.lane("Bearer ann:wrong horse") == UNVERIFIED_PASSWORD_KEY
 
 
 def test_an_org_with_more_calls_than_threads_keeps_no_other_waiting(tmp_path: Path) -> None:

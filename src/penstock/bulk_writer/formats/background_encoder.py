@@ -7,10 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-__all__ = ["Behind"]
+__all__ = ["BackgroundEncoder"]
 
 
-class Behind:
+class BackgroundEncoder:
     """Runs calls one after another on a thread of its own, with at most ``limit`` bytes waiting or under way.
 
     Worth it for calls that release the interpreter lock, as Arrow's encoders and writes to files do. A call's failure

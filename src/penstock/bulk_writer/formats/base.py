@@ -11,7 +11,7 @@ from typing import BinaryIO, Protocol
 import pyarrow as pa
 
 from penstock.bulk_writer.file_type import BulkFileType
-from penstock.bulk_writer.formats.background_encoder import Behind
+from penstock.bulk_writer.formats.background_encoder import BackgroundEncoder
 from penstock.domain.schema import META_FIELD, DataType, Field
 
 __all__ = ["META", "ChunkFile", "Layout", "PartFile", "sync_folder"]
@@ -50,7 +50,7 @@ class ChunkFile(Protocol):
         """
         ...
 
-    def settle(self) -> None:
+    def detach_buffers(self) -> None:
         """Copy what is kept of earlier batches, so that callers may change their arrays."""
         ...
 
@@ -73,7 +73,7 @@ class PartFile:
         self.path = path
         self.temporary = path.with_name(f".{path.name}.part")
         self._stream: BinaryIO = self.temporary.open("wb", buffering=0)
-        self._behind = Behind(_BEHIND_BYTES)
+        self._behind = BackgroundEncoder(_BEHIND_BYTES)
         self._started = 0
 
     def write(self, data: bytes | memoryview | pa.Buffer) -> None:

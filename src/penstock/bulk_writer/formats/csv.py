@@ -40,7 +40,7 @@ class CsvChunk:
         for start in range(0, len(batch), step):
             self._write(batch.slice(start, step))
 
-    def settle(self) -> None:
+    def detach_buffers(self) -> None:
         """Nothing is kept."""
 
     def finish(self) -> list[Path]:

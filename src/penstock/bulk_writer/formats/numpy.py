@@ -56,9 +56,9 @@ class NumpyChunk:
                 self._arrays[field.name] = kind(self._temporary / f"{field.name}.npy", field)
             self._arrays[field.name].add(column)
 
-    def settle(self) -> None:
+    def detach_buffers(self) -> None:
         for each in self._arrays.values():
-            each.settle()
+            each.detach_buffers()
 
     def finish(self) -> list[Path]:
         for each in self._arrays.values():
@@ -92,7 +92,7 @@ class _NumberFile:
         self._rows += len(values)
         self._stream.write(values.data.cast("B"))
 
-    def settle(self) -> None:
+    def detach_buffers(self) -> None:
         """Nothing is kept."""
 
     def finish(self) -> None:
@@ -125,7 +125,7 @@ class _TextFile:
     def add(self, column: Array) -> None:
         self._parts.append(column)
 
-    def settle(self) -> None:
+    def detach_buffers(self) -> None:
         new = [pa.concat_arrays([each, each.slice(0, 0)]) for each in self._parts[self._settled :]]
         self._parts[self._settled :] = new
         self._settled = len(self._parts)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from penstock.bulk_writer.columns import file_bytes, sparse_texts, valid_mask, vector_matrix
 from penstock.bulk_writer.formats.base import Layout, PartFile
-from penstock.bulk_writer.formats.background_encoder import Behind
+from penstock.bulk_writer.formats.background_encoder import BackgroundEncoder
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.validation.arrow_lists import offsets_of
@@ -120,7 +120,7 @@ class ParquetChunk:
             compression={each.name: _codec(each) for each in layout.columns},
         )
         self._group_bytes = max(_LEAST_GROUP_BYTES, min(GROUP_BYTES, layout.chunk_bytes // 4))
-        self._behind = Behind(self._group_bytes)
+        self._behind = BackgroundEncoder(self._group_bytes)
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         self._pending_rows = 0
@@ -136,7 +136,7 @@ class ParquetChunk:
         if self._pending_bytes >= self._group_bytes and self._pending_rows >= _GROUP_ROWS[0]:
             self._end_group()
 
-    def settle(self) -> None:
+    def detach_buffers(self) -> None:
         self._pending[self._settled :] = [_owned(each) for each in self._pending[self._settled :]]
         self._settled = len(self._pending)
         if self._is_lent:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, 
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, from_millis, insert_or, now_millis, to_millis
+from penstock.catalog.db.connection import CatalogDatabase, from_millis, upsert_insert, now_millis, to_millis
 from penstock.domain.access import Caller, Grant, Role
 from penstock.errors import AccountExists, AccountNotFound
 
@@ -192,7 +192,7 @@ def _if_valid(account: Account | None) -> Account | None:
 
 def _add_grant(connection: Connection, account_id: str, grant: Grant) -> None:
     connection.execute(
-        insert_or(connection.dialect.name, tables.account_grant)
+        upsert_insert(connection.dialect.name, tables.account_grant)
         .values(
             account_id=account_id,
             role=grant.role.value,

@@ -26,7 +26,7 @@ class AuditStore:
 
     def add(self, entry: AuditEntry) -> None:
         """Store an entry; it is on the disk when this returns."""
-        self._database.grouped(lambda connection: note(connection, entry))
+        self._database.run_grouped(lambda connection: note(connection, entry))
 
     def read(
         self, since: datetime | None = None, until: datetime | None = None, org_id: str | None = None

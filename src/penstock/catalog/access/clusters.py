@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, insert_or, now_millis
+from penstock.catalog.db.connection import CatalogDatabase, upsert_insert, now_millis
 from penstock.domain.collections import Cluster, Database
 from penstock.domain.ids import new_id
 from penstock.domain.names import DEFAULT_DATABASE
@@ -176,7 +176,7 @@ def _insert_cluster(
     )
     for table, values in rows:
         connection.execute(
-            insert_or(connection.dialect.name, table).values(**values, created_at=now).on_conflict_do_nothing()
+            upsert_insert(connection.dialect.name, table).values(**values, created_at=now).on_conflict_do_nothing()
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, or_, select
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, insert_or, now_millis
+from penstock.catalog.db.connection import CatalogDatabase, upsert_insert, now_millis
 from penstock.domain.collections import Org
 from penstock.errors import OrgNotFound
 
@@ -23,7 +23,7 @@ class OrgStore:
         """The org of this name, made if it isn't there."""
         with self._database.write() as connection:
             connection.execute(
-                insert_or(connection.dialect.name, tables.org)
+                upsert_insert(connection.dialect.name, tables.org)
                 .values(id=f"org-{name}", name=name, created_at=now_millis())
                 .on_conflict_do_nothing()
             )

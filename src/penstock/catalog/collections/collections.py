@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis
-from penstock.catalog.collections.partition_drop import Commits, commits_into, drop_partition
+from penstock.catalog.collections.partition_drop import PartitionJobs, jobs_of_partition, drop_partition
 from penstock.domain.collections import (
     DEFAULT_PARTITION_NUMBER,
     Collection,
@@ -254,11 +254,11 @@ class CollectionStore:
                 )
         return self.partition(collection_id, name)
 
-    def commits_into(self, collection_id: str, partition: str) -> Commits:
+    def jobs_of_partition(self, collection_id: str, partition: str) -> PartitionJobs:
         with self._database.read() as connection:
-            return commits_into(connection, collection_id, partition)
+            return jobs_of_partition(connection, collection_id, partition)
 
-    def drop_partition(self, collection_id: str, name: str, seen: Commits) -> bool:
+    def drop_partition(self, collection_id: str, name: str, seen: PartitionJobs) -> bool:
         """Remove the name; see :func:`penstock.catalog.collections.partition_drop.drop_partition`. Its number is never given
         again."""
         with self._database.write() as connection:

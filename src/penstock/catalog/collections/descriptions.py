@@ -16,9 +16,9 @@ from sqlalchemy import insert, select
 
 from penstock.catalog.db import tables
 from penstock.catalog.access.clusters import DatabaseStore
-from penstock.catalog.db.connection import CatalogDatabase, insert_or, now_millis
+from penstock.catalog.db.connection import CatalogDatabase, upsert_insert, now_millis
 from penstock.catalog.collections.maintenance_leases import MaintenanceStore
-from penstock.engines.base import Engine, Survey
+from penstock.engines.base import Engine, TableContents
 from penstock.errors import StoreError
 
 __all__ = ["Description", "DescriptionStore", "describe", "describe_soon", "read_description"]
@@ -101,7 +101,7 @@ class DescriptionStore:
                 indexes=list(indexes),
             )
 
-    def adopt(self, found: Description, survey: Survey | None) -> None:
+    def adopt(self, found: Description, survey: TableContents | None) -> None:
         """Store a collection whose table is there, with its cluster, database, partitions and indexes.
 
         ``survey`` says what its rows have by now; without one, as of a damaged table, nothing is imported into it.
@@ -116,10 +116,10 @@ class DescriptionStore:
         with self._database.write() as connection:
             dialect = connection.dialect.name
             org = {"id": found.cluster["org_id"], "name": found.cluster["org"], "created_at": now}
-            connection.execute(insert_or(dialect, tables.org).values(**org).on_conflict_do_nothing())
+            connection.execute(upsert_insert(dialect, tables.org).values(**org).on_conflict_do_nothing())
             cluster = {name: found.cluster[name] for name in ("id", "org_id", "region", "name", "store")}
             connection.execute(
-                insert_or(dialect, tables.cluster).values(**cluster, created_at=now).on_conflict_do_nothing()
+                upsert_insert(dialect, tables.cluster).values(**cluster, created_at=now).on_conflict_do_nothing()
             )
         if "default" not in {database.name for database in DatabaseStore(self._database).list(cluster["id"])}:
             DatabaseStore(self._database).create(cluster["id"], "default", {})
@@ -180,7 +180,7 @@ def describe_soon(database: CatalogDatabase, engine: Engine, collection_id: str,
     except StoreError as error:
         log.warning("collection.not_described", collection_id=collection_id, error=str(error))
         if not dropped:
-            MaintenanceStore(database).ask(collection_id)
+            MaintenanceStore(database).request(collection_id)
 
 
 def _text(found: Description, *, dropped: bool) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, case, literal, or_, select, update
 
-from penstock.catalog.db.connection import CatalogDatabase, database_clock, insert_or
+from penstock.catalog.db.connection import CatalogDatabase, database_clock, upsert_insert
 from penstock.catalog.db.tables import collection, maintenance
 
 __all__ = ["Maintenance", "MaintenanceStore"]
@@ -18,7 +18,7 @@ __all__ = ["Maintenance", "MaintenanceStore"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance:
-    """A lease on a collection. ``asked`` tells which calls of :meth:`MaintenanceStore.ask` it answers."""
+    """A lease on a collection. ``asked`` tells which calls of :meth:`MaintenanceStore.request` it answers."""
 
     collection_id: str
     owner: str
@@ -29,12 +29,12 @@ class MaintenanceStore:
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
-    def ask(self, collection_id: str) -> None:
+    def request(self, collection_id: str) -> None:
         """The collection's indexes are to be brought up to date some time soon, by whoever maintains tables."""
         with self._database.write() as connection:
             now = database_clock(connection)
             connection.execute(
-                insert_or(connection.dialect.name, maintenance)
+                upsert_insert(connection.dialect.name, maintenance)
                 .values(collection_id=collection_id, due_at=now, asked=1)
                 .on_conflict_do_update(
                     index_elements=["collection_id"], set_={"due_at": now, "asked": maintenance.c.asked + 1}
@@ -42,13 +42,13 @@ class MaintenanceStore:
             )
             self._database.tell(connection)
 
-    def ask_for_all(self) -> None:
-        """As :meth:`ask`, for every collection: a process that stopped may have left rows without an index."""
+    def request_all(self) -> None:
+        """As :meth:`request`, for every collection: a process that stopped may have left rows without an index."""
         with self._database.write() as connection:
             now = database_clock(connection)
             there = select(collection.c.id, now, literal(1)).where(collection.c.dropped_at.is_(None))
             connection.execute(
-                insert_or(connection.dialect.name, maintenance)
+                upsert_insert(connection.dialect.name, maintenance)
                 .from_select(["collection_id", "due_at", "asked"], there)
                 .on_conflict_do_update(
                     index_elements=["collection_id"], set_={"due_at": now, "asked": maintenance.c.asked + 1}
@@ -61,7 +61,7 @@ class MaintenanceStore:
         with self._database.write() as connection:
             now = database_clock(connection)
             asked = connection.execute(
-                insert_or(connection.dialect.name, maintenance)
+                upsert_insert(connection.dialect.name, maintenance)
                 .values(collection_id=collection_id, owner=owner, lease_until=now + lease_millis, asked=0)
                 .on_conflict_do_update(
                     index_elements=["collection_id"],
@@ -72,7 +72,7 @@ class MaintenanceStore:
             ).scalar_one_or_none()
         return None if asked is None else Maintenance(collection_id=collection_id, owner=owner, asked=asked)
 
-    def take_due(self, owner: str, lease_millis: int) -> Maintenance | None:
+    def acquire_due(self, owner: str, lease_millis: int) -> Maintenance | None:
         """The lease on the collection that is due for the longest time, if one is and nobody holds it."""
         column = maintenance.c
         with self._database.write() as connection:
@@ -115,7 +115,7 @@ class MaintenanceStore:
                 )
             )
 
-    def put_off(self, lease: Maintenance, millis: int | None = None) -> None:
+    def release(self, lease: Maintenance, millis: int | None = None) -> None:
         """Give the lease back with the work not done; with ``millis``, it is due again after so long."""
         with self._database.write() as connection:
             values = {} if millis is None else {"due_at": database_clock(connection) + millis}
@@ -123,7 +123,7 @@ class MaintenanceStore:
                 update(maintenance).where(*_held(lease)).values(owner=None, lease_until=None, **values)
             )
 
-    def is_held(self, collection_id: str) -> bool:
+    def is_locked(self, collection_id: str) -> bool:
         """Whether somebody maintains the collection right now."""
         column = maintenance.c
         with self._database.read() as connection:

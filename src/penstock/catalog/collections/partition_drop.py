@@ -11,11 +11,11 @@ from penstock.domain.jobs import ImportJob, JobState
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.errors import PartitionNotFound
 
-__all__ = ["Commits", "commits_into", "drop_partition", "hold_partition"]
+__all__ = ["PartitionJobs", "jobs_of_partition", "drop_partition", "lock_partition_for_commit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Commits:
+class PartitionJobs:
     """Of the jobs into one partition: how many are before their commit, which is in it, and how many were."""
 
     before: int
@@ -23,7 +23,7 @@ class Commits:
     committed: int
 
 
-def commits_into(connection: Connection, collection_id: str, name: str) -> Commits:
+def jobs_of_partition(connection: Connection, collection_id: str, name: str) -> PartitionJobs:
     job = tables.job.c
     rows = connection.execute(
         select(job.state, func.count().label("jobs"), func.min(job.id).label("first"))
@@ -32,14 +32,14 @@ def commits_into(connection: Connection, collection_id: str, name: str) -> Commi
     ).all()
     found = {JobState(row.state): row for row in rows}
     committing = found.get(JobState.COMMITTING)
-    return Commits(
+    return PartitionJobs(
         before=sum(row.jobs for state, row in found.items() if not state.is_final and not state.is_committed),
         committing=None if committing is None else committing.first,
         committed=sum(row.jobs for state, row in found.items() if state.is_committed),
     )
 
 
-def hold_partition(connection: Connection, job: ImportJob) -> None:
+def lock_partition_for_commit(connection: Connection, job: ImportJob) -> None:
     """Keep the partition that a job is about to commit into from being dropped within this transaction.
 
     Raises:
@@ -61,7 +61,7 @@ def hold_partition(connection: Connection, job: ImportJob) -> None:
         )
 
 
-def drop_partition(connection: Connection, collection_id: str, name: str, seen: Commits) -> bool:
+def drop_partition(connection: Connection, collection_id: str, name: str, seen: PartitionJobs) -> bool:
     """Remove the name of a partition whose rows are gone, unless a job has or may have brought new ones.
 
     ``seen`` is from before the rows were removed. False: nothing was changed; the jobs are to be ended, or waited
@@ -71,7 +71,7 @@ def drop_partition(connection: Connection, collection_id: str, name: str, seen: 
     # The name first: a job that is about to commit holds it, and what it says of itself is seen after that.
     with connection.begin_nested() as attempt:
         connection.execute(delete(tables.partition).where(column.collection_id == collection_id, column.name == name))
-        now = commits_into(connection, collection_id, name)
+        now = jobs_of_partition(connection, collection_id, name)
         if now.before or now.committing or now.committed != seen.committed:
             attempt.rollback()
             return False

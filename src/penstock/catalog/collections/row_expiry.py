@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import delete, func, or_, select, update
 
-from penstock.catalog.db.connection import CatalogDatabase, database_clock, insert_or
+from penstock.catalog.db.connection import CatalogDatabase, database_clock, upsert_insert
 from penstock.catalog.db.tables import job_commit
 from penstock.domain.collections import Collection
 from penstock.domain.expiry import Expiry
@@ -24,7 +24,7 @@ class RowExpiryStore:
         """Note a job before its rows become visible: they don't expire until :meth:`committed` says when they did."""
         with self._database.write() as connection:
             connection.execute(
-                insert_or(connection.dialect.name, job_commit)
+                upsert_insert(connection.dialect.name, job_commit)
                 .values(collection_id=collection_id, job_id=job_id)
                 .on_conflict_do_nothing(index_elements=["collection_id", "job_id"])
             )

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from penstock.catalog.db.dialects import make_engine, parse_catalog_url, without_secrets
 from penstock.catalog.db.errors import translate
-from penstock.catalog.db.group_commit import WriteGroup
+from penstock.catalog.db.group_commit import GroupCommit
 from penstock.errors import PenstockError, StoreError
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
     "CatalogDatabase",
     "database_clock",
     "from_millis",
-    "insert_or",
+    "upsert_insert",
     "migrations",
     "now_millis",
     "to_millis",
@@ -67,7 +67,7 @@ class CatalogDatabase:
         autocommit = {"isolation_level": "AUTOCOMMIT"} if self.is_shared else {}
         self._reading = self.engine.execution_options(**autocommit)
         self._writer = threading.Lock()
-        self._group = WriteGroup(self.write)
+        self._group = GroupCommit(self.write)
         self._traces = threading.Event()
         self._traces.set()  # of a process that was killed, perhaps
 
@@ -100,7 +100,7 @@ class CatalogDatabase:
         ):
             yield connection
 
-    def grouped(self, function: Callable[[Connection], Result]) -> Result:
+    def run_grouped(self, function: Callable[[Connection], Result]) -> Result:
         """The result of a small write, once it is committed: with those of other threads that come at the same time.
 
         The function may be called twice, if its first write was undone.
@@ -115,16 +115,16 @@ class CatalogDatabase:
         try:
             yield
         except SQLAlchemyError as error:
-            told = translate(error, self.where)
-            if told is error:
+            translating_errors = translate(error, self.where)
+            if translating_errors is error:
                 raise
-            raise told from error
+            raise translating_errors from error
 
-    def leave_traces(self) -> None:
+    def mark_secrets_deleted(self) -> None:
         """Something was deleted of which no copy may stay; call it once the transaction has ended."""
         self._traces.set()
 
-    def remove_traces(self) -> None:
+    def purge_wal(self) -> None:
         """Take copies of what was deleted out of SQLite's log.
 
         In the database deleted content is overwritten; its log keeps older pages until it is written over.
@@ -194,7 +194,7 @@ def migrations() -> Config:
     return config
 
 
-def insert_or(dialect: str, table: Any) -> Any:
+def upsert_insert(dialect: str, table: Any) -> Any:
     """An INSERT of a connection's own dialect: the ones that offer ``on_conflict_do_update`` and ``_nothing``."""
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 

@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from penstock.errors import StoreError
 
-__all__ = ["Seal", "check_key", "have_one_key", "load_key"]
+__all__ = ["Encryptor", "check_key", "same_key_fingerprint", "load_key"]
 
 _NAME = b"which key this is"
 _NAME_LETTERS = 16
@@ -65,12 +65,12 @@ def _make_key(path: Path) -> None:
         os.unlink(fresh)
 
 
-def have_one_key(fingerprint: str, other: str) -> bool:
+def same_key_fingerprint(fingerprint: str, other: str) -> bool:
     """Whether two fingerprints were made with the same key, so that they can be compared."""
     return fingerprint[:_NAME_LETTERS] == other[:_NAME_LETTERS]
 
 
-class Seal:
+class Encryptor:
     """Turns small dictionaries into sealed bytes and back, and requests into fingerprints."""
 
     def __init__(self, key: bytes) -> None:

@@ -12,12 +12,12 @@ from sqlalchemy.exc import IntegrityError
 
 from penstock.errors import PenstockError
 
-__all__ = ["WriteGroup"]
+__all__ = ["GroupCommit"]
 
 Result = TypeVar("Result")
 
 
-class _Work:
+class _PendingWrite:
     """One thread's write, and what came of it."""
 
     def __init__(self, function: Callable[[Connection], object]) -> None:
@@ -46,7 +46,7 @@ class _Work:
         return self._value
 
 
-class WriteGroup:
+class GroupCommit:
     """While one thread's transaction is on its way to the disk, the writes of others gather for the next one.
 
     ``begin`` opens a transaction that is committed when it ends well.
@@ -56,11 +56,11 @@ class WriteGroup:
         self._begin = begin
         self._turn = threading.Lock()
         self._guard = threading.Lock()
-        self._waiting: list[_Work] = []
+        self._waiting: list[_PendingWrite] = []
 
     def run(self, function: Callable[[Connection], Result]) -> Result:
         """The function's result, once it is committed. What it raises undoes what it wrote."""
-        work = _Work(function)
+        work = _PendingWrite(function)
         with self._guard:
             self._waiting.append(work)
         with self._turn:
@@ -70,16 +70,16 @@ class WriteGroup:
                 self._write(group)
         return cast(Result, work.result())
 
-    def _write(self, group: Sequence[_Work]) -> None:
+    def _write(self, group: Sequence[_PendingWrite]) -> None:
         try:
-            if not self._together(group):
+            if not self._commit_batch(group):
                 for each in group:
-                    self._alone(each)
+                    self._commit_single(each)
         finally:
             for each in group:
                 each.ended = True
 
-    def _together(self, group: Sequence[_Work]) -> bool:
+    def _commit_batch(self, group: Sequence[_PendingWrite]) -> bool:
         """Whether that was done. If not, nothing was written: who is alone meets the error that is its own."""
         if len(group) == 1:
             return False
@@ -91,7 +91,7 @@ class WriteGroup:
             return False
         return True
 
-    def _alone(self, work: _Work) -> None:
+    def _commit_single(self, work: _PendingWrite) -> None:
         work.fail(None)
         try:
             with self._begin() as connection:

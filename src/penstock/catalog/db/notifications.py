@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from penstock.catalog.db.connection import CHANNEL, CatalogDatabase
 
-__all__ = ["News"]
+__all__ = ["NotificationListener"]
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ _TICK = 0.5
 _RECONNECT_SECONDS = 3.0
 
 
-class News:
+class NotificationListener:
     """Calls ``heard`` after any transaction that told the others of it; on SQLite there are no others."""
 
     def __init__(self, database: CatalogDatabase, heard: Callable[[], None]) -> None:

@@ -10,19 +10,19 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, tuple_
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import insert_or
+from penstock.catalog.db.connection import upsert_insert
 from penstock.domain.ids import day_of
 from penstock.domain.jobs import FINAL_STATES, ImportJob, JobState
 
-__all__ = ["count_new", "forget", "recount"]
+__all__ = ["add_job", "forget", "apply_transition"]
 
 
-def count_new(connection: Connection, cluster_id: str, database_id: int, collection_id: str) -> None:
+def add_job(connection: Connection, cluster_id: str, database_id: int, collection_id: str) -> None:
     """One more job that waits."""
     _add(connection, tables.job_counter, {(cluster_id, database_id, collection_id, JobState.PENDING.value): 1})
 
 
-def recount(connection: Connection, job: ImportJob, then: JobState) -> None:
+def apply_transition(connection: Connection, job: ImportJob, then: JobState) -> None:
     """A job moves on."""
     of = (job.cluster_id, job.database_id, job.collection_id)
     moved = ((job.state, -1), (then, 1))
@@ -55,7 +55,7 @@ def _add(connection: Connection, table: Table, changes: Mapping[tuple[Any, ...],
 # Each move of a job asks for it, and making the statement takes longer than running it.
 @lru_cache
 def _addition(dialect: str, table: Table) -> Any:
-    statement = insert_or(dialect, table)
+    statement = upsert_insert(dialect, table)
     return statement.on_conflict_do_update(
         index_elements=list(table.primary_key), set_={"jobs": table.c.jobs + statement.excluded.jobs}
     )

@@ -17,6 +17,6 @@ def end_jobs(jobs: JobStore, collection_id: str, reason: str, partition: str | N
             continue
         while not job.state.is_final and not job.state.is_committed:
             try:
-                job = jobs.intervene(job, JobState.FAILED, reason=reason)
+                job = jobs.request_transition(job, JobState.FAILED, reason=reason)
             except JobStateConflict:
                 job = jobs.get(job.cluster_id, job.id)

@@ -8,15 +8,15 @@ from typing import Any
 from sqlalchemy import Connection, Result, Select, delete, select
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import insert_or, now_millis
-from penstock.catalog.db.encryption import have_one_key
+from penstock.catalog.db.connection import upsert_insert, now_millis
+from penstock.catalog.db.encryption import same_key_fingerprint
 from penstock.errors import InvalidParameter, StoreError
 
-__all__ = ["RepeatedCreate", "forget_expired", "job_of_key", "remember"]
+__all__ = ["IdempotencyRecord", "forget_expired", "job_for_key", "reserve_key"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RepeatedCreate:
+class IdempotencyRecord:
     """A create call that may come again. ``fingerprint`` stands for the request; ``lifetime`` is in milliseconds."""
 
     key: str
@@ -24,7 +24,7 @@ class RepeatedCreate:
     lifetime: int
 
 
-def job_of_key(connection: Connection, collection_id: str, wanted: RepeatedCreate) -> int | None:
+def job_for_key(connection: Connection, collection_id: str, wanted: IdempotencyRecord) -> int | None:
     """The job that this key made in the collection, while it is remembered.
 
     Raises:
@@ -35,20 +35,20 @@ def job_of_key(connection: Connection, collection_id: str, wanted: RepeatedCreat
     return _same(connection.execute(_row(collection_id, wanted).where(column.expires_at > now_millis())), wanted)
 
 
-def _row(collection_id: str, wanted: RepeatedCreate) -> Select[Any]:
+def _row(collection_id: str, wanted: IdempotencyRecord) -> Select[Any]:
     column = tables.idempotency_key.c
     return select(column.job_id, column.fingerprint).where(
         column.collection_id == collection_id, column.key == wanted.key
     )
 
 
-def _same(found: Result[Any], wanted: RepeatedCreate) -> int | None:
+def _same(found: Result[Any], wanted: IdempotencyRecord) -> int | None:
     row = found.one_or_none()
     if row is None:
         return None
     if row.fingerprint == wanted.fingerprint:
         return int(row.job_id)
-    if not have_one_key(row.fingerprint, wanted.fingerprint):
+    if not same_key_fingerprint(row.fingerprint, wanted.fingerprint):
         raise StoreError(
             f"job {row.job_id} was created under the Idempotency-Key {wanted.key!r} by a server that seals with "
             "another key, so that nobody can tell whether this is the same request. Give all servers of a catalog "
@@ -62,11 +62,11 @@ def _same(found: Result[Any], wanted: RepeatedCreate) -> int | None:
     )
 
 
-def remember(connection: Connection, collection_id: str, wanted: RepeatedCreate, job_id: int) -> int:
+def reserve_key(connection: Connection, collection_id: str, wanted: IdempotencyRecord, job_id: int) -> int:
     """Give the key to a job in the caller's transaction; returns the job that has it: maybe one that was faster.
 
     Raises:
-        InvalidParameter, StoreError: as :func:`job_of_key`.
+        InvalidParameter, StoreError: as :func:`job_for_key`.
     """
     table = tables.idempotency_key
     now = now_millis()
@@ -83,7 +83,7 @@ def remember(connection: Connection, collection_id: str, wanted: RepeatedCreate,
         "fingerprint": wanted.fingerprint,
         "expires_at": now + wanted.lifetime,
     }
-    stored = insert_or(connection.dialect.name, table).values(values).on_conflict_do_nothing().returning(table.c.key)
+    stored = upsert_insert(connection.dialect.name, table).values(values).on_conflict_do_nothing().returning(table.c.key)
     while connection.execute(stored).one_or_none() is None:
         # Not by the time of its end: it may come between the two statements, or by the clock of another server.
         if (found := _same(connection.execute(_row(collection_id, wanted)), wanted)) is not None:

@@ -13,15 +13,15 @@ from sqlalchemy.exc import IntegrityError
 from penstock.catalog.db import tables
 from penstock.catalog.access.audit import note
 from penstock.catalog.access.clusters import ClusterStore
-from penstock.catalog.jobs.counters import count_new, recount
+from penstock.catalog.jobs.counters import add_job, apply_transition
 from penstock.catalog.db.connection import CatalogDatabase, now_millis
-from penstock.catalog.jobs.idempotency import RepeatedCreate, forget_expired, job_of_key, remember
+from penstock.catalog.jobs.idempotency import IdempotencyRecord, forget_expired, job_for_key, reserve_key
 from penstock.catalog.jobs.terminal import end_job, ending_values
 from penstock.catalog.jobs.rows import FILE_COLUMNS, JOB_COLUMNS, file_of, job_of, split_of
-from penstock.catalog.jobs.limits import LIVE_JOBS, hold_cluster, refuse_if_over
-from penstock.catalog.collections.partition_drop import hold_partition
-from penstock.catalog.jobs.quotas import refuse_if_full
-from penstock.catalog.db.encryption import Seal
+from penstock.catalog.jobs.limits import LIVE_JOBS, lock_cluster, enforce_job_limits
+from penstock.catalog.collections.partition_drop import lock_partition_for_commit
+from penstock.catalog.jobs.quotas import enforce_quota
+from penstock.catalog.db.encryption import Encryptor
 from penstock.catalog.jobs.transitions import log_transition
 from penstock.domain.audit import AuditEntry
 from penstock.domain.ids import millis_of, new_id
@@ -33,8 +33,8 @@ from penstock.domain.jobs import (
     JobState,
     JobWarning,
     Split,
-    can_be_retried_as,
-    can_become,
+    can_retry_as,
+    can_transition,
 )
 from penstock.domain.quotas import NO_LIMITS, UNLIMITED, JobLimits, Quota
 from penstock.errors import JobNotFound, JobStateConflict
@@ -63,7 +63,7 @@ class NewJob:
     auto_commit: bool
     secret: Mapping[str, str]
     deadline: int | None = None
-    repeated: RepeatedCreate | None = None
+    repeated: IdempotencyRecord | None = None
     trace: str | None = None
     roots: Sequence[str] = ()
     quota: Quota = UNLIMITED
@@ -79,7 +79,7 @@ _JOB = select(*JOB_COLUMNS).where(
 
 
 class JobStore:
-    def __init__(self, database: CatalogDatabase, seal: Seal) -> None:
+    def __init__(self, database: CatalogDatabase, seal: Encryptor) -> None:
         self._database = database
         self._seal = seal
         self._clusters = ClusterStore(database)
@@ -98,7 +98,7 @@ class JobStore:
         while True:
             drawn = new_id()
             try:
-                job_id = self._database.grouped(partial(self._insert_once, job_id=drawn, new=new))
+                job_id = self._database.run_grouped(partial(self._insert_once, job_id=drawn, new=new))
             except IntegrityError:
                 # The cluster was dropped a moment ago, or another process drew the same id in the same millisecond.
                 self._clusters.get(new.cluster_id)
@@ -108,10 +108,10 @@ class JobStore:
                 log_transition(job, None)
             return job
 
-    def repeated(self, cluster_id: str, collection_id: str, wanted: RepeatedCreate) -> ImportJob | None:
+    def repeated(self, cluster_id: str, collection_id: str, wanted: IdempotencyRecord) -> ImportJob | None:
         """The job that an earlier call of the same key has made. Raises InvalidParameter as :meth:`insert`."""
         with self._database.read() as connection:
-            job_id = job_of_key(connection, collection_id, wanted)
+            job_id = job_for_key(connection, collection_id, wanted)
         return None if job_id is None else self.get(cluster_id, job_id)
 
     def forget_expired_keys(self) -> int:
@@ -119,18 +119,18 @@ class JobStore:
             return forget_expired(connection)
 
     def fingerprint(self, content: bytes) -> str:
-        """A keyed hash of a request, for :class:`RepeatedCreate`."""
+        """A keyed hash of a request, for :class:`IdempotencyRecord`."""
         return self._seal.fingerprint(content)
 
     def _insert_once(self, connection: Connection, job_id: int, new: NewJob) -> int:
         if new.repeated is not None:
-            holder = remember(connection, new.collection_id, new.repeated, job_id)
+            holder = reserve_key(connection, new.collection_id, new.repeated, job_id)
             if holder != job_id:
                 return holder
-        hold_cluster(connection, new.cluster_id, new.limits)
-        refuse_if_full(connection, new.cluster_id, new.quota, new.size)
+        lock_cluster(connection, new.cluster_id, new.limits)
+        enforce_quota(connection, new.cluster_id, new.quota, new.size)
         self._insert(connection, job_id, new)
-        refuse_if_over(connection, new.cluster_id, new.collection_id, new.collection, new.limits)
+        enforce_job_limits(connection, new.cluster_id, new.collection_id, new.collection, new.limits)
         if new.audit is not None:
             note(connection, replace(new.audit, job_id=job_id))
         return job_id
@@ -161,7 +161,7 @@ class JobStore:
             },
         )
         self._keep_secret(connection, job_id, new.secret)
-        count_new(connection, new.cluster_id, new.database_id, new.collection_id)
+        add_job(connection, new.cluster_id, new.database_id, new.collection_id)
         self._database.tell(connection)
 
     def _keep_secret(self, connection: Connection, job_id: int, secret: Mapping[str, str]) -> None:
@@ -268,7 +268,7 @@ class JobStore:
 
     # What a user does to a job that nobody may be working on
 
-    def intervene(
+    def request_transition(
         self, job: ImportJob, then: JobState, *, audit: AuditEntry | None = None, **values: Any
     ) -> ImportJob:
         """Take a job to another state from outside: raises the epoch, so that a worker of it is fenced off.
@@ -283,7 +283,7 @@ class JobStore:
         values |= ending_values(then)
         with self._database.write() as connection:
             if then is JobState.COMMITTING:
-                hold_partition(connection, job)
+                lock_partition_for_commit(connection, job)
             changed = connection.execute(
                 update(tables.job)
                 .where(
@@ -301,9 +301,9 @@ class JobStore:
                     **values,
                 )
             ).rowcount
-            if changed != 1 or not can_become(job.state, then):
+            if changed != 1 or not can_transition(job.state, then):
                 raise JobStateConflict(f"job {job.id} is no longer in state {job.state}", job_id=job.id)
-            recount(connection, job, then)
+            apply_transition(connection, job, then)
             if then.is_final:
                 end_job(connection, job.id, then)
             if audit is not None:
@@ -311,7 +311,7 @@ class JobStore:
             self._database.tell(connection)
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         if then.is_final and job.keyed:
-            self._database.leave_traces()
+            self._database.mark_secrets_deleted()
         moved = job_of(row)
         log_transition(moved, job.state)
         return moved
@@ -337,10 +337,10 @@ class JobStore:
         """
         then = JobState.PENDING
         with self._database.write() as connection:
-            hold_cluster(connection, job.cluster_id, limits)
-            refuse_if_full(connection, job.cluster_id, quota)
+            lock_cluster(connection, job.cluster_id, limits)
+            enforce_quota(connection, job.cluster_id, quota)
             changed = 0
-            if can_be_retried_as(job.state, then):
+            if can_retry_as(job.state, then):
                 changed = connection.execute(
                     update(tables.job)
                     .where(tables.job.c.id == job.id, tables.job.c.state == job.state.value)
@@ -367,8 +367,8 @@ class JobStore:
                 .where(file.job_id == job.id, file.state != FileState.COMPLETED.value)
                 .values(state=FileState.PENDING.value, reason=None, finished_at=None)
             )
-            recount(connection, job, then)
-            refuse_if_over(connection, job.cluster_id, job.collection_id, job.collection, limits)
+            apply_transition(connection, job, then)
+            enforce_job_limits(connection, job.cluster_id, job.collection_id, job.collection, limits)
             if audit is not None:
                 note(connection, audit)
             self._database.tell(connection)

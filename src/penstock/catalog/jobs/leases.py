@@ -1,7 +1,7 @@
 """Working on a job: claiming it, renewing the claim, noting what was done, moving from state to state.
 
 Every write of a worker names the epoch that its claim was given; a worker whose job was taken over changes nothing
-and is told so by :class:`LostClaim`.
+and is told so by :class:`LeaseLost`.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from sqlalchemy import (
 
 from penstock.catalog.db import tables
 from penstock.catalog.collections.collections import CollectionStore
-from penstock.catalog.jobs.counters import recount
+from penstock.catalog.jobs.counters import apply_transition
 from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis
 from penstock.catalog.jobs.terminal import end_job, ending_values
 from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
-from penstock.catalog.collections.partition_drop import hold_partition
+from penstock.catalog.collections.partition_drop import lock_partition_for_commit
 from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit, store_plan
-from penstock.catalog.jobs.quotas import charge
+from penstock.catalog.jobs.quotas import record_usage
 from penstock.catalog.jobs.transitions import log_transition
-from penstock.catalog.jobs.fair_scheduling import free, give_turn, next_jobs
-from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, SplitState, can_become
+from penstock.catalog.jobs.fair_scheduling import free, mark_served, claimable_jobs
+from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, SplitState, can_transition
 from penstock.domain.quotas import UNLIMITED, Quota
 from penstock.errors import JobStateConflict, PenstockError
 
-__all__ = ["ClaimStore", "LostClaim"]
+__all__ = ["JobLeases", "LeaseLost"]
 
 _CLAIMING = 0x70656E74
 """The advisory lock of whoever claims a job of a PostgreSQL catalog."""
 
 
-class LostClaim(PenstockError):
+class LeaseLost(PenstockError):
     """Another process has taken the job over, or it has ended; what this worker wanted to write is void."""
 
     code = "lost_claim"
 
 
-class ClaimStore:
+class JobLeases:
     def __init__(self, database: CatalogDatabase, collections: CollectionStore) -> None:
         self._database = database
         self._collections = collections
@@ -70,12 +70,12 @@ class ClaimStore:
         job = tables.job.c
         with self._database.read() as connection:
             # Mostly there is nothing to do: that must keep nobody from writing.
-            if not next_jobs(connection, most, quota, one_each=one_each):
+            if not claimable_jobs(connection, most, quota, one_each=one_each):
                 return None
         with self._database.write() as connection:
             self._wait_for_turn(connection)
             now = database_clock(connection)
-            for job_id in next_jobs(connection, most, quota, one_each=one_each):
+            for job_id in claimable_jobs(connection, most, quota, one_each=one_each):
                 there = select(job.id).where(job.id == job_id, free(now)).with_for_update(skip_locked=True)
                 if connection.execute(there).scalar_one_or_none() is not None:
                     break
@@ -92,7 +92,7 @@ class ClaimStore:
                 )
             )
             row = connection.execute(select(*JOB_COLUMNS).where(job.id == job_id)).one()
-            give_turn(connection, row.cluster_id)
+            mark_served(connection, row.cluster_id)
         return job_of(row)
 
     def _wait_for_turn(self, connection: Connection) -> None:
@@ -114,12 +114,12 @@ class ClaimStore:
             )
 
     def check(self, job: ImportJob) -> None:
-        """Raises LostClaim."""
+        """Raises LeaseLost."""
         with self._database.read() as connection:
             epoch = connection.execute(
                 select(tables.job.c.epoch).where(tables.job.c.id == job.id)
             ).scalar_one_or_none()
-        _refuse_unless(job, epoch)
+        _require_epoch(job, epoch)
 
     def release(self, job: ImportJob, pause_millis: int = 0) -> None:
         """Give a claim back, so that somebody takes the job up again, not before ``pause_millis`` have passed."""
@@ -148,10 +148,10 @@ class ClaimStore:
         With ``keep_files`` what a failed job has staged is not deleted as its own: it may be visible after all.
 
         Raises:
-            LostClaim: the job isn't this claim's any more.
+            LeaseLost: the job isn't this claim's any more.
             PartitionNotFound: it was to commit into a partition that has been dropped.
         """
-        if not can_become(job.state, then):
+        if not can_transition(job.state, then):
             raise JobStateConflict(f"job {job.id} is in state {job.state}, it can't become {then}", job_id=job.id)
         if "warnings" in values:
             values["warnings"] = [each.to_json() for each in values["warnings"]]
@@ -160,7 +160,7 @@ class ClaimStore:
             values |= {"runnable": False, "owner": None, "lease_until": None}
         with self._database.write() as connection:
             if then is JobState.COMMITTING:
-                hold_partition(connection, job)
+                lock_partition_for_commit(connection, job)
             changed = connection.execute(
                 update(tables.job)
                 .where(
@@ -171,8 +171,8 @@ class ClaimStore:
                 .values(state=then.value, **values)
             ).rowcount
             if changed != 1:
-                raise LostClaim(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
-            recount(connection, job, then)
+                raise LeaseLost(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
+            apply_transition(connection, job, then)
             if then.is_final:
                 end_job(connection, job.id, then)
             if keep_files:
@@ -181,7 +181,7 @@ class ClaimStore:
                 self._database.tell(connection)  # a job that waits for its turn may be claimed, wherever
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         if then.is_final and job.keyed:
-            self._database.leave_traces()
+            self._database.mark_secrets_deleted()
         moved = job_of(row)
         log_transition(moved, job.state)
         return moved
@@ -199,13 +199,13 @@ class ClaimStore:
         The files are charged to the org's day; ``quota`` is that of orgs that have none of their own.
 
         Raises:
-            LostClaim.
+            LeaseLost.
             QuotaExceeded: the org has no bytes left for these files today.
         """
         size = sum(each.size for each in files)
         with self._database.write() as connection:
             self._check_claim(connection, job)
-            charge(connection, job, size, quota)
+            record_usage(connection, job, size, quota)
             ids = sum(each.auto_ids for each in splits if each.kept is None)
             start = self._collections.reserve_auto_ids(connection, job.collection_id, ids) if ids else None
             store_plan(connection, job.id, files, splits, start)
@@ -220,7 +220,7 @@ class ClaimStore:
                     warnings=[each.to_json() for each in warnings],
                 )
             )
-            recount(connection, job, JobState.IMPORTING)
+            apply_transition(connection, job, JobState.IMPORTING)
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         moved = job_of(row)
         log_transition(moved, job.state)
@@ -290,12 +290,12 @@ class ClaimStore:
         epoch = connection.execute(
             select(tables.job.c.epoch).where(tables.job.c.id == job.id).with_for_update()
         ).scalar_one_or_none()
-        _refuse_unless(job, epoch)
+        _require_epoch(job, epoch)
 
 
-def _refuse_unless(job: ImportJob, epoch: int | None) -> None:
+def _require_epoch(job: ImportJob, epoch: int | None) -> None:
     if epoch != job.epoch:
-        raise LostClaim(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
+        raise LeaseLost(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
 
 
 def _greatest(column: Any, value: Any) -> Any:

@@ -9,7 +9,7 @@ from penstock.domain.jobs import FINAL_STATES
 from penstock.domain.quotas import JobLimits
 from penstock.errors import LimitExceeded
 
-__all__ = ["LIVE_JOBS", "hold_cluster", "refuse_if_over"]
+__all__ = ["LIVE_JOBS", "lock_cluster", "enforce_job_limits"]
 
 _counter = tables.job_counter.c
 _LIVE = _counter.state.not_in([each.value for each in sorted(FINAL_STATES)])
@@ -26,13 +26,13 @@ _HELD_CLUSTER = (
 )
 
 
-def hold_cluster(connection: Connection, cluster_id: str, limits: JobLimits) -> None:
+def lock_cluster(connection: Connection, cluster_id: str, limits: JobLimits) -> None:
     """Who adds a job to the cluster meanwhile waits for this transaction, if jobs of the cluster are limited."""
     if limits.cluster is not None:
         connection.execute(_HELD_CLUSTER, {"cluster_id": cluster_id})
 
 
-def refuse_if_over(
+def enforce_job_limits(
     connection: Connection, cluster_id: str, collection_id: str, collection: str, limits: JobLimits
 ) -> None:
     """Look whether there is one job too many, now that the new one is counted.

@@ -12,14 +12,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, database_clock, insert_or
+from penstock.catalog.db.connection import CatalogDatabase, database_clock, upsert_insert
 from penstock.catalog.jobs.fair_scheduling import running_jobs
 from penstock.domain.ids import DAY_MILLIS
 from penstock.domain.jobs import FINAL_STATES, ImportJob
 from penstock.domain.quotas import Quota, Usage
 from penstock.errors import OrgNotFound, QuotaExceeded
 
-__all__ = ["QuotaStore", "charge", "refuse_if_full"]
+__all__ = ["QuotaStore", "record_usage", "enforce_quota"]
 
 
 _org, _usage, _counter = tables.org.c, tables.org_usage.c, tables.job_counter.c
@@ -76,7 +76,7 @@ class QuotaStore:
             )
 
 
-def refuse_if_full(connection: Connection, cluster_id: str, quota: Quota, size: int = 0) -> None:
+def enforce_quota(connection: Connection, cluster_id: str, quota: Quota, size: int = 0) -> None:
     """Look, in the transaction that adds a live job, whether the cluster's org may have one more.
 
     Args:
@@ -108,7 +108,7 @@ def refuse_if_full(connection: Connection, cluster_id: str, quota: Quota, size: 
             raise _no_bytes_left(org, now, limit, present, size)
 
 
-def charge(connection: Connection, job: ImportJob, size: int, quota: Quota) -> None:
+def record_usage(connection: Connection, job: ImportJob, size: int, quota: Quota) -> None:
     """Count the bytes of a job's files for its org's day, in the transaction that stores its plan.
 
     Those that an earlier plan of the job was charged for don't count again, on whichever day that was.
@@ -128,7 +128,7 @@ def charge(connection: Connection, job: ImportJob, size: int, quota: Quota) -> N
     if limit and more > limit:
         present = connection.execute(_BYTES, today).scalar_one_or_none() or 0
         raise _no_bytes_left(org, now, limit, present, more)
-    statement = insert_or(connection.dialect.name, tables.org_usage).values(**today, bytes=more)
+    statement = upsert_insert(connection.dialect.name, tables.org_usage).values(**today, bytes=more)
     statement = statement.on_conflict_do_update(
         index_elements=["org_id", "day"],
         set_={"bytes": _usage.bytes + more},

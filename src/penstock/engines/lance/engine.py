@@ -9,7 +9,7 @@ import pyarrow as pa
 from penstock.domain.index import IndexSpec
 from penstock.domain.store_location import overlap
 from penstock.domain.schema import CollectionSchema
-from penstock.engines.base import Due, Hits, Published, SearchRequest, Staged, Survey, Table
+from penstock.engines.base import MaintenanceNeeds, QueryHits, Published, SearchRequest, Staged, TableContents, Table
 from penstock.engines.lance.layout import preflight
 from penstock.engines.lance.maintenance import compaction
 from penstock.engines.lance.maintenance import damage
@@ -26,7 +26,7 @@ from penstock.engines.lance.read import search
 from penstock.engines.lance.write import staging
 from penstock.engines.lance.layout import encoding
 from penstock.engines.lance.maintenance import recover_schema
-from penstock.engines.lance.layout.tables import OpenTables, Store
+from penstock.engines.lance.layout.tables import TableCache, Store
 from penstock.errors import StoreError
 from penstock.filters import Filter
 
@@ -43,7 +43,7 @@ class LanceEngine:
 
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
         self._options = dict(storage_options or {})
-        self._opened = OpenTables(is_remote="://" in root and not root.startswith("file://"))
+        self._opened = TableCache(is_remote="://" in root and not root.startswith("file://"))
         self._own = Store(root, self._options, self._opened)
         self._others: dict[str, Store] = {}
 
@@ -91,7 +91,7 @@ class LanceEngine:
     def is_in_use(self, table_id: str, store: str = "") -> bool:
         return descriptions.is_in_use(self._at(store), table_id)
 
-    def survey(self, table_id: str, store: str = "", schema: CollectionSchema | None = None) -> Survey:
+    def survey(self, table_id: str, store: str = "", schema: CollectionSchema | None = None) -> TableContents:
         return recover_schema.survey(self._at(store), table_id, schema)
 
     def create(self, table: Table) -> int:
@@ -144,7 +144,7 @@ class LanceEngine:
             offset=offset,
         )
 
-    def search(self, table: Table, request: SearchRequest) -> list[Hits]:
+    def search(self, table: Table, request: SearchRequest) -> list[QueryHits]:
         return search.search(self._at(table.store), table, request)
 
     def remove_partition(self, table: Table, partition: int) -> int:
@@ -153,8 +153,8 @@ class LanceEngine:
     def remove_expired(self, table: Table) -> int:
         return row_expiry.remove_expired(self._at(table.store), table)
 
-    def due(self, table: Table, specs: Sequence[IndexSpec]) -> Due:
-        return Due(
+    def due(self, table: Table, specs: Sequence[IndexSpec]) -> MaintenanceNeeds:
+        return MaintenanceNeeds(
             index=build.index_is_due(self._at(table.store), table, specs),
             compaction=compaction.compaction_is_due(self._at(table.store), table),
         )
@@ -167,8 +167,8 @@ class LanceEngine:
     def compact(self, table: Table) -> int:
         return compaction.compact(self._at(table.store), table)
 
-    def forget_history(self, table: Table, age: float, share: float | None = None, least_age: float = 0.0) -> int:
-        return expire_versions.forget_history(self._at(table.store), table, age, share, least_age)
+    def expire_versions(self, table: Table, age: float, share: float | None = None, least_age: float = 0.0) -> int:
+        return expire_versions.expire_versions(self._at(table.store), table, age, share, least_age)
 
     def indexed_rows(self, table: Table, spec: IndexSpec) -> int:
         return build.indexed_rows(self._at(table.store), table, spec)

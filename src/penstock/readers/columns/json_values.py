@@ -16,7 +16,7 @@ import orjson
 import simdjson
 
 from penstock.errors import DataError
-from penstock.readers.json.structural_index import MarkFinder
+from penstock.readers.json.structural_index import StructuralIndexer
 
 __all__ = [
     "MAX_JSON_BYTES",
@@ -24,11 +24,11 @@ __all__ = [
     "MAX_RECORD_BYTES",
     "WRAPPED_REMEDY",
     "JsonParser",
-    "NumberText",
+    "BigNumber",
     "SyntaxFault",
     "exact_value",
     "find_syntax_fault",
-    "first_twice",
+    "first_duplicate",
     "holds",
     "is_json_array",
     "is_json_object",
@@ -65,7 +65,7 @@ class SyntaxFault(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class NumberText:
+class BigNumber:
     """A number as it is written, from a row that holds one that the fast parser can't hold."""
 
     text: str
@@ -81,7 +81,7 @@ class JsonParser:
     """Parses one text at a time.
 
     Values are simdjson's: ``Object`` and ``Array`` proxies, str, int, float, bool, None; for a text that only the
-    slow way can parse, dict, list and :class:`NumberText` instead. Drop
+    slow way can parse, dict, list and :class:`BigNumber` instead. Drop
     all proxies before the next call.
     """
 
@@ -116,13 +116,13 @@ def is_nested_too_deeply(text: bytes, limit: int = MAX_JSON_DEPTH) -> bool:
     """Whether the brackets of a JSON text open more than ``limit`` deep."""
     if len(text) <= limit or text.count(b"[") + text.count(b"{") <= limit:
         return False
-    marks = MarkFinder().feed(text)
+    marks = StructuralIndexer().feed(text)
     depths = np.cumsum(np.where(marks.opens[~marks.odd], 1, -1))
     return bool(len(depths)) and int(depths.max()) > limit
 
 
 def exact_value(text: bytes) -> Any:
-    """The value of ``text`` by the standard library's parser, numbers that don't fit kept as :class:`NumberText`.
+    """The value of ``text`` by the standard library's parser, numbers that don't fit kept as :class:`BigNumber`.
 
     Raises:
         DataError: the text is not UTF-8 or not JSON, is nested too deeply, or holds NaN or Infinity.
@@ -170,7 +170,7 @@ def _whole(text: str) -> Any:
     # 20 characters hold every 64-bit number; longer ones may exceed the interpreter's own limit on digits too.
     if len(text) <= 20 and -(2**63) <= (number := int(text)) < 2**64:
         return number
-    return NumberText(text)
+    return BigNumber(text)
 
 
 def _not_a_number(word: str) -> _NotANumber:
@@ -182,14 +182,14 @@ def _not_a_number(word: str) -> _NotANumber:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        twice = first_twice(key for key, _ in pairs)
+        twice = first_duplicate(key for key, _ in pairs)
         raise DataError(f"duplicated key is not allowed, key={twice}", field=twice)
     return made
 
 
 _DECODER = json.JSONDecoder(
     parse_int=_whole,
-    parse_float=NumberText,
+    parse_float=BigNumber,
     parse_constant=_not_a_number,
     object_pairs_hook=_distinct,
 )
@@ -236,7 +236,7 @@ def is_valid_text(text: str) -> bool:
     return True
 
 
-def first_twice(keys: Iterable[str]) -> str | None:
+def first_duplicate(keys: Iterable[str]) -> str | None:
     """The first key that has been there before, in time linear in their number."""
     seen: set[str] = set()
     for key in keys:
@@ -266,7 +266,7 @@ def holds(text: bytes, byte: bytes, count: int) -> bool:
 
 def plain_number(value: Any) -> Any:
     """A number kept as text by the slow way, as int or float; every other value as it is."""
-    if type(value) is not NumberText:
+    if type(value) is not BigNumber:
         return value
     text = value.text
     if text.lstrip("-").isdigit():
@@ -304,6 +304,6 @@ def text_of(value: Any) -> str:
 
 
 def _number_as_written(value: Any) -> orjson.Fragment:
-    if type(value) is NumberText:
+    if type(value) is BigNumber:
         return orjson.Fragment(value.text)
     raise TypeError(f"{type(value).__name__} is no JSON value")

@@ -24,7 +24,7 @@ from penstock.readers.columns.json_values import (
     MAX_JSON_BYTES,
     WRAPPED_REMEDY,
     JsonParser,
-    first_twice,
+    first_duplicate,
     holds,
     is_json_array,
     is_json_object,
@@ -36,14 +36,14 @@ from penstock.readers.columns.structs import StructColumn
 from penstock.readers.columns.vectors import DenseColumn, SparseColumn, check_flat
 
 __all__ = [
-    "DroppedColumns",
-    "MetaBuilder",
+    "DroppedColumnCounts",
+    "DynamicFieldBuilder",
     "RowBuilder",
     "batch_schema",
     "file_fields",
     "fixed_row_bytes",
     "generated_key_error",
-    "least_row_text",
+    "min_row_bytes",
     "least_text_bytes",
     "make_column",
 ]
@@ -99,7 +99,7 @@ def least_text_bytes(field: Field) -> int:
     }.get(field.type, 1)
 
 
-def least_row_text(schema: CollectionSchema) -> int:
+def min_row_bytes(schema: CollectionSchema) -> int:
     """The fewest bytes of a JSON object that holds a row: bounds how many rows a file of some size can have."""
     parts = [
         len(each.name.encode()) + 3 + max(1, least_text_bytes(each))
@@ -132,7 +132,7 @@ def generated_key_error(field: Field) -> DataError:
     )
 
 
-class DroppedColumns:
+class DroppedColumnCounts:
     """Counts the rows in which a key was dropped; names the first hundred keys."""
 
     def __init__(self) -> None:
@@ -155,7 +155,7 @@ class DroppedColumns:
             yield JobWarning(code="column_dropped", message=text, count=self._others)
 
 
-class MetaBuilder:
+class DynamicFieldBuilder:
     """The ``$meta`` column: unknown keys and the ``$meta`` key of a row, as the text of one JSON object."""
 
     def __init__(self) -> None:
@@ -216,7 +216,7 @@ class MetaBuilder:
         if len(value) * _LEAST_PAIR_BYTES > MAX_JSON_BYTES:
             raise _too_large()
         keys = list(value)
-        if (twice := first_twice(keys)) is not None:
+        if (twice := first_duplicate(keys)) is not None:
             raise _duplicate(twice)
         return set(keys), text_of(value)[1:-1]
 
@@ -280,10 +280,10 @@ class RowBuilder:
         self._fields = {each.name: each for each in file_fields(schema)}
         self._generated = {each.name: each for each in schema if schema.is_generated(each)}
         self._columns = {name: make_column(each, self._max_rows) for name, each in self._fields.items()}
-        self._meta = MetaBuilder()
+        self._meta = DynamicFieldBuilder()
         self._layouts: dict[tuple[str, ...], _Layout] = {}
         self._last: tuple[list[str], _Layout] | None = None
-        self._dropped = DroppedColumns()
+        self._dropped = DroppedColumnCounts()
         self._arrays = sum(each.type.is_dense_vector or each.type is DataType.ARRAY for each in self._fields.values())
         self._structs = [each for each in self._columns.values() if isinstance(each, StructColumn)]
         self._first_row = 0
@@ -378,7 +378,7 @@ class RowBuilder:
         return found
 
     def _make_layout(self, keys: list[str]) -> _Layout:
-        if (twice := first_twice(keys)) is not None:
+        if (twice := first_duplicate(keys)) is not None:
             raise _duplicate(twice)
         present = set(keys)
         for name, field in self._generated.items():

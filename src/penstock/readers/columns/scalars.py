@@ -28,7 +28,7 @@ __all__ = [
     "ScalarColumn",
     "check_floats",
     "check_lengths",
-    "judged",
+    "first_bad_row",
     "not_whole_error",
     "null_error",
     "to_float32",
@@ -64,7 +64,7 @@ def null_error(field: Field, row: int | None = None) -> DataError:
 Made = TypeVar("Made")
 
 
-def judged(make: Callable[[int, int], Made], rows: int) -> Made:
+def first_bad_row(make: Callable[[int, int], Made], rows: int) -> Made:
     """``make(0, rows)``; where that raises, the error of the first bad row, judged by itself.
 
     Rules are checked one after the other over many rows, so the first error needn't be that of the first bad row.
@@ -75,7 +75,7 @@ def judged(make: Callable[[int, int], Made], rows: int) -> Made:
     except DataError as error:
         row = error.row or 0
         if row:
-            judged(make, row)
+            first_bad_row(make, row)
         try:
             make(row, row + 1)
         except DataError as alone:
@@ -132,7 +132,7 @@ class ScalarColumn:
         # Cleared in place: `add` is bound to this list.
         values = self._values.copy()
         self._values.clear()
-        return judged(lambda start, stop: self._made(values[start:stop]), len(values))
+        return first_bad_row(lambda start, stop: self._made(values[start:stop]), len(values))
 
     def _made(self, values: list[Any]) -> pa.Array[Any]:
         if any(each is None for each in values):
@@ -311,7 +311,7 @@ class ArrayColumn:
                 lambda i: int(np.searchsorted(offsets, i + first, side="right")) - 1 - start,
             )
 
-        flat = judged(flat_of, len(lengths))
+        flat = first_bad_row(flat_of, len(lengths))
         mask = np.array([count is None for count in lengths], bool)
         starts: Any = pa.array(offsets)
         nulls: Any = pa.array(mask) if mask.any() else None

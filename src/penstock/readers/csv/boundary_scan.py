@@ -25,7 +25,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Finding:
+class _RangeScan:
     """``ends``: the offset behind the first row's end, for a part that begins outside of quotes and inside."""
 
     ends: tuple[int | None, int | None]
@@ -48,7 +48,7 @@ class CsvSurvey:
     def spans(self) -> Sequence[tuple[int, int]]:
         return even_spans(self.start, self.size, self.parts)
 
-    def look(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _Finding:
+    def look(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _RangeScan:
         ends: list[int | None] = [None, None]
         base, quoted = span[0], False
         for block in blocks(source, *span, size=_BLOCK_BYTES):
@@ -59,9 +59,9 @@ class CsvSurvey:
                         ends[case] = base + position
             quoted ^= int(np.count_nonzero(np.frombuffer(block, np.uint8) == _QUOTE)) % 2 == 1
             base += len(block)
-        return _Finding((ends[0], ends[1]), quoted)
+        return _RangeScan((ends[0], ends[1]), quoted)
 
-    def cut(self, findings: Sequence[_Finding]) -> Sequence[SplitPlan]:
+    def cut(self, findings: Sequence[_RangeScan]) -> Sequence[SplitPlan]:
         bounds = [self.start]
         quoted = False
         for number, finding in enumerate(findings):

@@ -21,23 +21,23 @@ import pyarrow.csv
 from penstock.domain.import_options import parse_separator
 from penstock.domain.schema import META_FIELD, Field
 from penstock.errors import DataError, ImportRefused
-from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
+from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, BoundaryScan
 from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, check_is_text, no_rows
 from penstock.readers.unknown_columns import UnknownColumns, missing_field, unknown_column
 from penstock.readers.csv.cells import CellColumn, bad_text_error, cell_column, decode_text, mark_nulls
 from penstock.readers.csv.records import check_quotes, row_start, whole_rows
 from penstock.readers.csv.boundary_scan import CsvSurvey
-from penstock.readers.columns.json_values import MAX_RECORD_BYTES, first_twice, is_valid_text
+from penstock.readers.columns.json_values import MAX_RECORD_BYTES, first_duplicate, is_valid_text
 from penstock.readers.columns.row_builder import (
-    DroppedColumns,
-    MetaBuilder,
+    DroppedColumnCounts,
+    DynamicFieldBuilder,
     batch_schema,
     file_fields,
     fixed_row_bytes,
     generated_key_error,
     least_text_bytes,
 )
-from penstock.readers.columns.scalars import judged
+from penstock.readers.columns.scalars import first_bad_row
 from penstock.sources.base import Source
 
 __all__ = ["CSV_READER", "CsvReader", "check_separator"]
@@ -72,7 +72,7 @@ class CsvReader:
     block_bytes: int = BLOCK_BYTES
     max_row_bytes: int = MAX_RECORD_BYTES
 
-    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | Survey:
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | BoundaryScan:
         header = _Header.read(request)
         size = request.sources[0].size
         least = sum(map(least_text_bytes, file_fields(request.schema))) + len(header.names)
@@ -176,7 +176,7 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
             f"the header names {len(names)} columns, a file may have {_MAX_COLUMNS}",
             remedy="Put the values of many columns into one, as a JSON list or object",
         )
-    if (name := first_twice(names)) is not None:
+    if (name := first_duplicate(names)) is not None:
         raise DataError(
             f"the header names the column {name!r} twice", field=name, remedy="Give every column its own name"
         )
@@ -235,7 +235,7 @@ class _Table:
 
     request: ReadRequest
     header: _Header
-    dropped: DroppedColumns = field(default_factory=DroppedColumns)
+    dropped: DroppedColumnCounts = field(default_factory=DroppedColumnCounts)
     _columns: dict[str, CellColumn] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -306,7 +306,7 @@ class _Table:
         return pa.RecordBatch.from_arrays(arrays, schema=batch_schema(self.request.schema))
 
     def _meta_column(self, cells: pa.RecordBatch) -> pa.Array[Any]:
-        built = MetaBuilder()
+        built = DynamicFieldBuilder()
         extras = self._extras(cells)
         inner: list[str | None] = [None] * cells.num_rows
         if META_FIELD in self.header.names:
@@ -337,7 +337,7 @@ class _Table:
 
 
 def _converted(convert: CellColumn, cells: pa.Array[Any]) -> pa.Array[Any]:
-    return judged(lambda start, stop: convert(cells.slice(start, stop - start)), len(cells))
+    return first_bad_row(lambda start, stop: convert(cells.slice(start, stop - start)), len(cells))
 
 
 CSV_READER = CsvReader()

@@ -15,11 +15,11 @@ from typing import Any
 import orjson
 
 from penstock.errors import DataError
-from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
+from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, BoundaryScan
 from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, check_is_text, no_rows
 from penstock.readers.json.record_scanner import RecordScanner
 from penstock.readers.json.boundary_scan import JsonSurvey
-from penstock.readers.columns.row_builder import RowBuilder, least_row_text
+from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
 
 __all__ = ["JSON_READER", "JsonReader"]
 
@@ -39,10 +39,10 @@ class JsonReader:
 
     block_bytes: int = BLOCK_BYTES
 
-    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | Survey:
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | BoundaryScan:
         size = request.sources[0].size
         root = _Root.read(request, blocks(request.sources[0], size=min(self.block_bytes, 64 << 10)))
-        least = least_row_text(request.schema) + 1
+        least = min_row_bytes(request.schema) + 1
         parts = round(size / split_bytes)
         if parts > 1:
             spec = {"wrapped": root.wrapped}

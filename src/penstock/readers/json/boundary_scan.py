@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from penstock.readers.base import SplitPlan
 from penstock.readers.byte_ranges import blocks, even_spans
-from penstock.readers.json.structural_index import MarkFinder
+from penstock.readers.json.structural_index import StructuralIndexer
 from penstock.sources.base import Source
 
 __all__ = ["JsonSurvey"]
@@ -29,7 +29,7 @@ _MAX_DEPTH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _ScanState:
     """What a part comes to if it begins in a string, or out of one.
 
     ``delta`` is the depth at its end and ``lowest`` the least one, both relative to its beginning. ``ends[n]`` is the
@@ -49,14 +49,14 @@ class _Way:
 
 
 @dataclass(frozen=True, slots=True)
-class _Finding:
+class _RangeScan:
     """``ways`` for a beginning out of a string and in one.
 
     ``quote_first``: a quote follows the backslashes (if any) that the part begins with. ``all_slashes``: there is
     nothing else in it. ``escaping``: it ends in an odd run of backslashes.
     """
 
-    ways: tuple[_Way, _Way]
+    ways: tuple[_ScanState, _ScanState]
     odd_quotes: bool
     quote_first: bool
     all_slashes: bool
@@ -81,9 +81,9 @@ class JsonSurvey:
     def spans(self) -> Sequence[tuple[int, int]]:
         return even_spans(self.start, self.size, self.parts)
 
-    def look(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _Finding:
-        finder = MarkFinder()
-        ways = (_WayBuilder(), _WayBuilder())
+    def look(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _RangeScan:
+        finder = StructuralIndexer()
+        ways = (_ScanStateBuilder(), _ScanStateBuilder())
         base, quotes = span[0], 0
         first = b""
         for block in blocks(source, *span, size=_BLOCK_BYTES):
@@ -96,7 +96,7 @@ class JsonSurvey:
                 way.add(marks.positions[chosen] + base, deltas[chosen])
             quotes += marks.quotes
             base += len(block)
-        return _Finding(
+        return _RangeScan(
             ways=(ways[0].made(), ways[1].made()),
             odd_quotes=quotes % 2 == 1,
             quote_first=first == b'"',
@@ -104,7 +104,7 @@ class JsonSurvey:
             escaping=finder.escaping,
         )
 
-    def cut(self, findings: Sequence[_Finding]) -> Sequence[SplitPlan]:
+    def cut(self, findings: Sequence[_RangeScan]) -> Sequence[SplitPlan]:
         bounds = [0]
         in_string = escaping = ended = False
         depth = 0
@@ -131,7 +131,7 @@ class JsonSurvey:
         ]
 
 
-class _WayBuilder:
+class _ScanStateBuilder:
     def __init__(self) -> None:
         self._depth = 0
         self._lowest = 0
@@ -150,5 +150,5 @@ class _WayBuilder:
         self._lowest = min(self._lowest, lowest)
         self._depth = int(depths[-1])
 
-    def made(self) -> _Way:
-        return _Way(self._depth, self._lowest, tuple(self._ends))
+    def made(self) -> _ScanState:
+        return _ScanState(self._depth, self._lowest, tuple(self._ends))

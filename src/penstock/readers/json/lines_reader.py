@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.errors import DataError
-from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, Survey
+from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, BoundaryScan
 from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, check_is_text, even_spans, lines, no_rows
 from penstock.readers.json.record_scanner import RecordScanner
 from penstock.readers.json.boundary_scan import JsonSurvey
 from penstock.readers.columns.json_values import holds
-from penstock.readers.columns.row_builder import RowBuilder, least_row_text
+from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
 from penstock.sources.base import Source
 
 __all__ = ["JSONL_READER", "JsonLinesReader"]
@@ -37,10 +37,10 @@ class JsonLinesReader:
 
     block_bytes: int = BLOCK_BYTES
 
-    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | Survey:
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | BoundaryScan:
         source = request.sources[0]
         size = source.size
-        least = least_row_text(request.schema)
+        least = min_row_bytes(request.schema)
         try:
             by_lines = size == 0 or _has_line_per_row(source, min(self.block_bytes, _PEEK_BYTES))
         except DataError as error:

@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from penstock.errors import DataError
-from penstock.readers.json.structural_index import OPEN, MarkFinder
+from penstock.readers.json.structural_index import OPEN, StructuralIndexer
 from penstock.readers.columns.json_values import MAX_RECORD_BYTES, WRAPPED_REMEDY, find_syntax_fault
 
 __all__ = ["RecordScanner"]
@@ -38,7 +38,7 @@ class RecordScanner:
         self._base = offset
         self._listed = listed
         self._follows = not first
-        self._finder = MarkFinder()
+        self._finder = StructuralIndexer()
         self._depth = 0
         self._in_string = False
         self._pending: list[bytes] = []

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CLOSE", "OPEN", "MarkFinder", "Marks"]
+__all__ = ["CLOSE", "OPEN", "StructuralIndexer", "StructuralIndex"]
 
 OPEN, CLOSE = 0x7B, 0x7D
 _QUOTE, _BACKSLASH = 0x22, 0x5C
@@ -24,7 +24,7 @@ _PIECE = 128 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class StructuralIndex:
     """The brackets of a block, in and out of strings: arrays of one length.
 
     ``odd`` tells whether the number of quotes (that no backslash escapes) before the bracket in the block is odd;
@@ -37,13 +37,13 @@ class Marks:
     quotes: int
 
 
-class MarkFinder:
+class StructuralIndexer:
     """Feed it blocks in order. ``escaping`` tells whether the text so far ends in an odd run of backslashes."""
 
     def __init__(self) -> None:
         self.escaping = False
 
-    def feed(self, block: bytes) -> Marks:
+    def feed(self, block: bytes) -> StructuralIndex:
         data = np.frombuffer(block, np.uint8)
         found = _candidates(data)
         kinds = data[found]
@@ -57,7 +57,7 @@ class MarkFinder:
         found, is_quote, opens = found[wanted], is_quote[wanted], opens[wanted]
         quotes = np.cumsum(is_quote)
         brackets = ~is_quote
-        return Marks(
+        return StructuralIndex(
             positions=found[brackets],
             opens=opens[brackets],
             odd=(quotes[brackets] & 1).astype(bool),

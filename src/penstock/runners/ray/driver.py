@@ -23,7 +23,7 @@ from ray.exceptions import LocalRayletDiedError, OutOfMemoryError, RayError, Tas
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from penstock.runners.parent_death import die_with_parent
-from penstock.runners.ray.messages import Cancel, Ended, Fate, Leave, Progress, Ready, Refused, Slots, Submit
+from penstock.runners.ray.messages import Cancel, Ended, TaskOutcome, Shutdown, Progress, Ready, JoinRejected, Slots, Submit
 from penstock.runners.ray.worker import Board, describe, run_task, versions
 
 __all__ = ["drive"]
@@ -51,10 +51,10 @@ def drive(server: Connection, address: str, setup: bytes, grace: float) -> None:
         _join(address)
         differing = _compare(versions())
     except Exception as error:  # noqa: BLE001 - it is the server's to tell
-        outbox.send(Refused(_sentence(error)))
+        outbox.send(JoinRejected(_sentence(error)))
         return
     if differing is not None:
-        outbox.send(Refused(differing))
+        outbox.send(JoinRejected(differing))
         return
     outbox.send(Slots(_slots()))
     outbox.send(Ready())
@@ -63,7 +63,7 @@ def drive(server: Connection, address: str, setup: bytes, grace: float) -> None:
     _serve(server, driver)
     if driver.stranded:
         # Ray never finds another node for a driver; the server starts a new one.
-        outbox.send(Refused("the Ray node of this machine died"))
+        outbox.send(JoinRejected("the Ray node of this machine died"))
         os._exit(1)
     ray.shutdown()
 
@@ -75,7 +75,7 @@ def _serve(server: Connection, driver: _Driver) -> None:
                 message = server.recv()
             except (EOFError, OSError):
                 return
-            if isinstance(message, Leave):
+            if isinstance(message, Shutdown):
                 return
             driver.receive(message)
         driver.tick()
@@ -101,11 +101,11 @@ def _join(address: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if address != "auto":
-        _knock(address)
+        _probe_head(address)
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
 
 
-def _knock(address: str) -> None:
+def _probe_head(address: str) -> None:
     """Raises OSError at once where Ray would go on trying for minutes."""
     host, _, port = address.rpartition(":")
     socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
@@ -198,7 +198,7 @@ class _Driver:
     def tick(self) -> None:
         """Do what is due."""
         for number in list(self._stopping):
-            self._press(number)
+            self._force_stop(number)
         now = time.monotonic()
         if self._tasks and now - self._told >= _PROGRESS_SECONDS:
             self._told = now
@@ -211,7 +211,7 @@ class _Driver:
         self._tasks[message.number] = task
         task.future().add_done_callback(lambda done: self._end(message.number, done))
 
-    def _press(self, number: int) -> None:
+    def _force_stop(self, number: int) -> None:
         """Cancel a task that has not begun; end one that was asked in vain."""
         task, stopping = self._tasks.get(number), self._stopping[number]
         if task is None:
@@ -236,18 +236,18 @@ class _Driver:
     def _end(self, number: int, done: Any) -> None:
         """In a thread of Ray's."""
         try:
-            message = Ended(number, Fate.RETURNED, outcome=done.result())
+            message = Ended(number, TaskOutcome.RETURNED, outcome=done.result())
         except TaskCancelledError:
-            message = Ended(number, Fate.CANCELLED)
+            message = Ended(number, TaskOutcome.CANCELLED)
         except Exception as error:  # noqa: BLE001 - the function's own errors are results; this is Ray's trouble
             self.stranded = self.stranded or isinstance(error, LocalRayletDiedError)
             if number not in self._cancelled:
-                self._ask_why(number, error)
+                self._query_cause(number, error)
                 return
-            message = Ended(number, Fate.CANCELLED)
+            message = Ended(number, TaskOutcome.CANCELLED)
         self._finish(message)
 
-    def _ask_why(self, number: int, error: Exception) -> None:
+    def _query_cause(self, number: int, error: Exception) -> None:
         """Whether a lost task's worker ended for its memory. Not waited for: this thread brings the answer, too."""
 
         def answered(done: Any) -> None:
@@ -255,7 +255,7 @@ class _Driver:
                 excess = int(done.result())
             except Exception:  # noqa: BLE001 - a board that is lost as well doesn't tell
                 excess = 0
-            self._finish(Ended(number, Fate.LOST, reason=_reason(error), excess=excess))
+            self._finish(Ended(number, TaskOutcome.LOST, reason=_reason(error), excess=excess))
 
         self._board.excess.remote(number).future().add_done_callback(answered)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-__all__ = ["Cancel", "Ended", "Fate", "Leave", "Progress", "Ready", "Refused", "Slots", "Submit"]
+__all__ = ["Cancel", "Ended", "TaskOutcome", "Shutdown", "Progress", "Ready", "JoinRejected", "Slots", "Submit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class Leave:
+class Shutdown:
     """Leave the cluster, and end; the end of the pipe says the same."""
 
 
@@ -37,7 +37,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class JoinRejected:
     """It can't be; the driver ends."""
 
     reason: str
@@ -57,7 +57,7 @@ class Progress:
     tasks: Mapping[int, tuple[int, int]]
 
 
-class Fate(Enum):
+class TaskOutcome(Enum):
     """How a task ended."""
 
     RETURNED = "returned"
@@ -71,7 +71,7 @@ class Ended:
     for which a worker was ended that took more memory than it may; 0 if it was lost for another reason."""
 
     number: int
-    fate: Fate
+    fate: TaskOutcome
     outcome: bytes = field(default=b"", repr=False)
     reason: str = ""
     excess: int = 0

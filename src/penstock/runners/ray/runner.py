@@ -17,15 +17,15 @@ import structlog
 
 from penstock.errors import InvalidParameter, PenstockError, TaskCancelled, WorkerLost
 from penstock.runners.base import TaskContext
-from penstock.runners.memory import too_much
-from penstock.runners.ray.messages import Cancel, Ended, Fate, Leave, Progress, Ready, Refused, Slots, Submit
+from penstock.runners.memory import memory_exceeded
+from penstock.runners.ray.messages import Cancel, Ended, TaskOutcome, Shutdown, Progress, Ready, JoinRejected, Slots, Submit
 
 __all__ = ["RayRunner"]
 
 log = structlog.get_logger(__name__)
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):\d{1,5}")
-_GRACE = 30.0
+CANCEL_GRACE = 30.0
 _JOIN_SECONDS = 240.0
 _CLOSE_SECONDS = 10.0
 
@@ -45,7 +45,7 @@ class RayRunner:
     """
 
     def __init__(
-        self, address: str | None = None, setup: Callable[[], None] | None = None, *, grace: float = _GRACE
+        self, address: str | None = None, setup: Callable[[], None] | None = None, *, grace: float = CANCEL_GRACE
     ) -> None:
         if find_spec("ray") is None:
             raise InvalidParameter(
@@ -150,7 +150,7 @@ class _Link:
         self._handles: dict[int, _Handle] = {}
         self._closing = False
         self.slots = 0
-        self.refused: Refused | None = None
+        self.refused: JoinRejected | None = None
         self.broken = False
         self.joined = threading.Event()
         """The driver is part of the cluster, or will never be."""
@@ -176,7 +176,7 @@ class _Link:
         else:
             self.send(message)
 
-    def send(self, message: Submit | Cancel | Leave) -> None:
+    def send(self, message: Submit | Cancel | Shutdown) -> None:
         with self._sending:
             try:
                 self._pipe.send(message)
@@ -191,7 +191,7 @@ class _Link:
         for handle in left:
             handle.cancel()
         wait([each.future for each in left], timeout=_CLOSE_SECONDS)
-        self.send(Leave())
+        self.send(Shutdown())
         self._process.join(_CLOSE_SECONDS)
         if self._process.is_alive():
             self._process.kill()
@@ -200,7 +200,7 @@ class _Link:
     def _listen(self) -> None:
         try:
             if not self._pipe.poll(_JOIN_SECONDS):
-                self.refused = Refused(f"it did not answer within {_JOIN_SECONDS:.0f} s")
+                self.refused = JoinRejected(f"it did not answer within {_JOIN_SECONDS:.0f} s")
                 self._process.kill()
             while True:
                 self._receive(self._pipe.recv())
@@ -215,12 +215,12 @@ class _Link:
         if not self._closing:
             log.warning("ray.lost", address=self._address, tasks=len(left), reason=self.reason)
 
-    def _receive(self, message: Ready | Refused | Slots | Progress | Ended) -> None:
+    def _receive(self, message: Ready | JoinRejected | Slots | Progress | Ended) -> None:
         match message:
             case Ready():
                 self.joined.set()
                 log.info("ray.joined", address=self._address, slots=self.slots)
-            case Refused():
+            case JoinRejected():
                 self.refused = message
             case Slots():
                 self.slots = message.number
@@ -239,12 +239,12 @@ class _Link:
         with self._lock:
             handle = self._handles.pop(ended.number)
         match ended.fate:
-            case Fate.CANCELLED:
+            case TaskOutcome.CANCELLED:
                 handle.future.set_exception(TaskCancelled("the task was told to stop"))
-            case Fate.LOST:
+            case TaskOutcome.LOST:
                 self._count_lost()
                 handle.future.set_exception(_why_lost(ended))
-            case Fate.RETURNED:
+            case TaskOutcome.RETURNED:
                 _fulfil(handle.future, ended.outcome)
 
     def _lose(self, handles: Sequence[_Handle]) -> None:
@@ -265,7 +265,7 @@ class _Link:
 
 def _why_lost(ended: Ended) -> PenstockError:
     if ended.excess:
-        return too_much(ended.excess)
+        return memory_exceeded(ended.excess)
     return WorkerLost(f"a worker in the Ray cluster was lost while it worked on this task: {ended.reason}")
 
 

@@ -18,7 +18,7 @@ from ray.exceptions import RayError
 
 from penstock.errors import PenstockError, TaskCancelled, WorkerLost
 from penstock.runners.base import Bounded
-from penstock.runners.memory import bounded, give_memory_back
+from penstock.runners.memory import limit_memory, trim_malloc
 from penstock.version import DISTRIBUTION
 
 __all__ = ["Board", "RayContext", "describe", "run_task", "versions"]
@@ -133,12 +133,12 @@ def run_task(needed: dict[str, str], setup: bytes, work: bytes, board: Any, numb
         context.begin()
         function, argument = pickle.loads(work)  # nosec B301
         limit = argument.memory_limit if isinstance(argument, Bounded) else None
-        with bounded(limit, context.end_for_memory):
+        with limit_memory(limit, context.end_for_memory):
             return pickle.dumps((True, function(argument, context)))
     except Exception as error:  # noqa: BLE001 - it is the caller's
         return pickle.dumps((False, _portable(error)))
     finally:
-        give_memory_back()
+        trim_malloc()
 
 
 def versions() -> dict[str, str]:

@@ -15,9 +15,9 @@ from penstock.domain.collections import CollectionSettings, LoadState
 from penstock.domain.ids import new_id
 from penstock.domain.names import DEFAULT_DATABASE, DEFAULT_PARTITION
 from penstock.domain.schema import CollectionSchema
-from penstock.engines.base import Engine, Survey
+from penstock.engines.base import Engine, TableContents
 from penstock.errors import InvalidSchema, StoreError, TableDamaged
-from penstock.server.process.data_dir import hold_catalog, hold_data_folder, private_files
+from penstock.server.process.data_dir import hold_catalog, lock_data_dir, private_umask
 from penstock.server.doctor.result import Finding, fail, ok, warn
 from penstock.server.lost_catalog import keep_marks, mark_keys, orphaned_tables, read_store_note
 from penstock.server.storage_settings import catalog_url, sealing_key
@@ -40,7 +40,7 @@ def adopt(settings: Settings) -> Iterator[Finding]:
         StoreError, InvalidParameter: the catalog or the store can't be used.
     """
     url = parse_catalog_url(catalog_url(settings))
-    with private_files(), hold_data_folder(settings.data_dir), hold_catalog(url):
+    with private_umask(), lock_data_dir(settings.data_dir), hold_catalog(url):
         engine = engine_of(settings)
         catalog = open_catalog(catalog_url(settings), sealing_key(settings))
         try:
@@ -74,7 +74,7 @@ def _adopt_table(settings: Settings, catalog: Catalog, engine: Engine, table_id:
         return fail(_CHECK, f"{name}: its description can't be understood: {error}", remedy)
     try:
         schema = None if described is None else CollectionSchema.from_json(described.schema)
-        found: Survey | None = engine.survey(table_id, store, schema)
+        found: TableContents | None = engine.survey(table_id, store, schema)
     except StoreError as error:
         if described is None or not isinstance(error, TableDamaged):
             return fail(_CHECK, f"{name}: {error}", "Put the table back from a backup, and adopt again")
@@ -111,7 +111,7 @@ def _adopt_table(settings: Settings, catalog: Catalog, engine: Engine, table_id:
 
 
 def _guessed(
-    settings: Settings, catalog: Catalog, engine: Engine, table_id: str, store: str, found: Survey | None
+    settings: Settings, catalog: Catalog, engine: Engine, table_id: str, store: str, found: TableContents | None
 ) -> Description | None:
     clusters = [cluster for cluster in catalog.clusters.list() if cluster.store == store]
     home = next(

@@ -12,9 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from penstock.catalog.db import diagnostics
 from penstock.catalog.db.connection import CatalogDatabase
 from penstock.catalog.db.diagnostics import WaitingJob
-from penstock.catalog.db.encryption import Seal
+from penstock.catalog.db.encryption import Encryptor
 from penstock.errors import InvalidParameter, PenstockError, StoreError
-from penstock.server.process.data_dir import holder_of
+from penstock.server.process.data_dir import lock_owner
 from penstock.server.doctor.result import Finding, fail, ok, warn
 from penstock.server.doctor.store import check_store
 from penstock.server.doctor.tenants import check_tenants
@@ -94,7 +94,7 @@ def _check_seals(settings: Settings, database: CatalogDatabase) -> Iterator[Find
     if not sealed or (settings.secret_key is None and not path.exists()):
         return
     try:
-        seal = Seal(sealing_key(settings))
+        seal = Encryptor(sealing_key(settings))
         for each in sealed:
             seal.open(each)
     except (StoreError, InvalidParameter):
@@ -127,7 +127,7 @@ def _check_times(database: CatalogDatabase) -> Iterator[Finding]:
 
 def _check_jobs(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
     abandoned = diagnostics.abandoned_jobs(database, _ABANDONED_SECONDS)
-    runs = settings.catalog is not None or holder_of(settings.data_dir) is not None
+    runs = settings.catalog is not None or lock_owner(settings.data_dir) is not None
     if abandoned:
         remedy = "Restart the server and look into its log" if runs else "Start the server; it goes on with them"
         yield warn("jobs", f"nobody works on {_named(abandoned)}, whose worker stopped beating", remedy)

@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 from cryptography.fernet import Fernet
 
-from penstock.server.process.data_dir import holder_of
+from penstock.server.process.data_dir import lock_owner
 from penstock.server.doctor.result import Finding, fail, ok, warn
 from penstock.server.storage_settings import catalog_file, key_file
 from penstock.settings import Settings
@@ -55,7 +55,7 @@ def check_folder(settings: Settings) -> Iterator[Finding]:
         if open_to_others:
             told = f"{folder} may be entered by others, and they may use {', '.join(open_to_others)} in it"
             yield warn(name, told, f"chmod -R go= {folder}")
-    holder = holder_of(folder)
+    holder = lock_owner(folder)
     yield ok(name, f"{folder}, " + ("no server has it to itself" if holder is None else f"held by process {holder}"))
 
 

@@ -13,7 +13,7 @@ from penstock.catalog.db.connection import CatalogDatabase
 from penstock.catalog.jobs.jobs import JobStore
 from penstock.catalog.jobs.staged_files import LeftoverStore
 from penstock.catalog.collections.maintenance_leases import MaintenanceStore
-from penstock.catalog.db.encryption import Seal
+from penstock.catalog.db.encryption import Encryptor
 from penstock.domain.collections import Collection
 from penstock.domain.store_location import is_folder
 from penstock.engines.base import Engine, Table
@@ -54,7 +54,7 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Findi
     yield from _check_lost(engine, found, shown)
     yield from _check_orphans(
         engine,
-        JobStore(database, Seal(Fernet.generate_key())),
+        JobStore(database, Encryptor(Fernet.generate_key())),
         LeftoverStore(database),
         MaintenanceStore(database),
         readable,
@@ -133,7 +133,7 @@ def _check_orphans(
 ) -> Iterator[Finding]:
     size, names, busy = 0, list[str](), 0
     for each in found:
-        if jobs.live_jobs(each.id) or maintenance.is_held(each.id):
+        if jobs.live_jobs(each.id) or maintenance.is_locked(each.id):
             busy += 1
             continue
         known = [staged_of(note) for note in leftovers.staged_of(each.id)]

@@ -23,16 +23,16 @@ from swagger_ui_bundle import swagger_ui_path
 from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.domain.access import Role
 from penstock.errors import PenstockError, PermissionDenied
-from penstock.server.http.browser_security import ForeignPages, SecurityHeaders
+from penstock.server.http.browser_security import OriginGuardMiddleware, SecurityHeaders
 from penstock.server.http.docs_page import DOCS_PAGE, DOCS_POLICY
 from penstock.server.http.endpoint import make_endpoint
 from penstock.server.observability.http_metrics import HttpMetrics
-from penstock.server.http.middleware import Observe, TidyPath
+from penstock.server.http.middleware import RequestLogMiddleware, NormalizePathMiddleware
 from penstock.server.http.openapi import openapi_document
 from penstock.server.http.routes import dialect_routes
 from penstock.server.services import Services
 from penstock.server.http.request_pool import Threads
-from penstock.wire.audit import watched_call
+from penstock.wire.audit import audited
 from penstock.wire.http import Route
 from penstock.wire.milvus_v2.errors import status_of
 
@@ -64,11 +64,11 @@ def create_app(services: Services) -> Starlette:
     return Starlette(
         routes=[*_dialects(routes, threads, services), *_own_routes(services, routes, threads)],
         middleware=[
-            Middleware(Observe, metrics=HttpMetrics(services.registry)),
+            Middleware(RequestLogMiddleware, metrics=HttpMetrics(services.registry)),
             Middleware(SecurityHeaders),
-            Middleware(ForeignPages, authentication=services.authentication),
+            Middleware(OriginGuardMiddleware, authentication=services.authentication),
             *services.middleware,
-            Middleware(TidyPath),
+            Middleware(NormalizePathMiddleware),
         ],
         exception_handlers={404: _not_found, 405: _not_found},
         lifespan=lifespan,
@@ -107,7 +107,7 @@ def _own_routes(services: Services, routes: tuple[Route, ...], threads: Threads)
             told = {"status": "read-only" if services.is_full() else "unavailable"}
         if problem is not None:
             _log.warning("not ready", reason=problem)
-            if not services.authentication.was_on:  # it may name hosts and folders
+            if not services.authentication.is_enabled_cached:  # it may name hosts and folders
                 told["reason"] = problem
         return Response(orjson.dumps(told), 200 if problem is None else 503, media_type="application/json")
 
@@ -117,7 +117,7 @@ def _own_routes(services: Services, routes: tuple[Route, ...], threads: Threads)
             content = generate_latest(services.registry)
         except CatalogUnavailable as error:
             _log.warning("no metrics", reason=error.message)
-            told = error.code if services.authentication.was_on else error.message  # as above
+            told = error.code if services.authentication.is_enabled_cached else error.message  # as above
             return PlainTextResponse(f"{told}\n", 503)
         except PenstockError as error:
             return PlainTextResponse(f"{error}\n", status_of(error))
@@ -157,7 +157,7 @@ def _own_route(path: str, answer: Callable[[Request], Response]) -> BaseRoute:
 def _check_operator(services: Services, request: Request) -> None:
     """Metrics tell of all tenants: they are for who may read the server's own cluster. Raises AccessDenied."""
     address = request.client.host if request.client else ""
-    with watched_call(services.audit, "metrics.get") as watched:
+    with audited(services.audit, "metrics.get") as watched:
         watched.caller = caller = services.authentication.identify(request.headers.get("authorization", ""), address)
         if not caller.may(Role.READER, services.clusters.get(services.settings.cluster_id)):
             # Other orgs aren't told what that cluster is called.

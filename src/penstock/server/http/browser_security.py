@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from penstock.access.authentication import Authentication
 from penstock.errors import PenstockError
 
-__all__ = ["ForeignPages", "SecurityHeaders"]
+__all__ = ["OriginGuardMiddleware", "SecurityHeaders"]
 
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -60,7 +60,7 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-class ForeignPages:
+class OriginGuardMiddleware:
     """Refuses calls of other hosts' web pages (HTTP 403) while authentication is off."""
 
     def __init__(self, app: ASGIApp, authentication: Authentication) -> None:
@@ -68,7 +68,7 @@ class ForeignPages:
         self._authentication = authentication
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        suspect = scope["type"] == "http" and not self._authentication.was_on and _is_suspect(Headers(scope=scope))
+        suspect = scope["type"] == "http" and not self._authentication.is_enabled_cached and _is_suspect(Headers(scope=scope))
         if suspect and not await asyncio.to_thread(self._is_on):
             refusal = {"code": REFUSED, "message": _REFUSAL}
             await JSONResponse(refusal, 403, {"connection": "close"})(scope, receive, send)
@@ -77,7 +77,7 @@ class ForeignPages:
 
     def _is_on(self) -> bool:
         try:
-            return self._authentication.is_on
+            return self._authentication.is_enabled
         except PenstockError:  # nobody can say: better none too many
             return False
 
@@ -94,10 +94,10 @@ def _is_foreign(host: str, origin: str | None) -> bool:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return True
-    return not (_leads_nowhere_else(name) or _CONTROLLER.match(name))
+    return not (_is_local_name(name) or _CONTROLLER.match(name))
 
 
-def _leads_nowhere_else(name: str) -> bool:
+def _is_local_name(name: str) -> bool:
     """Whether nobody on the internet can point it to this machine: an address, or a name without a domain."""
     try:
         ipaddress.ip_address(name)

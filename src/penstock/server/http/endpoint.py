@@ -58,7 +58,7 @@ def make_endpoint(
     async def endpoint(request: Request) -> Response:
         # Starlette lets HEAD in where GET is.
         route = by_method.get(request.method) or by_method["GET"]
-        pool = threads.reading if route.only_reads else threads.calls
+        pool = threads.reading if route.read_only else threads.calls
         reply = await _reply(route, request, pool, authentication, limits)
         request.state.route = route.path
         request.state.code = reply.code
@@ -111,18 +111,18 @@ async def _reply(
 
     lane = authentication.lane(call.authorization)
 
-    async def admit() -> None:
+    async def authenticate() -> None:
         await pool.run(lane, partial(authentication.identify, call.authorization, call.address))
 
     limit = asyncio.timeout(route.dialect.timeout(call) or limits.seconds)
     try:
         async with limit:
-            body = await _body(request, limits, admit)
+            body = await _body(request, limits, authenticate)
             request.state.body_read = True
             whole = replace(call, body=body)
             work = partial(route.handler, whole)
-            if route.only_reads:
-                return await pool.run_for_all(_same(whole), lane, work)
+            if route.read_only:
+                return await pool.run_coalesced(_coalescing_key(whole), lane, work)
             # The thread runs in a copy of this context: what scans rows there stops when the caller is told so.
             with deadline((limit.when() or 0) - asyncio.get_running_loop().time()):
                 return await pool.run(lane, work)
@@ -137,19 +137,19 @@ async def _reply(
         return route.dialect.failure(error, request_id)
 
 
-def _same(call: Call) -> Hashable:
+def _coalescing_key(call: Call) -> Hashable:
     """What calls have in common that get the same answer: also credentials, and the address that a refusal is of."""
     said = frozenset((name, value) for name, value in call.headers.items() if name not in _OF_ONE_CALL)
     return call.address, call.method, call.path, said, frozenset(call.query.items()), call.body
 
 
-async def _body(request: Request, limits: _Limits, admit: Callable[[], Awaitable[None]]) -> bytes:
-    """The request's body; of a large one only the beginning is read before ``admit`` let the caller in.
+async def _body(request: Request, limits: _Limits, authenticate: Callable[[], Awaitable[None]]) -> bytes:
+    """The request's body; of a large one only the beginning is read before ``authenticate`` let the caller in.
 
     Raises:
         BodyTooLarge: it has, or says that it has, more bytes than anybody may send.
         CallTimeout: it comes too slowly.
-        AccessDenied: of ``admit``.
+        AccessDenied: of ``authenticate``.
     """
     announced = request.headers.get("content-length", "")
     size = int(announced) if announced.isdecimal() else 0
@@ -162,7 +162,7 @@ async def _body(request: Request, limits: _Limits, admit: Callable[[], Awaitable
                 if max(size, len(chunks)) > limits.body_bytes:
                     raise BodyTooLarge(_too_large(limits.body_bytes), limit=limits.body_bytes)
                 if not admitted and max(size, len(chunks)) > OPEN_BODY_BYTES:
-                    await admit()
+                    await authenticate()
                     admitted = True
                 if (chunk := await anext(stream, None)) is None:
                     return bytes(chunks)

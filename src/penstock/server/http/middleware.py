@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.server.observability.http_metrics import HttpMetrics
 
-__all__ = ["Observe", "TidyPath"]
+__all__ = ["RequestLogMiddleware", "NormalizePathMiddleware"]
 
 UNKNOWN_ROUTE = "unknown"
 # Probes come every few seconds and say nothing.
@@ -23,7 +23,7 @@ _METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"
 _log = structlog.get_logger("penstock.http")
 
 
-class TidyPath:
+class NormalizePathMiddleware:
     """Doubled slashes count as one, and one at the end as none: clients put addresses together carelessly."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -35,7 +35,7 @@ class TidyPath:
         await self._app(scope, receive, send)
 
 
-class Observe:
+class RequestLogMiddleware:
     """Gives each request an id (its own ``X-Request-Id`` if it has a plain one), logs it and counts it.
 
     Endpoints leave ``route`` and ``code`` in the request's state.

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from penstock.access.fairness_key import ANYBODYS, UNPROVEN
+from penstock.access.fairness_key import ANONYMOUS_KEY, UNVERIFIED_PASSWORD_KEY
 
 __all__ = ["Pool", "Threads"]
 
@@ -57,7 +57,7 @@ class Threads:
 
 
 @dataclass(slots=True, eq=False)
-class _Shared:
+class _InFlight:
     """A call that waits for a thread, and how many ask for what it gives."""
 
     work: asyncio.Task[Any]
@@ -76,14 +76,14 @@ class Pool:
         self._size = size
         self._begun: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        self._shared: dict[Hashable, _Shared] = {}
+        self._shared: dict[Hashable, _InFlight] = {}
 
     async def run(self, lane: str, function: Callable[[], T]) -> T:
         """The function's result. If this is cancelled, what has begun goes on in its thread."""
         await self._turn(lane)
         return await self._work(lane, function)
 
-    async def run_for_all(self, same: Hashable, lane: str, function: Callable[[], T]) -> T:
+    async def run_coalesced(self, same: Hashable, lane: str, function: Callable[[], T]) -> T:
         """As :meth:`run`; of the functions that wait under one key only the first is run, and gives all their result.
 
         None gets what was true before it asked: once a function has begun, nobody joins it.
@@ -92,7 +92,7 @@ class Pool:
             return await self.run(lane, function)
         shared = self._shared.get(same)
         if shared is None:
-            shared = self._shared[same] = _Shared(asyncio.create_task(self._run_once(same, lane, function)))
+            shared = self._shared[same] = _InFlight(asyncio.create_task(self._run_once(same, lane, function)))
         shared.callers += 1
         try:
             result: T = await asyncio.shield(shared.work)
@@ -134,9 +134,9 @@ class Pool:
 
     def _most(self, lane: str) -> int:
         quarter = self._size // 4
-        if lane == ANYBODYS:
+        if lane == ANONYMOUS_KEY:
             return self._size
-        return max(1, quarter) if lane == UNPROVEN else self._size - quarter
+        return max(1, quarter) if lane == UNVERIFIED_PASSWORD_KEY else self._size - quarter
 
     async def _turn(self, lane: str) -> None:
         if self._is_free(lane):

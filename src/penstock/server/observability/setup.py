@@ -17,11 +17,11 @@ from penstock.server.observability.job_metrics import JobMetrics
 from penstock.server.worker_setup import wants_traces
 from penstock.settings import Settings
 
-__all__ = ["Watching", "start_watching"]
+__all__ = ["Observability", "start_watching"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watching:
+class Observability:
     """``traced`` puts traces around a runner's tasks; ``stop`` sends what is left."""
 
     observer: Observer
@@ -30,7 +30,7 @@ class Watching:
     stop: Callable[[], None] = lambda: None
 
 
-def start_watching(settings: Settings, registry: CollectorRegistry) -> Watching:
+def start_watching(settings: Settings, registry: CollectorRegistry) -> Observability:
     """Metrics go to ``registry``.
 
     Raises:
@@ -38,7 +38,7 @@ def start_watching(settings: Settings, registry: CollectorRegistry) -> Watching:
     """
     metrics = JobMetrics(registry)
     if not wants_traces(settings, os.environ):
-        return Watching(observer=metrics)
+        return Observability(observer=metrics)
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:
         raise InvalidParameter(
             "traces need OpenTelemetry: pip install 'penstock-import[otel]', or don't set --otel-endpoint"
@@ -47,7 +47,7 @@ def start_watching(settings: Settings, registry: CollectorRegistry) -> Watching:
 
     provider = make_provider(settings.otel_endpoint)
     tracer = provider.get_tracer("penstock")
-    return Watching(
+    return Observability(
         observer=Observers([metrics, TracingObserver(tracer)]),
         traced=TracedRunner,
         middleware=(Middleware(TracedCalls, tracer=tracer),),

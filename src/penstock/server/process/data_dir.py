@@ -19,11 +19,11 @@ __all__ = [
     "LOCK",
     "NOTE",
     "hold_catalog",
-    "hold_data_folder",
-    "holder_of",
-    "listening_note",
+    "lock_data_dir",
+    "lock_owner",
+    "server_info_file",
     "make_data_folder",
-    "private_files",
+    "private_umask",
 ]
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ _OTHERS = 0o077
 
 
 @contextmanager
-def private_files() -> Iterator[None]:
+def private_umask() -> Iterator[None]:
     """What this process and its workers make meanwhile, in data folders and stores, only its own user may read."""
     before = os.umask(_OTHERS)
     try:
@@ -58,7 +58,7 @@ def _unusable(folder: Path, error: OSError) -> InvalidParameter:
 
 
 @contextmanager
-def hold_data_folder(folder: Path, *, shared: bool = False) -> Iterator[None]:
+def lock_data_dir(folder: Path, *, shared: bool = False) -> Iterator[None]:
     """Make the folder if need be and keep other servers out of it. The lock ends with the process, however it ends.
 
     ``shared`` lets other servers in that say so too: those with a catalog outside of the folder.
@@ -150,7 +150,7 @@ def _held(lock: Path, *, shared: bool = False) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_UN)
 
 
-def holder_of(folder: Path) -> str | None:
+def lock_owner(folder: Path) -> str | None:
     """The process that holds the folder, or None."""
     try:
         with (folder / LOCK).open() as handle:
@@ -167,7 +167,7 @@ def holder_of(folder: Path) -> str | None:
 
 
 @contextmanager
-def listening_note(folder: Path, url: str, host: str, port: int) -> Iterator[None]:
+def server_info_file(folder: Path, url: str, host: str, port: int) -> Iterator[None]:
     """``server.json`` in the folder, for tools that look for the server: process, address, host and port.
 
     Of servers that share the folder it names the one that started last.
@@ -180,7 +180,7 @@ def listening_note(folder: Path, url: str, host: str, port: int) -> Iterator[Non
         fresh.replace(note)
     except OSError as error:
         # On a full disk the server answers reads, though those who look for it here don't find it.
-        log.warning("listening_note.not_written", file=str(note), error=str(error))
+        log.warning("server_info_file.not_written", file=str(note), error=str(error))
         with suppress(OSError):
             fresh.unlink()
     try:

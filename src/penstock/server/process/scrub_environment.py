@@ -10,12 +10,12 @@ from sqlalchemy.exc import ArgumentError
 
 from penstock.settings import Settings, settings_table
 
-__all__ = ["take_secrets"]
+__all__ = ["scrub_environment"]
 
 _AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
-def take_secrets(settings: Settings, environment: MutableMapping[str, str]) -> Settings:
+def scrub_environment(settings: Settings, environment: MutableMapping[str, str]) -> Settings:
     """Remove what the settings hold of secrets from the environment, which worker processes would inherit.
 
     Returns the settings, with the password of PostgreSQL if the environment alone has it. What libraries read by

@@ -29,7 +29,7 @@ from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster
 from penstock.domain.names import DEFAULT_DATABASE
 from penstock.errors import ClusterNotFound, PenstockError
-from penstock.wire.audit import action_of, watched_call
+from penstock.wire.audit import action_of, audited
 from penstock.wire.decoding import Fields, parse_object, whole_number
 from penstock.wire.clusters import Clusters
 from penstock.wire.http import Call, CallTimeout, Operation, Reply, Route, json_reply
@@ -69,7 +69,7 @@ class Answer:
     """``data`` with further keys beside it; ``held`` as in :class:`penstock.wire.http.Reply`."""
 
     data: Any
-    beside: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
     held: object = None
 
 
@@ -125,7 +125,7 @@ class MilvusV2:
         """
 
         def handle(call: Call) -> Reply:
-            with watched_call(self.audit, action_of(action)) as watched:
+            with audited(self.audit, action_of(action)) as watched:
                 watched.caller = caller = self.authentication.identify(call.authorization, call.address)
                 fields = parse_object(call.body, struct)
                 watched.read(fields)
@@ -148,7 +148,7 @@ class MilvusV2:
         """
         cluster_id = fields.string("clusterId") or caller.home(self.cluster_id)
         cluster = self.clusters.get(cluster_id)
-        if not caller.owns(cluster):
+        if not caller.same_org(cluster):
             raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
         return cluster
 
@@ -158,7 +158,7 @@ class MilvusV2:
             return result
         answer = result if isinstance(result, Answer) else Answer(result)
         data = {} if answer.data is None else answer.data
-        return json_reply({"code": self.success_code, "data": data, **answer.beside}, held=answer.held)
+        return json_reply({"code": self.success_code, "data": data, **answer.extra}, held=answer.held)
 
     def failure(
         self,

@@ -146,8 +146,8 @@ def _operation(summary: str, body: Mapping[str, Mapping[str, Any]], required: Se
     return Operation(summary=summary, tag="entities", body=body, required=required, data=rows)
 
 
-def _answer(rows: list[dict[str, Any]], held: object = None, **beside: Any) -> Answer:
-    return Answer(rows, {"cost": 0, **beside}, held)
+def _answer(rows: list[dict[str, Any]], held: object = None, **extra: Any) -> Answer:
+    return Answer(rows, {"cost": 0, **extra}, held)
 
 
 def _or_all(names: Sequence[str] | None) -> Sequence[str]:

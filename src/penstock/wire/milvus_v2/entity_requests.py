@@ -180,11 +180,11 @@ def _search_params(fields: Fields) -> dict[str, Any]:
     nested = params.pop("params", None) or {}
     if not isinstance(nested, dict):
         raise InvalidParameter("searchParams.params must be a dict", key="searchParams.params")
-    beside = fields.mapping("params") or {}
-    for value in beside.values():
+    extra = fields.mapping("params") or {}
+    for value in extra.values():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise fields.mismatch("params", value, "float64")
-    for further in (nested, beside):
+    for further in (nested, extra):
         for key, value in further.items():
             if key in params and params[key] != value:
                 raise InvalidParameter(

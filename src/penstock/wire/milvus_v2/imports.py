@@ -30,8 +30,8 @@ from penstock.errors import (
     shorten,
 )
 from penstock.imports.api import Imports
-from penstock.imports.requests import CreateImport, JobQuery, SourceKeys
-from penstock.wire.audit import watched_call
+from penstock.imports.requests import CreateImport, JobQuery, StoreCredentials
+from penstock.wire.audit import audited
 from penstock.wire.decoding import MAX_INT32, MAX_INT64, Fields, MalformedBody, parse_object
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.milvus_v2 import import_docs as docs
@@ -106,7 +106,7 @@ def routes(imports: Imports, v2: MilvusV2, *, region: str) -> tuple[Route, ...]:
         def handle(call: Call) -> Reply:
             profile = MILVUS
             try:
-                with watched_call(v2.audit, f"import.{action}", stored=True) as watched:
+                with audited(v2.audit, f"import.{action}", stored=True) as watched:
                     # Who may not come in is told so as the profile spells it, which only the body tells.
                     caller = _identified(v2, call)
                     watched.caller = None if isinstance(caller, AccessDenied) else caller
@@ -123,8 +123,8 @@ def routes(imports: Imports, v2: MilvusV2, *, region: str) -> tuple[Route, ...]:
                 return v2.failure(error, call.request_id, profile.errors)
 
         path = f"{PREFIX}/jobs/import/{action}"
-        only_reads = do in (list_jobs, describe)
-        return Route(method=method, path=path, handler=handle, dialect=v2, operation=operation, only_reads=only_reads)
+        read_only = do in (list_jobs, describe)
+        return Route(method=method, path=path, handler=handle, dialect=v2, operation=operation, read_only=read_only)
 
     return (
         route("POST", "create", create, "ImportReq", docs.CREATE),
@@ -215,9 +215,9 @@ def _create_request(call: _ImportCall) -> CreateImport:
     )
 
 
-def _keys(fields: Fields) -> SourceKeys:
+def _keys(fields: Fields) -> StoreCredentials:
     """The caller's own keys for the object store."""
-    return SourceKeys(
+    return StoreCredentials(
         access_key=fields.string("accessKey") or "",
         secret_key=fields.string("secretKey") or "",
         token=fields.string("token") or "",

@@ -12,8 +12,8 @@ from penstock.domain.access import Caller, Role
 from penstock.domain.names import check_collection_name
 from penstock.errors import ClusterNotFound, InvalidName, JobNotFound
 from penstock.imports.api import Imports
-from penstock.imports.requests import CreateImport, JobQuery, SourceKeys
-from penstock.wire.audit import Watched, watched_call
+from penstock.imports.requests import CreateImport, JobQuery, StoreCredentials
+from penstock.wire.audit import AuditScope, audited
 from penstock.wire.decoding import MAX_INT32, MAX_INT64, Fields, parse_object, whole_number
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.zilliz_v1 import import_docs as docs
@@ -28,14 +28,14 @@ MIN_PAGE_SIZE = 5
 MAX_PAGE_SIZE = 100
 
 _CONTROLLER = re.compile(r"controller\.api\.(?P<region>[^.:]+)\.(zillizcloud\.com|cloud\.zilliz\.com\.cn)(:\d+)?\Z")
-_Action = Callable[[Call, Watched], Reply]
+_Action = Callable[[Call, AuditScope], Reply]
 _CLUSTER_ID = re.compile(r"in\d{2}-[0-9A-Za-z_-]+\Z")
 
 
 def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
     """The three routes. ``region`` is the server's."""
 
-    def create(call: Call, watched: Watched) -> Reply:
+    def create(call: Call, watched: AuditScope) -> Reply:
         caller = caller_of(call, watched)
         if not call.body.strip():
             raise Refused(90142)
@@ -50,7 +50,7 @@ def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
                 collection=collection,
                 partition=fields.string("partitionName"),
                 groups=[[_object_url(fields)]],
-                keys=SourceKeys(
+                keys=StoreCredentials(
                     access_key=fields.string("accessKey") or "", secret_key=fields.string("secretKey") or ""
                 ),
                 heads=True,
@@ -60,7 +60,7 @@ def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
         )
         return v1.success({"jobId": str(job.id)})
 
-    def get(call: Call, watched: Watched) -> Reply:
+    def get(call: Call, watched: AuditScope) -> Reply:
         caller = caller_of(call, watched)
         fields = Fields(call.query, "query")
         watched.read(fields)
@@ -71,7 +71,7 @@ def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
             raise JobNotFound(f"no job has the id {text}")
         return v1.success(views.progress(imports.get(cluster_id, job_id, caller)))
 
-    def list_jobs(call: Call, watched: Watched) -> Reply:
+    def list_jobs(call: Call, watched: AuditScope) -> Reply:
         caller = caller_of(call, watched)
         fields = Fields(call.query, "query")
         watched.read(fields)
@@ -81,14 +81,14 @@ def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
         query = JobQuery(cluster_id=cluster_id, page_size=page_size, page=page, caller=caller)
         return v1.success(views.page(imports.list(query), query))
 
-    def caller_of(call: Call, watched: Watched) -> Caller:
+    def caller_of(call: Call, watched: AuditScope) -> Caller:
         _check_host(call, region)
         watched.caller = v1.authentication.identify(call.authorization, call.address)
         return watched.caller
 
     def route(method: str, path: str, do: _Action, action: str, operation: Operation) -> Route:
         def handle(call: Call) -> Reply:
-            with watched_call(v1.audit, f"import.{action}", stored=True) as watched:
+            with audited(v1.audit, f"import.{action}", stored=True) as watched:
                 return do(call, watched)
 
         return Route(
@@ -97,7 +97,7 @@ def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
             handler=handle,
             dialect=v1,
             operation=operation,
-            only_reads=do is not create,
+            read_only=do is not create,
         )
 
     return (
@@ -128,7 +128,7 @@ def _cluster(fields: Fields, v1: ZillizV1, caller: Caller, region: str, *, absen
         cluster = v1.clusters.get(cluster_id)
     except ClusterNotFound as error:
         raise Refused(40021 if caller.is_anybody and _CLUSTER_ID.match(cluster_id) else 80020) from error
-    if not caller.owns(cluster):
+    if not caller.same_org(cluster):
         raise Refused(80020)
     if caller.databases(Role.READER, cluster) == frozenset():
         raise Refused(40022)

@@ -1,7 +1,7 @@
 """Indexes of a table: building them, and keeping them up to date as rows come.
 
 Which index a table gets stands in :mod:`penstock.engines.lance.index.mapping`. An index is built once. Rows that came later
-are searched exactly beside it until there are :data:`LAG_ROWS` of them; then they are added as a segment, which
+are searched exactly beside it until there are :data:`MAX_UNINDEXED_ROWS` of them; then they are added as a segment, which
 trains nothing anew. What is not indexed yet is never missing from an answer.
 
 The partition column gets a BITMAP where there is more than one partition.
@@ -21,13 +21,13 @@ from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import Field
 from penstock.engines.base import Table
 from penstock.engines.lance.layout.names import stored_name
-from penstock.engines.lance.layout.errors import told
-from penstock.engines.lance.index.mapping import LEAST_SCALAR_ROWS, Wanted, partitions_for, wanted_index
+from penstock.engines.lance.layout.errors import translating_errors
+from penstock.engines.lance.index.mapping import LEAST_SCALAR_ROWS, DesiredIndex, partitions_for, desired_index
 from penstock.engines.lance.index.progress import Progress, Steps
 from penstock.engines.lance.layout.tables import Store
 
 __all__ = [
-    "Present",
+    "ActualIndex",
     "durable_indexes",
     "index",
     "index_is_due",
@@ -38,7 +38,7 @@ __all__ = [
     "vector_index",
 ]
 
-LAG_ROWS = 10_000
+MAX_UNINDEXED_ROWS = 10_000
 """So many rows may be outside of an index before it is extended."""
 
 _REBUILD_GROWTH = 8
@@ -56,7 +56,7 @@ _METRICS = {"L2": Metric.L2, "DOT": Metric.IP, "COSINE": Metric.COSINE, "HAMMING
 
 
 @dataclass(frozen=True)
-class Present:
+class ActualIndex:
     """An index that the table has: its kind (``IVFSQ``, ``BTREE`` …), metric if any, rows in it, and segments."""
 
     name: str
@@ -71,7 +71,7 @@ class Present:
     def is_graph(self) -> bool:
         return "HNSW" in self.kind
 
-    def is_as(self, wanted: Wanted) -> bool:
+    def matches(self, wanted: DesiredIndex) -> bool:
         """Whether kind, metric and parameters are the wanted ones; ``nlist`` is not told here."""
         asked = wanted.details or {}
         return (
@@ -85,7 +85,7 @@ class Present:
         )
 
 
-class _Work(Enum):
+class _IndexAction(Enum):
     """What an index needs."""
 
     BUILD = auto()
@@ -97,9 +97,9 @@ def _name(column: str) -> str:
     return f"{column}.index"
 
 
-def _present(dataset: LanceDataset) -> dict[str, Present]:
+def _present(dataset: LanceDataset) -> dict[str, ActualIndex]:
     return {
-        each.name: Present(
+        each.name: ActualIndex(
             name=each.name,
             kind=each.index_type.upper().replace("_", ""),
             metric=_METRICS.get(str((each.details or {}).get("metric_type", "")).upper()),
@@ -112,7 +112,7 @@ def _present(dataset: LanceDataset) -> dict[str, Present]:
     }
 
 
-def vector_index(dataset: LanceDataset, field: Field) -> Present | None:
+def vector_index(dataset: LanceDataset, field: Field) -> ActualIndex | None:
     """The index of a vector field, if the table has one by now."""
     return _present(dataset).get(_name(stored_name(field.name)))
 
@@ -121,20 +121,20 @@ def indexed_rows(store: Store, table: Table, spec: IndexSpec) -> int:
     """Rows that an index covers. Where none is wanted, as an exact search serves, all rows."""
     doing = f"describing the index {spec.name}"
     dataset = store.at_least(table, doing)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         rows = int(dataset.count_rows())
         wanted = _wanted(table, spec, rows)
         if wanted is None:
             return rows
         present = _present(dataset).get(_name(wanted.column))
-        return present.rows if present is not None and present.is_as(wanted) else 0
+        return present.rows if present is not None and present.matches(wanted) else 0
 
 
 def spec_is_due(store: Store, table: Table, spec: IndexSpec) -> bool:
     """Whether :func:`index` has anything to do for one index."""
     doing = f"describing the index {spec.name}"
     dataset = store.at_least(table, doing)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         rows = int(dataset.count_rows())
         wanted = _wanted(table, spec, rows)
         if wanted is None:
@@ -143,8 +143,8 @@ def spec_is_due(store: Store, table: Table, spec: IndexSpec) -> bool:
         return _work(dataset, wanted, target, _present(dataset).get(_name(wanted.column)), rows) is not None
 
 
-def _wanted(table: Table, spec: IndexSpec, rows: int) -> Wanted | None:
-    return wanted_index(stored_name(spec.field_name), table.schema[spec.field_name], spec, rows)
+def _wanted(table: Table, spec: IndexSpec, rows: int) -> DesiredIndex | None:
+    return desired_index(stored_name(spec.field_name), table.schema[spec.field_name], spec, rows)
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class _Plan:
     """What is to be done about a table's indexes, in order, and which ones go."""
 
     rows: int
-    steps: Sequence[tuple[Wanted, Field | None, _Work]]
+    steps: Sequence[tuple[DesiredIndex, Field | None, _IndexAction]]
     stale: Sequence[str]
 
     def __bool__(self) -> bool:
@@ -161,14 +161,14 @@ class _Plan:
 
 def _plan(dataset: LanceDataset, table: Table, specs: Sequence[IndexSpec]) -> _Plan:
     rows = int(dataset.count_rows())
-    wanted: list[tuple[Wanted, Field | None]] = []
+    wanted: list[tuple[DesiredIndex, Field | None]] = []
     for spec in specs:
         found = _wanted(table, spec, rows)
         if found is not None:
             wanted.append((found, table.schema[spec.field_name]))
     present = _present(dataset)
     if rows >= LEAST_SCALAR_ROWS and (_name(PARTITION_COLUMN) in present or _has_partitions(dataset)):
-        wanted.append((Wanted(PARTITION_COLUMN, "BITMAP"), None))
+        wanted.append((DesiredIndex(PARTITION_COLUMN, "BITMAP"), None))
     steps = []
     for each, target in wanted:
         work = _work(dataset, each, target, present.get(_name(each.column)), rows)
@@ -179,43 +179,43 @@ def _plan(dataset: LanceDataset, table: Table, specs: Sequence[IndexSpec]) -> _P
 
 
 def _work(
-    dataset: LanceDataset, wanted: Wanted, target: Field | None, present: Present | None, rows: int
-) -> _Work | None:
-    if present is None or not present.is_as(wanted):
-        return _Work.BUILD
-    lags = rows - present.rows > LAG_ROWS or present.rows == 0 < rows
+    dataset: LanceDataset, wanted: DesiredIndex, target: Field | None, present: ActualIndex | None, rows: int
+) -> _IndexAction | None:
+    if present is None or not present.matches(wanted):
+        return _IndexAction.BUILD
+    lags = rows - present.rows > MAX_UNINDEXED_ROWS or present.rows == 0 < rows
     if target is not None and wanted.is_vector and (lags or wanted.partitions is not None):
         has, should = partitions_of(dataset, present), partitions_for(wanted, target, rows)
         other = wanted.partitions is not None and has != should and (has > should or should == wanted.partitions)
         if other or should > _REBUILD_GROWTH * has:
-            return _Work.BUILD
+            return _IndexAction.BUILD
     if not lags:
         return None
-    return _Work.MERGE if present.segments >= _MOST_SEGMENTS else _Work.EXTEND
+    return _IndexAction.MERGE if present.segments >= _MOST_SEGMENTS else _IndexAction.EXTEND
 
 
 def index_is_due(store: Store, table: Table, specs: Sequence[IndexSpec]) -> bool:
     """Whether :func:`index` has anything to do."""
     doing = f"looking at the indexes of the table {table.id}"
     dataset = store.latest(table.id, doing)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         return bool(_plan(dataset, table, specs))
 
 
 def index(store: Store, table: Table, specs: Sequence[IndexSpec], progress: Progress = lambda share: None) -> int:
     doing = f"indexing the table {table.id}"
     dataset = store.latest(table.id, doing)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         before = int(dataset.version)
         plan = _plan(dataset, table, specs)
         known = segment_ids(dataset)
         steps = Steps(progress, [10.0 if each.is_vector else 1.0 for each, _, _ in plan.steps])
         for wanted, target, work in plan.steps:
             steps.begin()
-            if work is _Work.BUILD:
+            if work is _IndexAction.BUILD:
                 _build(dataset, wanted, target, plan.rows, steps)
             else:
-                merged = _MOST_SEGMENTS if work is _Work.MERGE else 0
+                merged = _MOST_SEGMENTS if work is _IndexAction.MERGE else 0
                 dataset.optimize.optimize_indices(num_indices_to_merge=merged, index_names=[_name(wanted.column)])
         for name in plan.stale:
             dataset.drop_index(name)
@@ -233,7 +233,7 @@ def _has_partitions(dataset: LanceDataset) -> bool:
     return len(others.to_table()) > 0
 
 
-def _build(dataset: LanceDataset, wanted: Wanted, target: Field | None, rows: int, steps: Steps) -> None:
+def _build(dataset: LanceDataset, wanted: DesiredIndex, target: Field | None, rows: int, steps: Steps) -> None:
     name = _name(wanted.column)
     if wanted.metric is None or target is None:
         dataset.create_scalar_index(wanted.column, wanted.kind, name=name, replace=True)  # type: ignore[arg-type]
@@ -250,7 +250,7 @@ def _build(dataset: LanceDataset, wanted: Wanted, target: Field | None, rows: in
     )
 
 
-def partitions_of(dataset: LanceDataset, index: Present) -> int:
+def partitions_of(dataset: LanceDataset, index: ActualIndex) -> int:
     """How many partitions a vector index has; later segments take over those of the first."""
     known = _partitions.get(index.first_segment)
     if known is None:

@@ -33,10 +33,10 @@ __all__ = [
     "LEAST_SCALAR_ROWS",
     "LEAST_VECTOR_BYTES",
     "Kind",
-    "Wanted",
+    "DesiredIndex",
     "partitions_for",
     "vector_bytes",
-    "wanted_index",
+    "desired_index",
 ]
 
 Kind = Literal[
@@ -74,7 +74,7 @@ _VALUES_PER_CODE = 16
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredIndex:
     """An index that a table should have. ``partitions`` is ``nlist``, None where the engine chooses.
 
     ``details`` are the parameters that Lance tells of a built index, by its own names.
@@ -111,7 +111,7 @@ def vector_bytes(field: Field, rows: int) -> int:
     return rows * field.width * (1 if field.type is DataType.BINARY_VECTOR else 4)
 
 
-def partitions_for(wanted: Wanted, field: Field, rows: int) -> int:
+def partitions_for(wanted: DesiredIndex, field: Field, rows: int) -> int:
     """Into how many partitions a vector index of so many rows is cut."""
     if wanted.is_graph:
         return max(1, vector_bytes(field, rows) // _GRAPH_BYTES)
@@ -120,16 +120,16 @@ def partitions_for(wanted: Wanted, field: Field, rows: int) -> int:
     return max(1, min(wanted.partitions, rows // _LEAST_PARTITION_ROWS))
 
 
-def wanted_index(column: str, field: Field, spec: IndexSpec, rows: int) -> Wanted | None:
+def desired_index(column: str, field: Field, spec: IndexSpec, rows: int) -> DesiredIndex | None:
     """The index that a table of ``rows`` rows should have by ``spec``; None where a scan is as good."""
     if field.type.is_vector:
         return _vector_index(column, field, spec) if _is_worth_it(field, spec, rows) else None
     if field.type in (DataType.JSON, DataType.ARRAY_OF_STRUCT) or rows < LEAST_SCALAR_ROWS:
         return None
     if field.type is DataType.ARRAY:
-        return Wanted(column, "LABEL_LIST")
+        return DesiredIndex(column, "LABEL_LIST")
     bitmap = spec.type == "BITMAP" or field.type is DataType.BOOL
-    return Wanted(column, "BITMAP" if bitmap else "BTREE")
+    return DesiredIndex(column, "BITMAP" if bitmap else "BTREE")
 
 
 def _is_worth_it(field: Field, spec: IndexSpec, rows: int) -> bool:
@@ -137,7 +137,7 @@ def _is_worth_it(field: Field, spec: IndexSpec, rows: int) -> bool:
     return indexable and vector_bytes(field, rows) >= LEAST_VECTOR_BYTES
 
 
-def _vector_index(column: str, field: Field, spec: IndexSpec) -> Wanted:
+def _vector_index(column: str, field: Field, spec: IndexSpec) -> DesiredIndex:
     binary = field.type is DataType.BINARY_VECTOR
     kind = "IVF_FLAT" if binary else _KINDS.get(spec.type, "IVF_SQ")
     details: dict[str, Mapping[str, int]] = {}
@@ -155,7 +155,7 @@ def _vector_index(column: str, field: Field, spec: IndexSpec) -> Wanted:
     elif kind == "IVF_RQ":
         details["compression"] = {"num_bits": 1}
     partitions = None if kind.startswith("IVF_HNSW") else _number(spec.params, "nlist", 0, 1, 65_536)
-    return Wanted(column, kind, spec.metric, partitions or None, details or None)
+    return DesiredIndex(column, kind, spec.metric, partitions or None, details or None)
 
 
 def _codes(dim: int) -> int:

@@ -6,7 +6,7 @@ metadata, where each change would be a version that competes with those of jobs.
 
 from __future__ import annotations
 
-from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.files import TableFiles, files_of
 from penstock.engines.lance.layout.tables import Store
 
@@ -17,18 +17,18 @@ NOTE = "penstock.json"
 
 def note(store: Store, table_id: str = "") -> bytes | None:
     """The text in the table, or without one in the store; None where there is none."""
-    with told(f"reading {NOTE} of {table_id or store.root}", store.options):
+    with translating_errors(f"reading {NOTE} of {table_id or store.root}", store.options):
         return _files(store, table_id).read(NOTE)
 
 
 def save_note(store: Store, content: bytes, table_id: str = "") -> None:
-    with told(f"writing {NOTE} of {table_id or store.root}", store.options):
+    with translating_errors(f"writing {NOTE} of {table_id or store.root}", store.options):
         _files(store, table_id).write(NOTE, content)
 
 
 def is_in_use(store: Store, table_id: str) -> bool:
     """Whether rows were written into a table: one that a create call left half made has none."""
-    with told(f"looking into the table {table_id}", store.options):
+    with translating_errors(f"looking into the table {table_id}", store.options):
         return bool(_files(store, table_id).names("data"))
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from penstock.domain.deadline import DeadlineExceeded
 from penstock.errors import PenstockError, StoreConflict, StoreError, StoreFull, StoreUnavailable, TableDamaged
 
-__all__ = ["is_unexplained", "told", "translate"]
+__all__ = ["is_unexplained", "translating_errors", "translate"]
 
 _SOURCE_PLACE = re.compile(r",? ?/\S+\.rs:\d+(:\d+)?")
 _PUBLIC = re.compile(r"(?i)region|endpoint|allow_http|virtual|timeout|addressing|bucket")
@@ -81,7 +81,7 @@ def is_unexplained(error: StoreError) -> bool:
 
 
 @contextmanager
-def told(doing: str, options: Mapping[str, str]) -> Iterator[None]:
+def translating_errors(doing: str, options: Mapping[str, str]) -> Iterator[None]:
     """Turn what Lance, Arrow or the disk raise inside into a :class:`StoreError`; Penstock's own errors pass."""
     try:
         yield

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.files import object_store
 from penstock.engines.lance.layout.tables import Store
 from penstock.errors import StoreError
@@ -24,7 +24,7 @@ def check(store: Store, known: Sequence[str] = ()) -> None:
     Every commit relies on that: the file of a new version is created only if nobody else has created it. Where tables
     are ``known``, one of them must be there: a folder that isn't mounted is neither made nor written to.
     """
-    with told(f"{_DOING} {store.root}", store.options):
+    with translating_errors(f"{_DOING} {store.root}", store.options):
         if store.is_local:
             _refuse_unless_there(store, known)
             _check_folder(Path(store.root))
@@ -97,7 +97,7 @@ def _probe_name() -> str:
 
 def tables(store: Store) -> list[str]:
     """Ids of all tables, also of those half made or half removed."""
-    with told(f"listing the store {store.root}", store.options):
+    with translating_errors(f"listing the store {store.root}", store.options):
         if store.is_local:
             names = [each.name for each in Path(store.root).glob(f"*{_TABLE}*")]
         else:

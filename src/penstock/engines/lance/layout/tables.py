@@ -14,12 +14,12 @@ from lance.dataset import LanceDataset
 from lance.lance import _Session as Session
 
 from penstock.engines.base import Table
-from penstock.engines.lance.layout.errors import is_unexplained, told
+from penstock.engines.lance.layout.errors import is_unexplained, translating_errors
 from penstock.engines.lance.layout.files import TableFiles, files_of
 from penstock.errors import StoreError, TableDamaged
 from penstock.machine import memory_limit
 
-__all__ = ["OpenTables", "Store", "manifest_name"]
+__all__ = ["TableCache", "Store", "manifest_name"]
 
 Result = TypeVar("Result")
 
@@ -40,7 +40,7 @@ def manifest_name(version: int) -> str:
     return f"_versions/{2**64 - 1 - version:020d}.manifest"
 
 
-class OpenTables:
+class TableCache:
     """Handles and Lance's caches: bounded, for all stores of a process together. Safe to share between threads."""
 
     def __init__(self, *, is_remote: bool) -> None:
@@ -83,7 +83,7 @@ class OpenTables:
 class Store:
     """A folder or prefix of tables. Safe to share between threads."""
 
-    def __init__(self, root: str, options: Mapping[str, str], opened: OpenTables) -> None:
+    def __init__(self, root: str, options: Mapping[str, str], opened: TableCache) -> None:
         self.root = root.removeprefix("file://").rstrip("/") or "/"
         if self.is_local:
             self.root = str(Path(self.root).absolute())
@@ -116,7 +116,7 @@ class Store:
         """
         session = self._opened.session
         try:
-            with told(doing, self.options):
+            with translating_errors(doing, self.options):
                 return lance.dataset(self.uri(table_id), storage_options=self.options or None, session=session)
         except StoreError as error:
             if isinstance(error.__cause__, ValueError) and "not found" in str(error.__cause__).lower():
@@ -131,7 +131,7 @@ class Store:
 
     def _unreadable(self, table_id: str, doing: str, error: StoreError) -> StoreError:
         """The error for a table whose newest version can't be opened; ``error`` itself if it has no versions."""
-        with told(doing, self.options):
+        with translating_errors(doing, self.options):
             manifests = sorted(name for name in self.files(table_id).names("_versions") if name.endswith(".manifest"))
         if not manifests:
             return error
@@ -172,14 +172,14 @@ class Store:
         """
         dataset = self.at_least(table, doing)
         try:
-            with told(doing, self.options):
+            with translating_errors(doing, self.options):
                 return work(dataset)
         except StoreError:
             newest = self.latest(table.id, doing)
             if newest.version == dataset.version:
                 raise
         self._opened.keep(table.id, newest)
-        with told(doing, self.options):
+        with translating_errors(doing, self.options):
             return work(newest)
 
     def forget(self, table_id: str) -> None:

@@ -26,7 +26,7 @@ from lance.fragment import FragmentMetadata, LanceFragment
 from lance.optimize import Compaction, CompactionOptions, CompactionTask, RewriteResult
 
 from penstock.engines.base import Table
-from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.index.build import durable_indexes, segment_ids
 from penstock.engines.lance.write.staging import MAX_FILE_BYTES, MAX_FILE_ROWS
 from penstock.engines.lance.layout.encoding import WRITE_BATCH_BYTES
@@ -54,7 +54,7 @@ def compaction_is_due(store: Store, table: Table) -> bool:
     """Whether :func:`compact` has anything to do."""
     doing = f"looking at the fragments of the table {table.id}"
     dataset = store.latest(table.id, doing)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         return _plan(dataset) is not None
 
 
@@ -68,12 +68,12 @@ def compact(store: Store, table: Table) -> int:
     attempts = 0
     while True:
         dataset = store.latest(table.id, doing)
-        with told(doing, store.options):
+        with translating_errors(doing, store.options):
             tasks = _plan(dataset)
         if tasks is None:
             return int(dataset.version)
         try:
-            with told(doing, store.options):
+            with translating_errors(doing, store.options):
                 _run(store, table, dataset, tasks)
         except StoreConflict:
             attempts += 1
@@ -128,7 +128,7 @@ def _due(fragments: Sequence[LanceFragment], dataset: LanceDataset) -> list[list
                 break
     joined = {fragment.fragment_id for group in groups for fragment in group}
     return groups + [
-        [fragment] for fragment in fragments if _is_worn(fragment) and fragment.fragment_id not in joined
+        [fragment] for fragment in fragments if _needs_rewrite(fragment) and fragment.fragment_id not in joined
     ]
 
 
@@ -163,7 +163,7 @@ def _size(fragment: LanceFragment) -> int:
     return sum(int(file.file_size_bytes or 0) for file in fragment.data_files())
 
 
-def _is_worn(fragment: LanceFragment) -> bool:
+def _needs_rewrite(fragment: LanceFragment) -> bool:
     return int(fragment.num_deletions) > _WORN * int(fragment.physical_rows)
 
 
@@ -178,7 +178,7 @@ def _run(store: Store, table: Table, dataset: LanceDataset, tasks: Sequence[Comp
         store.files(table.id).sync(names)
         Compaction.commit(dataset, done)
     except BaseException:
-        _take_away(store, table, before, done)
+        _delete_rejected_files(store, table, before, done)
         raise
     durable_indexes(store, table.id, dataset, before, known)
 
@@ -187,7 +187,7 @@ def _names(fragments: Sequence[FragmentMetadata]) -> list[str]:
     return [f"data/{file.path}" for each in fragments for file in each.files]
 
 
-def _take_away(store: Store, table: Table, before: int, done: Sequence[RewriteResult]) -> None:
+def _delete_rejected_files(store: Store, table: Table, before: int, done: Sequence[RewriteResult]) -> None:
     """Delete what was written, unless the commit succeeded although its answer was lost."""
     names = set(_names([each for result in done for each in result.new_fragments]))
     # Whatever can't be told or deleted now, the sweep of orphans finds.

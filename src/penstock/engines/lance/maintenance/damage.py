@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from lance.dataset import LanceDataset
 
 from penstock.engines.base import Table
-from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import Store
 from penstock.errors import TableDamaged
 
@@ -18,7 +18,7 @@ def damage(store: Store, table: Table) -> Mapping[str, str]:
     """What is wrong with which file, by its name relative to the table. Opens no file but the newest manifest."""
     doing = f"checking the files of the table {table.id}"
     dataset = store.latest(table.id, doing)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         rows = _row_damage(store, table, dataset)
         return {**rows, **_index_damage(store, table, dataset)}
 
@@ -27,7 +27,7 @@ def refuse_damaged(store: Store, table: Table) -> None:
     """Raise :class:`TableDamaged` where rows of the newest version can't be read. Indexes can be built again."""
     doing = f"checking the files of the table {table.id}"
     dataset = store.latest(table.id, doing)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         found = _row_damage(store, table, dataset)
     for name, problem in found.items():
         raise TableDamaged(

@@ -19,12 +19,12 @@ from itertools import pairwise, takewhile
 from lance.dataset import LanceDataset
 
 from penstock.engines.base import Table
-from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.files import TableFiles
 from penstock.engines.lance.index.build import segment_ids
 from penstock.engines.lance.layout.tables import Store, manifest_name
 
-__all__ = ["Named", "forget_history", "named_by"]
+__all__ = ["ReferencedFiles", "expire_versions", "referenced_by"]
 
 _MOST_VERSIONS = 1000
 """More old versions expire as if they held too much: to open one takes half a millisecond, or a request."""
@@ -34,7 +34,7 @@ _ALL = -86_400.0
 
 
 @dataclass
-class Named:
+class ReferencedFiles:
     """Files that versions name, relative to the table; index folders by their names."""
 
     data: set[str] = field(default_factory=set)
@@ -50,28 +50,28 @@ class Named:
         self.indexes |= segment_ids(version)
 
     @classmethod
-    def of(cls, version: LanceDataset) -> Named:
+    def of(cls, version: LanceDataset) -> ReferencedFiles:
         named = cls()
         named.add(version)
         return named
 
-    def without(self, other: Named) -> Named:
-        return Named(
+    def without(self, other: ReferencedFiles) -> ReferencedFiles:
+        return ReferencedFiles(
             data=self.data - other.data,
             deletions=self.deletions - other.deletions,
             indexes=self.indexes - other.indexes,
         )
 
 
-def named_by(dataset: LanceDataset) -> Named:
+def referenced_by(dataset: LanceDataset) -> ReferencedFiles:
     """What all versions of a table name together."""
-    named = Named()
+    named = ReferencedFiles()
     for each in dataset.versions():
         named.add(dataset.checkout_version(each["version"]))
     return named
 
 
-def forget_history(store: Store, table: Table, age: float, share: float | None = None, least_age: float = 0.0) -> int:
+def expire_versions(store: Store, table: Table, age: float, share: float | None = None, least_age: float = 0.0) -> int:
     """Remove versions that were superseded more than ``age`` seconds ago, and their files; returns the bytes freed.
 
     While the ones that stay hold more than ``share`` of the live bytes, the oldest of them go as well if they were
@@ -81,20 +81,20 @@ def forget_history(store: Store, table: Table, age: float, share: float | None =
     doing = f"removing old versions of the table {table.id}"
     dataset = store.latest(table.id, doing)
     files = store.files(table.id)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         versions = sorted(int(version["version"]) for version in dataset.versions())
         aged = _superseded(files, versions, table.version, age)
         free = aged if share is None else _superseded(files, versions, table.version, min(age, least_age))
         if free == 0:
             return 0
         table_files = _TableSizes(files.older_than("", _ALL))
-        live = Named.of(dataset)
+        live = ReferencedFiles.of(dataset)
         expiring = max(aged, min(free, len(versions) - 1 - _MOST_VERSIONS))
         if share is not None and expiring < free:
             expiring = max(expiring, _too_much(dataset, versions, free, table_files, share * table_files.of(live)))
         if expiring == 0:
             return 0
-        kept, gone = Named.of(dataset.checkout_version(versions[expiring])), Named()
+        kept, gone = ReferencedFiles.of(dataset.checkout_version(versions[expiring])), ReferencedFiles()
         for version in versions[:expiring]:
             gone.add(dataset.checkout_version(version))
         # A file that a version no longer names never comes back in a later one.
@@ -125,14 +125,14 @@ class _TableSizes:
             if name.startswith("_indices/"):
                 self._folders.setdefault(name.split("/")[1], []).append(name)
 
-    def names(self, named: Named) -> list[str]:
+    def names(self, named: ReferencedFiles) -> list[str]:
         return [
             *named.data,
             *named.deletions,
             *(name for id_ in named.indexes for name in self._folders.get(id_, ())),
         ]
 
-    def of(self, named: Named) -> int:
+    def of(self, named: ReferencedFiles) -> int:
         return sum(self.sizes.get(name, 0) for name in self.names(named))
 
 
@@ -146,9 +146,9 @@ def _too_much(
             made = _read_version(name) + 1
             transactions[made] = transactions.get(made, 0) + size
     held = []
-    named = Named.of(dataset.checkout_version(versions[0]))
+    named = ReferencedFiles.of(dataset.checkout_version(versions[0]))
     for version, following in pairwise(versions):
-        after = Named.of(dataset.checkout_version(following))
+        after = ReferencedFiles.of(dataset.checkout_version(following))
         own = table_files.sizes.get(manifest_name(version), 0) + transactions.get(version, 0)
         held.append(own + table_files.of(named.without(after)))
         named = after

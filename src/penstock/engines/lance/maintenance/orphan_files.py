@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from penstock.engines.base import Staged, Table
-from penstock.engines.lance.layout.errors import told
-from penstock.engines.lance.maintenance.expire_versions import named_by
+from penstock.engines.lance.layout.errors import translating_errors
+from penstock.engines.lance.maintenance.expire_versions import referenced_by
 from penstock.engines.lance.write.staging import file_sizes
 from penstock.engines.lance.layout.tables import Store
 
@@ -18,7 +18,7 @@ _DATA, _INDEXES = "data", "_indices"
 def orphans(store: Store, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
     doing = f"looking for orphans of the table {table.id}"
     files = store.files(table.id)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         data = files.older_than(_DATA, age)
         indexes = _whole_folders(files.older_than(_INDEXES, age), files.names(_INDEXES))
     for name in file_sizes(known):
@@ -27,9 +27,9 @@ def orphans(store: Store, table: Table, known: Sequence[Staged], age: float) -> 
         return None
     # Opened after the listing: what was published or built meanwhile is in it.
     dataset = store.latest(table.id, doing)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         # Older versions may name what a compaction or a new index took out of the newest.
-        named = named_by(dataset)
+        named = referenced_by(dataset)
     found = {name: size for name, size in data.items() if name not in named.data}
     for folder, sizes in indexes.items():
         if folder not in named.indexes:

@@ -11,9 +11,9 @@ from lance.dataset import LanceDataset
 
 from penstock.domain.arrow_schema import PARTITION_COLUMN, SPARSE
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
-from penstock.engines.base import Survey
+from penstock.engines.base import TableContents
 from penstock.engines.lance.layout.names import field_name, quoted
-from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.encoding import JOB_COLUMN
 from penstock.engines.lance.layout.tables import Store
 
@@ -39,12 +39,12 @@ _VECTORS: Mapping[pa.DataType, DataType] = {
 }
 
 
-def survey(store: Store, table_id: str, schema: CollectionSchema | None) -> Survey:
+def survey(store: Store, table_id: str, schema: CollectionSchema | None) -> TableContents:
     doing = f"surveying the table {table_id}"
     dataset = store.latest(table_id, doing)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         known = schema or _schema(dataset.schema)
-        return Survey(
+        return TableContents(
             schema=known,
             version=int(dataset.version),
             rows=int(dataset.count_rows()),

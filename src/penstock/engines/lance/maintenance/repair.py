@@ -13,7 +13,7 @@ import lance
 from lance.dataset import LanceDataset
 
 from penstock.engines.base import Table
-from penstock.engines.lance.layout.errors import told, translate
+from penstock.engines.lance.layout.errors import translating_errors, translate
 from penstock.engines.lance.layout.tables import Store, manifest_name
 from penstock.errors import StoreError
 
@@ -31,11 +31,11 @@ def repair(store: Store, table: Table) -> list[str]:
         if not any(folder.glob("_versions/*.manifest")):
             told_so = f"Table {table.id}: no version of it is in the store {store.root}. "
             return [f"{told_so}Put {table.id}.lance back from a backup, or drop its collection."]
-        with told(f"repairing the table {table.id}", store.options):
+        with translating_errors(f"repairing the table {table.id}", store.options):
             said += _set_manifests_aside(store, table, folder)
     doing = f"checking the table {table.id}"
     dataset = store.latest(table.id, doing)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         said += _drop_broken_indexes(dataset, table)
         version = int(dataset.version)
     if version < table.version:

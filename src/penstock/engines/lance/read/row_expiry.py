@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.domain.expiry import Expiry
 from penstock.engines.base import Table
-from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.manifest import highest_fragment_id
 from penstock.engines.lance.layout.encoding import JOB_COLUMN
 from penstock.engines.lance.layout.tables import Store
@@ -34,7 +34,7 @@ def remove_expired(store: Store, table: Table) -> int:
     dataset = store.latest(table.id, doing)
     if table.expiry is None:
         return int(dataset.version)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         if dataset.count_rows(_expired(table.expiry)) == 0:
             return int(dataset.version)
         # A job may have been created long ago and commit just now, after the expiry was read: Lance does a delete

@@ -21,7 +21,7 @@ from lance.dataset import LanceDataset
 
 from penstock.domain.index import Metric
 from penstock.domain.schema import DataType, Field
-from penstock.engines.base import Hits, SearchRequest, Table
+from penstock.engines.base import QueryHits, SearchRequest, Table
 from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.layout.names import stored_name
 from penstock.engines.lance.read.brute_force import (
@@ -35,7 +35,7 @@ from penstock.engines.lance.read.brute_force import (
 )
 from penstock.engines.lance.index.build import partitions_of, vector_index
 from penstock.engines.lance.index.mapping import vector_bytes
-from penstock.engines.lance.read.search_params import how_to_ask
+from penstock.engines.lance.read.search_params import choose_search_params
 from penstock.engines.lance.read.filter_pushdown import NEAREST_WEIGHT, SCAN_WEIGHT, fits_sql, split, weight
 from penstock.engines.lance.read.query import condition, output_columns, take_rows
 from penstock.engines.lance.layout.encoding import decode
@@ -52,7 +52,7 @@ EXACT_BYTES = 16 << 20
 had a recall of .55 to .84 there."""
 
 
-def search(store: Store, table: Table, request: SearchRequest) -> list[Hits]:
+def search(store: Store, table: Table, request: SearchRequest) -> list[QueryHits]:
     doing = f"searching the table {table.id}"
     field = table.schema[request.field_name]
     _check(field, request)
@@ -62,7 +62,7 @@ def search(store: Store, table: Table, request: SearchRequest) -> list[Hits]:
     pushed, rest = (filter, None) if light else split(filter, SCAN_WEIGHT)
     where = condition(table, pushed, request.partitions)
 
-    def read(dataset: LanceDataset) -> list[Hits]:
+    def read(dataset: LanceDataset) -> list[QueryHits]:
         addresses = None if rest is None else _addresses(dataset, where, rest)
         found = _nearest(dataset, table, field, request, where, addresses)
         return _hits(dataset, table, field, request, found, wanted)
@@ -93,7 +93,7 @@ def _check(field: Field, request: SearchRequest) -> None:
             )
 
 
-def _turning_point(field: Field) -> int:
+def _exact_search_threshold(field: Field) -> int:
     """A similarity is this minus the distance: Lance's distance is 1 - similarity, the sparse scan's -similarity."""
     return 0 if field.type is DataType.SPARSE_FLOAT_VECTOR else 1
 
@@ -102,7 +102,7 @@ def _bounds(field: Field, request: SearchRequest) -> tuple[float | None, float |
     """Range filter and radius as distances (lower, below)."""
     lower, below = request.range_filter, request.radius
     if request.metric.higher_is_nearer:
-        one = _turning_point(field)
+        one = _exact_search_threshold(field)
         return (None if lower is None else one - lower), (None if below is None else one - below)
     return lower, below
 
@@ -168,15 +168,15 @@ def _ask(dataset: LanceDataset, scan: Scan, queries: npt.NDArray[Any], rest: dic
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _SearchRequest:
     """The index part of a ``nearest`` clause, and how many rows its answer should have at least."""
 
     nearest: dict[str, Any]
     least: int
 
 
-def _by_index(dataset: LanceDataset, field: Field, request: SearchRequest, scan: Scan) -> _Asked:
-    exact = _Asked({"use_index": False}, 0)
+def _by_index(dataset: LanceDataset, field: Field, request: SearchRequest, scan: Scan) -> _SearchRequest:
+    exact = _SearchRequest({"use_index": False}, 0)
     index = vector_index(dataset, field)
     if index is None or index.metric is not request.metric:
         return exact
@@ -190,9 +190,9 @@ def _by_index(dataset: LanceDataset, field: Field, request: SearchRequest, scan:
         if vector_bytes(field, matching) <= EXACT_BYTES:
             return exact
         share = matching / rows
-    asked = how_to_ask(index, partitions_of(dataset, index), scan.k, share, request.params)
+    asked = choose_search_params(index, partitions_of(dataset, index), scan.k, share, request.params)
     least = min(scan.k, matching) if matching is not None and scan.bounds == (None, None) else 0
-    return _Asked(asked, least)
+    return _SearchRequest(asked, least)
 
 
 def _ordered(answer: pa.Table, key: str) -> pa.Table:
@@ -213,7 +213,7 @@ def _hits(
     request: SearchRequest,
     found: Sequence[pa.Table],
     columns: Sequence[str],
-) -> list[Hits]:
+) -> list[QueryHits]:
     if not found:
         return []
     pages = [each.slice(request.offset, request.limit) for each in found]
@@ -228,9 +228,9 @@ def _hits(
         for each in pages:
             rows.append(fetched.slice(start, len(each)))
             start += len(each)
-    return [Hits(rows=part, scores=_scores(page, field, request)) for part, page in zip(rows, pages, strict=True)]
+    return [QueryHits(rows=part, scores=_scores(page, field, request)) for part, page in zip(rows, pages, strict=True)]
 
 
 def _scores(page: pa.Table, field: Field, request: SearchRequest) -> npt.NDArray[np.float32]:
     distances = page[DISTANCE].to_numpy().astype(np.float32)
-    return np.float32(_turning_point(field)) - distances if request.metric.higher_is_nearer else distances
+    return np.float32(_exact_search_threshold(field)) - distances if request.metric.higher_is_nearer else distances

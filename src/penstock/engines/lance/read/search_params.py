@@ -19,9 +19,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.engines.lance.index.build import Present
+from penstock.engines.lance.index.build import ActualIndex
 
-__all__ = ["how_to_ask"]
+__all__ = ["choose_search_params"]
 
 _LEAST_PROBES, _MOST_PROBES = 8, 64
 _LEAST_EF = 64
@@ -33,8 +33,8 @@ _MOST_REFINE = 100
 _HIGHEST_LEVEL = 10
 
 
-def how_to_ask(
-    index: Present, partitions: int, wanted: int, share: float, params: Mapping[str, Any]
+def choose_search_params(
+    index: ActualIndex, partitions: int, wanted: int, share: float, params: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The index part of a ``nearest`` clause, for ``wanted`` rows where ``share`` of all rows matches the filter."""
     level = min(_number(params, "level") or 1, _HIGHEST_LEVEL)
@@ -52,7 +52,7 @@ def how_to_ask(
     return asked
 
 
-def _refine(index: Present, wanted: int, params: Mapping[str, Any]) -> int | None:
+def _refine(index: ActualIndex, wanted: int, params: Mapping[str, Any]) -> int | None:
     least = _REFINE.get(index.kind)
     if least is None:
         return None

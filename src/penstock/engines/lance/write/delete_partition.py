@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.domain.arrow_schema import PARTITION_COLUMN
 from penstock.engines.base import Table
-from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import Store
 
 __all__ = ["remove_partition"]
@@ -13,7 +13,7 @@ __all__ = ["remove_partition"]
 def remove_partition(store: Store, table: Table, partition: int) -> int:
     doing = f"deleting the rows of partition {partition}"
     dataset = store.latest(table.id, doing)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         if dataset.count_rows(f"`{PARTITION_COLUMN}` = {partition}") == 0:
             return int(dataset.version)
         # Lance sets the rows of every later append aside by itself: a delete marks rows, it rewrites nothing.

@@ -25,7 +25,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from penstock.engines.base import Published, Staged, Table
 from penstock.engines.lance.maintenance.damage import refuse_damaged
-from penstock.engines.lance.layout.errors import told
+from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.manifest import highest_fragment_id
 from penstock.engines.lance.write.staging import file_sizes, fragments
 from penstock.engines.lance.layout.encoding import JOB_COLUMN
@@ -48,14 +48,14 @@ def publish(store: Store, table: Table, job_id: int, epoch: int, staged: Sequenc
         return Published(version=int(store.latest(table.id, doing).version), rows=0)
     dataset = store.latest(table.id, doing)
     try:
-        with told(doing, store.options):
+        with translating_errors(doing, store.options):
             found = _find(dataset, job_id, table.version) or _count(dataset, job_id)
     except StoreError as error:
         if not isinstance(error, Transient):
             refuse_damaged(store, table)  # names the file
         raise
     if found is None:
-        with told(doing, store.options):
+        with translating_errors(doing, store.options):
             _check_files(store, table, staged)
         attempts = Retrying(
             retry=retry_if_exception_type(StoreConflict),
@@ -64,7 +64,7 @@ def publish(store: Store, table: Table, job_id: int, epoch: int, staged: Sequenc
             reraise=True,
         )
         found = attempts(_attempt, store, table, job_id, epoch, staged, doing, int(dataset.version))
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         store.sync_version(table.id, found.version)
     return found
 
@@ -74,7 +74,7 @@ def _attempt(
 ) -> Published:
     """Commit on top of the newest version; ``looked`` is the version up to which the job is known to be absent."""
     dataset = store.latest(table.id, doing)
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         found = _find(dataset, job_id, looked)
     if found is not None:
         return found
@@ -84,14 +84,14 @@ def _attempt(
         transaction_properties={"job": str(job_id), "epoch": str(epoch)},
     )
     try:
-        with told(doing, store.options):
+        with translating_errors(doing, store.options):
             committed = LanceDataset.commit(
                 store.uri(table.id), transaction, storage_options=store.options or None, max_retries=0
             )
     except StoreError:
         # The commit may have succeeded though its answer was lost.
         dataset = store.latest(table.id, doing)
-        with told(doing, store.options):
+        with translating_errors(doing, store.options):
             found = _find(dataset, job_id, looked)
         if found is not None:
             return found
@@ -115,7 +115,7 @@ def _withdraw_once(
 ) -> Published | int:
     dataset = store.latest(table.id, doing)
     names = file_sizes(staged).keys()
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         newest = int(dataset.version)
         for version in range(min(table.version, newest), newest + 1):
             # Newer versions may have joined the job's files to others.
@@ -126,7 +126,7 @@ def _withdraw_once(
         operation=_with_fragments(dataset, []),
         transaction_properties={_WITHDRAWN: str(job_id), "epoch": str(epoch)},
     )
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         committed = LanceDataset.commit(
             store.uri(table.id), transaction, storage_options=store.options or None, max_retries=0
         )

@@ -11,7 +11,7 @@ import pyarrow as pa
 from lance.fragment import FragmentMetadata, write_fragments
 
 from penstock.engines.base import Staged, Table
-from penstock.engines.lance.layout.errors import told, translate
+from penstock.engines.lance.layout.errors import translating_errors, translate
 from penstock.engines.lance.layout.encoding import STORAGE_VERSION, encode, in_small_batches, stored_schema
 from penstock.engines.lance.layout.tables import Store
 from penstock.errors import StoreError
@@ -31,7 +31,7 @@ def create(store: Store, table: Table) -> int:
             f"The store {store.root} is not there, met while {doing}. Mount it, or put it back, and try again",
             store=store.root,
         )
-    with told(doing, store.options):
+    with translating_errors(doing, store.options):
         try:
             dataset = lance.write_dataset(
                 stored_schema(table.schema).empty_table(),
@@ -51,7 +51,7 @@ def create(store: Store, table: Table) -> int:
 
 def drop(store: Store, table_id: str) -> None:
     store.forget(table_id)
-    with told(f"removing the table {table_id}", store.options):
+    with translating_errors(f"removing the table {table_id}", store.options):
         store.files(table_id).remove_all()
 
 
@@ -102,7 +102,7 @@ def stage(store: Store, table: Table, job_id: int, batches: Iterator[pa.RecordBa
     note = {"fragments": [json.dumps(each.to_json()) for each in written], "files": files}
     staged = Staged(rows=source.rows, size=sum(files.values()), note=note)
     try:
-        with told(doing, store.options):
+        with translating_errors(doing, store.options):
             store.files(table.id).sync(files)
     except BaseException:
         discard(store, table.id, [staged])
@@ -125,5 +125,5 @@ def fragments(staged: Sequence[Staged]) -> list[FragmentMetadata]:
 
 
 def discard(store: Store, table_id: str, staged: Sequence[Staged]) -> None:
-    with told(f"removing staged files of the table {table_id}", store.options):
+    with translating_errors(f"removing staged files of the table {table_id}", store.options):
         store.files(table_id).delete(file_sizes(staged))
