@@ -17,10 +17,10 @@ from penstock.imports.tasks import (
     PartTask,
     PlanTask,
     StageTask,
-    SurveyTask,
+    BoundaryScanTask,
     plan_files,
     stage_split,
-    survey_span,
+    scan_range,
 )
 from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
@@ -137,8 +137,8 @@ def _imported(case: Case, locations: Sequence[Location], context: TaskContext) -
     [plan] = plan_files(task, context)
     splits = plan.splits
     if not isinstance(splits, Sequence):
-        spans = [SurveyTask(location=locations[0], survey=splits, span=span) for span in splits.spans]
-        splits = splits.cut([survey_span(each, context) for each in spans])
+        spans = [BoundaryScanTask(location=locations[0], scan=splits, span=span) for span in splits.spans]
+        splits = splits.cut([scan_range(each, context) for each in spans])
     rows = 0
     for split in splits:
         part = PartTask(locations=locations, format=case.format, spec=split.spec, size=split.size)

@@ -20,7 +20,7 @@ from typing import Any
 __all__ = ["STEPS"]
 
 STEPS = {
-    "insert": ("penstock.catalog.jobs.jobs", "JobStore", "insert"),
+    "insert": ("penstock.catalog.jobs.jobs", "JobRepository", "insert"),
     "claim": ("penstock.catalog.jobs.leases", "JobLeases", "claim"),
     "locate": ("penstock.imports.executor", None, "resolve_files"),
     "plan": ("penstock.imports.executor", None, "plan_units"),
@@ -32,7 +32,7 @@ STEPS = {
     "publish": ("penstock.engines.lance.engine", "LanceEngine", "publish"),
     "engine commit": ("lance.dataset", "LanceDataset", "commit"),
     "fsync": ("penstock.engines.lance.layout.tables", "Store", "sync_version"),
-    "raise version": ("penstock.catalog.collections.collections", "CollectionStore", "raise_version"),
+    "raise version": ("penstock.catalog.collections.collections", "CollectionRepository", "raise_version"),
     "index": ("penstock.imports.maintenance", "MaintenanceWorker", "build"),
 }
 """Name of a step → module, class (or None), function."""

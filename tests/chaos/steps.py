@@ -32,7 +32,7 @@ _PUBLISH = "penstock.engines.lance.write.publish"
 _PARTS = (1, 2, 3, 4)
 
 STEPS = {
-    "insert": Step(phase="creating", place="penstock.catalog.jobs.jobs:JobStore.insert"),
+    "insert": Step(phase="creating", place="penstock.catalog.jobs.jobs:JobRepository.insert"),
     "claim": Step(phase="claiming", place=f"{_CLAIMS}.claim", calls=(1, 2, 3)),
     "begin": Step(phase="claiming", place=f"{_CLAIMS}.move", then=JobState.PLANNING),
     "locate": Step(phase="planning", place="penstock.imports.executor:resolve_files"),
@@ -54,7 +54,7 @@ STEPS = {
     "check files": Step(phase="before the commit", place=f"{_PUBLISH}:_check_files"),
     "engine commit": Step(phase="in the commit", place="lance.dataset:LanceDataset.commit"),
     "fsync": Step(phase="in the commit", place="penstock.engines.lance.layout.tables:Store.sync_version"),
-    "raise version": Step(phase="in the commit", place="penstock.catalog.collections.collections:CollectionStore.raise_version"),
+    "raise version": Step(phase="in the commit", place="penstock.catalog.collections.collections:CollectionRepository.raise_version"),
     "committed": Step(phase="in the commit", place=f"{_CLAIMS}.move", then=JobState.INDEXING),
     "index": Step(phase="indexing", place="penstock.imports.maintenance:MaintenanceWorker.build"),
     "build": Step(phase="indexing", place="penstock.imports.tasks:build_indexes", process="worker"),

@@ -17,7 +17,7 @@ from penstock.domain.ids import first_id_at
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType
 from penstock.engines.base import Engine, SearchRequest, Table
-from penstock.engines.lance.layout.tables import Store
+from penstock.engines.lance.layout.tables import TableRoot
 from penstock.filters import parse
 from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
 
@@ -131,15 +131,15 @@ def test_a_job_that_was_created_long_ago_and_commits_meanwhile_stays(
     if when == "before the delete":
         publish()
     else:
-        opened: Callable[[Store, str, str], lance.LanceDataset] = Store.latest
+        opened: Callable[[TableRoot, str, str], lance.LanceDataset] = TableRoot.latest
 
-        def open_then_publish(self: Store, table_id: str, doing: str) -> lance.LanceDataset:
+        def open_then_publish(self: TableRoot, table_id: str, doing: str) -> lance.LanceDataset:
             dataset = opened(self, table_id, doing)
             if doing.startswith("deleting"):
                 publish()
             return dataset
 
-        monkeypatch.setattr(Store, "latest", open_then_publish)
+        monkeypatch.setattr(TableRoot, "latest", open_then_publish)
     version = engine.remove_expired(table)
     now = replace(table, version=version, expiry=None)
     assert ids(engine, now) == [*VISIBLE, *range(300, 305)]

@@ -11,7 +11,7 @@ from penstock.errors import DataError, InvalidFilter, PathNotAllowed, Unsupporte
 from penstock.filters import evaluate, parse
 from penstock.readers.json.structural_index import StructuralIndexer
 from penstock.readers.json.record_scanner import RecordScanner
-from penstock.readers.json.boundary_scan import JsonSurvey
+from penstock.readers.json.boundary_scan import JsonBoundaryScan
 from penstock.sources.paths import parse_path, parse_root
 from penstock.sources.roots import ImportRoots
 from tests.support.in_memory import BytesSource
@@ -106,8 +106,8 @@ def survey_json(data: bytes) -> None:
         return
     listed, parts, text = bool(data[0] % 2), data[1] % 7 + 2, data[2:]
     source = BytesSource("data", text)
-    survey = JsonSurvey(start=0, size=len(text), parts=parts, least=2, spec={})
-    plans = survey.cut([survey.look(source, span, lambda _: None) for span in survey.spans])
+    survey = JsonBoundaryScan(start=0, size=len(text), parts=parts, least=2, spec={})
+    plans = survey.cut([survey.scan(source, span, lambda _: None) for span in survey.spans])
     bounds = [(each.spec["start"], each.spec["end"]) for each in plans]
     assert (bounds[0][0], bounds[-1][1]) == (0, len(text))
     assert all(before[1] == after[0] for before, after in pairwise(bounds))

@@ -18,7 +18,7 @@ import pytest
 
 from penstock.domain.jobs import ImportJob, JobState, SplitState
 from penstock.imports.settings import JobSettings
-from penstock.imports.tasks import plan_files, stage_split, survey_span
+from penstock.imports.tasks import plan_files, stage_split, scan_range
 from penstock.runners.base import TaskContext
 from penstock.runners.local import LocalRunner
 from tests.support.s3 import S3Server
@@ -146,7 +146,7 @@ def test_a_file_that_is_overwritten_while_it_is_looked_through(tmp_path: Path) -
     path.write_text(f"[{content}]")
     settings = JobSettings(split_bytes=path.stat().st_size * 2 // 3)
     disturb = lambda: write_in_place(path, b"[" + content.replace("[1", "[2").encode())  # noqa: E731
-    with disturbed_world(tmp_path, survey_span, disturb, settings=settings) as world:
+    with disturbed_world(tmp_path, scan_range, disturb, settings=settings) as world:
         world.collection()
         job = world.imported(["a.json"])
         assert job.state is JobState.FAILED

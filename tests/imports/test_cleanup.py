@@ -50,12 +50,12 @@ def an_orphan(world: World, collection: Collection, age: float) -> Path:
     return orphan
 
 
-def tools(world: World, settings: JobSettings) -> ImportContext:
+def context(world: World, settings: JobSettings) -> ImportContext:
     return ImportContext(world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), settings)
 
 
 def sweep(world: World) -> OrphanSweep:
-    return OrphanSweep(tools(world, world.settings))
+    return OrphanSweep(context(world, world.settings))
 
 
 def make_old(world: World, collection: Collection) -> None:
@@ -118,7 +118,7 @@ def test_a_job_is_remembered_as_long_as_its_idempotency_key(tmp_path: Path, runn
         job = world.imported(["a.jsonl"])
 
         def forget(key_lifetime: float) -> None:
-            Retention(tools(world, replace(settings, key_lifetime=key_lifetime)))(threading.Event())
+            Retention(context(world, replace(settings, key_lifetime=key_lifetime)))(threading.Event())
 
         forget(3600)
         assert world.job(job.id) == job

@@ -150,7 +150,7 @@ def test_a_job_whose_table_has_no_readable_version_fails_and_its_files_stay(
         failed = world.ended(job)
         assert failed.state is JobState.FAILED
         assert "_versions/" in (failed.reason or "")
-        assert world.catalog.leftovers.take(job.id) == [], "they may be visible, when a backup comes back"
+        assert world.catalog.staged_files.take(job.id) == [], "they may be visible, when a backup comes back"
         for path, content in manifests.items():
             path.write_bytes(content)
         world.retry(failed)

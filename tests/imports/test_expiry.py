@@ -21,7 +21,7 @@ from tests.imports.test_recovery import crashed_before
 from tests.support.catalogs import CLUSTER, SCHEMA
 from tests.support.worlds import World, a_world
 
-AT_ONCE = JobSettings(history_least_age=0.0, history_share=0.0)
+AT_ONCE = JobSettings(old_version_min_age=0.0, old_version_share=0.0)
 """Old versions expire with the next maintenance."""
 
 
@@ -81,7 +81,7 @@ def test_the_time_counts_from_the_commit_not_from_the_create(tmp_path: Path, run
         assert world.ended(waiting).state is JobState.COMPLETED
         assert other.state is JobState.COMPLETED
         assert visible(world, docs) == 200
-        world.scheduler.keeper.request(docs.id)  # maintenance leaves the rows of a job that was created long ago
+        world.scheduler.maintenance.request(docs.id)  # maintenance leaves the rows of a job that was created long ago
         time.sleep(1)
         assert visible(world, docs) == 200
         world.until(lambda: stored(world, docs) == 0)

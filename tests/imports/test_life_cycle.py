@@ -251,11 +251,11 @@ class LifeCycle(RuleBasedStateMachine):
         catalog = replace(self.catalog, claims=cast(Any, Mortal(self.catalog.claims, process)))
         engine = cast(Engine, Mortal(self.engine, process))
         runner = InlineRunner()
-        tools = ImportContext(catalog, engine, runner, self.roots, SETTINGS)
+        context = ImportContext(catalog, engine, runner, self.roots, SETTINGS)
         outer, self.engine.hook = self.engine.hook, hook
         try:
-            keeper = MaintenanceWorker(catalog, engine, FairShareRunner(runner), tools.observer, tools.settings)
-            Executor(tools, keeper).run(job, threading.Event())
+            maintenance = MaintenanceWorker(catalog, engine, FairShareRunner(runner), context.observer, context.settings)
+            Executor(context, maintenance).run(job, threading.Event())
         except Crash:
             assert process.is_dead
         finally:

@@ -54,7 +54,7 @@ def test_many_small_jobs_leave_few_parts(world: World) -> None:
 
 
 def test_old_versions_go_by_age(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(history=0.5)) as world:
+    with a_world(tmp_path, runner, JobSettings(old_version_retention=0.5)) as world:
         docs = world.collection()
         for job in range(10):
             world.imported([write_rows(world, f"{job}.jsonl", first=100 * job)])
@@ -62,7 +62,7 @@ def test_old_versions_go_by_age(tmp_path: Path, runner: LocalRunner) -> None:
         data = world.folder / "collections" / f"{docs.id}.lance" / "data"
 
         def only_what_is_shown() -> bool:
-            world.scheduler.keeper.request(docs.id)
+            world.scheduler.maintenance.request(docs.id)
             time.sleep(0.1)
             return len(list(data.iterdir())) == fragments(world, docs)
 
@@ -128,20 +128,20 @@ def test_upkeep_waits_for_jobs_between_intent_and_commit(tmp_path: Path, runner:
         docs = world.collection()
         job = world.create([write_rows(world, "a.jsonl")])
         crashed_before(world, job, "publish")
-        keeper = world.scheduler.keeper
+        maintenance = world.scheduler.maintenance
         lease = world.catalog.maintenance.take(docs.id, "test", 60_000)
         assert lease is not None
-        assert not keeper._maintain(lease)
+        assert not maintenance._maintain(lease)
         world.catalog.maintenance.done(lease)
     with a_world(tmp_path, runner) as world:
         assert world.ended(job).state is JobState.COMPLETED
         lease = world.catalog.maintenance.take(docs.id, "test", 60_000)
         assert lease is not None
-        assert world.scheduler.keeper._maintain(lease)
+        assert world.scheduler.maintenance._maintain(lease)
 
 
 def test_a_job_that_waits_for_its_commit_outlives_upkeep(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(history=0.0)) as world:
+    with a_world(tmp_path, runner, JobSettings(old_version_retention=0.0)) as world:
         docs = world.collection()
         waiting = world.create([write_rows(world, "waiting.jsonl", first=10_000)], auto_commit="false")
         world.until(lambda: world.job(waiting.id).state is JobState.UNCOMMITTED)

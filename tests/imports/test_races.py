@@ -130,7 +130,7 @@ def test_a_retry_meets_the_tidier(idle: World) -> None:
         taken: list[object] = []
 
         def tidy(id: int = job.id, taken: list[object] = taken) -> None:
-            taken += idle.catalog.leftovers.take(id)
+            taken += idle.catalog.staged_files.take(id)
 
         at_once(partial(idle.retry, job), tidy)
         (split,) = idle.catalog.jobs.splits(job.id)

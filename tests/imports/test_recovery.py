@@ -87,7 +87,7 @@ class Crash(BaseException):
 
 def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = False) -> None:
     """Run a job until it is about to call (or has just called) one engine or catalog operation."""
-    tools = ImportContext(world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), world.settings)
+    context = ImportContext(world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), world.settings)
     claimed = world.catalog.claims.claim("crashing", 60_000)
     assert claimed is not None
     assert claimed.id == job.id
@@ -102,8 +102,8 @@ def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = Fal
     setattr(target, name, crash)
     try:
         with pytest.raises(Crash):
-            keeper = MaintenanceWorker(tools.catalog, tools.engine, FairShareRunner(tools.runner), tools.observer, tools.settings)
-            Executor(tools, keeper).run(claimed, threading.Event())
+            maintenance = MaintenanceWorker(context.catalog, context.engine, FairShareRunner(context.runner), context.observer, context.settings)
+            Executor(context, maintenance).run(claimed, threading.Event())
     finally:
         delattr(target, name)
 

@@ -166,7 +166,7 @@ def test_a_look_through_a_file_can_be_stopped(tmp_path: Path, reader: Reader, te
         raise TaskCancelled(f"stopped at {done}")
 
     with pytest.raises(TaskCancelled, match="stopped at 0"):
-        survey.look(source, survey.spans[1], stop)
+        survey.scan(source, survey.spans[1], stop)
 
 
 def test_a_string_that_is_never_closed_is_not_cut() -> None:

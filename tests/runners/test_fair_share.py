@@ -83,11 +83,11 @@ class StillLanes(FairShareRunner):
 
 def test_a_single_task_comes_before_ten_thousand_of_another() -> None:
     runner = HeldRunner(slots=2)
-    lanes = FairShareRunner(runner)
-    many = lanes.lane("ann")
+    fair_share = FairShareRunner(runner)
+    many = fair_share.for_tenant("ann")
     for number in range(10_000):
         many.submit(double, ("ann", number))
-    lanes.lane("bob").submit(double, ("bob", 0))
+    fair_share.for_tenant("bob").submit(double, ("bob", 0))
     runner.end()
     assert [argument[0] for argument, _ in runner.begun] == ["ann", "ann", "bob"]
 
@@ -97,18 +97,18 @@ def test_a_single_task_comes_before_ten_thousand_of_another() -> None:
 def test_lanes_that_always_wait_get_equal_time(slots: int, seconds: tuple[float, float, float]) -> None:
     """However long the tasks of each are. By count, long tasks would get a hundred times what short ones get."""
     clock, runner = Clock(), HeldRunner(slots)
-    lanes = StillLanes(runner, clock)
+    fair_share = StillLanes(runner, clock)
     used = [0.0] * 3
     for lane, name in enumerate(NAMES):
         for _ in range(slots + 1):
-            lanes.submit(name, double, [lane, None])
+            fair_share.submit(name, double, [lane, None])
     while sum(used) < 60 * max(seconds):
         for argument, _ in runner.running:
             argument[1] = argument[1] or clock.now + seconds[argument[0]]
         place = min(range(len(runner.running)), key=lambda number: runner.running[number][0][1])
         lane, clock.now = runner.running[place][0]
         used[lane] += seconds[lane]
-        lanes.submit(NAMES[lane], double, [lane, None])
+        fair_share.submit(NAMES[lane], double, [lane, None])
         runner.end(place)
         runner.begun[:] = runner.running
     assert max(used) - min(used) <= (slots + 1) * max(seconds)
@@ -116,14 +116,14 @@ def test_lanes_that_always_wait_get_equal_time(slots: int, seconds: tuple[float,
 
 def test_a_lane_saves_nothing_up_while_it_has_no_tasks() -> None:
     clock, runner = Clock(), HeldRunner(slots=1)
-    lanes = StillLanes(runner, clock)
+    fair_share = StillLanes(runner, clock)
     for number in range(6):
-        lanes.submit("ann", double, ("ann", number))
+        fair_share.submit("ann", double, ("ann", number))
     for _ in range(2):
         clock.now += 100
         runner.end()
     for number in range(6):
-        lanes.submit("bob", double, ("bob", number))
+        fair_share.submit("bob", double, ("bob", number))
     for _ in range(9):
         clock.now += 1
         runner.end()
@@ -144,16 +144,16 @@ def stop(runner: HeldRunner) -> None:
 def test_a_lane_with_several_workers_gives_one_to_a_lane_that_waits() -> None:
     """The one that began last, after a second; it begins again when the other lane has been quiet for a while."""
     clock, runner = Clock(), HeldRunner(slots=2)
-    lanes = StillLanes(runner, clock)
-    ann = [lanes.submit("ann", double, f"ann {number}") for number in range(3)]
+    fair_share = StillLanes(runner, clock)
+    ann = [fair_share.submit("ann", double, f"ann {number}") for number in range(3)]
     clock.now += 100
-    bob = lanes.submit("bob", double, "bob 0")
+    bob = fair_share.submit("bob", double, "bob 0")
     clock.now += 0.9
-    lanes.look()
+    fair_share.look()
     assert stopped(runner) == []
     clock.now += 0.2
     for _ in range(3):
-        lanes.look()
+        fair_share.look()
     assert stopped(runner) == ["ann 1"]
     stop(runner)
     assert [argument for argument, _ in runner.running] == ["ann 0", "bob 0"]
@@ -161,13 +161,13 @@ def test_a_lane_with_several_workers_gives_one_to_a_lane_that_waits() -> None:
     runner.end(1)
     assert bob.future.result(0) == "bob 0"
     clock.now += 0.1
-    lanes.look()
-    second = lanes.submit("bob", double, "bob 1")
+    fair_share.look()
+    second = fair_share.submit("bob", double, "bob 1")
     assert [argument for argument, _ in runner.running] == ["ann 0", "bob 1"], "the worker waited for bob's next task"
     runner.end(1)
     assert second.future.done()
     clock.now += 0.6
-    lanes.look()
+    fair_share.look()
     assert [argument for argument, _ in runner.running] == ["ann 0", "ann 1"]
     runner.end(1)
     assert ann[1].future.result(0) == "ann 1"
@@ -176,21 +176,21 @@ def test_a_lane_with_several_workers_gives_one_to_a_lane_that_waits() -> None:
 def test_a_lane_with_one_worker_gives_way_less_and_less_often() -> None:
     """A task that is stopped begins anew, so the time that it is left alone doubles: it comes to its end."""
     clock, runner = Clock(), HeldRunner(slots=1)
-    lanes = StillLanes(runner, clock)
-    long = lanes.submit("ann", double, "ann")
+    fair_share = StillLanes(runner, clock)
+    long = fair_share.submit("ann", double, "ann")
     left_alone = []
     for number in range(5):
         began = clock.now
-        lanes.submit("bob", double, f"bob {number}")
+        fair_share.submit("bob", double, f"bob {number}")
         while not stopped(runner):
             clock.now += 0.25
-            lanes.look()
+            fair_share.look()
         left_alone.append(clock.now - began)
         stop(runner)
         assert [argument for argument, _ in runner.running] == [f"bob {number}"]
         runner.end()
         clock.now += 1
-        lanes.look()
+        fair_share.look()
         assert [argument for argument, _ in runner.running] == ["ann"]
     assert left_alone == [1, 2, 4, 8, 16]
     runner.end()
@@ -199,28 +199,28 @@ def test_a_lane_with_one_worker_gives_way_less_and_less_often() -> None:
 
 def test_a_lane_that_has_had_less_is_not_stopped() -> None:
     clock, runner = Clock(), HeldRunner(slots=1)
-    lanes = StillLanes(runner, clock)
-    lanes.submit("ann", double, "ann 0")
-    lanes.submit("bob", double, "bob 0")
+    fair_share = StillLanes(runner, clock)
+    fair_share.submit("ann", double, "ann 0")
+    fair_share.submit("bob", double, "bob 0")
     clock.now += 50
     runner.end()
-    lanes.submit("ann", double, "ann 1")
+    fair_share.submit("ann", double, "ann 1")
     clock.now += 49
-    lanes.look()
+    fair_share.look()
     assert stopped(runner) == []
     clock.now += 2
-    lanes.look()
+    fair_share.look()
     assert stopped(runner) == ["bob 0"]
 
 
 def test_a_task_that_should_give_way_may_end_or_be_cancelled() -> None:
     clock, runner = Clock(), HeldRunner(slots=1)
-    lanes = StillLanes(runner, clock)
-    ended, cancelled = (lanes.submit("ann", double, number) for number in range(2))
+    fair_share = StillLanes(runner, clock)
+    ended, cancelled = (fair_share.submit("ann", double, number) for number in range(2))
     for handle in (ended, cancelled):
-        lanes.submit("bob", double, "bob")
+        fair_share.submit("bob", double, "bob")
         clock.now += 2
-        lanes.look()
+        fair_share.look()
         assert len(stopped(runner)) == 1
         if handle is ended:
             runner.end()
@@ -232,24 +232,24 @@ def test_a_task_that_should_give_way_may_end_or_be_cancelled() -> None:
                 cancelled.future.result(0)
         runner.end()
         clock.now += 1
-        lanes.look()
+        fair_share.look()
     assert runner.running == []
 
 
 def test_lanes_without_tasks_are_forgotten() -> None:
     clock, runner = Clock(), HeldRunner(slots=2)
-    lanes = StillLanes(runner, clock)
-    lanes.submit("ann", double, "ann")
+    fair_share = StillLanes(runner, clock)
+    fair_share.submit("ann", double, "ann")
     for number in range(1000):
-        lanes.submit(f"org {number}", double, number)
+        fair_share.submit(f"org {number}", double, number)
         clock.now += 1
         runner.end(1)
-    assert len(lanes._lanes) < 5
+    assert len(fair_share._lanes) < 5
 
 
 def test_results_progress_and_errors_come_through() -> None:
     runner = HeldRunner(slots=1)
-    lane = FairShareRunner(runner).lane("ann")
+    lane = FairShareRunner(runner).for_tenant("ann")
     first, second = lane.submit(double, 1), lane.submit(double, 2)
     assert (first.progress(), second.progress()) == ((1, 2), (0, 0))
     runner.end()
@@ -261,8 +261,8 @@ def test_results_progress_and_errors_come_through() -> None:
 
 def test_what_waits_is_cancelled_at_once_and_what_runs_is_told_to() -> None:
     runner = HeldRunner(slots=1)
-    lanes = FairShareRunner(runner)
-    running, waiting, other = (lanes.lane("ann").submit(double, number) for number in range(3))
+    fair_share = FairShareRunner(runner)
+    running, waiting, other = (fair_share.for_tenant("ann").submit(double, number) for number in range(3))
     for each in (running, waiting):
         each.cancel()
     assert runner.begun[0][1].cancelled
@@ -276,7 +276,7 @@ def test_what_waits_is_cancelled_at_once_and_what_runs_is_told_to() -> None:
 
 def test_a_closed_runner_ends_what_waits() -> None:
     runner = HeldRunner(slots=1)
-    lane = FairShareRunner(runner).lane("ann")
+    lane = FairShareRunner(runner).for_tenant("ann")
     lane.submit(double, 0)
     waiting = [lane.submit(double, number) for number in (1, 2)]
     runner.close()
@@ -288,10 +288,10 @@ def test_a_closed_runner_ends_what_waits() -> None:
 
 def test_a_task_begins_in_the_context_of_who_wants_it() -> None:
     runner = HeldRunner(slots=1)
-    lanes = FairShareRunner(runner)
+    fair_share = FairShareRunner(runner)
     for name in ("ann", "bob"):
         token = WHO.set(name)
-        lanes.lane(name).submit(double, name)
+        fair_share.for_tenant(name).submit(double, name)
         WHO.reset(token)
     runner.end()
     assert runner.seen == ["ann", "bob"]
@@ -300,8 +300,8 @@ def test_a_task_begins_in_the_context_of_who_wants_it() -> None:
 def test_real_workers_do_the_tasks_of_all_lanes() -> None:
     runner = LocalRunner(2)
     try:
-        lanes = FairShareRunner(runner)
-        handles = [lanes.lane(NAMES[number % 3]).submit(double, number) for number in range(400)]
+        fair_share = FairShareRunner(runner)
+        handles = [fair_share.for_tenant(NAMES[number % 3]).submit(double, number) for number in range(400)]
         wait([each.future for each in handles], 60)
         assert [each.future.result(0) for each in handles] == [2 * number for number in range(400)]
     finally:
@@ -317,16 +317,16 @@ def test_real_workers_held_by_one_lane_serve_another_within_seconds(listens: boo
     """The long tasks end all the same, also where one had to be ended by force."""
     runner = LocalRunner(2)
     try:
-        lanes = FairShareRunner(runner)
+        fair_share = FairShareRunner(runner)
         arguments: list[Any] = [600, 601] if listens else [tmp_path / "a", tmp_path / "b"]
-        long = [lanes.submit("ann", report_until_told if listens else wait_for_file, each) for each in arguments]
+        long = [fair_share.submit("ann", report_until_told if listens else wait_for_file, each) for each in arguments]
         until = time.monotonic() + 60
         while not all(_has_begun(*task) for task in zip(long, arguments, strict=True)):
             assert time.monotonic() < until
             time.sleep(0.01)
         began = time.monotonic()
         for number in range(3):
-            assert lanes.submit("bob", double, number).future.result(30) == 2 * number
+            assert fair_share.submit("bob", double, number).future.result(30) == 2 * number
         assert time.monotonic() - began < (6 if listens else 20)
         assert not any(handle.future.done() for handle in long)
         if not listens:

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from penstock.cli.main import cli
-from penstock.server.doctor import Finding, Health, examine
+from penstock.server.doctor import CheckResult, Health, examine
 from tests.support.http import make_settings
 from tests.support.postgres import PostgresServer
 from tests.support.s3 import S3Server
@@ -40,12 +40,12 @@ def folder(used: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(used, tmp_path / "copy"))
 
 
-def findings(folder: Path, **flags: object) -> list[Finding]:
+def findings(folder: Path, **flags: object) -> list[CheckResult]:
     flags = {"import_root": (str(folder / "files"),), **flags}
     return list(examine(make_settings(folder / "data", **flags)))
 
 
-def bad(folder: Path, **flags: object) -> dict[str, Finding]:
+def bad(folder: Path, **flags: object) -> dict[str, CheckResult]:
     """What isn't well, by the name of the check; the machine's own state left aside."""
     found = [each for each in findings(folder, **flags) if each.health is not Health.OK]
     assert all(each.remedy for each in found)

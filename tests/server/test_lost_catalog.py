@@ -25,7 +25,7 @@ from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.errors import StoreError
-from penstock.server.doctor import Finding, Health, adopt, examine
+from penstock.server.doctor import CheckResult, Health, adopt, examine
 from penstock.server.startup_policy import authentication_of
 from penstock.server.lost_catalog import KEYS_MARKER, asks_for_keys, keep_marks, refuse_lost_catalog
 from penstock.server.engine_factory import engine_of
@@ -90,7 +90,7 @@ class Place:
         for file in self.settings.data_dir.glob("catalog.db*"):
             file.unlink()
 
-    def adopted(self) -> list[Finding]:
+    def adopted(self) -> list[CheckResult]:
         found = list(adopt(self.settings))
         self.catalog = self.opened()
         return found

@@ -66,7 +66,7 @@ class World:
         self.imports = ImportService(self.catalog, roots, self.settings, self.scheduler.wake)
         self.collections = CollectionService(self.catalog, self.engine, self.scheduler.wake)
         self.partitions = PartitionService(self.catalog, self.engine)
-        self.indexes = IndexService(self.catalog, self.engine, self.scheduler.keeper.request)
+        self.indexes = IndexService(self.catalog, self.engine, self.scheduler.maintenance.request)
 
     @property
     def files(self) -> Path:

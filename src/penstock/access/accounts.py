@@ -15,7 +15,7 @@ from penstock.domain.names import check_user_name
 from penstock.errors import AccountNotFound, InvalidParameter, PermissionDenied, Unauthenticated
 from penstock.sources.paths import parse_root
 
-__all__ = ["AccountService", "MadeKey"]
+__all__ = ["AccountService", "CreatedApiKey"]
 
 _LONGEST_NAME = 64
 
@@ -23,7 +23,7 @@ MAX_DESCRIPTION = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MadeKey:
+class CreatedApiKey:
     """A fresh key. ``secret`` is shown once: the catalog keeps its hash only."""
 
     account: Account
@@ -44,7 +44,7 @@ class AccountService:
         *,
         roots: Sequence[str] = (),
         lifetime: float | None = None,
-    ) -> MadeKey:
+    ) -> CreatedApiKey:
         """A key for the org's clusters; ``lifetime`` in seconds, for ever when None.
 
         Raises:
@@ -72,7 +72,7 @@ class AccountService:
                 expires_at=None if lifetime is None else datetime.now(UTC) + timedelta(seconds=lifetime),
             )
         )
-        return MadeKey(account=account, secret=secret)
+        return CreatedApiKey(account=account, secret=secret)
 
     def keys(self, org_id: str | None = None) -> Sequence[Account]:
         return self._accounts.list(AccountKind.KEY, org_id)

@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias
 import structlog
 
 from penstock.access.authentication import Authentication
-from penstock.catalog.access.audit import AuditStore
+from penstock.catalog.access.audit import AuditRepository
 from penstock.domain.access import Caller
 from penstock.domain.audit import AuditEntry, plain
 from penstock.errors import AccessDenied, PenstockError
@@ -55,7 +55,7 @@ class NoAudit:
 class AuditLog:
     """Safe to share between threads. ``window`` is in seconds."""
 
-    def __init__(self, store: AuditStore, window: float = WINDOW) -> None:
+    def __init__(self, store: AuditRepository, window: float = WINDOW) -> None:
         self._store = store
         self._window = window
         self._lock = threading.Lock()
@@ -144,8 +144,8 @@ class AuditedAuthentication:
     def is_enabled_cached(self) -> bool:
         return self._inner.is_enabled_cached
 
-    def lane(self, header: str) -> str:
-        return self._inner.lane(header)
+    def fairness_key(self, header: str) -> str:
+        return self._inner.fairness_key(header)
 
     def identify(self, header: str, address: str) -> Caller:
         try:

@@ -17,7 +17,7 @@ from limits.strategies import MovingWindowRateLimiter
 from penstock.access.credentials import KeyCredentials, UserCredentials, digest_of, parse_credentials
 from penstock.access.fairness_key import ANONYMOUS_KEY, FairnessKeys
 from penstock.access.passwords import Passwords
-from penstock.catalog.access.accounts import Account, AccountStore
+from penstock.catalog.access.accounts import Account, AccountRepository
 from penstock.domain.access import ANONYMOUS, Caller
 from penstock.errors import TooManyAttempts, Unauthenticated
 
@@ -42,7 +42,7 @@ class Authentication(Protocol):
         """What ``is_enabled`` said last; asks nobody."""
         ...
 
-    def lane(self, header: str) -> str:
+    def fairness_key(self, header: str) -> str:
         """Whose turn a call with this ``Authorization`` header takes (:mod:`penstock.access.fairness_key`); asks nobody."""
         ...
 
@@ -61,7 +61,7 @@ class NoAuthentication:
 
     is_enabled = is_enabled_cached = False
 
-    def lane(self, header: str) -> str:
+    def fairness_key(self, header: str) -> str:
         del header
         return ANONYMOUS_KEY
 
@@ -77,7 +77,7 @@ class Authenticator:
     seconds, what is known of a key or a user may be.
     """
 
-    def __init__(self, accounts: AccountStore, *, optional: bool = False, fresh: float = FRESH_SECONDS) -> None:
+    def __init__(self, accounts: AccountRepository, *, optional: bool = False, fresh: float = FRESH_SECONDS) -> None:
         self._accounts = accounts
         self._optional = optional
         self._fresh = fresh
@@ -100,8 +100,8 @@ class Authenticator:
     def is_enabled_cached(self) -> bool:
         return not self._optional
 
-    def lane(self, header: str) -> str:
-        return self._headers.lane(header) if self.is_enabled_cached else ANONYMOUS_KEY
+    def fairness_key(self, header: str) -> str:
+        return self._headers.fairness_key(header) if self.is_enabled_cached else ANONYMOUS_KEY
 
     def identify(self, header: str, address: str) -> Caller:
         if not self.is_enabled:

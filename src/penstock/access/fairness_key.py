@@ -38,7 +38,7 @@ class FairnessKeys:
         self._orgs: TTLCache[bytes, str] = TTLCache(_KEPT, _KEPT_SECONDS)
         self._lock = threading.Lock()
 
-    def lane(self, header: str) -> str:
+    def fairness_key(self, header: str) -> str:
         with self._lock:
             org = self._orgs.get(self._cache_key(header))
         if org is not None:

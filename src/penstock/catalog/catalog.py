@@ -8,22 +8,22 @@ from dataclasses import dataclass
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from penstock.catalog.access.accounts import AccountStore
-from penstock.catalog.access.audit import AuditStore
+from penstock.catalog.access.accounts import AccountRepository
+from penstock.catalog.access.audit import AuditRepository
 from penstock.catalog.jobs.leases import JobLeases
-from penstock.catalog.access.clusters import ClusterStore, DatabaseStore
-from penstock.catalog.collections.collections import CollectionStore
+from penstock.catalog.access.clusters import ClusterRepository, DatabaseRepository
+from penstock.catalog.collections.collections import CollectionRepository
 from penstock.catalog.db.connection import CatalogDatabase
 from penstock.catalog.collections.descriptions import DescriptionStore
 from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.catalog.jobs.listing import JobList
-from penstock.catalog.jobs.jobs import JobStore
-from penstock.catalog.jobs.staged_files import LeftoverStore
-from penstock.catalog.collections.maintenance_leases import MaintenanceStore
-from penstock.catalog.access.orgs import OrgStore
-from penstock.catalog.jobs.quotas import QuotaStore
-from penstock.catalog.jobs.retention import RetentionStore
-from penstock.catalog.collections.row_expiry import RowExpiryStore
+from penstock.catalog.jobs.jobs import JobRepository
+from penstock.catalog.jobs.staged_files import StagedFileRepository
+from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
+from penstock.catalog.access.orgs import OrgRepository
+from penstock.catalog.jobs.quotas import QuotaRepository
+from penstock.catalog.jobs.retention import RetentionRepository
+from penstock.catalog.collections.row_expiry import RowExpiryRepository
 from penstock.catalog.db.encryption import Encryptor
 
 __all__ = ["Catalog", "open_catalog"]
@@ -38,27 +38,27 @@ class Catalog:
     """All stores of one database."""
 
     database: CatalogDatabase
-    orgs: OrgStore
-    quotas: QuotaStore
-    accounts: AccountStore
-    audit: AuditStore
-    clusters: ClusterStore
-    databases: DatabaseStore
-    collections: CollectionStore
+    orgs: OrgRepository
+    quotas: QuotaRepository
+    accounts: AccountRepository
+    audit: AuditRepository
+    clusters: ClusterRepository
+    databases: DatabaseRepository
+    collections: CollectionRepository
     descriptions: DescriptionStore
-    jobs: JobStore
+    jobs: JobRepository
     job_list: JobList
-    leftovers: LeftoverStore
+    staged_files: StagedFileRepository
     claims: JobLeases
-    maintenance: MaintenanceStore
-    retention: RetentionStore
-    row_expiry: RowExpiryStore
+    maintenance: MaintenanceLeases
+    retention: RetentionRepository
+    row_expiry: RowExpiryRepository
 
     def close(self) -> None:
         self.database.close()
 
 
-def open_catalog(url: str, key: bytes, connections: int = 20, patience: float = 0.0) -> Catalog:
+def open_catalog(url: str, key: bytes, connections: int = 20, timeout: float = 0.0) -> Catalog:
     """Open and migrate the catalog at ``sqlite:///…`` or ``postgresql://…``.
 
     Args:
@@ -73,25 +73,25 @@ def open_catalog(url: str, key: bytes, connections: int = 20, patience: float = 
     """
     database = CatalogDatabase(url, connections)
     try:
-        _wait_until_available(database.migrate, patience if database.is_shared else 0.0)
+        _wait_until_available(database.migrate, timeout if database.is_shared else 0.0)
         return _stores(database, Encryptor(key))
     except BaseException:
         database.close()
         raise
 
 
-def _wait_until_available(work: Callable[[], None], patience: float) -> None:
+def _wait_until_available(work: Callable[[], None], timeout: float) -> None:
     """Servers and their database often start together. Why one waits is logged each time it looks."""
 
     def tell(state: RetryCallState) -> None:
         reason = state.outcome and str(state.outcome.exception())
         log.warning(
-            "catalog.awaited", reason=reason, waited=round(state.seconds_since_start or 0, 1), patience=patience
+            "catalog.awaited", reason=reason, waited=round(state.seconds_since_start or 0, 1), timeout=timeout
         )
 
     attempts = Retrying(
         retry=retry_if_exception_type(CatalogUnavailable),
-        stop=stop_after_delay(patience),
+        stop=stop_after_delay(timeout),
         wait=wait_fixed(_LOOK_SECONDS),
         before_sleep=tell,
         reraise=True,
@@ -100,22 +100,22 @@ def _wait_until_available(work: Callable[[], None], patience: float) -> None:
 
 
 def _stores(database: CatalogDatabase, seal: Encryptor) -> Catalog:
-    collections = CollectionStore(database)
+    collections = CollectionRepository(database)
     return Catalog(
         database=database,
-        orgs=OrgStore(database),
-        quotas=QuotaStore(database),
-        accounts=AccountStore(database),
-        audit=AuditStore(database),
-        clusters=ClusterStore(database),
-        databases=DatabaseStore(database),
+        orgs=OrgRepository(database),
+        quotas=QuotaRepository(database),
+        accounts=AccountRepository(database),
+        audit=AuditRepository(database),
+        clusters=ClusterRepository(database),
+        databases=DatabaseRepository(database),
         collections=collections,
         descriptions=DescriptionStore(database),
-        jobs=JobStore(database, seal),
+        jobs=JobRepository(database, seal),
         job_list=JobList(database),
-        leftovers=LeftoverStore(database),
+        staged_files=StagedFileRepository(database),
         claims=JobLeases(database, collections),
-        maintenance=MaintenanceStore(database),
-        retention=RetentionStore(database),
-        row_expiry=RowExpiryStore(database),
+        maintenance=MaintenanceLeases(database),
+        retention=RetentionRepository(database),
+        row_expiry=RowExpiryRepository(database),
     )

@@ -188,7 +188,7 @@ class Split:
 class ImportJob:
     """An import job as everybody may see it. Times are UTC; ``progress`` is 0 to 100 and never falls.
 
-    ``deadline`` is when an unfinished job fails for the time it takes; ``keyed`` tells that its files are opened with
+    ``deadline`` is when an unfinished job fails for the time it takes; ``has_credentials`` tells that its files are opened with
     the caller's own keys; ``trace`` is the W3C traceparent of the call that created it.
     """
 
@@ -215,7 +215,7 @@ class ImportJob:
     epoch: int = 0
     intent_version: int | None = None
     deadline: datetime | None = None
-    keyed: bool = False
+    has_credentials: bool = False
     trace: str | None = None
 
     @property

@@ -160,7 +160,7 @@ class Engine(Protocol):
         """Whether rows were ever written into a table."""
         ...
 
-    def survey(self, table_id: str, store: str = "", schema: CollectionSchema | None = None) -> TableContents:
+    def read_contents(self, table_id: str, store: str = "", schema: CollectionSchema | None = None) -> TableContents:
         """Read the whole partition column of a table, and the keys where they were given by Penstock.
 
         Raises:

@@ -45,76 +45,76 @@ def overdue_reason(job: ImportJob) -> str:
     )
 
 
-def fail_overdue_jobs(tools: ImportContext) -> None:
+def fail_overdue_jobs(context: ImportContext) -> None:
     """Fail the jobs that are past their deadline: those that wait in the queue or for their commit, too."""
-    for job in tools.catalog.jobs.overdue():
+    for job in context.catalog.jobs.overdue():
         # One that moved on a moment ago, and is still unfinished, is found by the next look.
         with suppress(JobStateConflict):
-            tools.catalog.jobs.request_transition(job, JobState.FAILED, reason=overdue_reason(job))
+            context.catalog.jobs.request_transition(job, JobState.FAILED, reason=overdue_reason(job))
 
 
-def delete_staged_files(tools: ImportContext) -> None:
+def delete_staged_files(context: ImportContext) -> None:
     """Remove what aborted jobs have staged, and failed ones once nobody may retry them from there.
 
     The catalog forgets the files before they go, so that a retry can't count on what is being removed.
     """
-    failed_before = now_millis() - int(tools.settings.retry_window * 1000)
-    for job in tools.catalog.leftovers.find(failed_before):
-        discard(tools, job.collection_id, job.id)
+    failed_before = now_millis() - int(context.settings.retry_window * 1000)
+    for job in context.catalog.staged_files.find(failed_before):
+        discard(context, job.collection_id, job.id)
 
 
-def discard(tools: ImportContext, collection_id: str, job_id: int) -> None:
+def discard(context: ImportContext, collection_id: str, job_id: int) -> None:
     """Remove what a failed or aborted job has staged."""
-    staged = [staged_of(note) for note in tools.catalog.leftovers.take(job_id)]
-    store = tools.catalog.collections.store_of(collection_id)
+    staged = [staged_of(note) for note in context.catalog.staged_files.take(job_id)]
+    store = context.catalog.collections.store_of(collection_id)
     if store is not None:  # the files of a forgotten collection went with it
-        tools.engine.discard(collection_id, staged, store)
+        context.engine.discard(collection_id, staged, store)
     log.info("job.discarded", job_id=str(job_id), splits=len(staged))
 
 
-def drop_tables(tools: ImportContext) -> None:
+def drop_tables(context: ImportContext) -> None:
     """Remove the tables of dropped collections, once none of their jobs lives."""
-    collections, jobs = tools.catalog.collections, tools.catalog.jobs
+    collections, jobs = context.catalog.collections, context.catalog.jobs
     for collection_id in collections.dropped():
         if live := jobs.live_of(collection_id):
             # Who drops a collection ends its jobs; a process that died in between has left them to us.
             end_jobs(jobs, collection_id, f"collection {live[0].collection} dropped")
         if jobs.live_jobs(collection_id):
             continue  # they have come to their commit, and end by themselves
-        lease = tools.catalog.maintenance.take(collection_id, uuid.uuid4().hex, int(tools.settings.lease * 1000))
+        lease = context.catalog.maintenance.take(collection_id, uuid.uuid4().hex, int(context.settings.lease * 1000))
         if lease is None:
             # Its indexes are being built, or another server is about to drop it.
             continue
         try:
-            tools.engine.drop(collection_id, collections.store_of(collection_id) or "")
+            context.engine.drop(collection_id, collections.store_of(collection_id) or "")
         except PenstockError:
             log.exception("collection.drop_failed", collection_id=collection_id)
-            tools.catalog.maintenance.release(lease)
+            context.catalog.maintenance.release(lease)
             continue
         collections.forget(collection_id)
         log.info("collection.dropped", collection_id=collection_id)
 
 
-def purge_deleted_secrets(tools: ImportContext) -> None:
+def purge_deleted_secrets(context: ImportContext) -> None:
     """Leave no copy of the credentials of jobs that have ended."""
-    tools.catalog.database.purge_wal()
+    context.catalog.database.purge_wal()
 
 
-def delete_expired_idempotency_keys(tools: ImportContext) -> None:
-    tools.catalog.jobs.forget_expired_keys()
+def delete_expired_idempotency_keys(context: ImportContext) -> None:
+    context.catalog.jobs.forget_expired_keys()
 
 
 class Retention:
     """Forgets jobs that ended long ago: looks once in a while, and goes on in small steps while there are any."""
 
-    def __init__(self, tools: ImportContext) -> None:
-        self._tools = tools
+    def __init__(self, context: ImportContext) -> None:
+        self._context = context
         self._looked = float("-inf")
 
     def __call__(self, stop: threading.Event) -> None:
         if time.monotonic() - self._looked < _RETENTION_SECONDS:
             return
-        settings, catalog = self._tools.settings, self._tools.catalog
+        settings, catalog = self._context.settings, self._context.catalog
         # While its key is remembered, a repeated create call gets the job.
         age = max(settings.retention, settings.key_lifetime)
         for cluster_id in catalog.clusters.ids():
@@ -133,8 +133,8 @@ class Retention:
 class OrphanSweep:
     """Removes files that a crash has left: staged, but noted nowhere. Looks at every collection once a day."""
 
-    def __init__(self, tools: ImportContext) -> None:
-        self._tools = tools
+    def __init__(self, context: ImportContext) -> None:
+        self._context = context
         self._done: dict[str, float] = {}
 
     def __call__(self) -> None:
@@ -159,18 +159,18 @@ class OrphanSweep:
         What the catalog knows is read before the engine looks at what is visible: a file that is published between
         the two is seen by the one or by the other.
         """
-        catalog = self._tools.catalog
+        catalog = self._context.catalog
         if catalog.jobs.live_jobs(table.id) or catalog.maintenance.is_locked(table.id):
             return False
-        known = [staged_of(note) for note in catalog.leftovers.staged_of(table.id)]
-        orphans = self._tools.engine.orphans(table, known, self._tools.settings.orphan_age)
+        known = [staged_of(note) for note in catalog.staged_files.staged_of(table.id)]
+        orphans = self._context.engine.orphans(table, known, self._context.settings.orphan_age)
         if orphans is not None and not catalog.jobs.live_jobs(table.id):
-            self._tools.engine.discard(table.id, [orphans], table.store)
+            self._context.engine.discard(table.id, [orphans], table.store)
             log.warning("orphans.removed", collection_id=table.id, size=orphans.size, note=orphans.note)
         return True
 
     def _tables(self) -> Sequence[Table]:
-        catalog = self._tools.catalog
+        catalog = self._context.catalog
         return [
             Table.of(collection)
             for cluster_id in catalog.clusters.ids()

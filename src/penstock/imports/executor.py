@@ -77,14 +77,14 @@ def unknown_columns(options: Any) -> UnknownColumns:
 class Executor:
     """Runs claimed jobs. One instance serves many threads; each call of :meth:`run` works on one job."""
 
-    def __init__(self, tools: ImportContext, keeper: MaintenanceWorker) -> None:
-        self._tools = tools
-        self._keeper = keeper
+    def __init__(self, context: ImportContext, maintenance: MaintenanceWorker) -> None:
+        self._context = context
+        self._maintenance = maintenance
 
     def run(self, job: ImportJob, stop: threading.Event) -> None:
         """Take a claimed job as far as it goes; return when it has ended, waits for a commit, or ``stop`` is set."""
         bound = log.bind(job_id=str(job.id), collection=job.collection)
-        observer = self._tools.observer
+        observer = self._context.observer
         observer.claimed(job)
         facts: dict[str, str | int] = {
             "job_id": str(job.id),
@@ -94,27 +94,27 @@ class Executor:
         }
         try:
             with observer.step("job", facts, job.trace):
-                JobRun(self._tools, job, stop, self._keeper).go()
+                JobRun(self._context, job, stop, self._maintenance).go()
         except LeaseLost:
             bound.info("job.lost", epoch=job.epoch)
             observer.lost(job)
         except TaskCancelled:
             bound.info("job.paused")
-            self._tools.catalog.claims.release(job)
+            self._context.catalog.claims.release(job)
 
 
 class JobRun:
     """One claimed job, and the steps it goes through."""
 
-    def __init__(self, tools: ImportContext, job: ImportJob, stop: threading.Event, keeper: MaintenanceWorker) -> None:
-        self._tools = tools
-        self._catalog = tools.catalog
-        self._claims = tools.catalog.claims
-        self._engine = tools.engine
+    def __init__(self, context: ImportContext, job: ImportJob, stop: threading.Event, maintenance: MaintenanceWorker) -> None:
+        self._context = context
+        self._catalog = context.catalog
+        self._claims = context.catalog.claims
+        self._engine = context.engine
         self._stop = stop
-        self._keeper = keeper
-        self._observer = tools.observer
-        self._runner = keeper.lanes.lane(self._catalog.clusters.get(job.cluster_id).org_id)
+        self._maintenance = maintenance
+        self._observer = context.observer
+        self._runner = maintenance.fair_share.for_tenant(self._catalog.clusters.get(job.cluster_id).org_id)
         self._log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
         self.job = job
         self._saved = (-1, -1)
@@ -156,21 +156,21 @@ class JobRun:
         plan = retry_transient(
             lambda: self._new_plan(collection),
             "planning the import",
-            self._tools.settings,
+            self._context.settings,
             self._stop,
             lambda error: self._retrying("planning", error),
         )
         jobs = self._catalog.jobs
         joined = join(
             plan,
-            split_bytes=self._tools.settings.split_bytes,
+            split_bytes=self._context.settings.split_bytes,
             workers=self._runner.slots,
             auto_id=collection.schema.auto_id,
             files=jobs.locations(self.job.id),
             splits=jobs.splits(self.job.id),
         )
         warnings = merge_warnings([self._option_warnings(), list(plan.warnings)])
-        self.job = self._claims.save_plan(self.job, joined.files, joined.splits, warnings, self._tools.settings.quota)
+        self.job = self._claims.save_plan(self.job, joined.files, joined.splits, warnings, self._context.settings.quota)
         self._engine.discard(collection.id, [staged_of(each.staged) for each in joined.stale], collection.store)
         self._observer.moved(self.job)
 
@@ -184,7 +184,7 @@ class JobRun:
             collection.schema,
             csv_options(self.job.options),
             unknown_columns(self.job.options),
-            self._tools.settings,
+            self._context.settings,
             self._partition(collection),
             self._run_plan_tasks,
         )
@@ -219,8 +219,8 @@ class JobRun:
                 ],
                 csv=csv_options(self.job.options),
                 unknown_columns=unknown_columns(self.job.options),
-                batch_bytes=self._tools.settings.batch_bytes,
-                memory_limit=self._tools.settings.worker_memory,
+                batch_bytes=self._context.settings.batch_bytes,
+                memory_limit=self._context.settings.worker_memory,
                 partitions=partitions if (one := split.parts[0].spec["partition"]) is None else [one],
                 auto_id_start=split.auto_id_start,
             )
@@ -237,7 +237,7 @@ class JobRun:
                 splits,
                 runner=self._runner,
                 tracker=tracker,
-                settings=self._tools.settings,
+                settings=self._context.settings,
                 stop=self._stop,
                 task_of=task_of,
                 begin=lambda split: self._claims.count_attempt(self.job, split.ordinal),
@@ -262,7 +262,7 @@ class JobRun:
         retry_transient(
             lambda: self._engine.refuse_damaged(Table.of(fresh)),
             "checking the table before the commit",
-            self._tools.settings,
+            self._context.settings,
             self._stop,
             lambda error: self._retrying("commit", error),
         )
@@ -310,7 +310,7 @@ class JobRun:
         return retry_transient(
             lambda: self._publish(table),
             "making the rows visible",
-            self._tools.settings,
+            self._context.settings,
             self._stop,
             lambda error: self._retrying("commit", error),
             "None of the job's rows are visible. Retry the job when the cause is gone",
@@ -349,7 +349,7 @@ class JobRun:
         self._fail(error)
         if not isinstance(cause, TableDamaged | JobWithdrawn):
             # Something is wrong with what it has staged, perhaps; a retry stages all of it again.
-            discard(self._tools, self.job.collection_id, self.job.id)
+            discard(self._context, self.job.collection_id, self.job.id)
         return None
 
     def _end_dropped(self) -> None:
@@ -361,17 +361,17 @@ class JobRun:
 
     def _index(self) -> None:
         warnings = merge_warnings([list(self.job.warnings), *self._catalog.jobs.split_warnings(self.job.id)])
-        if not self._tools.settings.wait_for_index:
+        if not self._context.settings.wait_for_index:
             self._complete(warnings)
-            self._keeper.request(self.job.collection_id)
+            self._maintenance.request(self.job.collection_id)
             return
         try:
-            self._keeper.build(self.job.collection_id, self._stop, self._save_indexing)
+            self._maintenance.build(self.job.collection_id, self._stop, self._save_indexing)
         except (LeaseLost, TaskCancelled, CatalogUnavailable):
             raise
         except PenstockError as error:
             # The rows are visible and searched exactly without an index; it is built again in the background.
-            self._keeper.request(self.job.collection_id)
+            self._maintenance.request(self.job.collection_id)
             self._log.warning("job.index_failed", error=str(error))
             warnings.append(JobWarning(code="index_failed", message=f"the index was not built: {error}"))
         self._complete(warnings)
@@ -392,7 +392,7 @@ class JobRun:
         self._move(JobState.FAILED, reason=reason, warnings=warnings, keep_files=keep_files)
         if isinstance(error, StoreFull):
             # What it has staged keeps others from working; a retry does it again.
-            discard(self._tools, self.job.collection_id, self.job.id)
+            discard(self._context, self.job.collection_id, self.job.id)
 
     def _release_for_retry(self, error: Exception) -> None:
         """After the intent a job can't fail for this: it is shown as the job's reason, and tried again.
@@ -504,7 +504,7 @@ class JobRun:
         """Where the files may be: as the keys allow that asked for the job, whoever plans it."""
         limits = self._catalog.jobs.roots(self.job.id)
         # Where callers have keys, whoever reads the reason of a failure may be another than who runs the server.
-        return self._tools.roots.within(limits, for_tenant=self._catalog.accounts.any_made())
+        return self._context.roots.within(limits, for_tenant=self._catalog.accounts.any_made())
 
     def _keys(self) -> StoreCredentials:
         return StoreCredentials(**self._catalog.jobs.secret(self.job.id))

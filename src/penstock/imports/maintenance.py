@@ -57,13 +57,13 @@ class MaintenanceWorker:
         self,
         catalog: Catalog,
         engine: Engine,
-        lanes: FairShareRunner,
+        fair_share: FairShareRunner,
         observer: Observer,
         settings: JobSettings,
     ) -> None:
         self._catalog = catalog
         self._engine = engine
-        self.lanes = lanes
+        self.fair_share = fair_share
         self._observer = observer
         self._settings = settings
         self._lease = settings.lease
@@ -163,9 +163,9 @@ class MaintenanceWorker:
         task = MaintenanceTask(
             engine=self._engine,
             table=Table.of(collection, expiry),
-            history=self._settings.history,
-            history_share=self._settings.history_share,
-            history_least_age=self._settings.history_least_age,
+            old_version_retention=self._settings.old_version_retention,
+            old_version_share=self._settings.old_version_share,
+            old_version_min_age=self._settings.old_version_min_age,
         )
         handle = self._submit(collection, maintain_table, task)
         result: MaintenanceResult = self._wait(handle, self._stop, lease, lambda share: None)
@@ -175,14 +175,14 @@ class MaintenanceWorker:
             self._await_expiry(collection)
         if result.version > collection.version:
             # What the compaction has replaced may be too much to keep until the next round.
-            self._enqueue_in(collection.id, self._settings.history_least_age + 1)
+            self._enqueue_in(collection.id, self._settings.old_version_min_age + 1)
         if result.freed_bytes:
             log.info("history.forgotten", collection_id=collection.id, size=result.freed_bytes)
 
     def _submit(
         self, collection: Collection, function: Callable[[Any, TaskContext], Any], task: Any
     ) -> TaskHandle[Any]:
-        return self.lanes.submit(self._catalog.clusters.get(collection.cluster_id).org_id, function, task)
+        return self.fair_share.submit(self._catalog.clusters.get(collection.cluster_id).org_id, function, task)
 
     def _await_expiry(self, collection: Collection) -> None:
         """Expired rows are invisible at once; their space comes back in steps, at most ten in a time to live."""

@@ -16,7 +16,7 @@ from penstock.imports.delta_log import without_removed
 from penstock.imports.partition_columns import partition_columns
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.settings import JobSettings
-from penstock.imports.tasks import FilePlan, PlanTask, SurveyTask, check_decompression_bomb, plan_files, survey_span
+from penstock.imports.tasks import FilePlan, PlanTask, BoundaryScanTask, check_decompression_bomb, plan_files, scan_range
 from penstock.readers.base import CsvOptions, SplitPlan
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.readers.formats import Format, detect, expand
@@ -88,7 +88,7 @@ def _files_at(
 ) -> Sequence[Location]:
     """The file at a path, or the files of a folder that are data and belong to it."""
     found: Sequence[Location]
-    found, side_files = roots.survey(path, keys.access_key, keys.secret_key, keys.token)
+    found, side_files = roots.scan(path, keys.access_key, keys.secret_key, keys.token)
     notes: list[JobWarning] = []
     if side_files:
         found = without_removed(path, found, side_files, roots, keys, notes)
@@ -183,12 +183,12 @@ def _cut(
 ) -> list[Sequence[SplitPlan]]:
     """The splits of each file; those that need it are looked through, all parts of all files side by side."""
     tasks = [
-        SurveyTask(location=unit.locations[0], survey=plan.splits, span=span, memory_limit=memory_limit)
+        BoundaryScanTask(location=unit.locations[0], scan=plan.splits, span=span, memory_limit=memory_limit)
         for unit, plan in zip(units, plans, strict=True)
         if not isinstance(plan.splits, Sequence)
         for span in plan.splits.spans
     ]
-    findings = iter(run(survey_span, tasks))
+    findings = iter(run(scan_range, tasks))
     return [
         plan.splits
         if isinstance(plan.splits, Sequence)

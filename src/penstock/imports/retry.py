@@ -55,7 +55,7 @@ def retry_transient(
             multiplier=settings.retry_pause, max=MAX_BACKOFF_SECONDS, jitter=settings.retry_pause
         ),
         sleep=tenacity.sleep_using_event(stop),
-        before_sleep=lambda state: _tell_retry(what, state, retrying),
+        before_sleep=lambda state: _log_retry(what, state, retrying),
         reraise=True,
     )
     try:
@@ -76,7 +76,7 @@ def _sentence(error: BaseException) -> str:
     return text if text.endswith((".", ")", "!", "?")) else f"{text}."
 
 
-def _tell_retry(what: str, state: tenacity.RetryCallState, retrying: Callable[[BaseException], None]) -> None:
+def _log_retry(what: str, state: tenacity.RetryCallState, retrying: Callable[[BaseException], None]) -> None:
     error = state.outcome.exception() if state.outcome else None
     if error is not None:
         retrying(error)

@@ -53,11 +53,11 @@ _YIELD = 0.1
 class Scheduler:
     """Wakes by event (:meth:`wake`, and news of other processes); claims are leases, renewed while jobs run."""
 
-    def __init__(self, tools: ImportContext) -> None:
-        self._tools = tools
-        settings = tools.settings
-        self.keeper = MaintenanceWorker(tools.catalog, tools.engine, FairShareRunner(tools.runner), tools.observer, settings)
-        self._executor = Executor(tools, self.keeper)
+    def __init__(self, context: ImportContext) -> None:
+        self._context = context
+        settings = context.settings
+        self.maintenance = MaintenanceWorker(context.catalog, context.engine, FairShareRunner(context.runner), context.observer, settings)
+        self._executor = Executor(context, self.maintenance)
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
         self._ended = threading.Event()
@@ -69,11 +69,11 @@ class Scheduler:
         self._loop = threading.Thread(target=self._work, name="scheduler", daemon=True)
         self._tidier = threading.Thread(target=self._cleanup_loop, name="tidier", daemon=True)
         self._heartbeat_thread = threading.Thread(target=self._heartbeat, name="leases", daemon=True)
-        self._news = NotificationListener(tools.catalog.database, self._on_notification)
+        self._news = NotificationListener(context.catalog.database, self._on_notification)
         self._cleanup_requested = threading.Event()
 
     def start(self) -> None:
-        self.keeper.start()
+        self.maintenance.start()
         self._loop.start()
         self._tidier.start()
         self._heartbeat_thread.start()
@@ -87,7 +87,7 @@ class Scheduler:
 
     def _on_notification(self) -> None:
         self.wake()
-        self.keeper.wake()
+        self.maintenance.wake()
 
     def stop(self) -> None:
         """Tell running jobs to pause at the next batch, and wait for them; they go on when a server is back."""
@@ -103,7 +103,7 @@ class Scheduler:
         self._ended.set()
         if self._heartbeat_thread.ident is not None:
             self._heartbeat_thread.join()
-        self.keeper.stop()
+        self.maintenance.stop()
 
     @property
     def running(self) -> int:
@@ -115,21 +115,21 @@ class Scheduler:
             return list(self._running.values())
 
     def _work(self) -> None:
-        lease, most = int(self._tools.settings.lease * 1000), self._tools.settings.max_running_jobs
+        lease, most = int(self._context.settings.lease * 1000), self._context.settings.max_running_jobs
         # Every create call wakes this loop; what need not be done for each of them has a pace of its own.
         looks = Throttle(_POLL)
         while not self._stop.is_set():
             self._wake.clear()
             try:
                 if looks.is_ready():
-                    fail_overdue_jobs(self._tools)
+                    fail_overdue_jobs(self._context)
                 while (running := self.running) < max(most, _MOST_THREADS) and not self._stop.is_set():
                     self._one_ended.clear()
-                    job = self._tools.catalog.claims.claim(
+                    job = self._context.catalog.claims.claim(
                         self._owner,
                         lease,
                         most,
-                        self._tools.settings.quota,
+                        self._context.settings.quota,
                         one_each=running >= max(most, _MOST_JOBS),
                     )
                     if job is None:
@@ -138,7 +138,7 @@ class Scheduler:
                             self._one_ended.wait(_PAUSE)
                         break
                     self._begin(job)
-                    if self._tools.catalog.database.is_shared:
+                    if self._context.catalog.database.is_shared:
                         self._stop.wait(_YIELD)
             except CatalogUnavailable as error:
                 # The leases tell everybody who works on what.
@@ -152,13 +152,13 @@ class Scheduler:
 
         Only that: the lease of what it could not give back, since the catalog was away, runs out.
         """
-        lease = self._tools.settings.lease
+        lease = self._context.settings.lease
         while not self._ended.wait(lease / _RENEWALS):
             try:
                 with self._lock:
                     claims = list(self._running)
                 if claims:
-                    self._tools.catalog.claims.renew(self._owner, int(lease * 1000), claims)
+                    self._context.catalog.claims.renew(self._owner, int(lease * 1000), claims)
             except CatalogUnavailable as error:
                 # Others take the jobs over if it stays so, and what is done here then changes nothing.
                 log.warning("lease.catalog_away", error=str(error))
@@ -195,7 +195,7 @@ class Scheduler:
     def _release(self, job: ImportJob) -> None:
         """Let the lease run out by itself if even this fails: somebody will claim the job again."""
         try:
-            self._tools.catalog.claims.release(job)
+            self._context.catalog.claims.release(job)
         except CatalogUnavailable as error:
             log.warning("job.release_failed", job_id=str(job.id), error=str(error))
         except Exception:
@@ -203,10 +203,10 @@ class Scheduler:
 
     def _cleanup_loop(self) -> None:
         steps: list[Callable[[], None]] = [
-            partial(step, self._tools) for step in (purge_deleted_secrets, delete_staged_files, drop_tables, delete_expired_idempotency_keys)
+            partial(step, self._context) for step in (purge_deleted_secrets, delete_staged_files, drop_tables, delete_expired_idempotency_keys)
         ]
-        retention = Retention(self._tools)
-        steps += [OrphanSweep(self._tools), lambda: retention(self._stop)]
+        retention = Retention(self._context)
+        steps += [OrphanSweep(self._context), lambda: retention(self._stop)]
         while not self._stop.is_set():
             self._cleanup_requested.wait(_POLL * 60)
             self._cleanup_requested.clear()

@@ -225,7 +225,7 @@ class ImportService:
                 state=job.state.value,
             )
         self._check_partition(collection, job.partition)
-        if job.keyed and not keys:
+        if job.has_credentials and not keys:
             raise MissingParameter(
                 f"job {job.id} was created with the caller's own accessKey and secretKey, which were forgotten when "
                 "it ended. Give them again with the retry",

@@ -24,8 +24,8 @@ class JobSettings:
     ``split_attempts`` is how often anything is tried that fails for a cause that may pass, beginning with pauses of
     ``retry_pause``. For ``retry_window`` after its failure a job keeps what it has staged, so that a retry needs only
     what is missing. ``orphan_age`` is how old a file that belongs to no job must be before it is removed.
-    ``history`` is for how long a superseded version of a table stays, since calls may still read it; while such
-    versions hold more than ``history_share`` of the table's live bytes, ``history_least_age`` is enough.
+    ``old_version_retention`` is for how long a superseded version of a table stays, since calls may still read it; while such
+    versions hold more than ``old_version_share`` of the table's live bytes, ``old_version_min_age`` is enough.
     ``key_lifetime`` is how long an idempotency key is remembered. None means no limit.
 
     ``quota`` is of orgs that have none of their own, ``limits`` of every collection and cluster.
@@ -49,9 +49,9 @@ class JobSettings:
     retry_pause: float = 0.5
     retry_window: float = 3600.0
     orphan_age: float = 24 * 3600.0
-    history: float = 3600.0
-    history_share: float = 0.5
-    history_least_age: float = 60.0
+    old_version_retention: float = 3600.0
+    old_version_share: float = 0.5
+    old_version_min_age: float = 60.0
     key_lifetime: float = 24 * 3600.0
     max_file_bytes: int | None = 16 << 30
     max_job_bytes: int | None = None

@@ -36,7 +36,7 @@ __all__ = [
     "PlanTask",
     "StageResult",
     "StageTask",
-    "SurveyTask",
+    "BoundaryScanTask",
     "MaintenanceResult",
     "MaintenanceTask",
     "build_indexes",
@@ -45,7 +45,7 @@ __all__ = [
     "init_worker",
     "plan_files",
     "stage_split",
-    "survey_span",
+    "scan_range",
     "maintain_table",
 ]
 
@@ -106,16 +106,16 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SurveyTask:
+class BoundaryScanTask:
     """One part of a file to look through."""
 
     location: Location
-    survey: BoundaryScan
+    scan: BoundaryScan
     span: tuple[int, int]
     memory_limit: int | None = None
 
 
-def survey_span(task: SurveyTask, context: TaskContext) -> Any:
+def scan_range(task: BoundaryScanTask, context: TaskContext) -> Any:
     """What the survey has to know of the part.
 
     Raises:
@@ -128,12 +128,12 @@ def survey_span(task: SurveyTask, context: TaskContext) -> Any:
 
     source = open_source(task.location)
     with unchanged([source]):
-        return task.survey.look(source, task.span, check)
+        return task.scan.scan(source, task.span, check)
 
 
-def file_at(task: PlanTask | SurveyTask, done: int) -> str:
+def file_at(task: PlanTask | BoundaryScanTask, done: int) -> str:
     """The file that a task was at when it reported ``done``."""
-    return task.location.name if isinstance(task, SurveyTask) else _name_of(task.files[done][0])
+    return task.location.name if isinstance(task, BoundaryScanTask) else _name_of(task.files[done][0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,9 +300,9 @@ class MaintenanceTask:
 
     engine: Engine
     table: Table
-    history: float
-    history_share: float
-    history_least_age: float
+    old_version_retention: float
+    old_version_share: float
+    old_version_min_age: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,7 +321,7 @@ def maintain_table(task: MaintenanceTask, context: TaskContext) -> MaintenanceRe
     """
     context.check()
     # Old versions first: those before the one that the catalog knew when the task was made.
-    freed_bytes = task.engine.expire_versions(task.table, task.history, task.history_share, task.history_least_age)
+    freed_bytes = task.engine.expire_versions(task.table, task.old_version_retention, task.old_version_share, task.old_version_min_age)
     context.check()
     task.engine.remove_expired(task.table)
     context.check()

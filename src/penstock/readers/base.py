@@ -84,7 +84,7 @@ class BoundaryScan(Protocol):
         """The byte ranges of the parts, in order."""
         ...
 
-    def look(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> Any:
+    def scan(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> Any:
         """What is to be known of one part: a small value. Reads it once, in small blocks.
 
         ``check`` is called before each block with the bytes looked through so far, and may raise to stop.
@@ -128,4 +128,4 @@ def plan_at_once(reader: Reader, request: ReadRequest, split_bytes: int) -> Sequ
     plan = reader.plan(request, split_bytes)
     if isinstance(plan, Sequence):
         return plan
-    return plan.cut([plan.look(request.sources[0], span, lambda _: None) for span in plan.spans])
+    return plan.cut([plan.scan(request.sources[0], span, lambda _: None) for span in plan.spans])

@@ -58,7 +58,7 @@ class FairShareRunner:
         self._turns = count(1)
         self._watched = False
 
-    def lane(self, name: str) -> Runner:
+    def for_tenant(self, name: str) -> Runner:
         """The runner for the tasks of one org."""
         return _TenantRunner(self, name)
 
@@ -73,10 +73,10 @@ class FairShareRunner:
     def cancel(self, task: _Task) -> None:
         with self._lock:
             task.is_cancelled = True
-            handle, lane = task.handle, self._lanes.get(task.lane)
-            was_waiting = lane is not None and task in lane.waiting
-            if lane is not None and was_waiting:
-                lane.waiting.remove(task)
+            handle, tenant = task.handle, self._lanes.get(task.tenant)
+            was_waiting = tenant is not None and task in tenant.waiting
+            if tenant is not None and was_waiting:
+                tenant.waiting.remove(task)
         if handle is not None:
             handle.cancel()
         elif was_waiting:
@@ -87,34 +87,34 @@ class FairShareRunner:
     def _open(self, name: str) -> _Tenant:
         """The lane; one that had no tasks begins where the least served one stands."""
         now = self._clock()
-        active = [lane.time_used(now) for lane in self._lanes.values() if lane.is_active]
+        active = [tenant.time_used(now) for tenant in self._lanes.values() if tenant.is_active]
         least = min(active, default=None)
         if least is None:
             self._lanes.clear()
         else:
             self._lanes = {
-                known: lane
-                for known, lane in self._lanes.items()
-                if lane.is_active or lane.used > least or now - lane.last_end < _QUIET
+                known: tenant
+                for known, tenant in self._lanes.items()
+                if tenant.is_active or tenant.used > least or now - tenant.last_end < _QUIET
             }
-        lane = self._lanes.setdefault(name, _Tenant())
-        if not lane.is_active and least is not None:
-            lane.used = max(lane.used, least)
-        return lane
+        tenant = self._lanes.setdefault(name, _Tenant())
+        if not tenant.is_active and least is not None:
+            tenant.used = max(tenant.used, least)
+        return tenant
 
     def _first(self, now: float) -> _Tenant | None:
         """The waiting lane that is next, without those that give way to another."""
-        waiting = [lane for lane in self._lanes.values() if lane.waiting and not self._gives_way(lane, now)]
-        return min(waiting, key=lambda lane: (lane.time_used(now), lane.turn), default=None)
+        waiting = [tenant for tenant in self._lanes.values() if tenant.waiting and not self._gives_way(tenant, now)]
+        return min(waiting, key=lambda tenant: (tenant.time_used(now), tenant.turn), default=None)
 
-    def _gives_way(self, lane: _Tenant, now: float) -> bool:
-        other = lane.gave_way_to
+    def _gives_way(self, tenant: _Tenant, now: float) -> bool:
+        other = tenant.gave_way_to
         if other is None:
             return False
         is_there = other.is_active or now - other.last_end < _QUIET
-        if is_there and other.time_used(now) <= lane.time_used(now):
+        if is_there and other.time_used(now) <= tenant.time_used(now):
             return True
-        lane.gave_way_to = None
+        tenant.gave_way_to = None
         return False
 
     def _next(self) -> _Task | None:
@@ -122,13 +122,13 @@ class FairShareRunner:
             if self._begun >= max(1, self.inner.slots):
                 return None
             now = self._clock()
-            lane = self._first(now)
-            if lane is None:
+            tenant = self._first(now)
+            if tenant is None:
                 return None
-            task = lane.waiting.popleft()
+            task = tenant.waiting.popleft()
             task.began, task.is_stopped = now, False
-            lane.running.append(task)
-            lane.turn = next(self._turns)
+            tenant.running.append(task)
+            tenant.turn = next(self._turns)
             self._begun += 1
             return task
 
@@ -151,14 +151,14 @@ class FairShareRunner:
 
     def _leave(self, task: _Task, *, again: bool = False) -> None:
         with self._lock:
-            now, lane = self._clock(), self._lanes[task.lane]
-            lane.running.remove(task)
-            lane.used += now - task.began
-            lane.last_end = now
+            now, tenant = self._clock(), self._lanes[task.tenant]
+            tenant.running.remove(task)
+            tenant.used += now - task.began
+            tenant.last_end = now
             self._begun -= 1
             if again:
                 task.handle, task.stops, task.submitted = None, task.stops + 1, now
-                lane.waiting.appendleft(task)
+                tenant.waiting.appendleft(task)
 
     def _end(self, task: _Task, ended: Future[Any]) -> None:
         error = ended.exception()
@@ -177,7 +177,7 @@ class FairShareRunner:
     def _watch(self) -> None:
         """Look after what waits, in a thread that ends when nothing does."""
         with self._lock:
-            if self._watched or not any(lane.waiting for lane in self._lanes.values()):
+            if self._watched or not any(tenant.waiting for tenant in self._lanes.values()):
                 return
             self._watched = True
         threading.Thread(target=self._look_on, name="lanes", daemon=True).start()
@@ -186,7 +186,7 @@ class FairShareRunner:
         while True:
             time.sleep(_LOOK_SECONDS)
             with self._lock:
-                if not any(lane.waiting for lane in self._lanes.values()):
+                if not any(tenant.waiting for tenant in self._lanes.values()):
                     self._watched = False
                     return
             self.look()
@@ -204,8 +204,8 @@ class FairShareRunner:
 
     def _choose(self, now: float) -> _Task | None:
         """The task to stop, one at a time; its lane is noted to give way."""
-        lane = self._first(now)
-        if lane is None or lane.running or now - lane.waiting[0].submitted < _PATIENCE:
+        tenant = self._first(now)
+        if tenant is None or tenant.running or now - tenant.waiting[0].submitted < _PATIENCE:
             return None
         others = [other for other in self._lanes.values() if other.running]
         if any(task.is_stopped for other in others for task in other.running):
@@ -219,8 +219,8 @@ class FairShareRunner:
         for other in ranked:
             task = other.running[-1]
             has_had_its_quantum = most > 1 or now - task.began >= _PATIENCE * 2**task.stops
-            if other.time_used(now) > lane.time_used(now) and has_had_its_quantum and task.handle is not None:
-                other.gave_way_to = lane
+            if other.time_used(now) > tenant.time_used(now) and has_had_its_quantum and task.handle is not None:
+                other.gave_way_to = tenant
                 return task
         return None
 
@@ -232,7 +232,7 @@ class _Task:
     ``stops`` counts how often it was stopped to give way; ``is_stopped``: it was told to, and still runs.
     """
 
-    lane: str
+    tenant: str
     function: Callable[[Any, TaskContext], Any]
     argument: Any
     context: Context
@@ -269,15 +269,15 @@ class _Tenant:
 
 @dataclass(frozen=True, slots=True)
 class _TenantRunner:
-    lanes: FairShareRunner
+    fair_share: FairShareRunner
     name: str
 
     @property
     def slots(self) -> int:
-        return self.lanes.inner.slots
+        return self.fair_share.inner.slots
 
     def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> TaskHandle[Any]:
-        return self.lanes.submit(self.name, function, argument)
+        return self.fair_share.submit(self.name, function, argument)
 
     def close(self) -> None:
         """The runner belongs to its maker."""
@@ -285,7 +285,7 @@ class _TenantRunner:
 
 @dataclass(frozen=True, slots=True)
 class _Handle:
-    lanes: FairShareRunner
+    fair_share: FairShareRunner
     task: _Task
 
     @property
@@ -297,4 +297,4 @@ class _Handle:
         return (0, 0) if handle is None else handle.progress()
 
     def cancel(self, grace: float | None = None) -> None:
-        self.lanes.cancel(self.task)
+        self.fair_share.cancel(self.task)

@@ -140,7 +140,7 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
         databases=DatabaseService(catalog),
         collections=CollectionService(catalog, engine, scheduler.wake, health.enforce_quota),
         partitions=partitions,
-        indexes=IndexService(catalog, engine, scheduler.keeper.request),
+        indexes=IndexService(catalog, engine, scheduler.maintenance.request),
         entities=EntityService(catalog, engine, partitions),
         middleware=watching.middleware,
         registry=registry,
@@ -177,8 +177,8 @@ def _job_settings(settings: Settings) -> JobSettings:
         retention=settings.retention,
         kept_jobs=settings.kept_jobs,
         list_window=settings.list_window,
-        history=settings.history_age,
-        history_share=settings.history_share,
+        old_version_retention=settings.history_age,
+        old_version_share=settings.old_version_share,
         wait_for_index=settings.wait_for_index,
     )
 

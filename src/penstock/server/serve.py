@@ -19,7 +19,7 @@ from penstock.errors import InvalidParameter
 from penstock.machine import processors
 from penstock.runners.memory import limit_malloc_arenas
 from penstock.server.http.app import create_app
-from penstock.server.process.data_dir import hold_catalog, lock_data_dir, server_info_file, private_umask
+from penstock.server.process.data_dir import lock_catalog, lock_data_dir, server_info_file, private_umask
 from penstock.server.process.hardening import forbid_dumps
 from penstock.server.observability.logs import configure_logs
 from penstock.server.storage_settings import catalog_url
@@ -72,7 +72,7 @@ def serve(
     with (
         private_umask(),
         lock_data_dir(settings.data_dir, shared=shared),
-        hold_catalog(parse_catalog_url(catalog_url(settings))),
+        lock_catalog(parse_catalog_url(catalog_url(settings))),
         _listen(settings) as listener,
     ):
         host, port = listener.getsockname()[:2]

@@ -75,10 +75,10 @@ class ImportRoots:
         self._places(parse_path(path), has_keys)
 
     def locate(self, path: str, access_key: str = "", secret_key: str = "", token: str = "") -> list[Location]:
-        """The file that a path names, or all files below it when it ends in ``/``. Raises as :meth:`survey`."""
-        return self.survey(path, access_key, secret_key, token)[0]
+        """The file that a path names, or all files below it when it ends in ``/``. Raises as :meth:`scan`."""
+        return self.scan(path, access_key, secret_key, token)[0]
 
-    def survey(
+    def scan(
         self, path: str, access_key: str = "", secret_key: str = "", token: str = ""
     ) -> tuple[list[Location], list[str]]:
         """The file that a path names, or all files below it when it ends in ``/`` (sorted by name); and what else a

@@ -186,13 +186,13 @@ def test_leftovers_are_found_until_they_are_taken(catalog: Catalog) -> None:
     job = importing(catalog)
     catalog.claims.save_split(job, 0, rows=[1], staged={"note": {}}, warnings=[])
     later = now_millis() + 60_000
-    assert catalog.leftovers.find(later) == []
+    assert catalog.staged_files.find(later) == []
     catalog.claims.move(job, JobState.FAILED, reason="bad")
-    assert catalog.leftovers.find(now_millis() - 60_000) == [], "a retry may still want them"
-    assert [each.id for each in catalog.leftovers.find(later)] == [job.id]
-    assert catalog.leftovers.take(job.id) == [{"note": {}}]
-    assert catalog.leftovers.take(job.id) == []
-    assert catalog.leftovers.find(later) == []
+    assert catalog.staged_files.find(now_millis() - 60_000) == [], "a retry may still want them"
+    assert [each.id for each in catalog.staged_files.find(later)] == [job.id]
+    assert catalog.staged_files.take(job.id) == [{"note": {}}]
+    assert catalog.staged_files.take(job.id) == []
+    assert catalog.staged_files.find(later) == []
 
 
 def test_a_retry_keeps_what_was_staged_from_the_tidier(catalog: Catalog) -> None:
@@ -201,9 +201,9 @@ def test_a_retry_keeps_what_was_staged_from_the_tidier(catalog: Catalog) -> None
     failed = catalog.claims.move(job, JobState.FAILED, reason="bad")
     again = catalog.jobs.retry(failed, {"token": "fresh"}, deadline=None)
     assert (again.state, again.reason, again.finished_at) == (JobState.PENDING, None, None)
-    assert (again.progress, again.keyed) == (failed.progress, True)
+    assert (again.progress, again.has_credentials) == (failed.progress, True)
     assert catalog.jobs.secret(job.id) == {"token": "fresh"}
-    assert catalog.leftovers.take(job.id) == []
+    assert catalog.staged_files.take(job.id) == []
     assert catalog.jobs.count_by_state(CLUSTER) == {JobState.PENDING: 1} | dict.fromkeys(
         (JobState.PLANNING, JobState.IMPORTING, JobState.FAILED), 0
     )

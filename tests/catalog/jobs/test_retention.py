@@ -64,5 +64,5 @@ def test_recent_jobs_other_clusters_and_jobs_with_staged_files_stay(catalog: Cat
     assert catalog.retention.forget_jobs(CLUSTER, later(recent) - 1_000, keep=0) == 0
     assert catalog.retention.forget_jobs("in01-other", later(staged), keep=0) == 0
     assert catalog.retention.forget_jobs(CLUSTER, later(staged), keep=0) == 1
-    catalog.leftovers.take(staged.id)
+    catalog.staged_files.take(staged.id)
     assert catalog.retention.forget_jobs(CLUSTER, later(staged), keep=0) == 1

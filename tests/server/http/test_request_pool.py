@@ -53,15 +53,15 @@ class Work:
         self.begun: list[tuple[str, threading.Event]] = []
         self.calls: list[tuple[str, asyncio.Task[None]]] = []
 
-    async def call(self, lane: str) -> asyncio.Task[None]:
+    async def call(self, fairness_key: str) -> asyncio.Task[None]:
         end = threading.Event()
 
         def work() -> None:
-            self.begun.append((lane, end))
+            self.begun.append((fairness_key, end))
             end.wait(60)
 
-        task = asyncio.create_task(self.pool.run(lane, work))
-        self.calls.append((lane, task))
+        task = asyncio.create_task(self.pool.run(fairness_key, work))
+        self.calls.append((fairness_key, task))
         await asyncio.sleep(0)
         return task
 
@@ -78,7 +78,7 @@ class Work:
         raise AssertionError(self.lanes())
 
     def lanes(self) -> Counter[str]:
-        return Counter(lane for lane, _ in self.begun)
+        return Counter(fairness_key for fairness_key, _ in self.begun)
 
     async def close(self) -> None:
         def all_done() -> bool:
@@ -93,8 +93,8 @@ class Work:
 def test_lanes_take_turns() -> None:
     async def run() -> None:
         work = Work(1)
-        for lane in ("ann", "ann", "ann", "bob", "cy", "bob"):
-            await work.call(lane)
+        for fairness_key in ("ann", "ann", "ann", "bob", "cy", "bob"):
+            await work.call(fairness_key)
         order = []
         for _ in range(6):
             await work.until(lambda: bool(work.begun))
@@ -109,9 +109,9 @@ def test_lanes_take_turns() -> None:
 def test_no_lane_takes_all_threads() -> None:
     async def run() -> None:
         work = Work(8)
-        for lane in (UNVERIFIED_PASSWORD_KEY, "ann"):
+        for fairness_key in (UNVERIFIED_PASSWORD_KEY, "ann"):
             for _ in range(9):
-                await work.call(lane)
+                await work.call(fairness_key)
         await work.until(lambda: work.lanes() == {UNVERIFIED_PASSWORD_KEY: 2, "ann": 6})
         await work.close()
         alone = Work(8)
@@ -150,17 +150,17 @@ def test_no_thread_is_idle_while_somebody_may_have_it_and_none_is_lost(
                 begun[each] == min(limit, wanted[each]) for each, limit in most.items()
             )
 
-        for what, number, lane in operations:
+        for what, number, fairness_key in operations:
             if what == "call":
-                await work.call(lane)
-                wanted[lane] += 1
+                await work.call(fairness_key)
+                wanted[fairness_key] += 1
             elif what == "end" and work.begun:
                 wanted[work.begun[number % len(work.begun)][0]] -= 1
                 work.end(number % len(work.begun))
-            elif what == "cancel" and (waiting := wanted[lane] - work.lanes()[lane]):
+            elif what == "cancel" and (waiting := wanted[fairness_key] - work.lanes()[fairness_key]):
                 # The last one of those that wait, in their order.
-                task = [each for other, each in work.calls if other == lane and not each.done()][-waiting:][-1]
-                wanted[lane] -= task.cancel()
+                task = [each for other, each in work.calls if other == fairness_key and not each.done()][-waiting:][-1]
+                wanted[fairness_key] -= task.cancel()
                 await asyncio.sleep(0)
             await work.until(all_that_may_have_begun)
         await work.close()
@@ -192,8 +192,8 @@ class Question:
         self.asked = 0
         self.end = threading.Event()
 
-    def ask(self, key: str = "jobs", lane: str = "ann") -> asyncio.Task[int]:
-        return asyncio.create_task(self._pool.run_coalesced(key, lane, self._answer))
+    def ask(self, key: str = "jobs", fairness_key: str = "ann") -> asyncio.Task[int]:
+        return asyncio.create_task(self._pool.run_coalesced(key, fairness_key, self._answer))
 
     def _answer(self) -> int:
         self.asked += 1
@@ -237,7 +237,7 @@ def test_a_call_that_need_not_wait_shares_nothing() -> None:
         pool = Pool(4, "test")
         question = Question(pool)
         with held(question.end):
-            calls = [question.ask(lane=ANONYMOUS_KEY) for _ in range(4)]
+            calls = [question.ask(fairness_key=ANONYMOUS_KEY) for _ in range(4)]
             while question.asked < 4:
                 await asyncio.sleep(0.01)
         await asyncio.gather(*calls)
@@ -349,10 +349,10 @@ def test_a_crowd_that_asks_the_same_is_answered_together_and_each_caller_as_hims
 def test_a_lane_is_told_by_what_was_let_in_before() -> None:
     known = FairnessKeys()
     key, user = "Bearer psk_" + "a" * 43, "Bearer ann:correct horse"
-    assert [known.lane(each) for each in (key, user, "", "nonsense")] == [UNAUTHENTICATED_KEY, UNVERIFIED_PASSWORD_KEY, UNAUTHENTICATED_KEY, UNAUTHENTICATED_KEY]
+    assert [known.fairness_key(each) for each in (key, user, "", "nonsense")] == [UNAUTHENTICATED_KEY, UNVERIFIED_PASSWORD_KEY, UNAUTHENTICATED_KEY, UNAUTHENTICATED_KEY]
     known.note(user, "org-acme")
-    assert known.lane(user) == "org-acme"
-    assert known.lane("Bearer ann:wrong horse") == UNVERIFIED_PASSWORD_KEY
+    assert known.fairness_key(user) == "org-acme"
+    assert known.fairness_key("Bearer ann:wrong horse") == UNVERIFIED_PASSWORD_KEY
 
 
 def test_an_org_with_more_calls_than_threads_keeps_no_other_waiting(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from penstock.catalog.db.connection import CatalogDatabase, from_millis, upsert_
 from penstock.domain.access import Caller, Grant, Role
 from penstock.errors import AccountExists, AccountNotFound
 
-__all__ = ["Account", "AccountKind", "AccountStore", "NewAccount"]
+__all__ = ["Account", "AccountKind", "AccountRepository", "NewAccount"]
 
 
 class AccountKind(StrEnum):
@@ -57,7 +57,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAccount:
-    """What :meth:`AccountStore.create` stores. ``hash`` is of the key, or of the user's password."""
+    """What :meth:`AccountRepository.create` stores. ``hash`` is of the key, or of the user's password."""
 
     org_id: str
     kind: AccountKind
@@ -76,7 +76,7 @@ _USER = select(tables.account).where(_account.kind == AccountKind.USER.value, _a
 _GRANTS = select(tables.account_grant).where(tables.account_grant.c.account_id == bindparam("id"))
 
 
-class AccountStore:
+class AccountRepository:
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 

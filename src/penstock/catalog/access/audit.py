@@ -14,13 +14,13 @@ from penstock.catalog.db import tables
 from penstock.catalog.db.connection import SERVER_CLOCK, CatalogDatabase, from_millis, now_millis, to_millis
 from penstock.domain.audit import AuditEntry
 
-__all__ = ["AuditStore", "note"]
+__all__ = ["AuditRepository", "note"]
 
 _PAGE = 1000
 _NAMES = [each.name for each in fields(AuditEntry) if each.name != "at"]
 
 
-class AuditStore:
+class AuditRepository:
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 

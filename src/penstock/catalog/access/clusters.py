@@ -24,7 +24,7 @@ from penstock.errors import (
     InvalidParameter,
 )
 
-__all__ = ["DEFAULT_ORG", "ClusterStore", "DatabaseStore"]
+__all__ = ["DEFAULT_ORG", "ClusterRepository", "DatabaseRepository"]
 
 DEFAULT_ORG = "org-default"
 
@@ -35,7 +35,7 @@ _DATABASE = select(tables.database).where(
 )
 
 
-class ClusterStore:
+class ClusterRepository:
     """Which clusters there are."""
 
     def __init__(self, database: CatalogDatabase) -> None:
@@ -180,7 +180,7 @@ def _insert_cluster(
         )
 
 
-class DatabaseStore:
+class DatabaseRepository:
     """The databases of a cluster."""
 
     def __init__(self, database: CatalogDatabase) -> None:
@@ -193,7 +193,7 @@ class DatabaseStore:
             with self._database.write() as connection:
                 connection.execute(insert(tables.database).values(**values, created_at=now_millis()))
         except IntegrityError as error:
-            ClusterStore(self._database).get(cluster_id)
+            ClusterRepository(self._database).get(cluster_id)
             raise DatabaseExists(f"database already exist: {name}", database=name) from error
         return self.get(cluster_id, name)
 

@@ -12,10 +12,10 @@ from penstock.catalog.db.connection import CatalogDatabase, upsert_insert, now_m
 from penstock.domain.collections import Org
 from penstock.errors import OrgNotFound
 
-__all__ = ["OrgStore"]
+__all__ = ["OrgRepository"]
 
 
-class OrgStore:
+class OrgRepository:
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 

@@ -33,10 +33,10 @@ from penstock.errors import (
     PartitionNotFound,
 )
 
-__all__ = ["CollectionStore"]
+__all__ = ["CollectionRepository"]
 
 
-class CollectionStore:
+class CollectionRepository:
     """Collections by database and name, or by id."""
 
     def __init__(self, database: CatalogDatabase) -> None:
@@ -141,7 +141,7 @@ class CollectionStore:
                 .where(tables.collection.c.id == collection_id, tables.collection.c.dropped_at.is_(None))
                 .values(dropped_at=now_millis())
             )
-            self._database.tell(connection)
+            self._database.notify(connection)
 
     def dropped(self) -> Sequence[str]:
         """Ids of collections that are dropped and not yet forgotten."""

@@ -15,9 +15,9 @@ import structlog
 from sqlalchemy import insert, select
 
 from penstock.catalog.db import tables
-from penstock.catalog.access.clusters import DatabaseStore
+from penstock.catalog.access.clusters import DatabaseRepository
 from penstock.catalog.db.connection import CatalogDatabase, upsert_insert, now_millis
-from penstock.catalog.collections.maintenance_leases import MaintenanceStore
+from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
 from penstock.engines.base import Engine, TableContents
 from penstock.errors import StoreError
 
@@ -121,11 +121,11 @@ class DescriptionStore:
             connection.execute(
                 upsert_insert(dialect, tables.cluster).values(**cluster, created_at=now).on_conflict_do_nothing()
             )
-        if "default" not in {database.name for database in DatabaseStore(self._database).list(cluster["id"])}:
-            DatabaseStore(self._database).create(cluster["id"], "default", {})
-        names = {database.name: database for database in DatabaseStore(self._database).list(cluster["id"])}
+        if "default" not in {database.name for database in DatabaseRepository(self._database).list(cluster["id"])}:
+            DatabaseRepository(self._database).create(cluster["id"], "default", {})
+        names = {database.name: database for database in DatabaseRepository(self._database).list(cluster["id"])}
         name = found.database["name"]
-        database = names.get(name) or DatabaseStore(self._database).create(
+        database = names.get(name) or DatabaseRepository(self._database).create(
             cluster["id"], name, found.database["properties"]
         )
         with self._database.write() as connection:
@@ -180,7 +180,7 @@ def describe_soon(database: CatalogDatabase, engine: Engine, collection_id: str,
     except StoreError as error:
         log.warning("collection.not_described", collection_id=collection_id, error=str(error))
         if not dropped:
-            MaintenanceStore(database).request(collection_id)
+            MaintenanceLeases(database).request(collection_id)
 
 
 def _text(found: Description, *, dropped: bool) -> bytes:

@@ -13,19 +13,19 @@ from sqlalchemy import ColumnElement, case, literal, or_, select, update
 from penstock.catalog.db.connection import CatalogDatabase, database_clock, upsert_insert
 from penstock.catalog.db.tables import collection, maintenance
 
-__all__ = ["Maintenance", "MaintenanceStore"]
+__all__ = ["Maintenance", "MaintenanceLeases"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance:
-    """A lease on a collection. ``asked`` tells which calls of :meth:`MaintenanceStore.request` it answers."""
+    """A lease on a collection. ``asked`` tells which calls of :meth:`MaintenanceLeases.request` it answers."""
 
     collection_id: str
     owner: str
     asked: int
 
 
-class MaintenanceStore:
+class MaintenanceLeases:
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
@@ -40,7 +40,7 @@ class MaintenanceStore:
                     index_elements=["collection_id"], set_={"due_at": now, "asked": maintenance.c.asked + 1}
                 )
             )
-            self._database.tell(connection)
+            self._database.notify(connection)
 
     def request_all(self) -> None:
         """As :meth:`request`, for every collection: a process that stopped may have left rows without an index."""
@@ -54,7 +54,7 @@ class MaintenanceStore:
                     index_elements=["collection_id"], set_={"due_at": now, "asked": maintenance.c.asked + 1}
                 )
             )
-            self._database.tell(connection)
+            self._database.notify(connection)
 
     def take(self, collection_id: str, owner: str, lease_millis: int) -> Maintenance | None:
         """The lease on a collection, unless somebody else holds it."""

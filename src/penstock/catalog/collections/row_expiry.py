@@ -13,10 +13,10 @@ from penstock.catalog.db.tables import job_commit
 from penstock.domain.collections import Collection
 from penstock.domain.expiry import Expiry
 
-__all__ = ["RowExpiryStore"]
+__all__ = ["RowExpiryRepository"]
 
 
-class RowExpiryStore:
+class RowExpiryRepository:
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 

@@ -141,7 +141,7 @@ class CatalogDatabase:
         if busy:  # somebody reads an older state; the next look finds them gone
             self._traces.set()
 
-    def tell(self, connection: Connection) -> None:
+    def notify(self, connection: Connection) -> None:
         """With the end of this transaction, wake whoever listens in other processes."""
         if self.is_shared:
             connection.execute(select(func.pg_notify(CHANNEL, "")))

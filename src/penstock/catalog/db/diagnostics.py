@@ -20,7 +20,7 @@ __all__ = [
     "WaitingJob",
     "abandoned_jobs",
     "database_time",
-    "leftover_jobs",
+    "jobs_with_staged_files",
     "newest_job",
     "problems_of",
     "revision_of",
@@ -106,7 +106,7 @@ def uncommitted_jobs(database: CatalogDatabase, seconds: float) -> Sequence[Wait
     return [WaitingJob(id=row.id, state=JobState.UNCOMMITTED, since=from_millis(row.created_at)) for row in rows]
 
 
-def leftover_jobs(database: CatalogDatabase) -> tuple[int, int]:
+def jobs_with_staged_files(database: CatalogDatabase) -> tuple[int, int]:
     """How many ended jobs still have staged files, and the bytes of these."""
     job, split = tables.job.c, tables.job_split.c
     query = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.catalog.jobs.jobs import JobStore
+from penstock.catalog.jobs.jobs import JobRepository
 from penstock.domain.jobs import JobState
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.errors import JobStateConflict
@@ -10,7 +10,7 @@ from penstock.errors import JobStateConflict
 __all__ = ["end_jobs"]
 
 
-def end_jobs(jobs: JobStore, collection_id: str, reason: str, partition: str | None = None) -> None:
+def end_jobs(jobs: JobRepository, collection_id: str, reason: str, partition: str | None = None) -> None:
     """Fail the collection's unfinished jobs (or those into one partition) that have not come to their commit."""
     for job in jobs.live_of(collection_id):
         if partition is not None and (job.partition or DEFAULT_PARTITION) != partition:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog.db import tables
 from penstock.catalog.access.audit import note
-from penstock.catalog.access.clusters import ClusterStore
+from penstock.catalog.access.clusters import ClusterRepository
 from penstock.catalog.jobs.counters import add_job, apply_transition
 from penstock.catalog.db.connection import CatalogDatabase, now_millis
 from penstock.catalog.jobs.idempotency import IdempotencyRecord, forget_expired, job_for_key, reserve_key
@@ -39,12 +39,12 @@ from penstock.domain.jobs import (
 from penstock.domain.quotas import NO_LIMITS, UNLIMITED, JobLimits, Quota
 from penstock.errors import JobNotFound, JobStateConflict
 
-__all__ = ["JobStore", "NewJob"]
+__all__ = ["JobRepository", "NewJob"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """What :meth:`JobStore.insert` stores. ``secret`` is sealed; it is wiped when the job ends.
+    """What :meth:`JobRepository.insert` stores. ``secret`` is sealed; it is wiped when the job ends.
 
     ``deadline`` is in milliseconds since 1970; ``repeated`` names the call, so that it makes one job however often it
     comes; ``trace`` is the call's traceparent. ``roots`` are the only ones that the caller may import from;
@@ -78,11 +78,11 @@ _JOB = select(*JOB_COLUMNS).where(
 )
 
 
-class JobStore:
+class JobRepository:
     def __init__(self, database: CatalogDatabase, seal: Encryptor) -> None:
         self._database = database
         self._seal = seal
-        self._clusters = ClusterStore(database)
+        self._clusters = ClusterRepository(database)
 
     # Creating and reading
 
@@ -162,7 +162,7 @@ class JobStore:
         )
         self._keep_secret(connection, job_id, new.secret)
         add_job(connection, new.cluster_id, new.database_id, new.collection_id)
-        self._database.tell(connection)
+        self._database.notify(connection)
 
     def _keep_secret(self, connection: Connection, job_id: int, secret: Mapping[str, str]) -> None:
         if secret:
@@ -308,9 +308,9 @@ class JobStore:
                 end_job(connection, job.id, then)
             if audit is not None:
                 note(connection, audit)
-            self._database.tell(connection)
+            self._database.notify(connection)
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
-        if then.is_final and job.keyed:
+        if then.is_final and job.has_credentials:
             self._database.mark_secrets_deleted()
         moved = job_of(row)
         log_transition(moved, job.state)
@@ -354,7 +354,7 @@ class JobStore:
                         warnings=[],
                         finished_at=None,
                         deadline=deadline,
-                        keyed=job.keyed or bool(secret),
+                        has_credentials=job.has_credentials or bool(secret),
                         roots=_added(_roots(connection, job.id), roots),
                     )
                 ).rowcount
@@ -371,7 +371,7 @@ class JobStore:
             enforce_job_limits(connection, job.cluster_id, job.collection_id, job.collection, limits)
             if audit is not None:
                 note(connection, audit)
-            self._database.tell(connection)
+            self._database.notify(connection)
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         moved = job_of(row)
         log_transition(moved, job.state)

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from penstock.catalog.db import tables
-from penstock.catalog.collections.collections import CollectionStore
+from penstock.catalog.collections.collections import CollectionRepository
 from penstock.catalog.jobs.counters import apply_transition
 from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis
 from penstock.catalog.jobs.terminal import end_job, ending_values
@@ -47,7 +47,7 @@ class LeaseLost(PenstockError):
 
 
 class JobLeases:
-    def __init__(self, database: CatalogDatabase, collections: CollectionStore) -> None:
+    def __init__(self, database: CatalogDatabase, collections: CollectionRepository) -> None:
         self._database = database
         self._collections = collections
 
@@ -130,7 +130,7 @@ class JobLeases:
                 .where(tables.job.c.id == job.id, tables.job.c.epoch == job.epoch)
                 .values(owner=None, lease_until=None, run_after=run_after)
             )
-            self._database.tell(connection)
+            self._database.notify(connection)
 
     def release_all(self) -> None:
         """Void every lease: for a process that has just taken an exclusive lock on the data folder."""
@@ -178,9 +178,9 @@ class JobLeases:
             if keep_files:
                 connection.execute(update(tables.job).where(tables.job.c.id == job.id).values(leftovers=False))
             if then.is_final or then is JobState.UNCOMMITTED:
-                self._database.tell(connection)  # a job that waits for its turn may be claimed, wherever
+                self._database.notify(connection)  # a job that waits for its turn may be claimed, wherever
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
-        if then.is_final and job.keyed:
+        if then.is_final and job.has_credentials:
             self._database.mark_secrets_deleted()
         moved = job_of(row)
         log_transition(moved, job.state)

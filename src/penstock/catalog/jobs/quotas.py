@@ -19,7 +19,7 @@ from penstock.domain.jobs import FINAL_STATES, ImportJob
 from penstock.domain.quotas import Quota, Usage
 from penstock.errors import OrgNotFound, QuotaExceeded
 
-__all__ = ["QuotaStore", "record_usage", "enforce_quota"]
+__all__ = ["QuotaRepository", "record_usage", "enforce_quota"]
 
 
 _org, _usage, _counter = tables.org.c, tables.org_usage.c, tables.job_counter.c
@@ -41,7 +41,7 @@ _LIVE_JOBS = (
 _BYTES = select(_usage.bytes).where(_usage.org_id == bindparam("org_id"), _usage.day == bindparam("day"))
 
 
-class QuotaStore:
+class QuotaRepository:
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
@@ -63,7 +63,7 @@ class QuotaStore:
             ).rowcount
             if changed != 1:
                 raise OrgNotFound(f"there is no org {org_id}", org=org_id)
-            self._database.tell(connection)  # a job that was held back may be begun now
+            self._database.notify(connection)  # a job that was held back may be begun now
 
     def usage(self, org_id: str) -> Usage:
         """What the org has at present; nothing for one that isn't there."""

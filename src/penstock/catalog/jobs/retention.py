@@ -8,12 +8,12 @@ from penstock.catalog.db import tables
 from penstock.catalog.jobs.counters import forget
 from penstock.catalog.db.connection import CatalogDatabase
 
-__all__ = ["RetentionStore"]
+__all__ = ["RetentionRepository"]
 
 _BATCH = 500
 
 
-class RetentionStore:
+class RetentionRepository:
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 

@@ -12,10 +12,10 @@ from penstock.catalog.db.connection import CatalogDatabase
 from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
 from penstock.domain.jobs import LIVE_STATES, ImportJob, JobState, SplitState
 
-__all__ = ["LeftoverStore"]
+__all__ = ["StagedFileRepository"]
 
 
-class LeftoverStore:
+class StagedFileRepository:
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 

@@ -26,7 +26,7 @@ from penstock.engines.lance.read import search
 from penstock.engines.lance.write import staging
 from penstock.engines.lance.layout import encoding
 from penstock.engines.lance.maintenance import recover_schema
-from penstock.engines.lance.layout.tables import TableCache, Store
+from penstock.engines.lance.layout.tables import TableCache, TableRoot
 from penstock.errors import StoreError
 from penstock.filters import Filter
 
@@ -44,8 +44,8 @@ class LanceEngine:
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
         self._options = dict(storage_options or {})
         self._opened = TableCache(is_remote="://" in root and not root.startswith("file://"))
-        self._own = Store(root, self._options, self._opened)
-        self._others: dict[str, Store] = {}
+        self._own = TableRoot(root, self._options, self._opened)
+        self._others: dict[str, TableRoot] = {}
 
     def __reduce__(self) -> tuple[type[LanceEngine], tuple[str, dict[str, str]]]:
         return LanceEngine, (self._own.root, self._options)
@@ -53,7 +53,7 @@ class LanceEngine:
     def __repr__(self) -> str:
         return f"LanceEngine({self._own.root!r})"
 
-    def _at(self, place: str) -> Store:
+    def _at(self, place: str) -> TableRoot:
         """Raises StoreError: a place within the engine's own, or around it."""
         if not place:
             return self._own
@@ -65,7 +65,7 @@ class LanceEngine:
                     store=place,
                 )
             # Two threads may make one each: they share all that matters.
-            found = self._others[place] = Store(place, self._options, self._opened)
+            found = self._others[place] = TableRoot(place, self._options, self._opened)
         return found
 
     @property
@@ -91,8 +91,8 @@ class LanceEngine:
     def is_in_use(self, table_id: str, store: str = "") -> bool:
         return descriptions.is_in_use(self._at(store), table_id)
 
-    def survey(self, table_id: str, store: str = "", schema: CollectionSchema | None = None) -> TableContents:
-        return recover_schema.survey(self._at(store), table_id, schema)
+    def read_contents(self, table_id: str, store: str = "", schema: CollectionSchema | None = None) -> TableContents:
+        return recover_schema.read_contents(self._at(store), table_id, schema)
 
     def create(self, table: Table) -> int:
         return staging.create(self._at(table.store), table)

@@ -18,7 +18,7 @@ from penstock.readers.byte_ranges import blocks, even_spans
 from penstock.readers.csv.records import row_ends
 from penstock.sources.base import Source
 
-__all__ = ["CsvSurvey"]
+__all__ = ["CsvBoundaryScan"]
 
 _QUOTE = 0x22
 _BLOCK_BYTES = 1 << 20
@@ -33,7 +33,7 @@ class _RangeScan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CsvSurvey:
+class CsvBoundaryScan:
     """Looks for the ends of rows from ``start``, where the first row begins, to ``size``.
 
     ``least`` is the fewest bytes that a row takes.
@@ -48,7 +48,7 @@ class CsvSurvey:
     def spans(self) -> Sequence[tuple[int, int]]:
         return even_spans(self.start, self.size, self.parts)
 
-    def look(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _RangeScan:
+    def scan(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _RangeScan:
         ends: list[int | None] = [None, None]
         base, quoted = span[0], False
         for block in blocks(source, *span, size=_BLOCK_BYTES):

@@ -26,7 +26,7 @@ from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, check_is_text, no_row
 from penstock.readers.unknown_columns import UnknownColumns, missing_field, unknown_column
 from penstock.readers.csv.cells import CellColumn, bad_text_error, cell_column, decode_text, mark_nulls
 from penstock.readers.csv.records import check_quotes, row_start, whole_rows
-from penstock.readers.csv.boundary_scan import CsvSurvey
+from penstock.readers.csv.boundary_scan import CsvBoundaryScan
 from penstock.readers.columns.json_values import MAX_RECORD_BYTES, first_duplicate, is_valid_text
 from penstock.readers.columns.row_builder import (
     DroppedColumnCounts,
@@ -76,8 +76,8 @@ class CsvReader:
         header = _Header.read(request)
         size = request.sources[0].size
         least = sum(map(least_text_bytes, file_fields(request.schema))) + len(header.names)
-        survey = CsvSurvey(start=header.end, size=size, parts=max(1, round(size / split_bytes)), least=least)
-        return survey if survey.parts > 1 else survey.cut([])
+        scan = CsvBoundaryScan(start=header.end, size=size, parts=max(1, round(size / split_bytes)), least=least)
+        return scan if scan.parts > 1 else scan.cut([])
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
         name = request.sources[0].name

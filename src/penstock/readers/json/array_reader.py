@@ -18,7 +18,7 @@ from penstock.errors import DataError
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, BoundaryScan
 from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, check_is_text, no_rows
 from penstock.readers.json.record_scanner import RecordScanner
-from penstock.readers.json.boundary_scan import JsonSurvey
+from penstock.readers.json.boundary_scan import JsonBoundaryScan
 from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
 
 __all__ = ["JSON_READER", "JsonReader"]
@@ -46,7 +46,7 @@ class JsonReader:
         parts = round(size / split_bytes)
         if parts > 1:
             spec = {"wrapped": root.wrapped}
-            return JsonSurvey(start=root.offset, size=size, parts=parts, least=least, spec=spec)
+            return JsonBoundaryScan(start=root.offset, size=size, parts=parts, least=least, spec=spec)
         whole = {"start": 0, "end": size, "wrapped": root.wrapped}
         return [SplitPlan(spec=whole, size=size, max_rows=size // least + 1)]
 

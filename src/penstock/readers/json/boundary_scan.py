@@ -21,7 +21,7 @@ from penstock.readers.byte_ranges import blocks, even_spans
 from penstock.readers.json.structural_index import StructuralIndexer
 from penstock.sources.base import Source
 
-__all__ = ["JsonSurvey"]
+__all__ = ["JsonBoundaryScan"]
 
 _BLOCK_BYTES = 1 << 20
 _MAX_DEPTH = 64
@@ -64,7 +64,7 @@ class _RangeScan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JsonSurvey:
+class JsonBoundaryScan:
     """Looks for the ends of rows from ``start`` to ``size``, where a row may begin at ``start``.
 
     Splits are ``{"start", "end"}`` and what is in ``spec``; all but the first begin behind a row's closing bracket.
@@ -81,7 +81,7 @@ class JsonSurvey:
     def spans(self) -> Sequence[tuple[int, int]]:
         return even_spans(self.start, self.size, self.parts)
 
-    def look(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _RangeScan:
+    def scan(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _RangeScan:
         finder = StructuralIndexer()
         ways = (_ScanStateBuilder(), _ScanStateBuilder())
         base, quotes = span[0], 0

@@ -16,7 +16,7 @@ from penstock.errors import DataError
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, BoundaryScan
 from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, check_is_text, even_spans, lines, no_rows
 from penstock.readers.json.record_scanner import RecordScanner
-from penstock.readers.json.boundary_scan import JsonSurvey
+from penstock.readers.json.boundary_scan import JsonBoundaryScan
 from penstock.readers.columns.json_values import holds
 from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
 from penstock.sources.base import Source
@@ -47,7 +47,7 @@ class JsonLinesReader:
             raise error.at(file=source.name) from None
         parts = max(1, round(size / split_bytes))
         if parts > 1 and not by_lines:
-            return JsonSurvey(start=0, size=size, parts=parts, least=least, spec={"lines": False})
+            return JsonBoundaryScan(start=0, size=size, parts=parts, least=least, spec={"lines": False})
         return [
             SplitPlan(
                 spec={"start": start, "end": end, "lines": by_lines},

@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from penstock.server.doctor.adopt import adopt
 from penstock.server.doctor.checks import examine
-from penstock.server.doctor.result import Finding, Health
+from penstock.server.doctor.result import CheckResult, Health
 
-__all__ = ["Finding", "Health", "adopt", "examine"]
+__all__ = ["CheckResult", "Health", "adopt", "examine"]

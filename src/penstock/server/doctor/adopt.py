@@ -17,8 +17,8 @@ from penstock.domain.names import DEFAULT_DATABASE, DEFAULT_PARTITION
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, TableContents
 from penstock.errors import InvalidSchema, StoreError, TableDamaged
-from penstock.server.process.data_dir import hold_catalog, lock_data_dir, private_umask
-from penstock.server.doctor.result import Finding, fail, ok, warn
+from penstock.server.process.data_dir import lock_catalog, lock_data_dir, private_umask
+from penstock.server.doctor.result import CheckResult, fail, ok, warn
 from penstock.server.lost_catalog import keep_marks, mark_keys, orphaned_tables, read_store_note
 from penstock.server.storage_settings import catalog_url, sealing_key
 from penstock.server.engine_factory import engine_of
@@ -29,7 +29,7 @@ __all__ = ["adopt"]
 _CHECK = "adopt"
 
 
-def adopt(settings: Settings) -> Iterator[Finding]:
+def adopt(settings: Settings) -> Iterator[CheckResult]:
     """Take every table into the catalog that it doesn't know; what was done, table by table.
 
     The catalog is made if there is none. Jobs, keys and users were in the lost one only: callers are asked for keys
@@ -40,7 +40,7 @@ def adopt(settings: Settings) -> Iterator[Finding]:
         StoreError, InvalidParameter: the catalog or the store can't be used.
     """
     url = parse_catalog_url(catalog_url(settings))
-    with private_umask(), lock_data_dir(settings.data_dir), hold_catalog(url):
+    with private_umask(), lock_data_dir(settings.data_dir), lock_catalog(url):
         engine = engine_of(settings)
         catalog = open_catalog(catalog_url(settings), sealing_key(settings))
         try:
@@ -62,7 +62,7 @@ def _stores(catalog: Catalog, engine: Engine) -> Sequence[str]:
     return ["", *sorted(known - {""})]
 
 
-def _adopt_table(settings: Settings, catalog: Catalog, engine: Engine, table_id: str, store: str) -> Finding:
+def _adopt_table(settings: Settings, catalog: Catalog, engine: Engine, table_id: str, store: str) -> CheckResult:
     name = f"{store or 'the store'}: {table_id}.lance"
     try:
         content = engine.note(table_id, store)
@@ -74,7 +74,7 @@ def _adopt_table(settings: Settings, catalog: Catalog, engine: Engine, table_id:
         return fail(_CHECK, f"{name}: its description can't be understood: {error}", remedy)
     try:
         schema = None if described is None else CollectionSchema.from_json(described.schema)
-        found: TableContents | None = engine.survey(table_id, store, schema)
+        found: TableContents | None = engine.read_contents(table_id, store, schema)
     except StoreError as error:
         if described is None or not isinstance(error, TableDamaged):
             return fail(_CHECK, f"{name}: {error}", "Put the table back from a backup, and adopt again")
@@ -160,7 +160,7 @@ def _with_free_name(catalog: Catalog, description: Description, store: str) -> D
     return description
 
 
-def _shut(settings: Settings, catalog: Catalog, engine: Engine, *, adopted: bool) -> Iterator[Finding]:
+def _shut(settings: Settings, catalog: Catalog, engine: Engine, *, adopted: bool) -> Iterator[CheckResult]:
     if not adopted:
         yield ok(_CHECK, "the catalog knows every table of the store")
         return

@@ -15,7 +15,7 @@ from penstock.catalog.db.diagnostics import WaitingJob
 from penstock.catalog.db.encryption import Encryptor
 from penstock.errors import InvalidParameter, PenstockError, StoreError
 from penstock.server.process.data_dir import lock_owner
-from penstock.server.doctor.result import Finding, fail, ok, warn
+from penstock.server.doctor.result import CheckResult, fail, ok, warn
 from penstock.server.doctor.store import check_store
 from penstock.server.doctor.tenants import check_tenants
 from penstock.server.lost_catalog import orphaned_tables
@@ -32,7 +32,7 @@ _SHOWN_JOBS = 5
 _RESTORE = "Put the catalog back from a backup, or let 'penstock doctor --adopt' make one from the tables"
 
 
-def check_catalog(settings: Settings) -> Iterator[Finding]:
+def check_catalog(settings: Settings) -> Iterator[CheckResult]:
     database = CatalogDatabase(catalog_url(settings))
     shown = database.url.render_as_string(hide_password=True)
     with closing(database):
@@ -64,7 +64,7 @@ def check_catalog(settings: Settings) -> Iterator[Finding]:
             yield from _check_content(settings, database)
 
 
-def _absent(settings: Settings, shown: str) -> Finding:
+def _absent(settings: Settings, shown: str) -> CheckResult:
     if orphaned_tables(engine_of(settings), ()):
         return fail("catalog", f"{shown} is not there, but tables are", f"{_RESTORE}. A server doesn't start so")
     return warn(
@@ -74,7 +74,7 @@ def _absent(settings: Settings, shown: str) -> Finding:
     )
 
 
-def _check_content(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
+def _check_content(settings: Settings, database: CatalogDatabase) -> Iterator[CheckResult]:
     problems = diagnostics.problems_of(database)
     if problems:
         remedy = "Stop the server, keep a copy of the folder, and put the catalog back from a backup"
@@ -88,7 +88,7 @@ def _check_content(settings: Settings, database: CatalogDatabase) -> Iterator[Fi
     yield from check_store(settings, database)
 
 
-def _check_seals(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
+def _check_seals(settings: Settings, database: CatalogDatabase) -> Iterator[CheckResult]:
     path = key_file(settings)
     sealed = diagnostics.sealed_secrets(database)
     if not sealed or (settings.secret_key is None and not path.exists()):
@@ -107,7 +107,7 @@ def _check_seals(settings: Settings, database: CatalogDatabase) -> Iterator[Find
         yield ok("sealed keys", "the credentials of unfinished jobs can be opened")
 
 
-def _check_times(database: CatalogDatabase) -> Iterator[Finding]:
+def _check_times(database: CatalogDatabase) -> Iterator[CheckResult]:
     now = datetime.now(UTC)
     newest, theirs = diagnostics.newest_job(database), diagnostics.database_time(database)
     if newest is not None and newest > now + _SKEW:
@@ -125,7 +125,7 @@ def _check_times(database: CatalogDatabase) -> Iterator[Finding]:
         )
 
 
-def _check_jobs(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
+def _check_jobs(settings: Settings, database: CatalogDatabase) -> Iterator[CheckResult]:
     abandoned = diagnostics.abandoned_jobs(database, _ABANDONED_SECONDS)
     runs = settings.catalog is not None or lock_owner(settings.data_dir) is not None
     if abandoned:
@@ -137,7 +137,7 @@ def _check_jobs(settings: Settings, database: CatalogDatabase) -> Iterator[Findi
         yield warn("jobs", f"these wait for their commit for more than a week: {_named(waiting)}", remedy)
     if not abandoned and not waiting:
         yield ok("jobs", "none is stuck")
-    jobs, size = diagnostics.leftover_jobs(database)
+    jobs, size = diagnostics.jobs_with_staged_files(database)
     if jobs:
         yield ok("leftovers", f"{jobs:,} failed jobs keep {size:,} staged bytes for a retry; they go by themselves")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from penstock.server.doctor.catalog import check_catalog
-from penstock.server.doctor.result import Finding, fail
+from penstock.server.doctor.result import CheckResult, fail
 from penstock.server.doctor.folder import check_clock, check_folder, check_key, check_space, check_versions
 from penstock.server.doctor.roots import check_roots
 from penstock.settings import Settings
 
 __all__ = ["examine"]
 
-_CHECKS: Sequence[tuple[str, Callable[[Settings], Iterator[Finding]]]] = (
+_CHECKS: Sequence[tuple[str, Callable[[Settings], Iterator[CheckResult]]]] = (
     ("versions", check_versions),
     ("clock", check_clock),
     ("data folder", check_folder),
@@ -23,9 +23,9 @@ _CHECKS: Sequence[tuple[str, Callable[[Settings], Iterator[Finding]]]] = (
 )
 
 
-def examine(settings: Settings) -> Sequence[Finding]:
+def examine(settings: Settings) -> Sequence[CheckResult]:
     """Everything that was found, in the order of looking."""
-    found: list[Finding] = []
+    found: list[CheckResult] = []
     for name, check in _CHECKS:
         try:
             found.extend(check(settings))

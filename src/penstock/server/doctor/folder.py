@@ -13,7 +13,7 @@ from importlib.metadata import version
 from cryptography.fernet import Fernet
 
 from penstock.server.process.data_dir import lock_owner
-from penstock.server.doctor.result import Finding, fail, ok, warn
+from penstock.server.doctor.result import CheckResult, fail, ok, warn
 from penstock.server.storage_settings import catalog_file, key_file
 from penstock.settings import Settings
 from penstock.version import DISTRIBUTION
@@ -27,13 +27,13 @@ _OTHERS = 0o077
 _BUILT = datetime(2025, 1, 1, tzinfo=UTC)
 
 
-def check_versions(settings: Settings) -> Iterator[Finding]:
+def check_versions(settings: Settings) -> Iterator[CheckResult]:
     names = (DISTRIBUTION, "pylance", "pyarrow", "sqlalchemy")
     told = ", ".join(f"{name} {version(name)}" for name in names)
     yield ok("versions", f"{told}, Python {platform.python_version()}, {platform.system()} {platform.release()}")
 
 
-def check_clock(settings: Settings) -> Iterator[Finding]:
+def check_clock(settings: Settings) -> Iterator[CheckResult]:
     now = datetime.now(UTC)
     if now < _BUILT:
         yield fail("clock", f"it says {now:%Y-%m-%d %H:%M} UTC", "Set the clock; leases and job ids depend on it")
@@ -41,7 +41,7 @@ def check_clock(settings: Settings) -> Iterator[Finding]:
         yield ok("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC")
 
 
-def check_folder(settings: Settings) -> Iterator[Finding]:
+def check_folder(settings: Settings) -> Iterator[CheckResult]:
     folder = settings.data_dir
     name = "data folder"
     if not folder.is_dir():
@@ -59,7 +59,7 @@ def check_folder(settings: Settings) -> Iterator[Finding]:
     yield ok(name, f"{folder}, " + ("no server has it to itself" if holder is None else f"held by process {holder}"))
 
 
-def check_space(settings: Settings) -> Iterator[Finding]:
+def check_space(settings: Settings) -> Iterator[CheckResult]:
     if not settings.data_dir.is_dir():
         return
     usage = shutil.disk_usage(settings.data_dir)
@@ -77,7 +77,7 @@ def _gigabytes(size: int) -> str:
     return f"{size / 1e9:,.1f} GB"
 
 
-def check_key(settings: Settings) -> Iterator[Finding]:
+def check_key(settings: Settings) -> Iterator[CheckResult]:
     if settings.secret_key is not None:
         yield ok("secret.key", "the environment has the key")
         return

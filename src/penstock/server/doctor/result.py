@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Finding", "Health"]
+__all__ = ["CheckResult", "Health"]
 
 
 class Health(StrEnum):
@@ -15,7 +15,7 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at: what was found there and, where that isn't well, what to do next."""
 
     check: str
@@ -24,13 +24,13 @@ class Finding:
     remedy: str = ""
 
 
-def ok(check: str, found: str) -> Finding:
-    return Finding(check=check, health=Health.OK, found=found)
+def ok(check: str, found: str) -> CheckResult:
+    return CheckResult(check=check, health=Health.OK, found=found)
 
 
-def warn(check: str, found: str, remedy: str) -> Finding:
-    return Finding(check=check, health=Health.WARN, found=found, remedy=remedy)
+def warn(check: str, found: str, remedy: str) -> CheckResult:
+    return CheckResult(check=check, health=Health.WARN, found=found, remedy=remedy)
 
 
-def fail(check: str, found: str, remedy: str) -> Finding:
-    return Finding(check=check, health=Health.FAIL, found=found, remedy=remedy)
+def fail(check: str, found: str, remedy: str) -> CheckResult:
+    return CheckResult(check=check, health=Health.FAIL, found=found, remedy=remedy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from penstock.errors import PenstockError
-from penstock.server.doctor.result import Finding, fail, ok, warn
+from penstock.server.doctor.result import CheckResult, fail, ok, warn
 from penstock.server.storage_settings import source_stores
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
@@ -13,7 +13,7 @@ from penstock.sources.roots import ImportRoots
 __all__ = ["check_roots"]
 
 
-def check_roots(settings: Settings) -> Iterator[Finding]:
+def check_roots(settings: Settings) -> Iterator[CheckResult]:
     if not settings.import_root:
         remedy = "Name folders or s3://bucket/prefix with --import-root, as the server has them"
         yield warn("import root", "there is none, so nothing can be imported", remedy)

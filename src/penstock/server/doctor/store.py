@@ -7,19 +7,19 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from penstock.catalog.access.clusters import ClusterStore, DatabaseStore
-from penstock.catalog.collections.collections import CollectionStore
+from penstock.catalog.access.clusters import ClusterRepository, DatabaseRepository
+from penstock.catalog.collections.collections import CollectionRepository
 from penstock.catalog.db.connection import CatalogDatabase
-from penstock.catalog.jobs.jobs import JobStore
-from penstock.catalog.jobs.staged_files import LeftoverStore
-from penstock.catalog.collections.maintenance_leases import MaintenanceStore
+from penstock.catalog.jobs.jobs import JobRepository
+from penstock.catalog.jobs.staged_files import StagedFileRepository
+from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
 from penstock.catalog.db.encryption import Encryptor
 from penstock.domain.collections import Collection
 from penstock.domain.store_location import is_folder
 from penstock.engines.base import Engine, Table
 from penstock.errors import StoreError
 from penstock.imports.context import staged_of
-from penstock.server.doctor.result import Finding, fail, ok, warn
+from penstock.server.doctor.result import CheckResult, fail, ok, warn
 from penstock.server.lost_catalog import orphaned_tables
 from penstock.server.engine_factory import engine_of
 from penstock.settings import Settings
@@ -30,8 +30,8 @@ _ORPHAN_SECONDS = 60.0
 _SHOWN = 3
 
 
-def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Finding]:
-    collections = CollectionStore(database)
+def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[CheckResult]:
+    collections = CollectionRepository(database)
     found = _collections(database, collections)
     folder = settings.data_dir / "collections"
     if settings.store is None and not folder.is_dir():
@@ -54,9 +54,9 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Findi
     yield from _check_lost(engine, found, shown)
     yield from _check_orphans(
         engine,
-        JobStore(database, Encryptor(Fernet.generate_key())),
-        LeftoverStore(database),
-        MaintenanceStore(database),
+        JobRepository(database, Encryptor(Fernet.generate_key())),
+        StagedFileRepository(database),
+        MaintenanceLeases(database),
         readable,
     )
     yield from _check_strays(engine, "", shown, set(collections.all_ids()))
@@ -64,17 +64,17 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Findi
     yield from _check_other_stores(engine, database, set(collections.all_ids()))
 
 
-def _collections(database: CatalogDatabase, collections: CollectionStore) -> Sequence[Collection]:
-    databases = DatabaseStore(database)
+def _collections(database: CatalogDatabase, collections: CollectionRepository) -> Sequence[Collection]:
+    databases = DatabaseRepository(database)
     return [
         collection
-        for cluster_id in ClusterStore(database).ids()
+        for cluster_id in ClusterRepository(database).ids()
         for home in databases.list(cluster_id)
         for collection in collections.list(home)
     ]
 
 
-def _check_tables(engine: Engine, found: Sequence[Collection]) -> Generator[Finding, None, list[Collection]]:
+def _check_tables(engine: Engine, found: Sequence[Collection]) -> Generator[CheckResult, None, list[Collection]]:
     """Gives the collections that can be read."""
     readable: list[Collection] = []
     rows = 0
@@ -95,7 +95,7 @@ def _check_tables(engine: Engine, found: Sequence[Collection]) -> Generator[Find
     return readable
 
 
-def _check_damage(engine: Engine, collection: Collection) -> Iterator[Finding]:
+def _check_damage(engine: Engine, collection: Collection) -> Iterator[CheckResult]:
     name = f"{collection.database}.{collection.name}"
     damage = engine.damage(Table.of(collection))
     indexes = {file: problem for file, problem in damage.items() if file.startswith("_indices/")}
@@ -112,7 +112,7 @@ def _told(damage: Mapping[str, str]) -> list[str]:
     return [f"{file} {problem}" for file, problem in damage.items()]
 
 
-def _check_lost(engine: Engine, found: Sequence[Collection], shown: str) -> Iterator[Finding]:
+def _check_lost(engine: Engine, found: Sequence[Collection], shown: str) -> Iterator[CheckResult]:
     if found:
         return  # tables that it doesn't know are told as strays
     lost = orphaned_tables(engine, ())
@@ -126,17 +126,17 @@ def _check_lost(engine: Engine, found: Sequence[Collection], shown: str) -> Iter
 
 def _check_orphans(
     engine: Engine,
-    jobs: JobStore,
-    leftovers: LeftoverStore,
-    maintenance: MaintenanceStore,
+    jobs: JobRepository,
+    staged_files: StagedFileRepository,
+    maintenance: MaintenanceLeases,
     found: Sequence[Collection],
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     size, names, busy = 0, list[str](), 0
     for each in found:
         if jobs.live_jobs(each.id) or maintenance.is_locked(each.id):
             busy += 1
             continue
-        known = [staged_of(note) for note in leftovers.staged_of(each.id)]
+        known = [staged_of(note) for note in staged_files.staged_of(each.id)]
         orphans = engine.orphans(Table.of(each), known, _ORPHAN_SECONDS)
         if orphans is not None and not jobs.live_jobs(each.id):
             size += orphans.size
@@ -149,9 +149,9 @@ def _check_orphans(
         yield ok("orphans", f"no file of a collection belongs to nothing{skipped}")
 
 
-def _check_other_stores(engine: Engine, database: CatalogDatabase, known: set[str]) -> Iterator[Finding]:
+def _check_other_stores(engine: Engine, database: CatalogDatabase, known: set[str]) -> Iterator[CheckResult]:
     """Those of clusters that have one of their own."""
-    for each in ClusterStore(database).list():
+    for each in ClusterRepository(database).list():
         if not each.store:
             continue
         try:
@@ -165,7 +165,7 @@ def _check_other_stores(engine: Engine, database: CatalogDatabase, known: set[st
                 yield from _check_quarantine(Path(each.store))
 
 
-def _check_strays(engine: Engine, store: str, shown: str, known: set[str]) -> Iterator[Finding]:
+def _check_strays(engine: Engine, store: str, shown: str, known: set[str]) -> Iterator[CheckResult]:
     strays = [f"{name}.lance" for name in engine.tables(store) if name not in known]
     if strays:
         remedy = (
@@ -175,7 +175,7 @@ def _check_strays(engine: Engine, store: str, shown: str, known: set[str]) -> It
         yield warn("strays", f"{shown} has tables that the catalog doesn't know: {_some(strays)}", remedy)
 
 
-def _check_quarantine(folder: Path) -> Iterator[Finding]:
+def _check_quarantine(folder: Path) -> Iterator[CheckResult]:
     aside = sorted(folder.glob("_quarantine/*/*"))
     if aside:
         remedy = "Their jobs have published again; remove the folder when all collections are as they should be"

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from penstock.catalog.access.accounts import Account, AccountKind, AccountStore
+from penstock.catalog.access.accounts import Account, AccountKind, AccountRepository
 from penstock.catalog.access.clusters import DEFAULT_ORG
 from penstock.catalog.db.connection import CatalogDatabase
 from penstock.domain.access import Role
-from penstock.server.doctor.result import Finding, ok, warn
+from penstock.server.doctor.result import CheckResult, ok, warn
 
 __all__ = ["check_tenants"]
 
 _SHOWN = 5
 
 
-def check_tenants(database: CatalogDatabase) -> Iterator[Finding]:
+def check_tenants(database: CatalogDatabase) -> Iterator[CheckResult]:
     """Keys and users of the server's own org are taken for the operator's, who may read everything."""
     importers = [
-        each for kind in AccountKind for each in AccountStore(database).list(kind) if each.is_valid and _imports(each)
+        each for kind in AccountKind for each in AccountRepository(database).list(kind) if each.is_valid and _imports(each)
     ]
     if len({each.org_id for each in importers}) < 2:
         return

@@ -125,10 +125,10 @@ def _own_routes(services: Services, routes: tuple[Route, ...], threads: Threads)
 
     async def metrics(request: Request) -> Response:
         request.state.route = "/metrics"
-        lane = services.authentication.lane(request.headers.get("authorization", ""))
+        fairness_key = services.authentication.fairness_key(request.headers.get("authorization", ""))
         try:
             async with asyncio.timeout(services.settings.request_timeout):
-                return await threads.calls.run(lane, partial(measured, request))
+                return await threads.calls.run(fairness_key, partial(measured, request))
         except TimeoutError:
             return PlainTextResponse("the call took too long\n", 408)
 

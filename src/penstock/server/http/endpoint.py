@@ -109,10 +109,10 @@ async def _reply(
         address=request.client.host if request.client else "",
     )
 
-    lane = authentication.lane(call.authorization)
+    fairness_key = authentication.fairness_key(call.authorization)
 
     async def authenticate() -> None:
-        await pool.run(lane, partial(authentication.identify, call.authorization, call.address))
+        await pool.run(fairness_key, partial(authentication.identify, call.authorization, call.address))
 
     limit = asyncio.timeout(route.dialect.timeout(call) or limits.seconds)
     try:
@@ -122,10 +122,10 @@ async def _reply(
             whole = replace(call, body=body)
             work = partial(route.handler, whole)
             if route.read_only:
-                return await pool.run_coalesced(_coalescing_key(whole), lane, work)
+                return await pool.run_coalesced(_coalescing_key(whole), fairness_key, work)
             # The thread runs in a copy of this context: what scans rows there stops when the caller is told so.
             with deadline((limit.when() or 0) - asyncio.get_running_loop().time()):
-                return await pool.run(lane, work)
+                return await pool.run(fairness_key, work)
     except PenstockError as error:
         return route.dialect.failure(error, request_id)
     except ClientDisconnect:

@@ -78,21 +78,21 @@ class Pool:
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._shared: dict[Hashable, _InFlight] = {}
 
-    async def run(self, lane: str, function: Callable[[], T]) -> T:
+    async def run(self, fairness_key: str, function: Callable[[], T]) -> T:
         """The function's result. If this is cancelled, what has begun goes on in its thread."""
-        await self._turn(lane)
-        return await self._work(lane, function)
+        await self._turn(fairness_key)
+        return await self._work(fairness_key, function)
 
-    async def run_coalesced(self, same: Hashable, lane: str, function: Callable[[], T]) -> T:
+    async def run_coalesced(self, same: Hashable, fairness_key: str, function: Callable[[], T]) -> T:
         """As :meth:`run`; of the functions that wait under one key only the first is run, and gives all their result.
 
         None gets what was true before it asked: once a function has begun, nobody joins it.
         """
-        if self._is_free(lane):
-            return await self.run(lane, function)
+        if self._is_free(fairness_key):
+            return await self.run(fairness_key, function)
         shared = self._shared.get(same)
         if shared is None:
-            shared = self._shared[same] = _InFlight(asyncio.create_task(self._run_once(same, lane, function)))
+            shared = self._shared[same] = _InFlight(asyncio.create_task(self._run_once(same, fairness_key, function)))
         shared.callers += 1
         try:
             result: T = await asyncio.shield(shared.work)
@@ -104,23 +104,23 @@ class Pool:
                     del self._shared[same]
                 shared.work.cancel()
 
-    async def _run_once(self, same: Hashable, lane: str, function: Callable[[], T]) -> T:
-        await self._turn(lane)
+    async def _run_once(self, same: Hashable, fairness_key: str, function: Callable[[], T]) -> T:
+        await self._turn(fairness_key)
         del self._shared[same]
-        return await self._work(lane, function)
+        return await self._work(fairness_key, function)
 
-    async def _work(self, lane: str, function: Callable[[], T]) -> T:
+    async def _work(self, fairness_key: str, function: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
 
         def ended(work: Future[T]) -> None:
             with suppress(RuntimeError):  # the loop is closed, nobody waits
-                loop.call_soon_threadsafe(self._end, lane, work, answer)
+                loop.call_soon_threadsafe(self._end, fairness_key, work, answer)
 
         try:
             work = self._executor.submit(contextvars.copy_context().run, function)
         except RuntimeError:
-            self._leave(lane)
+            self._leave(fairness_key)
             raise
         work.add_done_callback(ended)
         try:
@@ -132,41 +132,41 @@ class Pool:
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _most(self, lane: str) -> int:
+    def _most(self, fairness_key: str) -> int:
         quarter = self._size // 4
-        if lane == ANONYMOUS_KEY:
+        if fairness_key == ANONYMOUS_KEY:
             return self._size
-        return max(1, quarter) if lane == UNVERIFIED_PASSWORD_KEY else self._size - quarter
+        return max(1, quarter) if fairness_key == UNVERIFIED_PASSWORD_KEY else self._size - quarter
 
-    async def _turn(self, lane: str) -> None:
-        if self._is_free(lane):
-            self._begun[lane] += 1
+    async def _turn(self, fairness_key: str) -> None:
+        if self._is_free(fairness_key):
+            self._begun[fairness_key] += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(lane, deque()).append(turn)
+        self._waiting.setdefault(fairness_key, deque()).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():  # it had come, just before
-                self._leave(lane)
-            elif turn in self._waiting.get(lane, ()):
-                self._forget(lane, turn)
+                self._leave(fairness_key)
+            elif turn in self._waiting.get(fairness_key, ()):
+                self._forget(fairness_key, turn)
             raise
 
-    def _is_free(self, lane: str) -> bool:
-        return lane not in self._waiting and self._may_begin(lane)
+    def _is_free(self, fairness_key: str) -> bool:
+        return fairness_key not in self._waiting and self._may_begin(fairness_key)
 
-    def _may_begin(self, lane: str) -> bool:
-        return self._begun.total() < self._size and self._begun[lane] < self._most(lane)
+    def _may_begin(self, fairness_key: str) -> bool:
+        return self._begun.total() < self._size and self._begun[fairness_key] < self._most(fairness_key)
 
-    def _forget(self, lane: str, turn: asyncio.Future[None]) -> None:
-        waiting = self._waiting[lane]
+    def _forget(self, fairness_key: str, turn: asyncio.Future[None]) -> None:
+        waiting = self._waiting[fairness_key]
         waiting.remove(turn)
         if not waiting:
-            del self._waiting[lane]
+            del self._waiting[fairness_key]
 
-    def _end(self, lane: str, work: Future[T], answer: asyncio.Future[T]) -> None:
-        self._leave(lane)
+    def _end(self, fairness_key: str, work: Future[T], answer: asyncio.Future[T]) -> None:
+        self._leave(fairness_key)
         if answer.done():
             # Whoever asked has gone: how it failed is only logged.
             if not work.cancelled() and (error := work.exception()) is not None:
@@ -178,10 +178,10 @@ class Pool:
         else:
             answer.set_result(work.result())
 
-    def _leave(self, lane: str) -> None:
-        self._begun[lane] -= 1
-        if not self._begun[lane]:
-            del self._begun[lane]
+    def _leave(self, fairness_key: str) -> None:
+        self._begun[fairness_key] -= 1
+        if not self._begun[fairness_key]:
+            del self._begun[fairness_key]
         while (following := next(filter(self._may_begin, self._waiting), None)) is not None:
             waiting = self._waiting.pop(following)
             turn = waiting.popleft()

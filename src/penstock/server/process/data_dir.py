@@ -18,7 +18,7 @@ from penstock.errors import DataFolderInUse, InvalidParameter
 __all__ = [
     "LOCK",
     "NOTE",
-    "hold_catalog",
+    "lock_catalog",
     "lock_data_dir",
     "lock_owner",
     "server_info_file",
@@ -83,7 +83,7 @@ def lock_data_dir(folder: Path, *, shared: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def hold_catalog(url: URL) -> Iterator[None]:
+def lock_catalog(url: URL) -> Iterator[None]:
     """Keep other servers from an SQLite catalog: those with data folders of their own, too.
 
     Raises:

@@ -24,7 +24,7 @@ from penstock.engines.lance.layout.names import stored_name
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.index.mapping import LEAST_SCALAR_ROWS, DesiredIndex, partitions_for, desired_index
 from penstock.engines.lance.index.progress import Progress, Steps
-from penstock.engines.lance.layout.tables import Store
+from penstock.engines.lance.layout.tables import TableRoot
 
 __all__ = [
     "ActualIndex",
@@ -117,7 +117,7 @@ def vector_index(dataset: LanceDataset, field: Field) -> ActualIndex | None:
     return _present(dataset).get(_name(stored_name(field.name)))
 
 
-def indexed_rows(store: Store, table: Table, spec: IndexSpec) -> int:
+def indexed_rows(store: TableRoot, table: Table, spec: IndexSpec) -> int:
     """Rows that an index covers. Where none is wanted, as an exact search serves, all rows."""
     doing = f"describing the index {spec.name}"
     dataset = store.at_least(table, doing)
@@ -130,7 +130,7 @@ def indexed_rows(store: Store, table: Table, spec: IndexSpec) -> int:
         return present.rows if present is not None and present.matches(wanted) else 0
 
 
-def spec_is_due(store: Store, table: Table, spec: IndexSpec) -> bool:
+def spec_is_due(store: TableRoot, table: Table, spec: IndexSpec) -> bool:
     """Whether :func:`index` has anything to do for one index."""
     doing = f"describing the index {spec.name}"
     dataset = store.at_least(table, doing)
@@ -194,7 +194,7 @@ def _work(
     return _IndexAction.MERGE if present.segments >= _MOST_SEGMENTS else _IndexAction.EXTEND
 
 
-def index_is_due(store: Store, table: Table, specs: Sequence[IndexSpec]) -> bool:
+def index_is_due(store: TableRoot, table: Table, specs: Sequence[IndexSpec]) -> bool:
     """Whether :func:`index` has anything to do."""
     doing = f"looking at the indexes of the table {table.id}"
     dataset = store.latest(table.id, doing)
@@ -202,7 +202,7 @@ def index_is_due(store: Store, table: Table, specs: Sequence[IndexSpec]) -> bool
         return bool(_plan(dataset, table, specs))
 
 
-def index(store: Store, table: Table, specs: Sequence[IndexSpec], progress: Progress = lambda share: None) -> int:
+def index(store: TableRoot, table: Table, specs: Sequence[IndexSpec], progress: Progress = lambda share: None) -> int:
     doing = f"indexing the table {table.id}"
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):
@@ -267,7 +267,7 @@ def segment_ids(dataset: LanceDataset) -> set[str]:
 
 
 def durable_indexes(
-    store: Store, table_id: str, dataset: LanceDataset, before: int, known: set[str], names: Sequence[str] = ()
+    store: TableRoot, table_id: str, dataset: LanceDataset, before: int, known: set[str], names: Sequence[str] = ()
 ) -> None:
     """Force to the disk: index folders that are not ``known``, ``names``, and each version since ``before``."""
     if not store.is_local:

@@ -8,29 +8,29 @@ from __future__ import annotations
 
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.files import TableFiles, files_of
-from penstock.engines.lance.layout.tables import Store
+from penstock.engines.lance.layout.tables import TableRoot
 
 __all__ = ["NOTE", "is_in_use", "note", "save_note"]
 
 NOTE = "penstock.json"
 
 
-def note(store: Store, table_id: str = "") -> bytes | None:
+def note(store: TableRoot, table_id: str = "") -> bytes | None:
     """The text in the table, or without one in the store; None where there is none."""
     with translating_errors(f"reading {NOTE} of {table_id or store.root}", store.options):
         return _files(store, table_id).read(NOTE)
 
 
-def save_note(store: Store, content: bytes, table_id: str = "") -> None:
+def save_note(store: TableRoot, content: bytes, table_id: str = "") -> None:
     with translating_errors(f"writing {NOTE} of {table_id or store.root}", store.options):
         _files(store, table_id).write(NOTE, content)
 
 
-def is_in_use(store: Store, table_id: str) -> bool:
+def is_in_use(store: TableRoot, table_id: str) -> bool:
     """Whether rows were written into a table: one that a create call left half made has none."""
     with translating_errors(f"looking into the table {table_id}", store.options):
         return bool(_files(store, table_id).names("data"))
 
 
-def _files(store: Store, table_id: str) -> TableFiles:
+def _files(store: TableRoot, table_id: str) -> TableFiles:
     return store.files(table_id) if table_id else files_of(store.root, store.options)

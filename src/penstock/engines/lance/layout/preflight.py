@@ -9,7 +9,7 @@ from pathlib import Path
 
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.files import object_store
-from penstock.engines.lance.layout.tables import Store
+from penstock.engines.lance.layout.tables import TableRoot
 from penstock.errors import StoreError
 
 __all__ = ["check", "tables"]
@@ -18,7 +18,7 @@ _DOING = "checking the store"
 _TABLE = ".lance"
 
 
-def check(store: Store, known: Sequence[str] = ()) -> None:
+def check(store: TableRoot, known: Sequence[str] = ()) -> None:
     """Write a small file and remove it; in an object store, see too that a second writer of it is refused.
 
     Every commit relies on that: the file of a new version is created only if nobody else has created it. Where tables
@@ -33,7 +33,7 @@ def check(store: Store, known: Sequence[str] = ()) -> None:
             _refuse_unless_there(store, known)
 
 
-def _refuse_unless_there(store: Store, known: Sequence[str]) -> None:
+def _refuse_unless_there(store: TableRoot, known: Sequence[str]) -> None:
     if known and not set(known) & set(tables(store)):
         raise StoreError(
             f"The store {store.root} has none of the {len(known):,} tables that the catalog knows. Mount it, put it "
@@ -55,7 +55,7 @@ def _check_folder(folder: Path) -> None:
         probe.unlink(missing_ok=True)
 
 
-def _check_objects(store: Store) -> None:
+def _check_objects(store: TableRoot) -> None:
     import obstore
     from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 
@@ -95,7 +95,7 @@ def _probe_name() -> str:
     return f".check-{uuid.uuid4().hex}"
 
 
-def tables(store: Store) -> list[str]:
+def tables(store: TableRoot) -> list[str]:
     """Ids of all tables, also of those half made or half removed."""
     with translating_errors(f"listing the store {store.root}", store.options):
         if store.is_local:

@@ -19,7 +19,7 @@ from penstock.engines.lance.layout.files import TableFiles, files_of
 from penstock.errors import StoreError, TableDamaged
 from penstock.machine import memory_limit
 
-__all__ = ["TableCache", "Store", "manifest_name"]
+__all__ = ["TableCache", "TableRoot", "manifest_name"]
 
 Result = TypeVar("Result")
 
@@ -80,7 +80,7 @@ class TableCache:
             self._open.pop(table_id, None)
 
 
-class Store:
+class TableRoot:
     """A folder or prefix of tables. Safe to share between threads."""
 
     def __init__(self, root: str, options: Mapping[str, str], opened: TableCache) -> None:

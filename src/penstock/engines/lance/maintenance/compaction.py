@@ -30,7 +30,7 @@ from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.index.build import durable_indexes, segment_ids
 from penstock.engines.lance.write.staging import MAX_FILE_BYTES, MAX_FILE_ROWS
 from penstock.engines.lance.layout.encoding import WRITE_BATCH_BYTES
-from penstock.engines.lance.layout.tables import Store
+from penstock.engines.lance.layout.tables import TableRoot
 from penstock.errors import StoreConflict
 
 __all__ = ["FEW", "compact", "compaction_is_due"]
@@ -50,7 +50,7 @@ While rows expire one job after the other, each byte that becomes free costs (1 
 _ATTEMPTS = 3
 
 
-def compaction_is_due(store: Store, table: Table) -> bool:
+def compaction_is_due(store: TableRoot, table: Table) -> bool:
     """Whether :func:`compact` has anything to do."""
     doing = f"looking at the fragments of the table {table.id}"
     dataset = store.latest(table.id, doing)
@@ -58,7 +58,7 @@ def compaction_is_due(store: Store, table: Table) -> bool:
         return _plan(dataset) is not None
 
 
-def compact(store: Store, table: Table) -> int:
+def compact(store: TableRoot, table: Table) -> int:
     """Join what is due; returns the table's version after it.
 
     Raises:
@@ -167,7 +167,7 @@ def _needs_rewrite(fragment: LanceFragment) -> bool:
     return int(fragment.num_deletions) > _WORN * int(fragment.physical_rows)
 
 
-def _run(store: Store, table: Table, dataset: LanceDataset, tasks: Sequence[CompactionTask]) -> None:
+def _run(store: TableRoot, table: Table, dataset: LanceDataset, tasks: Sequence[CompactionTask]) -> None:
     """One commit for all tasks: each one moves the indexes along, which costs the same for many as for one."""
     before, known = int(dataset.version), segment_ids(dataset)
     done: list[RewriteResult] = []
@@ -187,7 +187,7 @@ def _names(fragments: Sequence[FragmentMetadata]) -> list[str]:
     return [f"data/{file.path}" for each in fragments for file in each.files]
 
 
-def _delete_rejected_files(store: Store, table: Table, before: int, done: Sequence[RewriteResult]) -> None:
+def _delete_rejected_files(store: TableRoot, table: Table, before: int, done: Sequence[RewriteResult]) -> None:
     """Delete what was written, unless the commit succeeded although its answer was lost."""
     names = set(_names([each for result in done for each in result.new_fragments]))
     # Whatever can't be told or deleted now, the sweep of orphans finds.

@@ -8,13 +8,13 @@ from lance.dataset import LanceDataset
 
 from penstock.engines.base import Table
 from penstock.engines.lance.layout.errors import translating_errors
-from penstock.engines.lance.layout.tables import Store
+from penstock.engines.lance.layout.tables import TableRoot
 from penstock.errors import TableDamaged
 
 __all__ = ["damage", "refuse_damaged"]
 
 
-def damage(store: Store, table: Table) -> Mapping[str, str]:
+def damage(store: TableRoot, table: Table) -> Mapping[str, str]:
     """What is wrong with which file, by its name relative to the table. Opens no file but the newest manifest."""
     doing = f"checking the files of the table {table.id}"
     dataset = store.latest(table.id, doing)
@@ -23,7 +23,7 @@ def damage(store: Store, table: Table) -> Mapping[str, str]:
         return {**rows, **_index_damage(store, table, dataset)}
 
 
-def refuse_damaged(store: Store, table: Table) -> None:
+def refuse_damaged(store: TableRoot, table: Table) -> None:
     """Raise :class:`TableDamaged` where rows of the newest version can't be read. Indexes can be built again."""
     doing = f"checking the files of the table {table.id}"
     dataset = store.latest(table.id, doing)
@@ -39,7 +39,7 @@ def refuse_damaged(store: Store, table: Table) -> None:
         )
 
 
-def _row_damage(store: Store, table: Table, dataset: LanceDataset) -> dict[str, str]:
+def _row_damage(store: TableRoot, table: Table, dataset: LanceDataset) -> dict[str, str]:
     expected: dict[str, int | None] = {}
     for fragment in dataset.get_fragments():
         expected |= {f"data/{file.path}": file.file_size_bytes for file in fragment.data_files()}
@@ -56,7 +56,7 @@ def _row_damage(store: Store, table: Table, dataset: LanceDataset) -> dict[str, 
     return found
 
 
-def _index_damage(store: Store, table: Table, dataset: LanceDataset) -> dict[str, str]:
+def _index_damage(store: TableRoot, table: Table, dataset: LanceDataset) -> dict[str, str]:
     found: dict[str, str] = {}
     files = store.files(table.id)
     for index in dataset.describe_indices():

@@ -8,14 +8,14 @@ from penstock.engines.base import Staged, Table
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.maintenance.expire_versions import referenced_by
 from penstock.engines.lance.write.staging import file_sizes
-from penstock.engines.lance.layout.tables import Store
+from penstock.engines.lance.layout.tables import TableRoot
 
 __all__ = ["orphans"]
 
 _DATA, _INDEXES = "data", "_indices"
 
 
-def orphans(store: Store, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
+def orphans(store: TableRoot, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
     doing = f"looking for orphans of the table {table.id}"
     files = store.files(table.id)
     with translating_errors(doing, store.options):

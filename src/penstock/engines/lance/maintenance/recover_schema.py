@@ -15,9 +15,9 @@ from penstock.engines.base import TableContents
 from penstock.engines.lance.layout.names import field_name, quoted
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.encoding import JOB_COLUMN
-from penstock.engines.lance.layout.tables import Store
+from penstock.engines.lance.layout.tables import TableRoot
 
-__all__ = ["survey"]
+__all__ = ["read_contents"]
 
 _MAX_LENGTH, _MAX_CAPACITY = 65_535, 4_096
 """The largest that a schema may say: the table doesn't."""
@@ -39,7 +39,7 @@ _VECTORS: Mapping[pa.DataType, DataType] = {
 }
 
 
-def survey(store: Store, table_id: str, schema: CollectionSchema | None) -> TableContents:
+def read_contents(store: TableRoot, table_id: str, schema: CollectionSchema | None) -> TableContents:
     doing = f"surveying the table {table_id}"
     dataset = store.latest(table_id, doing)
     with translating_errors(doing, store.options):

@@ -14,7 +14,7 @@ from lance.dataset import LanceDataset
 
 from penstock.engines.base import Table
 from penstock.engines.lance.layout.errors import translating_errors, translate
-from penstock.engines.lance.layout.tables import Store, manifest_name
+from penstock.engines.lance.layout.tables import TableRoot, manifest_name
 from penstock.errors import StoreError
 
 __all__ = ["QUARANTINE", "repair"]
@@ -23,7 +23,7 @@ QUARANTINE = "_quarantine"
 _HINT = "_versions/latest_version_hint.json"
 
 
-def repair(store: Store, table: Table) -> list[str]:
+def repair(store: TableRoot, table: Table) -> list[str]:
     store.forget(table.id)
     said: list[str] = []
     folder = Path(store.uri(table.id)) if store.is_local else None
@@ -46,7 +46,7 @@ def repair(store: Store, table: Table) -> list[str]:
     return said
 
 
-def _set_manifests_aside(store: Store, table: Table, folder: Path) -> list[str]:
+def _set_manifests_aside(store: TableRoot, table: Table, folder: Path) -> list[str]:
     """Newest first, until one opens; if none does, the first failure is raised and nothing has been moved."""
     unreadable: list[tuple[Path, StoreError]] = []
     readable: Path | None = None
@@ -76,7 +76,7 @@ def _version(manifest: Path) -> int:
     return int(2**64 - 1 - int(manifest.stem))
 
 
-def _trouble(store: Store, table: Table, folder: Path, manifest: Path) -> Exception | None:
+def _trouble(store: TableRoot, table: Table, folder: Path, manifest: Path) -> Exception | None:
     """Why a version can't be opened, or None."""
     if manifest.stat().st_size == 0:
         return ValueError("the manifest is empty")

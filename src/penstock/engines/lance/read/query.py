@@ -18,7 +18,7 @@ from penstock.engines.lance.layout.names import quoted, stored_name
 from penstock.engines.lance.read.row_expiry import not_expired
 from penstock.engines.lance.read.filter_pushdown import SCAN_WEIGHT, split
 from penstock.engines.lance.layout.encoding import decode
-from penstock.engines.lance.layout.tables import Store
+from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.read.filter_sql import to_sql
 from penstock.errors import FieldNotFound
 from penstock.filters import Filter
@@ -60,7 +60,7 @@ def take_rows(
     return decode(dataset._take_rows(addresses, columns=stored), schema, columns)
 
 
-def count(store: Store, table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> int:
+def count(store: TableRoot, table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> int:
     doing = f"counting rows of the table {table.id}"
     pushed, rest = split(filter, SCAN_WEIGHT)
     where = condition(table, pushed, partitions)
@@ -74,7 +74,7 @@ def count(store: Store, table: Table, filter: Filter | None, partitions: Sequenc
 
 
 def query(
-    store: Store,
+    store: TableRoot,
     table: Table,
     *,
     filter: Filter | None,

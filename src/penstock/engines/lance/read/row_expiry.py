@@ -7,7 +7,7 @@ from penstock.engines.base import Table
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.manifest import highest_fragment_id
 from penstock.engines.lance.layout.encoding import JOB_COLUMN
-from penstock.engines.lance.layout.tables import Store
+from penstock.engines.lance.layout.tables import TableRoot
 
 __all__ = ["not_expired", "remove_expired"]
 
@@ -29,7 +29,7 @@ def _late(expiry: Expiry) -> str:
     return ", ".join(map(str, expiry.late))
 
 
-def remove_expired(store: Store, table: Table) -> int:
+def remove_expired(store: TableRoot, table: Table) -> int:
     doing = f"deleting the expired rows of the table {table.id}"
     dataset = store.latest(table.id, doing)
     if table.expiry is None:

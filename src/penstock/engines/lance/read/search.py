@@ -39,7 +39,7 @@ from penstock.engines.lance.read.search_params import choose_search_params
 from penstock.engines.lance.read.filter_pushdown import NEAREST_WEIGHT, SCAN_WEIGHT, fits_sql, split, weight
 from penstock.engines.lance.read.query import condition, output_columns, take_rows
 from penstock.engines.lance.layout.encoding import decode
-from penstock.engines.lance.layout.tables import Store
+from penstock.engines.lance.layout.tables import TableRoot
 from penstock.errors import InvalidParameter
 from penstock.filters import Filter
 
@@ -52,7 +52,7 @@ EXACT_BYTES = 16 << 20
 had a recall of .55 to .84 there."""
 
 
-def search(store: Store, table: Table, request: SearchRequest) -> list[QueryHits]:
+def search(store: TableRoot, table: Table, request: SearchRequest) -> list[QueryHits]:
     doing = f"searching the table {table.id}"
     field = table.schema[request.field_name]
     _check(field, request)

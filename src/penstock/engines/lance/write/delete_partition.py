@@ -5,12 +5,12 @@ from __future__ import annotations
 from penstock.domain.arrow_schema import PARTITION_COLUMN
 from penstock.engines.base import Table
 from penstock.engines.lance.layout.errors import translating_errors
-from penstock.engines.lance.layout.tables import Store
+from penstock.engines.lance.layout.tables import TableRoot
 
 __all__ = ["remove_partition"]
 
 
-def remove_partition(store: Store, table: Table, partition: int) -> int:
+def remove_partition(store: TableRoot, table: Table, partition: int) -> int:
     doing = f"deleting the rows of partition {partition}"
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):

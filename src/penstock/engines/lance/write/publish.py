@@ -29,7 +29,7 @@ from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.manifest import highest_fragment_id
 from penstock.engines.lance.write.staging import file_sizes, fragments
 from penstock.engines.lance.layout.encoding import JOB_COLUMN
-from penstock.engines.lance.layout.tables import Store, manifest_name
+from penstock.engines.lance.layout.tables import TableRoot, manifest_name
 from penstock.errors import JobWithdrawn, StoreConflict, StoreError, TableDamaged, Transient
 
 __all__ = ["publish", "withdraw"]
@@ -41,7 +41,7 @@ _ATTEMPTS = 40
 """Each attempt that fails means that another publisher of this table succeeded."""
 
 
-def publish(store: Store, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
+def publish(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
     doing = f"publishing job {job_id}"
     rows = sum(each.rows for each in staged)
     if rows == 0:
@@ -70,7 +70,7 @@ def publish(store: Store, table: Table, job_id: int, epoch: int, staged: Sequenc
 
 
 def _attempt(
-    store: Store, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], doing: str, looked: int
+    store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], doing: str, looked: int
 ) -> Published:
     """Commit on top of the newest version; ``looked`` is the version up to which the job is known to be absent."""
     dataset = store.latest(table.id, doing)
@@ -99,7 +99,7 @@ def _attempt(
     return Published(version=int(committed.version), rows=sum(each.rows for each in staged))
 
 
-def withdraw(store: Store, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
+def withdraw(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
     doing = f"taking the commit of job {job_id} back"
     attempts = Retrying(
         retry=retry_if_exception_type(StoreConflict),
@@ -111,7 +111,7 @@ def withdraw(store: Store, table: Table, job_id: int, epoch: int, staged: Sequen
 
 
 def _withdraw_once(
-    store: Store, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], doing: str
+    store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], doing: str
 ) -> Published | int:
     dataset = store.latest(table.id, doing)
     names = file_sizes(staged).keys()
@@ -188,7 +188,7 @@ def _rows(dataset: LanceDataset, job_id: int) -> int:
     return int(dataset.count_rows(f"`{JOB_COLUMN}` = {job_id}"))
 
 
-def _check_files(store: Store, table: Table, staged: Sequence[Staged]) -> None:
+def _check_files(store: TableRoot, table: Table, staged: Sequence[Staged]) -> None:
     """Lance commits fragments whose files are gone, and every later read of the table fails."""
     expected = file_sizes(staged)
     present = store.files(table.id).sizes(expected)

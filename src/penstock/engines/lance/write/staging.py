@@ -13,7 +13,7 @@ from lance.fragment import FragmentMetadata, write_fragments
 from penstock.engines.base import Staged, Table
 from penstock.engines.lance.layout.errors import translating_errors, translate
 from penstock.engines.lance.layout.encoding import STORAGE_VERSION, encode, in_small_batches, stored_schema
-from penstock.engines.lance.layout.tables import Store
+from penstock.engines.lance.layout.tables import TableRoot
 from penstock.errors import StoreError
 
 __all__ = ["MAX_FILE_BYTES", "MAX_FILE_ROWS", "create", "discard", "drop", "file_sizes", "fragments", "stage"]
@@ -23,7 +23,7 @@ MAX_FILE_BYTES = 2 << 30
 """One split is one file, unless the split is huge; queries open every file."""
 
 
-def create(store: Store, table: Table) -> int:
+def create(store: TableRoot, table: Table) -> int:
     doing = f"creating the table {table.id}"
     if store.is_local and not Path(store.root).is_dir():
         # Lance would make it, on the disk below a mount that is gone.
@@ -49,7 +49,7 @@ def create(store: Store, table: Table) -> int:
     return version
 
 
-def drop(store: Store, table_id: str) -> None:
+def drop(store: TableRoot, table_id: str) -> None:
     store.forget(table_id)
     with translating_errors(f"removing the table {table_id}", store.options):
         store.files(table_id).remove_all()
@@ -75,7 +75,7 @@ class _Source:
             raise
 
 
-def stage(store: Store, table: Table, job_id: int, batches: Iterator[pa.RecordBatch]) -> Staged:
+def stage(store: TableRoot, table: Table, job_id: int, batches: Iterator[pa.RecordBatch]) -> Staged:
     doing = f"writing rows of job {job_id}"
     schema = stored_schema(table.schema)
     source = _Source(batches, table, job_id)
@@ -124,6 +124,6 @@ def fragments(staged: Sequence[Staged]) -> list[FragmentMetadata]:
     return [FragmentMetadata.from_json(text) for each in staged for text in each.note.get("fragments", ())]
 
 
-def discard(store: Store, table_id: str, staged: Sequence[Staged]) -> None:
+def discard(store: TableRoot, table_id: str, staged: Sequence[Staged]) -> None:
     with translating_errors(f"removing staged files of the table {table_id}", store.options):
         store.files(table_id).delete(file_sizes(staged))
