@@ -78,7 +78,7 @@ def fill(catalog: Catalog, waiting: int, orgs: int) -> Collection:
     docs = [tenant(catalog, f"o{number}", f"in01-o{number}") for number in range(orgs)]
     few = FEW * (orgs - 1)
     rows = [row(docs[0], ended=number < 3 * waiting) for number in range(4 * waiting - few)]
-    rows += [row(each, ended=False) for _ in range(FEW) for each in docs[1:]]
+    rows += [row(doc, ended=False) for _ in range(FEW) for doc in docs[1:]]
     with catalog.database.write() as connection:
         for start in range(0, len(rows), BATCH):
             connection.execute(insert(tables.job), rows[start : start + BATCH])

@@ -94,7 +94,7 @@ def main() -> None:
                     client.collections.drop(name)
             index = index_once(server.url, server.process.pid, f"run_{options.runs}")
     print(describe_machine())
-    times = [each.seconds for each in runs[1:]]
+    times = [run.seconds for run in runs[1:]]
     middle = statistics.median(times)
     print(
         f"{options.format}, {options.rows:,} rows x {options.dim}, {size / 1e6:,.0f} MB, "
@@ -103,7 +103,7 @@ def main() -> None:
     print(
         f"create to Completed and countable: median {middle:.2f} s [{min(times):.2f}-{max(times):.2f}] = "
         f"{options.rows / middle:,.0f} rows/s, {size / middle / 1e6:,.0f} MB/s; "
-        f"peak {max(each.peak for each in runs) / 2**20:,.0f} MiB"
+        f"peak {max(run.peak for run in runs) / 2**20:,.0f} MiB"
     )
     print(f"index over the rows, after that: {index.seconds:.2f} s; peak {index.peak / 2**20:,.0f} MiB")
 

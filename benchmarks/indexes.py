@@ -75,7 +75,7 @@ def data(rows: int, dim: int, seed: int) -> Floats:
 
 def exact(rows: Floats, queries: Floats) -> list[set[int]]:
     squares = np.einsum("ij,ij->i", rows, rows)
-    return [set(np.argpartition(squares - 2 * (rows @ each), NEAREST)[:NEAREST].tolist()) for each in queries]
+    return [set(np.argpartition(squares - 2 * (rows @ query), NEAREST)[:NEAREST].tolist()) for query in queries]
 
 
 def batches(values: Floats, first: int, schema: CollectionSchema) -> Iterator[pa.RecordBatch]:

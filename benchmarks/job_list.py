@@ -203,7 +203,7 @@ def fill(catalog: Catalog, jobs: int) -> list[int]:
     counts: Counter[tuple[int, str, str]] = Counter()
     days: Counter[tuple[int, str, str, int]] = Counter()
     for first in range(0, len(ids), BATCH):
-        rows = [row_of(each, chance, collections, each in waiting) for each in ids[first : first + BATCH]]
+        rows = [row_of(id_, chance, collections, id_ in waiting) for id_ in ids[first : first + BATCH]]
         for row in rows:
             of = (row["database_id"], row["collection_id"], row["state"])
             counts[of] += 1

@@ -197,7 +197,7 @@ async def under_load(
     print(f"  the server process used {used / seconds:.2f} of a processor, {1000 * used / tally.calls:.1f} ms a call")
     third = max(1, len(samples) // 3)
     parts = [np.mean(samples[start : start + third]) for start in (0, third, 2 * third)]
-    print(f"  server memory by thirds of the time: {', '.join(f'{each:,.0f}' for each in parts)} MiB")
+    print(f"  server memory by thirds of the time: {', '.join(f'{part:,.0f}' for part in parts)} MiB")
 
 
 async def to_the_limit(server: RunningServer, jobs: list[str], seconds: float) -> None:
@@ -237,8 +237,8 @@ def measure_steady(options: argparse.Namespace) -> None:
 def measure_saturation(options: argparse.Namespace) -> None:
     with _server() as (server, client):
         jobs = [client.imports.create("small", ["small.jsonl"]).id for _ in range(PAGE)]
-        for each in jobs:
-            client.imports.wait(each)
+        for job in jobs:
+            client.imports.wait(job)
         asyncio.run(to_the_limit(server, jobs, options.saturation))
 
 

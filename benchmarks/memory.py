@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--group", type=size, default=size("1GB"), help="bytes of a row group")
     parser.add_argument("--memory-budget", default="768MiB")
     options = parser.parse_args()
-    shapes = [(each, 768) for each in options.sizes] + [(options.sizes[0], 32_768)]
+    shapes = [(size, 768) for size in options.sizes] + [(options.sizes[0], 32_768)]
     lines = [measure(each, options.group, dim, options.memory_budget) for each, dim in shapes]
     print(f"{describe_machine()}; memory budget {options.memory_budget}")
     print("\n".join(lines))

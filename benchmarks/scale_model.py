@@ -207,7 +207,7 @@ def _import(client: Client, name: str, rows: int, dim: int) -> None:
 
 def _spent(server: psutil.Process) -> tuple[float, float]:
     """Processor seconds of the server process, and of its workers together."""
-    return _seconds(server), sum(_seconds(each) for each in server.children())
+    return _seconds(server), sum(_seconds(child) for child in server.children())
 
 
 def _seconds(process: psutil.Process) -> float:

@@ -69,7 +69,7 @@ list_window = "3d"
 def _values(setting: Setting) -> str:
     """What a setting may be, where its help doesn't tell: a unit that is only counted is in there already."""
     if setting.choices:
-        return f"One of {', '.join(f'`{each}`' for each in setting.choices)}."
+        return f"One of {', '.join(f'`{choice}`' for choice in setting.choices)}."
     return f"In {setting.unit}." if ";" in setting.unit else ""
 
 
@@ -253,12 +253,12 @@ def _subclasses(kind: type[PenstockError]) -> Iterator[type[PenstockError]]:
 def _command_section(path: str, command: click.Command) -> str:
     context = click.Context(command, info_name=path)
     usage = " ".join([path, *command.collect_usage_pieces(context)])
-    paragraphs = [" ".join(each.split()) for each in (command.help or "").split("\n\n")]
+    paragraphs = [" ".join(part.split()) for part in (command.help or "").split("\n\n")]
     text = "\n\n".join(paragraphs)
     shared = [*_options_named(command, ADMINISTERING), *_connecting_options(command)]
     if path in SERVER_COMMANDS:
-        shared = [each for each in _options(command) if not each.allow_from_autoenv]
-    own = [each for each in _options(command) if each not in shared]
+        shared = [option for option in _options(command) if not option.allow_from_autoenv]
+    own = [option for option in _options(command) if option not in shared]
     parts = [f"{'#' * min(path.count(' ') + 2, 4)} `{path}`\n\n```\n{usage}\n```\n", f"{text}\n"]
     if path in SERVER_COMMANDS:
         parts.append(f"Its options are the [settings](settings.md){', and' if own else '.'}\n")
@@ -272,11 +272,11 @@ def _command_section(path: str, command: click.Command) -> str:
 
 
 def _options(command: click.Command) -> Sequence[click.Option]:
-    return [each for each in command.params if isinstance(each, click.Option)]
+    return [param for param in command.params if isinstance(param, click.Option)]
 
 
 def _options_named(command: click.Command, names: Collection[str]) -> Sequence[click.Option]:
-    return [each for each in _options(command) if each.name in names]
+    return [option for option in _options(command) if option.name in names]
 
 
 def _connecting_options(command: click.Command) -> Sequence[click.Option]:
@@ -285,11 +285,11 @@ def _connecting_options(command: click.Command) -> Sequence[click.Option]:
 
 
 def _options_table(path: str, options: Sequence[click.Option]) -> str:
-    return _table(["Option", "Variable", "Default", "Meaning"], [_option_row(each, path) for each in options])
+    return _table(["Option", "Variable", "Default", "Meaning"], [_option_row(option, path) for option in options])
 
 
 def _option_row(option: click.Option, path: str) -> tuple[str, str, str, str]:
-    names = ", ".join(f"`{each}`" for each in [*option.opts, *option.secondary_opts])
+    names = ", ".join(f"`{opt}`" for opt in [*option.opts, *option.secondary_opts])
     if not option.is_flag:
         names += f" {option.make_metavar(click.Context(click.Command(path)))}"
     variable = str(option.envvar or "")

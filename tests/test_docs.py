@@ -57,16 +57,16 @@ def test_every_command_and_option_is_documented() -> None:
         if isinstance(parameter, click.Option)
         for option in parameter.opts
     }
-    assert [each for each in sorted(options) if f"`{each}`" not in text] == []
+    assert [option for option in sorted(options) if f"`{option}`" not in text] == []
 
 
 def test_every_call_is_documented() -> None:
     text = (ROOT / "docs" / "endpoints.md").read_text(encoding="utf-8")
-    assert [each.path for each in generate.all_routes() if f"`{each.method} {each.path}`" not in text] == []
+    assert [route.path for route in generate.all_routes() if f"`{route.method} {route.path}`" not in text] == []
 
 
 def test_every_error_code_has_a_meaning_and_no_other_has() -> None:
-    codes = {each.code for each in generate.all_error_classes()}
+    codes = {class_.code for class_ in generate.all_error_classes()}
     assert sorted(codes ^ set(MEANINGS)) == []
 
 
@@ -113,8 +113,8 @@ def test_command_lines_in_pages_can_be_typed(page: Path) -> None:
             path = f"{path} {words.pop(0)}"
             assert path in COMMANDS, f"{line!r}: there is no {path!r}"
             command = COMMANDS[path]
-        known = {name for each in command.params for name in [*each.opts, *each.secondary_opts]} | {"--help"}
-        assert [each for each in words if each.startswith("--") and each not in known] == [], line
+        known = {name for param in command.params for name in [*param.opts, *param.secondary_opts]} | {"--help"}
+        assert [word for word in words if word.startswith("--") and word not in known] == [], line
 
 
 def command_lines(page: Path) -> Iterator[str]:

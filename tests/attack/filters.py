@@ -144,7 +144,7 @@ def _list_filters(size: int) -> Iterator[Sized]:
 
 
 def _chain(word: str, condition: str, number: int) -> str:
-    return word.join(condition.replace("{}", str(each)).replace("{0}", str(each)) for each in range(number))
+    return word.join(condition.replace("{}", str(index)).replace("{0}", str(index)) for index in range(number))
 
 
 def _chains(number: int, json_number: int) -> Iterator[Sized]:
@@ -158,7 +158,7 @@ def _nested(depth: int, number: int) -> str:
     """Brackets inside each other, each of them around a chain."""
     text = "id == 0"
     for level in range(depth):
-        chain = " or ".join(f"id == {each} and real < {each + 1}" for each in range(number // depth // 2 - 1))
+        chain = " or ".join(f"id == {index} and real < {index + 1}" for index in range(number // depth // 2 - 1))
         text = f"({text} or {chain}) {'and' if level % 2 else 'or'} id < 99"
     return text
 
@@ -187,7 +187,7 @@ def largest() -> list[Sized]:
             "lists among the values",
             'json_contains_any(doc["list"], {values})',
             range(3, ROWS),
-            {"values": [[each] for each in range(3, MAX_NESTED_LISTS + 3)]},
+            {"values": [[index] for index in range(3, MAX_NESTED_LISTS + 3)]},
         ),
         Sized("deep values", 'doc["list"] == {deep}', [], {"deep": _deep(MAX_DEPTH)}),
         Sized("deep list", f'doc["list"] != {json.dumps(_deep(MAX_DEPTH))}', range(ROWS)),
@@ -201,9 +201,9 @@ def too_large() -> list[Sized]:
     masks = " or ".join(["(id & 6148914691236517205) == 1"] * 16)
     return [
         *(
-            each
-            for each in _list_filters(MAX_VALUES + 2)
-            if "its list" not in each.name and "of a list" not in each.name
+            filter_
+            for filter_ in _list_filters(MAX_VALUES + 2)
+            if "its list" not in filter_.name and "of a list" not in filter_.name
         ),
         *_chains(MAX_CONDITIONS + 1, MAX_JSON_CONDITIONS + 1),
         *_chains(3000, 3000),
@@ -217,7 +217,7 @@ def too_large() -> list[Sized]:
         Sized(
             "lists among the values",
             'json_contains_any(doc["list"], {values})',
-            params={"values": [[each] for each in range(MAX_NESTED_LISTS + 1)]},
+            params={"values": [[index] for index in range(MAX_NESTED_LISTS + 1)]},
         ),
         *(
             Sized(f"values {depth} deep", text, params={"deep": _deep(depth)})

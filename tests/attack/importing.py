@@ -99,8 +99,8 @@ def _attempt(case: Case, folder: Path, context: TaskContext) -> Outcome:
     except Exception as unexpected:  # noqa: BLE001 - that is what is looked for
         fault = f"{type(unexpected).__name__}: {unexpected}"
     memory = _peak() - before
-    for each in folder.iterdir():
-        each.unlink()
+    for path in folder.iterdir():
+        path.unlink()
     folder.rmdir()
     return Outcome(number=case.number, rows=rows, error=error, fault=fault, memory=memory)
 
@@ -138,7 +138,7 @@ def _imported(case: Case, locations: Sequence[Location], context: TaskContext) -
     splits = plan.splits
     if not isinstance(splits, Sequence):
         spans = [BoundaryScanTask(location=locations[0], scan=splits, span=span) for span in splits.spans]
-        splits = splits.cut([scan_range(each, context) for each in spans])
+        splits = splits.cut([scan_range(span, context) for span in spans])
     rows = 0
     for split in splits:
         part = PartTask(locations=locations, format=case.format, spec=split.spec, size=split.size)

@@ -29,8 +29,8 @@ _INTERNAL = 65535
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with running_server(tmp_path_factory.mktemp("filters")) as running, running.client(timeout=120) as client:
-        (running.import_root / "rows.jsonl").write_text("".join(json.dumps(row(each)) + "\n" for each in range(ROWS)))
-        many = (f'{{"id": {each}, "vector": [{each}, 1], "a": {each}}}\n' for each in range(MANY))
+        (running.import_root / "rows.jsonl").write_text("".join(json.dumps(row(index)) + "\n" for index in range(ROWS)))
+        many = (f'{{"id": {index}, "vector": [{index}, 1], "a": {index}}}\n' for index in range(MANY))
         (running.import_root / "many.jsonl").write_text("".join(many))
         client.collections.create("rows", schema=SCHEMA, indexes=[{"fieldName": "vector", "metricType": "L2"}])
         client.collections.create("many", dimension=2)
@@ -125,7 +125,7 @@ def test_odd_filters(server: RunningServer) -> None:
 @pytest.mark.parametrize("what", ["query", "all", "count", "search"])
 def test_a_call_that_has_timed_out_uses_no_processor(server: RunningServer, what: str) -> None:
     """Six seconds of work at least, of which the caller gives one."""
-    heavy = Sized("heavy", " or ".join(f"k{each} == {each}" for each in range(128)))
+    heavy = Sized("heavy", " or ".join(f"k{index} == {index}" for index in range(128)))
     call, body = bodies(heavy, "many")[what]
     process = psutil.Process(server.process.pid)
     before = _processor_time(process)

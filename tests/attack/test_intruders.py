@@ -16,7 +16,7 @@ from docs.generate import all_routes
 from penstock.wire.http import Route
 from tests.support.tenants import ACME, LOCAL, Callers, two_tenants
 
-ROUTES = {f"{each.method} {each.path}": each for each in all_routes() if each.operation.tag != "not served"}
+ROUTES = {f"{route.method} {route.path}": route for route in all_routes() if route.operation.tag != "not served"}
 JOBS = {name: each for name, each in ROUTES.items() if "jobId" in {**each.operation.body, **each.operation.query}}
 V2_JOBS = "/v2/vectordb/jobs/import"
 V1 = "/v1/vector/collections/import"

@@ -41,7 +41,7 @@ def warnings(reader: Reader, content: bytes) -> Sequence[JobWarning]:
     request = ReadRequest(sources=[BytesSource("data", content)], schema=KEY_AND_VECTOR, batch_bytes=1 << 20)
     for plan in plan_at_once(reader, request, 1 << 30):
         assert sum(each.batch.num_rows for each in reader.read(request, plan.spec)) == 1
-    assert all(len(each.message) < 1000 for each in request.warnings)
+    assert all(len(warning.message) < 1000 for warning in request.warnings)
     return request.warnings
 
 
@@ -74,7 +74,7 @@ def test_blanks_between_braces_of_a_line() -> None:
 
 @pytest.mark.parametrize("number", ["1", "1e999"], ids=["the fast way", "the slow way"])
 def test_a_key_that_comes_twice_among_many(number: str) -> None:
-    many = ", ".join(f'"k{each}": {number}' for each in range(300_000))
+    many = ", ".join(f'"k{index}": {number}' for index in range(300_000))
     for text in (
         f'{{{ROW}, {many}, "twice": 1, "twice": 2}}',
         f'{{{ROW}, "$meta": {{{many}, "twice": 1, "twice": 2}}}}',
@@ -83,7 +83,7 @@ def test_a_key_that_comes_twice_among_many(number: str) -> None:
 
 
 def test_a_header_of_many_columns() -> None:
-    names = ",".join(f"c{each}" for each in range(100_000))
+    names = ",".join(f"c{index}" for index in range(100_000))
     assert failure(CSV_READER, f"{names}\n1,2\n".encode()).field == "id"
     assert "twice" in failure(CSV_READER, f"{names},c99999\n".encode()).rule
 
@@ -104,7 +104,7 @@ def test_a_number_as_long_as_a_row() -> None:
 
 def test_columns_without_number(tmp_path: Path) -> None:
     columns: dict[str, Any] = {"id": [1], "vector": [[1.0, 2.0]]}
-    columns |= {f"{'n' * 300}{each}": [each] for each in range(1000)}
+    columns |= {f"{'n' * 300}{index}": [index] for index in range(1000)}
     pq.write_table(pa.table(columns), tmp_path / "data.parquet")
     told = warnings(PARQUET_READER, (tmp_path / "data.parquet").read_bytes())
     assert len(told) == 101

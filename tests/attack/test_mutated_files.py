@@ -47,7 +47,7 @@ def outcomes(runner: LocalRunner, folder: Path, count: int) -> Iterator[Outcome]
         Attack(folder=folder, seed=SEED, start=start, stop=min(start + chunk, count), memory_limit=MEMORY)
         for start in range(0, count, chunk)
     ]
-    handles = {runner.submit(import_broken_files, each).future: each for each in attacks}
+    handles = {runner.submit(import_broken_files, attack).future: attack for attack in attacks}
     for future in as_completed(handles):
         attack = handles[future]
         try:

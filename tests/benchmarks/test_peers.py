@@ -28,13 +28,13 @@ def entry(title: str, seconds: Sequence[float], *, rows: int = 1000, index: floa
     runs = [
         Run(
             pair=pair,
-            seconds=each,
-            cpu_seconds=each,
+            seconds=second,
+            cpu_seconds=second,
             peak_bytes=2**20 * (pair + 1),
             index_seconds=index if pair == 0 else None,
             load_average=0.5,
         )
-        for pair, each in enumerate(seconds)
+        for pair, second in enumerate(seconds)
     ]
     return EntryResult(
         title=title,
@@ -118,11 +118,11 @@ def test_every_figure_that_was_asked_for_has_its_section() -> None:
     """A figure whose section or entry is misspelt would never be measured."""
     everything = Results(
         sections={
-            each.name: section_of(
-                each.name,
-                **{one.name: entry(one.contender.title, [1.0]) for one in each.entries},
+            section.name: section_of(
+                section.name,
+                **{one.name: entry(one.contender.title, [1.0]) for one in section.entries},
             )
-            for each in all_sections().values()
+            for section in all_sections().values()
         }
     )
     unmeasured = [figure.name for figure in measured_figures(everything) if figure.holds is None]
@@ -131,10 +131,10 @@ def test_every_figure_that_was_asked_for_has_its_section() -> None:
 
 @pytest.mark.parametrize("share", [1, 0.1])
 def test_contenders_are_given_files_that_they_take(share: float) -> None:
-    for each in all_sections(share).values():
-        for one in each.entries:
-            assert one.data.format in one.contender.formats, (each.name, one.name)
-            assert one.contender.indexes or not one.index_every, (each.name, one.name)
+    for section in all_sections(share).values():
+        for one in section.entries:
+            assert one.data.format in one.contender.formats, (section.name, one.name)
+            assert one.contender.indexes or not one.index_every, (section.name, one.name)
 
 
 def test_charts_are_drawn_of_what_is_there(results: Results, tmp_path: Path) -> None:

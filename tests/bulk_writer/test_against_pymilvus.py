@@ -44,7 +44,7 @@ def rewrite(sample: Sample, folder: Path) -> tuple[list[list[str]], CsvOptions]:
 def values(files: list[list[str]], sample: Sample, csv: CsvOptions) -> list[dict[str, Any]]:
     """Rows whose JSON is parsed: its spelling may differ."""
     schema = schema_from_rest(sample.schema)
-    parsed = {each.name for each in schema if each.type is DataType.JSON} | {META_FIELD}
+    parsed = {field.name for field in schema if field.type is DataType.JSON} | {META_FIELD}
     return [
         {name: json.loads(cell) if name in parsed and cell is not None else cell for name, cell in row.items()}
         for row in read_files(files, schema, csv)
@@ -81,7 +81,7 @@ def types(path: str) -> dict[str, str]:
 
     Ours say so of vectors, which saves a fifth of the work. Milvus compares types only: 2.3.5 imports such files.
     """
-    return {each.name: str(each.type).replace(" not null", "") for each in pq.read_schema(path)}
+    return {field.name: str(field.type).replace(" not null", "") for field in pq.read_schema(path)}
 
 
 def test_numpy_files_are_the_same(samples: list[Sample], tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_numpy_files_are_the_same(samples: list[Sample], tmp_path: Path) -> None
             continue
         ours, _ = rewrite(sample, tmp_path / sample.name)
         for mine, theirs in zip(ours, sample.files, strict=True):
-            assert [Path(each).name for each in mine] == [Path(each).name for each in theirs]
+            assert [Path(each).name for each in mine] == [Path(their).name for their in theirs]
             for name, other in zip(mine, theirs, strict=True):
                 one, two = np.load(name), np.load(other)
                 assert one.shape == two.shape

@@ -57,7 +57,7 @@ def test_a_full_disk(tmp_path: Path, file_type: str) -> None:
     assert "no space is left. The chunk that begins with row 100 of this writer is not written" in told["errors"][0]
     assert "1 chunks before are complete" in told["errors"][0]
     assert len(told["files"]) == 2
-    there = {str(each) for each in Path(told["folder"]).rglob("*") if each.is_file()}
+    there = {str(path) for path in Path(told["folder"]).rglob("*") if path.is_file()}
     assert there == {each for group in told["files"] for each in group}
     if file_type == "PARQUET":
         assert [pq.ParquetFile(group[0]).metadata.num_rows for group in told["files"]] == [100, 50]

@@ -90,7 +90,7 @@ def test_a_bad_row_is_refused_with_row_and_field(tmp_path: Path, field: str, val
         writer.append_row({**GOOD, "id": 2})
     assert text in str(caught.value)
     assert (caught.value.row, caught.value.field) == (1, field)
-    assert [each["id"] for each in read_files(writer.batch_files, SCHEMA)] == [1, 2]
+    assert [file["id"] for file in read_files(writer.batch_files, SCHEMA)] == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_a_missing_bucket_is_told_and_the_file_kept(s3: S3Server, tmp_path: Path
         s3.make_bucket(bucket)
         writer.append_batch(columns(6))
         writer.commit()
-        assert [Path(each[0]).name for each in writer.batch_files] == ["1.parquet", "2.parquet"]
+        assert [Path(batch_file[0]).name for batch_file in writer.batch_files] == ["1.parquet", "2.parquet"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -181,7 +181,7 @@ def test_a_store_that_fails_now_and_then(s3: S3Server, tmp_path: Path) -> None:
     assert proxy.met["refuse"]
     assert proxy.met["cut"]
     assert len(writer.batch_files) == 3
-    sizes = [obstore.head(store(s3, bucket), each[0])["size"] for each in writer.batch_files]
+    sizes = [obstore.head(store(s3, bucket), batch_file[0])["size"] for batch_file in writer.batch_files]
     assert sum(sizes) > 30_000 * DIM * 4
     assert list(tmp_path.iterdir()) == []
 

@@ -57,7 +57,7 @@ def test_a_chunk_ends_after_the_row_that_exceeds_its_size(tmp_path: Path, way: s
         assert writer.buffer_row_count == 3
         assert writer.buffer_size == 3 * ROW_BYTES
     assert rows_of(writer) == [11, 11, 3]
-    assert [each["id"] for each in read_files(writer.batch_files, SCHEMA)] == list(range(25))
+    assert [file["id"] for file in read_files(writer.batch_files, SCHEMA)] == list(range(25))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_names_of_files(tmp_path: Path, file_type: BulkFileType, ending: str) ->
     folder = tmp_path / "new" / "folder" / writer.uuid
     assert writer.data_path == folder
     assert writer.batch_files == [[str(folder / f"1.{ending}")], [str(folder / f"2.{ending}")]]
-    assert sorted(each.name for each in folder.iterdir()) == [f"1.{ending}", f"2.{ending}"]
+    assert sorted(path.name for path in folder.iterdir()) == [f"1.{ending}", f"2.{ending}"]
 
 
 def test_names_of_numpy_files(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_commit_without_rows_counts_but_writes_nothing(tmp_path: Path) -> None
         assert writer.batch_files == []
         writer.append_row(row(1))
         writer.commit()
-    assert [Path(each[0]).name for each in writer.batch_files] == ["2.parquet"]
+    assert [Path(batch_file[0]).name for batch_file in writer.batch_files] == ["2.parquet"]
 
 
 def test_a_writer_without_rows_leaves_no_folder(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_an_error_in_the_block_leaves_complete_files_only(tmp_path: Path) -> Non
         writer.append_batch(columns(20_000))
         raise RuntimeError("mine")
     assert rows_of(writer) == [3]
-    assert [each.name for each in writer.data_path.iterdir()] == ["1.parquet"]
+    assert [path.name for path in writer.data_path.iterdir()] == ["1.parquet"]
 
 
 def test_a_forgotten_writer_cleans_up(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_rows_and_batches_keep_their_order(tmp_path: Path) -> None:
         writer.append_row(row(0))
         writer.append_batch(pa.table({"id": [1], "vector": [[1.0] * DIM], "tag": ["001"]}))
         writer.append_row(row(2))
-    assert [each["id"] for each in read_files(writer.batch_files, SCHEMA)] == [0, 1, 2]
+    assert [file["id"] for file in read_files(writer.batch_files, SCHEMA)] == [0, 1, 2]
 
 
 def test_arrays_may_change_after_append_batch(tmp_path: Path) -> None:

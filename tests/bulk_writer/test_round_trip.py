@@ -27,7 +27,7 @@ NULL_KEY = "\\N"
 ARRAYS = (DataType.BOOL, DataType.INT8, DataType.INT64, DataType.FLOAT, DataType.DOUBLE, DataType.VARCHAR)
 
 
-DENSE = tuple(each for each in DataType if each.is_dense_vector)
+DENSE = tuple(data_type for data_type in DataType if data_type.is_dense_vector)
 
 
 def sizes(kind: DataType) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def values(field: Field) -> st.SearchStrategy[Any]:
         assert field.element_type is not None
         return st.lists(SCALARS[field.element_type], max_size=field.max_capacity)
     if field.type is DataType.ARRAY_OF_STRUCT:
-        struct = st.fixed_dictionaries({each.name: values(each) for each in field.fields})
+        struct = st.fixed_dictionaries({subfield.name: values(subfield) for subfield in field.fields})
         return st.lists(struct, max_size=field.max_capacity)
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         weights = st.floats(0, width=32, allow_nan=False, allow_infinity=False)
@@ -143,7 +143,7 @@ def canonical(value: Any, field: Field) -> Any:
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return {"indices": sorted(value), "values": [value[index] for index in sorted(value)]}
     if field.type is DataType.ARRAY_OF_STRUCT:
-        return [{each.name: canonical(struct[each.name], each) for each in field.fields} for struct in value]
+        return [{subfield.name: canonical(struct[subfield.name], subfield) for subfield in field.fields} for struct in value]
     return list(value) if field.type is DataType.BINARY_VECTOR else value
 
 

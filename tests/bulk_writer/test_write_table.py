@@ -32,8 +32,8 @@ def table(start: int, stop: int) -> pa.Table:
     numbers = range(start, stop)
     columns: dict[str, Any] = {
         "id": list(numbers),
-        "vector": [[float(each), 0.5] for each in numbers],
-        "tag": [f"t{each}" for each in numbers],
+        "vector": [[float(number), 0.5] for number in numbers],
+        "tag": [f"t{number}" for number in numbers],
     }
     return pa.table(columns)
 

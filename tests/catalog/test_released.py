@@ -30,8 +30,8 @@ def test_a_released_catalog_is_brought_up_to_date_and_serves(catalog_url: str, d
         with catalog.database.read() as connection:
             assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         jobs = catalog.job_list.page(JobFilter(cluster_id=CLUSTER), limit=10)
-        assert [each.state for each in jobs] == [JobState.PENDING, JobState.FAILED, JobState.COMPLETED]
-        assert [each.rows for each in jobs] == [0, 0, 7]
+        assert [job.state for job in jobs] == [JobState.PENDING, JobState.FAILED, JobState.COMPLETED]
+        assert [job.rows for job in jobs] == [0, 0, 7]
         assert jobs[1].reason == "row 3 is bad"
         assert catalog.job_list.total(JobFilter(cluster_id=CLUSTER, created_after=0)) == 3
         assert problems_of(catalog.database) == []

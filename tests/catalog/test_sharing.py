@@ -202,7 +202,7 @@ def test_a_name_that_many_create_at_once_is_given_once(sharers: list[Catalog]) -
                 zip(sharers, partitions, strict=True),
             )
         )
-    numbers = [each.number for each in sharers[0].collections.partitions(made[0])]
+    numbers = [partition.number for partition in sharers[0].collections.partitions(made[0])]
     assert len(set(numbers)) == len(numbers) == 4
 
 
@@ -225,7 +225,7 @@ def test_a_scan_sees_each_job_once_while_jobs_are_being_added(sharers: list[Cata
         return seen
 
     with ThreadPoolExecutor(2) as threads:
-        adding = [threads.submit(add, each) for each in sharers[1:3]]
+        adding = [threads.submit(add, sharer) for sharer in sharers[1:3]]
         try:
             scans = [scan(sharers[0]) for _ in range(5)]
         finally:

@@ -110,19 +110,19 @@ class Campaign:
             self._settle()
 
     def _clear(self) -> None:
-        for each in self._servers:
-            each.kill(with_workers=True)
+        for server in self._servers:
+            server.kill(with_workers=True)
 
     # Kills
 
     def _fates(self, chance: random.Random) -> Iterator[Fate]:
         """All phases in turn, each time in another order; within a phase, its steps in turn."""
         decks: dict[str, list[Fate]] = {}
-        phases = sorted({each.phase for each in _all_fates(chance)})
+        phases = sorted({fate.phase for fate in _all_fates(chance)})
         while True:
             for phase in chance.sample(phases, len(phases)):
                 if not decks.get(phase):
-                    decks[phase] = [each for each in _all_fates(chance) if each.phase == phase]
+                    decks[phase] = [fate for fate in _all_fates(chance) if fate.phase == phase]
                     chance.shuffle(decks[phase])
                 yield decks[phase].pop()
 
@@ -224,27 +224,27 @@ class Campaign:
             self._write(f"{wanted.number}.jsonl", wanted.first, ROWS, BAD_ROW if kind == "bad" else None)
             self._jobs.append(wanted)
         self._create_missing(url)
-        for each in self._jobs:
-            if each.kind == "aborted" and each.number >= len(self._jobs) - 2 and each.id:
-                self._abort(url, each.id)
+        for job in self._jobs:
+            if job.kind == "aborted" and job.number >= len(self._jobs) - 2 and job.id:
+                self._abort(url, job.id)
 
     def _create_missing(self, url: str) -> None:
         """By bare calls: the client would ask a server that died for a minute, in case it comes back."""
-        for each in self._jobs:
-            if not each.id:
-                body = {"collectionName": each.collection, "files": [[f"{each.number}.jsonl"]]}
-                options = {"options": {"auto_commit": "false"}} if each.kind == "two-phase" else {}
+        for job in self._jobs:
+            if not job.id:
+                body = {"collectionName": job.collection, "files": [[f"{job.number}.jsonl"]]}
+                options = {"options": {"auto_commit": "false"}} if job.kind == "two-phase" else {}
                 try:
                     reply = requests.post(
                         f"{url}/v2/vectordb/jobs/import/create",
                         json=body | options,
-                        headers={"Idempotency-Key": f"{each.number}"},
+                        headers={"Idempotency-Key": f"{job.number}"},
                         timeout=20,
                     ).json()
                 except requests.RequestException:
                     return
                 assert reply["code"] == 0, reply
-                each.id = reply["data"]["jobId"]
+                job.id = reply["data"]["jobId"]
 
     def _abort(self, url: str, job_id: str) -> None:
         time.sleep(self._chance.uniform(0, 0.3))
@@ -302,7 +302,7 @@ class Campaign:
     def _stored_ids(self) -> list[int]:
         """Every row of both tables as the engine has it, whatever the server says."""
         tables = [
-            lance.dataset(str(each)) for each in sorted((self._folder / "data" / "collections").glob("*.lance"))
+            lance.dataset(str(path)) for path in sorted((self._folder / "data" / "collections").glob("*.lance"))
         ]
         assert len(tables) == 2
         return sorted(

@@ -81,7 +81,7 @@ class Server:
 
     def _kill_workers(self, at_most: int | None = None) -> int:
         file = Path(f"{self.log}.workers")
-        pids = [int(each) for each in file.read_text().split()] if file.exists() else []
+        pids = [int(part) for part in file.read_text().split()] if file.exists() else []
         killed = 0
         for pid in reversed(pids):
             if killed == at_most:

@@ -49,7 +49,7 @@ def test_a_chunk_size_and_numpy_sets(files: Path) -> None:
         "--chunk-size", "20",
     )  # fmt: skip
     assert code == 0, told
-    assert [[Path(each).name for each in line.split(",")] for line in out.splitlines()] == [
+    assert [[Path(part).name for part in line.split(",")] for line in out.splitlines()] == [
         ["id.npy", "vector.npy"]
     ] * 2
 
@@ -87,7 +87,7 @@ def test_columns_are_renamed(files: Path) -> None:
     ],
 )
 def test_what_goes_wrong_is_told(files: Path, arguments: list[str], text: str) -> None:
-    filled = [each.format(schema=files / "schema.json", out=files / "out") for each in arguments]
+    filled = [argument.format(schema=files / "schema.json", out=files / "out") for argument in arguments]
     code, _, told = run(files / "in.parquet", *filled)
     assert code != 0
     assert text in told

@@ -41,7 +41,7 @@ def make_file(server: RunningServer, request: pytest.FixtureRequest) -> MakeFile
 
     def make(name: str, first: int = 0, rows: int = 3, dim: int = 2) -> Path:
         path = folder / name
-        lines = (f'{{"id": {each}, "vector": {[0.5] * dim}}}\n' for each in range(first, first + rows))
+        lines = (f'{{"id": {index}, "vector": {[0.5] * dim}}}\n' for index in range(first, first + rows))
         path.write_text("".join(lines))
         return path
 
@@ -223,7 +223,7 @@ def test_a_failed_job_is_retried(run: Run, collection: str, make_file: MakeFile)
     bad = make_file("a.jsonl", dim=3)
     run("import", str(bad), "--collection", collection)
     listed = run("jobs", "list", "--collection", collection, "--json").stdout
-    (job_id,) = [each["jobId"] for each in json.loads(listed)]
+    (job_id,) = [load["jobId"] for load in json.loads(listed)]
     make_file("a.jsonl")
     done = run("jobs", "retry", job_id)
     assert (done.exit_code, done.stdout) == (0, f"Job {job_id} goes on. Follow it: penstock jobs wait {job_id}\n")

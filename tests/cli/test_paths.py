@@ -61,7 +61,7 @@ def test_the_same_file_twice_goes_out_once(folder: Path) -> None:
 
 def test_addresses_go_out_as_they_are() -> None:
     addresses = ["s3://bucket/*.parquet", "file:///data/a.csv", "https://bucket.s3.amazonaws.com/a.json"]
-    assert import_groups(addresses) == [[each] for each in addresses]
+    assert import_groups(addresses) == [[address] for address in addresses]
 
 
 @pytest.mark.parametrize("path", ["absent.parquet", "no*.parquet"])

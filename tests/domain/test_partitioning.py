@@ -30,7 +30,7 @@ def test_int64_keys(partitions: int) -> None:
 @pytest.mark.parametrize("partitions", [1, 16, 1000, 2**32])
 def test_varchar_keys(partitions: int) -> None:
     keys = ["", "red", "größe", "red", "x" * 200]
-    expected = [zlib.crc32(each.encode()[:100]) % partitions for each in keys]
+    expected = [zlib.crc32(key.encode()[:100]) % partitions for key in keys]
     assert partition_of(pa.array(keys), partitions).tolist() == expected
 
 

@@ -103,7 +103,7 @@ def test_struct_fields() -> None:
     chunks = made["chunks"]
     assert (chunks.type, chunks.max_capacity, chunks.nullable) == ("ArrayOfStruct", 16, True)
     assert (chunks.description, chunks.params) == ("pages", {"mmap.enabled": "true"})
-    assert [(each.name, each.type, each.dim, each.max_length, each.max_capacity) for each in chunks.fields] == [
+    assert [(field.name, field.type, field.dim, field.max_length, field.max_capacity) for field in chunks.fields] == [
         ("page", "Int32", None, None, None),
         ("text", "VarChar", None, 9, None),
         ("v", "Int8Vector", 4, None, None),

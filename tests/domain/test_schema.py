@@ -45,7 +45,7 @@ def test_fields_are_found_by_name() -> None:
     assert docs.primary is KEY
     assert docs.vectors == (VECTOR,)
     assert docs.partition_key is not None
-    assert [docs.is_generated(each) for each in docs] == [True, False, False]
+    assert [docs.is_generated(doc) for doc in docs] == [True, False, False]
 
 
 STRUCT = Field(
@@ -59,7 +59,7 @@ STRUCT = Field(
 def test_a_struct_field_names_its_parts() -> None:
     good = schema(KEY, VECTOR, replace(STRUCT, nullable=True)).check("c")
     assert good.vectors == (VECTOR,)
-    assert [each.name for each in good["chunks"].parts] == ["chunks[text]", "chunks[v]", "chunks[page]"]
+    assert [part.name for part in good["chunks"].parts] == ["chunks[text]", "chunks[v]", "chunks[page]"]
     assert CollectionSchema.from_json(good.to_json()) == good
 
 

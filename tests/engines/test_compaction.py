@@ -118,13 +118,13 @@ def test_large_parts_are_not_written_again(engine: Engine, tmp_path: Path) -> No
     table = new_table(engine, plain(512))
     large = plain_batch(vectors(5_000, 512), schema=table.schema)  # 10 MB, beyond the first class
     table, _ = import_rows(engine, table, large)
-    [before] = [file.path for each in opened(tmp_path, table).get_fragments() for file in each.data_files()]
+    [before] = [file.path for fragment in opened(tmp_path, table).get_fragments() for file in fragment.data_files()]
     for job in range(10):
         table, _ = import_rows(engine, table, plain_batch(vectors(5, 512), 10_000 + 5 * job, schema=table.schema))
     table = compacted(engine, table)
     fragments = opened(tmp_path, table).get_fragments()
     assert len(fragments) == 2
-    assert before in {file.path for each in fragments for file in each.data_files()}
+    assert before in {file.path for fragment in fragments for file in fragment.data_files()}
 
 
 def test_deleted_rows_give_their_space_back(engine: Engine, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_deleted_rows_give_their_space_back(engine: Engine, tmp_path: Path) -> N
     table = replace(table, version=engine.remove_partition(table, 1))
     assert engine.due(table, []).compaction
     table = compacted(engine, table)
-    assert sum(each.physical_rows for each in opened(tmp_path, table).get_fragments()) == 200
+    assert sum(fragment.physical_rows for fragment in opened(tmp_path, table).get_fragments()) == 200
     assert engine.count(table) == 200
     assert not engine.due(table, []).compaction
 
@@ -156,12 +156,12 @@ def test_indexes_cover_what_they_covered(engine: Engine) -> None:
         field_name="vector", queries=values[[3, 65_999, 69_999]], metric=Metric.L2, limit=10, columns=["word"]
     )
     condition = parse("number == 3 and word like 'word 1%'", schema)
-    covered = [engine.indexed_rows(table, each) for each in specs]
+    covered = [engine.indexed_rows(table, spec) for spec in specs]
     assert covered == [66_000] * 3
     searched, queried = engine.search(table, request), engine.query(table, filter=condition, columns=["word"])
     after = compacted(engine, table)
     assert after.version > table.version
-    assert [engine.indexed_rows(after, each) for each in specs] == covered
+    assert [engine.indexed_rows(after, spec) for spec in specs] == covered
     for one, other in zip(searched, engine.search(after, request), strict=True):
         assert one.rows.equals(other.rows)
         np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5, atol=1e-5)

@@ -94,8 +94,8 @@ def test_processes_that_publish_different_jobs_all_get_through(stored_engine: En
             for job in jobs
         ]
         results = race(racers, stored_engine, table, work)
-        assert len({each.version for each in results}) == 3
-        table = replace(table, version=max(each.version for each in results))
+        assert len({result.version for result in results}) == 3
+        table = replace(table, version=max(result.version for result in results))
         assert stored_engine.count(table) == 15 * (round_ + 1)
 
 
@@ -141,7 +141,7 @@ def test_threads_of_one_process_publish_and_read_the_same_table(engine: Engine) 
     versions = [table.version]
     with ThreadPoolExecutor(6) as threads:
         reading = [threads.submit(read) for _ in range(3)]
-        publishing = [threads.submit(publish, *each) for each in jobs]
+        publishing = [threads.submit(publish, *job) for job in jobs]
         try:
             for each in publishing:
                 each.result()

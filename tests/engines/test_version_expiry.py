@@ -32,7 +32,7 @@ def folder_of(folder: Path, table: Table) -> Path:
 
 
 def files_in(folder: Path) -> set[str]:
-    return {each.name for each in folder.iterdir()}
+    return {path.name for path in folder.iterdir()}
 
 
 def test_what_only_old_versions_name_goes(stored_engine: Engine) -> None:
@@ -143,13 +143,13 @@ def test_staged_files_are_never_touched_however_old(engine: Engine, tmp_path: Pa
     table = new_table(engine)
     staged = engine.stage(table, 1, iter([plain_batch(vectors(5), 1000)]))
     home = folder_of(tmp_path, table)
-    for each in (home / "data").iterdir():
-        os.utime(each, (0, 0))
+    for path in (home / "data").iterdir():
+        os.utime(path, (0, 0))
     for job in range(9):
         table, _ = import_rows(engine, table, plain_batch(vectors(5), 5 * job))
     table = replace(table, version=engine.compact(table))
-    for each in (home / "_versions").iterdir():
-        os.utime(each, (0, 0))
+    for path in (home / "_versions").iterdir():
+        os.utime(path, (0, 0))
     assert engine.expire_versions(table, HOUR) > 0
     published = engine.publish(table, 1, 1, [staged])
     assert engine.count(replace(table, version=published.version)) == 50

@@ -314,7 +314,7 @@ def test_the_deepest_text_that_is_let_through() -> None:
 
 @pytest.mark.parametrize("item", ["{}", "-{}.5", "'k{}'", '"\\\\{}"'])
 def test_long_lists_keep_every_item(item: str) -> None:
-    texts = [item.format(each) for each in range(1, 20_001)]
+    texts = [item.format(index) for index in range(1, 20_001)]
     tree = parse(f"$meta['k'] in [ {' , '.join(texts)} ]", DYNAMIC)
     assert isinstance(tree, In)
     assert len(tree.values) == 20_000

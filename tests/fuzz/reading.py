@@ -101,7 +101,7 @@ def read_numpy(data: bytes) -> None:
     fields = [each for each in LENIENT if each.name != "parts"]
     field = fields[choice % len(fields)]
     # Whatever else the collection has may be absent: what this field's file holds gets through to the checks.
-    schema = replace(LENIENT, fields=tuple(each for each in fields if each.primary or each is field), auto_id=False)
+    schema = replace(LENIENT, fields=tuple(subfield for subfield in fields if subfield.primary or subfield is field), auto_id=False)
     if not field.primary:
         schema = replace(schema, auto_id=True)
     with _bounded():
@@ -152,7 +152,7 @@ def _outcome(
         return _Outcome([], str(refused.__cause__))
     except DataError as error:
         return _Outcome([], str(error), read=False)
-    return _Outcome([row for each in batches for row in each.to_pylist()])
+    return _Outcome([row for batch in batches for row in batch.to_pylist()])
 
 
 def _import(reader: Reader, files: Mapping[str, bytes], schema: CollectionSchema) -> None:

@@ -24,6 +24,6 @@ def test_no_input_of_a_corpus_breaks_its_target(name: str) -> None:
 
 
 def test_corpora_are_small() -> None:
-    sizes = {folder.name: sum(each.stat().st_size for each in folder.iterdir()) for folder in CORPORA.iterdir()}
+    sizes = {folder.name: sum(path.stat().st_size for path in folder.iterdir()) for folder in CORPORA.iterdir()}
     assert set(sizes) == set(TARGETS)
     assert sum(sizes.values()) < 1 << 20

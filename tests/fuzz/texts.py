@@ -108,7 +108,7 @@ def survey_json(data: bytes) -> None:
     source = BytesSource("data", text)
     survey = JsonBoundaryScan(start=0, size=len(text), parts=parts, least=2, spec={})
     plans = survey.cut([survey.scan(source, span, lambda _: None) for span in survey.spans])
-    bounds = [(each.spec["start"], each.spec["end"]) for each in plans]
+    bounds = [(plan.spec["start"], plan.spec["end"]) for plan in plans]
     assert (bounds[0][0], bounds[-1][1]) == (0, len(text))
     assert all(before[1] == after[0] for before, after in pairwise(bounds))
     whole, whole_fault = _rows(text, 0, listed=listed, first=True)

@@ -94,7 +94,7 @@ def test_a_folder_is_one_request_and_its_files_are_told_apart(world: World) -> N
     job = world.imported(["in/"])
     assert (job.state, job.rows) == (JobState.COMPLETED, 30)
     files = world.catalog.jobs.files(job.id)
-    assert [(each.name, each.rows, each.progress) for each in files] == [
+    assert [(file.name, file.rows, file.progress) for file in files] == [
         (f"in/{number}.parquet", 10, 100) for number in range(3)
     ]
     assert world.count(docs) == 30
@@ -142,7 +142,7 @@ def test_a_partition_key_spreads_rows_and_refuses_a_name(world: World) -> None:
     (world.files / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert world.imported(["a.jsonl"], collection="keyed").state is JobState.COMPLETED
     has_credentials = world.fresh(has_credentials)
-    counts = [world.partitions.count(has_credentials, each.name) for each in world.partitions.list(has_credentials)]
+    counts = [world.partitions.count(has_credentials, credential.name) for credential in world.partitions.list(has_credentials)]
     assert sum(counts) == 10
     assert sum(count > 0 for count in counts) > 1
     request = CreateImport(
@@ -159,7 +159,7 @@ def test_files_without_rows_complete_and_are_told(world: World) -> None:
         (world.files / name).write_text(text)
     job = world.imported(*([name] for name in texts))
     assert (job.state, job.rows, job.progress) == (JobState.COMPLETED, 0, 100)
-    assert [(each.code, each.message) for each in job.warnings] == [
+    assert [(warning.code, warning.message) for warning in job.warnings] == [
         ("no_rows", f"file {name!r} holds no rows") for name in texts
     ]
     assert world.count(docs) == 0
@@ -212,7 +212,7 @@ def test_a_bad_row_fails_the_whole_job_and_is_named(world: World, name: str) -> 
     assert job.finished_at is not None
     for word in ("a.jsonl", *words):
         assert word in (job.reason or ""), f"{word!r} is not in {job.reason!r}"
-    files = {each.name: each for each in world.catalog.jobs.files(job.id)}
+    files = {file.name: file for file in world.catalog.jobs.files(job.id)}
     assert files["a.jsonl"].reason == job.reason
     assert files["good.parquet"].reason is None
     assert world.count(docs) == 0

@@ -196,7 +196,7 @@ def test_a_file_that_is_overwritten_between_two_splits_and_two_servers(tmp_path:
         path = world.files / "a.jsonl"
         path.write_text(json_lines(1))
         job = world.create(["a.jsonl"])
-        world.until(lambda: any(each.state is SplitState.STAGED for each in world.catalog.jobs.splits(job.id)))
+        world.until(lambda: any(split.state is SplitState.STAGED for split in world.catalog.jobs.splits(job.id)))
     with a_world(tmp_path, runner, settings, started=False) as world:
         assert world.job(job.id).state is JobState.IMPORTING
     write_in_place(path, json_lines(2).encode())

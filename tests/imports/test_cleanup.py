@@ -59,8 +59,8 @@ def sweep(world: World) -> OrphanSweep:
 
 
 def make_old(world: World, collection: Collection) -> None:
-    for each in data_files(world, collection):
-        os.utime(each, (0, 0))
+    for file in data_files(world, collection):
+        os.utime(file, (0, 0))
 
 
 def test_an_old_orphan_is_removed_and_nothing_else(tmp_path: Path, runner: LocalRunner) -> None:

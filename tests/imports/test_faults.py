@@ -41,7 +41,7 @@ def a_night(s3: S3Server) -> str:
 
 def notes(world: World, job: ImportJob) -> set[str]:
     """What the splits of a job have staged."""
-    return {str(each.staged["note"]) for each in world.catalog.jobs.splits(job.id) if each.staged}
+    return {str(split.staged["note"]) for split in world.catalog.jobs.splits(job.id) if split.staged}
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

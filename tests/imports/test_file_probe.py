@@ -35,9 +35,9 @@ def test_an_org_whose_places_do_not_answer_keeps_no_other_waiting(web: WebServer
     web.drips = "head"
     with ThreadPoolExecutor(MAX_PROBES_PER_ORG) as pool:
         calls = [pool.submit(heads.probe, "org-ann", slow, roots, keys, 0.5) for _ in range(MAX_PROBES_PER_ORG)]
-        for each in calls:
+        for call in calls:
             with pytest.raises(SourceUnavailable, match=r"the object store did not answer within 0\.5 s"):
-                each.result()
+                call.result()
     with pytest.raises(SourceUnavailable, match="4 other create calls of your org wait for places that don't answer"):
         heads.probe("org-ann", [str(tmp_path / "a.json")], roots, keys, 0.1)
     [unit] = heads.probe("org-bob", [str(tmp_path / "a.json")], roots, keys, 60)

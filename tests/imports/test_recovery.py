@@ -48,9 +48,9 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 def staged_splits(world: World, job: ImportJob) -> list[Staged]:
     return [
-        Staged(rows=each.staged["rows"], size=each.staged["size"], note=each.staged["note"])
-        for each in world.catalog.jobs.splits(job.id)
-        if each.state is SplitState.STAGED
+        Staged(rows=split.staged["rows"], size=split.staged["size"], note=split.staged["note"])
+        for split in world.catalog.jobs.splits(job.id)
+        if split.state is SplitState.STAGED
     ]
 
 
@@ -73,10 +73,10 @@ def test_a_stopped_server_leaves_the_job_where_it_is_and_the_next_goes_on(
         assert paused.state is JobState.IMPORTING
         assert 0 < len(staged_splits(world, job)) < len(world.catalog.jobs.splits(job.id))
     with a_world(tmp_path, runner, SMALL_SPLITS) as world:
-        before = {each.ordinal: each.attempts for each in world.catalog.jobs.splits(job.id) if each.staged}
+        before = {split.ordinal: split.attempts for split in world.catalog.jobs.splits(job.id) if split.staged}
         done = world.ended(job)
         assert (done.state, done.rows) == (JobState.COMPLETED, ROWS)
-        after = {each.ordinal: each.attempts for each in world.catalog.jobs.splits(job.id)}
+        after = {split.ordinal: split.attempts for split in world.catalog.jobs.splits(job.id)}
         assert all(after[ordinal] == attempts for ordinal, attempts in before.items()), "finished splits ran again"
         assert every_row_once(world, job)
 
@@ -141,7 +141,7 @@ def test_a_killed_worker_costs_an_attempt_and_not_the_job(tmp_path: Path) -> Non
             write_rows(world.files)
             job = world.create(["a.jsonl"])
             wait_until(lambda: len(staged_splits(world, job)) > 0)
-            started = [each for each in psutil.Process().children() if each not in others]
+            started = [child for child in psutil.Process().children() if child not in others]
             victim = next(each for each in started if "spawn_main" in " ".join(each.cmdline()))
             os.kill(victim.pid, signal.SIGKILL)
             done = world.ended(job)

@@ -84,7 +84,7 @@ def test_a_file_that_was_mended_is_read_again_and_the_others_are_not(world: Worl
     assert collection is not None
     assert world.rows(collection)["id"].to_pylist() == list(range(2 * ROWS))
     files = world.catalog.jobs.files(job.id)
-    assert [(each.state, each.rows, each.reason) for each in files] == [(FileState.COMPLETED, ROWS, None)] * 2
+    assert [(file.state, file.rows, file.reason) for file in files] == [(FileState.COMPLETED, ROWS, None)] * 2
 
 
 def test_what_was_staged_of_a_changed_file_is_removed(world: World) -> None:
@@ -114,7 +114,7 @@ def test_small_files_that_were_staged_together_stay_so_while_new_ones_come(
         again = staged(world, job)
         assert [again[file, 0] for file in (1, 2, 3, 4)] == list(kept.values())
         assert world.rows(docs)["id"].to_pylist() == list(range(6 * ROWS))
-        assert [each.rows for each in world.catalog.jobs.files(job.id)] == [ROWS] * 6
+        assert [file.rows for file in world.catalog.jobs.files(job.id)] == [ROWS] * 6
 
 
 def test_progress_never_falls_over_a_retry(world: World) -> None:

@@ -44,7 +44,7 @@ def test_jobs_created_anywhere_are_done_once(worlds: list[World]) -> None:
     api = worlds[2]
     docs = api.collection()
     jobs = [worlds[number % 3].create([write_rows(api.files, number)]) for number in range(6)]
-    ended = [api.ended(each) for each in jobs]
+    ended = [api.ended(job) for job in jobs]
     assert [each.state for each in ended] == [JobState.COMPLETED] * 6
     assert [each.epoch for each in ended] == [1] * 6, "claimed more than once"
     for world in worlds:
@@ -92,5 +92,5 @@ def test_a_catalog_that_comes_back_finds_its_jobs_going_on(
     for _ in range(5):
         time.sleep(0.2)
         postgres.disconnect(postgres_url)
-    assert [api.ended(each).state for each in jobs] == [JobState.COMPLETED] * 4
+    assert [api.ended(job).state for job in jobs] == [JobState.COMPLETED] * 4
     assert api.rows(docs)["id"].to_pylist() == list(range(4 * ROWS))

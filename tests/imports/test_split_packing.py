@@ -33,7 +33,7 @@ def rows(start: int) -> list[dict[str, object]]:
 
 
 def write_parquet(path: Path, start: int) -> None:
-    vectors = pa.array([each["vector"] for each in rows(start)], pa.list_(pa.float32()))
+    vectors = pa.array([row["vector"] for row in rows(start)], pa.list_(pa.float32()))
     pq.write_table(pa.table({"id": pa.array(range(start, start + ROWS)), "vector": vectors}), f"{path}.parquet")
 
 
@@ -53,7 +53,7 @@ def write_csv(path: Path, start: int) -> None:
 def write_numpy(path: Path, start: int) -> None:
     path.mkdir()
     np.save(path / "id.npy", np.arange(start, start + ROWS))
-    np.save(path / "vector.npy", np.array([each["vector"] for each in rows(start)], np.float32))
+    np.save(path / "vector.npy", np.array([row["vector"] for row in rows(start)], np.float32))
 
 
 @pytest.mark.parametrize("write", [write_parquet, write_json, write_json_lines, write_csv, write_numpy])
@@ -67,10 +67,10 @@ def test_a_folder_of_small_files_becomes_one_file_of_the_engine(world: World, wr
     assert world.rows(docs)["id"].to_pylist() == list(range(20 * ROWS))
     assert len(list((world.folder / "collections" / f"{docs.id}.lance" / "data").iterdir())) == 1
     files = world.catalog.jobs.files(job.id)
-    assert [(each.state, each.rows, each.total_rows, each.progress) for each in files] == [
+    assert [(file.state, file.rows, file.total_rows, file.progress) for file in files] == [
         (FileState.COMPLETED, ROWS, ROWS, 100)
     ] * 20
-    assert [each.name for each in files] == sorted(each.name for each in files)
+    assert [file.name for file in files] == sorted(file.name for file in files)
 
 
 def test_the_first_bad_row_of_the_first_bad_file_is_told(world: World) -> None:
@@ -88,7 +88,7 @@ def test_the_first_bad_row_of_the_first_bad_file_is_told(world: World) -> None:
     assert job.reason is not None
     assert job.reason.startswith("file 'many/07.jsonl', row 4, byte ")
     files = world.catalog.jobs.files(job.id)
-    assert [each.ordinal for each in files if each.reason] == [7]
+    assert [file.ordinal for file in files if file.reason] == [7]
 
 
 def test_a_file_that_is_gone_is_told_by_its_name(world: World) -> None:

@@ -137,7 +137,7 @@ def test_a_split_that_kills_its_worker_fails_its_own_job_and_costs_no_neighbour_
         assert done.state is JobState.COMPLETED
         splits = world.catalog.jobs.splits(innocent.id)
         assert len(splits) > 2
-        assert [(each.state, each.attempts) for each in splits] == [(SplitState.STAGED, 1)] * len(splits)
+        assert [(split.state, split.attempts) for split in splits] == [(SplitState.STAGED, 1)] * len(splits)
         assert world.rows(docs)["id"].to_pylist() == list(range(ROWS))
 
 

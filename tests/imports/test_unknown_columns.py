@@ -75,7 +75,7 @@ def test_unknown_columns_are_kept_dropped_or_refused_alike(world: World, write: 
         job = world.imported(group, collection=docs.name, unknown_columns=option)
         assert job.state is JobState.COMPLETED, job.reason
         assert rows_of(world, docs)[1]["$meta"] == then
-        assert [(each.code, each.count) for each in job.warnings] == ([("column_dropped", 3)] if not then else [])
+        assert [(warning.code, warning.count) for warning in job.warnings] == ([("column_dropped", 3)] if not then else [])
 
     plain = world.collection("plain", SCHEMA)
     job = world.imported(group, collection=plain.name)
@@ -103,7 +103,7 @@ def test_columns_of_all_kinds_are_read_back_as_dynamic_values(world: World) -> N
         {
             "id": pa.array([0, 1, 2]),
             "vector": pa.array(list(VECTORS), pa.list_(pa.float32())),
-            "uuid": pa.array([each.bytes for each in ids], pa.uuid()),
+            "uuid": pa.array([id_.bytes for id_ in ids], pa.uuid()),
             "at": pa.array([at, None, at], pa.timestamp("ms", "UTC")),
             "price": pa.array([1, 2, 3], pa.int32()).cast(pa.decimal128(20, 2)),
             "tags": pa.array([["a"], [], None], pa.list_(pa.string())),
@@ -172,7 +172,7 @@ def test_any_text_comes_back_from_parquet_as_it_was(world: World, texts: list[st
     assert job.state is JobState.COMPLETED, job.reason
     rows = rows_of(world, docs)
     assert [row["text"] for row in rows] == texts
-    assert [row["$meta"] for row in rows] == [{"other": each} for each in others]
+    assert [row["$meta"] for row in rows] == [{"other": other} for other in others]
 
 
 @given(TEXTS, TEXTS)
@@ -191,5 +191,5 @@ def test_any_text_comes_back_from_numpy_as_numpy_has_it(world: World, texts: lis
     job = world.imported([f"{name}.npy" for name in arrays], collection=docs.name)
     assert job.state is JobState.COMPLETED, job.reason
     rows = rows_of(world, docs)
-    assert [row["text"] for row in rows] == [each.rstrip("\0") for each in texts]
-    assert [row["$meta"] for row in rows] == [{"other": each.rstrip("\0")} for each in others]
+    assert [row["text"] for row in rows] == [text.rstrip("\0") for text in texts]
+    assert [row["$meta"] for row in rows] == [{"other": other.rstrip("\0")} for other in others]

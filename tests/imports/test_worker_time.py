@@ -59,6 +59,6 @@ def test_long_splits_of_one_org_keep_no_job_of_another_waiting(
         world.until(lambda: all(state(world, "ann", job).is_final for job in long))
         assert world.count(ann) == workers * ROWS
         assert world.count(bob) == 2
-        assert max(each.attempts for job in long for each in world.catalog.jobs.splits(job.id)) == 1
+        assert max(split.attempts for job in long for split in world.catalog.jobs.splits(job.id)) == 1
     if workers == 1:
         runner.close()

@@ -42,7 +42,7 @@ def outcome(reader: Reader, content: bytes, extension: str, split_bytes: int, ba
         rows = splits = 0
         try:
             plans = plan_at_once(reader, request, split_bytes)
-            assert sum(each.size for each in plans) == len(content)
+            assert sum(plan.size for plan in plans) == len(content)
             splits = len(plans)
             for plan in plans:
                 before = rows
@@ -56,9 +56,9 @@ def outcome(reader: Reader, content: bytes, extension: str, split_bytes: int, ba
             return str(at), splits
         # A file that is cut has rows, or more blanks than a split: nobody is told of the latter.
         warned = sorted(
-            (each.code, each.message, each.count)
-            for each in merge_warnings([request.warnings])
-            if each.code != "no_rows"
+            (warning.code, warning.message, warning.count)
+            for warning in merge_warnings([request.warnings])
+            if warning.code != "no_rows"
         )
         return (pa.Table.from_batches(tables).to_pylist() if tables else [], warned), splits
 
@@ -128,7 +128,7 @@ def test_json(data: list[Any], layout: Any, kind: str, changes: Any, split_bytes
 def test_json_lines(
     data: list[Any], layout: Any, between: str, changes: Any, split_bytes: int, block_bytes: int
 ) -> None:
-    content = mutated(between.join(json.dumps(each, **layout) for each in data).encode(), changes)
+    content = mutated(between.join(json.dumps(datum_, **layout) for datum_ in data).encode(), changes)
     assert_alike(JsonLinesReader, content, "jsonl", split_bytes, block_bytes)
 
 

@@ -130,14 +130,14 @@ def test_unknown_columns_are_kept_dropped_or_refused(tmp_path: Path) -> None:
     assert read_all(PARQUET_READER, request, split_bytes=1).column_names == ["id", "vector", "text"]
     message = "column 'id.extra' is not a field of the collection and was left out"
     assert request.warnings[0] == JobWarning(code="column_dropped", message=message, count=5)
-    assert [each.count for each in request.warnings] == [5, 5, 5, 5]
+    assert [warning.count for warning in request.warnings] == [5, 5, 5, 5]
 
     dynamic = request_for([file], CollectionSchema(fields=SCHEMA.fields, dynamic=True))
     assert read_all(PARQUET_READER, dynamic).column_names == ["id", "vector", "text", "$meta"]
     assert dynamic.warnings == []
     dropping = replace(dynamic, unknown_columns=UnknownColumns.DROP)
     assert read_all(PARQUET_READER, dropping).column_names == ["id", "vector", "text", "$meta"]
-    assert [each.message for each in dropping.warnings] == [f"{message}, as unknown_columns=drop says"]
+    assert [warning.message for warning in dropping.warnings] == [f"{message}, as unknown_columns=drop says"]
     with pytest.raises(DataError, match=r"the column 'id\.extra' is not a field of the collection\. The fields: id,"):
         PARQUET_READER.plan(replace(dynamic, unknown_columns=UnknownColumns.ERROR), 1000)
 

@@ -67,4 +67,4 @@ def test_a_worker_that_takes_too_much_memory_is_ended_and_the_task_says_so(runne
 
 def test_more_tasks_than_slots_wait_their_turn(runner: Runner) -> None:
     handles = [runner.submit(double, number) for number in range(20)]
-    assert [each.future.result(LIMIT) for each in handles] == [2 * number for number in range(20)]
+    assert [handle.future.result(LIMIT) for handle in handles] == [2 * number for number in range(20)]

@@ -302,8 +302,8 @@ def test_real_workers_do_the_tasks_of_all_lanes() -> None:
     try:
         fair_share = FairShareRunner(runner)
         handles = [fair_share.for_tenant(NAMES[number % 3]).submit(double, number) for number in range(400)]
-        wait([each.future for each in handles], 60)
-        assert [each.future.result(0) for each in handles] == [2 * number for number in range(400)]
+        wait([handle.future for handle in handles], 60)
+        assert [handle.future.result(0) for handle in handles] == [2 * number for number in range(400)]
     finally:
         runner.close()
 
@@ -319,7 +319,7 @@ def test_real_workers_held_by_one_lane_serve_another_within_seconds(listens: boo
     try:
         fair_share = FairShareRunner(runner)
         arguments: list[Any] = [600, 601] if listens else [tmp_path / "a", tmp_path / "b"]
-        long = [fair_share.submit("ann", report_until_told if listens else wait_for_file, each) for each in arguments]
+        long = [fair_share.submit("ann", report_until_told if listens else wait_for_file, argument) for argument in arguments]
         until = time.monotonic() + 60
         while not all(_has_begun(*task) for task in zip(long, arguments, strict=True)):
             assert time.monotonic() < until

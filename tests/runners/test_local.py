@@ -36,7 +36,7 @@ def test_a_dying_worker_takes_no_other_task_with_it(runner: LocalRunner) -> None
     for lost in tasks[0::2]:
         with pytest.raises(WorkerLost):
             lost.future.result(LIMIT)
-    assert [each.future.result(LIMIT) for each in tasks[1::2]] == [2, 4]
+    assert [task.future.result(LIMIT) for task in tasks[1::2]] == [2, 4]
     assert runner.restarts == before + 2
     assert not beside.future.done()
     beside.cancel()
@@ -105,9 +105,9 @@ def test_tasks_that_wait_when_the_runner_closes_are_cancelled() -> None:
     local = LocalRunner(1)
     tasks = [local.submit(report_until_told, 100_000) for _ in range(3)]
     local.close()
-    for each in tasks:
+    for task in tasks:
         with pytest.raises(TaskCancelled):
-            each.future.result(LIMIT)
+            task.future.result(LIMIT)
 
 
 def test_closing_ends_the_workers() -> None:

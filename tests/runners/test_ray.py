@@ -37,15 +37,15 @@ def test_a_task_that_does_not_listen_is_ended_by_force(ray_runner: RayRunner, tm
 
 
 def test_a_task_that_waits_for_a_slot_is_cancelled_at_once(ray_runner: RayRunner, tmp_path: Path) -> None:
-    running = [ray_runner.submit(wait_for_file, tmp_path / f"go-{each}") for each in range(2)]
+    running = [ray_runner.submit(wait_for_file, tmp_path / f"go-{index}") for index in range(2)]
     until(lambda: len(list(tmp_path.glob("*.began"))) == 2)
     waiting = ray_runner.submit(wait_for_file, tmp_path / "waiting")
     waiting.cancel()
     with pytest.raises(TaskCancelled):
         waiting.future.result(LIMIT)
     assert not (tmp_path / "waiting.began").exists()
-    for each in range(2):
-        (tmp_path / f"go-{each}").touch()
+    for index in range(2):
+        (tmp_path / f"go-{index}").touch()
     assert len({each.future.result(LIMIT) for each in running}) == 2
 
 
@@ -55,15 +55,15 @@ def test_a_node_that_comes_brings_slots_and_one_that_is_lost_costs_its_task_only
 ) -> None:
     number = ray_nodes.add_node()
     until(lambda: ray_runner.slots == 3)
-    handles = [ray_runner.submit(wait_for_file, tmp_path / f"go-{each}") for each in range(3)]
+    handles = [ray_runner.submit(wait_for_file, tmp_path / f"go-{index}") for index in range(3)]
     until(lambda: len(list(tmp_path.glob("*.began"))) == 3)
     ray_nodes.kill_node(number)
-    until(lambda: any(each.future.done() for each in handles))
+    until(lambda: any(handle.future.done() for handle in handles))
     until(lambda: ray_runner.slots == 2)
-    for each in range(3):
-        (tmp_path / f"go-{each}").touch()
-    errors = [each.future.exception(LIMIT) for each in handles]
-    assert [type(each) for each in errors if each is not None] == [WorkerLost]
+    for index in range(3):
+        (tmp_path / f"go-{index}").touch()
+    errors = [handle.future.exception(LIMIT) for handle in handles]
+    assert [type(error) for error in errors if error is not None] == [WorkerLost]
     assert ray_runner.submit(double, 4).future.result(LIMIT) == 8
 
 
@@ -98,7 +98,7 @@ def test_a_lost_driver_costs_what_it_had_in_hand_and_the_next_task_joins_again(
     remote.warm()
     handle = remote.submit(wait_for_file, tmp_path / "never")
     until((tmp_path / "never.began").exists)
-    driver = next(each for each in psutil.Process().children() if each.pid == remote.driver_pid)
+    driver = next(child for child in psutil.Process().children() if child.pid == remote.driver_pid)
     driver.kill()
     with pytest.raises(WorkerLost, match="is away"):
         handle.future.result(LIMIT)

@@ -156,7 +156,7 @@ def test_a_known_schema_saves_a_call(server: RecordingServer, client: penstock.C
     server.answer(f"{V2}/entities/get", {"code": 0, "data": [ROW]})
 
     assert client.get("docs", 2**63 - 1, schema=docs) == [PLAIN]
-    assert [each.path for each in server.requests] == [f"{V2}/entities/get"]
+    assert [request.path for request in server.requests] == [f"{V2}/entities/get"]
     assert server.last.body["id"] == [2**63 - 1]
 
 

@@ -117,7 +117,7 @@ def test_create_is_repeated_only_under_an_idempotency_key(server: RecordingServe
 
     server.answer(CREATE, Answer(close=True), {"code": 0, "data": {"jobId": 7}})
     assert client.imports.create("docs", "a.json", idempotency_key="night-1").id == "7"
-    assert [each.headers.get("Idempotency-Key") for each in server.requests] == [None, "night-1", "night-1"]
+    assert [request.headers.get("Idempotency-Key") for request in server.requests] == [None, "night-1", "night-1"]
 
 
 def test_calls_that_read_live_through_a_busy_server(server: RecordingServer, client: penstock.Client) -> None:
@@ -176,7 +176,7 @@ def test_get_asks_an_old_milvus_the_old_way(server: RecordingServer, client: pen
 
     assert client.imports.get("7").progress == 40
     assert client.imports.get("7").progress == 40
-    assert [each.path.rpartition("/")[2] for each in server.requests] == ["describe", "get_progress", "get_progress"]
+    assert [request.path.rpartition("/")[2] for request in server.requests] == ["describe", "get_progress", "get_progress"]
 
 
 def test_an_answer_without_the_keys_it_must_have(server: RecordingServer, client: penstock.Client) -> None:
@@ -186,7 +186,7 @@ def test_an_answer_without_the_keys_it_must_have(server: RecordingServer, client
 
 
 def records(*ids: int, state: str = "Completed") -> list[dict[str, Any]]:
-    return [{"collectionName": "docs", "jobId": str(each), "state": state, "progress": 100} for each in ids]
+    return [{"collectionName": "docs", "jobId": str(id_), "state": state, "progress": 100} for id_ in ids]
 
 
 def test_list_of_a_milvus_comes_at_once(server: RecordingServer, client: penstock.Client) -> None:
@@ -206,8 +206,8 @@ def test_list_of_a_cluster_follows_the_pages(server: RecordingServer) -> None:
     server.answer(LIST, *({"code": 0, "data": {"records": page, "count": 5}} for page in pages))
 
     assert [job.id for job in client.imports.list(page_size=2)] == ["9", "8", "7", "6"]
-    assert [each.body["currentPage"] for each in server.requests] == [1, 2, 3]
-    assert {each.body["clusterId"] for each in server.requests} == {"in03-1"}
+    assert [request.body["currentPage"] for request in server.requests] == [1, 2, 3]
+    assert {request.body["clusterId"] for request in server.requests} == {"in03-1"}
 
 
 def test_list_ends_where_a_server_knows_no_pages(server: RecordingServer) -> None:

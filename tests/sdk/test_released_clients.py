@@ -114,7 +114,7 @@ def test_we_send_what_the_released_client_sends(
         call: Callable[..., Any] = getattr(ours_home, name)
         call(**arguments)
 
-    assert [essence(each) for each in server.requests] == [essence(each) for each in theirs]
+    assert [essence(request) for request in server.requests] == [essence(their) for their in theirs]
     assert len(theirs) == len(calls)
 
 
@@ -142,4 +142,4 @@ print(json.dumps({name: [(p.name, repr(p.default), p.kind.name) for p in told[na
     theirs = json.loads(run_client("3.0.2", program))
     for name, parameters in theirs.items():
         ours = inspect.signature(getattr(v2_calls, name)).parameters.values()
-        assert [[each.name, repr(each.default), each.kind.name] for each in ours] == parameters
+        assert [[our.name, repr(our.default), our.kind.name] for our in ours] == parameters

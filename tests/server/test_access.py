@@ -151,7 +151,7 @@ def test_what_callers_know_is_kept_as_hashes_only(callers: Callers) -> None:
     assert clerk is not None
     assert clerk.hash.startswith("$argon2id$")
     database = Path(callers.catalog.database.url.database or "")
-    written = b"".join(each.read_bytes() for each in database.parent.rglob("*") if each.is_file())
+    written = b"".join(path.read_bytes() for path in database.parent.rglob("*") if path.is_file())
     for secret in ("ops", "acme", "owner"):
         assert callers.secrets[secret].encode() not in written
     assert b"correct horse" not in written

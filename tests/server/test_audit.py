@@ -26,7 +26,7 @@ def entries(catalog: Catalog) -> list[AuditEntry]:
 
 def told(server: Tenants, action: str) -> AuditEntry:
     """The last entry of an action."""
-    return [each for each in entries(server.catalog) if each.action == action][-1]
+    return [entry for entry in entries(server.catalog) if entry.action == action][-1]
 
 
 def of(caller: str, action: str, **facts: Any) -> AuditEntry:
@@ -62,7 +62,7 @@ def test_every_change_is_kept_with_who_made_it_and_where(tmp_path: Path, catalog
         )
         server.v2("ann", "collections/drop", collectionName="docs")
         assert told(server, "collection.drop") == of("ann-writer", "collection.drop", **docs)
-        assert {each.outcome for each in entries(server.catalog)} == {"ok"}
+        assert {entry.outcome for entry in entries(server.catalog)} == {"ok"}
         [key] = {each.caller_id for each in server.catalog.audit.read() if each.caller == "ann-admin"}
         assert key is not None
         assert key.startswith("key-")
@@ -78,7 +78,7 @@ def test_a_repeated_call_that_changes_nothing_is_not_told_twice(tmp_path: Path, 
                 json={"collectionName": "docs", "files": [["a.jsonl"]]},
                 headers={**server.headers("ann"), "Idempotency-Key": "k"},
             )
-        assert [each.action for each in entries(server.catalog)].count("import.create") == 1
+        assert [entry.action for entry in entries(server.catalog)].count("import.create") == 1
 
 
 def test_reads_are_kept_only_when_they_are_refused(tmp_path: Path, catalog_url: str) -> None:

@@ -36,14 +36,14 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
     if request.param == "folder":
         place = tmp_path / "acme"
         return Kept(
-            str(place), lambda: sorted(str(each.relative_to(place)) for each in place.rglob("*") if each.is_file())
+            str(place), lambda: sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
         )
     s3: S3Server = request.getfixturevalue("s3")
     bucket = s3.make_bucket()
     prefix = "tenants/acme/"
     return Kept(
         f"s3://{bucket}/{prefix}",
-        lambda: [each.removeprefix(prefix) for each in s3.keys(bucket) if each.startswith(prefix)],
+        lambda: [key.removeprefix(prefix) for key in s3.keys(bucket) if key.startswith(prefix)],
         s3.environment,
     )
 
@@ -150,4 +150,4 @@ def test_a_store_that_is_away_is_one_tenants_trouble(tmp_path: Path) -> None:
         with client_of(server, key) as client, pytest.raises(penstock.SdkError, match="is not in the store"):
             client.count("docs")
     fails = [each for each in examine(make_settings(tmp_path / "data")) if each.health is Health.FAIL]
-    assert [each.check for each in fails] == ["collection"]
+    assert [fail.check for fail in fails] == ["collection"]

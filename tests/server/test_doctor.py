@@ -47,7 +47,7 @@ def findings(folder: Path, **flags: object) -> list[CheckResult]:
 
 def bad(folder: Path, **flags: object) -> dict[str, CheckResult]:
     """What isn't well, by the name of the check; the machine's own state left aside."""
-    found = [each for each in findings(folder, **flags) if each.health is not Health.OK]
+    found = [finding for finding in findings(folder, **flags) if finding.health is not Health.OK]
     assert all(each.remedy for each in found)
     return {each.check: each for each in found if each.check != "disk space"}
 
@@ -65,7 +65,7 @@ def execute(folder: Path, statement: str, *values: object) -> None:
 def test_a_sound_folder(folder: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (folder / "data").rglob("*.lance*/**/*") if path.is_file()}
     assert bad(folder) == {}
-    checks = {each.check: each.found for each in findings(folder)}
+    checks = {finding.check: finding.found for finding in findings(folder)}
     assert {"versions", "clock", "disk space", "secret.key", "integrity", "store", "orphans", "jobs"} <= checks.keys()
     assert "no server has it to itself" in checks["data folder"]
     assert "all 1 can be read" in checks["collections"]
@@ -233,7 +233,7 @@ def test_tenants_that_may_import_each_others_files(folder: Path) -> None:
     create("keys", "revoke", "old")
     create("keys", "create", "ann", "--org", "ann", "--role", "writer", "--root", "ann")
     assert "tenants" not in bad(folder), "who only reads imports nothing, and the operator may read everything"
-    assert "tenants" in {each.check for each in findings(folder)}
+    assert "tenants" in {finding.check for finding in findings(folder)}
     create("keys", "create", "bob", "--org", "bob", "--role", "writer", "--expires", "1h")
     found = bad(folder)["tenants"]
     assert "the key bob (key-" in found.found
@@ -264,7 +264,7 @@ def test_a_catalog_in_postgresql(tmp_path: Path, postgres: PostgresServer, postg
             client.collections.create("docs", dimension=2)
             client.imports.wait(client.imports.create("docs", ["docs.jsonl"]), timeout=90)
         assert bad(tmp_path, catalog=postgres_url) == {}, "while a server runs"
-    checks = {each.check: each.found for each in findings(tmp_path, catalog=postgres_url)}
+    checks = {finding.check: finding.found for finding in findings(tmp_path, catalog=postgres_url)}
     assert {"catalog", "integrity", "collections", "store", "orphans", "jobs"} <= checks.keys()
     assert "1 rows" in checks["collections"]
     assert bad(tmp_path, catalog=postgres_url) == {}

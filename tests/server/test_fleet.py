@@ -68,10 +68,10 @@ class Fleet:
         """The server that holds the job while it is being read."""
         wait_until(lambda: self.job(job_id)["owner"] is not None and self.staged(job_id) > 0)
         pid = int(str(self.job(job_id)["owner"]).split("-")[-2])
-        return next(each for each in self.servers if each.process.pid == pid)
+        return next(server for server in self.servers if server.process.pid == pid)
 
     def logs(self) -> str:
-        return "".join(each.log.read_text() for each in self.servers)
+        return "".join(server.log.read_text() for server in self.servers)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def every_row_once(client: penstock.Client, rows: int = ROWS) -> bool:
         for row in client.query("docs", filter=f"{start} <= id < {start + 500}", output_fields=["id"], limit=1000)
     ]
     return client.count("docs") == rows and sorted(found) == [
-        each for start in seams for each in range(start, start + 500)
+        index for start in seams for index in range(start, start + 500)
     ]
 
 
@@ -109,8 +109,8 @@ def test_one_answers_and_another_works(fleet: Fleet, postgres: PostgresServer) -
         job = client.imports.wait(client.imports.create("docs", ["docs.jsonl"]).id, timeout=LIMIT)
         assert job.state == "Completed"
         assert every_row_once(client)
-    children = [" ".join(each.cmdline()) for each in psutil.Process(api.process.pid).children(recursive=True)]
-    assert not [each for each in children if "spawn_main" in each], "who only answers has no workers"
+    children = [" ".join(child.cmdline()) for child in psutil.Process(api.process.pid).children(recursive=True)]
+    assert not [child for child in children if "spawn_main" in child], "who only answers has no workers"
     assert requests.get(f"{worker.url}/healthz", timeout=10).json() == {"status": "ready"}
     assert "penstock_import_jobs" in requests.get(f"{worker.url}/metrics", timeout=10).text
     for path in ("/v2/vectordb/collections/list", "/docs", "/openapi.json"):
@@ -245,9 +245,9 @@ def test_a_worker_that_stalls_and_wakes_up_changes_nothing(fleet: Fleet) -> None
         assert every_row_once(client)
         assert fleet.job(job.id) == ended
         # It works again, now that it is awake.
-        others = [each for each in fleet.servers if each not in (sleeper, api)]
-        for each in others:
-            assert each.stop() == 0
+        others = [server for server in fleet.servers if server not in (sleeper, api)]
+        for other in others:
+            assert other.stop() == 0
         fleet.write("more.jsonl", first=ROWS)
         more = client.imports.create("docs", ["more.jsonl"])
         assert client.imports.wait(more.id, timeout=LIMIT).state == "Completed"

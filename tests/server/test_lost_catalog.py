@@ -184,7 +184,7 @@ def test_tables_of_earlier_releases_are_adopted_as_far_as_they_say(tmp_path: Pat
     assert made.name == f"adopted_{docs[:8]}"
     assert made.schema["id"].primary
     assert made.schema["vector"].dim == SCHEMA["vector"].dim
-    assert [each.name for each in place.catalog.collections.partitions(docs)] == ["_default", "_adopted_7"]
+    assert [partition.name for partition in place.catalog.collections.partitions(docs)] == ["_default", "_adopted_7"]
     assert place.engine.count(Table.of(made)) == 3
     place.catalog.close()
 

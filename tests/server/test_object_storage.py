@@ -103,7 +103,7 @@ def test_a_store_that_will_not_do_ends_the_start_with_one_sentence(tmp_path: Pat
             environment = keys(s3) | {"PENSTOCK_STORE_ENDPOINT": endpoint}
             with pytest.raises(RuntimeError) as raised, running_server(tmp_path, "--store", store, env=environment):
                 pass
-            [line] = [each for each in str(raised.value).splitlines() if reason in each]
+            [line] = [line for line in str(raised.value).splitlines() if reason in line]
             assert "Traceback" not in str(raised.value)
             assert "the-stores-own" not in str(raised.value), line
 

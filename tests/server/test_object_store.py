@@ -53,7 +53,7 @@ def test_objects_are_read_with_the_keys_that_may_read_them(tmp_path: Path, s3: S
             refused = client_refusal(client, call)
             assert "own keys" in refused
     assert SECRET not in server.log.read_text()
-    assert SECRET.encode() not in b"".join(each.read_bytes() for each in tmp_path.glob("data/catalog.db*"))
+    assert SECRET.encode() not in b"".join(path.read_bytes() for path in tmp_path.glob("data/catalog.db*"))
 
 
 def client_refusal(client: penstock.Client, url: str) -> str:

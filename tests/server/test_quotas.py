@@ -40,7 +40,7 @@ def test_an_org_with_no_bytes_left_today_is_told_to_come_back_tomorrow(tmp_path:
     with tenants(tmp_path, catalog_url, max_org_daily_bytes=100) as server:
         server.add("ann", "bob")
         (server.files / "small.jsonl").write_text(ROW % 1)
-        (server.files / "large.jsonl").write_text("".join(ROW % each for each in range(3)))
+        (server.files / "large.jsonl").write_text("".join(ROW % index for index in range(3)))
         size = (server.files / "small.jsonl").stat().st_size
         first = server.create("ann", "small.jsonl").json()["data"]["jobId"]
         assert server.ended("ann", first)["state"] == "Completed"
@@ -73,7 +73,7 @@ def test_an_org_with_a_long_queue_keeps_no_other_waiting(tmp_path: Path, catalog
     """One worker, one running job per cluster, and files cut into many parts: everything is scarce."""
     with tenants(tmp_path, catalog_url, max_running_jobs=1, split_bytes="64KiB") as server:
         server.add("ann", "bob")
-        (server.files / "long.jsonl").write_text("".join(ROW % each for each in range(8_000)))
+        (server.files / "long.jsonl").write_text("".join(ROW % index for index in range(8_000)))
         (server.files / "short.jsonl").write_text(ROW % 1)
         queue = [server.create("ann", "long.jsonl").json()["data"]["jobId"] for _ in range(6)]
         short = server.create("bob", "short.jsonl").json()["data"]["jobId"]
@@ -87,13 +87,13 @@ def test_an_org_with_a_long_queue_keeps_no_other_waiting(tmp_path: Path, catalog
 def test_an_org_has_no_more_running_jobs_than_it_may_and_the_others_wait(tmp_path: Path) -> None:
     with tenants(tmp_path, f"sqlite:///{tmp_path}/catalog.db", max_running_jobs=4, max_org_running_jobs=1) as server:
         server.add("ann")
-        (server.files / "a.jsonl").write_text("".join(ROW % each for each in range(2_000)))
+        (server.files / "a.jsonl").write_text("".join(ROW % index for index in range(2_000)))
         jobs = [server.create("ann", "a.jsonl").json()["data"]["jobId"] for _ in range(4)]
         most = 0
         while server.catalog.quotas.usage("org-ann").jobs:
             most = max(most, server.catalog.quotas.usage("org-ann").running_jobs)
         assert most == 1
-        assert {server.ended("ann", each)["state"] for each in jobs} == {"Completed"}
+        assert {server.ended("ann", job)["state"] for job in jobs} == {"Completed"}
 
 
 def assert_until_midnight(reply: httpx.Response) -> None:

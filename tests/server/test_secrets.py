@@ -53,7 +53,7 @@ def spellings(secret: str) -> list[bytes]:
 
 def test_spellings() -> None:
     for before in ("", "u", "us"):
-        assert any(each in base64.b64encode(f"{before}{MARK}-x:y".encode()) for each in spellings(MARK))
+        assert any(spelling in base64.b64encode(f"{before}{MARK}-x:y".encode()) for spelling in spellings(MARK))
 
 
 class Story:
@@ -124,7 +124,7 @@ class Story:
         workers = main.children(recursive=True)
         assert workers
         self.processes += [" ".join(each.cmdline()) for each in (main, *workers)]
-        self.processes += [str(each.environ()) for each in workers]
+        self.processes += [str(worker.environ()) for worker in workers]
         for path in ("/metrics", "/healthz", "/openapi.json", "/nowhere"):
             self.told.append(requests.get(server.url + path, timeout=60).text)
 
@@ -145,7 +145,7 @@ class Story:
         assert len(said) > 5
         for where, content in said.items():
             for secret in self.secrets:
-                found = [each for each in spellings(secret) if each in content]
+                found = [spelling for spelling in spellings(secret) if spelling in content]
                 assert not found, f"{secret!r} is in the {where}: {excerpt(content, found[0])!r}"
 
     def sealed(self) -> list[str]:
@@ -236,7 +236,7 @@ def test_everything_that_a_server_ever_wrote(tmp_path: Path, s3: S3Server) -> No
             the_good_and_the_bad(story, server)
             refusals(story, server)
             store.faults = Faults(rate=100_000)
-            killed = story.create(server, "large.jsonl", "".join(ROW.format(each) for each in range(40_000)))
+            killed = story.create(server, "large.jsonl", "".join(ROW.format(index) for index in range(40_000)))
             story.until(server, killed, "Importing")
             story.look(server)
             server.kill()
@@ -256,7 +256,7 @@ def test_everything_that_a_server_ever_wrote(tmp_path: Path, s3: S3Server) -> No
                 time.sleep(0.1)
             story.look(server)
         story.check()
-        assert any(each.facts for each in traces.spans)
+        assert any(span.facts for span in traces.spans)
 
 
 def test_sealed_credentials_are_wiped_to_the_last_byte(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_a_catalog_in_postgresql_holds_sealed_bytes_only(postgres_url: str) -> N
             (sealed,) = (bytes(row[1]) for row in rows["job_secret"])
             assert sealed.startswith(b"gAAAAA")
             for secret in (MARK, key.decode()):
-                assert not any(each in str(rows).encode() + sealed for each in spellings(secret))
+                assert not any(spelling in str(rows).encode() + sealed for spelling in spellings(secret))
             catalog.jobs.request_transition(job, JobState.ABORTED)
             assert connection.execute("SELECT count(*) FROM job_secret").fetchone() == (0,)
     finally:

@@ -53,7 +53,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
 
 
 def ids(records: list[dict[str, Any]]) -> list[str]:
-    return [each["jobId"] for each in records]
+    return [record["jobId"] for record in records]
 
 
 def test_totals_and_pages_of_v1(jobs: Jobs) -> None:
@@ -68,8 +68,8 @@ def test_totals_and_pages_of_v1(jobs: Jobs) -> None:
 
 def test_totals_and_pages_of_v2(jobs: Jobs) -> None:
     pages = [jobs.v2("clerk", clusterId=ACME, pageSize=4, currentPage=page) for page in (1, 2, 3)]
-    assert [each["count"] for each in pages] == [SEEN] * 3
-    assert [ids(each["records"]) for each in pages] == [jobs.seen[:4], jobs.seen[4:], []]
+    assert [page["count"] for page in pages] == [SEEN] * 3
+    assert [ids(page["records"]) for page in pages] == [jobs.seen[:4], jobs.seen[4:], []]
     assert jobs.v2("acme", clusterId=ACME, pageSize=100, currentPage=1)["count"] == HIDDEN + SEEN
 
 

@@ -63,7 +63,7 @@ def test_blobs_and_folders_below_a_root(azurite: AzuriteServer) -> None:
         assert content(found) == b"[1]"
         assert content(roots.restore(found.to_json())) == b"[1]"
     members = roots.locate("docs/")
-    assert [each.name for each in members] == ["docs/a b.json", "docs/c.json"]
+    assert [member.name for member in members] == ["docs/a b.json", "docs/c.json"]
     assert content(members[1]) == b"[1]"
     roots.probe()
     with pytest.raises(FileMissing):

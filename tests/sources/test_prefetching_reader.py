@@ -54,7 +54,7 @@ def test_what_comes_next_is_on_its_way_while_the_caller_works() -> None:
         for _ in range(48):
             file.read(128 << 10)
         # The caller does something else now. Two further requests, which it did not wait for, are made all the same.
-        window = next(each for each in file._windows if each.start <= 6 * MIB < each.end)
+        window = next(window for window in file._windows if window.start <= 6 * MIB < window.end)
         remote.wait_for(sum(start <= window.start for start, _ in remote.asked) + 2)
         assert max(end for _, end in remote.asked) - window.end >= 8 * MIB
 
@@ -94,7 +94,7 @@ def test_no_more_is_held_than_the_budget(places: int, budget: int) -> None:
     most = 0
     with RangeReader(remote, 0, len(remote.data), budget) as file:
         for _ in columns(file, len(remote.data), places, 128 << 10):
-            most = max(most, sum(each.end - each.start for each in file._windows))
+            most = max(most, sum(window.end - window.start for window in file._windows))
     assert 0 < most <= budget
 
 

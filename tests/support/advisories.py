@@ -75,14 +75,14 @@ class Asker:
 def find_service(services: Sequence[Sequence[str]] = _SERVICES) -> tuple[Asker | None, list[str]]:
     """The first service that knows a weakness that all should know, and why those before it can't be believed."""
     why: list[str] = []
-    for each in services:
-        asker = Asker(each)
+    for service in services:
+        asker = Asker(service)
         try:
             if asker.weaknesses(_KNOWN_WEAK):
                 return asker, why
-            why.append(f"{each[-1]}: it knows of nothing in {_KNOWN_WEAK}")
+            why.append(f"{service[-1]}: it knows of nothing in {_KNOWN_WEAK}")
         except RuntimeError as error:
-            why.append(f"{each[-1]}: {error}")
+            why.append(f"{service[-1]}: {error}")
     return None, why
 
 

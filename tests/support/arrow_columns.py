@@ -63,7 +63,7 @@ def _of_integers(kind: Any, width: int) -> Callable[[list[Any]], Any]:
 
 
 def _half(values: list[Any]) -> Any:
-    return pa.array([None if each is None else np.float16(each) for each in values], pa.float16())
+    return pa.array([None if value is None else np.float16(value) for value in values], pa.float16())
 
 
 def _encoded(values: list[Any]) -> Any:

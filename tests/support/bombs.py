@@ -221,7 +221,7 @@ BOMBS: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
     "a number beyond numbers": ("a.jsonl", lambda path: path.write_bytes(_row(b"1e999999999")), ""),
     "very many keys": (
         "a.jsonl",
-        lambda path: path.write_text(json.dumps({f"k{each}": 1 for each in range(200_000)})),
+        lambda path: path.write_text(json.dumps({f"k{index}": 1 for index in range(200_000)})),
         ".",
     ),
     "a line of a gigabyte": ("a.csv", _sparse, "longer than"),

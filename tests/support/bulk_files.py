@@ -29,7 +29,7 @@ def read_files(
             Location(uri=Path(each).resolve().as_uri(), name=each, size=Path(each).stat().st_size) for each in group
         ]
         request = ReadRequest(
-            sources=[open_source(each) for each in locations],
+            sources=[open_source(location) for location in locations],
             schema=schema,
             batch_bytes=1 << 20,
             csv=csv or CsvOptions(),
@@ -44,5 +44,5 @@ def read_files(
 
 
 def _rows(batch: pa.RecordBatch, schema: CollectionSchema) -> list[dict[str, Any]]:
-    names = [each.name for each in schema if not schema.is_generated(each)]
+    names = [field.name for field in schema if not schema.is_generated(field)]
     return batch.select([*names, *([META_FIELD] if schema.dynamic else [])]).to_pylist()

@@ -86,4 +86,4 @@ def warnings_for(column: Any, field: Field) -> list[tuple[str, int]]:
     schema, columns = _with(field, column)
     conformer = Conformer(schema, [1])
     conformer.conform(row_batch(columns))
-    return [(each.message, each.count) for each in conformer.warnings]
+    return [(warning.message, warning.count) for warning in conformer.warnings]

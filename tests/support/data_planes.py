@@ -103,7 +103,7 @@ class DataPlane:
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
         home = self._catalog.databases.get(CLUSTER, database)
         found = self._catalog.collections.get(home, collection)
-        numbers = [each.number for each in self._catalog.collections.partitions(found.id)]
+        numbers = [partition.number for partition in self._catalog.collections.partitions(found.id)]
         if not found.schema.partition_key:
             numbers = [self._catalog.collections.partition(found.id, partition).number]
         conformer = Conformer(found.schema, numbers, auto_id_start=1 if found.schema.auto_id else None)

@@ -55,7 +55,7 @@ def read_lock(text: str) -> Pins:
     """
     lines = re.sub(r"\\\n", " ", re.sub(r"^\s*#.*\n?", "", text, flags=re.MULTILINE)).splitlines()
     pins: dict[str, str] = {}
-    for line in filter(None, (each.split(" #")[0].strip() for each in lines)):
+    for line in filter(None, (line.split(" #")[0].strip() for line in lines)):
         found = _PIN.fullmatch(line)
         if found is None:
             raise ValueError(f"it isn't a version with hashes: {line[:100]}")
@@ -80,7 +80,7 @@ def not_as_locked(pins: Pins) -> Iterator[str]:
     """What is installed here and isn't locked, or in another version."""
     # Not the whole search path: some packages put what they bring along into it, when they are imported.
     folders = [*{get_path("purelib"), get_path("platlib")}]
-    installed = {canonicalize_name(each.name): each.version for each in distributions(path=folders)}
+    installed = {canonicalize_name(distribution.name): distribution.version for distribution in distributions(path=folders)}
     for name, version in sorted(installed.items()):
         if name not in _NOT_LOCKED and pins.get(name) != version:
             yield f"{name} {version} is installed, the lock has {pins.get(name) or 'none of it'}: make install"
@@ -88,11 +88,11 @@ def not_as_locked(pins: Pins) -> Iterator[str]:
 
 def not_free(needed: Sequence[str]) -> Iterator[str]:
     """Of these packages and all that they need, those whose licence isn't one of the free ones that bind nobody."""
-    for each in _with_needs(needed):
-        name = canonicalize_name(each.name)
-        said = _READ_BY_HAND.get(name) or _licence(each)
+    for need in _with_needs(needed):
+        name = canonicalize_name(need.name)
+        said = _READ_BY_HAND.get(name) or _licence(need)
         if not _FREE.search(said) or _VIRAL.search(said):
-            yield f"{name} {each.version} is under {said or 'no licence that its metadata tell'}"
+            yield f"{name} {need.version} is under {said or 'no licence that its metadata tell'}"
 
 
 def _licence(package: Distribution) -> str:
@@ -104,7 +104,7 @@ def _licence(package: Distribution) -> str:
 
 def _with_needs(names: Sequence[str]) -> Iterator[Distribution]:
     seen: set[str] = set()
-    left = [Requirement(each) for each in names]
+    left = [Requirement(name) for name in names]
     while left:
         wanted = left.pop()
         name = canonicalize_name(wanted.name)

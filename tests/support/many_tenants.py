@@ -53,7 +53,7 @@ class Tenants:
         )
 
     def create(self, who: str, *files: str, **body: Any) -> httpx.Response:
-        groups = [[each] for each in files]
+        groups = [[file] for file in files]
         return self.v2(who, "jobs/import/create", collectionName="docs", files=groups, **body)
 
     def ended(self, who: str, job_id: str) -> Mapping[str, Any]:

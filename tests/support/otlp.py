@@ -35,7 +35,7 @@ class Collector:
     spans: list[CollectedSpan] = field(default_factory=list)
 
     def named(self, name: str) -> list[CollectedSpan]:
-        return [each for each in self.spans if each.name == name]
+        return [span for span in self.spans if span.name == name]
 
     def one(self, name: str) -> CollectedSpan:
         (found,) = self.named(name)
@@ -52,7 +52,7 @@ class Collector:
                     parent=span.parent_span_id.hex(),
                     failed=span.status.code == 2,
                     facts=_facts(span.attributes),
-                    events=[each.name for each in span.events],
+                    events=[event.name for event in span.events],
                     process=process,
                 )
                 for scope in group.scope_spans
@@ -61,7 +61,7 @@ class Collector:
 
 
 def _facts(attributes: Any) -> dict[str, Any]:
-    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in attributes}
+    return {attribute.key: getattr(attribute.value, attribute.value.WhichOneof("value")) for attribute in attributes}
 
 
 @contextmanager

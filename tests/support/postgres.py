@@ -132,7 +132,7 @@ def _run_server(
         "max_connections": "200",
         # What is tested here survives crashes of our processes; a power loss is PostgreSQL's own to survive.
         "fsync": "off",
-    } | dict(each.split("=", 1) for each in settings)
+    } | dict(setting.split("=", 1) for setting in settings)
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
             [binary, "-D", folder / "data", *(f"--{name}={value}" for name, value in options.items())],

@@ -116,8 +116,8 @@ class RayCluster:
 
     def logs(self) -> Mapping[Path, str]:
         """Everything that Ray has written down so far."""
-        files = [each for each in self.folder.rglob("*") if each.is_file()]
-        return {each: each.read_text(errors="replace") for each in files}
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        return {file: file.read_text(errors="replace") for file in files}
 
     def _call(self, name: str, *arguments: int | str) -> Any:
         assert self._process.stdin is not None

@@ -37,7 +37,7 @@ def load_release(dump: Path, catalog_url: str) -> None:
         for table in tables.sorted_tables:
             rows = dumped.execute(f'SELECT * FROM "{table.name}"').fetchall()
             if rows and table.name != "alembic_version":
-                catalog.execute(table.insert(), [_row(table, each) for each in rows])
+                catalog.execute(table.insert(), [_row(table, row) for row in rows])
     database.close()
 
 

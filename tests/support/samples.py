@@ -40,7 +40,7 @@ class Sample:
     def _neutral_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         fields = {each["fieldName"]: each for each in self.schema["fields"]}
         structs = {each["fieldName"]: each["fields"] for each in self.schema.get("structFields", ())}
-        generated = {each["fieldName"] for each in fields.values() if each.get("isPrimary") and self.schema["autoID"]}
+        generated = {field["fieldName"] for field in fields.values() if field.get("isPrimary") and self.schema["autoID"]}
         plain = {
             name: _neutral(value, fields[name]["dataType"], fields[name].get("elementDataType"))
             for name, value in row.items()
@@ -72,7 +72,7 @@ def _load(folder: Path, name: str) -> Sample:
 
 
 def _neutral_structs(structs: Any, parts: Any) -> Any:
-    kinds = {each["fieldName"]: each["elementDataType"] for each in parts}
+    kinds = {part["fieldName"]: part["elementDataType"] for part in parts}
     return [{name: _neutral(value, kinds[name], None) for name, value in struct.items()} for struct in structs]
 
 

@@ -120,9 +120,9 @@ def every_type() -> CollectionSchema:
         fields.append(Field(name=each.value, type=each, dim=dim))
         fields.append(Field(name=f"_distance_{each}", type=each, dim=dim, nullable=True))
     parts = tuple(
-        replace(each, name=each.type.value)
-        for each in fields
-        if each.name in {kind.lower() for kind in _ELEMENTS} or (each.type.is_dense_vector and not each.nullable)
+        replace(field, name=field.type.value)
+        for field in fields
+        if field.name in {kind.lower() for kind in _ELEMENTS} or (field.type.is_dense_vector and not field.nullable)
     )
     fields += [
         Field(name=name, type=DataType.ARRAY_OF_STRUCT, max_capacity=8, fields=parts, nullable=nullable)
@@ -155,9 +155,9 @@ def _column(field: Field | None, name: str, rows: int, rng: np.random.Generator)
         return _dense(field, rows, rng, nulls)
     values: list[Any]
     if field.type is DataType.ARRAY_OF_STRUCT:
-        inner = [_column(each, each.name, 4, rng).cast(canonical_type(each)) for each in field.fields]
+        inner = [_column(subfield, subfield.name, 4, rng).cast(canonical_type(subfield)) for subfield in field.fields]
         structs = [
-            dict(zip((each.name for each in field.fields), row, strict=True)) for row in zip(*inner, strict=True)
+            dict(zip((subfield.name for subfield in field.fields), row, strict=True)) for row in zip(*inner, strict=True)
         ]
         values = [None if null else structs[: i % 5] for i, null in enumerate(nulls)]
         return pa.array(values, canonical_type(field))

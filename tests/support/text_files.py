@@ -102,5 +102,5 @@ def read_file(
         warnings=request.warnings,
         splits=len(plans),
         batches=len(batches),
-        largest_batch=max((each.nbytes for each in batches), default=0),
+        largest_batch=max((batch.nbytes for batch in batches), default=0),
     )

@@ -213,6 +213,6 @@ class TestDynamicField:
     def test_other_columns_are_dropped_and_the_warning_tells_how_to_keep_them(self) -> None:
         conformer = Conformer(self.schema, [1])
         conformer.conform(row_batch({**COLUMNS, "colour": ["red", "blue"]}))
-        assert [each.message for each in conformer.warnings] == [
+        assert [warning.message for warning in conformer.warnings] == [
             "column 'colour' is not in the schema and was dropped; to keep it, put it into a '$meta' column of JSON"
         ]

@@ -60,9 +60,9 @@ DENSE: dict[DataType, tuple[st.SearchStrategy[Any], list[Any]]] = {
 
 def encode(values: list[Any], kind: Any) -> Any:
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
-        values = [None if each is None else each.encode() for each in values]
+        values = [None if value is None else value.encode() for value in values]
     if pa.types.is_float16(kind):
-        values = [None if each is None else np.float16(each) for each in values]
+        values = [None if value is None else np.float16(value) for value in values]
     if pa.types.is_dictionary(kind):
         return pa.array(values, pa.string()).dictionary_encode()
     if pa.types.is_decimal(kind):
@@ -100,7 +100,7 @@ def test_arrays(data: st.DataObject) -> None:
     element = data.draw(st.sampled_from(list(SCALARS)))
     values, encodings = SCALARS[element]
     column, part = data.draw(slices(st.lists(values, max_size=4)))
-    encoding = data.draw(st.sampled_from([each for each in encodings if not pa.types.is_dictionary(each)]))
+    encoding = data.draw(st.sampled_from([encoding for encoding in encodings if not pa.types.is_dictionary(encoding)]))
     flat = encode([each for row in column for each in row or []], encoding)
     array = lists_of(flat, column, data.draw(st.sampled_from(list_kinds(encoding, None))))
     field = Field(name="x", type=DataType.ARRAY, element_type=element, max_length=100, max_capacity=4, nullable=True)

@@ -21,7 +21,7 @@ NULLABLE = Field(name="x", type=DataType.JSON, nullable=True)
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.json_()])
 def test_text_is_kept_as_written(kind: Any) -> None:
     texts = ['{"b": 1,  "a": [1.50]}', "[1]", '"word"', "12345678901234567890123", "true"]
-    storage = pa.array([each.encode() for each in texts] if kind == pa.binary() else texts)
+    storage = pa.array([text.encode() for text in texts] if kind == pa.binary() else texts)
     column = pa.ExtensionArray.from_storage(kind, storage) if kind == pa.json_() else storage.cast(kind)
     assert conform_column(column, JSON).to_pylist() == texts
 

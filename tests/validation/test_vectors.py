@@ -58,7 +58,7 @@ def test_whole_numbers_are_floats_too() -> None:
 )
 def test_half_floats_as_little_endian_bytes(field: Field, kind: Any) -> None:
     values = as_bytes(kind)
-    lists = pa.array([None if each is None else list(each) for each in values], pa.list_(pa.uint8()))
+    lists = pa.array([None if value is None else list(value) for value in values], pa.list_(pa.uint8()))
     assert conform_column(lists, field).to_pylist() == HALVES
     for binary in (pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(4)):
         assert conform_column(pa.array([b"9999", *values], binary)[1:], field).to_pylist() == HALVES

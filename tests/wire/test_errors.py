@@ -11,7 +11,7 @@ from penstock.errors import PenstockError
 from penstock.wire.milvus_v2 import errors as milvus_v2
 from penstock.wire.zilliz_v1 import errors as zilliz_v1
 
-CLASSES = [each for each in vars(errors).values() if isclass(each) and issubclass(each, PenstockError)]
+CLASSES = [var for var in vars(errors).values() if isclass(var) and issubclass(var, PenstockError)]
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)

@@ -276,7 +276,7 @@ def test_a_failed_job_is_retried_with_fresh_keys(server: Server) -> None:
 def test_the_idempotency_key_is_taken_from_the_header(server: Server) -> None:
     server.v2("create", {"collectionName": "docs", "files": [["a.json"]]}, {"Idempotency-Key": "night 7"})
     server.v2("create", {"collectionName": "docs", "files": [["a.json"]]})
-    assert [each.idempotency_key for each in server.imports.requests] == ["night 7", None]
+    assert [request.idempotency_key for request in server.imports.requests] == ["night 7", None]
 
 
 def call(action: str, **body: Any) -> Callable[[Server], dict[str, Any]]:

@@ -57,8 +57,8 @@ class AccountService:
         if not grants:
             raise InvalidParameter("a key needs a role: reader, writer or admin")
         self._check(org_id, grants)
-        for each in roots:
-            parse_root(each)
+        for root in roots:
+            parse_root(root)
         secret = new_key()
         account = self._accounts.create(
             NewAccount(
@@ -79,7 +79,7 @@ class AccountService:
 
     def revoke_key(self, name_or_id: str, org_id: str | None = None) -> Account:
         """Raises AccountNotFound; InvalidParameter when several valid keys have the name."""
-        found = [each for each in self.keys(org_id) if name_or_id in (each.id, each.name)]
+        found = [key for key in self.keys(org_id) if name_or_id in (key.id, key.name)]
         valid = [each for each in found if each.revoked_at is None] or found
         if not valid:
             raise AccountNotFound(f"there is no key {name_or_id}", name=name_or_id)
@@ -103,8 +103,8 @@ class AccountService:
         """Raises InvalidName, InvalidParameter (password, description), AccountExists, and as create_key."""
         check_user_name(name)
         _check_description(description)
-        for each in roots:
-            parse_root(each)
+        for root in roots:
+            parse_root(root)
         self._check(org_id, grants)
         digest = self._passwords.hash(password)
         return self._accounts.create(
@@ -182,9 +182,9 @@ class AccountService:
 
     def _check(self, org_id: str, grants: Sequence[Grant]) -> None:
         self._catalog.orgs.get(org_id)
-        for each in grants:
-            if each.cluster_id is not None:
-                self._catalog.clusters.of_org(org_id, each.cluster_id)
+        for grant in grants:
+            if grant.cluster_id is not None:
+                self._catalog.clusters.of_org(org_id, grant.cluster_id)
 
 
 def _check_description(text: str | None) -> None:
@@ -194,7 +194,7 @@ def _check_description(text: str | None) -> None:
 
 def _check_over(caller: Caller | None, user: Account) -> None:
     """Who sets a user's password can be that user: an admin of one cluster must not come into another one so."""
-    beyond = [] if caller is None else [each for each in user.grants if not caller.is_admin_of(each)]
+    beyond = [] if caller is None else [grant for grant in user.grants if not caller.is_admin_of(grant)]
     if caller is not None and beyond:
         raise PermissionDenied(
             f"{caller.name} is no admin of all that {user.name} may ({beyond[0]}). Ask somebody who is",

@@ -84,13 +84,13 @@ def _table(data: Any) -> pa.Table:
 
 
 def _checked(data: Iterable[Any]) -> Iterator[pa.RecordBatch]:
-    for each in data:
-        if not isinstance(each, pa.Table | pa.RecordBatch):
+    for datum_ in data:
+        if not isinstance(datum_, pa.Table | pa.RecordBatch):
             raise InvalidParameter(
-                f"an iterable for append_batch holds Arrow tables or record batches, not {type(each).__name__}; "
+                f"an iterable for append_batch holds Arrow tables or record batches, not {type(datum_).__name__}; "
                 "for single rows there is append_row"
             )
-        yield from _table(each).to_batches()
+        yield from _table(datum_).to_batches()
 
 
 def _columns(data: Mapping[Any, Any], schema: CollectionSchema) -> pa.Table:
@@ -108,7 +108,7 @@ def _column(name: str, values: Any, field: Field | None) -> Array:
     if isinstance(values, np.ndarray) and values.dtype != object:
         return _from_numpy(values, name, field)
     if isinstance(values, np.ma.MaskedArray):
-        values = [None if each is np.ma.masked else each for each in values]
+        values = [None if value is np.ma.masked else value for value in values]
     if hasattr(values, "to_arrow"):
         return values.to_arrow()
     if type(values).__module__.startswith("pandas") and getattr(values.dtype, "kind", "O") in "biuf":
@@ -149,7 +149,7 @@ def _packed(bits: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
 def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
     """A column of Python objects: vectors as arrays or lists, dicts for JSON and sparse fields, and plain values."""
     missing = [
-        is_absent(each, field, row) or (isinstance(each, float) and each != each) for row, each in enumerate(values)
+        is_absent(value, field, row) or (isinstance(value, float) and value != value) for row, value in enumerate(values)
     ]
     if field is not None and field.type in _OBJECTS:
         return pa.array(
@@ -160,7 +160,7 @@ def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
             pa.string(),
         )
     if field is not None and field.type.is_vector:
-        values = [_vector(each, row, field) for row, each in enumerate(values)]
+        values = [_vector(value, row, field) for row, value in enumerate(values)]
     elif field is not None and field.type is DataType.ARRAY_OF_STRUCT:
         values = [
             None if gone else _structs(each, row, field)
@@ -168,7 +168,7 @@ def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
         ]
     elif not (field is not None and field.type.is_number):
         # Frames write missing text as NaN; in a column of numbers it is for the checks to judge.
-        values = [None if gone else each for each, gone in zip(values, missing, strict=True)]
+        values = [None if gone else value for value, gone in zip(values, missing, strict=True)]
     try:
         if field is not None and field.type is DataType.ARRAY_OF_STRUCT:
             return pa.array(values, canonical_type(field))

@@ -83,14 +83,14 @@ class BatchChecker:
 
     def _wide_fields(self, batch_schema: pa.Schema) -> frozenset[str]:
         """Half-float fields whose columns come as wider floats; pymilvus counts those twice as large."""
-        kinds = {each.name: each.type for each in batch_schema}
+        kinds = {field.name: field.type for field in batch_schema}
         for struct in self._schema:
             structs = getattr(kinds.get(struct.name), "value_type", None)
             if struct.fields and structs is not None and pt.is_struct(structs):
                 kinds.update({f"{struct.name}[{each.name}]": each.type for each in structs})
-        fields = [part for each in self._schema for part in (each, *each.parts)]
+        fields = [part for field in self._schema for part in (field, *field.parts)]
         return frozenset(
-            each.name for each in fields if each.type in _HALF and each.name in kinds and _is_wide(kinds[each.name])
+            field.name for field in fields if field.type in _HALF and field.name in kinds and _is_wide(kinds[field.name])
         )
 
     def _stream(self, batches: Batches) -> Iterator[SizedBatch]:
@@ -137,12 +137,12 @@ class BatchChecker:
 
 
 def _own_bytes(made: pa.RecordBatch, given: pa.RecordBatch) -> int:
-    lent = [(each.address, each.address + each.size) for each in _buffers(given)]
-    return sum(each.size for each in _buffers(made) if not any(start <= each.address < end for start, end in lent))
+    lent = [(buffer.address, buffer.address + buffer.size) for buffer in _buffers(given)]
+    return sum(buffer.size for buffer in _buffers(made) if not any(start <= buffer.address < end for start, end in lent))
 
 
 def _buffers(batch: pa.RecordBatch) -> Iterator[pa.Buffer]:
-    return (each for column in batch.columns for each in column.buffers() if each is not None)
+    return (buffer for column in batch.columns for buffer in column.buffers() if buffer is not None)
 
 
 def _is_wide(kind: Any) -> bool:

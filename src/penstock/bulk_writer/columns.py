@@ -115,7 +115,7 @@ def _array_values(column: Array, field: Field) -> list[Any]:
 
 def _struct_values(column: Array, field: Field) -> list[Any]:
     structs = column.flatten()
-    names = [each.name for each in field.fields]
+    names = [subfield.name for subfield in field.fields]
     parts = [json_values(inner, part) for inner, part in zip(structs.flatten(), field.parts, strict=True)]
     objects = [dict(zip(names, values, strict=True)) for values in zip(*parts, strict=True)]
     ends = np.cumsum(pc.list_value_length(column).fill_null(0).to_numpy())

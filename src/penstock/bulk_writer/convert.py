@@ -125,15 +125,15 @@ def _schema_of(info: CollectionInfo) -> CollectionSchema:
         {
             "autoId": info.auto_id,
             "enableDynamicField": info.dynamic,
-            "fields": [_rest_field(each) for each in info.fields if each.name not in computed and not each.fields],
-            "structFields": [_rest_struct(each) for each in info.fields if each.fields],
+            "fields": [_rest_field(field) for field in info.fields if field.name not in computed and not field.fields],
+            "structFields": [_rest_struct(field) for field in info.fields if field.fields],
         }
     )
 
 
 def _rest_struct(field: FieldInfo) -> dict[str, Any]:
     # Milvus calls the fields of a nullable struct nullable too; in a request only the struct may be.
-    parts = [{**_rest_field(each), "nullable": False} for each in field.fields]
+    parts = [{**_rest_field(subfield), "nullable": False} for subfield in field.fields]
     return {
         "fieldName": field.name,
         "nullable": field.nullable,

@@ -88,10 +88,10 @@ def _of_path(path: Path, schema: CollectionSchema, columns: Selection) -> Datase
     if suffix == ".parquet":
         return _of_parquet(files, _batch_rows(schema), columns)
     if suffix in _ARROW_FORMATS:
-        paths: Any = [str(each) for each in files]
+        paths: Any = [str(file) for file in files]
         kind: Any = _ARROW_FORMATS[suffix]
         return _of_dataset(ds.dataset(paths, format=kind), columns)
-    groups = _numpy_groups(files) if suffix == ".npy" else [[each] for each in files]
+    groups = _numpy_groups(files) if suffix == ".npy" else [[file] for file in files]
     wanted = schema if columns is None else _selected_fields(schema, columns)
     return Dataset(pieces=(_read_rows(group, _ROW_FORMATS[suffix], wanted, columns) for group in groups))
 
@@ -103,9 +103,9 @@ def _files(path: Path) -> list[Path]:
     found = [path]
     if path.is_dir():
         found = sorted(
-            each
-            for each in path.rglob("*")
-            if each.is_file() and not any(part[0] in "._" for part in each.relative_to(path).parts)
+            file
+            for file in path.rglob("*")
+            if file.is_file() and not any(part[0] in "._" for part in file.relative_to(path).parts)
         )
     for suffix in _SUFFIXES:
         files = [each for each in found if each.suffix.lower() == suffix]
@@ -118,23 +118,23 @@ def _files(path: Path) -> list[Path]:
 
 def _numpy_groups(files: Sequence[Path]) -> list[list[Path]]:
     groups: dict[Path, list[Path]] = {}
-    for each in files:
-        groups.setdefault(each.parent, []).append(each)
+    for file in files:
+        groups.setdefault(file.parent, []).append(file)
     return list(groups.values())
 
 
 def _of_parquet(files: Sequence[Path], step: int, columns: Selection) -> Dataset:
     rows = 0
-    for each in files:
-        with pq.ParquetFile(each) as file:
+    for name in files:
+        with pq.ParquetFile(name) as file:
             _check_selection(file.schema_arrow, columns)
             rows += file.metadata.num_rows
-    return Dataset(pieces=(DatasetChunk(name=str(each), batches=_parquet(each, step, columns)) for each in files), rows=rows)
+    return Dataset(pieces=(DatasetChunk(name=str(file), batches=_parquet(file, step, columns)) for file in files), rows=rows)
 
 
 def _batch_rows(schema: CollectionSchema) -> int:
     """Rows of a few megabytes, by their vectors."""
-    width = sum(each.width * 4 for each in schema if each.type.is_dense_vector)
+    width = sum(field.width * 4 for field in schema if field.type.is_dense_vector)
     return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, width)))
 
 
@@ -161,7 +161,7 @@ def _fragments(dataset: ds.Dataset, columns: Selection) -> Iterator[DatasetChunk
             fragment_readahead=1,
             use_threads=False,
         )
-        yield DatasetChunk(name=getattr(fragment, "path", None), batches=(_selected(each, columns) for each in batches))
+        yield DatasetChunk(name=getattr(fragment, "path", None), batches=(_selected(batch, columns) for batch in batches))
 
 
 def _pairs(columns: Selection) -> Mapping[str, str]:
@@ -201,14 +201,14 @@ def _selected_fields(schema: CollectionSchema, columns: Selection) -> Collection
 def _read_rows(files: Sequence[Path], kind: Format, schema: CollectionSchema, columns: Selection) -> DatasetChunk:
     """A file of one of the import formats, or the columns of a NumPy set, by the server's own readers."""
     sources = [
-        open_source(Location(uri=each.resolve().as_uri(), name=str(each), size=each.stat().st_size)) for each in files
+        open_source(Location(uri=file.resolve().as_uri(), name=str(file), size=file.stat().st_size)) for file in files
     ]
     name = str(files[0] if len(files) == 1 else files[0].parent)
     strict = columns is None and not schema.dynamic
     if strict and kind is Format.NUMPY:
-        for each in files:
-            if each.stem not in schema.names:
-                raise _unknown(each.stem).at(file=name)
+        for file in files:
+            if file.stem not in schema.names:
+                raise _unknown(file.stem).at(file=name)
     # Read as for a dynamic field, unknown columns come along, and can be refused with their row.
     request = ReadRequest(
         sources=sources,
@@ -226,9 +226,9 @@ def _rows(request: ReadRequest, kind: Format) -> Iterator[pa.RecordBatch]:
     for split in plan_at_once(reader, request, _SPLIT_BYTES):
         for batch in reader.read(request, split.spec):
             yield batch.batch
-    for each in request.warnings:
-        if each.code != "column_dropped":  # only what was not chosen is dropped
-            warnings.warn(each.message, stacklevel=2)
+    for warning in request.warnings:
+        if warning.code != "column_dropped":  # only what was not chosen is dropped
+            warnings.warn(warning.message, stacklevel=2)
 
 
 def _without_unknown(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -53,9 +53,9 @@ class _CsvLimits:
     def __init__(self, columns: Sequence[Field], null_key: str) -> None:
         self._null_key = null_key
         self._fields = [
-            (at, each)
-            for at, each in enumerate(columns)
-            if each.type in (DataType.VARCHAR, DataType.JSON) and (each.nullable or each.default is not None)
+            (at, column)
+            for at, column in enumerate(columns)
+            if column.type in (DataType.VARCHAR, DataType.JSON) and (column.nullable or column.default is not None)
         ]
 
     def check_cells(self, cells: Sequence[Any]) -> None:
@@ -91,12 +91,12 @@ class _NumpyLimits:
     def __init__(self, columns: Sequence[Field]) -> None:
         self._columns = columns
         self._left_out: frozenset[int] | None = None
-        for each in columns:
-            if each.type in (DataType.ARRAY, DataType.ARRAY_OF_STRUCT, DataType.SPARSE_FLOAT_VECTOR):
+        for column in columns:
+            if column.type in (DataType.ARRAY, DataType.ARRAY_OF_STRUCT, DataType.SPARSE_FLOAT_VECTOR):
                 raise Unsupported(
-                    f"field {each.name!r}: {each.type.value} can't be written to NumPy files. "
+                    f"field {column.name!r}: {column.type.value} can't be written to NumPy files. "
                     "Use PARQUET, JSON, JSONL or CSV",
-                    field=each.name,
+                    field=column.name,
                 )
 
     def check_cells(self, cells: Sequence[Any]) -> None:

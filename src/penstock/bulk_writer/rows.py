@@ -36,13 +36,13 @@ class RowBuffer:
     """
 
     def __init__(self, schema: CollectionSchema, refused: Mapping[str, str], limits: Limits | None) -> None:
-        self._fields = [(each, cell_maker(each)) for each in schema]
+        self._fields = [(field, cell_maker(field)) for field in schema]
         self._names = frozenset(schema.names)
         self._dynamic = schema.dynamic
         self._refused = refused
         self._limits = limits
         self._schema = _arrow_schema(schema)
-        width = sum(each.width * 4 if each.type.is_dense_vector else 16 for each in schema)
+        width = sum(field.width * 4 if field.type.is_dense_vector else 16 for field in schema)
         self._capacity = max(1, min(_BATCH_ROWS, _BATCH_BYTES // width))
         self._clear()
 
@@ -154,7 +154,7 @@ def _absent(field: Field) -> Any:
 
 def _arrow_schema(schema: CollectionSchema) -> pa.Schema:
     fields = [*schema, META] if schema.dynamic else list(schema)
-    return pa.schema([pa.field(each.name, canonical_type(each)) for each in fields])
+    return pa.schema([pa.field(field.name, canonical_type(field)) for field in fields])
 
 
 class _VectorColumn:

@@ -56,7 +56,7 @@ def collection_schema(schema: Any) -> CollectionSchema:
 def function_outputs(schema: Any) -> frozenset[str]:
     """Names of the fields that the server computes, so that files must not carry them."""
     fields: Iterable[Any] = getattr(schema, "fields", ())
-    computed = {str(each.name) for each in fields if getattr(each, "is_function_output", False)}
+    computed = {str(field.name) for field in fields if getattr(field, "is_function_output", False)}
     for function in getattr(schema, "functions", None) or ():
         computed.update(str(name) for name in getattr(function, "output_field_names", ()))
     return frozenset(computed)
@@ -64,14 +64,14 @@ def function_outputs(schema: Any) -> frozenset[str]:
 
 def written_fields(schema: CollectionSchema, computed: frozenset[str]) -> tuple[Field, ...]:
     """The fields that files carry: all but generated ids and function outputs."""
-    return tuple(each for each in schema if not schema.is_generated(each) and each.name not in computed)
+    return tuple(field for field in schema if not schema.is_generated(field) and field.name not in computed)
 
 
 def _from_pymilvus(schema: Any) -> CollectionSchema:
     primary = getattr(schema, "primary_field", None)
     return CollectionSchema(
         fields=(
-            *(_field(each) for each in schema.fields if not getattr(each, "is_dynamic", False)),
+            *(_field(field) for field in schema.fields if not getattr(field, "is_dynamic", False)),
             *(_struct(each) for each in getattr(schema, "struct_fields", None) or ()),
         ),
         auto_id=bool(getattr(schema, "auto_id", False) or getattr(primary, "auto_id", False)),
@@ -109,7 +109,7 @@ def _struct(field: Any) -> Field:
         max_capacity=None if field.max_capacity is None else int(field.max_capacity),
         nullable=bool(getattr(field, "nullable", False)),
         description=str(getattr(field, "description", "") or ""),
-        fields=tuple(_field(each) for each in field.fields),
+        fields=tuple(_field(subfield) for subfield in field.fields),
     )
 
 

@@ -97,7 +97,7 @@ class S3Uploader:
             pages = client.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=upload)
             try:
                 parts = [each for page in pages for each in page.get("Parts", ())]
-                return upload, {each["PartNumber"]: each["ETag"].strip('"') for each in parts}
+                return upload, {part["PartNumber"]: part["ETag"].strip('"') for part in parts}
             except ClientError as error:
                 if _code(error) != "NoSuchUpload":  # somebody has tidied up
                     raise

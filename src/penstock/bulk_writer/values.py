@@ -221,8 +221,8 @@ def _structs(field: Field, value: Any) -> Cell:
     if not isinstance(value, list | tuple):
         _wrong_type(field, value, "lists of dicts")
     _check_capacity(field, value)
-    makers = [(each.name, part.name, cell_maker(part)) for each, part in zip(field.fields, field.parts, strict=True)]
-    names = {each.name for each in field.fields}
+    makers = [(subfield.name, part.name, cell_maker(part)) for subfield, part in zip(field.fields, field.parts, strict=True)]
+    names = {subfield.name for subfield in field.fields}
     made = []
     total = 0
     for position, struct in enumerate(value):

@@ -278,8 +278,8 @@ class BulkWriter:
             file_bytes=self._chunks.file_bytes,
             total_rows=self._expected_rows,
         )
-        for each in self._listeners:
-            each(told)
+        for listener in self._listeners:
+            listener(told)
 
     def _abandon(self) -> None:
         if self._bar is not None:
@@ -304,11 +304,11 @@ def _written_schema(schema: CollectionSchema, computed: frozenset[str]) -> Colle
 
 def _refused(schema: CollectionSchema, written: CollectionSchema) -> dict[str, str]:
     return {
-        each.name: f"the primary key '{each.name}' is auto-generated, no need to provide"
-        if schema.is_generated(each)
-        else f"the field '{each.name}' is computed by the server, no need to provide"
-        for each in schema
-        if written.get(each.name) is None
+        field.name: f"the primary key '{field.name}' is auto-generated, no need to provide"
+        if schema.is_generated(field)
+        else f"the field '{field.name}' is computed by the server, no need to provide"
+        for field in schema
+        if written.get(field.name) is None
     }
 
 

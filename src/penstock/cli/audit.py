@@ -68,12 +68,12 @@ def audit(catalog: Catalog, since: datetime | None, until: datetime | None, org:
     """
     entries = catalog.audit.read(since, until, None if org is None else catalog.orgs.get(org).id)
     if form == "jsonl":
-        for each in entries:
-            click.echo(json.dumps(_facts(each), ensure_ascii=False))
+        for entry in entries:
+            click.echo(json.dumps(_facts(entry), ensure_ascii=False))
     elif form == "csv":
         writer = csv.writer(sys.stdout)
         writer.writerow(_FIELDS)
-        writer.writerows([_cell(value) for value in _facts(each).values()] for each in entries)
+        writer.writerows([_cell(value) for value in _facts(entry).values()] for entry in entries)
     else:
         _print_tables(entries, org_names(catalog))
 

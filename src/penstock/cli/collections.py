@@ -150,17 +150,17 @@ def _print_description(found: CollectionInfo, partitions: tuple[str, ...], rows:
         }
     )
     click.echo()
-    indexes = {each.field: f"{each.name} ({each.metric})" if each.metric else each.name for each in found.indexes}
+    indexes = {index.field: f"{index.name} ({index.metric})" if index.metric else index.name for index in found.indexes}
     columns = ["Field", "Type", "Rules", "Index"]
-    shown = [(each.name, _type(each), _rules(each), indexes.get(each.name, "")) for each in _with_parts(found)]
+    shown = [(part.name, _type(part), _rules(part), indexes.get(part.name, "")) for part in _with_parts(found)]
     print_table(columns, shown, none="No fields.")
 
 
 def _with_parts(found: CollectionInfo) -> Iterator[FieldInfo]:
     """All fields, and after a struct array those of its structs."""
-    for each in found.fields:
-        yield each
-        yield from (replace(part, name=f"{each.name}[{part.name}]", nullable=False) for part in each.fields)
+    for field in found.fields:
+        yield field
+        yield from (replace(part, name=f"{field.name}[{part.name}]", nullable=False) for part in field.fields)
 
 
 def _type(field: FieldInfo) -> str:

@@ -119,5 +119,5 @@ def _schema(
 def _selection(columns: tuple[str, ...]) -> dict[str, str] | None:
     if not columns:
         return None
-    pairs = (each.partition("=") for each in columns)
+    pairs = (column.partition("=") for column in columns)
     return {field: column or field for field, _, column in pairs}

@@ -82,7 +82,7 @@ def import_files(
         ids.append(job.id)
         click.echo(f"Job {job.id}: {_named(share)} into {collection}", err=True)
     if no_wait:
-        click.echo(json.dumps([{"jobId": each} for each in ids]) if as_json else "\n".join(ids))
+        click.echo(json.dumps([{"jobId": id_} for id_ in ids]) if as_json else "\n".join(ids))
         return
     from penstock.cli.watch import follow
 

@@ -153,13 +153,13 @@ def _print_job(job: ImportJob) -> None:
             "Reason": job.reason,
         }
     )
-    for each in job.warnings:
-        click.echo(f"Warning: {each.message}" + (f" ({each.count:,} times)" if each.count > 1 else ""))
+    for warning in job.warnings:
+        click.echo(f"Warning: {warning.message}" + (f" ({warning.count:,} times)" if warning.count > 1 else ""))
     if job.files:
         click.echo()
         rows = [
-            (each.name, each.state, each.progress, each.rows, size_text(each.size), each.reason or "")
-            for each in job.files
+            (file.name, file.state, file.progress, file.rows, size_text(file.size), file.reason or "")
+            for file in job.files
         ]
         print_table(["File", "State", "%", "Rows", "Size", "Reason"], rows, none="")
 

@@ -119,7 +119,7 @@ def _facts(account: Account) -> dict[str, object]:
         "name": account.name,
         "hint": account.hint,
         "org": account.org_id,
-        "grants": [str(each) for each in account.grants],
+        "grants": [str(grant) for grant in account.grants],
         "roots": list(account.roots),
         "created": account.created_at,
         "expires": account.expires_at,

@@ -130,7 +130,7 @@ def _parse_vector(text: str) -> Any:
 
 
 def _vector_of(client: Client, schema: CollectionInfo, row_id: str, field: str | None) -> Any:
-    vectors = [each.name for each in schema.fields if each.type.endswith("Vector")]
+    vectors = [field.name for field in schema.fields if field.type.endswith("Vector")]
     if field is None and len(vectors) != 1:
         raise click.UsageError(
             f"{schema.name} has several vector fields; choose one with --field: {', '.join(vectors)}"
@@ -149,16 +149,16 @@ def _vector_of(client: Client, schema: CollectionInfo, row_id: str, field: str |
 
 
 def _readable(schema: CollectionInfo) -> list[str]:
-    names = [each.name for each in schema.fields if not each.type.endswith("Vector") and not _holds_vectors(each)]
+    names = [field.name for field in schema.fields if not field.type.endswith("Vector") and not _holds_vectors(field)]
     return [*names, "$meta"] if schema.dynamic else names
 
 
 def _holds_vectors(field: FieldInfo) -> bool:
-    return any(each.type == "ArrayOfVector" for each in field.fields)
+    return any(subfield.type == "ArrayOfVector" for subfield in field.fields)
 
 
 def _names(text: str | None) -> list[str] | None:
-    return [each.strip() for each in text.split(",") if each.strip()] if text else None
+    return [part.strip() for part in text.split(",") if part.strip()] if text else None
 
 
 def _without(fields: Mapping[str, Any], key: str) -> dict[str, Any]:

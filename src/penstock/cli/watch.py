@@ -127,8 +127,8 @@ def summary(job: ImportJob, seconds: float) -> str:
             f"Job {job.id} is {job.state} at {job.progress} % after {seconds:.1f} s and goes on.",
             f"Follow it: penstock jobs wait {job.id}",
         ]
-    for each in job.warnings:
-        lines.append(f"Warning: {each.message}" + (f" ({each.count:,} times)" if each.count > 1 else ""))
+    for warning in job.warnings:
+        lines.append(f"Warning: {warning.message}" + (f" ({warning.count:,} times)" if warning.count > 1 else ""))
     return "\n".join(lines)
 
 
@@ -153,7 +153,7 @@ def _failure(job: ImportJob) -> list[str]:
         f"Job {job.id} failed, and none of its rows are visible in {job.collection}.",
         f"Reason: {job.reason or 'the server gave none'}",
     ]
-    failed = [each for each in job.files if each.reason and each.reason != job.reason]
+    failed = [file for file in job.files if file.reason and file.reason != job.reason]
     lines += [f"  {_file(each)}" for each in failed[:_FILES_SHOWN]]
     if len(failed) > _FILES_SHOWN:
         lines.append(f"  and {len(failed) - _FILES_SHOWN:,} more files; see: penstock jobs show {job.id}")

@@ -141,8 +141,8 @@ class CollectionService:
         """
         details = self.describe(cluster_id, database, name)
         collection = details.collection
-        indexed = {each.field_name for each in details.indexes}
-        missing = [each.name for each in collection.schema.vectors if each.name not in indexed]
+        indexed = {index.field_name for index in details.indexes}
+        missing = [vector.name for vector in collection.schema.vectors if vector.name not in indexed]
         if len(missing) == len(collection.schema.vectors):
             raise IndexNotFound(f"index not found[collection={name}]", collection=name)
         if missing:

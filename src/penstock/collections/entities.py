@@ -251,12 +251,12 @@ class EntityService:
                 raise InvalidParameter(
                     "search without annsField, but already found multiple vector fields: "
                     f"[{vectors[0].name}, {vectors[1].name},,,]",
-                    fields=[each.name for each in vectors],
+                    fields=[vector.name for vector in vectors],
                 )
             return vectors[0]
-        for each in vectors:
-            if each.name == name:
-                return each
+        for vector in vectors:
+            if vector.name == name:
+                return vector
         struct = collection.schema.get(name.partition("[")[0])
         if struct is not None and struct.type is DataType.ARRAY_OF_STRUCT:
             raise Unsupported(
@@ -268,9 +268,9 @@ class EntityService:
         """The index's metric; one asked for must be the same."""
         own = next(
             (
-                each.metric
-                for each in self._catalog.collections.indexes(collection.id)
-                if each.field_name == target.name and each.metric
+                index.metric
+                for index in self._catalog.collections.indexes(collection.id)
+                if index.field_name == target.name and index.metric
             ),
             None,
         )

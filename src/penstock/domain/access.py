@@ -89,7 +89,7 @@ class Caller:
     def may(self, role: Role, cluster: Cluster, database: str | None = None) -> bool:
         """``database`` None asks for the whole cluster."""
         return self.same_org(cluster) and any(
-            each.role.includes(role) and each.covers(cluster.id, database) for each in self.grants
+            grant.role.includes(role) and grant.covers(cluster.id, database) for grant in self.grants
         )
 
     def require(self, role: Role, cluster: Cluster, database: str | None = None) -> None:
@@ -111,17 +111,17 @@ class Caller:
         if self.may(role, cluster):
             return None
         return frozenset(
-            each.database
-            for each in self.grants
-            if each.database is not None
+            grant.database
+            for grant in self.grants
+            if grant.database is not None
             and self.same_org(cluster)
-            and each.role.includes(role)
-            and each.covers(cluster.id, each.database)
+            and grant.role.includes(role)
+            and grant.covers(cluster.id, grant.database)
         )
 
     def home(self, default: str) -> str:
         """The cluster that a call means which names none: the only one of the caller's grants, else ``default``."""
-        named = {each.cluster_id for each in self.grants}
+        named = {grant.cluster_id for grant in self.grants}
         only = next(iter(named)) if len(named) == 1 else None
         return only or default
 

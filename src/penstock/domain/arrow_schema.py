@@ -60,7 +60,7 @@ def canonical_type(field: Field) -> pa.DataType:
         assert field.element_type is not None
         return pa.list_(_SCALARS[field.element_type])
     if field.type is DataType.ARRAY_OF_STRUCT:
-        return pa.list_(pa.struct([(each.name, canonical_type(each)) for each in field.fields]))
+        return pa.list_(pa.struct([(subfield.name, canonical_type(subfield)) for subfield in field.fields]))
     if field.type.is_vector:
         return pa.list_(_VECTOR_VALUES[field.type], field.width)
     return _SCALARS[field.type]
@@ -68,7 +68,7 @@ def canonical_type(field: Field) -> pa.DataType:
 
 def canonical_schema(schema: CollectionSchema) -> pa.Schema:
     """Fields in schema order, then ``$meta`` where the collection is dynamic, then :data:`PARTITION_COLUMN`."""
-    columns = [pa.field(each.name, canonical_type(each), each.nullable) for each in schema]
+    columns = [pa.field(field.name, canonical_type(field), field.nullable) for field in schema]
     if schema.dynamic:
         columns.append(pa.field(META_FIELD, pa.string(), nullable=False))
     columns.append(pa.field(PARTITION_COLUMN, pa.int64(), nullable=False))

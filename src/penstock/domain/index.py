@@ -129,7 +129,7 @@ def check_index(target: Field, *, name: str, type_name: str, metric: str, params
         if type_name != "AUTOINDEX":
             raise InvalidParameter("metric type not set for vector index", field=target.name, index_type=type_name)
         return IndexSpec(name=name, field_name=target.name, type=type_name, metric=metrics[0], params=params)
-    if metric.upper() not in {each.value for each in metrics}:
+    if metric.upper() not in {metric.value for metric in metrics}:
         kind = {DataType.BINARY_VECTOR: "binary", DataType.SPARSE_FLOAT_VECTOR: "sparse"}.get(target.type, "float")
         raise InvalidParameter(
             f"{kind} vector index does not support metric type: {metric}",

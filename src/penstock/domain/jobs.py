@@ -181,7 +181,7 @@ class Split:
     @property
     def size(self) -> int:
         """Bytes of input."""
-        return sum(each.size for each in self.parts)
+        return sum(part.size for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

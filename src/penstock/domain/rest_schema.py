@@ -32,7 +32,7 @@ from penstock.errors import InvalidSchema, MissingParameter, Unsupported, shorte
 
 __all__ = ["schema_from_rest", "schema_to_rest"]
 
-_DATA_TYPES = {each.value: each for each in DataType}
+_DATA_TYPES = {data_type.value: data_type for data_type in DataType}
 _UNSUPPORTED_TYPES = frozenset({"Geometry", "Timestamptz", "Text", "String"})
 _STRUCT_TYPES = frozenset({"ArrayOfVector", "ArrayOfStruct"})
 _NUMBER_PARAMS = {"dim": "dim", "max_length": "max_length", "max_capacity": "max_capacity"}
@@ -49,13 +49,13 @@ def schema_from_rest(data: Mapping[str, Any]) -> CollectionSchema:
     found = _lower(data, "schema")
     functions = _items(found, "functions")
     if functions:
-        shown = [each.get("name", "") for each in functions[:10] if isinstance(each, Mapping)]
+        shown = [function.get("name", "") for function in functions[:10] if isinstance(function, Mapping)]
         names = ", ".join(shorten(name) for name in shown)
         raise Unsupported(f"functions are not supported by this server: {names}", feature="functions")
     return CollectionSchema(
         fields=(
-            *(_field(each) for each in _items(found, "fields")),
-            *(_struct(each) for each in _items(found, "structfields")),
+            *(_field(item) for item in _items(found, "fields")),
+            *(_struct(item) for item in _items(found, "structfields")),
         ),
         auto_id=_bool(found, "autoid", "autoId"),
         dynamic=_bool(found, "enabledynamicfield", "enableDynamicField"),
@@ -71,9 +71,9 @@ def schema_to_rest(schema: CollectionSchema) -> dict[str, Any]:
     rest: dict[str, Any] = {
         "autoId": schema.auto_id,
         "enableDynamicField": schema.dynamic,
-        "fields": [_field_to_rest(each) for each in schema if each.type is not DataType.ARRAY_OF_STRUCT],
+        "fields": [_field_to_rest(field) for field in schema if field.type is not DataType.ARRAY_OF_STRUCT],
     }
-    structs = [_struct_to_rest(each) for each in schema if each.type is DataType.ARRAY_OF_STRUCT]
+    structs = [_struct_to_rest(field) for field in schema if field.type is DataType.ARRAY_OF_STRUCT]
     if structs:
         rest["structFields"] = structs
     if schema.description:
@@ -135,7 +135,7 @@ def _struct(data: Any) -> Field:
     name = _text(found, "fieldname", "struct field")
     if not name:
         raise MissingParameter("missing required parameters, error: a struct field has no FieldName", field=name)
-    inner = [_struct_part(each, name) for each in _items(found, "fields")]
+    inner = [_struct_part(item, name) for item in _items(found, "fields")]
     params = found.get("typeparams")
     params = {} if params is None else _lower(params, f"typeParams of struct field {name}", fold=False)
     capacity = _number(params["max_capacity"], "max_capacity", name) if "max_capacity" in params else None
@@ -177,7 +177,7 @@ def _struct_part(data: Any, struct: str) -> Field:
 def _struct_to_rest(field: Field) -> dict[str, Any]:
     rest: dict[str, Any] = {
         "fieldName": field.name,
-        "fields": [_struct_part_to_rest(each) for each in field.fields],
+        "fields": [_struct_part_to_rest(subfield) for subfield in field.fields],
         "typeParams": {"max_capacity": field.max_capacity, **field.params},
     }
     if field.nullable:

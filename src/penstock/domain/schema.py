@@ -56,7 +56,7 @@ class Field:
     @property
     def parts(self) -> tuple[Field, ...]:
         """The fields within a struct under the names that messages give them, ``struct[field]``."""
-        return tuple(replace(each, name=f"{self.name}[{each.name}]") for each in self.fields)
+        return tuple(replace(field, name=f"{self.name}[{field.name}]") for field in self.fields)
 
     @property
     def width(self) -> int:
@@ -80,7 +80,7 @@ class Field:
                 ("default", self.default),
                 ("description", self.description or None),
                 ("params", dict(self.params) or None),
-                ("fields", [each.to_json() for each in self.fields] or None),
+                ("fields", [field.to_json() for field in self.fields] or None),
             )
             if value is not None
         }
@@ -117,23 +117,23 @@ class CollectionSchema:
         return found
 
     def get(self, name: str) -> Field | None:
-        return next((each for each in self.fields if each.name == name), None)
+        return next((field for field in self.fields if field.name == name), None)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(each.name for each in self.fields)
+        return tuple(field.name for field in self.fields)
 
     @property
     def primary(self) -> Field:
-        return next(each for each in self.fields if each.primary)
+        return next(field for field in self.fields if field.primary)
 
     @property
     def partition_key(self) -> Field | None:
-        return next((each for each in self.fields if each.partition_key), None)
+        return next((field for field in self.fields if field.partition_key), None)
 
     @property
     def vectors(self) -> tuple[Field, ...]:
-        return tuple(each for each in self.fields if each.type.is_vector)
+        return tuple(field for field in self.fields if field.type.is_vector)
 
     def is_generated(self, field: Field) -> bool:
         """True for the primary key of a collection that makes its own ids: files must not carry it."""
@@ -141,7 +141,7 @@ class CollectionSchema:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "fields": [each.to_json() for each in self.fields],
+            "fields": [field.to_json() for field in self.fields],
             "auto_id": self.auto_id,
             "dynamic": self.dynamic,
             "description": self.description,
@@ -180,7 +180,7 @@ def _check_schema(schema: CollectionSchema, collection: str) -> None:
             _fail(f"duplicated field name {each.name} found", field=each.name)
         seen.add(each.name)
         _check_field(each, collection)
-    primaries = [each.name for each in schema if each.primary]
+    primaries = [field.name for field in schema if field.primary]
     if not primaries:
         _fail("primary key is not specified", rule="primary")
     if len(primaries) > 1:
@@ -199,7 +199,7 @@ def _check_schema(schema: CollectionSchema, collection: str) -> None:
 
 
 def _check_partition_key(schema: CollectionSchema) -> None:
-    keys = [each for each in schema if each.partition_key]
+    keys = [field for field in schema if field.partition_key]
     if len(keys) > 1:
         _fail(f"there are more than one partition key, field name = {keys[0].name}, {keys[1].name}")
     for key in keys:

@@ -200,7 +200,7 @@ def _alike(left: Any, right: Any) -> tuple[Any, Any]:
 
 
 def _is_in(value: Any, values: tuple[Any, ...]) -> bool | None:
-    if value is None or (values and kind_of(value) not in {kind_of(each) for each in values}):
+    if value is None or (values and kind_of(value) not in {kind_of(value) for value in values}):
         return None
     return any(json_equal(value, each) for each in values)
 

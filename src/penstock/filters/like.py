@@ -24,21 +24,21 @@ def split_pattern(pattern: str) -> list[str | Wildcard]:
     """
     parts: list[str | Wildcard] = []
     characters = iter(pattern)
-    for each in characters:
-        if each == "\\":
+    for character in characters:
+        if character == "\\":
             literal = next(characters, None)
             if literal is None:
                 raise InvalidFilter(
                     f"the pattern {pattern!r} ends in a lone escape character; write \\\\ for a backslash"
                 )
             parts.append(literal)
-        elif each == "%":
+        elif character == "%":
             if not parts or parts[-1] is not Wildcard.RUN:
                 parts.append(Wildcard.RUN)
-        elif each == "_":
+        elif character == "_":
             parts.append(Wildcard.ONE)
         else:
-            parts.append(each)
+            parts.append(character)
     return parts
 
 

@@ -190,7 +190,7 @@ def is_in(term: object, values: Iterable[Value]) -> Filter:
     _check_term(term)
     kind = _numeric_type(term)
     cast = []
-    for value in dict.fromkeys((type(each), each) for each in values):
+    for value in dict.fromkeys((type(value), value) for value in values):
         each = value[1]
         if isinstance(each, tuple):
             raise InvalidFilter(f"value '{shorten(each)}' in list cannot be casted to {type_name(term)}")

@@ -102,7 +102,7 @@ def _read(folder: str, roots: ImportRoots, keys: StoreCredentials) -> _Log:
     except FileMissing:
         files = []
     commits = sorted(
-        (int(number[1]), each) for each in files if (number := _COMMIT.fullmatch(each.name.removeprefix(folder)))
+        (int(number[1]), file) for file in files if (number := _COMMIT.fullmatch(file.name.removeprefix(folder)))
     )
     latest: list[tuple[int, Location]] = []
     size = 0

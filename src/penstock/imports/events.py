@@ -92,35 +92,35 @@ class Observers:
         self._observers = tuple(observers)
 
     def context(self) -> str | None:
-        return next(filter(None, (each.context() for each in self._observers)), None)
+        return next(filter(None, (observer.context() for observer in self._observers)), None)
 
     def claimed(self, job: ImportJob) -> None:
-        for each in self._observers:
-            each.claimed(job)
+        for observer in self._observers:
+            observer.claimed(job)
 
     def moved(self, job: ImportJob) -> None:
-        for each in self._observers:
-            each.moved(job)
+        for observer in self._observers:
+            observer.moved(job)
 
     def lost(self, job: ImportJob) -> None:
-        for each in self._observers:
-            each.lost(job)
+        for observer in self._observers:
+            observer.lost(job)
 
     def retrying(self, doing: str, error: BaseException) -> None:
-        for each in self._observers:
-            each.retrying(doing, error)
+        for observer in self._observers:
+            observer.retrying(doing, error)
 
     def staged(self, rows: int, size: int) -> None:
-        for each in self._observers:
-            each.staged(rows, size)
+        for observer in self._observers:
+            observer.staged(rows, size)
 
     def published(self, rows: int, size: int) -> None:
-        for each in self._observers:
-            each.published(rows, size)
+        for observer in self._observers:
+            observer.published(rows, size)
 
     @contextmanager
     def step(self, name: str, facts: Mapping[str, str | int], within: str | None = None) -> Iterator[None]:
         with ExitStack() as stack:
-            for each in self._observers:
-                stack.enter_context(each.step(name, facts, within))
+            for observer in self._observers:
+                stack.enter_context(observer.step(name, facts, within))
             yield

@@ -199,7 +199,7 @@ class JobRun:
         jobs = self._catalog.jobs
         splits = jobs.splits(self.job.id)
         tracker = ProgressTracker(jobs.files(self.job.id), splits)
-        partitions = [each.number for each in self._catalog.collections.partitions(collection.id)]
+        partitions = [partition.number for partition in self._catalog.collections.partitions(collection.id)]
         locations = self._locations()
 
         def task_of(split: Split) -> StageTask:
@@ -209,13 +209,13 @@ class JobRun:
                 job_id=self.job.id,
                 parts=[
                     PartTask(
-                        locations=locations[each.file],
-                        format=Format(each.spec["format"]),
-                        spec=each.spec["part"],
-                        size=each.size,
-                        columns=each.spec.get("columns", {}),
+                        locations=locations[part.file],
+                        format=Format(part.spec["format"]),
+                        spec=part.spec["part"],
+                        size=part.size,
+                        columns=part.spec.get("columns", {}),
                     )
-                    for each in split.parts
+                    for part in split.parts
                 ],
                 csv=csv_options(self.job.options),
                 unknown_columns=unknown_columns(self.job.options),
@@ -266,7 +266,7 @@ class JobRun:
             self._stop,
             lambda error: self._retrying("commit", error),
         )
-        rows = sum(each.rows for each in self._catalog.jobs.splits(self.job.id))
+        rows = sum(split.rows for split in self._catalog.jobs.splits(self.job.id))
         snapshot = {"rows": rows, "total_rows": rows}
         if not self.job.auto_commit:
             self._move(JobState.UNCOMMITTED, progress=UNCOMMITTED, stage="", **snapshot)
@@ -325,9 +325,9 @@ class JobRun:
 
     def _staged(self) -> list[Staged]:
         return [
-            staged_of(each.staged)
-            for each in self._catalog.jobs.splits(self.job.id)
-            if each.state is SplitState.STAGED and each.rows
+            staged_of(split.staged)
+            for split in self._catalog.jobs.splits(self.job.id)
+            if split.state is SplitState.STAGED and split.rows
         ]
 
     def _withdraw(self, table: Table, error: PenstockError) -> Published | None:

@@ -45,7 +45,7 @@ class InputFile:
 
     @property
     def name(self) -> str:
-        return " ".join(each.name for each in self.locations)
+        return " ".join(location.name for location in self.locations)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ def resolve_files(
     for group in groups:
         found = [(path, _files_at(path, roots, keys, warnings)) for path in group]
         for members in expand(found):
-            units.append(InputFile(members, detect([each.name for each in members])))
+            units.append(InputFile(members, detect([member.name for member in members])))
     return units
 
 
@@ -153,15 +153,15 @@ def plan_units(
             PlannedRange(
                 part=Part(
                     file=number,
-                    spec={"format": unit.format.value, "part": dict(each.spec), "partition": partition}
+                    spec={"format": unit.format.value, "part": dict(part.spec), "partition": partition}
                     | ({"columns": columns[number]} if columns[number] else {}),
-                    size=each.size,
+                    size=part.size,
                 ),
-                weight=each.size if each.decoded_size is None else each.decoded_size,
-                max_rows=each.max_rows,
+                weight=part.size if part.decoded_size is None else part.decoded_size,
+                max_rows=part.max_rows,
             )
             for number, (unit, parts) in enumerate(zip(units, splits, strict=True))
-            for each in parts
+            for part in parts
         ],
         warnings=merge_warnings([list(column_warnings), *(list(plan.warnings) for plan in plans)]),
     )
@@ -171,8 +171,8 @@ def _check_expansion(unit: InputFile, parts: Sequence[SplitPlan]) -> None:
     """Raises DataError, before anything is reserved for the rows that a file claims to have."""
     try:
         check_decompression_bomb(
-            sum(each.size if each.decoded_size is None else each.decoded_size for each in parts),
-            sum(each.size for each in unit.locations),
+            sum(part.size if part.decoded_size is None else part.decoded_size for part in parts),
+            sum(location.size for location in unit.locations),
         )
     except DataError as error:
         raise error.at(file=unit.name) from None
@@ -199,9 +199,9 @@ def _cut(
 
 def _check_sizes(units: Sequence[InputFile], settings: JobSettings) -> None:
     for unit in units:
-        for each in unit.locations:
-            _check_file_size(each, settings)
-    size = sum(each.size for unit in units for each in unit.locations)
+        for location in unit.locations:
+            _check_file_size(location, settings)
+    size = sum(location.size for unit in units for location in unit.locations)
     if settings.max_job_bytes is not None and size > settings.max_job_bytes:
         raise LimitExceeded(
             f"the files of this job have {size:,} bytes; one job may have {settings.max_job_bytes:,} "
@@ -218,8 +218,8 @@ def check_input(unit: InputFile, schema: CollectionSchema, settings: JobSettings
         LimitExceeded: a file is too large.
         ImportRefused: a set has not the files that the collection's fields need (``rule``: ``numpy_fields``).
     """
-    for each in unit.locations:
-        _check_file_size(each, settings)
+    for location in unit.locations:
+        _check_file_size(location, settings)
     if unit.format is not Format.NUMPY:
         return
     needed = _needed_fields(schema)
@@ -290,7 +290,7 @@ def _check_file_size(location: Location, settings: JobSettings) -> None:
 def _planned_file(unit: InputFile, splits: Sequence[SplitPlan]) -> PlannedFile:
     return PlannedFile(
         name=unit.name,
-        locations=[each.to_json() for each in unit.locations],
-        size=sum(each.size for each in unit.locations),
-        total_rows=sum(each.max_rows for each in splits) if unit.format in _EXACT else 0,
+        locations=[location.to_json() for location in unit.locations],
+        size=sum(location.size for location in unit.locations),
+        total_rows=sum(split.max_rows for split in splits) if unit.format in _EXACT else 0,
     )

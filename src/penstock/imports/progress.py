@@ -61,9 +61,9 @@ class ProgressTracker:
 
     def __init__(self, files: Sequence[ImportFile], splits: Sequence[Split]) -> None:
         self._lock = threading.Lock()
-        self._files = {each.ordinal: each for each in files}
-        self._splits = {each.ordinal: _Progress(each, [part.rows for part in each.parts]) for each in splits}
-        self._places: Mapping[int, list[_Place]] = {each.ordinal: [] for each in files}
+        self._files = {file.ordinal: file for file in files}
+        self._splits = {split.ordinal: _Progress(split, [part.rows for part in split.parts]) for split in splits}
+        self._places: Mapping[int, list[_Place]] = {file.ordinal: [] for file in files}
         for progress in self._splits.values():
             start = 0
             for number, part in enumerate(progress.split.parts):
@@ -75,9 +75,9 @@ class ProgressTracker:
         self._touched = set(self._files)
         """Files that may have changed since the last call of :meth:`snapshot`, beside those of running splits."""
         self._failed: list[int] = []
-        self._size = sum(each.size for each in splits)
-        self._staged_bytes = sum(each.done for each in self._splits.values())
-        self._staged_rows = sum(each.rows for each in self._splits.values())
+        self._size = sum(split.size for split in splits)
+        self._staged_bytes = sum(split.done for split in self._splits.values())
+        self._staged_rows = sum(split.rows for split in self._splits.values())
 
     def running(self, split: Split, handle: TaskHandle[object]) -> None:
         with self._lock:
@@ -121,14 +121,14 @@ class ProgressTracker:
         with self._lock:
             places = self._places[split.parts[number].file]
             here = (split.ordinal, number)
-            before = [each for each in places if (each.progress.split.ordinal, each.number) < here]
+            before = [place for place in places if (place.progress.split.ordinal, place.number) < here]
             return sum(each.rows for each in before) if all(each.progress.staged for each in before) else None
 
     def current_range(self, split: Split) -> int:
         """Which part of a running split was being read when it was last heard of."""
         with self._lock:
             places = [each for part in split.parts for each in self._places[part.file]]
-            here = [each for each in places if each.progress.split.ordinal == split.ordinal]
+            here = [place for place in places if place.progress.split.ordinal == split.ordinal]
             return max((each.number for each in here if each.start <= each.progress.done), default=0)
 
     def name_of(self, file: int) -> str:
@@ -150,8 +150,8 @@ class ProgressTracker:
 
 
 def _file_now(file: ImportFile, places: Sequence[_Place]) -> ImportFile:
-    rows = sum(each.rows for each in places)
-    if all(each.progress.staged for each in places):
+    rows = sum(place.rows for place in places)
+    if all(place.progress.staged for place in places):
         return replace(
             file,
             state=FileState.COMPLETED,
@@ -160,11 +160,11 @@ def _file_now(file: ImportFile, places: Sequence[_Place]) -> ImportFile:
             total_rows=rows,
             finished_at=datetime.now(UTC),
         )
-    done = sum(each.done for each in places)
-    running = any(each.progress.handle is not None and len(each.progress.split.parts) == 1 for each in places)
+    done = sum(place.done for place in places)
+    running = any(place.progress.handle is not None and len(place.progress.split.parts) == 1 for place in places)
     if not done and not running:
         return file
-    size = sum(each.part.size for each in places)
+    size = sum(place.part.size for place in places)
     return replace(
         file,
         state=FileState.IMPORTING,

@@ -306,7 +306,7 @@ class ImportService:
         for group in groups:
             for unit in self._heads.probe(cluster.org_id, group, roots, keys, self._settings.head_timeout):
                 check_input(unit, collection.schema, self._settings)
-                size += sum(each.size for each in unit.locations)
+                size += sum(location.size for location in unit.locations)
         return size
 
     def _roots_of(self, caller: Caller) -> ImportRoots:

@@ -81,7 +81,7 @@ def _runs(pieces: Sequence[PlannedRange], numbers: Sequence[int], limit: int) ->
 def _split(plan: Plan, numbers: Sequence[int], auto_id: bool) -> PlannedSplit:
     pieces = [plan.pieces[number] for number in numbers]
     return PlannedSplit(
-        parts=[each.part for each in pieces], auto_ids=sum(each.max_rows for each in pieces) if auto_id else 0
+        parts=[piece.part for piece in pieces], auto_ids=sum(piece.max_rows for piece in pieces) if auto_id else 0
     )
 
 
@@ -89,7 +89,7 @@ def _reuse_staged(
     plan: Plan, files: Mapping[int, Sequence[Mapping[str, Any]]], splits: Sequence[Split]
 ) -> tuple[list[tuple[PlannedSplit, list[int]]], list[Split]]:
     """The staged splits that the plan still has use for, with the pieces that they hold; and the others."""
-    staged = [each for each in splits if each.state is SplitState.STAGED]
+    staged = [split for split in splits if split.state is SplitState.STAGED]
     if not staged:
         return [], []
     free: dict[str, deque[int]] = defaultdict(deque)
@@ -97,13 +97,13 @@ def _reuse_staged(
         free[_identity(plan.files[piece.part.file].locations, piece.part)].append(number)
     kept, stale = [], []
     for split in staged:
-        numbers = _take(free, [_identity(files[each.file], each) for each in split.parts])
+        numbers = _take(free, [_identity(files[part.file], part) for part in split.parts])
         if numbers is None:
             stale.append(split)
             continue
         parts = [
-            replace(plan.pieces[number].part, rows=each.rows)
-            for number, each in zip(numbers, split.parts, strict=True)
+            replace(plan.pieces[number].part, rows=part.rows)
+            for number, part in zip(numbers, split.parts, strict=True)
         ]
         kept.append((PlannedSplit(parts=parts, auto_ids=0, kept=split.ordinal), numbers))
     return kept, stale

@@ -62,7 +62,7 @@ def stage_splits(
         TaskCancelled: ``stop`` was set.
     """
     flight = StagingRun(runner, tracker, settings, stop, task_of, begin, save, discard, retrying, observer)
-    pending = [each for each in splits if each.state is not SplitState.STAGED]
+    pending = [split for split in splits if split.state is not SplitState.STAGED]
     with ThreadPoolExecutor(max(1, len(pending)), "split") as threads:  # a thread begins only when it is needed
         futures: dict[Future[None], Split] = {}
         left = deque(pending)
@@ -108,7 +108,7 @@ def _first_failure(futures: dict[Future[None], Split], flight: StagingRun) -> tu
         key=lambda pair: pair[0].ordinal,
     )
     if not failed:
-        if any(not each.done() for each in futures):
+        if any(not future.done() for future in futures):
             flight.halt()
         return None
     split = failed[0][0]

@@ -87,7 +87,7 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
     for done, (locations, file_format, columns) in enumerate(task.files):
         context.check()
         request = ReadRequest(
-            sources=[open_source(each) for each in locations],
+            sources=[open_source(location) for location in locations],
             schema=with_values(task.schema, columns),
             batch_bytes=task.batch_bytes,
             csv=task.csv,
@@ -226,7 +226,7 @@ def _conformed(
     """
     schema = with_values(task.table.schema, part.columns)
     request = ReadRequest(
-        sources=[open_source(each) for each in part.locations],
+        sources=[open_source(location) for location in part.locations],
         schema=schema,
         batch_bytes=task.batch_bytes,
         csv=task.csv,
@@ -258,7 +258,7 @@ def check_decompression_bomb(decoded: int, size: int) -> None:
 
 
 def _name_of(locations: Sequence[Location]) -> str:
-    return " ".join(each.name for each in locations)
+    return " ".join(location.name for location in locations)
 
 
 def explained(error: DataError, locations: Sequence[Location], schema: CollectionSchema) -> DataError:

@@ -116,7 +116,7 @@ def expand(found: Iterable[tuple[str, Sequence[Location]]]) -> list[list[Locatio
 
 
 def _folder_units(locations: Sequence[Location]) -> list[list[Location]]:
-    names = [each.name for each in locations]
+    names = [location.name for location in locations]
     formats = [_format_of(name, [name]) for name in names]
     kinds = Counter(formats)
     usual = max(formats, key=lambda format: kinds[format])
@@ -130,7 +130,7 @@ def _folder_units(locations: Sequence[Location]) -> list[list[Location]]:
                 files=[other, name],
             )
     if usual is not Format.NUMPY:
-        return [[each] for each in locations]
+        return [[location] for location in locations]
     ordered = sorted(locations, key=lambda each: (_folder(each.name), each.name))
     return [list(members) for _, members in groupby(ordered, key=lambda each: _folder(each.name))]
 

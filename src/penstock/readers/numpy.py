@@ -91,7 +91,7 @@ class _NumpyReader:
         rows = _count(columns, request)
         if rows:
             _check_missing(request)
-        row_bytes = sum(each.row_bytes for each in columns)
+        row_bytes = sum(column.row_bytes for column in columns)
         parts = min(max(1, round(rows * row_bytes / split_bytes)), max(1, rows))
         return [
             SplitPlan(spec={"rows": [start, stop]}, size=(stop - start) * row_bytes, max_rows=stop - start)
@@ -104,17 +104,17 @@ class _NumpyReader:
         _count(columns, request)
         _warn(request, unknown, stop - start)
         dynamic = DynamicColumns(request.schema, request.batch_bytes)
-        row_bytes = sum(each.row_bytes for each in columns)
-        step = max(1, min(MAX_BATCH_ROWS, request.batch_bytes // max(1, sum(each.arrow_bytes for each in columns))))
+        row_bytes = sum(column.row_bytes for column in columns)
+        step = max(1, min(MAX_BATCH_ROWS, request.batch_bytes // max(1, sum(column.arrow_bytes for column in columns))))
         with ExitStack() as opened:
-            streams = [opened.enter_context(each.source.open_arrow()) for each in columns]
+            streams = [opened.enter_context(column.source.open_arrow()) for column in columns]
             for first in range(start, stop, step):
                 last = min(stop, first + step)
                 arrays = [
                     _to_arrow(_rows(stream, column, first, last), column, first - start)
                     for stream, column in zip(streams, columns, strict=True)
                 ]
-                batch = pa.RecordBatch.from_arrays(arrays, names=[each.field for each in columns])
+                batch = pa.RecordBatch.from_arrays(arrays, names=[column.field for column in columns])
                 row = first - start
                 for piece in _folded(dynamic, batch, row, columns):
                     yield RowBatch(batch=piece, first_row=row, bytes_read=(row + piece.num_rows) * row_bytes)
@@ -128,7 +128,7 @@ def _folded(
     try:
         yield from dynamic.batches(batch)
     except DataError as error:
-        names = {each.field: each.source.name for each in columns}
+        names = {column.field: column.source.name for column in columns}
         raise error.at(file=names.get(error.field or ""), row=first_row + (error.row or 0)) from None
 
 
@@ -179,25 +179,25 @@ def _field_of(source: Source) -> str:
 
 def _refuse_structs(request: ReadRequest) -> None:
     names = {_field_of(source): source.name for source in request.sources}
-    for each in request.schema:
-        if each.type is DataType.ARRAY_OF_STRUCT and (each.name in names or not each.nullable):
+    for field in request.schema:
+        if field.type is DataType.ARRAY_OF_STRUCT and (field.name in names or not field.nullable):
             raise DataError(
-                f"unsupported importing numpy files for collection with data type: {each.type.value}",
-                file=names.get(each.name),
-                field=each.name,
+                f"unsupported importing numpy files for collection with data type: {field.type.value}",
+                file=names.get(field.name),
+                field=field.name,
                 remedy="NumPy files hold no struct arrays: use Parquet, JSON, JSON Lines or CSV",
             )
 
 
 def _count(columns: Sequence[_Column], request: ReadRequest) -> int:
     first = columns[0]
-    for each in columns[1:]:
-        if each.rows != first.rows:
+    for column in columns[1:]:
+        if column.rows != first.rows:
             raise DataError(
                 f"imported rows are not aligned, field '{first.field}' with '{first.rows}' rows, "
-                f"field '{each.field}' with '{each.rows}' rows",
-                file=each.source.name,
-                field=each.field,
+                f"field '{column.field}' with '{column.rows}' rows",
+                file=column.source.name,
+                field=column.field,
                 remedy="Save all arrays of a set with the same number of rows",
             )
     return first.rows

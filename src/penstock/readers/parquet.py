@@ -87,7 +87,7 @@ class _ParquetReader:
         with _opened(request) as file:
             columns = _columns(file, request)
             groups = _groups(file, columns, request)
-            if sum(each.rows for each in groups):
+            if sum(group.rows for group in groups):
                 _check_fields(file, columns, request)
         return [_split(groups, start, stop) for start, stop in _joined(groups, split_bytes)]
 
@@ -96,7 +96,7 @@ class _ParquetReader:
         with _opened(request) as file:
             columns = _columns(file, request)
             groups = _groups(file, columns, request)[start:stop]
-            _warn(request, columns, sum(each.rows for each in groups))
+            _warn(request, columns, sum(group.rows for group in groups))
             dynamic = DynamicColumns(request.schema, request.batch_bytes)
             first_row = done = 0
             for number, group in enumerate(groups, start):
@@ -256,7 +256,7 @@ def _range_indexes(file: pq.ParquetFile) -> list[str]:
     indexes = told.get("index_columns") if isinstance(told, dict) else None
     if not isinstance(indexes, list):
         return []
-    return [each["name"] for each in indexes if isinstance(each, dict) and isinstance(each.get("name"), str)]
+    return [index["name"] for index in indexes if isinstance(index, dict) and isinstance(index.get("name"), str)]
 
 
 def _warn(request: ReadRequest, columns: _Columns, rows: int) -> None:
@@ -268,7 +268,7 @@ def _warn(request: ReadRequest, columns: _Columns, rows: int) -> None:
         texts.append(
             f"{len(unknown) - MAX_NAMED:,} further columns are no fields of the collection and were left out"
         )
-    request.warnings.extend(JobWarning(code="column_dropped", message=each, count=rows) for each in texts)
+    request.warnings.extend(JobWarning(code="column_dropped", message=text, count=rows) for text in texts)
 
 
 def _why_dropped(name: str, request: ReadRequest) -> str:
@@ -346,7 +346,7 @@ def _leaves(file: pq.ParquetFile, names: Sequence[str]) -> Iterator[tuple[pq.Col
 def _struct_part_bytes(field: Field, path: str, width: int) -> int:
     """At most; ``path`` is of the form ``struct.list.element.part.list.element``."""
     names = path.split(".")
-    part = next((each for each in field.fields if each.name in names[1:]), None)
+    part = next((subfield for subfield in field.fields if subfield.name in names[1:]), None)
     if part is None:
         return OVERHEAD
     if part.type.is_dense_vector:

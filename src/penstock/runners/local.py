@@ -97,12 +97,12 @@ class LocalRunner:
     @property
     def restarts(self) -> int:
         """How often a worker was started again because it had died."""
-        return sum(each.restarts for each in self._workers)
+        return sum(worker.restarts for worker in self._workers)
 
     def warm(self) -> None:
         """Start the workers now, without waiting for them."""
-        for each in self._workers:
-            each.submit(_pid)
+        for worker in self._workers:
+            worker.submit(_pid)
 
     def submit(self, function: Callable[[Any, _Context], Any], argument: Any) -> _Handle:
         with self._lock:
@@ -128,15 +128,15 @@ class LocalRunner:
             self._board[_CLOSING] = 1
         for task in waiting:
             task.handle.future.set_exception(TaskCancelled("the task was cancelled before it began"))
-        for each in self._workers:
-            each.close()
+        for worker in self._workers:
+            worker.close()
         self._ended.set()
 
     def _watch(self) -> None:
         while not self._ended.wait(_LOOK_SECONDS):
-            for each in self._workers:
-                if each.task is not None or self._closed:
-                    each.look(self._silence)
+            for worker in self._workers:
+                if worker.task is not None or self._closed:
+                    worker.look(self._silence)
 
     def _give_work(self) -> None:
         """Begin what waits, as far as workers are idle."""

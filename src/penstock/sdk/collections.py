@@ -142,7 +142,7 @@ class Partitions:
 
 def list_of(items: Sequence[Mapping[str, Any]]) -> Any:
     """A JSON array, or None for nothing."""
-    return [dict(each) for each in items] or None
+    return [dict(item) for item in items] or None
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -34,7 +34,7 @@ COUNT = "count(*)"
 
 def decode_row(row: Mapping[str, Any], collection: CollectionInfo) -> dict[str, Any]:
     """A row as query, get and search give it, in plain values. Raises ValueError, TypeError if it doesn't fit."""
-    fields = {each.name: each for each in collection.fields}
+    fields = {field.name: field for field in collection.fields}
     return {name: _decode(value, fields.get(name)) for name, value in row.items()}
 
 
@@ -42,7 +42,7 @@ def _decode(value: Any, field: FieldInfo | None) -> Any:
     if value is None or field is None:
         return value
     if field.fields:
-        parts = {each.name: each.element_type for each in field.fields}
+        parts = {subfield.name: subfield.element_type for subfield in field.fields}
         return [{name: _single(inner, parts.get(name)) for name, inner in struct.items()} for struct in value]
     return _single(value, field.type)
 
@@ -122,7 +122,7 @@ def encode_vectors(vectors: Any) -> list[Any]:
         raise ValueError("give a list of query vectors; for one vector: [vector]")
     if items and isinstance(items[0], int | float):
         raise ValueError("give a list of query vectors; for one vector: [vector]")
-    return [_encode(each) for each in items]
+    return [_encode(item) for item in items]
 
 
 def _encode(vector: Any) -> Any:

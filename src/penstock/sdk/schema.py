@@ -64,7 +64,7 @@ class CollectionInfo:
 
     @property
     def primary(self) -> FieldInfo:
-        return next(each for each in self.fields if each.is_primary)
+        return next(field for field in self.fields if field.is_primary)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,7 +106,7 @@ def _from_aws(environment: Mapping[str, str], given: Mapping[str, object]) -> di
         "s3_secret_key": ("AWS_SECRET_ACCESS_KEY",),
         "s3_session_token": ("AWS_SESSION_TOKEN",),
     }
-    if not keys.keys() & given.keys() and all(environment.get(keys[each][0]) for each in list(keys)[:2]):
+    if not keys.keys() & given.keys() and all(environment.get(keys[key][0]) for key in list(keys)[:2]):
         variables |= keys
     found = {name: next(filter(None, map(environment.get, names)), None) for name, names in variables.items()}
     return {name: value for name, value in found.items() if value}

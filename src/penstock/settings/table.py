@@ -52,7 +52,7 @@ def row_of(name: str) -> Setting:
         unit=str(extra["unit"]),
         help=info.description or "",
         reason=str(extra["reason"]),
-        choices=tuple(str(each) for each in get_args(info.annotation)) if is_choice else (),
+        choices=tuple(str(arg) for arg in get_args(info.annotation)) if is_choice else (),
         repeatable=get_origin(info.annotation) is tuple,
         boolean=info.annotation is bool,
         secret=secret,

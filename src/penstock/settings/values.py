@@ -27,7 +27,7 @@ def _seconds(value: object) -> object:
 def _roots(value: object) -> object:
     """One text of roots separated by commas → a list. Not by ``:``, which stands in ``s3://bucket``."""
     if isinstance(value, str):
-        return [each.strip() for each in value.split(",") if each.strip()]
+        return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
 

@@ -93,21 +93,21 @@ def _members(folder: str, name: str, side_files: list[str]) -> Iterator[str]:
         below = os.path.relpath(at, folder)
         prefix = "" if below == "." else below + "/"
         beside = sorted(
-            [f"{prefix}{each}/" for each in folders if side_file(each)]
-            + [prefix + each for each in files if side_file(each)]
+            [f"{prefix}{folder}/" for folder in folders if side_file(folder)]
+            + [prefix + file for file in files if side_file(file)]
         )
         side_files += [os.fsencode(each).decode(errors="backslashreplace") for each in beside]
-        folders[:] = [each for each in folders if not side_file(each)]
+        folders[:] = [folder for folder in folders if not side_file(folder)]
         for each in folders:
             if os.path.islink(os.path.join(at, each)):
                 raise FileUnreadable(
                     f"{name + prefix + each!r} is a link to a folder, which is not followed. Name that folder itself",
                     path=name,
                 )
-        for each in files:
-            if not side_file(each):
-                check_unicode(name + prefix + each)
-                yield prefix + each
+        for file in files:
+            if not side_file(file):
+                check_unicode(name + prefix + file)
+                yield prefix + file
 
 
 def _location(real: str, name: str) -> Location:
@@ -163,8 +163,8 @@ def open_regular(path: str, name: str) -> int:
     *folders, last = path.strip("/").split("/")
     at = os.open("/", folder_flags)
     try:
-        for each in folders:
-            below = os.open(each, folder_flags, dir_fd=at)
+        for folder in folders:
+            below = os.open(folder, folder_flags, dir_fd=at)
             os.close(at)
             at = below
         # Without O_NONBLOCK a named pipe would block here for ever.

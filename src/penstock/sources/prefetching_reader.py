@@ -96,7 +96,7 @@ class RangeReader(io.RawIOBase):
         super().close()
 
     def _window(self, at: int, need: int) -> _Window:
-        window = next((each for each in self._windows if each.start <= at < each.end), None)
+        window = next((window for window in self._windows if window.start <= at < window.end), None)
         if window is None:
             before = self._steps.pop(at, 0)
             start = at if before else min(at, max(self._start, self._end - FOOTER))
@@ -115,7 +115,7 @@ class RangeReader(io.RawIOBase):
 
     def _request(self, start: int, length: int, step: int) -> _Window:
         end = min(self._end, start + length)
-        end = min((each for each in self._places if start < each < end), default=end)
+        end = min((place for place in self._places if start < place < end), default=end)
         window = _Window(start, end, step, self._threads.submit(self._fetch, start, end))
         self._windows.append(window)
         return window
@@ -125,14 +125,14 @@ class RangeReader(io.RawIOBase):
         for _ in range(AHEAD):
             if last.end >= self._end or last.end in self._places:
                 return
-            following = next((each for each in self._windows if each.start == last.end), None)
+            following = next((window for window in self._windows if window.start == last.end), None)
             step = min(self._largest(), last.step * GROWTH)
             last = following or self._request(last.end, step, step)
 
     def _largest(self) -> int:
         """Bytes of a request at most: an equal share of the budget for each place and request under way."""
-        ends = {each.end for each in self._windows}
-        places = sum(each.start not in ends for each in self._windows) or 1
+        ends = {window.end for window in self._windows}
+        places = sum(window.start not in ends for window in self._windows) or 1
         return max(LEAST, min(LARGEST, self._budget // (places * (AHEAD + 1))))
 
     def _finish(self, window: _Window) -> None:
@@ -143,11 +143,11 @@ class RangeReader(io.RawIOBase):
         self._steps[window.end] = window.step
 
     def _evict(self, current: _Window) -> None:
-        held = sum(each.end - each.start for each in self._windows)
-        for each in list(self._windows):
+        held = sum(window.end - window.start for window in self._windows)
+        for window in list(self._windows):
             if held <= self._budget:
                 return
-            if each is not current:
-                each.data.cancel()
-                self._windows.remove(each)
-                held -= each.end - each.start
+            if window is not current:
+                window.data.cancel()
+                self._windows.remove(window)
+                held -= window.end - window.start

@@ -82,28 +82,28 @@ class RootSet:
 
     @property
     def folders(self) -> list[LocalRoot]:
-        return [each for each in self.roots if isinstance(each, LocalRoot)]
+        return [root for root in self.roots if isinstance(root, LocalRoot)]
 
     @property
     def web(self) -> list[str]:
         """The web addresses among the roots, without a slash at their end."""
-        places = [each.place for each in self.roots if isinstance(each, RemoteRoot)]
-        return [str(each).rstrip("/") for each in places if each.scheme in WEB]
+        places = [root.place for root in self.roots if isinstance(root, RemoteRoot)]
+        return [str(place).rstrip("/") for place in places if place.scheme in WEB]
 
     def holds_folder(self, path: str) -> bool:
         """Whether a local path lies below a root. A root may be a link itself; callers write either name."""
-        return any(is_below(path, each.path) or is_below(path, each.real) for each in self.folders)
+        return any(is_below(path, folder.path) or is_below(path, folder.real) for folder in self.folders)
 
     def holds_object(self, place: RemotePlace) -> bool:
         """Whether a remote place lies below a root; ``any_bucket`` is not asked."""
-        return any(isinstance(each, RemoteRoot) and each.holds(place) for each in self.roots)
+        return any(isinstance(root, RemoteRoot) and root.holds(place) for root in self.roots)
 
     def plain(self, path: str) -> str:
         """A local path below a root, written below the folder itself; another path stays as it is."""
-        for each in self.folders:
-            for base in (each.path, each.real):
+        for folder in self.folders:
+            for base in (folder.path, folder.real):
                 if is_below(path, base):
-                    return each.real.rstrip("/") + path[len(base.rstrip("/")) :]
+                    return folder.real.rstrip("/") + path[len(base.rstrip("/")) :]
         return path
 
 
@@ -136,7 +136,7 @@ def parse_limit(texts: Iterable[str], server: RootSet, place_of: PlaceOf) -> Roo
     named = [text for text in kept if "://" in text or text.startswith("/")]
     found = parse_roots(named, place_of)
     roots: list[LocalRoot | RemoteRoot] = [
-        LocalRoot(each.text, server.plain(each.path)) if isinstance(each, LocalRoot) else each for each in found.roots
+        LocalRoot(root.text, server.plain(root.path)) if isinstance(root, LocalRoot) else root for root in found.roots
     ]
     for text in kept:
         if text in named:

@@ -61,7 +61,7 @@ class ImportRoots:
         narrowed = ImportRoots((), self._stores)
         narrowed._server = self._server
         narrowed._for_tenant = True
-        added = [parse_limit(each, self._server, self._place_of) for each in limits if each]
+        added = [parse_limit(limit, self._server, self._place_of) for limit in limits if limit]
         narrowed._limits = (*self._limits, *added)
         return narrowed
 
@@ -128,8 +128,8 @@ class ImportRoots:
 
     def absent_folders(self) -> list[str]:
         """The local roots that are no folders at present, as they were given."""
-        roots = [each for each in self._server.roots if not isinstance(each, RemoteRoot)]
-        return [each.text for each in roots if not os.path.isdir(each.path)]
+        roots = [root for root in self._server.roots if not isinstance(root, RemoteRoot)]
+        return [root.text for root in roots if not os.path.isdir(root.path)]
 
     def restore(
         self, saved: Mapping[str, Any], access_key: str = "", secret_key: str = "", token: str = ""
@@ -209,8 +209,8 @@ class ImportRoots:
             name = address.path.lstrip("/")
             places += [root.below(name) for root in self._server.roots if name or address.is_folder]
             if address.is_folder:
-                places = [each for each in places if not (isinstance(each, RemotePlace) and each.scheme in WEB)]
-        places = [each for each in places if self._is_allowed(each, has_keys)]
+                places = [place for place in places if not (isinstance(place, RemotePlace) and place.scheme in WEB)]
+        places = [place for place in places if self._is_allowed(place, has_keys)]
         if not places:
             raise self._outside_error(address)
         return list(dict.fromkeys(places))
@@ -242,7 +242,7 @@ class ImportRoots:
         """Whether every limit holds the place. A bucket that stands for any other is opened with keys only."""
         if isinstance(place, LocalPlace):
             plain = self._server.plain(place.path)
-            return all(any(is_below(plain, each.path) for each in limit.folders) for limit in self._limits)
+            return all(any(is_below(plain, folder.path) for folder in limit.folders) for limit in self._limits)
         return all(
             limit.holds_object(place) or (has_keys and place.scheme in limit.any_bucket) for limit in self._limits
         )

@@ -82,7 +82,7 @@ class Conformer:
             return _empty(self._arrow_schema)
         columns = self._columns(batch.batch)
         try:
-            made = [self._column(each, columns, batch) for each in self._schema]
+            made = [self._column(field, columns, batch) for field in self._schema]
             if self._schema.dynamic:
                 made.append(self._meta(columns, rows))
         except DataError as error:
@@ -207,4 +207,4 @@ def _dropped(name: str, schema: CollectionSchema) -> str:
 
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.array([], each.type) for each in schema], schema=schema)
+    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)

@@ -68,7 +68,7 @@ def mismatch(array: Array, field: Field) -> DataError:
         dim=field.dim,
         width=(field.dim or 0) // 8,
         element=field.element_type.value if field.element_type else "",
-        parts=", ".join(each.name for each in field.fields),
+        parts=", ".join(subfield.name for subfield in field.fields),
     )
     remedy = f"{field.type.value} fields take {takes}."
     source = array.type

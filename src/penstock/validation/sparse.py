@@ -75,7 +75,7 @@ def _pairs(given: Any, raw: bytes) -> tuple[list[int], list[float]]:
     else:
         places, weights = [_index(key) for key in given], list(given.values())
         # The parser keeps the last of two equal keys: only the text still tells.
-        if raw.count(b'"') > 2 * len(given) and not any(isinstance(each, str) for each in weights):
+        if raw.count(b'"') > 2 * len(given) and not any(isinstance(weight, str) for weight in weights):
             raise ValueError("unsorted or same indices in sparse float vector")
     places = [int(place) if isinstance(place, float) and place.is_integer() else place for place in places]
     for place in places:

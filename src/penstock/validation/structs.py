@@ -40,7 +40,7 @@ def to_structs(array: Array, field: Field, note: WarningSink) -> Array:
     else:
         with lists.rows():
             found = _parts(structs, field)
-            parts = [_part(found, each, lambda text, _: note(text, rows)) for each in field.parts]
+            parts = [_part(found, part, lambda text, _: note(text, rows)) for part in field.parts]
     made = pa.StructArray.from_arrays(parts, fields=list(kind.value_type))
     mask = None if lists.valid is None else pa.array(~lists.valid)
     return pa.ListArray.from_arrays(offsets_of(lists.lengths), made, type=kind, mask=mask)
@@ -49,7 +49,7 @@ def to_structs(array: Array, field: Field, note: WarningSink) -> Array:
 def _parts(structs: Array, field: Field) -> dict[str, Array]:
     """The columns of the structs by the names of :attr:`Field.parts`; no more, no fewer."""
     counts = Counter(each.name for each in structs.type)
-    wanted = {each.name for each in field.fields}
+    wanted = {subfield.name for subfield in field.fields}
     remedy = f"Each struct holds {', '.join(sorted(wanted))}, once."
     for name, count in counts.items():
         if name not in wanted or count > 1:
@@ -65,7 +65,7 @@ def _parts(structs: Array, field: Field) -> dict[str, Array]:
             remedy=remedy,
         )
     # A struct's flatten, unlike field(), puts the struct's offset on its children.
-    vectors = {each.name for each in field.fields if each.type.is_dense_vector}
+    vectors = {subfield.name for subfield in field.fields if subfield.type.is_dense_vector}
     columns = zip(structs.flatten(), structs.type, strict=True)
     return {f"{field.name}[{each.name}]": plain(column, each, flat=each.name in vectors) for column, each in columns}
 

@@ -59,8 +59,8 @@ class AuditScope:
 def action_of(path: str) -> str:
     """``/jobs/import/create`` is ``import.create``, ``/collections/drop`` is ``collection.drop``."""
     words = path.strip("/").removeprefix("jobs/").split("/")
-    things = [re.sub(r"e?s\Z" if each == "indexes" else r"s\Z", "", each) for each in words[:-1]]
-    things = [re.sub(r"ie\Z", "y", each) for each in things]
+    things = [re.sub(r"e?s\Z" if word == "indexes" else r"s\Z", "", word) for word in words[:-1]]
+    things = [re.sub(r"ie\Z", "y", thing) for thing in things]
     return ".".join([*things, words[-1]])
 
 

@@ -161,7 +161,7 @@ class Fields:
     def strings(self, key: str) -> Sequence[str] | None:
         """A list of strings; a ``null`` in it is ``""``."""
         values = self._typed(key, "[]string", list)
-        return None if values is None else [self._item(key, each) for each in values]
+        return None if values is None else [self._item(key, value) for value in values]
 
     def string_lists(self, key: str) -> Sequence[Sequence[str]] | None:
         """A list of lists of strings; absent names in it are left out."""

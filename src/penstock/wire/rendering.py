@@ -37,7 +37,7 @@ def object_path(name: str) -> str:
 
     Names that are no URL stay as they are; a set of names, joined by blanks, is treated name by name.
     """
-    return " ".join(_object_path(each) for each in _BLANK_BEFORE_URL.split(name))
+    return " ".join(_object_path(part) for part in _BLANK_BEFORE_URL.split(name))
 
 
 def _object_path(name: str) -> str:

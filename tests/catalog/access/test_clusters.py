@@ -57,7 +57,7 @@ def test_a_dropped_cluster_leaves_no_jobs_and_no_grants(catalog: Catalog) -> Non
 
     assert cluster_ids(catalog) == []
     [key] = catalog.accounts.list(AccountKind.KEY)
-    assert [each.cluster_id for each in key.grants] == [OTHER]
+    assert [grant.cluster_id for grant in key.grants] == [OTHER]
     with catalog.database.read() as connection:
         left = {
             table.name: rows

@@ -91,12 +91,12 @@ def test_partitions_get_numbers_that_are_never_used_again(catalog: Catalog) -> N
         catalog.collections.partition(docs.id, "p1")
     again = catalog.collections.create_partition(docs.id, "p1")
     assert again.number > first.number
-    assert [each.name for each in catalog.collections.partitions(docs.id)] == ["_default", "p1"]
+    assert [partition.name for partition in catalog.collections.partitions(docs.id)] == ["_default", "p1"]
 
 
 def test_a_partition_key_brings_sixteen_partitions(catalog: Catalog) -> None:
     has_credentials = stored_collection(catalog, "keyed", KEYED)
-    names = [each.name for each in catalog.collections.partitions(has_credentials.id)]
+    names = [partition.name for partition in catalog.collections.partitions(has_credentials.id)]
     assert names[0] == "_default_0"
     assert len(names) == 16
 

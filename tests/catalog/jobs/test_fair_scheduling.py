@@ -49,7 +49,7 @@ def test_the_clusters_of_one_org_share_its_turn(catalog: Catalog) -> None:
     for _ in range(3):
         insert(catalog, "bob")
     owners = [job.cluster_id for job in iter(lambda: claim(catalog), None)]
-    assert [each == "in01-bob" for each in owners] == [False, True] * 3 + [False] * 3
+    assert [owner == "in01-bob" for owner in owners] == [False, True] * 3 + [False] * 3
 
 
 def test_within_an_org_the_oldest_job_comes_first(catalog: Catalog) -> None:

@@ -98,14 +98,14 @@ def test_a_new_server_on_the_folder_voids_every_lease(catalog: Catalog) -> None:
 def test_a_plan_reserves_id_ranges_that_nobody_else_gets(catalog: Catalog) -> None:
     job = importing(catalog)
     splits = catalog.jobs.splits(job.id)
-    assert [each.auto_id_start for each in splits] == [1, 101]
+    assert [split.auto_id_start for split in splits] == [1, 101]
     docs = catalog.collections.by_id(job.collection_id)
     assert docs is not None
     catalog.jobs.insert(new_job(docs))
     other = catalog.claims.claim("worker-2", LEASE)
     assert other is not None
     other = catalog.claims.save_plan(catalog.claims.move(other, JobState.PLANNING), FILES, SPLITS)
-    assert [each.auto_id_start for each in catalog.jobs.splits(other.id)] == [201, 301]
+    assert [split.auto_id_start for split in catalog.jobs.splits(other.id)] == [201, 301]
     assert (job.size, job.total_rows, job.state) == (10, 7, JobState.IMPORTING)
 
 
@@ -114,7 +114,7 @@ def test_a_staged_split_is_kept_for_whoever_goes_on(catalog: Catalog) -> None:
     warning = JobWarning(code="column_dropped", message="column 'x' is not in the schema", count=3)
     catalog.claims.save_split(job, 1, rows=[3], staged={"note": {"files": ["f"]}}, warnings=[warning])
     splits = catalog.jobs.splits(job.id)
-    assert [each.state for each in splits] == [SplitState.PENDING, SplitState.STAGED]
+    assert [split.state for split in splits] == [SplitState.PENDING, SplitState.STAGED]
     assert splits[1].staged == {"note": {"files": ["f"]}}
     assert catalog.jobs.split_warnings(job.id) == [[warning]]
 
@@ -146,7 +146,7 @@ def test_the_end_keeps_progress_sets_times_and_wipes_the_secret(catalog: Catalog
 def test_secrets_are_sealed_on_disk_and_need_their_key(tmp_path: Path) -> None:
     with opened_catalog(tmp_path) as catalog:
         job = claimed(catalog, secret_key="s3cr3t-words")
-    assert b"s3cr3t-words" not in b"".join(each.read_bytes() for each in tmp_path.iterdir())
+    assert b"s3cr3t-words" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
     with opened_catalog(tmp_path, Fernet.generate_key()) as other, pytest.raises(StoreError, match="another key"):
         other.jobs.secret(job.id)
 
@@ -211,7 +211,7 @@ def test_a_retry_keeps_what_was_staged_from_the_tidier(catalog: Catalog) -> None
         catalog.jobs.retry(failed, {}, deadline=None)
 
 
-@pytest.mark.parametrize("state", [each for each in JobState if each is not JobState.FAILED])
+@pytest.mark.parametrize("state", [state for state in JobState if state is not JobState.FAILED])
 def test_only_a_failed_job_is_retried(catalog: Catalog, state: JobState) -> None:
     job = replace(claimed(catalog), state=state)
     with pytest.raises(JobStateConflict):

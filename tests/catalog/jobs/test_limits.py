@@ -81,4 +81,4 @@ def test_calls_that_come_at_once_never_make_more_jobs_than_there_may_be(
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(insert, range(24))) == 5
-    assert sum(servers[0].jobs.live_jobs(each.id) for each in collections) == 5
+    assert sum(servers[0].jobs.live_jobs(collection.id) for collection in collections) == 5

@@ -95,7 +95,7 @@ class JobHistory(RuleBasedStateMachine):
         numbers = sorted(self.model, reverse=True)
         start = numbers[before] if before is not None and before < len(numbers) else None
         collection = None if which is None else self.collections[which].id
-        after, until = (None if each is None else int(each * DAY_MILLIS) for each in days)
+        after, until = (None if day is None else int(day * DAY_MILLIS) for day in days)
         wanted = JobFilter(
             cluster_id=CLUSTER,
             collection_id=collection,
@@ -105,12 +105,12 @@ class JobHistory(RuleBasedStateMachine):
             created_before=until,
         )
         matching = [
-            self.model[each]
-            for each in numbers
-            if (collection is None or self.model[each].collection_id == collection)
-            and (not states or self.model[each].state in states)
-            and (after is None or millis_of(each) >= after)
-            and (until is None or millis_of(each) < until)
+            self.model[number]
+            for number in numbers
+            if (collection is None or self.model[number].collection_id == collection)
+            and (not states or self.model[number].state in states)
+            and (after is None or millis_of(number) >= after)
+            and (until is None or millis_of(number) < until)
         ]
         assert self.catalog.job_list.total(wanted) == len(matching)
         older = [each for each in matching if start is None or each.id < start]
@@ -129,9 +129,9 @@ class JobHistory(RuleBasedStateMachine):
 
     @invariant()
     def live_jobs_are_counted(self) -> None:
-        for each in self.collections:
-            live = [job for job in self.model.values() if job.collection_id == each.id and job.state in LIVE_STATES]
-            assert self.catalog.jobs.live_jobs(each.id) == len(live)
+        for collection in self.collections:
+            live = [job for job in self.model.values() if job.collection_id == collection.id and job.state in LIVE_STATES]
+            assert self.catalog.jobs.live_jobs(collection.id) == len(live)
 
     @invariant()
     def the_counters_are_sound(self) -> None:

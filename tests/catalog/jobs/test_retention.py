@@ -46,7 +46,7 @@ def test_the_newest_jobs_stay_however_old(catalog: Catalog) -> None:
     jobs = [finished(catalog) for _ in range(5)]
     assert catalog.retention.forget_jobs(CLUSTER, later(jobs[-1]), keep=3) == 2
     assert catalog.retention.forget_jobs(CLUSTER, later(jobs[-1]), keep=3) == 0
-    assert [each.id for each in catalog.job_list.page(ALL, limit=10)] == [each.id for each in reversed(jobs[2:])]
+    assert [each.id for each in catalog.job_list.page(ALL, limit=10)] == [job.id for job in reversed(jobs[2:])]
     assert catalog.retention.forget_jobs(CLUSTER, later(jobs[-1]), keep=10) == 0
 
 

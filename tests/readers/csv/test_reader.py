@@ -196,7 +196,7 @@ def test_unknown_columns_go_to_meta_as_text_where_the_collection_is_dynamic(tmp_
 def test_unknown_columns_are_dropped_and_counted_where_it_is_not(tmp_path: Path) -> None:
     found = read(tmp_path, rows("color,$meta", "red,", "blue,"))
     assert columns(found) == ["id", "vector"]
-    assert [(each.message, each.count) for each in found.warnings] == [
+    assert [(warning.message, warning.count) for warning in found.warnings] == [
         ("column 'color' is not in the schema and was dropped", 2),
         ("column '$meta' is not in the schema and was dropped", 2),
     ]

@@ -163,7 +163,7 @@ def test_unknown_keys_are_dropped_and_counted_where_it_is_not(tmp_path: Path) ->
     path = write(tmp_path, {**ROW, "color": "red"}, ROW, {**ROW, "color": "blue", "$meta": {}})
     found = read_file(JSONL_READER, path, schema_of())
     assert columns(found) == ["id", "vector"]
-    assert [(each.code, each.message, each.count) for each in found.warnings] == [
+    assert [(warning.code, warning.message, warning.count) for warning in found.warnings] == [
         ("column_dropped", "column 'color' is not in the schema and was dropped", 2),
         ("column_dropped", "column '$meta' is not in the schema and was dropped", 1),
     ]
@@ -173,7 +173,7 @@ def test_many_unknown_keys_make_no_endless_list_of_warnings(tmp_path: Path) -> N
     path = write(tmp_path, *[{**ROW, f"key{n}": n} for n in range(300)])
     warnings = read_file(JSONL_READER, path, schema_of()).warnings
     assert len(warnings) == 101
-    assert sum(each.count for each in warnings) == 300
+    assert sum(warning.count for warning in warnings) == 300
 
 
 def test_a_generated_key_is_not_in_the_batches(tmp_path: Path) -> None:

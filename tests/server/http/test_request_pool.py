@@ -40,8 +40,8 @@ def held(*objects: threading.Event) -> Iterator[None]:
     try:
         yield
     finally:
-        for each in objects:
-            each.set()
+        for object_ in objects:
+            object_.set()
 
 
 class Work:
@@ -270,15 +270,15 @@ def test_when_all_have_gone_it_is_not_run_and_who_comes_then_is_the_first(moment
             calls = [question.ask() for _ in range(3)]
             for _ in range(moments):
                 await asyncio.sleep(0)
-            for each in calls:
-                each.cancel()
+            for call in calls:
+                call.cancel()
             await asyncio.wait(calls)
             again = question.ask()
             await asyncio.sleep(0)
             go_on.set()
             question.end.set()
             assert await again == 1
-            assert all(each.cancelled() for each in calls)
+            assert all(call.cancelled() for call in calls)
 
     asyncio.run(run())
 
@@ -337,7 +337,7 @@ def test_a_crowd_that_asks_the_same_is_answered_together_and_each_caller_as_hims
                 time.sleep(0.01)
             go_on.set()
             assert {each.result().json()["code"] for each in (*held_up, *crowd, other)} == {0}
-            assert [each.result().headers["x-request-id"] for each in crowd] == [f"call-{each}" for each in range(20)]
+            assert [each.result().headers["x-request-id"] for each in crowd] == [f"call-{index}" for index in range(20)]
     asked = Counter((query.caller.name, query.collection) for query in imports.queries)
     runs = [asked[name, None] - 1 for name in ("one", "two")]
     assert all(runs), "one key's answer is not the other's"
@@ -392,9 +392,9 @@ def test_an_org_with_more_calls_than_threads_keeps_no_other_waiting(tmp_path: Pa
                 )
                 assert told.status_code in (200, 403)
             assert not begun.acquire(blocking=False), "a fourth of the threads is for others"
-            assert not any(each.done() for each in calls)
+            assert not any(call.done() for call in calls)
             go_on.set()
-            assert {each.result().json()["code"] for each in calls} == {0}
+            assert {call.result().json()["code"] for call in calls} == {0}
 
 
 @pytest.mark.parametrize(
@@ -421,9 +421,9 @@ def test_guesses_at_passwords_keep_nobody_waiting(tmp_path: Path, monkeypatch: p
             assert begun.wait(30)
             for each, how in ((path, method), (f"{V2}/list", "POST"), ("/healthz", "GET")):
                 assert httpx.request(how, url + each, headers={"authorization": key}, timeout=30).status_code == 200
-            assert not any(each.done() for each in guesses)
+            assert not any(guess.done() for guess in guesses)
             go_on.set()
-            assert {each.result().status_code for each in guesses} <= {200, 401}
+            assert {guess.result().status_code for guess in guesses} <= {200, 401}
 
 
 def test_the_stack_of_a_thread_does_not_depend_on_the_shell() -> None:

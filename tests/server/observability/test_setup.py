@@ -59,9 +59,9 @@ def lines(server: RunningServer) -> list[dict[str, Any]]:
 
 def way(server: RunningServer, job_id: str) -> list[str]:
     """The states of a job as the log tells them; each line begins where the one before ended."""
-    moves = [each for each in lines(server) if each["event"] == "job.state" and each["job_id"] == job_id]
-    assert [each["before"] for each in moves] == [None, *(each["state"] for each in moves[:-1])]
-    return [each["state"] for each in moves]
+    moves = [line for line in lines(server) if line["event"] == "job.state" and line["job_id"] == job_id]
+    assert [move["before"] for move in moves] == [None, *(move["state"] for move in moves[:-1])]
+    return [move["state"] for move in moves]
 
 
 def test_metrics_of_an_import(watched: RunningServer) -> None:
@@ -89,7 +89,7 @@ def test_a_failed_job_has_staged_nothing_and_says_why(watched: RunningServer) ->
         after = figures(watched)
     assert after["penstock_import_rows_total published"] == before["penstock_import_rows_total published"]
     assert way(watched, job.id) == ["Pending", "Planning", "Importing", "Failed"]
-    last = [each for each in lines(watched) if each.get("job_id") == job.id and each["event"] == "job.state"][-1]
+    last = [line for line in lines(watched) if line.get("job_id") == job.id and line["event"] == "job.state"][-1]
     assert "bad.jsonl" in last["reason"]
 
 
@@ -118,7 +118,7 @@ def test_a_move_by_a_call_names_the_call(watched: RunningServer) -> None:
     answer = requests.post(
         f"{watched.url}/v2/vectordb/jobs/import/create", json=body, headers={"X-Request-Id": "call-17"}, timeout=10
     ).json()
-    made = next(each for each in lines(watched) if each.get("job_id") == answer["data"]["jobId"])
+    made = next(line for line in lines(watched) if line.get("job_id") == answer["data"]["jobId"])
     assert (made["state"], made["request_id"]) == ("Pending", "call-17")
 
 
@@ -155,12 +155,12 @@ def test_secrets_of_calls_are_in_no_log_and_no_metric(watched: RunningServer) ->
 def test_a_worker_that_dies_is_counted(watched: RunningServer) -> None:
     before = figures(watched)
     workers = [
-        each
-        for each in psutil.Process(watched.process.pid).children(recursive=True)
-        if "spawn_main" in str(each.cmdline())
+        child
+        for child in psutil.Process(watched.process.pid).children(recursive=True)
+        if "spawn_main" in str(child.cmdline())
     ]
-    for each in workers:
-        os.kill(each.pid, signal.SIGKILL)
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGKILL)
     psutil.wait_procs(workers, timeout=10)
     with watched.client() as client:
         client.imports.wait(client.imports.create("docs", ["docs.jsonl"]))
@@ -185,4 +185,4 @@ def say(text: str, context: object) -> list[str]:
     import structlog
 
     structlog.get_logger("worker").info(text)
-    return [type(each.formatter).__name__ for each in logging.getLogger().handlers]
+    return [type(handler.formatter).__name__ for handler in logging.getLogger().handlers]

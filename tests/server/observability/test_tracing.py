@@ -49,12 +49,12 @@ def test_a_call_goes_on_with_the_trace_of_its_caller(collected: Collector) -> No
 
 
 def test_an_unknown_path_makes_no_name_of_its_own(collected: Collector) -> None:
-    assert [each.name for each in collected.spans if each.facts.get("http.response.status_code") == 404] == ["GET"]
+    assert [span.name for span in collected.spans if span.facts.get("http.response.status_code") == 404] == ["GET"]
 
 
 def test_a_job_its_steps_and_its_split(collected: Collector) -> None:
     job = next(each for each in collected.named("import job") if not each.failed)
-    below = {each.name: each for each in collected.spans if each.parent == job.id}
+    below = {span.name: span for span in collected.spans if span.parent == job.id}
     assert {"planning", "staging", "commit"} <= below.keys()
     assert job.facts["penstock.collection"] == "docs"
     assert job.facts["penstock.rows"] == 1

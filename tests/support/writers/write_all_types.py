@@ -165,14 +165,14 @@ class StructColumn(Column):
         self.parts = parts
 
     def _structs(self, row: int) -> tuple[Any, Any]:
-        pairs = [{each.name: each.value(row + i) for each in self.parts} for i in range(row % 4)]
+        pairs = [{part.name: part.value(row + i) for part in self.parts} for i in range(row % 4)]
         given, expected = ([{name: pair[at] for name, pair in each.items()} for each in pairs] for at in (0, 1))
         return given, expected
 
     def add_to(self, schema: Any) -> None:
         struct = pymilvus.StructFieldSchema()
-        for each in self.parts:
-            struct.add_field(each.name, getattr(DataType, WRITER_TYPES[each.type_name]), **each.params)
+        for part in self.parts:
+            struct.add_field(part.name, getattr(DataType, WRITER_TYPES[part.type_name]), **part.params)
         schema.add_field(
             self.name,
             DataType.ARRAY,
@@ -184,12 +184,12 @@ class StructColumn(Column):
     def rest(self) -> dict[str, Any]:
         parts = [
             {
-                "fieldName": each.name,
-                "dataType": "ArrayOfVector" if each.type_name.endswith("Vector") else "Array",
-                "elementDataType": each.type_name,
-                "elementTypeParams": dict(each.params),
+                "fieldName": part.name,
+                "dataType": "ArrayOfVector" if part.type_name.endswith("Vector") else "Array",
+                "elementDataType": part.type_name,
+                "elementTypeParams": dict(part.params),
             }
-            for each in self.parts
+            for part in self.parts
         ]
         return {"fieldName": self.name, "typeParams": {"max_capacity": self.CAPACITY}, "fields": parts}
 
@@ -240,7 +240,7 @@ def float_vector(row: int) -> tuple[Any, Any]:
 def half_vector(kind: Any, *, as_list: bool) -> Callable[[int], tuple[Any, Any]]:
     def value(row: int) -> tuple[Any, Any]:
         numbers = [(row - 25 + i) / 4 for i in range(DIM)]
-        given = [float(each) for each in numbers] if as_list else np.array(numbers, dtype=kind)
+        given = [float(number) for number in numbers] if as_list else np.array(numbers, dtype=kind)
         return given, [float(each) for each in np.array(numbers, dtype=kind)]
 
     return value
@@ -372,7 +372,7 @@ def struct_columns(file_type: str) -> Iterator[Column]:
     yield Column("v_float", "FloatVector", float_vector, dim=DIM)
     unfit = ("a_json", "v_sparse")
     parts = [*scalar_columns(file_type), *vector_columns(file_type, half_lists=True)]
-    yield StructColumn("structs", [each for each in parts if each.name not in unfit])
+    yield StructColumn("structs", [part for part in parts if part.name not in unfit])
     yield StructColumn("vectors", list(vector_columns("numpy")))
 
 
@@ -417,11 +417,11 @@ def write_case(
 
     target = folder / name
     target.mkdir(parents=True)
-    structs = [each for each in columns if isinstance(each, StructColumn)]
-    plain = [each for each in columns if not isinstance(each, StructColumn)]
+    structs = [column for column in columns if isinstance(column, StructColumn)]
+    plain = [column for column in columns if not isinstance(column, StructColumn)]
     schema = CollectionSchema([each.field_schema() for each in plain], enable_dynamic_field=dynamic)
-    for each in structs:
-        each.add_to(schema)
+    for struct in structs:
+        struct.add_to(schema)
     kind = BulkFileType[name.split("-")[0].upper()]
     extra = {"config": options} if options else {}
     writer = LocalBulkWriter(schema, str(target), file_type=kind, **extra)
@@ -434,10 +434,10 @@ def write_case(
         raise SystemExit(f"{name}: the writer lost a file, it wrote {writer.batch_files}")
 
     files = [[str(Path(file).relative_to(folder)) for file in group] for group in writer.batch_files]
-    auto_id = any(each.auto_id for each in columns)
+    auto_id = any(column.auto_id for column in columns)
     rest = {"autoID": auto_id, "enableDynamicField": dynamic, "fields": [each.rest() for each in plain]}
     if structs:
-        rest["structFields"] = [each.rest() for each in structs]
+        rest["structFields"] = [struct.rest() for struct in structs]
     wanted_rows = {"key": key, "options": options or {}, "rows": expected}
     for file_name, content in (("files", files), ("schema", rest), ("expected", wanted_rows)):
         (target / f"{file_name}.json").write_text(json.dumps(content, ensure_ascii=False, indent=1))

@@ -94,7 +94,7 @@ def check(found: list[dict[str, Any]], scores: Matrix, nearest_first: int, allow
 def test_dense_vectors(plane: DataPlane, kind: str, metric: str) -> None:
     docs = plane.quick(DIM, vectorFieldType=kind, metricType=metric)
     vectors, queries = made(kind, ROWS, 1), made(kind, QUERIES, 2)
-    plane.put(docs, [{"id": i, "vector": each, "third": i % 3} for i, each in enumerate(lists(kind, vectors))])
+    plane.put(docs, [{"id": i, "vector": list_, "third": i % 3} for i, list_ in enumerate(lists(kind, vectors))])
     for filter in ("", "third == 1"):
         told = plane.reply(
             "entities/search",
@@ -119,11 +119,11 @@ def test_sparse_vectors(plane: DataPlane) -> None:
         ]
 
     vectors, queries = sparse(ROWS), sparse(QUERIES)
-    plane.put(docs, [{"id": i, "vector": each} for i, each in enumerate(vectors)])
+    plane.put(docs, [{"id": i, "vector": vector} for i, vector in enumerate(vectors)])
     told = plane.reply("entities/search", {"collectionName": docs, "data": queries, "limit": LIMIT})
     assert told["topks"] == [LIMIT] * QUERIES
     for number, query in enumerate(queries):
-        products = np.array([sum(query.get(k, 0) * v for k, v in each.items()) for each in vectors])
+        products = np.array([sum(query.get(k, 0) * v for k, v in vector.items()) for vector in vectors])
         check(told["data"][number * LIMIT :][:LIMIT], products, -1)
 
 

@@ -22,7 +22,7 @@ __all__ = ["CsvChunk"]
 _TEXT_BYTES = 1 << 20
 """Arrow bytes that are turned into text at once; on the way there are four copies of three times as much."""
 
-_NUMBERS = frozenset(each for each in DataType if each.is_dense_vector)
+_NUMBERS = frozenset(data_type for data_type in DataType if data_type.is_dense_vector)
 """What has no quotes in its JSON text."""
 
 
@@ -32,7 +32,7 @@ class CsvChunk:
     def __init__(self, layout: Layout, folder: Path, number: int) -> None:
         self._layout = layout
         self._file = PartFile(folder / f"{number}.csv")
-        header = layout.separator.join(each.name for each in layout.columns)
+        header = layout.separator.join(column.name for column in layout.columns)
         self._file.write(header.encode() + b"\n")
 
     def add(self, batch: pa.RecordBatch) -> None:

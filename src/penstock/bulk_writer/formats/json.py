@@ -22,7 +22,7 @@ class JsonChunk:
 
     def __init__(self, layout: Layout, folder: Path, number: int) -> None:
         self._columns = layout.columns
-        self._names = [each.name for each in layout.columns]
+        self._names = [column.name for column in layout.columns]
         self._lines = layout.file_type is BulkFileType.JSONL
         self._file = PartFile(folder / f"{number}.{'jsonl' if self._lines else 'json'}")
         self._started = False

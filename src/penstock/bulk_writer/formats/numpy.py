@@ -57,20 +57,20 @@ class NumpyChunk:
             self._arrays[field.name].add(column)
 
     def detach_buffers(self) -> None:
-        for each in self._arrays.values():
-            each.detach_buffers()
+        for array in self._arrays.values():
+            array.detach_buffers()
 
     def finish(self) -> list[Path]:
-        for each in self._arrays.values():
-            each.finish()
+        for array in self._arrays.values():
+            array.finish()
         sync_folder(self._temporary)
         self._temporary.rename(self._folder)
         sync_folder(self._folder.parent)
         return [self._folder / f"{name}.npy" for name in self._arrays]
 
     def discard(self) -> None:
-        for each in self._arrays.values():
-            each.discard()
+        for array in self._arrays.values():
+            array.discard()
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 
@@ -126,12 +126,12 @@ class _TextFile:
         self._parts.append(column)
 
     def detach_buffers(self) -> None:
-        new = [pa.concat_arrays([each, each.slice(0, 0)]) for each in self._parts[self._settled :]]
+        new = [pa.concat_arrays([part, part.slice(0, 0)]) for part in self._parts[self._settled :]]
         self._parts[self._settled :] = new
         self._settled = len(self._parts)
 
     def finish(self) -> None:
-        width = max([1, *(_longest(each) for each in self._parts)])
+        width = max([1, *(_longest(part) for part in self._parts)])
         dtype = np.dtype(f"<U{width}")
         _write_header(self._stream, dtype, (sum(map(len, self._parts)),))
         step = max(1, _TEXT_BYTES // dtype.itemsize)

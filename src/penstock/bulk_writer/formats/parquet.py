@@ -43,15 +43,15 @@ def parquet_schema(layout: Layout) -> pa.Schema:
     """
     return pa.schema(
         [
-            pa.field(each.name, _file_type(each), nullable=each.nullable or not each.type.is_dense_vector)
-            for each in layout.columns
+            pa.field(column.name, _file_type(column), nullable=column.nullable or not column.type.is_dense_vector)
+            for column in layout.columns
         ]
     )
 
 
 def _file_type(field: Field) -> pa.DataType:
     if field.type is DataType.ARRAY_OF_STRUCT:
-        return pa.list_(pa.struct([(each.name, _file_type(each)) for each in field.fields]))
+        return pa.list_(pa.struct([(subfield.name, _file_type(subfield)) for subfield in field.fields]))
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return pa.string()
     if field.type in _BYTE_VECTORS:
@@ -107,17 +107,17 @@ class ParquetChunk:
         self._columns = layout.columns
         self._schema = parquet_schema(layout)
         self._file = PartFile(folder / f"{number}.parquet")
-        vectors = {each.name for each in layout.columns if each.type.is_dense_vector}
+        vectors = {column.name for column in layout.columns if column.type.is_dense_vector}
         # Vectors neither repeat nor compress, and nobody asks for their least value: dictionaries, codecs and
         # statistics cost two thirds of the writing time there.
-        plain = [each.name for each in layout.columns if each.name not in vectors]
+        plain = [column.name for column in layout.columns if column.name not in vectors]
         # Given a path, Arrow writes by itself: a Python stream would have to be called for every page.
         self._writer: pq.ParquetWriter | None = pq.ParquetWriter(
             str(self._file.temporary),
             self._schema,
             use_dictionary=False,
             write_statistics=plain or False,
-            compression={each.name: _codec(each) for each in layout.columns},
+            compression={column.name: _codec(column) for column in layout.columns},
         )
         self._group_bytes = max(_LEAST_GROUP_BYTES, min(GROUP_BYTES, layout.chunk_bytes // 4))
         self._behind = BackgroundEncoder(self._group_bytes)

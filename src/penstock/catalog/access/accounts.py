@@ -99,8 +99,8 @@ class AccountRepository:
                         expires_at=None if new.expires_at is None else to_millis(new.expires_at),
                     )
                 )
-                for each in new.grants:
-                    _add_grant(connection, account_id, each)
+                for grant in new.grants:
+                    _add_grant(connection, account_id, grant)
         except IntegrityError as error:
             raise AccountExists(f"{new.kind} already exists: {new.name}", name=new.name) from error
         return self.get(account_id)
@@ -214,8 +214,8 @@ def _account_of(connection: Connection, row: Row[Any]) -> Account:
         hint=row.hint,
         roots=tuple(row.roots),
         grants=tuple(
-            Grant(role=Role(each.role), cluster_id=each.cluster_id or None, database=each.database or None)
-            for each in grants
+            Grant(role=Role(grant.role), cluster_id=grant.cluster_id or None, database=grant.database or None)
+            for grant in grants
         ),
         created_at=from_millis(row.created_at),
         expires_at=_time(row.expires_at),

@@ -17,7 +17,7 @@ from penstock.domain.audit import AuditEntry
 __all__ = ["AuditRepository", "note"]
 
 _PAGE = 1000
-_NAMES = [each.name for each in fields(AuditEntry) if each.name != "at"]
+_NAMES = [field.name for field in fields(AuditEntry) if field.name != "at"]
 
 
 class AuditRepository:

@@ -89,8 +89,8 @@ class CollectionRepository:
                 connection.execute(
                     insert(tables.partition),
                     [
-                        {"collection_id": collection_id, "number": number, "name": each, "created_at": now}
-                        for number, each in enumerate(names, DEFAULT_PARTITION_NUMBER)
+                        {"collection_id": collection_id, "number": number, "name": name, "created_at": now}
+                        for number, name in enumerate(names, DEFAULT_PARTITION_NUMBER)
                     ],
                 )
         except IntegrityError as error:
@@ -279,12 +279,12 @@ class CollectionRepository:
         """
         with self._database.write() as connection:
             _lock(connection, collection_id)
-            for each in _indexes(connection, collection_id):
-                if replace(each, params=spec.params) == spec:
+            for index in _indexes(connection, collection_id):
+                if replace(index, params=spec.params) == spec:
                     return
-                if each.name == spec.name:
+                if index.name == spec.name:
                     raise IndexExists("at most one distinct index is allowed per field", index=spec.name)
-                if each.field_name == spec.field_name:
+                if index.field_name == spec.field_name:
                     raise IndexExists(
                         "CreateIndex failed: creating multiple indexes on same field is not supported",
                         index=spec.name,

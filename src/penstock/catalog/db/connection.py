@@ -165,7 +165,7 @@ class CatalogDatabase:
         script = ScriptDirectory.from_config(config)
         with self.read() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
-        if current is not None and current not in {each.revision for each in script.walk_revisions()}:
+        if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
             raise StoreError(
                 f"the catalog {self.where} is at revision {current}, which this version of Penstock doesn't know. "
                 "It was written by a newer version: start that one, or use another catalog.",

@@ -50,7 +50,7 @@ def revision_of(database: CatalogDatabase) -> Revision:
     script = ScriptDirectory.from_config(migrations())
     with database.read() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
-    known = found is None or found in {each.revision for each in script.walk_revisions()}
+    known = found is None or found in {revision.revision for revision in script.walk_revisions()}
     return Revision(found=found, head=script.get_current_head() or "", known=known)
 
 
@@ -58,7 +58,7 @@ def problems_of(database: CatalogDatabase) -> Sequence[str]:
     """What is wrong with the database itself (SQLite's own check), its tables, and the counters of jobs."""
     with database.read() as connection:
         if database.url.get_backend_name() == "sqlite":
-            found = [str(each) for each in connection.execute(text("PRAGMA quick_check(20)")).scalars()]
+            found = [str(scalar) for scalar in connection.execute(text("PRAGMA quick_check(20)")).scalars()]
             if found != ["ok"]:
                 return found
         missing = sorted(set(tables.metadata.tables) - set(inspect(connection).get_table_names()))

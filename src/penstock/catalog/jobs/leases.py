@@ -202,11 +202,11 @@ class JobLeases:
             LeaseLost.
             QuotaExceeded: the org has no bytes left for these files today.
         """
-        size = sum(each.size for each in files)
+        size = sum(file.size for file in files)
         with self._database.write() as connection:
             self._check_claim(connection, job)
             record_usage(connection, job, size, quota)
-            ids = sum(each.auto_ids for each in splits if each.kept is None)
+            ids = sum(split.auto_ids for split in splits if split.kept is None)
             start = self._collections.reserve_auto_ids(connection, job.collection_id, ids) if ids else None
             store_plan(connection, job.id, files, splits, start)
             connection.execute(
@@ -216,8 +216,8 @@ class JobLeases:
                     state=JobState.IMPORTING.value,
                     reason=None,
                     size=size,
-                    total_rows=sum(each.total_rows for each in files),
-                    warnings=[each.to_json() for each in warnings],
+                    total_rows=sum(file.total_rows for file in files),
+                    warnings=[warning.to_json() for warning in warnings],
                 )
             )
             apply_transition(connection, job, JobState.IMPORTING)
@@ -240,7 +240,7 @@ class JobLeases:
                     rows=sum(rows),
                     part_rows=list(rows),
                     staged=staged,
-                    warnings=[each.to_json() for each in warnings] or None,
+                    warnings=[warning.to_json() for warning in warnings] or None,
                 )
             )
 
@@ -320,14 +320,14 @@ def _save_files(connection: Connection, job_id: int, files: Sequence[ImportFile]
         ),
         [
             {
-                "file": each.ordinal,
-                "then": each.state.value,
-                "percent": each.progress,
-                "read": each.rows,
-                "of": each.total_rows,
-                "why": each.reason,
-                "ended": None if each.finished_at is None else to_millis(each.finished_at),
+                "file": file.ordinal,
+                "then": file.state.value,
+                "percent": file.progress,
+                "read": file.rows,
+                "of": file.total_rows,
+                "why": file.reason,
+                "ended": None if file.finished_at is None else to_millis(file.finished_at),
             }
-            for each in files
+            for file in files
         ],
     )

@@ -83,7 +83,7 @@ def _total(wanted: JobFilter) -> tuple[Select[Any], dict[str, int]]:
     days = [_nearest_day(each) for each in (first, end)]
     if days[0] >= days[1]:
         return _scan(shape), {"first": first, "end": end}
-    bounds = [first_id_at(each * DAY_MILLIS) for each in days]
+    bounds = [first_id_at(day * DAY_MILLIS) for day in days]
     values = {"first_day": days[0], "end_day": days[1], "first": bounds[0], "end": bounds[1]}
     # Of a day that the filter cuts, the shorter part is read, to be added or taken away.
     for name, start, stop in (("head", first, bounds[0]), ("tail", bounds[1], end)):
@@ -116,7 +116,7 @@ def _page(shape: JobFilter, limit: int, offset: int) -> Select[Any]:
     branches = _branches(shape)
     ids = branches[0]
     if len(branches) > 1:
-        ids = _merged([each.limit(limit + offset) for each in branches])
+        ids = _merged([branch.limit(limit + offset) for branch in branches])
         ids = ids.order_by(ids.selected_columns[0].desc())
     page = ids.limit(limit).offset(offset).subquery()
     return select(*JOB_COLUMNS).join(page, page.c.id == tables.job.c.id).order_by(tables.job.c.id.desc())
@@ -167,13 +167,13 @@ def _counted(table: Table, shape: JobFilter, *where: ColumnElement[bool]) -> Col
     if shape.collection_id is not None:
         where += (counter.collection_id == shape.collection_id,)
     if shape.states:
-        where += (counter.state.in_([each.value for each in shape.states]),)
+        where += (counter.state.in_([state.value for state in shape.states]),)
     return select(func.coalesce(func.sum(counter.jobs), 0)).where(*where).scalar_subquery()
 
 
 def _merged(branches: Sequence[Select[Any]]) -> Select[Any]:
     """The ids of all branches. Each keeps its own order and limit, for which SQLite wants it wrapped."""
-    return select(union_all(*(select(each.subquery().c.id) for each in branches)).subquery().c.id)
+    return select(union_all(*(select(branch.subquery().c.id) for branch in branches)).subquery().c.id)
 
 
 def _branches(shape: JobFilter) -> list[Select[Any]]:
@@ -187,21 +187,21 @@ def _branches(shape: JobFilter) -> list[Select[Any]]:
         live = (job.cluster_id == shape.cluster_id, job.finished_at.is_(None))
         recent = job.finished_at >= bindparam("finished_since")
         return [
-            *(ids.where(*live, *_where(each)).order_by(newest) for each in scopes),
-            *(ids.where(*_where(each), recent).order_by(job.finished_at.desc()) for each in scopes),
+            *(ids.where(*live, *_where(scope)).order_by(newest) for scope in scopes),
+            *(ids.where(*_where(scope), recent).order_by(job.finished_at.desc()) for scope in scopes),
         ]
-    states: list[tuple[JobState, ...]] = [(each,) for each in sorted(set(shape.states))] or [()]
+    states: list[tuple[JobState, ...]] = [(state,) for state in sorted(set(shape.states))] or [()]
     branches = [replace(each, states=state) for each in _one_by_one(shape) for state in states]
     if len(branches) > _MOST_BRANCHES:
         branches = [shape]
-    return [ids.where(*_where(each)).order_by(newest) for each in branches]
+    return [ids.where(*_where(branch)).order_by(newest) for branch in branches]
 
 
 def _one_by_one(shape: JobFilter) -> list[JobFilter]:
     """A filter for each of the databases that the list may tell of, where it asks for no one of them."""
     if not shape.database_ids or shape.database_id is not None or shape.collection_id is not None:
         return [shape]
-    return [replace(shape, database_id=each) for each in shape.database_ids]
+    return [replace(shape, database_id=database_id) for database_id in shape.database_ids]
 
 
 def _where(
@@ -218,7 +218,7 @@ def _where(
         scope = job.database_id.in_(shape.database_ids)
     else:
         scope = job.cluster_id == shape.cluster_id
-    states = [each.value for each in shape.states]
+    states = [state.value for state in shape.states]
     state = [job.state == states[0]] if len(states) == 1 else [job.state.in_(states)] if states else []
     bounds = [job.id >= (bindparam("first") if first is None else first)]
     bounds.append(job.id < (bindparam("end") if end is None else end))

@@ -73,7 +73,7 @@ def _new_file(job_id: int, ordinal: int, file: PlannedFile, earlier: Mapping[int
         "job_id": job_id,
         "ordinal": ordinal,
         "name": file.name,
-        "locations": [dict(each) for each in file.locations],
+        "locations": [dict(location) for location in file.locations],
         "size": file.size,
         "state": FileState.PENDING.value,
         "progress": 0,
@@ -93,10 +93,10 @@ def _new_file(job_id: int, ordinal: int, file: PlannedFile, earlier: Mapping[int
 def _new_splits(
     job_id: int, splits: Sequence[PlannedSplit], start: int | None, earlier: Mapping[int, Row[Any]]
 ) -> Iterator[dict[str, Any]]:
-    for ordinal, each in enumerate(splits):
-        new = {"job_id": job_id, "ordinal": ordinal, "parts": [part.to_json() for part in each.parts]}
-        if each.kept is not None:
-            row = earlier[each.kept]
+    for ordinal, split in enumerate(splits):
+        new = {"job_id": job_id, "ordinal": ordinal, "parts": [part.to_json() for part in split.parts]}
+        if split.kept is not None:
+            row = earlier[split.kept]
             yield new | {name: getattr(row, name) for name in _OF_A_STAGED_SPLIT}
             continue
         yield new | {
@@ -109,7 +109,7 @@ def _new_splits(
             "warnings": None,
         }
         if start is not None:
-            start += each.auto_ids
+            start += split.auto_ids
 
 
 _OF_A_STAGED_SPLIT = ("auto_id_start", "state", "attempts", "rows", "part_rows", "staged", "warnings")

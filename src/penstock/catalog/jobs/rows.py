@@ -13,9 +13,9 @@ from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, Job
 
 __all__ = ["FILE_COLUMNS", "JOB_COLUMNS", "file_of", "job_of", "split_of"]
 
-_NAMES = [each.name for each in fields(ImportJob)]
+_NAMES = [field.name for field in fields(ImportJob)]
 _TIMES = ("created_at", "started_at", "finished_at", "deadline")
-_STATES = {each.value: each for each in JobState}
+_STATES = {state.value: state for state in JobState}
 _TIME_PLACES = [_NAMES.index(each) for each in _TIMES]
 _STATE_PLACE, _WARNINGS_PLACE = _NAMES.index("state"), _NAMES.index("warnings")
 

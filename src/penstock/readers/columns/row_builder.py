@@ -65,12 +65,12 @@ _ITEM_BYTES = {DataType.FLOAT16_VECTOR: 2, DataType.INT8_VECTOR: 1, DataType.BIN
 
 def file_fields(schema: CollectionSchema) -> list[Field]:
     """The fields that a file may hold: all but a generated primary key."""
-    return [each for each in schema if not schema.is_generated(each)]
+    return [field for field in schema if not schema.is_generated(field)]
 
 
 def batch_schema(schema: CollectionSchema) -> pa.Schema:
     """What the row formats deliver: the fields of a file in canonical types, then ``$meta`` where dynamic."""
-    columns = [pa.field(each.name, canonical_type(each)) for each in file_fields(schema)]
+    columns = [pa.field(field.name, canonical_type(field)) for field in file_fields(schema)]
     if schema.dynamic:
         columns.append(pa.field(META_FIELD, pa.string()))
     return pa.schema(columns)
@@ -79,8 +79,8 @@ def batch_schema(schema: CollectionSchema) -> pa.Schema:
 def fixed_row_bytes(schema: CollectionSchema) -> int:
     """Arrow bytes of a row without the content of strings, arrays and sparse vectors."""
     total = 16 if schema.dynamic else 0
-    for each in file_fields(schema):
-        total += each.width * _ITEM_BYTES.get(each.type, 4) if each.type.is_dense_vector else 8
+    for field in file_fields(schema):
+        total += field.width * _ITEM_BYTES.get(field.type, 4) if field.type.is_dense_vector else 8
     return total
 
 
@@ -102,9 +102,9 @@ def least_text_bytes(field: Field) -> int:
 def min_row_bytes(schema: CollectionSchema) -> int:
     """The fewest bytes of a JSON object that holds a row: bounds how many rows a file of some size can have."""
     parts = [
-        len(each.name.encode()) + 3 + max(1, least_text_bytes(each))
-        for each in file_fields(schema)
-        if least_text_bytes(each) or not (each.nullable or each.default is not None)
+        len(field.name.encode()) + 3 + max(1, least_text_bytes(field))
+        for field in file_fields(schema)
+        if least_text_bytes(field) or not (field.nullable or field.default is not None)
     ]
     return 2 + sum(parts) + max(0, len(parts) - 1)
 
@@ -118,7 +118,7 @@ def make_column(field: Field, rows: int) -> Column:
     if field.type is DataType.ARRAY:
         return ArrayColumn(field)
     if field.type is DataType.ARRAY_OF_STRUCT:
-        return StructColumn(field, [make_column(each, rows) for each in field.parts])
+        return StructColumn(field, [make_column(part, rows) for part in field.parts])
     if field.type is DataType.JSON:
         return JsonColumn(field)
     return ScalarColumn(field)
@@ -277,15 +277,15 @@ class RowBuilder:
         self._arrow = batch_schema(schema)
         self._fixed = max(1, fixed_row_bytes(schema))
         self._max_rows = max(1, min(_MAX_BATCH_ROWS, request.batch_bytes // self._fixed))
-        self._fields = {each.name: each for each in file_fields(schema)}
-        self._generated = {each.name: each for each in schema if schema.is_generated(each)}
-        self._columns = {name: make_column(each, self._max_rows) for name, each in self._fields.items()}
+        self._fields = {field.name: field for field in file_fields(schema)}
+        self._generated = {field.name: field for field in schema if schema.is_generated(field)}
+        self._columns = {name: make_column(field, self._max_rows) for name, field in self._fields.items()}
         self._meta = DynamicFieldBuilder()
         self._layouts: dict[tuple[str, ...], _Layout] = {}
         self._last: tuple[list[str], _Layout] | None = None
         self._dropped = DroppedColumnCounts()
-        self._arrays = sum(each.type.is_dense_vector or each.type is DataType.ARRAY for each in self._fields.values())
-        self._structs = [each for each in self._columns.values() if isinstance(each, StructColumn)]
+        self._arrays = sum(field.type.is_dense_vector or field.type is DataType.ARRAY for field in self._fields.values())
+        self._structs = [column for column in self._columns.values() if isinstance(column, StructColumn)]
         self._first_row = 0
         self._count = 0
         self._text_bytes = 0
@@ -353,7 +353,7 @@ class RowBuilder:
             add(row[key])
         for add in layout.absent:
             add(None)
-        brackets = self._arrays + sum(each.brackets for each in self._structs)
+        brackets = self._arrays + sum(struct.brackets for struct in self._structs)
         if self._dynamic:
             values = row if layout.by_lookup else dict(row.items())
             extras = [(key, values[key]) for key in layout.extras]

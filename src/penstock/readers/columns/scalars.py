@@ -135,14 +135,14 @@ class ScalarColumn:
         return first_bad_row(lambda start, stop: self._made(values[start:stop]), len(values))
 
     def _made(self, values: list[Any]) -> pa.Array[Any]:
-        if any(each is None for each in values):
+        if any(value is None for value in values):
             values = _fill_nulls(self._field, values)
         return scalars_to_arrow(self._field, self._field.type, values)
 
 
 def _fill_nulls(field: Field, values: list[Any]) -> list[Any]:
     if field.default is not None:
-        return [field.default if each is None else each for each in values]
+        return [field.default if value is None else value for value in values]
     if not field.nullable:
         raise null_error(field, values.index(None))
     return values
@@ -174,9 +174,9 @@ def scalars_to_arrow(
     allowed = _JSON_TYPES.get(kind, _INT_TYPES)
     found = set(map(type, values))
     if not found <= allowed | {type(None)}:
-        values = [plain_number(each) for each in values]
+        values = [plain_number(value) for value in values]
         if kind.is_integer:
-            values = [_whole(each) if type(each) is float else each for each in values]
+            values = [_whole(value) if type(value) is float else value for value in values]
         _check_types(field, kind, values, allowed, row_of)
     if kind is DataType.VARCHAR:
         strings = pa.array(values, pa.string())
@@ -230,7 +230,7 @@ def _integers(field: Field, kind: DataType, values: Sequence[Any], row_of: Calla
         return pa.array(values, INTEGER_TYPES[kind])
     except (pa.ArrowInvalid, OverflowError):
         low, high = INTEGER_RANGES[kind]
-        position = next(i for i, each in enumerate(values) if each is not None and not low <= each <= high)
+        position = next(i for i, value in enumerate(values) if value is not None and not low <= value <= high)
         raise DataError(
             f"out of range for {kind.value} ({low} to {high})",
             row=row_of(position),
@@ -240,11 +240,11 @@ def _integers(field: Field, kind: DataType, values: Sequence[Any], row_of: Calla
 
 
 def _floats(field: Field, kind: DataType, values: Sequence[Any], row_of: Callable[[int], int]) -> pa.Array[Any]:
-    mask = np.fromiter((each is None for each in values), bool, len(values))
+    mask = np.fromiter((value is None for value in values), bool, len(values))
     try:
-        doubles = np.array([0.0 if each is None else each for each in values], dtype=np.float64)
+        doubles = np.array([0.0 if value is None else value for value in values], dtype=np.float64)
     except OverflowError:  # an integer of more than 308 digits
-        doubles = np.array([_as_double(each) for each in values])
+        doubles = np.array([_as_double(value) for value in values])
     check_floats(field, doubles, row_of)
     numbers = to_float32(doubles) if kind is DataType.FLOAT else doubles
     return pa.array(numbers, mask=mask if mask.any() else None)
@@ -284,14 +284,14 @@ class ArrayColumn:
             raise DataError(f"array capacity({count}) exceeds max_capacity({self._capacity})", field=self._field.name)
         # Proxies must not outlive the row, so inner arrays and objects are refused here.
         elements = list(value)
-        for each in elements:
-            if each is None:
+        for element in elements:
+            if element is None:
                 raise DataError("array element is not allowed to be null value", field=self._field.name)
-            if json_type(each) in ("array", "object"):
+            if json_type(element) in ("array", "object"):
                 raise DataError(
-                    f"expected {self._kind.value} elements, got {json_type(each)}",
+                    f"expected {self._kind.value} elements, got {json_type(element)}",
                     field=self._field.name,
-                    value=text_of(each),
+                    value=text_of(element),
                 )
         self._elements.extend(elements)
         self._lengths.append(count)

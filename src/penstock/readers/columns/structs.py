@@ -33,7 +33,7 @@ class StructColumn:
         assert field.max_capacity is not None
         self._field = field
         self._capacity = field.max_capacity
-        self._keys = [each.name for each in field.fields]
+        self._keys = [subfield.name for subfield in field.fields]
         self._remedy = f"Each object holds {', '.join(self._keys)}, once"
         self._parts = parts
         self._adders = [

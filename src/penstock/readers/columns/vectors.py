@@ -47,7 +47,7 @@ def _numbers(field: Field, value: Any, of_type: Literal["d", "i"]) -> npt.NDArra
         if type(value) is simdjson.Array:
             return np.frombuffer(value.as_buffer(of_type=of_type), dtype)
         numbers = [plain_number(each) for each in value]
-        if all(type(each) is int or (type(each) is float and of_type == "d") for each in numbers):
+        if all(type(number) is int or (type(number) is float and of_type == "d") for number in numbers):
             return np.array(numbers, dtype)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         pass
@@ -277,7 +277,7 @@ class SparseColumn:
         indices, values, nulls = self._indices, self._values, self._nulls
         self._indices, self._values, self._nulls = [], [], []
         offsets = np.zeros(len(indices) + 1, np.int32)
-        np.cumsum([len(each) for each in indices], out=offsets[1:])
+        np.cumsum([len(index) for index in indices], out=offsets[1:])
         mask = np.zeros(len(indices), bool)
         mask[nulls] = True
         starts: Any = pa.array(offsets)

@@ -117,8 +117,8 @@ class CsvReader:
             except pa.ArrowInvalid as error:
                 broken, before = _parsing_error(error, text)
                 batches = table.parse(text[:before])
-            for each in batches:
-                yield each, offset + len(text)
+            for batch in batches:
+                yield batch, offset + len(text)
             if broken is not None:
                 raise broken
 
@@ -185,12 +185,12 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
     if unknown is not None and request.unknown_columns is UnknownColumns.ERROR:
         raise unknown_column(unknown, request.schema)
     present = set(names)
-    for each in request.schema:
-        if request.schema.is_generated(each):
-            if each.name in present:
-                raise generated_key_error(each)
-        elif each.name not in present and not each.nullable and each.default is None:
-            raise _missing(each, names, request.csv.separator)
+    for field in request.schema:
+        if request.schema.is_generated(field):
+            if field.name in present:
+                raise generated_key_error(field)
+        elif field.name not in present and not field.nullable and field.default is None:
+            raise _missing(field, names, request.csv.separator)
 
 
 def _missing(field: Field, names: list[str], separator: str) -> DataError:
@@ -240,7 +240,7 @@ class _Table:
 
     def __post_init__(self) -> None:
         null_key = self.request.csv.null_key
-        self._columns = {each.name: cell_column(each, null_key) for each in file_fields(self.request.schema)}
+        self._columns = {field.name: cell_column(field, null_key) for field in file_fields(self.request.schema)}
 
     @property
     def keeps_unknown(self) -> bool:

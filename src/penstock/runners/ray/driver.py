@@ -113,7 +113,7 @@ def _probe_head(address: str) -> None:
 
 def _compare(needed: Mapping[str, str]) -> str | None:
     """What some host of the cluster has installed that won't do; None where all agree."""
-    hosts = {each["NodeID"]: each["NodeManagerHostname"] for each in _workers()}
+    hosts = {worker["NodeID"]: worker["NodeManagerHostname"] for worker in _workers()}
     probe = ray.remote(num_cpus=0, max_retries=0)(versions)
     asked = {
         probe.options(
@@ -136,11 +136,11 @@ def _compare(needed: Mapping[str, str]) -> str | None:
 
 def _workers() -> list[dict[str, Any]]:
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return [each for each in nodes if each["Alive"] and each["Resources"].get("CPU", 0) >= 1]
+    return [node for node in nodes if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
 
 
 def _slots() -> int:
-    return sum(int(each["Resources"]["CPU"]) for each in _workers())
+    return sum(int(worker["Resources"]["CPU"]) for worker in _workers())
 
 
 def _follow_slots(outbox: _Outbox) -> None:

@@ -143,6 +143,6 @@ def _check_jobs(settings: Settings, database: CatalogDatabase) -> Iterator[Check
 
 
 def _named(jobs: Sequence[WaitingJob]) -> str:
-    shown = ", ".join(f"{each.id} ({each.state}, since {each.since:%Y-%m-%d %H:%M})" for each in jobs[:_SHOWN_JOBS])
+    shown = ", ".join(f"{job.id} ({job.state}, since {job.since:%Y-%m-%d %H:%M})" for job in jobs[:_SHOWN_JOBS])
     rest = len(jobs) - _SHOWN_JOBS
     return shown if rest <= 0 else f"{shown} and {rest:,} more"

@@ -51,7 +51,7 @@ def check_folder(settings: Settings) -> Iterator[CheckResult]:
         yield fail(name, f"{folder} can't be read or written by this user", "Run as the user of the server")
         return
     if stat.S_IMODE(folder.stat().st_mode) & _OTHERS:
-        open_to_others = sorted(each.name for each in folder.iterdir() if each.stat().st_mode & _OTHERS)
+        open_to_others = sorted(path.name for path in folder.iterdir() if path.stat().st_mode & _OTHERS)
         if open_to_others:
             told = f"{folder} may be entered by others, and they may use {', '.join(open_to_others)} in it"
             yield warn(name, told, f"chmod -R go= {folder}")

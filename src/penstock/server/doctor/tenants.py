@@ -20,9 +20,9 @@ def check_tenants(database: CatalogDatabase) -> Iterator[CheckResult]:
     importers = [
         each for kind in AccountKind for each in AccountRepository(database).list(kind) if each.is_valid and _imports(each)
     ]
-    if len({each.org_id for each in importers}) < 2:
+    if len({importer.org_id for importer in importers}) < 2:
         return
-    free = [each for each in importers if not each.roots and each.org_id != DEFAULT_ORG]
+    free = [importer for importer in importers if not importer.roots and importer.org_id != DEFAULT_ORG]
     if free:
         shown = ", ".join(f"the {each.kind} {each.name} ({each.id})" for each in free[:_SHOWN])
         rest = f" and {len(free) - _SHOWN:,} more" if len(free) > _SHOWN else ""
@@ -36,4 +36,4 @@ def check_tenants(database: CatalogDatabase) -> Iterator[CheckResult]:
 
 
 def _imports(account: Account) -> bool:
-    return any(each.role.includes(Role.WRITER) for each in account.grants)
+    return any(grant.role.includes(Role.WRITER) for grant in account.grants)

@@ -36,9 +36,9 @@ def description(details: CollectionDetails) -> dict[str, Any]:
         "functions": [],
         "aliases": [],
         "indexes": [
-            {"fieldName": each.field_name, "indexName": each.name, "metricType": each.metric or ""}
-            for each in details.indexes
-            if each.field_name in vectors
+            {"fieldName": index.field_name, "indexName": index.name, "metricType": index.metric or ""}
+            for index in details.indexes
+            if index.field_name in vectors
         ],
         "load": LOAD_WORDS[collection.load_state],
         "shardsNum": collection.settings.shards,
@@ -64,12 +64,12 @@ def _numbered(collection: Collection) -> tuple[list[dict[str, Any]], list[dict[s
     fields: list[dict[str, Any]] = []
     structs: list[dict[str, Any]] = []
     number = FIRST_FIELD_ID
-    for each in collection.schema:
-        if each.type is DataType.ARRAY_OF_STRUCT:
-            structs.append(_struct(number, each, collection))
+    for field in collection.schema:
+        if field.type is DataType.ARRAY_OF_STRUCT:
+            structs.append(_struct(number, field, collection))
         else:
-            fields.append(_field(number, each, collection))
-        number += 1 + len(each.fields)
+            fields.append(_field(number, field, collection))
+        number += 1 + len(field.fields)
     return fields, structs
 
 
@@ -81,7 +81,7 @@ def _struct(number: int, field: Field, collection: Collection) -> dict[str, Any]
         "description": field.description,
         "nullable": field.nullable,
         "fields": [
-            _struct_part(place, each, field, collection) for place, each in enumerate(field.fields, number + 1)
+            _struct_part(place, subfield, field, collection) for place, subfield in enumerate(field.fields, number + 1)
         ],
         "params": _params(field),
     }

@@ -108,13 +108,13 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
             asked = search_query(request.fields, collection, entities)
             found = entities.search(collection, asked, org_id=request.cluster.org_id)
         hits = found.hits
-        if not any(len(each.scores) for each in hits):
+        if not any(len(hit.scores) for hit in hits):
             return _answer([])
-        rows = _rendered(request, collection, pa.concat_tables([each.rows for each in hits]), found.fields)
-        for row, score in zip(rows, np.concatenate([each.scores for each in hits]), strict=True):
+        rows = _rendered(request, collection, pa.concat_tables([hit.rows for hit in hits]), found.fields)
+        for row, score in zip(rows, np.concatenate([hit.scores for hit in hits]), strict=True):
             # It wins over a field of that name, as in Milvus.
             row["distance"] = score
-        return _answer(rows, found.held, topks=[len(each.scores) for each in hits])
+        return _answer(rows, found.held, topks=[len(hit.scores) for hit in hits])
 
     return (
         v2.post(

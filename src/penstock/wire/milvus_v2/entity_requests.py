@@ -96,10 +96,10 @@ def primary_keys(fields: Fields, collection: Collection) -> list[int] | list[str
         raise InvalidParameter(f"at most {MAX_KEYS} ids are taken in one call, but got {len(values)}", key="id")
     primary = collection.schema.primary
     if primary.type is DataType.VARCHAR:
-        if all(isinstance(each, str | int) and not isinstance(each, bool) for each in values):
-            return [str(each) for each in values]
+        if all(isinstance(value, str | int) and not isinstance(value, bool) for value in values):
+            return [str(value) for value in values]
     else:
-        keys = [_int64(each) for each in values]
+        keys = [_int64(value) for value in values]
         if None not in keys:
             return [key for key in keys if key is not None]
     shown = shorten(values, 200)

@@ -84,17 +84,17 @@ class Profile:
             "progress": _progress(job),
             "importedRows": 0 if job.has_failed else job.rows,
             "totalRows": 0 if job.has_failed else job.total_rows,
-            "fileSize": sum(each.size for each in details.files),
+            "fileSize": sum(file.size for file in details.files),
             "createTime": time_text(job.created_at),
             "completeTime": _time(job.finished_at),
             "details": [self._file(file) for file in files_to_show(details)],
         }
         if self.job_file_name:
-            view["fileName"] = ",".join(self.file_name(each.name) for each in details.files)
+            view["fileName"] = ",".join(self.file_name(file.name) for file in details.files)
         if job.stage:
             view["stage"] = job.stage
         if job.warnings:
-            view["warnings"] = [each.to_json() for each in job.warnings]
+            view["warnings"] = [warning.to_json() for warning in job.warnings]
         return view | self._reason(_reason(job))
 
     def page(self, page: JobPage, query: JobQuery) -> dict[str, Any]:

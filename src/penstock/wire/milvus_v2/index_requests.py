@@ -66,7 +66,7 @@ def index_specs(
             param.string(key)
         param.mapping("params")
         params.append(param)
-    return (_index_spec(each, schema, unknown) for each in params)
+    return (_index_spec(param, schema, unknown) for param in params)
 
 
 def _index_spec(param: Fields, schema: CollectionSchema, unknown: Callable[[str], PenstockError]) -> IndexSpec:

@@ -91,12 +91,12 @@ def _sparse(query: Any, field: Field) -> dict[int, float]:
         indices, values = query["indices"], query["values"]
         if not isinstance(indices, list) or not isinstance(values, list) or len(indices) != len(values):
             raise _unreadable(query, field, "indices and values must be lists of the same length")
-    if not all(type(each) in _NUMBERS for each in values) or not np.isfinite(np.asarray(values, np.float64)).all():
+    if not all(type(value) in _NUMBERS for value in values) or not np.isfinite(np.asarray(values, np.float64)).all():
         raise _unreadable(query, field, "the values of a sparse query must be finite numbers")
-    numbers = [_index(each) for each in indices]
+    numbers = [_index(index) for index in indices]
     if None in numbers:
         raise _unreadable(query, field, f"the indices of a sparse query must be whole numbers from 0 to {MAX_INDEX}")
-    vector = {each: float(value) for each, value in zip(numbers, values, strict=True) if each is not None}
+    vector = {number: float(value) for number, value in zip(numbers, values, strict=True) if number is not None}
     if len(vector) != len(numbers):
         raise _unreadable(query, field, "the indices of a sparse query must be unique")
     return vector

@@ -115,14 +115,14 @@ def _arrays(array: pa.Array[Any], field: Field) -> Iterable[Any]:
     elements = cast(Any, array).flatten()
     numbers = field.element_type.is_number and not elements.null_count
     slices = _slices(array, elements.to_numpy() if numbers else elements.to_pylist())
-    return _spread(({"Data": {member: {"data": each} if len(each) else {}}} for each in slices), array)
+    return _spread(({"Data": {member: {"data": slice_} if len(slice_) else {}}} for slice_ in slices), array)
 
 
 def _structs(array: pa.Array[Any], field: Field) -> Iterable[Any]:
     """Lists of objects; Int64 within them as numbers, as in arrays."""
     structs = cast(Any, array).flatten()
-    names = [each.name for each in field.fields]
-    parts = [_column(part, each, True) for part, each in zip(structs.flatten(), field.fields, strict=True)]
+    names = [subfield.name for subfield in field.fields]
+    parts = [_column(part, subfield, True) for part, subfield in zip(structs.flatten(), field.fields, strict=True)]
     objects = [dict(zip(names, values, strict=True)) for values in zip(*parts, strict=True)]
     return _spread(_slices(array, objects), array)
 

@@ -57,7 +57,7 @@ _OBJECTS = {"type": "array", "items": {"type": "object"}}
 def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
     def list_users(request: Request) -> object:
         _require_admin(request)
-        return [each.name for each in accounts.users(request.cluster.org_id)]
+        return [user.name for user in accounts.users(request.cluster.org_id)]
 
     def describe_user(request: Request) -> object:
         name = request.fields.required_string("userName")

@@ -170,5 +170,5 @@ def code_and_text(error: PenstockError) -> tuple[int, str]:
         return error.number, str(error)
     row = next(ROWS[kind] for kind in type(error).__mro__ if kind in ROWS)
     variants = [row.by_detail.get(str(error.details.get(name))) for name in _VARIANT_DETAILS]
-    code = next((each for each in variants if each), row.code)
+    code = next((variant for variant in variants if variant), row.code)
     return code, TEXTS[code].format(error)

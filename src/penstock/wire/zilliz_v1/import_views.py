@@ -43,14 +43,14 @@ def progress(details: JobDetails) -> dict[str, Any]:
     """``data`` of get. ``readyPercentage`` is a fraction, 1 only for what is completed."""
     job, files = details.job, files_to_show(details)
     return {
-        "fileName": _common_path([object_path(each.name) for each in files]),
-        "fileSize": sum(each.size for each in files),
+        "fileName": _common_path([object_path(file.name) for file in files]),
+        "fileSize": sum(file.size for file in files),
         "readyPercentage": _fraction(job.progress, done=job.state is JobState.COMPLETED),
         "completeTime": _time(job.finished_at),
         "errorMessage": job.reason or NO_REASON.get(job.state) if job.state in NO_REASON else None,
         "collectionName": job.collection,
         "jobId": str(job.id),
-        "details": [_file(each) for each in files],
+        "details": [_file(file) for file in files],
     }
 
 

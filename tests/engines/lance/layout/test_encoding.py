@@ -43,7 +43,7 @@ def test_types_that_lance_can_not_search_are_widened() -> None:
 def test_batches_are_written_in_small_slices(rows: int) -> None:
     batch = plain_batch(vectors(rows, 2048), schema=plain(2048))
     slices = list(in_small_batches(batch))
-    assert sum(len(each) for each in slices) == rows
-    assert all(each.nbytes <= 5 << 20 for each in slices)
+    assert sum(len(slice_) for slice_ in slices) == rows
+    assert all(slice_.nbytes <= 5 << 20 for slice_ in slices)
     if rows:
         assert pa.Table.from_batches(slices).equals(pa.table(batch))

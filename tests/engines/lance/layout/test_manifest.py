@@ -20,8 +20,8 @@ def test_removed_fragments_keep_their_ids(tmp_path: Path) -> None:
         table, _ = import_rows(engine, table, plain_batch(vectors(5), 5 * job), job=job + 1)
     assert highest_fragment_id(lance.dataset(path)) == 2
     lance.dataset(path).delete("`__job` = 3")
-    assert [each.fragment_id for each in lance.dataset(path).get_fragments()] == [0, 1]
+    assert [fragment.fragment_id for fragment in lance.dataset(path).get_fragments()] == [0, 1]
     assert highest_fragment_id(lance.dataset(path)) == 2
     table, _ = import_rows(engine, table, plain_batch(vectors(5), 20), job=4)
-    assert [each.fragment_id for each in lance.dataset(path).get_fragments()] == [0, 1, 3]
+    assert [fragment.fragment_id for fragment in lance.dataset(path).get_fragments()] == [0, 1, 3]
     assert engine.count(table) == 15

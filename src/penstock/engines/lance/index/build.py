@@ -99,16 +99,16 @@ def _name(column: str) -> str:
 
 def _present(dataset: LanceDataset) -> dict[str, ActualIndex]:
     return {
-        each.name: ActualIndex(
-            name=each.name,
-            kind=each.index_type.upper().replace("_", ""),
-            metric=_METRICS.get(str((each.details or {}).get("metric_type", "")).upper()),
-            rows=int(each.num_rows_indexed),
-            segments=len(each.segments),
-            first_segment=str(each.segments[0].uuid) if each.segments else "",
-            details=each.details or {},
+        index.name: ActualIndex(
+            name=index.name,
+            kind=index.index_type.upper().replace("_", ""),
+            metric=_METRICS.get(str((index.details or {}).get("metric_type", "")).upper()),
+            rows=int(index.num_rows_indexed),
+            segments=len(index.segments),
+            first_segment=str(index.segments[0].uuid) if index.segments else "",
+            details=index.details or {},
         )
-        for each in dataset.describe_indices()
+        for index in dataset.describe_indices()
     }
 
 
@@ -174,7 +174,7 @@ def _plan(dataset: LanceDataset, table: Table, specs: Sequence[IndexSpec]) -> _P
         work = _work(dataset, each, target, present.get(_name(each.column)), rows)
         if work is not None:
             steps.append((each, target, work))
-    named = {_name(stored_name(each.field_name)) for each in specs} | {_name(PARTITION_COLUMN)}
+    named = {_name(stored_name(spec.field_name)) for spec in specs} | {_name(PARTITION_COLUMN)}
     return _Plan(rows, steps, sorted(present.keys() - named))
 
 
@@ -263,7 +263,7 @@ def partitions_of(dataset: LanceDataset, index: ActualIndex) -> int:
 
 def segment_ids(dataset: LanceDataset) -> set[str]:
     """The folders below ``_indices`` that a version uses."""
-    return {str(segment.uuid) for each in dataset.describe_indices() for segment in each.segments}
+    return {str(segment.uuid) for index in dataset.describe_indices() for segment in index.segments}
 
 
 def durable_indexes(
@@ -274,8 +274,8 @@ def durable_indexes(
         return
     files = store.files(table_id)
     written = list(names)
-    for each in sorted(segment_ids(dataset) - known):
-        written += files.names(f"_indices/{each}")
+    for id_ in sorted(segment_ids(dataset) - known):
+        written += files.names(f"_indices/{id_}")
     for version in range(before + 1, int(dataset.version) + 1):
         store.sync_version(table_id, version, written)
         written = []

@@ -56,7 +56,7 @@ def _stored_type(field: Field | None) -> pa.DataType:
 
 def stored_schema(schema: CollectionSchema) -> pa.Schema:
     """The schema of a collection's dataset: fields, ``$meta`` if dynamic, ``__part``, ``__job``."""
-    columns = [pa.field(stored_name(each.name), _stored_type(each), each.nullable) for each in schema]
+    columns = [pa.field(stored_name(field.name), _stored_type(field), field.nullable) for field in schema]
     if schema.dynamic:
         columns.append(pa.field(stored_name(META_FIELD), _JSON, nullable=False))
     columns.append(pa.field(PARTITION_COLUMN, pa.int64(), nullable=False))
@@ -71,15 +71,15 @@ def encode(batch: pa.RecordBatch, schema: CollectionSchema, job_id: int) -> pa.R
         StoreError: a column is missing or not of its canonical type.
     """
     arrays: list[pa.Array[Any]] = []
-    for each in canonical_schema(schema):
-        place = batch.schema.get_field_index(each.name)
-        if place < 0 or batch.schema.field(place).type != each.type:
+    for field in canonical_schema(schema):
+        place = batch.schema.get_field_index(field.name)
+        if place < 0 or batch.schema.field(place).type != field.type:
             found = "is missing" if place < 0 else f"has the type {batch.schema.field(place).type}"
             raise StoreError(
-                f"column {each.name!r} {found}; the engine takes canonical batches only ({each.type})",
-                column=each.name,
+                f"column {field.name!r} {found}; the engine takes canonical batches only ({field.type})",
+                column=field.name,
             )
-        arrays.append(_encode_column(batch.column(place), schema.get(each.name), each.name))
+        arrays.append(_encode_column(batch.column(place), schema.get(field.name), field.name))
     arrays.append(pa.repeat(pa.scalar(job_id, pa.int64()), len(batch)))
     return pa.RecordBatch.from_arrays(arrays, schema=stored_schema(schema))
 
@@ -102,7 +102,7 @@ def in_small_batches(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 def decode(stored: pa.Table, schema: CollectionSchema, columns: Sequence[str]) -> pa.Table:
     """The given fields (and ``$meta``) of a stored table, in canonical types and in that order."""
-    wanted = {each.name: each for each in canonical_schema(schema)}
+    wanted = {field.name: field for field in canonical_schema(schema)}
     arrays: list[pa.ChunkedArray[Any]] = []
     for name in columns:
         column = stored.column(stored_name(name))

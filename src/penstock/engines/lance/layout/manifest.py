@@ -18,7 +18,7 @@ def highest_fragment_id(dataset: LanceDataset) -> int:
     A fragment that was removed keeps its id: an index that was being built meanwhile may still name it, and would
     claim to cover a new fragment of that id, whose rows no search would find.
     """
-    present = max((each.fragment_id for each in dataset.get_fragments()), default=-1)
+    present = max((fragment.fragment_id for fragment in dataset.get_fragments()), default=-1)
     return max(present, _field(dataset._ds.serialized_manifest(), _MAX_FRAGMENT_ID, default=-1))
 
 

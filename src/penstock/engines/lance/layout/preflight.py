@@ -99,7 +99,7 @@ def tables(store: TableRoot) -> list[str]:
     """Ids of all tables, also of those half made or half removed."""
     with translating_errors(f"listing the store {store.root}", store.options):
         if store.is_local:
-            names = [each.name for each in Path(store.root).glob(f"*{_TABLE}*")]
+            names = [path.name for path in Path(store.root).glob(f"*{_TABLE}*")]
         else:
             import obstore
 

@@ -174,7 +174,7 @@ def _run(store: TableRoot, table: Table, dataset: LanceDataset, tasks: Sequence[
     try:
         for task in tasks:
             done.append(task.execute(dataset))
-        names = _names([each for result in done for each in result.new_fragments])
+        names = _names([new_fragment for result in done for new_fragment in result.new_fragments])
         store.files(table.id).sync(names)
         Compaction.commit(dataset, done)
     except BaseException:
@@ -184,16 +184,16 @@ def _run(store: TableRoot, table: Table, dataset: LanceDataset, tasks: Sequence[
 
 
 def _names(fragments: Sequence[FragmentMetadata]) -> list[str]:
-    return [f"data/{file.path}" for each in fragments for file in each.files]
+    return [f"data/{file.path}" for fragment in fragments for file in fragment.files]
 
 
 def _delete_rejected_files(store: TableRoot, table: Table, before: int, done: Sequence[RewriteResult]) -> None:
     """Delete what was written, unless the commit succeeded although its answer was lost."""
-    names = set(_names([each for result in done for each in result.new_fragments]))
+    names = set(_names([new_fragment for result in done for new_fragment in result.new_fragments]))
     # Whatever can't be told or deleted now, the sweep of orphans finds.
     with suppress(Exception):
         newest = store.latest(table.id, "compacting")
         for version in range(before + 1, int(newest.version) + 1):
             shown = newest.checkout_version(version)
-            names -= set(_names([each.metadata for each in shown.get_fragments()]))
+            names -= set(_names([fragment.metadata for fragment in shown.get_fragments()]))
         store.files(table.id).delete(names)

@@ -66,8 +66,8 @@ class ReferencedFiles:
 def referenced_by(dataset: LanceDataset) -> ReferencedFiles:
     """What all versions of a table name together."""
     named = ReferencedFiles()
-    for each in dataset.versions():
-        named.add(dataset.checkout_version(each["version"]))
+    for version in dataset.versions():
+        named.add(dataset.checkout_version(version["version"]))
     return named
 
 

@@ -74,15 +74,15 @@ def _highest_id(dataset: LanceDataset, schema: CollectionSchema) -> int:
 def _schema(stored: pa.Schema) -> CollectionSchema | None:
     """The likeliest schema of a table of an earlier release, which kept it in the catalog only."""
     columns = [each for each in stored if each.name not in (PARTITION_COLUMN, JOB_COLUMN, META_FIELD)]
-    fields = [_field(each.name, each.type, each.nullable) for each in columns]
+    fields = [_field(column.name, column.type, column.nullable) for column in columns]
     keys = [
         place
-        for place, each in enumerate(fields)
-        if each is not None and each["type"] in (DataType.INT64, DataType.VARCHAR) and not each.get("nullable")
+        for place, field in enumerate(fields)
+        if field is not None and field["type"] in (DataType.INT64, DataType.VARCHAR) and not field.get("nullable")
     ]
     if None in fields or not keys or PARTITION_COLUMN not in stored.names or JOB_COLUMN not in stored.names:
         return None
-    made = [Field(**each, primary=place == keys[0]) for place, each in enumerate(fields) if each is not None]
+    made = [Field(**field, primary=place == keys[0]) for place, field in enumerate(fields) if field is not None]
     return CollectionSchema(fields=tuple(made), dynamic=META_FIELD in stored.names)
 
 

@@ -89,10 +89,10 @@ def _trouble(store: TableRoot, table: Table, folder: Path, manifest: Path) -> Ex
 
 def _drop_broken_indexes(dataset: LanceDataset, table: Table) -> list[str]:
     said = []
-    for each in dataset.describe_indices():
+    for index in dataset.describe_indices():
         try:
-            dataset.stats.index_stats(each.name)
+            dataset.stats.index_stats(index.name)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, an index can be built again
-            dataset.drop_index(each.name)
-            said.append(f"Table {table.id}: the index {each.name} was unreadable and is dropped. ({error})")
+            dataset.drop_index(index.name)
+            said.append(f"Table {table.id}: the index {index.name} was unreadable and is dropped. ({error})")
     return said

@@ -151,18 +151,18 @@ def is_in(path: JsonPath, values: Sequence[Scalar], negated: bool) -> str:
     word, joint = ("not in", "and") if negated else ("in", "or")
     op = CompareOp.NE if negated else CompareOp.EQ
     kinds = []
-    names = [json.dumps(each) for each in values if isinstance(each, bool)]
+    names = [json.dumps(value) for value in values if isinstance(value, bool)]
     if names:
         guard = f"{_value(place)} in ('true', 'false') and " if negated else ""
         kinds.append(f"({guard}{_value(place)} {word} ({', '.join(map(text, names))}))")
-    strings = [text(_quote(each)) for each in values if isinstance(each, str)]
+    strings = [text(_quote(value)) for value in values if isinstance(value, str)]
     if strings:
         guard = f"{_is_string(place)} and " if negated else ""
         kinds.append(f"({guard}{_value(place)} {word} ({', '.join(strings)}))")
-    numbers = [each for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if numbers:
-        large = [each for each in numbers if isinstance(each, int) and abs(each) >= _EXACT_IN_DOUBLE]
-        small = [float(each) for each in numbers if not (isinstance(each, int) and abs(each) >= _EXACT_IN_DOUBLE)]
+        large = [number for number in numbers if isinstance(number, int) and abs(number) >= _EXACT_IN_DOUBLE]
+        small = [float(number) for number in numbers if not (isinstance(number, int) and abs(number) >= _EXACT_IN_DOUBLE)]
         parts = []
         if large:
             # Integers are compared exactly, other numbers with the constants as doubles.

@@ -30,7 +30,7 @@ def condition(table: Table, filter: Filter | None, partitions: Sequence[int] | N
     """The WHERE clause of a filter and partitions, or None for all rows. No partition at all matches nothing."""
     parts = [] if table.expiry is None else [not_expired(table.expiry)]
     if partitions is not None:
-        numbers = ", ".join(str(int(each)) for each in partitions)
+        numbers = ", ".join(str(int(partition)) for partition in partitions)
         parts.append(f"`{PARTITION_COLUMN}` IN ({numbers})" if numbers else "false")
     if filter is not None:
         parts.append(f"({to_sql(filter, table.schema)})")

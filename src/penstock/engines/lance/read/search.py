@@ -219,10 +219,10 @@ def _hits(
     pages = [each.slice(request.offset, request.limit) for each in found]
     primary = table.schema.primary.name
     if list(columns) == [primary]:
-        renamed = [each.select([KEY]).rename_columns([stored_name(primary)]) for each in pages]
+        renamed = [page.select([KEY]).rename_columns([stored_name(primary)]) for page in pages]
         rows = [decode(each, table.schema, columns) for each in renamed]
     else:
-        addresses = pa.concat_tables([each.select([ADDRESS]) for each in pages])[ADDRESS].combine_chunks()
+        addresses = pa.concat_tables([page.select([ADDRESS]) for page in pages])[ADDRESS].combine_chunks()
         fetched = take_rows(dataset, addresses, table.schema, columns)
         rows, start = [], 0
         for each in pages:

@@ -145,11 +145,11 @@ def _data_files(dataset: LanceDataset, table: Table, version: int) -> set[str]:
             table=table.id,
             file=manifest_name(version),
         ) from error
-    return {f"data/{file.path}" for each in shown.get_fragments() for file in each.data_files()}
+    return {f"data/{file.path}" for fragment in shown.get_fragments() for file in fragment.data_files()}
 
 
 def _with_fragments(dataset: LanceDataset, added: list[FragmentMetadata]) -> LanceOperation.Merge:
-    present = [each.metadata for each in dataset.get_fragments()]
+    present = [fragment.metadata for fragment in dataset.get_fragments()]
     free = highest_fragment_id(dataset) + 1
     for place, each in enumerate(added):
         each.id = free + place
