@@ -73,7 +73,7 @@ def measure(kind: str, jobs: int, folder: Path, stack: ExitStack) -> None:
     url = f"sqlite:///{folder / 'data' / 'catalog.db'}"
     if kind == "postgresql":
         url = stack.enter_context(stack.enter_context(running_postgres()).database())
-    environment = {"PENSTOCK_CATALOG": url}
+    environment = {"PENSTOCK_CATALOG_URL": url}
     with running_server(folder, "--workers", "1", env=environment) as server:
         with server.client() as client:
             client.databases.create("archive")

@@ -97,7 +97,7 @@ Every command that talks to a server takes these:
 ## Where the catalog is
 
 Commands for administrators (`keys`, `users`, `audit`, `orgs`, `clusters`) work on the catalog itself, with or without
-a server, and find it by `--config`, `--data-dir`, `--catalog` and `--secret-key-file`, which are the server's
+a server, and find it by `--config`, `--data-dir`, `--catalog-url` and `--encryption-key-file`, which are the server's
 [settings](settings.md), with their variables. Give them as the server has them.
 
 {"".join(sections)}"""

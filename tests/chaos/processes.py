@@ -103,7 +103,7 @@ def start(
     """A server on the data and the import root of ``folder``; ``env`` are further environment variables."""
     environment = clean_environment() | dict(env or {})
     if catalog_url is not None:
-        environment["PENSTOCK_CATALOG"] = catalog_url
+        environment["PENSTOCK_CATALOG_URL"] = catalog_url
     log = folder / f"{name}.log"
     places = ["--port", "0", "--data-dir", str(folder / "data"), "--import-root", str(folder / "files")]
     process = _FORKS.Process(target=doomed_server.serve, args=([*places, *flags], environment, log, death))

@@ -25,7 +25,7 @@ SEED = int(os.environ.get("PENSTOCK_CHAOS_SEED", "1"))
 SHORT = 10
 PER_CAMPAIGN = 40
 """Kills in one data folder; then a new one begins, with another seed."""
-SHORT_LEASE = ("--lease", "2s")
+SHORT_LEASE = ("--lease-duration", "2s")
 """A dead server's jobs are free so soon in the short run; the long one leaves the default."""
 
 pytestmark = pytest.mark.timeout(600 + 30 * max(KILLS, SHORT))

@@ -111,7 +111,7 @@ def test_what_an_org_may_have(run: Run) -> None:
 
 
 def test_a_cluster_may_have_a_store_of_its_own(run: Run, tmp_path: Path) -> None:
-    made = run("clusters", "create", "in01-acme", "--org", "acme", "--store", str(tmp_path / "acme"))
+    made = run("clusters", "create", "in01-acme", "--org", "acme", "--storage-url", str(tmp_path / "acme"))
     assert made.stdout == f"Made cluster in01-acme of org acme, kept in {tmp_path / 'acme'}.\n"
     assert json.loads(run("clusters", "list", "--json").output)[0]["store"] == str(tmp_path / "acme")
     assert "acme" in run("clusters", "list").output
@@ -130,10 +130,10 @@ def test_a_cluster_may_have_a_store_of_its_own(run: Run, tmp_path: Path) -> None
     ],
 )
 def test_no_two_stores_lie_in_each_other(run: Run, tmp_path: Path, place: str, told: str) -> None:
-    run("clusters", "create", "in01-acme", "--store", str(tmp_path / "acme"))
+    run("clusters", "create", "in01-acme", "--storage-url", str(tmp_path / "acme"))
     (tmp_path / "link").symlink_to(tmp_path / "acme")
     (tmp_path / "file").write_text("")
-    done = run("clusters", "create", "in01-next", "--store", str(tmp_path / place))
+    done = run("clusters", "create", "in01-next", "--storage-url", str(tmp_path / place))
     assert done.exit_code == 1
     assert told in done.output
     assert "in01-next" not in run("clusters", "list").output
@@ -141,6 +141,6 @@ def test_no_two_stores_lie_in_each_other(run: Run, tmp_path: Path, place: str, t
 
 def test_a_store_must_be_of_use(run: Run) -> None:
     for place in ("gs://bucket/x", "s3://b/../c"):
-        done = run("clusters", "create", "in01-next", "--store", place)
+        done = run("clusters", "create", "in01-next", "--storage-url", place)
         assert done.exit_code == 1
         assert f"{place} won't do as a store: collections are kept in a folder or" in done.output

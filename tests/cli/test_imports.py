@@ -237,7 +237,7 @@ def test_a_failed_job_is_retried(run: Run, collection: str, make_file: MakeFile)
 def test_a_retry_sends_the_keys_of_the_store_and_never_a_servers_own(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PENSTOCK_SECRET_KEY", "what a server seals credentials with")
+    monkeypatch.setenv("PENSTOCK_ENCRYPTION_KEY", "what a server seals credentials with")
     monkeypatch.setenv("PENSTOCK_SOURCE_ACCESS_KEY", "reader")
     monkeypatch.setenv("PENSTOCK_SOURCE_SECRET_KEY", "of the store")
     with recording_server() as recorder:

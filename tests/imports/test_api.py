@@ -349,7 +349,7 @@ def test_too_many_live_jobs_are_refused_with_the_limit(tmp_path: Path, runner: L
     with a_world(tmp_path, runner, JobSettings(limits=JobLimits(collection=1)), started=False) as world:
         world.collection()
         world.create(["a.json"])
-        with pytest.raises(LimitExceeded, match="max_live_jobs"):
+        with pytest.raises(LimitExceeded, match="max_jobs_per_collection"):
             world.create(["a.json"])
 
 

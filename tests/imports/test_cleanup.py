@@ -111,7 +111,7 @@ def test_a_failed_jobs_parts_are_no_orphans_while_it_may_be_retried(tmp_path: Pa
 
 
 def test_a_job_is_remembered_as_long_as_its_idempotency_key(tmp_path: Path, runner: LocalRunner) -> None:
-    settings = replace(SETTINGS, retention=0, kept_jobs=0)
+    settings = replace(SETTINGS, retention=0, min_retained_jobs=0)
     with a_world(tmp_path, runner, settings) as world:
         world.collection()
         write_rows(world.files)
@@ -153,7 +153,7 @@ def test_a_removal_that_was_cut_off_is_brought_to_its_end(tmp_path: Path, runner
 
 @pytest.mark.parametrize("end", ["aborted", "failed"])
 def test_staged_files_go_with_their_job_and_its_figures_stay(tmp_path: Path, runner: LocalRunner, end: str) -> None:
-    with a_world(tmp_path, runner, replace(SETTINGS, retry_window=0)) as world:
+    with a_world(tmp_path, runner, replace(SETTINGS, staged_file_retention=0)) as world:
         docs = world.collection()
         write_rows(world.files)
         job = world.create(["a.jsonl"], auto_commit="false")

@@ -20,8 +20,8 @@ from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
 from tests.support.worlds import World, a_world
 
-QUICK = JobSettings(split_attempts=2, retry_pause=0.02)
-PATIENT = JobSettings(split_attempts=50, retry_pause=0.2)
+QUICK = JobSettings(max_attempts=2, retry_pause=0.02)
+PATIENT = JobSettings(max_attempts=50, retry_pause=0.2)
 ROWS = 20
 
 

@@ -88,7 +88,7 @@ def test_the_time_counts_from_the_commit_not_from_the_create(tmp_path: Path, run
 
 
 def test_they_expire_when_their_job_is_forgotten(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, replace(AT_ONCE, retention=0.0, key_lifetime=0.0, kept_jobs=0)) as world:
+    with a_world(tmp_path, runner, replace(AT_ONCE, retention=0.0, key_lifetime=0.0, min_retained_jobs=0)) as world:
         docs = mortal(world, 5)
         job = world.imported([write_rows(world, "a.jsonl")])
         while world.catalog.retention.forget_jobs(CLUSTER, int(1e15), 0):

@@ -66,7 +66,7 @@ def test_a_store_that_is_down_fails_the_job_and_a_retry_goes_on_when_it_is_back(
     tmp_path: Path, runner: LocalRunner, s3: S3Server, faults: Faults
 ) -> None:
     address = a_night(s3)
-    settings = JobSettings(split_bytes=8_000, split_attempts=2, retry_pause=0.02)
+    settings = JobSettings(split_bytes=8_000, max_attempts=2, retry_pause=0.02)
     with (
         faulty_store(s3.endpoint, faults, 0) as proxy,
         a_world(tmp_path, runner, settings, roots=[address], store=s3.settings | {"endpoint": proxy.url}) as world,
@@ -85,7 +85,7 @@ def test_a_store_that_goes_down_in_the_middle_leaves_what_was_read_to_the_retry(
     tmp_path: Path, runner: LocalRunner, s3: S3Server
 ) -> None:
     address = a_night(s3)
-    settings = JobSettings(split_bytes=8_000, split_attempts=1, retry_pause=0.02)
+    settings = JobSettings(split_bytes=8_000, max_attempts=1, retry_pause=0.02)
     with (
         faulty_store(s3.endpoint, Faults(), 0) as proxy,
         a_world(tmp_path, runner, settings, roots=[address], store=s3.settings | {"endpoint": proxy.url}) as world,

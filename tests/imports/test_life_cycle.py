@@ -42,7 +42,7 @@ from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, SCHEMA
 from tests.support.doubles import InlineRunner, MemoryEngine
 
-SETTINGS = JobSettings(split_bytes=60, split_attempts=2, retry_pause=0.0)
+SETTINGS = JobSettings(split_bytes=60, max_attempts=2, retry_pause=0.0)
 FILES = ("a", "b", "bad")
 STEPS = ("stage", "staged", "publish", "published", "index")
 EVENTS = ("nothing", "crash", "hiccup", "outage", "full", "abort", "takeover")
@@ -273,7 +273,7 @@ class LifeCycle(RuleBasedStateMachine):
                 cast(Engine, self.engine),
                 InlineRunner(),
                 self.roots,
-                replace(SETTINGS, retry_window=window),
+                replace(SETTINGS, staged_file_retention=window),
             )
         )
 

@@ -168,7 +168,7 @@ def test_a_dropped_collection_ends_its_jobs_and_its_files_go(tmp_path: Path, run
 def test_staged_files_of_a_failed_job_are_removed_when_nobody_may_retry_it(
     tmp_path: Path, runner: LocalRunner
 ) -> None:
-    with a_world(tmp_path, runner, replace(SMALL_SPLITS, retry_window=0)) as world:
+    with a_world(tmp_path, runner, replace(SMALL_SPLITS, staged_file_retention=0)) as world:
         docs = world.collection()
         write_rows(world.files)
         with (world.files / "a.jsonl").open("a") as file:

@@ -136,7 +136,7 @@ def test_a_job_that_fails_again_says_so_again(world: World) -> None:
 
 
 def test_after_the_window_everything_is_staged_again(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, replace(SETTINGS, retry_window=0)) as world:
+    with a_world(tmp_path, runner, replace(SETTINGS, staged_file_retention=0)) as world:
         job = failed_night(world)
         world.scheduler.wake()
         world.until(lambda: stored_files(world, job) == 0)
@@ -223,7 +223,7 @@ def test_a_retry_counts_as_a_live_job(tmp_path: Path, runner: LocalRunner) -> No
     with a_world(tmp_path, runner, replace(SETTINGS, limits=JobLimits(collection=1))) as world:
         job = failed_night(world)
         waiting = world.create(["a.jsonl"], auto_commit="false")
-        with pytest.raises(LimitExceeded, match="max_live_jobs"):
+        with pytest.raises(LimitExceeded, match="max_jobs_per_collection"):
             world.retry(job)
         world.imports.abort(CLUSTER, waiting.id, ANONYMOUS)
         assert world.retry(job).state is JobState.PENDING

@@ -173,7 +173,7 @@ def test_where_nobody_is_asked_who_he_is_the_log_says_so(tmp_path: Path, catalog
 
 
 def run(catalog_url: str, folder: Path, *arguments: str) -> str:
-    environment = {"PENSTOCK_DATA_DIR": str(folder / "data"), "PENSTOCK_CATALOG": catalog_url}
+    environment = {"PENSTOCK_DATA_DIR": str(folder / "data"), "PENSTOCK_CATALOG_URL": catalog_url}
     done = CliRunner().invoke(cli, arguments, prog_name="penstock", env=environment)
     assert done.exit_code == 0, done.output
     return done.stdout

@@ -72,11 +72,11 @@ def test_a_clusters_collections_and_staged_files_are_in_its_store(tmp_path: Path
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "good.jsonl").write_text(ROWS)
     (tmp_path / "files" / "bad.jsonl").write_text(ROWS * 100 + '{"id": 1, "vector": [1]}\n')
-    made = run(tmp_path, kept.environment, "clusters", "create", ACME, "--org", "acme", "--store", kept.address)
+    made = run(tmp_path, kept.environment, "clusters", "create", ACME, "--org", "acme", "--storage-url", kept.address)
     assert kept.address.rstrip("/") in made.output
     key = made_key(tmp_path, "acme", "--org", "acme", "--cluster", ACME, "--role", "admin")
     ops = made_key(tmp_path, "ops", "--role", "admin")
-    flags = ("--workers", "1", "--split-bytes", "64KiB", "--retry-window", "1ms")
+    flags = ("--workers", "1", "--split-bytes", "64KiB", "--staged-file-retention", "1ms")
     with (
         running_server(tmp_path, *flags, env=kept.environment) as server,
         client_of(server, key) as client,
@@ -137,7 +137,7 @@ def _dropped(folder: Path) -> bool:
 
 def test_a_store_that_is_away_is_one_tenants_trouble(tmp_path: Path) -> None:
     place = tmp_path / "acme"
-    run(tmp_path, {}, "clusters", "create", ACME, "--org", "acme", "--store", str(place))
+    run(tmp_path, {}, "clusters", "create", ACME, "--org", "acme", "--storage-url", str(place))
     key = made_key(tmp_path, "a", "--org", "acme", "--cluster", ACME, "--role", "admin")
     ops = made_key(tmp_path, "ops", "--role", "admin")
     with running_server(tmp_path, "--workers", "1") as server, client_of(server, key) as client:

@@ -258,7 +258,7 @@ def test_buckets(folder: Path, s3: S3Server) -> None:
 
 
 def test_a_catalog_in_postgresql(tmp_path: Path, postgres: PostgresServer, postgres_url: str) -> None:
-    with running_server(tmp_path, "--workers", "1", env={"PENSTOCK_CATALOG": postgres_url}) as server:
+    with running_server(tmp_path, "--workers", "1", env={"PENSTOCK_CATALOG_URL": postgres_url}) as server:
         (server.import_root / "docs.jsonl").write_text('{"id": 1, "vector": [1, 2]}\n')
         with server.client() as client:
             client.collections.create("docs", dimension=2)

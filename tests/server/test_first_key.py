@@ -24,7 +24,7 @@ LIMIT = 30.0
 
 def run(folder: Path, catalog_url: str, *arguments: str) -> Result:
     where = ("--data-dir", str(folder / "data"))
-    done = CliRunner().invoke(cli, [*arguments, *where], env={"PENSTOCK_CATALOG": catalog_url})
+    done = CliRunner().invoke(cli, [*arguments, *where], env={"PENSTOCK_CATALOG_URL": catalog_url})
     assert done.exit_code == 0, done.output
     return done
 
@@ -43,7 +43,7 @@ def until(true: Callable[[], bool]) -> None:
 
 def test_a_running_server_learns_of_keys_and_users(tmp_path: Path, catalog_url: str) -> None:
     assert FRESH_SECONDS < 1
-    with running_server(tmp_path, env={"PENSTOCK_CATALOG": catalog_url}) as server:
+    with running_server(tmp_path, env={"PENSTOCK_CATALOG_URL": catalog_url}) as server:
         assert code_for(server.url, "") == 0, "no key yet: everybody on this machine may come in"
         key = run(tmp_path, catalog_url, "keys", "create", "ops", "--role", "admin").stdout.strip()
         until(lambda: code_for(server.url, "") == 1800)

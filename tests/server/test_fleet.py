@@ -42,7 +42,7 @@ class Fleet:
     def start(self, role: str) -> RunningServer:
         name = f"{role}-{len(self.servers)}"
         server = self.stack.enter_context(
-            running_server(self.folder, *FLAGS, "--role", role, env={"PENSTOCK_CATALOG": self.url}, name=name)
+            running_server(self.folder, *FLAGS, "--role", role, env={"PENSTOCK_CATALOG_URL": self.url}, name=name)
         )
         self.servers.append(server)
         return server
@@ -156,12 +156,12 @@ def test_a_server_waits_for_a_catalog_that_starts_later(fleet: Fleet, postgres: 
     with log.open("wb") as output:
         early = subprocess.Popen(
             [PENSTOCK, "serve", "--port", "0", "--role", "api", "--data-dir", fleet.folder / "data"],
-            env=clean_environment() | {"PENSTOCK_CATALOG": fleet.url},
+            env=clean_environment() | {"PENSTOCK_CATALOG_URL": fleet.url},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_until(lambda: "catalog.awaited" in log.read_text())
+        wait_until(lambda: "catalog.waiting" in log.read_text())
         assert "does not exist" in log.read_text()
         postgres.create_database(name=fleet.url.rpartition("/")[2])
         wait_until(lambda: "Penstock listens on" in log.read_text())
@@ -175,8 +175,8 @@ def test_a_server_waits_for_a_catalog_that_starts_later(fleet: Fleet, postgres: 
 def test_a_catalog_that_stays_away_ends_the_start_with_the_reason(fleet: Fleet, postgres: PostgresServer) -> None:
     postgres.drop_database(fleet.url)
     done = subprocess.run(
-        [PENSTOCK, "serve", "--port", "0", "--data-dir", fleet.folder / "data", "--catalog-wait", "1s"],
-        env=clean_environment() | {"PENSTOCK_CATALOG": fleet.url},
+        [PENSTOCK, "serve", "--port", "0", "--data-dir", fleet.folder / "data", "--catalog-startup-timeout", "1s"],
+        env=clean_environment() | {"PENSTOCK_CATALOG_URL": fleet.url},
         capture_output=True,
         text=True,
         timeout=60,
@@ -196,7 +196,7 @@ def test_a_role_alone_needs_a_catalog_that_can_be_shared(tmp_path: Path, role: s
         timeout=60,
     )
     assert done.returncode == 1
-    assert "--catalog postgresql://" in done.stderr
+    assert "--catalog-url postgresql://" in done.stderr
 
 
 @pytest.mark.slow
@@ -241,7 +241,7 @@ def test_a_worker_that_stalls_and_wakes_up_changes_nothing(fleet: Fleet) -> None
         with stalled(sleeper):
             assert client.imports.wait(job.id, timeout=LIMIT).state == "Completed"
             ended = fleet.job(job.id)
-        wait_until(lambda: "job.lost" in sleeper.log.read_text())
+        wait_until(lambda: "job.lease_lost" in sleeper.log.read_text())
         assert every_row_once(client)
         assert fleet.job(job.id) == ended
         # It works again, now that it is awake.

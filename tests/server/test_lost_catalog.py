@@ -102,10 +102,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, s3: S3Server) -> Itera
     if request.param == "s3":
         store = {
             "store": f"s3://{s3.make_bucket()}/tables",
-            "store_endpoint": s3.endpoint,
-            "store_region": "us-east-1",
-            "store_access_key": "k",
-            "store_secret_key": "s",
+            "storage_endpoint": s3.endpoint,
+            "storage_region": "us-east-1",
+            "storage_access_key": "k",
+            "storage_secret_key": "s",
         }
     made = Place(make_settings(tmp_path / "data", **store))
     yield made

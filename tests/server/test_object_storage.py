@@ -1,4 +1,4 @@
-"""Collections in an object store (``--store s3://…``): everything that a server does, on a real S3 server."""
+"""Collections in an object store (``--storage-url s3://…``): everything that a server does, on a real S3 server."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ LIMIT = 90.0
 def keys(s3: S3Server, secret: str = "the-stores-own-secret") -> dict[str, str]:
     """Settings of the store's own; there are none of import roots."""
     return {
-        "PENSTOCK_STORE_ENDPOINT": s3.endpoint,
-        "PENSTOCK_STORE_REGION": "us-east-1",
-        "PENSTOCK_STORE_ACCESS_KEY": "the-stores-own-key",
-        "PENSTOCK_STORE_SECRET_KEY": secret,
+        "PENSTOCK_STORAGE_ENDPOINT": s3.endpoint,
+        "PENSTOCK_STORAGE_REGION": "us-east-1",
+        "PENSTOCK_STORAGE_ACCESS_KEY": "the-stores-own-key",
+        "PENSTOCK_STORAGE_SECRET_KEY": secret,
     }
 
 
@@ -53,7 +53,7 @@ def ids(client: penstock.Client) -> list[int]:
 
 def test_a_life_in_a_bucket(tmp_path: Path, s3: S3Server) -> None:
     bucket = s3.make_bucket()
-    flags = (*FLAGS, "--store", f"s3://{bucket}/some/prefix")
+    flags = (*FLAGS, "--storage-url", f"s3://{bucket}/some/prefix")
     write(tmp_path / "files", "docs.jsonl")
     with running_server(tmp_path, *flags, env=keys(s3)) as server, server.client() as client:
         client.collections.create("docs", dimension=4)
@@ -100,8 +100,8 @@ def test_a_store_that_will_not_do_ends_the_start_with_one_sentence(tmp_path: Pat
             ("s3://no-such-bucket/x", s3.endpoint, "s3://no-such-bucket/x is not there"),
             (f"s3://{s3.make_bucket()}/x", forgetful.url, "knows no conditional writes"),
         ):
-            environment = keys(s3) | {"PENSTOCK_STORE_ENDPOINT": endpoint}
-            with pytest.raises(RuntimeError) as raised, running_server(tmp_path, "--store", store, env=environment):
+            environment = keys(s3) | {"PENSTOCK_STORAGE_ENDPOINT": endpoint}
+            with pytest.raises(RuntimeError) as raised, running_server(tmp_path, "--storage-url", store, env=environment):
                 pass
             [line] = [line for line in str(raised.value).splitlines() if reason in line]
             assert "Traceback" not in str(raised.value)
@@ -125,7 +125,7 @@ OTHERS = [
 def test_a_server_that_dies_on_the_way_to_a_commit(
     tmp_path: Path, s3: S3Server, step: str, moment: Literal["before", "after"]
 ) -> None:
-    flags = (*FLAGS, "--store", f"s3://{s3.make_bucket()}/x")
+    flags = (*FLAGS, "--storage-url", f"s3://{s3.make_bucket()}/x")
     write(tmp_path / "files", "docs.jsonl")
     death = Death(step, moment, 1, str(tmp_path / "died"))
     doomed = start(tmp_path, "doomed", list(flags), None, death, keys(s3))
@@ -148,7 +148,7 @@ def test_servers_far_apart_share_a_bucket(tmp_path: Path, s3: S3Server, postgres
     bucket = s3.make_bucket()
     (tmp_path / "secret.key").write_bytes(b"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
     os.chmod(tmp_path / "secret.key", 0o600)
-    flags = (*FLAGS, "--store", f"s3://{bucket}/x", "--secret-key-file", str(tmp_path / "secret.key"))
+    flags = (*FLAGS, "--storage-url", f"s3://{bucket}/x", "--encryption-key-file", str(tmp_path / "secret.key"))
     for number in range(6):
         write(tmp_path / "files", f"{number}.jsonl", number * ROWS)
     with ExitStack() as stack:
@@ -160,7 +160,7 @@ def test_servers_far_apart_share_a_bucket(tmp_path: Path, s3: S3Server, postgres
                     *flags,
                     "--import-root",
                     str(tmp_path / "files"),
-                    env=keys(s3) | {"PENSTOCK_CATALOG": postgres_url},
+                    env=keys(s3) | {"PENSTOCK_CATALOG_URL": postgres_url},
                 )
             )
             clients.append(stack.enter_context(server.client()))

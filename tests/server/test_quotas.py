@@ -27,7 +27,7 @@ def test_an_org_with_as_many_live_jobs_as_it_may_is_refused_and_no_other_is(tmp_
         assert server.create("ann", "a.jsonl", clusterId="in01-ann").json()["code"] == 1807
         v1 = server.v1("ann", objectUrl="a.jsonl")
         assert (v1.status_code, v1.json()["code"]) == (200, 47055)
-        assert "max_org_jobs" in v1.json()["message"]
+        assert "max_jobs_per_org" in v1.json()["message"]
 
         assert server.create("bob", "a.jsonl").json()["code"] == 0
         assert server.v2("ann", "jobs/import/abort", jobId=job).json()["code"] == 0
@@ -54,7 +54,7 @@ def test_an_org_with_no_bytes_left_today_is_told_to_come_back_tomorrow(tmp_path:
         assert server.catalog.quotas.usage("org-ann").daily_bytes == size
         refused = server.v1("ann", objectUrl="large.jsonl")
         assert refused.json()["code"] == 47035
-        assert "max_org_daily_bytes" in refused.json()["message"]
+        assert "max_daily_bytes_per_org" in refused.json()["message"]
         assert_until_midnight(refused)
 
         server.catalog.quotas.set("org-ann", Quota(daily_bytes=size))

@@ -55,10 +55,10 @@ def in_buckets(s3: S3Server, files: Mapping[str, bytes]) -> tuple[tuple[str, ...
         s3.put(root, name, text)
     environment = {
         **s3.environment,
-        "PENSTOCK_STORE_ACCESS_KEY": "the-stores-own-key",
-        "PENSTOCK_STORE_SECRET_KEY": "the-stores-own-secret",
+        "PENSTOCK_STORAGE_ACCESS_KEY": "the-stores-own-key",
+        "PENSTOCK_STORAGE_SECRET_KEY": "the-stores-own-secret",
     }
-    return ("--import-root", f"s3://{root}", "--store", f"s3://{store}/tables"), environment
+    return ("--import-root", f"s3://{root}", "--storage-url", f"s3://{store}/tables"), environment
 
 
 def test_the_cluster_reads_and_writes_object_stores_and_bad_rows_are_named(
@@ -78,7 +78,7 @@ def test_the_cluster_reads_and_writes_object_stores_and_bad_rows_are_named(
         assert (good.state, client.count("docs")) == ("Completed", 3000)
     told = server.log.read_text() + "".join(ray_nodes.logs().values())
     assert s3.environment["AWS_SECRET_ACCESS_KEY"] not in told
-    assert environment["PENSTOCK_STORE_SECRET_KEY"] not in told
+    assert environment["PENSTOCK_STORAGE_SECRET_KEY"] not in told
     assert not (tmp_path / "data" / "collections").exists()
 
 
@@ -95,7 +95,7 @@ def test_the_cluster_writes_to_the_store_of_the_jobs_own_cluster(
         assert done.exit_code == 0, done.output
         return done.stdout.strip()
 
-    run("clusters", "create", "in01-acme", "--org", "acme", "--store", f"s3://{theirs}/acme")
+    run("clusters", "create", "in01-acme", "--org", "acme", "--storage-url", f"s3://{theirs}/acme")
     key = run("keys", "create", "acme", "--org", "acme", "--cluster", "in01-acme", "--role", "writer")
     with (
         running_server(tmp_path, *flags(ray_nodes), *places, env=environment) as server,

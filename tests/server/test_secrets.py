@@ -72,13 +72,13 @@ class Story:
             "PENSTOCK_S3_REGION": "us-east-1",
             "PENSTOCK_S3_ACCESS_KEY": f"{MARK}-server-access",
             "PENSTOCK_S3_SECRET_KEY": f"{MARK}-server-secret",
-            "PENSTOCK_STORE_ACCESS_KEY": f"{MARK}-store-access",
-            "PENSTOCK_STORE_SECRET_KEY": f"{MARK}-store-secret",
-            "PENSTOCK_SECRET_KEY": Fernet.generate_key().decode(),
+            "PENSTOCK_STORAGE_ACCESS_KEY": f"{MARK}-store-access",
+            "PENSTOCK_STORAGE_SECRET_KEY": f"{MARK}-store-secret",
+            "PENSTOCK_ENCRYPTION_KEY": Fernet.generate_key().decode(),
         }
         self.key = self.command("keys", "create", "ops", "--role", "admin")
         self.command("users", "create", "ann", "--role", "admin", PENSTOCK_USER_PASSWORD=f"{MARK}-password")
-        self.secrets = [MARK, self.key, self.environment["PENSTOCK_SECRET_KEY"]]
+        self.secrets = [MARK, self.key, self.environment["PENSTOCK_ENCRYPTION_KEY"]]
 
     def command(self, *arguments: str, **environment: str) -> str:
         done = subprocess.run(
@@ -334,7 +334,7 @@ def test_what_workers_inherit() -> None:
         "PENSTOCK_AZURE_KEY": f"{MARK}-4",
         "PENSTOCK_API_KEY": f"{MARK}-5",
         "PENSTOCK_WORKERS": "3",
-        "PENSTOCK_CATALOG": "postgresql://penstock@db.example/penstock",
+        "PENSTOCK_CATALOG_URL": "postgresql://penstock@db.example/penstock",
         "PGPASSWORD": f"{MARK}-6",
     }
     settings = scrub_environment(load_settings(environment=environment), environment)
@@ -342,18 +342,18 @@ def test_what_workers_inherit() -> None:
     assert environment.keys() == {"PATH", "AWS_REGION", "PENSTOCK_WORKERS"}
     assert settings.s3_secret_key is not None
     assert settings.s3_secret_key.get_secret_value() == f"{MARK}-2"
-    assert settings.catalog == f"postgresql://penstock:{MARK}-6@db.example/penstock"
+    assert settings.catalog_url == f"postgresql://penstock:{MARK}-6@db.example/penstock"
     assert MARK not in repr(settings)
 
 
 @pytest.mark.parametrize("where", ["penstock:{}@db.example/penstock", "db.example/penstock?user=x&password={}"])
 def test_a_password_is_no_flag(where: str) -> None:
     url = f"postgresql://{where.format(MARK)}"
-    with pytest.raises(InvalidParameter, match="--catalog holds a password") as raised:
-        load_settings({"catalog": url}, environment={})
+    with pytest.raises(InvalidParameter, match="--catalog-url holds a password") as raised:
+        load_settings({"catalog_url": url}, environment={})
     assert MARK not in str(raised.value)
-    assert load_settings(environment={"PENSTOCK_CATALOG": url}).catalog == url
-    done = subprocess.run([PENSTOCK, "keys", "list", "--catalog", url], capture_output=True, text=True)
+    assert load_settings(environment={"PENSTOCK_CATALOG_URL": url}).catalog_url == url
+    done = subprocess.run([PENSTOCK, "keys", "list", "--catalog-url", url], capture_output=True, text=True)
     assert done.returncode != 0
     assert MARK not in done.stdout + done.stderr
 
@@ -363,13 +363,13 @@ def test_a_password_is_no_flag(where: str) -> None:
 
 def test_the_key_comes_from_the_environment_or_from_a_file(tmp_path: Path) -> None:
     key = Fernet.generate_key()
-    given = load_settings({"data_dir": tmp_path}, environment={"PENSTOCK_SECRET_KEY": key.decode()})
+    given = load_settings({"data_dir": tmp_path}, environment={"PENSTOCK_ENCRYPTION_KEY": key.decode()})
     assert sealing_key(given) == key
     assert list(tmp_path.iterdir()) == [], "no file is made"
     assert key.decode() not in repr(given)
     made = sealing_key(make_settings(tmp_path))
     assert sealing_key(make_settings(tmp_path)) == made == (tmp_path / "secret.key").read_bytes()
     assert (tmp_path / "secret.key").stat().st_mode & 0o777 == 0o600
-    with pytest.raises(InvalidParameter, match="PENSTOCK_SECRET_KEY is no key") as raised:
-        sealing_key(load_settings(environment={"PENSTOCK_SECRET_KEY": MARK}))
+    with pytest.raises(InvalidParameter, match="PENSTOCK_ENCRYPTION_KEY is no key") as raised:
+        sealing_key(load_settings(environment={"PENSTOCK_ENCRYPTION_KEY": MARK}))
     assert MARK not in str(raised.value)

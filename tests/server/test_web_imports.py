@@ -17,7 +17,7 @@ def test_only_the_networks_of_the_setting_are_reached(tmp_path: Path) -> None:
             web.files["/docs.jsonl"] = b'{"id": 1, "vector": [1, 2]}\n'
         known.redirects["/moved.jsonl"] = f"{unknown.url}/docs.jsonl"
         roots = ("--import-root", f"{known.url}/", "--import-root", f"{unknown.url}/")
-        flags = ("--workers", "1", "--web-networks", "127.0.0.2")
+        flags = ("--workers", "1", "--allow-private-networks", "127.0.0.2")
         with running_server(tmp_path, *roots, *flags) as server, server.client() as client:
             client.collections.create("docs", dimension=2)
             assert client.imports.wait(client.imports.create("docs", [[f"{known.url}/docs.jsonl"]])).rows == 1

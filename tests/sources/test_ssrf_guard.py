@@ -78,7 +78,7 @@ def test_networks_that_may_be_reached_as_well() -> None:
 def test_however_it_is_written_this_machine_is_not_reached(web: WebServer, host: str) -> None:
     """Were the address not looked at, all of them but the IPv6 ones would find the server."""
     url = f"http://{host}:{urlsplit(web.url).port}/"
-    with pytest.raises(PathNotAllowed, match=r"has no public address.*--web-networks"):
+    with pytest.raises(PathNotAllowed, match=r"has no public address.*--allow-private-networks"):
         ImportRoots([url]).locate(f"{url}a.json")
     assert web.asked == []
 
@@ -161,11 +161,11 @@ def test_a_server_that_sends_more_than_was_asked_for_is_not_read_to_its_end(web:
 
 
 def test_the_setting() -> None:
-    settings = load_settings({"web_networks": ("10.1.0.0/16", "fd00::/8")}, environment={})
+    settings = load_settings({"allow_private_networks": ("10.1.0.0/16", "fd00::/8")}, environment={})
     for scheme in ("http", "https"):
         assert source_stores(settings)[scheme] == {"networks": "10.1.0.0/16,fd00::/8"}
-    with pytest.raises(InvalidParameter, match="web_networks"):
-        load_settings({"web_networks": ("10.1.0.1/16",)}, environment={})
+    with pytest.raises(InvalidParameter, match="allow_private_networks"):
+        load_settings({"allow_private_networks": ("10.1.0.1/16",)}, environment={})
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def make_settings(data_dir: Path, **flags: object) -> Settings:
     ``catalog`` may hold a password, which a real flag may not.
     """
     catalog = flags.pop("catalog", None)
-    environment = {} if catalog is None else {"PENSTOCK_CATALOG": str(catalog)}
+    environment = {} if catalog is None else {"PENSTOCK_CATALOG_URL": str(catalog)}
     return load_settings({"data_dir": data_dir, **flags}, environment=environment)
 
 

@@ -86,7 +86,7 @@ def _wait_until_available(work: Callable[[], None], timeout: float) -> None:
     def tell(state: RetryCallState) -> None:
         reason = state.outcome and str(state.outcome.exception())
         log.warning(
-            "catalog.awaited", reason=reason, waited=round(state.seconds_since_start or 0, 1), timeout=timeout
+            "catalog.waiting", reason=reason, waited=round(state.seconds_since_start or 0, 1), timeout=timeout
         )
 
     attempts = Retrying(

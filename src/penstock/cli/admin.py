@@ -73,7 +73,7 @@ def opened_catalog(settings: Settings) -> Iterator[Catalog]:
 
     with private_umask():
         make_data_folder(settings.data_dir)
-        if settings.catalog is None and not catalog_file(settings).exists():
+        if settings.catalog_url is None and not catalog_file(settings).exists():
             click.echo(
                 f"Note: there was no catalog in {settings.data_dir} yet, and a new one is made. "
                 "If your server has another data folder, name it with --data-dir or PENSTOCK_DATA_DIR.",

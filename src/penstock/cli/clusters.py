@@ -32,7 +32,7 @@ def clusters() -> None:
 @click.option("--name", default="", help="A name for people; the id by default.")
 @click.option("--region", default="local", show_default=True, help="The region that v1 callers reach it by.")
 @click.option(
-    "--store",
+    "--storage-url",
     metavar="PLACE",
     help="Where its collections are kept, a folder or s3://bucket/prefix; the server's own store by default.",
 )

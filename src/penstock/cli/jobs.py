@@ -127,7 +127,7 @@ def retry(client: Client, job_ids: tuple[str, ...]) -> None:
     put them into PENSTOCK_SOURCE_ACCESS_KEY, PENSTOCK_SOURCE_SECRET_KEY and, for short-lived ones,
     PENSTOCK_SOURCE_TOKEN.
     """
-    # Not PENSTOCK_SECRET_KEY: that is a server's own, and must not be sent anywhere.
+    # Not PENSTOCK_ENCRYPTION_KEY: that is a server's own, and must not be sent anywhere.
     names = ("access_key", "secret_key", "token")
     keys = {name: os.environ.get(f"PENSTOCK_SOURCE_{name.upper()}", "") for name in names}
     for job_id in job_ids:

@@ -58,7 +58,7 @@ def delete_staged_files(context: ImportContext) -> None:
 
     The catalog forgets the files before they go, so that a retry can't count on what is being removed.
     """
-    failed_before = now_millis() - int(context.settings.retry_window * 1000)
+    failed_before = now_millis() - int(context.settings.staged_file_retention * 1000)
     for job in context.catalog.staged_files.find(failed_before):
         discard(context, job.collection_id, job.id)
 
@@ -69,7 +69,7 @@ def discard(context: ImportContext, collection_id: str, job_id: int) -> None:
     store = context.catalog.collections.store_of(collection_id)
     if store is not None:  # the files of a forgotten collection went with it
         context.engine.discard(collection_id, staged, store)
-    log.info("job.discarded", job_id=str(job_id), splits=len(staged))
+    log.info("job.staged_files_deleted", job_id=str(job_id), splits=len(staged))
 
 
 def drop_tables(context: ImportContext) -> None:
@@ -81,7 +81,7 @@ def drop_tables(context: ImportContext) -> None:
             end_jobs(jobs, collection_id, f"collection {live[0].collection} dropped")
         if jobs.live_jobs(collection_id):
             continue  # they have come to their commit, and end by themselves
-        lease = context.catalog.maintenance.take(collection_id, uuid.uuid4().hex, int(context.settings.lease * 1000))
+        lease = context.catalog.maintenance.take(collection_id, uuid.uuid4().hex, int(context.settings.lease_duration * 1000))
         if lease is None:
             # Its indexes are being built, or another server is about to drop it.
             continue
@@ -120,13 +120,13 @@ class Retention:
         for cluster_id in catalog.clusters.ids():
             before = now_millis() - int(age * 1000)
             forgotten = 0
-            while count := catalog.retention.forget_jobs(cluster_id, before, settings.kept_jobs):
+            while count := catalog.retention.forget_jobs(cluster_id, before, settings.min_retained_jobs):
                 forgotten += count
                 # Others write in between.
                 if stop.wait(_BETWEEN_BATCHES):
                     return
             if forgotten:
-                log.info("jobs.forgotten", cluster_id=cluster_id, jobs=forgotten)
+                log.info("jobs.expired", cluster_id=cluster_id, jobs=forgotten)
         self._looked = time.monotonic()
 
 
@@ -148,7 +148,7 @@ class OrphanSweep:
             except CatalogUnavailable:
                 raise
             except StoreError as error:  # it may be of one tenant only
-                log.warning("orphans.not_looked_for", collection_id=table.id, error=str(error))
+                log.warning("orphan_scan.skipped", collection_id=table.id, error=str(error))
                 looked = True
             if looked:
                 self._done[table.id] = time.monotonic()
@@ -166,7 +166,7 @@ class OrphanSweep:
         orphans = self._context.engine.orphans(table, known, self._context.settings.orphan_age)
         if orphans is not None and not catalog.jobs.live_jobs(table.id):
             self._context.engine.discard(table.id, [orphans], table.store)
-            log.warning("orphans.removed", collection_id=table.id, size=orphans.size, note=orphans.note)
+            log.warning("orphan_files.deleted", collection_id=table.id, size=orphans.size, note=orphans.note)
         return True
 
     def _tables(self) -> Sequence[Table]:

@@ -96,7 +96,7 @@ class Executor:
             with observer.step("job", facts, job.trace):
                 JobRun(self._context, job, stop, self._maintenance).go()
         except LeaseLost:
-            bound.info("job.lost", epoch=job.epoch)
+            bound.info("job.lease_lost", epoch=job.epoch)
             observer.lost(job)
         except TaskCancelled:
             bound.info("job.paused")
@@ -400,7 +400,7 @@ class JobRun:
         Meanwhile no process has the job, so that it keeps no other from running.
         """
         cause = error.__cause__ if isinstance(error, RetriesExhausted) and error.__cause__ else error
-        self._log.exception("job.commit_delayed", exc_info=error, transient=isinstance(cause, Transient))
+        self._log.exception("job.commit_retry_scheduled", exc_info=error, transient=isinstance(cause, Transient))
         self._show(cause)
         self._claims.release(self.job, pause_millis=int(MAX_BACKOFF_SECONDS * 1000))
 

@@ -66,7 +66,7 @@ class MaintenanceWorker:
         self.fair_share = fair_share
         self._observer = observer
         self._settings = settings
-        self._lease = settings.lease
+        self._lease = settings.lease_duration
         self._round = Throttle(_ROUND_SECONDS)
         self._later: dict[str, float] = {}
         """By collection, the time of the monotonic clock at which it is enqueued."""
@@ -177,7 +177,7 @@ class MaintenanceWorker:
             # What the compaction has replaced may be too much to keep until the next round.
             self._enqueue_in(collection.id, self._settings.old_version_min_age + 1)
         if result.freed_bytes:
-            log.info("history.forgotten", collection_id=collection.id, size=result.freed_bytes)
+            log.info("versions.expired", collection_id=collection.id, size=result.freed_bytes)
 
     def _submit(
         self, collection: Collection, function: Callable[[Any, TaskContext], Any], task: Any
@@ -227,7 +227,7 @@ class MaintenanceWorker:
                 else:
                     self._do_due(lease)
             except CatalogUnavailable as error:
-                log.warning("upkeep.catalog_away", error=str(error))
+                log.warning("catalog.unavailable", component="maintenance", error=str(error))
                 self._stop.wait(_LOOK_SECONDS)
 
     def _do_due(self, lease: Maintenance) -> None:
@@ -239,10 +239,10 @@ class MaintenanceWorker:
         except TaskCancelled:
             maintenance.release(lease)
         except StoreConflict as error:
-            log.info("upkeep.gave_way", collection_id=lease.collection_id, reason=str(error))
+            log.info("maintenance.conflict", collection_id=lease.collection_id, reason=str(error))
             maintenance.release(lease, _GIVE_WAY_MILLIS)
         except PenstockError as error:
-            log.warning("upkeep.failed", collection_id=lease.collection_id, error=str(error))
+            log.warning("maintenance.failed", collection_id=lease.collection_id, error=str(error))
             maintenance.release(lease, _RETRY_MILLIS)
         else:
             if all_done:

@@ -50,7 +50,7 @@ def retry_transient(
     began = time.monotonic()
     attempts = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(passing),
-        stop=tenacity.stop_after_attempt(settings.split_attempts),
+        stop=tenacity.stop_after_attempt(settings.max_attempts),
         wait=tenacity.wait_exponential_jitter(
             multiplier=settings.retry_pause, max=MAX_BACKOFF_SECONDS, jitter=settings.retry_pause
         ),
@@ -65,9 +65,9 @@ def retry_transient(
             # No fault of the job: it waits until somebody reaches the catalog again.
             raise
         raise RetriesExhausted(
-            f"{_sentence(error)} This was tried {settings.split_attempts} times within "
+            f"{_sentence(error)} This was tried {settings.max_attempts} times within "
             f"{time.monotonic() - began:.0f} s while {what}. {remedy}",
-            attempts=settings.split_attempts,
+            attempts=settings.max_attempts,
         ) from error
 
 

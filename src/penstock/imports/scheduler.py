@@ -115,7 +115,7 @@ class Scheduler:
             return list(self._running.values())
 
     def _work(self) -> None:
-        lease, most = int(self._context.settings.lease * 1000), self._context.settings.max_running_jobs
+        lease, most = int(self._context.settings.lease_duration * 1000), self._context.settings.max_running_jobs
         # Every create call wakes this loop; what need not be done for each of them has a pace of its own.
         looks = Throttle(_POLL)
         while not self._stop.is_set():
@@ -142,7 +142,7 @@ class Scheduler:
                         self._stop.wait(_YIELD)
             except CatalogUnavailable as error:
                 # The leases tell everybody who works on what.
-                log.warning("scheduler.catalog_away", error=str(error))
+                log.warning("catalog.unavailable", component="scheduler", error=str(error))
             except Exception:
                 log.exception("scheduler.error")
             self._wake.wait(_POLL)
@@ -152,7 +152,7 @@ class Scheduler:
 
         Only that: the lease of what it could not give back, since the catalog was away, runs out.
         """
-        lease = self._context.settings.lease
+        lease = self._context.settings.lease_duration
         while not self._ended.wait(lease / _RENEWALS):
             try:
                 with self._lock:
@@ -161,7 +161,7 @@ class Scheduler:
                     self._context.catalog.claims.renew(self._owner, int(lease * 1000), claims)
             except CatalogUnavailable as error:
                 # Others take the jobs over if it stays so, and what is done here then changes nothing.
-                log.warning("lease.catalog_away", error=str(error))
+                log.warning("catalog.unavailable", component="lease", error=str(error))
             except Exception:
                 log.exception("lease.error")
 
@@ -216,7 +216,7 @@ class Scheduler:
                 try:
                     step()
                 except CatalogUnavailable as error:
-                    log.warning("tidy.catalog_away", error=str(error))
+                    log.warning("catalog.unavailable", component="cleanup", error=str(error))
                 except Exception:
-                    log.exception("tidy.error")
+                    log.exception("cleanup.failed")
             self._stop.wait(_POLL)  # every create call wakes this loop, too

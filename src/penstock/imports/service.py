@@ -260,11 +260,11 @@ class ImportService:
         groups = [paths for group in request.groups if (paths := [path for path in group if path])]
         if not groups:
             raise InvalidParameter("import request is empty")
-        if len(groups) > self._settings.max_groups:
+        if len(groups) > self._settings.max_inputs_per_job:
             raise ImportRefused(
-                f"The max number of import files should not exceed {self._settings.max_groups}, "
+                f"The max number of import files should not exceed {self._settings.max_inputs_per_job}, "
                 f"but got {len(groups)}",
-                limit="max_groups",
+                limit="max_inputs_per_job",
             )
         count = sum(map(len, groups))
         if count > MAX_PATHS:

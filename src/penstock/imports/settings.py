@@ -21,8 +21,8 @@ class JobSettings:
     ``list_window`` is how long the Milvus profile's list shows a finished job; ``head_timeout`` bounds the existence
     check that only v1 makes at create.
 
-    ``split_attempts`` is how often anything is tried that fails for a cause that may pass, beginning with pauses of
-    ``retry_pause``. For ``retry_window`` after its failure a job keeps what it has staged, so that a retry needs only
+    ``max_attempts`` is how often anything is tried that fails for a cause that may pass, beginning with pauses of
+    ``retry_pause``. For ``staged_file_retention`` after its failure a job keeps what it has staged, so that a retry needs only
     what is missing. ``orphan_age`` is how old a file that belongs to no job must be before it is removed.
     ``old_version_retention`` is for how long a superseded version of a table stays, since calls may still read it; while such
     versions hold more than ``old_version_share`` of the table's live bytes, ``old_version_min_age`` is enough.
@@ -30,24 +30,24 @@ class JobSettings:
 
     ``quota`` is of orgs that have none of their own, ``limits`` of every collection and cluster.
 
-    A job is taken over when the process that worked on it has not renewed its ``lease`` for so long. Finished jobs
-    are forgotten after ``retention``, but never the newest ``kept_jobs`` of a cluster.
+    A job is taken over when the process that worked on it has not renewed its ``lease_duration`` for so long. Finished jobs
+    are forgotten after ``retention``, but never the newest ``min_retained_jobs`` of a cluster.
     """
 
     split_bytes: int = 64 * MIB
     batch_bytes: int = 8 * MIB
     worker_memory: int | None = None
-    max_groups: int = 1024
-    max_running_jobs: int = 4
+    max_inputs_per_job: int = 1024
+    max_running_jobs: int = 2
     list_window: float = 24 * 3600
     list_limit: int = 10_000
     wait_for_index: bool = True
-    lease: float = 15.0
+    lease_duration: float = 15.0
     retention: float = 30 * 24 * 3600.0
-    kept_jobs: int = 10_000
-    split_attempts: int = 8
+    min_retained_jobs: int = 10_000
+    max_attempts: int = 8
     retry_pause: float = 0.5
-    retry_window: float = 3600.0
+    staged_file_retention: float = 3600.0
     orphan_age: float = 24 * 3600.0
     old_version_retention: float = 3600.0
     old_version_share: float = 0.5

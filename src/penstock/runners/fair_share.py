@@ -199,7 +199,7 @@ class FairShareRunner:
             if task is None or task.handle is None:
                 return
             task.is_stopped, handle = True, task.handle
-        log.info("task.gave_way", task=getattr(task.function, "__name__", ""), stops=task.stops + 1)
+        log.info("task.preempted", task=getattr(task.function, "__name__", ""), stops=task.stops + 1)
         handle.cancel(CANCEL_GRACE)
 
     def _choose(self, now: float) -> _Task | None:

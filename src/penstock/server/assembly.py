@@ -54,7 +54,7 @@ def build_services(settings: Settings) -> Services:
     roots = ImportRoots(settings.import_root, source_stores(settings))
     _warn_of_roots(settings, roots)
     engine = engine_of(settings)
-    if "://" in (settings.store or ""):
+    if "://" in (settings.storage_url or ""):
         engine.check()  # says best why an object store can't be used
     if catalog_is_absent(settings):
         refuse_lost_catalog(settings, engine, None, str(catalog_file(settings)))
@@ -76,7 +76,7 @@ def _opened(settings: Settings) -> Catalog:
 
     def opened() -> Catalog:
         key = sealing_key(settings)
-        return open_catalog(catalog_url(settings), key, settings.catalog_connections, settings.catalog_wait)
+        return open_catalog(catalog_url(settings), key, settings.catalog_connections, settings.catalog_startup_timeout)
 
     try:
         return opened()
@@ -159,25 +159,25 @@ def _job_settings(settings: Settings) -> JobSettings:
         split_bytes=settings.split_bytes,
         batch_bytes=memory.batch_bytes,
         worker_memory=memory.limit,
-        max_groups=settings.max_groups,
+        max_inputs_per_job=settings.max_inputs_per_job,
         max_running_jobs=settings.max_running_jobs,
-        lease=settings.lease,
-        limits=JobLimits(collection=settings.max_live_jobs, cluster=settings.max_cluster_jobs),
+        lease_duration=settings.lease_duration,
+        limits=JobLimits(collection=settings.max_jobs_per_collection, cluster=settings.max_jobs_per_cluster),
         quota=Quota(
-            jobs=settings.max_org_jobs,
-            running_jobs=settings.max_org_running_jobs,
-            daily_bytes=settings.max_org_daily_bytes,
+            jobs=settings.max_jobs_per_org,
+            running_jobs=settings.max_running_jobs_per_org,
+            daily_bytes=settings.max_daily_bytes_per_org,
         ),
         max_file_bytes=settings.max_file_bytes,
         max_job_bytes=settings.max_job_bytes,
         timeout=settings.job_timeout,
-        split_attempts=settings.attempts,
-        retry_window=settings.retry_window,
+        max_attempts=settings.max_attempts,
+        staged_file_retention=settings.staged_file_retention,
         key_lifetime=settings.idempotency_window,
         retention=settings.retention,
-        kept_jobs=settings.kept_jobs,
+        min_retained_jobs=settings.min_retained_jobs,
         list_window=settings.list_window,
-        old_version_retention=settings.history_age,
+        old_version_retention=settings.old_version_retention,
         old_version_share=settings.old_version_share,
         wait_for_index=settings.wait_for_index,
     )
@@ -232,7 +232,7 @@ def _repair(catalog: Catalog, engine: Engine, cluster: Cluster) -> None:
     except StoreError as error:
         if not cluster.store or isinstance(error, CatalogUnavailable):
             raise
-        log.error("store.not_repaired", cluster_id=cluster.id, store=cluster.store, error=str(error))
+        log.error("store.repair_failed", cluster_id=cluster.id, store=cluster.store, error=str(error))
 
 
 def _repair_tables(catalog: Catalog, engine: Engine, cluster: Cluster) -> None:

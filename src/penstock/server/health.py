@@ -65,9 +65,9 @@ class Health:
         self._roots = roots
         self._begin = begin
         self._begun = False
-        self._store = settings.data_dir.resolve() / "collections" if settings.store is None else None
-        if settings.store is not None and "://" not in settings.store:
-            self._store = Path(settings.store)
+        self._store = settings.data_dir.resolve() / "collections" if settings.storage_url is None else None
+        if settings.storage_url is not None and "://" not in settings.storage_url:
+            self._store = Path(settings.storage_url)
         self._problem: str | None = None
         self._full: str | None = None
         self._next_remote_look = 0.0
@@ -127,7 +127,7 @@ class Health:
                 self._keep_reserve()
                 keep_marks(self._settings, self._catalog, self._engine)
         except CatalogUnavailable as error:
-            log.warning("health.catalog_away", error=str(error))  # and /healthz asks the catalog itself
+            log.warning("catalog.unavailable", component="health", error=str(error))  # and /healthz asks the catalog itself
         except StoreFull as error:
             full = error.message
         except (OSError, PenstockError) as error:
@@ -140,9 +140,9 @@ class Health:
     def _tell(self, problem: str | None) -> None:
         before = self._full or self._problem
         if problem is not None and problem != before:
-            log.error("places.problem", reason=problem)
+            log.error("storage.unavailable", reason=problem)
         elif problem is None and before is not None:
-            log.info("places.mended")
+            log.info("storage.recovered")
 
     def _full_disks(self) -> Iterator[str]:
         folders = [self._settings.data_dir, *([self._store] if self._store else [])]

@@ -120,11 +120,11 @@ def refuse_lost_catalog(settings: Settings, engine: Engine, catalog: Catalog | N
     if not found:
         return
     state = "is not there" if catalog is None else "knows no collection"
-    store = settings.store or str(settings.data_dir / "collections")
+    store = settings.storage_url or str(settings.data_dir / "collections")
     raise StoreError(
         f"the catalog {shown} {state}, but the store {store} holds {len(found):,} tables, {found[0]}.lance for one: "
         "the catalog was lost, or belongs to another store. Put the catalog back from a backup, or name the right "
-        "one with --data-dir or --catalog; 'penstock doctor --adopt', with the settings of the server, makes a "
+        "one with --data-dir or --catalog-url; 'penstock doctor --adopt', with the settings of the server, makes a "
         "catalog from the tables. If they are of no use any more, move them away. Nothing was changed",
         store=store,
         tables=len(found),
@@ -150,4 +150,4 @@ def _is_whole(engine: Engine, table_id: str, store: str) -> bool:
 
 def catalog_is_absent(settings: Settings) -> bool:
     """Whether the catalog would be made by opening it: only SQLite's, in the data folder, can be told apart so."""
-    return settings.catalog is None and not catalog_file(settings).exists()
+    return settings.catalog_url is None and not catalog_file(settings).exists()

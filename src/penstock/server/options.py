@@ -15,7 +15,7 @@ __all__ = ["CATALOG_SETTINGS", "settings_options"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-CATALOG_SETTINGS = ("data_dir", "catalog", "secret_key_file")
+CATALOG_SETTINGS = ("data_dir", "catalog_url", "encryption_key_file")
 """What tells where a server's catalog is."""
 
 

@@ -114,10 +114,10 @@ def is_shared(settings: Settings) -> bool:
     Raises:
         InvalidParameter: no such catalog; or a process of one role has nobody to play the other.
     """
-    shared = settings.catalog is not None and parse_catalog_url(settings.catalog).get_backend_name() == "postgresql"
+    shared = settings.catalog_url is not None and parse_catalog_url(settings.catalog_url).get_backend_name() == "postgresql"
     if settings.role != "all" and not shared:
         raise InvalidParameter(
-            f"--role {settings.role} needs a catalog that several processes can share: --catalog postgresql://… "
+            f"--role {settings.role} needs a catalog that several processes can share: --catalog-url postgresql://… "
             "With SQLite one process does everything: leave --role out"
         )
     return shared

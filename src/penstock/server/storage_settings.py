@@ -28,12 +28,12 @@ def catalog_file(settings: Settings) -> Path:
 
 def catalog_url(settings: Settings) -> str:
     """The catalog's, as SQLAlchemy writes it."""
-    return settings.catalog or f"sqlite:///{catalog_file(settings)}"
+    return settings.catalog_url or f"sqlite:///{catalog_file(settings)}"
 
 
 def key_file(settings: Settings) -> Path:
     """The file with the key that seals what callers entrust to jobs."""
-    return settings.secret_key_file or settings.data_dir / "secret.key"
+    return settings.encryption_key_file or settings.data_dir / "secret.key"
 
 
 def sealing_key(settings: Settings) -> bytes:
@@ -43,22 +43,22 @@ def sealing_key(settings: Settings) -> bytes:
         InvalidParameter: the environment's is no key.
         StoreError: as :func:`load_key`.
     """
-    if settings.secret_key is None:
+    if settings.encryption_key is None:
         return load_key(key_file(settings))
     try:
-        return check_key(settings.secret_key.get_secret_value().encode())
+        return check_key(settings.encryption_key.get_secret_value().encode())
     except ValueError as error:
         raise InvalidParameter(
-            "PENSTOCK_SECRET_KEY is no key: 32 bytes in URL-safe base64 are wanted. Leave it out, and a key is made"
+            "PENSTOCK_ENCRYPTION_KEY is no key: 32 bytes in URL-safe base64 are wanted. Leave it out, and a key is made"
         ) from error
 
 
 def table_store(settings: Settings) -> Mapping[str, str]:
     """What the store doesn't say of itself is as it is for import roots; keys only as a set."""
-    secrets = (settings.store_access_key, settings.store_secret_key, settings.store_session_token)
-    if settings.store_access_key is None:
+    secrets = (settings.storage_access_key, settings.storage_secret_key, settings.storage_session_token)
+    if settings.storage_access_key is None:
         secrets = (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token)
-    return _s3(settings.store_endpoint or settings.s3_endpoint, settings.store_region or settings.s3_region, *secrets)
+    return _s3(settings.storage_endpoint or settings.s3_endpoint, settings.storage_region or settings.s3_region, *secrets)
 
 
 def source_stores(settings: Settings) -> Mapping[str, Mapping[str, str]]:
@@ -81,7 +81,7 @@ def source_stores(settings: Settings) -> Mapping[str, Mapping[str, str]]:
         "sas_token": settings.azure_sas_token.get_secret_value() if settings.azure_sas_token else "",
         "anonymous": "true" if settings.azure_anonymous else "",
     }
-    web = {"networks": ",".join(settings.web_networks)}
+    web = {"networks": ",".join(settings.allow_private_networks)}
     return {
         scheme: {name: value for name, value in each.items() if value}
         for scheme, each in (("s3", s3), ("gs", gs), ("az", az), ("https", web), ("http", web))

@@ -40,7 +40,7 @@ def load_settings(
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     given = {name: value for name, value in (flags or {}).items() if value is not None and value != ()}
-    _refuse_shown_password(given.get("catalog"))
+    _refuse_shown_password(given.get("catalog_url"))
     layers = (
         ({} if config is None else _read_config(config), "the key {name} of {config}"),
         (_from_environment(environment), "the environment variable {variable}"),
@@ -66,8 +66,8 @@ def _refuse_shown_password(catalog: object) -> None:
         return
     if url.password or "password=" in url.query:
         raise InvalidParameter(
-            "--catalog holds a password, and everybody on this machine can read the arguments of its processes. Give "
-            "the URL as PENSTOCK_CATALOG or in a --config file, or keep the password in ~/.pgpass"
+            "--catalog-url holds a password, and everybody on this machine can read the arguments of its processes. Give "
+            "the URL as PENSTOCK_CATALOG_URL or in a --config file, or keep the password in ~/.pgpass"
         )
 
 

@@ -46,7 +46,7 @@ class Settings(BaseModel):
         "What imports may read: a folder, s3://bucket/prefix, gs://…, az://… or https://host/path/; may be repeated.",
         reason="Nothing outside of the roots is ever read.",
     )
-    web_networks: Networks = _field(
+    allow_private_networks: Networks = _field(
         (),
         "Networks that web import roots may lead to although they aren't public, as 10.1.0.0/16; may be repeated.",
         reason="Redirects and names could lead imports to what only this machine can reach.",
@@ -62,7 +62,7 @@ class Settings(BaseModel):
         "Whether callers need a key or a password; auto: from the first key or user on, and always beyond loopback.",
         reason="A laptop needs none; a server that others can reach is never without.",
     )
-    insecure: bool = _field(
+    allow_plaintext: bool = _field(
         False, "Listen beyond loopback without TLS: keys then travel unencrypted, unless a proxy ends TLS before."
     )
     tls_cert: Path | None = _field(None, "PEM file with the certificate chain; turns HTTPS on.")
@@ -105,35 +105,35 @@ class Settings(BaseModel):
         shown="64MiB",
         reason="A part is what one worker does at a time and what is done again after a crash.",
     )
-    max_groups: Count = _field(1024, "Files, folders or NumPy sets of one import request at most.", unit="groups")
-    max_live_jobs: Count = _field(10_000, "Unfinished import jobs per collection at most.", unit="jobs")
+    max_inputs_per_job: Count = _field(1024, "Files, folders or NumPy sets of one import request at most.", unit="groups")
+    max_jobs_per_collection: Count = _field(10_000, "Unfinished import jobs per collection at most.", unit="jobs")
     max_running_jobs: Count = _field(
         2,
         "Import jobs of the cluster that run at the same time, on all servers that share its catalog; others wait.",
         unit="jobs",
         reason="One reads while another commits. With many servers, allow about two for each.",
     )
-    lease: Annotated[Seconds, Field(ge=1)] = _span(
+    lease_duration: Annotated[Seconds, Field(ge=1)] = _span(
         15.0,
         "A job is taken over when the process that works on it was not heard of for so long.",
         shown="15s",
         reason="It tells of itself six times as often; a pause of the machine is no death.",
     )
-    max_cluster_jobs: Count | None = _field(
+    max_jobs_per_cluster: Count | None = _field(
         None, "Unfinished import jobs of the whole cluster at most; further ones are refused.", unit="jobs"
     )
-    max_org_jobs: Count | None = _field(
+    max_jobs_per_org: Count | None = _field(
         None,
         "Unfinished import jobs of an org at most, in all of its clusters, unless it has a limit of its own.",
         unit="jobs",
         reason="Limits of single orgs are set by penstock orgs set.",
     )
-    max_org_running_jobs: Count | None = _field(
+    max_running_jobs_per_org: Count | None = _field(
         None,
         "Import jobs of an org that run at the same time, on all servers that share its catalog; others wait.",
         unit="jobs",
     )
-    max_org_daily_bytes: Bytes | None = _bytes(
+    max_daily_bytes_per_org: Bytes | None = _bytes(
         None, "Bytes of import files of an org in a day, which begins at midnight UTC; further jobs are refused."
     )
     max_file_bytes: Bytes = _bytes(
@@ -146,13 +146,13 @@ class Settings(BaseModel):
         shown="72h",
         reason="Terabytes take a night, and a weekend may pass before a commit; what takes longer is stuck.",
     )
-    attempts: Count = _field(
+    max_attempts: Count = _field(
         8,
         "How often a job tries what fails for a cause that may pass, such as an object store's 503.",
         unit="attempts",
         reason="With pauses that grow from half a second to half a minute, this rides out a minute's outage.",
     )
-    retry_window: Seconds = _span(
+    staged_file_retention: Seconds = _span(
         3600.0,
         "How long a failed job keeps the parts it has done, so that a retry needs only the rest.",
         shown="1h",
@@ -188,7 +188,7 @@ class Settings(BaseModel):
         shown="OTEL_EXPORTER_OTLP_ENDPOINT, else no traces",
         reason="Needs the extra penstock-import[otel]; other OTEL_* variables count too.",
     )
-    catalog: str | None = _field(
+    catalog_url: str | None = _field(
         None,
         "URL of the catalog: sqlite:///FILE, or postgresql://USER:PASSWORD@HOST/DATABASE to share it.",
         shown="an SQLite file in the data folder",
@@ -197,51 +197,51 @@ class Settings(BaseModel):
     catalog_connections: Annotated[int, Field(gt=1)] = _field(
         20, "Connections of this process to a PostgreSQL catalog at most.", unit="connections"
     )
-    catalog_wait: Seconds = _span(
+    catalog_startup_timeout: Seconds = _span(
         30.0,
         "A server that starts waits so long for a PostgreSQL catalog that is away.",
         shown="30s",
         reason="Servers and database often start together; the reason is logged at once.",
     )
-    secret_key_file: Path | None = _field(
+    encryption_key_file: Path | None = _field(
         None,
         "File with the key that seals credentials of import jobs; made if missing.",
         shown="secret.key in the data folder",
         reason="Servers that share a catalog need the same one.",
     )
-    secret_key: SecretStr | None = _field(None, "That key itself, instead of a file: 32 bytes in URL-safe base64.")
+    encryption_key: SecretStr | None = _field(None, "That key itself, instead of a file: 32 bytes in URL-safe base64.")
     role: Literal["all", "api", "worker"] = _field(
         "all", "What this process does: answer calls, run imports, or both.", reason="One process is enough at first."
     )
     retention: Seconds = _span(
         30 * 24 * 3600.0, "How long finished jobs are remembered, at least idempotency_window.", shown="30d"
     )
-    kept_jobs: Annotated[int, Field(ge=0)] = _field(
+    min_retained_jobs: Annotated[int, Field(ge=0)] = _field(
         10_000, "Newest jobs of the cluster that are remembered however old they are.", unit="jobs"
     )
-    history_age: Seconds = _span(
+    old_version_retention: Seconds = _span(
         3600.0,
         "How long a collection's table keeps what compaction, indexes and deletes have replaced.",
         shown="1h",
         reason="Calls that began before still read it.",
     )
-    history_share: Annotated[float, Field(ge=0)] = _field(
+    old_version_share: Annotated[float, Field(ge=0)] = _field(
         0.5,
         "Where that holds more than this share of the table's live bytes, the oldest of it goes after a minute.",
         reason="Many small imports replace each row several times within the hour.",
     )
-    store: BucketUrl | None = _field(
+    storage_url: BucketUrl | None = _field(
         None,
         "Where the collections are kept: s3://bucket/prefix, which several servers may share.",
         shown="a folder in the data folder",
     )
-    store_endpoint: str | None = _field(None, "URL of the object store that --store is in.", shown="s3_endpoint")
-    store_region: str | None = _field(None, "Region of that object store.", shown="s3_region")
-    store_access_key: SecretStr | None = _field(
+    storage_endpoint: str | None = _field(None, "URL of the object store that --storage-url is in.", shown="s3_endpoint")
+    storage_region: str | None = _field(None, "Region of that object store.", shown="s3_region")
+    storage_access_key: SecretStr | None = _field(
         None, "Access key for the store.", shown="s3_access_key, with the two that follow it"
     )
-    store_secret_key: SecretStr | None = _field(None, "Secret key for the store.")
-    store_session_token: SecretStr | None = _field(None, "Session token that belongs to short-lived keys.")
+    storage_secret_key: SecretStr | None = _field(None, "Secret key for the store.")
+    storage_session_token: SecretStr | None = _field(None, "Session token that belongs to short-lived keys.")
     s3_endpoint: str | None = _field(None, "URL of the object store.", shown="AWS_ENDPOINT_URL, else Amazon's")
     s3_region: str | None = _field(None, "Region of the object store.", shown="AWS_REGION")
     s3_access_key: SecretStr | None = _field(None, "Access key for the import roots.", shown="AWS_ACCESS_KEY_ID")
@@ -273,7 +273,7 @@ class Settings(BaseModel):
         pairs = (
             ("tls_cert", "tls_key"),
             ("s3_access_key", "s3_secret_key"),
-            ("store_access_key", "store_secret_key"),
+            ("storage_access_key", "storage_secret_key"),
         )
         for one, other in pairs:
             if (getattr(self, one) is None) != (getattr(self, other) is None):

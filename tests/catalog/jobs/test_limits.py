@@ -28,7 +28,7 @@ def test_a_collection_has_so_many_live_jobs_and_no_more(catalog: Catalog) -> Non
     catalog.jobs.insert(job_of(docs, limits))
     with pytest.raises(LimitExceeded, match="2 jobs of collection docs have not ended") as caught:
         catalog.jobs.insert(job_of(docs, limits))
-    assert caught.value.details == {"limit": "max_live_jobs", "value": 2}
+    assert caught.value.details == {"limit": "max_jobs_per_collection", "value": 2}
     assert catalog.jobs.live_jobs(docs.id) == 2, "what is refused doesn't count"
     catalog.jobs.insert(job_of(other, limits))
     catalog.jobs.request_transition(first, JobState.ABORTED)
@@ -41,7 +41,7 @@ def test_a_cluster_has_so_many_live_jobs_in_all_of_its_collections(catalog: Cata
         catalog.jobs.insert(job_of(stored_collection(catalog, name), limits))
     with pytest.raises(LimitExceeded, match="2 jobs of the cluster have not ended") as caught:
         catalog.jobs.insert(job_of(stored_collection(catalog, "three"), limits))
-    assert caught.value.details == {"limit": "max_cluster_jobs", "value": 2}
+    assert caught.value.details == {"limit": "max_jobs_per_cluster", "value": 2}
     assert catalog.jobs.insert(job_of(tenant(catalog, "ann", "in01-ann"), limits)).state is JobState.PENDING
 
 

@@ -52,7 +52,7 @@ def test_an_org_has_so_many_live_jobs_in_all_of_its_clusters_and_no_more(catalog
     catalog.jobs.insert(job_of(catalog, quota=quota, cluster="in01-second"))
     with pytest.raises(QuotaExceeded, match="Come back when one of them has ended") as caught:
         catalog.jobs.insert(job_of(catalog, quota=quota))
-    assert caught.value.details == {"limit": "max_org_jobs", "value": 2, "present": 2}
+    assert caught.value.details == {"limit": "max_jobs_per_org", "value": 2, "present": 2}
     assert "2 jobs of the org ann have not ended, and it may have 2 (max_org_jobs)" in str(caught.value)
     catalog.jobs.insert(job_of(catalog, "bob", quota=quota))
     catalog.jobs.request_transition(first, JobState.ABORTED)
@@ -78,7 +78,7 @@ def test_an_orgs_own_limit_counts_before_the_servers(catalog: Catalog, own: int 
 def test_a_retry_is_one_more_live_job(catalog: Catalog) -> None:
     failed = catalog.jobs.request_transition(catalog.jobs.insert(job_of(catalog)), JobState.FAILED)
     catalog.jobs.insert(job_of(catalog))
-    with pytest.raises(QuotaExceeded, match="max_org_jobs"):
+    with pytest.raises(QuotaExceeded, match="max_jobs_per_org"):
         catalog.jobs.retry(failed, {}, None, quota=Quota(jobs=1))
     assert catalog.jobs.retry(failed, {}, None, quota=Quota(jobs=2)).state is JobState.PENDING
 
@@ -102,7 +102,7 @@ def test_the_bytes_of_planned_jobs_are_counted_by_day(catalog: Catalog) -> None:
     details = dict(caught.value.details)
     midnight = (datetime.now(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     assert 0 < details.pop("seconds") <= (midnight - datetime.now(UTC)).total_seconds() + 5
-    assert details == {"limit": "max_org_daily_bytes", "value": 100, "present": 60}
+    assert details == {"limit": "max_daily_bytes_per_org", "value": 100, "present": 60}
     assert f"Come back at {midnight:%Y-%m-%dT%H:%MZ}" in str(caught.value)
     assert catalog.quotas.usage("org-ann").daily_bytes == 60, "what is refused doesn't count"
     planned(catalog, 41, quota, "bob")

@@ -173,7 +173,7 @@ def test_metrics(client: httpx.Client) -> None:
     client.get("/made-up-by-somebody")
     text = client.get("/metrics").text
     assert f'penstock_http_requests_total{{code="0",method="POST",route="{V2}/list",status="200"}}' in text
-    assert f'penstock_http_request_seconds_count{{method="POST",route="{V2}/list"}}' in text
+    assert f'penstock_http_request_duration_seconds_count{{method="POST",route="{V2}/list"}}' in text
     assert 'route="unknown",status="404"' in text
     assert "made-up" not in text
     assert "process_resident_memory_bytes" in text

@@ -34,7 +34,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]
         "--import-root",
         "s3://",
     )
-    dead = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "PENSTOCK_ATTEMPTS": "2"}
+    dead = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "PENSTOCK_MAX_ATTEMPTS": "2"}
     with running_server(folder, *flags, env=dead) as server:
         (server.import_root / "docs.jsonl").write_text('{"id": 1, "vector": [1, 2]}\n{"id": 2, "vector": [3, 4]}\n')
         (server.import_root / "bad.jsonl").write_text('{"id": 1, "vector": [1, 2, 3]}\n')
@@ -74,8 +74,8 @@ def test_metrics_of_an_import(watched: RunningServer) -> None:
     assert grown["penstock_import_rows_total staged"] == grown["penstock_import_rows_total published"] == 2
     assert grown["penstock_import_bytes_total staged"] == grown["penstock_import_bytes_total published"] == size
     for step in ("planning", "staging", "split", "commit"):
-        assert grown[f"penstock_import_step_seconds_count {step}"] == 1, step
-    assert grown["penstock_import_queue_seconds_count"] == 1
+        assert grown[f"penstock_import_step_duration_seconds_count {step}"] == 1, step
+    assert grown["penstock_import_wait_seconds_count"] == 1
     assert grown["penstock_import_jobs Completed"] == 1
     assert after["penstock_import_running_jobs"] in (0, 1)  # its thread may still be tidying up
     assert after["penstock_http_requests_in_flight"] == 1  # the one that asks

@@ -31,7 +31,7 @@ def load_key(path: Path) -> bytes:
         key = path.read_bytes().strip()
     except OSError as error:
         raise StoreError(
-            f"the key file {path} can't be used: {error.strerror}. Name another with --secret-key-file",
+            f"the key file {path} can't be used: {error.strerror}. Name another with --encryption-key-file",
             file=str(path),
         ) from error
     try:
@@ -94,7 +94,7 @@ class Encryptor:
         except InvalidToken as error:
             raise StoreError(
                 "the credentials of this job were encrypted with another key than this server has. "
-                "Give all servers of a catalog the same --secret-key-file, put the key file back, or create "
+                "Give all servers of a catalog the same --encryption-key-file, put the key file back, or create "
                 "the job again with fresh credentials."
             ) from error
         return secret

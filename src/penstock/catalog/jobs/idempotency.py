@@ -52,7 +52,7 @@ def _same(found: Result[Any], wanted: IdempotencyRecord) -> int | None:
         raise StoreError(
             f"job {row.job_id} was created under the Idempotency-Key {wanted.key!r} by a server that seals with "
             "another key, so that nobody can tell whether this is the same request. Give all servers of a catalog "
-            "the same --secret-key-file",
+            "the same --encryption-key-file",
             job_id=row.job_id,
         )
     raise InvalidParameter(

@@ -44,10 +44,10 @@ def enforce_job_limits(
     """
     if limits.collection is not None:
         live = connection.execute(LIVE_JOBS, {"collection_id": collection_id}).scalar_one()
-        _refuse_beyond(limits.collection, int(live), f"collection {collection}", "max_live_jobs")
+        _refuse_beyond(limits.collection, int(live), f"collection {collection}", "max_jobs_per_collection")
     if limits.cluster is not None:
         live = connection.execute(_LIVE_JOBS_OF_CLUSTER, {"cluster_id": cluster_id}).scalar_one()
-        _refuse_beyond(limits.cluster, int(live), "the cluster", "max_cluster_jobs")
+        _refuse_beyond(limits.cluster, int(live), "the cluster", "max_jobs_per_cluster")
 
 
 def _refuse_beyond(most: int, live: int, whose: str, setting: str) -> None:

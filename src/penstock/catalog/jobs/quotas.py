@@ -97,7 +97,7 @@ def enforce_quota(connection: Connection, cluster_id: str, quota: Quota, size: i
             raise QuotaExceeded(
                 f"{live:,} jobs of the org {org.name} have not ended, and it may have {limit:,} (max_org_jobs). "
                 "Come back when one of them has ended; many files fit into one job",
-                limit="max_org_jobs",
+                limit="max_jobs_per_org",
                 value=limit,
                 present=live,
             )
@@ -156,7 +156,7 @@ def _no_bytes_left(org: Row[Any], now: int, limit: int, present: int, size: int)
     return QuotaExceeded(
         f"the org {org.name} has imported {present:,} bytes today of the {limit:,} that it may import in a day "
         f"(max_org_daily_bytes){files}. {too_large}",
-        limit="max_org_daily_bytes",
+        limit="max_daily_bytes_per_org",
         value=limit,
         present=present,
         **({} if size > limit else {"seconds": seconds}),

@@ -61,7 +61,7 @@ class LanceEngine:
             if overlap(place, self._own.root):
                 raise StoreError(
                     f"The store {place} of a cluster and the server's own, {self._own.root}, lie in each other. "
-                    "Start the server with the --store that it had when the cluster was made",
+                    "Start the server with the --storage-url that it had when the cluster was made",
                     store=place,
                 )
             # Two threads may make one each: they share all that matters.

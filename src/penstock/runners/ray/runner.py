@@ -213,13 +213,13 @@ class _Link:
         self._lose(left)
         self.joined.set()
         if not self._closing:
-            log.warning("ray.lost", address=self._address, tasks=len(left), reason=self.reason)
+            log.warning("ray.disconnected", address=self._address, tasks=len(left), reason=self.reason)
 
     def _receive(self, message: Ready | JoinRejected | Slots | Progress | Ended) -> None:
         match message:
             case Ready():
                 self.joined.set()
-                log.info("ray.joined", address=self._address, slots=self.slots)
+                log.info("ray.connected", address=self._address, slots=self.slots)
             case JoinRejected():
                 self.refused = message
             case Slots():

@@ -91,7 +91,7 @@ def _check_content(settings: Settings, database: CatalogDatabase) -> Iterator[Ch
 def _check_seals(settings: Settings, database: CatalogDatabase) -> Iterator[CheckResult]:
     path = key_file(settings)
     sealed = diagnostics.sealed_secrets(database)
-    if not sealed or (settings.secret_key is None and not path.exists()):
+    if not sealed or (settings.encryption_key is None and not path.exists()):
         return
     try:
         seal = Encryptor(sealing_key(settings))
@@ -127,7 +127,7 @@ def _check_times(database: CatalogDatabase) -> Iterator[CheckResult]:
 
 def _check_jobs(settings: Settings, database: CatalogDatabase) -> Iterator[CheckResult]:
     abandoned = diagnostics.abandoned_jobs(database, _ABANDONED_SECONDS)
-    runs = settings.catalog is not None or lock_owner(settings.data_dir) is not None
+    runs = settings.catalog_url is not None or lock_owner(settings.data_dir) is not None
     if abandoned:
         remedy = "Restart the server and look into its log" if runs else "Start the server; it goes on with them"
         yield warn("jobs", f"nobody works on {_named(abandoned)}, whose worker stopped beating", remedy)

@@ -78,7 +78,7 @@ def _gigabytes(size: int) -> str:
 
 
 def check_key(settings: Settings) -> Iterator[CheckResult]:
-    if settings.secret_key is not None:
+    if settings.encryption_key is not None:
         yield ok("secret.key", "the environment has the key")
         return
     path = key_file(settings)

@@ -34,19 +34,19 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Check
     collections = CollectionRepository(database)
     found = _collections(database, collections)
     folder = settings.data_dir / "collections"
-    if settings.store is None and not folder.is_dir():
+    if settings.storage_url is None and not folder.is_dir():
         there = [each for each in found if not each.store]
         if there:
             remedy = "Mount or restore it. Until then nothing can be imported or searched"
             yield fail("store", f"{folder} is not there, but the catalog knows {len(there)} collections", remedy)
         return
     engine = engine_of(settings)
-    shown = settings.store or str(folder)
+    shown = settings.storage_url or str(folder)
     try:
         engine.check()
     except StoreError as error:
         yield fail("store", str(error), "Check its rights, and whether it is full")
-        if settings.store is not None:
+        if settings.storage_url is not None:
             return
     else:
         yield ok("store", f"{shown} can be written")

@@ -26,7 +26,7 @@ class HttpMetrics:
             registry=registry,
         )
         self._seconds = Histogram(
-            "penstock_http_request_seconds",
+            "penstock_http_request_duration_seconds",
             "Time from a request's first byte to its answer.",
             ["method", "route"],
             buckets=SECONDS,

@@ -28,14 +28,14 @@ class JobMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._steps = Histogram(
-            "penstock_import_step_seconds",
+            "penstock_import_step_duration_seconds",
             "Time of the steps of import jobs that came to their end.",
             ["step"],
             buckets=SECONDS,
             registry=registry,
         )
         self._queued = Histogram(
-            "penstock_import_queue_seconds",
+            "penstock_import_wait_seconds",
             "Time from a job's creation until somebody began to work on it.",
             buckets=QUEUED,
             registry=registry,
@@ -59,7 +59,7 @@ class JobMetrics:
             registry=registry,
         )
         self._lost = Counter(
-            "penstock_import_leases_lost",
+            "penstock_import_interrupted",
             "Jobs that were ended from outside or taken over by another process while this one worked on them.",
             registry=registry,
         )

@@ -100,13 +100,13 @@ def lock_catalog(url: URL) -> Iterator[None]:
     except _Held as held:
         raise DataFolderInUse(
             f"the catalog {file} is held by another server, process {held.process}. Stop that one, or give another "
-            "with --catalog. Several servers can share one in PostgreSQL",
+            "with --catalog-url. Several servers can share one in PostgreSQL",
             catalog=file,
             process=held.process,
         ) from None
     except _Unlockable as error:
         raise InvalidParameter(
-            f"the catalog {file} can't be used: {error.reason.strerror}. Give another with --catalog", catalog=file
+            f"the catalog {file} can't be used: {error.reason.strerror}. Give another with --catalog-url", catalog=file
         ) from error
 
 

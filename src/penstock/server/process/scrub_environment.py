@@ -22,15 +22,15 @@ def scrub_environment(settings: Settings, environment: MutableMapping[str, str])
     themselves and workers need, such as ``OTEL_EXPORTER_OTLP_HEADERS``, stays.
     """
     names = [each.environment for each in settings_table() if each.secret]
-    names += ["PENSTOCK_CATALOG", "PENSTOCK_API_KEY", "PENSTOCK_USER_PASSWORD"]
+    names += ["PENSTOCK_CATALOG_URL", "PENSTOCK_API_KEY", "PENSTOCK_USER_PASSWORD"]
     if settings.s3_access_key is not None:
         names += _AWS_KEYS
-    if settings.catalog is not None and (password := environment.get("PGPASSWORD")):
+    if settings.catalog_url is not None and (password := environment.get("PGPASSWORD")):
         with suppress(ArgumentError, ValueError):  # what is wrong with the URL is told when it is opened
-            url = make_url(settings.catalog)
+            url = make_url(settings.catalog_url)
             if url.get_backend_name().startswith("postgres") and url.password is None:
                 whole = url.set(password=password).render_as_string(hide_password=False)
-                settings = settings.model_copy(update={"catalog": whole})
+                settings = settings.model_copy(update={"catalog_url": whole})
                 names.append("PGPASSWORD")
     for name in names:
         environment.pop(name, None)
