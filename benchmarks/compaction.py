@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=96)
     parser.add_argument("--rows", type=int, default=1000, help="of each job")
     parser.add_argument("--dim", type=int, default=128)
-    parser.add_argument("--age", type=float, default=settings.old_version_retention, help="seconds after which versions expire")
+    parser.add_argument(
+        "--age", type=float, default=settings.old_version_retention, help="seconds after which versions expire"
+    )
     parser.add_argument("--share", type=float, default=settings.old_version_share, help="of the live bytes")
     parser.add_argument("--least-age", type=float, default=settings.old_version_min_age, help="seconds; see --share")
     args = parser.parse_args()

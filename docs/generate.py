@@ -15,8 +15,8 @@ from docs.error_meanings import MEANINGS
 from penstock.cli.main import cli
 from penstock.errors import PenstockError, Transient
 from penstock.server.http.app import PLAIN_ROUTES
-from penstock.server.options import CATALOG_SETTINGS
 from penstock.server.http.routes import dialect_routes
+from penstock.server.options import CATALOG_SETTINGS
 from penstock.server.services import Services
 from penstock.settings import Setting, load_settings, settings_table
 from penstock.wire.http import Route
@@ -272,7 +272,7 @@ def _command_section(path: str, command: click.Command) -> str:
 
 
 def _options(command: click.Command) -> Sequence[click.Option]:
-    return [param for param in command.params if isinstance(param, click.Option)]
+    return [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
 
 
 def _options_named(command: click.Command, names: Collection[str]) -> Sequence[click.Option]:

@@ -54,7 +54,7 @@ def test_every_command_and_option_is_documented() -> None:
         for path, command in COMMANDS.items()
         if path not in generate.SERVER_COMMANDS
         for parameter in command.params
-        if isinstance(parameter, click.Option)
+        if isinstance(parameter, click.Option) and not parameter.hidden
         for option in parameter.opts
     }
     assert [option for option in sorted(options) if f"`{option}`" not in text] == []

@@ -62,7 +62,10 @@ def _rates(results: Results) -> bool:
         return False
     height = sum(0.36 * len(section.entries) + 0.6 for section in sections)
     figure, panels = plt.subplots(
-        len(sections), squeeze=False, figsize=(8, height), height_ratios=[len(section.entries) for section in sections]
+        len(sections),
+        squeeze=False,
+        figsize=(8, height),
+        height_ratios=[len(section.entries) for section in sections],
     )
     for panel, section in zip(panels[:, 0], sections, strict=True):
         entries = sorted(section.entries.items(), key=lambda item: item[1].rows_per_second.median)

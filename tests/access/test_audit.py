@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from penstock.access.accounts import AccountService
-from penstock.access.audit import PER_ADDRESS_LIMIT, OF_ALL, AGGREGATED, AuditedAuthentication, AuditLog
+from penstock.access.audit import AGGREGATED, OF_ALL, PER_ADDRESS_LIMIT, AuditedAuthentication, AuditLog
 from penstock.access.authentication import Authenticator
 from penstock.catalog import Catalog
 from penstock.domain.audit import AuditEntry, plain

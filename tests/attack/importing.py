@@ -13,14 +13,14 @@ from penstock.domain.arrow_schema import canonical_schema
 from penstock.engines.base import Staged, Table
 from penstock.errors import DataError, PenstockError
 from penstock.imports.tasks import (
+    BoundaryScanTask,
     PartFailed,
     PartTask,
     PlanTask,
     StageTask,
-    BoundaryScanTask,
     plan_files,
-    stage_split,
     scan_range,
+    stage_split,
 )
 from penstock.runners.base import TaskContext
 from penstock.sources.base import Location

@@ -29,7 +29,9 @@ _INTERNAL = 65535
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with running_server(tmp_path_factory.mktemp("filters")) as running, running.client(timeout=120) as client:
-        (running.import_root / "rows.jsonl").write_text("".join(json.dumps(row(index)) + "\n" for index in range(ROWS)))
+        (running.import_root / "rows.jsonl").write_text(
+            "".join(json.dumps(row(index)) + "\n" for index in range(ROWS))
+        )
         many = (f'{{"id": {index}, "vector": [{index}, 1], "a": {index}}}\n' for index in range(MANY))
         (running.import_root / "many.jsonl").write_text("".join(many))
         client.collections.create("rows", schema=SCHEMA, indexes=[{"fieldName": "vector", "metricType": "L2"}])

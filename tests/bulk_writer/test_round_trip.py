@@ -143,7 +143,10 @@ def canonical(value: Any, field: Field) -> Any:
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return {"indices": sorted(value), "values": [value[index] for index in sorted(value)]}
     if field.type is DataType.ARRAY_OF_STRUCT:
-        return [{subfield.name: canonical(struct[subfield.name], subfield) for subfield in field.fields} for struct in value]
+        return [
+            {subfield.name: canonical(struct[subfield.name], subfield) for subfield in field.fields}
+            for struct in value
+        ]
     return list(value) if field.type is DataType.BINARY_VECTOR else value
 
 

@@ -9,8 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from penstock.catalog.db.diagnostics import problems_of
-from penstock.catalog.jobs.listing import JobFilter
 from penstock.catalog.db.tables import metadata
+from penstock.catalog.jobs.listing import JobFilter
 from penstock.domain.jobs import JobState
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog
 from tests.support.migrations import RELEASE_KEY, RELEASED

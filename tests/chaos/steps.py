@@ -44,7 +44,10 @@ STEPS = {
         phase="in a split", place="penstock.validation.conform:Conformer.conform", process="worker", calls=_PARTS
     ),
     "written": Step(
-        phase="in a split", place="penstock.engines.lance.write.staging:write_fragments", process="worker", calls=_PARTS
+        phase="in a split",
+        place="penstock.engines.lance.write.staging:write_fragments",
+        process="worker",
+        calls=_PARTS,
     ),
     "staged": Step(phase="in a split", place="penstock.imports.tasks:stage_split", process="worker", calls=_PARTS),
     "save split": Step(phase="in a split", place=f"{_CLAIMS}.save_split", calls=_PARTS),
@@ -54,13 +57,17 @@ STEPS = {
     "check files": Step(phase="before the commit", place=f"{_PUBLISH}:_check_files"),
     "engine commit": Step(phase="in the commit", place="lance.dataset:LanceDataset.commit"),
     "fsync": Step(phase="in the commit", place="penstock.engines.lance.layout.tables:Store.sync_version"),
-    "raise version": Step(phase="in the commit", place="penstock.catalog.collections.collections:CollectionRepository.raise_version"),
+    "raise version": Step(
+        phase="in the commit", place="penstock.catalog.collections.collections:CollectionRepository.raise_version"
+    ),
     "committed": Step(phase="in the commit", place=f"{_CLAIMS}.move", then=JobState.INDEXING),
     "index": Step(phase="indexing", place="penstock.imports.maintenance:MaintenanceWorker.build"),
     "build": Step(phase="indexing", place="penstock.imports.tasks:build_indexes", process="worker"),
     "extend": Step(
         phase="indexing", place="lance.dataset:DatasetOptimizer.optimize_indices", process="worker", calls=(1, 2)
     ),
-    "index fsync": Step(phase="indexing", place="penstock.engines.lance.index.build:durable_indexes", process="worker"),
+    "index fsync": Step(
+        phase="indexing", place="penstock.engines.lance.index.build:durable_indexes", process="worker"
+    ),
     "completed": Step(phase="ending", place=f"{_CLAIMS}.move", then=JobState.COMPLETED),
 }

@@ -69,7 +69,7 @@ def test_users_and_what_they_may(run: Run) -> None:
     told = json.loads(run("users", "list", "--json").output)[0]
     assert told["roots"] == ["ann"]
     assert sorted(told["grants"]) == ["reader in every cluster", "writer in in01-local, database sales"]
-    assert run("users", "withdraw", "ann", *on_sales).exit_code == 0
+    assert run("users", "revoke-role", "ann", *on_sales).exit_code == 0
     assert run("users", "password", "ann", input="another one\nanother one\n").exit_code == 0
     assert run("users", "drop", "ann").exit_code == 0
     assert run("users", "list").output == "No users.\n"
@@ -100,10 +100,10 @@ def test_what_an_org_may_have(run: Run) -> None:
     assert run("orgs", "create", "acme").stdout == "Made org acme.\n"
     assert run("orgs", "set", "acme", "--max-jobs", "5", "--max-daily-bytes", "2TiB").exit_code == 0
     assert run("orgs", "set", "acme", "--max-jobs", "none", "--max-running-jobs", "default").exit_code == 0
-    told = json.loads(run("orgs", "show", "acme", "--json").output)
+    told = json.loads(run("orgs", "describe", "acme", "--json").output)
     assert told["may_have"] == {"jobs": "none", "running_jobs": "default", "daily_bytes": 2 << 40}
     assert told["has"] == {"jobs": 0, "running_jobs": 0, "daily_bytes": 0}
-    assert "0 of 2,199,023,255,552" in run("orgs", "show", "acme").output
+    assert "0 of 2,199,023,255,552" in run("orgs", "describe", "acme").output
     assert [line.split()[0] for line in run("orgs", "list").output.splitlines()] == ["Name", "acme", "default"]
     for bad in ("0", "-1", "many", "2TiB"):
         assert run("orgs", "set", "acme", "--max-jobs", bad).exit_code == 2

@@ -1,4 +1,4 @@
-"""``penstock write`` in use."""
+"""``penstock convert`` in use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def run(*arguments: str | Path) -> tuple[int, str, str]:
-    done = CliRunner().invoke(cli, ["write", *map(str, arguments)])
+    done = CliRunner().invoke(cli, ["convert", *map(str, arguments)])
     return done.exit_code, done.stdout, done.stderr
 
 

@@ -186,7 +186,7 @@ def test_json_for_programs(run: Run, collection: str, make_file: MakeFile) -> No
     done = run("import", str(make_file("a.jsonl")), "--collection", collection, "--json")
     (job,) = json.loads(done.stdout)
     assert (job["state"], job["importedRows"]) == ("Completed", 3)
-    shown = json.loads(run("jobs", "show", job["jobId"], "--json").stdout)
+    shown = json.loads(run("jobs", "describe", job["jobId"], "--json").stdout)
     assert shown == job
 
 
@@ -198,7 +198,7 @@ def test_looking_at_jobs(run: Run, collection: str, make_file: MakeFile) -> None
     listed = run("jobs", "list", "--collection", collection).stdout.splitlines()
     assert listed[0].split() == ["Job", "Collection", "State", "%", "Reason"]
     assert [line.split() for line in listed[1:]] == [[job_id, collection, "Completed", "100"]]
-    shown = run("jobs", "show", job_id).stdout
+    shown = run("jobs", "describe", job_id).stdout
     assert "State       Completed, 100 %" in shown
     assert str(make_file("a.jsonl")) in shown
 
@@ -288,7 +288,7 @@ def test_waiting_for_a_time(run: Run, collection: str, make_file: MakeFile) -> N
 
 
 def test_an_unknown_job(run: Run) -> None:
-    done = run("jobs", "show", "12345")
+    done = run("jobs", "describe", "12345")
     assert done.exit_code == 1
     assert "penstock jobs list" in done.stderr
 

@@ -66,7 +66,7 @@ def test_search_by_vector(run: Run, compass: str) -> None:
 
 
 def test_search_by_a_row(run: Run, compass: str) -> None:
-    done = run("search", compass, "--like-id", "3", "--filter", "id != 3", "--output-fields", "title")
+    done = run("search", compass, "--id", "3", "--filter", "id != 3", "--output-fields", "title")
     assert [line.split()[-1] for line in done.stdout.splitlines()] == ["title", "east", "north"]
 
 
@@ -74,12 +74,12 @@ def test_search_by_a_row(run: Run, compass: str) -> None:
     ("arguments", "code", "told"),
     [
         ((), 2, "Give either --vector"),
-        (("--vector", "[1, 2]", "--like-id", "1"), 2, "Give either --vector"),
+        (("--vector", "[1, 2]", "--id", "1"), 2, "Give either --vector"),
         (("--vector", "1, 2"), 2, "no JSON"),
         (("--vector", "7"), 2, "write a list"),
         (("--vector", "[1, 2, 3]"), 1, "dimension"),
-        (("--like-id", "x"), 2, "are numbers"),
-        (("--like-id", "77"), 2, "has no row 77"),
+        (("--id", "x"), 2, "are numbers"),
+        (("--id", "77"), 2, "has no row 77"),
     ],
 )
 def test_searches_that_wont_do(run: Run, compass: str, arguments: tuple[str, ...], code: int, told: str) -> None:

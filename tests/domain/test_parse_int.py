@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.domain.parse_int import number_of_digits
 from penstock.domain.durations import parse_duration
+from penstock.domain.parse_int import number_of_digits
 from penstock.errors import ImportRefused
 
 

@@ -20,8 +20,7 @@ from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType
 from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
 from penstock.engines.lance import LanceEngine
-from penstock.engines.lance.index import build
-from penstock.engines.lance.index import mapping
+from penstock.engines.lance.index import build, mapping
 from penstock.engines.lance.read import search
 from penstock.filters import parse
 from tests.support.tables import fixed_lists, import_rows, new_table, plain, plain_batch

@@ -10,7 +10,6 @@ import pytest
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidFilter
 from penstock.filters import parse
-from penstock.filters.parse import MAX_LENGTH
 from penstock.filters.ast import (
     And,
     Arithmetic,
@@ -34,6 +33,7 @@ from penstock.filters.ast import (
     Or,
     field_names,
 )
+from penstock.filters.parse import MAX_LENGTH
 
 FIELDS = (
     Field(name="id", type=DataType.INT64, primary=True),

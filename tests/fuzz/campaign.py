@@ -72,7 +72,9 @@ def _fuzz(name: str, *arguments: Path | str) -> _Run:
     found.mkdir(parents=True, exist_ok=True)
     before = set(found.iterdir())
     command = [sys.executable, "-m", "tests.fuzz.run", name, *map(str, arguments), f"-artifact_prefix={found}/"]
-    seconds = next((int(str(argument).partition("=")[2]) for argument in arguments if "max_total_time" in str(argument)), 0)
+    seconds = next(
+        (int(str(argument).partition("=")[2]) for argument in arguments if "max_total_time" in str(argument)), 0
+    )
     done = subprocess.run(
         command,
         env=os.environ | {"PYTHONPATH": str(packages)},

@@ -101,7 +101,9 @@ def read_numpy(data: bytes) -> None:
     fields = [each for each in LENIENT if each.name != "parts"]
     field = fields[choice % len(fields)]
     # Whatever else the collection has may be absent: what this field's file holds gets through to the checks.
-    schema = replace(LENIENT, fields=tuple(subfield for subfield in fields if subfield.primary or subfield is field), auto_id=False)
+    schema = replace(
+        LENIENT, fields=tuple(subfield for subfield in fields if subfield.primary or subfield is field), auto_id=False
+    )
     if not field.primary:
         schema = replace(schema, auto_id=True)
     with _bounded():

@@ -142,7 +142,10 @@ def test_a_partition_key_spreads_rows_and_refuses_a_name(world: World) -> None:
     (world.files / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert world.imported(["a.jsonl"], collection="keyed").state is JobState.COMPLETED
     has_credentials = world.fresh(has_credentials)
-    counts = [world.partitions.count(has_credentials, credential.name) for credential in world.partitions.list(has_credentials)]
+    counts = [
+        world.partitions.count(has_credentials, credential.name)
+        for credential in world.partitions.list(has_credentials)
+    ]
     assert sum(counts) == 10
     assert sum(count > 0 for count in counts) > 1
     request = CreateImport(

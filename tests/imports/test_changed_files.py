@@ -18,7 +18,7 @@ import pytest
 
 from penstock.domain.jobs import ImportJob, JobState, SplitState
 from penstock.imports.settings import JobSettings
-from penstock.imports.tasks import plan_files, stage_split, scan_range
+from penstock.imports.tasks import plan_files, scan_range, stage_split
 from penstock.runners.base import TaskContext
 from penstock.runners.local import LocalRunner
 from tests.support.s3 import S3Server

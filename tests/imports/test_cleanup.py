@@ -17,9 +17,9 @@ from penstock.domain.collections import Collection
 from penstock.domain.jobs import JobState
 from penstock.engines.base import Table
 from penstock.errors import JobNotFound
-from penstock.imports.settings import JobSettings
 from penstock.imports.cleanup import OrphanSweep, Retention
 from penstock.imports.context import ImportContext
+from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER
@@ -162,7 +162,9 @@ def test_staged_files_go_with_their_job_and_its_figures_stay(tmp_path: Path, run
         if end == "aborted":
             world.imports.abort(CLUSTER, job.id, ANONYMOUS)
         else:
-            world.catalog.jobs.request_transition(world.job(job.id), JobState.FAILED, reason="somebody pulled the plug")
+            world.catalog.jobs.request_transition(
+                world.job(job.id), JobState.FAILED, reason="somebody pulled the plug"
+            )
             world.scheduler.wake()
         world.until(lambda: not data_files(world, docs))
         ended = world.job(job.id)

@@ -14,8 +14,8 @@ from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.engines.base import Table
 from penstock.errors import JobWithdrawn, TableDamaged
-from penstock.imports.settings import JobSettings
 from penstock.imports.context import staged_of
+from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
 from tests.support.worlds import World, a_world

@@ -30,13 +30,13 @@ from penstock.domain.collections import CollectionSettings
 from penstock.domain.jobs import RETRIES, TRANSITIONS, JobState
 from penstock.engines.base import Engine
 from penstock.errors import CollectionNotFound, InvalidParameter, JobStateConflict, StoreFull, StoreUnavailable
+from penstock.imports.cleanup import delete_staged_files
+from penstock.imports.context import ImportContext
 from penstock.imports.executor import Executor
+from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.requests import CreateImport, StoreCredentials
 from penstock.imports.service import ImportService
 from penstock.imports.settings import JobSettings
-from penstock.imports.cleanup import delete_staged_files
-from penstock.imports.context import ImportContext
-from penstock.imports.maintenance import MaintenanceWorker
 from penstock.runners.fair_share import FairShareRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, SCHEMA
@@ -254,7 +254,9 @@ class LifeCycle(RuleBasedStateMachine):
         context = ImportContext(catalog, engine, runner, self.roots, SETTINGS)
         outer, self.engine.hook = self.engine.hook, hook
         try:
-            maintenance = MaintenanceWorker(catalog, engine, FairShareRunner(runner), context.observer, context.settings)
+            maintenance = MaintenanceWorker(
+                catalog, engine, FairShareRunner(runner), context.observer, context.settings
+            )
             Executor(context, maintenance).run(job, threading.Event())
         except Crash:
             assert process.is_dead

@@ -19,11 +19,11 @@ from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import ImportJob, JobState, SplitState
 from penstock.engines.base import Staged, Table
 from penstock.errors import JobStateConflict
+from penstock.imports.context import ImportContext
 from penstock.imports.executor import Executor
+from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.settings import JobSettings
 from penstock.imports.tasks import init_worker
-from penstock.imports.context import ImportContext
-from penstock.imports.maintenance import MaintenanceWorker
 from penstock.runners.fair_share import FairShareRunner
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
@@ -87,7 +87,9 @@ class Crash(BaseException):
 
 def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = False) -> None:
     """Run a job until it is about to call (or has just called) one engine or catalog operation."""
-    context = ImportContext(world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), world.settings)
+    context = ImportContext(
+        world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), world.settings
+    )
     claimed = world.catalog.claims.claim("crashing", 60_000)
     assert claimed is not None
     assert claimed.id == job.id
@@ -102,7 +104,9 @@ def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = Fal
     setattr(target, name, crash)
     try:
         with pytest.raises(Crash):
-            maintenance = MaintenanceWorker(context.catalog, context.engine, FairShareRunner(context.runner), context.observer, context.settings)
+            maintenance = MaintenanceWorker(
+                context.catalog, context.engine, FairShareRunner(context.runner), context.observer, context.settings
+            )
             Executor(context, maintenance).run(claimed, threading.Event())
     finally:
         delattr(target, name)

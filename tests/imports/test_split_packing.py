@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from penstock.catalog.jobs.plans import PlannedFile
 from penstock.domain.jobs import FileState, JobState, Part, Split, SplitState
-from penstock.imports.split_packing import SplitPlan, join
 from penstock.imports.memory_budget import MIB
-from penstock.imports.planner import PlannedRange, Plan
+from penstock.imports.planner import Plan, PlannedRange
 from penstock.imports.settings import JobSettings
+from penstock.imports.split_packing import SplitPlan, join
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import SCHEMA
 from tests.support.worlds import World, a_world

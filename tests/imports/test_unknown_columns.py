@@ -75,7 +75,9 @@ def test_unknown_columns_are_kept_dropped_or_refused_alike(world: World, write: 
         job = world.imported(group, collection=docs.name, unknown_columns=option)
         assert job.state is JobState.COMPLETED, job.reason
         assert rows_of(world, docs)[1]["$meta"] == then
-        assert [(warning.code, warning.count) for warning in job.warnings] == ([("column_dropped", 3)] if not then else [])
+        assert [(warning.code, warning.count) for warning in job.warnings] == (
+            [("column_dropped", 3)] if not then else []
+        )
 
     plain = world.collection("plain", SCHEMA)
     job = world.imported(group, collection=plain.name)

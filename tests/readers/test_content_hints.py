@@ -12,8 +12,8 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.base import CsvOptions
-from penstock.readers.formats import Format, reader_for
 from penstock.readers.columns.json_values import WRAPPED_REMEDY
+from penstock.readers.formats import Format, reader_for
 from tests.support.text_files import read_file, schema_of
 
 ROW = {"id": 1, "vector": [1, 2]}

@@ -20,8 +20,8 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.base import ReadRequest
-from penstock.readers.unknown_columns import UnknownColumns
 from penstock.readers.numpy import NUMPY_READER
+from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.roots import ImportRoots
 from tests.support.reading import read_all, request_for
 from tests.support.s3 import S3Server

@@ -18,8 +18,8 @@ import pytest
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, SourceUnavailable
-from penstock.readers.unknown_columns import UnknownColumns
 from penstock.readers.parquet import PARQUET_READER
+from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
 from tests.support.reading import read_all, request_for

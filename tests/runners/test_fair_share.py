@@ -319,7 +319,10 @@ def test_real_workers_held_by_one_lane_serve_another_within_seconds(listens: boo
     try:
         fair_share = FairShareRunner(runner)
         arguments: list[Any] = [600, 601] if listens else [tmp_path / "a", tmp_path / "b"]
-        long = [fair_share.submit("ann", report_until_told if listens else wait_for_file, argument) for argument in arguments]
+        long = [
+            fair_share.submit("ann", report_until_told if listens else wait_for_file, argument)
+            for argument in arguments
+        ]
         until = time.monotonic() + 60
         while not all(_has_begun(*task) for task in zip(long, arguments, strict=True)):
             assert time.monotonic() < until

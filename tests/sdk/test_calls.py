@@ -14,10 +14,10 @@ from penstock.sdk import v2_calls
 from penstock.sdk.errors import (
     AccessDenied,
     AnswerTimeout,
-    InvalidResponse,
     ApiError,
-    ImportCallError,
     ConnectionFailed,
+    ImportCallError,
+    InvalidResponse,
     NotFound,
 )
 from penstock.sdk.http import full_url

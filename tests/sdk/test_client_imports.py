@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 import penstock
-from penstock.sdk.errors import InvalidResponse, ApiError, JobFailed, JobUnfinished, ConnectionFailed
+from penstock.sdk.errors import ApiError, ConnectionFailed, InvalidResponse, JobFailed, JobUnfinished
 from penstock.sdk.jobs import ImportedFile, ImportJob, JobWarning, job_from_wire
 from penstock.sdk.progress import progress_bar, progress_text
 from tests.sdk.recording_server import Answer, RecordingServer
@@ -176,7 +176,11 @@ def test_get_asks_an_old_milvus_the_old_way(server: RecordingServer, client: pen
 
     assert client.imports.get("7").progress == 40
     assert client.imports.get("7").progress == 40
-    assert [request.path.rpartition("/")[2] for request in server.requests] == ["describe", "get_progress", "get_progress"]
+    assert [request.path.rpartition("/")[2] for request in server.requests] == [
+        "describe",
+        "get_progress",
+        "get_progress",
+    ]
 
 
 def test_an_answer_without_the_keys_it_must_have(server: RecordingServer, client: penstock.Client) -> None:

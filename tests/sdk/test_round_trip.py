@@ -27,7 +27,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]
 def test_what_a_release_writes_is_read_back_equal(running: RunningServer, version: str) -> None:
     folder = running.import_root / version
     run_client(version, WRITE_ALL_TYPES, folder)
-    samples = {f"c{version}_{sample.name}".replace(".", "_").replace("-", "_"): sample for sample in load_samples(folder)}
+    samples = {
+        f"c{version}_{sample.name}".replace(".", "_").replace("-", "_"): sample for sample in load_samples(folder)
+    }
 
     with running.client() as client:
         jobs = {}

@@ -26,9 +26,9 @@ from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.errors import StoreError
 from penstock.server.doctor import CheckResult, Health, adopt, examine
-from penstock.server.startup_policy import authentication_of
-from penstock.server.lost_catalog import KEYS_MARKER, asks_for_keys, keep_marks, refuse_lost_catalog
 from penstock.server.engine_factory import engine_of
+from penstock.server.lost_catalog import KEYS_MARKER, asks_for_keys, keep_marks, refuse_lost_catalog
+from penstock.server.startup_policy import authentication_of
 from penstock.settings import Settings
 from tests.support.catalogs import SCHEMA
 from tests.support.http import make_settings

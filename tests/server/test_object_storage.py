@@ -101,7 +101,10 @@ def test_a_store_that_will_not_do_ends_the_start_with_one_sentence(tmp_path: Pat
             (f"s3://{s3.make_bucket()}/x", forgetful.url, "knows no conditional writes"),
         ):
             environment = keys(s3) | {"PENSTOCK_STORAGE_ENDPOINT": endpoint}
-            with pytest.raises(RuntimeError) as raised, running_server(tmp_path, "--storage-url", store, env=environment):
+            with (
+                pytest.raises(RuntimeError) as raised,
+                running_server(tmp_path, "--storage-url", store, env=environment),
+            ):
                 pass
             [line] = [line for line in str(raised.value).splitlines() if reason in line]
             assert "Traceback" not in str(raised.value)

@@ -154,7 +154,7 @@ def test_a_role_in_every_cluster_is_not_taken_in_one(callers: Callers) -> None:
     accounts.create_user("org-acme", "rita", "correct horse", [Grant(role=Role.WRITER)])
     code, message = users(callers, "owner", "revoke_role", userName="rita", roleName="writer")[1:]
     assert code == 1100
-    assert "penstock users withdraw rita --role writer" in message
+    assert "penstock users revoke-role rita --role writer" in message
     accounts.drop_user("rita")
 
 

@@ -12,9 +12,9 @@ from obstore.store import GCSStore, S3Store
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed
 from penstock.sources.base import Location
+from penstock.sources.object_store_clients import connect
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
-from penstock.sources.object_store_clients import connect
 from tests.support.faulty_store import Faults, faulty_store
 from tests.support.s3 import S3Server
 

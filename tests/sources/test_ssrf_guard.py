@@ -13,9 +13,9 @@ from penstock.errors import FileUnreadable, InvalidParameter, PathNotAllowed, Pe
 from penstock.server.storage_settings import source_stores
 from penstock.settings import load_settings
 from penstock.sources.base import Location
-from penstock.sources.ssrf_guard import is_allowed_address, parse_networks
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
+from penstock.sources.ssrf_guard import is_allowed_address, parse_networks
 from tests.support.web_server import LOOPBACK, WebServer, web_server
 
 

@@ -80,7 +80,9 @@ def not_as_locked(pins: Pins) -> Iterator[str]:
     """What is installed here and isn't locked, or in another version."""
     # Not the whole search path: some packages put what they bring along into it, when they are imported.
     folders = [*{get_path("purelib"), get_path("platlib")}]
-    installed = {canonicalize_name(distribution.name): distribution.version for distribution in distributions(path=folders)}
+    installed = {
+        canonicalize_name(distribution.name): distribution.version for distribution in distributions(path=folders)
+    }
     for name, version in sorted(installed.items()):
         if name not in _NOT_LOCKED and pins.get(name) != version:
             yield f"{name} {version} is installed, the lock has {pins.get(name) or 'none of it'}: make install"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from penstock.domain.index import IndexSpec
-from penstock.engines.base import MaintenanceNeeds, Engine, Published, Staged, Table
+from penstock.engines.base import Engine, MaintenanceNeeds, Published, Staged, Table
 from penstock.errors import StoreError
 
 __all__ = ["InlineRunner", "MemoryEngine"]

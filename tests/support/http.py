@@ -12,8 +12,8 @@ from pathlib import Path
 
 import uvicorn
 
-from penstock.server.http.app import create_app
 from penstock.server.assembly import build_services
+from penstock.server.http.app import create_app
 from penstock.server.http.protocol import BoundedProtocol
 from penstock.server.services import Services
 from penstock.settings import Settings, load_settings

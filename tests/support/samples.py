@@ -40,7 +40,9 @@ class Sample:
     def _neutral_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         fields = {each["fieldName"]: each for each in self.schema["fields"]}
         structs = {each["fieldName"]: each["fields"] for each in self.schema.get("structFields", ())}
-        generated = {field["fieldName"] for field in fields.values() if field.get("isPrimary") and self.schema["autoID"]}
+        generated = {
+            field["fieldName"] for field in fields.values() if field.get("isPrimary") and self.schema["autoID"]
+        }
         plain = {
             name: _neutral(value, fields[name]["dataType"], fields[name].get("elementDataType"))
             for name, value in row.items()

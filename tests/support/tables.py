@@ -157,7 +157,8 @@ def _column(field: Field | None, name: str, rows: int, rng: np.random.Generator)
     if field.type is DataType.ARRAY_OF_STRUCT:
         inner = [_column(subfield, subfield.name, 4, rng).cast(canonical_type(subfield)) for subfield in field.fields]
         structs = [
-            dict(zip((subfield.name for subfield in field.fields), row, strict=True)) for row in zip(*inner, strict=True)
+            dict(zip((subfield.name for subfield in field.fields), row, strict=True))
+            for row in zip(*inner, strict=True)
         ]
         values = [None if null else structs[: i % 5] for i, null in enumerate(nulls)]
         return pa.array(values, canonical_type(field))

@@ -23,11 +23,11 @@ from penstock.domain.jobs import ImportJob
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
+from penstock.imports.context import ImportContext
 from penstock.imports.requests import CreateImport, StoreCredentials
 from penstock.imports.scheduler import Scheduler
 from penstock.imports.service import ImportService
 from penstock.imports.settings import JobSettings
-from penstock.imports.context import ImportContext
 from penstock.runners.base import Runner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, SCHEMA, opened_catalog

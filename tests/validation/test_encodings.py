@@ -100,7 +100,9 @@ def test_arrays(data: st.DataObject) -> None:
     element = data.draw(st.sampled_from(list(SCALARS)))
     values, encodings = SCALARS[element]
     column, part = data.draw(slices(st.lists(values, max_size=4)))
-    encoding = data.draw(st.sampled_from([encoding for encoding in encodings if not pa.types.is_dictionary(encoding)]))
+    encoding = data.draw(
+        st.sampled_from([encoding for encoding in encodings if not pa.types.is_dictionary(encoding)])
+    )
     flat = encode([each for row in column for each in row or []], encoding)
     array = lists_of(flat, column, data.draw(st.sampled_from(list_kinds(encoding, None))))
     field = Field(name="x", type=DataType.ARRAY, element_type=element, max_length=100, max_capacity=4, nullable=True)

@@ -43,7 +43,8 @@ class Authentication(Protocol):
         ...
 
     def fairness_key(self, header: str) -> str:
-        """Whose turn a call with this ``Authorization`` header takes (:mod:`penstock.access.fairness_key`); asks nobody."""
+        """Whose turn a call with this ``Authorization`` header takes (:mod:`penstock.access.fairness_key`); asks
+        nobody."""
         ...
 
     def identify(self, header: str, address: str) -> Caller:

@@ -20,7 +20,7 @@ __all__ = ["ANONYMOUS_KEY", "UNAUTHENTICATED_KEY", "UNVERIFIED_PASSWORD_KEY", "F
 
 ANONYMOUS_KEY = "anybody"
 """Of all calls where nobody is asked who he is."""
-UNVERIFIED_PASSWORD_KEY = "password"
+UNVERIFIED_PASSWORD_KEY = "password"  # noqa: S105 - a name of a queue
 UNAUTHENTICATED_KEY = "stranger"
 
 _KEPT_SECONDS = 3600

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from penstock.bulk_writer.values import cell_maker, json_text
 from penstock.bulk_writer.masks import is_absent, masked_rows
+from penstock.bulk_writer.values import cell_maker, json_text
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, InvalidParameter
@@ -149,7 +149,8 @@ def _packed(bits: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
 def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
     """A column of Python objects: vectors as arrays or lists, dicts for JSON and sparse fields, and plain values."""
     missing = [
-        is_absent(value, field, row) or (isinstance(value, float) and value != value) for row, value in enumerate(values)
+        is_absent(value, field, row) or (isinstance(value, float) and value != value)
+        for row, value in enumerate(values)
     ]
     if field is not None and field.type in _OBJECTS:
         return pa.array(

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pt
 
-from penstock.bulk_writer.formats.base import META
 from penstock.bulk_writer.arrow_inputs import Batches
 from penstock.bulk_writer.format_constraints import Limits
+from penstock.bulk_writer.formats.base import META
 from penstock.bulk_writer.row_size import row_sizes
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
 from penstock.errors import DataError
@@ -90,7 +90,9 @@ class BatchChecker:
                 kinds.update({f"{struct.name}[{each.name}]": each.type for each in structs})
         fields = [part for field in self._schema for part in (field, *field.parts)]
         return frozenset(
-            field.name for field in fields if field.type in _HALF and field.name in kinds and _is_wide(kinds[field.name])
+            field.name
+            for field in fields
+            if field.type in _HALF and field.name in kinds and _is_wide(kinds[field.name])
         )
 
     def _stream(self, batches: Batches) -> Iterator[SizedBatch]:
@@ -138,7 +140,9 @@ class BatchChecker:
 
 def _own_bytes(made: pa.RecordBatch, given: pa.RecordBatch) -> int:
     lent = [(buffer.address, buffer.address + buffer.size) for buffer in _buffers(given)]
-    return sum(buffer.size for buffer in _buffers(made) if not any(start <= buffer.address < end for start, end in lent))
+    return sum(
+        buffer.size for buffer in _buffers(made) if not any(start <= buffer.address < end for start, end in lent)
+    )
 
 
 def _buffers(batch: pa.RecordBatch) -> Iterator[pa.Buffer]:

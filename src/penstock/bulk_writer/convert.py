@@ -1,4 +1,4 @@
-"""Existing files made into import files: what ``penstock write`` does."""
+"""Existing files made into import files: what ``penstock convert`` does."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from penstock.bulk_writer.connection import AzureConnectParam, S3ConnectParam
+from penstock.bulk_writer.datasets import Selection
 from penstock.bulk_writer.file_type import BulkFileType
 from penstock.bulk_writer.local_bulk_writer import LocalBulkWriter
 from penstock.bulk_writer.progress import ProgressCallback
 from penstock.bulk_writer.remote_bulk_writer import RemoteBulkWriter
-from penstock.bulk_writer.datasets import Selection
 from penstock.bulk_writer.writer import MB
 from penstock.domain.rest_schema import schema_from_rest
 from penstock.domain.schema import CollectionSchema
@@ -125,7 +125,9 @@ def _schema_of(info: CollectionInfo) -> CollectionSchema:
         {
             "autoId": info.auto_id,
             "enableDynamicField": info.dynamic,
-            "fields": [_rest_field(field) for field in info.fields if field.name not in computed and not field.fields],
+            "fields": [
+                _rest_field(field) for field in info.fields if field.name not in computed and not field.fields
+            ],
             "structFields": [_rest_struct(field) for field in info.fields if field.fields],
         }
     )

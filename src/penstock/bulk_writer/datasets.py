@@ -22,7 +22,7 @@ from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.validation.errors import Array
 
-__all__ = ["DatasetChunk", "Selection", "Dataset", "open_table"]
+__all__ = ["Dataset", "DatasetChunk", "Selection", "open_table"]
 
 _BATCH_ROWS = 8_192
 _BATCH_BYTES = 4 << 20
@@ -129,7 +129,9 @@ def _of_parquet(files: Sequence[Path], step: int, columns: Selection) -> Dataset
         with pq.ParquetFile(name) as file:
             _check_selection(file.schema_arrow, columns)
             rows += file.metadata.num_rows
-    return Dataset(pieces=(DatasetChunk(name=str(file), batches=_parquet(file, step, columns)) for file in files), rows=rows)
+    return Dataset(
+        pieces=(DatasetChunk(name=str(file), batches=_parquet(file, step, columns)) for file in files), rows=rows
+    )
 
 
 def _batch_rows(schema: CollectionSchema) -> int:
@@ -161,7 +163,9 @@ def _fragments(dataset: ds.Dataset, columns: Selection) -> Iterator[DatasetChunk
             fragment_readahead=1,
             use_threads=False,
         )
-        yield DatasetChunk(name=getattr(fragment, "path", None), batches=(_selected(batch, columns) for batch in batches))
+        yield DatasetChunk(
+            name=getattr(fragment, "path", None), batches=(_selected(batch, columns) for batch in batches)
+        )
 
 
 def _pairs(columns: Selection) -> Mapping[str, str]:

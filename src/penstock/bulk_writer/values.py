@@ -19,8 +19,8 @@ from penstock.bulk_writer.row_size import SCALAR_BYTES, SPARSE_PAIR_BYTES
 from penstock.domain.schema import INTEGER_RANGES, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.columns.json_values import MAX_JSON_BYTES, MAX_JSON_DEPTH, is_nested_too_deeply
-from penstock.validation.json_text import parse
 from penstock.validation.errors import describe, not_finite
+from penstock.validation.json_text import parse
 from penstock.validation.sparse import MAX_INDEX
 
 __all__ = ["Cell", "cell_maker", "json_text"]
@@ -221,7 +221,9 @@ def _structs(field: Field, value: Any) -> Cell:
     if not isinstance(value, list | tuple):
         _wrong_type(field, value, "lists of dicts")
     _check_capacity(field, value)
-    makers = [(subfield.name, part.name, cell_maker(part)) for subfield, part in zip(field.fields, field.parts, strict=True)]
+    makers = [
+        (subfield.name, part.name, cell_maker(part)) for subfield, part in zip(field.fields, field.parts, strict=True)
+    ]
     names = {subfield.name for subfield in field.fields}
     made = []
     total = 0

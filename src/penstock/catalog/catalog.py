@@ -10,21 +10,21 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from penstock.catalog.access.accounts import AccountRepository
 from penstock.catalog.access.audit import AuditRepository
-from penstock.catalog.jobs.leases import JobLeases
 from penstock.catalog.access.clusters import ClusterRepository, DatabaseRepository
-from penstock.catalog.collections.collections import CollectionRepository
-from penstock.catalog.db.connection import CatalogDatabase
-from penstock.catalog.collections.descriptions import DescriptionStore
-from penstock.catalog.db.errors import CatalogUnavailable
-from penstock.catalog.jobs.listing import JobList
-from penstock.catalog.jobs.jobs import JobRepository
-from penstock.catalog.jobs.staged_files import StagedFileRepository
-from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
 from penstock.catalog.access.orgs import OrgRepository
+from penstock.catalog.collections.collections import CollectionRepository
+from penstock.catalog.collections.descriptions import DescriptionStore
+from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
+from penstock.catalog.collections.row_expiry import RowExpiryRepository
+from penstock.catalog.db.connection import CatalogDatabase
+from penstock.catalog.db.encryption import Encryptor
+from penstock.catalog.db.errors import CatalogUnavailable
+from penstock.catalog.jobs.jobs import JobRepository
+from penstock.catalog.jobs.leases import JobLeases
+from penstock.catalog.jobs.listing import JobList
 from penstock.catalog.jobs.quotas import QuotaRepository
 from penstock.catalog.jobs.retention import RetentionRepository
-from penstock.catalog.collections.row_expiry import RowExpiryRepository
-from penstock.catalog.db.encryption import Encryptor
+from penstock.catalog.jobs.staged_files import StagedFileRepository
 
 __all__ = ["Catalog", "open_catalog"]
 

@@ -67,8 +67,8 @@ def opened_catalog(settings: Settings) -> Iterator[Catalog]:
     Who meant another folder is told so: a key in a new catalog opens no server that is there already.
     """
     from penstock.catalog import open_catalog
-    from penstock.server.process.data_dir import make_data_folder, private_umask
     from penstock.server.lost_catalog import mark_keys
+    from penstock.server.process.data_dir import make_data_folder, private_umask
     from penstock.server.storage_settings import catalog_file, catalog_url, sealing_key
 
     with private_umask():

@@ -9,6 +9,7 @@ import click
 from penstock.cli.admin import org_names, org_option, record, with_catalog, with_settings_and_catalog
 from penstock.cli.client_options import json_option
 from penstock.domain.names import check_cluster_id
+from penstock.server.options import renamed_option
 
 if TYPE_CHECKING:
     from penstock.catalog import Catalog
@@ -31,6 +32,7 @@ def clusters() -> None:
 @org_option
 @click.option("--name", default="", help="A name for people; the id by default.")
 @click.option("--region", default="local", show_default=True, help="The region that v1 callers reach it by.")
+@renamed_option("--store", "--storage-url")
 @click.option(
     "--storage-url",
     metavar="PLACE",
@@ -38,7 +40,7 @@ def clusters() -> None:
 )
 @with_settings_and_catalog
 def create(
-    catalog: Catalog, settings: Settings, cluster_id: str, org: str, name: str, region: str, store: str | None
+    catalog: Catalog, settings: Settings, cluster_id: str, org: str, name: str, region: str, storage_url: str | None
 ) -> None:
     """Make the cluster CLUSTER_ID, such as in01-search, and its org if that is new.
 
@@ -48,7 +50,7 @@ def create(
     from penstock.server.engine_factory import check_store_of_cluster
 
     check_cluster_id(cluster_id)
-    place = "" if store is None else check_store_of_cluster(settings, store)
+    place = "" if storage_url is None else check_store_of_cluster(settings, storage_url)
     owner = catalog.orgs.ensure(org).id
     catalog.clusters.create(cluster_id, region, name, owner, place)
     record(catalog, "cluster.create", owner, cluster_id=cluster_id)

@@ -150,7 +150,9 @@ def _print_description(found: CollectionInfo, partitions: tuple[str, ...], rows:
         }
     )
     click.echo()
-    indexes = {index.field: f"{index.name} ({index.metric})" if index.metric else index.name for index in found.indexes}
+    indexes = {
+        index.field: f"{index.name} ({index.metric})" if index.metric else index.name for index in found.indexes
+    }
     columns = ["Field", "Type", "Rules", "Index"]
     shown = [(part.name, _type(part), _rules(part), indexes.get(part.name, "")) for part in _with_parts(found)]
     print_table(columns, shown, none="No fields.")

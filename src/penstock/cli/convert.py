@@ -1,4 +1,4 @@
-"""``penstock write``: existing files made into import files."""
+"""``penstock convert``: existing files made into import files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from penstock.bulk_writer.convert import convert, fetch_schema
+from penstock.bulk_writer.convert import convert as convert_files
+from penstock.bulk_writer.convert import fetch_schema
 from penstock.bulk_writer.file_type import BulkFileType
 from penstock.cli.client_options import connection_options
 from penstock.cli.schema_files import read_schema_file
@@ -16,7 +17,7 @@ from penstock.domain.import_options import parse_separator
 from penstock.domain.rest_schema import schema_from_rest
 from penstock.domain.schema import CollectionSchema
 
-__all__ = ["write"]
+__all__ = ["convert"]
 
 _TYPES = {each.name.lower(): each for each in BulkFileType}
 
@@ -67,7 +68,7 @@ def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int
 @click.option("--nullkey", metavar="TEXT", help="CSV: the text of null cells. [default: an empty cell]")
 @click.option("--progress/--no-progress", default=None, help="Draw a bar. [default: on a terminal]")
 @connection_options
-def write(
+def convert(
     inputs: tuple[str, ...],
     schema_file: Path | None,
     collection: str | None,
@@ -89,7 +90,7 @@ def write(
     """
     separator = None if sep is None else parse_separator(sep)
     config = {key: value for key, value in (("sep", separator), ("nullkey", nullkey)) if value is not None}
-    done = convert(
+    done = convert_files(
         inputs,
         _schema(schema_file, collection, url, api_key, database),
         out,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from penstock.errors import PenstockError
-from penstock.sdk.errors import AccessDenied, ImportCallError, ConnectionFailed, NotFound, SdkError
+from penstock.sdk.errors import AccessDenied, ConnectionFailed, ImportCallError, NotFound, SdkError
 
 __all__ = ["FAILED", "INTERRUPTED", "UNFINISHED", "Failure", "explain"]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.client_options import cluster_option, json_option, with_client
+from penstock.cli.renamed import Group
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -20,9 +21,9 @@ STATES = ("Pending", "Importing", "Uncommitted", "Committing", "Completed", "Fai
 _REASON_SHOWN = 100
 
 
-@click.group()
+@click.group(cls=Group)
 def jobs() -> None:
-    """List, look at, wait for, commit, abort and retry import jobs."""
+    """List, describe, wait for, commit, abort and retry import jobs."""
 
 
 @jobs.command("list")
@@ -56,7 +57,7 @@ def list_jobs(
 @cluster_option
 @json_option
 @with_client
-def show(client: Client, job_id: str, as_json: bool) -> None:
+def describe(client: Client, job_id: str, as_json: bool) -> None:
     """Tell everything about a job.
 
     How far it is, its files, its warnings, and why it failed.

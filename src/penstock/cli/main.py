@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from penstock.cli.errors import Failure, explain
+from penstock.cli.renamed import refuse_renamed
 from penstock.server.process.block_imports import leave_out_pandas
 
 __all__ = ["COMMANDS", "LazyCommand", "cli", "main"]
@@ -42,10 +43,10 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "databases": LazyCommand("databases:databases", "Make, list and drop databases."),
     "partitions": LazyCommand("partitions:partitions", "Make, list and drop partitions."),
     "import": LazyCommand("imports:import_files", "Import files into a collection and follow the job."),
-    "jobs": LazyCommand("jobs:jobs", "List, look at, wait for, commit, abort and retry import jobs."),
+    "jobs": LazyCommand("jobs:jobs", "List, describe, wait for, commit, abort and retry import jobs."),
     "query": LazyCommand("rows:query", "Print rows that a filter selects."),
     "search": LazyCommand("rows:search", "Print the rows nearest to a vector."),
-    "write": LazyCommand("convert:write", "Convert files into import files of a collection."),
+    "convert": LazyCommand("convert:convert", "Convert files into import files of a collection."),
 }
 
 
@@ -66,6 +67,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        refuse_renamed(ctx, args[0])
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(f"No such command {args[0]!r}. There are: {', '.join(COMMANDS)}.", ctx)
         return super().resolve_command(ctx, args)

@@ -8,6 +8,7 @@ import click
 
 from penstock.cli.admin import record, with_catalog
 from penstock.cli.client_options import json_option
+from penstock.cli.renamed import Group
 from penstock.domain.quotas import Quota
 from penstock.errors import InvalidParameter
 
@@ -45,7 +46,7 @@ class _Limit(click.ParamType["int | None"]):
         return number
 
 
-@click.group()
+@click.group(cls=Group)
 def orgs() -> None:
     """Make and list orgs, and limit what each may have.
 
@@ -84,7 +85,7 @@ def list_orgs(catalog: Catalog, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 @with_catalog
-def show(catalog: Catalog, name: str, as_json: bool) -> None:
+def describe(catalog: Catalog, name: str, as_json: bool) -> None:
     """Show what an org has at present, and what it may have."""
     from penstock.cli.output import print_facts, print_json
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.client_options import json_option, with_client
+from penstock.server.options import renamed_option
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -69,7 +70,8 @@ def query(
 @click.command()
 @click.argument("name")
 @click.option("--vector", metavar="JSON", help="The vector to search by, such as '[0.1, 0.2]'.")
-@click.option("--like-id", metavar="ID", help="Search by the vector of this row.")
+@click.option("--id", "row_id", metavar="ID", help="Search by the vector of the row with this primary key.")
+@renamed_option("--like-id", "--id")
 @click.option("--field", metavar="NAME", help="The vector field, if there are several.")
 @click.option("--limit", type=click.IntRange(1, 16384), default=10, show_default=True, help="Rows at most.")
 @click.option("--filter", "expression", default="", metavar="EXPRESSION", help="Search only rows that it selects.")
@@ -83,7 +85,7 @@ def search(
     client: Client,
     name: str,
     vector: str | None,
-    like_id: str | None,
+    row_id: str | None,
     field: str | None,
     limit: int,
     expression: str,
@@ -94,10 +96,10 @@ def search(
     """Print the rows of the collection NAME that are nearest to a vector, nearest first."""
     from penstock.cli.output import print_json
 
-    if (vector is None) == (like_id is None):
-        raise click.UsageError("Give either --vector '[0.1, 0.2, …]' or --like-id ID.")
+    if (vector is None) == (row_id is None):
+        raise click.UsageError("Give either --vector '[0.1, 0.2, …]' or --id ID.")
     schema = client.collections.describe(name)
-    wanted = _parse_vector(vector) if vector is not None else _vector_of(client, schema, like_id or "", field)
+    wanted = _parse_vector(vector) if vector is not None else _vector_of(client, schema, row_id or "", field)
     hits = client.search(
         name,
         [wanted],
@@ -141,10 +143,10 @@ def _vector_of(client: Client, schema: CollectionInfo, row_id: str, field: str |
         try:
             key = int(row_id)
         except ValueError:
-            raise click.BadParameter(f"ids of {schema.name} are numbers", param_hint="--like-id") from None
+            raise click.BadParameter(f"ids of {schema.name} are numbers", param_hint="--id") from None
     rows = client.get(schema.name, key, output_fields=[chosen], schema=schema)
     if not rows:
-        raise click.BadParameter(f"{schema.name} has no row {row_id}", param_hint="--like-id")
+        raise click.BadParameter(f"{schema.name} has no row {row_id}", param_hint="--id")
     return rows[0][chosen]
 
 

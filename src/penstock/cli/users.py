@@ -16,6 +16,7 @@ from penstock.cli.admin import (
     with_catalog,
 )
 from penstock.cli.client_options import json_option
+from penstock.cli.renamed import Group
 
 if TYPE_CHECKING:
     from penstock.catalog import Catalog
@@ -32,7 +33,7 @@ _password = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def users() -> None:
     """Make, list and drop users, and give them roles.
 
@@ -111,11 +112,11 @@ def drop(catalog: Catalog, name: str) -> None:
     click.echo(f"Dropped user {name}.")
 
 
-@users.command()
+@users.command("set-password")
 @click.argument("name")
 @_password
 @with_catalog
-def password(catalog: Catalog, name: str, password: str) -> None:
+def set_password(catalog: Catalog, name: str, password: str) -> None:
     """Give a user a new password."""
     from penstock.access.accounts import AccountService
 
@@ -140,11 +141,11 @@ def grant(catalog: Catalog, name: str, role: str, cluster: str | None, database:
     click.echo(f"{name} is now {given}.")
 
 
-@users.command()
+@users.command("revoke-role")
 @click.argument("name")
 @role_options
 @with_catalog
-def withdraw(catalog: Catalog, name: str, role: str, cluster: str | None, database: str | None) -> None:
+def revoke_role(catalog: Catalog, name: str, role: str, cluster: str | None, database: str | None) -> None:
     """Take a role from a user."""
     from penstock.access.accounts import AccountService
 

@@ -156,7 +156,7 @@ def _failure(job: ImportJob) -> list[str]:
     failed = [file for file in job.files if file.reason and file.reason != job.reason]
     lines += [f"  {_file(each)}" for each in failed[:_FILES_SHOWN]]
     if len(failed) > _FILES_SHOWN:
-        lines.append(f"  and {len(failed) - _FILES_SHOWN:,} more files; see: penstock jobs show {job.id}")
+        lines.append(f"  and {len(failed) - _FILES_SHOWN:,} more files; see: penstock jobs describe {job.id}")
     if job.reason != ABORTED:
         lines.append(f"Once the cause is put right, it can go on: penstock jobs retry {job.id}")
     return lines

@@ -20,7 +20,7 @@ from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter
 from penstock.filters import Filter, parse
 from penstock.filters.ast import Column, In
 
-__all__ = ["EntityService", "SearchResult", "OutputFields", "QueryResult", "SearchQuery"]
+__all__ = ["EntityService", "OutputFields", "QueryResult", "SearchQuery", "SearchResult"]
 
 MAX_WINDOW = 16384
 """The most rows that limit and offset may reach, as in Milvus."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import describe_soon
-from penstock.catalog.jobs.ending import end_jobs
 from penstock.catalog.collections.partition_drop import PartitionJobs
+from penstock.catalog.jobs.ending import end_jobs
 from penstock.domain.collections import Collection, LoadState, Partition
 from penstock.domain.names import DEFAULT_PARTITION, check_partition_name
 from penstock.engines.base import Engine, Table

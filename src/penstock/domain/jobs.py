@@ -188,8 +188,8 @@ class Split:
 class ImportJob:
     """An import job as everybody may see it. Times are UTC; ``progress`` is 0 to 100 and never falls.
 
-    ``deadline`` is when an unfinished job fails for the time it takes; ``has_credentials`` tells that its files are opened with
-    the caller's own keys; ``trace`` is the W3C traceparent of the call that created it.
+    ``deadline`` is when an unfinished job fails for the time it takes; ``has_credentials`` tells that its files are
+    opened with the caller's own keys; ``trace`` is the W3C traceparent of the call that created it.
     """
 
     id: int

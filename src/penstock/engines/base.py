@@ -21,7 +21,16 @@ from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema
 from penstock.filters import Filter
 
-__all__ = ["MaintenanceNeeds", "Engine", "QueryHits", "Published", "SearchRequest", "Staged", "TableContents", "Table"]
+__all__ = [
+    "Engine",
+    "MaintenanceNeeds",
+    "Published",
+    "QueryHits",
+    "SearchRequest",
+    "Staged",
+    "Table",
+    "TableContents",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,7 +263,8 @@ class Engine(Protocol):
         ...
 
     def search(self, table: Table, request: SearchRequest) -> list[QueryHits]:
-        """One :class:`QueryHits` per query. Rows not yet indexed are found; a filter or partition never loses rows."""
+        """One :class:`QueryHits` per query. Rows not yet indexed are found; a filter or partition never loses
+        rows."""
         ...
 
     def remove_partition(self, table: Table, partition: int) -> int:

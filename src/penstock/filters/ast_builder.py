@@ -10,9 +10,7 @@ from lark import Token, Transformer
 
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import InvalidFilter
-from penstock.filters import literals
-from penstock.filters import typecheck
-from penstock.filters.numbers import fold, power
+from penstock.filters import literals, typecheck
 from penstock.filters.ast import (
     And,
     Arithmetic,
@@ -32,6 +30,7 @@ from penstock.filters.ast import (
     Term,
     Value,
 )
+from penstock.filters.numbers import fold, power
 
 __all__ = ["MAX_DEPTH", "Builder", "Literal", "as_filter"]
 

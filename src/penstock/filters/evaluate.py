@@ -11,10 +11,6 @@ from functools import cache
 from typing import Any
 
 from penstock.domain.schema import DataType
-from penstock.filters.like import like_matcher
-from penstock.filters.literals import INT64_MAX, INT64_MIN
-from penstock.filters.members import Members, json_equal, kind_of
-from penstock.filters.numbers import calculate, to_float32
 from penstock.filters.ast import (
     And,
     Arithmetic,
@@ -38,6 +34,10 @@ from penstock.filters.ast import (
     Or,
     Term,
 )
+from penstock.filters.like import like_matcher
+from penstock.filters.literals import INT64_MAX, INT64_MIN
+from penstock.filters.members import Members, json_equal, kind_of
+from penstock.filters.numbers import calculate, to_float32
 
 __all__ = ["evaluate", "json_condition"]
 

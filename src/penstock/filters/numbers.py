@@ -7,8 +7,8 @@ import struct
 from collections.abc import Callable
 
 from penstock.errors import InvalidFilter
-from penstock.filters.literals import INT64_MAX, INT64_MIN
 from penstock.filters.ast import ArithmeticOp, CompareOp
+from penstock.filters.literals import INT64_MAX, INT64_MIN
 
 __all__ = ["calculate", "check_step", "fold", "integer_bound", "power", "to_float32", "wrap"]
 

@@ -12,9 +12,9 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput
 
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import InvalidFilter, shorten
+from penstock.filters.ast import Filter
 from penstock.filters.ast_builder import MAX_DEPTH, Builder, MissingTemplateValue, as_filter
 from penstock.filters.limits import check_limits
-from penstock.filters.ast import Filter
 
 __all__ = ["MAX_DEPTH", "MAX_LENGTH", "parse"]
 

@@ -6,9 +6,6 @@ from collections.abc import Iterable
 
 from penstock.domain.schema import INTEGER_RANGES, DataType
 from penstock.errors import InvalidFilter, shorten
-from penstock.filters.like import split_pattern
-from penstock.filters.literals import INT64_MAX, INT64_MIN
-from penstock.filters.numbers import check_step, integer_bound, to_float32
 from penstock.filters.ast import (
     Arithmetic,
     ArithmeticOp,
@@ -29,6 +26,9 @@ from penstock.filters.ast import (
     Term,
     Value,
 )
+from penstock.filters.like import split_pattern
+from penstock.filters.literals import INT64_MAX, INT64_MIN
+from penstock.filters.numbers import check_step, integer_bound, to_float32
 
 __all__ = ["arithmetic", "compare", "compare_columns", "compare_constants", "contains", "is_in", "like", "type_name"]
 

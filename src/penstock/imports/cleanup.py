@@ -11,8 +11,8 @@ from contextlib import suppress
 import structlog
 
 from penstock.catalog.db.connection import now_millis
-from penstock.catalog.jobs.ending import end_jobs
 from penstock.catalog.db.errors import CatalogUnavailable
+from penstock.catalog.jobs.ending import end_jobs
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.engines.base import Table
 from penstock.errors import JobStateConflict, PenstockError, StoreError
@@ -21,10 +21,10 @@ from penstock.imports.context import ImportContext, staged_of
 __all__ = [
     "OrphanSweep",
     "Retention",
+    "delete_expired_idempotency_keys",
     "delete_staged_files",
     "drop_tables",
     "fail_overdue_jobs",
-    "delete_expired_idempotency_keys",
     "overdue_reason",
     "purge_deleted_secrets",
 ]
@@ -81,7 +81,9 @@ def drop_tables(context: ImportContext) -> None:
             end_jobs(jobs, collection_id, f"collection {live[0].collection} dropped")
         if jobs.live_jobs(collection_id):
             continue  # they have come to their commit, and end by themselves
-        lease = context.catalog.maintenance.take(collection_id, uuid.uuid4().hex, int(context.settings.lease_duration * 1000))
+        lease = context.catalog.maintenance.take(
+            collection_id, uuid.uuid4().hex, int(context.settings.lease_duration * 1000)
+        )
         if lease is None:
             # Its indexes are being built, or another server is about to drop it.
             continue

@@ -15,8 +15,8 @@ from typing import Any
 
 import structlog
 
-from penstock.catalog.jobs.leases import LeaseLost
 from penstock.catalog.db.errors import CatalogUnavailable
+from penstock.catalog.jobs.leases import LeaseLost
 from penstock.domain.collections import Collection
 from penstock.domain.import_options import option_warnings
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
@@ -33,22 +33,22 @@ from penstock.errors import (
     TaskCancelled,
     Transient,
 )
-from penstock.imports.split_packing import join
-from penstock.imports.memory_budget import too_large
-from penstock.imports.throttle import Throttle
-from penstock.imports.retry import MAX_BACKOFF_SECONDS, RetriesExhausted, retry_transient
-from penstock.imports.planner import Plan, resolve_files, plan_units
-from penstock.imports.requests import StoreCredentials
-from penstock.imports.staging import SplitFailed, stage_splits
-from penstock.imports.tasks import PartTask, StageResult, StageTask, file_at
 from penstock.imports.cleanup import discard, overdue_reason
 from penstock.imports.context import ImportContext, note_of, staged_of
-from penstock.imports.progress import COMMITTED, INDEXED, PLANNED, UNCOMMITTED, ProgressTracker
 from penstock.imports.maintenance import MaintenanceWorker
+from penstock.imports.memory_budget import too_large
+from penstock.imports.planner import Plan, plan_units, resolve_files
+from penstock.imports.progress import COMMITTED, INDEXED, PLANNED, UNCOMMITTED, ProgressTracker
+from penstock.imports.requests import StoreCredentials
+from penstock.imports.retry import MAX_BACKOFF_SECONDS, RetriesExhausted, retry_transient
+from penstock.imports.split_packing import join
+from penstock.imports.staging import SplitFailed, stage_splits
+from penstock.imports.tasks import PartTask, StageResult, StageTask, file_at
+from penstock.imports.throttle import Throttle
 from penstock.readers.base import CsvOptions
-from penstock.readers.unknown_columns import UnknownColumns
 from penstock.readers.csv.reader import check_separator
 from penstock.readers.formats import Format
+from penstock.readers.unknown_columns import UnknownColumns
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
@@ -106,7 +106,9 @@ class Executor:
 class JobRun:
     """One claimed job, and the steps it goes through."""
 
-    def __init__(self, context: ImportContext, job: ImportJob, stop: threading.Event, maintenance: MaintenanceWorker) -> None:
+    def __init__(
+        self, context: ImportContext, job: ImportJob, stop: threading.Event, maintenance: MaintenanceWorker
+    ) -> None:
         self._context = context
         self._catalog = context.catalog
         self._claims = context.catalog.claims
@@ -170,7 +172,9 @@ class JobRun:
             splits=jobs.splits(self.job.id),
         )
         warnings = merge_warnings([self._option_warnings(), list(plan.warnings)])
-        self.job = self._claims.save_plan(self.job, joined.files, joined.splits, warnings, self._context.settings.quota)
+        self.job = self._claims.save_plan(
+            self.job, joined.files, joined.splits, warnings, self._context.settings.quota
+        )
         self._engine.discard(collection.id, [staged_of(each.staged) for each in joined.stale], collection.store)
         self._observer.moved(self.job)
 

@@ -33,7 +33,8 @@ class FileProbe:
     def probe(
         self, org_id: str, group: Sequence[str], roots: ImportRoots, keys: StoreCredentials, seconds: float
     ) -> list[InputFile]:
-        """The files of a group. Raises as :func:`penstock.imports.planner.resolve_files`; SourceUnavailable: too late."""
+        """The files of a group. Raises as :func:`penstock.imports.planner.resolve_files`; SourceUnavailable: too
+        late."""
         until = time.monotonic() + seconds
         with self._lock:
             places = self._places[org_id]

@@ -13,15 +13,22 @@ import structlog
 
 from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import describe
-from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.catalog.collections.maintenance_leases import Maintenance
+from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.domain.collections import Collection
-from penstock.engines.base import MaintenanceNeeds, Engine, Table
+from penstock.engines.base import Engine, MaintenanceNeeds, Table
 from penstock.errors import PenstockError, StoreConflict, TaskCancelled
 from penstock.imports.events import Observer
-from penstock.imports.throttle import Throttle
 from penstock.imports.settings import JobSettings
-from penstock.imports.tasks import PROGRESS_SCALE, IndexTask, MaintenanceResult, MaintenanceTask, build_indexes, maintain_table
+from penstock.imports.tasks import (
+    PROGRESS_SCALE,
+    IndexTask,
+    MaintenanceResult,
+    MaintenanceTask,
+    build_indexes,
+    maintain_table,
+)
+from penstock.imports.throttle import Throttle
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.runners.fair_share import FairShareRunner
 

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError, shorten
-from penstock.readers.unknown_columns import UnknownColumns, unknown_column
 from penstock.readers.csv.cells import cell_column
+from penstock.readers.unknown_columns import UnknownColumns, unknown_column
 
 __all__ = ["PartitionColumns", "add_dynamic_values", "parse_folders", "partition_columns", "with_values"]
 

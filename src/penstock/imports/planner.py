@@ -16,15 +16,22 @@ from penstock.imports.delta_log import without_removed
 from penstock.imports.partition_columns import partition_columns
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.settings import JobSettings
-from penstock.imports.tasks import FilePlan, PlanTask, BoundaryScanTask, check_decompression_bomb, plan_files, scan_range
+from penstock.imports.tasks import (
+    BoundaryScanTask,
+    FilePlan,
+    PlanTask,
+    check_decompression_bomb,
+    plan_files,
+    scan_range,
+)
 from penstock.readers.base import CsvOptions, SplitPlan
-from penstock.readers.unknown_columns import UnknownColumns
 from penstock.readers.formats import Format, detect, expand
+from penstock.readers.unknown_columns import UnknownColumns
 from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["PlannedRange", "Plan", "InputFile", "check_input", "resolve_files", "plan_units"]
+__all__ = ["InputFile", "Plan", "PlannedRange", "check_input", "plan_units", "resolve_files"]
 
 RunTasks: TypeAlias = Callable[[Callable[[Any, TaskContext], Any], Sequence[Any]], Iterable[Any]]
 """Runs a function over tasks, in workers; results in order."""
@@ -67,7 +74,10 @@ class Plan:
 
 
 def resolve_files(
-    groups: Sequence[Sequence[str]], roots: ImportRoots, keys: StoreCredentials, warnings: list[JobWarning] | None = None
+    groups: Sequence[Sequence[str]],
+    roots: ImportRoots,
+    keys: StoreCredentials,
+    warnings: list[JobWarning] | None = None,
 ) -> list[InputFile]:
     """Find every file of a request; ``warnings`` collects what is to be said of the folders in it.
 

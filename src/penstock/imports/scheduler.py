@@ -14,19 +14,19 @@ import structlog
 from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.catalog.db.notifications import NotificationListener
 from penstock.domain.jobs import ImportJob
-from penstock.imports.executor import Executor
-from penstock.imports.throttle import Throttle
 from penstock.imports.cleanup import (
     OrphanSweep,
     Retention,
+    delete_expired_idempotency_keys,
     delete_staged_files,
     drop_tables,
     fail_overdue_jobs,
-    delete_expired_idempotency_keys,
     purge_deleted_secrets,
 )
 from penstock.imports.context import ImportContext
+from penstock.imports.executor import Executor
 from penstock.imports.maintenance import MaintenanceWorker
+from penstock.imports.throttle import Throttle
 from penstock.runners.fair_share import FairShareRunner
 
 __all__ = ["Scheduler"]
@@ -56,7 +56,9 @@ class Scheduler:
     def __init__(self, context: ImportContext) -> None:
         self._context = context
         settings = context.settings
-        self.maintenance = MaintenanceWorker(context.catalog, context.engine, FairShareRunner(context.runner), context.observer, settings)
+        self.maintenance = MaintenanceWorker(
+            context.catalog, context.engine, FairShareRunner(context.runner), context.observer, settings
+        )
         self._executor = Executor(context, self.maintenance)
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
@@ -203,7 +205,8 @@ class Scheduler:
 
     def _cleanup_loop(self) -> None:
         steps: list[Callable[[], None]] = [
-            partial(step, self._context) for step in (purge_deleted_secrets, delete_staged_files, drop_tables, delete_expired_idempotency_keys)
+            partial(step, self._context)
+            for step in (purge_deleted_secrets, delete_staged_files, drop_tables, delete_expired_idempotency_keys)
         ]
         retention = Retention(self._context)
         steps += [OrphanSweep(self._context), lambda: retention(self._stop)]

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from penstock.catalog import Catalog
 from penstock.catalog.db.connection import now_millis, to_millis
 from penstock.catalog.jobs.idempotency import IdempotencyRecord
-from penstock.catalog.jobs.listing import JobFilter
 from penstock.catalog.jobs.jobs import NewJob
+from penstock.catalog.jobs.listing import JobFilter
 from penstock.domain.access import Caller, Role
 from penstock.domain.audit import AuditEntry, entry_of
 from penstock.domain.collections import Cluster, Collection
@@ -27,14 +27,14 @@ from penstock.errors import (
     Unsupported,
     shorten,
 )
-from penstock.imports.file_probe import FileProbe
 from penstock.imports.events import NullObserver, Observer
+from penstock.imports.file_probe import FileProbe
 from penstock.imports.planner import check_input
 from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
 from penstock.imports.settings import JobSettings
-from penstock.readers.unknown_columns import UnknownColumns
 from penstock.readers.csv.reader import check_separator
 from penstock.readers.formats import check_group
+from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.roots import ImportRoots
 
 __all__ = ["ImportService"]

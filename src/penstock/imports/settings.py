@@ -22,16 +22,16 @@ class JobSettings:
     check that only v1 makes at create.
 
     ``max_attempts`` is how often anything is tried that fails for a cause that may pass, beginning with pauses of
-    ``retry_pause``. For ``staged_file_retention`` after its failure a job keeps what it has staged, so that a retry needs only
-    what is missing. ``orphan_age`` is how old a file that belongs to no job must be before it is removed.
-    ``old_version_retention`` is for how long a superseded version of a table stays, since calls may still read it; while such
-    versions hold more than ``old_version_share`` of the table's live bytes, ``old_version_min_age`` is enough.
-    ``key_lifetime`` is how long an idempotency key is remembered. None means no limit.
+    ``retry_pause``. For ``staged_file_retention`` after its failure a job keeps what it has staged, so that a retry
+    needs only what is missing. ``orphan_age`` is how old a file that belongs to no job must be before it is removed.
+    ``old_version_retention`` is for how long a superseded version of a table stays, since calls may still read it;
+    while such versions hold more than ``old_version_share`` of the table's live bytes, ``old_version_min_age`` is
+    enough. ``key_lifetime`` is how long an idempotency key is remembered. None means no limit.
 
     ``quota`` is of orgs that have none of their own, ``limits`` of every collection and cluster.
 
-    A job is taken over when the process that worked on it has not renewed its ``lease_duration`` for so long. Finished jobs
-    are forgotten after ``retention``, but never the newest ``min_retained_jobs`` of a cluster.
+    A job is taken over when the process that worked on it has not renewed its ``lease_duration`` for so long.
+    Finished jobs are forgotten after ``retention``, but never the newest ``min_retained_jobs`` of a cluster.
     """
 
     split_bytes: int = 64 * MIB

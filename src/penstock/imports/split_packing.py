@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
 from penstock.domain.jobs import Part, Split, SplitState
-from penstock.imports.planner import PlannedRange, Plan
+from penstock.imports.planner import Plan, PlannedRange
 
 __all__ = ["SplitPlan", "join"]
 

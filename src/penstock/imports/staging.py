@@ -12,13 +12,13 @@ from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.domain.jobs import Split, SplitState
 from penstock.engines.base import Staged
 from penstock.errors import DataError, MemoryExceeded, TaskCancelled
-from penstock.imports.memory_budget import too_large
 from penstock.imports.events import Observer
-from penstock.imports.throttle import Throttle
+from penstock.imports.memory_budget import too_large
+from penstock.imports.progress import ProgressTracker
 from penstock.imports.retry import retry_transient
 from penstock.imports.settings import JobSettings
 from penstock.imports.tasks import PartFailed, StageResult, StageTask, stage_split
-from penstock.imports.progress import ProgressTracker
+from penstock.imports.throttle import Throttle
 from penstock.runners.base import Runner, TaskHandle
 
 __all__ = ["SplitFailed", "stage_splits"]

@@ -18,9 +18,9 @@ from penstock.engines.base import Engine, Staged, Table
 from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
 from penstock.imports.memory_budget import too_large
 from penstock.imports.partition_columns import PartitionColumns, add_dynamic_values, with_values
-from penstock.readers.base import CsvOptions, ReadRequest, SplitPlan, BoundaryScan
-from penstock.readers.unknown_columns import UnknownColumns
+from penstock.readers.base import BoundaryScan, CsvOptions, ReadRequest, SplitPlan
 from penstock.readers.formats import Format, reader_for
+from penstock.readers.unknown_columns import UnknownColumns
 from penstock.runners.base import TaskContext
 from penstock.runners.memory import limit_malloc_arenas, tune_malloc_reuse
 from penstock.sources.base import Location
@@ -29,24 +29,24 @@ from penstock.validation import Conformer
 
 __all__ = [
     "PROGRESS_SCALE",
+    "BoundaryScanTask",
     "FilePlan",
     "IndexTask",
+    "MaintenanceResult",
+    "MaintenanceTask",
     "PartFailed",
     "PartTask",
     "PlanTask",
     "StageResult",
     "StageTask",
-    "BoundaryScanTask",
-    "MaintenanceResult",
-    "MaintenanceTask",
     "build_indexes",
     "check_decompression_bomb",
     "file_at",
     "init_worker",
-    "plan_files",
-    "stage_split",
-    "scan_range",
     "maintain_table",
+    "plan_files",
+    "scan_range",
+    "stage_split",
 ]
 
 
@@ -321,7 +321,9 @@ def maintain_table(task: MaintenanceTask, context: TaskContext) -> MaintenanceRe
     """
     context.check()
     # Old versions first: those before the one that the catalog knew when the task was made.
-    freed_bytes = task.engine.expire_versions(task.table, task.old_version_retention, task.old_version_share, task.old_version_min_age)
+    freed_bytes = task.engine.expire_versions(
+        task.table, task.old_version_retention, task.old_version_share, task.old_version_min_age
+    )
     context.check()
     task.engine.remove_expired(task.table)
     context.check()

@@ -3,8 +3,8 @@
 A reader turns the bytes of one split of one file (or NumPy set) into Arrow record batches under a byte budget.
 Columns are named as in the file. Columnar formats deliver the Arrow types they find; row formats, which have no
 types of their own, parse straight into the canonical types of the collection's schema (see
-``penstock.domain.arrow_schema``). All put columns and keys that the schema doesn't know into a ``$meta`` column of JSON
-text where the collection is dynamic, unless the request says otherwise.
+``penstock.domain.arrow_schema``). All put columns and keys that the schema doesn't know into a ``$meta`` column of
+JSON text where the collection is dynamic, unless the request says otherwise.
 
 Rows are counted from 0 in the split; ``DataError`` carries that row, and the executor adds the rows before the split.
 """
@@ -22,7 +22,7 @@ from penstock.domain.schema import CollectionSchema
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.base import Source
 
-__all__ = ["CsvOptions", "ReadRequest", "Reader", "RowBatch", "SplitPlan", "BoundaryScan", "plan_at_once"]
+__all__ = ["BoundaryScan", "CsvOptions", "ReadRequest", "Reader", "RowBatch", "SplitPlan", "plan_at_once"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from penstock.domain.schema import META_FIELD, DataType
 from penstock.errors import DataError
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
 from penstock.readers.byte_ranges import even_spans
-from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
 from penstock.readers.dynamic_columns import DynamicColumns
+from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
 from penstock.sources.base import Source
 
 __all__ = ["NUMPY_READER"]
@@ -105,7 +105,9 @@ class _NumpyReader:
         _warn(request, unknown, stop - start)
         dynamic = DynamicColumns(request.schema, request.batch_bytes)
         row_bytes = sum(column.row_bytes for column in columns)
-        step = max(1, min(MAX_BATCH_ROWS, request.batch_bytes // max(1, sum(column.arrow_bytes for column in columns))))
+        step = max(
+            1, min(MAX_BATCH_ROWS, request.batch_bytes // max(1, sum(column.arrow_bytes for column in columns)))
+        )
         with ExitStack() as opened:
             streams = [opened.enter_context(column.source.open_arrow()) for column in columns]
             for first in range(start, stop, step):

@@ -21,8 +21,8 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, Field
 from penstock.errors import DataError, shorten
 from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
-from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
 from penstock.readers.dynamic_columns import DynamicColumns
+from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
 
 __all__ = ["PARQUET_READER"]
 

@@ -34,7 +34,7 @@ import structlog
 from penstock.errors import PenstockError, TaskCancelled, WorkerLost
 from penstock.machine import memory_limit, oom_kills
 from penstock.runners.base import Bounded
-from penstock.runners.memory import limit_memory, die_before_server, trim_malloc, memory_exceeded
+from penstock.runners.memory import die_before_server, limit_memory, memory_exceeded, trim_malloc
 from penstock.runners.parent_death import die_with_parent
 
 __all__ = ["LocalRunner"]

@@ -13,13 +13,13 @@ from pathlib import Path
 from penstock.errors import MemoryExceeded
 
 __all__ = [
-    "limit_memory",
     "die_before_server",
-    "trim_malloc",
     "limit_malloc_arenas",
-    "private_bytes",
-    "tune_malloc_reuse",
+    "limit_memory",
     "memory_exceeded",
+    "private_bytes",
+    "trim_malloc",
+    "tune_malloc_reuse",
 ]
 
 _MIB = 1 << 20
@@ -34,7 +34,8 @@ _LOOK_SECONDS = 0.05
 def die_before_server() -> None:
     """Let the kernel, when memory runs out, end this process rather than the server, which has more to lose.
 
-    Every process may raise its own score, if it isn't hidden from its user (:mod:`penstock.server.process.hardening`) yet.
+    Every process may raise its own score, if it isn't hidden from its user (:mod:`penstock.server.process.hardening`)
+    yet.
     """
     with suppress(OSError):  # no Linux, or a sandbox without it
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))

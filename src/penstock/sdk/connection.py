@@ -10,7 +10,7 @@ import tenacity
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from penstock.sdk.errors import AnswerTimeout, InvalidResponse, ApiError, ConnectionFailed
+from penstock.sdk.errors import AnswerTimeout, ApiError, ConnectionFailed, InvalidResponse
 from penstock.sdk.http import TIMEOUT, exchange, full_url
 
 __all__ = ["Connection"]
@@ -99,9 +99,7 @@ class Connection:
                 if isinstance(error, KeyError)
                 else f"the answer is not as it must be: {error}"
             )
-            raise InvalidResponse(
-                why, url=f"{self.url}/v2/vectordb{path}", method="POST", http_status=200
-            ) from error
+            raise InvalidResponse(why, url=f"{self.url}/v2/vectordb{path}", method="POST", http_status=200) from error
 
     def close(self) -> None:
         if self._owns_session:

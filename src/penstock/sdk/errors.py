@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessDenied",
     "AnswerTimeout",
-    "InvalidResponse",
     "ApiError",
+    "ConnectionFailed",
     "ImportCallError",
+    "InvalidResponse",
     "JobFailed",
     "JobUnfinished",
-    "ConnectionFailed",
     "NotFound",
     "SdkError",
 ]

@@ -18,10 +18,10 @@ from requests.auth import AuthBase
 from penstock.sdk.errors import (
     AccessDenied,
     AnswerTimeout,
-    InvalidResponse,
     ApiError,
-    ImportCallError,
     ConnectionFailed,
+    ImportCallError,
+    InvalidResponse,
     NotFound,
 )
 from penstock.version import package_version

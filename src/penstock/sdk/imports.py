@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from penstock.sdk.connection import Connection
-from penstock.sdk.errors import ApiError, JobFailed, JobUnfinished, ConnectionFailed
+from penstock.sdk.errors import ApiError, ConnectionFailed, JobFailed, JobUnfinished
 from penstock.sdk.jobs import ImportJob, job_from_wire
 from penstock.sdk.v2_calls import checked_options, option_strings
 

@@ -18,21 +18,21 @@ from penstock.domain.collections import Cluster
 from penstock.domain.quotas import JobLimits, Quota
 from penstock.engines.base import Engine, Table
 from penstock.errors import StoreError, StoreFull, StoreUnavailable
+from penstock.imports.context import ImportContext
 from penstock.imports.memory_budget import LEAST_MEMORY
 from penstock.imports.scheduler import Scheduler
 from penstock.imports.service import ImportService
 from penstock.imports.settings import JobSettings
-from penstock.imports.context import ImportContext
 from penstock.machine import memory_limit
-from penstock.server.startup_policy import authentication_of
-from penstock.server.health import Health, release_reserve
-from penstock.server.runner_factory import runner_of, worker_memory
-from penstock.server.observability.job_metrics import CatalogMetrics, ProcessMetrics
-from penstock.server.lost_catalog import asks_for_keys, catalog_is_absent, refuse_lost_catalog
-from penstock.server.storage_settings import catalog_file, catalog_url, sealing_key, source_stores
-from penstock.server.services import Services
 from penstock.server.engine_factory import engine_of
+from penstock.server.health import Health, release_reserve
+from penstock.server.lost_catalog import asks_for_keys, catalog_is_absent, refuse_lost_catalog
+from penstock.server.observability.job_metrics import CatalogMetrics, ProcessMetrics
 from penstock.server.observability.setup import start_watching
+from penstock.server.runner_factory import runner_of, worker_memory
+from penstock.server.services import Services
+from penstock.server.startup_policy import authentication_of
+from penstock.server.storage_settings import catalog_file, catalog_url, sealing_key, source_stores
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
 
@@ -76,7 +76,9 @@ def _opened(settings: Settings) -> Catalog:
 
     def opened() -> Catalog:
         key = sealing_key(settings)
-        return open_catalog(catalog_url(settings), key, settings.catalog_connections, settings.catalog_startup_timeout)
+        return open_catalog(
+            catalog_url(settings), key, settings.catalog_connections, settings.catalog_startup_timeout
+        )
 
     try:
         return opened()

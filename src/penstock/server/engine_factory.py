@@ -16,7 +16,9 @@ def engine_of(settings: Settings) -> LanceEngine:
 
     The settings of object stores are also for clusters with a store of their own.
     """
-    return LanceEngine(settings.storage_url or str(settings.data_dir.resolve() / "collections"), table_store(settings))
+    return LanceEngine(
+        settings.storage_url or str(settings.data_dir.resolve() / "collections"), table_store(settings)
+    )
 
 
 def check_store_of_cluster(settings: Settings, text: str) -> str:
@@ -28,7 +30,10 @@ def check_store_of_cluster(settings: Settings, text: str) -> str:
     """
     try:
         place = normal_place(text)
-        own = [normal_place(str(settings.data_dir)), *([normal_place(settings.storage_url)] if settings.storage_url else [])]
+        own = [
+            normal_place(str(settings.data_dir)),
+            *([normal_place(settings.storage_url)] if settings.storage_url else []),
+        ]
     except ValueError as error:
         raise InvalidParameter(f"{text} won't do as a store: {error}", store=text) from error
     for each in own:

@@ -20,8 +20,8 @@ from penstock.catalog import Catalog
 from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.engines.base import Engine
 from penstock.errors import PenstockError, StoreError, StoreFull
-from penstock.server.process.data_dir import LOCK
 from penstock.server.lost_catalog import keep_marks
+from penstock.server.process.data_dir import LOCK
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
 
@@ -127,7 +127,9 @@ class Health:
                 self._keep_reserve()
                 keep_marks(self._settings, self._catalog, self._engine)
         except CatalogUnavailable as error:
-            log.warning("catalog.unavailable", component="health", error=str(error))  # and /healthz asks the catalog itself
+            log.warning(
+                "catalog.unavailable", component="health", error=str(error)
+            )  # and /healthz asks the catalog itself
         except StoreFull as error:
             full = error.message
         except (OSError, PenstockError) as error:

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from penstock.settings import Setting, settings_table
+from penstock.settings import RENAMED_SETTINGS, Setting, flag_of, row_of, settings_table
 
-__all__ = ["CATALOG_SETTINGS", "settings_options"]
+__all__ = ["CATALOG_SETTINGS", "renamed_option", "settings_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,6 +26,10 @@ def settings_options(command: F, only: Collection[str] = ()) -> F:
     :func:`penstock.settings.load_settings`, which also reads the environment (and splits lists in its own way), fills
     defaults in and checks values. So click reads no variables for them.
     """
+    for old, new in RENAMED_SETTINGS.items():
+        row = row_of(new)
+        if row.flag and (not only or new in only):
+            command = renamed_option(flag_of(old), row.flag, is_flag=row.boolean)(command)
     for row in reversed([row for row in settings_table() if row.flag and (not only or row.name in only)]):
         command = _option(row)(command)
     return click.option(
@@ -34,6 +38,25 @@ def settings_options(command: F, only: Collection[str] = ()) -> F:
         allow_from_autoenv=False,
         help="TOML file with settings. [env: PENSTOCK_CONFIG]",
     )(command)
+
+
+def renamed_option(old: str, new: str, *, is_flag: bool = False) -> Callable[[F], F]:
+    """Decorate a command with the hidden option ``old`` that refuses to be used and names ``new``."""
+
+    def refuse(ctx: click.Context, param: click.Parameter, value: object) -> None:
+        if value and not ctx.resilient_parsing:
+            raise click.UsageError(f"{old} is now {new}.", ctx)
+
+    name = f"{old}/--no-{old.removeprefix('--')}" if is_flag else old
+    return click.option(
+        name,
+        hidden=True,
+        expose_value=False,
+        allow_from_autoenv=False,
+        default=None,
+        multiple=not is_flag,
+        callback=refuse,
+    )
 
 
 def _option(row: Setting) -> Callable[[F], F]:

@@ -19,12 +19,12 @@ from penstock.errors import InvalidParameter
 from penstock.machine import processors
 from penstock.runners.memory import limit_malloc_arenas
 from penstock.server.http.app import create_app
-from penstock.server.process.data_dir import lock_catalog, lock_data_dir, server_info_file, private_umask
-from penstock.server.process.hardening import forbid_dumps
-from penstock.server.observability.logs import configure_logs
-from penstock.server.storage_settings import catalog_url
 from penstock.server.http.protocol import BoundedProtocol
+from penstock.server.observability.logs import configure_logs
+from penstock.server.process.data_dir import lock_catalog, lock_data_dir, private_umask, server_info_file
+from penstock.server.process.hardening import forbid_dumps
 from penstock.server.services import Services
+from penstock.server.storage_settings import catalog_url
 from penstock.settings import Settings
 
 __all__ = ["serve"]
@@ -80,7 +80,9 @@ def serve(
         services = build_services(settings)
         try:
             server = _Server(_uvicorn_config(settings, services))
-            note = nullcontext() if settings.role == "worker" else server_info_file(settings.data_dir, url, host, port)
+            note = (
+                nullcontext() if settings.role == "worker" else server_info_file(settings.data_dir, url, host, port)
+            )
             with _signals(server), note:
                 services.start()
                 _freeze_gc()
@@ -114,7 +116,10 @@ def is_shared(settings: Settings) -> bool:
     Raises:
         InvalidParameter: no such catalog; or a process of one role has nobody to play the other.
     """
-    shared = settings.catalog_url is not None and parse_catalog_url(settings.catalog_url).get_backend_name() == "postgresql"
+    shared = (
+        settings.catalog_url is not None
+        and parse_catalog_url(settings.catalog_url).get_backend_name() == "postgresql"
+    )
     if settings.role != "all" and not shared:
         raise InvalidParameter(
             f"--role {settings.role} needs a catalog that several processes can share: --catalog-url postgresql://… "

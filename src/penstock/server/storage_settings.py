@@ -58,11 +58,14 @@ def table_store(settings: Settings) -> Mapping[str, str]:
     secrets = (settings.storage_access_key, settings.storage_secret_key, settings.storage_session_token)
     if settings.storage_access_key is None:
         secrets = (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token)
-    return _s3(settings.storage_endpoint or settings.s3_endpoint, settings.storage_region or settings.s3_region, *secrets)
+    return _s3(
+        settings.storage_endpoint or settings.s3_endpoint, settings.storage_region or settings.s3_region, *secrets
+    )
 
 
 def source_stores(settings: Settings) -> Mapping[str, Mapping[str, str]]:
-    """The server's own settings of the places that import roots are in, by scheme (``penstock.sources.credentials``)."""
+    """The server's own settings of the places that import roots are in, by scheme
+    (``penstock.sources.credentials``)."""
     secrets = (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token)
     s3 = {
         **_s3(settings.s3_endpoint, settings.s3_region, *secrets),

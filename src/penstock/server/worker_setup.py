@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from penstock.imports.tasks import init_worker
-from penstock.server.process.hardening import forbid_dumps
 from penstock.server.observability.logs import configure_logs
 from penstock.server.process.block_imports import leave_out_pandas
+from penstock.server.process.hardening import forbid_dumps
 
 if TYPE_CHECKING:  # a worker has no use for what reads settings
     from penstock.settings import Settings

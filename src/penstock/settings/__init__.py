@@ -9,6 +9,8 @@ from the working directory.
 
 from penstock.settings.loading import load_settings
 from penstock.settings.model import Settings
-from penstock.settings.table import Setting, settings_table
+from penstock.settings.names import flag_of
+from penstock.settings.renamed import RENAMED_SETTINGS
+from penstock.settings.table import Setting, row_of, settings_table
 
-__all__ = ["Setting", "Settings", "load_settings", "settings_table"]
+__all__ = ["RENAMED_SETTINGS", "Setting", "Settings", "flag_of", "load_settings", "row_of", "settings_table"]

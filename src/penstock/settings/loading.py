@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from penstock.errors import InvalidParameter, shorten
 from penstock.settings.model import Settings
 from penstock.settings.names import ENVIRONMENT_PREFIX, flag_of, variable_of
+from penstock.settings.renamed import RENAMED_SETTINGS
 from penstock.settings.table import row_of
 
 __all__ = ["load_settings"]
@@ -37,6 +38,7 @@ def load_settings(
     environment = os.environ if environment is None else environment
     if config is None and environment.get(ENVIRONMENT_PREFIX + "CONFIG"):
         config = Path(environment[ENVIRONMENT_PREFIX + "CONFIG"])
+    _refuse_renamed(environment)
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     given = {name: value for name, value in (flags or {}).items() if value is not None and value != ()}
@@ -71,6 +73,12 @@ def _refuse_shown_password(catalog: object) -> None:
         )
 
 
+def _refuse_renamed(environment: Mapping[str, str]) -> None:
+    for old, new in RENAMED_SETTINGS.items():
+        if environment.get(variable_of(old)):
+            raise InvalidParameter(f"the environment variable {variable_of(old)} is now {variable_of(new)}")
+
+
 def _read_config(path: Path) -> dict[str, object]:
     try:
         text = path.read_text(encoding="utf-8")
@@ -80,6 +88,8 @@ def _read_config(path: Path) -> dict[str, object]:
         values = {name.replace("-", "_"): value for name, value in tomllib.loads(text).items()}
     except tomllib.TOMLDecodeError as error:
         raise InvalidParameter(f"the settings file {path} is no valid TOML: {error}", file=str(path)) from error
+    for name in RENAMED_SETTINGS.keys() & values.keys():
+        raise InvalidParameter(f"the setting {name} in {path} is now {RENAMED_SETTINGS[name]}", file=str(path))
     unknown = sorted(values.keys() - Settings.model_fields.keys())
     if unknown:
         raise InvalidParameter(

@@ -105,7 +105,9 @@ class Settings(BaseModel):
         shown="64MiB",
         reason="A part is what one worker does at a time and what is done again after a crash.",
     )
-    max_inputs_per_job: Count = _field(1024, "Files, folders or NumPy sets of one import request at most.", unit="groups")
+    max_inputs_per_job: Count = _field(
+        1024, "Files, folders or NumPy sets of one import request at most.", unit="groups"
+    )
     max_jobs_per_collection: Count = _field(10_000, "Unfinished import jobs per collection at most.", unit="jobs")
     max_running_jobs: Count = _field(
         2,
@@ -209,7 +211,9 @@ class Settings(BaseModel):
         shown="secret.key in the data folder",
         reason="Servers that share a catalog need the same one.",
     )
-    encryption_key: SecretStr | None = _field(None, "That key itself, instead of a file: 32 bytes in URL-safe base64.")
+    encryption_key: SecretStr | None = _field(
+        None, "That key itself, instead of a file: 32 bytes in URL-safe base64."
+    )
     role: Literal["all", "api", "worker"] = _field(
         "all", "What this process does: answer calls, run imports, or both.", reason="One process is enough at first."
     )
@@ -235,7 +239,9 @@ class Settings(BaseModel):
         "Where the collections are kept: s3://bucket/prefix, which several servers may share.",
         shown="a folder in the data folder",
     )
-    storage_endpoint: str | None = _field(None, "URL of the object store that --storage-url is in.", shown="s3_endpoint")
+    storage_endpoint: str | None = _field(
+        None, "URL of the object store that --storage-url is in.", shown="s3_endpoint"
+    )
     storage_region: str | None = _field(None, "Region of that object store.", shown="s3_region")
     storage_access_key: SecretStr | None = _field(
         None, "Access key for the store.", shown="s3_access_key, with the two that follow it"

@@ -2,8 +2,10 @@
 
 | scheme | names |
 |---|---|
-| ``s3`` | ``endpoint``, ``region``, ``addressing`` (``virtual``), ``access_key_id``, ``secret_access_key``, ``session_token`` |
-| ``gs`` | ``endpoint``, ``service_account`` (a file), ``access_key_id`` and ``secret_access_key`` (HMAC keys), ``token`` |
+| ``s3`` | ``endpoint``, ``region``, ``addressing`` (``virtual``), ``access_key_id``, ``secret_access_key``,
+``session_token`` |
+| ``gs`` | ``endpoint``, ``service_account`` (a file), ``access_key_id`` and ``secret_access_key`` (HMAC keys),
+``token`` |
 | ``az`` | ``endpoint``, ``account``, ``account_key``, ``sas_token`` |
 | ``https``, ``http`` | ``user``, ``password``, ``token``; ``networks`` (that may be reached), ``roots`` |
 

@@ -8,8 +8,8 @@ import obstore
 
 from penstock.errors import FileMissing
 from penstock.sources.base import Location, is_marker, side_file
-from penstock.sources.errors import STORE_FAILURES, changed, translate
 from penstock.sources.credentials import Settings
+from penstock.sources.errors import STORE_FAILURES, changed, translate
 from penstock.sources.object_store_clients import connect
 
 if TYPE_CHECKING:

@@ -19,7 +19,15 @@ from penstock.sources.credentials import Settings, with_keys
 from penstock.sources.local import find_local, is_below
 from penstock.sources.objects import find_objects, probe
 from penstock.sources.paths import BUCKETS, LOCAL, WEB, Address, parse_path
-from penstock.sources.root_matching import LocalPlace, Place, RemotePlace, RemoteRoot, RootSet, parse_limit, parse_roots
+from penstock.sources.root_matching import (
+    LocalPlace,
+    Place,
+    RemotePlace,
+    RemoteRoot,
+    RootSet,
+    parse_limit,
+    parse_roots,
+)
 from penstock.sources.web import find_web, is_within
 
 __all__ = ["ImportRoots"]

@@ -22,7 +22,7 @@ from urllib3.util.connection import create_connection
 
 from penstock.sources.min_throughput import PacedResponse
 
-__all__ = ["AddressRefused", "ssrf_safe_session", "is_allowed_address", "parse_networks"]
+__all__ = ["AddressRefused", "is_allowed_address", "parse_networks", "ssrf_safe_session"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -18,11 +18,11 @@ from urllib3.exceptions import HTTPError
 
 from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, PenstockError, SourceUnavailable
 from penstock.sources.base import Location
-from penstock.sources.errors import changed, of_status
 from penstock.sources.credentials import Settings
-from penstock.sources.ssrf_guard import AddressRefused, ssrf_safe_session
+from penstock.sources.errors import changed, of_status
 from penstock.sources.min_throughput import SLOWEST, TooSlow
 from penstock.sources.paths import WEB, parse_path
+from penstock.sources.ssrf_guard import AddressRefused, ssrf_safe_session
 
 __all__ = ["check_web_unchanged", "fetch_web", "find_web", "is_within", "open_whole"]
 

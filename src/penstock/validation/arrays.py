@@ -8,9 +8,9 @@ import pyarrow as pa
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
-from penstock.validation.arrow_lists import FlatList, offsets_of, flatten
-from penstock.validation.numbers import to_bool, to_floats, to_integers
+from penstock.validation.arrow_lists import FlatList, flatten, offsets_of
 from penstock.validation.errors import Array, WarningSink, is_list, mismatch
+from penstock.validation.numbers import to_bool, to_floats, to_integers
 from penstock.validation.text import to_varchar
 
 __all__ = ["check_capacity", "to_array", "to_scalar"]

@@ -16,7 +16,7 @@ from penstock.errors import DataError
 from penstock.readers.arrow_values import plain
 from penstock.validation.errors import Array, null_element
 
-__all__ = ["FlatList", "offsets_of", "flatten", "validity"]
+__all__ = ["FlatList", "flatten", "offsets_of", "validity"]
 
 
 def validity(array: Array) -> npt.NDArray[np.bool_] | None:

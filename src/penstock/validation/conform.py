@@ -23,8 +23,8 @@ from penstock.readers.arrow_values import plain
 from penstock.readers.base import RowBatch
 from penstock.readers.unknown_columns import missing_field
 from penstock.validation.arrays import to_array, to_scalar
-from penstock.validation.json_text import to_json, to_meta
 from penstock.validation.errors import Array, WarningSink, show
+from penstock.validation.json_text import to_json, to_meta
 from penstock.validation.sparse import to_sparse
 from penstock.validation.structs import to_structs
 from penstock.validation.vectors import absent_vectors, to_dense

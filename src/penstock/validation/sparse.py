@@ -14,10 +14,10 @@ from penstock.domain.arrow_schema import SPARSE
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import plain
-from penstock.validation.json_text import parse
-from penstock.validation.arrow_lists import FlatList, offsets_of, flatten, validity
-from penstock.validation.numbers import to_floats, to_integers
+from penstock.validation.arrow_lists import FlatList, flatten, offsets_of, validity
 from penstock.validation.errors import Array, WarningSink, is_list, mismatch
+from penstock.validation.json_text import parse
+from penstock.validation.numbers import to_floats, to_integers
 from penstock.validation.text import is_text, utf8
 
 __all__ = ["MAX_INDEX", "to_sparse"]

@@ -13,7 +13,7 @@ from penstock.domain.schema import Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import plain
 from penstock.validation.arrays import check_capacity, to_scalar
-from penstock.validation.arrow_lists import offsets_of, flatten
+from penstock.validation.arrow_lists import flatten, offsets_of
 from penstock.validation.errors import Array, WarningSink, is_list, mismatch, null_element
 from penstock.validation.vectors import to_dense
 

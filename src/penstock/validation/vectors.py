@@ -17,8 +17,8 @@ from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import is_binary
 from penstock.validation.arrow_lists import FlatList, flatten, validity
-from penstock.validation.numbers import CHUNK, first_not_finite, to_floats, to_integers
 from penstock.validation.errors import Array, WarningSink, is_list, mismatch, not_finite, show
+from penstock.validation.numbers import CHUNK, first_not_finite, to_floats, to_integers
 
 __all__ = ["absent_vectors", "to_dense"]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from penstock.catalog import Catalog
-
-from penstock.catalog.db import tables
 from penstock.catalog.access.accounts import AccountKind, NewAccount
 from penstock.catalog.access.clusters import DEFAULT_ORG
+from penstock.catalog.db import tables
 from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
 from penstock.domain.access import Grant, Role
 from penstock.domain.jobs import JobState, Part

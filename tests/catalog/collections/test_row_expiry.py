@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from penstock.catalog import Catalog
-
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import now_millis
 from penstock.domain.collections import TTL, Collection, CollectionSettings

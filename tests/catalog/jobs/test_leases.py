@@ -9,8 +9,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from penstock.catalog import Catalog
-from penstock.catalog.jobs.leases import LeaseLost
 from penstock.catalog.db.connection import now_millis
+from penstock.catalog.jobs.leases import LeaseLost
 from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
 from penstock.domain.jobs import FileState, ImportJob, JobState, JobWarning, Part, SplitState
 from penstock.errors import JobStateConflict, StoreError

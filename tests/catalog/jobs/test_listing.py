@@ -130,7 +130,9 @@ class JobHistory(RuleBasedStateMachine):
     @invariant()
     def live_jobs_are_counted(self) -> None:
         for collection in self.collections:
-            live = [job for job in self.model.values() if job.collection_id == collection.id and job.state in LIVE_STATES]
+            live = [
+                job for job in self.model.values() if job.collection_id == collection.id and job.state in LIVE_STATES
+            ]
             assert self.catalog.jobs.live_jobs(collection.id) == len(live)
 
     @invariant()

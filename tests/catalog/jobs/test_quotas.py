@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import select, update
 
 from penstock.catalog import Catalog
-
 from penstock.catalog.db import tables
 from penstock.catalog.jobs.idempotency import IdempotencyRecord
 from penstock.catalog.jobs.jobs import NewJob

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from penstock.engines.lance import LanceEngine
-
 from penstock.engines.lance.layout import tables
 from penstock.machine import MemoryLimit
 from tests.support.tables import import_rows, new_table, plain_batch, vectors

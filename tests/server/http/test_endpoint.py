@@ -14,9 +14,9 @@ from starlette.routing import Route as StarletteRoute
 from penstock.access.audit import NoAudit
 from penstock.access.authentication import NoAuthentication
 from penstock.server.http.endpoint import make_endpoint
-from penstock.server.observability.http_metrics import HttpMetrics
 from penstock.server.http.middleware import RequestLogMiddleware
 from penstock.server.http.request_pool import Threads
+from penstock.server.observability.http_metrics import HttpMetrics
 from penstock.wire.http import Call, Operation, Reply, Route
 from penstock.wire.zilliz_v1.dialect import ZillizV1
 from tests.support.imports import MemoryClusters

@@ -125,7 +125,9 @@ def test_no_lane_takes_all_threads() -> None:
 
 OPERATIONS = st.lists(
     st.tuples(
-        st.sampled_from(["call", "end", "cancel"]), st.integers(0, 9), st.sampled_from(["ann", "bob", UNVERIFIED_PASSWORD_KEY])
+        st.sampled_from(["call", "end", "cancel"]),
+        st.integers(0, 9),
+        st.sampled_from(["ann", "bob", UNVERIFIED_PASSWORD_KEY]),
     ),
     max_size=30,
 )
@@ -159,7 +161,9 @@ def test_no_thread_is_idle_while_somebody_may_have_it_and_none_is_lost(
                 work.end(number % len(work.begun))
             elif what == "cancel" and (waiting := wanted[fairness_key] - work.lanes()[fairness_key]):
                 # The last one of those that wait, in their order.
-                task = [each for other, each in work.calls if other == fairness_key and not each.done()][-waiting:][-1]
+                task = [each for other, each in work.calls if other == fairness_key and not each.done()][-waiting:][
+                    -1
+                ]
                 wanted[fairness_key] -= task.cancel()
                 await asyncio.sleep(0)
             await work.until(all_that_may_have_begun)
@@ -337,7 +341,9 @@ def test_a_crowd_that_asks_the_same_is_answered_together_and_each_caller_as_hims
                 time.sleep(0.01)
             go_on.set()
             assert {each.result().json()["code"] for each in (*held_up, *crowd, other)} == {0}
-            assert [each.result().headers["x-request-id"] for each in crowd] == [f"call-{index}" for index in range(20)]
+            assert [each.result().headers["x-request-id"] for each in crowd] == [
+                f"call-{index}" for index in range(20)
+            ]
     asked = Counter((query.caller.name, query.collection) for query in imports.queries)
     runs = [asked[name, None] - 1 for name in ("one", "two")]
     assert all(runs), "one key's answer is not the other's"
@@ -349,7 +355,12 @@ def test_a_crowd_that_asks_the_same_is_answered_together_and_each_caller_as_hims
 def test_a_lane_is_told_by_what_was_let_in_before() -> None:
     known = FairnessKeys()
     key, user = "Bearer psk_" + "a" * 43, "Bearer ann:correct horse"
-    assert [known.fairness_key(each) for each in (key, user, "", "nonsense")] == [UNAUTHENTICATED_KEY, UNVERIFIED_PASSWORD_KEY, UNAUTHENTICATED_KEY, UNAUTHENTICATED_KEY]
+    assert [known.fairness_key(each) for each in (key, user, "", "nonsense")] == [
+        UNAUTHENTICATED_KEY,
+        UNVERIFIED_PASSWORD_KEY,
+        UNAUTHENTICATED_KEY,
+        UNAUTHENTICATED_KEY,
+    ]
     known.note(user, "org-acme")
     assert known.fairness_key(user) == "org-acme"
     assert known.fairness_key("Bearer ann:wrong horse") == UNVERIFIED_PASSWORD_KEY

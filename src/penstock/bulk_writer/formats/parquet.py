@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from penstock.bulk_writer.columns import file_bytes, sparse_texts, valid_mask, vector_matrix
-from penstock.bulk_writer.formats.base import Layout, PartFile
 from penstock.bulk_writer.formats.background_encoder import BackgroundEncoder
+from penstock.bulk_writer.formats.base import Layout, PartFile
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.validation.arrow_lists import offsets_of

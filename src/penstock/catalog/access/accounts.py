@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, 
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, from_millis, upsert_insert, now_millis, to_millis
+from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis, to_millis, upsert_insert
 from penstock.domain.access import Caller, Grant, Role
 from penstock.errors import AccountExists, AccountNotFound
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, upsert_insert, now_millis
+from penstock.catalog.db.connection import CatalogDatabase, now_millis, upsert_insert
 from penstock.domain.collections import Cluster, Database
 from penstock.domain.ids import new_id
 from penstock.domain.names import DEFAULT_DATABASE
@@ -81,7 +81,8 @@ class ClusterRepository:
             return [_cluster(row) for row in connection.execute(query).all()]
 
     def create(self, cluster_id: str, region: str, name: str, org_id: str, store: str = "") -> Cluster:
-        """A cluster with a ``default`` database in it; ``store`` is a :func:`penstock.domain.store_location.normal_place`.
+        """A cluster with a ``default`` database in it; ``store`` is a
+        :func:`penstock.domain.store_location.normal_place`.
 
         Raises:
             ClusterExists.

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, or_, select
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import CatalogDatabase, upsert_insert, now_millis
+from penstock.catalog.db.connection import CatalogDatabase, now_millis, upsert_insert
 from penstock.domain.collections import Org
 from penstock.errors import OrgNotFound
 

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from penstock.catalog.collections.partition_drop import PartitionJobs, drop_partition, jobs_of_partition
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis
-from penstock.catalog.collections.partition_drop import PartitionJobs, jobs_of_partition, drop_partition
 from penstock.domain.collections import (
     DEFAULT_PARTITION_NUMBER,
     Collection,
@@ -259,8 +259,8 @@ class CollectionRepository:
             return jobs_of_partition(connection, collection_id, partition)
 
     def drop_partition(self, collection_id: str, name: str, seen: PartitionJobs) -> bool:
-        """Remove the name; see :func:`penstock.catalog.collections.partition_drop.drop_partition`. Its number is never given
-        again."""
+        """Remove the name; see :func:`penstock.catalog.collections.partition_drop.drop_partition`. Its number is
+        never given again."""
         with self._database.write() as connection:
             return drop_partition(connection, collection_id, name, seen)
 

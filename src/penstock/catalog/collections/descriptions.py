@@ -14,10 +14,10 @@ import orjson
 import structlog
 from sqlalchemy import insert, select
 
-from penstock.catalog.db import tables
 from penstock.catalog.access.clusters import DatabaseRepository
-from penstock.catalog.db.connection import CatalogDatabase, upsert_insert, now_millis
 from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
+from penstock.catalog.db import tables
+from penstock.catalog.db.connection import CatalogDatabase, now_millis, upsert_insert
 from penstock.engines.base import Engine, TableContents
 from penstock.errors import StoreError
 

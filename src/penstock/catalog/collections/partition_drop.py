@@ -11,7 +11,7 @@ from penstock.domain.jobs import ImportJob, JobState
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.errors import PartitionNotFound
 
-__all__ = ["PartitionJobs", "jobs_of_partition", "drop_partition", "lock_partition_for_commit"]
+__all__ = ["PartitionJobs", "drop_partition", "jobs_of_partition", "lock_partition_for_commit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

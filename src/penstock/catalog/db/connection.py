@@ -27,10 +27,10 @@ __all__ = [
     "CatalogDatabase",
     "database_clock",
     "from_millis",
-    "upsert_insert",
     "migrations",
     "now_millis",
     "to_millis",
+    "upsert_insert",
 ]
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

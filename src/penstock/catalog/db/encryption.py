@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from penstock.errors import StoreError
 
-__all__ = ["Encryptor", "check_key", "same_key_fingerprint", "load_key"]
+__all__ = ["Encryptor", "check_key", "load_key", "same_key_fingerprint"]
 
 _NAME = b"which key this is"
 _NAME_LETTERS = 16

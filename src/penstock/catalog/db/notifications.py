@@ -47,7 +47,9 @@ class NotificationListener:
             try:
                 self._listen()
             except (psycopg.Error, SQLAlchemyError) as error:
-                log.warning("notifications.disconnected", catalog=self._database.where, error=" ".join(str(error).split()))
+                log.warning(
+                    "notifications.disconnected", catalog=self._database.where, error=" ".join(str(error).split())
+                )
                 self._stop.wait(_RECONNECT_SECONDS)
 
     def _listen(self) -> None:

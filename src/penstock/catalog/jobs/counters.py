@@ -14,7 +14,7 @@ from penstock.catalog.db.connection import upsert_insert
 from penstock.domain.ids import day_of
 from penstock.domain.jobs import FINAL_STATES, ImportJob, JobState
 
-__all__ = ["add_job", "forget", "apply_transition"]
+__all__ = ["add_job", "apply_transition", "forget"]
 
 
 def add_job(connection: Connection, cluster_id: str, database_id: int, collection_id: str) -> None:

@@ -17,7 +17,7 @@ from penstock.catalog.db import tables
 from penstock.catalog.db.connection import SERVER_CLOCK, now_millis
 from penstock.domain.quotas import Quota
 
-__all__ = ["free", "mark_served", "claimable_jobs", "running_jobs"]
+__all__ = ["claimable_jobs", "free", "mark_served", "running_jobs"]
 
 _CANDIDATES = 16
 """The first of these is taken, unless somebody else is changing that very job at the moment."""
@@ -29,7 +29,9 @@ def free(now: ColumnElement[int]) -> ColumnElement[bool]:
     return and_(job.runnable.is_(True), job.run_after <= now, or_(job.lease_until.is_(None), job.lease_until < now))
 
 
-def claimable_jobs(connection: Connection, most: int | None, quota: Quota, *, one_each: bool = False) -> Sequence[int]:
+def claimable_jobs(
+    connection: Connection, most: int | None, quota: Quota, *, one_each: bool = False
+) -> Sequence[int]:
     """The ids of the jobs that may be begun, at most one of each cluster, whose turn it is first.
 
     One look into an index for each cluster and for each running job, however many jobs wait.

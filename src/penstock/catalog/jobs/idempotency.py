@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Result, Select, delete, select
 
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import upsert_insert, now_millis
+from penstock.catalog.db.connection import now_millis, upsert_insert
 from penstock.catalog.db.encryption import same_key_fingerprint
 from penstock.errors import InvalidParameter, StoreError
 
@@ -83,7 +83,9 @@ def reserve_key(connection: Connection, collection_id: str, wanted: IdempotencyR
         "fingerprint": wanted.fingerprint,
         "expires_at": now + wanted.lifetime,
     }
-    stored = upsert_insert(connection.dialect.name, table).values(values).on_conflict_do_nothing().returning(table.c.key)
+    stored = (
+        upsert_insert(connection.dialect.name, table).values(values).on_conflict_do_nothing().returning(table.c.key)
+    )
     while connection.execute(stored).one_or_none() is None:
         # Not by the time of its end: it may come between the two statements, or by the clock of another server.
         if (found := _same(connection.execute(_row(collection_id, wanted)), wanted)) is not None:

@@ -10,18 +10,18 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from penstock.catalog.db import tables
 from penstock.catalog.access.audit import note
 from penstock.catalog.access.clusters import ClusterRepository
-from penstock.catalog.jobs.counters import add_job, apply_transition
-from penstock.catalog.db.connection import CatalogDatabase, now_millis
-from penstock.catalog.jobs.idempotency import IdempotencyRecord, forget_expired, job_for_key, reserve_key
-from penstock.catalog.jobs.terminal import end_job, ending_values
-from penstock.catalog.jobs.rows import FILE_COLUMNS, JOB_COLUMNS, file_of, job_of, split_of
-from penstock.catalog.jobs.limits import LIVE_JOBS, lock_cluster, enforce_job_limits
 from penstock.catalog.collections.partition_drop import lock_partition_for_commit
-from penstock.catalog.jobs.quotas import enforce_quota
+from penstock.catalog.db import tables
+from penstock.catalog.db.connection import CatalogDatabase, now_millis
 from penstock.catalog.db.encryption import Encryptor
+from penstock.catalog.jobs.counters import add_job, apply_transition
+from penstock.catalog.jobs.idempotency import IdempotencyRecord, forget_expired, job_for_key, reserve_key
+from penstock.catalog.jobs.limits import LIVE_JOBS, enforce_job_limits, lock_cluster
+from penstock.catalog.jobs.quotas import enforce_quota
+from penstock.catalog.jobs.rows import FILE_COLUMNS, JOB_COLUMNS, file_of, job_of, split_of
+from penstock.catalog.jobs.terminal import end_job, ending_values
 from penstock.catalog.jobs.transitions import log_transition
 from penstock.domain.audit import AuditEntry
 from penstock.domain.ids import millis_of, new_id

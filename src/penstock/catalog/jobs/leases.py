@@ -19,17 +19,17 @@ from sqlalchemy import (
     update,
 )
 
-from penstock.catalog.db import tables
 from penstock.catalog.collections.collections import CollectionRepository
-from penstock.catalog.jobs.counters import apply_transition
-from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis
-from penstock.catalog.jobs.terminal import end_job, ending_values
-from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
 from penstock.catalog.collections.partition_drop import lock_partition_for_commit
+from penstock.catalog.db import tables
+from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis
+from penstock.catalog.jobs.counters import apply_transition
+from penstock.catalog.jobs.fair_scheduling import claimable_jobs, free, mark_served
 from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit, store_plan
 from penstock.catalog.jobs.quotas import record_usage
+from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
+from penstock.catalog.jobs.terminal import end_job, ending_values
 from penstock.catalog.jobs.transitions import log_transition
-from penstock.catalog.jobs.fair_scheduling import free, mark_served, claimable_jobs
 from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, SplitState, can_transition
 from penstock.domain.quotas import UNLIMITED, Quota
 from penstock.errors import JobStateConflict, PenstockError

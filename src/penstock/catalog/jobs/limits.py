@@ -9,7 +9,7 @@ from penstock.domain.jobs import FINAL_STATES
 from penstock.domain.quotas import JobLimits
 from penstock.errors import LimitExceeded
 
-__all__ = ["LIVE_JOBS", "lock_cluster", "enforce_job_limits"]
+__all__ = ["LIVE_JOBS", "enforce_job_limits", "lock_cluster"]
 
 _counter = tables.job_counter.c
 _LIVE = _counter.state.not_in([each.value for each in sorted(FINAL_STATES)])

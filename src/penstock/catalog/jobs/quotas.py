@@ -1,7 +1,8 @@
 """The quotas of orgs: what each may have, what it has, and the refusals.
 
 Jobs that have not ended are counted when one is made, running ones when one is claimed
-(:mod:`penstock.catalog.jobs.fair_scheduling`), bytes when a job's files have been found: only then are their sizes known.
+(:mod:`penstock.catalog.jobs.fair_scheduling`), bytes when a job's files have been found: only then are their sizes
+known.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from penstock.domain.jobs import FINAL_STATES, ImportJob
 from penstock.domain.quotas import Quota, Usage
 from penstock.errors import OrgNotFound, QuotaExceeded
 
-__all__ = ["QuotaRepository", "record_usage", "enforce_quota"]
+__all__ = ["QuotaRepository", "enforce_quota", "record_usage"]
 
 
 _org, _usage, _counter = tables.org.c, tables.org_usage.c, tables.job_counter.c

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Connection, delete, select
 
 from penstock.catalog.db import tables
-from penstock.catalog.jobs.counters import forget
 from penstock.catalog.db.connection import CatalogDatabase
+from penstock.catalog.jobs.counters import forget
 
 __all__ = ["RetentionRepository"]
 

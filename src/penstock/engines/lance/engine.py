@@ -7,26 +7,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from penstock.domain.index import IndexSpec
-from penstock.domain.store_location import overlap
 from penstock.domain.schema import CollectionSchema
-from penstock.engines.base import MaintenanceNeeds, QueryHits, Published, SearchRequest, Staged, TableContents, Table
-from penstock.engines.lance.layout import preflight
-from penstock.engines.lance.maintenance import compaction
-from penstock.engines.lance.maintenance import damage
-from penstock.engines.lance.read import row_expiry
-from penstock.engines.lance.maintenance import expire_versions
+from penstock.domain.store_location import overlap
+from penstock.engines.base import MaintenanceNeeds, Published, QueryHits, SearchRequest, Staged, Table, TableContents
 from penstock.engines.lance.index import build
-from penstock.engines.lance.layout import descriptions
-from penstock.engines.lance.maintenance import orphan_files
-from penstock.engines.lance.write import delete_partition
-from penstock.engines.lance.write import publish
-from penstock.engines.lance.read import query
-from penstock.engines.lance.maintenance import repair
-from penstock.engines.lance.read import search
-from penstock.engines.lance.write import staging
-from penstock.engines.lance.layout import encoding
-from penstock.engines.lance.maintenance import recover_schema
+from penstock.engines.lance.layout import descriptions, encoding, preflight
 from penstock.engines.lance.layout.tables import TableCache, TableRoot
+from penstock.engines.lance.maintenance import (
+    compaction,
+    damage,
+    expire_versions,
+    orphan_files,
+    recover_schema,
+    repair,
+)
+from penstock.engines.lance.read import query, row_expiry, search
+from penstock.engines.lance.write import delete_partition, publish, staging
 from penstock.errors import StoreError
 from penstock.filters import Filter
 

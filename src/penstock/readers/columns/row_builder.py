@@ -19,7 +19,6 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError, shorten
 from penstock.readers.base import ReadRequest, RowBatch
-from penstock.readers.unknown_columns import UnknownColumns, missing_field, unknown_column
 from penstock.readers.columns.json_values import (
     MAX_JSON_BYTES,
     WRAPPED_REMEDY,
@@ -34,6 +33,7 @@ from penstock.readers.columns.json_values import (
 from penstock.readers.columns.scalars import ArrayColumn, Column, JsonColumn, ScalarColumn
 from penstock.readers.columns.structs import StructColumn
 from penstock.readers.columns.vectors import DenseColumn, SparseColumn, check_flat
+from penstock.readers.unknown_columns import UnknownColumns, missing_field, unknown_column
 
 __all__ = [
     "DroppedColumnCounts",
@@ -43,9 +43,9 @@ __all__ = [
     "file_fields",
     "fixed_row_bytes",
     "generated_key_error",
-    "min_row_bytes",
     "least_text_bytes",
     "make_column",
+    "min_row_bytes",
 ]
 
 _MAX_BATCH_ROWS = 65_536
@@ -284,7 +284,9 @@ class RowBuilder:
         self._layouts: dict[tuple[str, ...], _Layout] = {}
         self._last: tuple[list[str], _Layout] | None = None
         self._dropped = DroppedColumnCounts()
-        self._arrays = sum(field.type.is_dense_vector or field.type is DataType.ARRAY for field in self._fields.values())
+        self._arrays = sum(
+            field.type.is_dense_vector or field.type is DataType.ARRAY for field in self._fields.values()
+        )
         self._structs = [column for column in self._columns.values() if isinstance(column, StructColumn)]
         self._first_row = 0
         self._count = 0

@@ -17,7 +17,14 @@ import pyarrow.compute as pc
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import INTEGER_RANGES, DataType, Field
 from penstock.errors import DataError
-from penstock.readers.columns.json_values import MAX_JSON_BYTES, JsonParser, is_json_array, json_type, plain_number, text_of
+from penstock.readers.columns.json_values import (
+    MAX_JSON_BYTES,
+    JsonParser,
+    is_json_array,
+    json_type,
+    plain_number,
+    text_of,
+)
 
 __all__ = [
     "EXACT_IN_DOUBLE",

@@ -21,12 +21,8 @@ import pyarrow.csv
 from penstock.domain.import_options import parse_separator
 from penstock.domain.schema import META_FIELD, Field
 from penstock.errors import DataError, ImportRefused
-from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, BoundaryScan
+from penstock.readers.base import BoundaryScan, ReadRequest, RowBatch, SplitPlan
 from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, check_is_text, no_rows
-from penstock.readers.unknown_columns import UnknownColumns, missing_field, unknown_column
-from penstock.readers.csv.cells import CellColumn, bad_text_error, cell_column, decode_text, mark_nulls
-from penstock.readers.csv.records import check_quotes, row_start, whole_rows
-from penstock.readers.csv.boundary_scan import CsvBoundaryScan
 from penstock.readers.columns.json_values import MAX_RECORD_BYTES, first_duplicate, is_valid_text
 from penstock.readers.columns.row_builder import (
     DroppedColumnCounts,
@@ -38,6 +34,10 @@ from penstock.readers.columns.row_builder import (
     least_text_bytes,
 )
 from penstock.readers.columns.scalars import first_bad_row
+from penstock.readers.csv.boundary_scan import CsvBoundaryScan
+from penstock.readers.csv.cells import CellColumn, bad_text_error, cell_column, decode_text, mark_nulls
+from penstock.readers.csv.records import check_quotes, row_start, whole_rows
+from penstock.readers.unknown_columns import UnknownColumns, missing_field, unknown_column
 from penstock.sources.base import Source
 
 __all__ = ["CSV_READER", "CsvReader", "check_separator"]

@@ -3,8 +3,8 @@
 Whether a bracket counts depends on the quotes before it, and whether it ends a row on the brackets before it. A part
 of a file doesn't know what stands before; so each is looked through for both cases, in a string and not, and for
 every depth at which it may begin. One pass over these findings in order then tells which case holds. The rules are
-those of :class:`~penstock.readers.json.record_scanner.RecordScanner`, in texts that are not JSON too: a cut file fails as it
-would in one piece.
+those of :class:`~penstock.readers.json.record_scanner.RecordScanner`, in texts that are not JSON too: a cut file
+fails as it would in one piece.
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.errors import DataError
-from penstock.readers.base import ReadRequest, RowBatch, SplitPlan, BoundaryScan
+from penstock.readers.base import BoundaryScan, ReadRequest, RowBatch, SplitPlan
 from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, check_is_text, even_spans, lines, no_rows
-from penstock.readers.json.record_scanner import RecordScanner
-from penstock.readers.json.boundary_scan import JsonBoundaryScan
 from penstock.readers.columns.json_values import holds
 from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
+from penstock.readers.json.boundary_scan import JsonBoundaryScan
+from penstock.readers.json.record_scanner import RecordScanner
 from penstock.sources.base import Source
 
 __all__ = ["JSONL_READER", "JsonLinesReader"]

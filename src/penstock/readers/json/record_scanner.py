@@ -11,8 +11,8 @@ import re
 import numpy as np
 
 from penstock.errors import DataError
-from penstock.readers.json.structural_index import OPEN, StructuralIndexer
 from penstock.readers.columns.json_values import MAX_RECORD_BYTES, WRAPPED_REMEDY, find_syntax_fault
+from penstock.readers.json.structural_index import OPEN, StructuralIndexer
 
 __all__ = ["RecordScanner"]
 

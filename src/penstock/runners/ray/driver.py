@@ -23,7 +23,17 @@ from ray.exceptions import LocalRayletDiedError, OutOfMemoryError, RayError, Tas
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from penstock.runners.parent_death import die_with_parent
-from penstock.runners.ray.messages import Cancel, Ended, TaskOutcome, Shutdown, Progress, Ready, JoinRejected, Slots, Submit
+from penstock.runners.ray.messages import (
+    Cancel,
+    Ended,
+    JoinRejected,
+    Progress,
+    Ready,
+    Shutdown,
+    Slots,
+    Submit,
+    TaskOutcome,
+)
 from penstock.runners.ray.worker import Board, describe, run_task, versions
 
 __all__ = ["drive"]

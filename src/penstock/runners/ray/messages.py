@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-__all__ = ["Cancel", "Ended", "TaskOutcome", "Shutdown", "Progress", "Ready", "JoinRejected", "Slots", "Submit"]
+__all__ = ["Cancel", "Ended", "JoinRejected", "Progress", "Ready", "Shutdown", "Slots", "Submit", "TaskOutcome"]
 
 
 @dataclass(frozen=True, slots=True)

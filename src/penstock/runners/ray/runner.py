@@ -18,7 +18,17 @@ import structlog
 from penstock.errors import InvalidParameter, PenstockError, TaskCancelled, WorkerLost
 from penstock.runners.base import TaskContext
 from penstock.runners.memory import memory_exceeded
-from penstock.runners.ray.messages import Cancel, Ended, TaskOutcome, Shutdown, Progress, Ready, JoinRejected, Slots, Submit
+from penstock.runners.ray.messages import (
+    Cancel,
+    Ended,
+    JoinRejected,
+    Progress,
+    Ready,
+    Shutdown,
+    Slots,
+    Submit,
+    TaskOutcome,
+)
 
 __all__ = ["RayRunner"]
 

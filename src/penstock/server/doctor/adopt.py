@@ -8,8 +8,8 @@ from dataclasses import replace
 from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog import Catalog, open_catalog
-from penstock.catalog.db.connection import now_millis
 from penstock.catalog.collections.descriptions import Description, describe, read_description
+from penstock.catalog.db.connection import now_millis
 from penstock.catalog.db.dialects import parse_catalog_url
 from penstock.domain.collections import CollectionSettings, LoadState
 from penstock.domain.ids import new_id
@@ -17,11 +17,11 @@ from penstock.domain.names import DEFAULT_DATABASE, DEFAULT_PARTITION
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, TableContents
 from penstock.errors import InvalidSchema, StoreError, TableDamaged
-from penstock.server.process.data_dir import lock_catalog, lock_data_dir, private_umask
 from penstock.server.doctor.result import CheckResult, fail, ok, warn
-from penstock.server.lost_catalog import keep_marks, mark_keys, orphaned_tables, read_store_note
-from penstock.server.storage_settings import catalog_url, sealing_key
 from penstock.server.engine_factory import engine_of
+from penstock.server.lost_catalog import keep_marks, mark_keys, orphaned_tables, read_store_note
+from penstock.server.process.data_dir import lock_catalog, lock_data_dir, private_umask
+from penstock.server.storage_settings import catalog_url, sealing_key
 from penstock.settings import Settings
 
 __all__ = ["adopt"]

@@ -14,13 +14,13 @@ from penstock.catalog.db.connection import CatalogDatabase
 from penstock.catalog.db.diagnostics import WaitingJob
 from penstock.catalog.db.encryption import Encryptor
 from penstock.errors import InvalidParameter, PenstockError, StoreError
-from penstock.server.process.data_dir import lock_owner
 from penstock.server.doctor.result import CheckResult, fail, ok, warn
 from penstock.server.doctor.store import check_store
 from penstock.server.doctor.tenants import check_tenants
-from penstock.server.lost_catalog import orphaned_tables
-from penstock.server.storage_settings import catalog_url, key_file, sealing_key
 from penstock.server.engine_factory import engine_of
+from penstock.server.lost_catalog import orphaned_tables
+from penstock.server.process.data_dir import lock_owner
+from penstock.server.storage_settings import catalog_url, key_file, sealing_key
 from penstock.settings import Settings
 
 __all__ = ["check_catalog"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from penstock.server.doctor.catalog import check_catalog
-from penstock.server.doctor.result import CheckResult, fail
 from penstock.server.doctor.folder import check_clock, check_folder, check_key, check_space, check_versions
+from penstock.server.doctor.result import CheckResult, fail
 from penstock.server.doctor.roots import check_roots
 from penstock.settings import Settings
 

@@ -12,8 +12,8 @@ from importlib.metadata import version
 
 from cryptography.fernet import Fernet
 
-from penstock.server.process.data_dir import lock_owner
 from penstock.server.doctor.result import CheckResult, fail, ok, warn
+from penstock.server.process.data_dir import lock_owner
 from penstock.server.storage_settings import catalog_file, key_file
 from penstock.settings import Settings
 from penstock.version import DISTRIBUTION

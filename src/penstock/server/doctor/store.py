@@ -9,19 +9,19 @@ from cryptography.fernet import Fernet
 
 from penstock.catalog.access.clusters import ClusterRepository, DatabaseRepository
 from penstock.catalog.collections.collections import CollectionRepository
+from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
 from penstock.catalog.db.connection import CatalogDatabase
+from penstock.catalog.db.encryption import Encryptor
 from penstock.catalog.jobs.jobs import JobRepository
 from penstock.catalog.jobs.staged_files import StagedFileRepository
-from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
-from penstock.catalog.db.encryption import Encryptor
 from penstock.domain.collections import Collection
 from penstock.domain.store_location import is_folder
 from penstock.engines.base import Engine, Table
 from penstock.errors import StoreError
 from penstock.imports.context import staged_of
 from penstock.server.doctor.result import CheckResult, fail, ok, warn
-from penstock.server.lost_catalog import orphaned_tables
 from penstock.server.engine_factory import engine_of
+from penstock.server.lost_catalog import orphaned_tables
 from penstock.settings import Settings
 
 __all__ = ["check_store"]

@@ -18,7 +18,10 @@ _SHOWN = 5
 def check_tenants(database: CatalogDatabase) -> Iterator[CheckResult]:
     """Keys and users of the server's own org are taken for the operator's, who may read everything."""
     importers = [
-        each for kind in AccountKind for each in AccountRepository(database).list(kind) if each.is_valid and _imports(each)
+        each
+        for kind in AccountKind
+        for each in AccountRepository(database).list(kind)
+        if each.is_valid and _imports(each)
     ]
     if len({importer.org_id for importer in importers}) < 2:
         return

@@ -26,12 +26,12 @@ from penstock.errors import PenstockError, PermissionDenied
 from penstock.server.http.browser_security import OriginGuardMiddleware, SecurityHeaders
 from penstock.server.http.docs_page import DOCS_PAGE, DOCS_POLICY
 from penstock.server.http.endpoint import make_endpoint
-from penstock.server.observability.http_metrics import HttpMetrics
-from penstock.server.http.middleware import RequestLogMiddleware, NormalizePathMiddleware
+from penstock.server.http.middleware import NormalizePathMiddleware, RequestLogMiddleware
 from penstock.server.http.openapi import openapi_document
-from penstock.server.http.routes import dialect_routes
-from penstock.server.services import Services
 from penstock.server.http.request_pool import Threads
+from penstock.server.http.routes import dialect_routes
+from penstock.server.observability.http_metrics import HttpMetrics
+from penstock.server.services import Services
 from penstock.wire.audit import audited
 from penstock.wire.http import Route
 from penstock.wire.milvus_v2.errors import status_of

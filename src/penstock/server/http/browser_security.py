@@ -68,7 +68,11 @@ class OriginGuardMiddleware:
         self._authentication = authentication
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        suspect = scope["type"] == "http" and not self._authentication.is_enabled_cached and _is_suspect(Headers(scope=scope))
+        suspect = (
+            scope["type"] == "http"
+            and not self._authentication.is_enabled_cached
+            and _is_suspect(Headers(scope=scope))
+        )
         if suspect and not await asyncio.to_thread(self._is_on):
             refusal = {"code": REFUSED, "message": _REFUSAL}
             await JSONResponse(refusal, 403, {"connection": "close"})(scope, receive, send)

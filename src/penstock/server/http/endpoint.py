@@ -1,9 +1,10 @@
 """From an HTTP request to a dialect's handler and back.
 
 Handlers and the services under them are synchronous. They run in bounded pools of threads
-(:mod:`penstock.server.http.request_pool`); a call that waits too long for a thread, or works too long, is answered with the
-dialect's timeout. The work of a call that has begun goes on in its thread: what it changes is all or nothing, and the
-thread counts against the pool until it is done. What only looks through rows sees the call's deadline and stops.
+(:mod:`penstock.server.http.request_pool`); a call that waits too long for a thread, or works too long, is answered
+with the dialect's timeout. The work of a call that has begun goes on in its thread: what it changes is all or
+nothing, and the thread counts against the pool until it is done. What only looks through rows sees the call's
+deadline and stops.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.server.observability.http_metrics import HttpMetrics
 
-__all__ = ["RequestLogMiddleware", "NormalizePathMiddleware"]
+__all__ = ["NormalizePathMiddleware", "RequestLogMiddleware"]
 
 UNKNOWN_ROUTE = "unknown"
 # Probes come every few seconds and say nothing.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from penstock.server.services import Services
 from penstock.wire.http import Route
-from penstock.wire.milvus_v2 import collections, databases, entities, indexes, partitions, users
-from penstock.wire.milvus_v2 import unsupported
+from penstock.wire.milvus_v2 import collections, databases, entities, indexes, partitions, unsupported, users
 from penstock.wire.milvus_v2 import imports as milvus_v2_imports
 from penstock.wire.milvus_v2.dialect import MilvusV2
 from penstock.wire.zilliz_v1 import imports as zilliz_v1_imports

@@ -124,7 +124,8 @@ def _run_traced(task: tuple[Mapping[str, str], Callable[[Any, TaskContext], Any]
 
 
 class TracedCalls:
-    """ASGI middleware: a span per HTTP call, below the caller's where it sends one. Stands inside of ``RequestLogMiddleware``."""
+    """ASGI middleware: a span per HTTP call, below the caller's where it sends one. Stands inside of
+    ``RequestLogMiddleware``."""
 
     def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
         self._app = app

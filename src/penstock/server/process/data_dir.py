@@ -21,9 +21,9 @@ __all__ = [
     "lock_catalog",
     "lock_data_dir",
     "lock_owner",
-    "server_info_file",
     "make_data_folder",
     "private_umask",
+    "server_info_file",
 ]
 
 log = structlog.get_logger(__name__)
@@ -106,7 +106,8 @@ def lock_catalog(url: URL) -> Iterator[None]:
         ) from None
     except _Unlockable as error:
         raise InvalidParameter(
-            f"the catalog {file} can't be used: {error.reason.strerror}. Give another with --catalog-url", catalog=file
+            f"the catalog {file} can't be used: {error.reason.strerror}. Give another with --catalog-url",
+            catalog=file,
         ) from error
 
 

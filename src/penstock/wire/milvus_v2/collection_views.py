@@ -81,7 +81,8 @@ def _struct(number: int, field: Field, collection: Collection) -> dict[str, Any]
         "description": field.description,
         "nullable": field.nullable,
         "fields": [
-            _struct_part(place, subfield, field, collection) for place, subfield in enumerate(field.fields, number + 1)
+            _struct_part(place, subfield, field, collection)
+            for place, subfield in enumerate(field.fields, number + 1)
         ],
         "params": _params(field),
     }

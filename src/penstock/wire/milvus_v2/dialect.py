@@ -14,7 +14,8 @@ A handler takes a :class:`Request` and returns what belongs under ``data``::
         )
 
 Whatever the handler raises is spelled by the table in :mod:`penstock.wire.milvus_v2.errors`. Keys beside ``data``
-(``cost``, ``message``) go out by returning an :class:`Answer`. Then name the module in ``penstock.server.http.routes``.
+(``cost``, ``message``) go out by returning an :class:`Answer`. Then name the module in
+``penstock.server.http.routes``.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from penstock.domain.collections import Cluster
 from penstock.domain.names import DEFAULT_DATABASE
 from penstock.errors import ClusterNotFound, PenstockError
 from penstock.wire.audit import action_of, audited
-from penstock.wire.decoding import Fields, parse_object, whole_number
 from penstock.wire.clusters import Clusters
+from penstock.wire.decoding import Fields, parse_object, whole_number
 from penstock.wire.http import Call, CallTimeout, Operation, Reply, Route, json_reply
 from penstock.wire.milvus_v2 import errors
 

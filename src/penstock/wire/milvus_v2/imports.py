@@ -18,8 +18,8 @@ import orjson
 
 from penstock.domain.access import Caller
 from penstock.domain.collections import Cluster
-from penstock.domain.parse_int import number_of_digits
 from penstock.domain.jobs import JobState
+from penstock.domain.parse_int import number_of_digits
 from penstock.errors import (
     AccessDenied,
     ClusterNotFound,

@@ -109,7 +109,7 @@ def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
         if Grant(role=role) in accounts.user(name, org_id).grants:
             raise InvalidParameter(
                 f"{name} has the role {role} in every cluster of the org; take it back with "
-                f"'penstock users withdraw {name} --role {role}'"
+                f"'penstock users revoke-role {name} --role {role}'"
             )
         return None
 

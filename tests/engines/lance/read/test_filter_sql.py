@@ -16,10 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.engines.lance.read import batch_filter
-from penstock.engines.lance.read import filter_pushdown
-from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.layout.names import stored_name
+from penstock.engines.lance.read import batch_filter, filter_pushdown
+from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.read.filter_pushdown import NEAREST_WEIGHT, split
 from penstock.engines.lance.read.filter_sql import to_sql
 from penstock.errors import InvalidFilter

@@ -1,8 +1,8 @@
 """Indexes of a table: building them, and keeping them up to date as rows come.
 
-Which index a table gets stands in :mod:`penstock.engines.lance.index.mapping`. An index is built once. Rows that came later
-are searched exactly beside it until there are :data:`MAX_UNINDEXED_ROWS` of them; then they are added as a segment, which
-trains nothing anew. What is not indexed yet is never missing from an answer.
+Which index a table gets stands in :mod:`penstock.engines.lance.index.mapping`. An index is built once. Rows that came
+later are searched exactly beside it until there are :data:`MAX_UNINDEXED_ROWS` of them; then they are added as a
+segment, which trains nothing anew. What is not indexed yet is never missing from an answer.
 
 The partition column gets a BITMAP where there is more than one partition.
 """
@@ -20,10 +20,10 @@ from penstock.domain.arrow_schema import PARTITION_COLUMN
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import Field
 from penstock.engines.base import Table
-from penstock.engines.lance.layout.names import stored_name
-from penstock.engines.lance.layout.errors import translating_errors
-from penstock.engines.lance.index.mapping import LEAST_SCALAR_ROWS, DesiredIndex, partitions_for, desired_index
+from penstock.engines.lance.index.mapping import LEAST_SCALAR_ROWS, DesiredIndex, desired_index, partitions_for
 from penstock.engines.lance.index.progress import Progress, Steps
+from penstock.engines.lance.layout.errors import translating_errors
+from penstock.engines.lance.layout.names import stored_name
 from penstock.engines.lance.layout.tables import TableRoot
 
 __all__ = [

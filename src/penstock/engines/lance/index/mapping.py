@@ -32,11 +32,11 @@ from penstock.domain.schema import DataType, Field
 __all__ = [
     "LEAST_SCALAR_ROWS",
     "LEAST_VECTOR_BYTES",
-    "Kind",
     "DesiredIndex",
+    "Kind",
+    "desired_index",
     "partitions_for",
     "vector_bytes",
-    "desired_index",
 ]
 
 Kind = Literal[

@@ -4,15 +4,16 @@
 |---|---|---|
 | Int8Vector | fixed_size_list<float16> | Lance can't search int8; float16 holds every int8 exactly |
 | BFloat16Vector | fixed_size_list<float32> | as it comes (canonical batches widen it); Lance can't search bfloat16 |
-| JSON, ``$meta`` | Arrow's JSON extension type | filters look into it. Lance parses the text and writes it anew: values stay, spaces and the order of keys may change |
+| JSON, ``$meta`` | Arrow's JSON extension type | filters look into it. Lance parses the text and writes it anew:
+values stay, spaces and the order of keys may change |
 | everything else | its canonical type | |
 
 What Lance can't keep of JSON: integers beyond 64 bits become doubles, a number beyond a double's range becomes null,
-an object with the same key twice is refused, which fails the whole write, and some thousand levels of nesting overflow
-the stack; validation has to see to it before.
+an object with the same key twice is refused, which fails the whole write, and some thousand levels of nesting
+overflow the stack; validation has to see to it before.
 
-Two hidden columns follow the fields: ``__part``, which comes with the canonical batch, and ``__job``, the id of the job
-that wrote the row.
+Two hidden columns follow the fields: ``__part``, which comes with the canonical batch, and ``__job``, the id of the
+job that wrote the row.
 """  # noqa: E501
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from itertools import pairwise, takewhile
 from lance.dataset import LanceDataset
 
 from penstock.engines.base import Table
+from penstock.engines.lance.index.build import segment_ids
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.files import TableFiles
-from penstock.engines.lance.index.build import segment_ids
 from penstock.engines.lance.layout.tables import TableRoot, manifest_name
 
 __all__ = ["ReferencedFiles", "expire_versions", "referenced_by"]
@@ -71,7 +71,9 @@ def referenced_by(dataset: LanceDataset) -> ReferencedFiles:
     return named
 
 
-def expire_versions(store: TableRoot, table: Table, age: float, share: float | None = None, least_age: float = 0.0) -> int:
+def expire_versions(
+    store: TableRoot, table: Table, age: float, share: float | None = None, least_age: float = 0.0
+) -> int:
     """Remove versions that were superseded more than ``age`` seconds ago, and their files; returns the bytes freed.
 
     While the ones that stay hold more than ``share`` of the live bytes, the oldest of them go as well if they were

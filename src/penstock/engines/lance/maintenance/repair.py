@@ -13,7 +13,7 @@ import lance
 from lance.dataset import LanceDataset
 
 from penstock.engines.base import Table
-from penstock.engines.lance.layout.errors import translating_errors, translate
+from penstock.engines.lance.layout.errors import translate, translating_errors
 from penstock.engines.lance.layout.tables import TableRoot, manifest_name
 from penstock.errors import StoreError
 

@@ -24,9 +24,6 @@ from penstock.engines.lance.layout.names import quoted
 from penstock.engines.lance.read.filter_pushdown import fits_sql, weight
 from penstock.engines.lance.read.filter_sql import term_sql, to_sql_of
 from penstock.engines.lance.read.filter_sql_json import value_sql
-from penstock.filters.evaluate import json_condition
-from penstock.filters.like import like_matcher
-from penstock.filters.limits import json_conditions, json_path
 from penstock.filters.ast import (
     And,
     ArrayColumn,
@@ -39,6 +36,9 @@ from penstock.filters.ast import (
     Not,
     Or,
 )
+from penstock.filters.evaluate import json_condition
+from penstock.filters.like import like_matcher
+from penstock.filters.limits import json_conditions, json_path
 
 __all__ = ["matching"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from penstock.filters.limits import evaluations, is_on_json
 from penstock.filters.ast import (
     And,
     Compare,
@@ -24,6 +23,7 @@ from penstock.filters.ast import (
     Not,
     Or,
 )
+from penstock.filters.limits import evaluations, is_on_json
 
 __all__ = ["NEAREST_WEIGHT", "SCAN_WEIGHT", "fits_sql", "split", "weight"]
 

@@ -11,11 +11,10 @@ import math
 from collections.abc import Sequence
 
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
-from penstock.engines.lance.read import filter_sql_json
 from penstock.engines.lance.layout.names import quoted
+from penstock.engines.lance.read import filter_sql_json
 from penstock.engines.lance.read.sql_literals import SQL_OPS, floating, integer_step, literal, text
 from penstock.errors import InvalidFilter
-from penstock.filters.like import Wildcard, split_pattern
 from penstock.filters.ast import (
     And,
     Arithmetic,
@@ -40,6 +39,7 @@ from penstock.filters.ast import (
     Term,
     field_names,
 )
+from penstock.filters.like import Wildcard, split_pattern
 
 __all__ = ["term_sql", "to_sql", "to_sql_of"]
 

@@ -21,8 +21,8 @@ from typing import TypeAlias
 from penstock.engines.lance.layout.names import quoted
 from penstock.engines.lance.read.sql_literals import SQL_OPS, floating, integer, integer_step, text
 from penstock.errors import InvalidFilter
-from penstock.filters.like import Wildcard, split_pattern
 from penstock.filters.ast import Arithmetic, CompareOp, JsonPath, Scalar, Value
+from penstock.filters.like import Wildcard, split_pattern
 
 __all__ = ["compare", "compare_step", "contains", "exists", "is_in", "is_null", "like", "value_sql"]
 
@@ -162,7 +162,9 @@ def is_in(path: JsonPath, values: Sequence[Scalar], negated: bool) -> str:
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if numbers:
         large = [number for number in numbers if isinstance(number, int) and abs(number) >= _EXACT_IN_DOUBLE]
-        small = [float(number) for number in numbers if not (isinstance(number, int) and abs(number) >= _EXACT_IN_DOUBLE)]
+        small = [
+            float(number) for number in numbers if not (isinstance(number, int) and abs(number) >= _EXACT_IN_DOUBLE)
+        ]
         parts = []
         if large:
             # Integers are compared exactly, other numbers with the constants as doubles.

@@ -22,8 +22,12 @@ from lance.dataset import LanceDataset
 from penstock.domain.index import Metric
 from penstock.domain.schema import DataType, Field
 from penstock.engines.base import QueryHits, SearchRequest, Table
-from penstock.engines.lance.read.batch_filter import matching
+from penstock.engines.lance.index.build import partitions_of, vector_index
+from penstock.engines.lance.index.mapping import vector_bytes
+from penstock.engines.lance.layout.encoding import decode
 from penstock.engines.lance.layout.names import stored_name
+from penstock.engines.lance.layout.tables import TableRoot
+from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.read.brute_force import (
     ADDRESS,
     DISTANCE,
@@ -33,13 +37,9 @@ from penstock.engines.lance.read.brute_force import (
     inner_products,
     jaccard_distances,
 )
-from penstock.engines.lance.index.build import partitions_of, vector_index
-from penstock.engines.lance.index.mapping import vector_bytes
-from penstock.engines.lance.read.search_params import choose_search_params
 from penstock.engines.lance.read.filter_pushdown import NEAREST_WEIGHT, SCAN_WEIGHT, fits_sql, split, weight
 from penstock.engines.lance.read.query import condition, output_columns, take_rows
-from penstock.engines.lance.layout.encoding import decode
-from penstock.engines.lance.layout.tables import TableRoot
+from penstock.engines.lance.read.search_params import choose_search_params
 from penstock.errors import InvalidParameter
 from penstock.filters import Filter
 
@@ -228,7 +228,9 @@ def _hits(
         for each in pages:
             rows.append(fetched.slice(start, len(each)))
             start += len(each)
-    return [QueryHits(rows=part, scores=_scores(page, field, request)) for part, page in zip(rows, pages, strict=True)]
+    return [
+        QueryHits(rows=part, scores=_scores(page, field, request)) for part, page in zip(rows, pages, strict=True)
+    ]
 
 
 def _scores(page: pa.Table, field: Field, request: SearchRequest) -> npt.NDArray[np.float32]:

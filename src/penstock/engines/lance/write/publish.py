@@ -24,12 +24,12 @@ from lance.fragment import FragmentMetadata
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from penstock.engines.base import Published, Staged, Table
-from penstock.engines.lance.maintenance.damage import refuse_damaged
+from penstock.engines.lance.layout.encoding import JOB_COLUMN
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.manifest import highest_fragment_id
-from penstock.engines.lance.write.staging import file_sizes, fragments
-from penstock.engines.lance.layout.encoding import JOB_COLUMN
 from penstock.engines.lance.layout.tables import TableRoot, manifest_name
+from penstock.engines.lance.maintenance.damage import refuse_damaged
+from penstock.engines.lance.write.staging import file_sizes, fragments
 from penstock.errors import JobWithdrawn, StoreConflict, StoreError, TableDamaged, Transient
 
 __all__ = ["publish", "withdraw"]

@@ -11,8 +11,8 @@ import pyarrow as pa
 from lance.fragment import FragmentMetadata, write_fragments
 
 from penstock.engines.base import Staged, Table
-from penstock.engines.lance.layout.errors import translating_errors, translate
 from penstock.engines.lance.layout.encoding import STORAGE_VERSION, encode, in_small_batches, stored_schema
+from penstock.engines.lance.layout.errors import translate, translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.errors import StoreError
 

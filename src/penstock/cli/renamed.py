@@ -1,0 +1,38 @@
+"""Commands that have another name now; the old one is refused with a sentence that names the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+__all__ = ["RENAMED_COMMANDS", "Group", "refuse_renamed"]
+
+RENAMED_COMMANDS: Mapping[str, str] = {
+    "penstock write": "penstock convert",
+    "penstock jobs show": "penstock jobs describe",
+    "penstock orgs show": "penstock orgs describe",
+    "penstock users password": "penstock users set-password",
+    "penstock users withdraw": "penstock users revoke-role",
+}
+
+
+class Group(click.Group):
+    """A group of commands that knows the old names of its commands."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        refuse_renamed(ctx, args[0])
+        return super().resolve_command(ctx, args)
+
+
+def refuse_renamed(ctx: click.Context, name: str) -> None:
+    """Refuse the old name of a command.
+
+    Raises:
+        click.UsageError: names the new command.
+    """
+    old = f"{ctx.command_path} {name}"
+    if old in RENAMED_COMMANDS:
+        raise click.UsageError(f"'{old}' is now '{RENAMED_COMMANDS[old]}'.", ctx)
