@@ -137,15 +137,12 @@ def test_rows_go_to_the_named_partition(world: World) -> None:
 def test_a_partition_key_spreads_rows_and_refuses_a_name(world: World) -> None:
     key = Field(name="id", type=DataType.INT64, primary=True)
     tenant = Field(name="tenant", type=DataType.INT64, partition_key=True)
-    has_credentials = world.collection("keyed", CollectionSchema(fields=(key, tenant, SCHEMA["vector"])))
+    tenants = world.collection("keyed", CollectionSchema(fields=(key, tenant, SCHEMA["vector"])))
     rows = [{**row, "tenant": row["id"]} for row in rows_as_json()]
     (world.files / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert world.imported(["a.jsonl"], collection="keyed").state is JobState.COMPLETED
-    has_credentials = world.fresh(has_credentials)
-    counts = [
-        world.partitions.count(has_credentials, credential.name)
-        for credential in world.partitions.list(has_credentials)
-    ]
+    tenants = world.fresh(tenants)
+    counts = [world.partitions.count(tenants, partition.name) for partition in world.partitions.list(tenants)]
     assert sum(counts) == 10
     assert sum(count > 0 for count in counts) > 1
     request = CreateImport(

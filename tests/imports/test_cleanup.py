@@ -17,7 +17,7 @@ from penstock.domain.collections import Collection
 from penstock.domain.jobs import JobState
 from penstock.engines.base import Table
 from penstock.errors import JobNotFound
-from penstock.imports.cleanup import OrphanSweep, Retention
+from penstock.imports.cleanup import OrphanCleanup, Retention
 from penstock.imports.context import ImportContext
 from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
@@ -54,8 +54,8 @@ def context(world: World, settings: JobSettings) -> ImportContext:
     return ImportContext(world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), settings)
 
 
-def sweep(world: World) -> OrphanSweep:
-    return OrphanSweep(context(world, world.settings))
+def sweep(world: World) -> OrphanCleanup:
+    return OrphanCleanup(context(world, world.settings))
 
 
 def make_old(world: World, collection: Collection) -> None:

@@ -244,7 +244,7 @@ def test_lanes_without_tasks_are_forgotten() -> None:
         fair_share.submit(f"org {number}", double, number)
         clock.now += 1
         runner.end(1)
-    assert len(fair_share._lanes) < 5
+    assert len(fair_share._tenants) < 5
 
 
 def test_results_progress_and_errors_come_through() -> None:

@@ -221,7 +221,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(
     web: WebServer, monkeypatch: pytest.MonkeyPatch, drips: str, ranges: bool
 ) -> None:
     """Else one web server could hold the workers of all who import for days."""
-    monkeypatch.setattr(min_throughput, "PATIENCE", 0.2)
+    monkeypatch.setattr(min_throughput, "GRACE_SECONDS", 0.2)
     web.files["/a.json"] = b"[1]" * 10_000
     web.ranges = ranges
     roots = ImportRoots([f"{web.url}/"], LOOPBACK)
@@ -236,7 +236,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(
 
 def test_a_reader_may_take_its_time(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the time counts for which the server is waited for."""
-    monkeypatch.setattr(min_throughput, "PATIENCE", 0.2)
+    monkeypatch.setattr(min_throughput, "GRACE_SECONDS", 0.2)
     web.files["/a.json"] = b"[1]" * 1_000_000
     web.ranges = False
     [found] = ImportRoots([f"{web.url}/"], LOOPBACK).locate("a.json")

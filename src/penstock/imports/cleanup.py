@@ -19,7 +19,7 @@ from penstock.errors import JobStateConflict, PenstockError, StoreError
 from penstock.imports.context import ImportContext, staged_of
 
 __all__ = [
-    "OrphanSweep",
+    "OrphanCleanup",
     "Retention",
     "delete_expired_idempotency_keys",
     "delete_staged_files",
@@ -132,7 +132,7 @@ class Retention:
         self._looked = time.monotonic()
 
 
-class OrphanSweep:
+class OrphanCleanup:
     """Removes files that a crash has left: staged, but noted nowhere. Looks at every collection once a day."""
 
     def __init__(self, context: ImportContext) -> None:

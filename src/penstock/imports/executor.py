@@ -291,7 +291,7 @@ class JobRun:
             self._catalog.row_expiry.begin(collection.id, self.job.id)
         try:
             with self._observer.step("commit", {"rows": self.job.rows}):
-                published = self._publish_patiently(table)
+                published = self._publish_with_retries(table)
         except CollectionNotFound:
             self._end_dropped()
             return
@@ -310,7 +310,7 @@ class JobRun:
         progress = max(self.job.progress, COMMITTED)
         self._move(JobState.INDEXING, stage="indexing", progress=progress)
 
-    def _publish_patiently(self, table: Table) -> Published:
+    def _publish_with_retries(self, table: Table) -> Published:
         return retry_transient(
             lambda: self._publish(table),
             "making the rows visible",

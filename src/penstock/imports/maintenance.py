@@ -165,7 +165,7 @@ class MaintenanceWorker:
         version: int = self._wait(self._submit(collection, build_indexes, task), stop, lease, progress)
         self._catalog.collections.raise_version(collection.id, version)
 
-    def _tidy(self, collection: Collection, lease: Maintenance) -> None:
+    def _compact(self, collection: Collection, lease: Maintenance) -> None:
         expiry = self._catalog.row_expiry.of(collection)
         task = MaintenanceTask(
             engine=self._engine,
@@ -270,5 +270,5 @@ class MaintenanceWorker:
         if self._catalog.jobs.is_committing(collection.id):
             return False
         with self._observer.step("upkeep", facts):
-            self._tidy(collection, lease)
+            self._compact(collection, lease)
         return True

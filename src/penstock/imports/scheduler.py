@@ -15,7 +15,7 @@ from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.catalog.db.notifications import NotificationListener
 from penstock.domain.jobs import ImportJob
 from penstock.imports.cleanup import (
-    OrphanSweep,
+    OrphanCleanup,
     Retention,
     delete_expired_idempotency_keys,
     delete_staged_files,
@@ -209,7 +209,7 @@ class Scheduler:
             for step in (purge_deleted_secrets, delete_staged_files, drop_tables, delete_expired_idempotency_keys)
         ]
         retention = Retention(self._context)
-        steps += [OrphanSweep(self._context), lambda: retention(self._stop)]
+        steps += [OrphanCleanup(self._context), lambda: retention(self._stop)]
         while not self._stop.is_set():
             self._cleanup_requested.wait(_POLL * 60)
             self._cleanup_requested.clear()

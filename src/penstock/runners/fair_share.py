@@ -4,7 +4,7 @@ A free worker goes to the lane that has used the least worker seconds (start-tim
 use while it had no tasks is not saved up). The seconds are measured, so a lane with long tasks waits for lanes with
 short ones, and not the other way round.
 
-A task that runs long gives way, too. When a lane without a worker has waited for :data:`_PATIENCE` seconds, a running
+A task that runs long gives way, too. When a lane without a worker has waited for :data:`_PREEMPT_AFTER` seconds, a running
 task of a lane that has had more is told to stop and is started again later, unseen by its submitter:
 
 * A lane with several workers loses the task that began last. Its oldest one is never chosen, so the lane gets on.
@@ -38,7 +38,7 @@ __all__ = ["FairShareRunner"]
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE = 1.0
+_PREEMPT_AFTER = 1.0
 """Seconds that a lane without a worker waits before a running task is stopped for it; the first quantum, too."""
 _QUIET = 0.5
 CANCEL_GRACE = 3.0
@@ -53,7 +53,7 @@ class FairShareRunner:
         self.inner = inner
         self._clock = clock
         self._lock = threading.Lock()
-        self._lanes: dict[str, _Tenant] = {}
+        self._tenants: dict[str, _Tenant] = {}
         self._begun = 0
         self._turns = count(1)
         self._watched = False
@@ -73,7 +73,7 @@ class FairShareRunner:
     def cancel(self, task: _Task) -> None:
         with self._lock:
             task.is_cancelled = True
-            handle, tenant = task.handle, self._lanes.get(task.tenant)
+            handle, tenant = task.handle, self._tenants.get(task.tenant)
             was_waiting = tenant is not None and task in tenant.waiting
             if tenant is not None and was_waiting:
                 tenant.waiting.remove(task)
@@ -87,24 +87,24 @@ class FairShareRunner:
     def _open(self, name: str) -> _Tenant:
         """The lane; one that had no tasks begins where the least served one stands."""
         now = self._clock()
-        active = [tenant.time_used(now) for tenant in self._lanes.values() if tenant.is_active]
+        active = [tenant.time_used(now) for tenant in self._tenants.values() if tenant.is_active]
         least = min(active, default=None)
         if least is None:
-            self._lanes.clear()
+            self._tenants.clear()
         else:
-            self._lanes = {
+            self._tenants = {
                 known: tenant
-                for known, tenant in self._lanes.items()
+                for known, tenant in self._tenants.items()
                 if tenant.is_active or tenant.used > least or now - tenant.last_end < _QUIET
             }
-        tenant = self._lanes.setdefault(name, _Tenant())
+        tenant = self._tenants.setdefault(name, _Tenant())
         if not tenant.is_active and least is not None:
             tenant.used = max(tenant.used, least)
         return tenant
 
     def _first(self, now: float) -> _Tenant | None:
         """The waiting lane that is next, without those that give way to another."""
-        waiting = [tenant for tenant in self._lanes.values() if tenant.waiting and not self._gives_way(tenant, now)]
+        waiting = [tenant for tenant in self._tenants.values() if tenant.waiting and not self._gives_way(tenant, now)]
         return min(waiting, key=lambda tenant: (tenant.time_used(now), tenant.turn), default=None)
 
     def _gives_way(self, tenant: _Tenant, now: float) -> bool:
@@ -151,7 +151,7 @@ class FairShareRunner:
 
     def _leave(self, task: _Task, *, again: bool = False) -> None:
         with self._lock:
-            now, tenant = self._clock(), self._lanes[task.tenant]
+            now, tenant = self._clock(), self._tenants[task.tenant]
             tenant.running.remove(task)
             tenant.used += now - task.began
             tenant.last_end = now
@@ -177,7 +177,7 @@ class FairShareRunner:
     def _watch(self) -> None:
         """Look after what waits, in a thread that ends when nothing does."""
         with self._lock:
-            if self._watched or not any(tenant.waiting for tenant in self._lanes.values()):
+            if self._watched or not any(tenant.waiting for tenant in self._tenants.values()):
                 return
             self._watched = True
         threading.Thread(target=self._look_on, name="lanes", daemon=True).start()
@@ -186,7 +186,7 @@ class FairShareRunner:
         while True:
             time.sleep(_LOOK_SECONDS)
             with self._lock:
-                if not any(tenant.waiting for tenant in self._lanes.values()):
+                if not any(tenant.waiting for tenant in self._tenants.values()):
                     self._watched = False
                     return
             self.look()
@@ -205,9 +205,9 @@ class FairShareRunner:
     def _choose(self, now: float) -> _Task | None:
         """The task to stop, one at a time; its lane is noted to give way."""
         tenant = self._first(now)
-        if tenant is None or tenant.running or now - tenant.waiting[0].submitted < _PATIENCE:
+        if tenant is None or tenant.running or now - tenant.waiting[0].submitted < _PREEMPT_AFTER:
             return None
-        others = [other for other in self._lanes.values() if other.running]
+        others = [other for other in self._tenants.values() if other.running]
         if any(task.is_stopped for other in others for task in other.running):
             return None
         most = max((len(other.running) for other in others), default=0)
@@ -218,7 +218,7 @@ class FairShareRunner:
         )
         for other in ranked:
             task = other.running[-1]
-            has_had_its_quantum = most > 1 or now - task.began >= _PATIENCE * 2**task.stops
+            has_had_its_quantum = most > 1 or now - task.began >= _PREEMPT_AFTER * 2**task.stops
             if other.time_used(now) > tenant.time_used(now) and has_had_its_quantum and task.handle is not None:
                 other.gave_way_to = tenant
                 return task

@@ -12,9 +12,9 @@ import socket
 import time
 from typing import Any
 
-__all__ = ["PATIENCE", "SLOWEST", "PacedResponse", "TooSlow"]
+__all__ = ["GRACE_SECONDS", "SLOWEST", "PacedResponse", "TooSlow"]
 
-PATIENCE = 90.0
+GRACE_SECONDS = 90.0
 """Seconds of waiting in which an answer may come as it likes: more than the limit from byte to byte."""
 SLOWEST = 64 << 10
 """Bytes a second that it must have brought on average from then on."""
@@ -46,7 +46,7 @@ class _Paced(io.RawIOBase):
         count = self._inner.readinto(buffer)
         self._waited += time.monotonic() - began
         self._received += count or 0
-        if self._waited > PATIENCE and self._received < self._waited * SLOWEST:
+        if self._waited > GRACE_SECONDS and self._received < self._waited * SLOWEST:
             raise TooSlow
         return count
 

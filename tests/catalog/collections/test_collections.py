@@ -95,8 +95,8 @@ def test_partitions_get_numbers_that_are_never_used_again(catalog: Catalog) -> N
 
 
 def test_a_partition_key_brings_sixteen_partitions(catalog: Catalog) -> None:
-    has_credentials = stored_collection(catalog, "keyed", KEYED)
-    names = [partition.name for partition in catalog.collections.partitions(has_credentials.id)]
+    keyed = stored_collection(catalog, "keyed", KEYED)
+    names = [partition.name for partition in catalog.collections.partitions(keyed.id)]
     assert names[0] == "_default_0"
     assert len(names) == 16
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect
 
 from penstock.catalog import Catalog, open_catalog
-from penstock.catalog.db.connection import CatalogDatabase, migrations
+from penstock.catalog.db.connection import CatalogDatabase
 from penstock.catalog.db.dialects import parse_catalog_url, without_secrets
 from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.catalog.db.tables import metadata
@@ -29,17 +27,6 @@ def test_migrations_build_exactly_the_tables_that_the_code_uses(catalog: Catalog
 def test_migrating_again_changes_nothing(catalog: Catalog) -> None:
     catalog.database.migrate()
     assert [each.name for each in catalog.databases.list("in01-local")] == ["default"]
-
-
-def test_every_migration_can_be_taken_back(catalog_url: str) -> None:
-    database = CatalogDatabase(catalog_url)
-    database.migrate()
-    config = migrations()
-    database.run_migration(lambda: command.downgrade(config, "base"), config)
-    assert inspect(database.engine).get_table_names() == ["alembic_version"]
-    database.migrate()
-    assert set(inspect(database.engine).get_table_names()) == {*metadata.tables, "alembic_version"}
-    database.close()
 
 
 def test_a_catalog_of_a_newer_program_is_refused_and_left_alone(catalog_url: str) -> None:

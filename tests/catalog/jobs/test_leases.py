@@ -182,7 +182,7 @@ def test_who_meant_a_job_before_its_retry_does_not_end_it_after_that(catalog: Ca
     assert catalog.jobs.get(CLUSTER, seen.id) == again
 
 
-def test_leftovers_are_found_until_they_are_taken(catalog: Catalog) -> None:
+def test_staged_files_are_found_until_they_are_taken(catalog: Catalog) -> None:
     job = importing(catalog)
     catalog.claims.save_split(job, 0, rows=[1], staged={"note": {}}, warnings=[])
     later = now_millis() + 60_000

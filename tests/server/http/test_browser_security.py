@@ -71,12 +71,12 @@ def test_no_page_of_others_may_read(url: str) -> None:
 
 def test_with_keys_any_host_name_will_do(tmp_path: Path, services: Services) -> None:
     with opened_catalog(tmp_path) as catalog:
-        has_credentials = replace(
+        with_keys = replace(
             services,
             authentication=Authenticator(catalog.accounts, optional=True, fresh=0),
             registry=CollectorRegistry(),
         )
-        with http_server(has_credentials) as url:
+        with http_server(with_keys) as url:
             assert call(url, host="penstock.example.org").status_code == 403
             key = AccountService(catalog).create_key(DEFAULT_ORG, "ops", [Grant(role=Role.READER)]).secret
             assert call(url, host="penstock.example.org").json()["code"] == 1800

@@ -131,7 +131,7 @@ def _refuse_unless_empty(connection: Connection, cluster_id: str) -> None:
             f"the cluster {cluster_id} has {live} collections. Drop them first", cluster_id=cluster_id
         )
     busy = connection.execute(
-        select(func.count()).where(job.cluster_id == cluster_id, job.finished_at.is_(None) | job.leftovers)
+        select(func.count()).where(job.cluster_id == cluster_id, job.finished_at.is_(None) | job.has_staged_files)
     ).scalar_one()
     if dropped or busy:
         raise ClusterNotEmpty(

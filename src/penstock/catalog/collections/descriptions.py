@@ -101,17 +101,17 @@ class DescriptionStore:
                 indexes=list(indexes),
             )
 
-    def adopt(self, found: Description, survey: TableContents | None) -> None:
+    def adopt(self, found: Description, contents: TableContents | None) -> None:
         """Store a collection whose table is there, with its cluster, database, partitions and indexes.
 
-        ``survey`` says what its rows have by now; without one, as of a damaged table, nothing is imported into it.
+        ``contents`` says what its rows have by now; without one, as of a damaged table, nothing is imported into it.
 
         Raises:
             sqlalchemy.exc.IntegrityError: the catalog has it, or one of its name.
         """
         now = now_millis()
         partitions = {partition["number"]: dict(partition) for partition in found.partitions}
-        for number in survey.partitions if survey else ():
+        for number in contents.partitions if contents else ():
             partitions.setdefault(number, {"number": number, "name": f"_adopted_{number}", "created_at": now})
         with self._database.write() as connection:
             dialect = connection.dialect.name
@@ -134,8 +134,8 @@ class DescriptionStore:
                     **{name: getattr(found, name) for name in _COLUMNS if name != "next_partition"},
                     cluster_id=cluster["id"],
                     database_id=database.id,
-                    version=survey.version if survey else 1,
-                    next_auto_id=survey.highest_id + 1 if survey else 1,
+                    version=contents.version if contents else 1,
+                    next_auto_id=contents.highest_id + 1 if contents else 1,
                     next_partition=max([found.next_partition, *(number + 1 for number in partitions)]),
                 )
             )

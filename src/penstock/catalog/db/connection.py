@@ -33,7 +33,7 @@ __all__ = [
     "upsert_insert",
 ]
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 Result = TypeVar("Result")
 

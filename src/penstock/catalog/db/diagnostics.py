@@ -112,7 +112,7 @@ def jobs_with_staged_files(database: CatalogDatabase) -> tuple[int, int]:
     query = (
         select(split.job_id, split.staged)
         .join(tables.job, job.id == split.job_id)
-        .where(job.leftovers.is_(True), split.staged.is_not(None))
+        .where(job.has_staged_files.is_(True), split.staged.is_not(None))
     )
     with database.read() as connection:
         rows = connection.execute(query).all()

@@ -217,11 +217,11 @@ job = Table(
     # When an unfinished job fails for the time it takes; null once its commit is certain or it has ended.
     Column("deadline", BigInteger),
     # Whether its files are opened with the caller's own keys: a retry needs them again, they are wiped at the end.
-    Column("keyed", Boolean, nullable=False, server_default=text("false")),
+    Column("has_credentials", Boolean, nullable=False, server_default=text("false")),
     # Roots of the keys that asked for it, a list for each: its files must lie below one root of every list.
     Column("roots", JSON, nullable=False, server_default=text("'[]'")),
     # Whether it failed or was aborted with staged files that are still there: a retry takes them up again.
-    Column("leftovers", Boolean, nullable=False, server_default=text("false")),
+    Column("has_staged_files", Boolean, nullable=False, server_default=text("false")),
     # Bytes of its files that its org's days were charged for: a retry doesn't count them again.
     Column("charged", BigInteger, nullable=False, server_default=text("0")),
     # The W3C traceparent of the call that created it, where calls are traced.
@@ -259,10 +259,10 @@ Index(
     postgresql_where=text("owner IS NOT NULL"),
 )
 Index(
-    "ix_job_leftovers",
+    "ix_job_has_staged_files",
     job.c.finished_at,
-    sqlite_where=text("leftovers IS 1"),
-    postgresql_where=text("leftovers IS true"),
+    sqlite_where=text("has_staged_files IS 1"),
+    postgresql_where=text("has_staged_files IS true"),
 )
 Index(
     "ix_job_deadline",

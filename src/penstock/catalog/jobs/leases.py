@@ -176,7 +176,7 @@ class JobLeases:
             if then.is_final:
                 end_job(connection, job.id, then)
             if keep_files:
-                connection.execute(update(tables.job).where(tables.job.c.id == job.id).values(leftovers=False))
+                connection.execute(update(tables.job).where(tables.job.c.id == job.id).values(has_staged_files=False))
             if then.is_final or then is JobState.UNCOMMITTED:
                 self._database.notify(connection)  # a job that waits for its turn may be claimed, wherever
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()

@@ -31,7 +31,7 @@ class RetentionRepository:
             where = [
                 job.cluster_id == cluster_id,
                 job.finished_at < finished_before,
-                job.leftovers.is_(False),
+                job.has_staged_files.is_(False),
                 *_older_than_kept(connection, cluster_id, keep),
             ]
             found = connection.execute(

@@ -25,7 +25,9 @@ class StagedFileRepository:
         aborted = job.state == JobState.ABORTED.value
         with self._database.read() as connection:
             rows = connection.execute(
-                select(*JOB_COLUMNS).where(job.leftovers.is_(True), or_(aborted, job.finished_at <= failed_before))
+                select(*JOB_COLUMNS).where(
+                    job.has_staged_files.is_(True), or_(aborted, job.finished_at <= failed_before)
+                )
             ).all()
         return [job_of(row) for row in rows]
 
@@ -37,10 +39,10 @@ class StagedFileRepository:
                 update(tables.job)
                 .where(
                     tables.job.c.id == job_id,
-                    tables.job.c.leftovers.is_(True),
+                    tables.job.c.has_staged_files.is_(True),
                     tables.job.c.state.in_([JobState.FAILED.value, JobState.ABORTED.value]),
                 )
-                .values(leftovers=False)
+                .values(has_staged_files=False)
             ).rowcount
             if not taken:
                 return []
@@ -54,7 +56,7 @@ class StagedFileRepository:
     def staged_of(self, collection_id: str) -> Sequence[Any]:
         """What the jobs of a collection have staged and not published; also what an ended one still has."""
         job, split = tables.job.c, tables.job_split.c
-        unpublished = or_(job.leftovers.is_(True), job.state.in_([each.value for each in sorted(LIVE_STATES)]))
+        unpublished = or_(job.has_staged_files.is_(True), job.state.in_([each.value for each in sorted(LIVE_STATES)]))
         with self._database.read() as connection:
             return (
                 connection.execute(

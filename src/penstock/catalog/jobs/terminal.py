@@ -33,7 +33,7 @@ def end_job(connection: Connection, job_id: int, state: JobState) -> None:
         split = tables.job_split.c
         staged = select(split.ordinal).where(split.job_id == job_id, split.state == SplitState.STAGED.value)
         connection.execute(
-            update(tables.job).where(tables.job.c.id == job_id, staged.exists()).values(leftovers=True)
+            update(tables.job).where(tables.job.c.id == job_id, staged.exists()).values(has_staged_files=True)
         )
     file = tables.job_file.c
     if state is JobState.COMPLETED:

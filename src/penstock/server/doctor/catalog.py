@@ -139,7 +139,9 @@ def _check_jobs(settings: Settings, database: CatalogDatabase) -> Iterator[Check
         yield ok("jobs", "none is stuck")
     jobs, size = diagnostics.jobs_with_staged_files(database)
     if jobs:
-        yield ok("leftovers", f"{jobs:,} failed jobs keep {size:,} staged bytes for a retry; they go by themselves")
+        yield ok(
+            "staged files", f"{jobs:,} failed jobs keep {size:,} staged bytes for a retry; they go by themselves"
+        )
 
 
 def _named(jobs: Sequence[WaitingJob]) -> str:

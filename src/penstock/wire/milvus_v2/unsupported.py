@@ -16,7 +16,7 @@ UNIMPLEMENTED = 10
 
 _IMPORT = "rows come by import jobs: use /v2/vectordb/jobs/import/create"
 _ONE_SEARCH = "search one vector field at a time: use /v2/vectordb/entities/search"
-_UPKEEP = "this server looks after its files by itself"
+_MAINTENANCE = "this server looks after its files by itself"
 _NEW = "make a new collection and import into that"
 _ROLES = "roles are built in: give a user one of admin, writer and reader by /v2/vectordb/users/grant_role"
 _TEXTS = "this server analyses no texts"
@@ -29,7 +29,7 @@ _UNSERVED: Sequence[tuple[str, str, Sequence[str]]] = (
     ("collections", _NEW, ("rename", "truncate", "alter_properties", "drop_properties")),
     ("collections", _NEW, ("fields/add", "fields/alter_properties")),
     ("collections", _NEW, ("add_function", "alter_function", "drop_function")),
-    ("collections", _UPKEEP, ("compact", "get_compaction_state")),
+    ("collections", _MAINTENANCE, ("compact", "get_compaction_state")),
     ("databases", "name properties when you make the database", ("alter", "alter_properties", "drop_properties")),
     ("indexes", "drop the index and make it anew", ("alter_properties", "drop_properties")),
     ("aliases", "use the collection's own name", ("list", "describe", "create", "alter", "drop")),
@@ -42,7 +42,7 @@ _UNSERVED: Sequence[tuple[str, str, Sequence[str]]] = (
     ),
     ("resource_groups", "this server is one node", ("list", "describe", "create", "drop", "alter")),
     ("resource_groups", "this server is one node", ("transfer_replica",)),
-    ("segments", _UPKEEP, ("describe",)),
+    ("segments", _MAINTENANCE, ("describe",)),
     ("quotacenter", "quotas of orgs are set by penstock orgs set", ("describe",)),
     ("common", _TEXTS, ("run_analyzer",)),
     ("file_resources", _TEXTS, ("list", "add", "remove")),
