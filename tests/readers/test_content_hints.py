@@ -115,6 +115,4 @@ def test_a_row_without_a_field_is_told_with_all_keys(tmp_path: Path) -> None:
     for format, content in ((Format.JSONL, {"id": 1, "Vector": [1]}), (Format.JSON, [{"id": 1, "Vector": [1]}])):
         error = failure(tmp_path, format, json.dumps(content).encode())
         assert error.rule == "value of field 'vector' is missed"
-        assert error.remedy == (
-            "The file's keys in this row: id, Vector. Is 'Vector' meant? Names must match exactly."
-        )
+        assert error.remedy == ("The row's keys: id, Vector. Is 'Vector' meant? Names must match exactly.")

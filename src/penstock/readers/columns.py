@@ -51,14 +51,14 @@ def nearest(name: str, names: Sequence[str]) -> str | None:
     return folded[matches[0]] if matches else None
 
 
-def missing_field(field: Field, names: Sequence[str], noun: str = "columns") -> DataError:
+def missing_field(field: Field, names: Sequence[str], noun: str = "file's columns") -> DataError:
     """The file has no column for a field that needs one; ``names`` are those that it has."""
     near = nearest(field.name, names)
     hint = f" Is {near!r} meant? Names must match exactly." if near else ""
     return DataError(
         f"value of field '{field.name}' is missed",
         field=field.name,
-        remedy=f"The file's {noun}: {listed(names)}.{hint}",
+        remedy=f"The {noun}: {listed(names)}.{hint}",
     )
 
 

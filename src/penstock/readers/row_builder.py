@@ -240,7 +240,7 @@ def _duplicate(key: str) -> DataError:
 
 
 def _missing(field: Field, keys: Sequence[str]) -> DataError:
-    error = missing_field(field, keys, "keys in this row")
+    error = missing_field(field, keys, "row's keys")
     return error.at(remedy=WRAPPED_REMEDY) if list(keys) == ["rows"] else error
 
 
