@@ -369,6 +369,7 @@ def _compare(op: CompareOp, left: Part, right: Part) -> Filter:
         raise InvalidFilter(f"comparisons between Array and {typecheck.type_name(right.value)} are not supported")
     if isinstance(term, Arithmetic) and isinstance(right.value, str | bool | tuple):
         raise InvalidFilter(
-            f"comparisons between {typecheck.type_name(term)} and {typecheck.type_name(right.value)} are not supported"
+            f"comparisons between {typecheck.type_name(term)} and {typecheck.type_name(right.value)} "
+            "are not supported"
         )
     return typecheck.compare(op, term, right.value)

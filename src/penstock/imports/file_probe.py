@@ -40,7 +40,8 @@ class FileProbe:
             places = self._places[org_id]
         if not places.acquire(timeout=seconds):
             raise SourceUnavailable(
-                f"{MAX_PROBES_PER_ORG} other create calls of your org wait for places that don't answer. Try again when they do"
+                f"{MAX_PROBES_PER_ORG} other create calls of your org wait for stores that don't answer. "
+                "Try again when they do"
             )
         look: Future[list[InputFile]] = Future()
 

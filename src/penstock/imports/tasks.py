@@ -251,7 +251,8 @@ def check_decompression_bomb(decoded: int, size: int) -> None:
     """Raises DataError: so many bytes come of so small a file, or part of one, that it must be meant as a bomb."""
     if decoded > max(BOMB_CHECK_MIN_BYTES, MAX_DECODE_RATIO * size):
         raise DataError(
-            f"its {size:,} bytes decode to more than {MAX_DECODE_RATIO:,} times as many, {decoded >> 20:,} MiB and more",
+            f"its {size:,} bytes decode to more than {MAX_DECODE_RATIO:,} times as many, "
+            f"{decoded >> 20:,} MiB and more",
             remedy="A few bytes that stand for gigabytes would fill the disk. If they are meant, write the file "
             "without dictionaries and compression",
         )

@@ -11,7 +11,7 @@ from penstock.errors import DataError
 from penstock.readers.columns.json_values import MAX_RECORD_BYTES
 from penstock.sources.base import Source
 
-__all__ = ["BLOCK_BYTES", "BOM", "blocks", "check_is_text", "even_spans", "lines", "no_rows"]
+__all__ = ["BLOCK_BYTES", "BOM", "blocks", "check_is_text", "checked_blocks", "even_spans", "lines", "no_rows"]
 
 BLOCK_BYTES = 8 << 20
 """Bytes read at a time: large enough that object stores stream, small against a worker's memory budget."""
@@ -35,6 +35,7 @@ _OTHER_FORMATS = {
     b"Obj\x01": "Avro",
     b"ORC": "ORC",
 }
+_SIGNATURE_BYTES = 8
 _UTF_16 = re.compile(rb"\xff\xfe|\xfe\xff|[^\0]\0[^\0]\0|\0[^\0]\0[^\0]|\0\0\xfe\xff", re.DOTALL)
 
 
@@ -52,6 +53,17 @@ def check_is_text(head: bytes) -> None:
             )
     if _UTF_16.match(head):
         raise DataError("the text is UTF-16 or UTF-32, not UTF-8", offset=0, remedy="Write the file in UTF-8")
+
+
+def checked_blocks(source: Source, size: int) -> Iterator[bytes]:
+    """The blocks of a whole file of text, the first of which shows that it is one (:func:`check_is_text`)."""
+    for number, block in enumerate(blocks(source, size=max(size, _SIGNATURE_BYTES))):
+        if not number:
+            try:
+                check_is_text(block)
+            except DataError as error:
+                raise error.at(file=source.name) from None
+        yield block
 
 
 def no_rows(source: Source) -> JobWarning:

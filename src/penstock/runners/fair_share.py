@@ -1,19 +1,20 @@
-"""One runner shared by many orgs, in lanes: fair queueing by the worker time that each lane has had.
+"""Fair-share runner: fair queueing between tenants (orgs) by the worker time that each has had.
 
-A free worker goes to the lane that has used the least worker seconds (start-time fair queueing: what a lane did not
-use while it had no tasks is not saved up). The seconds are measured, so a lane with long tasks waits for lanes with
-short ones, and not the other way round.
+A free worker goes to the tenant that has used the least worker seconds (start-time fair queueing: what a tenant did
+not use while it had no tasks is not saved up). The seconds are measured, so a tenant with long tasks waits for
+tenants with short ones, and not the other way round.
 
-A task that runs long gives way, too. When a lane without a worker has waited for :data:`_PREEMPT_AFTER` seconds, a running
-task of a lane that has had more is told to stop and is started again later, unseen by its submitter:
+A task that runs long gives way, too. When a tenant without a worker has waited for :data:`_PREEMPT_AFTER` seconds, a
+running task of a tenant that has had more is told to stop and is started again later, unseen by its submitter:
 
-* A lane with several workers loses the task that began last. Its oldest one is never chosen, so the lane gets on.
-* Where every lane has one worker at most, the task is chosen that belongs to the lane with the most time used, once
+* A tenant with several workers loses the task that began last. Its oldest one is never chosen, so the tenant gets on.
+* Where every tenant has one worker at most, the task is chosen that belongs to the tenant with the most time used,
+once
   it has run for a quantum of time, which doubles with each time that it is stopped. So what is done twice takes no
   longer than what is done once, and any task comes to its end.
 
-The lane that gave way takes the worker back when the other has been quiet for :data:`_QUIET` seconds, or has used as
-much as itself: small jobs are a chain of short tasks, with moments between them.
+The tenant that gave way takes the worker back when the other has been quiet for :data:`_QUIET` seconds, or has used
+as much as itself: small jobs are a chain of short tasks, with moments between them.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ __all__ = ["FairShareRunner"]
 log = structlog.get_logger(__name__)
 
 _PREEMPT_AFTER = 1.0
-"""Seconds that a lane without a worker waits before a running task is stopped for it; the first quantum, too."""
+"""Seconds that a tenant without a worker waits before a running task is stopped for it; the first quantum, too."""
 _QUIET = 0.5
 CANCEL_GRACE = 3.0
 """Seconds after which a task that should give way, and doesn't, is ended by force."""
@@ -82,10 +83,10 @@ class FairShareRunner:
         elif was_waiting:
             task.future.set_exception(TaskCancelled("the task was cancelled before it began"))
 
-    # Which lane is next
+    # Which tenant is next
 
     def _open(self, name: str) -> _Tenant:
-        """The lane; one that had no tasks begins where the least served one stands."""
+        """The tenant; one that had no tasks begins where the least served one stands."""
         now = self._clock()
         active = [tenant.time_used(now) for tenant in self._tenants.values() if tenant.is_active]
         least = min(active, default=None)
@@ -103,7 +104,7 @@ class FairShareRunner:
         return tenant
 
     def _first(self, now: float) -> _Tenant | None:
-        """The waiting lane that is next, without those that give way to another."""
+        """The waiting tenant that is next, without those that give way to another."""
         waiting = [tenant for tenant in self._tenants.values() if tenant.waiting and not self._gives_way(tenant, now)]
         return min(waiting, key=lambda tenant: (tenant.time_used(now), tenant.turn), default=None)
 
@@ -180,7 +181,7 @@ class FairShareRunner:
             if self._watched or not any(tenant.waiting for tenant in self._tenants.values()):
                 return
             self._watched = True
-        threading.Thread(target=self._look_on, name="lanes", daemon=True).start()
+        threading.Thread(target=self._look_on, name="tenants", daemon=True).start()
 
     def _look_on(self) -> None:
         while True:
@@ -192,7 +193,7 @@ class FairShareRunner:
             self.look()
 
     def look(self) -> None:
-        """Begin what need not give way any more, and stop a task where a lane has waited too long."""
+        """Begin what need not give way any more, and stop a task where a tenant has waited too long."""
         self._give_work()
         with self._lock:
             task = self._choose(self._clock())
@@ -203,7 +204,7 @@ class FairShareRunner:
         handle.cancel(CANCEL_GRACE)
 
     def _choose(self, now: float) -> _Task | None:
-        """The task to stop, one at a time; its lane is noted to give way."""
+        """The task to stop, one at a time; its tenant is noted to give way."""
         tenant = self._first(now)
         if tenant is None or tenant.running or now - tenant.waiting[0].submitted < _PREEMPT_AFTER:
             return None
@@ -249,7 +250,7 @@ class _Task:
 class _Tenant:
     """The tasks of one org; those that run, in the order in which they began.
 
-    ``used``: the worker seconds of ended tasks, on the scale that all lanes share; ``turn`` numbers the last start.
+    ``used``: the worker seconds of ended tasks, on the scale that all tenants share; ``turn`` numbers the last start.
     """
 
     waiting: deque[_Task] = field(default_factory=deque)

@@ -32,7 +32,8 @@ def authentication_of(settings: Settings, catalog: Catalog, *, had_keys: bool = 
     if not catalog.accounts.any_valid():
         raise InvalidParameter(
             f"others can reach {settings.host}, and nobody has a key yet. Make one with "
-            "'penstock keys create NAME --role admin' (and the same --data-dir or --catalog-url), or listen on 127.0.0.1"
+            "'penstock keys create NAME --role admin' (and the same --data-dir or --catalog-url), or listen "
+            "on 127.0.0.1"
         )
     if settings.tls_cert is None and not settings.allow_plaintext:
         raise InvalidParameter(

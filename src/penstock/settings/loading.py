@@ -68,7 +68,8 @@ def _refuse_shown_password(catalog: object) -> None:
         return
     if url.password or "password=" in url.query:
         raise InvalidParameter(
-            "--catalog-url holds a password, and everybody on this machine can read the arguments of its processes. Give "
+            "--catalog-url holds a password, and everybody on this machine can read the arguments of its processes. "
+            "Give "
             "the URL as PENSTOCK_CATALOG_URL or in a --config file, or keep the password in ~/.pgpass"
         )
 

@@ -10,7 +10,7 @@
 | ``https``, ``http`` | ``user``, ``password``, ``token``; ``networks`` (that may be reached), ``roots`` |
 
 ``anonymous`` (``"true"``) sends requests without keys.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 

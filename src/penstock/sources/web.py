@@ -218,7 +218,8 @@ def _get(
         except AddressRefused as error:
             raise PathNotAllowed(
                 f"file {name!r}: the host {urlsplit(target).hostname} has no public address, and others are not "
-                "reached. Start the server with --allow-private-networks and the host's network if files are to be read there",
+                "reached. Start the server with --allow-private-networks and the host's network if "
+                "files are to be read there",
                 path=name,
             ) from error
         except requests.exceptions.SSLError as error:

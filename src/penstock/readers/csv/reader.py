@@ -185,12 +185,12 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
     if unknown is not None and request.unknown_columns is UnknownColumns.ERROR:
         raise unknown_column(unknown, request.schema)
     present = set(names)
-    for field in request.schema:
-        if request.schema.is_generated(field):
-            if field.name in present:
-                raise generated_key_error(field)
-        elif field.name not in present and not field.nullable and field.default is None:
-            raise _missing(field, names, request.csv.separator)
+    for schema_field in request.schema:
+        if request.schema.is_generated(schema_field):
+            if schema_field.name in present:
+                raise generated_key_error(schema_field)
+        elif schema_field.name not in present and not schema_field.nullable and schema_field.default is None:
+            raise _missing(schema_field, names, request.csv.separator)
 
 
 def _missing(field: Field, names: list[str], separator: str) -> DataError:

@@ -16,7 +16,7 @@ import orjson
 
 from penstock.errors import DataError
 from penstock.readers.base import BoundaryScan, ReadRequest, RowBatch, SplitPlan
-from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, check_is_text, no_rows
+from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, checked_blocks, no_rows
 from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
 from penstock.readers.json.boundary_scan import JsonBoundaryScan
 from penstock.readers.json.record_scanner import RecordScanner
@@ -41,7 +41,7 @@ class JsonReader:
 
     def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | BoundaryScan:
         size = request.sources[0].size
-        root = _Root.read(request, blocks(request.sources[0], size=min(self.block_bytes, 64 << 10)))
+        root = _Root.read(request, checked_blocks(request.sources[0], min(self.block_bytes, 64 << 10)))
         least = min_row_bytes(request.schema) + 1
         parts = round(size / split_bytes)
         if parts > 1:
@@ -95,7 +95,6 @@ class _Root:
         for block in stream:
             head += block
             try:
-                check_is_text(head)
                 found = _find_list(head)
             except DataError as error:
                 raise error.at(file=source.name) from None

@@ -14,7 +14,7 @@ from typing import Any
 
 from penstock.errors import DataError
 from penstock.readers.base import BoundaryScan, ReadRequest, RowBatch, SplitPlan
-from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, check_is_text, even_spans, lines, no_rows
+from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, checked_blocks, even_spans, lines, no_rows
 from penstock.readers.columns.json_values import holds
 from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
 from penstock.readers.json.boundary_scan import JsonBoundaryScan
@@ -79,9 +79,8 @@ def _has_line_per_row(source: Source, block_bytes: int) -> bool:
     scanner: RecordScanner | None = None
     after = b""
     found: list[tuple[int, bytes]] = []
-    for block in blocks(source, size=max(block_bytes, len(BOM))):
+    for block in checked_blocks(source, block_bytes):
         if scanner is None:
-            check_is_text(block)
             skip = len(BOM) if block.startswith(BOM) else 0
             scanner, block = RecordScanner(skip, listed=False), block[skip:]
         if found:

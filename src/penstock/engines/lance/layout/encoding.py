@@ -14,7 +14,7 @@ overflow the stack; validation has to see to it before.
 
 Two hidden columns follow the fields: ``__part``, which comes with the canonical batch, and ``__job``, the id of the
 job that wrote the row.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ def _refuse_unless_there(store: TableRoot, known: Sequence[str]) -> None:
     if known and not set(known) & set(tables(store)):
         raise StoreError(
             f"The store {store.root} has none of the {len(known):,} tables that the catalog knows. Mount it, put it "
-            "back from a backup, or name the right one (--storage-url, --data-dir); if it was deleted on purpose, begin "
+            "back from a backup, or name the right one (--storage-url, --data-dir); if it was deleted on purpose, "
+            "begin "
             "with a new data folder. Nothing was changed",
             store=store.root,
         )
@@ -75,7 +76,8 @@ def _check_objects(store: TableRoot) -> None:
         ) from None
     except (PermissionDeniedError, UnauthenticatedError):  # their text holds the request
         raise StoreError(
-            f"The store {store.root} refuses access. Check PENSTOCK_STORAGE_ACCESS_KEY and PENSTOCK_STORAGE_SECRET_KEY "
+            f"The store {store.root} refuses access. Check PENSTOCK_STORAGE_ACCESS_KEY and "
+            "PENSTOCK_STORAGE_SECRET_KEY "
             "(or those of s3_*), and that they may read, write, list and delete there",
             store=store.root,
         ) from None
