@@ -5,13 +5,19 @@ BIN := $(VENV)/bin
 # Tests start hundreds of processes. Where an environment forbids to keep compiled modules, each would compile them all.
 export PYTHONDONTWRITEBYTECODE =
 PYTHON_CODE := src tests benchmarks demo docs
+QUICK_TESTS := tests/domain tests/filters tests/settings tests/validation tests/wire/test_decoding.py tests/test_errors.py \
+	tests/test_glossary.py
 
-.PHONY: install demo test test-all chaos attack fuzz audit check format docs bench migration lock clean
+.PHONY: install demo quick test test-all chaos attack fuzz audit check format docs bench migration lock clean
 
 install: $(VENV)/.installed
 
 demo: install
 	$(BIN)/python -m demo.run
+
+# Unit tests that start no server: what to run after each change.
+quick: install
+	$(BIN)/pytest -n 2 $(QUICK_TESTS)
 
 # Two processes, as on the smallest machine; tests that share a server stay together.
 test: install

@@ -21,7 +21,7 @@ from penstock.version import DISTRIBUTION
 from tests.support.servers import RunningServer
 
 ROOT = Path(__file__).parents[1]
-AT_THE_TOP = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "SECURITY")]
+AT_THE_TOP = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
 PAGES = sorted([*AT_THE_TOP, *(ROOT / "docs").rglob("*.md")])
 COMMANDS = dict(generate.all_commands(cli, "penstock"))
 

@@ -1,8 +1,8 @@
-"""Lanes: the calls of one org, or of callers of one kind, that wait their turn behind each other.
+"""The fairness key of a call: the queue in which it waits for a request thread.
 
-Whose a call is must be told before it is known who sends it, and without asking the catalog. So who was let in lately
-goes in the lane of his org, and all others in one of two: with passwords, which take a tenth of a second to verify,
-and with all else, which is told at once.
+It must be known before the caller is authenticated, and without a look into the catalog. So a caller that was let in
+lately is queued under its org, and all others under one of two keys: calls with passwords, which take a tenth of a
+second to verify, and all else, which is decided at once.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class MaintenanceWorker:
     Rows that no index covers yet are searched exactly, so nothing is ever missing while a build waits or fails.
     What is due is noted in the catalog: a process that only answers calls asks, and another one builds.
 
-    Tasks go into the lane of the collection's org, as those of its jobs do.
+    Tasks are charged to the collection's org, as those of its jobs do.
 
     A collection is compacted, and its old versions expire, only while none of its jobs stands between its intent and
     its commit; see docs/decisions/0009-compaction.md.

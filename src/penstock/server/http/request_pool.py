@@ -65,9 +65,9 @@ class _InFlight:
 
 
 class Pool:
-    """Threads that go round the lanes (:mod:`penstock.access.fairness_key`) in which calls wait. For one event loop.
+    """Threads that serve the queues of waiting calls in turn, one per fairness key (:mod:`penstock.access.fairness_key`). For one event loop.
 
-    One lane gets three quarters of the threads at most, so that some are left for others however long its calls take;
+    One queue gets three quarters of the threads at most, so that some are left for others however long its calls take;
     that of unproven passwords, which cost a tenth of a second each and anybody can send, gets one quarter.
     """
 
