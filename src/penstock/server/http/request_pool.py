@@ -65,10 +65,11 @@ class _InFlight:
 
 
 class Pool:
-    """Threads that serve the queues of waiting calls in turn, one per fairness key (:mod:`penstock.access.fairness_key`). For one event loop.
+    """Threads that serve the queues of waiting calls in turn, one per fairness key
+    (:mod:`penstock.access.fairness_key`). For one event loop.
 
-    One queue gets three quarters of the threads at most, so that some are left for others however long its calls take;
-    that of unproven passwords, which cost a tenth of a second each and anybody can send, gets one quarter.
+    One queue gets three quarters of the threads at most, so that some are left for others however long its calls
+    take; that of unproven passwords, which cost a tenth of a second each and anybody can send, gets one quarter.
     """
 
     def __init__(self, size: int, name: str) -> None:
