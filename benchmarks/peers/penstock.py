@@ -64,7 +64,7 @@ def _create(client: Client, name: str, dim: int) -> None:
 
 def _import(client: Client, name: str, *data: DataSet) -> int:
     """From the create call until the job is Completed and the collection counts its rows."""
-    paths = [f"{datum_.path}/" if datum_.path.is_dir() else str(datum_.path) for datum_ in data]
+    paths = [f"{item.path}/" if item.path.is_dir() else str(item.path) for item in data]
     client.imports.wait(client.imports.create(name, paths), poll=POLL)
     return client.count(name)
 

@@ -84,13 +84,13 @@ def _table(data: Any) -> pa.Table:
 
 
 def _checked(data: Iterable[Any]) -> Iterator[pa.RecordBatch]:
-    for datum_ in data:
-        if not isinstance(datum_, pa.Table | pa.RecordBatch):
+    for table in data:
+        if not isinstance(table, pa.Table | pa.RecordBatch):
             raise InvalidParameter(
-                f"an iterable for append_batch holds Arrow tables or record batches, not {type(datum_).__name__}; "
+                f"an iterable for append_batch holds Arrow tables or record batches, not {type(table).__name__}; "
                 "for single rows there is append_row"
             )
-        yield from _table(datum_).to_batches()
+        yield from _table(table).to_batches()
 
 
 def _columns(data: Mapping[Any, Any], schema: CollectionSchema) -> pa.Table:

@@ -113,7 +113,7 @@ class _Guarded(HTTPConnection):
         except UnicodeError as error:
             raise NewConnectionError(self, f"{self.host!r} is no host name") from error
         addresses = [str(each[4][0]) for each in found]
-        allowed = [fromkey for fromkey in dict.fromkeys(addresses) if is_allowed_address(fromkey, self.networks)]
+        allowed = [address for address in dict.fromkeys(addresses) if is_allowed_address(address, self.networks)]
         if not allowed:
             raise AddressRefused(self.host)
         for address in allowed[:-1]:
