@@ -1,1 +1,1 @@
-"""The use cases of who may come in: telling callers by their credentials, and keys, users and clusters."""
+"""Access control: authentication, API keys and users, fairness keys, and the audit log."""

@@ -1,4 +1,4 @@
-"""Keys and users: made, listed, given and taken roles, revoked."""
+"""Manage API keys and users: create, list, grant and withdraw roles, revoke, delete."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ MAX_DESCRIPTION = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedApiKey:
-    """A fresh key. ``secret`` is shown once: the catalog keeps its hash only."""
+    """A new API key. ``secret`` is shown once: the catalog stores only its hash."""
 
     account: Account
     secret: str = field(repr=False)
 
 
 class AccountService:
+    """Use cases of API keys and users."""
+
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._accounts = catalog.accounts
@@ -45,11 +47,11 @@ class AccountService:
         roots: Sequence[str] = (),
         lifetime: float | None = None,
     ) -> CreatedApiKey:
-        """A key for the org's clusters; ``lifetime`` in seconds, for ever when None.
+        """Create an API key for the org's clusters; ``lifetime`` is in seconds, None is unlimited.
 
         Raises:
-            InvalidParameter: the name won't do, or no role is given.
-            PathNotAllowed, Unsupported: a root can't be one.
+            InvalidParameter: the name is invalid, or there are no grants.
+            PathNotAllowed, Unsupported: a root is invalid.
             ClusterNotFound: a grant names a cluster that the org doesn't own.
         """
         if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
@@ -78,15 +80,14 @@ class AccountService:
         return self._accounts.list(AccountKind.KEY, org_id)
 
     def revoke_key(self, name_or_id: str, org_id: str | None = None) -> Account:
-        """Raises AccountNotFound; InvalidParameter when several valid keys have the name."""
-        found = [key for key in self.keys(org_id) if name_or_id in (key.id, key.name)]
-        valid = [each for each in found if each.revoked_at is None] or found
+        """Revoke an API key. Raises AccountNotFound; InvalidParameter: several valid keys have the name."""
+        matching = [key for key in self.keys(org_id) if name_or_id in (key.id, key.name)]
+        valid = [key for key in matching if key.revoked_at is None] or matching
         if not valid:
             raise AccountNotFound(f"there is no key {name_or_id}", name=name_or_id)
         if len(valid) > 1:
             raise InvalidParameter(
-                f"{len(valid)} keys are called {name_or_id}. Name one by its id: "
-                f"{', '.join(each.id for each in valid)}"
+                f"{len(valid)} keys are called {name_or_id}. Name one by its id: {', '.join(key.id for key in valid)}"
             )
         return self._accounts.revoke(valid[0].id)
 
@@ -100,7 +101,9 @@ class AccountService:
         roots: Sequence[str] = (),
         description: str = "",
     ) -> Account:
-        """Raises InvalidName, InvalidParameter (password, description), AccountExists, and as create_key."""
+        """Create a user.
+
+        Raises InvalidName, InvalidParameter (password, description), AccountExists, and as :meth:`create_key`."""
         check_user_name(name)
         _check_description(description)
         for root in roots:
@@ -123,11 +126,11 @@ class AccountService:
         return self._accounts.list(AccountKind.USER, org_id)
 
     def user(self, name: str, org_id: str | None = None) -> Account:
-        """Raises AccountNotFound, also for a user of another org."""
-        found = self._accounts.user(name)
-        if found is None or org_id not in (None, found.org_id):
+        """Look up a user. Raises AccountNotFound, also for a user of another org."""
+        user = self._accounts.user(name)
+        if user is None or org_id not in (None, user.org_id):
             raise AccountNotFound(f"user not found: {name}", name=name)
-        return found
+        return user
 
     def set_password(
         self,
@@ -138,14 +141,16 @@ class AccountService:
         by: Caller | None = None,
         description: str | None = None,
     ) -> None:
-        """With ``description`` that, too. Raises AccountNotFound, InvalidParameter, and as :meth:`drop_user`."""
+        """Set a user's password and, unless None, the description.
+
+        Raises AccountNotFound, InvalidParameter, and as :meth:`drop_user`."""
         user = self.user(name, org_id)
         _check_over(by, user)
         _check_description(description)
         self._accounts.set_hash(user.id, self._passwords.hash(password), description)
 
     def change_password(self, name: str, old: str, new: str, description: str | None = None) -> None:
-        """A user's own doing. Raises AccountNotFound, InvalidParameter; Unauthenticated: ``old`` is wrong."""
+        """Change one's own password. Raises AccountNotFound, InvalidParameter; Unauthenticated: ``old`` is wrong."""
         user = self.user(name)
         _check_description(description)
         if not self._passwords.verify(user.hash, old):
@@ -155,11 +160,11 @@ class AccountService:
     def drop_user(
         self, name: str, org_id: str | None = None, *, by: Caller | None = None, missing_ok: bool = False
     ) -> None:
-        """``by`` None is who has the catalog itself.
+        """Delete a user. ``by`` None: direct access to the catalog, such as the CLI's, without a caller.
 
         Raises:
             AccountNotFound: unless ``missing_ok``.
-            PermissionDenied: the user may do something where ``by`` is no admin.
+            PermissionDenied: the user has a grant where ``by`` is no admin.
         """
         try:
             user = self.user(name, org_id)
@@ -193,7 +198,10 @@ def _check_description(text: str | None) -> None:
 
 
 def _check_over(caller: Caller | None, user: Account) -> None:
-    """Who sets a user's password can be that user: an admin of one cluster must not come into another one so."""
+    """Check that the caller is an admin of all of the user's grants.
+
+    Setting a user's password allows acting as that user: an admin of one cluster must not get access to another so.
+    """
     beyond = [] if caller is None else [grant for grant in user.grants if not caller.is_admin_of(grant)]
     if caller is not None and beyond:
         raise PermissionDenied(

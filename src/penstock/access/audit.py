@@ -1,8 +1,8 @@
-"""The audit log of a server: what was changed, and what was refused.
+"""The audit log of a server: changes and refusals.
 
-What was changed is stored before the caller is answered. Refusals cost a caller nothing, so anybody could fill the
-disk with them: equal ones within a minute are stored once, and once more with their number when the minute is over;
-of too many different ones, only the number is.
+Changes are stored before the response is sent. Refused calls are free for the caller, so they are deduplicated to
+bound the log: equal ones within a minute are stored once, and once more with their count when the minute is over; of
+too many different ones, only the count is stored.
 """
 
 from __future__ import annotations
@@ -26,24 +26,26 @@ log = structlog.get_logger(__name__)
 
 WINDOW = 60.0
 PER_ADDRESS_LIMIT, OF_ALL = 30, 300
-"""Different refusals that are stored within a window: of one address, and in all."""
+"""Limits of different refusals stored within a window: per address, and in total."""
 AGGREGATED = "various"
 
 _Kind: TypeAlias = tuple[object, ...]
 
 
 class Audit(Protocol):
+    """Records changes and refusals."""
+
     def done(self, entry: AuditEntry) -> None:
-        """Store what was changed; raises what the catalog raises."""
+        """Store a change; raises the catalog's errors."""
         ...
 
     def refused(self, entry: AuditEntry) -> None:
-        """Note what was refused, or failed."""
+        """Record a call that was refused or failed."""
         ...
 
 
 class NoAudit:
-    """Keeps nothing."""
+    """Discards all entries."""
 
     def done(self, entry: AuditEntry) -> None:
         del entry
@@ -53,7 +55,7 @@ class NoAudit:
 
 
 class AuditLog:
-    """Safe to share between threads. ``window`` is in seconds."""
+    """Write the audit log to the catalog, with refusals deduplicated per ``window`` seconds. Thread-safe."""
 
     def __init__(self, store: AuditRepository, window: float = WINDOW) -> None:
         self._store = store
@@ -69,18 +71,18 @@ class AuditLog:
         self._store.add(entry)
 
     def refused(self, entry: AuditEntry) -> None:
-        if self._should_store(entry):
-            self._keep(entry)
+        if self._store_now(entry):
+            self._add_or_log(entry)
 
     def close(self) -> None:
-        """Store the numbers of refusals that are not yet stored."""
+        """Store the counts of refusals that are not yet stored."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
         self._end_window()
 
-    def _should_store(self, entry: AuditEntry) -> bool:
-        """Whether it is to be stored now; else it is counted."""
+    def _store_now(self, entry: AuditEntry) -> bool:
+        """Whether to store the entry now; else it is counted."""
         kind = (
             *(entry.action, entry.outcome, entry.address, entry.caller_id, entry.caller),
             *(entry.cluster_id, entry.database),
@@ -107,17 +109,17 @@ class AuditLog:
                 AuditEntry(caller=AGGREGATED, action=AGGREGATED, address=AGGREGATED, outcome=outcome, times=times)
                 for outcome, times in self._rest.items()
             ]
-            for each in (self._seen, self._again, self._addresses, self._rest):
-                each.clear()
+            for window_data in (self._seen, self._again, self._addresses, self._rest):
+                window_data.clear()
             self._timer = None
         for entry in (*again, *rest):
-            self._keep(entry)
+            self._add_or_log(entry)
 
-    def _keep(self, entry: AuditEntry) -> None:
+    def _add_or_log(self, entry: AuditEntry) -> None:
         try:
             self._store.add(entry)
         except PenstockError as error:
-            # The caller is refused anyway, and the log of the server keeps what the catalog can't.
+            # The call is refused anyway; the server's log has the entry that the catalog couldn't store.
             log.error(
                 "audit.lost",
                 action=entry.action,
@@ -130,7 +132,7 @@ class AuditLog:
 
 
 class AuditedAuthentication:
-    """Notes who was not let in, as the action ``login``."""
+    """Record failed authentication in the audit log, as the action ``login``."""
 
     def __init__(self, inner: Authentication, audit: Audit) -> None:
         self._inner = inner
@@ -153,7 +155,7 @@ class AuditedAuthentication:
         except AccessDenied as error:
             self._audit.refused(
                 AuditEntry(
-                    # Only names that are somebody's: what was sent in place of a name may be a password.
+                    # Only names of existing users: an unknown name may be a password sent in its place.
                     caller=error.details.get("name", "unknown"),
                     caller_id=error.details.get("id"),
                     org_id=error.details.get("org_id"),

@@ -1,4 +1,4 @@
-"""From credentials to the caller who has them."""
+"""Authentication: identify the caller by the credentials of a call."""
 
 from __future__ import annotations
 
@@ -24,41 +24,42 @@ from penstock.errors import TooManyAttempts, Unauthenticated
 __all__ = ["Authentication", "Authenticator", "NoAuthentication"]
 
 FRESH_SECONDS = 0.5
-"""Who is revoked is out within a second."""
-_REMEMBERED = 10_000
+"""Cache time of accounts: a revocation takes effect within a second."""
+_CACHED_ACCOUNTS = 10_000
 PER_USER_LIMIT, PER_ADDRESS_LIMIT = parse("10 per minute"), parse("100 per minute")
-"""Wrong credentials that are borne: for one user from one address, and from one address in all. Never of a user from
-everywhere: that would let anybody lock anybody out. Each process counts for itself."""
+"""Rate limits of failed attempts: per user and address, and per address. Never per user over all addresses: any
+caller could then lock out any user. Each process counts for itself."""
 
 
 class Authentication(Protocol):
+    """Identifies callers."""
+
     @property
     def is_enabled(self) -> bool:
-        """Whether callers must say who they are. May ask the catalog."""
+        """Whether callers must authenticate. May query the catalog."""
         ...
 
     @property
     def is_enabled_cached(self) -> bool:
-        """What ``is_enabled`` said last; asks nobody."""
+        """The last value of ``is_enabled``, without a query."""
         ...
 
     def fairness_key(self, header: str) -> str:
-        """Whose turn a call with this ``Authorization`` header takes (:mod:`penstock.access.fairness_key`); asks
-        nobody."""
+        """The fairness key of an ``Authorization`` header (:mod:`penstock.access.fairness_key`), without a query."""
         ...
 
     def identify(self, header: str, address: str) -> Caller:
-        """Who sends this ``Authorization`` header from that address.
+        """Identify the caller by the ``Authorization`` header and the client's address.
 
         Raises:
-            Unauthenticated: nobody that this server knows.
-            TooManyAttempts: wrong credentials came from there, or for that user, too often.
+            Unauthenticated: the credentials are absent, malformed or unknown.
+            TooManyAttempts: too many failed attempts from that address, or for that user from there.
         """
         ...
 
 
 class NoAuthentication:
-    """Everybody may do everything."""
+    """Authentication is off: every call is allowed everything."""
 
     is_enabled = is_enabled_cached = False
 
@@ -72,10 +73,10 @@ class NoAuthentication:
 
 
 class Authenticator:
-    """Callers by the keys and users of a catalog. Safe to share between threads.
+    """Authenticate callers by the API keys and users of a catalog. Thread-safe.
 
-    With ``optional`` everybody may do everything until the first key or user is made. ``fresh`` is how old, in
-    seconds, what is known of a key or a user may be.
+    With ``optional`` authentication is off until the first key or user is created. ``fresh`` is the maximum age, in
+    seconds, of cached keys and users.
     """
 
     def __init__(self, accounts: AccountRepository, *, optional: bool = False, fresh: float = FRESH_SECONDS) -> None:
@@ -84,14 +85,14 @@ class Authenticator:
         self._fresh = fresh
         self._next_look = 0.0
         self._passwords = Passwords()
-        self._recent: TTLCache[str, Account] = TTLCache(_REMEMBERED, fresh)
+        self._recent: TTLCache[str, Account] = TTLCache(_CACHED_ACCOUNTS, fresh)
         self._lock = threading.Lock()
         self._failures = MovingWindowRateLimiter(MemoryStorage())
         self._headers = FairnessKeys()
 
     @property
     def is_enabled(self) -> bool:
-        # Once on it stays on: to revoke the last key must not open the doors.
+        # Once on it stays on: revoking the last key must not allow everything.
         if self._optional and time.monotonic() >= self._next_look:
             self._optional = not self._accounts.any_made()
             self._next_look = time.monotonic() + self._fresh
@@ -107,51 +108,51 @@ class Authenticator:
     def identify(self, header: str, address: str) -> Caller:
         if not self.is_enabled:
             return replace(ANONYMOUS, address=address)
-        household = _client_network(address)
-        given = parse_credentials(header)
-        if isinstance(given, KeyCredentials):
-            account = self._by_key(given, household)
+        network = _client_network(address)
+        credentials = parse_credentials(header)
+        if isinstance(credentials, KeyCredentials):
+            account = self._by_key(credentials, network)
         else:
-            account = self._by_password(given, household)
+            account = self._by_password(credentials, network)
         self._headers.note(header, account.org_id)
         return replace(account.caller(), address=address)
 
-    def _by_key(self, given: KeyCredentials, address: str) -> Account:
-        digest = digest_of(given.secret)
-        account = self._known(digest) or self._accounts.key(digest)
+    def _by_key(self, credentials: KeyCredentials, address: str) -> Account:
+        digest = digest_of(credentials.secret)
+        account = self._cached_account(digest) or self._accounts.key(digest)
         if account is None:
-            # Nobody guesses a key, so the right one is let in whatever came from there before.
+            # A key can't be guessed, so a valid one is accepted however many attempts failed from that address.
             self._check_attempts(address, "")
             self._note_failure(address, "")
             raise Unauthenticated("the API key is unknown, expired or revoked", kind="unknown")
-        self._remember(digest, account)
+        self._cache_account(digest, account)
         return account
 
-    def _by_password(self, given: UserCredentials, address: str) -> Account:
-        name = f"user:{given.name}"
-        account = self._known(name)
-        if account is None or not self._passwords.is_cached(account.hash, given.password):
-            account = self._accounts.user(given.name)  # it may have another password since a moment ago
-        if account is None or not self._passwords.is_cached(account.hash, given.password):
+    def _by_password(self, credentials: UserCredentials, address: str) -> Account:
+        name = f"user:{credentials.name}"
+        account = self._cached_account(name)
+        if account is None or not self._passwords.is_cached(account.hash, credentials.password):
+            account = self._accounts.user(credentials.name)  # the password may have just been changed
+        if account is None or not self._passwords.is_cached(account.hash, credentials.password):
             self._check_attempts(address, name, account)
             digest = None if account is None else account.hash
-            # Looked at again when it is this one's turn: of many that come at once, most have failed by then.
+            # Checked again right before verifying: of many concurrent attempts, most have failed by then.
             check = partial(self._check_attempts, address, name, account)
-            if not self._passwords.verify(digest, given.password, check) or account is None:
+            if not self._passwords.verify(digest, credentials.password, check) or account is None:
                 self._note_failure(address, name)
                 raise Unauthenticated(
                     "the user is unknown or the password is wrong", kind="unknown", **_audit_details(account)
                 )
-        self._remember(name, account)
+        self._cache_account(name, account)
         return account
 
-    def _known(self, name: str) -> Account | None:
+    def _cached_account(self, name: str) -> Account | None:
         with self._lock:
             return self._recent.get(name)
 
-    def _remember(self, name: str, account: Account) -> None:
+    def _cache_account(self, name: str, account: Account) -> None:
         with self._lock:
-            if name not in self._recent:  # its time counts from when the catalog was asked
+            if name not in self._recent:  # its age counts from the catalog query
                 self._recent[name] = account
 
     def _check_attempts(self, address: str, name: str, account: Account | None = None) -> None:
@@ -171,16 +172,16 @@ class Authenticator:
 
 
 def _audit_details(account: Account | None) -> dict[str, str]:
-    """For the audit log, never for the caller: which user somebody tried to be, if there is one of that name."""
+    """Details for the audit log, never for the caller: the user of the failed attempt, if one has that name."""
     return {} if account is None else {"name": account.name, "id": account.id, "org_id": account.org_id}
 
 
 def _client_network(address: str) -> str:
-    """The address, or of version 6 its /64: whoever has one of these addresses has them all."""
+    """The address, or for IPv6 its /64 network: a client with one address of it has all of them."""
     try:
-        version_6 = ipaddress.IPv6Address(address)
+        ipv6 = ipaddress.IPv6Address(address)
     except ValueError:
         return address
-    if version_6.ipv4_mapped is not None:
-        return str(version_6.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(version_6) >> 64 << 64, 64)))
+    if ipv6.ipv4_mapped is not None:
+        return str(ipv6.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(ipv6) >> 64 << 64, 64)))

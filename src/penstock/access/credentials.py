@@ -1,6 +1,6 @@
-"""What a caller sends to say who it is: a key, or a user's name and password.
+"""Parse a caller's credentials: an API key, or a user's name and password.
 
-Taken from the ``Authorization`` header as the clients of Milvus and Zilliz Cloud send it: ``Bearer KEY``,
+The ``Authorization`` header is parsed as the clients of Milvus and Zilliz Cloud send it: ``Bearer KEY``,
 ``Bearer USER:PASSWORD``, HTTP Basic, or either without the word ``Bearer``.
 """
 
@@ -21,8 +21,8 @@ KEY_PREFIX = "psk_"
 HINT_LENGTH = len(KEY_PREFIX) + 6
 
 _KEY = re.compile(rf"{KEY_PREFIX}[A-Za-z0-9_-]{{43}}\Z")
-_WORD = re.compile(r"(bearer|basic)(\s+|\Z)", re.IGNORECASE)
-_LONGEST = 1024
+_SCHEME = re.compile(r"(bearer|basic)(\s+|\Z)", re.IGNORECASE)
+_MAX_LENGTH = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +37,31 @@ class UserCredentials:
 
 
 def parse_credentials(header: str) -> KeyCredentials | UserCredentials:
-    """Raises Unauthenticated: nothing was sent, or nothing that anybody could have."""
-    header = _text(header).strip()
-    word = _WORD.match(header)
-    text = header[word.end() :].strip() if word else header
+    """Parse an ``Authorization`` header. Raises Unauthenticated: the credentials are absent or malformed."""
+    header = _as_utf8(header).strip()
+    scheme = _SCHEME.match(header)
+    text = header[scheme.end() :].strip() if scheme else header
     if not text:
         raise Unauthenticated("a key or user:password is wanted, and none was sent", kind="absent")
-    if word and word[1].lower() == "basic":
-        text = _decoded(text)
+    if scheme and scheme[1].lower() == "basic":
+        text = _decode_basic(text)
     name, colon, password = text.partition(":")
-    if colon and name and len(text) <= _LONGEST:
+    if colon and name and len(text) <= _MAX_LENGTH:
         return UserCredentials(name, password)
     if _KEY.match(text):
         return KeyCredentials(text)
     raise Unauthenticated("the API key has not the form of one of this server's keys", kind="illegal")
 
 
-def _text(header: str) -> str:
-    """What was meant: headers are read as Latin-1, which some clients send, and others send UTF-8."""
+def _as_utf8(header: str) -> str:
+    """Decode a header as UTF-8 if possible: servers read headers as Latin-1, but some clients send UTF-8."""
     try:
         return header.encode("latin-1").decode()
     except UnicodeError:
         return header
 
 
-def _decoded(text: str) -> str:
+def _decode_basic(text: str) -> str:
     try:
         return base64.b64decode(text, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
@@ -69,10 +69,10 @@ def _decoded(text: str) -> str:
 
 
 def new_key() -> str:
-    """A key with 256 bits of chance in it: no slow hash is needed to keep it from being guessed."""
+    """Generate an API key with 256 random bits: it can't be guessed, so it needs no slow hash."""
     return KEY_PREFIX + secrets.token_urlsafe(32)
 
 
 def digest_of(key: str) -> str:
-    """What the catalog keeps of a key."""
+    """The hash of an API key that the catalog stores."""
     return hashlib.sha256(key.encode()).hexdigest()

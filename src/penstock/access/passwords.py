@@ -1,4 +1,4 @@
-"""Passwords of users: hashed with argon2, and verified no oftener than need be."""
+"""Hash and verify passwords with Argon2; verified passwords are cached."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from penstock.errors import InvalidParameter
 __all__ = ["Passwords", "check_password"]
 
 REMEMBERED_SECONDS = 60
-_REMEMBERED = 10_000
+_MAX_CACHED = 10_000
 _LENGTHS = (6, 256)
-_AT_A_TIME = 2
-"""Each verification takes 64 MiB and a tenth of a second of the processor."""
+_MAX_CONCURRENT = 2
+"""Each verification takes 64 MiB and 0.1 s of CPU time."""
 
 
 def check_password(password: str) -> None:
-    """Raises InvalidParameter: too short or too long."""
-    least, most = _LENGTHS
-    if not least <= len(password) <= most:
-        raise InvalidParameter(f"a password has {least} to {most} characters")
+    """Check a password's length. Raises InvalidParameter: too short or too long."""
+    shortest, longest = _LENGTHS
+    if not shortest <= len(password) <= longest:
+        raise InvalidParameter(f"a password has {shortest} to {longest} characters")
 
 
 class Passwords:
-    """Hashes and verifies. A verified password is remembered for a minute, by a hash keyed anew in each process."""
+    """Hash and verify passwords. A verified one is cached for a minute, as an HMAC with a key of this process."""
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
         self._key = secrets.token_bytes(32)
-        self._known: TTLCache[bytes, bool] = TTLCache(_REMEMBERED, REMEMBERED_SECONDS)
+        self._verified: TTLCache[bytes, bool] = TTLCache(_MAX_CACHED, REMEMBERED_SECONDS)
         self._lock = threading.Lock()
-        self._turn = threading.BoundedSemaphore(_AT_A_TIME)
+        self._slots = threading.BoundedSemaphore(_MAX_CONCURRENT)
 
     @cached_property
     def _dummy_hash(self) -> str:
-        """The hash of no password, as costly as any to verify; made up, or the first stranger would wait twice."""
+        """A random hash of no password, as costly to verify as any; computing one would double the first wait."""
         hasher = self._hasher
         cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
         salt, digest = (
@@ -54,35 +54,35 @@ class Passwords:
         return f"$argon2{hasher.type.name.lower()}$v={ARGON2_VERSION}${cost}${salt}${digest}"
 
     def hash(self, password: str) -> str:
-        """Raises InvalidParameter as :func:`check_password`."""
+        """Hash a password. Raises InvalidParameter as :func:`check_password`."""
         check_password(password)
-        with self._turn:
+        with self._slots:
             return self._hasher.hash(password)
 
     def is_cached(self, digest: str, password: str) -> bool:
-        """Whether the password was verified a moment ago."""
+        """Whether the password was verified within the last minute."""
         with self._lock:
-            return self._cache_key(digest, password) in self._known
+            return self._cache_key(digest, password) in self._verified
 
     def verify(self, digest: str | None, password: str, check: Callable[[], None] = lambda: None) -> bool:
-        """Whether ``digest`` is the password's; None, for a user that isn't there, takes as long to say no.
+        """Whether ``digest`` is the password's; None, for an unknown user, takes as long to return False.
 
-        ``check`` is called when all that came before have been verified; what it raises is raised.
+        ``check`` is called right before the verification, after those ahead in the queue; its errors propagate.
         """
         if digest is not None and self.is_cached(digest, password):
             return True
-        with self._turn:
+        with self._slots:
             if digest is not None and self.is_cached(digest, password):
-                return True  # of many that came at once with it
+                return True  # a concurrent call has verified it
             check()
             try:
-                right = self._hasher.verify(digest or self._dummy_hash, password) and digest is not None
+                is_correct = self._hasher.verify(digest or self._dummy_hash, password) and digest is not None
             except (VerificationError, InvalidHashError):
-                right = False
-        if right and digest is not None:
+                is_correct = False
+        if is_correct and digest is not None:
             with self._lock:
-                self._known[self._cache_key(digest, password)] = True
-        return right
+                self._verified[self._cache_key(digest, password)] = True
+        return is_correct
 
     def _cache_key(self, digest: str, password: str) -> bytes:
         return hmac.digest(self._key, f"{digest}\0{password}".encode(), "sha256")

@@ -1,4 +1,4 @@
-"""The catalog: the truth about clusters, collections, schemas and jobs. :func:`open_catalog` is the way in."""
+"""The catalog: the source of truth for clusters, collections, schemas and jobs. Opened by :func:`open_catalog`."""
 
 from penstock.catalog.catalog import Catalog, open_catalog
 

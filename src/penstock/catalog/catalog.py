@@ -1,4 +1,4 @@
-"""The catalog's stores, opened together on one database."""
+"""The catalog's repositories, opened together on one database."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ __all__ = ["Catalog", "open_catalog"]
 
 log = structlog.get_logger(__name__)
 
-_LOOK_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All stores of one database."""
+    """All repositories of one database."""
 
     database: CatalogDatabase
     orgs: OrgRepository
@@ -62,14 +62,14 @@ def open_catalog(url: str, key: bytes, connections: int = 20, timeout: float = 0
     """Open and migrate the catalog at ``sqlite:///…`` or ``postgresql://…``.
 
     Args:
-        key: seals what callers entrust to jobs.
-        connections: to PostgreSQL at most.
-        patience: seconds to wait for PostgreSQL where it is away.
+        key: encryption key for the credentials of jobs.
+        connections: limit of connections to PostgreSQL.
+        timeout: seconds to wait for PostgreSQL while it is unavailable.
 
     Raises:
-        InvalidParameter: the URL won't do, or the driver isn't installed.
-        StoreError: a newer Penstock wrote it.
-        CatalogUnavailable: it can't be reached.
+        InvalidParameter: the URL is invalid, or the driver isn't installed.
+        StoreError: a newer version of Penstock wrote the catalog.
+        CatalogUnavailable: the database can't be reached.
     """
     database = CatalogDatabase(url, connections)
     try:
@@ -81,25 +81,25 @@ def open_catalog(url: str, key: bytes, connections: int = 20, timeout: float = 0
 
 
 def _wait_until_available(work: Callable[[], None], timeout: float) -> None:
-    """Servers and their database often start together. Why one waits is logged each time it looks."""
+    """Retry ``work`` until the database is up: it often starts together with the servers. Each retry is logged."""
 
-    def tell(state: RetryCallState) -> None:
+    def log_retry(state: RetryCallState) -> None:
         reason = state.outcome and str(state.outcome.exception())
         log.warning(
             "catalog.waiting", reason=reason, waited=round(state.seconds_since_start or 0, 1), timeout=timeout
         )
 
-    attempts = Retrying(
+    retrying = Retrying(
         retry=retry_if_exception_type(CatalogUnavailable),
         stop=stop_after_delay(timeout),
-        wait=wait_fixed(_LOOK_SECONDS),
-        before_sleep=tell,
+        wait=wait_fixed(_RETRY_SECONDS),
+        before_sleep=log_retry,
         reraise=True,
     )
-    attempts(work)
+    retrying(work)
 
 
-def _stores(database: CatalogDatabase, seal: Encryptor) -> Catalog:
+def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
     collections = CollectionRepository(database)
     return Catalog(
         database=database,
@@ -111,7 +111,7 @@ def _stores(database: CatalogDatabase, seal: Encryptor) -> Catalog:
         databases=DatabaseRepository(database),
         collections=collections,
         descriptions=DescriptionStore(database),
-        jobs=JobRepository(database, seal),
+        jobs=JobRepository(database, encryptor),
         job_list=JobList(database),
         staged_files=StagedFileRepository(database),
         claims=JobLeases(database, collections),

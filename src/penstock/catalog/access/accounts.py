@@ -1,4 +1,4 @@
-"""Keys and users in the catalog: what they are called, what they may, and the hash of what they know."""
+"""API keys and users in the catalog: names, grants, and hashes of keys and passwords."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AccountKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A key or a user. ``hint`` is the beginning of a key, for people who look for one in their settings."""
+    """A key or a user. ``hint`` is the beginning of a key, to recognize it in settings."""
 
     id: str
     org_id: str
@@ -57,7 +57,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAccount:
-    """What :meth:`AccountRepository.create` stores. ``hash`` is of the key, or of the user's password."""
+    """The values that :meth:`AccountRepository.create` stores. ``hash`` is of the key or of the user's password."""
 
     org_id: str
     kind: AccountKind
@@ -77,11 +77,13 @@ _GRANTS = select(tables.account_grant).where(tables.account_grant.c.account_id =
 
 
 class AccountRepository:
+    """Create, look up, change and delete API keys and users."""
+
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
     def create(self, new: NewAccount) -> Account:
-        """Raises AccountExists for a user's name that is taken."""
+        """Store a new account. Raises AccountExists: the user's name is taken."""
         account_id = f"{new.kind}-{secrets.token_hex(8)}"
         try:
             with self._database.write() as connection:
@@ -107,20 +109,21 @@ class AccountRepository:
 
     def get(self, account_id: str) -> Account:
         """Raises AccountNotFound."""
-        found = self._one(select(tables.account).where(_account.id == account_id), {})
-        if found is None:
+        account = self._fetch(select(tables.account).where(_account.id == account_id), {})
+        if account is None:
             raise AccountNotFound(f"there is no key or user {account_id}", id=account_id)
-        return found
+        return account
 
     def key(self, digest: str) -> Account | None:
-        """The key of this hash that is neither revoked nor expired."""
-        return _if_valid(self._one(_KEY, {"hash": digest}))
+        """The key with this hash, unless revoked or expired."""
+        return _if_valid(self._fetch(_KEY, {"hash": digest}))
 
     def user(self, name: str) -> Account | None:
-        return _if_valid(self._one(_USER, {"name": name}))
+        """The user with this name, unless revoked or expired."""
+        return _if_valid(self._fetch(_USER, {"name": name}))
 
     def list(self, kind: AccountKind, org_id: str | None = None) -> Sequence[Account]:
-        """Oldest first; of every org when none is given."""
+        """Oldest first; of all orgs if ``org_id`` is None."""
         query = select(tables.account).where(_account.kind == kind.value).order_by(_account.created_at, _account.id)
         if org_id is not None:
             query = query.where(_account.org_id == org_id)
@@ -128,7 +131,7 @@ class AccountRepository:
             return [_account_of(connection, row) for row in connection.execute(query).all()]
 
     def any_valid(self) -> bool:
-        """Whether anybody could come in at all."""
+        """Whether any account can authenticate."""
         valid = select(_account.id).where(
             _account.revoked_at.is_(None), or_(_account.expires_at.is_(None), _account.expires_at > now_millis())
         )
@@ -136,12 +139,12 @@ class AccountRepository:
             return connection.execute(valid.limit(1)).first() is not None
 
     def any_made(self) -> bool:
-        """Whether there ever was a key, or is a user."""
+        """Whether a key has ever been created, or a user exists."""
         with self._database.read() as connection:
             return connection.execute(select(_account.id).limit(1)).first() is not None
 
     def revoke(self, account_id: str) -> Account:
-        """A key is good for nothing from now on; it stays in the list. Again is fine. Raises AccountNotFound."""
+        """Revoke a key; it stays in the list. Idempotent. Raises AccountNotFound."""
         with self._database.write() as connection:
             connection.execute(
                 update(tables.account)
@@ -151,36 +154,36 @@ class AccountRepository:
         return self.get(account_id)
 
     def drop(self, account_id: str) -> None:
-        """Forget a user with its grants; of one that isn't there, nothing."""
+        """Delete a user and its grants, if it exists."""
         with self._database.write() as connection:
             connection.execute(delete(tables.account_grant).where(tables.account_grant.c.account_id == account_id))
             connection.execute(delete(tables.account).where(_account.id == account_id))
 
     def set_hash(self, account_id: str, digest: str, description: str | None = None) -> None:
-        """With ``description`` that, too."""
+        """Replace the hash and, unless None, the description."""
         values = {"hash": digest} if description is None else {"hash": digest, "description": description}
         with self._database.write() as connection:
             connection.execute(update(tables.account).where(_account.id == account_id).values(**values))
 
     def grant(self, account_id: str, grant: Grant) -> None:
-        """Again is fine."""
+        """Add a grant. Idempotent."""
         with self._database.write() as connection:
             _add_grant(connection, account_id, grant)
 
     def withdraw(self, account_id: str, grant: Grant) -> None:
-        """One that isn't there is fine."""
-        of = tables.account_grant.c
+        """Remove a grant, if it exists."""
+        column = tables.account_grant.c
         with self._database.write() as connection:
             connection.execute(
                 delete(tables.account_grant).where(
-                    of.account_id == account_id,
-                    of.role == grant.role.value,
-                    of.cluster_id == (grant.cluster_id or ""),
-                    of.database == (grant.database or ""),
+                    column.account_id == account_id,
+                    column.role == grant.role.value,
+                    column.cluster_id == (grant.cluster_id or ""),
+                    column.database == (grant.database or ""),
                 )
             )
 
-    def _one(self, query: Any, values: Mapping[str, str]) -> Account | None:
+    def _fetch(self, query: Any, values: Mapping[str, str]) -> Account | None:
         with self._database.read() as connection:
             row = connection.execute(query, values).one_or_none()
             return None if row is None else _account_of(connection, row)

@@ -1,4 +1,4 @@
-"""The audit log in the catalog. Entries are added and read; triggers of the database refuse all else."""
+"""The audit log in the catalog: append and read; database triggers reject updates and deletes."""
 
 from __future__ import annotations
 
@@ -21,45 +21,47 @@ _NAMES = [field.name for field in fields(AuditEntry) if field.name != "at"]
 
 
 class AuditRepository:
+    """Append to and read the audit log."""
+
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
     def add(self, entry: AuditEntry) -> None:
-        """Store an entry; it is on the disk when this returns."""
+        """Store an entry durably before returning."""
         self._database.run_grouped(lambda connection: note(connection, entry))
 
     def read(
         self, since: datetime | None = None, until: datetime | None = None, org_id: str | None = None
     ) -> Iterator[AuditEntry]:
-        """Entries from ``since`` on and before ``until``, oldest first, read a page at a time.
+        """Iterate over entries from ``since`` (incl.) to ``until`` (excl.), oldest first, page by page.
 
-        ``org_id`` leaves those of callers of other orgs out, and those of nobody's.
+        With ``org_id``, only entries whose caller is of that org.
         """
         audit = tables.audit.c
-        wanted = select(tables.audit).order_by(audit.at, audit.id).limit(_PAGE)
+        query = select(tables.audit).order_by(audit.at, audit.id).limit(_PAGE)
         if since is not None:
-            wanted = wanted.where(audit.at >= to_millis(since))
+            query = query.where(audit.at >= to_millis(since))
         if until is not None:
-            wanted = wanted.where(audit.at < to_millis(until))
+            query = query.where(audit.at < to_millis(until))
         if org_id is not None:
-            wanted = wanted.where(audit.org_id == org_id)
-        page = wanted
+            query = query.where(audit.org_id == org_id)
+        page = query
         while True:
             with self._database.read() as connection:
                 rows = connection.execute(page).all()
             yield from map(_entry, rows)
             if len(rows) < _PAGE:
                 return
-            page = wanted.where(tuple_(audit.at, audit.id) > tuple_(rows[-1].at, rows[-1].id))
+            page = query.where(tuple_(audit.at, audit.id) > tuple_(rows[-1].at, rows[-1].id))
 
 
 def note(connection: Connection, entry: AuditEntry) -> None:
-    """Add an entry in the transaction that does what it tells of."""
+    """Add an entry in the transaction that it describes."""
     values = {f"_{name}": getattr(entry, name) for name in _NAMES}
     connection.execute(_insertion(connection.dialect.name), {**values, "_now": now_millis()})
 
 
-# Made once: every create call needs it.
+# Cached: every create call needs it.
 @lru_cache
 def _insertion(dialect: str) -> Insert:
     at = SERVER_CLOCK if dialect == "postgresql" else bindparam("_now", type_=BigInteger)

@@ -28,7 +28,7 @@ __all__ = ["DEFAULT_ORG", "ClusterRepository", "DatabaseRepository"]
 
 DEFAULT_ORG = "org-default"
 
-# Every call asks for these. Making such a statement anew takes longer than running it.
+# Built once, every call needs them: building such a statement takes longer than running it.
 _CLUSTER = select(tables.cluster).where(tables.cluster.c.id == bindparam("id"))
 _DATABASE = select(tables.database).where(
     tables.database.c.cluster_id == bindparam("cluster_id"), tables.database.c.name == bindparam("name")
@@ -36,18 +36,18 @@ _DATABASE = select(tables.database).where(
 
 
 class ClusterRepository:
-    """Which clusters there are."""
+    """Create, look up, list and drop clusters."""
 
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
     def ensure(self, cluster_id: str, region: str) -> Cluster:
-        """The cluster of this id, made with a ``default`` database if it isn't there, in this region."""
+        """Return the cluster, created with a ``default`` database if it is missing; sets its region."""
         with self._database.write() as connection:
-            found = connection.execute(select(tables.cluster).where(tables.cluster.c.id == cluster_id)).one_or_none()
-            if found is None:
+            row = connection.execute(select(tables.cluster).where(tables.cluster.c.id == cluster_id)).one_or_none()
+            if row is None:
                 _insert_cluster(connection, cluster_id, region)
-            elif found.region != region:
+            elif row.region != region:
                 connection.execute(
                     tables.cluster.update().where(tables.cluster.c.id == cluster_id).values(region=region)
                 )
@@ -67,13 +67,13 @@ class ClusterRepository:
 
     def of_org(self, org_id: str, cluster_id: str) -> Cluster:
         """Raises ClusterNotFound, also for a cluster of another org."""
-        found = self.get(cluster_id)
-        if found.org_id != org_id:
+        cluster = self.get(cluster_id)
+        if cluster.org_id != org_id:
             raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
-        return found
+        return cluster
 
     def list(self, org_id: str | None = None) -> Sequence[Cluster]:
-        """By id; of every org when none is given."""
+        """Clusters by id; of all orgs if ``org_id`` is None."""
         query = select(tables.cluster).order_by(tables.cluster.c.id)
         if org_id is not None:
             query = query.where(tables.cluster.c.org_id == org_id)
@@ -81,33 +81,34 @@ class ClusterRepository:
             return [_cluster(row) for row in connection.execute(query).all()]
 
     def create(self, cluster_id: str, region: str, name: str, org_id: str, store: str = "") -> Cluster:
-        """A cluster with a ``default`` database in it; ``store`` is a
-        :func:`penstock.domain.store_location.normal_place`.
+        """Create a cluster with a ``default`` database.
+
+        ``store`` is normalized, see :func:`penstock.domain.store_location.normal_place`.
 
         Raises:
             ClusterExists.
-            InvalidParameter: another cluster's store is there, within it or around it.
+            InvalidParameter: the store is that of another cluster, contains it or lies within it.
         """
         with self._database.write() as connection:
-            # One at a time, so that no two make overlapping stores.
+            # Lock: one creation at a time, so that no two get overlapping stores.
             connection.execute(select(tables.org.c.id).where(tables.org.c.id == DEFAULT_ORG).with_for_update())
-            there = connection.execute(_CLUSTER, {"id": cluster_id}).one_or_none()
-            if there is not None:
+            existing = connection.execute(_CLUSTER, {"id": cluster_id}).one_or_none()
+            if existing is not None:
                 raise ClusterExists(f"the cluster {cluster_id} exists already", cluster_id=cluster_id)
             _refuse_overlap(connection, store)
             _insert_cluster(connection, cluster_id, region, name, org_id, store)
         return self.get(cluster_id)
 
     def drop(self, cluster_id: str) -> None:
-        """Remove a cluster in which no collection is left, with its job history and what anybody may do in it.
+        """Delete a cluster without collections, with its job history and the grants in it.
 
         Raises:
             ClusterNotFound.
-            ClusterNotEmpty: collections are in it, or the files of dropped ones and of their jobs are still there.
+            ClusterNotEmpty: it has collections, or files of dropped ones or of their jobs.
         """
         with self._database.write() as connection:
-            there = select(tables.cluster.c.id).where(tables.cluster.c.id == cluster_id).with_for_update()
-            if connection.execute(there).one_or_none() is None:
+            lock = select(tables.cluster.c.id).where(tables.cluster.c.id == cluster_id).with_for_update()
+            if connection.execute(lock).one_or_none() is None:
                 raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
             _refuse_unless_empty(connection, cluster_id)
             of_cluster = select(tables.job.c.id).where(tables.job.c.cluster_id == cluster_id)
@@ -143,13 +144,13 @@ def _refuse_unless_empty(connection: Connection, cluster_id: str) -> None:
 
 def _refuse_overlap(connection: Connection, store: str) -> None:
     cluster = tables.cluster.c
-    for each in connection.execute(select(cluster.id, cluster.store).where(cluster.store != "")) if store else ():
-        if overlap(store, each.store):
+    for row in connection.execute(select(cluster.id, cluster.store).where(cluster.store != "")) if store else ():
+        if overlap(store, row.store):
             raise InvalidParameter(
-                f"the store {store} and that of the cluster {each.id}, {each.store}, lie in each other. Give each "
+                f"the store {store} and that of the cluster {row.id}, {row.store}, lie in each other. Give each "
                 "cluster a place of its own",
                 store=store,
-                cluster_id=each.id,
+                cluster_id=row.id,
             )
 
 
@@ -165,7 +166,7 @@ def _insert_cluster(
     org_id: str = DEFAULT_ORG,
     store: str = "",
 ) -> None:
-    """Several servers may begin on an empty catalog at the same moment."""
+    """Insert a cluster and its ``default`` database, unless they exist: servers may start concurrently."""
     now = now_millis()
     rows = (
         (tables.org, {"id": DEFAULT_ORG, "name": "default"}),
@@ -188,7 +189,7 @@ class DatabaseRepository:
         self._database = database
 
     def create(self, cluster_id: str, name: str, properties: Mapping[str, str]) -> Database:
-        """Raises DatabaseExists, ClusterNotFound."""
+        """Create a database. Raises DatabaseExists, ClusterNotFound."""
         values = {"id": new_id(), "cluster_id": cluster_id, "name": name, "properties": dict(properties)}
         try:
             with self._database.write() as connection:
@@ -217,32 +218,34 @@ class DatabaseRepository:
         return [_database(row) for row in rows]
 
     def drop(self, cluster_id: str, name: str) -> None:
-        """Raises DatabaseNotFound; DatabaseNotEmpty while collections live in it."""
-        found = self.get(cluster_id, name)
+        """Delete a database. Raises DatabaseNotFound; DatabaseNotEmpty: it has collections."""
+        database = self.get(cluster_id, name)
         with self._database.write() as connection:
-            # A collection that is being created in it waits, and then finds no database.
-            connection.execute(select(tables.database.c.id).where(tables.database.c.id == found.id).with_for_update())
-            held = connection.execute(
+            # The concurrent creation of a collection in it waits, then fails for the missing database.
+            connection.execute(
+                select(tables.database.c.id).where(tables.database.c.id == database.id).with_for_update()
+            )
+            collections = connection.execute(
                 select(func.count())
                 .select_from(tables.collection)
-                .where(tables.collection.c.database_id == found.id, tables.collection.c.dropped_at.is_(None))
+                .where(tables.collection.c.database_id == database.id, tables.collection.c.dropped_at.is_(None))
             ).scalar_one()
-            if held:
+            if collections:
                 raise DatabaseNotEmpty(
                     f"database:{name} not empty, must drop all collections before drop database",
                     database=name,
-                    collections=held,
+                    collections=collections,
                 )
-            # A dropped collection keeps its row until its files are gone. Nobody sees it, wherever it waits for that.
-            home = select(tables.database.c.id).where(
+            # A dropped collection keeps its row until its files are gone; it is hidden, so any database can have it.
+            default = select(tables.database.c.id).where(
                 tables.database.c.cluster_id == cluster_id, tables.database.c.name == DEFAULT_DATABASE
             )
             connection.execute(
                 update(tables.collection)
-                .where(tables.collection.c.database_id == found.id)
-                .values(database_id=home.scalar_subquery())
+                .where(tables.collection.c.database_id == database.id)
+                .values(database_id=default.scalar_subquery())
             )
-            connection.execute(delete(tables.database).where(tables.database.c.id == found.id))
+            connection.execute(delete(tables.database).where(tables.database.c.id == database.id))
 
 
 def _database(row: Row[tuple[object, ...]]) -> Database:

@@ -1,4 +1,4 @@
-"""Orgs in the catalog: the tenants, who own clusters, keys and users."""
+"""Orgs in the catalog: the tenants, which own clusters, keys and users."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ __all__ = ["OrgRepository"]
 
 
 class OrgRepository:
+    """Create and look up orgs."""
+
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
     def ensure(self, name: str) -> Org:
-        """The org of this name, made if it isn't there."""
+        """Return the org of this name, and create it if it is missing."""
         with self._database.write() as connection:
             connection.execute(
                 upsert_insert(connection.dialect.name, tables.org)
@@ -30,7 +32,7 @@ class OrgRepository:
         return self.get(f"org-{name}")
 
     def get(self, name_or_id: str) -> Org:
-        """Raises OrgNotFound."""
+        """Look up an org by name or id. Raises OrgNotFound."""
         org = tables.org.c
         with self._database.read() as connection:
             row = connection.execute(
@@ -41,7 +43,7 @@ class OrgRepository:
         return _org(row)
 
     def list(self) -> Sequence[Org]:
-        """By name."""
+        """All orgs, by name."""
         with self._database.read() as connection:
             return [_org(row) for row in connection.execute(select(tables.org).order_by(tables.org.c.name)).all()]
 

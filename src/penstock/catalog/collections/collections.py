@@ -1,4 +1,4 @@
-"""Collections, their partitions and indexes in the catalog."""
+"""Collections in the catalog, with their partitions and indexes."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class CollectionRepository:
         storage_version: str,
         version: int,
     ) -> Collection:
-        """Store a collection whose table the engine has made, with its partitions.
+        """Store a collection, whose table the engine has created, with its partitions.
 
         A collection with a partition key gets ``settings.key_partitions`` partitions ``_default_0`` …; any other
-        one gets ``_default``.
+        gets ``_default``.
 
         Raises:
             CollectionExists: the name is taken in this database.
@@ -105,14 +105,14 @@ class CollectionRepository:
 
     def get(self, database: Database, name: str) -> Collection:
         """Raises CollectionNotFound."""
-        found = self.find(database, name)
-        if found is None:
+        collection = self.find(database, name)
+        if collection is None:
             raise CollectionNotFound(
                 f"collection not found[database={database.name}][collection={name}]",
                 database=database.name,
                 collection=name,
             )
-        return found
+        return collection
 
     def find(self, database: Database, name: str) -> Collection | None:
         with self._database.read() as connection:
@@ -120,7 +120,7 @@ class CollectionRepository:
         return None if row is None else _collection(row)
 
     def by_id(self, collection_id: str) -> Collection | None:
-        """The collection unless it has been dropped."""
+        """The collection, unless it has been dropped."""
         with self._database.read() as connection:
             row = connection.execute(_live().where(tables.collection.c.id == collection_id)).one_or_none()
         return None if row is None else _collection(row)
@@ -134,7 +134,7 @@ class CollectionRepository:
         return [_collection(row) for row in rows]
 
     def drop(self, collection_id: str) -> None:
-        """Take the collection out of sight; :meth:`forget` removes it once its files are gone."""
+        """Mark the collection as dropped, which hides it; :meth:`forget` deletes it once its files are gone."""
         with self._database.write() as connection:
             connection.execute(
                 update(tables.collection)
@@ -144,7 +144,7 @@ class CollectionRepository:
             self._database.notify(connection)
 
     def dropped(self) -> Sequence[str]:
-        """Ids of collections that are dropped and not yet forgotten."""
+        """Ids of collections that are marked as dropped and not yet deleted from the catalog."""
         with self._database.read() as connection:
             return list(
                 connection.execute(
@@ -164,7 +164,7 @@ class CollectionRepository:
             )
 
     def store_of(self, collection_id: str) -> str | None:
-        """The store of its cluster, also of a dropped collection; None of one that is forgotten."""
+        """The store of the collection's cluster, also if it is dropped; None once it is deleted from the catalog."""
         query = select(tables.cluster.c.store).join(
             tables.collection, tables.collection.c.cluster_id == tables.cluster.c.id
         )
@@ -172,23 +172,23 @@ class CollectionRepository:
             return connection.execute(query.where(tables.collection.c.id == collection_id)).scalar_one_or_none()
 
     def all_ids(self) -> Sequence[str]:
-        """Every id that has or had a table and is not forgotten."""
+        """Ids of all collections in the catalog, dropped ones included."""
         with self._database.read() as connection:
             return list(connection.execute(select(tables.collection.c.id)).scalars())
 
     def ids_in(self, store: str) -> Sequence[str]:
-        """Ids of the collections that are kept in a cluster's store, or with ``""`` in the server's own."""
+        """Ids of the live collections in a cluster's store; ``""`` is the server's own store."""
         collection, cluster = tables.collection.c, tables.cluster.c
         query = select(collection.id).join(tables.cluster, cluster.id == collection.cluster_id)
         with self._database.read() as connection:
-            found = connection.execute(query.where(cluster.store == store, collection.dropped_at.is_(None)))
-            return list(found.scalars())
+            result = connection.execute(query.where(cluster.store == store, collection.dropped_at.is_(None)))
+            return list(result.scalars())
 
     def set_load_state(self, collection_id: str, state: LoadState) -> None:
         self._update(collection_id, load_state=state.value)
 
     def raise_version(self, collection_id: str, version: int) -> None:
-        """Note an engine version; a lower one than is noted changes nothing."""
+        """Store the engine's version of the table; a lower one than stored changes nothing."""
         with self._database.write() as connection:
             connection.execute(
                 update(tables.collection)
@@ -197,15 +197,15 @@ class CollectionRepository:
             )
 
     def reserve_auto_ids(self, connection: Connection, collection_id: str, count: int) -> int:
-        """The first of ``count`` ids that nobody else will get, inside the caller's transaction."""
+        """Reserve ``count`` ids in the caller's transaction; returns the first."""
         column = tables.collection.c.next_auto_id
         connection.execute(
             update(tables.collection)
             .where(tables.collection.c.id == collection_id)
             .values(next_auto_id=column + count)
         )
-        after = connection.execute(select(column).where(tables.collection.c.id == collection_id)).scalar_one()
-        return int(after) - count
+        next_auto_id = connection.execute(select(column).where(tables.collection.c.id == collection_id)).scalar_one()
+        return int(next_auto_id) - count
 
     def _update(self, collection_id: str, **values: Any) -> None:
         with self._database.write() as connection:
@@ -216,7 +216,7 @@ class CollectionRepository:
     # Partitions
 
     def partitions(self, collection_id: str) -> Sequence[Partition]:
-        """In the order of their making."""
+        """The partitions, in creation order."""
         with self._database.read() as connection:
             rows = connection.execute(
                 select(tables.partition)
@@ -227,13 +227,13 @@ class CollectionRepository:
 
     def partition(self, collection_id: str, name: str) -> Partition:
         """Raises PartitionNotFound."""
-        for each in self.partitions(collection_id):
-            if each.name == name:
-                return each
+        for partition in self.partitions(collection_id):
+            if partition.name == name:
+                return partition
         raise PartitionNotFound(f"partition not found[partition={name}]", partition=name)
 
     def create_partition(self, collection_id: str, name: str) -> Partition:
-        """The partition of this name, made if it isn't there."""
+        """Return the partition of this name, and create it if it is missing."""
         with self._database.write() as connection:
             _lock(connection, collection_id)
             where = (tables.partition.c.collection_id == collection_id, tables.partition.c.name == name)
@@ -259,23 +259,24 @@ class CollectionRepository:
             return jobs_of_partition(connection, collection_id, partition)
 
     def drop_partition(self, collection_id: str, name: str, seen: PartitionJobs) -> bool:
-        """Remove the name; see :func:`penstock.catalog.collections.partition_drop.drop_partition`. Its number is
-        never given again."""
+        """Remove the name; see :func:`penstock.catalog.collections.partition_drop.drop_partition`.
+
+        The partition's number is never reused."""
         with self._database.write() as connection:
             return drop_partition(connection, collection_id, name, seen)
 
     # Indexes
 
     def indexes(self, collection_id: str) -> Sequence[IndexSpec]:
-        """In the order of their making."""
+        """The indexes, in creation order."""
         with self._database.read() as connection:
             return _indexes(connection, collection_id)
 
     def add_index(self, collection_id: str, spec: IndexSpec) -> None:
-        """Add an index; the same one again is fine.
+        """Add an index; adding an equal one again changes nothing.
 
         Raises:
-            IndexExists: the name or the field has another index already.
+            IndexExists: the name or the field already has a different index.
         """
         with self._database.write() as connection:
             _lock(connection, collection_id)
@@ -301,7 +302,7 @@ class CollectionRepository:
             )
 
     def drop_index(self, collection_id: str, name: str) -> None:
-        """Remove an index; a missing one is fine."""
+        """Remove an index, if it exists."""
         with self._database.write() as connection:
             connection.execute(
                 delete(tables.vector_index).where(
@@ -311,12 +312,12 @@ class CollectionRepository:
 
 
 def new_collection_id() -> str:
-    """A uuid: it names the table in the engine, so that a name may be dropped and made again while a job runs."""
+    """A new UUID, the table's name in the engine: a collection can be dropped and created again while a job runs."""
     return uuid.uuid4().hex
 
 
 def _lock(connection: Connection, collection_id: str) -> None:
-    """Let only one transaction at a time change what belongs to the collection."""
+    """Lock the collection's row: one transaction at a time changes its partitions and indexes."""
     connection.execute(
         select(tables.collection.c.id).where(tables.collection.c.id == collection_id).with_for_update()
     )
@@ -340,7 +341,7 @@ def _live() -> Select[Any]:
     )
 
 
-# Every call asks for it. Making such a statement anew takes longer than running it.
+# Built once, every call needs it: building such a statement takes longer than running it.
 _BY_NAME = _live().where(
     tables.collection.c.database_id == bindparam("database_id"), tables.collection.c.name == bindparam("name")
 )

@@ -1,7 +1,7 @@
-"""What the catalog knows of a collection, as a text that is kept beside its rows.
+"""Descriptions of collections: a copy of a collection's catalog rows as JSON, stored next to its table.
 
-Where the catalog is lost, ``penstock doctor --adopt`` makes a new one from these texts. The catalog stays the truth:
-a text that lags behind is written again by the upkeep of its table.
+If the catalog is lost, ``penstock doctor --adopt`` rebuilds it from these descriptions. The catalog remains the
+source of truth: the maintenance of a table rewrites an outdated description.
 """
 
 from __future__ import annotations
@@ -54,24 +54,24 @@ class Description:
 
 
 def read_description(content: bytes) -> Description:
-    """Raises ValueError: it is none, or of a later release."""
-    found = orjson.loads(content)
-    if not isinstance(found, dict) or found.pop("format", None) != _FORMAT:
+    """Parse a description. Raises ValueError: it is none, or of a later release."""
+    values = orjson.loads(content)
+    if not isinstance(values, dict) or values.pop("format", None) != _FORMAT:
         raise ValueError("it is not of the form that this version of Penstock writes")
     try:
-        return Description(**found)
+        return Description(**values)
     except TypeError as error:
         raise ValueError(str(error)) from error
 
 
 class DescriptionStore:
-    """Descriptions out of the catalog, and collections of a store back into it."""
+    """Read descriptions from the catalog, and restore collections from descriptions."""
 
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
     def of(self, collection_id: str) -> Description | None:
-        """Also of a dropped collection; None once it is forgotten."""
+        """The description of a collection, also if dropped; None once it is deleted from the catalog."""
         collection = tables.collection.c
         with self._database.read() as connection:
             row = connection.execute(_DESCRIBED.where(collection.id == collection_id)).mappings().one_or_none()
@@ -102,12 +102,12 @@ class DescriptionStore:
             )
 
     def adopt(self, found: Description, contents: TableContents | None) -> None:
-        """Store a collection whose table is there, with its cluster, database, partitions and indexes.
+        """Store a collection whose table exists, with its cluster, database, partitions and indexes.
 
-        ``contents`` says what its rows have by now; without one, as of a damaged table, nothing is imported into it.
+        ``contents`` is what the table contains; None, as for a damaged table: nothing can be imported into it.
 
         Raises:
-            sqlalchemy.exc.IntegrityError: the catalog has it, or one of its name.
+            sqlalchemy.exc.IntegrityError: the catalog already has the collection, or one of the same name.
         """
         now = now_millis()
         partitions = {partition["number"]: dict(partition) for partition in found.partitions}
@@ -156,25 +156,25 @@ class DescriptionStore:
 
 
 def describe(descriptions: DescriptionStore, engine: Engine, collection_id: str, *, dropped: bool = False) -> None:
-    """Write a collection's description beside its rows, unless it stands there. ``dropped``: it is about to be.
+    """Write a collection's description next to its table, if it changed. ``dropped``: the drop is about to happen.
 
     Raises:
         StoreError, StoreFull, StoreUnavailable
     """
     while True:
-        found = descriptions.of(collection_id)
-        if found is None:
+        description = descriptions.of(collection_id)
+        if description is None:
             return
-        content = _text(found, dropped=dropped or found.dropped)
-        store = found.cluster["store"]
+        content = _text(description, dropped=dropped or description.dropped)
+        store = description.cluster["store"]
         if engine.note(collection_id, store) == content:
             return
-        # Looked at again after it: another process may have written what it knew a moment before.
+        # Compared again after the write: another process may have overwritten it with older values.
         engine.save_note(content, collection_id, store)
 
 
 def describe_soon(database: CatalogDatabase, engine: Engine, collection_id: str, *, dropped: bool = False) -> None:
-    """As :func:`describe`; where that fails, the upkeep of the table tries again."""
+    """As :func:`describe`; if that fails, the maintenance of the table retries it."""
     try:
         describe(DescriptionStore(database), engine, collection_id, dropped=dropped)
     except StoreError as error:
@@ -183,8 +183,8 @@ def describe_soon(database: CatalogDatabase, engine: Engine, collection_id: str,
             MaintenanceLeases(database).request(collection_id)
 
 
-def _text(found: Description, *, dropped: bool) -> bytes:
-    values = {name: getattr(found, name) for name in Description.__dataclass_fields__}
+def _text(description: Description, *, dropped: bool) -> bytes:
+    values = {name: getattr(description, name) for name in Description.__dataclass_fields__}
     options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
     return orjson.dumps({"format": _FORMAT, **values, "dropped": dropped}, option=options)
 

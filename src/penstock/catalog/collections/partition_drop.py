@@ -1,4 +1,4 @@
-"""Dropping a partition while jobs write into it: either such a job is seen here, or it doesn't see the partition."""
+"""Drop a partition while jobs write into it: either the drop sees the job, or the job doesn't see the partition."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["PartitionJobs", "drop_partition", "jobs_of_partition", "lock_partiti
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionJobs:
-    """Of the jobs into one partition: how many are before their commit, which is in it, and how many were."""
+    """The jobs into one partition: how many are before their intent, the id of a committing one, how many past it."""
 
     before: int
     committing: int | None
@@ -24,51 +24,52 @@ class PartitionJobs:
 
 
 def jobs_of_partition(connection: Connection, collection_id: str, name: str) -> PartitionJobs:
+    """Count the jobs into a partition by their commit."""
     job = tables.job.c
     rows = connection.execute(
         select(job.state, func.count().label("jobs"), func.min(job.id).label("first"))
         .where(job.collection_id == collection_id, job.partition == name)
         .group_by(job.state)
     ).all()
-    found = {JobState(row.state): row for row in rows}
-    committing = found.get(JobState.COMMITTING)
+    by_state = {JobState(row.state): row for row in rows}
+    committing = by_state.get(JobState.COMMITTING)
     return PartitionJobs(
-        before=sum(row.jobs for state, row in found.items() if not state.is_final and not state.is_committed),
+        before=sum(row.jobs for state, row in by_state.items() if not state.is_final and not state.is_committed),
         committing=None if committing is None else committing.first,
-        committed=sum(row.jobs for state, row in found.items() if state.is_committed),
+        committed=sum(row.jobs for state, row in by_state.items() if state.is_committed),
     )
 
 
 def lock_partition_for_commit(connection: Connection, job: ImportJob) -> None:
-    """Keep the partition that a job is about to commit into from being dropped within this transaction.
+    """Lock the partition that a job is about to commit into, so that it isn't dropped during this transaction.
 
     Raises:
-        PartitionNotFound: it was dropped before.
+        PartitionNotFound: it has been dropped.
     """
     if job.partition in (None, "", DEFAULT_PARTITION):
         return
     column = tables.partition.c
-    held = connection.execute(
+    partition = connection.execute(
         select(column.number)
         .where(column.collection_id == job.collection_id, column.name == job.partition)
         .with_for_update(read=True)
     ).one_or_none()
     collection = tables.collection.c
     live = select(collection.id).where(collection.id == job.collection_id, collection.dropped_at.is_(None))
-    if held is None and connection.execute(live).one_or_none() is not None:
+    if partition is None and connection.execute(live).one_or_none() is not None:
         raise PartitionNotFound(
             f"partition {job.partition} of collection {job.collection} dropped", partition=job.partition
         )
 
 
 def drop_partition(connection: Connection, collection_id: str, name: str, seen: PartitionJobs) -> bool:
-    """Remove the name of a partition whose rows are gone, unless a job has or may have brought new ones.
+    """Remove the name of a partition whose rows are deleted, unless a job has added or may add new ones.
 
-    ``seen`` is from before the rows were removed. False: nothing was changed; the jobs are to be ended, or waited
-    for, and the rows removed again.
+    ``seen`` is from before the rows were deleted. False: nothing was changed; the caller must end the jobs or wait
+    for them, then delete the rows again.
     """
     column = tables.partition.c
-    # The name first: a job that is about to commit holds it, and what it says of itself is seen after that.
+    # Delete the name first: a job that is about to commit has it locked, so its state is read after that.
     with connection.begin_nested() as attempt:
         connection.execute(delete(tables.partition).where(column.collection_id == collection_id, column.name == name))
         now = jobs_of_partition(connection, collection_id, name)

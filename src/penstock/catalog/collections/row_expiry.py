@@ -1,6 +1,6 @@
-"""When jobs committed into collections with a time to live, and which of their rows are expired by now.
+"""Row expiry: when jobs committed into collections with a time to live, and which rows have expired.
 
-A job's own entry is no help: it is forgotten after its retention, its rows are not. An entry here stays until the
+The job table can't serve this: a job is deleted after its retention, its rows are not. An entry here stays until the
 job's rows are expired and deleted. See docs/decisions/0013-time-to-live.md.
 """
 
@@ -17,11 +17,13 @@ __all__ = ["RowExpiryRepository"]
 
 
 class RowExpiryRepository:
+    """Commit times of jobs, for the time to live of their rows."""
+
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
     def begin(self, collection_id: str, job_id: int) -> None:
-        """Note a job before its rows become visible: they don't expire until :meth:`committed` says when they did."""
+        """Record a job before its rows become visible: they don't expire until :meth:`committed` sets their time."""
         with self._database.write() as connection:
             connection.execute(
                 upsert_insert(connection.dialect.name, job_commit)
@@ -30,7 +32,7 @@ class RowExpiryRepository:
             )
 
     def committed(self, collection_id: str, job_id: int) -> None:
-        """Start the time to live of a job's rows, unless it was started before."""
+        """Start the time to live of a job's rows, unless it has started."""
         column = job_commit.c
         with self._database.write() as connection:
             connection.execute(
@@ -40,7 +42,7 @@ class RowExpiryRepository:
             )
 
     def of(self, collection: Collection) -> Expiry | None:
-        """What is expired at this moment; None for a collection whose rows live forever."""
+        """Which rows are expired now; None for a collection without a time to live."""
         ttl = collection.settings.ttl_seconds
         if ttl is None:
             return None
@@ -58,7 +60,7 @@ class RowExpiryRepository:
             return Expiry(cutoff=cutoff, late=tuple(late))
 
     def forget(self, collection_id: str, expiry: Expiry) -> None:
-        """Delete the entries of jobs whose rows were expired and are deleted."""
+        """Delete the entries of jobs whose expired rows have been deleted."""
         column = job_commit.c
         with self._database.write() as connection:
             connection.execute(
@@ -66,7 +68,7 @@ class RowExpiryRepository:
             )
 
     def next_in(self, collection: Collection) -> float | None:
-        """Seconds until rows expire, less than 0 for rows that are expired and not deleted; None for no rows."""
+        """Seconds until the next rows expire, negative if expired rows are not yet deleted; None: no rows."""
         ttl = collection.settings.ttl_seconds
         if ttl is None:
             return None

@@ -1,4 +1,4 @@
-"""The connection to the catalog's database, its two kinds of transaction, and its migrations."""
+"""The connection to the catalog's database: read and write transactions, and migrations."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 Result = TypeVar("Result")
 
 _MIGRATING = 0x70656E73
-"""The advisory lock of whoever migrates a PostgreSQL catalog."""
+"""PostgreSQL advisory lock: one migration at a time."""
 
 SERVER_CLOCK: ColumnElement[int] = cast(func.floor(extract("epoch", func.clock_timestamp()) * 1000), BigInteger)
-"""PostgreSQL's own clock; SQLite is in our process and goes by ours. See :func:`database_clock`."""
+"""PostgreSQL's own clock; SQLite runs in this process and uses its clock. See :func:`database_clock`."""
 
 CHANNEL = "penstock"
-"""What PostgreSQL's LISTEN and NOTIFY call the news of the catalog."""
+"""The channel of the catalog's notifications (PostgreSQL's LISTEN and NOTIFY)."""
 
 
 class CatalogDatabase:
-    """A migrated database. ``write`` gives a connection inside a transaction, ``read`` one for statements that read.
+    """A migrated database. ``write`` yields a connection in a transaction, ``read`` one for read-only statements.
 
     SQLite: WAL with ``synchronous=FULL`` (a committed job survives a power loss); writers take the write lock at
-    ``BEGIN``, one at a time per process, so no transaction fails half-way for a lock. PostgreSQL: read committed, so
-    what a decision rests on is locked (``FOR UPDATE``) or stands in the ``WHERE`` of the write.
+    ``BEGIN``, one at a time per process, so no transaction fails halfway for lack of a lock. PostgreSQL: read
+    committed, so what a decision depends on is locked (``FOR UPDATE``) or is in the ``WHERE`` of the write.
 
-    Both raise, besides what SQLAlchemy raises for violated constraints:
-        CatalogUnavailable: the database is away or busy.
+    Both raise, in addition to SQLAlchemy's errors for violated constraints:
+        CatalogUnavailable: the database is unreachable or busy.
         StoreFull, StoreError: it has no space left, is damaged, or isn't a catalog.
     """
 
@@ -63,13 +63,13 @@ class CatalogDatabase:
         self.url = parse_catalog_url(url)
         self.where = without_secrets(self.url)
         self.engine = make_engine(self.url, connections)
-        # Statements that only read are each consistent by themselves: no round trips for transactions on PostgreSQL.
+        # Each reading statement is consistent by itself, so on PostgreSQL no round trips are spent on transactions.
         autocommit = {"isolation_level": "AUTOCOMMIT"} if self.is_shared else {}
         self._reading = self.engine.execution_options(**autocommit)
         self._writer = threading.Lock()
         self._group = GroupCommit(self.write)
-        self._traces = threading.Event()
-        self._traces.set()  # of a process that was killed, perhaps
+        self._wal_has_secrets = threading.Event()
+        self._wal_has_secrets.set()  # a killed process may have left some
 
     @property
     def is_shared(self) -> bool:
@@ -78,22 +78,23 @@ class CatalogDatabase:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        with self._told(), self._reading.connect() as connection, connection.begin():
+        """Yield a connection for statements that read."""
+        with self._translated_errors(), self._reading.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[Connection]:
-        """What isn't ``durable`` may be undone by a power loss, and by nothing else: it waits for no disk of SQLite.
+        """Yield a connection in a write transaction, committed at the end of the block.
 
-        For figures that are written often and matter little, such as a job's progress; the next durable write takes
-        it to the disk.
+        Without ``durable`` SQLite doesn't wait for the disk: a power loss, and nothing else, may undo the write. For
+        figures that are written often and matter little, such as a job's progress; the next durable write flushes it.
         """
         if self.is_shared:
-            with self._told(), self.engine.begin() as connection:
+            with self._translated_errors(), self.engine.begin() as connection:
                 yield connection
             return
         with (
-            self._told(),
+            self._translated_errors(),
             self._writer,
             self.engine.connect().execution_options(penstock_write=True, penstock_durable=durable) as connection,
             connection.begin(),
@@ -101,9 +102,9 @@ class CatalogDatabase:
             yield connection
 
     def run_grouped(self, function: Callable[[Connection], Result]) -> Result:
-        """The result of a small write, once it is committed: with those of other threads that come at the same time.
+        """Run a small write in a group commit with those of other threads; returns its result once committed.
 
-        The function may be called twice, if its first write was undone.
+        The function may be called twice, if its first write was rolled back.
         """
         if not self.is_shared:
             return self._group.run(function)
@@ -111,43 +112,43 @@ class CatalogDatabase:
             return function(connection)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except SQLAlchemyError as error:
-            translating_errors = translate(error, self.where)
-            if translating_errors is error:
+            translated = translate(error, self.where)
+            if translated is error:
                 raise
-            raise translating_errors from error
+            raise translated from error
 
     def mark_secrets_deleted(self) -> None:
-        """Something was deleted of which no copy may stay; call it once the transaction has ended."""
-        self._traces.set()
+        """Note that secrets were deleted, of which the WAL may have copies; call it after the transaction's end."""
+        self._wal_has_secrets.set()
 
     def purge_wal(self) -> None:
-        """Take copies of what was deleted out of SQLite's log.
+        """Truncate SQLite's WAL, to erase its copies of deleted secrets.
 
-        In the database deleted content is overwritten; its log keeps older pages until it is written over.
+        In the database file deleted content is overwritten; the WAL keeps older pages until it is overwritten.
         """
-        if self.is_shared or not self._traces.is_set():
+        if self.is_shared or not self._wal_has_secrets.is_set():
             return
-        self._traces.clear()
-        with self._told(), self._writer:
+        self._wal_has_secrets.clear()
+        with self._translated_errors(), self._writer:
             connection = self.engine.raw_connection()
             try:
                 busy = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             finally:
                 connection.close()
-        if busy:  # somebody reads an older state; the next look finds them gone
-            self._traces.set()
+        if busy:  # a reader uses an older snapshot; the next purge tries again
+            self._wal_has_secrets.set()
 
     def notify(self, connection: Connection) -> None:
-        """With the end of this transaction, wake whoever listens in other processes."""
+        """Notify the listeners in other processes when this transaction commits."""
         if self.is_shared:
             connection.execute(select(func.pg_notify(CHANNEL, "")))
 
     def problem(self) -> str | None:
-        """Why the database can't be used at present, or None."""
+        """Check the database: why it can't be used now, or None."""
         try:
             with self.read() as connection:
                 connection.execute(select(literal(1)))
@@ -156,10 +157,10 @@ class CatalogDatabase:
         return None
 
     def migrate(self) -> None:
-        """Bring the schema to this program's version. Of several processes one does it, the others wait.
+        """Migrate the schema to this program's version. Of several processes one does it, the others wait.
 
         Raises:
-            StoreError: the database was written by a newer Penstock.
+            StoreError: a newer version of Penstock wrote the database.
         """
         config = migrations()
         script = ScriptDirectory.from_config(config)
@@ -188,19 +189,19 @@ class CatalogDatabase:
 
 
 def migrations() -> Config:
-    """Alembic's view of this program's migrations."""
+    """Alembic's configuration for this program's migrations."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     return config
 
 
 def upsert_insert(dialect: str, table: Any) -> Any:
-    """An INSERT of a connection's own dialect: the ones that offer ``on_conflict_do_update`` and ``_nothing``."""
+    """The dialect's INSERT, which has ``on_conflict_do_update`` and ``on_conflict_do_nothing``."""
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def database_clock(connection: Connection) -> ColumnElement[int]:
-    """Now, in milliseconds since 1970, by the one clock that all who share the catalog see: leases go by it."""
+    """Now, in milliseconds since 1970, by the one clock that all processes of a catalog share: leases use it."""
     return SERVER_CLOCK if connection.dialect.name == "postgresql" else literal(now_millis(), BigInteger)
 
 

@@ -1,4 +1,4 @@
-"""Looking at a catalog without changing it: its revision, its soundness, and jobs that nobody works on."""
+"""Read-only diagnostics of a catalog: revision, consistency, abandoned jobs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """``found`` is None for a database without a catalog; ``head`` is this program's."""
+    """The schema revision. ``found`` is None for a database without a catalog; ``head`` is this program's."""
 
     found: str | None
     head: str
@@ -47,32 +47,33 @@ class WaitingJob:
 
 
 def revision_of(database: CatalogDatabase) -> Revision:
+    """Read the revision of the database's schema."""
     script = ScriptDirectory.from_config(migrations())
     with database.read() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    known = found is None or found in {revision.revision for revision in script.walk_revisions()}
-    return Revision(found=found, head=script.get_current_head() or "", known=known)
+        current = MigrationContext.configure(connection).get_current_revision()
+    is_known = current is None or current in {revision.revision for revision in script.walk_revisions()}
+    return Revision(found=current, head=script.get_current_head() or "", known=is_known)
 
 
 def problems_of(database: CatalogDatabase) -> Sequence[str]:
-    """What is wrong with the database itself (SQLite's own check), its tables, and the counters of jobs."""
+    """Check the database (SQLite's ``quick_check``), its tables and the counters of jobs; returns the problems."""
     with database.read() as connection:
         if database.url.get_backend_name() == "sqlite":
-            found = [str(scalar) for scalar in connection.execute(text("PRAGMA quick_check(20)")).scalars()]
-            if found != ["ok"]:
-                return found
+            problems = [str(scalar) for scalar in connection.execute(text("PRAGMA quick_check(20)")).scalars()]
+            if problems != ["ok"]:
+                return problems
         missing = sorted(set(tables.metadata.tables) - set(inspect(connection).get_table_names()))
         if missing:
             return [f"tables are missing: {', '.join(missing)}"]
-        there = _per_state(connection, tables.job, func.count())
-        counted, by_day = (
-            _per_state(connection, each, func.sum(each.c.jobs)) for each in (tables.job_counter, tables.job_day)
+        actual = _per_state(connection, tables.job, func.count())
+        total, by_day = (
+            _per_state(connection, table, func.sum(table.c.jobs)) for table in (tables.job_counter, tables.job_day)
         )
     return [
-        f"{there.get(state, 0):,} jobs are {state}, but {noted.get(state, 0):,} are counted{how}"
-        for noted, how, states in ((counted, "", JobState), (by_day, " by day", FINAL_STATES))
+        f"{actual.get(state, 0):,} jobs are {state}, but {counters.get(state, 0):,} are counted{how}"
+        for counters, how, states in ((total, "", JobState), (by_day, " by day", FINAL_STATES))
         for state in sorted(states)
-        if there.get(state, 0) != noted.get(state, 0)
+        if actual.get(state, 0) != counters.get(state, 0)
     ]
 
 
@@ -82,7 +83,7 @@ def _per_state(connection: Connection, table: Table, number: ColumnElement[Any])
 
 
 def abandoned_jobs(database: CatalogDatabase, seconds: float) -> Sequence[WaitingJob]:
-    """Jobs that somebody should be working on, and whose lease ran out more than ``seconds`` ago."""
+    """Runnable jobs whose lease expired more than ``seconds`` ago."""
     job = tables.job.c
     until = now_millis() - int(seconds * 1000)
     query = select(job.id, job.state, job.owner, job.lease_until).where(
@@ -107,7 +108,7 @@ def uncommitted_jobs(database: CatalogDatabase, seconds: float) -> Sequence[Wait
 
 
 def jobs_with_staged_files(database: CatalogDatabase) -> tuple[int, int]:
-    """How many ended jobs still have staged files, and the bytes of these."""
+    """Count the ended jobs that still have staged files, and the bytes of these."""
     job, split = tables.job.c, tables.job_split.c
     query = (
         select(split.job_id, split.staged)
@@ -120,20 +121,20 @@ def jobs_with_staged_files(database: CatalogDatabase) -> tuple[int, int]:
 
 
 def newest_job(database: CatalogDatabase) -> datetime | None:
-    """When the newest job was created."""
+    """The creation time of the newest job; None if there are no jobs."""
     with database.read() as connection:
         newest = connection.execute(select(func.max(tables.job.c.created_at))).scalar_one()
     return None if newest is None else from_millis(newest)
 
 
 def sealed_secrets(database: CatalogDatabase) -> Sequence[bytes]:
-    """Sealed credentials of a few unfinished jobs."""
+    """Encrypted credentials of up to ten unfinished jobs."""
     with database.read() as connection:
         return connection.execute(select(tables.job_secret.c.sealed).limit(10)).scalars().all()
 
 
 def database_time(database: CatalogDatabase) -> datetime | None:
-    """What the clock of the database's server says; None for SQLite, which has this machine's."""
+    """The time of the database server's clock; None for SQLite, which uses this machine's."""
     if database.url.get_backend_name() == "sqlite":
         return None
     with database.read() as connection:

@@ -1,4 +1,4 @@
-"""SQLAlchemy engines for the two databases that a catalog may live in."""
+"""SQLAlchemy engines for the catalog's two databases, SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SQLITE_PRAGMAS = (
     "synchronous=FULL",
     "foreign_keys=ON",
     "cache_size=-65536",
-    # What is deleted is overwritten: the sealed credentials of a job at its end, for one.
+    # Overwrites deleted content, such as the encrypted credentials of a job at its end.
     "secure_delete=ON",
 )
 _POSTGRESQL_CONNECT = {
     "application_name": "penstock",
     "connect_timeout": 5,
-    # A host that is gone without a word is noticed within half a minute.
+    # A host that vanishes without closing the connection is detected within half a minute.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -37,41 +37,41 @@ _POSTGRESQL_CONNECT = {
 _POSTGRESQL_LIMITS = {
     "statement_timeout": "30s",
     "lock_timeout": "15s",
-    # A process that stalls within a transaction, or its machine, holds locks: others wait for them less than a lease.
+    # A process or machine that stalls in a transaction holds locks: shorter than a lease, others wait for them.
     "idle_in_transaction_session_timeout": "10s",
 }
 
 
 def parse_catalog_url(text: str) -> URL:
-    """The SQLAlchemy URL for what a user writes: ``sqlite:///…``, ``postgresql://…``.
+    """Parse a user's URL to SQLAlchemy's: ``sqlite:///…``, ``postgresql://…``.
 
     Raises:
-        InvalidParameter: no such URL, another database, or the driver isn't installed.
+        InvalidParameter: the URL is malformed or of another database, or the driver isn't installed.
     """
-    known = "It is sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+    usage = "It is sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
     try:
         url = make_url(text)
     except (ArgumentError, ValueError) as error:
-        # The text may hold a password: it isn't repeated, and neither is the error.
-        raise InvalidParameter(f"the catalog's URL can't be read. {known}") from error
+        # The text may contain a password: the message has neither it nor the error.
+        raise InvalidParameter(f"the catalog's URL can't be read. {usage}") from error
     if url.drivername in ("sqlite", "sqlite+pysqlite"):
         return url
     if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
-        raise InvalidParameter(f"no catalog can be kept in {url.drivername}. {known}", driver=url.drivername)
+        raise InvalidParameter(f"no catalog can be kept in {url.drivername}. {usage}", driver=url.drivername)
     if find_spec("psycopg") is None:
         raise InvalidParameter("a catalog in PostgreSQL needs its driver: pip install 'penstock-import[postgresql]'")
     return url.set(drivername="postgresql+psycopg")
 
 
 def without_secrets(url: URL) -> str:
-    """The URL for messages and logs: no password, no parameters."""
+    """Render the URL for messages and logs: without password and parameters."""
     return URL.create(
         url.get_backend_name(), username=url.username, host=url.host, port=url.port, database=url.database
     ).render_as_string()
 
 
 def make_engine(url: URL, connections: int) -> Engine:
-    """An engine with at most ``connections`` connections to PostgreSQL; those to SQLite are only open files."""
+    """Create an engine, with at most ``connections`` to PostgreSQL; those to SQLite are only open files."""
     if url.get_backend_name() == "sqlite":
         return _sqlite(url)
     return _postgresql(url, connections)
@@ -82,7 +82,7 @@ def _sqlite(url: URL) -> Engine:
         url,
         hide_parameters=True,
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
-        # A list of jobs reads two such texts of each.
+        # orjson for speed: a list of jobs parses two JSON columns of each.
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
     )
@@ -90,7 +90,7 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:
         del record
-        # The driver must not begin transactions by itself; "begin" below does.
+        # The driver must not begin transactions itself; "begin" below does.
         connection.isolation_level = None
         for pragma in _SQLITE_PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
@@ -111,7 +111,7 @@ def _postgresql(url: URL, connections: int) -> Engine:
     from psycopg.types.string import StrDumper
 
     class NoNul(StrDumper):
-        """PostgreSQL's texts can't hold U+0000, which any caller may send as part of a name or a path."""
+        """Replace U+0000, which PostgreSQL's text can't store and any caller may send in a name or a path."""
 
         def dump(self, obj: str) -> Any:
             return super().dump(obj.replace("\0", "\ufffd"))

@@ -1,4 +1,4 @@
-"""Encryption at rest of what a caller entrusts to a job: the keys of an object store."""
+"""Encryption at rest (Fernet) of the credentials of jobs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from penstock.errors import StoreError
 
 __all__ = ["Encryptor", "check_key", "load_key", "same_key_fingerprint"]
 
-_NAME = b"which key this is"
-_NAME_LETTERS = 16
+_KEY_ID_TEXT = b"which key this is"
+_KEY_ID_LENGTH = 16
 
 
 def load_key(path: Path) -> bytes:
-    """The key in ``path``; made (mode 0600) when the file isn't there. Several processes may ask at once.
+    """Load the encryption key in ``path``; a missing file is created (mode 0600). Safe for concurrent processes.
 
     Raises:
-        StoreError: the file can't be read or made, or holds no key.
+        StoreError: the file can't be read or created, or contains no key.
     """
     try:
         if not path.exists():
@@ -46,13 +46,13 @@ def load_key(path: Path) -> bytes:
 
 
 def check_key(key: bytes) -> bytes:
-    """The key itself. Raises ValueError: it isn't 32 bytes in URL-safe base64."""
+    """Validate a key and return it. Raises ValueError: it isn't 32 bytes in URL-safe base64."""
     Fernet(key)
     return key
 
 
 def _make_key(path: Path) -> None:
-    """Written aside and then named, so that nobody reads half a key, and the first of several stays."""
+    """Write a new key to a temporary file and link it: no reader sees half a key, and the first of several stays."""
     handle, fresh = tempfile.mkstemp(prefix=path.name, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -67,28 +67,29 @@ def _make_key(path: Path) -> None:
 
 def same_key_fingerprint(fingerprint: str, other: str) -> bool:
     """Whether two fingerprints were made with the same key, so that they can be compared."""
-    return fingerprint[:_NAME_LETTERS] == other[:_NAME_LETTERS]
+    return fingerprint[:_KEY_ID_LENGTH] == other[:_KEY_ID_LENGTH]
 
 
 class Encryptor:
-    """Turns small dictionaries into sealed bytes and back, and requests into fingerprints."""
+    """Encrypt and decrypt small dictionaries, and compute fingerprints of requests."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._fernet = Fernet(key)
 
     def fingerprint(self, content: bytes) -> str:
-        """A keyed hash: it tells whether two contents are the same, and nothing about them to who lacks the key."""
-        return f"{self._hash(_NAME)[:_NAME_LETTERS]}{self._hash(content)}"
+        """A keyed hash (HMAC): shows whether two contents are equal, and reveals nothing else without the key."""
+        return f"{self._hash(_KEY_ID_TEXT)[:_KEY_ID_LENGTH]}{self._hash(content)}"
 
     def _hash(self, content: bytes) -> str:
         return hmac.new(self._key, content, "sha256").hexdigest()
 
     def close(self, secret: dict[str, str]) -> bytes:
+        """Encrypt a dictionary."""
         return self._fernet.encrypt(orjson.dumps(secret))
 
     def open(self, sealed: bytes) -> dict[str, str]:
-        """Raises StoreError when the bytes were sealed with another key."""
+        """Decrypt a dictionary. Raises StoreError if it was encrypted with another key."""
         try:
             secret: dict[str, str] = orjson.loads(self._fernet.decrypt(sealed))
         except InvalidToken as error:

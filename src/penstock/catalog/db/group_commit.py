@@ -1,4 +1,4 @@
-"""Small writes of many threads in one transaction: they wait for the disk together, not one after the other."""
+"""Group commit: small writes of many threads share a transaction, so they wait for one fsync, not for one each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class _PendingWrite:
-    """One thread's write, and what came of it."""
+    """One thread's write, and its result."""
 
     def __init__(self, function: Callable[[Connection], object]) -> None:
         self._function = function
@@ -29,8 +29,8 @@ class _PendingWrite:
     def write(self, connection: Connection) -> None:
         self._value = self._function(connection)
 
-    def write_beside_others(self, connection: Connection) -> None:
-        """An error of its own undoes nobody else's write."""
+    def write_in_savepoint(self, connection: Connection) -> None:
+        """Write in a savepoint, so that an error rolls back only this write."""
         try:
             with connection.begin_nested():
                 self.write(connection)
@@ -47,54 +47,54 @@ class _PendingWrite:
 
 
 class GroupCommit:
-    """While one thread's transaction is on its way to the disk, the writes of others gather for the next one.
+    """Collect the writes that arrive during one thread's transaction, and commit them together in the next one.
 
-    ``begin`` opens a transaction that is committed when it ends well.
+    ``begin`` opens a transaction that is committed unless its block raises.
     """
 
     def __init__(self, begin: Callable[[], AbstractContextManager[Connection]]) -> None:
         self._begin = begin
-        self._turn = threading.Lock()
-        self._guard = threading.Lock()
+        self._commit_lock = threading.Lock()
+        self._waiting_lock = threading.Lock()
         self._waiting: list[_PendingWrite] = []
 
     def run(self, function: Callable[[Connection], Result]) -> Result:
-        """The function's result, once it is committed. What it raises undoes what it wrote."""
-        work = _PendingWrite(function)
-        with self._guard:
-            self._waiting.append(work)
-        with self._turn:
-            if not work.ended:  # else another thread has taken it along
-                with self._guard:
+        """Run a write and return its result once committed. An error it raises rolls it back."""
+        pending = _PendingWrite(function)
+        with self._waiting_lock:
+            self._waiting.append(pending)
+        with self._commit_lock:
+            if not pending.ended:  # else another thread has committed it
+                with self._waiting_lock:
                     group, self._waiting = self._waiting, []
                 self._write(group)
-        return cast(Result, work.result())
+        return cast(Result, pending.result())
 
     def _write(self, group: Sequence[_PendingWrite]) -> None:
         try:
             if not self._commit_batch(group):
-                for each in group:
-                    self._commit_single(each)
+                for pending in group:
+                    self._commit_single(pending)
         finally:
-            for each in group:
-                each.ended = True
+            for pending in group:
+                pending.ended = True
 
     def _commit_batch(self, group: Sequence[_PendingWrite]) -> bool:
-        """Whether that was done. If not, nothing was written: who is alone meets the error that is its own."""
+        """Commit the writes together. False: nothing was written; committed singly, each raises its own error."""
         if len(group) == 1:
             return False
         try:
             with self._begin() as connection:
-                for each in group:
-                    each.write_beside_others(connection)
-        except Exception:  # noqa: BLE001 - it comes again where it belongs
+                for pending in group:
+                    pending.write_in_savepoint(connection)
+        except Exception:  # noqa: BLE001 - it is raised again by the write that causes it
             return False
         return True
 
-    def _commit_single(self, work: _PendingWrite) -> None:
-        work.fail(None)
+    def _commit_single(self, pending: _PendingWrite) -> None:
+        pending.fail(None)
         try:
             with self._begin() as connection:
-                work.write(connection)
+                pending.write(connection)
         except Exception as error:  # noqa: BLE001 - raised in the thread whose write it is
-            work.fail(error)
+            pending.fail(error)

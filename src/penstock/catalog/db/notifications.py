@@ -1,6 +1,6 @@
-"""Hearing at once what other processes did to the catalog: PostgreSQL's LISTEN, in a thread.
+"""Listen in a thread for notifications of other processes' changes to the catalog (PostgreSQL's LISTEN).
 
-Nobody depends on it: who listens looks from time to time anyway, since a lease that runs out makes no noise.
+Correctness doesn't depend on it: listeners also poll, since an expiring lease sends no notification.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _RECONNECT_SECONDS = 3.0
 
 
 class NotificationListener:
-    """Calls ``heard`` after any transaction that told the others of it; on SQLite there are no others."""
+    """Call ``heard`` after any transaction that sent a notification; on SQLite there are no other processes."""
 
     def __init__(self, database: CatalogDatabase, heard: Callable[[], None]) -> None:
         self._database = database
@@ -59,7 +59,7 @@ class NotificationListener:
         try:
             connection.autocommit = True
             connection.execute(f"LISTEN {CHANNEL}")
-            # Of what happened before this moment nobody has told us.
+            # Changes before this moment sent no notification to this connection.
             self._heard()
             while not self._stop.is_set():
                 for _ in connection.notifies(timeout=_TICK, stop_after=1):

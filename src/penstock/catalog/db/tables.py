@@ -1,8 +1,8 @@
 """The catalog's tables. Migrations build them; ``tests/catalog`` checks that both agree.
 
 Times are milliseconds since 1970, UTC. JSON columns hold what the domain's ``to_json`` gives. Everything here works
-on SQLite and PostgreSQL alike; where a condition of an index is spelled differently, both spellings stand beside each
-other as they come out of the queries that use it.
+on SQLite and PostgreSQL; where they spell the condition of an index differently, both spellings are given as the
+queries that use the index render them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ metadata = MetaData(
     }
 )
 
-# SQLite keeps a table in the order of a column that is an INTEGER PRIMARY KEY, and only of one so spelled.
+# SQLite orders a table by its primary key only if that is declared exactly as INTEGER PRIMARY KEY.
 _ORDERED_ID = BigInteger().with_variant(Integer, "sqlite")
 
 org = Table(
@@ -44,11 +44,11 @@ org = Table(
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    # Its own quota: null is what the server's settings say, 0 no limit.
+    # The org's own quota: null is the server's default, 0 no limit.
     Column("max_jobs", BigInteger),
     Column("max_running_jobs", BigInteger),
     Column("max_daily_bytes", BigInteger),
-    # Orgs take turns: who has waited longest since its last job was begun has the smallest number.
+    # Fair scheduling: the org whose last job was claimed longest ago has the smallest number.
     Column("turn", BigInteger, nullable=False, server_default=text("0")),
 )
 
@@ -74,13 +74,13 @@ cluster = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
-# Who may come in. What a caller knows is kept only as a hash.
+# API keys and users. Keys and passwords are stored only as hashes.
 account = Table(
     "account",
     metadata,
     Column("id", Text, primary_key=True),
     Column("org_id", Text, ForeignKey("org.id"), nullable=False),
-    # A key is found by its hash, a user by its name.
+    # A key is looked up by its hash, a user by its name.
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("hash", Text, nullable=False),
@@ -106,7 +106,7 @@ Index(
     postgresql_where=account.c.kind == text("'user'"),
 )
 
-# "" is every cluster of the org, every database of the cluster: a primary key holds no nulls.
+# "" is every cluster of the org, every database of the cluster: a primary key can't contain nulls.
 account_grant = Table(
     "account_grant",
     metadata,
@@ -204,30 +204,30 @@ job = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
-    # Who works on it: a claim raises epoch, and every write of a worker names the epoch it was given.
+    # The lease: a claim raises the fencing epoch, and every write of a worker is conditional on its epoch.
     Column("owner", Text),
     Column("lease_until", BigInteger),
     Column("epoch", BigInteger, nullable=False, server_default=text("0")),
-    # True while some server should be working on it.
+    # Whether a server should be working on it.
     Column("runnable", Boolean, nullable=False),
-    # The collection's version when the commit's intent was written: recovery looks for the job from there on.
+    # The collection's version when the commit's intent was written: recovery searches later versions for the job.
     Column("intent_version", BigInteger),
-    # When to look at it again after a transient failure that no split could ride out.
+    # Earliest next claim, after a transient error that outlasted the retries of the splits.
     Column("run_after", BigInteger, nullable=False, server_default=text("0")),
-    # When an unfinished job fails for the time it takes; null once its commit is certain or it has ended.
+    # When an unfinished job times out; null once its commit is certain or it has ended.
     Column("deadline", BigInteger),
-    # Whether its files are opened with the caller's own keys: a retry needs them again, they are wiped at the end.
+    # Whether its files are read with the caller's credentials: deleted at the job's end, so a retry needs them again.
     Column("has_credentials", Boolean, nullable=False, server_default=text("false")),
-    # Roots of the keys that asked for it, a list for each: its files must lie below one root of every list.
+    # Roots of the API keys that requested it, one list per key: its files must be below one root of every list.
     Column("roots", JSON, nullable=False, server_default=text("'[]'")),
-    # Whether it failed or was aborted with staged files that are still there: a retry takes them up again.
+    # Whether it failed or was aborted and its staged files still exist: a retry reuses them.
     Column("has_staged_files", Boolean, nullable=False, server_default=text("false")),
-    # Bytes of its files that its org's days were charged for: a retry doesn't count them again.
+    # Bytes of its files already charged to its org's daily bytes: a retry doesn't count them again.
     Column("charged", BigInteger, nullable=False, server_default=text("0")),
-    # The W3C traceparent of the call that created it, where calls are traced.
+    # The W3C traceparent of the call that created it, if calls are traced.
     Column("trace", Text),
 )
-# The lists: each filter's jobs in the order of their ids, and by the time of their end.
+# For listing: each filter's jobs by id, and by finish time.
 Index("ix_job_cluster", job.c.cluster_id, job.c.id)
 Index("ix_job_cluster_state", job.c.cluster_id, job.c.state, job.c.id)
 Index("ix_job_cluster_finished", job.c.cluster_id, job.c.finished_at)
@@ -237,7 +237,7 @@ Index("ix_job_database_finished", job.c.database_id, job.c.finished_at)
 Index("ix_job_collection", job.c.collection_id, job.c.id)
 Index("ix_job_collection_state", job.c.collection_id, job.c.state, job.c.id)
 Index("ix_job_collection_finished", job.c.collection_id, job.c.finished_at)
-# What is looked for all the time and is a handful among very many.
+# Partial indexes for queries that run all the time and match a handful of very many jobs.
 Index(
     "ix_job_live",
     job.c.cluster_id,
@@ -300,7 +300,7 @@ job_split = Table(
     metadata,
     Column("job_id", BigInteger, nullable=False),
     Column("ordinal", Integer, nullable=False),
-    # The files, or pieces of files, that it is made of; how many rows each of them has is known once it is staged.
+    # Its file ranges, and the row count of each, which is known once the split is staged.
     Column("parts", JSON, nullable=False),
     Column("part_rows", JSON),
     Column("auto_id_start", BigInteger),
@@ -312,7 +312,7 @@ job_split = Table(
     PrimaryKeyConstraint("job_id", "ordinal"),
 )
 
-# Which job a repeated create call gets. The fingerprint tells whether it is the same request.
+# The job of each idempotency key. The fingerprint shows whether a repeated call is the same request.
 idempotency_key = Table(
     "idempotency_key",
     metadata,
@@ -325,7 +325,7 @@ idempotency_key = Table(
 )
 Index("ix_idempotency_key_expires_at", idempotency_key.c.expires_at)
 
-# How many jobs there are, kept in the transactions that change them: a list's total costs no scan.
+# Counters of jobs, updated in the transactions that change the jobs: the total of a list needs no scan.
 job_counter = Table(
     "job_counter",
     metadata,
@@ -338,8 +338,8 @@ job_counter = Table(
 )
 Index("ix_job_counter_collection", job_counter.c.collection_id)
 
-# How many of the jobs created on a day (of UTC, in days since 1970) have ended, and how: for the total of a list
-# by time. Those that have not ended are few enough to be counted.
+# Counters of ended jobs by final state and day of creation (UTC, days since 1970): for the total of a list by time.
+# Unfinished jobs are few enough to be counted by a query.
 job_day = Table(
     "job_day",
     metadata,
@@ -354,7 +354,7 @@ job_day = Table(
 Index("ix_job_day_cluster", job_day.c.cluster_id, job_day.c.day)
 Index("ix_job_day_collection", job_day.c.collection_id, job_day.c.day)
 
-# Whose turn it is to maintain a collection's table, and since when its indexes are due.
+# Maintenance leases of collections' tables, and since when their indexes are due.
 maintenance = Table(
     "maintenance",
     metadata,
@@ -362,7 +362,7 @@ maintenance = Table(
     Column("owner", Text),
     Column("lease_until", BigInteger),
     Column("due_at", BigInteger),
-    # Raised with each wish for maintenance: one that comes while somebody is at it is not forgotten.
+    # Incremented by each request for maintenance: one that comes during maintenance isn't lost.
     Column("asked", BigInteger, nullable=False),
 )
 Index(
@@ -372,7 +372,7 @@ Index(
     postgresql_where=text("due_at IS NOT NULL"),
 )
 
-# When jobs committed into collections whose rows have a time to live: null while the rows become visible.
+# Commit times of jobs into collections whose rows have a time to live: null while the rows are being published.
 job_commit = Table(
     "job_commit",
     metadata,
@@ -382,7 +382,7 @@ job_commit = Table(
     PrimaryKeyConstraint("collection_id", "job_id"),
 )
 
-# Who did what. Triggers refuse to change or delete what stands here; no foreign keys, it outlives everything.
+# The audit log. Triggers reject updates and deletes; no foreign keys, since it outlives everything.
 audit = Table(
     "audit",
     metadata,
@@ -397,12 +397,12 @@ audit = Table(
     Column("database", Text),
     Column("collection", Text),
     Column("job_id", BigInteger),
-    # What else it was done to: a partition, an index, a key, a user.
+    # The object of the action, if it is a partition, an index, a key or a user.
     Column("subject", Text),
-    # ok, or the code of the error.
+    # "ok", or the error's code.
     Column("outcome", Text, nullable=False),
     Column("reason", Text),
-    # How often, for refusals that came again and again.
+    # How often, for repeated refusals.
     Column("times", BigInteger, nullable=False, server_default=text("1")),
 )
 Index("ix_audit_at", audit.c.at, audit.c.id)

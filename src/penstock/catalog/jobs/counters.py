@@ -1,4 +1,4 @@
-"""Counters of jobs, changed in the transactions that change the jobs: a list's total costs no scan."""
+"""Counters of jobs, updated in the transactions that change the jobs: the total of a list needs no scan."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ __all__ = ["add_job", "apply_transition", "forget"]
 
 
 def add_job(connection: Connection, cluster_id: str, database_id: int, collection_id: str) -> None:
-    """One more job that waits."""
+    """Count a new Pending job."""
     _add(connection, tables.job_counter, {(cluster_id, database_id, collection_id, JobState.PENDING.value): 1})
 
 
 def apply_transition(connection: Connection, job: ImportJob, then: JobState) -> None:
-    """A job moves on."""
+    """Move a job from the counter of its state to that of the next; by day only final states are counted."""
     of = (job.cluster_id, job.database_id, job.collection_id)
-    moved = ((job.state, -1), (then, 1))
-    _add(connection, tables.job_counter, {(*of, state.value): change for state, change in moved})
+    changes = ((job.state, -1), (then, 1))
+    _add(connection, tables.job_counter, {(*of, state.value): change for state, change in changes})
     day = day_of(job.id)
-    ended = {(*of, state.value, day): change for state, change in moved if state in FINAL_STATES}
-    if ended:
-        _add(connection, tables.job_day, ended)
+    final_changes = {(*of, state.value, day): change for state, change in changes if state in FINAL_STATES}
+    if final_changes:
+        _add(connection, tables.job_day, final_changes)
 
 
 def forget(connection: Connection, ended: Iterable[tuple[int, str, int, str, str]]) -> None:
-    """Jobs that have ended go: the id, cluster, database, collection and state of each."""
+    """Subtract ended jobs that are deleted: id, cluster, database, collection and state of each."""
     states: Counter[tuple[Any, ...]] = Counter()
     days: Counter[tuple[Any, ...]] = Counter()
     for job_id, *of in ended:
@@ -46,13 +46,13 @@ def forget(connection: Connection, ended: Iterable[tuple[int, str, int, str, str
 
 
 def _add(connection: Connection, table: Table, changes: Mapping[tuple[Any, ...], int]) -> None:
-    """Always in the same order, so that no two transactions wait for each other's counters."""
-    names = [each.name for each in table.primary_key]
+    """Add to counters, sorted by key: all transactions lock the rows in the same order, so there are no deadlocks."""
+    names = [column.name for column in table.primary_key]
     rows = [{**dict(zip(names, key, strict=True)), "jobs": changes[key]} for key in sorted(changes)]
     connection.execute(_addition(connection.dialect.name, table), rows)
 
 
-# Each move of a job asks for it, and making the statement takes longer than running it.
+# Cached, each transition needs it: building the statement takes longer than running it.
 @lru_cache
 def _addition(dialect: str, table: Table) -> Any:
     statement = upsert_insert(dialect, table)

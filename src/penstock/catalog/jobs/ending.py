@@ -1,4 +1,4 @@
-"""Ending the jobs of a collection, or into one of its partitions, that is being dropped."""
+"""Fail the jobs into a collection or partition that is being dropped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["end_jobs"]
 
 
 def end_jobs(jobs: JobRepository, collection_id: str, reason: str, partition: str | None = None) -> None:
-    """Fail the collection's unfinished jobs (or those into one partition) that have not come to their commit."""
+    """Fail the collection's unfinished jobs (or those into one partition) that have not reached their commit."""
     for job in jobs.live_of(collection_id):
         if partition is not None and (job.partition or DEFAULT_PARTITION) != partition:
             continue

@@ -1,7 +1,7 @@
-"""Which job is begun next: orgs take turns, and neither a cluster nor an org has more jobs running than it may.
+"""Fair scheduling: round-robin over orgs, within the limits of running jobs per cluster and per org.
 
-Orgs stand in the order in which their last jobs were begun, so one that has waited is served before any other is
-served twice. Within an org the oldest job comes first.
+Orgs are ordered by when their last job was claimed, so one that has waited is served before any other is served
+twice. Within an org the oldest job comes first.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from penstock.domain.quotas import Quota
 __all__ = ["claimable_jobs", "free", "mark_served", "running_jobs"]
 
 _CANDIDATES = 16
-"""The first of these is taken, unless somebody else is changing that very job at the moment."""
+"""The first of these is claimed, unless another transaction has locked that job's row."""
 
 
 def free(now: ColumnElement[int]) -> ColumnElement[bool]:
-    """Somebody should be working on the job, and nobody is."""
+    """The condition that a job is runnable, due, and without a valid lease."""
     job = tables.job.c
     return and_(job.runnable.is_(True), job.run_after <= now, or_(job.lease_until.is_(None), job.lease_until < now))
 
@@ -32,64 +32,64 @@ def free(now: ColumnElement[int]) -> ColumnElement[bool]:
 def claimable_jobs(
     connection: Connection, most: int | None, quota: Quota, *, one_each: bool = False
 ) -> Sequence[int]:
-    """The ids of the jobs that may be begun, at most one of each cluster, whose turn it is first.
+    """The ids of the jobs that may be claimed, at most one per cluster, in scheduling order.
 
-    One look into an index for each cluster and for each running job, however many jobs wait.
+    One index lookup per cluster and per running job, however many jobs wait.
 
     Args:
-        most: jobs of a cluster that may be worked on at a time; None for any number.
-        quota: of orgs that have none of their own.
-        one_each: leave out orgs of which a job is being worked on.
+        most: limit of running jobs per cluster; None: no limit.
+        quota: default for orgs without their own.
+        one_each: leave out orgs that have a job running.
     """
     clusters, orgs = _full(connection, most, quota, one_each)
     values = {"clusters": clusters, "orgs": orgs, "now": now_millis()}
-    return list(connection.execute(_places(connection.dialect.name), values).scalars())
+    return list(connection.execute(_next_jobs(connection.dialect.name), values).scalars())
 
 
 def running_jobs(connection: Connection, org_id: str) -> int:
-    """How many jobs of the org are being worked on."""
-    held = _running_by_cluster(connection)
+    """Count the org's jobs that are leased."""
+    running = _running_by_cluster(connection)
     return sum(
-        held[row.id] for row in connection.execute(_OWNERS, {"clusters": sorted(held)}) if row.org_id == org_id
+        running[row.id] for row in connection.execute(_OWNERS, {"clusters": sorted(running)}) if row.org_id == org_id
     )
 
 
 def mark_served(connection: Connection, cluster_id: str) -> None:
-    """The cluster's org has been served: all others come before it."""
-    connection.execute(_GIVE_TURN, {"served": cluster_id})
+    """Move the cluster's org to the end of the scheduling order."""
+    connection.execute(_MOVE_ORG_TO_END, {"served": cluster_id})
 
 
 def _full(connection: Connection, most: int | None, quota: Quota, one_each: bool) -> tuple[list[str], list[str]]:
-    """The clusters and the orgs that have as many jobs running as they may."""
-    held = _running_by_cluster(connection)
-    owners = connection.execute(_OWNERS, {"clusters": sorted(held)}).all() if held else []
+    """The clusters and the orgs that have reached their limit of running jobs."""
+    running = _running_by_cluster(connection)
+    owners = connection.execute(_OWNERS, {"clusters": sorted(running)}).all() if running else []
     by_org: Counter[str] = Counter()
     for row in owners:
-        by_org[row.org_id] += held[row.id]
+        by_org[row.org_id] += running[row.id]
     default = quota.running_jobs or 0
     limits = {row.org_id: default if row.max_running_jobs is None else row.max_running_jobs for row in owners}
     return (
-        sorted(each for each, jobs in held.items() if most is not None and jobs >= most),
-        sorted(each for each, jobs in by_org.items() if one_each or 0 < limits[each] <= jobs),
+        sorted(cluster_id for cluster_id, jobs in running.items() if most is not None and jobs >= most),
+        sorted(org_id for org_id, jobs in by_org.items() if one_each or 0 < limits[org_id] <= jobs),
     )
 
 
 def _running_by_cluster(connection: Connection) -> Counter[str]:
-    """A lease that ran out counts no longer."""
-    return Counter(connection.execute(_held(connection.dialect.name), {"now": now_millis()}).scalars())
+    """Count running jobs by cluster id; an expired lease doesn't count."""
+    return Counter(connection.execute(_leased_jobs(connection.dialect.name), {"now": now_millis()}).scalars())
 
 
-# Schedulers ask these all the time. Making such a statement anew takes longer than running it.
+# Built once, schedulers poll with them: building such a statement takes longer than running it.
 
 
 def _clock(dialect: str) -> ColumnElement[int]:
-    """As :func:`penstock.catalog.db.connection.database_clock`, but our time is the parameter ``now``."""
+    """As :func:`penstock.catalog.db.connection.database_clock`, but this process's time is the parameter ``now``."""
     return SERVER_CLOCK if dialect == "postgresql" else bindparam("now", type_=BigInteger)
 
 
 @lru_cache
-def _held(dialect: str) -> Select[Any]:
-    # Alone: with the clusters joined to it, SQLite looks through all jobs of each.
+def _leased_jobs(dialect: str) -> Select[Any]:
+    # No join with the clusters: SQLite would then scan all jobs of each.
     job = tables.job.c
     return select(job.cluster_id).where(job.owner.is_not(None), job.lease_until >= _clock(dialect))
 
@@ -102,7 +102,7 @@ _OWNERS = (
 
 
 @lru_cache
-def _places(dialect: str) -> Select[Any]:
+def _next_jobs(dialect: str) -> Select[Any]:
     job, cluster, org = tables.job.c, tables.cluster.c, tables.org.c
     oldest = select(job.id).where(job.cluster_id == cluster.id, free(_clock(dialect))).order_by(job.id).limit(1)
     places = (
@@ -122,7 +122,7 @@ def _places(dialect: str) -> Select[Any]:
     )
 
 
-_GIVE_TURN = (
+_MOVE_ORG_TO_END = (
     update(tables.org)
     .where(
         tables.org.c.id

@@ -1,4 +1,4 @@
-"""Which job a repeated create call gets: a key of the caller's, its fingerprint, and how long it is remembered."""
+"""Idempotency keys: map a repeated create call to the job that the first one created, until the key expires."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["IdempotencyRecord", "forget_expired", "job_for_key", "reserve_key"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyRecord:
-    """A create call that may come again. ``fingerprint`` stands for the request; ``lifetime`` is in milliseconds."""
+    """A create call with an idempotency key. ``fingerprint`` is the request's; ``lifetime`` is in milliseconds."""
 
     key: str
     fingerprint: str
@@ -25,45 +25,46 @@ class IdempotencyRecord:
 
 
 def job_for_key(connection: Connection, collection_id: str, wanted: IdempotencyRecord) -> int | None:
-    """The job that this key made in the collection, while it is remembered.
+    """Return the job that was created in the collection under this key, until the key expires.
 
     Raises:
-        InvalidParameter: it made it for another request.
-        StoreError: a server that seals with another key made it, so nobody can tell.
+        InvalidParameter: the job was created by another request.
+        StoreError: it was created by a server with another encryption key: the fingerprints can't be compared.
     """
     column = tables.idempotency_key.c
-    return _same(connection.execute(_row(collection_id, wanted).where(column.expires_at > now_millis())), wanted)
+    query = _row(collection_id, wanted).where(column.expires_at > now_millis())
+    return _job_of_same_request(connection.execute(query), wanted)
 
 
-def _row(collection_id: str, wanted: IdempotencyRecord) -> Select[Any]:
+def _row(collection_id: str, record: IdempotencyRecord) -> Select[Any]:
     column = tables.idempotency_key.c
     return select(column.job_id, column.fingerprint).where(
-        column.collection_id == collection_id, column.key == wanted.key
+        column.collection_id == collection_id, column.key == record.key
     )
 
 
-def _same(found: Result[Any], wanted: IdempotencyRecord) -> int | None:
-    row = found.one_or_none()
+def _job_of_same_request(result: Result[Any], record: IdempotencyRecord) -> int | None:
+    row = result.one_or_none()
     if row is None:
         return None
-    if row.fingerprint == wanted.fingerprint:
+    if row.fingerprint == record.fingerprint:
         return int(row.job_id)
-    if not same_key_fingerprint(row.fingerprint, wanted.fingerprint):
+    if not same_key_fingerprint(row.fingerprint, record.fingerprint):
         raise StoreError(
-            f"job {row.job_id} was created under the Idempotency-Key {wanted.key!r} by a server that seals with "
+            f"job {row.job_id} was created under the Idempotency-Key {record.key!r} by a server that seals with "
             "another key, so that nobody can tell whether this is the same request. Give all servers of a catalog "
             "the same --encryption-key-file",
             job_id=row.job_id,
         )
     raise InvalidParameter(
-        f"the Idempotency-Key {wanted.key!r} belongs to job {row.job_id}, which was created by another request. "
+        f"the Idempotency-Key {record.key!r} belongs to job {row.job_id}, which was created by another request. "
         "Take a new key for a new import",
         job_id=row.job_id,
     )
 
 
 def reserve_key(connection: Connection, collection_id: str, wanted: IdempotencyRecord, job_id: int) -> int:
-    """Give the key to a job in the caller's transaction; returns the job that has it: maybe one that was faster.
+    """Reserve the key for a job in the caller's transaction; returns the job that has it, maybe a concurrent one.
 
     Raises:
         InvalidParameter, StoreError: as :func:`job_for_key`.
@@ -75,7 +76,7 @@ def reserve_key(connection: Connection, collection_id: str, wanted: IdempotencyR
             table.c.collection_id == collection_id, table.c.key == wanted.key, table.c.expires_at <= now
         )
     )
-    # Both dialects wait for a transaction that inserts the same key, and then leave its row alone.
+    # Both databases wait for a transaction that inserts the same key, then DO NOTHING.
     values = {
         "collection_id": collection_id,
         "key": wanted.key,
@@ -83,17 +84,18 @@ def reserve_key(connection: Connection, collection_id: str, wanted: IdempotencyR
         "fingerprint": wanted.fingerprint,
         "expires_at": now + wanted.lifetime,
     }
-    stored = (
+    insertion = (
         upsert_insert(connection.dialect.name, table).values(values).on_conflict_do_nothing().returning(table.c.key)
     )
-    while connection.execute(stored).one_or_none() is None:
-        # Not by the time of its end: it may come between the two statements, or by the clock of another server.
-        if (found := _same(connection.execute(_row(collection_id, wanted)), wanted)) is not None:
-            return found
+    while connection.execute(insertion).one_or_none() is None:
+        # Without expires_at: the key may expire between the two statements, or by the clock of another server.
+        existing = _job_of_same_request(connection.execute(_row(collection_id, wanted)), wanted)
+        if existing is not None:
+            return existing
     return job_id
 
 
 def forget_expired(connection: Connection) -> int:
-    """Delete the keys whose time is over; returns how many."""
+    """Delete expired keys; returns how many."""
     table = tables.idempotency_key
     return connection.execute(delete(table).where(table.c.expires_at <= now_millis())).rowcount

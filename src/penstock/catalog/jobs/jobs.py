@@ -1,4 +1,4 @@
-"""Import jobs in the catalog: inserting and reading them, and what a user does to one from outside."""
+"""Import jobs in the catalog: insert, read, and the transitions that users request (abort, commit, retry)."""
 
 from __future__ import annotations
 
@@ -44,12 +44,13 @@ __all__ = ["JobRepository", "NewJob"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """What :meth:`JobRepository.insert` stores. ``secret`` is sealed; it is wiped when the job ends.
+    """The values that :meth:`JobRepository.insert` stores.
 
-    ``deadline`` is in milliseconds since 1970; ``repeated`` names the call, so that it makes one job however often it
-    comes; ``trace`` is the call's traceparent. ``roots`` are the only ones that the caller may import from;
-    none is all of the server's. ``quota`` is of orgs that have none of their own, ``limits`` of the collection and
-    its cluster; ``size`` are the bytes of the files, as far as they are known by now. ``audit`` says who makes it.
+    ``secret`` holds the credentials; they are encrypted, and deleted when the job ends. ``deadline`` is in
+    milliseconds since 1970; ``repeated`` is the call's idempotency key: one job however often the call is sent;
+    ``trace`` is the call's traceparent. ``roots`` restricts what the caller may import from; empty: all roots of the
+    server. ``quota`` is the default for orgs without their own, ``limits`` is of the collection and its cluster;
+    ``size`` is the bytes of the files, as far as known at creation. ``audit`` is the entry to log with the insert.
     """
 
     cluster_id: str
@@ -72,49 +73,52 @@ class NewJob:
     audit: AuditEntry | None = None
 
 
-# Most calls ask for it. Making such a statement anew takes longer than running it.
+# Built once, most calls need it: building such a statement takes longer than running it.
 _JOB = select(*JOB_COLUMNS).where(
     tables.job.c.id == bindparam("id"), tables.job.c.cluster_id == bindparam("cluster_id")
 )
 
 
 class JobRepository:
+    """Insert, read, transition and retry import jobs."""
+
     def __init__(self, database: CatalogDatabase, seal: Encryptor) -> None:
         self._database = database
         self._seal = seal
         self._clusters = ClusterRepository(database)
 
-    # Creating and reading
+    # Create and read
 
     def insert(self, new: NewJob) -> ImportJob:
-        """Store a Pending job under a fresh id; for a repeated call, give the job that it made the first time.
+        """Store a Pending job under a new id; for a repeated call, return the job that the first call created.
 
         Raises:
-            ClusterNotFound: it is no longer there.
-            InvalidParameter: another request has used the call's key.
-            LimitExceeded: the collection or the cluster has as many jobs as it may.
-            QuotaExceeded: the org has as many jobs as it may, or no bytes left today.
+            ClusterNotFound: the cluster was dropped.
+            InvalidParameter: the call's idempotency key belongs to a different request.
+            LimitExceeded: the collection or the cluster has reached its limit of jobs.
+            QuotaExceeded: the org has reached its limit of jobs, or has no bytes left today.
         """
         while True:
-            drawn = new_id()
+            new_job_id = new_id()
             try:
-                job_id = self._database.run_grouped(partial(self._insert_once, job_id=drawn, new=new))
+                job_id = self._database.run_grouped(partial(self._insert_once, job_id=new_job_id, new=new))
             except IntegrityError:
-                # The cluster was dropped a moment ago, or another process drew the same id in the same millisecond.
+                # The cluster was just dropped, or another process generated the same id in the same millisecond.
                 self._clusters.get(new.cluster_id)
                 continue
             job = self.get(new.cluster_id, job_id)
-            if job_id == drawn:
+            if job_id == new_job_id:
                 log_transition(job, None)
             return job
 
     def repeated(self, cluster_id: str, collection_id: str, wanted: IdempotencyRecord) -> ImportJob | None:
-        """The job that an earlier call of the same key has made. Raises InvalidParameter as :meth:`insert`."""
+        """Find the job that an earlier call with the same key created. Raises InvalidParameter as :meth:`insert`."""
         with self._database.read() as connection:
             job_id = job_for_key(connection, collection_id, wanted)
         return None if job_id is None else self.get(cluster_id, job_id)
 
     def forget_expired_keys(self) -> int:
+        """Delete expired idempotency keys; returns how many."""
         with self._database.write() as connection:
             return forget_expired(connection)
 
@@ -124,9 +128,9 @@ class JobRepository:
 
     def _insert_once(self, connection: Connection, job_id: int, new: NewJob) -> int:
         if new.repeated is not None:
-            holder = reserve_key(connection, new.collection_id, new.repeated, job_id)
-            if holder != job_id:
-                return holder
+            key_job_id = reserve_key(connection, new.collection_id, new.repeated, job_id)
+            if key_job_id != job_id:
+                return key_job_id
         lock_cluster(connection, new.cluster_id, new.limits)
         enforce_quota(connection, new.cluster_id, new.quota, new.size)
         self._insert(connection, job_id, new)
@@ -138,7 +142,7 @@ class JobRepository:
     def _insert(self, connection: Connection, job_id: int, new: NewJob) -> None:
         connection.execute(
             insert(tables.job),
-            # Not as values of the statement, which would be made anew each time.
+            # As parameters: with values() the statement would be rebuilt for every call.
             {
                 "id": job_id,
                 "cluster_id": new.cluster_id,
@@ -170,7 +174,7 @@ class JobRepository:
             connection.execute(insert(tables.job_secret).values(job_id=job_id, sealed=sealed))
 
     def get(self, cluster_id: str, job_id: int) -> ImportJob:
-        """Raises JobNotFound, also for a job of another cluster."""
+        """Look up a job. Raises JobNotFound, also for a job of another cluster."""
         with self._database.read() as connection:
             row = connection.execute(_JOB, {"id": job_id, "cluster_id": cluster_id}).one_or_none()
         if row is None:
@@ -178,10 +182,10 @@ class JobRepository:
         return job_of(row)
 
     def cluster_of(self, job_id: int) -> str | None:
-        """The id of the cluster that a job is in, or None where there is no such job."""
+        """The id of a job's cluster; None if there is no such job."""
         with self._database.read() as connection:
-            found = connection.execute(select(tables.job.c.cluster_id).where(tables.job.c.id == job_id))
-            return found.scalar_one_or_none()
+            result = connection.execute(select(tables.job.c.cluster_id).where(tables.job.c.id == job_id))
+            return result.scalar_one_or_none()
 
     def files(self, job_id: int) -> Sequence[ImportFile]:
         with self._database.read() as connection:
@@ -210,17 +214,17 @@ class JobRepository:
         return [split_of(row) for row in rows]
 
     def split_warnings(self, job_id: int) -> list[list[JobWarning]]:
-        """The warnings that each staged split noted, in order."""
+        """The warnings of each staged split that has any, in split order."""
         with self._database.read() as connection:
             rows = connection.execute(
                 select(tables.job_split.c.warnings)
                 .where(tables.job_split.c.job_id == job_id, tables.job_split.c.warnings.is_not(None))
                 .order_by(tables.job_split.c.ordinal)
             ).scalars()
-            return [[JobWarning(**each) for each in row] for row in rows if row]
+            return [[JobWarning(**warning) for warning in row] for row in rows if row]
 
     def groups(self, job_id: int) -> Sequence[Sequence[str]]:
-        """The paths as the caller wrote them."""
+        """The paths as the request has them."""
         with self._database.read() as connection:
             groups: list[list[str]] = connection.execute(
                 select(tables.job.c.groups).where(tables.job.c.id == job_id)
@@ -228,7 +232,7 @@ class JobRepository:
         return groups
 
     def roots(self, job_id: int) -> Sequence[Sequence[str]]:
-        """The roots of the keys that asked for the job, as :meth:`ImportRoots.within` takes them."""
+        """The roots of the API keys that requested the job, as :meth:`ImportRoots.within` takes them."""
         with self._database.read() as connection:
             return _roots(connection, job_id)
 
@@ -240,13 +244,13 @@ class JobRepository:
         return {} if sealed is None else self._seal.open(sealed)
 
     def live_jobs(self, collection_id: str) -> int:
-        """How many jobs of a collection have not ended."""
+        """Count the unfinished jobs of a collection."""
         with self._database.read() as connection:
             total = connection.execute(LIVE_JOBS, {"collection_id": collection_id}).scalar_one()
         return int(total)
 
     def is_committing(self, collection_id: str) -> bool:
-        """Whether a job of a collection stands between its intent and its commit."""
+        """Whether a job of a collection is between its intent and its commit."""
         counter = tables.job_counter.c
         with self._database.read() as connection:
             total = connection.execute(
@@ -266,18 +270,18 @@ class JobRepository:
             ).all()
         return {JobState(row.state): int(row.jobs) for row in rows}
 
-    # What a user does to a job that nobody may be working on
+    # Requested by users; the job may or may not be leased by a worker
 
     def request_transition(
         self, job: ImportJob, then: JobState, *, audit: AuditEntry | None = None, **values: Any
     ) -> ImportJob:
-        """Take a job to another state from outside: raises the epoch, so that a worker of it is fenced off.
+        """Move a job to another state without its lease; raises the fencing epoch, so a worker of it is fenced off.
 
-        ``audit`` says who does it.
+        ``audit`` is logged in the same transaction.
 
         Raises:
-            JobStateConflict: the job has moved on meanwhile, or another process has begun to work on it.
-            PartitionNotFound: it was to commit into a partition that has been dropped.
+            JobStateConflict: the job has changed state meanwhile, or another process has leased it.
+            PartitionNotFound: the partition to commit into was dropped.
         """
         runnable = not then.is_final and then is not JobState.UNCOMMITTED
         values |= ending_values(then)
@@ -289,7 +293,7 @@ class JobRepository:
                 .where(
                     tables.job.c.id == job.id,
                     tables.job.c.state == job.state.value,
-                    tables.job.c.epoch == job.epoch,  # a retry may have brought the same state again
+                    tables.job.c.epoch == job.epoch,  # after a retry the state may be the same again
                 )
                 .values(
                     state=then.value,
@@ -312,9 +316,9 @@ class JobRepository:
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         if then.is_final and job.has_credentials:
             self._database.mark_secrets_deleted()
-        moved = job_of(row)
-        log_transition(moved, job.state)
-        return moved
+        updated = job_of(row)
+        log_transition(updated, job.state)
+        return updated
 
     def retry(
         self,
@@ -327,9 +331,9 @@ class JobRepository:
         limits: JobLimits = NO_LIMITS,
         audit: AuditEntry | None = None,
     ) -> ImportJob:
-        """Take a Failed job back to Pending. What it had staged, its progress and its rows stay.
+        """Move a Failed job back to Pending. Its staged files, progress and row counts stay.
 
-        ``roots`` of who asks for it bind from now on, beside those of who created it.
+        ``roots`` of the caller of the retry apply from now on, in addition to those of the job's creator.
 
         Raises:
             JobStateConflict: the job isn't Failed (any more).
@@ -373,9 +377,9 @@ class JobRepository:
                 note(connection, audit)
             self._database.notify(connection)
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
-        moved = job_of(row)
-        log_transition(moved, job.state)
-        return moved
+        updated = job_of(row)
+        log_transition(updated, job.state)
+        return updated
 
     def overdue(self) -> Sequence[ImportJob]:
         """Unfinished jobs that are past their deadline and before their commit."""
@@ -390,7 +394,7 @@ class JobRepository:
                 select(*JOB_COLUMNS)
                 .where(
                     tables.job.c.collection_id == collection_id,
-                    tables.job.c.state.in_([each.value for each in sorted(LIVE_STATES)]),
+                    tables.job.c.state.in_([state.value for state in sorted(LIVE_STATES)]),
                 )
                 .order_by(tables.job.c.id)
             ).all()
@@ -398,12 +402,12 @@ class JobRepository:
 
 
 def _roots(connection: Connection, job_id: int) -> list[list[str]]:
-    found: list[list[str]] = connection.execute(
+    roots: list[list[str]] = connection.execute(
         select(tables.job.c.roots).where(tables.job.c.id == job_id)
     ).scalar_one()
-    return found
+    return roots
 
 
 def _added(limits: list[list[str]], roots: Sequence[str]) -> list[list[str]]:
-    """The limits with one more, unless it takes nothing away."""
+    """Append a list of roots, unless it is empty or already there."""
     return limits if not roots or list(roots) in limits else [*limits, list(roots)]

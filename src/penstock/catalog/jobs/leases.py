@@ -1,7 +1,7 @@
-"""Working on a job: claiming it, renewing the claim, noting what was done, moving from state to state.
+"""Leases of jobs: claim, renew, release, and the writes of the lease's owner: plan, splits, progress, state.
 
-Every write of a worker names the epoch that its claim was given; a worker whose job was taken over changes nothing
-and is told so by :class:`LeaseLost`.
+Every write of a worker is conditional on the fencing epoch of its lease; after another process has taken the job
+over, the write changes nothing and raises :class:`LeaseLost`.
 """
 
 from __future__ import annotations
@@ -37,16 +37,18 @@ from penstock.errors import JobStateConflict, PenstockError
 __all__ = ["JobLeases", "LeaseLost"]
 
 _CLAIMING = 0x70656E74
-"""The advisory lock of whoever claims a job of a PostgreSQL catalog."""
+"""PostgreSQL advisory lock: one claim at a time."""
 
 
 class LeaseLost(PenstockError):
-    """Another process has taken the job over, or it has ended; what this worker wanted to write is void."""
+    """Another process has taken the job over, or it has ended; the worker's write was discarded."""
 
     code = "lost_claim"
 
 
 class JobLeases:
+    """Claim jobs under a lease, and write to them while the lease is held."""
+
     def __init__(self, database: CatalogDatabase, collections: CollectionRepository) -> None:
         self._database = database
         self._collections = collections
@@ -60,24 +62,24 @@ class JobLeases:
         *,
         one_each: bool = False,
     ) -> ImportJob | None:
-        """A job that somebody should be working on and nobody is, of the org whose turn it is; the epoch is raised.
+        """Claim the next runnable job without a lease, by fair scheduling; raises its fencing epoch.
 
         Args:
-            most: how many jobs of a cluster may be worked on at a time, by all processes together.
-            quota: of orgs that have none of their own.
-            one_each: only of orgs of which no job is being worked on.
+            most: limit of running jobs per cluster, over all processes.
+            quota: default for orgs without their own.
+            one_each: only jobs of orgs that have none running.
         """
         job = tables.job.c
         with self._database.read() as connection:
-            # Mostly there is nothing to do: that must keep nobody from writing.
+            # Usually there is no job to claim: finding that out must not take the write lock.
             if not claimable_jobs(connection, most, quota, one_each=one_each):
                 return None
         with self._database.write() as connection:
             self._wait_for_turn(connection)
             now = database_clock(connection)
             for job_id in claimable_jobs(connection, most, quota, one_each=one_each):
-                there = select(job.id).where(job.id == job_id, free(now)).with_for_update(skip_locked=True)
-                if connection.execute(there).scalar_one_or_none() is not None:
+                unleased = select(job.id).where(job.id == job_id, free(now)).with_for_update(skip_locked=True)
+                if connection.execute(unleased).scalar_one_or_none() is not None:
                     break
             else:
                 return None
@@ -96,15 +98,15 @@ class JobLeases:
         return job_of(row)
 
     def _wait_for_turn(self, connection: Connection) -> None:
-        """Let one claim at a time count what the others hold; with SQLite there is one writer anyway.
+        """Serialize claims, so that each counts the leases of those before; SQLite has one writer anyway.
 
-        Who comes after sees the claims before: each statement looks at what is committed when it begins.
+        A later claim sees the earlier ones: each statement reads what is committed when it begins.
         """
         if self._database.is_shared:
             connection.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
 
     def renew(self, owner: str, lease_millis: int, claims: Collection[tuple[int, int]]) -> None:
-        """Prolong those of these claims (ids and epochs of jobs) that ``owner`` still holds."""
+        """Renew those of these leases (job id, epoch) that ``owner`` still holds: the heartbeat."""
         job = tables.job.c
         with self._database.write(durable=False) as connection:
             connection.execute(
@@ -114,7 +116,7 @@ class JobLeases:
             )
 
     def check(self, job: ImportJob) -> None:
-        """Raises LeaseLost."""
+        """Check that the lease is still held. Raises LeaseLost."""
         with self._database.read() as connection:
             epoch = connection.execute(
                 select(tables.job.c.epoch).where(tables.job.c.id == job.id)
@@ -122,7 +124,7 @@ class JobLeases:
         _require_epoch(job, epoch)
 
     def release(self, job: ImportJob, pause_millis: int = 0) -> None:
-        """Give a claim back, so that somebody takes the job up again, not before ``pause_millis`` have passed."""
+        """Release a lease: the job can be claimed again, after ``pause_millis`` at the earliest."""
         with self._database.write() as connection:
             run_after = database_clock(connection) + pause_millis if pause_millis else 0
             connection.execute(
@@ -133,7 +135,7 @@ class JobLeases:
             self._database.notify(connection)
 
     def release_all(self) -> None:
-        """Void every lease: for a process that has just taken an exclusive lock on the data folder."""
+        """Void every lease: for a process that has just taken the exclusive lock on the data dir."""
         with self._database.write() as connection:
             connection.execute(
                 update(tables.job)
@@ -142,19 +144,19 @@ class JobLeases:
             )
 
     def move(self, job: ImportJob, then: JobState, *, keep_files: bool = False, **values: Any) -> ImportJob:
-        """Take a claimed job to its next state, with further columns in the same transaction.
+        """Move a leased job to its next state, and set further columns in the same transaction.
 
-        A final state, and Uncommitted, ends the claim; a final one also wipes the job's secret and sets its end.
-        With ``keep_files`` what a failed job has staged is not deleted as its own: it may be visible after all.
+        A final state, and Uncommitted, ends the lease; a final one also deletes the job's credentials and sets its
+        end. With ``keep_files`` the cleanup doesn't delete what a failed job has staged: it may have been published.
 
         Raises:
-            LeaseLost: the job isn't this claim's any more.
-            PartitionNotFound: it was to commit into a partition that has been dropped.
+            LeaseLost: the job's lease has been lost.
+            PartitionNotFound: the partition to commit into was dropped.
         """
         if not can_transition(job.state, then):
             raise JobStateConflict(f"job {job.id} is in state {job.state}, it can't become {then}", job_id=job.id)
         if "warnings" in values:
-            values["warnings"] = [each.to_json() for each in values["warnings"]]
+            values["warnings"] = [warning.to_json() for warning in values["warnings"]]
         values |= ending_values(then)
         if then.is_final or then is JobState.UNCOMMITTED:
             values |= {"runnable": False, "owner": None, "lease_until": None}
@@ -178,13 +180,13 @@ class JobLeases:
             if keep_files:
                 connection.execute(update(tables.job).where(tables.job.c.id == job.id).values(has_staged_files=False))
             if then.is_final or then is JobState.UNCOMMITTED:
-                self._database.notify(connection)  # a job that waits for its turn may be claimed, wherever
+                self._database.notify(connection)  # a waiting job may be claimed now, by any process
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
         if then.is_final and job.has_credentials:
             self._database.mark_secrets_deleted()
-        moved = job_of(row)
-        log_transition(moved, job.state)
-        return moved
+        updated = job_of(row)
+        log_transition(updated, job.state)
+        return updated
 
     def save_plan(
         self,
@@ -194,9 +196,9 @@ class JobLeases:
         warnings: Sequence[JobWarning] = (),
         quota: Quota = UNLIMITED,
     ) -> ImportJob:
-        """Planning → Importing, with the files, the splits and their id ranges, in one transaction.
+        """Move a job from Planning to Importing and store its files, splits and id ranges, in one transaction.
 
-        The files are charged to the org's day; ``quota`` is that of orgs that have none of their own.
+        The files count towards the org's daily bytes; ``quota`` is the default for orgs without their own.
 
         Raises:
             LeaseLost.
@@ -222,14 +224,14 @@ class JobLeases:
             )
             apply_transition(connection, job, JobState.IMPORTING)
             row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
-        moved = job_of(row)
-        log_transition(moved, job.state)
-        return moved
+        updated = job_of(row)
+        log_transition(updated, job.state)
+        return updated
 
     def save_split(
         self, job: ImportJob, ordinal: int, *, rows: Sequence[int], staged: Any, warnings: Sequence[JobWarning]
     ) -> None:
-        """Note what a split staged; ``rows`` are those of each of its parts."""
+        """Store what a split has staged; ``rows`` has the row count of each of its file ranges."""
         with self._database.write() as connection:
             self._check_claim(connection, job)
             connection.execute(
@@ -254,7 +256,7 @@ class JobLeases:
         stage: str,
         files: Sequence[ImportFile] = (),
     ) -> None:
-        """Note how far a claimed job is. Figures that would fall are left as they are."""
+        """Store the progress of a leased job. Figures never fall: a lower value is ignored."""
         job_table = tables.job.c
         with self._database.write(durable=False) as connection:
             self._check_claim(connection, job)
@@ -271,12 +273,13 @@ class JobLeases:
             _save_files(connection, job.id, files)
 
     def save_reason(self, job: ImportJob, reason: str | None) -> None:
-        """Note why a step of a claimed job is being tried again; None: it goes on."""
+        """Store why a step of a leased job is being retried; None clears it."""
         with self._database.write(durable=False) as connection:
             self._check_claim(connection, job)
             connection.execute(update(tables.job).where(tables.job.c.id == job.id).values(reason=reason))
 
     def count_attempt(self, job: ImportJob, ordinal: int) -> None:
+        """Increment the attempts of a split."""
         with self._database.write(durable=False) as connection:
             self._check_claim(connection, job)
             connection.execute(
@@ -286,7 +289,7 @@ class JobLeases:
             )
 
     def _check_claim(self, connection: Connection, job: ImportJob) -> None:
-        """Lock the job, so that nobody takes it over between this look and the end of the transaction."""
+        """Check the epoch and lock the job's row, so that it can't be taken over before the transaction ends."""
         epoch = connection.execute(
             select(tables.job.c.epoch).where(tables.job.c.id == job.id).with_for_update()
         ).scalar_one_or_none()
@@ -306,7 +309,7 @@ def _save_files(connection: Connection, job_id: int, files: Sequence[ImportFile]
     if not files:
         return
     column = tables.job_file.c
-    # One statement for all: a job of small files tells of a thousand at a time.
+    # One statement for all: a job of small files reports a thousand at a time.
     connection.execute(
         update(tables.job_file)
         .where(column.job_id == job_id, column.ordinal == bindparam("file"))

@@ -1,4 +1,4 @@
-"""How many unfinished jobs a collection and a cluster may have, looked at in the transaction that adds one."""
+"""Limits of unfinished jobs per collection and per cluster, enforced in the transaction that adds a job."""
 
 from __future__ import annotations
 
@@ -12,35 +12,36 @@ from penstock.errors import LimitExceeded
 __all__ = ["LIVE_JOBS", "enforce_job_limits", "lock_cluster"]
 
 _counter = tables.job_counter.c
-_LIVE = _counter.state.not_in([each.value for each in sorted(FINAL_STATES)])
+_LIVE = _counter.state.not_in([state.value for state in sorted(FINAL_STATES)])
 
-# Every create call asks for these. Making such a statement anew takes longer than running it.
+# Built once, every create call needs them: building such a statement takes longer than running it.
 LIVE_JOBS = select(func.coalesce(func.sum(_counter.jobs), 0)).where(
     _counter.collection_id == bindparam("collection_id"), _LIVE
 )
 _LIVE_JOBS_OF_CLUSTER = select(func.coalesce(func.sum(_counter.jobs), 0)).where(
     _counter.cluster_id == bindparam("cluster_id"), _LIVE
 )
-_HELD_CLUSTER = (
+_LOCKED_CLUSTER = (
     select(tables.cluster.c.id).where(tables.cluster.c.id == bindparam("cluster_id")).with_for_update(key_share=True)
 )
 
 
 def lock_cluster(connection: Connection, cluster_id: str, limits: JobLimits) -> None:
-    """Who adds a job to the cluster meanwhile waits for this transaction, if jobs of the cluster are limited."""
+    """If jobs of the cluster are limited, make concurrent inserts of its jobs wait for this transaction."""
     if limits.cluster is not None:
-        connection.execute(_HELD_CLUSTER, {"cluster_id": cluster_id})
+        connection.execute(_LOCKED_CLUSTER, {"cluster_id": cluster_id})
 
 
 def enforce_job_limits(
     connection: Connection, cluster_id: str, collection_id: str, collection: str, limits: JobLimits
 ) -> None:
-    """Look whether there is one job too many, now that the new one is counted.
+    """Check the limits after the new job has been counted.
 
-    Who counts another job of the collection waits for the counter of this one; so no two take the last place.
+    A concurrent transaction that counts a job of the collection waits for the counter's row lock, so no two jobs get
+    the last place.
 
     Raises:
-        LimitExceeded: the collection or its cluster had as many as they may.
+        LimitExceeded: the collection or its cluster had reached its limit.
     """
     if limits.collection is not None:
         live = connection.execute(LIVE_JOBS, {"collection_id": collection_id}).scalar_one()

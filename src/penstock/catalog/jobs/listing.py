@@ -1,7 +1,7 @@
-"""Listing jobs: filtered, newest first, paged, with the total taken from counters where they can tell it.
+"""List jobs: filtered, newest first, paged, with the total from counters where possible.
 
 Every filter is answered from an index in the index's own order, however many jobs there are: a list of several states
-is the merge of one list per state, and a job's id tells when it was created.
+is the merge of one list per state, and a job's id contains its creation time.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from penstock.domain.jobs import LIVE_STATES, ImportJob, JobState
 __all__ = ["JobFilter", "JobList"]
 
 _END = 2**63 - 1
-"""Behind all ids."""
+"""Greater than any id."""
 
 _MOST_BRANCHES = 100
-"""SQLite merges 500 lists at most. Who may see very many databases waits for a sort instead."""
+"""SQLite merges at most 500 lists. Beyond this, for callers with very many databases, the query sorts instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs. ``before`` is a job id, exclusive; times are milliseconds since 1970.
+    """Select jobs. ``before`` is a job id, exclusive; times are milliseconds since 1970.
 
-    ``finished_since`` leaves out jobs that ended before it; unfinished jobs stay. ``database_ids``, unless None, are
-    all the databases that the list may tell of.
+    ``finished_since`` leaves out jobs that ended before it; unfinished jobs stay. ``database_ids``, unless None,
+    restricts the list to the databases that the caller may see.
     """
 
     cluster_id: str
@@ -48,13 +48,15 @@ class JobFilter:
 
 
 class JobList:
+    """Pages and totals of filtered jobs."""
+
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
     def page(self, wanted: JobFilter, *, limit: int, offset: int = 0) -> Sequence[ImportJob]:
-        """At most ``limit`` jobs after the first ``offset``, newest first.
+        """Return at most ``limit`` jobs after the first ``offset``, newest first.
 
-        With ``finished_since``, where more than ``offset + limit`` jobs match, those that ended last are taken.
+        With ``finished_since``, if more than ``offset + limit`` jobs match, those that ended last are returned.
         """
         first, end = _ids_of(wanted)
         values = {"first": first, "end": end if wanted.before is None else min(end, wanted.before)}
@@ -62,39 +64,39 @@ class JobList:
             values["finished_since"] = wanted.finished_since
         query = _page(_shape(wanted), limit, offset)
         with self._database.read() as connection:
-            # Read one by one they take twice as long.
+            # all(): fetching row by row takes twice as long.
             rows = connection.execute(query, values).all()
         return [job_of(row) for row in rows]
 
     def total(self, wanted: JobFilter) -> int:
-        """How many jobs match, ``before`` left aside."""
+        """Count the jobs that match, ignoring ``before``."""
         query, values = _total(wanted)
         with self._database.read() as connection:
             return int(connection.execute(query, values).scalar_one())
 
 
-def _total(wanted: JobFilter) -> tuple[Select[Any], dict[str, int]]:
-    """The query of :meth:`JobList.total`, and its values."""
-    shape, (first, end) = _shape(wanted), _ids_of(wanted)
-    if wanted.finished_since is not None:
-        return _scan(shape), {"first": first, "end": end, "finished_since": wanted.finished_since}
-    if wanted.created_after is None and wanted.created_before is None:
+def _total(job_filter: JobFilter) -> tuple[Select[Any], dict[str, int]]:
+    """The query of :meth:`JobList.total` and its parameters."""
+    shape, (first, end) = _shape(job_filter), _ids_of(job_filter)
+    if job_filter.finished_since is not None:
+        return _scan(shape), {"first": first, "end": end, "finished_since": job_filter.finished_since}
+    if job_filter.created_after is None and job_filter.created_before is None:
         return _all(shape), {}
-    days = [_nearest_day(each) for each in (first, end)]
+    days = [_nearest_day(job_id) for job_id in (first, end)]
     if days[0] >= days[1]:
         return _scan(shape), {"first": first, "end": end}
     bounds = [first_id_at(day * DAY_MILLIS) for day in days]
     values = {"first_day": days[0], "end_day": days[1], "first": bounds[0], "end": bounds[1]}
-    # Of a day that the filter cuts, the shorter part is read, to be added or taken away.
+    # Of a day that the filter cuts, the shorter part is counted, then added or subtracted.
     for name, start, stop in (("head", first, bounds[0]), ("tail", bounds[1], end)):
         values |= {f"{name}_sign": 1 if start < stop else -1}
         values |= {f"{name}_first": min(start, stop), f"{name}_end": max(start, stop)}
     return _by_days(shape), values
 
 
-def _ids_of(wanted: JobFilter) -> tuple[int, int]:
-    """The least id, and the one after the largest, that a job of the wanted time may have."""
-    after, before = wanted.created_after, wanted.created_before
+def _ids_of(job_filter: JobFilter) -> tuple[int, int]:
+    """The half-open id range of the filter's creation times."""
+    after, before = job_filter.created_after, job_filter.created_before
     return 0 if after is None else first_id_at(after), _END if before is None else first_id_at(before)
 
 
@@ -102,13 +104,13 @@ def _nearest_day(job_id: int) -> int:
     return (millis_of(job_id) + DAY_MILLIS // 2) // DAY_MILLIS
 
 
-def _shape(wanted: JobFilter) -> JobFilter:
-    """What a filter has in common with others that are answered by the same query, with other numbers in it.
+def _shape(job_filter: JobFilter) -> JobFilter:
+    """The cache key of a filter's query: the filter without its numbers, which are bound as parameters.
 
-    Who watches jobs asks the same again and again, and building such a query takes as long as running it.
+    Clients that poll send the same filter again and again, and building such a query takes as long as running it.
     """
-    since = None if wanted.finished_since is None else 0
-    return replace(wanted, created_after=None, created_before=None, before=None, finished_since=since)
+    since = None if job_filter.finished_since is None else 0
+    return replace(job_filter, created_after=None, created_before=None, before=None, finished_since=since)
 
 
 @lru_cache(maxsize=128)
@@ -124,27 +126,27 @@ def _page(shape: JobFilter, limit: int, offset: int) -> Select[Any]:
 
 @lru_cache(maxsize=128)
 def _all(shape: JobFilter) -> Select[Any]:
-    """The total of all times."""
+    """The total over all time, from the counters."""
     return select(_counted(tables.job_counter, shape))
 
 
 @lru_cache(maxsize=128)
 def _by_days(shape: JobFilter) -> Select[Any]:
-    """The total of some days, which are counted already, but for their jobs that have not ended; and of two parts."""
+    """The total of a time range: counters of whole days, plus unfinished jobs, plus or minus both partial days."""
     day = tables.job_day.c.day
     total = _counted(tables.job_day, shape, day >= bindparam("first_day"), day < bindparam("end_day"))
-    live = tuple(each for each in sorted(LIVE_STATES) if not shape.states or each in shape.states)
+    live = tuple(state for state in sorted(LIVE_STATES) if not shape.states or state in shape.states)
     if live:
         total += _number(*_where(replace(shape, states=live)))
-    for part in ("head", "tail"):
-        sign = bindparam(f"{part}_sign", type_=Integer)
-        total += sign * _number(*_where(shape, bindparam(f"{part}_first"), bindparam(f"{part}_end")))
+    for name in ("head", "tail"):
+        sign = bindparam(f"{name}_sign", type_=Integer)
+        total += sign * _number(*_where(shape, bindparam(f"{name}_first"), bindparam(f"{name}_end")))
     return select(total)
 
 
 @lru_cache(maxsize=128)
 def _scan(shape: JobFilter) -> Select[Any]:
-    """The total by reading an index entry of each job."""
+    """The total by an index scan, one entry per job."""
     where = _where(shape)
     if shape.finished_since is None:
         return select(_number(*where))
@@ -172,12 +174,12 @@ def _counted(table: Table, shape: JobFilter, *where: ColumnElement[bool]) -> Col
 
 
 def _merged(branches: Sequence[Select[Any]]) -> Select[Any]:
-    """The ids of all branches. Each keeps its own order and limit, for which SQLite wants it wrapped."""
+    """UNION ALL of the branches' ids. Each keeps its own order and limit, for which SQLite needs a subquery."""
     return select(union_all(*(select(branch.subquery().c.id) for branch in branches)).subquery().c.id)
 
 
 def _branches(shape: JobFilter) -> list[Select[Any]]:
-    """Queries of ids that share no job and together give all; each reads one index in that index's order."""
+    """Disjoint queries of ids that together match all jobs; each reads one index in that index's order."""
     job = tables.job.c
     ids, newest = select(job.id), job.id.desc()
     if shape.finished_since is not None:
@@ -191,14 +193,14 @@ def _branches(shape: JobFilter) -> list[Select[Any]]:
             *(ids.where(*_where(scope), recent).order_by(job.finished_at.desc()) for scope in scopes),
         ]
     states: list[tuple[JobState, ...]] = [(state,) for state in sorted(set(shape.states))] or [()]
-    branches = [replace(each, states=state) for each in _one_by_one(shape) for state in states]
+    branches = [replace(database_shape, states=state) for database_shape in _one_by_one(shape) for state in states]
     if len(branches) > _MOST_BRANCHES:
         branches = [shape]
     return [ids.where(*_where(branch)).order_by(newest) for branch in branches]
 
 
 def _one_by_one(shape: JobFilter) -> list[JobFilter]:
-    """A filter for each of the databases that the list may tell of, where it asks for no one of them."""
+    """One filter per visible database, unless the filter names a database or a collection."""
     if not shape.database_ids or shape.database_id is not None or shape.collection_id is not None:
         return [shape]
     return [replace(shape, database_id=database_id) for database_id in shape.database_ids]
@@ -207,8 +209,9 @@ def _one_by_one(shape: JobFilter) -> list[JobFilter]:
 def _where(
     shape: JobFilter, first: ColumnElement[int] | None = None, end: ColumnElement[int] | None = None
 ) -> Sequence[ColumnElement[bool]]:
-    """The narrowest scope alone, which tells the others and has an index: a collection is in one cluster. The states;
-    and the ids, from ``first`` to before ``end``."""
+    """The conditions of a filter: its narrowest scope, its states, and ids from ``first`` (incl.) to ``end`` (excl.).
+
+    The narrowest scope implies the wider ones (a collection is in one cluster) and has an index."""
     job = tables.job.c
     if shape.collection_id is not None:
         scope = job.collection_id == shape.collection_id

@@ -1,6 +1,6 @@
-"""The plan of a job as rows: its files, and the splits that they are cut into.
+"""Store the plan of a job: its files, and the splits that they are cut into.
 
-A job that is planned again, as after a retry, keeps what it has staged of an earlier plan.
+A job that is planned again, as after a retry, keeps the splits that it staged under an earlier plan.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ __all__ = ["PlannedFile", "PlannedSplit", "store_plan"]
 class PlannedFile:
     """A file with its resolved locations (JSON without credentials).
 
-    ``kept`` is the ordinal that the same file had in an earlier plan of the job: its figures stay. ``whole`` says
-    that all of its splits are kept.
+    ``kept`` is the ordinal of the same file in an earlier plan of the job: its figures stay. ``whole``: all of its
+    splits are kept.
     """
 
     name: str
@@ -35,9 +35,9 @@ class PlannedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedSplit:
-    """A split; ``auto_ids`` is how many ids to reserve for it.
+    """A split; ``parts`` are its file ranges, ``auto_ids`` is how many ids to reserve for it.
 
-    ``kept`` is the ordinal that the same split had in an earlier plan of the job: its staged rows and ids stay.
+    ``kept`` is the ordinal of the same split in an earlier plan of the job: its staged rows and ids stay.
     """
 
     parts: Sequence[Part]
@@ -52,15 +52,18 @@ def store_plan(
     splits: Sequence[PlannedSplit],
     start: int | None,
 ) -> None:
-    """Put a plan in the place of the job's earlier one. ``start`` is the first of the ids reserved for new splits."""
-    known = _rows_of(connection, tables.job_file, job_id)
-    earlier = _rows_of(connection, tables.job_split, job_id)
+    """Replace a job's plan. ``start`` is the first of the ids reserved for new splits."""
+    old_files = _rows_of(connection, tables.job_file, job_id)
+    old_splits = _rows_of(connection, tables.job_split, job_id)
     for table in (tables.job_file, tables.job_split):
         connection.execute(delete(table).where(table.c.job_id == job_id))
     if files:
-        connection.execute(insert(tables.job_file), [_new_file(job_id, *each, known) for each in enumerate(files)])
+        connection.execute(
+            insert(tables.job_file),
+            [_new_file(job_id, ordinal, file, old_files) for ordinal, file in enumerate(files)],
+        )
     if splits:
-        connection.execute(insert(tables.job_split), list(_new_splits(job_id, splits, start, earlier)))
+        connection.execute(insert(tables.job_split), list(_new_splits(job_id, splits, start, old_splits)))
 
 
 def _rows_of(connection: Connection, table: Table, job_id: int) -> Mapping[int, Row[Any]]:
@@ -68,7 +71,7 @@ def _rows_of(connection: Connection, table: Table, job_id: int) -> Mapping[int, 
     return {row.ordinal: row for row in rows}
 
 
-def _new_file(job_id: int, ordinal: int, file: PlannedFile, earlier: Mapping[int, Row[Any]]) -> dict[str, Any]:
+def _new_file(job_id: int, ordinal: int, file: PlannedFile, old_files: Mapping[int, Row[Any]]) -> dict[str, Any]:
     new: dict[str, Any] = {
         "job_id": job_id,
         "ordinal": ordinal,
@@ -83,7 +86,7 @@ def _new_file(job_id: int, ordinal: int, file: PlannedFile, earlier: Mapping[int
     }
     if file.kept is None:
         return new
-    row = earlier[file.kept]
+    row = old_files[file.kept]
     new |= {"progress": min(row.progress, 99), "rows": row.rows, "total_rows": max(row.total_rows, file.total_rows)}
     if file.whole and row.state == FileState.COMPLETED.value:
         new |= {"state": row.state, "progress": 100, "finished_at": row.finished_at}
@@ -91,13 +94,13 @@ def _new_file(job_id: int, ordinal: int, file: PlannedFile, earlier: Mapping[int
 
 
 def _new_splits(
-    job_id: int, splits: Sequence[PlannedSplit], start: int | None, earlier: Mapping[int, Row[Any]]
+    job_id: int, splits: Sequence[PlannedSplit], start: int | None, old_splits: Mapping[int, Row[Any]]
 ) -> Iterator[dict[str, Any]]:
     for ordinal, split in enumerate(splits):
         new = {"job_id": job_id, "ordinal": ordinal, "parts": [part.to_json() for part in split.parts]}
         if split.kept is not None:
-            row = earlier[split.kept]
-            yield new | {name: getattr(row, name) for name in _OF_A_STAGED_SPLIT}
+            row = old_splits[split.kept]
+            yield new | {name: getattr(row, name) for name in _STAGED_SPLIT_COLUMNS}
             continue
         yield new | {
             "auto_id_start": start,
@@ -112,4 +115,4 @@ def _new_splits(
             start += split.auto_ids
 
 
-_OF_A_STAGED_SPLIT = ("auto_id_start", "state", "attempts", "rows", "part_rows", "staged", "warnings")
+_STAGED_SPLIT_COLUMNS = ("auto_id_start", "state", "attempts", "rows", "part_rows", "staged", "warnings")

@@ -1,7 +1,7 @@
-"""The quotas of orgs: what each may have, what it has, and the refusals.
+"""Quotas of orgs: limits, usage, and their enforcement.
 
-Jobs that have not ended are counted when one is made, running ones when one is claimed
-(:mod:`penstock.catalog.jobs.fair_scheduling`), bytes when a job's files have been found: only then are their sizes
+Unfinished jobs are counted when a job is created, running jobs when one is claimed
+(:mod:`penstock.catalog.jobs.fair_scheduling`), bytes when a job is planned: only then are the sizes of its files
 known.
 """
 
@@ -25,7 +25,7 @@ __all__ = ["QuotaRepository", "enforce_quota", "record_usage"]
 
 _org, _usage, _counter = tables.org.c, tables.org_usage.c, tables.job_counter.c
 
-# Every create call asks for these. Making such a statement anew takes longer than running it.
+# Built once, every create call needs them: building such a statement takes longer than running it.
 _ORG_OF = (
     select(tables.org)
     .join(tables.cluster, tables.cluster.c.org_id == _org.id)
@@ -36,18 +36,20 @@ _LIVE_JOBS = (
     .join(tables.cluster, tables.cluster.c.id == _counter.cluster_id)
     .where(
         tables.cluster.c.org_id == bindparam("org_id"),
-        _counter.state.not_in([each.value for each in sorted(FINAL_STATES)]),
+        _counter.state.not_in([state.value for state in sorted(FINAL_STATES)]),
     )
 )
 _BYTES = select(_usage.bytes).where(_usage.org_id == bindparam("org_id"), _usage.day == bindparam("day"))
 
 
 class QuotaRepository:
+    """Read and set quotas of orgs, and read their usage."""
+
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
     def get(self, org_id: str) -> Quota:
-        """The org's own quota; None in it is the server's. Raises OrgNotFound."""
+        """The org's own quota; a None in it means the server's default. Raises OrgNotFound."""
         with self._database.read() as connection:
             row = connection.execute(select(tables.org).where(_org.id == org_id)).one_or_none()
         if row is None:
@@ -55,7 +57,7 @@ class QuotaRepository:
         return Quota(jobs=row.max_jobs, running_jobs=row.max_running_jobs, daily_bytes=row.max_daily_bytes)
 
     def set(self, org_id: str, quota: Quota) -> None:
-        """Raises OrgNotFound."""
+        """Set the org's own quota. Raises OrgNotFound."""
         with self._database.write() as connection:
             changed = connection.execute(
                 update(tables.org)
@@ -64,10 +66,10 @@ class QuotaRepository:
             ).rowcount
             if changed != 1:
                 raise OrgNotFound(f"there is no org {org_id}", org=org_id)
-            self._database.notify(connection)  # a job that was held back may be begun now
+            self._database.notify(connection)  # a job that the old quota held back may start now
 
     def usage(self, org_id: str) -> Usage:
-        """What the org has at present; nothing for one that isn't there."""
+        """The org's current usage; zeros for an unknown org."""
         with self._database.read() as connection:
             day = connection.execute(select(database_clock(connection))).scalar_one() // DAY_MILLIS
             return Usage(
@@ -78,20 +80,20 @@ class QuotaRepository:
 
 
 def enforce_quota(connection: Connection, cluster_id: str, quota: Quota, size: int = 0) -> None:
-    """Look, in the transaction that adds a live job, whether the cluster's org may have one more.
+    """Check, in the transaction that adds an unfinished job, that the org of the cluster may have one more.
 
     Args:
-        quota: of orgs that have none of their own.
-        size: bytes of the job's files, as far as they are known by now; they are charged when it is planned.
+        quota: default for orgs without their own.
+        size: bytes of the job's files, as far as known by now; they are charged when the job is planned.
 
     Raises:
-        QuotaExceeded: the org has as many jobs as it may, or no bytes left today.
+        QuotaExceeded: the org has reached its limit of jobs, or has no bytes left today.
     """
     org = connection.execute(_ORG_OF, {"cluster_id": cluster_id}).one_or_none()
     if org is None:
-        return  # what is made for a cluster that isn't there fails by itself
+        return  # the insert into a missing cluster fails by itself
     if limit := _limit(org.max_jobs, quota.jobs):
-        # Who makes another job of the org meanwhile waits for this one to be counted.
+        # A concurrent create call of the org waits until this job is counted.
         connection.execute(select(_org.id).where(_org.id == org.id).with_for_update(key_share=True))
         live = int(connection.execute(_LIVE_JOBS, {"org_id": org.id}).scalar_one())
         if live >= limit:
@@ -110,12 +112,12 @@ def enforce_quota(connection: Connection, cluster_id: str, quota: Quota, size: i
 
 
 def record_usage(connection: Connection, job: ImportJob, size: int, quota: Quota) -> None:
-    """Count the bytes of a job's files for its org's day, in the transaction that stores its plan.
+    """Charge the bytes of a job's files to its org's day, in the transaction that stores its plan.
 
-    Those that an earlier plan of the job was charged for don't count again, on whichever day that was.
+    Bytes that an earlier plan of the job was charged for don't count again, on whichever day that was.
 
     Raises:
-        QuotaExceeded: the org hasn't so many left today.
+        QuotaExceeded: the org has fewer bytes left today.
     """
     column = tables.job.c
     charged = connection.execute(select(column.charged).where(column.id == job.id)).scalar_one()
@@ -142,7 +144,7 @@ def record_usage(connection: Connection, job: ImportJob, size: int, quota: Quota
 
 
 def _limit(own: int | None, default: int | None) -> int:
-    """0 is no limit."""
+    """The effective limit; 0 is no limit."""
     return (default if own is None else own) or 0
 
 

@@ -1,4 +1,4 @@
-"""Forgetting jobs that ended long ago, a few at a time, so that nobody waits for it."""
+"""Retention: delete jobs that ended long ago, in small batches, so that other writers don't wait."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ _BATCH = 500
 
 
 class RetentionRepository:
+    """Delete old jobs from the catalog."""
+
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
@@ -22,9 +24,9 @@ class RetentionRepository:
 
         Args:
             finished_before: milliseconds since 1970.
-            keep: so many of the cluster's newest jobs stay, however old they are.
+            keep: number of the cluster's newest jobs that stay, however old they are.
 
-        Jobs whose staged files are still there stay until these are gone.
+        Jobs with staged files stay until the cleanup has deleted these.
         """
         job = tables.job.c
         with self._database.write() as connection:
@@ -34,20 +36,20 @@ class RetentionRepository:
                 job.has_staged_files.is_(False),
                 *_older_than_kept(connection, cluster_id, keep),
             ]
-            found = connection.execute(
+            rows = connection.execute(
                 select(job.id, job.database_id, job.collection_id, job.state)
                 .where(*where)
                 .order_by(job.finished_at)
                 .limit(batch)
                 .with_for_update(skip_locked=True)
             ).all()
-            if not found:
+            if not rows:
                 return 0
-            ids = [row.id for row in found]
+            ids = [row.id for row in rows]
             for table in (tables.job_split, tables.job_file, tables.job_secret):
                 connection.execute(delete(table).where(table.c.job_id.in_(ids)))
             connection.execute(delete(tables.job).where(job.id.in_(ids)))
-            forget(connection, [(row.id, cluster_id, row.database_id, row.collection_id, row.state) for row in found])
+            forget(connection, [(row.id, cluster_id, row.database_id, row.collection_id, row.state) for row in rows])
         return len(ids)
 
 

@@ -1,4 +1,4 @@
-"""Rows of the job tables as the domain's values."""
+"""Map rows of the job tables to domain objects."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ __all__ = ["FILE_COLUMNS", "JOB_COLUMNS", "file_of", "job_of", "split_of"]
 _NAMES = [field.name for field in fields(ImportJob)]
 _TIMES = ("created_at", "started_at", "finished_at", "deadline")
 _STATES = {state.value: state for state in JobState}
-_TIME_PLACES = [_NAMES.index(each) for each in _TIMES]
-_STATE_PLACE, _WARNINGS_PLACE = _NAMES.index("state"), _NAMES.index("warnings")
+_TIME_POSITIONS = [_NAMES.index(name) for name in _TIMES]
+_STATE_POSITION, _WARNINGS_POSITION = _NAMES.index("state"), _NAMES.index("warnings")
 
 JOB_COLUMNS = [tables.job.c[name] for name in _NAMES]
-"""What :func:`job_of` reads, in its order: not the paths, of which a job may have very many."""
+"""The columns of :func:`job_of`, in its order: without the paths, of which a job may have very many."""
 
-FILE_COLUMNS = [each for each in tables.job_file.c if each.name not in ("job_id", "locations")]
-"""What :func:`file_of` reads: not where a file is, which takes longer to read than all the rest."""
+FILE_COLUMNS = [column for column in tables.job_file.c if column.name not in ("job_id", "locations")]
+"""The columns of :func:`file_of`: without the locations, which take longer to read than all the rest."""
 
 
 def job_of(row: Row[Any]) -> ImportJob:
-    """A job from a row of :data:`JOB_COLUMNS`. A list makes very many: columns aren't looked up by name."""
+    """Build a job from a row of :data:`JOB_COLUMNS`. By position, not by name: lists build very many."""
     values = list(row)
-    values[_STATE_PLACE] = _STATES[values[_STATE_PLACE]]
-    values[_WARNINGS_PLACE] = tuple(JobWarning(**each) for each in values[_WARNINGS_PLACE])
-    for place in _TIME_PLACES:
-        if (millis := values[place]) is not None:
-            values[place] = from_millis(millis)
+    values[_STATE_POSITION] = _STATES[values[_STATE_POSITION]]
+    values[_WARNINGS_POSITION] = tuple(JobWarning(**warning) for warning in values[_WARNINGS_POSITION])
+    for position in _TIME_POSITIONS:
+        if (millis := values[position]) is not None:
+            values[position] = from_millis(millis)
     return ImportJob(**dict(zip(_NAMES, values, strict=True)))
 
 

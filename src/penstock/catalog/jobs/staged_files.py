@@ -1,4 +1,4 @@
-"""What jobs have staged and nobody will publish: whose it is, and taking it away from them."""
+"""Staged files of ended jobs that won't be published: find them, and hand them to the cleanup."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ __all__ = ["StagedFileRepository"]
 
 
 class StagedFileRepository:
+    """Find staged files that can be deleted."""
+
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
     def find(self, failed_before: int) -> Sequence[ImportJob]:
-        """Aborted jobs, and those that failed before a time (milliseconds), whose staged files are still there."""
+        """Return jobs with staged files that were aborted, or failed before a time (milliseconds since 1970)."""
         job = tables.job.c
         aborted = job.state == JobState.ABORTED.value
         with self._database.read() as connection:
@@ -32,10 +34,10 @@ class StagedFileRepository:
         return [job_of(row) for row in rows]
 
     def take(self, job_id: int) -> Sequence[Any]:
-        """What a failed or aborted job had staged, for deletion: from now on a retry stages it again."""
+        """Return what a failed or aborted job has staged, for deletion, and mark its splits Pending for a retry."""
         split = tables.job_split.c
         with self._database.write() as connection:
-            taken = connection.execute(
+            changed = connection.execute(
                 update(tables.job)
                 .where(
                     tables.job.c.id == job_id,
@@ -44,7 +46,7 @@ class StagedFileRepository:
                 )
                 .values(has_staged_files=False)
             ).rowcount
-            if not taken:
+            if not changed:
                 return []
             where = (split.job_id == job_id, split.state == SplitState.STAGED.value)
             staged = connection.execute(select(split.staged).where(*where).order_by(split.ordinal)).scalars().all()
@@ -54,9 +56,10 @@ class StagedFileRepository:
         return staged
 
     def staged_of(self, collection_id: str) -> Sequence[Any]:
-        """What the jobs of a collection have staged and not published; also what an ended one still has."""
+        """Return what the jobs of a collection have staged and not published, ended jobs included."""
         job, split = tables.job.c, tables.job_split.c
-        unpublished = or_(job.has_staged_files.is_(True), job.state.in_([each.value for each in sorted(LIVE_STATES)]))
+        live = job.state.in_([state.value for state in sorted(LIVE_STATES)])
+        unpublished = or_(job.has_staged_files.is_(True), live)
         with self._database.read() as connection:
             return (
                 connection.execute(

@@ -1,4 +1,4 @@
-"""What ends with a job: its deadline, its files and its secret."""
+"""Side effects of a job's end: its deadline, files, credentials and staged files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["end_job", "ending_values"]
 
 
 def ending_values(then: JobState) -> dict[str, Any]:
-    """The columns of the job that a move to ``then`` sets, whoever makes it."""
+    """The columns of the job that every transition to ``then`` sets."""
     values: dict[str, Any] = {}
     if then.is_final:
         values |= {"finished_at": now_millis(), "stage": ""}
@@ -24,9 +24,9 @@ def ending_values(then: JobState) -> dict[str, Any]:
 
 
 def end_job(connection: Connection, job_id: int, state: JobState) -> None:
-    """With the job, each of its files ends: completed, or stopped where it was. Its secret is wiped.
+    """End each file of an ended job, as completed or failed, and delete the job's credentials.
 
-    Where it failed or was aborted, the staged files of its splits stay for the tidier, or for a retry.
+    If it failed or was aborted, the staged files of its splits stay, for a retry or the cleanup.
     """
     connection.execute(delete(tables.job_secret).where(tables.job_secret.c.job_id == job_id))
     if state is not JobState.COMPLETED:
@@ -37,11 +37,11 @@ def end_job(connection: Connection, job_id: int, state: JobState) -> None:
         )
     file = tables.job_file.c
     if state is JobState.COMPLETED:
-        ended = {"state": FileState.COMPLETED.value, "progress": 100}
+        values = {"state": FileState.COMPLETED.value, "progress": 100}
     else:
-        ended = {"state": FileState.FAILED.value}
+        values = {"state": FileState.FAILED.value}
     connection.execute(
         update(tables.job_file)
         .where(file.job_id == job_id, file.finished_at.is_(None))
-        .values(finished_at=now_millis(), **ended)
+        .values(finished_at=now_millis(), **values)
     )

@@ -1,4 +1,4 @@
-"""The log line of a transition: every job's way from its creation to its end, whoever moves it."""
+"""Log the transitions of jobs: one line for each, from creation to end, whatever caused it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 
 def log_transition(job: ImportJob, before: JobState | None) -> None:
-    """Log that ``job`` is in its state now; call it when the transaction is committed. ``before`` None: created."""
+    """Log the state that ``job`` has now; call it after the transaction's commit. ``before`` None: created."""
     log.info(
         "job.state",
         job_id=str(job.id),

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that the catalog hands over."""
+"""Alembic's environment: run the migrations on the connection that the catalog passes."""
 
 from __future__ import annotations
 
