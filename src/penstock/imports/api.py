@@ -1,4 +1,4 @@
-"""What the dialects call: the use cases of import jobs, whatever stands behind them."""
+"""The interface of import jobs that the dialects call."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Imports"]
 
 
 class Imports(Protocol):
-    """Plain synchronous calls; none of them waits for files to be read."""
+    """Synchronous calls; none of them waits for files to be read."""
 
     def create(self, request: CreateImport) -> ImportJob:
         """Check names, syntax, extensions, groups and roots, and store a Pending job.
 
-        With ``request.idempotency_key`` an earlier job of the same key and collection is given instead.
+        With ``request.idempotency_key`` an earlier job of the same key and collection is returned instead.
 
         Raises:
             ClusterNotFound, DatabaseNotFound, CollectionNotFound, PartitionNotFound: a name is unknown.
@@ -37,23 +37,23 @@ class Imports(Protocol):
         ...
 
     def commit(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
-        """Publish an Uncommitted job; again is fine. Raises JobNotFound, PermissionDenied, JobStateConflict."""
+        """Publish an Uncommitted job; idempotent. Raises JobNotFound, PermissionDenied, JobStateConflict."""
         ...
 
     def abort(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
-        """End a job before its commit's intent; again, or after its failure, is fine.
+        """Abort a job before its commit's intent; idempotent, and allowed after a failure.
 
         Raises JobNotFound, PermissionDenied, JobStateConflict.
         """
         ...
 
     def retry(self, cluster_id: str, job_id: int, keys: StoreCredentials, caller: Caller) -> ImportJob:
-        """Let a Failed job go on with what is missing of it.
+        """Retry a Failed job, reusing its staged splits.
 
         Raises:
             JobNotFound.
-            JobStateConflict: it hasn't failed, or can't go on.
-            MissingParameter: its files need the caller's own keys.
+            JobStateConflict: it hasn't failed, or can't continue.
+            MissingParameter: its files need the caller's own credentials.
             PartitionNotFound, PathNotAllowed, LimitExceeded: as :meth:`create`.
         """
         ...

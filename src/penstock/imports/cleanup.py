@@ -1,4 +1,4 @@
-"""Tidying up: jobs past their time, staged files nobody wants any more, dropped tables, orphans, expired keys."""
+"""Cleanup of overdue jobs, unused staged files, dropped tables, orphan files, expired keys and old jobs."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ __all__ = [
 
 log = structlog.get_logger(__name__)
 
-_SWEEP_SECONDS = 24 * 3600.0
+_ORPHAN_SCAN_SECONDS = 24 * 3600.0
 _RETENTION_SECONDS = 600.0
-_BETWEEN_BATCHES = 0.05
+_BATCH_PAUSE_SECONDS = 0.05
 
 
 def overdue_reason(job: ImportJob) -> str:
-    """Why a job fails that is past its deadline; begins as Milvus's reason."""
+    """The failure reason of an overdue job; begins like Milvus's."""
     until = "in time" if job.deadline is None else f"by {job.deadline:%Y-%m-%d %H:%M:%S} UTC"
     return (
         f"import timeout: the job was not finished {until}; waiting counts. Retry it, or give it longer by its "
@@ -46,17 +46,17 @@ def overdue_reason(job: ImportJob) -> str:
 
 
 def fail_overdue_jobs(context: ImportContext) -> None:
-    """Fail the jobs that are past their deadline: those that wait in the queue or for their commit, too."""
+    """Fail the jobs past their deadline, including those that wait in the queue or for their commit."""
     for job in context.catalog.jobs.overdue():
-        # One that moved on a moment ago, and is still unfinished, is found by the next look.
+        # A job whose state just changed, and that is still unfinished, is failed by the next run.
         with suppress(JobStateConflict):
             context.catalog.jobs.request_transition(job, JobState.FAILED, reason=overdue_reason(job))
 
 
 def delete_staged_files(context: ImportContext) -> None:
-    """Remove what aborted jobs have staged, and failed ones once nobody may retry them from there.
+    """Delete the staged files of aborted jobs, and of failed ones after ``staged_file_retention``.
 
-    The catalog forgets the files before they go, so that a retry can't count on what is being removed.
+    The catalog's records are removed first, so that a retry can't reuse files that are being deleted.
     """
     failed_before = now_millis() - int(context.settings.staged_file_retention * 1000)
     for job in context.catalog.staged_files.find(failed_before):
@@ -64,28 +64,28 @@ def delete_staged_files(context: ImportContext) -> None:
 
 
 def discard(context: ImportContext, collection_id: str, job_id: int) -> None:
-    """Remove what a failed or aborted job has staged."""
+    """Delete the staged files of a failed or aborted job."""
     staged = [staged_of(note) for note in context.catalog.staged_files.take(job_id)]
     store = context.catalog.collections.store_of(collection_id)
-    if store is not None:  # the files of a forgotten collection went with it
+    if store is not None:  # a collection that is no longer in the catalog has no files left
         context.engine.discard(collection_id, staged, store)
     log.info("job.staged_files_deleted", job_id=str(job_id), splits=len(staged))
 
 
 def drop_tables(context: ImportContext) -> None:
-    """Remove the tables of dropped collections, once none of their jobs lives."""
+    """Delete the tables of dropped collections that have no live jobs."""
     collections, jobs = context.catalog.collections, context.catalog.jobs
     for collection_id in collections.dropped():
         if live := jobs.live_of(collection_id):
-            # Who drops a collection ends its jobs; a process that died in between has left them to us.
+            # The drop call ends the jobs; a process that died in between left them.
             end_jobs(jobs, collection_id, f"collection {live[0].collection} dropped")
         if jobs.live_jobs(collection_id):
-            continue  # they have come to their commit, and end by themselves
+            continue  # they are committing, and end by themselves
         lease = context.catalog.maintenance.take(
             collection_id, uuid.uuid4().hex, int(context.settings.lease_duration * 1000)
         )
         if lease is None:
-            # Its indexes are being built, or another server is about to drop it.
+            # Its indexes are being built, or another server is dropping it.
             continue
         try:
             context.engine.drop(collection_id, collections.store_of(collection_id) or "")
@@ -98,7 +98,7 @@ def drop_tables(context: ImportContext) -> None:
 
 
 def purge_deleted_secrets(context: ImportContext) -> None:
-    """Leave no copy of the credentials of jobs that have ended."""
+    """Purge the write-ahead log, so that no copy of the credentials of ended jobs remains."""
     context.catalog.database.purge_wal()
 
 
@@ -107,33 +107,33 @@ def delete_expired_idempotency_keys(context: ImportContext) -> None:
 
 
 class Retention:
-    """Forgets jobs that ended long ago: looks once in a while, and goes on in small steps while there are any."""
+    """Delete finished jobs after their retention: every ten minutes, in small batches."""
 
     def __init__(self, context: ImportContext) -> None:
         self._context = context
-        self._looked = float("-inf")
+        self._last_run = float("-inf")
 
     def __call__(self, stop: threading.Event) -> None:
-        if time.monotonic() - self._looked < _RETENTION_SECONDS:
+        if time.monotonic() - self._last_run < _RETENTION_SECONDS:
             return
         settings, catalog = self._context.settings, self._context.catalog
-        # While its key is remembered, a repeated create call gets the job.
+        # A repeated create call gets the job while its idempotency key lives.
         age = max(settings.retention, settings.key_lifetime)
         for cluster_id in catalog.clusters.ids():
             before = now_millis() - int(age * 1000)
-            forgotten = 0
+            total = 0
             while count := catalog.retention.forget_jobs(cluster_id, before, settings.min_retained_jobs):
-                forgotten += count
-                # Others write in between.
-                if stop.wait(_BETWEEN_BATCHES):
+                total += count
+                # Let other transactions write in between.
+                if stop.wait(_BATCH_PAUSE_SECONDS):
                     return
-            if forgotten:
-                log.info("jobs.expired", cluster_id=cluster_id, jobs=forgotten)
-        self._looked = time.monotonic()
+            if total:
+                log.info("jobs.expired", cluster_id=cluster_id, jobs=total)
+        self._last_run = time.monotonic()
 
 
 class OrphanCleanup:
-    """Removes files that a crash has left: staged, but noted nowhere. Looks at every collection once a day."""
+    """Delete orphan files of crashed processes: staged, but not in the catalog. Scans each collection once a day."""
 
     def __init__(self, context: ImportContext) -> None:
         self._context = context
@@ -143,29 +143,29 @@ class OrphanCleanup:
         tables = self._tables()
         self._done = {table.id: self._done[table.id] for table in tables if table.id in self._done}
         for table in tables:
-            if time.monotonic() - self._done.get(table.id, float("-inf")) <= _SWEEP_SECONDS:
+            if time.monotonic() - self._done.get(table.id, float("-inf")) <= _ORPHAN_SCAN_SECONDS:
                 continue
             try:
-                looked = self.sweep(table)
+                is_done = self.sweep(table)
             except CatalogUnavailable:
                 raise
-            except StoreError as error:  # it may be of one tenant only
+            except StoreError as error:  # may affect one tenant only
                 log.warning("orphan_scan.skipped", collection_id=table.id, error=str(error))
-                looked = True
-            if looked:
+                is_done = True
+            if is_done:
                 self._done[table.id] = time.monotonic()
 
     def sweep(self, table: Table) -> bool:
-        """Whether the collection could be looked at: one with unfinished jobs, or under maintenance, can't.
+        """Scan one collection; returns False without a scan where it has unfinished jobs or is under maintenance.
 
-        What the catalog knows is read before the engine looks at what is visible: a file that is published between
-        the two is seen by the one or by the other.
+        The catalog is read before the engine's visible files: a file that is published between the two reads is seen
+        by one of them.
         """
         catalog = self._context.catalog
         if catalog.jobs.live_jobs(table.id) or catalog.maintenance.is_locked(table.id):
             return False
-        known = [staged_of(note) for note in catalog.staged_files.staged_of(table.id)]
-        orphans = self._context.engine.orphans(table, known, self._context.settings.orphan_age)
+        staged = [staged_of(note) for note in catalog.staged_files.staged_of(table.id)]
+        orphans = self._context.engine.orphans(table, staged, self._context.settings.orphan_age)
         if orphans is not None and not catalog.jobs.live_jobs(table.id):
             self._context.engine.discard(table.id, [orphans], table.store)
             log.warning("orphan_files.deleted", collection_id=table.id, size=orphans.size, note=orphans.note)

@@ -1,4 +1,4 @@
-"""What running jobs takes, and small things that several steps share."""
+"""Dependencies of running jobs, and helpers that several steps share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ImportContext", "note_of", "staged_of"]
 
 @dataclass(frozen=True, slots=True)
 class ImportContext:
-    """What running jobs takes."""
+    """Dependencies of running jobs."""
 
     catalog: Catalog
     engine: Engine
@@ -28,10 +28,10 @@ class ImportContext:
 
 
 def note_of(staged: Staged) -> dict[str, Any]:
-    """What a split staged, as the catalog keeps it."""
+    """Serialize staged files for the catalog."""
     return {"rows": staged.rows, "size": staged.size, "note": staged.note}
 
 
 def staged_of(note: Any) -> Staged:
-    """What :func:`note_of` was made from."""
+    """Deserialize the result of :func:`note_of`."""
     return Staged(rows=note["rows"], size=note["size"], note=note["note"])

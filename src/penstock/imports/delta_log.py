@@ -1,6 +1,6 @@
-"""Delta tables: a folder of Parquet files, of which the log says which ones belong to the table now.
+"""Read the log of Delta tables, which records the files of the current version in a folder of Parquet files.
 
-Delta keeps the files of earlier versions for a while. To import them too would bring back rows that were deleted.
+Delta keeps the files of earlier versions for a while; importing them too would bring back deleted rows.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _LOG = "_delta_log/"
 _COMMIT = re.compile(r"(\d{20})\.json")
 _MAX_COMMITS = 2_000
 _MAX_BYTES = 64 << 20
-"""Of commits that are read, the latest ones first; a table makes a checkpoint every ten or hundred of them."""
+"""Commits that are read, latest first; a table writes a checkpoint every ten or hundred of them."""
 _MAX_TABLES = 20
-_NAMED = 5
+_MAX_LISTED = 5
 
 
 @dataclass(slots=True)
 class _Log:
-    """What the commits say, by path in the table: files that are in it or not, and those with deleted rows."""
+    """The log's commits, by path in the table: files present or removed, and files with deletion vectors."""
 
     is_complete: bool
     present: dict[str, bool] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class _Log:
                 (self.vectors.add if kind == "add" and entry.get("deletionVector") else self.vectors.discard)(name)
 
     def holds(self, name: str) -> bool:
-        """Whether a file of the folder is in the table, as far as is known."""
+        """Whether a file of the folder is in the table, as far as the log shows."""
         return self.present.get(name, not self.is_complete)
 
 
@@ -61,30 +61,30 @@ def without_removed(
     keys: StoreCredentials,
     warnings: list[JobWarning],
 ) -> Sequence[Location]:
-    """The files of a folder without those that Delta's log has removed; ``warnings`` gets what was left out.
+    """Leave out the files of a folder that Delta's log has removed; adds to ``warnings``.
 
     Raises:
-        SourceError: the log can't be had.
+        SourceError: the log can't be read.
     """
     tables = [name.removesuffix(_LOG) for name in side_files if name == _LOG or name.endswith(f"/{_LOG}")]
     for table in tables[:_MAX_TABLES]:
         home = path + table
         log = _read(home + _LOG, roots, keys)
-        members = {each.name: each.name.removeprefix(home) for each in found if each.name.startswith(home)}
-        gone = {name for name, member in members.items() if not log.holds(member)}
-        if gone:
-            shown = ", ".join(shorten(members[name], 100) for name in sorted(gone)[:_NAMED])
-            more = f" and {len(gone) - _NAMED:,} more" if len(gone) > _NAMED else ""
-            text = f"files that are not in the Delta table {home!r} any more were passed over: {shown}{more}"
-            warnings.append(JobWarning(code="delta_removed", message=text, count=len(gone)))
-        found = [each for each in found if each.name not in gone]
+        members = {file.name: file.name.removeprefix(home) for file in found if file.name.startswith(home)}
+        removed_names = {name for name, member in members.items() if not log.holds(member)}
+        if removed_names:
+            names = ", ".join(shorten(members[name], 100) for name in sorted(removed_names)[:_MAX_LISTED])
+            more = f" and {len(removed_names) - _MAX_LISTED:,} more" if len(removed_names) > _MAX_LISTED else ""
+            text = f"files that are not in the Delta table {home!r} any more were passed over: {names}{more}"
+            warnings.append(JobWarning(code="delta_removed", message=text, count=len(removed_names)))
+        found = [file for file in found if file.name not in removed_names]
         if not log.is_complete:
             text = (
                 f"the Delta table {home!r}: its log is not there from the first version on. Files that were removed "
                 "before are imported where VACUUM hasn't deleted them"
             )
             warnings.append(JobWarning(code="delta_log", message=text))
-        if any(members.get(each.name) in log.vectors for each in found):
+        if any(members.get(file.name) in log.vectors for file in found):
             text = (
                 f"the Delta table {home!r} marks rows as deleted by deletion vectors, which are not read: these rows "
                 "are imported. Write them out of the files first: REORG TABLE … APPLY (PURGE)"

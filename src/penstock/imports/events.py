@@ -1,4 +1,4 @@
-"""What running jobs tells to whoever counts and traces it; this package knows neither how nor where to."""
+"""The observer interface of running jobs, for metrics and traces; this package depends on neither."""
 
 from __future__ import annotations
 
@@ -12,51 +12,50 @@ __all__ = ["NullObserver", "Observer", "Observers"]
 
 
 class Observer(Protocol):
-    """Called from many threads. Nothing here may raise or wait: a job doesn't fail for being watched."""
+    """Called from many threads. No method may raise or wait: observation must not fail a job."""
 
     def context(self) -> str | None:
-        """What this thread does, as a text that may be kept (W3C ``traceparent``); None where nobody traces it."""
+        """This thread's trace context as text that may be stored (W3C ``traceparent``); None without tracing."""
         ...
 
     def claimed(self, job: ImportJob) -> None:
-        """This process begins to work on the job, or goes on with it."""
+        """This process starts or continues the job."""
         ...
 
     def moved(self, job: ImportJob) -> None:
-        """The job that this thread works on has come to another state."""
+        """This thread's job has changed its state."""
         ...
 
     def lost(self, job: ImportJob) -> None:
-        """The job was ended from outside or taken over by another process while this one worked on it."""
+        """The job's lease was lost: it was ended from outside, or taken over by another process."""
         ...
 
     def retrying(self, doing: str, error: BaseException) -> None:
-        """``doing`` (``planning``, ``split``, ``commit``) failed for a cause that may pass; it is tried again."""
+        """``doing`` (``planning``, ``split``, ``commit``) failed with a transient error; it is retried."""
         ...
 
     def staged(self, rows: int, size: int) -> None:
-        """A split was read, checked and staged: its rows, and the bytes of its part of the file."""
+        """A split was read, checked and staged: its rows, and the bytes of its file ranges."""
         ...
 
     def published(self, rows: int, size: int) -> None:
-        """A job's rows became visible: how many, and the bytes of its files."""
+        """A job was published: its rows, and the bytes of its files."""
         ...
 
     def step(
         self, name: str, facts: Mapping[str, str | int], within: str | None = None
     ) -> AbstractContextManager[None]:
-        """Around a step, in the thread that does it; an exception that leaves it says that the step failed.
+        """Context manager around a step, in its thread; the step failed if an exception leaves it.
 
-        The steps: ``job`` (as long as this process works on it), and in it ``planning``, ``staging`` (in it each
-        ``split``), ``commit``, ``index``. An index that is built in the background has no job around it, and neither
-        has ``upkeep``, the compaction of a table. ``within`` is what :meth:`context` gave where the step's cause was,
-        maybe in another process.
+        The steps: ``job`` (while this process works on it), and in it ``planning``, ``staging`` (with ``split``),
+        ``commit``, ``index``. Background steps have no job around them: ``index``, and ``upkeep``, the compaction of
+        a table. ``within`` is the value of :meth:`context` at the step's cause, maybe in another process.
         """
         ...
 
 
 class NullObserver:
-    """Looks away."""
+    """Does nothing."""
 
     def context(self) -> str | None:
         return None
@@ -86,7 +85,7 @@ class NullObserver:
 
 
 class Observers:
-    """Several observers, told in order."""
+    """Several observers, called in order."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)

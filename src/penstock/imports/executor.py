@@ -1,7 +1,7 @@
-"""One job from its claim to its end: plan, stage, commit, index.
+"""Run one job from its lease to its end: plan, stage, commit, index.
 
-Every step notes what it did in the catalog under the claim's epoch, so that after a crash another claim goes on from
-the last finished split, and a worker that lost its job changes nothing.
+Every step is recorded in the catalog under the lease's fencing epoch: after a crash the next lease continues from the
+last finished split, and a process that lost its lease changes nothing.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ __all__ = ["Executor", "csv_options", "unknown_columns"]
 log = structlog.get_logger(__name__)
 
 RETRYING = "trying again after: "
-"""Begins the reason of a job that goes on."""
+"""Prefix of a job's reason while it is being retried."""
 
-_LOOK_SECONDS = 1.0
-"""Between two looks whether a job that gets no further is still this process's."""
+_LEASE_CHECK_SECONDS = 1.0
+"""Seconds between lease checks of a job that makes no progress."""
 
 
 def csv_options(options: Any) -> CsvOptions:
@@ -70,20 +70,20 @@ def csv_options(options: Any) -> CsvOptions:
 
 
 def unknown_columns(options: Any) -> UnknownColumns:
-    """What a create call wants of columns that are no field."""
+    """The create call's policy for columns that are not fields."""
     return UnknownColumns(options.get("unknown_columns") or UnknownColumns.DYNAMIC)
 
 
 class Executor:
-    """Runs claimed jobs. One instance serves many threads; each call of :meth:`run` works on one job."""
+    """Run leased jobs. Thread-safe; each call of :meth:`run` works on one job."""
 
     def __init__(self, context: ImportContext, maintenance: MaintenanceWorker) -> None:
         self._context = context
         self._maintenance = maintenance
 
     def run(self, job: ImportJob, stop: threading.Event) -> None:
-        """Take a claimed job as far as it goes; return when it has ended, waits for a commit, or ``stop`` is set."""
-        bound = log.bind(job_id=str(job.id), collection=job.collection)
+        """Run a leased job until it has ended, waits for its commit, or ``stop`` is set."""
+        job_log = log.bind(job_id=str(job.id), collection=job.collection)
         observer = self._context.observer
         observer.claimed(job)
         facts: dict[str, str | int] = {
@@ -96,15 +96,15 @@ class Executor:
             with observer.step("job", facts, job.trace):
                 JobRun(self._context, job, stop, self._maintenance).go()
         except LeaseLost:
-            bound.info("job.lease_lost", epoch=job.epoch)
+            job_log.info("job.lease_lost", epoch=job.epoch)
             observer.lost(job)
         except TaskCancelled:
-            bound.info("job.paused")
+            job_log.info("job.paused")
             self._context.catalog.claims.release(job)
 
 
 class JobRun:
-    """One claimed job, and the steps it goes through."""
+    """The steps of one leased job."""
 
     def __init__(
         self, context: ImportContext, job: ImportJob, stop: threading.Event, maintenance: MaintenanceWorker
@@ -120,7 +120,7 @@ class JobRun:
         self._log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
         self.job = job
         self._saved = (-1, -1)
-        self._looks = Throttle(_LOOK_SECONDS)
+        self._lease_checks = Throttle(_LEASE_CHECK_SECONDS)
 
     def go(self) -> None:
         steps: dict[JobState, Callable[[], None]] = {
@@ -134,7 +134,7 @@ class JobRun:
             try:
                 step()
             except (LeaseLost, TaskCancelled, CatalogUnavailable):
-                # A catalog that is away is no fault of the job: somebody claims it again when it is back.
+                # An unavailable catalog does not fail the job: it is claimed again when the catalog is back.
                 raise
             except SplitFailed as failure:
                 self._fail(failure.cause)
@@ -163,7 +163,7 @@ class JobRun:
             lambda error: self._retrying("planning", error),
         )
         jobs = self._catalog.jobs
-        joined = join(
+        split_plan = join(
             plan,
             split_bytes=self._context.settings.split_bytes,
             workers=self._runner.slots,
@@ -173,9 +173,9 @@ class JobRun:
         )
         warnings = merge_warnings([self._option_warnings(), list(plan.warnings)])
         self.job = self._claims.save_plan(
-            self.job, joined.files, joined.splits, warnings, self._context.settings.quota
+            self.job, split_plan.files, split_plan.splits, warnings, self._context.settings.quota
         )
-        self._engine.discard(collection.id, [staged_of(each.staged) for each in joined.stale], collection.store)
+        self._engine.discard(collection.id, [staged_of(split.staged) for split in split_plan.stale], collection.store)
         self._observer.moved(self.job)
 
     def _new_plan(self, collection: Collection) -> Plan:
@@ -225,7 +225,7 @@ class JobRun:
                 unknown_columns=unknown_columns(self.job.options),
                 batch_bytes=self._context.settings.batch_bytes,
                 memory_limit=self._context.settings.worker_memory,
-                partitions=partitions if (one := split.parts[0].spec["partition"]) is None else [one],
+                partitions=partitions if (number := split.parts[0].spec["partition"]) is None else [number],
                 auto_id_start=split.auto_id_start,
             )
 
@@ -261,10 +261,10 @@ class JobRun:
         self._end_staging(collection)
 
     def _end_staging(self, collection: Collection) -> None:
-        fresh = self._fresh(collection)
-        # While the job may still fail: with the intent it is bound to its rows.
+        current = self._reload(collection)
+        # Checked while the job may still fail: after the intent it is bound to its rows.
         retry_transient(
-            lambda: self._engine.refuse_damaged(Table.of(fresh)),
+            lambda: self._engine.refuse_damaged(Table.of(current)),
             "checking the table before the commit",
             self._context.settings,
             self._stop,
@@ -276,7 +276,7 @@ class JobRun:
             self._move(JobState.UNCOMMITTED, progress=UNCOMMITTED, stage="", **snapshot)
             return
         self._move(
-            JobState.COMMITTING, progress=COMMITTED, stage="committing", intent_version=fresh.version, **snapshot
+            JobState.COMMITTING, progress=COMMITTED, stage="committing", intent_version=current.version, **snapshot
         )
 
     def _commit(self) -> None:
@@ -291,22 +291,22 @@ class JobRun:
             self._catalog.row_expiry.begin(collection.id, self.job.id)
         try:
             with self._observer.step("commit", {"rows": self.job.rows}):
-                published = self._publish_with_retries(table)
+                result = self._publish_with_retries(table)
         except CollectionNotFound:
             self._end_dropped()
             return
         except (RetriesExhausted, JobWithdrawn) as error:
             if isinstance(error.__cause__, Transient | StoreFull):
-                raise  # it may pass yet
-            withdrawn = self._withdraw(table, error)
-            if withdrawn is None:
+                raise  # still transient
+            publication = self._withdraw(table, error)
+            if publication is None:
                 return
-            published = withdrawn
-        self._observer.published(published.rows, self.job.size)
-        self._catalog.collections.raise_version(collection.id, published.version)
+            result = publication
+        self._observer.published(result.rows, self.job.size)
+        self._catalog.collections.raise_version(collection.id, result.version)
         if expires:
             self._catalog.row_expiry.committed(collection.id, self.job.id)
-        # A two-phase job stands at 99 % since it waits for its commit.
+        # A job with two-phase commit has been at 99 % since it began to wait for the commit.
         progress = max(self.job.progress, COMMITTED)
         self._move(JobState.INDEXING, stage="indexing", progress=progress)
 
@@ -335,16 +335,16 @@ class JobRun:
         ]
 
     def _withdraw(self, table: Table, error: PenstockError) -> Published | None:
-        """Take the intent back, after which the job fails for ``error``; the rows, if they are visible after all.
+        """Withdraw the intent and fail the job with ``error``; return what was published if the rows are visible.
 
         See docs/decisions/0012-taking-an-intent-back.md.
         """
         cause = error.__cause__ or error
         try:
             version = self._engine.withdraw(table, self.job.id, self.job.epoch, self._staged())
-        except TableDamaged as damaged:
-            # No version can be opened. The files stay: what a backup brings back may name them.
-            self._log.error("job.not_withdrawn", error=str(damaged))
+        except TableDamaged as damage:
+            # No version can be opened. The files stay: a restored backup may refer to them.
+            self._log.error("job.not_withdrawn", error=str(damage))
             self._fail(error, keep_files=True)
             return None
         if isinstance(version, Published):
@@ -352,12 +352,12 @@ class JobRun:
         self._catalog.collections.raise_version(table.id, version)
         self._fail(error)
         if not isinstance(cause, TableDamaged | JobWithdrawn):
-            # Something is wrong with what it has staged, perhaps; a retry stages all of it again.
+            # The staged files may be at fault; a retry stages all of them again.
             discard(self._context, self.job.collection_id, self.job.id)
         return None
 
     def _end_dropped(self) -> None:
-        """After the intent, the collection is gone, and with it the rows: whichever came first, if the commit did."""
+        """End a job whose collection was dropped after the intent: failed, or completed if it may have committed."""
         if self.job.reason is not None:
             self._fail(CollectionNotFound(f"collection {self.job.collection} dropped"))
         else:
@@ -383,7 +383,7 @@ class JobRun:
     def _complete(self, warnings: Sequence[JobWarning]) -> None:
         self._move(JobState.COMPLETED, progress=100, warnings=warnings)
 
-    # How a job ends, or waits
+    # Failure and retry
 
     def _fail(self, error: BaseException, *, keep_files: bool = False) -> None:
         reason = str(error)
@@ -391,17 +391,17 @@ class JobRun:
             self._log.exception("job.error", exc_info=error)
             reason = f"internal error: {type(error).__name__}: {error}"
         is_planned = self.job.state not in (JobState.PENDING, JobState.PLANNING)
-        known = list(self.job.warnings) if is_planned else self._option_warnings()
-        warnings = merge_warnings([known, *self._catalog.jobs.split_warnings(self.job.id)])
+        job_warnings = list(self.job.warnings) if is_planned else self._option_warnings()
+        warnings = merge_warnings([job_warnings, *self._catalog.jobs.split_warnings(self.job.id)])
         self._move(JobState.FAILED, reason=reason, warnings=warnings, keep_files=keep_files)
         if isinstance(error, StoreFull):
-            # What it has staged keeps others from working; a retry does it again.
+            # Its staged files take the space that other jobs need; a retry stages them again.
             discard(self._context, self.job.collection_id, self.job.id)
 
     def _release_for_retry(self, error: Exception) -> None:
-        """After the intent a job can't fail for this: it is shown as the job's reason, and tried again.
+        """Show the error as the job's reason and release the lease for a later retry: no failure after the intent.
 
-        Meanwhile no process has the job, so that it keeps no other from running.
+        During the pause no process holds the job, so it takes no other job's place.
         """
         cause = error.__cause__ if isinstance(error, RetriesExhausted) and error.__cause__ else error
         self._log.exception("job.commit_retry_scheduled", exc_info=error, transient=isinstance(cause, Transient))
@@ -423,11 +423,11 @@ class JobRun:
         self._show(error)
 
     def _show(self, error: BaseException | None) -> None:
-        """Let the job's reason say what is being tried again; with None, that it goes on."""
+        """Set the job's reason to the error that is being retried; clear it with None."""
         reason = None if error is None else f"{RETRYING}{error}"
         if reason == self.job.reason:
             return
-        with suppress(StoreFull):  # of the catalog; what is shown is no reason to fail
+        with suppress(StoreFull):  # of the catalog; a status text must not fail the job
             self._claims.save_reason(self.job, reason)
             self.job = replace(self.job, reason=reason)
 
@@ -465,25 +465,25 @@ class JobRun:
         )
 
     def _verify_lease(self) -> None:
-        """While nothing moves nothing is saved, which would tell that somebody has aborted the job or has it now."""
-        if self._looks.is_ready():
+        """Check the lease while there is no progress to save: saving would detect an abort or a takeover."""
+        if self._lease_checks.is_ready():
             self._claims.check(self.job)
 
     def _run_plan_tasks(self, function: Callable[[Any, TaskContext], Any], tasks: Sequence[Any]) -> Iterable[Any]:
-        """Results in order, a window of tasks in flight."""
+        """Yield results in order, with a window of tasks in flight."""
         window: list[tuple[Any, TaskHandle[Any]]] = []
         try:
             for task in tasks:
                 window.append((task, self._runner.submit(function, task)))
                 if len(window) > self._runner.slots:
-                    yield self._planned(window)
+                    yield self._next_result(window)
             while window:
-                yield self._planned(window)
+                yield self._next_result(window)
         finally:
             for _, handle in window:
                 handle.cancel()
 
-    def _planned(self, window: list[tuple[Any, TaskHandle[Any]]]) -> Any:
+    def _next_result(self, window: list[tuple[Any, TaskHandle[Any]]]) -> Any:
         while not _wait(window[0][1], 0.2):
             self._check_time()
             self._save_planning()
@@ -496,18 +496,18 @@ class JobRun:
             raise too_large(file_at(task, handle.progress()[0]), error.details["taken"]) from error
 
     def _collection(self) -> Collection:
-        found = self._catalog.collections.by_id(self.job.collection_id)
-        if found is None:
+        collection = self._catalog.collections.by_id(self.job.collection_id)
+        if collection is None:
             raise CollectionNotFound(f"collection {self.job.collection} dropped", collection=self.job.collection)
-        return found
+        return collection
 
-    def _fresh(self, collection: Collection) -> Collection:
+    def _reload(self, collection: Collection) -> Collection:
         return self._catalog.collections.by_id(collection.id) or collection
 
     def _roots(self) -> ImportRoots:
-        """Where the files may be: as the keys allow that asked for the job, whoever plans it."""
+        """The import roots allowed by the API keys that created or retried the job."""
         limits = self._catalog.jobs.roots(self.job.id)
-        # Where callers have keys, whoever reads the reason of a failure may be another than who runs the server.
+        # With API keys in use, the reader of a failure reason may be a tenant and not the operator.
         return self._context.roots.within(limits, for_tenant=self._catalog.accounts.any_made())
 
     def _keys(self) -> StoreCredentials:
@@ -516,12 +516,12 @@ class JobRun:
     def _locations(self) -> dict[int, list[Location]]:
         keys, roots = self._keys(), self._roots()
         return {
-            ordinal: [roots.restore(each, keys.access_key, keys.secret_key, keys.token) for each in found]
-            for ordinal, found in self._catalog.jobs.locations(self.job.id).items()
+            ordinal: [roots.restore(location, keys.access_key, keys.secret_key, keys.token) for location in locations]
+            for ordinal, locations in self._catalog.jobs.locations(self.job.id).items()
         }
 
     def _partition(self, collection: Collection) -> int | None:
-        """The partition of all rows; None where their partition key tells it."""
+        """The partition of all rows; None where the partition key decides per row."""
         if collection.schema.partition_key:
             return None
         return self._catalog.collections.partition(collection.id, self.job.partition or DEFAULT_PARTITION).number

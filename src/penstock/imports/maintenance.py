@@ -1,4 +1,4 @@
-"""Upkeep of tables: indexes after each import; in the background compaction, and the end of old versions."""
+"""Table maintenance: indexes after each import; in the background compaction and expiry of old versions."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ __all__ = ["MaintenanceWorker"]
 log = structlog.get_logger(__name__)
 
 _TICK = 0.2
-_LOOK_SECONDS = 5.0
-"""After so long the background looks even when nothing woke it: a failed build is due again, or a lease ran out."""
+_POLL_SECONDS = 5.0
+"""Seconds between polls without a wake-up: a failed build may be due again, or a lease may have expired."""
 _RETRY_MILLIS = 60_000
-_GIVE_WAY_MILLIS = 5_000
-"""A compaction waits so long for jobs that commit at the moment."""
+_CONFLICT_PAUSE_MILLIS = 5_000
+"""Pause of a compaction while jobs are committing."""
 _ROUND_SECONDS = 3600.0
-"""So often every collection is looked at: old versions go by age, which no job tells of."""
+"""Interval of a check of every collection: old versions expire by age, without any job that requests it."""
 
 Progress = Callable[[float], None]
 
 
 class MaintenanceWorker:
-    """Works in workers; the catalog's leases see to it that a collection has one build or compaction at a time.
+    """Runs maintenance in workers; leases in the catalog allow one build or compaction per collection at a time.
 
-    Rows that no index covers yet are searched exactly, so nothing is ever missing while a build waits or fails.
-    What is due is noted in the catalog: a process that only answers calls asks, and another one builds.
+    Rows that no index covers yet are searched exactly, so no result is missing while a build waits or fails.
+    Due maintenance is recorded in the catalog: a process that only answers calls requests it, another one builds.
 
-    Tasks are charged to the collection's org, as those of its jobs do.
+    Tasks are charged to the collection's org, like those of its jobs.
 
-    A collection is compacted, and its old versions expire, only while none of its jobs stands between its intent and
+    A collection is compacted, and its old versions expire, only while none of its jobs is between its intent and
     its commit; see docs/decisions/0009-compaction.md.
     """
 
@@ -76,14 +76,14 @@ class MaintenanceWorker:
         self._lease = settings.lease_duration
         self._round = Throttle(_ROUND_SECONDS)
         self._later: dict[str, float] = {}
-        """By collection, the time of the monotonic clock at which it is enqueued."""
+        """By collection, the monotonic time at which it is enqueued."""
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
 
     def start(self) -> None:
-        """Begin with every collection: a server that stopped may have left rows without an index."""
+        """Start with every collection: a server that stopped may have left rows without an index."""
         if self._round.is_ready():
             self._catalog.maintenance.request_all()
         self._thread.start()
@@ -95,37 +95,37 @@ class MaintenanceWorker:
             self._thread.join()
 
     def wake(self) -> None:
-        """Something may be due."""
+        """Wake the background thread: maintenance may be due."""
         self._changed.set()
 
     def request(self, collection_id: str) -> None:
-        """Do what is due for the collection some time soon, here or in another process."""
+        """Enqueue the collection's maintenance, for this or another process."""
         self._catalog.maintenance.request(collection_id)
         self._changed.set()
 
     def _enqueue_in(self, collection_id: str, seconds: float) -> None:
-        """As :meth:`request` after so long. A process that ends forgets it: every start enqueues all collections."""
+        """As :meth:`request`, after a delay. Kept in memory only: every start enqueues all collections."""
         at = time.monotonic() + seconds
         with self._lock:
             self._later[collection_id] = min(at, self._later.get(collection_id, at))
 
-    def _enqueue_later_ones(self) -> float:
-        """Enqueue the collections whose time has come; seconds until the next one."""
+    def _enqueue_delayed(self) -> float:
+        """Enqueue the collections whose delay is over; return the seconds until the next one."""
         now = time.monotonic()
         with self._lock:
-            come = [collection_id for collection_id, at in self._later.items() if at <= now]
-            for collection_id in come:
+            ready = [collection_id for collection_id, at in self._later.items() if at <= now]
+            for collection_id in ready:
                 del self._later[collection_id]
-            following = min(self._later.values(), default=math.inf) - now
-        for collection_id in come:
+            delay = min(self._later.values(), default=math.inf) - now
+        for collection_id in ready:
             self._catalog.maintenance.request(collection_id)
-        return following
+        return delay
 
     def build(self, collection_id: str, stop: threading.Event, progress: Progress = lambda share: None) -> None:
-        """Bring the collection's indexes up to date now, and wait for it. A collection dropped meanwhile is fine.
+        """Bring the collection's indexes up to date, and wait for it. Does nothing for a dropped collection.
 
-        ``progress`` hears how far that is, from 0 to 1, in the caller's thread. What else is due is left to the
-        background.
+        ``progress`` is called with the share done, from 0 to 1, in the caller's thread. Other due maintenance is left
+        to the background.
 
         Raises:
             TaskCancelled: ``stop`` was set.
@@ -181,7 +181,7 @@ class MaintenanceWorker:
             self._catalog.row_expiry.forget(collection.id, expiry)
             self._await_expiry(collection)
         if result.version > collection.version:
-            # What the compaction has replaced may be too much to keep until the next round.
+            # The replaced versions may be too large to keep until the next round.
             self._enqueue_in(collection.id, self._settings.old_version_min_age + 1)
         if result.freed_bytes:
             log.info("versions.expired", collection_id=collection.id, size=result.freed_bytes)
@@ -192,25 +192,25 @@ class MaintenanceWorker:
         return self.fair_share.submit(self._catalog.clusters.get(collection.cluster_id).org_id, function, task)
 
     def _await_expiry(self, collection: Collection) -> None:
-        """Expired rows are invisible at once; their space comes back in steps, at most ten in a time to live."""
-        ttl, following = collection.settings.ttl_seconds, self._catalog.row_expiry.next_in(collection)
-        if ttl is not None and following is not None:
-            self._enqueue_in(collection.id, max(following, min(ttl / 10, _ROUND_SECONDS), 1.0))
+        """Enqueue the removal of expired rows (invisible at once) in steps, at most ten per time to live."""
+        ttl, delay = collection.settings.ttl_seconds, self._catalog.row_expiry.next_in(collection)
+        if ttl is not None and delay is not None:
+            self._enqueue_in(collection.id, max(delay, min(ttl / 10, _ROUND_SECONDS), 1.0))
 
     def _wait(self, handle: TaskHandle[Any], stop: threading.Event, lease: Maintenance, progress: Progress) -> Any:
-        """A task's result; the lease is renewed until it is there."""
+        """Wait for a task's result, and renew the lease meanwhile."""
         ended = threading.Event()
         handle.future.add_done_callback(lambda _: ended.set())
-        renewed = time.monotonic()
+        last_renewal = time.monotonic()
         try:
             while not ended.wait(_TICK):
                 if stop.is_set():
                     raise TaskCancelled("the server is stopping; the index is built when it is back")
                 progress(min(handle.progress()[0] / PROGRESS_SCALE, 1.0))
-                if time.monotonic() - renewed > self._lease / 3:
-                    # If it was lost since this process stalled, two build at once: wasteful, and the engine bears it.
+                if time.monotonic() - last_renewal > self._lease / 3:
+                    # If a stall has lost it, two processes build at once: wasteful, but the engine allows it.
                     self._catalog.maintenance.renew(lease, self._lease_millis)
-                    renewed = time.monotonic()
+                    last_renewal = time.monotonic()
         except BaseException:
             handle.cancel()
             raise
@@ -226,16 +226,16 @@ class MaintenanceWorker:
             try:
                 if self._round.is_ready():
                     self._catalog.maintenance.request_all()
-                following = self._enqueue_later_ones()
+                delay = self._enqueue_delayed()
                 lease = self._catalog.maintenance.acquire_due(uuid.uuid4().hex, self._lease_millis)
                 if lease is None:
-                    self._changed.wait(min(_LOOK_SECONDS, following))
+                    self._changed.wait(min(_POLL_SECONDS, delay))
                     self._stop.wait(_TICK)  # every create call in another process wakes this loop, too
                 else:
                     self._do_due(lease)
             except CatalogUnavailable as error:
                 log.warning("catalog.unavailable", component="maintenance", error=str(error))
-                self._stop.wait(_LOOK_SECONDS)
+                self._stop.wait(_POLL_SECONDS)
 
     def _do_due(self, lease: Maintenance) -> None:
         maintenance = self._catalog.maintenance
@@ -247,7 +247,7 @@ class MaintenanceWorker:
             maintenance.release(lease)
         except StoreConflict as error:
             log.info("maintenance.conflict", collection_id=lease.collection_id, reason=str(error))
-            maintenance.release(lease, _GIVE_WAY_MILLIS)
+            maintenance.release(lease, _CONFLICT_PAUSE_MILLIS)
         except PenstockError as error:
             log.warning("maintenance.failed", collection_id=lease.collection_id, error=str(error))
             maintenance.release(lease, _RETRY_MILLIS)
@@ -255,10 +255,10 @@ class MaintenanceWorker:
             if all_done:
                 maintenance.done(lease)
             else:
-                maintenance.release(lease, _GIVE_WAY_MILLIS)
+                maintenance.release(lease, _CONFLICT_PAUSE_MILLIS)
 
     def _maintain(self, lease: Maintenance) -> bool:
-        """Index, compact, forget; False where jobs that commit at the moment put something off."""
+        """Index, compact and expire; False where committing jobs postpone a part of it."""
         collection = self._catalog.collections.by_id(lease.collection_id)
         if collection is None:
             return True

@@ -1,9 +1,9 @@
-"""One memory budget for all imports of a server: how many workers it feeds, and what each of them may take.
+"""Divide one memory budget between all imports of a server: the number of workers, and the memory limit of each.
 
-What the machine or its container has bounds the budget: the sum of what all workers may take at most, and what the
-server itself needs, stay below it, so that a worker is refused memory before the kernel ends a process.
+The memory of the machine or its container bounds the budget: the limits of all workers plus the server's own needs
+stay below it, so that a worker is refused memory before the kernel kills a process.
 
-What a worker takes was measured as its proportional set size, with the system's memory pool and two heaps: files of
+A worker's memory was measured as its proportional set size, with the system's memory pool and two heaps: files of
 768- and 32,768-dimensional vectors and of strings of 60 KB, in row groups of 300 MB and more, as Parquet and text.
 """
 
@@ -18,26 +18,26 @@ __all__ = ["LEAST_MEMORY", "MIB", "WorkerMemory", "share_out", "too_large"]
 MIB = 1 << 20
 
 _IDLE = 112 * MIB
-"""A worker that has imported everything and does nothing."""
+"""An idle worker with all modules imported."""
 _BUFFERS = 136 * MIB
-"""What the engine writes from, and what a reader holds of a file, whatever the size of a batch."""
+"""Write buffers of the engine and read buffers of a reader, independent of the batch size."""
 _BATCHES = 32
-"""How often a batch stands in memory: as read, as conformed, as encoded, and in the engine's queue of pages."""
+"""Copies of a batch in memory: as read, as conformed, as encoded, and in the engine's queue of pages."""
 _LARGEST_BATCH = 8 * MIB
 """Larger ones are not faster."""
 _SERVER = 160 * MIB
-"""What the server process itself takes; queries and searches come on top."""
+"""The server process itself; queries and searches come on top."""
 _LEAST_LIMIT = _IDLE + 64 * MIB
 """With less a worker can't read even small files."""
 LEAST_MEMORY = _SERVER + _LEAST_LIMIT
-"""Of a server with one worker."""
+"""For a server with one worker."""
 _SLACK = 1.5
-"""How far a file may go beyond a worker's share before it is refused: not all workers are at their peak at once."""
+"""Factor by which a file may exceed a worker's share: not all workers are at their peak at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerMemory:
-    """How many workers run, the bytes of their batches, and the private bytes that none of them may exceed."""
+    """The number of workers, the bytes of their batches, and the limit of each one's private bytes."""
 
     workers: int
     batch_bytes: int
@@ -45,21 +45,21 @@ class WorkerMemory:
 
 
 def share_out(budget: int, workers: int, memory: int | None = None) -> WorkerMemory:
-    """Feed at most ``workers`` from ``budget`` bytes: fewer where it isn't enough for all, and always one.
+    """Divide ``budget`` bytes between at most ``workers``: fewer where it isn't enough for all, and always one.
 
-    ``memory`` is what the server and its workers have together; None where the workers are elsewhere.
+    ``memory`` is what the server and its workers have together; None where the workers are on other hosts.
     """
-    least = _IDLE + _BUFFERS + _BATCHES * MIB
-    room = None if memory is None else max(memory - _SERVER, _LEAST_LIMIT)
-    if room is not None:
-        budget = min(budget, room)
-    fed = max(1, min(workers, budget // least))
-    share = max(budget // fed, least)
+    min_share = _IDLE + _BUFFERS + _BATCHES * MIB
+    available = None if memory is None else max(memory - _SERVER, _LEAST_LIMIT)
+    if available is not None:
+        budget = min(budget, available)
+    count = max(1, min(workers, budget // min_share))
+    share = max(budget // count, min_share)
     batch = (share - _IDLE - _BUFFERS) // _BATCHES
     limit = int(share * _SLACK)
-    if room is not None:
-        limit = min(limit, max(room // fed, _LEAST_LIMIT))
-    return WorkerMemory(workers=fed, batch_bytes=min(batch, _LARGEST_BATCH), limit=limit)
+    if available is not None:
+        limit = min(limit, max(available // count, _LEAST_LIMIT))
+    return WorkerMemory(workers=count, batch_bytes=min(batch, _LARGEST_BATCH), limit=limit)
 
 
 def too_large(file: str, taken: int) -> MemoryExceeded:

@@ -1,4 +1,7 @@
-"""From the paths of a request to files and the pieces of them; ``joining`` makes splits of these."""
+"""Plan an import: resolve paths to input files and cut these into file ranges.
+
+:mod:`penstock.imports.split_packing` makes splits of the ranges.
+"""
 
 from __future__ import annotations
 
@@ -34,18 +37,18 @@ from penstock.sources.roots import ImportRoots
 __all__ = ["InputFile", "Plan", "PlannedRange", "check_input", "plan_units", "resolve_files"]
 
 RunTasks: TypeAlias = Callable[[Callable[[Any, TaskContext], Any], Sequence[Any]], Iterable[Any]]
-"""Runs a function over tasks, in workers; results in order."""
+"""Map a function over tasks in workers; results in order."""
 
 _FILES_PER_TASK = 64
-_NAMED = 5
-"""Side files that a warning names."""
+_MAX_LISTED = 5
+"""Side files listed in a warning."""
 _EXACT = frozenset({Format.PARQUET, Format.NUMPY})
-"""Formats that tell their number of rows without being read."""
+"""Formats whose metadata has the number of rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """The files that make up the same rows, and their format."""
+    """One input: a file, or the files of a NumPy set, and the format."""
 
     locations: Sequence[Location]
     format: Format
@@ -57,7 +60,7 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRange:
-    """A part that no split has yet: ``weight`` is about its bytes once decoded, ``max_rows`` a bound on its rows."""
+    """A file range without a split yet: ``weight`` estimates its decoded bytes, ``max_rows`` bounds its rows."""
 
     part: Part
     weight: int
@@ -66,7 +69,7 @@ class PlannedRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Files, and their pieces in order."""
+    """Input files, and their file ranges in order."""
 
     files: Sequence[PlannedFile]
     pieces: Sequence[PlannedRange]
@@ -79,16 +82,16 @@ def resolve_files(
     keys: StoreCredentials,
     warnings: list[JobWarning] | None = None,
 ) -> list[InputFile]:
-    """Find every file of a request; ``warnings`` collects what is to be said of the folders in it.
+    """Resolve the paths of a request to input files; ``warnings`` collects those about its folders.
 
     Raises:
-        FileMissing, PathNotAllowed, FileUnreadable, SourceUnavailable: for the first path that can't be had.
+        FileMissing, PathNotAllowed, FileUnreadable, SourceUnavailable: for the first path that can't be resolved.
         ImportRefused: a folder holds files that can't be imported together.
     """
     units = []
     for group in groups:
-        found = [(path, _files_at(path, roots, keys, warnings)) for path in group]
-        for members in expand(found):
+        listings = [(path, _files_at(path, roots, keys, warnings)) for path in group]
+        for members in expand(listings):
             units.append(InputFile(members, detect([member.name for member in members])))
     return units
 
@@ -96,22 +99,22 @@ def resolve_files(
 def _files_at(
     path: str, roots: ImportRoots, keys: StoreCredentials, warnings: list[JobWarning] | None
 ) -> Sequence[Location]:
-    """The file at a path, or the files of a folder that are data and belong to it."""
-    found: Sequence[Location]
-    found, side_files = roots.scan(path, keys.access_key, keys.secret_key, keys.token)
+    """The file at a path, or the data files of a folder."""
+    locations: Sequence[Location]
+    locations, side_files = roots.scan(path, keys.access_key, keys.secret_key, keys.token)
     notes: list[JobWarning] = []
     if side_files:
-        found = without_removed(path, found, side_files, roots, keys, notes)
+        locations = without_removed(path, locations, side_files, roots, keys, notes)
         notes.append(JobWarning(code="side_files", message=_side_files_text(path, side_files)))
     if warnings is not None:
         warnings += notes
-    return found
+    return locations
 
 
 def _side_files_text(path: str, names: Sequence[str]) -> str:
-    shown = ", ".join(shorten(name, 100) for name in names[:_NAMED])
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    text = f"what other programs keep in the folder {path!r} beside its data was passed over: {shown}{more}"
+    listing = ", ".join(shorten(name, 100) for name in names[:_MAX_LISTED])
+    more = f" and {len(names) - _MAX_LISTED:,} more" if len(names) > _MAX_LISTED else ""
+    text = f"what other programs keep in the folder {path!r} beside its data was passed over: {listing}{more}"
     if any(name.endswith("_temporary/") for name in names):
         text += ". With a folder _temporary/ in it, it may still be being written"
     return text
@@ -126,15 +129,15 @@ def plan_units(
     partition: int | None,
     run: RunTasks,
 ) -> Plan:
-    """Cut located files into pieces, in workers: they read headers and footers, which may be hostile.
+    """Cut input files into file ranges, in workers, since headers and footers may be hostile.
 
-    Large files of text are looked through first, their parts side by side.
+    Large text files get a boundary scan first, of all ranges in parallel.
 
-    ``partition`` is where all rows go, None where a partition key tells it row by row. ``run`` runs a function over
-    tasks on a runner and gives the results in order.
+    ``partition`` is where all rows go, None where a partition key decides per row. ``run`` maps a function over
+    tasks on a runner and returns the results in order.
 
     Raises:
-        LimitExceeded: a file, or all of them together, are larger than the settings allow.
+        LimitExceeded: a file, or all files together, are larger than the settings allow.
         DataError, SourceError: for the first file that can't be planned; it names the file.
     """
     _check_sizes(units, settings)
@@ -178,7 +181,7 @@ def plan_units(
 
 
 def _check_expansion(unit: InputFile, parts: Sequence[SplitPlan]) -> None:
-    """Raises DataError, before anything is reserved for the rows that a file claims to have."""
+    """Raises DataError for a decompression bomb, before memory is reserved for the rows that a file claims."""
     try:
         check_decompression_bomb(
             sum(part.size if part.decoded_size is None else part.decoded_size for part in parts),
@@ -191,18 +194,18 @@ def _check_expansion(unit: InputFile, parts: Sequence[SplitPlan]) -> None:
 def _cut(
     units: Sequence[InputFile], plans: Sequence[FilePlan], run: RunTasks, memory_limit: int | None
 ) -> list[Sequence[SplitPlan]]:
-    """The splits of each file; those that need it are looked through, all parts of all files side by side."""
+    """The file ranges of each file, after a parallel boundary scan of the files that need one."""
     tasks = [
         BoundaryScanTask(location=unit.locations[0], scan=plan.splits, span=span, memory_limit=memory_limit)
         for unit, plan in zip(units, plans, strict=True)
         if not isinstance(plan.splits, Sequence)
         for span in plan.splits.spans
     ]
-    findings = iter(run(scan_range, tasks))
+    scan_results = iter(run(scan_range, tasks))
     return [
         plan.splits
         if isinstance(plan.splits, Sequence)
-        else plan.splits.cut(list(islice(findings, len(plan.splits.spans))))
+        else plan.splits.cut(list(islice(scan_results, len(plan.splits.spans))))
         for plan in plans
     ]
 
@@ -222,18 +225,18 @@ def _check_sizes(units: Sequence[InputFile], settings: JobSettings) -> None:
 
 
 def check_input(unit: InputFile, schema: CollectionSchema, settings: JobSettings) -> None:
-    """What can be told of located files without opening them: their sizes, and whether a NumPy set is complete.
+    """Check input files without opening them: their sizes, and that a NumPy set is complete.
 
     Raises:
         LimitExceeded: a file is too large.
-        ImportRefused: a set has not the files that the collection's fields need (``rule``: ``numpy_fields``).
+        ImportRefused: a set lacks files that the collection's fields need (``rule``: ``numpy_fields``).
     """
     for location in unit.locations:
         _check_file_size(location, settings)
     if unit.format is not Format.NUMPY:
         return
     needed = _needed_fields(schema)
-    structs = [each.name for each in needed if each.type is DataType.ARRAY_OF_STRUCT]
+    structs = [field.name for field in needed if field.type is DataType.ARRAY_OF_STRUCT]
     if structs:
         raise ImportRefused(
             f"NumPy files hold no struct arrays, which the collection needs for {', '.join(structs)}: use Parquet, "
@@ -241,11 +244,11 @@ def check_input(unit: InputFile, schema: CollectionSchema, settings: JobSettings
             rule="numpy_fields",
             fields=structs,
         )
-    given = _fields_of_set(unit)
-    missing = [each.name for each in needed if each.name not in given]
+    names = _fields_of_set(unit)
+    missing = [field.name for field in needed if field.name not in names]
     if missing:
         raise ImportRefused(
-            f"the NumPy set has {len(given)} files and the collection {len(needed)} fields that need one; missing: "
+            f"the NumPy set has {len(names)} files and the collection {len(needed)} fields that need one; missing: "
             f"{', '.join(f'{name}.npy' for name in missing)}",
             rule="numpy_fields",
             missing=missing,
@@ -253,26 +256,26 @@ def check_input(unit: InputFile, schema: CollectionSchema, settings: JobSettings
 
 
 def _check_sets(units: Sequence[InputFile], schema: CollectionSchema) -> None:
-    """Raises ImportRefused where the files of one NumPy set are given as if each of them had rows of its own."""
-    lonely = [unit for unit in units if unit.format is Format.NUMPY and len(unit.locations) == 1]
+    """Raises ImportRefused where the files of one NumPy set are listed as separate inputs."""
+    singles = [unit for unit in units if unit.format is Format.NUMPY and len(unit.locations) == 1]
     needed = {field.name for field in _needed_fields(schema)}
-    together: dict[str, None] = {}
-    for unit in lonely:
+    all_fields: dict[str, None] = {}
+    for unit in singles:
         fields = _fields_of_set(unit)
         if needed <= fields:
             return
-        together |= dict.fromkeys(fields)
-    if len(lonely) > 1 and needed <= together.keys():
-        names = ", ".join(json.dumps(unit.name) for unit in lonely[:4])
+        all_fields |= dict.fromkeys(fields)
+    if len(singles) > 1 and needed <= all_fields.keys():
+        names = ", ".join(json.dumps(unit.name) for unit in singles[:4])
         raise ImportRefused(
-            f"each of the {len(lonely)} NumPy files is a list of its own, and so a set of one field. The files of a "
-            f"set go into one list: [[{names}{', …' if len(lonely) > 4 else ''}]]",
+            f"each of the {len(singles)} NumPy files is a list of its own, and so a set of one field. The files of a "
+            f"set go into one list: [[{names}{', …' if len(singles) > 4 else ''}]]",
             rule="numpy_fields",
         )
 
 
 def _needed_fields(schema: CollectionSchema) -> list[Field]:
-    """The fields that every row of a file must have a value for."""
+    """The fields without which no row is valid."""
     return [
         field
         for field in schema.fields
@@ -281,7 +284,7 @@ def _needed_fields(schema: CollectionSchema) -> list[Field]:
 
 
 def _fields_of_set(unit: InputFile) -> set[str]:
-    """The fields that the files of a NumPy set are named as."""
+    """The field names in the file names of a NumPy set."""
     return {location.name.rpartition("/")[2].rpartition(".")[0] for location in unit.locations}
 
 

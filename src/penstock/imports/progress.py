@@ -1,4 +1,4 @@
-"""How far a job is, in numbers that never fall: by bytes of its files, stage by stage."""
+"""Track the progress of a job, which never falls: by bytes of its files, weighted by step."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from penstock.runners.base import TaskHandle
 __all__ = ["COMMITTED", "INDEXED", "PLANNED", "UNCOMMITTED", "ProgressTracker"]
 
 PLANNED = 2
-"""Percent of a job that is done once its plan is saved; reading the files takes it on to COMMITTED."""
+"""Percent of a job once its plan is saved; staging takes it to COMMITTED."""
 COMMITTED = 90
 INDEXED = 99
 UNCOMMITTED = 99
 
 
 @dataclass(slots=True)
-class _Progress:
-    """One split, as far as it has come. ``rows`` and ``done`` bytes are the handle's while it runs."""
+class _SplitProgress:
+    """Progress of one split. ``rows`` and ``done`` bytes come from the handle while it runs."""
 
     split: Split
     part_rows: Sequence[int]
@@ -32,10 +32,10 @@ class _Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a part stands: in which split, as which of its parts, after how many of its bytes."""
+class _RangeProgress:
+    """Progress of one file range: its split, its index there, and the bytes of the split before it."""
 
-    progress: _Progress
+    progress: _SplitProgress
     number: int
     start: int
 
@@ -49,7 +49,7 @@ class _Place:
 
     @property
     def rows(self) -> int:
-        """What is known of them: while a split of several parts runs, it only tells the rows of all together."""
+        """Rows read, as far as known: a running split of several file ranges reports only their total."""
         progress = self.progress
         if progress.staged:
             return progress.part_rows[self.number]
@@ -57,23 +57,23 @@ class _Place:
 
 
 class ProgressTracker:
-    """Collects what splits report and turns it into figures for the job and each of its files. Thread-safe."""
+    """Aggregates the progress of splits for the job and each of its files. Thread-safe."""
 
     def __init__(self, files: Sequence[ImportFile], splits: Sequence[Split]) -> None:
         self._lock = threading.Lock()
         self._files = {file.ordinal: file for file in files}
-        self._splits = {split.ordinal: _Progress(split, [part.rows for part in split.parts]) for split in splits}
-        self._places: Mapping[int, list[_Place]] = {file.ordinal: [] for file in files}
+        self._splits = {split.ordinal: _SplitProgress(split, [part.rows for part in split.parts]) for split in splits}
+        self._ranges: Mapping[int, list[_RangeProgress]] = {file.ordinal: [] for file in files}
         for progress in self._splits.values():
             start = 0
             for number, part in enumerate(progress.split.parts):
-                self._places[part.file].append(_Place(progress, number, start))
+                self._ranges[part.file].append(_RangeProgress(progress, number, start))
                 start += part.size
             if progress.split.state is SplitState.STAGED:
                 progress.staged, progress.done, progress.rows = True, start, progress.split.rows
-        self._running: dict[int, _Progress] = {}
+        self._running: dict[int, _SplitProgress] = {}
         self._touched = set(self._files)
-        """Files that may have changed since the last call of :meth:`snapshot`, beside those of running splits."""
+        """Files that may have changed since the last call of :meth:`snapshot`, besides those of running splits."""
         self._failed: list[int] = []
         self._size = sum(split.size for split in splits)
         self._staged_bytes = sum(split.done for split in self._splits.values())
@@ -107,9 +107,9 @@ class ProgressTracker:
             done, rows = self._staged_bytes, self._staged_rows
             for progress in self._running.values():
                 if progress.handle is not None:
-                    told_done, told_rows = progress.handle.progress()
-                    progress.done = min(max(progress.done, told_done), progress.split.size)
-                    progress.rows = max(progress.rows, told_rows)
+                    done_bytes, done_rows = progress.handle.progress()
+                    progress.done = min(max(progress.done, done_bytes), progress.split.size)
+                    progress.rows = max(progress.rows, done_rows)
                 done += progress.done
                 rows += progress.rows
                 self._touched.update(part.file for part in progress.split.parts)
@@ -117,19 +117,27 @@ class ProgressTracker:
             return PLANNED + int((COMMITTED - PLANNED) * share), rows, self._changed_files()
 
     def row_offset(self, split: Split, number: int) -> int | None:
-        """Rows of the file before this part of it, or None while what is before it hasn't been read to its end."""
+        """Rows of the file before this file range; None until all ranges before it are staged."""
         with self._lock:
-            places = self._places[split.parts[number].file]
+            ranges = self._ranges[split.parts[number].file]
             here = (split.ordinal, number)
-            before = [place for place in places if (place.progress.split.ordinal, place.number) < here]
-            return sum(each.rows for each in before) if all(each.progress.staged for each in before) else None
+            before = [
+                file_range for file_range in ranges if (file_range.progress.split.ordinal, file_range.number) < here
+            ]
+            return (
+                sum(file_range.rows for file_range in before)
+                if all(file_range.progress.staged for file_range in before)
+                else None
+            )
 
     def current_range(self, split: Split) -> int:
-        """Which part of a running split was being read when it was last heard of."""
+        """The index of the file range that a running split reported last."""
         with self._lock:
-            places = [each for part in split.parts for each in self._places[part.file]]
-            here = [place for place in places if place.progress.split.ordinal == split.ordinal]
-            return max((each.number for each in here if each.start <= each.progress.done), default=0)
+            ranges = [file_range for part in split.parts for file_range in self._ranges[part.file]]
+            here = [file_range for file_range in ranges if file_range.progress.split.ordinal == split.ordinal]
+            return max(
+                (file_range.number for file_range in here if file_range.start <= file_range.progress.done), default=0
+            )
 
     def name_of(self, file: int) -> str:
         return self._files[file].name
@@ -141,17 +149,17 @@ class ProgressTracker:
             file = self._files[ordinal]
             if file.finished_at is not None:
                 continue
-            now = _file_now(file, self._places[ordinal])
-            if now != file:
-                self._files[ordinal] = now
-                changed.append(now)
+            update = _updated_file(file, self._ranges[ordinal])
+            if update != file:
+                self._files[ordinal] = update
+                changed.append(update)
         self._touched.clear()
         return changed
 
 
-def _file_now(file: ImportFile, places: Sequence[_Place]) -> ImportFile:
-    rows = sum(place.rows for place in places)
-    if all(place.progress.staged for place in places):
+def _updated_file(file: ImportFile, ranges: Sequence[_RangeProgress]) -> ImportFile:
+    rows = sum(file_range.rows for file_range in ranges)
+    if all(file_range.progress.staged for file_range in ranges):
         return replace(
             file,
             state=FileState.COMPLETED,
@@ -160,11 +168,13 @@ def _file_now(file: ImportFile, places: Sequence[_Place]) -> ImportFile:
             total_rows=rows,
             finished_at=datetime.now(UTC),
         )
-    done = sum(place.done for place in places)
-    running = any(place.progress.handle is not None and len(place.progress.split.parts) == 1 for place in places)
+    done = sum(file_range.done for file_range in ranges)
+    running = any(
+        file_range.progress.handle is not None and len(file_range.progress.split.parts) == 1 for file_range in ranges
+    )
     if not done and not running:
         return file
-    size = sum(place.part.size for place in places)
+    size = sum(file_range.part.size for file_range in ranges)
     return replace(
         file,
         state=FileState.IMPORTING,

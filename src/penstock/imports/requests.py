@@ -1,4 +1,4 @@
-"""What the wire hands to the import service and gets back: frozen values, no behaviour."""
+"""Requests and responses of the import service: frozen values without behaviour."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["CreateImport", "JobDetails", "JobPage", "JobQuery", "StoreCredential
 
 @dataclass(frozen=True, slots=True)
 class StoreCredentials:
-    """The caller's own keys for an object store. Never printed."""
+    """The caller's credentials for an object store. Never printed."""
 
     access_key: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
 
     def to_secret(self) -> dict[str, str]:
-        """What the catalog seals; empty without keys."""
+        """The values that the catalog encrypts; empty without credentials."""
         if not self:
             return {}
         return {"access_key": self.access_key, "secret_key": self.secret_key, "token": self.token}
@@ -34,8 +34,8 @@ class StoreCredentials:
 class CreateImport:
     """A request for an import job.
 
-    ``groups`` is a list of units, each a list of paths: one file, one folder that ends in ``/``, or one NumPy set.
-    ``heads`` asks for the existence check at create time that only the v1 dialect makes.
+    ``groups`` is a list of inputs, each a list of paths: one file, one folder that ends in ``/``, or one NumPy set.
+    ``heads`` requests the file probe at create time, which only the v1 dialect makes.
     ``idempotency_key`` names the call: the same key and collection give the same job.
     """
 
@@ -61,11 +61,11 @@ class JobDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobQuery:
-    """Which jobs to list, newest first.
+    """A filter for the job list, newest first.
 
     ``page_size`` None means unpaged: all unfinished jobs and those finished within the server's window, at most
-    10,000 (the Milvus profile). ``before`` gives only jobs with a smaller id, for scans that stay stable while jobs
-    are being added; ``page`` counts from 1. ``database`` filters; ``resolve_in`` is only where the name of a
+    10,000 (the Milvus profile). ``before`` selects jobs with a smaller id, for scans that stay stable while jobs are
+    added; ``page`` counts from 1. ``database`` filters; ``resolve_in`` is only where the name of a
     ``collection`` is looked up when no database filters.
     """
 

@@ -1,4 +1,4 @@
-"""Trying again what failed for a cause that may pass: pauses that grow, and an end that says how often and what."""
+"""Retry transient errors with exponential backoff; the final error has the number of attempts and the cause."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _Result = TypeVar("_Result")
 
 
 class RetriesExhausted(PenstockError):
-    """What might have passed did not pass in time. ``details``: ``attempts``; the cause is the last error."""
+    """All attempts failed with transient errors. ``details``: ``attempts``; the cause is the last error."""
 
     code = "gave_up"
 
@@ -39,13 +39,13 @@ def retry_transient(
     remedy: str = "Retry the job when the cause is gone; it keeps what it has done",
     passing: tuple[type, ...] = (Transient,),
 ) -> _Result:
-    """The result of ``attempt``, made up to ``split_attempts`` times while it fails for a ``passing`` cause.
+    """Call ``attempt`` up to ``max_attempts`` times while it fails with an error of the ``passing`` types.
 
-    ``retrying`` gets each error that is not the last; ``remedy`` ends what is said after the last. ``stop`` cuts
-    a pause short; the attempt itself tells whether it must not begin again.
+    ``retrying`` is called with each error but the last; ``remedy`` ends the message of the last. ``stop`` cuts a
+    pause short; the attempt itself must check whether to start again.
 
     Raises:
-        RetriesExhausted: it failed for passing causes to the last attempt; its cause is the last error.
+        RetriesExhausted: all attempts failed with transient errors; its cause is the last error.
     """
     began = time.monotonic()
     attempts = tenacity.Retrying(
@@ -62,7 +62,7 @@ def retry_transient(
         return attempts(attempt)
     except Exception as error:
         if not isinstance(error, passing) or isinstance(error, CatalogUnavailable):
-            # No fault of the job: it waits until somebody reaches the catalog again.
+            # Not the job's error: it waits until the catalog is available again.
             raise
         raise RetriesExhausted(
             f"{_sentence(error)} This was tried {settings.max_attempts} times within "

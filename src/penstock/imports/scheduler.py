@@ -1,4 +1,4 @@
-"""The scheduler: claims jobs that nobody works on, runs each in a thread, and tidies up after those that ended."""
+"""Schedule jobs: claim those without a lease, run each in a thread, and run the cleanup."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ __all__ = ["Scheduler"]
 log = structlog.get_logger(__name__)
 
 _RENEWALS = 6
-"""Times that a lease is renewed before it would run out."""
+"""Renewals within the duration of a lease."""
 _POLL = 1.0
-"""Seconds after which the scheduler looks even when nothing woke it: another process may have created a job."""
+"""Seconds between polls without a wake-up: another process may have created a job."""
 
-_MOST_JOBS = 16
-"""Of all clusters together, where a single one may not have more. Beyond that an org may have one:
-long jobs of others keep none waiting, since workers are shared by time (:mod:`penstock.runners.fair_share`)."""
-_MOST_THREADS = 256
+_MAX_JOBS = 16
+"""Running jobs of all clusters together, unless one cluster may have more. Beyond that an org may have one:
+long jobs of other orgs never block it, since workers are shared by time (:mod:`penstock.runners.fair_share`)."""
+_MAX_THREADS = 256
 
 _PAUSE = 0.1
-"""Seconds after a look that found nothing while jobs run, unless one ends: each create call wakes the scheduler."""
+"""Seconds until the next claim after one without a result while jobs run, unless a job ends: create calls wake it."""
 
 _YIELD = 0.1
-"""Seconds until a process claims one more job: another one that has none yet goes first."""
+"""Seconds until a process claims its next job, so that an idle process goes first."""
 
 
 class Scheduler:
-    """Wakes by event (:meth:`wake`, and news of other processes); claims are leases, renewed while jobs run."""
+    """Claims and runs jobs on wake-ups (:meth:`wake`, catalog notifications); renews the leases while jobs run."""
 
     def __init__(self, context: ImportContext) -> None:
         self._context = context
@@ -64,26 +64,26 @@ class Scheduler:
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._wake = threading.Event()
-        self._one_ended = threading.Event()
+        self._job_ended = threading.Event()
         self._running: dict[tuple[int, int], threading.Thread] = {}
-        """By job and epoch: a job that was lost for a while may have come back before its old thread knows."""
+        """By job and fencing epoch: a lost job may be claimed again here before its old thread has noticed."""
         self._lock = threading.Lock()
         self._loop = threading.Thread(target=self._work, name="scheduler", daemon=True)
-        self._tidier = threading.Thread(target=self._cleanup_loop, name="tidier", daemon=True)
+        self._cleanup_thread = threading.Thread(target=self._cleanup_loop, name="tidier", daemon=True)
         self._heartbeat_thread = threading.Thread(target=self._heartbeat, name="leases", daemon=True)
-        self._news = NotificationListener(context.catalog.database, self._on_notification)
+        self._listener = NotificationListener(context.catalog.database, self._on_notification)
         self._cleanup_requested = threading.Event()
 
     def start(self) -> None:
         self.maintenance.start()
         self._loop.start()
-        self._tidier.start()
+        self._cleanup_thread.start()
         self._heartbeat_thread.start()
-        self._news.start()
+        self._listener.start()
         self._cleanup_requested.set()
 
     def wake(self) -> None:
-        """Something changed: a job may be claimed, or left something to tidy up."""
+        """Wake the scheduler and the cleanup after a change."""
         self._wake.set()
         self._cleanup_requested.set()
 
@@ -92,13 +92,13 @@ class Scheduler:
         self.maintenance.wake()
 
     def stop(self) -> None:
-        """Tell running jobs to pause at the next batch, and wait for them; they go on when a server is back."""
+        """Pause running jobs at the next batch and wait for them; they continue when a server is back."""
         self._stop.set()
-        self._one_ended.set()
+        self._job_ended.set()
         self.wake()
-        self._news.stop()
-        for thread in (self._loop, self._tidier):
-            if thread.ident is not None:  # a server that fails before its start stops what it never started
+        self._listener.stop()
+        for thread in (self._loop, self._cleanup_thread):
+            if thread.ident is not None:  # a server that fails before its start stops threads that never started
                 thread.join()
         for thread in self._threads():
             thread.join()
@@ -117,42 +117,42 @@ class Scheduler:
             return list(self._running.values())
 
     def _work(self) -> None:
-        lease, most = int(self._context.settings.lease_duration * 1000), self._context.settings.max_running_jobs
-        # Every create call wakes this loop; what need not be done for each of them has a pace of its own.
-        looks = Throttle(_POLL)
+        lease, max_jobs = int(self._context.settings.lease_duration * 1000), self._context.settings.max_running_jobs
+        # Every create call wakes this loop; the deadline check is throttled.
+        deadline_checks = Throttle(_POLL)
         while not self._stop.is_set():
             self._wake.clear()
             try:
-                if looks.is_ready():
+                if deadline_checks.is_ready():
                     fail_overdue_jobs(self._context)
-                while (running := self.running) < max(most, _MOST_THREADS) and not self._stop.is_set():
-                    self._one_ended.clear()
+                while (running := self.running) < max(max_jobs, _MAX_THREADS) and not self._stop.is_set():
+                    self._job_ended.clear()
                     job = self._context.catalog.claims.claim(
                         self._owner,
                         lease,
-                        most,
+                        max_jobs,
                         self._context.settings.quota,
-                        one_each=running >= max(most, _MOST_JOBS),
+                        one_each=running >= max(max_jobs, _MAX_JOBS),
                     )
                     if job is None:
-                        # Mostly as many run as may: only the end of one changes that, and every create call asks.
+                        # Usually the limit is reached, which only the end of a job changes, yet create calls wake it.
                         if self.running:
-                            self._one_ended.wait(_PAUSE)
+                            self._job_ended.wait(_PAUSE)
                         break
                     self._begin(job)
                     if self._context.catalog.database.is_shared:
                         self._stop.wait(_YIELD)
             except CatalogUnavailable as error:
-                # The leases tell everybody who works on what.
+                # Running jobs continue under their leases.
                 log.warning("catalog.unavailable", component="scheduler", error=str(error))
             except Exception:
                 log.exception("scheduler.error")
             self._wake.wait(_POLL)
 
     def _heartbeat(self) -> None:
-        """Keep what this process works on its own, until the last job has paused.
+        """Renew the leases of running jobs until the last one has paused.
 
-        Only that: the lease of what it could not give back, since the catalog was away, runs out.
+        A lease that could not be released, since the catalog was unavailable, expires.
         """
         lease = self._context.settings.lease_duration
         while not self._ended.wait(lease / _RENEWALS):
@@ -162,7 +162,7 @@ class Scheduler:
                 if claims:
                     self._context.catalog.claims.renew(self._owner, int(lease * 1000), claims)
             except CatalogUnavailable as error:
-                # Others take the jobs over if it stays so, and what is done here then changes nothing.
+                # If this lasts, other processes take the jobs over, and fencing refuses what is written here.
                 log.warning("catalog.unavailable", component="lease", error=str(error))
             except Exception:
                 log.exception("lease.error")
@@ -173,7 +173,7 @@ class Scheduler:
             self._running[job.id, job.epoch] = thread
         try:
             thread.start()
-        except RuntimeError:  # the system has no thread left
+        except RuntimeError:  # the system is out of threads
             with self._lock:
                 del self._running[job.id, job.epoch]
             self._release(job)
@@ -191,11 +191,11 @@ class Scheduler:
         finally:
             with self._lock:
                 del self._running[job.id, job.epoch]
-            self._one_ended.set()
+            self._job_ended.set()
             self.wake()
 
     def _release(self, job: ImportJob) -> None:
-        """Let the lease run out by itself if even this fails: somebody will claim the job again."""
+        """Release the job's lease; if this fails, the lease expires and the job is claimed again."""
         try:
             self._context.catalog.claims.release(job)
         except CatalogUnavailable as error:

@@ -1,4 +1,4 @@
-"""The use cases of import jobs on a catalog: see :class:`penstock.imports.api.Imports`."""
+"""Create, list, commit, abort and retry import jobs in a catalog: see :class:`penstock.imports.api.Imports`."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ __all__ = ["ImportService"]
 
 MAX_KEY = 256
 _MAX_IGNORED_OPTIONS, _MAX_OPTION_NAME = 20, 200
-"""Options without a meaning here that a job keeps the names of, to warn of them, and characters of a name."""
+"""Unsupported options whose names a job keeps for its warnings, and characters of a name."""
 MAX_PATHS = 16_384
-"""Paths of one request; to judge one takes some 0.1 ms."""
+"""Paths of one request; checking one takes some 0.1 ms."""
 _MAX_CAS_ATTEMPTS = 5
-"""Times that abort, commit and retry look again when the job moved on between their look and their write."""
+"""Compare-and-set attempts of abort, commit and retry when the job's state changes between read and write."""
 
 
 class ImportService:
-    """The import calls of a server. ``wake`` tells the scheduler that there is something to do."""
+    """The import calls of a server. ``wake`` wakes the scheduler after a change."""
 
     def __init__(
         self,
@@ -60,29 +60,29 @@ class ImportService:
         observer: Observer | None = None,
         enforce_quota: Callable[[], None] = lambda: None,
     ) -> None:
-        self._refuse_if_full = enforce_quota
+        self._enforce_quota = enforce_quota
         self._observer = observer or NullObserver()
         self._catalog = catalog
         self._roots = roots
         self._settings = settings
         self._wake = wake
-        self._heads = FileProbe()
+        self._file_probe = FileProbe()
 
     def create(self, request: CreateImport) -> ImportJob:
         cluster = self._catalog.clusters.get(request.cluster_id)
         request.caller.require(Role.WRITER, cluster, request.database)
-        self._refuse_if_full()
+        self._enforce_quota()
         database = self._catalog.databases.get(request.cluster_id, request.database)
         collection = self._catalog.collections.get(database, request.collection)
         self._check_partition(collection, request.partition)
         auto_commit = _check_options(request)
         groups = self._check_groups(request)
-        repeated = self._repeated(request, collection, groups)
-        if repeated is not None:
-            known = self._catalog.jobs.repeated(request.cluster_id, collection.id, repeated)
-            if known is not None:
-                return known
-        size = self._head(request, groups, cluster, collection) if request.heads else 0
+        record = self._idempotency_record(request, collection, groups)
+        if record is not None:
+            existing = self._catalog.jobs.repeated(request.cluster_id, collection.id, record)
+            if existing is not None:
+                return existing
+        size = self._probe_files(request, groups, cluster, collection) if request.heads else 0
         job = self._catalog.jobs.insert(
             NewJob(
                 cluster_id=request.cluster_id,
@@ -96,7 +96,7 @@ class ImportService:
                 auto_commit=auto_commit,
                 secret=request.keys.to_secret(),
                 deadline=self._deadline(request.options),
-                repeated=repeated,
+                repeated=record,
                 trace=self._observer.context(),
                 roots=request.caller.roots,
                 quota=self._settings.quota,
@@ -118,13 +118,13 @@ class ImportService:
         return JobDetails(job=job, files=self._catalog.jobs.files(job_id))
 
     def list(self, query: JobQuery) -> JobPage:
-        wanted = self._filter(query, self._catalog.clusters.get(query.cluster_id))
+        job_filter = self._filter(query, self._catalog.clusters.get(query.cluster_id))
         if query.page_size is None:
-            jobs = self._catalog.job_list.page(wanted, limit=self._settings.list_limit)
+            jobs = self._catalog.job_list.page(job_filter, limit=self._settings.list_limit)
             return JobPage(jobs=jobs, total=len(jobs))
         offset = (query.page - 1) * query.page_size
-        jobs = self._catalog.job_list.page(wanted, limit=query.page_size, offset=offset)
-        return JobPage(jobs=jobs, total=self._catalog.job_list.total(wanted))
+        jobs = self._catalog.job_list.page(job_filter, limit=query.page_size, offset=offset)
+        return JobPage(jobs=jobs, total=self._catalog.job_list.total(job_filter))
 
     def commit(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
         for _ in range(_MAX_CAS_ATTEMPTS):
@@ -137,37 +137,37 @@ class ImportService:
                 raise _unexpected(job, JobState.UNCOMMITTED)
             collection = self._catalog.collections.by_id(job.collection_id)
             intent = collection.version if collection else 1
-            done = self._intervene(
+            result = self._request_transition(
                 job, JobState.COMMITTING, "commit", caller, stage="committing", intent_version=intent
             )
-            if done:
-                return done
+            if result:
+                return result
         raise _contention_error(job_id)
 
     def abort(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
         for _ in range(_MAX_CAS_ATTEMPTS):
             job = self._get_for_writer(cluster_id, job_id, caller)
             if job.state in (JobState.ABORTED, JobState.FAILED):
-                return job  # ended as the caller wants it; Milvus takes a job's own failure so, too
+                return job  # already ended, which also Milvus accepts for a failed job
             if job.state.is_committed:
                 raise JobStateConflict(
-                    f"job {job.id} is in terminal/committed state {_word(job)}, abort not allowed",
+                    f"job {job.id} is in terminal/committed state {_state(job)}, abort not allowed",
                     job_id=job.id,
                     state=job.state.value,
                 )
-            done = self._intervene(job, JobState.ABORTED, "abort", caller, reason="aborted by user")
-            if done:
-                return done
+            result = self._request_transition(job, JobState.ABORTED, "abort", caller, reason="aborted by user")
+            if result:
+                return result
         raise _contention_error(job_id)
 
     def retry(self, cluster_id: str, job_id: int, keys: StoreCredentials, caller: Caller) -> ImportJob:
         for _ in range(_MAX_CAS_ATTEMPTS):
             job = self._get_for_writer(cluster_id, job_id, caller)
-            self._refuse_if_full()
+            self._enforce_quota()
             self._check_retry(job, keys, caller)
             deadline = self._deadline(job.options)
             try:
-                again = self._catalog.jobs.retry(
+                result = self._catalog.jobs.retry(
                     job,
                     keys.to_secret(),
                     deadline,
@@ -177,17 +177,17 @@ class ImportService:
                     audit=_entry(caller, "retry", job),
                 )
             except JobStateConflict:
-                continue  # somebody else retried it a moment ago; the next look tells
+                continue  # a concurrent call changed it; read it again
             self._wake()
-            return again
+            return result
         raise _contention_error(job_id)
 
     def _get_for_reader(self, cluster_id: str, job_id: int, caller: Caller) -> ImportJob:
-        """Raises JobNotFound, also for a job that the caller may not know of: then ``hidden`` is in its details."""
+        """Raises JobNotFound, also for a job that the caller may not see: then ``hidden`` is in its details."""
         try:
             job = self._catalog.jobs.get(cluster_id, job_id)
         except JobNotFound as error:
-            # As for a job that is nowhere, but the audit log is to tell a wrong number from somebody else's job.
+            # The same answer as for an unknown id, but the audit log distinguishes another org's job from that.
             cluster = self._catalog.jobs.cluster_of(job_id)
             if cluster is not None and not caller.same_org(self._catalog.clusters.get(cluster)):
                 error.details["hidden"] = True
@@ -212,7 +212,7 @@ class ImportService:
             )
         if job.state is not JobState.FAILED:
             raise JobStateConflict(
-                f"job {job.id} is in state {_word(job)}, expected Failed: only a job that failed by itself can be "
+                f"job {job.id} is in state {_state(job)}, expected Failed: only a job that failed by itself can be "
                 "retried",
                 job_id=job.id,
                 state=job.state.value,
@@ -236,16 +236,16 @@ class ImportService:
         )
         _check_paths(self._catalog.jobs.groups(job.id), roots, keys)
 
-    def _intervene(
+    def _request_transition(
         self, job: ImportJob, then: JobState, action: str, caller: Caller, **values: object
     ) -> ImportJob | None:
         try:
-            done = self._catalog.jobs.request_transition(job, then, audit=_entry(caller, action, job), **values)
+            result = self._catalog.jobs.request_transition(job, then, audit=_entry(caller, action, job), **values)
         except JobStateConflict:
-            # It moved on between our look and our write; the caller looks again.
+            # Its state changed between read and write; the caller reads it again.
             return None
         self._wake()
-        return done
+        return result
 
     def _check_partition(self, collection: Collection, partition: str | None) -> None:
         if not partition:
@@ -283,28 +283,34 @@ class ImportService:
         seconds = parse_duration(text) if text else self._settings.timeout
         return None if seconds is None else now_millis() + int(seconds * 1000)
 
-    def _repeated(
+    def _idempotency_record(
         self, request: CreateImport, collection: Collection, groups: Sequence[Sequence[str]]
     ) -> IdempotencyRecord | None:
         key = request.idempotency_key
         if key is None:
             return None
         _check_key(key)
-        what = [request.cluster_id, collection.id, request.partition or "", groups, sorted(request.options.items())]
+        content = [
+            request.cluster_id,
+            collection.id,
+            request.partition or "",
+            groups,
+            sorted(request.options.items()),
+        ]
         return IdempotencyRecord(
             key=key,
-            fingerprint=self._catalog.jobs.fingerprint(json.dumps(what).encode()),
+            fingerprint=self._catalog.jobs.fingerprint(json.dumps(content).encode()),
             lifetime=int(self._settings.key_lifetime * 1000),
         )
 
-    def _head(
+    def _probe_files(
         self, request: CreateImport, groups: Sequence[Sequence[str]], cluster: Cluster, collection: Collection
     ) -> int:
-        """Look whether the files are there, within ``head_timeout`` (v1 tells at create); returns their bytes."""
+        """Check that the files exist, within ``head_timeout`` (v1 reports it at create); return their bytes."""
         keys, roots = request.keys, self._roots_of(request.caller)
         size = 0
         for group in groups:
-            for unit in self._heads.probe(cluster.org_id, group, roots, keys, self._settings.head_timeout):
+            for unit in self._file_probe.probe(cluster.org_id, group, roots, keys, self._settings.head_timeout):
                 check_input(unit, collection.schema, self._settings)
                 size += sum(location.size for location in unit.locations)
         return size
@@ -317,16 +323,16 @@ class ImportService:
         if visible == frozenset():
             query.caller.require(Role.READER, cluster)
         if visible is not None:
-            for each in (query.database, query.resolve_in if query.collection is not None else None):
-                if each is not None:
-                    query.caller.require(Role.READER, cluster, each)
+            for name in (query.database, query.resolve_in if query.collection is not None else None):
+                if name is not None:
+                    query.caller.require(Role.READER, cluster, name)
         database = None
         if query.database is not None:
             database = self._catalog.databases.get(query.cluster_id, query.database)
         collection = None
         if query.collection is not None:
-            named = database or self._catalog.databases.get(query.cluster_id, query.resolve_in)
-            collection = self._catalog.collections.get(named, query.collection)
+            parent = database or self._catalog.databases.get(query.cluster_id, query.resolve_in)
+            collection = self._catalog.collections.get(parent, query.collection)
         since = None
         if query.page_size is None:
             since = to_millis(datetime.now(UTC) - timedelta(seconds=self._settings.list_window))
@@ -343,7 +349,7 @@ class ImportService:
         )
 
     def _ids(self, cluster_id: str, names: frozenset[str]) -> tuple[int, ...]:
-        return tuple(each.id for each in self._catalog.databases.list(cluster_id) if each.name in names)
+        return tuple(database.id for database in self._catalog.databases.list(cluster_id) if database.name in names)
 
 
 def _check_paths(groups: Sequence[Sequence[str]], roots: ImportRoots, keys: StoreCredentials) -> None:
@@ -364,7 +370,7 @@ def _entry(caller: Caller, action: str, job: ImportJob) -> AuditEntry:
 
 
 def _check_options(request: CreateImport) -> bool:
-    """Whether the job commits by itself; raises for options that can't be served."""
+    """Check the options and return ``auto_commit``; raises for unsupported ones."""
     options = request.options
     if options.get("backup", "").lower() == "true" and not request.partition:
         raise MissingParameter("partition not specified", option="backup")
@@ -376,17 +382,17 @@ def _check_options(request: CreateImport) -> bool:
     if options.get("timeout"):
         parse_duration(options["timeout"])
     check_separator(options.get("sep", ""))
-    wanted = options.get("unknown_columns") or UnknownColumns.DYNAMIC
-    if wanted not in set(UnknownColumns):
+    policy = options.get("unknown_columns") or UnknownColumns.DYNAMIC
+    if policy not in set(UnknownColumns):
         raise ImportRefused(
-            f"options.unknown_columns must be one of {', '.join(UnknownColumns)}, not {shorten(wanted)}",
+            f"options.unknown_columns must be one of {', '.join(UnknownColumns)}, not {shorten(policy)}",
             option="unknown_columns",
         )
     return options.get("auto_commit", "true").lower() != "false"
 
 
 def _options_to_keep(options: Mapping[str, str]) -> Mapping[str, str]:
-    """Those that are served; of others the names, which the job warns of: their values may be anything."""
+    """Keep supported options; of others only the names, for warnings: their values may be anything."""
     served = {name: value for name, value in options.items() if name in SERVED_OPTIONS}
     ignored = [name[:_MAX_OPTION_NAME] for name in options if name not in SERVED_OPTIONS]
     return dict.fromkeys(ignored[:_MAX_IGNORED_OPTIONS], "") | served
@@ -397,9 +403,9 @@ def _check_key(key: str) -> None:
         raise InvalidParameter(f"Idempotency-Key must be 1 to {MAX_KEY} printable ASCII characters")
 
 
-def _unexpected(job: ImportJob, wanted: JobState) -> JobStateConflict:
+def _unexpected(job: ImportJob, expected: JobState) -> JobStateConflict:
     return JobStateConflict(
-        f"job {job.id} is in state {_word(job)}, expected {wanted}", job_id=job.id, state=job.state.value
+        f"job {job.id} is in state {_state(job)}, expected {expected}", job_id=job.id, state=job.state.value
     )
 
 
@@ -413,6 +419,6 @@ def _auto_commit_error(job: ImportJob) -> JobStateConflict:
     )
 
 
-def _word(job: ImportJob) -> str:
-    """Milvus has no word for Aborted."""
+def _state(job: ImportJob) -> str:
+    """The state as Milvus names it, which has no Aborted."""
     return JobState.FAILED.value if job.state is JobState.ABORTED else job.state.value

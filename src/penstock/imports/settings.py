@@ -1,4 +1,4 @@
-"""The settings that the import use cases act on; the server fills them from its own settings table."""
+"""Settings of import jobs; the server fills them from its settings table."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ _LIMITS = JobLimits(collection=10_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettings:
-    """Sizes are bytes, times seconds.
+    """Settings of import jobs. Sizes are bytes, times seconds.
 
-    ``worker_memory`` is what a worker may have while it plans or stages; beyond that the job fails for its file.
+    ``worker_memory`` is the memory limit of a worker while it plans or stages; beyond it the job fails for its file.
 
-    ``list_window`` is how long the Milvus profile's list shows a finished job; ``head_timeout`` bounds the existence
-    check that only v1 makes at create.
+    ``list_window`` is how long the Milvus profile's list shows a finished job; ``head_timeout`` bounds the file probe
+    that only v1 makes at create.
 
-    ``max_attempts`` is how often anything is tried that fails for a cause that may pass, beginning with pauses of
-    ``retry_pause``. For ``staged_file_retention`` after its failure a job keeps what it has staged, so that a retry
-    needs only what is missing. ``orphan_age`` is how old a file that belongs to no job must be before it is removed.
-    ``old_version_retention`` is for how long a superseded version of a table stays, since calls may still read it;
-    while such versions hold more than ``old_version_share`` of the table's live bytes, ``old_version_min_age`` is
-    enough. ``key_lifetime`` is how long an idempotency key is remembered. None means no limit.
+    ``max_attempts`` bounds the attempts after transient errors, with pauses from ``retry_pause`` on. A failed job
+    keeps its staged files for ``staged_file_retention``, so that a retry stages only what is missing. ``orphan_age``
+    is the minimum age at which an orphan file is deleted. ``old_version_retention`` is how long a superseded version
+    of a table stays, since calls may still read it; while such versions hold more than ``old_version_share`` of the
+    table's live bytes, ``old_version_min_age`` is enough. ``key_lifetime`` is how long an idempotency key lives. None
+    means no limit.
 
-    ``quota`` is of orgs that have none of their own, ``limits`` of every collection and cluster.
+    ``quota`` applies to orgs without their own, ``limits`` to every collection and cluster.
 
-    A job is taken over when the process that worked on it has not renewed its ``lease_duration`` for so long.
-    Finished jobs are forgotten after ``retention``, but never the newest ``min_retained_jobs`` of a cluster.
+    A job is taken over when its lease has not been renewed for ``lease_duration``. Finished jobs are deleted after
+    ``retention``, but never the newest ``min_retained_jobs`` of a cluster.
     """
 
     split_bytes: int = 64 * MIB

@@ -1,4 +1,4 @@
-"""Staging: every split of a planned job is read, checked and written invisibly, with retries of what may pass."""
+"""Stage every split of a planned job, with retries of transient errors."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from penstock.runners.base import Runner, TaskHandle
 __all__ = ["SplitFailed", "stage_splits"]
 
 _TICK = 0.2
-"""Seconds between two looks at how far the splits are."""
+"""Seconds between progress updates."""
 
 
 class SplitFailed(Exception):
-    """A split ended with ``cause``, an error that no retry mends; ``part`` is where, as far as that is known."""
+    """A split failed with ``cause``, a permanent error; ``part`` is the index of the file range, if known."""
 
     def __init__(self, split: Split, part: int, cause: BaseException) -> None:
         super().__init__(str(cause))
@@ -53,77 +53,77 @@ def stage_splits(
 ) -> None:
     """Stage every split that isn't staged yet, in order; at most one more than the runner has slots is in flight.
 
-    A runner may get more slots meanwhile, or fewer. ``begin`` is called before each attempt, ``save`` with each
-    result as it comes, ``retrying`` with an error after which a split is tried again, ``tick`` a few times a second.
-    When ``stop`` is set, or any callback raises, running splits are told to stop and what they staged is discarded.
+    The runner's number of slots may change meanwhile. ``begin`` is called before each attempt, ``save`` with each
+    result, ``retrying`` with an error after which a split is retried, ``tick`` a few times a second. When ``stop`` is
+    set, or any callback raises, running splits are cancelled and their staged files discarded.
 
     Raises:
-        SplitFailed: the first bad row in the order of the splits, whichever split met its error first.
+        SplitFailed: the first bad row in the order of the splits, whichever split failed first.
         TaskCancelled: ``stop`` was set.
     """
-    flight = StagingRun(runner, tracker, settings, stop, task_of, begin, save, discard, retrying, observer)
+    run = StagingRun(runner, tracker, settings, stop, task_of, begin, save, discard, retrying, observer)
     pending = [split for split in splits if split.state is not SplitState.STAGED]
-    with ThreadPoolExecutor(max(1, len(pending)), "split") as threads:  # a thread begins only when it is needed
+    with ThreadPoolExecutor(max(1, len(pending)), "split") as threads:  # threads start on demand
         futures: dict[Future[None], Split] = {}
-        left = deque(pending)
+        queue = deque(pending)
         ticks = Throttle(_TICK)
         try:
             waiting: set[Future[None]] = set()
-            while left or waiting:
-                while left and len(waiting) <= runner.slots:
-                    split = left.popleft()
-                    future = threads.submit(copy_context().run, flight.stage, split)
+            while queue or waiting:
+                while queue and len(waiting) <= runner.slots:
+                    split = queue.popleft()
+                    future = threads.submit(copy_context().run, run.stage, split)
                     futures[future] = split
                     waiting.add(future)
                 done, waiting = wait(waiting, timeout=_TICK, return_when=FIRST_COMPLETED)
                 if ticks.is_ready():
                     tick()
-                if stop.is_set() or any(each.exception() for each in done):
+                if stop.is_set() or any(future.exception() for future in done):
                     break
-            first = _first_failure(futures, flight)
+            failure = _first_failure(futures, run)
         except BaseException:
-            flight.halt()
+            run.halt()
             raise
-    if first is not None:
-        split, error = first
-        part = 0
+    if failure is not None:
+        split, error = failure
+        index = 0
         if isinstance(error, PartFailed):
-            part, error = error.part, error.error
+            index, error = error.part, error.error
         elif isinstance(error, MemoryExceeded):
-            part = tracker.current_range(split)
-            error = too_large(tracker.name_of(split.parts[part].file), error.details["taken"])
+            index = tracker.current_range(split)
+            error = too_large(tracker.name_of(split.parts[index].file), error.details["taken"])
         if isinstance(error, DataError) and error.row is not None:
-            before = tracker.row_offset(split, part)
-            if before is not None:
-                error = error.at(row=before + error.row)
-        raise SplitFailed(split, part, error) from error
+            offset = tracker.row_offset(split, index)
+            if offset is not None:
+                error = error.at(row=offset + error.row)
+        raise SplitFailed(split, index, error) from error
     if stop.is_set():
         raise TaskCancelled("the server is stopping; the job goes on from here when it is back")
 
 
-def _first_failure(futures: dict[Future[None], Split], flight: StagingRun) -> tuple[Split, BaseException] | None:
-    """The failure of the earliest split. Those before it are waited for: the first bad row of the job counts."""
-    failed = sorted(
-        ((split, each.exception()) for each, split in futures.items() if each.done() and each.exception()),
+def _first_failure(futures: dict[Future[None], Split], run: StagingRun) -> tuple[Split, BaseException] | None:
+    """The failure of the earliest split, after waiting for the splits before it: the job's first bad row counts."""
+    failures = sorted(
+        ((split, future.exception()) for future, split in futures.items() if future.done() and future.exception()),
         key=lambda pair: pair[0].ordinal,
     )
-    if not failed:
+    if not failures:
         if any(not future.done() for future in futures):
-            flight.halt()
+            run.halt()
         return None
-    split = failed[0][0]
-    earlier = [each for each, other in futures.items() if other.ordinal < split.ordinal]
-    flight.halt(keep={futures[each].ordinal for each in earlier})
+    split = failures[0][0]
+    earlier = [future for future, candidate in futures.items() if candidate.ordinal < split.ordinal]
+    run.halt(keep={futures[future].ordinal for future in earlier})
     wait(earlier)
-    for each in sorted([*earlier, *futures], key=lambda one: futures[one].ordinal):
-        error = each.exception() if each.done() and not each.cancelled() else None
+    for future in sorted([*earlier, *futures], key=lambda future: futures[future].ordinal):
+        error = future.exception() if future.done() and not future.cancelled() else None
         if error is not None and not isinstance(error, TaskCancelled):
-            return futures[each], error
+            return futures[future], error
     return None
 
 
 class StagingRun:
-    """The splits in flight, and the way to stop them."""
+    """The splits in flight, and their cancellation."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class StagingRun:
         self._handles: dict[int, TaskHandle[StageResult]] = {}
 
     def stage(self, split: Split) -> None:
-        """Stage one split, again after errors that may pass."""
+        """Stage one split, with retries of transient errors."""
         with self._observer.step("split", {"split": split.ordinal, "file": split.parts[0].file, "bytes": split.size}):
             retry_transient(
                 lambda: self._attempt(split),
@@ -178,7 +178,7 @@ class StagingRun:
             self._check(split)
             self._save(split, result)
         except CatalogUnavailable:
-            # Whether it was noted is unknown: what the catalog may count on is not removed. A sweep finds orphans.
+            # The catalog may or may not have saved it, so the files stay; the orphan cleanup removes them if not.
             raise
         except BaseException:
             self._discard(result.staged)
@@ -187,7 +187,7 @@ class StagingRun:
         self._observer.staged(result.staged.rows, split.size)
 
     def halt(self, keep: set[int] | None = None) -> None:
-        """Stop all splits but those in ``keep``."""
+        """Cancel all splits but those in ``keep``."""
         self._keep = keep or set()
         self._halted.set()
         with self._lock:

@@ -1,6 +1,6 @@
-"""What workers do for a job: plan files, stage a split, build indexes. Everything here is picklable.
+"""Worker tasks: plan files, scan boundaries, stage a split, maintain tables. Everything here is picklable.
 
-A task knows no catalog: it is given all it needs and returns only metadata.
+A task has no access to the catalog: its argument carries all it needs, and it returns only metadata.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ __all__ = [
 
 
 MAX_DECODE_RATIO = 1000
-"""How often its own size a file may be once decoded. Vectors hardly compress; texts come to a hundred times."""
+"""Decoded bytes per byte of a file. Vectors hardly compress; texts reach a ratio of a hundred."""
 BOMB_CHECK_MIN_BYTES = 1 << 30
-"""Bytes that any part of a file may decode to."""
+"""Bytes that any file range may decode to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,20 +71,20 @@ class PlanTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePlan:
-    """``splits``, or how to look through the file before it can be cut."""
+    """The file ranges of a file (``splits``), or the boundary scan that must come before cutting it."""
 
     splits: Sequence[SplitPlan] | BoundaryScan
     warnings: Sequence[JobWarning]
 
 
 def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
-    """One plan per file, in order.
+    """Plan each file, in order.
 
     Raises:
         DataError, SourceError, MemoryExceeded: for the first file that can't be planned; it names the file.
     """
     plans = []
-    for done, (locations, file_format, columns) in enumerate(task.files):
+    for index, (locations, file_format, columns) in enumerate(task.files):
         context.check()
         request = ReadRequest(
             sources=[open_source(location) for location in locations],
@@ -101,13 +101,13 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
         except MemoryError as error:
             raise too_large(_name_of(locations), task.memory_limit or 0) from error
         plans.append(FilePlan(splits=splits, warnings=merge_warnings([request.warnings])))
-        context.report(done + 1, 0)
+        context.report(index + 1, 0)
     return plans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundaryScanTask:
-    """One part of a file to look through."""
+    """One byte span of a file for the boundary scan."""
 
     location: Location
     scan: BoundaryScan
@@ -116,7 +116,7 @@ class BoundaryScanTask:
 
 
 def scan_range(task: BoundaryScanTask, context: TaskContext) -> Any:
-    """What the survey has to know of the part.
+    """Run the boundary scan of one span.
 
     Raises:
         TaskCancelled, SourceError
@@ -138,7 +138,7 @@ def file_at(task: PlanTask | BoundaryScanTask, done: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartTask:
-    """A file, or a piece of one, within a split."""
+    """One file range of a split."""
 
     locations: Sequence[Location]
     format: Format
@@ -165,7 +165,7 @@ class StageTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
-    """``rows`` are those of each part."""
+    """The result of staging a split; ``rows`` are per file range."""
 
     staged: Staged
     rows: Sequence[int]
@@ -173,7 +173,7 @@ class StageResult:
 
 
 class PartFailed(Exception):
-    """The part of a split, by its place in it, that failed for good, and its error."""
+    """A permanent error, with the index of the file range in its split."""
 
     def __init__(self, part: int, error: PenstockError) -> None:
         super().__init__(part, error)
@@ -182,12 +182,12 @@ class PartFailed(Exception):
 
 
 def stage_split(task: StageTask, context: TaskContext) -> StageResult:
-    """Read the parts of a split once, batch by batch, and write them where only a publish makes them visible.
+    """Read, check and stage a split batch by batch; only a publish makes its rows visible.
 
     Raises:
-        PartFailed: a row breaks a rule, or a file can't be had or takes too much memory; ``row`` of the error counts
-            within the part.
-        TaskCancelled, SourceUnavailable, StoreError: nothing is left behind but what the engine says it leaves.
+        PartFailed: a row breaks a rule, or a file can't be read or takes too much memory; ``row`` of the error counts
+            within the file range.
+        TaskCancelled, SourceUnavailable, StoreError: no files remain except those that the engine documents.
     """
     rows: list[int] = []
     warnings: list[list[JobWarning]] = []
@@ -218,11 +218,11 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
 def _conformed(
     task: StageTask, part: PartTask, row_offset: int, warnings: list[list[JobWarning]]
 ) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """The canonical batches of one part, and how many of its bytes are read with each.
+    """Yield the canonical batches of one file range, each with the bytes read so far.
 
     Raises:
-        DataError: a row breaks a rule; says what to do about it.
-        SourceError: the file can't be had.
+        DataError: a row breaks a rule; has a remedy.
+        SourceError: the file can't be read.
     """
     schema = with_values(task.table.schema, part.columns)
     request = ReadRequest(
@@ -248,7 +248,7 @@ def _conformed(
 
 
 def check_decompression_bomb(decoded: int, size: int) -> None:
-    """Raises DataError: so many bytes come of so small a file, or part of one, that it must be meant as a bomb."""
+    """Raises DataError where a file or file range decodes to so many more bytes that it must be a bomb."""
     if decoded > max(BOMB_CHECK_MIN_BYTES, MAX_DECODE_RATIO * size):
         raise DataError(
             f"its {size:,} bytes decode to more than {MAX_DECODE_RATIO:,} times as many, "
@@ -263,7 +263,7 @@ def _name_of(locations: Sequence[Location]) -> str:
 
 
 def explained(error: DataError, locations: Sequence[Location], schema: CollectionSchema) -> DataError:
-    """The error with its file, and with what to do about it where it doesn't say that itself."""
+    """Add the file to an error, and a remedy where it has none."""
     names = error.file or _name_of(locations)
     return error.at(file=names, remedy=error.remedy or _remedy(error, schema))
 
@@ -279,7 +279,7 @@ def _remedy(error: DataError, schema: CollectionSchema) -> str:
 
 
 PROGRESS_SCALE = 1000
-"""What :func:`build_indexes` reports in place of bytes when it has done everything; thousandths of its work."""
+"""What :func:`build_indexes` reports instead of bytes when finished: thousandths of its work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,14 +290,14 @@ class IndexTask:
 
 
 def build_indexes(task: IndexTask, context: TaskContext) -> int:
-    """Bring the table's indexes up to date; returns the table's version after it."""
+    """Bring the table's indexes up to date; return the table's new version."""
     context.check()
     return task.engine.index(task.table, task.specs, lambda share: context.report(int(PROGRESS_SCALE * share), 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceTask:
-    """Age in seconds and share of the live bytes bound old versions; see :meth:`Engine.expire_versions`."""
+    """A table to maintain. Age (s) and share of live bytes bound old versions: see :meth:`Engine.expire_versions`."""
 
     engine: Engine
     table: Table
@@ -308,20 +308,20 @@ class MaintenanceTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceResult:
-    """The table's version afterwards, and the bytes of old versions that were removed."""
+    """The table's new version, and the bytes of expired versions."""
 
     version: int
     freed_bytes: int
 
 
 def maintain_table(task: MaintenanceTask, context: TaskContext) -> MaintenanceResult:
-    """Join small parts of the table, and remove its old versions and expired rows.
+    """Expire old versions of a table, remove expired rows, and compact it.
 
     Raises:
-        StoreConflict: others kept changing the table meanwhile.
+        StoreConflict: concurrent changes of the table did not stop.
     """
     context.check()
-    # Old versions first: those before the one that the catalog knew when the task was made.
+    # Old versions first: those before the catalog's version when the task was created.
     freed_bytes = task.engine.expire_versions(
         task.table, task.old_version_retention, task.old_version_share, task.old_version_min_age
     )
@@ -332,7 +332,7 @@ def maintain_table(task: MaintenanceTask, context: TaskContext) -> MaintenanceRe
 
 
 def init_worker() -> None:
-    """A worker's setup: the imports above loaded what tasks need; one allocator serves all, so that none hoards."""
+    """Set up a worker: the imports above preload what tasks need; one allocator for all avoids hoarding."""
     limit_malloc_arenas()
     pa.set_memory_pool(pa.system_memory_pool())
     tune_malloc_reuse()

@@ -1,4 +1,4 @@
-"""Doing something at most so often."""
+"""Throttle actions to at most one per interval."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Throttle"]
 
 
 class Throttle:
-    """For one thread: whether ``seconds`` have passed since it last said yes."""
+    """Allows one action per ``seconds``. Not thread-safe."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

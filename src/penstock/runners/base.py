@@ -1,6 +1,7 @@
-"""A runner runs a function over tasks, somewhere else: in worker processes, or on other hosts.
+"""The runner interface: run functions on tasks in worker processes, or on other hosts.
 
-It knows no job and no catalog. The function and its argument must be picklable and importable in a worker.
+A runner depends on neither jobs nor the catalog. The function and its argument must be picklable and importable in a
+worker.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ Result = TypeVar("Result", covariant=True)
 
 @runtime_checkable
 class Bounded(Protocol):
-    """A task's argument that says how many bytes of memory its worker may have meanwhile; None for no limit.
+    """A task argument with a memory limit in bytes for its worker; None for no limit.
 
-    A worker that has more is ended, and the task fails with :class:`~penstock.errors.MemoryExceeded`.
+    A worker that exceeds it is killed, and the task fails with :class:`~penstock.errors.MemoryExceeded`.
     """
 
     @property
@@ -26,14 +27,14 @@ class Bounded(Protocol):
 
 
 class TaskContext(Protocol):
-    """What a task may tell and ask its runner while it works. Cheap: call it once per batch."""
+    """A task's connection to its runner while it runs. Cheap: call it once per batch."""
 
     def report(self, done_bytes: int, done_rows: int) -> None:
-        """How far the task is."""
+        """Report the task's progress."""
         ...
 
     def check(self) -> None:
-        """Raise :class:`~penstock.errors.TaskCancelled` when the task has been told to stop."""
+        """Raise :class:`~penstock.errors.TaskCancelled` when the task has been cancelled."""
         ...
 
 
@@ -46,13 +47,13 @@ class TaskHandle(Protocol[Result]):
         ...
 
     def progress(self) -> tuple[int, int]:
-        """Bytes and rows that the task reported last."""
+        """The bytes and rows of the task's last report."""
         ...
 
     def cancel(self, grace: float | None = None) -> None:
-        """Ask the task to stop; it ends with :class:`~penstock.errors.TaskCancelled` at its next ``check``.
+        """Cancel the task; it ends with :class:`~penstock.errors.TaskCancelled` at its next ``check``.
 
-        One that hasn't stopped after ``grace`` seconds (None: as the runner was told) is ended by force, and fails
+        One that hasn't stopped after ``grace`` seconds (None: the runner's default) is killed, and fails
         with :class:`~penstock.errors.WorkerLost`.
         """
         ...
@@ -61,7 +62,7 @@ class TaskHandle(Protocol[Result]):
 class Runner(Protocol):
     @property
     def slots(self) -> int:
-        """How many tasks run at the same time."""
+        """Number of tasks that run at the same time."""
         ...
 
     def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> TaskHandle[Any]: ...

@@ -1,20 +1,19 @@
-"""Fair-share runner: fair queueing between tenants (orgs) by the worker time that each has had.
+"""Share workers fairly between tenants (orgs), by the worker time that each has used.
 
 A free worker goes to the tenant that has used the least worker seconds (start-time fair queueing: what a tenant did
 not use while it had no tasks is not saved up). The seconds are measured, so a tenant with long tasks waits for
 tenants with short ones, and not the other way round.
 
-A task that runs long gives way, too. When a tenant without a worker has waited for :data:`_PREEMPT_AFTER` seconds, a
-running task of a tenant that has had more is told to stop and is started again later, unseen by its submitter:
+Long tasks are preempted. When a tenant without a worker has waited for :data:`_PREEMPT_AFTER` seconds, a running task
+of a tenant that has used more is cancelled and restarted later, transparently to its submitter:
 
-* A tenant with several workers loses the task that began last. Its oldest one is never chosen, so the tenant gets on.
-* Where every tenant has one worker at most, the task is chosen that belongs to the tenant with the most time used,
-once
-  it has run for a quantum of time, which doubles with each time that it is stopped. So what is done twice takes no
-  longer than what is done once, and any task comes to its end.
+* A tenant with several workers loses the task that started last. Its oldest one is never chosen, so it progresses.
+* Where every tenant has one worker at most, the task of the tenant with the most time used is chosen, once it has run
+  for a quantum of time, which doubles with each preemption. So repeated work takes no longer than work done once, and
+  every task finishes.
 
-The tenant that gave way takes the worker back when the other has been quiet for :data:`_QUIET` seconds, or has used
-as much as itself: small jobs are a chain of short tasks, with moments between them.
+The preempted tenant takes the worker back when the other has had no tasks for :data:`_QUIET` seconds, or has used as
+much time: small jobs are a chain of short tasks with short gaps.
 """
 
 from __future__ import annotations
@@ -40,15 +39,15 @@ __all__ = ["FairShareRunner"]
 log = structlog.get_logger(__name__)
 
 _PREEMPT_AFTER = 1.0
-"""Seconds that a tenant without a worker waits before a running task is stopped for it; the first quantum, too."""
+"""Seconds that a tenant without a worker waits before a preemption; also the first quantum."""
 _QUIET = 0.5
 CANCEL_GRACE = 3.0
-"""Seconds after which a task that should give way, and doesn't, is ended by force."""
-_LOOK_SECONDS = 0.1
+"""Seconds after which a preempted task that doesn't stop is killed."""
+_CHECK_SECONDS = 0.1
 
 
 class FairShareRunner:
-    """Gives ``inner`` as many tasks as it has slots. Safe to share between threads."""
+    """Submits to ``inner`` as many tasks as it has slots. Thread-safe."""
 
     def __init__(self, inner: Runner, clock: Callable[[], float] = time.monotonic) -> None:
         self.inner = inner
@@ -67,7 +66,7 @@ class FairShareRunner:
         task = _Task(name, function, argument, copy_context(), self._clock())
         with self._lock:
             self._open(name).waiting.append(task)
-        self._give_work()
+        self._dispatch()
         self._watch()
         return _Handle(self, task)
 
@@ -83,10 +82,10 @@ class FairShareRunner:
         elif was_waiting:
             task.future.set_exception(TaskCancelled("the task was cancelled before it began"))
 
-    # Which tenant is next
+    # Selection of the next tenant
 
     def _open(self, name: str) -> _Tenant:
-        """The tenant; one that had no tasks begins where the least served one stands."""
+        """The tenant; one without tasks starts with the time of the active tenant that has used least."""
         now = self._clock()
         active = [tenant.time_used(now) for tenant in self._tenants.values() if tenant.is_active]
         least = min(active, default=None)
@@ -94,8 +93,8 @@ class FairShareRunner:
             self._tenants.clear()
         else:
             self._tenants = {
-                known: tenant
-                for known, tenant in self._tenants.items()
+                key: tenant
+                for key, tenant in self._tenants.items()
                 if tenant.is_active or tenant.used > least or now - tenant.last_end < _QUIET
             }
         tenant = self._tenants.setdefault(name, _Tenant())
@@ -104,16 +103,16 @@ class FairShareRunner:
         return tenant
 
     def _first(self, now: float) -> _Tenant | None:
-        """The waiting tenant that is next, without those that give way to another."""
-        waiting = [tenant for tenant in self._tenants.values() if tenant.waiting and not self._gives_way(tenant, now)]
+        """The next waiting tenant, without those that yield to another."""
+        waiting = [tenant for tenant in self._tenants.values() if tenant.waiting and not self._yields(tenant, now)]
         return min(waiting, key=lambda tenant: (tenant.time_used(now), tenant.turn), default=None)
 
-    def _gives_way(self, tenant: _Tenant, now: float) -> bool:
-        other = tenant.gave_way_to
-        if other is None:
+    def _yields(self, tenant: _Tenant, now: float) -> bool:
+        preemptor = tenant.gave_way_to
+        if preemptor is None:
             return False
-        is_there = other.is_active or now - other.last_end < _QUIET
-        if is_there and other.time_used(now) <= tenant.time_used(now):
+        is_preemptor_active = preemptor.is_active or now - preemptor.last_end < _QUIET
+        if is_preemptor_active and preemptor.time_used(now) <= tenant.time_used(now):
             return True
         tenant.gave_way_to = None
         return False
@@ -133,10 +132,10 @@ class FairShareRunner:
             self._begun += 1
             return task
 
-    def _give_work(self) -> None:
+    def _dispatch(self) -> None:
         while (task := self._next()) is not None:
             try:
-                # In the submitter's context, so that its trace goes on.
+                # In the submitter's context, so that its trace continues.
                 handle = task.context.run(self.inner.submit, task.function, task.argument)
             except Exception as error:  # noqa: BLE001 - the submitter waits for the task, whatever it is
                 self._leave(task)
@@ -148,44 +147,44 @@ class FairShareRunner:
                 handle.cancel()
             handle.future.add_done_callback(partial(self._end, task))
 
-    # Tasks that end, or begin again
+    # End and restart of tasks
 
-    def _leave(self, task: _Task, *, again: bool = False) -> None:
+    def _leave(self, task: _Task, *, restart: bool = False) -> None:
         with self._lock:
             now, tenant = self._clock(), self._tenants[task.tenant]
             tenant.running.remove(task)
             tenant.used += now - task.began
             tenant.last_end = now
             self._begun -= 1
-            if again:
+            if restart:
                 task.handle, task.stops, task.submitted = None, task.stops + 1, now
                 tenant.waiting.appendleft(task)
 
-    def _end(self, task: _Task, ended: Future[Any]) -> None:
-        error = ended.exception()
-        again = task.is_stopped and not task.is_cancelled and isinstance(error, TaskCancelled | WorkerLost)
-        self._leave(task, again=again)
-        self._give_work()
-        if again:
+    def _end(self, task: _Task, future: Future[Any]) -> None:
+        error = future.exception()
+        restart = task.is_stopped and not task.is_cancelled and isinstance(error, TaskCancelled | WorkerLost)
+        self._leave(task, restart=restart)
+        self._dispatch()
+        if restart:
             self._watch()
         elif error is not None:
             task.future.set_exception(error)
         else:
-            task.future.set_result(ended.result())
+            task.future.set_result(future.result())
 
-    # Tasks that give way
+    # Preemption
 
     def _watch(self) -> None:
-        """Look after what waits, in a thread that ends when nothing does."""
+        """Start the preemption thread, which ends when no task waits."""
         with self._lock:
             if self._watched or not any(tenant.waiting for tenant in self._tenants.values()):
                 return
             self._watched = True
-        threading.Thread(target=self._look_on, name="tenants", daemon=True).start()
+        threading.Thread(target=self._watch_loop, name="tenants", daemon=True).start()
 
-    def _look_on(self) -> None:
+    def _watch_loop(self) -> None:
         while True:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_CHECK_SECONDS)
             with self._lock:
                 if not any(tenant.waiting for tenant in self._tenants.values()):
                     self._watched = False
@@ -193,8 +192,8 @@ class FairShareRunner:
             self.look()
 
     def look(self) -> None:
-        """Begin what need not give way any more, and stop a task where a tenant has waited too long."""
-        self._give_work()
+        """Start tasks of tenants that no longer yield, and preempt a task where a tenant has waited too long."""
+        self._dispatch()
         with self._lock:
             task = self._choose(self._clock())
             if task is None or task.handle is None:
@@ -204,33 +203,33 @@ class FairShareRunner:
         handle.cancel(CANCEL_GRACE)
 
     def _choose(self, now: float) -> _Task | None:
-        """The task to stop, one at a time; its tenant is noted to give way."""
+        """The task to preempt, one at a time; marks its tenant as yielding."""
         tenant = self._first(now)
         if tenant is None or tenant.running or now - tenant.waiting[0].submitted < _PREEMPT_AFTER:
             return None
-        others = [other for other in self._tenants.values() if other.running]
-        if any(task.is_stopped for other in others for task in other.running):
+        holders = [holder for holder in self._tenants.values() if holder.running]
+        if any(task.is_stopped for holder in holders for task in holder.running):
             return None
-        most = max((len(other.running) for other in others), default=0)
+        most = max((len(holder.running) for holder in holders), default=0)
         ranked = sorted(
-            (other for other in others if len(other.running) == most),
-            key=lambda other: other.time_used(now),
+            (holder for holder in holders if len(holder.running) == most),
+            key=lambda holder: holder.time_used(now),
             reverse=True,
         )
-        for other in ranked:
-            task = other.running[-1]
-            has_had_its_quantum = most > 1 or now - task.began >= _PREEMPT_AFTER * 2**task.stops
-            if other.time_used(now) > tenant.time_used(now) and has_had_its_quantum and task.handle is not None:
-                other.gave_way_to = tenant
+        for holder in ranked:
+            task = holder.running[-1]
+            quantum_is_over = most > 1 or now - task.began >= _PREEMPT_AFTER * 2**task.stops
+            if holder.time_used(now) > tenant.time_used(now) and quantum_is_over and task.handle is not None:
+                holder.gave_way_to = tenant
                 return task
         return None
 
 
 @dataclass(slots=True, eq=False)
 class _Task:
-    """A task that waits for its turn, or with a ``handle``, runs.
+    """A waiting task, or a running one with a ``handle``.
 
-    ``stops`` counts how often it was stopped to give way; ``is_stopped``: it was told to, and still runs.
+    ``stops`` counts its preemptions; ``is_stopped``: it is being preempted, and still runs.
     """
 
     tenant: str
@@ -248,7 +247,7 @@ class _Task:
 
 @dataclass(slots=True, eq=False)
 class _Tenant:
-    """The tasks of one org; those that run, in the order in which they began.
+    """The tasks of one org; running ones in the order of their start.
 
     ``used``: the worker seconds of ended tasks, on the scale that all tenants share; ``turn`` numbers the last start.
     """
@@ -281,7 +280,7 @@ class _TenantRunner:
         return self.fair_share.submit(self.name, function, argument)
 
     def close(self) -> None:
-        """The runner belongs to its maker."""
+        """Does nothing: the owner of the inner runner closes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,13 @@
-"""The runner of one machine: a few warm worker processes, started by ``spawn``.
+"""Run tasks on one machine, in a few warm worker processes started by ``spawn``.
 
-Lance and Arrow hold threads that don't survive a fork, so workers begin fresh. How far a task is, and whether it
-should stop, passes through a piece of shared memory without locks: a worker may be killed at any moment and leaves
-nothing locked.
+Lance and Arrow hold threads that don't survive a fork, so workers start fresh. Progress and cancellation pass through
+lock-free shared memory: a worker may be killed at any moment and leaves nothing locked.
 
-Each worker is a pool of one process. A pool whose process dies ends everything it was given, and can't tell which of
-its processes had which task; so a death here is that of the one task that was running, and nobody else's.
+Each worker is a pool of one process. A pool whose process dies fails all its tasks, and doesn't record which process
+ran which task; with one process per pool only the running task fails.
 
-A worker that stands still, as a debugger, a signal or a deadlock may make it, would keep its task for ever: each one
-beats, and one that doesn't is ended. So is one that was told to stop and doesn't.
+A worker that hangs, through a debugger, a signal or a deadlock, would keep its task for ever: each worker sends
+heartbeats, and is killed when they stop. So is one whose task ignores its cancellation.
 """
 
 from __future__ import annotations
@@ -43,31 +42,31 @@ log = structlog.get_logger(__name__)
 
 _SLOTS = 256
 _BYTES, _ROWS, _STOP, _EXCESS, _WIDTH = 0, 1, 2, 3, 4
-"""``_STOP`` is 0, or tells the task to stop: then it is the milliseconds until its worker is ended."""
+"""``_STOP`` is 0, or cancels the task: then it is the milliseconds until its worker is killed."""
 _CLOSING = _SLOTS * _WIDTH
-"""The place of the board after all slots: set when the runner closes."""
+"""The board's index after all slots: set when the runner closes."""
 _WORKERS = _CLOSING + 1
-"""From here on, for each worker: the process, 0 until it has begun, and a number that changes while it lives."""
+"""From here on, for each worker: its process id, 0 until it has started, and a heartbeat counter."""
 _PID, _BEAT, _PLACES = 0, 1, 2
 _BEAT_SECONDS = 0.5
-_LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 HEARTBEAT_TIMEOUT = 30.0
 CANCEL_GRACE = 30.0
 _CLOSING_SECONDS = 5.0
-"""What a task has left then. A build of an index can't be told to stop and may take minutes; it is done again."""
+"""Time left to a task at closing. An index build can't be cancelled and may take minutes; it is repeated."""
 _NICENESS = 10
-"""Workers give way to the server process, so that calls are answered while both cores parse."""
+"""Workers have a lower priority than the server process, so that calls are answered while both cores parse."""
 
 
 class LocalRunner:
     """Runs tasks in ``workers`` processes. ``setup`` runs once in each, e.g. to import what every task needs.
 
     When a worker dies, the task that it was running ends with ``WorkerLost`` and a fresh worker takes its place;
-    tasks of other workers, and those that wait, go on.
+    tasks of other workers, and waiting tasks, continue.
 
     Args:
-        silence: seconds after which a worker that gives no sign of life is ended by force.
-        grace: seconds after which one is whose task was told to stop.
+        silence: seconds without a heartbeat after which a worker is killed.
+        grace: seconds after the cancellation of its task after which a worker is killed.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class LocalRunner:
 
     @property
     def restarts(self) -> int:
-        """How often a worker was started again because it had died."""
+        """Number of restarts of workers that died."""
         return sum(worker.restarts for worker in self._workers)
 
     def warm(self) -> None:
@@ -115,7 +114,7 @@ class LocalRunner:
             self._board[start : start + _WIDTH] = [0] * _WIDTH
             handle = _Handle(self._board, slot, self._lock, self._grace)
             self._waiting.append(_Task(function, argument, slot, handle))
-        self._give_work()
+        self._dispatch()
         return handle
 
     def close(self) -> None:
@@ -133,24 +132,24 @@ class LocalRunner:
         self._ended.set()
 
     def _watch(self) -> None:
-        while not self._ended.wait(_LOOK_SECONDS):
+        while not self._ended.wait(_CHECK_SECONDS):
             for worker in self._workers:
                 if worker.task is not None or self._closed:
                     worker.look(self._silence)
 
-    def _give_work(self) -> None:
-        """Begin what waits, as far as workers are idle."""
+    def _dispatch(self) -> None:
+        """Start waiting tasks on idle workers."""
         while True:
             with self._lock:
                 if not self._waiting or not self._idle:
                     return
                 task, worker = self._waiting.popleft(), self._idle.pop()
                 worker.task = task
-            running = worker.submit(_run, task.function, task.argument, task.slot)
-            running.add_done_callback(partial(self._finish, task, worker))
+            future = worker.submit(_run, task.function, task.argument, task.slot)
+            future.add_done_callback(partial(self._finish, task, worker))
 
     def _why_lost(self, taken: int, fault: str) -> PenstockError:
-        """``taken`` are the bytes for which the worker was ended, ``fault`` another reason; 0 and ``""`` if none."""
+        """``taken``: the bytes for which the worker was killed, 0 if not; ``fault``: another reason, or ``""``."""
         if taken:
             return memory_exceeded(taken)
         with self._lock:
@@ -164,7 +163,7 @@ class LocalRunner:
         return WorkerLost(f"a worker process {fault or 'ended while it worked on this task (killed)'}")
 
     def _finish(self, task: _Task, worker: _Worker, running: Future[Any]) -> None:
-        # The slot is given away only after the handle knows its end: a late cancel() must not reach the next task.
+        # The slot is freed only after the handle is done: a late cancel() must not reach the next task.
         task.handle.progress()
         future = task.handle.future
         worker.task = None
@@ -181,12 +180,12 @@ class LocalRunner:
         with self._lock:
             self._free.append(task.slot)
             self._idle.append(worker)
-        self._give_work()
+        self._dispatch()
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A task that waits for a worker, or runs."""
+    """A waiting or running task."""
 
     function: Callable[[Any, _Context], Any]
     argument: Any
@@ -195,7 +194,7 @@ class _Task:
 
 
 class _Worker:
-    """One process, and another one after its death. It is given one task at a time."""
+    """One worker process, restarted after its death. Runs one task at a time."""
 
     def __init__(self, board: Any, number: int, setup: Callable[[], None] | None) -> None:
         self._board = board
@@ -206,50 +205,50 @@ class _Worker:
         self.restarts = 0
         self.task: _Task | None = None
         self.fault = ""
-        self._seen: tuple[_Task | None, int] = (None, 0)
-        self._silent = self._deaf = 0
+        self._last_check: tuple[_Task | None, int] = (None, 0)
+        self._silent_checks = self._cancelled_checks = 0
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Never raises: where nothing can begin, the future says so."""
+        """Submit to the process. Never raises: the future has the error if it can't start."""
         try:
             try:
                 return self._pool.submit(function, *arguments)
-            except BrokenProcessPool:  # it died while it had nothing to do
+            except BrokenProcessPool:  # it died while idle
                 self.replace()
                 return self._pool.submit(function, *arguments)
         except OSError as error:
             return _failed(WorkerLost(f"a worker process can't be started: {error}"))
-        except RuntimeError:  # the runner was closed a moment ago
+        except RuntimeError:  # the runner has just been closed
             return _failed(TaskCancelled("the server is stopping"))
 
     def replace(self) -> None:
         self.restarts += 1
         self.fault = ""
-        # From Python 3.12 on a broken pool holds a lock while it tells of the end of its tasks, which leads here, and
-        # takes it again when nobody refers to it any more: it must not go before that is over.
+        # From Python 3.12 on a broken pool holds a lock while it runs the callbacks of its tasks, which lead here,
+        # and takes it again when it is garbage-collected: keep a reference until the callbacks are over.
         self._broken = self._pool
         self._pool = self._start()
 
     def look(self, silence: float) -> None:
-        """End the process if it gave no sign of life for so many seconds, or its task didn't stop in time.
+        """Kill the process after ``silence`` seconds without a heartbeat, or if its task didn't stop in time.
 
-        Seconds are counted by looks and not by a clock: this process may have stood still itself.
+        Seconds are counted by checks and not by a clock: this process may have been suspended itself.
         """
         task, pid, beat = self.task, self._board[self._place + _PID], self._board[self._place + _BEAT]
-        last_task, last_beat = self._seen
-        self._seen = (task, beat)
+        last_task, last_beat = self._last_check
+        self._last_check = (task, beat)
         if not pid or task is not last_task:
-            self._silent = self._deaf = 0
+            self._silent_checks = self._cancelled_checks = 0
             return
         grace = 0.0 if task is None else self._board[task.slot * _WIDTH + _STOP] / 1000
-        self._silent = self._silent + 1 if beat == last_beat else 0
-        self._deaf = self._deaf + 1 if grace else 0
-        if self._silent * _LOOK_SECONDS >= silence:
-            self._end(pid, f"gave no sign of life for {silence:g} s")
-        elif grace and self._deaf * _LOOK_SECONDS >= grace:
-            self._end(pid, f"did not stop within {grace:g} s when it was told to")
+        self._silent_checks = self._silent_checks + 1 if beat == last_beat else 0
+        self._cancelled_checks = self._cancelled_checks + 1 if grace else 0
+        if self._silent_checks * _CHECK_SECONDS >= silence:
+            self._kill(pid, f"gave no sign of life for {silence:g} s")
+        elif grace and self._cancelled_checks * _CHECK_SECONDS >= grace:
+            self._kill(pid, f"did not stop within {grace:g} s when it was told to")
 
-    def _end(self, pid: int, fault: str) -> None:
+    def _kill(self, pid: int, fault: str) -> None:
         self.fault = f"{fault}, and was ended"
         log.warning("worker.ended", pid=pid, reason=fault)
         self._board[self._place + _PID] = 0  # once is enough
@@ -262,8 +261,8 @@ class _Worker:
     def _start(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
         self._board[self._place + _PID] = 0
-        setting_up = (self._board, self._place, self._setup)
-        return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=setting_up)
+        arguments = (self._board, self._place, self._setup)
+        return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=arguments)
 
 
 def _millis(seconds: float) -> int:
@@ -290,7 +289,7 @@ class _Handle:
         return self._future
 
     def progress(self) -> tuple[int, int]:
-        # A finished task's slot may belong to another task already.
+        # A finished task's slot may already belong to another task.
         if not self._future.done():
             self._last = (self._board[self._start + _BYTES], self._board[self._start + _ROWS])
         return self._last
@@ -317,7 +316,7 @@ class _Context:
             raise TaskCancelled("the task was told to stop")
 
     def end_for_memory(self, taken: int) -> None:
-        """Say so, and end this process before the machine runs out of memory."""
+        """Record ``taken``, and end this process before the machine runs out of memory."""
         self._board[self._start + _EXCESS] = taken
         os._exit(1)
 
@@ -331,7 +330,7 @@ def _begin(board: Any, place: int, setup: Callable[[], None] | None) -> None:
     global _worker_board
     _worker_board = board
     board[place + _PID] = os.getpid()
-    # Ctrl-C reaches the whole group; the server decides what its workers do then.
+    # Ctrl-C reaches the whole process group; the server decides how its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
     die_before_server()
@@ -342,7 +341,7 @@ def _begin(board: Any, place: int, setup: Callable[[], None] | None) -> None:
 
 
 def _heartbeat(place: int) -> None:
-    """Until the runner closes; then end with it."""
+    """Send heartbeats until the runner closes; then end the process."""
     while not _worker_board[_CLOSING]:
         _worker_board[place + _BEAT] += 1
         time.sleep(_BEAT_SECONDS)

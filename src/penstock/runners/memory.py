@@ -1,4 +1,4 @@
-"""Memory of a worker: how much it keeps, how much it may take, and that it gives back what it has no use for."""
+"""Limit the memory of a worker, tune its malloc, and return freed memory to the OS."""
 
 from __future__ import annotations
 
@@ -24,35 +24,34 @@ __all__ = [
 
 _MIB = 1 << 20
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-"""Names of glibc's ``mallopt``."""
+"""Parameters of glibc's ``mallopt``."""
 _OOM_SCORE = 800
-"""Of at most 1000, the share of all memory that the kernel adds to what a process has when it chooses one to end."""
-_LOOK_SECONDS = 0.05
-"""Between two looks a task may take some 50 MB more: pages are filled at about 1 GB/s."""
+"""Of at most 1000: the share of all memory that the OOM killer adds to a process's own when it chooses one."""
+_CHECK_SECONDS = 0.05
+"""Between two checks a task may take some 50 MB more: pages are filled at about 1 GB/s."""
 
 
 def die_before_server() -> None:
-    """Let the kernel, when memory runs out, end this process rather than the server, which has more to lose.
+    """Raise this process's OOM score, so that the kernel kills it rather than the server, which has more to lose.
 
-    Every process may raise its own score, if it isn't hidden from its user (:mod:`penstock.server.process.hardening`)
-    yet.
+    Every process may raise its own score, as long as it is dumpable (:mod:`penstock.server.process.hardening`).
     """
-    with suppress(OSError):  # no Linux, or a sandbox without it
+    with suppress(OSError):  # not Linux, or a sandbox without it
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
 
 
 def trim_malloc() -> None:
-    """An index build may free a gigabyte that the C library would keep for this process."""
+    """Return freed memory to the OS: an index build may free a gigabyte that the C library would keep."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
 def tune_malloc_reuse() -> None:
-    """Let the C library keep up to 32 MiB that were freed, for the next batch, until the task ends.
+    """Let malloc reuse up to 32 MiB of freed memory for the next batch, until the task ends.
 
-    It would give the memory of every batch back, and each page of the next one faults in anew: 8 us of 37 per row of
-    768 numbers in CSV. What is larger than 32 MiB still comes and goes by itself.
+    By default it returns the memory of every batch, and each page of the next one faults in again: 8 us of 37 per row
+    of 768 numbers in CSV. Allocations above 32 MiB are still mapped and unmapped one by one.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
@@ -61,10 +60,10 @@ def tune_malloc_reuse() -> None:
 
 
 def limit_malloc_arenas(heaps: int = 2) -> None:
-    """Keep the C library from giving every thread a heap of its own, each of which keeps what was freed in it.
+    """Limit the number of malloc arenas: by default each thread has one, which keeps what was freed in it.
 
-    Readers and the engine's writer free in other threads than they allocate in: of a file of long strings a worker
-    kept 900 MiB, and 440 with two heaps.
+    Readers and the engine's writer free in other threads than they allocate in: with a file of long strings a worker
+    kept 900 MiB, and 440 with two arenas.
     """
     option = getattr(ctypes.CDLL(None), "mallopt", None)
     if option is not None:
@@ -72,13 +71,13 @@ def limit_malloc_arenas(heaps: int = 2) -> None:
 
 
 def private_bytes() -> int:
-    """Resident memory of this process that is its own; 0 where the system doesn't tell."""
+    """Private resident memory of this process; 0 where the system doesn't report it."""
     _, resident, shared, *_ = _statm()
     return (resident - shared) * mmap.PAGESIZE
 
 
 def data_bytes() -> int:
-    """Memory that this process has asked for, used or not, as ``RLIMIT_DATA`` counts it; 0 as above."""
+    """Allocated memory of this process, used or not, as ``RLIMIT_DATA`` counts it; 0 as above."""
     return _statm()[5] * mmap.PAGESIZE
 
 
@@ -91,7 +90,7 @@ def _statm() -> tuple[int, ...]:
 
 
 def memory_exceeded(taken: int) -> MemoryExceeded:
-    """The error of a task whose worker was ended for the bytes that it had taken."""
+    """The error of a task whose worker was killed for the ``taken`` bytes."""
     return MemoryExceeded(
         f"the task took {taken >> 20} MiB of memory, more than a worker may have. Raise memory_budget", taken=taken
     )
@@ -99,36 +98,36 @@ def memory_exceeded(taken: int) -> MemoryExceeded:
 
 @contextmanager
 def limit_memory(limit: int | None, exceeded: Callable[[int], None]) -> Iterator[None]:
-    """Meanwhile call ``exceeded`` with the bytes, in another thread, once this process has more than ``limit``.
+    """Watch this process's memory: call ``exceeded`` with the bytes, in another thread, once it is above ``limit``.
 
-    A worker that has too much can't be stopped otherwise: it sits in a library's code, and every library has its own
-    way to fail when memory is refused, down to ending the process without a word.
+    A worker over its limit can't be stopped otherwise: it runs library code, and every library fails in its own way
+    when memory is refused, down to ending the process without a message.
 
-    What asks for ``limit`` bytes more than there were at the beginning is refused by the system, before a page of it
-    is filled: a page of a file may claim any size, and takes a gigabyte between two looks.
+    The system refuses allocations beyond ``limit`` bytes more than at the beginning, before a page of them is filled:
+    a page of a file may claim any size, and takes a gigabyte between two checks.
 
     Raises:
-        MemoryExceeded: in place of the MemoryError of Python, NumPy and Arrow, where they were refused.
+        MemoryExceeded: in place of the MemoryError of Python, NumPy and Arrow.
     """
     if limit is None:
         yield
         return
     try:
-        with _refused_beyond(limit), _watched(limit, exceeded):
+        with _rlimit(limit), _watch_memory(limit, exceeded):
             yield
     except MemoryError as error:
         raise memory_exceeded(limit) from error
 
 
 @contextmanager
-def _refused_beyond(limit: int) -> Iterator[None]:
+def _rlimit(limit: int) -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    now = data_bytes()
-    if not now:
+    used = data_bytes()
+    if not used:
         yield
         return
-    most = now + limit if before[1] == resource.RLIM_INFINITY else min(now + limit, before[1])
-    resource.setrlimit(resource.RLIMIT_DATA, (most, before[1]))
+    maximum = used + limit if before[1] == resource.RLIM_INFINITY else min(used + limit, before[1])
+    resource.setrlimit(resource.RLIMIT_DATA, (maximum, before[1]))
     try:
         yield
     finally:
@@ -136,19 +135,19 @@ def _refused_beyond(limit: int) -> Iterator[None]:
 
 
 @contextmanager
-def _watched(limit: int, exceeded: Callable[[int], None]) -> Iterator[None]:
-    over = threading.Event()
+def _watch_memory(limit: int, exceeded: Callable[[int], None]) -> Iterator[None]:
+    stop = threading.Event()
 
     def watch(limit: int) -> None:
-        while (taken := private_bytes()) <= limit:
-            if over.wait(_LOOK_SECONDS):
+        while (size := private_bytes()) <= limit:
+            if stop.wait(_CHECK_SECONDS):
                 return
-        exceeded(taken)
+        exceeded(size)
 
     thread = threading.Thread(target=watch, args=(limit,), name="memory", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        stop.set()
         thread.join()

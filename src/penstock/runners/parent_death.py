@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them, whatever they are at."""
+"""End a process when its parent process ends."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["die_with_parent"]
 
 
 def die_with_parent(grace: float = 0.0) -> None:
-    """From now on, end this process ``grace`` seconds after its parent has ended."""
-    threading.Thread(target=_follow, args=(grace,), daemon=True).start()
+    """End this process ``grace`` seconds after its parent has ended."""
+    threading.Thread(target=_exit_after_parent, args=(grace,), daemon=True).start()
 
 
-def _follow(grace: float) -> None:
+def _exit_after_parent(grace: float) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,7 +1,7 @@
-"""The process that is a driver of the Ray cluster on behalf of a server. It ends when the server does.
+"""The process that drives the Ray cluster on behalf of a server. It ends when the server does.
 
-Its main thread serves the server's messages and looks after tasks that shall stop; results go back from Ray's own
-threads as they come; one more thread follows the cluster's size, since asking for it waits while the head is away.
+Its main thread handles the server's messages and cancelled tasks; results are sent from Ray's own threads; one more
+thread polls the cluster's size, since that call blocks while the head is unavailable.
 """
 
 from __future__ import annotations
@@ -41,34 +41,34 @@ __all__ = ["drive"]
 _TICK = 0.1
 _PROGRESS_SECONDS = 0.5
 _SLOTS_SECONDS = 2.0
-_KNOCK_SECONDS = 5.0
+_CONNECT_SECONDS = 5.0
 _LEAVE_SECONDS = 10.0
-"""How long leaving the cluster may take after the server has ended."""
+"""Time for leaving the cluster after the server has ended."""
 _COMPARE_SECONDS = 60.0
-"""A new worker process takes seconds; what isn't compared by then is compared by each task."""
+"""A new worker process takes seconds; hosts that aren't compared by then are compared by each task."""
 
 
 def drive(server: Connection, address: str, setup: bytes, grace: float) -> None:
     """Join the cluster at ``address`` and serve messages until the server closes the pipe.
 
-    A task that was told to stop and still runs after ``grace`` seconds is ended by force.
+    A cancelled task that still runs after ``grace`` seconds is killed.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server decides
-    # Ray's calls wait for a head that is away, and meanwhile nobody looks at the pipe.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the server decides
+    # Ray's calls block while the head is unavailable, and the pipe isn't read meanwhile.
     die_with_parent(_LEAVE_SECONDS)
     outbox = _Outbox(server)
     try:
         _join(address)
-        differing = _compare(versions())
+        difference = _compare(versions())
     except Exception as error:  # noqa: BLE001 - it is the server's to tell
         outbox.send(JoinRejected(_sentence(error)))
         return
-    if differing is not None:
-        outbox.send(JoinRejected(differing))
+    if difference is not None:
+        outbox.send(JoinRejected(difference))
         return
     outbox.send(Slots(_slots()))
     outbox.send(Ready())
-    threading.Thread(target=_follow_slots, args=(outbox,), daemon=True).start()
+    threading.Thread(target=_poll_slots, args=(outbox,), daemon=True).start()
     driver = _Driver(outbox, setup, grace)
     _serve(server, driver)
     if driver.stranded:
@@ -92,7 +92,7 @@ def _serve(server: Connection, driver: _Driver) -> None:
 
 
 class _Outbox:
-    """Messages to the server, from any thread; a server that is gone needs none."""
+    """Sends messages to the server, from any thread; ignores a closed pipe."""
 
     def __init__(self, server: Connection) -> None:
         self._server = server
@@ -107,7 +107,7 @@ class _Outbox:
 
 
 def _join(address: str) -> None:
-    # Without these, Ray tells its makers of each cluster, and warns of what its next version changes.
+    # Without these, Ray sends usage statistics, and warns of changes in its next version.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if address != "auto":
@@ -116,31 +116,31 @@ def _join(address: str) -> None:
 
 
 def _probe_head(address: str) -> None:
-    """Raises OSError at once where Ray would go on trying for minutes."""
+    """Raises OSError at once where Ray would retry for minutes."""
     host, _, port = address.rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
 
 
 def _compare(needed: Mapping[str, str]) -> str | None:
-    """What some host of the cluster has installed that won't do; None where all agree."""
+    """Compare the versions on all hosts; return the first difference, or None."""
     hosts = {worker["NodeID"]: worker["NodeManagerHostname"] for worker in _workers()}
     probe = ray.remote(num_cpus=0, max_retries=0)(versions)
-    asked = {
+    probes = {
         probe.options(
             name="versions", scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False)
         ).remote(): host
         for node, host in hosts.items()
     }
-    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_COMPARE_SECONDS) if asked else ([], [])
-    for ref in answered:
+    replies, _ = ray.wait(list(probes), num_returns=len(probes), timeout=_COMPARE_SECONDS) if probes else ([], [])
+    for ref in replies:
         try:
-            found = ray.get(ref)
+            installed = ray.get(ref)
         except RayError as error:
             if "No module named" in str(error) or "failed to import" in str(error):
-                return f"the host {asked[ref]} can't run tasks: {_last_line(error)}. It needs {describe(needed)}"
-            continue  # the host went away; tasks find others
-        if found != needed:
-            return f"the host {asked[ref]} has {describe(found)}, and this server {describe(needed)}"
+                return f"the host {probes[ref]} can't run tasks: {_last_line(error)}. It needs {describe(needed)}"
+            continue  # the host is gone; tasks run on others
+        if installed != needed:
+            return f"the host {probes[ref]} has {describe(installed)}, and this server {describe(needed)}"
     return None
 
 
@@ -153,20 +153,20 @@ def _slots() -> int:
     return sum(int(worker["Resources"]["CPU"]) for worker in _workers())
 
 
-def _follow_slots(outbox: _Outbox) -> None:
-    known = -1
+def _poll_slots(outbox: _Outbox) -> None:
+    last = -1
     while True:
-        with suppress(RayError):  # the head is away; this process ends if it stays so
-            found = _slots()
-            if found != known:
-                known = found
-                outbox.send(Slots(known))
+        with suppress(RayError):  # the head is unavailable; this process ends if that lasts
+            number = _slots()
+            if number != last:
+                last = number
+                outbox.send(Slots(number))
         time.sleep(_SLOTS_SECONDS)
 
 
 @dataclass(slots=True)
 class _Stopping:
-    """A task that was told to stop: the board's answer whether it has begun, and when it is ended by force."""
+    """A cancelled task: the board's reply whether it has started, and when it is killed."""
 
     begun: Any
     deadline: float
@@ -181,19 +181,19 @@ class _Driver:
         self._grace = grace
         self._needed = versions()
         here = NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
-        # Beside the driver: a host that is lost takes no board with it.
+        # On the driver's host, so that the loss of another host doesn't lose the board.
         board: Any = ray.remote(num_cpus=0, max_restarts=-1)(Board)
         self._board = board.options(scheduling_strategy=here).remote()
-        # Whether and how often a task is done again is the server's to count.
+        # The server decides on retries.
         self._run = ray.remote(num_cpus=1, max_retries=0)(run_task)
         self._tasks: dict[int, Any] = {}
         self._stopping: dict[int, _Stopping] = {}
         self._cancelled: set[int] = set()
         self._ended: list[int] = []
-        self._asked: Any = None
-        self._told = 0.0
+        self._pending_progress: Any = None
+        self._last_progress = 0.0
         self.stranded = False
-        """The node that this process belongs to is gone."""
+        """This process's node is gone."""
         self._lock = threading.Lock()
 
     def receive(self, message: Submit | Cancel) -> None:
@@ -201,52 +201,52 @@ class _Driver:
             self._submit(message)
         elif message.number in self._tasks and message.number not in self._cancelled:
             self._cancelled.add(message.number)
-            begun = self._board.stop.remote(message.number)
+            has_started = self._board.stop.remote(message.number)
             grace = self._grace if message.grace is None else message.grace
-            self._stopping[message.number] = _Stopping(begun, time.monotonic() + grace)
+            self._stopping[message.number] = _Stopping(has_started, time.monotonic() + grace)
 
     def tick(self) -> None:
-        """Do what is due."""
+        """Kill cancelled tasks that are overdue, and send progress."""
         for number in list(self._stopping):
             self._force_stop(number)
         now = time.monotonic()
-        if self._tasks and now - self._told >= _PROGRESS_SECONDS:
-            self._told = now
-            self._tell_progress()
+        if self._tasks and now - self._last_progress >= _PROGRESS_SECONDS:
+            self._last_progress = now
+            self._send_progress()
 
     def _submit(self, message: Submit) -> None:
         task = self._run.options(name=message.name).remote(
             self._needed, self._setup, message.work, self._board, message.number
         )
         self._tasks[message.number] = task
-        task.future().add_done_callback(lambda done: self._end(message.number, done))
+        task.future().add_done_callback(lambda future: self._end(message.number, future))
 
     def _force_stop(self, number: int) -> None:
-        """Cancel a task that has not begun; end one that was asked in vain."""
+        """Cancel a task that has not started; kill one that didn't stop in time."""
         task, stopping = self._tasks.get(number), self._stopping[number]
         if task is None:
             self._stopping.pop(number, None)
         elif stopping.begun is not None and ray.wait([stopping.begun], timeout=0)[0]:
-            begun, stopping.begun = _value(stopping.begun, otherwise=True), None
-            if not begun:
+            has_started, stopping.begun = _value(stopping.begun, otherwise=True), None
+            if not has_started:
                 ray.cancel(task)
         elif time.monotonic() > stopping.deadline:
             self._stopping.pop(number, None)
             ray.cancel(task, force=True)
 
-    def _tell_progress(self) -> None:
-        if self._asked is not None:
-            if not ray.wait([self._asked], timeout=0)[0]:
+    def _send_progress(self) -> None:
+        if self._pending_progress is not None:
+            if not ray.wait([self._pending_progress], timeout=0)[0]:
                 return
-            self._outbox.send(Progress(_value(self._asked, otherwise={})))
+            self._outbox.send(Progress(_value(self._pending_progress, otherwise={})))
         with self._lock:
             ended, self._ended = self._ended, []
-        self._asked = self._board.progress.remote(ended)
+        self._pending_progress = self._board.progress.remote(ended)
 
-    def _end(self, number: int, done: Any) -> None:
-        """In a thread of Ray's."""
+    def _end(self, number: int, future: Any) -> None:
+        """Report the end of a task; called in one of Ray's threads."""
         try:
-            message = Ended(number, TaskOutcome.RETURNED, outcome=done.result())
+            message = Ended(number, TaskOutcome.RETURNED, outcome=future.result())
         except TaskCancelledError:
             message = Ended(number, TaskOutcome.CANCELLED)
         except Exception as error:  # noqa: BLE001 - the function's own errors are results; this is Ray's trouble
@@ -258,16 +258,16 @@ class _Driver:
         self._finish(message)
 
     def _query_cause(self, number: int, error: Exception) -> None:
-        """Whether a lost task's worker ended for its memory. Not waited for: this thread brings the answer, too."""
+        """Query whether a lost task's worker ended for its memory; asynchronous, as this thread gets the reply."""
 
-        def answered(done: Any) -> None:
+        def on_reply(future: Any) -> None:
             try:
-                excess = int(done.result())
+                excess = int(future.result())
             except Exception:  # noqa: BLE001 - a board that is lost as well doesn't tell
                 excess = 0
             self._finish(Ended(number, TaskOutcome.LOST, reason=_reason(error), excess=excess))
 
-        self._board.excess.remote(number).future().add_done_callback(answered)
+        self._board.excess.remote(number).future().add_done_callback(on_reply)
 
     def _finish(self, message: Ended) -> None:
         number = message.number
@@ -279,7 +279,7 @@ class _Driver:
 
 
 def _value(ref: Any, otherwise: Any) -> Any:
-    """The board's answer; while the board is started again there is none."""
+    """The board's reply; ``otherwise`` while the board is being restarted."""
     try:
         return ray.get(ref)
     except RayError:

@@ -1,4 +1,4 @@
-"""What the server and its Ray driver tell each other. Tasks are known by number; what they carry stays pickled."""
+"""Messages between the server and its Ray driver. Tasks are identified by number; their payload stays pickled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Cancel", "Ended", "JoinRejected", "Progress", "Ready", "Shutdown", "
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """``work`` is the pickled function and its argument; credentials may stand in it, so it never prints."""
+    """Submit a task. ``work`` is the pickled function and argument; never printed, as it may contain credentials."""
 
     number: int
     name: str
@@ -20,7 +20,7 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """``grace`` are the seconds after which the task is ended by force; None for the driver's own."""
+    """Cancel a task. ``grace``: seconds after which it is killed; None for the driver's default."""
 
     number: int
     grace: float | None = None
@@ -28,31 +28,31 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
-    """Leave the cluster, and end; the end of the pipe says the same."""
+    """Leave the cluster, and end; closing the pipe does the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The driver is part of the cluster."""
+    """The driver has joined the cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class JoinRejected:
-    """It can't be; the driver ends."""
+    """The driver can't join the cluster, and ends."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """The cluster's processors, after each change."""
+    """The cluster's number of processors, after each change."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Bytes and rows that running tasks reported last, by task."""
+    """The last reported bytes and rows of running tasks, by task."""
 
     tasks: Mapping[int, tuple[int, int]]
 
@@ -67,8 +67,11 @@ class TaskOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """``outcome`` is what ``worker.run_task`` returned; ``reason`` tells why there is none. ``excess`` are the bytes
-    for which a worker was ended that took more memory than it may; 0 if it was lost for another reason."""
+    """A task has ended.
+
+    ``outcome`` is the result of ``worker.run_task``; ``reason`` explains why there is none. ``excess`` are the bytes
+    for which a worker over its memory limit was killed; 0 if it was lost for another reason.
+    """
 
     number: int
     fate: TaskOutcome

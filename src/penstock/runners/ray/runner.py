@@ -1,4 +1,4 @@
-"""The server's side: tasks go to a Ray driver in a process of its own, which is started again when it is lost."""
+"""The server's side of the Ray runner: submits tasks to a driver process, which is restarted when lost."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ _CLOSE_SECONDS = 10.0
 class RayRunner:
     """Runs tasks on the Ray cluster at ``address``; ``setup`` runs once in each of its workers.
 
-    Everything that a task needs is pickled here and unpickled in the worker, so neither Ray's names nor its logs hold
-    what it carries. When the cluster is away, tasks end with ``WorkerLost`` and a later submit joins it again.
+    A task's function and argument are pickled here and unpickled in the worker, so neither Ray's names nor its logs
+    contain them. When the cluster is unavailable, tasks end with ``WorkerLost`` and a later submit joins it again.
 
     Args:
         address: ``host:port`` of the cluster's head; None or ``"auto"`` for the cluster this machine belongs to.
-        grace: seconds after which a task that was told to stop is ended by force.
+        grace: seconds after which a cancelled task is killed.
 
     Raises:
-        InvalidParameter: Ray isn't installed, or the address is of a kind that can't be used.
+        InvalidParameter: Ray isn't installed, or the address is malformed.
     """
 
     def __init__(
@@ -73,23 +73,23 @@ class RayRunner:
         self._numbers = count(1)
         self._lock = threading.Lock()
         self._link: _Link | None = None
-        self._lost = 0
+        self._lost_tasks = 0
         self._closed = False
 
     @property
     def slots(self) -> int:
-        """The cluster's processors as of now; 1 while it is unknown or has none."""
+        """The cluster's current number of processors; 1 while it is unknown or 0."""
         link = self._link
         return max(1, link.slots) if link is not None else 1
 
     @property
     def restarts(self) -> int:
-        """How often a task was lost with its worker, its host or the cluster."""
-        return self._lost
+        """Number of tasks lost with their worker, host or cluster."""
+        return self._lost_tasks
 
     @property
     def driver_pid(self) -> int | None:
-        """The process that is the cluster's driver now."""
+        """The process id of the current driver."""
         link = self._link
         return None if link is None or link.broken else link.pid
 
@@ -99,14 +99,14 @@ class RayRunner:
         Raises:
             InvalidParameter: it can't be reached, or runs other versions of Python, Ray or Penstock.
         """
-        link = self._linked()
+        link = self._connect()
         link.joined.wait()
         if link.broken:
             raise InvalidParameter(f"--runner ray can't use the Ray cluster at {self._address}: {link.reason}")
 
     def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> _Handle:
         work = pickle.dumps((function, argument))
-        link = self._linked()
+        link = self._connect()
         handle = _Handle(link, next(self._numbers))
         link.begin(handle, Submit(handle.number, getattr(function, "__name__", "task"), work))
         return handle
@@ -118,7 +118,7 @@ class RayRunner:
         if link is not None:
             link.close()
 
-    def _linked(self) -> _Link:
+    def _connect(self) -> _Link:
         with self._lock:
             if self._closed:
                 raise TaskCancelled("the server is stopping")
@@ -128,7 +128,7 @@ class RayRunner:
 
     def _count_lost(self) -> None:
         with self._lock:
-            self._lost += 1
+            self._lost_tasks += 1
 
 
 class _Handle:
@@ -150,7 +150,7 @@ class _Handle:
 
 
 class _Link:
-    """One driver process, from its start to its end, and the tasks that it has in hand."""
+    """One driver process, from its start to its end, and its tasks in flight."""
 
     def __init__(self, address: str, setup: bytes, grace: float, count_lost: Callable[[], None]) -> None:
         self._address = address
@@ -163,14 +163,14 @@ class _Link:
         self.refused: JoinRejected | None = None
         self.broken = False
         self.joined = threading.Event()
-        """The driver is part of the cluster, or will never be."""
+        """The driver has joined the cluster, or failed to."""
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
+        self._pipe, driver_end = context.Pipe()
         self._process = context.Process(
-            target=_drive, args=(theirs, address, setup, grace), name="penstock-ray", daemon=True
+            target=_drive, args=(driver_end, address, setup, grace), name="penstock-ray", daemon=True
         )
         self._process.start()
-        theirs.close()
+        driver_end.close()
         threading.Thread(target=self._listen, name="ray", daemon=True).start()
 
     @property
@@ -191,16 +191,16 @@ class _Link:
             try:
                 self._pipe.send(message)
             except OSError:
-                return  # the listener meets the same, and tells everybody
+                return  # the listener gets the same error, and fails all tasks
 
     def close(self) -> None:
-        """Tell the tasks to stop, and leave the cluster, which ends those that don't."""
+        """Cancel the tasks, and leave the cluster, which kills those that don't stop."""
         self._closing = True
         with self._lock:
-            left = list(self._handles.values())
-        for handle in left:
+            handles = list(self._handles.values())
+        for handle in handles:
             handle.cancel()
-        wait([each.future for each in left], timeout=_CLOSE_SECONDS)
+        wait([handle.future for handle in handles], timeout=_CLOSE_SECONDS)
         self.send(Shutdown())
         self._process.join(_CLOSE_SECONDS)
         if self._process.is_alive():
@@ -218,12 +218,12 @@ class _Link:
             pass
         with self._lock:
             self.broken = True
-            left = list(self._handles.values())
+            handles = list(self._handles.values())
             self._handles.clear()
-        self._lose(left)
+        self._lose(handles)
         self.joined.set()
         if not self._closing:
-            log.warning("ray.disconnected", address=self._address, tasks=len(left), reason=self.reason)
+            log.warning("ray.disconnected", address=self._address, tasks=len(handles), reason=self.reason)
 
     def _receive(self, message: Ready | JoinRejected | Slots | Progress | Ended) -> None:
         match message:
@@ -235,11 +235,11 @@ class _Link:
             case Slots():
                 self.slots = message.number
             case Progress():
-                self._note(message)
+                self._save_progress(message)
             case Ended():
                 self._settle(message)
 
-    def _note(self, message: Progress) -> None:
+    def _save_progress(self, message: Progress) -> None:
         with self._lock:
             for number, done in message.tasks.items():
                 if (handle := self._handles.get(number)) is not None:
@@ -269,7 +269,7 @@ class _Link:
 
     @property
     def reason(self) -> str:
-        """Why the link is broken."""
+        """The reason why the link is broken."""
         return self.refused.reason if self.refused is not None else "the connection to it ended"
 
 
@@ -281,17 +281,17 @@ def _why_lost(ended: Ended) -> PenstockError:
 
 def _fulfil(future: Future[Any], outcome: bytes) -> None:
     try:
-        went_well, value = pickle.loads(outcome)  # nosec B301
+        is_success, value = pickle.loads(outcome)  # nosec B301
     except Exception as error:  # noqa: BLE001 - whatever unpickling raises, somebody waits for it
-        went_well, value = False, error
-    if went_well:
+        is_success, value = False, error
+    if is_success:
         future.set_result(value)
     else:
         future.set_exception(value)
 
 
 def _drive(server: Connection, address: str, setup: bytes, grace: float) -> None:
-    """The new process. Only here is Ray imported: it has no business in the server."""
+    """Entry point of the driver process. Ray is imported only here, never in the server."""
     from penstock.runners.ray.driver import drive
 
     drive(server, address, setup, grace)

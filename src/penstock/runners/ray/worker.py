@@ -1,4 +1,4 @@
-"""What runs in the cluster: tasks, in Ray's workers, and the board on which they tell how far they are."""
+"""The code that runs in the cluster: tasks in Ray's workers, and the board of their progress."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from penstock.version import DISTRIBUTION
 __all__ = ["Board", "RayContext", "describe", "run_task", "versions"]
 
 REPORT_SECONDS = 1.0
-"""A report costs the worker 0.4 ms of processor time and the board 0.5 ms: this pace serves a thousand workers."""
+"""A report costs the worker 0.4 ms of processor time and the board 0.5 ms: this rate serves a thousand workers."""
 
-_LAST_WORDS_SECONDS = 2.0
+_FINAL_REPORT_SECONDS = 2.0
 
 
 class Board:
-    """Kept in an actor: what running tasks reported last, and which of them shall stop."""
+    """Actor that holds the last reports of running tasks, and which tasks are cancelled."""
 
     def __init__(self) -> None:
         self._progress: dict[int, tuple[int, int]] = {}
@@ -38,31 +38,31 @@ class Board:
         self._excess: dict[int, int] = {}
 
     def begin(self, task: int) -> bool:
-        """A task begins; returns whether it shall stop."""
+        """Register a task at its start; return whether it is cancelled."""
         self._progress[task] = (0, 0)
         return task in self._stopped
 
     def report(self, task: int, done_bytes: int, done_rows: int) -> bool:
-        """How far a task is; returns whether it shall stop. The last words of one that has ended don't count."""
+        """Save a task's progress; return whether it is cancelled. Late reports of ended tasks are ignored."""
         if task in self._progress:
             self._progress[task] = (done_bytes, done_rows)
         return task in self._stopped
 
     def stop(self, task: int) -> bool:
-        """Let a task stop when it reports next; returns whether it has begun at all."""
+        """Cancel a task at its next report; return whether it has started."""
         self._stopped.add(task)
         return task in self._progress
 
     def exceed(self, task: int, taken: int) -> None:
-        """A task's worker has taken more bytes than it may, and is about to end."""
+        """Record that a task's worker exceeds its memory limit and is about to end."""
         self._excess[task] = taken
 
     def excess(self, task: int) -> int:
-        """The bytes for which a task's worker ended; 0 if it ended for something else. It can be asked once."""
+        """Remove and return the bytes for which a task's worker ended; 0 if it ended for another reason."""
         return self._excess.pop(task, 0)
 
     def progress(self, ended: Iterable[int]) -> dict[int, tuple[int, int]]:
-        """Bytes and rows of running tasks, without those that have ended."""
+        """Remove ``ended`` tasks; return the bytes and rows of the running ones."""
         for task in ended:
             self._progress.pop(task, None)
             self._stopped.discard(task)
@@ -70,57 +70,57 @@ class Board:
 
 
 class RayContext:
-    """A task's side of the board. It asks and goes on; the answer counts when it is there."""
+    """A task's side of the board. Calls are asynchronous; the reply is read once it has arrived."""
 
     def __init__(self, board: Any, task: int) -> None:
         self._board = board
         self._task = task
         self._done = (0, 0)
-        self._asked = -REPORT_SECONDS
-        self._answer: Any = None
+        self._last_report = -REPORT_SECONDS
+        self._reply: Any = None
         self._stopped = False
 
     def begin(self) -> None:
-        """Raises TaskCancelled for a task that was told to stop before it began."""
+        """Raises TaskCancelled for a task that was cancelled before it started."""
         self._stopped = self._read(self._board.begin.remote(self._task))
         self.check()
 
     def report(self, done_bytes: int, done_rows: int) -> None:
         self._done = (done_bytes, done_rows)
-        self._talk()
+        self._exchange()
 
     def check(self) -> None:
-        self._talk()
+        self._exchange()
         if self._stopped:
             raise TaskCancelled("the task was told to stop")
 
     def end_for_memory(self, taken: int) -> None:
-        """Say so, and end this process before its host runs out of memory."""
+        """Report ``taken``, and end this process before its host runs out of memory."""
         with suppress(RayError):
-            ray.get(self._board.exceed.remote(self._task, taken), timeout=_LAST_WORDS_SECONDS)
+            ray.get(self._board.exceed.remote(self._task, taken), timeout=_FINAL_REPORT_SECONDS)
         os._exit(1)
 
-    def _talk(self) -> None:
-        if self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
-            self._stopped = self._stopped or self._read(self._answer)
-            self._answer = None
+    def _exchange(self) -> None:
+        if self._reply is not None and ray.wait([self._reply], timeout=0)[0]:
+            self._stopped = self._stopped or self._read(self._reply)
+            self._reply = None
         now = time.monotonic()
-        if self._answer is None and now - self._asked >= REPORT_SECONDS:
-            self._asked = now
-            self._answer = self._board.report.remote(self._task, *self._done)
+        if self._reply is None and now - self._last_report >= REPORT_SECONDS:
+            self._last_report = now
+            self._reply = self._board.report.remote(self._task, *self._done)
 
-    def _read(self, answer: Any) -> bool:
+    def _read(self, reply: Any) -> bool:
         try:
-            return bool(ray.get(answer))
+            return bool(ray.get(reply))
         except RayError:
-            # The board is being started again; whoever must stop is then ended by force.
+            # The board is being restarted; cancelled tasks are then killed after their grace.
             return False
 
 
 def run_task(needed: dict[str, str], setup: bytes, work: bytes, board: Any, number: int) -> bytes:
-    """Run the pickled function on its argument; returns, pickled, whether that went well, and its result or error.
+    """Run the pickled function on its argument; return a pickled pair: success, and the result or error.
 
-    Errors come back as values: Ray would wrap them and write them into its own logs.
+    Errors are returned as values: Ray would wrap them and write them into its own logs.
 
     Args:
         needed: the versions that the server has; see :func:`versions`.
@@ -142,7 +142,7 @@ def run_task(needed: dict[str, str], setup: bytes, work: bytes, board: Any, numb
 
 
 def versions() -> dict[str, str]:
-    """What must be the same on every host. Ray itself compares Python and Ray."""
+    """The versions that must be equal on every host. Ray itself compares Python and Ray."""
     return {name: _installed(name) for name in (DISTRIBUTION, "pylance")}
 
 
@@ -164,7 +164,7 @@ def _compare(needed: dict[str, str]) -> None:
 
 
 def describe(those: Mapping[str, str]) -> str:
-    """Versions for people."""
+    """Format versions for messages."""
     return ", ".join(f"{name} {number}" for name, number in those.items())
 
 
@@ -176,7 +176,7 @@ def _prepare(setup: bytes) -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error, or what can be said of it where it can't be pickled; unexpected ones bring their traceback."""
+    """The error, or its text where it can't be pickled; unexpected errors get a note with their traceback."""
     if not isinstance(error, PenstockError):
         error.add_note("".join(traceback.format_exception(error)))
     try:
