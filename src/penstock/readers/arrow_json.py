@@ -1,7 +1,7 @@
-"""Arrow columns of any type as JSON text, without a loop over rows: dynamic values, and fields of type JSON.
+"""Convert Arrow columns of any type to JSON text, vectorised, for dynamic values and fields of type JSON.
 
-Texts, UUIDs and times become strings, numbers numbers, structs and maps objects, lists lists. What has no such form
-is refused by the name of its type.
+Texts, UUIDs and times become strings, numbers numbers, structs and maps objects, lists lists. Types without a JSON
+form are refused by name.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from penstock.readers.arrow_values import (
 __all__ = ["WarningSink", "json_texts", "object_bytes", "object_texts"]
 
 WarningSink = Callable[[str, int], None]
-"""Called with what was done to values, in words, and to how many rows."""
+"""Called with a description of a change to values, and the number of rows changed."""
 
 MAX_DEPTH = 100
-"""Types that stand in each other; a file's schema may have thousands."""
+"""Maximum nesting of types; a file's schema may have thousands of levels."""
 STEP_BYTES = 32 << 20
-"""Bytes of text that are made in one go, about."""
+"""Approximate bytes of text per step."""
 LONGEST = 16 << 20
-"""Bytes of one row's text from which on it is not made at all: a JSON value may have much fewer."""
+"""Bytes of text above which a row is refused unconverted: the limit of a JSON value is much lower."""
 
 _NUMBER, _TIME = 24, 40
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -49,39 +49,38 @@ _OTHER_CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
 
 
 def json_texts(array: Array, column: pa.Field[Any] | None, note: WarningSink) -> Array:
-    """JSON text of each value; a null stays null.
+    """Convert each value to JSON text; a null stays null.
 
-    ``column`` is the field of the schema that the array is a column of. ``note`` is told of decimals that are
-    rounded.
+    ``column`` is the array's field in the Arrow schema. ``note`` is called for rounded decimals.
 
     Raises:
         DataError: a value has no JSON form; the row is that in ``array``, or None where the type has none.
     """
-    pieces = [
-        _Writer(note).texts(array.slice(start, count), column, 0)
+    slices = [
+        _Converter(note).texts(array.slice(start, count), column, 0)
         for start, count in _steps(len(array), lambda start, count: text_bytes(array.slice(start, count), column))
     ]
-    return pa.concat_arrays(pieces) if len(pieces) != 1 else pieces[0]
+    return pa.concat_arrays(slices) if len(slices) != 1 else slices[0]
 
 
 def object_texts(columns: Mapping[str, tuple[Array, pa.Field[Any] | None]], rows: int, note: WarningSink) -> Array:
-    """A JSON object per row: its values by the names of ``columns``. Nulls are left out.
+    """Build a JSON object per row, its values by the names of ``columns``. Nulls are left out.
 
     Raises:
         DataError: as :func:`json_texts`; names the column.
     """
-    pieces = []
+    slices = []
     for start, count in _steps(rows, lambda start, count: object_bytes(columns, start, count)):
         pairs: list[Array] = []
         for name, (array, column) in columns.items():
             try:
-                texts = _Writer(_naming(name, note)).texts(array.slice(start, count), column, 0)
+                texts = _Converter(_naming(name, note)).texts(array.slice(start, count), column, 0)
             except DataError as error:
                 row = None if error.row is None else start + error.row
                 raise error.at(field=name, row=row) from None
-            pairs.append(_joined(f"{_quoted(name)}:", texts))
-        pieces.append(_objects(pairs, count))
-    return pa.concat_arrays(pieces)
+            pairs.append(_join(f"{_quoted(name)}:", texts))
+        slices.append(_objects(pairs, count))
+    return pa.concat_arrays(slices)
 
 
 def _naming(name: str, note: WarningSink) -> WarningSink:
@@ -89,7 +88,7 @@ def _naming(name: str, note: WarningSink) -> WarningSink:
 
 
 def object_bytes(columns: Mapping[str, tuple[Array, pa.Field[Any] | None]], start: int, count: int) -> int:
-    """Bytes of the objects of some rows, about. Raises DataError, with the column, for a type without a JSON form."""
+    """Estimate the bytes of some rows' objects. Raises DataError, with the column, for a type without a JSON form."""
     size = 0
     for name, (array, column) in columns.items():
         try:
@@ -100,7 +99,7 @@ def object_bytes(columns: Mapping[str, tuple[Array, pa.Field[Any] | None]], star
 
 
 def _steps(rows: int, size_of: Callable[[int, int], int]) -> list[tuple[int, int]]:
-    """Slices of rows, as start and count, whose text stays below ``STEP_BYTES``, or single rows."""
+    """Cut rows into slices (start, count) with at most ``STEP_BYTES`` of text, or of a single row."""
     steps: list[tuple[int, int]] = []
     pending = [(0, rows)]
     while pending:
@@ -121,7 +120,7 @@ def _steps(rows: int, size_of: Callable[[int, int], int]) -> list[tuple[int, int
 
 
 def text_bytes(array: Array, column: pa.Field[Any] | None = None, depth: int = 0) -> int:
-    """Bytes of the JSON texts, about, and without making them: keys of structs count for each value."""
+    """Estimate the bytes of the JSON texts without building them: keys of structs count for each value."""
     if is_json(array.type):
         return text_bytes(array.storage)
     array = plain(array, column)
@@ -137,27 +136,27 @@ def text_bytes(array: Array, column: pa.Field[Any] | None = None, depth: int = 0
     if is_list(kind):
         return 2 * count + text_bytes(array.flatten(), kind.value_field, depth + 1)
     if pt.is_struct(kind):
-        keys = sum(2 * len(each.name) + 4 for each in kind)
-        parts = zip(array.flatten(), kind, strict=True)
-        return count * (keys + 2) + sum(text_bytes(part, each, depth + 1) for part, each in parts)
+        keys = sum(2 * len(child.name) + 4 for child in kind)
+        children = zip(array.flatten(), kind, strict=True)
+        return count * (keys + 2) + sum(text_bytes(values, child, depth + 1) for values, child in children)
     return count * (_TIME if pt.is_temporal(kind) else _NUMBER)
 
 
 def _entries(array: Array) -> Array:
-    """A map as the list of structs that it is."""
+    """Cast a map to its underlying list of structs."""
     kind = array.type
     entry = pa.struct([kind.key_field.with_name("key"), kind.item_field.with_name("value")])
     return array.cast(pa.list_(pa.field("entries", entry, nullable=False)))
 
 
 @dataclass(frozen=True, slots=True)
-class _Writer:
-    """Writes one column."""
+class _Converter:
+    """Converter of one column."""
 
     note: WarningSink
 
     def texts(self, array: Array, column: pa.Field[Any] | None, depth: int) -> Array:
-        """The texts as ``string``; null for null."""
+        """Convert values to JSON text as ``string``; null stays null."""
         if depth > MAX_DEPTH:
             raise _too_deep()
         if is_json(array.type):
@@ -175,7 +174,7 @@ class _Writer:
         if is_string(kind) or is_binary(kind):
             return _string_texts(utf8_texts(array))
         if is_time(kind):
-            return _joined('"', iso_texts(array), '"')
+            return _join('"', iso_texts(array), '"')
         if is_list(kind):
             return self._list_texts(array, depth)
         if pt.is_map(kind):
@@ -192,7 +191,7 @@ class _Writer:
             try:
                 return array.cast(pa.int64()).cast(pa.string())
             except pa.ArrowInvalid:
-                pass  # beyond 64 bits they are stored as floats, as all whole numbers of JSON are
+                pass  # whole numbers beyond 64 bits become floats, as everywhere in JSON
         floats, rounded = floats_of_decimals(array, pa.float64())
         if rounded:
             self.note(f"{array.type} values were rounded to float64", rounded)
@@ -200,7 +199,7 @@ class _Writer:
 
     def _list_texts(self, array: Array, depth: int) -> Array:
         lengths = pc.list_value_length(array).cast(pa.int64()).fill_null(0).to_numpy()
-        with _rows_of(lengths):
+        with _row_errors(lengths):
             texts = self.texts(array.flatten(), array.type.value_field, depth + 1)
         return _bracketed("[", texts.fill_null("null"), "]", lengths, array)
 
@@ -209,26 +208,26 @@ class _Writer:
         lengths = pc.list_value_length(entries).cast(pa.int64()).fill_null(0).to_numpy()
         structs = entries.flatten()
         keys, items = structs.flatten()
-        with _rows_of(lengths):
+        with _row_errors(lengths):
             names = _key_texts(plain(keys, array.type.key_field), lengths)
             texts = self.texts(items, array.type.item_field, depth + 1).fill_null("null")
-        return _bracketed("{", _joined("", names, ":", texts), "}", lengths, entries)
+        return _bracketed("{", _join("", names, ":", texts), "}", lengths, entries)
 
     def _struct_texts(self, array: Array, depth: int) -> Array:
-        names = [each.name for each in array.type]
+        names = [child.name for child in array.type]
         if len(set(names)) < len(names):
             raise DataError(f"{array.type} has two fields of one name", remedy="Give each field a name of its own.")
         pairs = [
-            _joined(f"{_quoted(each.name)}:", self.texts(part, each, depth + 1).fill_null("null"))
-            for part, each in zip(array.flatten(), array.type, strict=True)
+            _join(f"{_quoted(child.name)}:", self.texts(values, child, depth + 1).fill_null("null"))
+            for values, child in zip(array.flatten(), array.type, strict=True)
         ]
         objects = _objects(pairs, len(array))
         return pc.if_else(array.is_valid(), objects, pa.scalar(None, pa.string())) if array.null_count else objects
 
 
 @contextmanager
-def _rows_of(lengths: Any) -> Iterator[None]:
-    """Errors inside, which count elements of lists, leave with the row that holds the element."""
+def _row_errors(lengths: Any) -> Iterator[None]:
+    """Translate the element index of errors raised inside to the row of the list that holds it."""
     try:
         yield
     except DataError as error:
@@ -247,17 +246,17 @@ def _quoted(name: str) -> str:
     return orjson.dumps(name).decode()
 
 
-def _joined(*parts: Any) -> Array:
+def _join(*parts: Any) -> Array:
     strings: list[Any] = [pa.scalar(part) if isinstance(part, str) else part for part in parts]
     return pc.binary_join_element_wise(*strings, "")
 
 
 def _objects(pairs: Sequence[Array], count: int) -> Array:
-    """Objects of the pairs; those that are null are left out."""
+    """Join pairs to objects; null pairs are left out."""
     if not pairs:
         return pa.repeat(pa.scalar("{}"), count)
-    # With null_handling="skip" pyarrow 26 gives no value at all for a row of nulls.
-    objects = _joined("{", *(_joined(",", pair).fill_null("") for pair in pairs), "}")
+    # With null_handling="skip" pyarrow 26 omits the value of a row of nulls.
+    objects = _join("{", *(_join(",", pair).fill_null("") for pair in pairs), "}")
     return pc.replace_substring(objects, "{,", "{", max_replacements=1)
 
 
@@ -267,11 +266,11 @@ def _bracketed(start: str, texts: Array, end: str, lengths: Any, array: Array) -
     offsets: Any = pa.array(places)
     mask = array.is_null() if array.null_count else None
     lists = pa.ListArray.from_arrays(offsets, texts, mask=mask)
-    return _joined(start, pc.binary_join(lists, ","), end)
+    return _join(start, pc.binary_join(lists, ","), end)
 
 
 def _float_texts(array: Array) -> Array:
-    """As few digits as tell the number from its neighbours; a whole one with ``.0``, as a float."""
+    """Format floats with the shortest digits that round-trip; whole ones end in ``.0``."""
     if pt.is_float16(array.type):
         array = array.cast(pa.float32())
     finite: Array = pc.is_finite(array)
@@ -290,17 +289,17 @@ def _float_texts(array: Array) -> Array:
 
 def _string_texts(texts: Array) -> Array:
     escaped = texts
-    for character, spelled in _ESCAPES.items():
-        escaped = pc.replace_substring(escaped, character, spelled)
+    for character, escape in _ESCAPES.items():
+        escaped = pc.replace_substring(escaped, character, escape)
     rare: Array = pc.match_substring_regex(texts, _OTHER_CONTROLS)
     if pc.any(rare).as_py():
-        spelled_out = [_quoted(each)[1:-1] for each in texts.filter(rare).to_pylist()]
-        escaped = pc.replace_with_mask(escaped, rare.fill_null(False), pa.array(spelled_out, pa.string()))
-    return _joined('"', escaped, '"')
+        rare_texts = [_quoted(text)[1:-1] for text in texts.filter(rare).to_pylist()]
+        escaped = pc.replace_with_mask(escaped, rare.fill_null(False), pa.array(rare_texts, pa.string()))
+    return _join('"', escaped, '"')
 
 
 def _key_texts(keys: Array, lengths: Any) -> Array:
-    """Keys of maps as JSON strings. Rows in errors count keys."""
+    """Convert keys of maps to JSON strings. Rows in errors count keys."""
     if pt.is_integer(keys.type):
         texts = keys.cast(pa.string())
     elif is_string(keys.type) or is_binary(keys.type):
@@ -322,7 +321,7 @@ def _key_texts(keys: Array, lengths: Any) -> Array:
 
 
 def _checked_json(texts: Array) -> Array:
-    """JSON text, each value parsed: put together with others, text that is none would become other values."""
+    """Check that each value is JSON: invalid text would change the meaning of the objects it is joined into."""
     texts = utf8_texts(texts)
     for row, value in enumerate(texts.to_pylist()):
         if value is not None:

@@ -1,6 +1,6 @@
-"""Arrow columns of any type as plain columns: encodings undone, and logical types as the values that they stand for.
+"""Convert Arrow columns of any type to plain columns: decode encodings and replace logical types by their values.
 
-Whatever has no such value is refused by the name of its type. Rows in errors count in the array at hand.
+Types without such a value are refused by name. Rows in errors count in the given array.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ __all__ = [
 ]
 
 Array: TypeAlias = Any
-"""A ``pyarrow.Array``. Which kind is known at run time only, and the stubs' overloads ask for it by name."""
+"""A ``pyarrow.Array``. Its type is known at run time only, and the stubs' overloads require it statically."""
 
 _EXTENSION_NAME = b"ARROW:extension:name"
 INVALID_UTF8 = "the text is not valid UTF-8"
 _CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
-"""Characters that no text has which was written as bytes: all controls but tabs and line ends."""
+"""Characters that rule out text in a binary column: all controls but tabs and line ends."""
 
 _UNITS: Mapping[str, int] = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _DAY = 86_400
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
-"""Seconds of the epoch between which ISO 8601 has dates of four digits."""
+"""Seconds since the epoch between which ISO 8601 years have four digits."""
 
 
 def is_list(kind: Any) -> bool:
-    """Any of Arrow's five list types; a map is none of them."""
+    """Whether a type is one of Arrow's five list types; a map is not."""
     return (
         pt.is_list(kind)
         or pt.is_large_list(kind)
@@ -61,39 +61,39 @@ def is_string(kind: Any) -> bool:
 
 
 def is_binary(kind: Any) -> bool:
-    """Binary of any length; of a fixed length it is an id or a number, and no text."""
+    """Whether a type is variable-length binary; fixed-length binary holds ids or numbers, not text."""
     return pt.is_binary(kind) or pt.is_large_binary(kind) or pt.is_binary_view(kind)
 
 
 def is_time(kind: Any) -> bool:
-    """Dates, times of day and timestamps, which ISO 8601 spells; durations and intervals are none."""
+    """Whether a type is a date, time of day or timestamp, which ISO 8601 covers; not a duration or interval."""
     return pt.is_date(kind) or pt.is_time(kind) or pt.is_timestamp(kind)
 
 
 def is_json(kind: Any) -> bool:
-    """Arrow's extension type of JSON text, which is also how Parquet's JSON columns are read."""
+    """Whether a type is Arrow's JSON extension type, as which Parquet's JSON columns are read too."""
     return isinstance(kind, pa.JsonType)
 
 
 def decoded_type(kind: Any) -> Any:
-    """The type of the values of a dictionary or run-end encoding; any other type itself."""
+    """Return the value type of a dictionary or run-end encoding; any other type unchanged."""
     while pt.is_dictionary(kind) or pt.is_run_end_encoded(kind):
         kind = kind.value_type
     return kind
 
 
 def plain(array: Array, column: pa.Field[Any] | None = None, *, flat: bool = False) -> Array:
-    """The array without the extension type, dictionary or run-end encoding around it. Zero-copy if it had none.
+    """Remove an array's extension type, dictionary or run-end encoding. Zero-copy if it has none.
 
     UUIDs become text with hyphens, ``bool8`` booleans, JSON its text, and tensors lists in lists, or with ``flat``
     one list of all their numbers.
 
     Args:
-        column: the field of the schema that the array is a column of. An extension type that Arrow doesn't know is
-            told only there.
+        column: the array's field in the Arrow schema. Only its metadata names an extension type that Arrow
+            lacks.
 
     Raises:
-        DataError: the extension type is not known, and what stores it is no text.
+        DataError: the extension type is not known, and its storage is no text.
     """
     kind = array.type
     if isinstance(kind, pa.BaseExtensionType):
@@ -106,7 +106,7 @@ def plain(array: Array, column: pa.Field[Any] | None = None, *, flat: bool = Fal
     if name is not None and not (is_string(kind) or (flat and is_list(kind))):
         raise _unknown(name.decode(errors="replace"), kind)
     if pt.is_decimal32(kind) or pt.is_decimal64(kind):
-        # pyarrow 26 takes all 32-bit decimals with a scale to be out of bounds of integers.
+        # pyarrow 26 treats all 32-bit decimals with a scale as out of bounds of integers.
         return array.cast(pa.decimal128(kind.precision, kind.scale))
     return array
 
@@ -122,10 +122,10 @@ def _value_of(array: Array, *, flat: bool) -> Array:
     storage = kind.storage_type
     if isinstance(kind, pa.JsonType) or is_string(storage) or (flat and is_list(storage)):
         return array.storage
-    raise _unknown(_shown(kind), storage)
+    raise _unknown(_type_name(kind), storage)
 
 
-def _shown(kind: Any) -> str:
+def _type_name(kind: Any) -> str:
     name: str = kind.extension_name
     return f"{kind.vendor_name}.{kind.type_name}" if isinstance(kind, pa.OpaqueType) else name
 
@@ -167,15 +167,14 @@ def _uuid_texts(storage: Array) -> Array:
     nibbles = np.stack([data >> 4, data & 15], axis=1).reshape(count, 32)
     texts = np.insert(np.frombuffer(b"0123456789abcdef", np.uint8)[nibbles], [8, 12, 16, 20], ord("-"), axis=1)
     offsets = pa.py_buffer(np.arange(0, 36 * count + 1, 36, dtype=np.int32).data)
-    made: Array = pa.StringArray.from_buffers(count, offsets, pa.py_buffer(np.ascontiguousarray(texts).data))
-    return made if valid is None else pc.if_else(valid, made, pa.scalar(None, pa.string()))
+    strings: Array = pa.StringArray.from_buffers(count, offsets, pa.py_buffer(np.ascontiguousarray(texts).data))
+    return strings if valid is None else pc.if_else(valid, strings, pa.scalar(None, pa.string()))
 
 
 def utf8_texts(array: Array) -> Array:
-    """Strings or binary as Arrow ``string``, their bytes checked: Parquet readers don't check those of a string.
+    """Convert strings or binary to Arrow ``string``, checking UTF-8: Parquet readers don't check it for strings.
 
-    Bytes of a binary column are taken for text only where they have no control characters: numbers and hashes may
-    be valid UTF-8 by chance.
+    Binary values count as text only without control characters: numbers and hashes may be valid UTF-8 by chance.
 
     Raises:
         DataError: the first row that is no text.
@@ -215,13 +214,13 @@ def _is_utf8(value: bytes) -> bool:
 
 
 def iso_texts(array: Array) -> Array:
-    """Dates, times and timestamps as ISO 8601: ``2024-05-18``, ``12:30:00``, ``2024-05-18T12:30:00.250``.
+    """Format dates, times and timestamps as ISO 8601: ``2024-05-18``, ``12:30:00``, ``2024-05-18T12:30:00.250``.
 
-    All digits of the unit are written, so that texts of a column sort as their times. A timestamp with a time zone
-    is given in UTC, with a ``Z``.
+    All digits of the unit are written, so that texts of a column sort like their times. A timestamp with a time
+    zone is converted to UTC, with a ``Z``.
 
     Raises:
-        DataError: the first time that has no such text.
+        DataError: the first time that ISO 8601 can't express.
     """
     kind = array.type
     if pt.is_date(kind):
@@ -255,8 +254,8 @@ def _check_range(array: Array, low: int, high: int) -> None:
 
 
 def floats_of_decimals(decimals: Array, target: pa.DataType) -> tuple[Array, int]:
-    """The nearest floats, and the number of rows in which the float is printed as another number than the decimal."""
-    # By way of text: Arrow divides, and makes 2.5100000000000002 of 2.51.
+    """Convert decimals to the nearest floats, and count the rows whose float prints as another number."""
+    # Via text: Arrow's own cast divides, which turns 2.51 into 2.5100000000000002.
     floats: Array = decimals.cast(pa.string()).cast(target)
     count: int = len(decimals) - decimals.null_count
     if decimals.type.precision <= (15 if pt.is_float64(target) else 6):
@@ -265,7 +264,7 @@ def floats_of_decimals(decimals: Array, target: pa.DataType) -> tuple[Array, int
     exact = pa.decimal256(76, max(decimals.type.scale, 0) + 3)
     try:
         same: Array = pc.equal(floats.cast(pa.string()).cast(exact), decimals.cast(exact))
-    except pa.ArrowInvalid:  # more digits than fit beside each other
+    except pa.ArrowInvalid:  # the digits of both don't fit the type
         return floats, count
     equal: int = pc.sum(same).as_py() or 0
     return floats, count - equal

@@ -1,9 +1,9 @@
-"""What every reader of import files offers.
+"""Protocol of the readers of import files.
 
 A reader turns the bytes of one split of one file (or NumPy set) into Arrow record batches under a byte budget.
-Columns are named as in the file. Columnar formats deliver the Arrow types they find; row formats, which have no
+Columns are named as in the file. Columnar formats deliver the stored Arrow types; row formats, which have no
 types of their own, parse straight into the canonical types of the collection's schema (see
-``penstock.domain.arrow_schema``). All put columns and keys that the schema doesn't know into a ``$meta`` column of
+``penstock.domain.arrow_schema``). All put columns and keys that are not in the schema into a ``$meta`` column of
 JSON text where the collection is dynamic, unless the request says otherwise.
 
 Rows are counted from 0 in the split; ``DataError`` carries that row, and the executor adds the rows before the split.
@@ -35,11 +35,11 @@ class CsvOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitPlan:
-    """One split as the reader plans it.
+    """A planned split.
 
     ``spec`` is JSON that :meth:`Reader.read` understands; ``size`` is bytes of input, for progress and balance;
-    ``max_rows`` is an upper bound on rows (exact where the format tells), for reserving ids. ``decoded_size`` is
-    about what it takes as Arrow, where that differs from ``size``: small files are joined by it.
+    ``max_rows`` is an upper bound on rows (exact where the format records it), for reserving ids. ``decoded_size``
+    estimates its Arrow bytes, where that differs from ``size``: split packing uses it.
     """
 
     spec: Mapping[str, Any]
@@ -50,7 +50,7 @@ class SplitPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowBatch:
-    """A record batch, the row in the split of its first row, and how many bytes of the split are read by now."""
+    """A record batch, the number of its first row in the split, and the bytes of the split read so far."""
 
     batch: pa.RecordBatch
     first_row: int
@@ -59,10 +59,10 @@ class RowBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadRequest:
-    """What to read: the sources of one file (several for a NumPy set), for which schema, in batches of what size.
+    """What to read: the sources of one file (several for a NumPy set), the schema, and the batch size.
 
-    ``batch_bytes`` bounds the Arrow bytes of one batch (a single row may exceed it). ``unknown_columns`` is what
-    becomes of columns that are no field. ``warnings`` collects what the reader dropped or rounded.
+    ``batch_bytes`` bounds the Arrow bytes of one batch (a single row may exceed it). ``unknown_columns`` decides
+    about columns that are no field. ``warnings`` collects what the reader dropped or rounded.
     """
 
     sources: Sequence[Source]
@@ -74,57 +74,57 @@ class ReadRequest:
 
 
 class BoundaryScan(Protocol):
-    """A file that must be looked through before it can be cut: its parts each by itself, then all findings in order.
+    """Boundary scan: a parallel pass over a file's spans, whose findings in order give the splits.
 
-    It is picklable, as findings are, so that parts can be looked through side by side.
+    It is picklable, as findings are, so that spans can be scanned in parallel.
     """
 
     @property
     def spans(self) -> Sequence[tuple[int, int]]:
-        """The byte ranges of the parts, in order."""
+        """The byte ranges to scan, in order."""
         ...
 
     def scan(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> Any:
-        """What is to be known of one part: a small value. Reads it once, in small blocks.
+        """Scan one span, once and in small blocks, and return a small finding.
 
-        ``check`` is called before each block with the bytes looked through so far, and may raise to stop.
+        ``check`` is called before each block with the bytes scanned so far, and may raise to stop.
 
         Raises:
-            SourceError: the file can't be had.
+            SourceError: the file can't be read.
         """
         ...
 
     def cut(self, findings: Sequence[Any]) -> Sequence[SplitPlan]:
-        """The splits, given the findings of all parts in order."""
+        """Return the splits for the findings of all spans, in order."""
         ...
 
 
 class Reader(Protocol):
-    """One file format."""
+    """Reader of one file format."""
 
     def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | BoundaryScan:
         """Cut a file into splits of about ``split_bytes``; reads headers and footers only.
 
-        Where only a look at every byte tells the boundaries of records, it gives a :class:`BoundaryScan` instead.
+        Returns a :class:`BoundaryScan` instead where record boundaries can be found only by scanning every byte.
 
         Raises:
             DataError: the file is empty, truncated or not of this format.
-            SourceError: it can't be had.
+            SourceError: it can't be read.
         """
         ...
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
-        """The rows of one split, in order.
+        """Read the rows of one split, in order.
 
         Raises:
-            DataError: with row, field, value and byte offset as far as the format knows them.
-            SourceError: the file can't be had.
+            DataError: with row, field, value and byte offset as far as the format has them.
+            SourceError: the file can't be read.
         """
         ...
 
 
 def plan_at_once(reader: Reader, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan]:
-    """The splits of a file, looked through here and now where that is needed. Raises as :meth:`Reader.plan`."""
+    """Plan the splits of a file, running any boundary scan in this thread. Raises as :meth:`Reader.plan`."""
     plan = reader.plan(request, split_bytes)
     if isinstance(plan, Sequence):
         return plan

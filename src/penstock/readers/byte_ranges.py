@@ -1,4 +1,4 @@
-"""Blocks and lines of a source's byte range, for the formats made of text."""
+"""Read blocks and lines of a source's byte range, for the text formats."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from penstock.sources.base import Source
 __all__ = ["BLOCK_BYTES", "BOM", "blocks", "check_is_text", "checked_blocks", "even_spans", "lines", "no_rows"]
 
 BLOCK_BYTES = 8 << 20
-"""Bytes read at a time: large enough that object stores stream, small against a worker's memory budget."""
+"""Bytes per read: large enough for streaming from object stores, small against a worker's memory budget."""
 
 BOM = b"\xef\xbb\xbf"
 _TAIL_BYTES = 256 << 10
 _SHORT_LINE = 8
-"""Average bytes of a line below which most lines are blank: no row is that short."""
+"""Average line length, in bytes, below which most lines are blank: no row is that short."""
 _NOT_BLANK = re.compile(rb"(?m)^[^\S\n]*+\S[^\n]*+")
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
@@ -40,7 +40,7 @@ _UTF_16 = re.compile(rb"\xff\xfe|\xfe\xff|[^\0]\0[^\0]\0|\0[^\0]\0[^\0]|\0\0\xfe
 
 
 def check_is_text(head: bytes) -> None:
-    """Raise DataError where a file of text begins with the signature of another format or encoding."""
+    """Raise DataError where a text file begins with the signature of another format or encoding."""
     for signature, name in _COMPRESSED.items():
         if head.startswith(signature):
             raise DataError(
@@ -56,7 +56,7 @@ def check_is_text(head: bytes) -> None:
 
 
 def checked_blocks(source: Source, size: int) -> Iterator[bytes]:
-    """The blocks of a whole file of text, the first of which shows that it is one (:func:`check_is_text`)."""
+    """Read a whole text file in blocks, checking the first for other formats (:func:`check_is_text`)."""
     for number, block in enumerate(blocks(source, size=max(size, _SIGNATURE_BYTES))):
         if not number:
             try:
@@ -71,33 +71,33 @@ def no_rows(source: Source) -> JobWarning:
 
 
 def blocks(source: Source, start: int = 0, end: int | None = None, *, size: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """The bytes from ``start`` up to ``end`` in blocks of at most ``size``; none is empty."""
+    """Read the bytes from ``start`` up to ``end`` in non-empty blocks of at most ``size``."""
     with source.open_stream(start, end) as stream:
         while block := stream.read(size):
             yield block
 
 
 def even_spans(start: int, end: int, parts: int) -> list[tuple[int, int]]:
-    """``[start, end)`` in so many parts that differ by a byte at most."""
+    """Divide ``[start, end)`` into ``parts`` spans whose sizes differ by at most a byte."""
     bounds = [start + (end - start) * part // parts for part in range(parts + 1)]
     return list(pairwise(bounds))
 
 
 def lines(source: Source, start: int, end: int, *, size: int = BLOCK_BYTES) -> Iterator[list[tuple[int, bytes]]]:
-    """The lines that start in ``[start, end)``, whole, with their byte offsets; a list per block.
+    """Read the lines that start in ``[start, end)``, complete, with their byte offsets; a list per block.
 
-    A line belongs to the range that holds its first byte, so neighbouring ranges give every line exactly once.
-    Blank lines are left out.
+    A line belongs to the range that holds its first byte, so adjacent ranges yield every line exactly once. Blank
+    lines are left out.
     """
-    # Only the byte before tells whether a line begins at `start`; the line that holds it belongs to another range.
+    # The byte before `start` decides whether a line begins there; that byte's own line belongs to another range.
     offset = base = max(start - 1, 0)
     carry: list[bytes] = []
-    held = 0
+    carry_bytes = 0
     for block in _range_and_tail(source, offset, end, size):
         first_end = block.find(b"\n")
         if first_end < 0:
             carry.append(block)
-            held += len(block)
+            carry_bytes += len(block)
         else:
             batch = [(offset, b"".join([*carry, block[:first_end]]))]
             batch += [(base + at, line) for at, line in _lines_within(block, first_end + 1)]
@@ -105,12 +105,12 @@ def lines(source: Source, start: int, end: int, *, size: int = BLOCK_BYTES) -> I
             if batch:
                 yield batch
             last_end = block.rfind(b"\n")
-            carry, held = [block[last_end + 1 :]], len(block) - last_end - 1
+            carry, carry_bytes = [block[last_end + 1 :]], len(block) - last_end - 1
             offset = base + last_end + 1
             if offset >= end:
                 return
         base += len(block)
-        if held > MAX_RECORD_BYTES:
+        if carry_bytes > MAX_RECORD_BYTES:
             raise DataError(
                 f"the line is longer than {MAX_RECORD_BYTES >> 20} MiB, the most that one row may have",
                 file=source.name,
@@ -122,10 +122,10 @@ def lines(source: Source, start: int, end: int, *, size: int = BLOCK_BYTES) -> I
 
 
 def _lines_within(block: bytes, start: int) -> Iterator[tuple[int, bytes]]:
-    """The whole lines of a block from ``start`` on, behind its first line's end, with their places in it. Where most
-    are blank, those are left out."""
+    """Complete lines of a block from ``start`` on, behind its first line's end, with their positions in it. If most
+    are blank, blank ones are left out."""
     if block.count(b"\n") * _SHORT_LINE > len(block):
-        yield from ((found.start(), found[0]) for found in _NOT_BLANK.finditer(block, start, block.rfind(b"\n") + 1))
+        yield from ((match.start(), match[0]) for match in _NOT_BLANK.finditer(block, start, block.rfind(b"\n") + 1))
         return
     at = start
     for line in block.split(b"\n")[1:-1]:
@@ -134,7 +134,7 @@ def _lines_within(block: bytes, start: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _range_and_tail(source: Source, start: int, end: int, size: int) -> Iterator[bytes]:
-    """The range's blocks, then, should the last line need it, what follows in small ones."""
+    """Read the range in blocks, then what follows in small blocks, for a last line that crosses its end."""
     yield from blocks(source, start, end, size=size)
     if end < source.size:
         yield from blocks(source, end, size=min(size, _TAIL_BYTES))

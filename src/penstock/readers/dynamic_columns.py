@@ -1,4 +1,4 @@
-"""Columns of a batch that are no field of the collection, put into its dynamic field."""
+"""Merge columns of a batch that are no field of the collection into its dynamic field."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _REMEDY = "Write the column in another form, leave it out, or import with the op
 
 
 class DynamicColumns:
-    """Puts unknown columns of batches into their ``$meta`` column, and counts what was rounded on the way.
+    """Merge unknown columns of batches into their ``$meta`` column, counting rounded values.
 
     Args:
-        limit: Arrow bytes of a batch that comes out; a single row may have more.
+        limit: maximum Arrow bytes of an output batch; a single row may have more.
     """
 
     def __init__(self, schema: CollectionSchema, limit: int) -> None:
@@ -37,7 +37,7 @@ class DynamicColumns:
             yield JobWarning(code="column_cast", message=message, count=rows)
 
     def batches(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """The batch, in pieces where its texts are longer than its columns were.
+        """Convert a batch, in slices where its texts are longer than its columns were.
 
         Raises:
             DataError: a value can't be a dynamic value; the row is that in ``batch``.
@@ -50,22 +50,22 @@ class DynamicColumns:
         step = max(1, batch.num_rows * self._limit // max(1, self._limit, _size(columns, batch.num_rows)))
         for start in range(0, batch.num_rows, step):
             try:
-                yield self._folded(batch.slice(start, step), unknown)
+                yield self._merge_columns(batch.slice(start, step), unknown)
             except DataError as error:
                 raise error.at(row=start + (error.row or 0), remedy=_with_remedy(error.remedy)) from None
 
-    def _folded(self, batch: pa.RecordBatch, unknown: list[str]) -> pa.RecordBatch:
+    def _merge_columns(self, batch: pa.RecordBatch, unknown: list[str]) -> pa.RecordBatch:
         def note(what: str, rows: int) -> None:
             self._counts[what] += rows
 
         columns = {name: (batch.column(name), batch.schema.field(name)) for name in unknown}
         texts = object_texts(columns, batch.num_rows, note)
         if META_FIELD in batch.schema.names:
-            texts = _merged(texts, batch.column(META_FIELD), batch.schema.field(META_FIELD), note)
-        known = [name for name in batch.schema.names if name in self._names]
-        fields = [batch.schema.field(name) for name in known]
+            texts = _merge_metas(texts, batch.column(META_FIELD), batch.schema.field(META_FIELD), note)
+        field_names = [name for name in batch.schema.names if name in self._names]
+        fields = [batch.schema.field(name) for name in field_names]
         schema = pa.schema([*fields, pa.field(META_FIELD, pa.string())])
-        return pa.RecordBatch.from_arrays([*(batch.column(name) for name in known), texts], schema=schema)
+        return pa.RecordBatch.from_arrays([*(batch.column(name) for name in field_names), texts], schema=schema)
 
 
 def _size(columns: Mapping[str, tuple[Array, pa.Field[Any]]], rows: int) -> int:
@@ -79,20 +79,20 @@ def _with_remedy(remedy: str | None) -> str:
     return _REMEDY if remedy is None else f"{remedy} Or import with the option unknown_columns=drop."
 
 
-def _merged(texts: Array, given: Array, column: pa.Field[Any], note: WarningSink) -> Array:
-    """Objects of the unknown columns and those of the file's own ``$meta`` column, as one object per row."""
-    metas = plain(given, column)
-    metas = utf8_texts(metas) if is_string(metas.type) or is_binary(metas.type) else json_texts(given, column, note)
+def _merge_metas(texts: Array, array: Array, column: pa.Field[Any], note: WarningSink) -> Array:
+    """Merge objects of unknown columns with those of the file's own ``$meta`` column, row by row."""
+    metas = plain(array, column)
+    metas = utf8_texts(metas) if is_string(metas.type) or is_binary(metas.type) else json_texts(array, column, note)
     merged = []
     for row, (text, meta) in enumerate(zip(texts.to_pylist(), metas.to_pylist(), strict=True)):
         try:
-            merged.append(_joined(text, meta))
+            merged.append(_merge_objects(text, meta))
         except DataError as error:
             raise error.at(row=row, field=META_FIELD, value=meta) from None
     return pa.array(merged, pa.string())
 
 
-def _joined(text: str, meta: str | None) -> str:
+def _merge_objects(text: str, meta: str | None) -> str:
     try:
         value = None if meta is None else orjson.loads(meta)
     except orjson.JSONDecodeError as error:
@@ -107,11 +107,11 @@ def _joined(text: str, meta: str | None) -> str:
             "illegal value for dynamic field, not a JSON object",
             remedy='Write an object such as {"colour": "red"}, or leave the value null',
         )
-    twice = next((key for key in orjson.loads(text) if key in value), None)
-    if twice is not None:
+    duplicate = next((key for key in orjson.loads(text) if key in value), None)
+    if duplicate is not None:
         raise DataError(
-            f"duplicated key is not allowed, key={twice}", remedy="Give every key once in a row, $meta included"
+            f"duplicated key is not allowed, key={duplicate}", remedy="Give every key once in a row, $meta included"
         )
     assert meta is not None
-    inner = meta.strip()[1:-1]  # as it was written: numbers keep their digits
+    inner = meta.strip()[1:-1]  # the original text: numbers keep their digits
     return meta if text == "{}" else f"{text[:-1]},{inner}}}"

@@ -1,6 +1,6 @@
-"""Which format a file is in, which files make up one unit of a job, and who reads it.
+"""Detect file formats, resolve groups of paths to input files, and select the reader.
 
-Told by the extension alone, in any case (Milvus wants lower case).
+The extension alone decides, in any case (Milvus requires lower case).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Format", "check_group", "detect", "expand", "reader_for"]
 
 
 class Format(StrEnum):
-    """A file format, spelled as messages of Milvus spell it."""
+    """A file format, spelled as in Milvus's messages."""
 
     PARQUET = "Parquet"
     JSON = "JSON"
@@ -51,12 +51,12 @@ _READERS: dict[Format, Reader] = {
 
 
 def reader_for(format: Format) -> Reader:
-    """The reader of a format."""
+    """Return the reader of a format."""
     return _READERS[format]
 
 
 def check_group(group: Sequence[str]) -> Format | None:
-    """Judge a group of a create call by its paths; None where only the folders in it can tell, at plan time.
+    """Detect the format of a create call's group by its paths; None for folders only, which are listed at plan time.
 
     Raises:
         ImportRefused: as :func:`detect`.
@@ -66,7 +66,7 @@ def check_group(group: Sequence[str]) -> Format | None:
 
 
 def detect(group: Sequence[str]) -> Format:
-    """The format of the files that make up one unit.
+    """Detect the format of the files that make up one input file.
 
     Raises:
         ImportRefused: no file, an unknown extension, several kinds, or several files of a format that takes one.
@@ -91,48 +91,48 @@ def detect(group: Sequence[str]) -> Format:
 
 
 def expand(found: Iterable[tuple[str, Sequence[Location]]]) -> list[list[Location]]:
-    """The units of one group, each one file or one NumPy set.
+    """Resolve one group to its input files, each one file or one NumPy set.
 
     Args:
-        found: each path of the group as the caller wrote it, with what it was located to.
+        found: each path of the group as in the request, with the locations that it resolves to.
 
-    Files that are named one by one make up one unit. In a folder every file is a unit, and the ``.npy`` files of one
-    folder (not of folders below it) together are one.
+    Files that are named one by one make up one input file. In a folder every file is one, and the ``.npy`` files of
+    one folder (not of folders below it) together are one.
 
     Raises:
         ImportRefused: as :func:`detect`; a folder with files of several formats.
     """
     named: list[Location] = []
-    units: list[list[Location]] = []
+    inputs: list[list[Location]] = []
     for path, locations in found:
         if path.endswith("/"):
-            units += _folder_units(locations)
+            inputs += _folder_inputs(locations)
         else:
             named += locations
-    if named or not units:
-        detect([each.name for each in named])
-        units.insert(0, named)
-    return units
+    if named or not inputs:
+        detect([location.name for location in named])
+        inputs.insert(0, named)
+    return inputs
 
 
-def _folder_units(locations: Sequence[Location]) -> list[list[Location]]:
+def _folder_inputs(locations: Sequence[Location]) -> list[list[Location]]:
     names = [location.name for location in locations]
     formats = [_format_of(name, [name]) for name in names]
     kinds = Counter(formats)
     usual = max(formats, key=lambda format: kinds[format])
     for name, format in zip(names, formats, strict=True):
         if format is not usual:
-            other = names[formats.index(usual)]
+            example = names[formats.index(usual)]
             raise ImportRefused(
-                f"inconsistency in file types, ({other}) vs ({name}). A folder must hold files of one type: "
+                f"inconsistency in file types, ({example}) vs ({name}). A folder must hold files of one type: "
                 f"{kinds[usual]:,} are {usual.value}, {name!r} is {format.value}. Move it to another folder, or name "
                 "the files one by one",
-                files=[other, name],
+                files=[example, name],
             )
     if usual is not Format.NUMPY:
         return [[location] for location in locations]
-    ordered = sorted(locations, key=lambda each: (_folder(each.name), each.name))
-    return [list(members) for _, members in groupby(ordered, key=lambda each: _folder(each.name))]
+    ordered = sorted(locations, key=lambda location: (_folder(location.name), location.name))
+    return [list(members) for _, members in groupby(ordered, key=lambda location: _folder(location.name))]
 
 
 def _folder(name: str) -> str:
@@ -147,7 +147,7 @@ def _format_of(path: str, group: Sequence[str]) -> Format:
         hint = (
             "Decompress it first"
             if extension.lower() in _COMPRESSED and inner in _EXTENSIONS
-            else f"Files that can be imported end in {', '.join(f'.{each}' for each in _EXTENSIONS)}"
+            else f"Files that can be imported end in {', '.join(f'.{suffix}' for suffix in _EXTENSIONS)}"
         )
         raise ImportRefused(f"unexpected file type, files=[{_shown(path, group)}]. {hint}", path=path)
     return format

@@ -1,4 +1,4 @@
-"""NumPy sets: one ``.npy`` file per field, named as the field, all of the same number of rows.
+"""Read NumPy sets: one ``.npy`` file per field, named as the field, all with the same number of rows.
 
 Files are read in slices of rows, never mapped (a map of a file that shrinks kills the process) and never unpickled.
 """
@@ -31,9 +31,9 @@ from penstock.sources.base import Source
 __all__ = ["NUMPY_READER"]
 
 HEAD = 1 << 16
-"""Bytes in which a header must fit; a plain array's has 128."""
+"""Maximum bytes of a header; a plain array's has 128."""
 MAX_ROW = 64 << 20
-"""Bytes of the longest row that is read: a thousand times what a VarChar may hold."""
+"""Maximum bytes of a row: a thousand times what a VarChar may hold."""
 MAX_BATCH_ROWS = 1 << 16
 
 _ARROW: Mapping[str, pa.DataType] = {
@@ -60,12 +60,12 @@ _BAD_HEADER = (
     MemoryError,
     tokenize.TokenError,
 )
-"""What NumPy's header parser raises on text that isn't a header: it evaluates a Python literal."""
+"""Exceptions of NumPy's header parser for text that isn't a header: it evaluates a Python literal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Column:
-    """One file of the set: values of ``dtype`` from ``offset`` on, ``width`` per row (None: one, not in a list)."""
+    """One file of the set: values of ``dtype`` from ``offset`` on, ``width`` per row (None: a scalar)."""
 
     source: Source
     field: str
@@ -81,7 +81,7 @@ class _Column:
 
     @property
     def arrow_bytes(self) -> int:
-        """Bytes of a row in Arrow at most."""
+        """Maximum Arrow bytes of a row."""
         return self.row_bytes * (2 if self.dtype.kind == "V" else 1) + 4
 
 
@@ -92,10 +92,10 @@ class _NumpyReader:
         if rows:
             _check_missing(request)
         row_bytes = sum(column.row_bytes for column in columns)
-        parts = min(max(1, round(rows * row_bytes / split_bytes)), max(1, rows))
+        count = min(max(1, round(rows * row_bytes / split_bytes)), max(1, rows))
         return [
             SplitPlan(spec={"rows": [start, stop]}, size=(stop - start) * row_bytes, max_rows=stop - start)
-            for start, stop in even_spans(0, rows, parts)
+            for start, stop in even_spans(0, rows, count)
         ]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
@@ -108,8 +108,8 @@ class _NumpyReader:
         step = max(
             1, min(MAX_BATCH_ROWS, request.batch_bytes // max(1, sum(column.arrow_bytes for column in columns)))
         )
-        with ExitStack() as opened:
-            streams = [opened.enter_context(column.source.open_arrow()) for column in columns]
+        with ExitStack() as stack:
+            streams = [stack.enter_context(column.source.open_arrow()) for column in columns]
             for first in range(start, stop, step):
                 last = min(stop, first + step)
                 arrays = [
@@ -118,13 +118,13 @@ class _NumpyReader:
                 ]
                 batch = pa.RecordBatch.from_arrays(arrays, names=[column.field for column in columns])
                 row = first - start
-                for piece in _folded(dynamic, batch, row, columns):
-                    yield RowBatch(batch=piece, first_row=row, bytes_read=(row + piece.num_rows) * row_bytes)
-                    row += piece.num_rows
+                for output in _merge_dynamic(dynamic, batch, row, columns):
+                    yield RowBatch(batch=output, first_row=row, bytes_read=(row + output.num_rows) * row_bytes)
+                    row += output.num_rows
         request.warnings.extend(dynamic.warnings())
 
 
-def _folded(
+def _merge_dynamic(
     dynamic: DynamicColumns, batch: pa.RecordBatch, first_row: int, columns: Sequence[_Column]
 ) -> Iterator[pa.RecordBatch]:
     try:
@@ -138,10 +138,10 @@ NUMPY_READER = _NumpyReader()
 
 
 def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:
-    """The columns that are read, and the names of files that are left out since they belong to no field."""
+    """Select the columns to read; also return the names of files dropped since they belong to no field."""
     schema = request.schema
     _refuse_structs(request)
-    known = {*schema.names, META_FIELD} if schema.dynamic else set(schema.names)
+    field_names = {*schema.names, META_FIELD} if schema.dynamic else set(schema.names)
     sources: dict[str, Source] = {}
     for source in request.sources:
         field = _field_of(source)
@@ -153,7 +153,7 @@ def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:
                 remedy="Give each field one file",
             )
         sources[field] = source
-    unknown = [field for field in sources if field not in known]
+    unknown = [field for field in sources if field not in field_names]
     if unknown and request.unknown_columns is UnknownColumns.ERROR:
         raise unknown_column(unknown[0], schema, "file").at(file=sources[unknown[0]].name)
     if len(unknown) == len(sources):
@@ -225,10 +225,10 @@ def _column(source: Source, field: str) -> _Column:
         head = io.BytesIO(stream.read(min(HEAD, source.size)))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy warns of files written by Python 2, which are read all the same
+            warnings.simplefilter("ignore")  # NumPy warns of files written by Python 2, which are valid
             version = npy.read_magic(head)
-            read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-            header = read(head) if read else None
+            read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+            header = read_header(head) if read_header else None
     except _BAD_HEADER as error:
         raise _wrong(source, field, f"the file is not a NumPy file: {' '.join(str(error).split())[:200]}") from error
     if header is None:
@@ -245,12 +245,12 @@ def _column(source: Source, field: str) -> _Column:
         column_major=column_major and (width or 1) > 1 and rows > 1,
         offset=head.tell(),
     )
-    needed = column.offset + rows * column.row_bytes
-    if needed > source.size:
+    end = column.offset + rows * column.row_bytes
+    if end > source.size:
         raise _wrong(
             source,
             field,
-            f"the file is cut off: an array of shape {shape} takes {needed} bytes, it has {source.size}",
+            f"the file is cut off: an array of shape {shape} takes {end} bytes, it has {source.size}",
         )
     if column.row_bytes > MAX_ROW:
         raise _wrong(source, field, f"a row takes {column.row_bytes} bytes, more than the {MAX_ROW} that are read")
@@ -281,12 +281,12 @@ def _check_dtype(dtype: np.dtype[Any], source: Source, field: str) -> None:
 
 
 def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
-    """NumPy's files don't know bfloat16: its values are saved as two bytes without a meaning."""
+    """Whether a type is bfloat16, which NumPy's files lack: they store its values as two opaque bytes."""
     return dtype.kind == "V" and dtype.itemsize == 2
 
 
 def _check_shape(shape: tuple[Any, ...], dtype: np.dtype[Any], source: Source, field: str) -> tuple[int, int | None]:
-    if any(type(each) is not int or each < 0 for each in shape):
+    if any(type(length) is not int or length < 0 for length in shape):
         raise _wrong(source, field, f"the file is damaged: its shape is {shape}")
     if len(shape) == 1:
         return shape[0], None
@@ -301,7 +301,7 @@ def _check_shape(shape: tuple[Any, ...], dtype: np.dtype[Any], source: Source, f
 
 
 def _rows(stream: pa.NativeFile, column: _Column, start: int, stop: int) -> npt.NDArray[Any]:
-    """Rows ``start`` to ``stop``: shape (n,) or (n, width), in the machine's byte order."""
+    """Read rows ``start`` to ``stop``: shape (n,) or (n, width), in native byte order."""
     count = stop - start
     if column.column_major:
         assert column.width is not None
@@ -326,7 +326,7 @@ def _values(stream: pa.NativeFile, column: _Column, offset: int, count: int) -> 
 
 
 def _to_arrow(values: npt.NDArray[Any], column: _Column, first_row: int) -> pa.Array[Any]:
-    """Numbers share their memory with ``values``; ``first_row`` is for messages."""
+    """Convert to Arrow, numbers zero-copy; ``first_row`` is for messages."""
     if values.dtype.kind in "US":
         return _texts(values, column, first_row)
     if values.dtype.kind == "V":
@@ -341,11 +341,11 @@ def _to_arrow(values: npt.NDArray[Any], column: _Column, first_row: int) -> pa.A
 
 
 def _texts(values: npt.NDArray[Any], column: _Column, first_row: int) -> pa.Array[Any]:
-    """Texts without the NULs at their ends, which NumPy pads values with: it can't tell them from the text's own."""
-    # Arrow ends the text of a NumPy array at its first NUL; Python's str and bytes keep those in the midst.
-    given: Any = values.tolist() if _has_inner_nul(values) else values
+    """Strip trailing NULs, NumPy's padding, which can't be distinguished from NULs of the text."""
+    # Arrow ends the text of a NumPy array at its first NUL; Python's str and bytes keep inner ones.
+    source: Any = values.tolist() if _has_inner_nul(values) else values
     try:
-        texts: pa.Array[Any] = pa.array(given).cast(pa.string())
+        texts: pa.Array[Any] = pa.array(source).cast(pa.string())
         return texts
     except (UnicodeError, pa.ArrowInvalid) as error:
         row = next(number for number in range(len(values)) if not _is_text(values[number : number + 1]))
@@ -360,7 +360,7 @@ def _texts(values: npt.NDArray[Any], column: _Column, first_row: int) -> pa.Arra
 
 
 def _has_inner_nul(values: npt.NDArray[Any]) -> bool:
-    """Whether another character follows a NUL in any of the texts."""
+    """Whether any text has a NUL that another character follows."""
     unit = np.dtype(np.uint8) if values.dtype.kind == "S" else np.dtype(np.uint32)
     characters = np.ascontiguousarray(values).view(unit).reshape(len(values), -1)
     return bool(((characters[:, :-1] == 0) & (characters[:, 1:] != 0)).any())

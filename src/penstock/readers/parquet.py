@@ -1,8 +1,8 @@
-"""Parquet files, row group by row group, in memory that depends neither on the file's nor on a row group's size.
+"""Read Parquet files row group by row group, in memory independent of the file's and the row groups' size.
 
-Types are handed on as the file has them. Columns that are no field of the collection become dynamic values where it
-has a dynamic field (in Milvus only a column ``$meta`` does); where it has none, or by the option
-``unknown_columns``, they are not read at all.
+Types are passed on as stored. Columns that are no field of the collection become dynamic values where it has a
+dynamic field (in Milvus only a column ``$meta`` does); where it has none, or by the option ``unknown_columns``, they
+are not read at all.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from penstock.readers.unknown_columns import UnknownColumns, check_missing, list
 __all__ = ["PARQUET_READER"]
 
 BUFFER = 1 << 20
-"""Bytes that a column is read by. Without it a whole column of a row group is read at once."""
+"""Read buffer of a column, in bytes. Without it a whole column of a row group is read at once."""
 MAX_BATCH_ROWS = 1 << 16
 MAX_FOOTER = 256 << 20
-"""Bytes of the largest footer that is parsed; files of a million row groups stay below."""
+"""Largest footer that is parsed, in bytes; files of a million row groups stay below."""
 SLACK = 8
-"""Decoded bytes may exceed ``batch_bytes`` so many times where the long values of a column stand together."""
+"""Factor by which decoded bytes may exceed ``batch_bytes`` where the long values of a column are clustered."""
 OVERHEAD = 5
-"""Arrow bytes per row and column beside the values: an offset and a bit of validity."""
+"""Arrow bytes per row and column on top of the values: an offset and a validity bit."""
 ASSUMED_LENGTH = 1 << 16
-"""Bytes that a value may have where the schema sets no length (JSON, arrays), and all dynamic values of a row."""
+"""Assumed maximum bytes of a value without a length in the schema (JSON, arrays), and of a row's dynamic values."""
 TEXT_BYTES = 30
-"""Bytes of a number or time as JSON text, with what stands around it."""
+"""Bytes of a number or time as JSON text, with quotes and separators."""
 
 MAX_NAMED, MAX_NAME = 100, 200
-"""Columns that warnings name one by one, and characters of a name: a file may have a million, as long as it likes."""
+"""Columns that warnings name one by one, and characters per name: a file may have a million, of any length."""
 
 _OPENING: Mapping[str, Any] = {
     "pre_buffer": False,
     "buffer_size": BUFFER,
     "page_checksum_verification": True,
-    # In nanoseconds, as they are stored, years before 1678 and after 2262 would become others.
+    # In nanoseconds, as stored, years before 1678 and after 2262 would overflow into other years.
     "coerce_int96_timestamp_unit": "us",
 }
 _UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
-"""Columns that pandas makes of an index without a name, which its own reader takes back out of the columns."""
+"""Columns that pandas writes for an unnamed index; its own reader turns them back into the index."""
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 8, "FLOAT": 4, "DOUBLE": 8}
 _NARROW = {"INT_8": 1, "UINT_8": 1, "INT_16": 2, "UINT_16": 2}
 _REWRITE = "Write the file again"
@@ -59,8 +59,8 @@ _REWRITE = "Write the file again"
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """A row group: its rows, its share of the file's bytes, and the Arrow bytes of the columns that are read, about
-    and if all its texts were as long as they may be."""
+    """A row group: its rows, its share of the file's bytes, and the Arrow bytes of the columns that are read,
+    estimated and in the worst case (all texts of maximum length)."""
 
     rows: int
     size: int
@@ -70,7 +70,7 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """The columns that are read, fields and dynamic values; those that are not; and all that there are."""
+    """Column names: read as fields, read as dynamic values, dropped, and all of the file."""
 
     fields: list[str]
     dynamic: list[str]
@@ -78,7 +78,7 @@ class _Columns:
     names: list[str]
 
     @property
-    def wanted(self) -> list[str]:
+    def selected(self) -> list[str]:
         return [*self.fields, *self.dynamic]
 
 
@@ -89,7 +89,7 @@ class _ParquetReader:
             groups = _groups(file, columns, request)
             if sum(group.rows for group in groups):
                 _check_fields(file, columns, request)
-        return [_split(groups, start, stop) for start, stop in _joined(groups, split_bytes)]
+        return [_split(groups, start, stop) for start, stop in _pack_groups(groups, split_bytes)]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
         start, stop = spec["row_groups"]
@@ -101,12 +101,12 @@ class _ParquetReader:
             first_row = done = 0
             for number, group in enumerate(groups, start):
                 read = 0
-                for batch in _batches(file, number, group, columns.wanted, request, first_row):
-                    for piece in _folded(dynamic, batch, request, first_row + read):
-                        read += piece.num_rows
+                for batch in _batches(file, number, group, columns.selected, request, first_row):
+                    for output in _merge_dynamic(dynamic, batch, request, first_row + read):
+                        read += output.num_rows
                         yield RowBatch(
-                            batch=piece,
-                            first_row=first_row + read - piece.num_rows,
+                            batch=output,
+                            first_row=first_row + read - output.num_rows,
                             bytes_read=done + group.size * read // group.rows,
                         )
                 first_row += read
@@ -114,7 +114,7 @@ class _ParquetReader:
             request.warnings.extend(dynamic.warnings())
 
 
-def _folded(
+def _merge_dynamic(
     dynamic: DynamicColumns, batch: pa.RecordBatch, request: ReadRequest, first_row: int
 ) -> Iterator[pa.RecordBatch]:
     try:
@@ -142,7 +142,7 @@ def _opened(request: ReadRequest) -> Iterator[pq.ParquetFile]:
 
 
 def _check_ends(stream: pa.NativeFile, name: str) -> None:
-    """Tell the usual kinds of broken files apart, and keep a hostile footer from being read."""
+    """Distinguish the usual kinds of broken files, and reject a hostile footer before it is read."""
     size = stream.size()
     if size == 0:
         raise DataError("the file is empty (0 bytes)", file=name, remedy=f"{_REWRITE}, or leave it out")
@@ -170,7 +170,7 @@ def _check_ends(stream: pa.NativeFile, name: str) -> None:
 
 def _check_names(file: pq.ParquetFile, source_name: str) -> None:
     for number in range(file.metadata.num_columns):
-        _ = file.schema.column(number).path  # decodes, and fails where a name isn't text
+        _ = file.schema.column(number).path  # decoding fails where a name isn't text
     seen: set[str] = set()
     for name in file.schema_arrow.names:
         if name in seen:
@@ -196,25 +196,25 @@ def _broken(error: Exception, name: str, row: int | None = None) -> DataError:
 
 
 def _columns(file: pq.ParquetFile, request: ReadRequest) -> _Columns:
-    """What is read. Raises DataError for a column that is no field, where the request refuses those."""
+    """Select the columns to read. Raises DataError for an unknown column if the request refuses those."""
     schema = request.schema
-    known = {*schema.names, META_FIELD} if schema.dynamic else set(schema.names)
+    field_names = {*schema.names, META_FIELD} if schema.dynamic else set(schema.names)
     names = file.schema_arrow.names
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in field_names]
     if unknown and request.unknown_columns is UnknownColumns.ERROR:
         raise unknown_column(unknown[0], schema).at(file=request.sources[0].name)
-    keeps = schema.dynamic and request.unknown_columns is UnknownColumns.DYNAMIC
-    dynamic = [name for name in unknown if keeps and not _UNNAMED_INDEX.fullmatch(name)]
+    keep_unknown = schema.dynamic and request.unknown_columns is UnknownColumns.DYNAMIC
+    dynamic = [name for name in unknown if keep_unknown and not _UNNAMED_INDEX.fullmatch(name)]
     return _Columns(
-        fields=[name for name in names if name in known],
+        fields=[name for name in names if name in field_names],
         dynamic=dynamic,
-        dropped=[name for name in unknown if not keeps or _UNNAMED_INDEX.fullmatch(name)],
+        dropped=[name for name in unknown if not keep_unknown or _UNNAMED_INDEX.fullmatch(name)],
         names=names,
     )
 
 
 def _check_fields(file: pq.ParquetFile, columns: _Columns, request: ReadRequest) -> None:
-    """Raise where no column is a field, or a field that needs a column has none."""
+    """Raise where no column is a field, or a required field has no column."""
     schema, source = request.schema, request.sources[0].name
     if not columns.fields:
         raise DataError(
@@ -231,7 +231,7 @@ def _check_fields(file: pq.ParquetFile, columns: _Columns, request: ReadRequest)
 
 
 def _index_hint(file: pq.ParquetFile, columns: _Columns, field: str) -> str:
-    """What became of the index of the pandas frame that was written, where it may be what is missing."""
+    """Hint for a missing field that may be the index of the pandas frame that was written."""
     unnamed = [name for name in columns.names if _UNNAMED_INDEX.fullmatch(name)]
     if unnamed:
         return (
@@ -247,13 +247,13 @@ def _index_hint(file: pq.ParquetFile, columns: _Columns, field: str) -> str:
 
 
 def _range_indexes(file: pq.ParquetFile) -> list[str]:
-    """Names of pandas indexes that are told in the file's metadata only, by start, stop and step."""
+    """Names of pandas indexes stored only in the file's metadata, as start, stop and step (``RangeIndex``)."""
     text = (file.schema_arrow.metadata or {}).get(b"pandas", b"{}")
     try:
-        told = orjson.loads(text)
+        metadata = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return []  # it is for a hint only, and no part of the format
-    indexes = told.get("index_columns") if isinstance(told, dict) else None
+        return []  # used for a hint only, and no part of the format
+    indexes = metadata.get("index_columns") if isinstance(metadata, dict) else None
     if not isinstance(indexes, list):
         return []
     return [index["name"] for index in indexes if isinstance(index, dict) and isinstance(index.get("name"), str)]
@@ -279,42 +279,43 @@ def _why_dropped(name: str, request: ReadRequest) -> str:
 
 
 def _groups(file: pq.ParquetFile, columns: _Columns, request: ReadRequest) -> list[_Group]:
-    """All row groups. Their column chunks are not looked at: pyarrow ends the process where one is encrypted."""
+    """List all row groups. Column chunks are not inspected: pyarrow aborts the process where one is encrypted."""
     source = request.sources[0]
     metadata = file.metadata
-    found = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    if any(each.num_rows < 0 or each.total_byte_size < 0 for each in found):
+    row_groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    if any(row_group.num_rows < 0 or row_group.total_byte_size < 0 for row_group in row_groups):
         raise DataError(
             "the Parquet file is damaged: a row group has a negative size", file=source.name, remedy=_REWRITE
         )
     fixed, longest = _row_bytes(file, columns, request.schema)
-    stored = max(1, sum(each.total_byte_size for each in found))
+    stored = max(1, sum(row_group.total_byte_size for row_group in row_groups))
     groups = []
     before = 0
-    for each in found:
-        after = before + each.total_byte_size
+    for row_group in row_groups:
+        after = before + row_group.total_byte_size
         size = source.size * after // stored - source.size * before // stored
         before = after
-        arrow_size = max(each.total_byte_size, fixed * each.num_rows)
-        groups.append(_Group(each.num_rows, size, arrow_size, max(arrow_size, (fixed + longest) * each.num_rows)))
+        arrow_size = max(row_group.total_byte_size, fixed * row_group.num_rows)
+        worst_size = max(arrow_size, (fixed + longest) * row_group.num_rows)
+        groups.append(_Group(row_group.num_rows, size, arrow_size, worst_size))
     return groups
 
 
 def _row_bytes(file: pq.ParquetFile, columns: _Columns, schema: CollectionSchema) -> tuple[int, int]:
-    """Arrow bytes of a row: of the values whose number the schema gives, and at most of those that vary in length.
+    """Arrow bytes of a row: of the fixed-size values, and the maximum of those that vary in length.
 
-    What the file says won't do: equal values in a dictionary take next to nothing in it. Dynamic values count as the
-    JSON text that they become, which is limited as a whole.
+    The sizes in the file can't be used: equal values in a dictionary take next to nothing there. Dynamic values count
+    as the JSON text that they become, which is limited as a whole.
     """
     fixed = longest = 0
-    known, dynamic = set(columns.fields), set(columns.dynamic)
+    fields, dynamic = set(columns.fields), set(columns.dynamic)
     varies = False
     for column, name in _leaves(file, columns.names):
         if name in dynamic:
             fixed += OVERHEAD + TEXT_BYTES + 2 * len(column.path)
             varies = varies or column.path != name or not _width(column)
             continue
-        if name not in known:
+        if name not in fields:
             continue
         field, width = schema.get(name), _width(column)
         if field and field.fields:
@@ -331,7 +332,7 @@ def _row_bytes(file: pq.ParquetFile, columns: _Columns, schema: CollectionSchema
 
 
 def _leaves(file: pq.ParquetFile, names: Sequence[str]) -> Iterator[tuple[pq.ColumnSchema, str]]:
-    """The columns that Parquet stores, each with the column of the table that it is a part of; in order, both."""
+    """Leaf columns of Parquet, each with the top-level column that it belongs to, both in file order."""
     at = 0
     for number in range(file.metadata.num_columns):
         column = file.schema.column(number)
@@ -344,7 +345,7 @@ def _leaves(file: pq.ParquetFile, names: Sequence[str]) -> Iterator[tuple[pq.Col
 
 
 def _struct_part_bytes(field: Field, path: str, width: int) -> int:
-    """At most; ``path`` is of the form ``struct.list.element.part.list.element``."""
+    """Maximum Arrow bytes of a struct part per row; ``path`` is ``struct.list.element.part.list.element``."""
     names = path.split(".")
     part = next((subfield for subfield in field.fields if subfield.name in names[1:]), None)
     if part is None:
@@ -357,14 +358,14 @@ def _struct_part_bytes(field: Field, path: str, width: int) -> int:
 
 
 def _width(column: pq.ColumnSchema) -> int:
-    """Bytes of one value in Arrow; 0 for texts."""
+    """Arrow bytes of one value; 0 for texts."""
     if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
         return column.length or 0
     return _NARROW.get(column.converted_type or "") or _WIDTHS.get(column.physical_type, 0)
 
 
-def _joined(groups: Sequence[_Group], split_bytes: int) -> Iterator[tuple[int, int]]:
-    """Runs of row groups of about ``split_bytes`` once decoded; one empty run for a file without any."""
+def _pack_groups(groups: Sequence[_Group], split_bytes: int) -> Iterator[tuple[int, int]]:
+    """Pack row groups into splits of about ``split_bytes`` once decoded; no groups make one empty split."""
     start = size = 0
     for number, group in enumerate(groups):
         if size and size + group.arrow_size > split_bytes:
@@ -375,17 +376,17 @@ def _joined(groups: Sequence[_Group], split_bytes: int) -> Iterator[tuple[int, i
 
 
 def _split(groups: Sequence[_Group], start: int, stop: int) -> SplitPlan:
-    part = groups[start:stop]
+    packed = groups[start:stop]
     return SplitPlan(
         spec={"row_groups": [start, stop]},
-        size=sum(each.size for each in part),
-        max_rows=sum(each.rows for each in part),
-        decoded_size=sum(each.arrow_size for each in part),
+        size=sum(group.size for group in packed),
+        max_rows=sum(group.rows for group in packed),
+        decoded_size=sum(group.arrow_size for group in packed),
     )
 
 
 def _batches(
-    file: pq.ParquetFile, number: int, group: _Group, wanted: Sequence[str], request: ReadRequest, first_row: int
+    file: pq.ParquetFile, number: int, group: _Group, names: Sequence[str], request: ReadRequest, first_row: int
 ) -> Iterator[pa.RecordBatch]:
     if not group.rows:
         return
@@ -393,7 +394,7 @@ def _batches(
     average = request.batch_bytes * group.rows // max(1, group.arrow_size)
     worst = SLACK * request.batch_bytes * group.rows // max(1, group.worst_size)
     size = max(1, min(average, worst, MAX_BATCH_ROWS))
-    batches = file.iter_batches(size, row_groups=[number], columns=list(wanted), use_threads=False)
+    batches = file.iter_batches(size, row_groups=[number], columns=list(names), use_threads=False)
     read = 0
     while True:
         try:
@@ -405,7 +406,7 @@ def _batches(
         if batch is None:
             break
         read += batch.num_rows
-        yield from _cut(batch.select(list(wanted)), request.batch_bytes)
+        yield from _cut(batch.select(list(names)), request.batch_bytes)
     if read != group.rows:
         raise DataError(
             f"the Parquet file is damaged: row group {number} holds {read} rows, its footer says {group.rows}",
@@ -415,7 +416,7 @@ def _batches(
 
 
 def _cut(batch: pa.RecordBatch, limit: int) -> Iterator[pa.RecordBatch]:
-    """The batch in pieces of at most ``limit`` bytes (or one row)."""
+    """Halve a batch until each slice has at most ``limit`` bytes (or one row)."""
     if batch.num_rows < 2 or batch.nbytes <= limit:
         yield batch
         return

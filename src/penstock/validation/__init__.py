@@ -1,4 +1,4 @@
-"""Vectorised checks that bring any batch a reader delivers to the canonical form of a schema."""
+"""Vectorised checks that conform any reader's batches to a schema's canonical form."""
 
 from penstock.validation.conform import Conformer
 

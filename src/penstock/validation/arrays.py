@@ -1,4 +1,4 @@
-"""Array columns: lists of scalars, each element checked as a field of the element type would be."""
+"""Conform array columns: lists of scalars, whose elements are checked like fields of the element type."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["check_capacity", "to_array", "to_scalar"]
 
 
 def to_scalar(array: Array, field: Field, note: WarningSink) -> Array:
-    """A Bool, number or VarChar column in its canonical type."""
+    """Convert a Bool, number or VarChar column to its canonical type."""
     if field.type is DataType.BOOL:
         return to_bool(array, field)
     if field.type is DataType.VARCHAR:
@@ -28,7 +28,7 @@ def to_scalar(array: Array, field: Field, note: WarningSink) -> Array:
 
 
 def to_array(array: Array, field: Field, note: WarningSink) -> Array:
-    """Lists of every kind as ``list<element>``, without null elements and within ``max_capacity``."""
+    """Convert any of Arrow's lists to ``list<element>``, without null elements and within ``max_capacity``."""
     if not is_list(array.type):
         raise mismatch(array, field)
     lists = flatten(array)
@@ -37,7 +37,7 @@ def to_array(array: Array, field: Field, note: WarningSink) -> Array:
     assert field.element_type is not None
     element = Field(name=field.name, type=field.element_type, max_length=field.max_length)
     rows = len(array) - array.null_count
-    if not len(lists.values):  # writers type the elements of empty lists by chance, often as null
+    if not len(lists.values):  # the element type of empty lists is arbitrary, often null
         values: Array = pa.array([], canonical_type(element))
     else:
         with lists.rows():

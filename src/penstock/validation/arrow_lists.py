@@ -1,4 +1,4 @@
-"""Columns of Arrow's five kinds of list, taken apart."""
+"""Flatten columns of Arrow's five list types."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["FlatList", "flatten", "offsets_of", "validity"]
 
 
 def validity(array: Array) -> npt.NDArray[np.bool_] | None:
-    """True per row that is not null, or None when no row is."""
+    """Validity mask (True per row that is not null), or None when no row is null."""
     if not array.null_count:
         return None
     return np.asarray(array.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
@@ -28,10 +28,10 @@ def validity(array: Array) -> npt.NDArray[np.bool_] | None:
 
 @dataclass(frozen=True, slots=True)
 class FlatList:
-    """A column of lists, taken apart.
+    """A flattened column of lists.
 
-    ``values`` holds the elements of all rows one after another, those of null rows left out; ``lengths`` the number
-    of elements per row, 0 for a null row; ``valid`` is None when no row is null.
+    ``values`` holds the concatenated elements of all rows that are not null; ``lengths`` the number of elements per
+    row, 0 for a null row; ``valid`` is None when no row is null.
     """
 
     values: Array
@@ -39,12 +39,12 @@ class FlatList:
     valid: npt.NDArray[np.bool_] | None
 
     def row_of(self, element: int) -> int:
-        """The row that holds the element at this place in ``values``."""
+        """Find the row of the element at this index of ``values``."""
         return int(np.searchsorted(np.cumsum(self.lengths), element, side="right"))
 
     @contextmanager
     def rows(self) -> Iterator[None]:
-        """Errors inside, which count elements, leave with the row that holds the element."""
+        """Translate the element index of errors raised inside to the row that holds the element."""
         try:
             yield
         except DataError as error:
@@ -57,7 +57,7 @@ class FlatList:
 
 
 def flatten(array: Array) -> FlatList:
-    """Take a column of lists apart; zero-copy unless rows are null or a list view is out of order.
+    """Flatten a column of lists; zero-copy unless rows are null or a list view is out of order.
 
     ``flatten`` and not a cast to ``list``: in pyarrow 26 the cast of a sliced list view gives a broken array.
     """
@@ -66,7 +66,7 @@ def flatten(array: Array) -> FlatList:
 
 
 def offsets_of(lengths: npt.NDArray[np.int64]) -> Array:
-    """The offsets of Arrow's ``list`` for lists of these lengths."""
+    """Compute the offsets of Arrow's ``list`` from list lengths."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
     np.cumsum(lengths, out=offsets[1:])
     return pa.array(offsets)

@@ -1,6 +1,6 @@
-"""Batches as readers deliver them, brought to the canonical form of a collection's schema, or refused with a reason.
+"""Conform readers' batches to the canonical form of a collection's schema, or refuse them with a reason.
 
-Checks run on whole columns; only where one fails is the offending row looked for.
+Checks run on whole columns; the first bad row is looked for only when one fails.
 """
 
 from __future__ import annotations
@@ -35,22 +35,21 @@ _META = Field(name=META_FIELD, type=DataType.JSON, nullable=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
-    """A column as the file has it; its field in the file's schema names extension types that Arrow doesn't know."""
+class _SourceColumn:
+    """A column of the file, with its field in the file's schema, which names extension types unknown to Arrow."""
 
     array: Array
     column: pa.Field[Any]
 
 
 class Conformer:
-    """Turns the batches of one split into canonical ones and collects what was cast or dropped on the way.
+    """Conform the batches of one split, and count what is cast or dropped.
 
     Args:
         schema: the collection's schema.
-        partitions: the number of the one partition that takes all rows, or one number per bucket of the partition
-            key.
-        auto_id_start: the first id of the split's reserved range, for a collection that makes its own ids. Row
-            ``i`` of the split gets ``auto_id_start + i``, so that a repeated split gives the same ids.
+        partitions: the number of the partition of all rows, or one number per bucket of the partition key.
+        auto_id_start: the first id of the split's reserved range, for a collection with generated ids. Row ``i`` of
+            the split gets ``auto_id_start + i``, so that a retry of the split gives the same ids.
     """
 
     def __init__(self, schema: CollectionSchema, partitions: Sequence[int], auto_id_start: int | None = None) -> None:
@@ -66,13 +65,13 @@ class Conformer:
 
     @property
     def warnings(self) -> list[JobWarning]:
-        """What was cast (``column_cast``) or dropped (``column_dropped``) so far; counts are rows."""
+        """Warnings on casts (``column_cast``) and drops (``column_dropped``) so far; counts are rows."""
         return [
             JobWarning(code=code, message=message, count=count) for (code, message), count in self._counts.items()
         ]
 
     def conform(self, batch: RowBatch) -> pa.RecordBatch:
-        """The batch with exactly the columns of ``canonical_schema``.
+        """Convert a batch to exactly the columns of ``canonical_schema``.
 
         Raises:
             DataError: the first column that breaks a rule, with its first bad row, counted from the split's start.
@@ -82,21 +81,21 @@ class Conformer:
             return _empty(self._arrow_schema)
         columns = self._columns(batch.batch)
         try:
-            made = [self._column(field, columns, batch) for field in self._schema]
+            arrays = [self._column(field, columns, batch) for field in self._schema]
             if self._schema.dynamic:
-                made.append(self._meta(columns, rows))
+                arrays.append(self._meta(columns, rows))
         except DataError as error:
             raise error if error.row is None else error.at(row=batch.first_row + error.row) from None
-        made.append(pa.array(self._partition_numbers(made, rows)))
-        return pa.RecordBatch.from_arrays(made, schema=self._arrow_schema)
+        arrays.append(pa.array(self._partition_numbers(arrays, rows)))
+        return pa.RecordBatch.from_arrays(arrays, schema=self._arrow_schema)
 
-    def _columns(self, batch: pa.RecordBatch) -> dict[str, _Given]:
-        """The file's columns that the schema knows; others are dropped with a warning."""
-        known = {*self._schema.names, *([META_FIELD] if self._schema.dynamic else [])}
-        columns: dict[str, _Given] = {}
+    def _columns(self, batch: pa.RecordBatch) -> dict[str, _SourceColumn]:
+        """Select the file's columns that are in the schema; others are dropped with a warning."""
+        names = {*self._schema.names, *([META_FIELD] if self._schema.dynamic else [])}
+        columns: dict[str, _SourceColumn] = {}
         for column, array in zip(batch.schema, batch.columns, strict=True):
             name = column.name
-            if name not in known:
+            if name not in names:
                 self._counts["column_dropped", _dropped(name, self._schema)] += batch.num_rows
             elif name in columns:
                 raise DataError(
@@ -105,21 +104,21 @@ class Conformer:
                     remedy="Give each column of the file a name of its own.",
                 )
             else:
-                columns[name] = _Given(array, column)
+                columns[name] = _SourceColumn(array, column)
         return columns
 
-    def _column(self, field: Field, columns: Mapping[str, _Given], batch: RowBatch) -> Array:
+    def _column(self, field: Field, columns: Mapping[str, _SourceColumn], batch: RowBatch) -> Array:
         rows = batch.batch.num_rows
-        given = columns.get(field.name)
+        source = columns.get(field.name)
         if self._schema.is_generated(field):
-            return self._generated(field, given, batch)
-        if given is None:
+            return self._generated(field, source, batch)
+        if source is None:
             if field.default is None and not field.nullable:
                 raise missing_field(field, batch.batch.schema.names)
             return _absent(field, rows)
-        if given.array.null_count == rows:  # whatever its type: a column of nulls is often typed by chance
+        if source.array.null_count == rows:  # of any type: the type of a column of nulls is often arbitrary
             return _without_nulls(_absent(field, rows), field)
-        return _without_nulls(_convert(given, field, self._note_for(field)), field)
+        return _without_nulls(_convert(source, field, self._note_for(field)), field)
 
     def _note_for(self, field: Field) -> WarningSink:
         def note(what: str, rows: int) -> None:
@@ -127,14 +126,14 @@ class Conformer:
 
         return note
 
-    def _generated(self, field: Field, given: _Given | None, batch: RowBatch) -> Array:
-        if given is not None:
-            row = given.array.is_valid().index(True).as_py()
+    def _generated(self, field: Field, source: _SourceColumn | None, batch: RowBatch) -> Array:
+        if source is not None:
+            row = source.array.is_valid().index(True).as_py()
             raise DataError(
                 f"the primary key '{field.name}' is auto-generated, no need to provide",
                 row=max(row, 0),
                 field=field.name,
-                value=show(given.array, max(row, 0)),
+                value=show(source.array, max(row, 0)),
                 remedy="Leave the column out of the file, or use a collection whose ids are given (autoID off).",
             )
         assert self._auto_id_start is not None
@@ -142,26 +141,26 @@ class Conformer:
         ids = pa.array(np.arange(first, first + batch.batch.num_rows, dtype=np.int64))
         return ids.cast(canonical_type(field))
 
-    def _meta(self, columns: Mapping[str, _Given], rows: int) -> Array:
-        given = columns.get(META_FIELD)
-        if given is None or given.array.null_count == rows:
+    def _meta(self, columns: Mapping[str, _SourceColumn], rows: int) -> Array:
+        source = columns.get(META_FIELD)
+        if source is None or source.array.null_count == rows:
             return pa.repeat(pa.scalar("{}"), rows)
-        return to_meta(given.array, given.column, set(self._schema.names), self._note_for(_META))
+        return to_meta(source.array, source.column, set(self._schema.names), self._note_for(_META))
 
-    def _partition_numbers(self, made: Sequence[Array], rows: int) -> npt.NDArray[np.int64]:
+    def _partition_numbers(self, arrays: Sequence[Array], rows: int) -> npt.NDArray[np.int64]:
         if len(self._partitions) == 1:
             return np.full(rows, self._partitions[0], dtype=np.int64)
         key = self._schema.partition_key
         assert key is not None
-        values = made[self._schema.names.index(key.name)]
+        values = arrays[self._schema.names.index(key.name)]
         return self._partitions[partition_of(values, len(self._partitions))]
 
 
-def _convert(given: _Given, field: Field, note: WarningSink) -> Array:
+def _convert(source: _SourceColumn, field: Field, note: WarningSink) -> Array:
     if field.type is DataType.JSON:
-        return to_json(given.array, given.column, field, note)
+        return to_json(source.array, source.column, field, note)
     try:
-        array = plain(given.array, given.column, flat=field.type.is_dense_vector)
+        array = plain(source.array, source.column, flat=field.type.is_dense_vector)
     except DataError as error:
         raise error.at(field=field.name) from None
     if array.null_count == len(array):
@@ -178,7 +177,7 @@ def _convert(given: _Given, field: Field, note: WarningSink) -> Array:
 
 
 def _without_nulls(column: Array, field: Field) -> Array:
-    """Nulls replaced by the field's default, which wins also where null is allowed, or refused."""
+    """Replace nulls by the field's default, also where it is nullable; without one refuse nulls unless nullable."""
     if not column.null_count:
         return column
     if field.default is not None:
@@ -194,7 +193,7 @@ def _without_nulls(column: Array, field: Field) -> Array:
 
 
 def _absent(field: Field, rows: int) -> Array:
-    """A column of defaults, or of nulls."""
+    """Build a column of defaults, or of nulls without one."""
     kind: Any = canonical_type(field)
     if field.default is not None:
         return pa.repeat(pa.scalar(field.default, kind), rows)

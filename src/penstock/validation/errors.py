@@ -1,6 +1,6 @@
-"""What is wrong with a column, in words: the errors that more than one converter raises.
+"""Errors shared by several converters of columns.
 
-Rows are counted in the array at hand; :class:`~penstock.validation.conform.Conformer` turns them into rows of the
+Rows are counted in the given array; :class:`~penstock.validation.conform.Conformer` converts them to rows of the
 split.
 """
 
@@ -16,13 +16,13 @@ from penstock.readers.arrow_values import Array, is_list, is_string
 
 __all__ = ["Array", "WarningSink", "describe", "is_list", "mismatch", "not_finite", "null_element", "show"]
 
-_WHOLE = "whole numbers: integers, or floats and decimals without a fraction"
-_TAKES = {
+_WHOLE_NUMBERS = "whole numbers: integers, or floats and decimals without a fraction"
+_ACCEPTED = {
     DataType.BOOL: "booleans",
-    DataType.INT8: _WHOLE,
-    DataType.INT16: _WHOLE,
-    DataType.INT32: _WHOLE,
-    DataType.INT64: _WHOLE,
+    DataType.INT8: _WHOLE_NUMBERS,
+    DataType.INT16: _WHOLE_NUMBERS,
+    DataType.INT32: _WHOLE_NUMBERS,
+    DataType.INT64: _WHOLE_NUMBERS,
     DataType.FLOAT: "numbers: integers, floats or decimals",
     DataType.DOUBLE: "numbers: integers, floats or decimals",
     DataType.VARCHAR: "UTF-8 text, UUIDs, dates, times and timestamps",
@@ -39,7 +39,7 @@ _TAKES = {
 
 
 def describe(field: Field) -> str:
-    """The field's type as a person writes it: ``VarChar(64)``, ``FloatVector(768)``, ``Array<Int64>``."""
+    """Format the field's type for messages: ``VarChar(64)``, ``FloatVector(768)``, ``Array<Int64>``."""
     if field.type is DataType.ARRAY and field.element_type:
         return f"Array<{field.element_type.value}>"
     size = field.dim if field.type.is_vector else field.max_length
@@ -47,12 +47,12 @@ def describe(field: Field) -> str:
 
 
 def show(array: Array, row: int) -> str:
-    """One value as text: as JSON where it has that form, else as Arrow prints it (``as_py`` can't for all types)."""
+    """Format one value: as JSON if it has that form, else as Arrow prints it (``as_py`` fails for some types)."""
     value = array.slice(row, 1)
     if pt.is_nested(array.type) or pt.is_dictionary(array.type) or isinstance(array.type, pa.BaseExtensionType):
         try:
             text: str = json_texts(value, None, lambda *_: None)[0].as_py()
-        except DataError:  # not a value that JSON has; Arrow's own form is for messages only
+        except DataError:  # no JSON form; Arrow's own is for messages only
             text = value.to_string(indent=0, skip_new_lines=True)
         return text
     if pt.is_temporal(array.type) or pt.is_interval(array.type):
@@ -62,15 +62,15 @@ def show(array: Array, row: int) -> str:
 
 
 def mismatch(array: Array, field: Field) -> DataError:
-    """The column's Arrow type can't become the field's type."""
+    """Error for a column whose Arrow type can't be converted to the field's type."""
     row = array.is_valid().index(True).as_py()
-    takes = _TAKES[field.type].format(
+    accepted = _ACCEPTED[field.type].format(
         dim=field.dim,
         width=(field.dim or 0) // 8,
         element=field.element_type.value if field.element_type else "",
         parts=", ".join(subfield.name for subfield in field.fields),
     )
-    remedy = f"{field.type.value} fields take {takes}."
+    remedy = f"{field.type.value} fields take {accepted}."
     source = array.type
     if pt.is_temporal(source) or pt.is_interval(source):
         remedy = (
@@ -93,7 +93,7 @@ def mismatch(array: Array, field: Field) -> DataError:
 
 
 def not_finite(field: Field, row: int, value: float, *, overflow: bool) -> DataError:
-    """A NaN or infinity, or (``overflow``) a finite number that the field's type can't hold."""
+    """Error for NaN or infinity, or (``overflow``) a finite number out of the field type's range."""
     if overflow:
         return DataError(
             f"{value!r} is out of range for {field.type.value}",

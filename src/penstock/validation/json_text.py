@@ -1,4 +1,4 @@
-"""JSON columns and ``$meta``: JSON text, checked value by value and otherwise kept as it was written."""
+"""Conform JSON columns and ``$meta``: check JSON text value by value, and keep it as written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from penstock.validation.text import is_text, utf8
 __all__ = ["parse", "to_json", "to_meta"]
 
 _TOO_LARGE = "number is infinity"
-"""orjson's word for a number beyond a double's range."""
+"""orjson's message for a number beyond a double's range."""
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 
@@ -29,25 +29,25 @@ _META = Field(name=META_FIELD, type=DataType.JSON, nullable=True)
 
 
 def to_json(array: Array, column: pa.Field[Any] | None, field: Field, note: WarningSink) -> Array:
-    """JSON text from text, and from values of all types that JSON has a form for.
+    """Convert text, and values of all types with a JSON form, to JSON text.
 
-    Where the field is nullable, JSON's ``null`` means null: pymilvus's writers put the text ``null`` there.
+    In a nullable field JSON's ``null`` means null: pymilvus's writers write null as the text ``null``.
     """
     text = _as_text(array, column, field, note)
     changed: dict[int, str | None] = {}
-    for row, value, once in _parsed(text, field, note):
+    for row, value, unique in _parse_rows(text, field, note):
         if value is None and field.nullable:
             changed[row] = None
-        elif not once:
+        elif not unique:
             changed[row] = orjson.dumps(value).decode()
-    return _replaced(text, changed)
+    return _replace_rows(text, changed)
 
 
 def to_meta(array: Array, column: pa.Field[Any] | None, taken: Set[str], note: WarningSink) -> Array:
-    """The dynamic field: JSON objects without keys of the schema's field names (``taken``); null becomes {}."""
+    """Convert the dynamic field to JSON objects without field names (``taken``) as keys; null becomes {}."""
     text = _as_text(array, column, _META, note)
     changed: dict[int, str | None] = {}
-    for row, value, once in _parsed(text, _META, note):
+    for row, value, unique in _parse_rows(text, _META, note):
         if value is None:
             changed[row] = None
         elif not isinstance(value, dict):
@@ -59,7 +59,7 @@ def to_meta(array: Array, column: pa.Field[Any] | None, taken: Set[str], note: W
                 remedy='Write an object such as {"colour": "red"}, or leave the value null.',
             )
         elif not taken.isdisjoint(value):
-            key = next(each for each in value if each in taken)
+            key = next(name for name in value if name in taken)
             raise DataError(
                 f"duplicated key is not allowed, key={key}",
                 row=row,
@@ -67,13 +67,13 @@ def to_meta(array: Array, column: pa.Field[Any] | None, taken: Set[str], note: W
                 value=text[row].as_py(),
                 remedy=f"{key!r} is a field of the collection: give it as a column of its own only.",
             )
-        elif not once:
+        elif not unique:
             changed[row] = orjson.dumps(value).decode()
-    return _replaced(text, changed).fill_null("{}")
+    return _replace_rows(text, changed).fill_null("{}")
 
 
-def _replaced(text: Array, changed: Mapping[int, str | None]) -> Array:
-    """The same column with other text in these rows."""
+def _replace_rows(text: Array, changed: Mapping[int, str | None]) -> Array:
+    """Replace the text of these rows."""
     if not changed:
         return text
     values = text.to_pylist()
@@ -92,9 +92,9 @@ def _as_text(array: Array, column: pa.Field[Any] | None, field: Field, note: War
         raise error.at(field=field.name) from None
 
 
-def _parsed(text: Array, field: Field, note: WarningSink) -> Iterator[tuple[int, Any, bool]]:
-    """Row, value, and whether every object in it has each key once: the last of equal keys counts, as in Milvus, but
-    an engine may refuse text that holds both."""
+def _parse_rows(text: Array, field: Field, note: WarningSink) -> Iterator[tuple[int, Any, bool]]:
+    """Yield row, value, and whether no object in it has a duplicate key: the last one counts, as in Milvus, but an
+    engine may refuse text with duplicates."""
     rounded = 0
     for row, value in enumerate(text.cast(pa.binary()).to_pylist()):
         if value is None:
@@ -118,29 +118,29 @@ def _parsed(text: Array, field: Field, note: WarningSink) -> Iterator[tuple[int,
         parsed = parse(value, row, field)
         if _LONG_NUMBER.search(value) and _has_wide_integer(value):
             rounded += 1
-        # Equal keys are the only thing that parsing drops; each takes at least two quotes along. An escaped one could
-        # make up for them.
-        once = value.count(b'"') == orjson.dumps(parsed).count(b'"') and b"\\u0022" not in value
-        yield row, parsed, once
+        # Parsing drops nothing but duplicate keys, each with at least two quotes. An escaped quote could make up for
+        # them.
+        unique = value.count(b'"') == orjson.dumps(parsed).count(b'"') and b"\\u0022" not in value
+        yield row, parsed, unique
     if rounded:
         note("whole numbers beyond 64 bits in the JSON were rounded to float64", rounded)
 
 
 def _has_wide_integer(text: bytes) -> bool:
-    """Whether a JSON text holds a whole number, written with digits only, that takes more than 64 bits."""
-    found = False
+    """Whether a JSON text has a whole number, written with digits only, of more than 64 bits."""
+    is_wide = False
 
     def check(digits: str) -> None:
-        nonlocal found
-        # The interpreter refuses to read thousands of digits; twenty hold every number of 64 bits.
-        found = found or len(digits) > 20 or not _INT64_MIN <= int(digits) <= _UINT64_MAX
+        nonlocal is_wide
+        # The interpreter refuses to parse thousands of digits; twenty hold every 64-bit number.
+        is_wide = is_wide or len(digits) > 20 or not _INT64_MIN <= int(digits) <= _UINT64_MAX
 
     json.loads(text, parse_int=check)
-    return found
+    return is_wide
 
 
 def parse(value: bytes, row: int, field: Field) -> Any:
-    """One JSON text as Python values, or a :class:`DataError` that says where it breaks."""
+    """Parse one JSON text to Python values; raises :class:`DataError` with the position of a syntax error."""
     try:
         return orjson.loads(value)
     except orjson.JSONDecodeError as error:

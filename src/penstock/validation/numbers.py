@@ -1,4 +1,4 @@
-"""Bool, integer and float columns, and the elements of arrays and vectors of these."""
+"""Conform Bool, integer and float columns, and the elements of arrays and vectors."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from penstock.validation.errors import Array, WarningSink, mismatch, not_finite
 __all__ = ["CHUNK", "first_not_finite", "to_bool", "to_floats", "to_integers"]
 
 CHUNK = 1 << 15
-"""Elements per step of a check: the temporary of 32 KiB stays in the first cache (20 GB/s; in one go 17 GB/s)."""
+"""Elements per step of a check: its 32 KiB temporary stays in the L1 cache (20 GB/s; in a single step 17 GB/s)."""
 
 
 def to_bool(array: Array, field: Field) -> Array:
-    """Booleans only; 0 and 1 are refused, since what else a number could mean is a guess."""
+    """Accept only booleans; 0 and 1 are refused, since the meaning of other numbers would be a guess."""
     if not pt.is_boolean(array.type):
         raise mismatch(array, field)
     return array
 
 
 def to_integers(array: Array, field: Field, target: pa.DataType) -> Array:
-    """Any integers, floats or decimals as integers of the ``target`` width, if every value is whole and fits."""
+    """Convert integers, floats or decimals to the ``target`` integer type, if every value is whole and in range."""
     kind = array.type
     if kind == target:
         return array
@@ -42,7 +42,9 @@ def to_integers(array: Array, field: Field, target: pa.DataType) -> Array:
         return array.cast(target)
     except pa.ArrowInvalid:
         low, high = _range(target)
-        raise _first(array, lambda value: value != int(value) or not low <= value <= high, field, target) from None
+        raise _first_misfit(
+            array, lambda value: value != int(value) or not low <= value <= high, field, target
+        ) from None
 
 
 def _range(target: pa.DataType) -> tuple[int, int]:
@@ -53,7 +55,7 @@ def _range(target: pa.DataType) -> tuple[int, int]:
 def _whole_floats(array: Array, field: Field, target: pa.DataType) -> Array:
     low, high = _range(target)
     values = array.cast(pa.float64()).fill_null(0).to_numpy()
-    # high + 1 is a power of two and so exact as a float, which high itself is not for Int64.
+    # high + 1 is a power of two and so exact as a float; high itself is not for Int64.
     good = (np.trunc(values) == values) & (values >= low) & (values < float(high + 1))
     if not good.all():
         at = int(np.argmin(good))
@@ -61,7 +63,7 @@ def _whole_floats(array: Array, field: Field, target: pa.DataType) -> Array:
     return array.cast(pa.float64()).cast(target, safe=False)
 
 
-def _first(array: Array, is_bad: Callable[[Any], bool], field: Field, target: pa.DataType) -> DataError:
+def _first_misfit(array: Array, is_bad: Callable[[Any], bool], field: Field, target: pa.DataType) -> DataError:
     for row, value in enumerate(array.to_pylist()):
         if value is not None and is_bad(value):
             return _misfit(value, row, field, target)
@@ -83,7 +85,7 @@ def _misfit(value: Any, row: int, field: Field, target: pa.DataType) -> DataErro
 
 
 def to_floats(array: Array, field: Field, target: pa.DataType, note: WarningSink) -> Array:
-    """Any numbers as finite float32 or float64. A float32 column for float32 passes without a copy."""
+    """Convert any numbers to finite float32 or float64; zero-copy if the type is the same."""
     kind = array.type
     if kind == target:
         result = array
@@ -104,7 +106,7 @@ def to_floats(array: Array, field: Field, target: pa.DataType, note: WarningSink
 
 
 def _name(kind: pa.DataType) -> str:
-    """NumPy's name, ``float32``; Arrow says ``float`` and ``double``."""
+    """Return NumPy's type name, such as ``float32``; Arrow's are ``float`` and ``double``."""
     return np.dtype(kind.to_pandas_dtype()).name
 
 
@@ -118,8 +120,8 @@ def _floats_of_integers(array: Array, target: pa.DataType, note: WarningSink) ->
 
 def _refuse_not_finite(result: Array, source: Array, field: Field) -> None:
     if result.null_count:
-        known: Array = pc.is_finite(result)
-        finite = known.fill_null(True).to_numpy(zero_copy_only=False)
+        is_finite: Array = pc.is_finite(result)
+        finite = is_finite.fill_null(True).to_numpy(zero_copy_only=False)
         at = None if finite.all() else int(np.argmin(finite))
     else:
         at = first_not_finite(result.to_numpy())
@@ -129,7 +131,7 @@ def _refuse_not_finite(result: Array, source: Array, field: Field) -> None:
 
 
 def first_not_finite(values: npt.NDArray[Any]) -> int | None:
-    """Where the first NaN or infinity stands, or None."""
+    """Find the index of the first NaN or infinity, or None."""
     for start in range(0, len(values), CHUNK):
         finite = np.isfinite(values[start : start + CHUNK])
         if not finite.all():

@@ -1,4 +1,4 @@
-"""Sparse vectors: JSON text or structs of lists, as indices (ascending, unique) and values."""
+"""Conform sparse vectors: convert JSON text or structs of lists to indices (ascending, unique) and values."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _FORMS = 'Write {"3": 0.5, "17": 1.2} or {"indices": [3, 17], "values": [0.5, 1.
 
 
 def to_sparse(array: Array, field: Field, note: WarningSink) -> Array:
-    """The canonical struct. A null row, and the JSON text ``null`` (pymilvus's writers), stay null."""
+    """Convert to the canonical struct. Null rows, and the JSON text ``null`` (pymilvus's writers), become null."""
     if is_text(array.type):
         return _from_text(utf8(array, field), field)
-    if pt.is_struct(array.type) and {"indices", "values"} <= {each.name for each in array.type}:
+    if pt.is_struct(array.type) and {"indices", "values"} <= {child.name for child in array.type}:
         return _from_struct(array, field, note)
     raise mismatch(array, field)
 
@@ -43,12 +43,12 @@ def _from_text(text: Array, field: Field) -> Array:
     indices: list[list[int]] = []
     values: list[list[float]] = []
     for row, raw in enumerate(text.cast(pa.binary()).to_pylist()):
-        given = None if raw is None else parse(raw, row, field)
-        if given is None:
+        parsed = None if raw is None else parse(raw, row, field)
+        if parsed is None:
             valid[row] = False
             continue
         try:
-            at, weights = _pairs(given, raw)
+            at, weights = _pairs(parsed, raw)
         except ValueError as error:
             raise DataError(str(error), row=row, field=field.name, value=raw.decode(), remedy=_FORMS) from None
         indices.append(at)
@@ -62,20 +62,20 @@ def _from_text(text: Array, field: Field) -> Array:
     return _assemble(places, weights32, flat, field, text)
 
 
-def _pairs(given: Any, raw: bytes) -> tuple[list[int], list[float]]:
-    """Indices and values of one parsed JSON value; ValueError says what is wrong with it."""
-    if not isinstance(given, dict):
-        raise ValueError(f"a sparse vector is a JSON object, not {type(given).__name__}")
-    if given.keys() == {"indices", "values"}:
-        places, weights = given["indices"], given["values"]
+def _pairs(parsed: Any, raw: bytes) -> tuple[list[int], list[float]]:
+    """Extract indices and values of one parsed JSON value. Raises ValueError with the broken rule."""
+    if not isinstance(parsed, dict):
+        raise ValueError(f"a sparse vector is a JSON object, not {type(parsed).__name__}")
+    if parsed.keys() == {"indices", "values"}:
+        places, weights = parsed["indices"], parsed["values"]
         if not (isinstance(places, list) and isinstance(weights, list)):
             raise ValueError("indices and values are lists")
         if len(places) != len(weights):
             raise ValueError(f"indices and values length mismatch: {len(places)} and {len(weights)}")
     else:
-        places, weights = [_index(key) for key in given], list(given.values())
-        # The parser keeps the last of two equal keys: only the text still tells.
-        if raw.count(b'"') > 2 * len(given) and not any(isinstance(weight, str) for weight in weights):
+        places, weights = [_index(key) for key in parsed], list(parsed.values())
+        # The parser keeps the last of two equal keys: only the text still has both.
+        if raw.count(b'"') > 2 * len(parsed) and not any(isinstance(weight, str) for weight in weights):
             raise ValueError("unsorted or same indices in sparse float vector")
     places = [int(place) if isinstance(place, float) and place.is_integer() else place for place in places]
     for place in places:
@@ -99,19 +99,19 @@ def _index(key: str) -> int:
 def _from_struct(array: Array, field: Field, note: WarningSink) -> Array:
     # A struct's flatten, unlike field(), puts the struct's nulls and offset on its children.
     children = {
-        each.name: plain(column, each, flat=True) for column, each in zip(array.flatten(), array.type, strict=True)
+        child.name: plain(column, child, flat=True) for column, child in zip(array.flatten(), array.type, strict=True)
     }
     indices, values = children["indices"], children["values"]
     if not (is_list(indices.type) and is_list(values.type)):
         raise mismatch(array, field)
     places, weights = flatten(indices), flatten(values)
     valid = validity(array)
-    for part in (places, weights):
-        present = np.ones(len(array), dtype=np.bool_) if part.valid is None else part.valid
+    for lists in (places, weights):
+        present = np.ones(len(array), dtype=np.bool_) if lists.valid is None else lists.valid
         missing = ~present if valid is None else valid & ~present
         if missing.any():
             raise _error("indices and values must not be null", int(np.argmax(missing)), field, array)
-        part.refuse_null_elements(field)
+        lists.refuse_null_elements(field)
     unequal = places.lengths != weights.lengths
     if unequal.any():
         row = int(np.argmax(unequal))
@@ -165,9 +165,9 @@ def _as(field: Field, kind: DataType) -> Field:
 def _assemble(
     indices: npt.NDArray[np.int64], values: npt.NDArray[np.float32], flat: FlatList, field: Field, array: Array
 ) -> Array:
-    """Sort each row by index, refuse an index given twice, and build the struct."""
+    """Sort each row by index, refuse duplicate indices, and build the struct."""
     rows = np.repeat(np.arange(len(flat.lengths)), flat.lengths)
-    # One number that orders by row, then index: rows stay below 2**31.
+    # One sort key for row, then index: rows stay below 2**31.
     keys = rows << 32 | indices
     steps = np.diff(keys)
     if (steps <= 0).any():

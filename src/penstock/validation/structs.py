@@ -1,4 +1,4 @@
-"""ArrayOfStruct columns: lists of structs, each part checked as a column of its own type would be."""
+"""Conform ArrayOfStruct columns: lists of structs, whose parts are checked like columns of their types."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["to_structs"]
 
 
 def to_structs(array: Array, field: Field, note: WarningSink) -> Array:
-    """Lists of every kind as ``list<struct<…>>``: nothing null in them, exactly the parts, within ``max_capacity``.
+    """Convert any of Arrow's lists to ``list<struct<…>>``: no nulls, exactly the parts, within ``max_capacity``.
 
     Errors name a part as ``struct[part]`` and count rows of the column, not structs.
     """
@@ -33,30 +33,30 @@ def to_structs(array: Array, field: Field, note: WarningSink) -> Array:
     structs = lists.values
     kind: Any = canonical_type(field)
     rows = len(array) - array.null_count
-    if not len(structs):  # writers type the elements of empty lists by chance
-        parts = [pa.array([], each.type) for each in kind.value_type]
+    if not len(structs):  # the element type of empty lists is arbitrary
+        parts = [pa.array([], child.type) for child in kind.value_type]
     elif not pt.is_struct(structs.type):
         raise mismatch(array, field)
     else:
         with lists.rows():
-            found = _parts(structs, field)
-            parts = [_part(found, part, lambda text, _: note(text, rows)) for part in field.parts]
-    made = pa.StructArray.from_arrays(parts, fields=list(kind.value_type))
+            columns = _parts(structs, field)
+            parts = [_part(columns, part, lambda text, _: note(text, rows)) for part in field.parts]
+    elements = pa.StructArray.from_arrays(parts, fields=list(kind.value_type))
     mask = None if lists.valid is None else pa.array(~lists.valid)
-    return pa.ListArray.from_arrays(offsets_of(lists.lengths), made, type=kind, mask=mask)
+    return pa.ListArray.from_arrays(offsets_of(lists.lengths), elements, type=kind, mask=mask)
 
 
 def _parts(structs: Array, field: Field) -> dict[str, Array]:
-    """The columns of the structs by the names of :attr:`Field.parts`; no more, no fewer."""
-    counts = Counter(each.name for each in structs.type)
-    wanted = {subfield.name for subfield in field.fields}
-    remedy = f"Each struct holds {', '.join(sorted(wanted))}, once."
+    """Map the names of :attr:`Field.parts` to the structs' columns; raises for missing or unexpected ones."""
+    counts = Counter(child.name for child in structs.type)
+    names = {subfield.name for subfield in field.fields}
+    remedy = f"Each struct holds {', '.join(sorted(names))}, once."
     for name, count in counts.items():
-        if name not in wanted or count > 1:
+        if name not in names or count > 1:
             raise DataError(
                 f"unexpected field in StructArray element: {name}", row=0, field=field.name, remedy=remedy
             )
-    missing = wanted - counts.keys()
+    missing = names - counts.keys()
     if missing:
         raise DataError(
             f"inconsistent field count in StructArray element: {', '.join(sorted(missing))} is missing",
@@ -67,11 +67,13 @@ def _parts(structs: Array, field: Field) -> dict[str, Array]:
     # A struct's flatten, unlike field(), puts the struct's offset on its children.
     vectors = {subfield.name for subfield in field.fields if subfield.type.is_dense_vector}
     columns = zip(structs.flatten(), structs.type, strict=True)
-    return {f"{field.name}[{each.name}]": plain(column, each, flat=each.name in vectors) for column, each in columns}
+    return {
+        f"{field.name}[{child.name}]": plain(column, child, flat=child.name in vectors) for column, child in columns
+    }
 
 
-def _part(found: dict[str, Array], part: Field, note: WarningSink) -> Array:
-    column = found[part.name]
+def _part(columns: dict[str, Array], part: Field, note: WarningSink) -> Array:
+    column = columns[part.name]
     if column.null_count:
         raise null_element(part, column.is_null().index(True).as_py())
     if part.type.is_dense_vector:

@@ -1,4 +1,4 @@
-"""VarChar columns: valid UTF-8 of at most ``max_length`` bytes."""
+"""Conform VarChar columns: valid UTF-8 of at most ``max_length`` bytes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["is_text", "to_varchar", "utf8"]
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Strings and binary, of every width and as views: all may hold UTF-8. Binary of a fixed length holds ids."""
+    """Whether a type may hold UTF-8: strings and binary of every width, and views. Fixed-length binary holds ids."""
     return is_string(kind) or is_binary(kind)
 
 
 def utf8(array: Array, field: Field) -> Array:
-    """Text or binary as Arrow ``string``, its bytes checked."""
+    """Convert text or binary to Arrow ``string``, checking UTF-8."""
     try:
         return utf8_texts(array)
     except DataError as error:
-        # Said as Milvus says it.
+        # Milvus's wording.
         rule = f"field '{field.name}' contains invalid UTF-8 data" if error.rule == INVALID_UTF8 else error.rule
         raise DataError(rule, row=error.row, field=field.name, value=error.value, remedy=error.remedy) from None
 
@@ -37,7 +37,7 @@ def _iso(array: Array, field: Field) -> Array:
 
 
 def to_varchar(array: Array, field: Field) -> Array:
-    """Any text as ``string``, times as ISO 8601; a text longer than the field's ``max_length`` bytes is an error."""
+    """Convert text to ``string``, times to ISO 8601; a text of more than ``max_length`` bytes is an error."""
     if is_time(array.type):
         text = _iso(array, field)
     elif is_text(array.type):

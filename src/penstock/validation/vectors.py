@@ -1,4 +1,4 @@
-"""Dense vector columns: every accepted encoding as a fixed-size list of ``field.width`` values."""
+"""Conform dense vector columns: convert every accepted encoding to a fixed-size list of ``field.width`` values."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
 
 
 def to_dense(array: Array, field: Field, note: WarningSink) -> Array:
-    """The canonical column; a list<float> without nulls becomes a FloatVector without a copy."""
-    lists = _take_apart(array, field)
+    """Convert to the canonical column; zero-copy for a FloatVector from list<float> without nulls."""
+    lists = _flatten_vectors(array, field)
     as_bytes = pt.is_uint8(lists.values.type) and field.type in _HALF
     width = 2 * field.width if as_bytes else field.width
     _check_lengths(lists, width, field, array, "bytes" if as_bytes or field.type is DataType.BINARY_VECTOR else "")
@@ -52,13 +52,13 @@ def to_dense(array: Array, field: Field, note: WarningSink) -> Array:
 
 
 def absent_vectors(rows: int, field: Field) -> Array:
-    """A column of nulls whose child values are zeros, as :func:`to_dense` leaves them under a null."""
+    """Build a column of nulls whose child values are zeros, as in :func:`to_dense`."""
     kind: Any = canonical_type(field)
     return _assemble(pa.array([], kind.value_type), np.zeros(rows, dtype=np.bool_), field)
 
 
-def _take_apart(array: Array, field: Field) -> FlatList:
-    """Lists of numbers, or binary values as lists of uint8 for the types that have a byte form."""
+def _flatten_vectors(array: Array, field: Field) -> FlatList:
+    """Flatten lists of numbers, or binary values as lists of uint8 for the types with a byte form."""
     kind = array.type
     if is_list(kind):
         lists = flatten(array)
@@ -66,16 +66,16 @@ def _take_apart(array: Array, field: Field) -> FlatList:
         if numeric or pt.is_decimal(lists.values.type) or not len(lists.values):
             return lists
     elif (is_binary(kind) or pt.is_fixed_size_binary(kind)) and field.type in (*_HALF, DataType.BINARY_VECTOR):
-        return _bytes(array.cast(pa.large_binary()))
+        return _flatten_bytes(array.cast(pa.large_binary()))
     raise mismatch(array, field)
 
 
-def _bytes(array: Array) -> FlatList:
-    counted: Array = pc.binary_length(array)
-    lengths = counted.cast(pa.int64()).fill_null(0)
+def _flatten_bytes(array: Array) -> FlatList:
+    value_lengths: Array = pc.binary_length(array)
+    lengths = value_lengths.cast(pa.int64()).fill_null(0)
     present = array.drop_null()
     _, offsets, data = present.buffers()
-    if data is None:  # nothing but empty values
+    if data is None:  # only empty values
         return FlatList(pa.array([], pa.uint8()), lengths.to_numpy(), validity(array))
     ends = np.frombuffer(offsets, dtype=np.int64)[present.offset : present.offset + len(present) + 1]
     values = np.frombuffer(data, dtype=np.uint8)[ends[0] : ends[-1]]
@@ -119,37 +119,37 @@ def _halves_of_bytes(values: Array, field: Field) -> Array:
 
 
 def _halves_of_numbers(values: Array, field: Field, note: WarningSink) -> Array:
-    """Rounded to the nearest half float (float16, or bfloat16 kept as float32), with a note if that changed any."""
+    """Round to the nearest half float (float16, or bfloat16 stored as float32), with a note if values change."""
     if not pt.is_floating(values.type):
         values = values.cast(pa.float64(), safe=False)
-    given = values.to_numpy()
+    numbers = values.to_numpy()
     if field.type is DataType.FLOAT16_VECTOR:
-        rounded, name = _round(given, np.dtype(np.float16)), "float16"
+        rounded, name = _round(numbers, np.dtype(np.float16)), "float16"
     else:
-        rounded, name = _round_to_bfloat16(given), "bfloat16"
+        rounded, name = _round_to_bfloat16(numbers), "bfloat16"
     at = first_not_finite(rounded)
     if at is not None:
-        raise not_finite(field, at, float(given[at]), overflow=bool(np.isfinite(given[at])))
-    if rounded is not given and any((rounded[part] != given[part]).any() for part in _chunks(given)):
-        note(f"{given.dtype.name} values were rounded to {name}", len(values))
+        raise not_finite(field, at, float(numbers[at]), overflow=bool(np.isfinite(numbers[at])))
+    if rounded is not numbers and any((rounded[chunk] != numbers[chunk]).any() for chunk in _chunks(numbers)):
+        note(f"{numbers.dtype.name} values were rounded to {name}", len(values))
     return pa.array(rounded)
 
 
 def _round(values: npt.NDArray[Any], kind: np.dtype[Any]) -> npt.NDArray[Any]:
-    with np.errstate(over="ignore"):  # an overflow is found and named by the caller
+    with np.errstate(over="ignore"):  # the caller detects and reports overflow
         return values.astype(kind, copy=False)
 
 
 def _round_to_bfloat16(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if values.dtype == np.float32 and not any(
-        (values[part].view(np.uint32) & 0xFFFF).any() for part in _chunks(values)
+        (values[chunk].view(np.uint32) & 0xFFFF).any() for chunk in _chunks(values)
     ):
         return values
     return _round(values, np.dtype(ml_dtypes.bfloat16)).astype(np.float32)
 
 
 def _assemble(values: Array, valid: npt.NDArray[np.bool_] | None, field: Field) -> Array:
-    """Values of the rows that are not null, as a fixed-size list of all rows; zeros stand under a null."""
+    """Build a fixed-size list of all rows from the values of non-null rows; null rows have zeros."""
     kind: Any = canonical_type(field)
     if valid is None:
         return pa.FixedSizeListArray.from_arrays(values, type=kind)

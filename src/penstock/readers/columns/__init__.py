@@ -1,1 +1,1 @@
-"""Builders that turn parsed rows into Arrow columns."""
+"""Column builders: convert parsed rows to Arrow columns."""

@@ -1,7 +1,7 @@
-"""JSON text: the fast parser's values, the slow way for what it can't hold, and where a text is broken.
+"""Parse JSON text: simdjson's values, an exact fallback for large numbers, and positions of syntax errors.
 
-simdjson parses every row. It refuses numbers beyond 64 bits and beyond double precision's range, and its errors tell
-no position; both are made good here with the standard library's parser, on that one row only.
+simdjson parses every row. It refuses numbers beyond 64 bits and beyond double precision's range, and its errors have
+no position; both are handled here by the standard library's parser, on that one row only.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ __all__ = [
 ]
 
 MAX_RECORD_BYTES = 32 << 20
-"""Longest text of one row. simdjson counts at most 2**24 - 1 elements of an array and pysimdjson writes beyond its
+"""Maximum text of one row. simdjson counts at most 2**24 - 1 elements of an array and pysimdjson writes beyond its
 list when there are more, which takes a text of more than 32 MiB."""
 
 MAX_JSON_BYTES = 65536
-"""Longest text of a JSON field's value, or of a row's dynamic values, as in Milvus."""
+"""Maximum text of a JSON field's value, or of a row's dynamic values, as in Milvus."""
 
 MAX_JSON_DEPTH = 128
-"""Deepest nesting of such a value. orjson writes 254 levels, of which answers take some for themselves, and the
+"""Maximum nesting of such a value. orjson writes 254 levels, of which responses need some themselves, and the
 engine's parser overflows its stack at some thousands."""
 
 WRAPPED_REMEDY = 'A file that holds {"rows": […]} is named .json; .jsonl and .ndjson hold one object per row'
@@ -57,7 +57,7 @@ _FLATTEN = "Flatten the value, or write it as text"
 
 
 class SyntaxFault(NamedTuple):
-    """Where a JSON text is broken: byte offset in the text, what is wrong, and whether it merely ends too early."""
+    """A JSON syntax error: byte offset in the text, the broken rule, and whether the text merely ends too early."""
 
     offset: int
     rule: str
@@ -66,30 +66,29 @@ class SyntaxFault(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BigNumber:
-    """A number as it is written, from a row that holds one that the fast parser can't hold."""
+    """The text of a number, from a row with a number that simdjson can't represent."""
 
     text: str
 
 
 class _NotANumber(float):
-    """NaN, Infinity or -Infinity in a JSON text, with its spelling."""
+    """NaN, Infinity or -Infinity in a JSON text, with the word as written."""
 
     word: str
 
 
 class JsonParser:
-    """Parses one text at a time.
+    """Parse JSON texts, one at a time.
 
     Values are simdjson's: ``Object`` and ``Array`` proxies, str, int, float, bool, None; for a text that only the
-    slow way can parse, dict, list and :class:`BigNumber` instead. Drop
-    all proxies before the next call.
+    fallback can parse, dict, list and :class:`BigNumber` instead. Drop all proxies before the next call.
     """
 
     def __init__(self) -> None:
         self._parser = simdjson.Parser()
 
     def parse(self, text: bytes) -> Any:
-        """The value of ``text``.
+        """Return the value of ``text``.
 
         Raises:
             DataError: the text is not JSON; ``offset`` counts from the beginning of the text.
@@ -99,16 +98,16 @@ class JsonParser:
         try:
             return self._parser.parse(text)
         except (ValueError, RuntimeError) as error:
-            return _parse_slowly(text, str(error))
+            return _parse_exactly(text, str(error))
 
 
-def _parse_slowly(text: bytes, complaint: str) -> Any:
-    """What simdjson refused with ``complaint``: a number of any size is fine, everything else an error."""
+def _parse_exactly(text: bytes, message: str) -> Any:
+    """Parse a text that simdjson refused with ``message``: numbers of any size are valid, all else is an error."""
     value = exact_value(text)
-    if complaint.startswith("STRING_ERROR"):
+    if message.startswith("STRING_ERROR"):
         raise DataError("invalid JSON: a string holds half of a surrogate pair (\\ud800 to \\udfff)", offset=0)
-    if not complaint.startswith(("BIGINT_ERROR", "NUMBER_ERROR")):
-        raise DataError(f"invalid JSON: {complaint.partition(': ')[2] or complaint}", offset=0)
+    if not message.startswith(("BIGINT_ERROR", "NUMBER_ERROR")):
+        raise DataError(f"invalid JSON: {message.partition(': ')[2] or message}", offset=0)
     return value
 
 
@@ -122,12 +121,12 @@ def is_nested_too_deeply(text: bytes, limit: int = MAX_JSON_DEPTH) -> bool:
 
 
 def exact_value(text: bytes) -> Any:
-    """The value of ``text`` by the standard library's parser, numbers that don't fit kept as :class:`BigNumber`.
+    """Parse ``text`` with the standard library; numbers that don't fit become :class:`BigNumber`.
 
     Raises:
         DataError: the text is not UTF-8 or not JSON, is nested too deeply, or holds NaN or Infinity.
     """
-    # A row is one level around its fields.
+    # A row adds one level around its fields.
     if is_nested_too_deeply(text, MAX_JSON_DEPTH + 1):
         raise DataError(_TOO_DEEP, offset=0, remedy=_FLATTEN)
     try:
@@ -149,7 +148,7 @@ def exact_value(text: bytes) -> Any:
 
 
 def find_syntax_fault(text: bytes) -> SyntaxFault | None:
-    """The first place where ``text`` stops being JSON, or None if it is JSON (or nested too deeply to tell)."""
+    """Find the first syntax error of ``text``; None if it is JSON (or nested too deeply to parse)."""
     decoded = text.decode(errors="replace")
     try:
         _DECODER.decode(decoded)
@@ -166,7 +165,7 @@ def _byte_offset(text: bytes, decoded: str, position: int) -> int:
     return bom + len(decoded[:position].encode(errors="replace"))
 
 
-def _whole(text: str) -> Any:
+def _integer(text: str) -> Any:
     # 20 characters hold every 64-bit number; longer ones may exceed the interpreter's own limit on digits too.
     if len(text) <= 20 and -(2**63) <= (number := int(text)) < 2**64:
         return number
@@ -179,34 +178,34 @@ def _not_a_number(word: str) -> _NotANumber:
     return number
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        twice = first_duplicate(key for key, _ in pairs)
-        raise DataError(f"duplicated key is not allowed, key={twice}", field=twice)
-    return made
+def _dict_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    distinct = dict(pairs)
+    if len(distinct) != len(pairs):
+        duplicate = first_duplicate(key for key, _ in pairs)
+        raise DataError(f"duplicated key is not allowed, key={duplicate}", field=duplicate)
+    return distinct
 
 
 _DECODER = json.JSONDecoder(
-    parse_int=_whole,
+    parse_int=_integer,
     parse_float=BigNumber,
     parse_constant=_not_a_number,
-    object_pairs_hook=_distinct,
+    object_pairs_hook=_dict_of_distinct_keys,
 )
 
 
 def _refuse_not_a_number(value: Any) -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
-            found = _search_not_a_number(inner)
-            if found:
-                raise _number_error(found, key)
-    elif found := _search_not_a_number(value):
-        raise _number_error(found, None)
+            number = _search_not_a_number(inner)
+            if number:
+                raise _number_error(number, key)
+    elif number := _search_not_a_number(value):
+        raise _number_error(number, None)
 
 
-def _number_error(found: _NotANumber, field: str | None) -> DataError:
-    return DataError(f"value {found.word!r} is not a number or infinity", field=field, value=found.word)
+def _number_error(number: _NotANumber, field: str | None) -> DataError:
+    return DataError(f"value {number.word!r} is not a number or infinity", field=field, value=number.word)
 
 
 def _search_not_a_number(value: Any) -> _NotANumber | None:
@@ -217,18 +216,18 @@ def _search_not_a_number(value: Any) -> _NotANumber | None:
 
 
 def _field_of_bad_text(text: bytes) -> str | None:
-    """The top-level key whose string holds bytes that are not UTF-8, where that can be told."""
+    """Find the top-level key whose string has bytes that are not UTF-8, if possible."""
     try:
         value = json.loads(text.decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
         return None
-    return next((key for key, each in value.items() if isinstance(each, str) and not is_valid_text(each)), None)
+    return next((key for key, item in value.items() if isinstance(item, str) and not is_valid_text(item)), None)
 
 
 def is_valid_text(text: str) -> bool:
-    """Whether the text can be written in UTF-8: bytes decoded with ``surrogateescape`` that were not can't."""
+    """Whether a text can be encoded as UTF-8: invalid bytes decoded with ``surrogateescape`` can't."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -237,7 +236,7 @@ def is_valid_text(text: str) -> bool:
 
 
 def first_duplicate(keys: Iterable[str]) -> str | None:
-    """The first key that has been there before, in time linear in their number."""
+    """Find the first key that repeats an earlier one, in linear time."""
     seen: set[str] = set()
     for key in keys:
         if key in seen:
@@ -255,7 +254,7 @@ def is_json_array(value: Any) -> bool:
 
 
 def holds(text: bytes, byte: bytes, count: int) -> bool:
-    """Whether ``text`` holds ``byte`` just so often. For rare bytes this is several times as fast as ``count``."""
+    """Whether ``text`` has exactly ``count`` of ``byte``. For rare bytes several times as fast as ``bytes.count``."""
     at = -1
     for _ in range(count):
         at = text.find(byte, at + 1)
@@ -265,7 +264,7 @@ def holds(text: bytes, byte: bytes, count: int) -> bool:
 
 
 def plain_number(value: Any) -> Any:
-    """A number kept as text by the slow way, as int or float; every other value as it is."""
+    """Convert a :class:`BigNumber` to int or float; return every other value unchanged."""
     if type(value) is not BigNumber:
         return value
     text = value.text
@@ -276,7 +275,7 @@ def plain_number(value: Any) -> Any:
 
 
 def json_type(value: Any) -> str:
-    """The JSON type's name: object, array, string, number, bool or null."""
+    """Name the JSON type: object, array, string, number, bool or null."""
     if is_json_object(value):
         return "object"
     if is_json_array(value):
@@ -287,7 +286,7 @@ def json_type(value: Any) -> str:
 
 
 def text_of(value: Any) -> str:
-    """The compact JSON text of a value: integers exact, other numbers to double precision or exact if longer."""
+    """Serialize a value as compact JSON: integers exactly, other numbers as doubles, or exactly if longer."""
     kind = type(value)
     if kind is str:
         return orjson.dumps(value).decode()
@@ -298,7 +297,7 @@ def text_of(value: Any) -> str:
         return text.decode()
     try:
         text = orjson.dumps(value, default=_number_as_written, option=orjson.OPT_PASSTHROUGH_DATACLASS)
-    except orjson.JSONEncodeError:  # of values that came from JSON text, only those of more than 254 levels
+    except orjson.JSONEncodeError:  # values parsed from JSON fail only beyond 254 levels
         raise DataError(_TOO_DEEP, remedy=_FLATTEN) from None
     return text.decode()
 

@@ -1,6 +1,6 @@
-"""Rows of JSON objects into record batches under a byte budget.
+"""Build record batches from JSON objects under a byte budget.
 
-The keys of rows repeat, so what to do with each key is worked out once per distinct list of keys (a layout).
+The keys of rows repeat, so the handling of each key is computed once per distinct list of keys (a layout).
 """
 
 from __future__ import annotations
@@ -52,24 +52,24 @@ _MAX_BATCH_ROWS = 65_536
 _FIRST_BATCH_ROWS = 1_024
 _MAX_LAYOUTS = 256
 _MAX_LAYOUT_KEYS = 1_024
-"""Rows with more keys than this have their layout made anew: kept ones would hold the keys of the largest rows."""
+"""Layouts of rows with more keys are not cached: the cache would hold the keys of the largest rows."""
 _MAX_LOOKUPS = 64
-"""Keys of a row that are looked up one by one."""
+"""Maximum keys of a row that are looked up one by one."""
 _LEAST_PAIR_BYTES = 5
-"""Bytes that a key takes of a JSON object at least: ``"":1,``."""
+"""Minimum bytes of a key and value in a JSON object: ``"":1,``."""
 _MAX_NAMED_WARNINGS = 100
 _MAX_NAME = 200
-"""Characters of a key that a warning shows; a key may be as long as a row."""
+"""Maximum characters of a key in a warning; a key may be as long as a row."""
 _ITEM_BYTES = {DataType.FLOAT16_VECTOR: 2, DataType.INT8_VECTOR: 1, DataType.BINARY_VECTOR: 1}
 
 
 def file_fields(schema: CollectionSchema) -> list[Field]:
-    """The fields that a file may hold: all but a generated primary key."""
+    """Fields that a file may hold: all but a generated primary key."""
     return [field for field in schema if not schema.is_generated(field)]
 
 
 def batch_schema(schema: CollectionSchema) -> pa.Schema:
-    """What the row formats deliver: the fields of a file in canonical types, then ``$meta`` where dynamic."""
+    """Arrow schema of the row formats' batches: a file's fields in canonical types, then ``$meta`` where dynamic."""
     columns = [pa.field(field.name, canonical_type(field)) for field in file_fields(schema)]
     if schema.dynamic:
         columns.append(pa.field(META_FIELD, pa.string()))
@@ -77,7 +77,7 @@ def batch_schema(schema: CollectionSchema) -> pa.Schema:
 
 
 def fixed_row_bytes(schema: CollectionSchema) -> int:
-    """Arrow bytes of a row without the content of strings, arrays and sparse vectors."""
+    """Fixed Arrow bytes of a row, without the content of strings, arrays and sparse vectors."""
     total = 16 if schema.dynamic else 0
     for field in file_fields(schema):
         total += field.width * _ITEM_BYTES.get(field.type, 4) if field.type.is_dense_vector else 8
@@ -85,7 +85,7 @@ def fixed_row_bytes(schema: CollectionSchema) -> int:
 
 
 def least_text_bytes(field: Field) -> int:
-    """The fewest characters that spell a value of a field; 0 where the field may be absent."""
+    """Minimum characters of a field's value; 0 where the field may be absent."""
     if field.nullable or field.default is not None:
         return 0
     if field.type.is_dense_vector:
@@ -100,17 +100,17 @@ def least_text_bytes(field: Field) -> int:
 
 
 def min_row_bytes(schema: CollectionSchema) -> int:
-    """The fewest bytes of a JSON object that holds a row: bounds how many rows a file of some size can have."""
-    parts = [
+    """Minimum bytes of a row as a JSON object: bounds the number of rows in a file of a given size."""
+    pair_sizes = [
         len(field.name.encode()) + 3 + max(1, least_text_bytes(field))
         for field in file_fields(schema)
         if least_text_bytes(field) or not (field.nullable or field.default is not None)
     ]
-    return 2 + sum(parts) + max(0, len(parts) - 1)
+    return 2 + sum(pair_sizes) + max(0, len(pair_sizes) - 1)
 
 
 def make_column(field: Field, rows: int) -> Column:
-    """An empty column for ``field``; ``rows`` is how many are expected in a batch."""
+    """Create an empty column for ``field``; ``rows`` is the number expected in a batch."""
     if field.type.is_dense_vector:
         return DenseColumn(field, rows)
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
@@ -133,7 +133,7 @@ def generated_key_error(field: Field) -> DataError:
 
 
 class DroppedColumnCounts:
-    """Counts the rows in which a key was dropped; names the first hundred keys."""
+    """Count the rows in which keys were dropped; only the first hundred keys are named."""
 
     def __init__(self) -> None:
         self._rows: Counter[str] = Counter()
@@ -156,7 +156,7 @@ class DroppedColumnCounts:
 
 
 class DynamicFieldBuilder:
-    """The ``$meta`` column: unknown keys and the ``$meta`` key of a row, as the text of one JSON object."""
+    """Build the ``$meta`` column: a row's unknown keys and its ``$meta`` key, as one JSON object text."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -164,7 +164,7 @@ class DynamicFieldBuilder:
         self._key_texts: dict[str, str] = {}
 
     def add(self, extras: Sequence[tuple[str, Any]], meta: Any) -> int:
-        """Append a row: ``extras`` are keys and JSON values. Returns how many ``[`` the text holds."""
+        """Append a row: ``extras`` are keys and JSON values. Returns the number of ``[`` in the text."""
         if len(extras) * _LEAST_PAIR_BYTES > MAX_JSON_BYTES:
             raise _too_large()
         pairs: list[str] = []
@@ -187,14 +187,14 @@ class DynamicFieldBuilder:
         return text.count("[")
 
     def _key_text(self, key: str) -> str:
-        """A key and the colon after it. The first keys are kept: they repeat from row to row."""
+        """Return a key and its colon. The first keys are cached: they repeat from row to row."""
         text = orjson.dumps(key).decode() + ":"
         if len(self._key_texts) < _MAX_LOOKUPS and len(key) < _MAX_NAME:
             self._key_texts[key] = text
         return text
 
     def _open(self, meta: Any) -> tuple[set[str], str]:
-        """Keys of a ``$meta`` value and its text without the outer braces."""
+        """Return the keys of a ``$meta`` value and its text without the outer braces."""
         value = meta
         if type(meta) is str:
             if len(meta) > MAX_JSON_BYTES:
@@ -216,8 +216,8 @@ class DynamicFieldBuilder:
         if len(value) * _LEAST_PAIR_BYTES > MAX_JSON_BYTES:
             raise _too_large()
         keys = list(value)
-        if (twice := first_duplicate(keys)) is not None:
-            raise _duplicate(twice)
+        if (duplicate := first_duplicate(keys)) is not None:
+            raise _duplicate(duplicate)
         return set(keys), text_of(value)[1:-1]
 
     def take(self) -> pa.Array[Any]:
@@ -239,17 +239,17 @@ def _duplicate(key: str) -> DataError:
     )
 
 
-def _missing(field: Field, keys: Sequence[str]) -> DataError:
+def _missing_key(field: Field, keys: Sequence[str]) -> DataError:
     error = missing_field(field, keys, "keys of the row")
     return error.at(remedy=WRAPPED_REMEDY) if list(keys) == ["rows"] else error
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """What to do with the rows of one list of keys.
+    """How to add rows with one list of keys.
 
-    ``by_lookup``: the extras are few and free of NUL. The parser looks a key up from the first one on, and as far as
-    a NUL; the other way is to have all values at once, vectors as lists of numbers among them.
+    ``by_lookup``: the extras are few and free of NUL. The parser's lookup is linear and ends a key at a NUL; the
+    alternative converts all values at once, including vectors as lists of numbers.
     """
 
     known: list[tuple[str, Callable[[Any], None]]]
@@ -262,7 +262,7 @@ class _Layout:
 
 
 class RowBuilder:
-    """Collects rows given as JSON texts and hands out batches.
+    """Build record batches from rows of JSON text.
 
     ``start`` is the byte offset of the split in the file, for :attr:`RowBatch.bytes_read`.
     """
@@ -291,15 +291,15 @@ class RowBuilder:
         self._first_row = 0
         self._count = 0
         self._text_bytes = 0
-        # Arrow bytes per byte of text, as the last batch showed; a first, small batch finds it out.
+        # Arrow bytes per byte of text, measured on the last batch; the first batch is small in order to measure it.
         self._ratio: float | None = None
         self._end = start
 
     def batches(self, groups: Iterable[Iterable[tuple[int, bytes]]]) -> Iterator[RowBatch]:
-        """Batches of rows that are given as (byte offset in the file, JSON text), a group per block.
+        """Yield batches of rows of (byte offset in the file, JSON text), a group per block.
 
-        The request gets the warnings in the end. Raises DataError for the first row that breaks a rule; what
-        ``groups`` raises comes after all rows before.
+        The warnings are added to the request at the end. Raises DataError for the first row that breaks a rule; an
+        error from ``groups`` is raised after all rows before it.
         """
         pending = iter(groups)
         while True:
@@ -316,8 +316,8 @@ class RowBuilder:
         self._request.warnings.extend(self._dropped.warnings())
 
     def _fill(self, records: Iterator[tuple[int, bytes]]) -> bool:
-        """Add rows until the batch is full (True) or ``records`` ends."""
-        # A float64 beyond float32 becomes infinity here and an error with its place when the batch is taken.
+        """Add rows until the batch is full (True) or ``records`` ends (False)."""
+        # A float64 beyond float32 becomes infinity here, and an error with its position when the batch is taken.
         with np.errstate(over="ignore"):
             for offset, text in records:
                 try:
@@ -332,7 +332,7 @@ class RowBuilder:
         return False
 
     def _first_fault(self, error: DataError) -> DataError:
-        """An error of what follows the rows so far; or one of theirs, which shows only when they are checked."""
+        """Return ``error``, or the error of an earlier row, which only the check of the pending columns detects."""
         name = self._request.sources[0].name
         try:
             self._take_columns()
@@ -355,14 +355,14 @@ class RowBuilder:
             add(row[key])
         for add in layout.absent:
             add(None)
-        brackets = self._arrays + sum(struct.brackets for struct in self._structs)
+        brackets = self._arrays + sum(column.brackets for column in self._structs)
         if self._dynamic:
             values = row if layout.by_lookup else dict(row.items())
             extras = [(key, values[key]) for key in layout.extras]
             brackets += self._meta.add(extras, row[META_FIELD] if layout.has_meta else None)
         for key in layout.dropped:
             self._dropped.add(key)
-        # The parser flattens nested lists. Every '[' accounted for means that no vector has any; else look closely.
+        # The parser flattens nested lists. If every '[' is accounted for, no vector has one; else check each vector.
         if not holds(text, b"[", brackets):
             for key, field in layout.dense:
                 value = row[key]
@@ -372,23 +372,23 @@ class RowBuilder:
     def _layout(self, keys: list[str]) -> _Layout:
         if len(keys) > _MAX_LAYOUT_KEYS:
             return self._make_layout(keys)
-        found = self._layouts.get(tuple(keys))
-        if found is None:
+        layout = self._layouts.get(tuple(keys))
+        if layout is None:
             if len(self._layouts) == _MAX_LAYOUTS:
                 self._layouts.clear()
-            found = self._layouts[tuple(keys)] = self._make_layout(keys)
-        return found
+            layout = self._layouts[tuple(keys)] = self._make_layout(keys)
+        return layout
 
     def _make_layout(self, keys: list[str]) -> _Layout:
-        if (twice := first_duplicate(keys)) is not None:
-            raise _duplicate(twice)
+        if (duplicate := first_duplicate(keys)) is not None:
+            raise _duplicate(duplicate)
         present = set(keys)
         for name, field in self._generated.items():
             if name in present:
                 raise generated_key_error(field)
         for name, field in self._fields.items():
             if name not in present and not field.nullable and field.default is None:
-                raise _missing(field, keys)
+                raise _missing_key(field, keys)
         meta = self._dynamic and META_FIELD in present
         unknown = [key for key in keys if key not in self._fields and not (meta and key == META_FIELD)]
         if unknown and self._unknown is UnknownColumns.ERROR:
@@ -431,7 +431,7 @@ class RowBuilder:
         return arrays
 
     def _flush(self) -> Iterator[RowBatch]:
-        """The pending rows, if any."""
+        """Yield the pending rows, if any."""
         if not self._count:
             return
         try:
@@ -447,7 +447,7 @@ class RowBuilder:
 
 
 def _slices(batch: pa.RecordBatch, first_row: int, bytes_read: int, limit: int) -> Iterator[RowBatch]:
-    """A batch that came out larger than ``limit`` in parts that don't (a single row may)."""
+    """Slice a batch that is larger than ``limit`` into batches that aren't (a single row may be)."""
     rows = max(1, int(batch.num_rows * limit / batch.nbytes)) if batch.nbytes > limit else batch.num_rows
     for start in range(0, batch.num_rows, rows):
         yield RowBatch(batch=batch.slice(start, rows), first_row=first_row + start, bytes_read=bytes_read)

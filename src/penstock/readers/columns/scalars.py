@@ -1,7 +1,7 @@
-"""Columns of scalars, arrays and JSON, built from the values of one JSON row after the other.
+"""Column builders for scalars, arrays and JSON, filled row by row from JSON values.
 
-A scalar column only collects while rows come in; types, ranges and lengths are checked for a whole batch at once when
-the column is taken, and the offending row is looked for only when that fails. Errors carry the row in the batch.
+A scalar column only collects values; types, ranges and lengths are checked for a whole batch at once when the column
+is taken, and the first bad row is looked for only when that fails. Errors carry the row in the batch.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ __all__ = [
 
 
 EXACT_IN_DOUBLE = 2**53
-"""A double below this is the very whole number that was written."""
+"""Below this, a double represents every whole number exactly."""
 
 
 class Column(Protocol):
-    """One column under construction."""
+    """Builder of one column."""
 
     @property
     def add(self) -> Callable[[Any], None]:
@@ -55,7 +55,7 @@ class Column(Protocol):
         ...
 
     def take(self) -> pa.Array[Any]:
-        """The rows since the last call, in the field's canonical type. Raises DataError with the row in the batch."""
+        """Return the rows since the last call, in canonical type. Raises DataError with the row in the batch."""
         ...
 
 
@@ -72,9 +72,9 @@ Made = TypeVar("Made")
 
 
 def first_bad_row(make: Callable[[int, int], Made], rows: int) -> Made:
-    """``make(0, rows)``; where that raises, the error of the first bad row, judged by itself.
+    """Return ``make(0, rows)``; if that raises, raise the error of the first bad row, checked alone.
 
-    Rules are checked one after the other over many rows, so the first error needn't be that of the first bad row.
+    Each rule is checked over many rows before the next, so the first error needn't be that of the first bad row.
     ``make`` takes the rows from its first argument up to its second and raises DataError with a row among these.
     """
     try:
@@ -85,8 +85,8 @@ def first_bad_row(make: Callable[[int, int], Made], rows: int) -> Made:
             first_bad_row(make, row)
         try:
             make(row, row + 1)
-        except DataError as alone:
-            raise alone.at(row=row) from None
+        except DataError as row_error:
+            raise row_error.at(row=row) from None
         raise
 
 
@@ -111,7 +111,7 @@ def check_floats(field: Field, doubles: np.ndarray[Any, Any], row_of: Callable[[
     kind = field.element_type or field.type
     wrong = ~np.isfinite(doubles)
     if kind is DataType.FLOAT:
-        # Its usual decimal spelling, 3.4028235e+38, is larger than the largest float32 as a double.
+        # The usual decimal form of the largest float32, 3.4028235e+38, is larger than it as a double.
         wrong |= np.isinf(to_float32(doubles))
     if wrong.any():
         position = int(np.argmax(wrong))
@@ -122,13 +122,13 @@ def check_floats(field: Field, doubles: np.ndarray[Any, Any], row_of: Callable[[
 
 
 def to_float32(doubles: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Doubles as float32; what is beyond its range becomes infinite."""
+    """Narrow doubles to float32; values beyond its range become infinite."""
     with np.errstate(over="ignore"):
         return doubles.astype(np.float32)
 
 
 class ScalarColumn:
-    """Bool, integers, floats and VarChar. ``add`` is the list's own append: the cheapest call there is."""
+    """Build Bool, number and VarChar columns. ``add`` is the list's own append: the cheapest call possible."""
 
     def __init__(self, field: Field) -> None:
         self._field = field
@@ -139,9 +139,9 @@ class ScalarColumn:
         # Cleared in place: `add` is bound to this list.
         values = self._values.copy()
         self._values.clear()
-        return first_bad_row(lambda start, stop: self._made(values[start:stop]), len(values))
+        return first_bad_row(lambda start, stop: self._to_arrow(values[start:stop]), len(values))
 
-    def _made(self, values: list[Any]) -> pa.Array[Any]:
+    def _to_arrow(self, values: list[Any]) -> pa.Array[Any]:
         if any(value is None for value in values):
             values = _fill_nulls(self._field, values)
         return scalars_to_arrow(self._field, self._field.type, values)
@@ -177,10 +177,10 @@ def scalars_to_arrow(
     values: Sequence[Any],
     row_of: Callable[[int], int] = int,
 ) -> pa.Array[Any]:
-    """Python scalars (and None for null) as Arrow of one scalar type, every value checked."""
+    """Convert Python scalars (None for null) to Arrow of one scalar type, checking every value."""
     allowed = _JSON_TYPES.get(kind, _INT_TYPES)
-    found = set(map(type, values))
-    if not found <= allowed | {type(None)}:
+    types = set(map(type, values))
+    if not types <= allowed | {type(None)}:
         values = [plain_number(value) for value in values]
         if kind.is_integer:
             values = [_whole(value) if type(value) is float else value for value in values]
@@ -213,12 +213,12 @@ def _check_types(
 
 
 def _whole(number: float) -> int | float:
-    """``5.0`` as 5; other numbers as they are, also those of a size at which a double skips whole numbers."""
+    """Convert ``5.0`` to 5; leave other numbers, also those so large that a double skips whole numbers."""
     return int(number) if abs(number) < EXACT_IN_DOUBLE and number.is_integer() else number
 
 
 def not_whole_error(field: Field, kind: DataType, number: float, row: int | None = None) -> DataError:
-    """For a number with a fraction or exponent that is no value of the integer type ``kind``."""
+    """Error for a number with a fraction or exponent that is no value of the integer type ``kind``."""
     low, high = INTEGER_RANGES[kind]
     if not math.isfinite(number):
         rule, remedy = f"value '{number}' is not a number or infinity", None
@@ -265,7 +265,7 @@ def _as_double(value: int | float | None) -> float:
 
 
 class ArrayColumn:
-    """Array fields: a flat list of elements and the number of them per row."""
+    """Build array columns: a flat list of elements and the number of elements per row."""
 
     def __init__(self, field: Field) -> None:
         assert field.element_type is not None
@@ -322,12 +322,12 @@ class ArrayColumn:
         mask = np.array([count is None for count in lengths], bool)
         starts: Any = pa.array(offsets)
         nulls: Any = pa.array(mask) if mask.any() else None
-        made: pa.Array[Any] = pa.ListArray.from_arrays(starts, flat, type=canonical_type(self._field), mask=nulls)
-        return made
+        array: pa.Array[Any] = pa.ListArray.from_arrays(starts, flat, type=canonical_type(self._field), mask=nulls)
+        return array
 
 
 class JsonColumn:
-    """JSON fields as text: any JSON value, or a string that holds JSON text."""
+    """Build JSON columns as text, from any JSON value or a string that holds JSON text."""
 
     def __init__(self, field: Field) -> None:
         self._field = field
@@ -364,7 +364,7 @@ class JsonColumn:
                 value=text,
                 remedy="Give the JSON value itself, or a string that holds JSON",
             ) from None
-        # Writers spell a null of a nullable field as the text null.
+        # Writers write a null of a nullable field as the text null.
         return None if self._field.nullable and text.strip() == "null" else text
 
     def take(self) -> pa.Array[Any]:

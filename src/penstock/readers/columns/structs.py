@@ -1,7 +1,7 @@
-"""Columns of struct arrays, built from the values of one JSON row after the other.
+"""Column builder for struct arrays, filled row by row from JSON values.
 
-Each field within the structs is a column of its own, which takes one value per struct and checks it as it would a
-row's; this one knows which structs are whose.
+Each field within the structs has a column builder of its own, which takes one value per struct and checks it like a
+row's; this one holds the number of structs per row.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ __all__ = ["StructColumn"]
 
 
 class StructColumn:
-    """ArrayOfStruct fields. ``parts`` are the empty columns of :attr:`Field.parts`.
+    """Build ArrayOfStruct columns. ``parts`` are the empty columns of :attr:`Field.parts`.
 
-    ``brackets`` counts the ``[`` of the value added last, as far as they are its own and its vectors'.
+    ``brackets`` counts the ``[`` of the value added last: its own and its vectors'.
     """
 
     def __init__(self, field: Field, parts: Sequence[Column]) -> None:
@@ -64,8 +64,8 @@ class StructColumn:
                 remedy="Shorten the array, or use a field with a larger max_capacity",
             )
         self.brackets = 1
-        for position, each in enumerate(value):
-            self._add_struct(position, each)
+        for position, struct in enumerate(value):
+            self._add_struct(position, struct)
         self._lengths.append(count)
 
     def _add_struct(self, position: int, struct: Any) -> None:
@@ -88,7 +88,7 @@ class StructColumn:
                     remedy="Fill it, or make the whole array null where the field is nullable",
                 )
             if part.type.is_dense_vector:
-                # The parser flattens nested lists without a word.
+                # The parser flattens nested lists silently.
                 if type(value) is not simdjson.Array or text_of(value).count("[") != 1:
                     self._check_vector(part, value)
                 self.brackets += 1
@@ -138,11 +138,11 @@ class StructColumn:
         if errors:
             raise min(errors, key=lambda error: error.row or 0)
         kind = cast(Any, canonical_type(self._field))
-        # A row that was refused half-way has left values behind the last whole row.
-        whole = [column.slice(0, int(offsets[-1])) for column in columns]
-        structs = pa.StructArray.from_arrays(whole, fields=list(kind.value_type))
+        # A row refused half-way leaves values behind the last complete row.
+        complete = [column.slice(0, int(offsets[-1])) for column in columns]
+        structs = pa.StructArray.from_arrays(complete, fields=list(kind.value_type))
         mask = np.array([count is None for count in lengths], bool)
         nulls: Any = pa.array(mask) if mask.any() else None
         starts: Any = pa.array(offsets)
-        made: pa.Array[Any] = pa.ListArray.from_arrays(starts, structs, type=kind, mask=nulls)
-        return made
+        lists: pa.Array[Any] = pa.ListArray.from_arrays(starts, structs, type=kind, mask=nulls)
+        return lists

@@ -1,6 +1,6 @@
-"""Columns of vectors, built from the values of one JSON row after the other.
+"""Column builders for vectors, filled row by row from JSON values.
 
-Dense vectors go from the parser's buffer straight into the batch's matrix; no Python number is made.
+Dense vectors are copied from the parser's buffer straight into the batch's matrix, without Python numbers.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _RANGES = {DataType.INT8_VECTOR: (-128, 127), DataType.BINARY_VECTOR: (0, 255)}
 
 
 def check_flat(field: Field, value: Any) -> None:
-    """Raise when an array holds arrays: simdjson flattens them without a word."""
-    for each in value:
-        if is_json_array(each) or is_json_object(each):
-            raise DataError(f"expected numbers in the vector, got {json_type(each)}", field=field.name)
+    """Raise when an array holds arrays: simdjson flattens them silently."""
+    for element in value:
+        if is_json_array(element) or is_json_object(element):
+            raise DataError(f"expected numbers in the vector, got {json_type(element)}", field=field.name)
 
 
 def _numbers(field: Field, value: Any, of_type: Literal["d", "i"]) -> npt.NDArray[Any]:
-    """The numbers of a JSON array as float64 ('d') or int64 ('i')."""
+    """Convert a JSON array of numbers to float64 ('d') or int64 ('i')."""
     dtype = np.float64 if of_type == "d" else np.int64
     try:
         if type(value) is simdjson.Array:
             return np.frombuffer(value.as_buffer(of_type=of_type), dtype)
-        numbers = [plain_number(each) for each in value]
+        numbers = [plain_number(element) for element in value]
         if all(type(number) is int or (type(number) is float and of_type == "d") for number in numbers):
             return np.array(numbers, dtype)
     except (TypeError, ValueError, RuntimeError, OverflowError):
@@ -57,41 +57,41 @@ def _numbers(field: Field, value: Any, of_type: Literal["d", "i"]) -> npt.NDArra
 
 
 def _whole_numbers(field: Field, value: Any) -> npt.NDArray[np.int64]:
-    """The numbers of an array of which some are written with a fraction or exponent, if they are whole."""
+    """Convert an array to int64 where some whole numbers are written with a fraction or exponent."""
     check_flat(field, value)
     numbers = []
-    for position, each in enumerate(value):
-        plain = plain_number(each)
-        if type(plain) is float and abs(plain) < EXACT_IN_DOUBLE and plain.is_integer():
-            plain = int(plain)
-        if type(plain) is not int or not -(2**63) <= plain < 2**63:
+    for position, element in enumerate(value):
+        number = plain_number(element)
+        if type(number) is float and abs(number) < EXACT_IN_DOUBLE and number.is_integer():
+            number = int(number)
+        if type(number) is not int or not -(2**63) <= number < 2**63:
             raise _element_error(field, value, "i", position)
-        numbers.append(plain)
+        numbers.append(number)
     return np.array(numbers, np.int64)
 
 
 def _element_error(field: Field, value: Any, of_type: Literal["d", "i"], first: int = 0) -> DataError:
-    """Which element of the array, from ``first`` on, is no number, or no whole number of 64 bits."""
-    for position, each in enumerate(value):
+    """Error for the first element, from ``first`` on, that is no number, or no whole number of 64 bits."""
+    for position, element in enumerate(value):
         if position < first:
             continue
-        plain = plain_number(each)
-        if type(plain) is int and (of_type == "d" or -(2**63) <= plain < 2**63):
+        number = plain_number(element)
+        if type(number) is int and (of_type == "d" or -(2**63) <= number < 2**63):
             continue
-        if type(plain) is float and of_type == "d":
+        if type(number) is float and of_type == "d":
             continue
-        wanted = "a number" if of_type == "d" else "a whole number of 64 bits"
-        shown = each if each is None or type(each) is str else text_of(each)
+        expected = "a number" if of_type == "d" else "a whole number of 64 bits"
+        text = element if element is None or type(element) is str else text_of(element)
         return DataError(
-            f"element {position} should be {wanted}, got {json_type(each)}",
+            f"element {position} should be {expected}, got {json_type(element)}",
             field=field.name,
-            value="null" if shown is None else shown,
+            value="null" if text is None else text,
         )
     return DataError("the array holds something that is not a number", field=field.name, value=text_of(value))
 
 
 class DenseColumn:
-    """A dense vector field: a matrix of ``rows`` by the field's width, grown where ``rows`` was too few."""
+    """Build dense vector columns: a matrix of ``rows`` by the field's width, doubled when it is full."""
 
     def __init__(self, field: Field, rows: int) -> None:
         self._field = field
@@ -109,9 +109,9 @@ class DenseColumn:
     def add(self, value: Any) -> None:
         count = self._count
         if count == len(self._matrix):
-            grown = self._allocate(2 * count)
-            grown[:count] = self._matrix
-            self._matrix = grown
+            larger = self._allocate(2 * count)
+            larger[:count] = self._matrix
+            self._matrix = larger
         if type(value) is simdjson.Array and self._range is None:
             try:
                 numbers = np.frombuffer(value.as_buffer(of_type="d"))
@@ -125,13 +125,13 @@ class DenseColumn:
             self._count += 1
             return
         else:
-            numbers = self._checked(value)
+            numbers = self._checked_numbers(value)
         if len(numbers) != self._width or len(value) != self._width:
             raise self._length_error(value)
         self._matrix[count] = numbers
         self._count += 1
 
-    def _checked(self, value: Any) -> npt.NDArray[Any]:
+    def _checked_numbers(self, value: Any) -> npt.NDArray[Any]:
         field = self._field
         if not is_json_array(value):
             raise DataError(
@@ -168,12 +168,12 @@ class DenseColumn:
         self._matrix = self._allocate(self._capacity)
         if matrix.dtype.kind == "f":
             matrix = self._rounded(matrix)
-        made: pa.Array[Any] = pa.FixedSizeListArray.from_arrays(
+        vectors: pa.Array[Any] = pa.FixedSizeListArray.from_arrays(
             pa.array(matrix.reshape(-1)),
             type=cast(Any, canonical_type(self._field)),
             mask=cast(Any, pa.array(mask)) if mask.any() else None,
         )
-        return made
+        return vectors
 
     def _rounded(self, matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if self._field.type is DataType.BFLOAT16_VECTOR:
@@ -191,7 +191,7 @@ class DenseColumn:
 
 
 class SparseColumn:
-    """A sparse vector field: ``{"indices": […], "values": […]}`` or ``{"7": 0.5, …}`` in any order."""
+    """Build sparse vector columns from ``{"indices": […], "values": […]}`` or ``{"7": 0.5, …}`` in any order."""
 
     def __init__(self, field: Field) -> None:
         self._field = field

@@ -1,8 +1,8 @@
-"""Where a CSV file may be cut: exactly, by counting all of its quotes, in parts and side by side.
+"""Find exact row boundaries of a CSV file by counting all of its quotes, in parallel over spans.
 
-A line ends a row if the quotes before it are even in number. A part of a file doesn't know those before it, so it
-gives the first end of a row for both cases; the sum of all counts then tells which holds. Where quotes stand in the
-wrong places, the split with the first such place fails there, as the file would in one piece.
+A line break ends a row if an even number of quotes precedes it. The scan of a span lacks the quotes before it, so it
+finds the first end of a row for both cases; the sum of all counts then selects one. Where quotes are misplaced, the
+split with the first such place fails there, as the uncut file would.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class _RangeScan:
-    """``ends``: the offset behind the first row's end, for a part that begins outside of quotes and inside."""
+class _SpanScan:
+    """Findings of one span. ``ends``: offset behind the first row's end if it begins outside quotes, and inside."""
 
     ends: tuple[int | None, int | None]
     odd_quotes: bool
@@ -34,9 +34,9 @@ class _RangeScan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvBoundaryScan:
-    """Looks for the ends of rows from ``start``, where the first row begins, to ``size``.
+    """Scan for row ends from ``start``, where the first row begins, to ``size``.
 
-    ``least`` is the fewest bytes that a row takes.
+    ``least`` is the minimum bytes of a row.
     """
 
     start: int
@@ -48,7 +48,7 @@ class CsvBoundaryScan:
     def spans(self) -> Sequence[tuple[int, int]]:
         return even_spans(self.start, self.size, self.parts)
 
-    def scan(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _RangeScan:
+    def scan(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _SpanScan:
         ends: list[int | None] = [None, None]
         base, quoted = span[0], False
         for block in blocks(source, *span, size=_BLOCK_BYTES):
@@ -59,9 +59,9 @@ class CsvBoundaryScan:
                         ends[case] = base + position
             quoted ^= int(np.count_nonzero(np.frombuffer(block, np.uint8) == _QUOTE)) % 2 == 1
             base += len(block)
-        return _RangeScan((ends[0], ends[1]), quoted)
+        return _SpanScan((ends[0], ends[1]), quoted)
 
-    def cut(self, findings: Sequence[_RangeScan]) -> Sequence[SplitPlan]:
+    def cut(self, findings: Sequence[_SpanScan]) -> Sequence[SplitPlan]:
         bounds = [self.start]
         quoted = False
         for number, finding in enumerate(findings):

@@ -1,7 +1,7 @@
-"""CSV cells, as bytes, into columns of canonical Arrow types.
+"""Convert CSV cells, as bytes, to columns of canonical Arrow types.
 
-Scalars are cast a column at a time; the row of a bad cell is looked for only when a cast fails. Cells of vectors,
-arrays, JSON and sparse vectors hold JSON text and go through the same column builders as JSON rows.
+Scalars are cast a column at a time; the first bad row is looked for only when a cast fails. Cells of vectors, arrays,
+JSON and sparse vectors hold JSON text and use the same column builders as JSON rows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from penstock.readers.columns.vectors import check_flat
 __all__ = ["CellColumn", "bad_text_error", "cell_column", "decode_text", "mark_nulls"]
 
 CellColumn: TypeAlias = "Callable[[pa.Array[Any]], pa.Array[Any]]"
-"""Turns the cells of some rows (binary, null where the null key stood unquoted) into the field's column. Raises
+"""Converts the cells of some rows (binary, null where the null key is unquoted) to the field's column. Raises
 DataError with the row in the batch."""
 
 _TRUE = ["1", "t", "T", "TRUE", "true", "True"]
@@ -41,11 +41,11 @@ _DIGITS = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _MAX_DIGITS = 20
 _NULL_WORDS = frozenset({"", "null", "none", "nil", "nan", "na", "n/a", "<na>", "#n/a", "\\n"})
-"""How programs write a missing value, in small letters."""
+"""Common spellings of a missing value, in lower case."""
 
 
 def cell_column(field: Field, null_key: str) -> CellColumn:
-    """The converter for a field's cells."""
+    """Return the converter for a field's cells."""
     if field.type is DataType.VARCHAR:
         return lambda cells: _varchar(field, null_key, cells)
     null_bytes = null_key.encode()
@@ -57,7 +57,7 @@ def cell_column(field: Field, null_key: str) -> CellColumn:
 
 
 def decode_text(name: str, cells: pa.Array[Any]) -> pa.Array[Any]:
-    """Binary cells as strings; raises for the first that is not UTF-8."""
+    """Decode binary cells to strings; raises for the first that is not UTF-8."""
     try:
         return cells.cast(pa.string())
     except pa.ArrowInvalid:
@@ -82,7 +82,7 @@ def bad_text_error(name: str, row: int, value: bytes) -> DataError:
 
 
 def _null_hint(field: Field, text: str) -> str | None:
-    """What to do about a cell that means null in other programs' files."""
+    """Hint for a cell that means null in other programs' files."""
     if text.casefold() not in _NULL_WORDS:
         return None
     hint = f"If it means null, set the option nullkey to {text!r}"
@@ -92,7 +92,7 @@ def _null_hint(field: Field, text: str) -> str | None:
 def _varchar(field: Field, null_key: str, cells: pa.Array[Any]) -> pa.Array[Any]:
     strings: Any = decode_text(field.name, cells)
     if strings.null_count:
-        # Without null and default the null key is a text like any other, as in Milvus: "" is a valid string.
+        # Without null and default the null key is an ordinary text, as in Milvus: "" is a valid string.
         literal = null_key if field.default is None and not field.nullable else field.default
         if literal is not None:
             strings = pc.fill_null(strings, literal)
@@ -101,7 +101,7 @@ def _varchar(field: Field, null_key: str, cells: pa.Array[Any]) -> pa.Array[Any]
 
 
 def mark_nulls(cells: pa.Array[Any], null_key: bytes) -> pa.Array[Any]:
-    """Null also where the null key is quoted: outside of text, quoting makes no difference."""
+    """Replace quoted null keys by null too: outside of text, quoting makes no difference."""
     same: Any = pc.equal(cells, pa.scalar(null_key, pa.binary()))
     if not pc.any(same).as_py():
         return cells
@@ -163,7 +163,7 @@ def _numbers(field: Field, texts: Any) -> pa.Array[Any]:
 
 
 def _first_failing(texts: pa.Array[Any], target: pa.DataType) -> int:
-    """The first cell that can't be cast, by halving."""
+    """Find the first cell that can't be cast, by binary search."""
     low, high = 0, len(texts)
     while high - low > 1:
         middle = (low + high) // 2
@@ -177,7 +177,7 @@ def _first_failing(texts: pa.Array[Any], target: pa.DataType) -> int:
 
 def _integers(field: Field, texts: Any) -> pa.Array[Any]:
     target = INTEGER_TYPES[field.type]
-    # Arrow takes hexadecimal digits, and nothing but digits.
+    # Arrow accepts hexadecimal digits too, and nothing but digits.
     if not pc.any(pc.match_substring_regex(texts, "[xX]")).as_py():
         try:
             return cast("pa.Array[Any]", texts.cast(target))
@@ -193,10 +193,10 @@ def _integers(field: Field, texts: Any) -> pa.Array[Any]:
 
 
 def _integer(field: Field, text: str) -> int:
-    """Digits with or without a sign; with a fraction or exponent as far as that is exact, as in JSON."""
+    """Parse digits with an optional sign; with a fraction or exponent only if exact, as in JSON."""
     low, high = INTEGER_RANGES[field.type]
     if _DIGITS.fullmatch(text):
-        # Without zeros in front, of which there may be more digits than the interpreter reads.
+        # Without leading zeros, which may be more digits than the interpreter parses.
         digits = text.lstrip("+-0") or "0"
         number = int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS
         number = -number if text.startswith("-") else number
@@ -215,7 +215,7 @@ def _integer(field: Field, text: str) -> int:
 def _nested(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
     cells = mark_nulls(cells, null_key)
     column = make_column(field, len(cells))
-    # A parser of its own: one that failed can't be used again, since the error keeps what was parsed alive.
+    # A new parser per call: one that failed can't be reused, since the error keeps what was parsed alive.
     parser = JsonParser()
     flat = field.type.is_dense_vector
     with np.errstate(over="ignore"):
@@ -227,13 +227,13 @@ def _nested(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any
                     check_flat(field, value)
             except DataError as error:
                 raise _cell_error(error, field, row, text) from None
-            # The parser can't be used again while a proxy of its last text lives.
+            # The parser can't be reused while a proxy of its last text is alive.
             value = None
     return column.take()
 
 
 def _json(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
-    """JSON cells are kept as they are written, once they are seen to be JSON."""
+    """Check that cells are JSON, and keep their text unchanged."""
     cells = mark_nulls(cells, null_key)
     parser = JsonParser()
     texts: list[str | None] = []
@@ -249,7 +249,7 @@ def _json(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
 
 def _cell_error(error: DataError, field: Field, row: int, text: bytes | None) -> DataError:
     value = error.value if error.value is not None or text is None else text[:80].decode(errors="replace")
-    # Of a struct array the part that is wrong, else the column: a JSON error may name a key within the cell.
+    # For a struct array the bad part, else the column: a JSON error may name a key within the cell.
     part = error.field if error.field and error.field.startswith(f"{field.name}[") else field.name
     hint = _null_hint(field, str(value).strip()) if text is not None and len(text) < _MAX_DIGITS else None
     return error.at(row=row, field=part, value=value, offset=None, remedy=hint or error.remedy)

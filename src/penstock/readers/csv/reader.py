@@ -1,8 +1,8 @@
-"""CSV files: a header, then RFC 4180 rows; vectors, arrays, JSON and sparse vectors are cells of JSON text.
+"""Read CSV files: a header, then RFC 4180 rows; vectors, arrays, JSON and sparse vectors are cells of JSON text.
 
 Null: an unquoted cell that equals the null key. In VarChar and dynamic columns a quoted cell is text even if it
 equals the null key, so that ``""`` can mean the empty string; elsewhere quoting makes no difference. In a VarChar
-field that has neither null nor default the null key is a text like any other. A null cell of a dynamic column leaves
+field that has neither null nor default the null key is an ordinary text. A null cell of a dynamic column leaves
 the key out; other dynamic cells stay strings.
 """
 
@@ -44,14 +44,14 @@ __all__ = ["CSV_READER", "CsvReader", "check_separator"]
 
 _HEADER_BYTES = 1 << 20
 _MAX_COLUMNS = 65_536
-"""Most columns of a file: what is done once for each would take longer than reading its cells."""
+"""Maximum columns of a file: beyond, the work per column would take longer than reading the cells."""
 _MAX_SLICE_ROWS = 65_536
 _SEPARATORS = ",;\t|"
 _INVALID_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 
 
 def check_separator(text: str) -> str:
-    """The separator that the ``sep`` option means: a character, its escape, the first of several; a comma when empty.
+    """Parse the ``sep`` option: a character, its escape, or the first of several; a comma if empty.
 
     Raises:
         ImportRefused: the character can't separate cells, or is not ASCII.
@@ -64,7 +64,7 @@ def check_separator(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CsvReader:
-    """Reads ``.csv``. A split is ``{"start", "end"}``: the bytes of whole rows, the header not among them.
+    """Reader of ``.csv``. A split is ``{"start", "end"}``: the bytes of whole rows, the header not among them.
 
     ``max_row_bytes`` is the longest row that is read, at least ``block_bytes``.
     """
@@ -92,8 +92,8 @@ class CsvReader:
                     row += count
         except DataError as error:
             raise error.at(file=name, row=row + (error.row or 0)) from None
-        for each in table.unknown if not table.keeps_unknown else ():
-            table.dropped.add(each, row)
+        for column in table.unknown if not table.keeps_unknown else ():
+            table.dropped.add(column, row)
         request.warnings.extend(table.dropped.warnings() if row else ())
         if not row and spec["start"] == header.end and spec["end"] == request.sources[0].size:
             request.warnings.append(no_rows(request.sources[0]))
@@ -101,7 +101,7 @@ class CsvReader:
     def _cells(
         self, request: ReadRequest, table: _Table, spec: Mapping[str, Any]
     ) -> Iterator[tuple[pa.RecordBatch, int]]:
-        """Batches of binary cells of the wanted columns, with the byte offset behind them."""
+        """Yield batches of binary cells of the selected columns, with the byte offset behind them."""
         texts = whole_rows(
             request.sources[0],
             spec["start"],
@@ -111,21 +111,21 @@ class CsvReader:
             max_row=self.max_row_bytes,
         )
         for offset, text in texts:
-            broken = None
+            data_error = None
             try:
                 batches = table.parse(text)
             except pa.ArrowInvalid as error:
-                broken, before = _parsing_error(error, text)
+                data_error, before = _parsing_error(error, text)
                 batches = table.parse(text[:before])
             for batch in batches:
                 yield batch, offset + len(text)
-            if broken is not None:
-                raise broken
+            if data_error is not None:
+                raise data_error
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The first row: the column names, and the offset behind it."""
+    """The header row: the column names, and the offset behind it."""
 
     names: list[str]
     end: int
@@ -147,7 +147,7 @@ class _Header:
         check_is_text(head)
         start = len(BOM) if head.startswith(BOM) else 0
         cut = len(head) < source.size
-        # Bytes that are not UTF-8 may also stand in the rows behind the header; those are told row by row.
+        # Rows behind the header may have bytes that are not UTF-8 too; those are reported row by row.
         decoded = head[start:].decode(errors="surrogateescape")
         text = io.StringIO(decoded, newline="")
         rows = csv.reader(text, delimiter=request.csv.separator, strict=True)
@@ -180,8 +180,8 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
         raise DataError(
             f"the header names the column {name!r} twice", field=name, remedy="Give every column its own name"
         )
-    known = {*request.schema.names, *([META_FIELD] if request.schema.dynamic else [])}
-    unknown = next((name for name in names if name not in known), None)
+    field_names = {*request.schema.names, *([META_FIELD] if request.schema.dynamic else [])}
+    unknown = next((name for name in names if name not in field_names), None)
     if unknown is not None and request.unknown_columns is UnknownColumns.ERROR:
         raise unknown_column(unknown, request.schema)
     present = set(names)
@@ -190,22 +190,22 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
             if schema_field.name in present:
                 raise generated_key_error(schema_field)
         elif schema_field.name not in present and not schema_field.nullable and schema_field.default is None:
-            raise _missing(schema_field, names, request.csv.separator)
+            raise _missing_column(schema_field, names, request.csv.separator)
 
 
-def _missing(field: Field, names: list[str], separator: str) -> DataError:
+def _missing_column(field: Field, names: list[str], separator: str) -> DataError:
     error = missing_field(field, names, "header's columns")
-    other = next((each for each in _SEPARATORS if each in names[0] and each != separator), None)
-    if len(names) > 1 or other is None:
+    guess = next((candidate for candidate in _SEPARATORS if candidate in names[0] and candidate != separator), None)
+    if len(names) > 1 or guess is None:
         return error
     return error.at(
         value=names[0],
-        remedy=f"The header has one column: is {other!r} the separator (option sep), and not {separator!r}?",
+        remedy=f"The header has one column: is {guess!r} the separator (option sep), and not {separator!r}?",
     )
 
 
 def _slices(cells: pa.RecordBatch, request: ReadRequest) -> Iterator[tuple[int, int]]:
-    """Row ranges whose Arrow form stays within the byte budget."""
+    """Yield row ranges (start, count) whose Arrow form stays within the byte budget."""
     if not cells.num_rows:
         return
     per_row = fixed_row_bytes(request.schema) + cells.nbytes / cells.num_rows
@@ -215,23 +215,23 @@ def _slices(cells: pa.RecordBatch, request: ReadRequest) -> Iterator[tuple[int, 
 
 
 def _parsing_error(error: pa.ArrowInvalid, text: bytes) -> tuple[DataError, int]:
-    """What is wrong with a row, and where in ``text`` it begins."""
-    # A handler for invalid rows would tell this more neatly, but fails on rows that are not UTF-8.
-    found = _INVALID_ROW.search(str(error))
-    if found is None:
+    """Convert an error of pyarrow's parser; also return where in ``text`` the bad row begins."""
+    # pyarrow's handler for invalid rows would be neater, but fails on rows that are not UTF-8.
+    match = _INVALID_ROW.search(str(error))
+    if match is None:
         return DataError(f"the CSV can't be read: {error}"), 0
-    number, expected, actual, shown = found.groups()
-    broken = DataError(
+    number, expected, actual, value_text = match.groups()
+    data_error = DataError(
         f"the number of fields in the row is not equal to the header: {actual} fields, the header has {expected}",
-        value=shown,
+        value=value_text,
         remedy="Quote cells that hold the separator or a line break",
     )
-    return broken, row_start(text, int(number) - 1)
+    return data_error, row_start(text, int(number) - 1)
 
 
 @dataclass(slots=True)
 class _Table:
-    """Which columns of the file go where."""
+    """Mapping of the file's columns to fields, the dynamic field, or nowhere."""
 
     request: ReadRequest
     header: _Header
@@ -249,46 +249,46 @@ class _Table:
 
     @property
     def unknown(self) -> list[str]:
-        """Columns that are no field; ``$meta`` among them unless the collection is dynamic."""
+        """Columns that are no field; includes ``$meta`` unless the collection is dynamic."""
         dynamic = self.request.schema.dynamic
         return [n for n in self.header.names if n not in self._columns and not (dynamic and n == META_FIELD)]
 
     @property
-    def wanted(self) -> list[str]:
-        """The columns to convert: all of a dynamic collection's file, else only fields."""
+    def selected(self) -> list[str]:
+        """Columns to convert: fields, and unknown columns if they become dynamic values."""
         unknown = set() if self.keeps_unknown else set(self.unknown)
         return [name for name in self.header.names if name not in unknown]
 
     def parse(self, text: bytes) -> list[pa.RecordBatch]:
-        """Whole rows into a batch of binary cells of the wanted columns, none if all lines are blank.
+        """Parse complete rows to a batch of binary cells of the selected columns; none if all lines are blank.
 
-        Raises ArrowInvalid for a row of another width.
+        Raises ArrowInvalid for a row with another number of cells.
         """
         if not text:
             return []
         if text.startswith(BOM):
-            text = BOM + text  # pyarrow drops one; here, behind the header, it is a cell's own
-        read = pyarrow.csv.read_csv(
+            text = BOM + text  # pyarrow drops one BOM; here, behind the header, it belongs to a cell
+        table = pyarrow.csv.read_csv(
             cast(Any, pa.BufferReader(text)),
-            # One thread: with more, messages don't tell rows.
+            # One thread: with more, error messages lack the row.
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False, block_size=len(text) + 1, column_names=self.header.names
             ),
             parse_options=pyarrow.csv.ParseOptions(delimiter=self.request.csv.separator, newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(
-                column_types={name: pa.binary() for name in self.wanted},
-                include_columns=self.wanted,
+                column_types={name: pa.binary() for name in self.selected},
+                include_columns=self.selected,
                 null_values=[self.request.csv.null_key],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
                 check_utf8=False,
             ),
         )
-        batches: list[pa.RecordBatch] = read.combine_chunks().to_batches()
+        batches: list[pa.RecordBatch] = table.combine_chunks().to_batches()
         return batches
 
     def convert(self, cells: pa.RecordBatch) -> pa.RecordBatch:
-        """Cells into a batch of :func:`batch_schema`; raises DataError with the row in ``cells``."""
+        """Convert cells to a batch of :func:`batch_schema`; raises DataError with the row in ``cells``."""
         arrays: list[pa.Array[Any]] = []
         errors: list[DataError] = []
         absent = pa.nulls(cells.num_rows, pa.binary())
@@ -296,7 +296,7 @@ class _Table:
         for name, convert in self._columns.items():
             try:
                 column = cells.column(name) if name in present else absent
-                arrays.append(_converted(convert, column))
+                arrays.append(_convert_column(convert, column))
             except DataError as error:
                 errors.append(error)
         if errors:
@@ -306,7 +306,7 @@ class _Table:
         return pa.RecordBatch.from_arrays(arrays, schema=batch_schema(self.request.schema))
 
     def _meta_column(self, cells: pa.RecordBatch) -> pa.Array[Any]:
-        built = DynamicFieldBuilder()
+        builder = DynamicFieldBuilder()
         extras = self._extras(cells)
         inner: list[str | None] = [None] * cells.num_rows
         if META_FIELD in self.header.names:
@@ -314,14 +314,14 @@ class _Table:
             inner = decode_text(META_FIELD, mark_nulls(cells.column(META_FIELD), null_key)).to_pylist()
         for row, (values, meta) in enumerate(zip(extras, inner, strict=True)):
             try:
-                built.add(values, meta or None)
+                builder.add(values, meta or None)
             except DataError as error:
                 raise error.at(row=row) from None
-        return built.take()
+        return builder.take()
 
     def _extras(self, cells: pa.RecordBatch) -> list[list[tuple[str, str]]]:
-        """Names and texts of each row's cells that are no field and not null."""
-        found: list[list[tuple[str, str]]] = [[] for _ in range(cells.num_rows)]
+        """Collect names and texts of each row's non-null cells in unknown columns."""
+        extras: list[list[tuple[str, str]]] = [[] for _ in range(cells.num_rows)]
         unknown = set(self.unknown) if self.keeps_unknown else set()
         for name, column in zip(cells.schema.names, cells.columns, strict=True):
             # Cells are decoded one by one: a cast costs more than the cells of a file with very many columns.
@@ -330,13 +330,13 @@ class _Table:
             for row, cell in enumerate(column.to_pylist()):
                 if cell is not None:
                     try:
-                        found[row].append((name, cell.decode()))
+                        extras[row].append((name, cell.decode()))
                     except UnicodeDecodeError:
                         raise bad_text_error(name, row, cell) from None
-        return found
+        return extras
 
 
-def _converted(convert: CellColumn, cells: pa.Array[Any]) -> pa.Array[Any]:
+def _convert_column(convert: CellColumn, cells: pa.Array[Any]) -> pa.Array[Any]:
     return first_bad_row(lambda start, stop: convert(cells.slice(start, stop - start)), len(cells))
 
 

@@ -1,7 +1,7 @@
-"""JSON files: one list of objects, bare or as ``{"rows": […]}``.
+"""Read JSON files: one list of objects, bare or as ``{"rows": […]}``.
 
-The list is never held as a whole: rows are cut out of blocks and parsed one by one. A large file is looked through
-once before it is cut, since a place in its midst doesn't tell whether it is in a string, or how deep in a row.
+The list is never in memory as a whole: rows are cut out of blocks and parsed one by one. A large file needs a
+boundary scan before it is cut, since a position alone doesn't show whether it is in a string, or how deep in a row.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _ROOT_KEY_BEGUN = re.compile(rb'\{[ \t\r\n]*(?:"(?:[^"\\]|\\.)*(?:\\|"[ \t\r\n]*
 
 @dataclass(frozen=True, slots=True)
 class JsonReader:
-    """Reads ``.json``.
+    """Reader of ``.json``.
 
     A split is ``{"start", "end", "wrapped"}``: rows from byte ``start`` (0 or behind a row's ``}``) up to ``end``
-    (behind a row's ``}`` or the end of the file), and whether the list of rows stands in an object.
+    (behind a row's ``}`` or the end of the file), and whether the list of rows is in an object.
     """
 
     block_bytes: int = BLOCK_BYTES
@@ -72,15 +72,15 @@ class JsonReader:
             scanner.check()
             block = next(stream, None)
         if scanner.done:
-            following = [] if block is None else [block]
-            _check_rest(chain([scanner.rest], following, stream), scanner.rest_offset, wrapped=spec["wrapped"])
+            unread = [] if block is None else [block]
+            _check_rest(chain([scanner.rest], unread, stream), scanner.rest_offset, wrapped=spec["wrapped"])
         elif end == source.size:
             scanner.finish()
 
 
 @dataclass(frozen=True, slots=True)
 class _Root:
-    """What stands before the rows: the first row's block from ``offset`` on, and whether an object is around them."""
+    """Start of the rows: their ``offset``, the ``rest`` of its block, and whether an object wraps the list."""
 
     offset: int
     rest: bytes
@@ -95,11 +95,11 @@ class _Root:
         for block in stream:
             head += block
             try:
-                found = _find_list(head)
+                rows_start = _find_list(head)
             except DataError as error:
                 raise error.at(file=source.name) from None
-            if found is not None:
-                position, wrapped = found
+            if rows_start is not None:
+                position, wrapped = rows_start
                 return cls(position, head[position:], wrapped)
             if len(head) > _ROOT_BYTES:
                 break
@@ -109,7 +109,7 @@ class _Root:
 
 
 def _find_list(head: bytes) -> tuple[int, bool] | None:
-    """The position after the rows' ``[`` and whether ``{"rows":`` came before; None if ``head`` is too short."""
+    """Find the position after the rows' ``[``, and whether ``{"rows":`` precedes; None if ``head`` is too short."""
     if len(head) < len(BOM) and BOM.startswith(head):
         return None
     bom = len(BOM) if head.startswith(BOM) else 0
@@ -129,7 +129,7 @@ def _find_list(head: bytes) -> tuple[int, bool] | None:
         if _ROOT_KEY_BEGUN.match(head, start) and len(head) < _ROOT_BYTES:
             return None
         raise DataError("invalid JSON format, the root key should be 'rows'", offset=start)
-    key = _decoded(match[1], start)
+    key = _decode_key(match[1], start)
     if key.lower() != "rows":
         raise DataError(
             f"invalid JSON format, the root key should be 'rows', but get {key!r}",
@@ -143,7 +143,7 @@ def _find_list(head: bytes) -> tuple[int, bool] | None:
     return match.end() + 1, True
 
 
-def _decoded(key: bytes, offset: int) -> str:
+def _decode_key(key: bytes, offset: int) -> str:
     try:
         return str(orjson.loads(key))
     except orjson.JSONDecodeError as error:
@@ -153,7 +153,7 @@ def _decoded(key: bytes, offset: int) -> str:
 def _check_rest(blocks: Iterable[bytes], offset: int, *, wrapped: bool) -> None:
     """Raise for text after the list of rows, which begins at ``offset``: rows may be in it.
 
-    Milvus doesn't read it, and completes with a part of the rows.
+    Milvus doesn't read it, and completes with only some of the rows.
     """
     closed = not wrapped
     for block in blocks:

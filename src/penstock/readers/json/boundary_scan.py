@@ -1,10 +1,10 @@
-"""Where a JSON text of many rows may be cut: exactly, by looking through all of it, in parts and side by side.
+"""Find exact row boundaries of a JSON text by scanning all of it, in parallel over spans.
 
-Whether a bracket counts depends on the quotes before it, and whether it ends a row on the brackets before it. A part
-of a file doesn't know what stands before; so each is looked through for both cases, in a string and not, and for
-every depth at which it may begin. One pass over these findings in order then tells which case holds. The rules are
-those of :class:`~penstock.readers.json.record_scanner.RecordScanner`, in texts that are not JSON too: a cut file
-fails as it would in one piece.
+Whether a bracket counts depends on the quotes before it, and whether it ends a row on the brackets before it. The
+scan of a span lacks the text before it, so it covers both cases, in a string and not, and every depth at which the
+span may begin. One pass over these findings in order then selects the case. The rules are those of
+:class:`~penstock.readers.json.record_scanner.RecordScanner`, in texts that are not JSON too: a cut file fails as the
+uncut one would.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = ["JsonBoundaryScan"]
 
 _BLOCK_BYTES = 1 << 20
 _MAX_DEPTH = 64
-"""A part that begins deeper inside a row than this is not cut."""
+"""A span that begins deeper inside a row than this is not cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class _ScanState:
-    """What a part comes to if it begins in a string, or out of one.
+    """Findings of a span for one case: it begins inside a string, or outside.
 
-    ``delta`` is the depth at its end and ``lowest`` the least one, both relative to its beginning. ``ends[n]`` is the
-    offset behind the first bracket that closes to ``n`` below the beginning's depth: a row's end, for a part that
-    begins ``n`` brackets deep in it. For 0 that is the first row that begins and ends in the part.
+    ``delta`` is the depth at its end and ``lowest`` the minimum depth, both relative to its beginning. ``ends[n]`` is
+    the offset behind the first bracket that closes to ``n`` below the beginning's depth: a row's end, for a span that
+    begins ``n`` brackets deep in it. For 0 that is the first row that begins and ends in the span.
     """
 
     delta: int
@@ -42,21 +42,21 @@ class _ScanState:
     ends: Sequence[int | None]
 
     def row_end(self, depth: int) -> int | None:
-        """The offset behind the first row that ends here, unless the list of rows ends before."""
+        """Offset behind the first row that ends in the span, unless the list of rows ends before."""
         end = self.ends[depth] if 0 <= depth < len(self.ends) else None
         below = self.ends[depth + 1] if depth + 1 < len(self.ends) else None
         return end if end is None or below is None or end < below else None
 
 
 @dataclass(frozen=True, slots=True)
-class _RangeScan:
-    """``ways`` for a beginning out of a string and in one.
+class _SpanScan:
+    """Findings of one span. ``cases``: it begins outside a string, and inside.
 
-    ``quote_first``: a quote follows the backslashes (if any) that the part begins with. ``all_slashes``: there is
-    nothing else in it. ``escaping``: it ends in an odd run of backslashes.
+    ``quote_first``: a quote follows the backslashes (if any) at the span's beginning. ``all_slashes``: it has only
+    backslashes. ``escaping``: it ends in an odd run of backslashes.
     """
 
-    ways: tuple[_ScanState, _ScanState]
+    cases: tuple[_ScanState, _ScanState]
     odd_quotes: bool
     quote_first: bool
     all_slashes: bool
@@ -65,10 +65,10 @@ class _RangeScan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonBoundaryScan:
-    """Looks for the ends of rows from ``start`` to ``size``, where a row may begin at ``start``.
+    """Scan for row ends from ``start`` to ``size``, where a row may begin at ``start``.
 
-    Splits are ``{"start", "end"}`` and what is in ``spec``; all but the first begin behind a row's closing bracket.
-    ``least`` is the fewest bytes that a row takes.
+    Splits are ``{"start", "end"}`` and the items of ``spec``; all but the first begin behind a row's closing bracket.
+    ``least`` is the minimum bytes of a row.
     """
 
     start: int
@@ -81,44 +81,44 @@ class JsonBoundaryScan:
     def spans(self) -> Sequence[tuple[int, int]]:
         return even_spans(self.start, self.size, self.parts)
 
-    def scan(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _RangeScan:
-        finder = StructuralIndexer()
-        ways = (_ScanStateBuilder(), _ScanStateBuilder())
+    def scan(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _SpanScan:
+        indexer = StructuralIndexer()
+        cases = (_ScanStateBuilder(), _ScanStateBuilder())
         base, quotes = span[0], 0
         first = b""
         for block in blocks(source, *span, size=_BLOCK_BYTES):
             check(base - span[0])
             first = first or block.lstrip(b"\\")[:1]
-            marks = finder.feed(block)
+            marks = indexer.feed(block)
             deltas = np.where(marks.opens, 1, -1)
             odd = marks.odd ^ bool(quotes % 2)
-            for way, chosen in zip(ways, (~odd, odd), strict=True):
-                way.add(marks.positions[chosen] + base, deltas[chosen])
+            for builder, mask in zip(cases, (~odd, odd), strict=True):
+                builder.add(marks.positions[mask] + base, deltas[mask])
             quotes += marks.quotes
             base += len(block)
-        return _RangeScan(
-            ways=(ways[0].made(), ways[1].made()),
+        return _SpanScan(
+            cases=(cases[0].build(), cases[1].build()),
             odd_quotes=quotes % 2 == 1,
             quote_first=first == b'"',
             all_slashes=not first,
-            escaping=finder.escaping,
+            escaping=indexer.escaping,
         )
 
-    def cut(self, findings: Sequence[_RangeScan]) -> Sequence[SplitPlan]:
+    def cut(self, findings: Sequence[_SpanScan]) -> Sequence[SplitPlan]:
         bounds = [0]
         in_string = escaping = ended = False
         depth = 0
         for number, finding in enumerate(findings):
-            # The first quote was counted as if no backslash stood before the part. If an odd run of them does, it is
-            # the other way round with it: all behind it is as if the part had begun in the other case.
+            # The scan assumed no backslash before the span. An odd run of them inverts whether the first quote
+            # counts, so all behind it is as if the span had begun in the opposite case.
             if escaping and finding.quote_first:
                 in_string = not in_string
-            way = finding.ways[in_string]
-            end = way.row_end(depth) if number and not ended else None
+            case = finding.cases[in_string]
+            end = case.row_end(depth) if number and not ended else None
             if end is not None and end < self.size:
                 bounds.append(end)
-            ended = ended or depth + way.lowest < 0
-            depth += way.delta
+            ended = ended or depth + case.lowest < 0
+            depth += case.delta
             in_string ^= finding.odd_quotes
             escaping = finding.escaping ^ (escaping and finding.all_slashes)
         return [
@@ -150,5 +150,5 @@ class _ScanStateBuilder:
         self._lowest = min(self._lowest, lowest)
         self._depth = int(depths[-1])
 
-    def made(self) -> _ScanState:
+    def build(self) -> _ScanState:
         return _ScanState(self._depth, self._lowest, tuple(self._ends))

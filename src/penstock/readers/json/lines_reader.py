@@ -1,8 +1,8 @@
-"""JSON Lines files (``.jsonl``, ``.ndjson``): one object per line.
+"""Read JSON Lines files (``.jsonl``, ``.ndjson``): one object per line.
 
-As in Milvus, objects may also follow each other with a newline, a comma or nothing between, and may be spread over
-lines. Whether a file has one object per line is judged by its first row; only then any place will do for a cut.
-Else the file is looked through for the ends of rows.
+As in Milvus, objects may also be separated by a newline, a comma or nothing, and may span lines. The first row
+decides whether a file has one object per line; only then it can be cut at any byte. Otherwise a boundary scan finds
+the ends of rows.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _BETWEEN_OBJECTS = re.compile(rb"\}\s*+(?:,\s*+)?\{")
 
 @dataclass(frozen=True, slots=True)
 class JsonLinesReader:
-    """Reads ``.jsonl`` and ``.ndjson``.
+    """Reader of ``.jsonl`` and ``.ndjson``.
 
-    A split is ``{"start", "end", "lines"}``. With ``lines`` they are any bytes, and :meth:`read` takes the lines that
-    begin within; without, both stand behind a row's ``}`` or at an end of the file.
+    A split is ``{"start", "end", "lines"}``. With ``lines`` they are arbitrary offsets, and :meth:`read` reads the
+    lines that begin within; without, both are behind a row's ``}`` or at an end of the file.
     """
 
     block_bytes: int = BLOCK_BYTES
@@ -75,42 +75,42 @@ class JsonLinesReader:
 
 
 def _has_line_per_row(source: Source, block_bytes: int) -> bool:
-    """Whether the first row ends with its line and lies within one. A file of blanks counts as such."""
+    """Whether the first row is exactly one line. A blank file counts as such."""
     scanner: RecordScanner | None = None
     after = b""
-    found: list[tuple[int, bytes]] = []
+    records: list[tuple[int, bytes]] = []
     for block in checked_blocks(source, block_bytes):
         if scanner is None:
             skip = len(BOM) if block.startswith(BOM) else 0
             scanner, block = RecordScanner(skip, listed=False), block[skip:]
-        if found:
+        if records:
             after += block
         else:
             start = scanner.offset
-            found = scanner.feed(block)
-            if found:
-                after = block[found[0][0] + len(found[0][1]) - start :]
+            records = scanner.feed(block)
+            if records:
+                after = block[records[0][0] + len(records[0][1]) - start :]
             else:
                 scanner.check()
-        if found:
+        if records:
             line, newline, _ = after.partition(b"\n")
             if newline or line.strip():
-                return not line.strip() and b"\n" not in found[0][1]
+                return not line.strip() and b"\n" not in records[0][1]
             after = b""
-    if scanner is not None and not found:
+    if scanner is not None and not records:
         scanner.finish()
-    return not found or b"\n" not in found[0][1]
+    return not records or b"\n" not in records[0][1]
 
 
 def _rows_of_lines(group: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    """The lines, and in place of a line that doesn't look like one object the objects on it."""
+    """Yield lines, each replaced by its objects if it doesn't look like exactly one object."""
     for offset, line in group:
         if offset == 0 and line.startswith(BOM):
             offset, line = len(BOM), line[len(BOM) :]
         text = line.strip()
         if text in (b"", b","):
             continue
-        # A line of several objects, or with a comma at its end, is rare. One closing brace rules both out cheaply.
+        # Lines of several objects, or with a comma at the end, are rare. One closing brace rules both out cheaply.
         if text[:1] == b"{" and text[-1:] == b"}" and (holds(text, b"}", 1) or not _BETWEEN_OBJECTS.search(text)):
             yield offset, line
         else:
@@ -120,12 +120,12 @@ def _rows_of_lines(group: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]
 def _objects_on(offset: int, line: bytes) -> Iterator[tuple[int, bytes]]:
     scanner = RecordScanner(offset, listed=False)
     try:
-        found = scanner.feed(line)
+        records = scanner.feed(line)
         scanner.finish()
     except DataError:
-        # The parser tells better what is wrong with the line.
-        found = []
-    yield from found or [(offset, line)]
+        # The row parser's error is more precise.
+        records = []
+    yield from records or [(offset, line)]
 
 
 def _objects(source: Source, start: int, end: int, size: int) -> Iterator[list[tuple[int, bytes]]]:

@@ -1,7 +1,7 @@
-"""Finds the rows in a stream of JSON: the objects of a list, or objects one after the other.
+"""Find the rows in a stream of JSON: the objects of a list, or concatenated objects.
 
-Only brackets and quotes are looked at, with NumPy over whole blocks; whether a row is valid JSON is for its parser to
-say. Memory is bounded by a block and the largest row.
+Only brackets and quotes are examined, with NumPy over whole blocks; the row's parser validates the JSON. Memory is
+bounded by a block and the largest row.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ _WRAPPED = re.compile(rb'\{\s*"rows"\s*:\s*\[')
 
 
 class RecordScanner:
-    """Feed it blocks in order; it gives back the rows that end in each, with their byte offsets.
+    """Incremental scanner: takes blocks in order and returns the rows that end in each, with their byte offsets.
 
     Args:
         offset: where in the file the first block begins.
-        listed: the rows stand in a list, with a comma between, and the list's ``]`` ends them; else newlines,
-            commas or nothing may stand between, and the end of the file ends them.
+        listed: the rows are in a list, separated by commas and ended by its ``]``; else they are separated by
+            newlines, commas or nothing, and ended by the end of the file.
         first: the first block holds the file's first row, or nothing; else it begins behind a row's bracket.
 
-    ``done`` is true once the list has ended; ``rest`` is then what followed in the last block, and ``rest_offset``
-    its place in the file.
+    ``done`` is true once the list has ended; ``rest`` is then the remainder of the last block, and ``rest_offset``
+    its position in the file.
     """
 
     def __init__(self, offset: int, *, listed: bool, first: bool = True) -> None:
         self._base = offset
         self._listed = listed
         self._follows = not first
-        self._finder = StructuralIndexer()
+        self._indexer = StructuralIndexer()
         self._depth = 0
         self._in_string = False
         self._pending: list[bytes] = []
@@ -54,12 +54,12 @@ class RecordScanner:
 
     @property
     def offset(self) -> int:
-        """Where in the file the next block begins."""
+        """Offset of the next block in the file."""
         return self._base
 
     def feed(self, block: bytes) -> list[tuple[int, bytes]]:
-        """The rows that end in ``block``: (byte offset in the file, text). Those before a fault are given back; then
-        :meth:`check` raises."""
+        """Return the rows that end in ``block``: (byte offset in the file, text). Those before a fault are returned
+        first; then :meth:`check` raises."""
         records: list[tuple[int, bytes]] = []
         try:
             self._scan(block, records)
@@ -68,10 +68,10 @@ class RecordScanner:
         return records
 
     def check(self) -> None:
-        """Raise what is wrong behind the rows of the last block.
+        """Raise the fault behind the rows of the last block, if any.
 
         Raises:
-            DataError: something other than an object stands where a row should, or a row is too long.
+            DataError: something other than an object is in place of a row, or a row is too long.
         """
         if self._fault is not None:
             raise self._fault
@@ -91,7 +91,7 @@ class RecordScanner:
         self._refuse_gap(self._gap, allow_comma=True)
 
     def _scan(self, block: bytes, records: list[tuple[int, bytes]]) -> None:
-        marks = self._finder.feed(block)
+        marks = self._indexer.feed(block)
         outside = marks.odd == self._in_string
         self._in_string ^= bool(marks.quotes % 2)
         positions, opens = marks.positions[outside], marks.opens[outside]
@@ -134,12 +134,12 @@ class RecordScanner:
             )
 
     def _add_gap(self, block: bytes, begin: int, end: int) -> None:
-        """Keep what stands between two rows, its blanks cut short."""
-        part = block[begin:end]
+        """Buffer the text between two rows, with whitespace collapsed."""
+        gap = block[begin:end]
         if not self._gap:
-            part = part.lstrip()
-            self._gap_start = self._base + end - len(part)
-        self._gap += part
+            gap = gap.lstrip()
+            self._gap_start = self._base + end - len(gap)
+        self._gap += gap
         if len(self._gap) > _GAP_BYTES:
             ends = [b""] if self._gap[-1:].isspace() else []
             self._gap = b" ".join([*self._gap.split(), *ends])
@@ -164,7 +164,7 @@ class RecordScanner:
             )
 
     def _refuse_gap(self, gap: bytes, *, allow_comma: bool) -> None:
-        """Raise for what stands between two rows, or before the first, unless it is nothing (or a comma)."""
+        """Raise for text between two rows, or before the first, unless it is empty (or a comma)."""
         gap = b" ".join(gap.split())
         if gap == b"" and (allow_comma or not self._follows):
             return
@@ -199,7 +199,7 @@ class RecordScanner:
         self.rest_offset = self._base + position + 1
 
     def _unfinished(self, rule: str) -> DataError:
-        """An error for the row that has begun; says where its JSON breaks, if that can be told."""
+        """Error for the unfinished row, at its first syntax error if one can be found."""
         start = b"".join(self._pending)[:_PREFIX_BYTES]
         fault = find_syntax_fault(start)
         if fault is not None and not fault.at_end:
@@ -211,7 +211,7 @@ class RecordScanner:
 
 
 def _scalar_type(gap: bytes) -> str | None:
-    """The JSON type that a text between rows begins with, if any."""
+    """Name the JSON type that a text between rows begins with, if any."""
     first = gap[:1]
     if first == b'"':
         return "string"
