@@ -1,7 +1,7 @@
-"""What a vector engine offers to Penstock.
+"""The interface of vector engines.
 
-An engine keeps tables: one per collection, named by the collection's uuid, never by its name. It has a place of its
-own for them; those of clusters that have a store of their own are there. Rows become visible in one step only,
+An engine keeps tables: one per collection, named by the collection's uuid, never by its name. They are in the
+engine's own store, except those of clusters with a store of their own. Rows become visible in one step only,
 :meth:`Engine.publish`; what :meth:`Engine.stage` writes belongs to a job until then.
 """
 
@@ -35,10 +35,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A collection's rows, for an engine: which table, of what schema, and the least version a reader may open.
+    """The table of a collection: its id, its schema, and the lowest version that a reader may open.
 
-    ``store`` is the place that the table is in, if it isn't the engine's own. What reads rows takes those that
-    ``expiry`` says are expired as absent.
+    ``store`` is the table's store, if it isn't the engine's own. Reads skip the rows that are expired by ``expiry``.
     """
 
     id: str
@@ -60,7 +59,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
-    """What one split wrote: ``rows``, ``size`` in stored bytes, and the engine's opaque JSON note of the files."""
+    """The staged files of one split: ``rows``, ``size`` in stored bytes, the engine's opaque JSON note of them."""
 
     rows: int
     size: int
@@ -69,7 +68,7 @@ class Staged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """The table's version that shows the job's rows, and how many there are of the job."""
+    """The version of the table that shows the job's rows, and the number of these rows."""
 
     version: int
     rows: int
@@ -105,7 +104,7 @@ class QueryHits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceNeeds:
-    """What of a table's upkeep is worth doing now: its indexes, and joining its small parts."""
+    """The maintenance that is due for a table: index builds, compaction."""
 
     index: bool
     compaction: bool
@@ -113,9 +112,9 @@ class MaintenanceNeeds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableContents:
-    """What a table itself says. ``schema`` is the one given, else what its columns look like, if that can be told.
+    """What is read from a table alone. ``schema`` is the caller's, else inferred from the columns where possible.
 
-    ``partitions`` are the numbers in its rows; ``highest_id`` is the last of the ids that Penstock gave.
+    ``partitions`` are the numbers in its rows; ``highest_id`` is the highest auto-generated id.
     """
 
     schema: CollectionSchema | None
@@ -128,39 +127,39 @@ class TableContents:
 class Engine(Protocol):
     @property
     def name(self) -> str:
-        """What the catalog records with each collection."""
+        """The engine's name, which the catalog records with each collection."""
         ...
 
     @property
     def storage_version(self) -> str:
-        """The format in which new tables are written."""
+        """The file format of new tables."""
         ...
 
     def check(self, store: str = "", known: Sequence[str] = ()) -> None:
-        """On start: whether tables can be kept in a place; leaves nothing behind.
+        """Check on start that a store can hold tables; leave nothing behind.
 
-        ``known`` are ids of tables that should be there: a place that has none of them is another one, or has
+        ``known`` are ids of tables that should be there: a store that has none of them is another one, or has
         vanished, and is left as it is.
 
         Raises:
-            StoreError: the store is missing, refuses access, or can't keep two publishers apart.
+            StoreError: the store is missing, refuses access, or can't exclude a second publisher.
             StoreFull, StoreUnavailable
         """
         ...
 
     def tables(self, store: str = "") -> list[str]:
-        """The ids of the tables in a place, also of those that were left half made or half removed; sorted."""
+        """List the ids of the tables in a store, also of those half created or half dropped; sorted."""
         ...
 
     def note(self, table_id: str = "", store: str = "") -> bytes | None:
-        """The small text that :meth:`save_note` left in a table, or without an id beside all tables of a place."""
+        """Read the note that :meth:`save_note` wrote into a table or, without an id, into the store itself."""
         ...
 
     def save_note(self, content: bytes, table_id: str = "", store: str = "") -> None:
-        """Keep a small text, durably; it goes with the table, and replaces the one before.
+        """Write a small text durably, replacing the one before; a table's note is dropped with the table.
 
         Raises:
-            StoreError: the table or the place isn't there.
+            StoreError: the table or the store does not exist.
             StoreFull, StoreUnavailable
         """
         ...
@@ -170,7 +169,7 @@ class Engine(Protocol):
         ...
 
     def read_contents(self, table_id: str, store: str = "", schema: CollectionSchema | None = None) -> TableContents:
-        """Read the whole partition column of a table, and the keys where they were given by Penstock.
+        """Read the whole partition column of a table, and the primary keys if they are auto-generated.
 
         Raises:
             TableDamaged
@@ -178,15 +177,15 @@ class Engine(Protocol):
         ...
 
     def create(self, table: Table) -> int:
-        """Make an empty table and return its version. Making it again is fine.
+        """Create an empty table and return its version. Idempotent.
 
         Raises:
-            StoreError: the place isn't there (any more).
+            StoreError: the store does not exist (any more).
         """
         ...
 
     def drop(self, table_id: str, store: str = "") -> None:
-        """Remove the table and all its files; a table that isn't there is fine."""
+        """Delete the table and all its files. Idempotent."""
         ...
 
     def stage(self, table: Table, job_id: int, batches: Iterator[pa.RecordBatch]) -> Staged:
@@ -203,32 +202,32 @@ class Engine(Protocol):
         Calling it again after success finds the job in the table and changes nothing.
 
         Raises:
-            StoreConflict: another publisher was faster too often; try again.
+            StoreConflict: other publishers kept committing first; try again.
             StoreError: a staged file is missing or has another size.
             TableDamaged: files of the table are missing, or none of its versions can be opened.
-            JobWithdrawn: :meth:`withdraw` came before.
+            JobWithdrawn: the job was withdrawn (:meth:`withdraw`).
         """
         ...
 
     def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
-        """Keep a job from ever publishing under its present intent; returns the table's version that says so.
+        """Prevent a job from ever publishing under its current intent; returns the table's version that records it.
 
-        From ``table.version``, the intent's, on. A process that stalls in :meth:`publish` is refused when it goes on.
-        Reads no rows, so that it also serves a damaged table. Where the job is published already, that is returned
-        instead, and nothing changes.
+        Checks the versions from ``table.version``, the intent's, on. A process that stalls in :meth:`publish` is
+        refused when it resumes. Reads no rows, so it also works on a damaged table. If the job is already published,
+        that is returned instead, and nothing changes.
 
         Raises:
-            TableDamaged: no version can be opened; whether the job is published can't be known.
+            TableDamaged: no version can be opened, so it is unknown whether the job is published.
             StoreError, StoreUnavailable
         """
         ...
 
     def refuse_damaged(self, table: Table) -> None:
-        """Raise TableDamaged where the newest version lacks files of rows; opens none of them."""
+        """Raise TableDamaged if row files of the newest version are missing or cut; opens none of them."""
         ...
 
     def damage(self, table: Table) -> Mapping[str, str]:
-        """What is wrong with which file of the newest version, indexes among them; opens none of them.
+        """Describe the damaged files of the newest version, by name, indexes included; opens none of them.
 
         Raises:
             TableDamaged: no version can be opened.
@@ -236,14 +235,14 @@ class Engine(Protocol):
         ...
 
     def discard(self, table_id: str, staged: Sequence[Staged], store: str = "") -> None:
-        """Delete staged files by name. Files already gone are fine."""
+        """Delete staged files by name. Idempotent."""
         ...
 
     def orphans(self, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
-        """Files that a crash left: older than ``age`` seconds, of no version, and not of the ``known`` staged ones.
+        """Find orphan files: older than ``age`` seconds, of no version, and not of the ``known`` staged ones.
 
-        In the shape that :meth:`discard` takes; None where there are none. Ask only while no job stages or publishes,
-        and nobody builds an index or compacts.
+        As :meth:`discard` takes them; None if there are none. Call it only while no job stages or publishes, and no
+        index build or compaction runs.
         """
         ...
 
@@ -259,30 +258,32 @@ class Engine(Protocol):
         limit: int | None = None,
         offset: int = 0,
     ) -> pa.Table:
-        """Rows in canonical types, ordered by primary key. ``columns`` may hold field names and ``$meta``."""
+        """Read rows in canonical types, ordered by primary key. ``columns`` may hold field names and ``$meta``."""
         ...
 
     def search(self, table: Table, request: SearchRequest) -> list[QueryHits]:
-        """One :class:`QueryHits` per query. Rows not yet indexed are found; a filter or partition never loses
-        rows."""
+        """Find nearest neighbours: one :class:`QueryHits` per query.
+
+        Rows not yet indexed are found; a filter or partition never loses rows.
+        """
         ...
 
     def remove_partition(self, table: Table, partition: int) -> int:
-        """Delete a partition's rows; returns the table's version after it. A partition without rows is fine."""
+        """Delete a partition's rows; returns the table's version after it. Idempotent."""
         ...
 
     def remove_expired(self, table: Table) -> int:
         """Delete the rows that ``table.expiry`` hides; returns the table's version after it.
 
-        Only of the rows that the version ``table.version`` has: a job that commits meanwhile isn't in the expiry.
+        Deletes only rows of version ``table.version``: a job that commits meanwhile isn't in the expiry.
 
         Raises:
-            StoreConflict: others kept changing the table; try again later.
+            StoreConflict: other commits kept changing the table; try again later.
         """
         ...
 
     def due(self, table: Table, specs: Sequence[IndexSpec]) -> MaintenanceNeeds:
-        """What :meth:`index` and :meth:`compact` would do. Cheap: asked after each job."""
+        """Whether :meth:`index` and :meth:`compact` have work to do. Cheap: called after each job."""
         ...
 
     def index(self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = ...) -> int:
@@ -293,33 +294,33 @@ class Engine(Protocol):
         ...
 
     def compact(self, table: Table) -> int:
-        """Join small parts of the table where there are many; returns the table's version after it.
+        """Join small fragments of the table where there are many; returns the table's version after it.
 
-        Safe beside everything else: rows, indexes and who published them stay as they are.
+        Safe to run concurrently with everything else: rows, their job ids and indexes stay as they are.
 
         Raises:
-            StoreConflict: others kept changing the table; nothing is lost, try again later.
+            StoreConflict: other commits kept changing the table; nothing is lost, try again later.
         """
         ...
 
     def expire_versions(self, table: Table, age: float, share: float | None = None, least_age: float = 0.0) -> int:
-        """Remove old versions of the table, and what only they hold; returns the bytes freed.
+        """Delete old versions of the table, and the files that only they reference; returns the bytes freed.
 
         Only versions before ``table.version`` that were superseded more than ``age`` seconds ago; where old versions
         hold more than ``share`` of the live bytes, more than ``least_age`` seconds ago. Calls that still read one are
-        done again. Staged files are never touched. Call it only while no job stands between its intent and its
-        commit: its traces are in them.
+        repeated. Staged files are never touched. Call it only while no job is between its intent and its commit: old
+        versions hold its traces.
         """
         ...
 
     def indexed_rows(self, table: Table, spec: IndexSpec) -> int:
-        """How many rows the index covers; all of them where the engine searches the field exactly by policy."""
+        """How many rows the index covers; all of them where the engine uses brute force by policy."""
         ...
 
     def index_is_due(self, table: Table, spec: IndexSpec) -> bool:
-        """Whether :meth:`index` would build or extend this index; False where an exact search serves by policy."""
+        """Whether :meth:`index` would build or extend this index; False where brute force is the policy."""
         ...
 
     def repair(self, table: Table) -> list[str]:
-        """On start: set aside what a power loss left unreadable; returns what was done, in words."""
+        """Quarantine on start what a power loss left unreadable; returns messages about what was done."""
         ...

@@ -1,12 +1,12 @@
-"""The tree of a parsed filter: frozen values that name schema fields, ready to be evaluated or translated.
+"""The syntax tree of a parsed filter: frozen nodes that name schema fields, ready to be evaluated or compiled.
 
-A *term* is what a condition looks at: a column, an element of an array, a path in a JSON document, the length of an
+A *term* is what a condition reads: a column, an element of an array, a path in a JSON document, the length of an
 array, or one of these with one arithmetic step. A *filter* is true, false or unknown for a row; only rows for which
-it is true are wanted. What the nodes hold has been checked against the schema and brought to the term's type:
+it is true are selected. The nodes' constants have been checked against the schema and cast to the term's type:
 
 * integer terms hold integers within the range of the field's type,
 * ``Float`` terms hold floats that are exact in 32 bits, ``Double`` terms floats,
-* JSON terms hold whatever was written: bool, int (64 bits), float, str, or a nested list of these.
+* JSON terms hold constants as written: bool, int (64 bits), float, str, or a nested list of these.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class CompareOp(StrEnum):
 
     @property
     def inverse(self) -> CompareOp:
-        """The operator that gives the opposite answer wherever both sides are known."""
+        """The operator that gives the opposite answer wherever neither side is unknown."""
         return _INVERSE[self]
 
     @property
@@ -245,7 +245,7 @@ class IsNull(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Exists(Filter):
-    """Never unknown: the path is there and holds neither ``null`` nor an empty object."""
+    """Never unknown: the path exists and holds neither ``null`` nor an empty object."""
 
     path: JsonPath
 
@@ -260,7 +260,7 @@ class Contains(Filter):
 
 
 def field_names(filter: Filter) -> frozenset[str]:
-    """The fields that a filter looks at; ``$meta`` for dynamic keys."""
+    """The fields that a filter reads; ``$meta`` for dynamic keys."""
     match filter:
         case Not(part):
             return field_names(part)

@@ -1,4 +1,4 @@
-"""From lark's parse tree to the typed tree: names become fields, templates values, constants are folded."""
+"""Build the typed tree from lark's parse tree: resolve names to fields, templates to values, fold constants."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from penstock.filters.numbers import fold, power
 __all__ = ["MAX_DEPTH", "Builder", "Literal", "as_filter"]
 
 MAX_DEPTH = 32
-"""Brackets and prefix operators inside each other, and lists in a template's value. Engines nest parentheses as deep,
-and theirs end at fifty."""
+"""Nesting depth of brackets and prefix operators, and of lists in a template's value. Engines nest parentheses as
+deep, and their limit is fifty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A constant on its way into a condition."""
+    """A constant that is not yet part of a condition."""
 
     value: Value
 
@@ -50,11 +50,11 @@ Part: TypeAlias = "Literal | Term | ArrayColumn | Filter"
 
 _NULLS = frozenset({"null", "NULL", "Null", "None"})
 _CONTAINS = {"contains": (True, False), "contains_all": (True, True), "contains_any": (False, True)}
-"""Function name without prefix → (all of the values wanted, takes a list)."""
+"""Function name without prefix → (all of the values required, takes a list)."""
 
 
 def as_filter(part: Part) -> Filter:
-    """A condition; a constant ``true`` or ``false`` is one, a lone field is none."""
+    """Require a condition; a constant ``true`` or ``false`` is one, a lone field is not."""
     if isinstance(part, Filter):
         return part
     if isinstance(part, Literal) and isinstance(part.value, bool):
@@ -326,7 +326,7 @@ def template_value(name: str, value: Any, depth: int = 0) -> Value:
             raise InvalidFilter(f"the template value {name} is not a finite number")
         return value
     if isinstance(value, list | tuple):
-        return tuple(template_value(name, each, depth + 1) for each in value)
+        return tuple(template_value(name, item, depth + 1) for item in value)
     kind = "null" if value is None else "an object" if isinstance(value, Mapping) else type(value).__name__
     raise InvalidFilter(
         f"the template value {name} is {kind}; it must be a bool, number, string or a list of these", template=name
@@ -341,7 +341,7 @@ def _numeric(literal: Literal, op: str) -> int | float:
 
 
 def _joined(kind: Callable[[tuple[Filter, ...]], Filter], items: list[Part], decided_by: bool) -> Filter:
-    """``and``/``or`` of the parts: nested ones flattened, constants folded away."""
+    """Join parts by ``and`` or ``or``: flatten nested ones, fold constants."""
     parts: list[Filter] = []
     for item in items:
         part = as_filter(item)

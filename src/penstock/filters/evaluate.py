@@ -1,6 +1,6 @@
-"""What a filter means for one row, in plain Python: the model that engines are tested against.
+"""Evaluate a filter on one row in plain Python: the reference that engines are tested against.
 
-What it says of a value in a JSON document is also how engines evaluate what they can't say in their own language.
+Engines also use its conditions on JSON values where their own language can't express them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _cached_matcher = cache(like_matcher)
 
 
 def evaluate(filter: Filter, row: Mapping[str, Any]) -> bool | None:
-    """True, False, or None for unknown.
+    """Evaluate to True, False, or None for unknown.
 
     ``row`` maps field names to Python values: JSON fields and ``$meta`` as decoded documents, arrays as lists. An
     absent field counts as null.
@@ -151,31 +151,31 @@ def _is_single(term: Operand) -> bool:
 
 
 def json_condition(filter: Filter) -> Callable[[Any], bool | None]:
-    """A single condition on a JSON path as a function of the value that is there, None for none.
+    """Compile a single condition on a JSON path to a function of the value at the path, None if there is none.
 
-    Sets are made once, so the function takes the same time for any number of constants.
+    Sets are built once, so the function takes the same time for any number of constants.
     """
     match filter:
         case Compare(op, JsonPath(), value):
             return _comparison(op, value)
         case Compare(op, Length(), value):
-            return lambda found: _COMPARE[op](len(found), value) if isinstance(found, list) else None
+            return lambda actual: _COMPARE[op](len(actual), value) if isinstance(actual, list) else None
         case Compare(op, Arithmetic() as term, value):
-            return lambda found: _compare(op, _stepped(term, _exact(found)), value)
+            return lambda actual: _compare(op, _stepped(term, _exact(actual)), value)
         case In(_, values):
             return Members(values).contain
         case Like(_, pattern):
             matches = like_matcher(pattern)
-            return lambda found: matches(found) if isinstance(found, str) else None
+            return lambda actual: matches(actual) if isinstance(actual, str) else None
         case IsNull():
-            return lambda found: found is None
+            return lambda actual: actual is None
         case Exists():
-            return lambda found: found not in (None, {})
+            return lambda actual: actual not in (None, {})
         case Contains(_, values, every) if every:
-            return lambda found: _holds_all(found, values)
+            return lambda actual: _holds_all(actual, values)
         case Contains(_, values):
             members = Members(values)
-            return lambda found: any(map(members.hold, found)) if isinstance(found, list) else None
+            return lambda actual: any(map(members.hold, actual)) if isinstance(actual, list) else None
     raise AssertionError(f"not a condition on JSON: {filter!r}")
 
 
@@ -185,24 +185,24 @@ def _comparison(op: CompareOp, value: Any) -> Callable[[Any], bool | None]:
     kind = type(value)
     if kind not in (int, float):
         return (
-            (lambda found: compare(found, value) if type(found) is kind else None)
+            (lambda actual: compare(actual, value) if type(actual) is kind else None)
             if kind in (str, bool)
-            else lambda found: _compare(op, found, value)
+            else lambda actual: _compare(op, actual, value)
         )
     rounded = float(value)
 
-    def number(found: Any) -> bool | None:
-        of = type(found)
-        if of is int and kind is int:
-            return compare(found, value)
-        return compare(float(found), rounded) if of is int or of is float else None
+    def number(actual: Any) -> bool | None:
+        actual_type = type(actual)
+        if actual_type is int and kind is int:
+            return compare(actual, value)
+        return compare(float(actual), rounded) if actual_type is int or actual_type is float else None
 
     return number
 
 
-def _holds_all(found: Any, values: tuple[Any, ...]) -> bool | None:
-    """The first value that is not there ends it, so a row takes time by its own length."""
-    return all(map(Members(found).hold, values)) if isinstance(found, list) else None
+def _holds_all(array: Any, values: tuple[Any, ...]) -> bool | None:
+    """Whether an array holds all values; stops at the first missing one, so time depends on the array's length."""
+    return all(map(Members(array).hold, values)) if isinstance(array, list) else None
 
 
 def _compare(op: CompareOp, left: Any, right: Any) -> bool | None:
@@ -223,11 +223,11 @@ def _alike(left: Any, right: Any) -> tuple[Any, Any]:
 def _is_in(value: Any, values: tuple[Any, ...]) -> bool | None:
     if value is None or (values and kind_of(value) not in {kind_of(value) for value in values}):
         return None
-    return any(json_equal(value, each) for each in values)
+    return any(json_equal(value, constant) for constant in values)
 
 
 def _contains(array: list[Any] | None, values: tuple[Any, ...], every: bool) -> bool | None:
     if array is None:
         return None
-    found = (any(json_equal(element, value) for element in array) for value in values)
-    return all(found) if every else any(found)
+    matches = (any(json_equal(element, value) for element in array) for value in values)
+    return all(matches) if every else any(matches)

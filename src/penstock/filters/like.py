@@ -1,4 +1,4 @@
-"""``like`` patterns taken apart, so that every engine reads them the same way."""
+"""Parse ``like`` patterns, so that every engine reads them the same way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Wildcard(Enum):
 
 
 def split_pattern(pattern: str) -> list[str | Wildcard]:
-    """Single literal characters and wildcards, in order.
+    """Split a pattern into literal characters and wildcards, in order.
 
     Raises:
         InvalidFilter: the pattern ends in a lone backslash.
@@ -43,10 +43,10 @@ def split_pattern(pattern: str) -> list[str | Wildcard]:
 
 
 def like_matcher(pattern: str) -> Callable[[str], bool]:
-    """A function that says whether a string is like ``pattern``.
+    """Compile ``pattern`` to a function that matches a string.
 
-    Runs of characters between two ``%`` are looked for one after the other, the first place being as good as any
-    later one. One regular expression for all of them would try the places of each with those of each other.
+    Runs of characters between two ``%`` are searched one after the other, the first position being as good as any
+    later one. One regular expression for all of them would backtrack over the positions of each run.
     """
     runs: list[list[str | Wildcard]] = [[]]
     for part in split_pattern(pattern):
@@ -54,24 +54,24 @@ def like_matcher(pattern: str) -> Callable[[str], bool]:
             runs.append([])
         else:
             runs[-1].append(part)
-    find = [_finder(run) for run in runs]
+    finders = [_finder(run) for run in runs]
     width = len(runs[-1])
 
     def matches(text: str) -> bool:
-        end = find[0](text, 0, True)
-        if len(find) == 1 or end is None:
+        end = finders[0](text, 0, True)
+        if len(finders) == 1 or end is None:
             return end == len(text)
-        for place in find[1:-1]:
-            end = place(text, end, False)
+        for finder in finders[1:-1]:
+            end = finder(text, end, False)
             if end is None:
                 return False
-        return len(text) - width >= end and find[-1](text, len(text) - width, True) is not None
+        return len(text) - width >= end and finders[-1](text, len(text) - width, True) is not None
 
     return matches
 
 
 _Finder = Callable[[str, int, bool], "int | None"]
-"""(text, from where, only there) → where the run that is found ends."""
+"""(text, start, anchored there) → the end of the run's match."""
 
 
 def _finder(run: Sequence[str | Wildcard]) -> _Finder:
@@ -92,7 +92,7 @@ def _finder(run: Sequence[str | Wildcard]) -> _Finder:
     expression = re.compile("".join("." if part is Wildcard.ONE else re.escape(str(part)) for part in run), re.DOTALL)
 
     def find_expression(text: str, start: int, anchored: bool) -> int | None:
-        found = expression.match(text, start) if anchored else expression.search(text, start)
-        return None if found is None else found.end()
+        match = expression.match(text, start) if anchored else expression.search(text, start)
+        return None if match is None else match.end()
 
     return find_expression

@@ -1,4 +1,4 @@
-"""The bound on what a filter makes an engine evaluate, checked before any row is read.
+"""Limit the work that a filter takes, before any row is read.
 
 Values come from the text and from templates alike, so the tree is counted, not the text.
 """
@@ -71,14 +71,14 @@ class _Work:
 
 
 def json_conditions(filter: Filter) -> int:
-    """How often a filter looks into a JSON document of a row."""
+    """Count the look-ups of a filter in JSON documents, per row."""
     work = _Work()
     _count(filter, work)
     return work.json
 
 
 def check_limits(filter: Filter) -> None:
-    """Raises InvalidFilter where the filter asks for more work than this server does for one call."""
+    """Raise InvalidFilter if the filter takes more work than this server does for one call."""
     work = _Work()
     _count(filter, work)
     for number, limit, what, remedy in (
@@ -111,9 +111,9 @@ def _count(filter: Filter, work: _Work) -> None:
             return
         case In(values=values):
             work.values += len(values)
-        case Contains(values=contained):
-            work.values += sum(map(_size, contained))
-            work.nested += sum(isinstance(value, tuple) for value in contained)
+        case Contains(values=constants):
+            work.values += sum(map(_size, constants))
+            work.nested += sum(isinstance(value, tuple) for value in constants)
         case Compare(value=tuple() as value):
             work.values += _size(value)
         case Like(pattern=pattern):
@@ -126,7 +126,7 @@ def _count(filter: Filter, work: _Work) -> None:
 
 
 def evaluations(filter: Filter) -> int:
-    """How often a single condition's term is looked up in a row: an engine without bit operators shifts, and adds up.
+    """Count the look-ups of a single condition's term, per row: an engine without bit operators shifts and adds.
 
     A mask takes two shifts for each of its runs of set bits.
     """
@@ -139,12 +139,12 @@ def evaluations(filter: Filter) -> int:
 
 
 def is_on_json(filter: Filter) -> bool:
-    """Whether a single condition looks into a JSON document."""
+    """Whether a single condition reads a JSON document."""
     return json_path(filter) is not None
 
 
 def json_path(filter: Filter) -> JsonPath | None:
-    """The path in a JSON document that a single condition looks at."""
+    """The path in a JSON document that a single condition reads."""
     match filter:
         case In(term) | Like(term) | Contains(term) | IsNull(term) | Compare(_, term) | Exists(term):
             inner: object = term
@@ -155,5 +155,5 @@ def json_path(filter: Filter) -> JsonPath | None:
 
 
 def _size(value: Value) -> int:
-    """The scalars in a value, and the lists."""
+    """Count the scalars and lists in a value."""
     return 1 + sum(map(_size, value)) if isinstance(value, tuple) else 1

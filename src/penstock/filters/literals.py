@@ -1,4 +1,4 @@
-"""What the literals of a filter stand for: numbers as C and Go write them, strings with Go's escapes."""
+"""Parse the literals of a filter: numbers in the syntax of C and Go, strings with Go's escapes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONG_LIST_ITEM = re.compile(r"(\"(?:[^\"\\]++|\\.)*\"|'(?:[^'\\]++|\\.)*')|(-?[
 
 
 def whole_number(text: str) -> int:
-    """Decimal, octal (``017``), hexadecimal (``0x1F``) or binary (``0b1``)."""
+    """Parse a decimal, octal (``017``), hexadecimal (``0x1F``) or binary (``0b1``) integer."""
     lower = text.lower()
     try:
         if lower.startswith(("0x", "0b")):
@@ -36,7 +36,7 @@ def whole_number(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """A decimal or hexadecimal floating-point literal."""
+    """Parse a decimal or hexadecimal floating-point literal."""
     value = float.fromhex(text) if text[:2] in ("0x", "0X") else float(text)
     if value in (float("inf"), float("-inf")):
         raise InvalidFilter(f"number {text[:40]} is out of the range of Double")
@@ -44,16 +44,16 @@ def number(text: str) -> float:
 
 
 def string(text: str) -> str:
-    """A quoted string with its escapes resolved. ``\\x`` and octal escapes are bytes of UTF-8."""
+    """Parse a quoted string and resolve its escapes. ``\\x`` and octal escapes are bytes of UTF-8."""
     inner = text[1:-1]
     if "\\" not in inner:
         return inner
     parts: list[bytes] = []
     end = 0
-    for found in _ESCAPE.finditer(inner):
-        parts.append(inner[end : found.start()].encode())
-        end = found.end()
-        parts.append(_unescape(found, text))
+    for match in _ESCAPE.finditer(inner):
+        parts.append(inner[end : match.start()].encode())
+        end = match.end()
+        parts.append(_unescape(match, text))
     parts.append(inner[end:].encode())
     try:
         return b"".join(parts).decode()
@@ -61,8 +61,8 @@ def string(text: str) -> str:
         raise InvalidFilter(f"string {text[:80]} is not valid UTF-8 once its escapes are resolved") from None
 
 
-def _unescape(found: re.Match[str], text: str) -> bytes:
-    simple, two_hex, octal, four_hex, eight_hex, _ = found.groups()
+def _unescape(match: re.Match[str], text: str) -> bytes:
+    simple, two_hex, octal, four_hex, eight_hex, _ = match.groups()
     if simple is not None:
         return _SIMPLE.get(simple, simple).encode()
     if two_hex is not None:
@@ -72,7 +72,7 @@ def _unescape(found: re.Match[str], text: str) -> bytes:
     point = four_hex or eight_hex
     if point is not None and int(point, 16) <= 0x10FFFF and not 0xD800 <= int(point, 16) < 0xE000:
         return chr(int(point, 16)).encode()
-    raise InvalidFilter(f"string {text[:80]} has the invalid escape {found.group()}; write \\\\ for a backslash")
+    raise InvalidFilter(f"string {text[:80]} has the invalid escape {match.group()}; write \\\\ for a backslash")
 
 
 def raw_string(text: str) -> str:
@@ -80,7 +80,7 @@ def raw_string(text: str) -> str:
 
 
 def long_list(text: str) -> list[int | float | str]:
-    """The items of a list of strings, decimal integers and floats."""
+    """Parse the items of a list of strings, decimal integers and floats."""
     items: list[int | float | str] = []
     for quoted, real, whole in _LONG_LIST_ITEM.findall(text):
         if whole:

@@ -1,7 +1,7 @@
-"""Equality of JSON values and membership in a set of them, as filters have it.
+"""Equality and set membership of JSON values, by the rules of filters.
 
 Two integers are equal exactly, an integer and a float as floats. That is no equivalence (2**53 + 1 equals the float
-2**53, which equals the integer 2**53), so a plain set of Python's doesn't do.
+2**53, which equals the integer 2**53), so a plain Python set is not enough.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Members", "json_equal", "kind_of"]
 
 
 def kind_of(value: Any) -> str:
-    """Values of different kinds are never equal, nor comparable."""
+    """The kind of a JSON value; values of different kinds are neither equal nor comparable."""
     match value:
         case bool():
             return "bool"
@@ -41,7 +41,7 @@ def json_equal(left: Any, right: Any) -> bool:
 
 
 class Members:
-    """Values by kind, so that a look-up takes the same time for any number of them. Lists are compared one by one."""
+    """A set of JSON values, by kind: a look-up takes constant time. Only lists are compared one by one."""
 
     def __init__(self, values: Iterable[Any]) -> None:
         self._bools: set[bool] = set()
@@ -86,11 +86,11 @@ class Members:
             case str():
                 return value in self._strings
             case list() | tuple():
-                return any(json_equal(value, one) for one in self._lists)
+                return any(json_equal(value, item) for item in self._lists)
         return False
 
     def contain(self, value: Any) -> bool | None:
-        """As ``in`` has it: unknown for null, and for a value of a kind that none of them has."""
+        """Evaluate ``in``: unknown for null, and for a value of a kind that none of them has."""
         if isinstance(value, int) and not INT64_MIN <= value <= INT64_MAX:
             value = float(value)
         if value is None or (self._kinds and kind_of(value) not in self._kinds):

@@ -52,7 +52,7 @@ _FLOATS: dict[ArithmeticOp, Callable[[float, float], float]] = {
 
 
 def calculate(op: ArithmeticOp, left: int | float, right: int | float) -> int | float | None:
-    """``left op right``: 64-bit integers if both are, else doubles; None where the operator has no meaning."""
+    """Calculate ``left op right``: 64-bit integers if both are, else doubles; None if the operator has no meaning."""
     if isinstance(left, int) and isinstance(right, int):
         return wrap(_INTEGERS[op](left, right))
     if op.integers_only:
@@ -71,7 +71,7 @@ def check_step(op: ArithmeticOp, value: int | float) -> None:
 
 
 def fold(op: ArithmeticOp, left: int | float, right: int | float) -> int | float:
-    """Two constants made one."""
+    """Constant-fold a binary operation."""
     if op.integers_only and not isinstance(left, int):
         raise InvalidFilter(f"the operator {op} takes integers only, not {left}")
     check_step(op, right)
@@ -81,7 +81,7 @@ def fold(op: ArithmeticOp, left: int | float, right: int | float) -> int | float
 
 
 def power(base: int | float, exponent: int | float) -> int | float:
-    """Exact for integers as long as the result fits in 64 bits, else a double."""
+    """Raise ``base`` to a power: exact for integers as long as the result fits in 64 bits, else a double."""
     text = f"{base} ** {exponent}"
     if isinstance(base, int) and isinstance(exponent, int) and 0 <= exponent < 64 and abs(base) < 2**32:
         exact: int = base**exponent
@@ -100,7 +100,7 @@ def _finite(value: int | float, text: str) -> int | float:
 
 
 def integer_bound(op: CompareOp, value: int | float, low: int, high: int) -> tuple[CompareOp, int]:
-    """The comparison of an integer in ``low..high`` with any number, as one with an integer in that range.
+    """Rewrite a comparison of an integer in ``low..high`` with any number as one with an integer in that range.
 
     ``x > 1.5`` becomes ``x > 1``; what can never hold becomes ``x > high``, what always holds ``x <= high``.
     """

@@ -1,4 +1,4 @@
-"""``parse``: the text of a Milvus boolean expression, checked against a schema, as a tree."""
+"""Parse Milvus boolean expressions, and check them against a schema."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MAX_LENGTH = 4 * 1024 * 1024
 """Characters. Fifty thousand UUIDs in a list take two million."""
 
 MAX_OUTSIDE = 128 * 1024
-"""Characters outside of strings and flat lists of constants. They are read word by word, in up to 10 us each, and the
-interpreter does little else meanwhile; a list of constants is read at once."""
+"""Characters outside of strings and flat lists of constants. They are parsed token by token, in up to 10 us each, and
+the interpreter runs little else meanwhile; a list of constants is one token."""
 
 _MESSAGE_LENGTH = 1000
 
 _STRINGS = re.compile(r"\"(?:[^\"\\\n]++|\\.)*\"?|'(?:[^'\\\n]++|\\.)*'?")
-"""One that is never closed counts to the end of its line: else each quote in it would be tried as another's start."""
+"""An unclosed one extends to the end of its line: else each quote in it would be tried as the start of another."""
 _FLAT_LIST = re.compile(r"\[[\s0-9.,\"-]*\]")
 _NESTING = re.compile(r"(?:(?:\b(?:not|NOT|exists|EXISTS)\b|!(?!=)|[-+~])\s*)+|[(\[{]|[)\]}]")
 _PREFIX = re.compile(r"\b(?:not|NOT|exists|EXISTS)\b|[-!+~]")
@@ -47,13 +47,13 @@ def _parser() -> Lark:
 
 
 def parse(text: str, schema: CollectionSchema, params: Mapping[str, Any] | None = None) -> Filter | None:
-    """The filter that ``text`` stands for; None for an empty or blank text, which every row passes.
+    """Parse ``text`` to a filter; None for an empty or blank text, which matches every row.
 
     Args:
         params: the values of ``{name}`` templates: bools, numbers, strings, or lists of these.
 
     Raises:
-        InvalidFilter: the text can't be parsed, doesn't suit the schema, or asks for what is not offered. The message
+        InvalidFilter: the text can't be parsed, doesn't suit the schema, or uses an unsupported feature. The message
             is Milvus's ``cannot parse expression: <text>, error: …``.
     """
     if not text or text.isspace():
@@ -72,8 +72,8 @@ def parse(text: str, schema: CollectionSchema, params: Mapping[str, Any] | None 
     except MissingTemplateValue as error:
         raise InvalidFilter(error.message, **error.details) from None
     except InvalidFilter as error:
-        shown = shorten(text, _MESSAGE_LENGTH)
-        raise InvalidFilter(f"cannot parse expression: {shown}, error: {error.message}", **error.details) from None
+        excerpt = shorten(text, _MESSAGE_LENGTH)
+        raise InvalidFilter(f"cannot parse expression: {excerpt}, error: {error.message}", **error.details) from None
 
 
 def _parse(text: str, builder: Builder) -> Filter:
@@ -90,9 +90,9 @@ def _parse(text: str, builder: Builder) -> Filter:
 
 
 def _explain(text: str, error: UnexpectedInput) -> str:
-    """What is wrong with the syntax, and where. Lines count from 1, columns from 0, as Milvus's parser does."""
-    if found := _UNSUPPORTED.search(_STRINGS.sub(lambda match: '"' * len(match.group()), text)):
-        return f"{next(filter(None, found.groups()))} is not supported"
+    """Describe a syntax error and its position. Lines count from 1, columns from 0, as Milvus's parser does."""
+    if unsupported := _UNSUPPORTED.search(_STRINGS.sub(lambda match: '"' * len(match.group()), text)):
+        return f"{next(filter(None, unsupported.groups()))} is not supported"
     match error:
         case UnexpectedToken(token=token) if token.type != "$END":
             return f"line {token.line}:{(token.column or 1) - 1} unexpected {str(token)!r}"
@@ -109,7 +109,7 @@ def _explain(text: str, error: UnexpectedInput) -> str:
 
 
 def _check_length(bare: str) -> None:
-    """Refuse what would take long to parse; ``bare`` has empty strings only."""
+    """Refuse a text that would take long to parse; ``bare`` has its strings emptied."""
     outside = len(_FLAT_LIST.sub("", bare))
     if outside > MAX_OUTSIDE:
         raise InvalidFilter(
@@ -119,14 +119,14 @@ def _check_length(bare: str) -> None:
 
 
 def _check_depth(bare: str) -> None:
-    """Refuse what would nest too deep before anything recursive sees it; ``bare`` has empty strings only."""
+    """Refuse too deep nesting before anything recursive runs; ``bare`` has its strings emptied."""
     levels: list[int] = []
     depth = prefixes = end = 0
-    for found in _NESTING.finditer(bare):
-        part = found.group()
-        if found.start() != end:
+    for match in _NESTING.finditer(bare):
+        part = match.group()
+        if match.start() != end:
             prefixes = 0
-        end = found.end()
+        end = match.end()
         if part in ")]}":
             depth -= levels.pop() if levels else 0
             continue

@@ -1,4 +1,4 @@
-"""Conditions made of checked parts: which types may meet, and what a constant becomes in a field's type."""
+"""Type-check conditions: which types can be compared, and how constants are cast to a field's type."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def is_number(value: object) -> bool:
 def checked_value(value: Value) -> Value:
     """``value``, if its integers fit in 64 bits."""
     if isinstance(value, tuple):
-        for each in value:
-            checked_value(each)
+        for item in value:
+            checked_value(item)
     elif isinstance(value, int) and not INT64_MIN <= value <= INT64_MAX:
         raise InvalidFilter(f"integer {value} is out of the range of Int64")
     return value
@@ -98,7 +98,7 @@ def _check_term(term: object, verb: str = "compared") -> None:
 
 
 def compare(op: CompareOp, term: Term, value: Value) -> Filter:
-    """``term op value`` with the value in the term's type."""
+    """Build ``term op value``, with the value cast to the term's type."""
     _check_term(term)
     value = checked_value(value)
     kind = _numeric_type(term)
@@ -125,12 +125,12 @@ def compare(op: CompareOp, term: Term, value: Value) -> Filter:
 
 
 def _as_float(kind: DataType, value: int | float) -> float:
-    # Adding zero turns -0.0 into 0.0; they are equal, and engines need not know.
+    # Adding zero turns -0.0 into 0.0; they are equal, and engines need not distinguish them.
     return (to_float32(value) if kind is DataType.FLOAT else float(value)) + 0.0
 
 
 def compare_columns(op: CompareOp, left: object, right: object) -> Filter:
-    """``left op right`` for two scalar fields."""
+    """Build ``left op right`` for two scalar fields."""
     if not isinstance(left, Column) or not isinstance(right, Column):
         raise InvalidFilter(
             f"comparisons between two fields take scalar fields only, not {type_name(left)} and {type_name(right)}"
@@ -164,7 +164,7 @@ def compare_constants(op: CompareOp, left: Value, right: Value) -> Constant:
 
 
 def arithmetic(op: ArithmeticOp, term: object, value: object) -> Arithmetic:
-    """``term op value``, one step on a number."""
+    """Build ``term op value``, one step on a number."""
     if isinstance(term, Arithmetic | Length):
         raise InvalidFilter("complicated arithmetic operations are not supported: one field and one constant only")
     if not isinstance(term, Column | Element | JsonPath) or not is_number(value):
@@ -184,21 +184,20 @@ def arithmetic(op: ArithmeticOp, term: object, value: object) -> Arithmetic:
 
 
 def is_in(term: object, values: Iterable[Value]) -> Filter:
-    """``term in values``; values that no row can hold are left out."""
+    """Build ``term in values``; values that no row can hold are left out."""
     if not isinstance(term, Column | Element | JsonPath):
         raise InvalidFilter(f"'in' looks at a single field or path, not at {type_name(term)}")
     _check_term(term)
     kind = _numeric_type(term)
     cast = []
-    for value in dict.fromkeys((type(value), value) for value in values):
-        each = value[1]
-        if isinstance(each, tuple):
-            raise InvalidFilter(f"value '{shorten(each)}' in list cannot be casted to {type_name(term)}")
-        checked_value(each)
+    for _, value in dict.fromkeys((type(value), value) for value in values):
+        if isinstance(value, tuple):
+            raise InvalidFilter(f"value '{shorten(value)}' in list cannot be casted to {type_name(term)}")
+        checked_value(value)
         if kind is None:
-            cast.append(each)
-        elif fits(kind, each):
-            cast.append(_as_float(kind, each) if kind in (DataType.FLOAT, DataType.DOUBLE) else each)  # type: ignore[arg-type]
+            cast.append(value)
+        elif fits(kind, value):
+            cast.append(_as_float(kind, value) if kind in (DataType.FLOAT, DataType.DOUBLE) else value)  # type: ignore[arg-type]
     return In(term, tuple(dict.fromkeys(cast) if kind is not None else cast))
 
 
@@ -215,7 +214,7 @@ def fits(kind: DataType, value: Scalar) -> bool:
 
 
 def contains(term: object, values: tuple[Value, ...], every: bool) -> Filter:
-    """``array_contains`` and its kin."""
+    """Build ``array_contains`` and its variants."""
     if isinstance(term, JsonPath):
         for value in values:
             checked_value(value)

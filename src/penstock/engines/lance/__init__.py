@@ -1,6 +1,6 @@
 """The embedded engine: one Lance dataset per collection, on a local disk or in object storage.
 
-Lance reads these settings once, when it is loaded; what the environment says already is left alone:
+Lance reads these settings once, when it is loaded; variables that are set already are left alone:
 
 * ``LANCE_LOG``: only errors, or every search prints a warning about ``_distance``;
 * ``LANCE_MEM_POOL_SIZE``: Lance's own default, 100 MB, makes big sorts and joins fail;

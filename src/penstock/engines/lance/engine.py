@@ -1,4 +1,4 @@
-"""The engine itself: the operations of this package behind the protocol."""
+"""The Lance engine: the operations of this package behind the engine protocol."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["LanceEngine"]
 class LanceEngine:
     """Tables below ``root``, a folder or ``s3://bucket/prefix``; see :class:`penstock.engines.base.Engine`.
 
-    Those of clusters with stores of their own are below these. ``storage_options``, for all object stores alike, are
+    Tables of clusters with stores of their own are below those. ``storage_options``, for all object stores alike, are
     settings by the names of Rust's ``object_store`` (``aws_endpoint``, ``aws_access_key_id``, ``allow_http`` …). They
     may hold secrets: never shown, but part of the pickle.
     """
@@ -50,19 +50,23 @@ class LanceEngine:
         return f"LanceEngine({self._own.root!r})"
 
     def _at(self, place: str) -> TableRoot:
-        """Raises StoreError: a place within the engine's own, or around it."""
+        """The root of the tables in a store.
+
+        Raises:
+            StoreError: the store is within the engine's own, or around it.
+        """
         if not place:
             return self._own
-        if (found := self._others.get(place)) is None:
+        if (table_root := self._others.get(place)) is None:
             if overlap(place, self._own.root):
                 raise StoreError(
                     f"The store {place} of a cluster and the server's own, {self._own.root}, lie in each other. "
                     "Start the server with the --storage-url that it had when the cluster was made",
                     store=place,
                 )
-            # Two threads may make one each: they share all that matters.
-            found = self._others[place] = TableRoot(place, self._options, self._opened)
-        return found
+            # Two threads may create one each: the roots share all that matters.
+            table_root = self._others[place] = TableRoot(place, self._options, self._opened)
+        return table_root
 
     @property
     def name(self) -> str:

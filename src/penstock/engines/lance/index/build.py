@@ -1,8 +1,8 @@
-"""Indexes of a table: building them, and keeping them up to date as rows come.
+"""Build a table's indexes, and extend them as rows arrive.
 
-Which index a table gets stands in :mod:`penstock.engines.lance.index.mapping`. An index is built once. Rows that came
-later are searched exactly beside it until there are :data:`MAX_UNINDEXED_ROWS` of them; then they are added as a
-segment, which trains nothing anew. What is not indexed yet is never missing from an answer.
+:mod:`penstock.engines.lance.index.mapping` decides which index a table gets. An index is built once. Later rows are
+searched by brute force until there are :data:`MAX_UNINDEXED_ROWS` of them; then they are added as a segment, without
+training. Rows not indexed yet are never missing from an answer.
 
 The partition column gets a BITMAP where there is more than one partition.
 """
@@ -39,17 +39,17 @@ __all__ = [
 ]
 
 MAX_UNINDEXED_ROWS = 10_000
-"""So many rows may be outside of an index before it is extended."""
+"""Rows that may be outside of an index before it is extended."""
 
 _REBUILD_GROWTH = 8
-"""A vector index is trained anew when the table has grown so much since: its partitions have become too big."""
+"""A vector index is rebuilt when the table has grown by this factor since: its partitions have become too big."""
 
-_MOST_SEGMENTS = 16
-"""Every extension adds a segment that each search visits; so many are merged (0.2 s per 100,000 rows)."""
+_MAX_SEGMENTS = 16
+"""Every extension adds a segment that each search visits; this many are merged (0.2 s per 100,000 rows)."""
 
-_partitions: dict[str, int] = {}
-"""By segment, which never changes: Lance reads the whole index to tell it."""
-_MOST_KNOWN = 10_000
+_partition_counts: dict[str, int] = {}
+"""Partitions by segment, which never changes: Lance reads the whole index to report them."""
+_MAX_CACHED_COUNTS = 10_000
 
 _LANCE_METRICS = {Metric.L2: "l2", Metric.IP: "dot", Metric.COSINE: "cosine", Metric.HAMMING: "hamming"}
 _METRICS = {"L2": Metric.L2, "DOT": Metric.IP, "COSINE": Metric.COSINE, "HAMMING": Metric.HAMMING}
@@ -72,21 +72,21 @@ class ActualIndex:
         return "HNSW" in self.kind
 
     def matches(self, wanted: DesiredIndex) -> bool:
-        """Whether kind, metric and parameters are the wanted ones; ``nlist`` is not told here."""
-        asked = wanted.details or {}
+        """Whether kind, metric and parameters are the desired ones; ``nlist`` is not compared."""
+        details = wanted.details or {}
         return (
             self.kind == wanted.kind.replace("_", "")
             and self.metric is wanted.metric
             and all(
                 int((self.details.get(group) or {}).get(key, -1)) == value
-                for group, values in asked.items()
+                for group, values in details.items()
                 for key, value in values.items()
             )
         )
 
 
 class _IndexAction(Enum):
-    """What an index needs."""
+    """The work that an index needs."""
 
     BUILD = auto()
     EXTEND = auto()
@@ -97,7 +97,7 @@ def _name(column: str) -> str:
     return f"{column}.index"
 
 
-def _present(dataset: LanceDataset) -> dict[str, ActualIndex]:
+def _existing_indexes(dataset: LanceDataset) -> dict[str, ActualIndex]:
     return {
         index.name: ActualIndex(
             name=index.name,
@@ -113,21 +113,21 @@ def _present(dataset: LanceDataset) -> dict[str, ActualIndex]:
 
 
 def vector_index(dataset: LanceDataset, field: Field) -> ActualIndex | None:
-    """The index of a vector field, if the table has one by now."""
-    return _present(dataset).get(_name(stored_name(field.name)))
+    """The index of a vector field, if the table has one."""
+    return _existing_indexes(dataset).get(_name(stored_name(field.name)))
 
 
 def indexed_rows(store: TableRoot, table: Table, spec: IndexSpec) -> int:
-    """Rows that an index covers. Where none is wanted, as an exact search serves, all rows."""
+    """Count the rows that an index covers; all rows where brute force is used instead of an index."""
     doing = f"describing the index {spec.name}"
     dataset = store.at_least(table, doing)
     with translating_errors(doing, store.options):
         rows = int(dataset.count_rows())
-        wanted = _wanted(table, spec, rows)
-        if wanted is None:
+        desired = _desired(table, spec, rows)
+        if desired is None:
             return rows
-        present = _present(dataset).get(_name(wanted.column))
-        return present.rows if present is not None and present.matches(wanted) else 0
+        actual = _existing_indexes(dataset).get(_name(desired.column))
+        return actual.rows if actual is not None and actual.matches(desired) else 0
 
 
 def spec_is_due(store: TableRoot, table: Table, spec: IndexSpec) -> bool:
@@ -136,20 +136,22 @@ def spec_is_due(store: TableRoot, table: Table, spec: IndexSpec) -> bool:
     dataset = store.at_least(table, doing)
     with translating_errors(doing, store.options):
         rows = int(dataset.count_rows())
-        wanted = _wanted(table, spec, rows)
-        if wanted is None:
+        desired = _desired(table, spec, rows)
+        if desired is None:
             return False
         target = table.schema[spec.field_name]
-        return _work(dataset, wanted, target, _present(dataset).get(_name(wanted.column)), rows) is not None
+        return (
+            _action(dataset, desired, target, _existing_indexes(dataset).get(_name(desired.column)), rows) is not None
+        )
 
 
-def _wanted(table: Table, spec: IndexSpec, rows: int) -> DesiredIndex | None:
+def _desired(table: Table, spec: IndexSpec, rows: int) -> DesiredIndex | None:
     return desired_index(stored_name(spec.field_name), table.schema[spec.field_name], spec, rows)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is to be done about a table's indexes, in order, and which ones go."""
+    """The index work due for a table, in order, and the indexes to drop."""
 
     rows: int
     steps: Sequence[tuple[DesiredIndex, Field | None, _IndexAction]]
@@ -161,37 +163,37 @@ class _Plan:
 
 def _plan(dataset: LanceDataset, table: Table, specs: Sequence[IndexSpec]) -> _Plan:
     rows = int(dataset.count_rows())
-    wanted: list[tuple[DesiredIndex, Field | None]] = []
+    desired_indexes: list[tuple[DesiredIndex, Field | None]] = []
     for spec in specs:
-        found = _wanted(table, spec, rows)
-        if found is not None:
-            wanted.append((found, table.schema[spec.field_name]))
-    present = _present(dataset)
-    if rows >= LEAST_SCALAR_ROWS and (_name(PARTITION_COLUMN) in present or _has_partitions(dataset)):
-        wanted.append((DesiredIndex(PARTITION_COLUMN, "BITMAP"), None))
+        candidate = _desired(table, spec, rows)
+        if candidate is not None:
+            desired_indexes.append((candidate, table.schema[spec.field_name]))
+    existing = _existing_indexes(dataset)
+    if rows >= LEAST_SCALAR_ROWS and (_name(PARTITION_COLUMN) in existing or _has_partitions(dataset)):
+        desired_indexes.append((DesiredIndex(PARTITION_COLUMN, "BITMAP"), None))
     steps = []
-    for each, target in wanted:
-        work = _work(dataset, each, target, present.get(_name(each.column)), rows)
-        if work is not None:
-            steps.append((each, target, work))
+    for desired, target in desired_indexes:
+        action = _action(dataset, desired, target, existing.get(_name(desired.column)), rows)
+        if action is not None:
+            steps.append((desired, target, action))
     named = {_name(stored_name(spec.field_name)) for spec in specs} | {_name(PARTITION_COLUMN)}
-    return _Plan(rows, steps, sorted(present.keys() - named))
+    return _Plan(rows, steps, sorted(existing.keys() - named))
 
 
-def _work(
-    dataset: LanceDataset, wanted: DesiredIndex, target: Field | None, present: ActualIndex | None, rows: int
+def _action(
+    dataset: LanceDataset, desired: DesiredIndex, target: Field | None, actual: ActualIndex | None, rows: int
 ) -> _IndexAction | None:
-    if present is None or not present.matches(wanted):
+    if actual is None or not actual.matches(desired):
         return _IndexAction.BUILD
-    lags = rows - present.rows > MAX_UNINDEXED_ROWS or present.rows == 0 < rows
-    if target is not None and wanted.is_vector and (lags or wanted.partitions is not None):
-        has, should = partitions_of(dataset, present), partitions_for(wanted, target, rows)
-        other = wanted.partitions is not None and has != should and (has > should or should == wanted.partitions)
-        if other or should > _REBUILD_GROWTH * has:
+    lags = rows - actual.rows > MAX_UNINDEXED_ROWS or actual.rows == 0 < rows
+    if target is not None and desired.is_vector and (lags or desired.partitions is not None):
+        has, should = partitions_of(dataset, actual), partitions_for(desired, target, rows)
+        differs = desired.partitions is not None and has != should and (has > should or should == desired.partitions)
+        if differs or should > _REBUILD_GROWTH * has:
             return _IndexAction.BUILD
     if not lags:
         return None
-    return _IndexAction.MERGE if present.segments >= _MOST_SEGMENTS else _IndexAction.EXTEND
+    return _IndexAction.MERGE if actual.segments >= _MAX_SEGMENTS else _IndexAction.EXTEND
 
 
 def index_is_due(store: TableRoot, table: Table, specs: Sequence[IndexSpec]) -> bool:
@@ -208,22 +210,22 @@ def index(store: TableRoot, table: Table, specs: Sequence[IndexSpec], progress: 
     with translating_errors(doing, store.options):
         before = int(dataset.version)
         plan = _plan(dataset, table, specs)
-        known = segment_ids(dataset)
-        steps = Steps(progress, [10.0 if each.is_vector else 1.0 for each, _, _ in plan.steps])
-        for wanted, target, work in plan.steps:
+        existing = segment_ids(dataset)
+        steps = Steps(progress, [10.0 if desired.is_vector else 1.0 for desired, _, _ in plan.steps])
+        for desired, target, action in plan.steps:
             steps.begin()
-            if work is _IndexAction.BUILD:
-                _build(dataset, wanted, target, plan.rows, steps)
+            if action is _IndexAction.BUILD:
+                _build(dataset, desired, target, plan.rows, steps)
             else:
-                merged = _MOST_SEGMENTS if work is _IndexAction.MERGE else 0
-                dataset.optimize.optimize_indices(num_indices_to_merge=merged, index_names=[_name(wanted.column)])
+                merged = _MAX_SEGMENTS if action is _IndexAction.MERGE else 0
+                dataset.optimize.optimize_indices(num_indices_to_merge=merged, index_names=[_name(desired.column)])
         for name in plan.stale:
             dataset.drop_index(name)
         version = int(dataset.version)
         if version != before:
-            durable_indexes(store, table.id, dataset, before, known)
+            durable_indexes(store, table.id, dataset, before, existing)
     if version != before:
-        store.forget(table.id)  # whoever reads next opens the version that has the index
+        store.forget(table.id)  # the next read opens the version that has the index
     return version
 
 
@@ -233,43 +235,43 @@ def _has_partitions(dataset: LanceDataset) -> bool:
     return len(others.to_table()) > 0
 
 
-def _build(dataset: LanceDataset, wanted: DesiredIndex, target: Field | None, rows: int, steps: Steps) -> None:
-    name = _name(wanted.column)
-    if wanted.metric is None or target is None:
-        dataset.create_scalar_index(wanted.column, wanted.kind, name=name, replace=True)  # type: ignore[arg-type]
+def _build(dataset: LanceDataset, desired: DesiredIndex, target: Field | None, rows: int, steps: Steps) -> None:
+    name = _name(desired.column)
+    if desired.metric is None or target is None:
+        dataset.create_scalar_index(desired.column, desired.kind, name=name, replace=True)  # type: ignore[arg-type]
         return
     dataset.create_index(
-        wanted.column,
-        wanted.kind,
+        desired.column,
+        desired.kind,
         name=name,
-        metric=_LANCE_METRICS[wanted.metric],
-        num_partitions=partitions_for(wanted, target, rows),
+        metric=_LANCE_METRICS[desired.metric],
+        num_partitions=partitions_for(desired, target, rows),
         replace=True,
         progress_callback=steps.heard,
-        **wanted.build_options(),
+        **desired.build_options(),
     )
 
 
 def partitions_of(dataset: LanceDataset, index: ActualIndex) -> int:
-    """How many partitions a vector index has; later segments take over those of the first."""
-    known = _partitions.get(index.first_segment)
-    if known is None:
-        known = int(dataset.stats.index_stats(index.name)["segments"][0]["num_partitions"])
-        if len(_partitions) >= _MOST_KNOWN:
-            _partitions.clear()
-        _partitions[index.first_segment] = known
-    return known
+    """Count the partitions of a vector index; later segments take over those of the first."""
+    count = _partition_counts.get(index.first_segment)
+    if count is None:
+        count = int(dataset.stats.index_stats(index.name)["segments"][0]["num_partitions"])
+        if len(_partition_counts) >= _MAX_CACHED_COUNTS:
+            _partition_counts.clear()
+        _partition_counts[index.first_segment] = count
+    return count
 
 
 def segment_ids(dataset: LanceDataset) -> set[str]:
-    """The folders below ``_indices`` that a version uses."""
+    """The index segments of a version: folders below ``_indices``."""
     return {str(segment.uuid) for index in dataset.describe_indices() for segment in index.segments}
 
 
 def durable_indexes(
     store: TableRoot, table_id: str, dataset: LanceDataset, before: int, known: set[str], names: Sequence[str] = ()
 ) -> None:
-    """Force to the disk: index folders that are not ``known``, ``names``, and each version since ``before``."""
+    """Sync to disk: index folders that are not ``known``, ``names``, and each version since ``before``."""
     if not store.is_local:
         return
     files = store.files(table_id)

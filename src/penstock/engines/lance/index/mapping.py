@@ -1,4 +1,4 @@
-"""Which Lance index stands for which Milvus index: a table, and the parameters that pass through it.
+"""Index mapping: which Lance index is built for which Milvus index, with which parameters.
 
 | Milvus index | on | Lance index | parameters |
 |---|---|---|---|
@@ -9,14 +9,14 @@
 | HNSW | float, int8 | IVF_HNSW_FLAT | ``M``, ``efConstruction`` |
 | HNSW_SQ, HNSW_PQ, HNSW_PRQ | float, int8 | IVF_HNSW_SQ | ``M``, ``efConstruction`` |
 | AUTOINDEX, BIN_IVF_FLAT by HAMMING | binary | IVF_FLAT | ``nlist`` |
-| FLAT, GPU_BRUTE_FORCE, BIN_FLAT, any by JACCARD, SPARSE_* | vectors | none: exact search | |
+| FLAT, GPU_BRUTE_FORCE, BIN_FLAT, any by JACCARD, SPARSE_* | vectors | none: brute force | |
 | BITMAP, and any on Bool | scalars | BITMAP | |
 | every other name | scalars | BTREE | |
 | any | Array | LABEL_LIST | |
 | any | JSON, lists of structs | none | |
 
-The graph names that quantise by products become IVF_HNSW_SQ: Lance trains products so slowly that 30,000 rows of 64
-dimensions took 22 s, against 3 s. DISKANN and the like are about vectors that don't fit into memory; IVF_SQ is that
+Graph indexes with product quantisation become IVF_HNSW_SQ: Lance trains it so slowly that 30,000 rows of 64
+dimensions took 22 s, against 3 s. DISKANN and the like are for vectors that don't fit into memory; IVF_SQ does that
 here, as Lance keeps indexes on the disk.
 """
 
@@ -44,16 +44,16 @@ Kind = Literal[
 ]
 
 LEAST_VECTOR_BYTES = 32 << 20
-"""As float32; below it an exact search takes 50 to 80 ms at most."""
+"""As float32; below it a brute-force search takes 50 to 80 ms at most."""
 
 LEAST_SCALAR_ROWS = 10_000
 
 PARTITION_ROWS = 4096
 _LEAST_PARTITION_ROWS = 64
-"""Training needs a sample of each partition; a larger ``nlist`` waits until there are so many rows."""
+"""Training needs a sample of each partition; a larger ``nlist`` is reduced until there are enough rows."""
 
 _GRAPH_BYTES = 256 << 20
-"""Vectors of one graph. It is built in memory, and a table that outgrows it gets several."""
+"""Bytes of the vectors of one graph. It is built in memory, and a table that outgrows it gets several."""
 
 _KINDS: Mapping[str, Kind] = {
     "IVF_FLAT": "IVF_FLAT",
@@ -70,14 +70,14 @@ _EXACT = frozenset({"FLAT", "GPU_BRUTE_FORCE", "BIN_FLAT"})
 
 _M, _EF_CONSTRUCTION = 16, 150
 _VALUES_PER_CODE = 16
-"""IVF_PQ without ``m``: one code for so many values, as Lance's own default has it."""
+"""IVF_PQ without ``m``: values per code, as in Lance's own default."""
 
 
 @dataclass(frozen=True)
 class DesiredIndex:
-    """An index that a table should have. ``partitions`` is ``nlist``, None where the engine chooses.
+    """An index that a table should have. ``partitions`` is ``nlist``, None if the engine chooses.
 
-    ``details`` are the parameters that Lance tells of a built index, by its own names.
+    ``details`` are the parameters that Lance reports of a built index, by its own names.
     """
 
     column: str
@@ -95,24 +95,24 @@ class DesiredIndex:
         return "HNSW" in self.kind
 
     def build_options(self) -> dict[str, Any]:
-        """What ``create_index`` takes beside the kind, the metric and the number of partitions."""
+        """Arguments of ``create_index`` besides the kind, the metric and the number of partitions."""
         names = {
             "max_connections": "m",
             "construction_ef": "ef_construction",
             "num_sub_vectors": "num_sub_vectors",
             "num_bits": "num_bits",
         }
-        given = {key: value for group in (self.details or {}).values() for key, value in group.items()}
-        return {names[key]: value for key, value in given.items()}
+        parameters = {key: value for group in (self.details or {}).values() for key, value in group.items()}
+        return {names[key]: value for key, value in parameters.items()}
 
 
 def vector_bytes(field: Field, rows: int) -> int:
-    """How much an exact search of ``rows`` vectors reads."""
+    """Bytes that a brute-force search of ``rows`` vectors reads."""
     return rows * field.width * (1 if field.type is DataType.BINARY_VECTOR else 4)
 
 
 def partitions_for(wanted: DesiredIndex, field: Field, rows: int) -> int:
-    """Into how many partitions a vector index of so many rows is cut."""
+    """The number of partitions of a vector index over ``rows`` rows."""
     if wanted.is_graph:
         return max(1, vector_bytes(field, rows) // _GRAPH_BYTES)
     if wanted.partitions is None:
@@ -164,7 +164,7 @@ def _codes(dim: int) -> int:
 
 
 def _number(params: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
-    """A parameter as a whole number, maybe as text. What an earlier release let through beyond that is ignored."""
+    """A parameter as a whole number, maybe given as text. Other values, stored by older releases, are ignored."""
     number = params.get(name)
     if isinstance(number, str) and number.isascii() and number.isdigit():
         number = int(number)

@@ -1,4 +1,4 @@
-"""How far an index build is, as a share of the whole."""
+"""Progress of index builds, as a share of the whole."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ _STAGES: Mapping[str, tuple[float, float]] = {
     "shuffle": (0.4, 0.7),
     "merge_partitions": (0.7, 1.0),
 }
-"""Where Lance's stages of a vector index begin and end, roughly; a stage that isn't here tells nothing."""
+"""Where Lance's stages of a vector index begin and end, roughly; a stage that isn't listed reports nothing."""
 
 
 class Steps:
-    """Several builds in a row; each is ``weights[i]`` of the whole."""
+    """Progress of several builds in a row; build ``i`` is ``weights[i]`` of the whole."""
 
     def __init__(self, tell: Progress, weights: list[float]) -> None:
-        self._tell = tell
+        self._callback = tell
         self._total = sum(weights) or 1.0
         self._weights = weights
         self._before = 0.0
-        self._told = 0.0
+        self._reported = 0.0
         self._place = -1
 
     def begin(self) -> None:
-        """The next build begins; the one before it has ended."""
+        """Begin the next build; the one before it has ended."""
         if self._place >= 0:
             self._before += self._weights[self._place]
         self._place += 1
-        self._say(0.0)
+        self._report(0.0)
 
     def heard(self, event: IndexProgress) -> None:
-        """What Lance tells of the build."""
+        """Report the progress in one of Lance's events."""
         stage = _STAGES.get(event.stage)
         if stage is not None:
             begin, end = stage
             done = 1.0 if event.event == "complete" else event.fraction or 0.0
-            self._say(begin + (end - begin) * done)
+            self._report(begin + (end - begin) * done)
 
-    def _say(self, share: float) -> None:
+    def _report(self, share: float) -> None:
         now = (self._before + self._weights[self._place] * share) / self._total
-        if now > self._told:
-            self._told = now
-            self._tell(now)
+        if now > self._reported:
+            self._reported = now
+            self._callback(now)

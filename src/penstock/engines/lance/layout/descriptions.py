@@ -1,7 +1,7 @@
-"""Small texts that Penstock keeps beside its tables, so that a store says what it holds without the catalog.
+"""Notes next to the tables: small texts that describe a store without the catalog.
 
-One in each table's folder, one in the store's. Lance looks at neither. Kept as a file, not in the table's own
-metadata, where each change would be a version that competes with those of jobs.
+One in each table's folder, one in the store's. Lance ignores both. A note is a file, not table metadata, where each
+change would be a version that competes with those of jobs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NOTE = "penstock.json"
 
 
 def note(store: TableRoot, table_id: str = "") -> bytes | None:
-    """The text in the table, or without one in the store; None where there is none."""
+    """Read the note of a table or, without an id, of the store; None if there is none."""
     with translating_errors(f"reading {NOTE} of {table_id or store.root}", store.options):
         return _files(store, table_id).read(NOTE)
 
@@ -27,7 +27,7 @@ def save_note(store: TableRoot, content: bytes, table_id: str = "") -> None:
 
 
 def is_in_use(store: TableRoot, table_id: str) -> bool:
-    """Whether rows were written into a table: one that a create call left half made has none."""
+    """Whether rows were written into a table: a half-created one has none."""
     with translating_errors(f"looking into the table {table_id}", store.options):
         return bool(_files(store, table_id).names("data"))
 

@@ -1,16 +1,16 @@
-"""How canonical columns are stored in a Lance dataset, and back.
+"""Encode canonical columns as they are stored in a Lance dataset, and decode them.
 
 | field type | stored as | because |
 |---|---|---|
 | Int8Vector | fixed_size_list<float16> | Lance can't search int8; float16 holds every int8 exactly |
-| BFloat16Vector | fixed_size_list<float32> | as it comes (canonical batches widen it); Lance can't search bfloat16 |
-| JSON, ``$meta`` | Arrow's JSON extension type | filters look into it. Lance parses the text and writes it anew:
+| BFloat16Vector | fixed_size_list<float32> | as in canonical batches, which widen it; Lance can't search bfloat16 |
+| JSON, ``$meta`` | Arrow's JSON extension type | filters look into it. Lance parses the text and writes it again:
 values stay, spaces and the order of keys may change |
 | everything else | its canonical type | |
 
 What Lance can't keep of JSON: integers beyond 64 bits become doubles, a number beyond a double's range becomes null,
 an object with the same key twice is refused, which fails the whole write, and some thousand levels of nesting
-overflow the stack; validation has to see to it before.
+overflow the stack; validation has to refuse these before.
 
 Two hidden columns follow the fields: ``__part``, which comes with the canonical batch, and ``__job``, the id of the
 job that wrote the row.
@@ -66,7 +66,7 @@ def stored_schema(schema: CollectionSchema) -> pa.Schema:
 
 
 def encode(batch: pa.RecordBatch, schema: CollectionSchema, job_id: int) -> pa.RecordBatch:
-    """A canonical batch as it is stored; columns may come in any order.
+    """Encode a canonical batch as it is stored; columns may come in any order.
 
     Raises:
         StoreError: a column is missing or not of its canonical type.
@@ -75,9 +75,9 @@ def encode(batch: pa.RecordBatch, schema: CollectionSchema, job_id: int) -> pa.R
     for field in canonical_schema(schema):
         place = batch.schema.get_field_index(field.name)
         if place < 0 or batch.schema.field(place).type != field.type:
-            found = "is missing" if place < 0 else f"has the type {batch.schema.field(place).type}"
+            problem = "is missing" if place < 0 else f"has the type {batch.schema.field(place).type}"
             raise StoreError(
-                f"column {field.name!r} {found}; the engine takes canonical batches only ({field.type})",
+                f"column {field.name!r} {problem}; the engine takes canonical batches only ({field.type})",
                 column=field.name,
             )
         arrays.append(_encode_column(batch.column(place), schema.get(field.name), field.name))
@@ -88,27 +88,27 @@ def encode(batch: pa.RecordBatch, schema: CollectionSchema, job_id: int) -> pa.R
 def _encode_column(column: pa.Array[Any], field: Field | None, name: str) -> pa.Array[Any]:
     if name == PARTITION_COLUMN:
         return column
-    wanted = _stored_type(field)
+    stored_type = _stored_type(field)
     if _is_json(field):
-        return pa.ExtensionArray.from_storage(wanted, column)  # type: ignore[type-var,arg-type,unused-ignore]
-    return column if column.type == wanted else column.cast(wanted)
+        return pa.ExtensionArray.from_storage(stored_type, column)  # type: ignore[type-var,arg-type,unused-ignore]
+    return column if column.type == stored_type else column.cast(stored_type)
 
 
 def in_small_batches(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Slices of about :data:`WRITE_BATCH_BYTES`, without a copy; at least one row each."""
+    """Slice a batch to about :data:`WRITE_BATCH_BYTES` without a copy; at least one row each."""
     rows = max(1, len(batch) * WRITE_BATCH_BYTES // max(batch.nbytes, 1))
     for start in range(0, len(batch), rows):
         yield batch.slice(start, rows)
 
 
 def decode(stored: pa.Table, schema: CollectionSchema, columns: Sequence[str]) -> pa.Table:
-    """The given fields (and ``$meta``) of a stored table, in canonical types and in that order."""
-    wanted = {field.name: field for field in canonical_schema(schema)}
+    """Decode fields (and ``$meta``) of a stored table to canonical types, in the order of ``columns``."""
+    fields = {field.name: field for field in canonical_schema(schema)}
     arrays: list[pa.ChunkedArray[Any]] = []
     for name in columns:
         column = stored.column(stored_name(name))
         if isinstance(column.type, pa.BaseExtensionType):
             chunks = [chunk.storage for chunk in column.chunks]  # type: ignore[attr-defined]
             column = cast(Any, pa).chunked_array(chunks, column.type.storage_type)
-        arrays.append(column if column.type == wanted[name].type else column.cast(wanted[name].type))
-    return pa.Table.from_arrays(arrays, schema=pa.schema([wanted[name] for name in columns]))
+        arrays.append(column if column.type == fields[name].type else column.cast(fields[name].type))
+    return pa.Table.from_arrays(arrays, schema=pa.schema([fields[name] for name in columns]))

@@ -1,4 +1,4 @@
-"""Lance's exceptions, told in Penstock's error tree."""
+"""Translate Lance's exceptions into Penstock's errors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PUBLIC = re.compile(r"(?i)region|endpoint|allow_http|virtual|timeout|addressing
 _MISSING = re.compile(
     r"(?i)(?:not found: |location )\S*?(([^\s/]+)\.lance/(?:data|_deletions|_indices|_versions)/[^\s,:]+)"
 )
-"""A file of a table, as local disks and object stores say that it isn't there."""
+"""A table's file in the messages of local disks and object stores that it is missing."""
 
 _UNEXPLAINED = "The engine failed while"
 
 _FULL = ("no space left on device", "os error 28", "disk quota exceeded", "os error 122")
-_AWAY = (
+_UNAVAILABLE = (
     "connection refused",
     "connection reset",
     "http error:",  # of the object store's client: no answer, or one that was cut off
@@ -47,7 +47,7 @@ _FORBIDDEN = (
 
 
 def translate(error: BaseException, doing: str, options: Mapping[str, str]) -> StoreError:
-    """The error that Penstock raises for ``error``, which came up while ``doing`` (“reading table x”).
+    """Translate ``error``, which was raised while ``doing`` (“reading table x”).
 
     Messages carry no value of ``options`` but the harmless ones (region, endpoint …): the rest may be secrets.
     """
@@ -55,14 +55,14 @@ def translate(error: BaseException, doing: str, options: Mapping[str, str]) -> S
     for key, value in options.items():
         if len(value) > 3 and not _PUBLIC.search(key):
             text = text.replace(value, "***")
-    low = text.lower()
-    if any(sign in low for sign in _FULL):
+    lower = text.lower()
+    if any(sign in lower for sign in _FULL):
         return StoreFull(f"No space is left while {doing}. Free space on the store's disk, then retry. ({text})")
-    if "commit conflict" in low or "too many concurrent writers" in low:
+    if "commit conflict" in lower or "too many concurrent writers" in lower:
         return StoreConflict(f"Another process changed the table while {doing}. Try again. ({text})")
-    if any(sign in low for sign in _FORBIDDEN):
+    if any(sign in lower for sign in _FORBIDDEN):
         return StoreError(f"The store refuses access while {doing}. Check its permissions. ({text})")
-    if isinstance(error, TimeoutError | ConnectionError) or any(sign in low for sign in _AWAY):
+    if isinstance(error, TimeoutError | ConnectionError) or any(sign in lower for sign in _UNAVAILABLE):
         return StoreUnavailable(f"The store can't be reached while {doing}. Try again. ({text})")
     if (missing := _MISSING.search(text)) is not None:
         name, table = missing.groups()
@@ -82,7 +82,7 @@ def is_unexplained(error: StoreError) -> bool:
 
 @contextmanager
 def translating_errors(doing: str, options: Mapping[str, str]) -> Iterator[None]:
-    """Turn what Lance, Arrow or the disk raise inside into a :class:`StoreError`; Penstock's own errors pass."""
+    """Translate errors of Lance, Arrow or the disk into a :class:`StoreError`; Penstock's own errors pass."""
     try:
         yield
     except (PenstockError, DeadlineExceeded):

@@ -1,4 +1,4 @@
-"""The files of a table below the engine: sizes, deletion, durability. Names are relative to the table, with ``/``."""
+"""Access a table's files without Lance: sizes, deletion, durability. Names are relative to the table, with ``/``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalFiles", "ObjectFiles", "TableFiles", "files_of", "object_store"]
 
 _LIST_FROM = 16
-"""From so many names on, one listing is cheaper than a request for each."""
+"""From this many names on, one listing is cheaper than a request for each."""
 
 _CLIENT_OPTIONS = {
     "allow_http",
@@ -35,12 +35,12 @@ _CLIENT_OPTIONS = {
 
 
 _RETRY: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
-"""As Lance's own: it rides out a hiccup; what lasts longer is the caller's to try again."""
+"""As Lance's own, for short transient errors; longer ones are left to the caller's retry."""
 
 
 class TableFiles(Protocol):
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
-        """Bytes of those of ``names`` that exist."""
+        """Bytes of the files ``names``, without those that do not exist."""
         ...
 
     def names(self, folder: str) -> list[str]:
@@ -52,7 +52,7 @@ class TableFiles(Protocol):
         ...
 
     def read(self, name: str) -> bytes | None:
-        """The content of a small file; None where there is none."""
+        """The content of a small file; None if it does not exist."""
         ...
 
     def write(self, name: str, content: bytes) -> None:
@@ -60,15 +60,15 @@ class TableFiles(Protocol):
         ...
 
     def delete(self, names: Iterable[str]) -> None:
-        """Remove files; those already gone are fine."""
+        """Delete files. Idempotent."""
         ...
 
     def sync(self, names: Iterable[str], *, missing_ok: bool = False) -> None:
-        """Force files and the folders that hold them to the disk; where a write is durable by itself, nothing."""
+        """Sync files and their folders to disk; does nothing where writes are durable by themselves."""
         ...
 
     def remove_all(self) -> None:
-        """Remove the table."""
+        """Delete all files of the table."""
         ...
 
 
@@ -79,13 +79,13 @@ class LocalFiles:
     folder: Path
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
-        found = {}
+        sizes = {}
         for name in names:
             try:
-                found[name] = (self.folder / name).stat().st_size
+                sizes[name] = (self.folder / name).stat().st_size
             except FileNotFoundError:
                 continue
-        return found
+        return sizes
 
     def names(self, folder: str) -> list[str]:
         return [
@@ -93,14 +93,14 @@ class LocalFiles:
         ]
 
     def older_than(self, folder: str, age: float) -> dict[str, int]:
-        until = time.time() - age
-        found = {}
+        cutoff = time.time() - age
+        sizes = {}
         for name in self.names(folder):
             with suppress(FileNotFoundError):  # Lance's temporary files come and go
                 status = (self.folder / name).stat()
-                if status.st_mtime <= until:
-                    found[name] = status.st_size
-        return found
+                if status.st_mtime <= cutoff:
+                    sizes[name] = status.st_size
+        return sizes
 
     def read(self, name: str) -> bytes | None:
         try:
@@ -109,15 +109,15 @@ class LocalFiles:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        handle, fresh = tempfile.mkstemp(prefix=f".{name}.", dir=self.folder)
+        handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.folder)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(fresh).replace(self.folder / name)
+            Path(temporary).replace(self.folder / name)
         except BaseException:
-            Path(fresh).unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
             raise
         _sync(self.folder)
 
@@ -144,13 +144,13 @@ class LocalFiles:
 
     def remove_all(self) -> None:
         # Renamed first: a crash in the middle leaves no half table under the table's name.
-        grave = self.folder.with_name(self.folder.name + ".dropped")
+        trash = self.folder.with_name(self.folder.name + ".dropped")
         if self.folder.exists():
-            if grave.exists():
-                shutil.rmtree(grave)
-            self.folder.rename(grave)
-        if grave.exists():
-            shutil.rmtree(grave)
+            if trash.exists():
+                shutil.rmtree(trash)
+            self.folder.rename(trash)
+        if trash.exists():
+            shutil.rmtree(trash)
             _sync(self.folder.parent)
 
 
@@ -178,27 +178,30 @@ class ObjectFiles:
             for folder in {name.rpartition("/")[0] for name in names}:
                 listed.update(self._listed(folder))
             return {name: listed[name] for name in names if name in listed}
-        found = {}
+        sizes = {}
         for name in names:
             try:
-                found[name] = int(self._obstore.head(self._store, name)["size"])
+                sizes[name] = int(self._obstore.head(self._store, name)["size"])
             except FileNotFoundError:
                 continue
-        return found
+        return sizes
 
     def names(self, folder: str) -> list[str]:
         return list(self._listed(folder))
 
     def older_than(self, folder: str, age: float) -> dict[str, int]:
-        until = datetime.now(UTC) - timedelta(seconds=age)
+        cutoff = datetime.now(UTC) - timedelta(seconds=age)
         pages = self._obstore.list(self._store, prefix=folder or None)
         return {
-            str(each["path"]): int(each["size"]) for page in pages for each in page if each["last_modified"] <= until
+            str(entry["path"]): int(entry["size"])
+            for page in pages
+            for entry in page
+            if entry["last_modified"] <= cutoff
         }
 
     def _listed(self, folder: str) -> dict[str, int]:
         pages = self._obstore.list(self._store, prefix=folder or None)
-        return {str(each["path"]): int(each["size"]) for page in pages for each in page}
+        return {str(entry["path"]): int(entry["size"]) for page in pages for entry in page}
 
     def read(self, name: str) -> bytes | None:
         try:

@@ -1,4 +1,4 @@
-"""One number of a table's manifest that Lance does not hand out.
+"""Read ``max_fragment_id`` of a table's manifest, which Lance's Python API does not expose.
 
 Format: Lance table specification, protobuf message ``Manifest``, field 11 ``max_fragment_id``.
 """
@@ -15,23 +15,23 @@ _MAX_FRAGMENT_ID = 11
 def highest_fragment_id(dataset: LanceDataset) -> int:
     """The highest id that any fragment of the table ever had, or -1.
 
-    A fragment that was removed keeps its id: an index that was being built meanwhile may still name it, and would
-    claim to cover a new fragment of that id, whose rows no search would find.
+    The id of a removed fragment must not be reused: an index that was being built meanwhile may still name it, and
+    would claim to cover a new fragment of that id, whose rows no search would find.
     """
     present = max((fragment.fragment_id for fragment in dataset.get_fragments()), default=-1)
     return max(present, _field(dataset._ds.serialized_manifest(), _MAX_FRAGMENT_ID, default=-1))
 
 
-def _field(message: bytes, wanted: int, *, default: int) -> int:
-    """The integer field number ``wanted`` of a protobuf message; the last one counts."""
+def _field(message: bytes, field_number: int, *, default: int) -> int:
+    """The integer field ``field_number`` of a protobuf message; the last one counts."""
     value = default
     place = 0
     while place < len(message):
         key, place = _varint(message, place)
         number, kind = key >> 3, key & 7
         if kind == 0:
-            read, place = _varint(message, place)
-            value = read if number == wanted else value
+            integer, place = _varint(message, place)
+            value = integer if number == field_number else value
         elif kind == 1:
             place += 8
         elif kind == 2:

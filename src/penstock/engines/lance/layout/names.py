@@ -1,4 +1,4 @@
-"""How a field is named inside a Lance dataset.
+"""Map field names to the column names of a Lance dataset.
 
 Lance keeps names that begin with an underscore for itself (``_rowid``, ``_rowaddr``, ``_distance``, ``_score`` …;
 some are refused on write, others break a search), and Penstock's hidden columns begin with two. So a field whose name
@@ -24,5 +24,5 @@ def field_name(stored: str) -> str:
 
 
 def quoted(field_name: str) -> str:
-    """The column of a field as it stands in a filter: the stored name between backticks."""
+    """The column of a field in filter SQL: the stored name between backticks."""
     return f"`{stored_name(field_name)}`"

@@ -1,4 +1,4 @@
-"""Whether a place can hold tables, and which it holds."""
+"""Check that a store can hold tables, and list its tables."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _TABLE = ".lance"
 
 
 def check(store: TableRoot, known: Sequence[str] = ()) -> None:
-    """Write a small file and remove it; in an object store, see too that a second writer of it is refused.
+    """Write a small file and delete it; in an object store, also check that a second writer of it is refused.
 
-    Every commit relies on that: the file of a new version is created only if nobody else has created it. Where tables
-    are ``known``, one of them must be there: a folder that isn't mounted is neither made nor written to.
+    Every commit relies on that: the file of a new version is created only if it doesn't exist yet. Of ``known``
+    tables at least one must be there: a folder that isn't mounted is neither created nor written to.
     """
     with translating_errors(f"{_DOING} {store.root}", store.options):
         if store.is_local:
-            _refuse_unless_there(store, known)
+            _check_known_tables(store, known)
             _check_folder(Path(store.root))
         else:
             _check_objects(store)
-            _refuse_unless_there(store, known)
+            _check_known_tables(store, known)
 
 
-def _refuse_unless_there(store: TableRoot, known: Sequence[str]) -> None:
+def _check_known_tables(store: TableRoot, known: Sequence[str]) -> None:
     if known and not set(known) & set(tables(store)):
         raise StoreError(
             f"The store {store.root} has none of the {len(known):,} tables that the catalog knows. Mount it, put it "
@@ -98,7 +98,7 @@ def _probe_name() -> str:
 
 
 def tables(store: TableRoot) -> list[str]:
-    """Ids of all tables, also of those half made or half removed."""
+    """Ids of all tables, also of those half created or half dropped."""
     with translating_errors(f"listing the store {store.root}", store.options):
         if store.is_local:
             names = [path.name for path in Path(store.root).glob(f"*{_TABLE}*")]
@@ -106,5 +106,5 @@ def tables(store: TableRoot) -> list[str]:
             import obstore
 
             listed = obstore.list_with_delimiter(object_store(store.root, store.options))
-            names = [each.rstrip("/").rpartition("/")[2] for each in listed["common_prefixes"]]
+            names = [prefix.rstrip("/").rpartition("/")[2] for prefix in listed["common_prefixes"]]
     return sorted({name.partition(_TABLE)[0] for name in names if _TABLE in name})

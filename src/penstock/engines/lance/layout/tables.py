@@ -1,4 +1,4 @@
-"""Where tables are, and open handles to them."""
+"""Table locations, and the handle cache."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _MAX_OPEN = 64
 _INDEX_CACHE = 512 << 20
 _METADATA_CACHE, _REMOTE_METADATA_CACHE = 16 << 20, 128 << 20
 """Bytes per process, for all tables together; Lance's own defaults are 6 GiB and 1 GiB. Lance keeps what belongs to
-superseded versions, 27 KB for each small job, until its cache is full. What isn't kept is read again, which costs
+superseded versions, 27 KB for each small job, until its cache is full. What isn't cached is read again, which costs
 little on a local disk, and a request in an object store."""
 _SHARE = 16
-"""Neither of them takes more than this part of the memory that there is."""
+"""Each cache takes at most this fraction, one of 16 parts, of the memory."""
 
 _TABLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
 
 
 def manifest_name(version: int) -> str:
-    """The file that makes a version: Lance counts down from 2**64 - 1, so that the newest is listed first."""
+    """The manifest file of a version: Lance counts down from 2**64 - 1, so that the newest is listed first."""
     return f"_versions/{2**64 - 1 - version:020d}.manifest"
 
 
 class TableCache:
-    """Handles and Lance's caches: bounded, for all stores of a process together. Safe to share between threads."""
+    """Handle cache and Lance's caches: bounded, for all stores of a process together. Thread-safe."""
 
     def __init__(self, *, is_remote: bool) -> None:
         self._is_remote = is_remote
@@ -53,23 +53,23 @@ class TableCache:
     def session(self) -> Session:
         with self._lock:
             if self._session is None:
-                most = memory_limit().size // _SHARE
+                limit = memory_limit().size // _SHARE
                 metadata = _REMOTE_METADATA_CACHE if self._is_remote else _METADATA_CACHE
-                self._session = Session(min(_INDEX_CACHE, most), min(metadata, most))
+                self._session = Session(min(_INDEX_CACHE, limit), min(metadata, limit))
             return self._session
 
     def get(self, table_id: str) -> LanceDataset | None:
         with self._lock:
-            kept = self._open.get(table_id)
-            if kept is not None:
+            dataset = self._open.get(table_id)
+            if dataset is not None:
                 self._open.move_to_end(table_id)
-            return kept
+            return dataset
 
     def keep(self, table_id: str, dataset: LanceDataset) -> None:
-        """Unless a newer one is kept."""
+        """Cache a handle, unless a newer one is cached."""
         with self._lock:
-            kept = self._open.get(table_id)
-            if kept is None or kept.version <= dataset.version:
+            cached = self._open.get(table_id)
+            if cached is None or cached.version <= dataset.version:
                 self._open[table_id] = dataset
             self._open.move_to_end(table_id)
             while len(self._open) > _MAX_OPEN:
@@ -81,7 +81,7 @@ class TableCache:
 
 
 class TableRoot:
-    """A folder or prefix of tables. Safe to share between threads."""
+    """A folder or prefix of tables. Thread-safe."""
 
     def __init__(self, root: str, options: Mapping[str, str], opened: TableCache) -> None:
         self.root = root.removeprefix("file://").rstrip("/") or "/"
@@ -105,10 +105,10 @@ class TableRoot:
         return files_of(self.uri(table_id), self.options)
 
     def latest(self, table_id: str, doing: str) -> LanceDataset:
-        """The newest version of a table, opened afresh, for the caller alone.
+        """Open the newest version of a table, uncached, for the caller alone.
 
-        Lance borrows a handle for writing in all that changes a table, and even to read a transaction: meanwhile
-        every other thread's call on the same handle fails. So what :meth:`at_least` shares is only ever read.
+        Lance borrows a handle for writing in every change of a table, and even to read a transaction: meanwhile
+        every other thread's call on the same handle fails. So handles that :meth:`at_least` shares are only read.
 
         Raises:
             TableDamaged: there is no such table, or its newest version can't be opened.
@@ -144,14 +144,14 @@ class TableRoot:
         )
 
     def at_least(self, table: Table, doing: str) -> LanceDataset:
-        """A handle for reading the table at ``table.version`` or later; a kept one if it is new enough.
+        """A handle for reading the table at ``table.version`` or later; a cached one if it is new enough.
 
         Raises:
             StoreError: the table is older than that, as a disk that lost power may leave it.
         """
-        kept = self._opened.get(table.id)
-        if kept is not None and kept.version >= table.version:
-            return kept
+        cached = self._opened.get(table.id)
+        if cached is not None and cached.version >= table.version:
+            return cached
         dataset = self.latest(table.id, doing)
         self._opened.keep(table.id, dataset)
         if dataset.version < table.version:
@@ -165,10 +165,10 @@ class TableRoot:
         return dataset
 
     def read(self, table: Table, doing: str, work: Callable[[LanceDataset], Result]) -> Result:
-        """The result of ``work`` on the table at ``table.version`` or later.
+        """Run ``work`` on the table at ``table.version`` or later, and return its result.
 
-        Old versions expire, and with them files that a call which runs for long still needs: so where ``work`` fails
-        and the table has changed meanwhile, it is done again on the newest version, once.
+        Old versions expire, and with them files that a long-running call still needs: so if ``work`` fails and the
+        table has changed meanwhile, it is run again on the newest version, once.
         """
         dataset = self.at_least(table, doing)
         try:
@@ -186,7 +186,7 @@ class TableRoot:
         self._opened.forget(table_id)
 
     def sync_version(self, table_id: str, version: int, names: Iterable[str] = ()) -> None:
-        """Make a committed version survive a power loss: its manifest, ``names``, and the folders they are in."""
+        """Make a committed version survive a power loss: sync its manifest, ``names``, and their folders."""
         if self.is_local:
             files = self.files(table_id)
             transactions = files.names("_transactions")

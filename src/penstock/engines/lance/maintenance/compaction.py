@@ -1,15 +1,15 @@
-"""Size-tiered compaction: a table that many small jobs wrote is to be read as quickly as one of a large job.
+"""Size-tiered compaction: make a table of many small jobs as quick to read as one of a large job.
 
 Every query opens every fragment: a filter on 1,000 of them takes 0.3 s. A fragment's tier is the logarithm of its
 rows to the base :data:`FEW`. As soon as :data:`FEW` fragments of a tier come together they become one of a higher
 tier, so a row is rewritten at most once per tier, seven times before its fragment is full, and a table keeps fewer
-than :data:`FEW` fragments in each tier, whatever the number of its jobs. Tiers count rows, not bytes: what is joined
-may be compressed to less than its parts, and would come back to the tier that it came from.
+than :data:`FEW` fragments in each tier, whatever the number of its jobs. Tiers count rows, not bytes: a
+joined fragment may compress to less than its sources, and would return to the tier that it came from.
 
 Lance commits a compaction only if the fragments that it read are still what they were: a publish, a delete or an
-index build that came between refuses it, and a compaction that came between refuses a publish, which then begins
-anew. So neither loses the other's rows. A refused compaction takes its files away and waits for another time. Indexes
-keep covering what they covered: their row addresses are moved along in the same commit.
+index build committed between refuses it, and a compaction committed between refuses a publish, which is then retried.
+So neither loses the other's rows. A refused compaction deletes its files and waits for the next maintenance. Indexes
+keep covering what they covered: their row addresses are remapped in the same commit.
 
 See docs/decisions/0009-compaction.md.
 """
@@ -36,15 +36,15 @@ from penstock.errors import StoreConflict
 __all__ = ["FEW", "compact", "compaction_is_due"]
 
 FEW = 8
-"""So many fragments of a tier are joined."""
+"""This many fragments of a tier are joined."""
 
 _FULL_BYTES = 512 << 20
 """A fragment of this size, or of as many rows as a file may have, is never joined with others."""
 
 _WORN = 0.2
-"""A fragment is written anew, whatever its size, when more than this share of its rows is deleted.
+"""A fragment is rewritten, whatever its size, when more than this share of its rows is deleted.
 
-While rows expire one job after the other, each byte that becomes free costs (1 - share) / share bytes of rewriting.
+While rows expire one job after the other, each byte that is freed costs (1 - share) / share bytes of rewriting.
 """
 
 _ATTEMPTS = 3
@@ -59,10 +59,10 @@ def compaction_is_due(store: TableRoot, table: Table) -> bool:
 
 
 def compact(store: TableRoot, table: Table) -> int:
-    """Join what is due; returns the table's version after it.
+    """Join the fragments that are due; returns the table's version after it.
 
     Raises:
-        StoreConflict: others changed the table again and again meanwhile; nothing is lost, try again later.
+        StoreConflict: other commits kept changing the table; nothing is lost, try again later.
     """
     doing = f"compacting the table {table.id}"
     attempts = 0
@@ -81,13 +81,13 @@ def compact(store: TableRoot, table: Table) -> int:
                 raise
         else:
             attempts = 0
-            store.forget(table.id)  # whoever reads next opens the version that is quicker to read
+            store.forget(table.id)  # the next read opens the version that is quicker to read
 
 
 def _plan(dataset: LanceDataset) -> Sequence[CompactionTask] | None:
-    """Tasks for the lowest tier in which enough comes together, and for worn fragments; None if there are none."""
+    """Tasks for the lowest tier that has enough fragments, and for worn fragments; None if there are none."""
     fragments = dataset.get_fragments()
-    groups = _due(fragments, dataset)
+    groups = _due_groups(fragments, dataset)
     if not groups:
         return None
     sizes = sum(map(_size, fragments))
@@ -103,27 +103,27 @@ def _plan(dataset: LanceDataset) -> Sequence[CompactionTask] | None:
     if not planned:
         return None
     # Lance's planner joins neighbours only, whatever their sizes; its executor takes any fragments.
-    from_json, (like,) = cast(Any, planned[0].__reduce__())
-    task = json.loads(like)
-    tasks = [{"fragments": [fragment.metadata.to_json() for fragment in group]} for group in groups]
-    return [from_json(json.dumps(task | {"task": each})) for each in tasks]
+    from_json, (template,) = cast(Any, planned[0].__reduce__())
+    task = json.loads(template)
+    payloads = [{"fragments": [fragment.metadata.to_json() for fragment in group]} for group in groups]
+    return [from_json(json.dumps(task | {"task": payload})) for payload in payloads]
 
 
-def _due(fragments: Sequence[LanceFragment], dataset: LanceDataset) -> list[list[LanceFragment]]:
-    """Groups of fragments that are to be joined; a worn fragment may be a group of its own."""
+def _due_groups(fragments: Sequence[LanceFragment], dataset: LanceDataset) -> list[list[LanceFragment]]:
+    """Groups of fragments to join; a worn fragment may be a group of its own."""
     tiers: dict[int, list[LanceFragment]] = {}
     for fragment in fragments:
         if not _is_full(fragment):
             tiers.setdefault(_tier(_live_rows(fragment)), []).append(fragment)
     groups: list[list[LanceFragment]] = []
     if any(len(tier) >= FEW for tier in tiers.values()):
-        covers = _covers(dataset)
+        covers = _covering_segments(dataset)
         for _, tier in sorted(tiers.items()):
-            # An index covers all rows of a fragment or none: what is joined has to be covered by the same ones.
-            alike: dict[frozenset[str], list[LanceFragment]] = {}
+            # An index covers all rows of a fragment or none: only fragments with the same indexes can be joined.
+            by_coverage: dict[frozenset[str], list[LanceFragment]] = {}
             for fragment in tier:
-                alike.setdefault(covers.get(fragment.fragment_id, frozenset()), []).append(fragment)
-            groups = [group for group in alike.values() if len(group) >= FEW]
+                by_coverage.setdefault(covers.get(fragment.fragment_id, frozenset()), []).append(fragment)
+            groups = [group for group in by_coverage.values() if len(group) >= FEW]
             if groups:
                 break
     joined = {fragment.fragment_id for group in groups for fragment in group}
@@ -132,7 +132,7 @@ def _due(fragments: Sequence[LanceFragment], dataset: LanceDataset) -> list[list
     ]
 
 
-def _covers(dataset: LanceDataset) -> Mapping[int, frozenset[str]]:
+def _covering_segments(dataset: LanceDataset) -> Mapping[int, frozenset[str]]:
     """By fragment, the index segments that cover it."""
     covers: dict[int, set[str]] = {}
     for index in dataset.describe_indices():
@@ -168,32 +168,32 @@ def _needs_rewrite(fragment: LanceFragment) -> bool:
 
 
 def _run(store: TableRoot, table: Table, dataset: LanceDataset, tasks: Sequence[CompactionTask]) -> None:
-    """One commit for all tasks: each one moves the indexes along, which costs the same for many as for one."""
-    before, known = int(dataset.version), segment_ids(dataset)
-    done: list[RewriteResult] = []
+    """Run all tasks and commit once: each commit remaps the indexes, which costs the same for many as for one."""
+    before, existing = int(dataset.version), segment_ids(dataset)
+    results: list[RewriteResult] = []
     try:
         for task in tasks:
-            done.append(task.execute(dataset))
-        names = _names([new_fragment for result in done for new_fragment in result.new_fragments])
+            results.append(task.execute(dataset))
+        names = _names([new_fragment for result in results for new_fragment in result.new_fragments])
         store.files(table.id).sync(names)
-        Compaction.commit(dataset, done)
+        Compaction.commit(dataset, results)
     except BaseException:
-        _delete_rejected_files(store, table, before, done)
+        _delete_rejected_files(store, table, before, results)
         raise
-    durable_indexes(store, table.id, dataset, before, known)
+    durable_indexes(store, table.id, dataset, before, existing)
 
 
 def _names(fragments: Sequence[FragmentMetadata]) -> list[str]:
     return [f"data/{file.path}" for fragment in fragments for file in fragment.files]
 
 
-def _delete_rejected_files(store: TableRoot, table: Table, before: int, done: Sequence[RewriteResult]) -> None:
-    """Delete what was written, unless the commit succeeded although its answer was lost."""
-    names = set(_names([new_fragment for result in done for new_fragment in result.new_fragments]))
-    # Whatever can't be told or deleted now, the sweep of orphans finds.
+def _delete_rejected_files(store: TableRoot, table: Table, before: int, results: Sequence[RewriteResult]) -> None:
+    """Delete the written files, unless the commit succeeded although its response was lost."""
+    names = set(_names([new_fragment for result in results for new_fragment in result.new_fragments]))
+    # What can't be checked or deleted now is found later as orphan files.
     with suppress(Exception):
         newest = store.latest(table.id, "compacting")
         for version in range(before + 1, int(newest.version) + 1):
-            shown = newest.checkout_version(version)
-            names -= set(_names([fragment.metadata for fragment in shown.get_fragments()]))
+            snapshot = newest.checkout_version(version)
+            names -= set(_names([fragment.metadata for fragment in snapshot.get_fragments()]))
         store.files(table.id).delete(names)

@@ -1,4 +1,4 @@
-"""Find the files that a table's newest version names and the store does not hold."""
+"""Find files that a table's newest version references and that are missing or cut."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["damage", "refuse_damaged"]
 
 
 def damage(store: TableRoot, table: Table) -> Mapping[str, str]:
-    """What is wrong with which file, by its name relative to the table. Opens no file but the newest manifest."""
+    """Describe damaged files, by their names relative to the table. Opens no file but the newest manifest."""
     doing = f"checking the files of the table {table.id}"
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):
@@ -24,15 +24,15 @@ def damage(store: TableRoot, table: Table) -> Mapping[str, str]:
 
 
 def refuse_damaged(store: TableRoot, table: Table) -> None:
-    """Raise :class:`TableDamaged` where rows of the newest version can't be read. Indexes can be built again."""
+    """Raise :class:`TableDamaged` if rows of the newest version can't be read. Indexes can be built again."""
     doing = f"checking the files of the table {table.id}"
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):
-        found = _row_damage(store, table, dataset)
-    for name, problem in found.items():
+        problems = _row_damage(store, table, dataset)
+    for name, problem in problems.items():
         raise TableDamaged(
             f"The table {table.id} is damaged: its file {name} {problem}"
-            + (f", and {len(found) - 1:,} more are damaged" if len(found) > 1 else "")
+            + (f", and {len(problems) - 1:,} more are damaged" if len(problems) > 1 else "")
             + ". Put it back from a backup, or drop the collection",
             table=table.id,
             file=name,
@@ -47,25 +47,25 @@ def _row_damage(store: TableRoot, table: Table, dataset: LanceDataset) -> dict[s
         if deletion is not None:
             expected[deletion] = None
     present = store.files(table.id).sizes(expected)
-    found: dict[str, str] = {}
+    problems: dict[str, str] = {}
     for name, size in expected.items():
         if name not in present:
-            found[name] = "is missing"
+            problems[name] = "is missing"
         elif size and present[name] != size:
-            found[name] = f"has {present[name]:,} bytes instead of {size:,}"
-    return found
+            problems[name] = f"has {present[name]:,} bytes instead of {size:,}"
+    return problems
 
 
 def _index_damage(store: TableRoot, table: Table, dataset: LanceDataset) -> dict[str, str]:
-    found: dict[str, str] = {}
+    problems: dict[str, str] = {}
     files = store.files(table.id)
     for index in dataset.describe_indices():
         for segment in index.segments:
             folder = f"_indices/{segment.uuid}"
             problem = _size_problem(list(files.sizes(files.names(folder)).values()), segment.size_bytes)
             if problem:
-                found[folder] = f"(of the index {index.name}) {problem}"
-    return found
+                problems[folder] = f"(of the index {index.name}) {problem}"
+    return problems
 
 
 def _size_problem(sizes: Sequence[int], expected: int | None) -> str:

@@ -1,13 +1,13 @@
-"""Expire old versions of a table, and the files that only they name.
+"""Expire old versions of a table, and the files that only they reference.
 
 Every publish, index build and compaction makes a version, and the ones before keep their files. A version expires
 when it was superseded longer than an age ago, and earlier where old versions hold more than a share of the live
 bytes. A call opens the newest version, so an old one is read only by calls that were running when it was superseded;
-a call that outlasts the version finds a file missing, and is done again on the newest one (:meth:`.Store.read`).
+a call that outlasts the version finds a file missing, and is run again on the newest one (:meth:`.TableRoot.read`).
 
-Lance's own ``cleanup_old_versions`` isn't used: it also deletes files that no version names and that are a week old,
-which a job that waits for its commit may have staged. Here a file goes only if a version that goes names it, and no
-version that stays does.
+Lance's own ``cleanup_old_versions`` isn't used: it also deletes files that no version references and that are a week
+old, which a job that waits for its commit may have staged. Here a file is deleted only if an expiring version
+references it, and no remaining version does.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from penstock.engines.lance.layout.tables import TableRoot, manifest_name
 
 __all__ = ["ReferencedFiles", "expire_versions", "referenced_by"]
 
-_MOST_VERSIONS = 1000
-"""More old versions expire as if they held too much: to open one takes half a millisecond, or a request."""
+_MAX_OLD_VERSIONS = 1000
+"""More old versions expire as if they held too much: opening one takes half a millisecond, or a request."""
 
 _ALL = -86_400.0
 """An age that every file has, also on a store whose clock is ahead."""
@@ -35,7 +35,7 @@ _ALL = -86_400.0
 
 @dataclass
 class ReferencedFiles:
-    """Files that versions name, relative to the table; index folders by their names."""
+    """Files that versions reference, by names relative to the table; index folders by their names."""
 
     data: set[str] = field(default_factory=set)
     deletions: set[str] = field(default_factory=set)
@@ -51,9 +51,9 @@ class ReferencedFiles:
 
     @classmethod
     def of(cls, version: LanceDataset) -> ReferencedFiles:
-        named = cls()
-        named.add(version)
-        return named
+        references = cls()
+        references.add(version)
+        return references
 
     def without(self, other: ReferencedFiles) -> ReferencedFiles:
         return ReferencedFiles(
@@ -64,21 +64,21 @@ class ReferencedFiles:
 
 
 def referenced_by(dataset: LanceDataset) -> ReferencedFiles:
-    """What all versions of a table name together."""
-    named = ReferencedFiles()
+    """The files that all versions of a table reference."""
+    references = ReferencedFiles()
     for version in dataset.versions():
-        named.add(dataset.checkout_version(version["version"]))
-    return named
+        references.add(dataset.checkout_version(version["version"]))
+    return references
 
 
 def expire_versions(
     store: TableRoot, table: Table, age: float, share: float | None = None, least_age: float = 0.0
 ) -> int:
-    """Remove versions that were superseded more than ``age`` seconds ago, and their files; returns the bytes freed.
+    """Delete versions superseded more than ``age`` seconds ago, and their files; returns the bytes freed.
 
-    While the ones that stay hold more than ``share`` of the live bytes, the oldest of them go as well if they were
-    superseded more than ``least_age`` seconds ago. The version ``table.version`` and what came after stay whatever
-    their age. Cut off in the middle, the next call goes on: a version's manifest goes last.
+    While the remaining ones hold more than ``share`` of the live bytes, the oldest of them expire too if they were
+    superseded more than ``least_age`` seconds ago. The version ``table.version`` and later ones stay whatever their
+    age. After an interruption the next call goes on: a version's manifest is deleted last.
     """
     doing = f"removing old versions of the table {table.id}"
     dataset = store.latest(table.id, doing)
@@ -91,16 +91,18 @@ def expire_versions(
             return 0
         table_files = _TableSizes(files.older_than("", _ALL))
         live = ReferencedFiles.of(dataset)
-        expiring = max(aged, min(free, len(versions) - 1 - _MOST_VERSIONS))
+        expiring = max(aged, min(free, len(versions) - 1 - _MAX_OLD_VERSIONS))
         if share is not None and expiring < free:
-            expiring = max(expiring, _too_much(dataset, versions, free, table_files, share * table_files.of(live)))
+            expiring = max(
+                expiring, _expiring_by_share(dataset, versions, free, table_files, share * table_files.of(live))
+            )
         if expiring == 0:
             return 0
-        kept, gone = ReferencedFiles.of(dataset.checkout_version(versions[expiring])), ReferencedFiles()
+        remaining, expired = ReferencedFiles.of(dataset.checkout_version(versions[expiring])), ReferencedFiles()
         for version in versions[:expiring]:
-            gone.add(dataset.checkout_version(version))
-        # A file that a version no longer names never comes back in a later one.
-        names = table_files.names(gone.without(kept).without(live))
+            expired.add(dataset.checkout_version(version))
+        # A file that a version no longer references never comes back in a later one.
+        names = table_files.names(expired.without(remaining).without(live))
         old = files.older_than("_transactions", min(age, least_age) if expiring > aged else age)
         names += [name for name in old if _read_version(name) < versions[expiring - 1]]
         freed = sum(table_files.sizes.get(name, 0) for name in names)
@@ -113,12 +115,12 @@ def _superseded(files: TableFiles, versions: Sequence[int], current: int, age: f
     """How many of the oldest versions, all before ``current``, were superseded more than ``age`` seconds ago."""
     old = set(files.older_than("_versions", age))
     # A version was superseded when the next one was written.
-    passed = takewhile(lambda pair: manifest_name(pair[1]) in old and pair[0] < current, pairwise(versions))
-    return sum(1 for _ in passed)
+    pairs = takewhile(lambda pair: manifest_name(pair[1]) in old and pair[0] < current, pairwise(versions))
+    return sum(1 for _ in pairs)
 
 
 class _TableSizes:
-    """Bytes of all files of a table, and of what versions name."""
+    """Bytes of all files of a table, and of those that versions reference."""
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
         self.sizes = sizes
@@ -127,40 +129,40 @@ class _TableSizes:
             if name.startswith("_indices/"):
                 self._folders.setdefault(name.split("/")[1], []).append(name)
 
-    def names(self, named: ReferencedFiles) -> list[str]:
+    def names(self, references: ReferencedFiles) -> list[str]:
         return [
-            *named.data,
-            *named.deletions,
-            *(name for id_ in named.indexes for name in self._folders.get(id_, ())),
+            *references.data,
+            *references.deletions,
+            *(name for id_ in references.indexes for name in self._folders.get(id_, ())),
         ]
 
-    def of(self, named: ReferencedFiles) -> int:
-        return sum(self.sizes.get(name, 0) for name in self.names(named))
+    def of(self, references: ReferencedFiles) -> int:
+        return sum(self.sizes.get(name, 0) for name in self.names(references))
 
 
-def _too_much(
-    dataset: LanceDataset, versions: Sequence[int], free: int, table_files: _TableSizes, most: float
+def _expiring_by_share(
+    dataset: LanceDataset, versions: Sequence[int], free: int, table_files: _TableSizes, limit: float
 ) -> int:
-    """How many of the first ``free`` versions have to go for the old versions to hold at most ``most`` bytes."""
+    """How many of the first ``free`` versions must expire for old versions to hold at most ``limit`` bytes."""
     transactions: dict[int, int] = {}
     for name, size in table_files.sizes.items():
         if name.startswith("_transactions/"):
-            made = _read_version(name) + 1
-            transactions[made] = transactions.get(made, 0) + size
-    held = []
-    named = ReferencedFiles.of(dataset.checkout_version(versions[0]))
+            created = _read_version(name) + 1
+            transactions[created] = transactions.get(created, 0) + size
+    exclusive = []
+    references = ReferencedFiles.of(dataset.checkout_version(versions[0]))
     for version, following in pairwise(versions):
         after = ReferencedFiles.of(dataset.checkout_version(following))
         own = table_files.sizes.get(manifest_name(version), 0) + transactions.get(version, 0)
-        held.append(own + table_files.of(named.without(after)))
-        named = after
-    total, expiring = sum(held), 0
-    while expiring < free and total > most:
-        total -= held[expiring]
+        exclusive.append(own + table_files.of(references.without(after)))
+        references = after
+    total, expiring = sum(exclusive), 0
+    while expiring < free and total > limit:
+        total -= exclusive[expiring]
         expiring += 1
     return expiring
 
 
 def _read_version(transaction: str) -> int:
-    """The version that a transaction's file name begins with, on which it was built: it made a later one."""
+    """The version that a transaction was built on, from its file name: it created a later one."""
     return int(transaction.rpartition("/")[2].partition("-")[0])

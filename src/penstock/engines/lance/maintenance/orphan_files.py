@@ -1,4 +1,4 @@
-"""Find files of a table that belong to nothing: what a process had written when it was killed."""
+"""Find orphan files of a table: what a process had written when it was killed."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ def orphans(store: TableRoot, table: Table, known: Sequence[Staged], age: float)
         data.pop(name, None)
     if not data and not indexes:
         return None
-    # Opened after the listing: what was published or built meanwhile is in it.
+    # Opened after the listing, so that it has what was published or built meanwhile.
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):
-        # Older versions may name what a compaction or a new index took out of the newest.
-        named = referenced_by(dataset)
-    found = {name: size for name, size in data.items() if name not in named.data}
+        # Older versions may reference what a compaction or a new index took out of the newest.
+        references = referenced_by(dataset)
+    sizes_by_name = {name: size for name, size in data.items() if name not in references.data}
     for folder, sizes in indexes.items():
-        if folder not in named.indexes:
-            found |= sizes
-    return Staged(rows=0, size=sum(found.values()), note={"files": found}) if found else None
+        if folder not in references.indexes:
+            sizes_by_name |= sizes
+    return Staged(rows=0, size=sum(sizes_by_name.values()), note={"files": sizes_by_name}) if sizes_by_name else None
 
 
 def _whole_folders(old: Mapping[str, int], present: Sequence[str]) -> dict[str, dict[str, int]]:
     """The index folders of which every file is old: a build writes several files, one after the other."""
-    young = {_folder(name) for name in present if name not in old}
+    recent = {_folder(name) for name in present if name not in old}
     folders: dict[str, dict[str, int]] = {}
     for name, size in old.items():
-        if _folder(name) not in young:
+        if _folder(name) not in recent:
             folders.setdefault(_folder(name), {})[name] = size
     return folders
 

@@ -1,4 +1,4 @@
-"""Read from a table alone what a catalog must know of it."""
+"""Recover from a table alone what the catalog needs of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from penstock.engines.lance.layout.tables import TableRoot
 __all__ = ["read_contents"]
 
 _MAX_LENGTH, _MAX_CAPACITY = 65_535, 4_096
-"""The largest that a schema may say: the table doesn't."""
+"""The largest values that a schema allows: the table doesn't record them."""
 
 _SCALARS: Mapping[pa.DataType, DataType] = {
     pa.bool_(): DataType.BOOL,
@@ -43,25 +43,25 @@ def read_contents(store: TableRoot, table_id: str, schema: CollectionSchema | No
     doing = f"surveying the table {table_id}"
     dataset = store.latest(table_id, doing)
     with translating_errors(doing, store.options):
-        known = schema or _schema(dataset.schema)
+        table_schema = schema or _inferred_schema(dataset.schema)
         return TableContents(
-            schema=known,
+            schema=table_schema,
             version=int(dataset.version),
             rows=int(dataset.count_rows()),
             partitions=_partitions(dataset),
-            highest_id=_highest_id(dataset, known) if known is not None and known.auto_id else 0,
+            highest_id=_highest_id(dataset, table_schema) if table_schema is not None and table_schema.auto_id else 0,
         )
 
 
 def _partitions(dataset: LanceDataset) -> list[int]:
-    found: set[int] = set()
+    numbers: set[int] = set()
     for batch in dataset.scanner(columns=[PARTITION_COLUMN]).to_batches():
-        found.update(int(number) for number in pc.unique(batch.column(0)).to_pylist() if number is not None)
-    return sorted(found)
+        numbers.update(int(number) for number in pc.unique(batch.column(0)).to_pylist() if number is not None)
+    return sorted(numbers)
 
 
 def _highest_id(dataset: LanceDataset, schema: CollectionSchema) -> int:
-    """Of ids that Penstock gave: whole numbers, or their digits."""
+    """The highest auto-generated id: whole numbers, or their digits as text."""
     highest = 0
     for batch in dataset.scanner(columns={"id": quoted(schema.primary.name)}).to_batches():
         column = batch.column(0)
@@ -71,10 +71,10 @@ def _highest_id(dataset: LanceDataset, schema: CollectionSchema) -> int:
     return highest
 
 
-def _schema(stored: pa.Schema) -> CollectionSchema | None:
-    """The likeliest schema of a table of an earlier release, which kept it in the catalog only."""
-    columns = [each for each in stored if each.name not in (PARTITION_COLUMN, JOB_COLUMN, META_FIELD)]
-    fields = [_field(column.name, column.type, column.nullable) for column in columns]
+def _inferred_schema(stored: pa.Schema) -> CollectionSchema | None:
+    """Infer the likeliest schema of a table of an earlier release, which stored it in the catalog only."""
+    columns = [column for column in stored if column.name not in (PARTITION_COLUMN, JOB_COLUMN, META_FIELD)]
+    fields = [_inferred_field(column.name, column.type, column.nullable) for column in columns]
     keys = [
         place
         for place, field in enumerate(fields)
@@ -82,27 +82,29 @@ def _schema(stored: pa.Schema) -> CollectionSchema | None:
     ]
     if None in fields or not keys or PARTITION_COLUMN not in stored.names or JOB_COLUMN not in stored.names:
         return None
-    made = [Field(**field, primary=place == keys[0]) for place, field in enumerate(fields) if field is not None]
-    return CollectionSchema(fields=tuple(made), dynamic=META_FIELD in stored.names)
+    schema_fields = [
+        Field(**field, primary=place == keys[0]) for place, field in enumerate(fields) if field is not None
+    ]
+    return CollectionSchema(fields=tuple(schema_fields), dynamic=META_FIELD in stored.names)
 
 
-def _field(name: str, kind: Any, nullable: bool) -> dict[str, Any] | None:
-    found: dict[str, Any] = {"name": field_name(name), **({"nullable": True} if nullable else {})}
+def _inferred_field(name: str, kind: Any, nullable: bool) -> dict[str, Any] | None:
+    base: dict[str, Any] = {"name": field_name(name), **({"nullable": True} if nullable else {})}
     if kind == SPARSE:
-        return {**found, "type": DataType.SPARSE_FLOAT_VECTOR}
+        return {**base, "type": DataType.SPARSE_FLOAT_VECTOR}
     if isinstance(kind, pa.BaseExtensionType):
-        return {**found, "type": DataType.JSON}
+        return {**base, "type": DataType.JSON}
     if pa.types.is_fixed_size_list(kind):
         vector = _VECTORS.get(kind.value_type)
         dim = kind.list_size * (8 if vector is DataType.BINARY_VECTOR else 1)
-        return None if vector is None else {**found, "type": vector, "dim": dim}
+        return None if vector is None else {**base, "type": vector, "dim": dim}
     if pa.types.is_list(kind):
         element = _SCALARS.get(kind.value_type)
         if element is None:
             return None
         texts = {"max_length": _MAX_LENGTH} if element is DataType.VARCHAR else {}
-        return {**found, "type": DataType.ARRAY, "element_type": element, "max_capacity": _MAX_CAPACITY, **texts}
+        return {**base, "type": DataType.ARRAY, "element_type": element, "max_capacity": _MAX_CAPACITY, **texts}
     scalar = _SCALARS.get(kind)
     if scalar is None:
         return None
-    return {**found, "type": scalar, **({"max_length": _MAX_LENGTH} if scalar is DataType.VARCHAR else {})}
+    return {**base, "type": scalar, **({"max_length": _MAX_LENGTH} if scalar is DataType.VARCHAR else {})}

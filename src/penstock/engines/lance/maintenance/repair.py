@@ -1,4 +1,4 @@
-"""Set aside what a power loss left unreadable, so that a table opens again.
+"""Quarantine what a power loss left unreadable, so that a table opens again.
 
 Lance does not sync its manifests; a version that was not synced yet may come back empty or cut. Its rows are not
 lost: the job that published it has its intent in the catalog and its files on the disk, and publishes again.
@@ -25,58 +25,60 @@ _HINT = "_versions/latest_version_hint.json"
 
 def repair(store: TableRoot, table: Table) -> list[str]:
     store.forget(table.id)
-    said: list[str] = []
+    messages: list[str] = []
     folder = Path(store.uri(table.id)) if store.is_local else None
     if folder is not None:
         if not any(folder.glob("_versions/*.manifest")):
-            told_so = f"Table {table.id}: no version of it is in the store {store.root}. "
-            return [f"{told_so}Put {table.id}.lance back from a backup, or drop its collection."]
+            problem = f"Table {table.id}: no version of it is in the store {store.root}. "
+            return [f"{problem}Put {table.id}.lance back from a backup, or drop its collection."]
         with translating_errors(f"repairing the table {table.id}", store.options):
-            said += _set_manifests_aside(store, table, folder)
+            messages += _quarantine_manifests(store, table, folder)
     doing = f"checking the table {table.id}"
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):
-        said += _drop_broken_indexes(dataset, table)
+        messages += _drop_broken_indexes(dataset, table)
         version = int(dataset.version)
     if version < table.version:
-        said.append(
+        messages.append(
             f"Table {table.id}: it stands at version {version}, the catalog knows version {table.version}. "
             "The jobs committed since then must publish again."
         )
-    return said
+    return messages
 
 
-def _set_manifests_aside(store: TableRoot, table: Table, folder: Path) -> list[str]:
-    """Newest first, until one opens; if none does, the first failure is raised and nothing has been moved."""
+def _quarantine_manifests(store: TableRoot, table: Table, folder: Path) -> list[str]:
+    """Quarantine unreadable manifests, newest first, until one opens; if none does, raise and move nothing."""
     unreadable: list[tuple[Path, StoreError]] = []
     readable: Path | None = None
     for manifest in sorted(folder.glob("_versions/*.manifest")):  # the newest has the lowest number
-        trouble = _trouble(store, table, folder, manifest)
-        if trouble is None:
+        error = _open_error(store, table, folder, manifest)
+        if error is None:
             readable = manifest
             break
-        unreadable.append((manifest, translate(trouble, f"opening the table {table.id}", store.options)))
+        unreadable.append((manifest, translate(error, f"opening the table {table.id}", store.options)))
     if not unreadable:
         return []
     if readable is None:
         raise unreadable[0][1]
-    grave = Path(store.root) / QUARANTINE / table.id
-    grave.mkdir(parents=True, exist_ok=True)
-    said = []
+    quarantine = Path(store.root) / QUARANTINE / table.id
+    quarantine.mkdir(parents=True, exist_ok=True)
+    messages = []
     for manifest, reason in unreadable:
-        target = grave / f"{time.time_ns()}-{manifest.name}"
+        target = quarantine / f"{time.time_ns()}-{manifest.name}"
         manifest.rename(target)
-        said.append(f"Table {table.id}: version {_version(manifest)} was unreadable and is now {target}. ({reason})")
+        messages.append(
+            f"Table {table.id}: version {_version(manifest)} was unreadable and is now {target}. ({reason})"
+        )
     (folder / _HINT).unlink(missing_ok=True)
     store.files(table.id).sync([manifest_name(_version(readable))])
-    return said
+    return messages
 
 
 def _version(manifest: Path) -> int:
     return int(2**64 - 1 - int(manifest.stem))
 
 
-def _trouble(store: TableRoot, table: Table, folder: Path, manifest: Path) -> Exception | None:
+def _open_error(store: TableRoot, table: Table, folder: Path, manifest: Path) -> Exception | None:
     """Why a version can't be opened, or None."""
     if manifest.stat().st_size == 0:
         return ValueError("the manifest is empty")
@@ -88,11 +90,11 @@ def _trouble(store: TableRoot, table: Table, folder: Path, manifest: Path) -> Ex
 
 
 def _drop_broken_indexes(dataset: LanceDataset, table: Table) -> list[str]:
-    said = []
+    messages = []
     for index in dataset.describe_indices():
         try:
             dataset.stats.index_stats(index.name)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, an index can be built again
             dataset.drop_index(index.name)
-            said.append(f"Table {table.id}: the index {index.name} was unreadable and is dropped. ({error})")
-    return said
+            messages.append(f"Table {table.id}: the index {index.name} was unreadable and is dropped. ({error})")
+    return messages

@@ -1,8 +1,8 @@
-"""A filter evaluated on the batches of a scan, in one pass whatever its lists hold.
+"""Evaluate a filter on the batches of a scan, in one pass however long its lists are.
 
-Conditions that SQL serves are columns of the scan: true where they hold. Of the others the scan gives the values that
-they look at, each only once, and sets of the constants answer for a whole batch. Between batches the deadline
-is checked: a scan whose reader is dropped stops at once.
+Conditions that SQL serves are columns of the scan: true where they hold. For the others the scan returns the values
+that they read, each only once, and sets of the constants decide for a whole batch. Between batches the deadline is
+checked: a scan whose reader is dropped stops at once.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ __all__ = ["matching"]
 
 Mask = npt.NDArray[np.bool_]
 Answer = Callable[[Any], "bool | None"]
-"""What a condition says of one value: true, false, or None for unknown."""
+"""The result of a condition for one value: true, false, or None for unknown."""
 
 _BATCH_ROWS = 8192
 _BATCH_WEIGHT = 64
-"""A batch of :data:`_BATCH_ROWS` may weigh so much a row; heavier filters get fewer rows, so as to end in time."""
+"""The weight per row that a batch of :data:`_BATCH_ROWS` may have; heavier filters get fewer rows, to end in time."""
 _ROWS_BETWEEN_CHECKS = 64
 _FEW_JSON_CONDITIONS = 4
 
 
 @dataclass
 class _Batch:
-    """A batch of the scan, and the Python values of its JSON columns as they are needed."""
+    """A batch of the scan, and the Python values of its JSON columns, decoded on first use."""
 
     columns: pa.RecordBatch
     values: dict[str, list[Any]] = field(default_factory=dict)
@@ -70,21 +70,21 @@ class _Batch:
 
 
 Test = Callable[[_Batch], Mask]
-"""For which rows of a batch a filter is true."""
+"""A mask of the rows of a batch for which a filter is true."""
 
 
 @dataclass
 class _Plan:
-    """The columns that the tests of a filter look at: SQL by name.
+    """The columns that the tests of a filter read: names by SQL.
 
-    ``json_in_sql``: conditions on JSON are said in SQL. It looks up the path once for each condition, and this module
-    once for all of them.
+    ``json_in_sql``: conditions on JSON are compiled to SQL. It looks up the path once for each condition, and this
+    module once for all of them.
     """
 
     json_in_sql: bool
     columns: dict[str, str] = field(default_factory=dict)
 
-    def says(self, filter: Filter) -> bool:
+    def uses_sql(self, filter: Filter) -> bool:
         return fits_sql(filter) and (self.json_in_sql or not json_conditions(filter))
 
     def name(self, sql: str) -> str:
@@ -98,7 +98,7 @@ class _Plan:
 def matching(
     dataset: LanceDataset, where: str | None, rest: Filter, columns: Mapping[str, str]
 ) -> Iterator[pa.RecordBatch]:
-    """Rows for which ``where`` and ``rest`` are true: ``columns`` (SQL by name) and ``_rowaddr``.
+    """Scan for rows for which ``where`` and ``rest`` are true: ``columns`` (SQL by name) and ``_rowaddr``.
 
     Raises:
         DeadlineExceeded
@@ -120,8 +120,8 @@ def matching(
 
 
 def _test(filter: Filter, negated: bool, plan: _Plan) -> Test:
-    """``not`` is pushed down, so a row counts where each condition is true or, negated, false."""
-    if plan.says(filter):
+    """Build a filter's test. ``not`` is pushed down: a row passes where each condition is true or, negated, false."""
+    if plan.uses_sql(filter):
         return _column_test(plan.name(to_sql_of(filter, negated)))
     match filter:
         case Not(part):
@@ -135,26 +135,26 @@ def _test(filter: Filter, negated: bool, plan: _Plan) -> Test:
         case Like(Column() | Element() as term, pattern):
             name = plan.name(term_sql(term))
             matches = like_matcher(pattern)
-            return lambda batch: _each(batch.column(name).to_pylist(), _text_answer(matches), negated)
+            return lambda batch: _test_values(batch.column(name).to_pylist(), _text_answer(matches), negated)
     if (path := json_path(filter)) is not None:
         value, answer = plan.name(value_sql(path)), json_condition(filter)
-        return lambda batch: _each(batch.json(value), answer, negated)
+        return lambda batch: _test_values(batch.json(value), answer, negated)
     raise AssertionError(f"a condition that is neither SQL nor served here: {filter!r}")
 
 
 def _joined_test(parts: tuple[Filter, ...], conjunction: bool, negated: bool, plan: _Plan) -> Test:
     kind = And if conjunction != negated else Or
-    said = [part for part in parts if plan.says(part)]
-    tests = [_test(part, negated, plan) for part in parts if not plan.says(part)]
-    if said:
-        tests.append(_test(kind(tuple(said)), negated, plan))
+    sql_parts = [part for part in parts if plan.uses_sql(part)]
+    tests = [_test(part, negated, plan) for part in parts if not plan.uses_sql(part)]
+    if sql_parts:
+        tests.append(_test(kind(tuple(sql_parts)), negated, plan))
     joined = np.logical_and if conjunction else np.logical_or
 
     def test(batch: _Batch) -> Mask:
         mask: Mask = tests[0](batch)
-        for one in tests[1:]:
+        for part_test in tests[1:]:
             check_deadline()
-            mask = joined(mask, one(batch))
+            mask = joined(mask, part_test(batch))
         return mask
 
     return test
@@ -169,29 +169,29 @@ def _column_test(name: str) -> Test:
     return lambda batch: _mask(batch.column(name))
 
 
-def _each(values: list[Any], answer: Answer, negated: bool) -> Mask:
-    wanted = not negated
+def _test_values(values: list[Any], answer: Answer, negated: bool) -> Mask:
+    expected = not negated
     mask = np.empty(len(values), np.bool_)
     for start in range(0, len(values), _ROWS_BETWEEN_CHECKS):
         check_deadline()
-        some = values[start : start + _ROWS_BETWEEN_CHECKS]
-        mask[start : start + len(some)] = [answer(value) is wanted for value in some]
+        chunk = values[start : start + _ROWS_BETWEEN_CHECKS]
+        mask[start : start + len(chunk)] = [answer(value) is expected for value in chunk]
     return mask
 
 
 def _decoded(texts: pa.Array[Any]) -> list[Any]:
     """The values of a column of JSON texts, null for null."""
-    pieces = ["null" if text is None else text for text in texts.to_pylist()]
+    documents = ["null" if text is None else text for text in texts.to_pylist()]
     try:
-        values: list[Any] = orjson.loads(f"[{','.join(pieces)}]")
+        values: list[Any] = orjson.loads(f"[{','.join(documents)}]")
     except orjson.JSONDecodeError:
-        # One is nested as deep as the parser goes: the list around it is a level too much.
-        values = [orjson.loads(piece) for piece in pieces]
+        # One is nested as deep as the parser allows: the list around it is a level too much.
+        values = [orjson.loads(document) for document in documents]
     return values
 
 
 def _text_answer(matches: Callable[[str], bool]) -> Answer:
-    return lambda found: matches(found) if isinstance(found, str) else None
+    return lambda value: matches(value) if isinstance(value, str) else None
 
 
 def _value_set(kind: DataType, values: tuple[Any, ...], type_: pa.DataType) -> pa.Array[Any]:
@@ -203,40 +203,40 @@ def _is_float(kind: DataType) -> bool:
 
 
 def _comparable(column: pa.Array[Any], kind: DataType) -> pa.Array[Any]:
-    """With -0.0 as 0.0: they are equal, and sets of Arrow's tell them apart."""
+    """Replace -0.0 by 0.0: they are equal, but Arrow's sets distinguish them."""
     return pc.add(column, pa.scalar(0.0, column.type)) if _is_float(kind) else column
 
 
 def _column_in(name: str, kind: DataType, values: tuple[Any, ...], negated: bool) -> Test:
-    wanted: list[pa.Array[Any]] = []
+    value_set: list[pa.Array[Any]] = []
 
     def test(batch: _Batch) -> Mask:
         column = batch.column(name)
-        if not wanted:
-            wanted.append(_value_set(kind, values, column.type))
-        found = _mask(pc.is_in(_comparable(column, kind), wanted[0]))
-        known: Mask = _mask(column.is_valid())
-        return known & ~found if negated else known & found
+        if not value_set:
+            value_set.append(_value_set(kind, values, column.type))
+        matches = _mask(pc.is_in(_comparable(column, kind), value_set[0]))
+        valid: Mask = _mask(column.is_valid())
+        return valid & ~matches if negated else valid & matches
 
     return test
 
 
 def _array_contains(name: str, kind: DataType, values: tuple[Any, ...], every: bool, negated: bool) -> Test:
-    wanted: list[pa.Array[Any]] = []
+    value_set: list[pa.Array[Any]] = []
 
     def test(batch: _Batch) -> Mask:
         column: Any = batch.column(name)
-        if not wanted:
-            wanted.append(_value_set(kind, values, column.type.value_type))
-        places = pc.index_in(_comparable(column.flatten(), kind), wanted[0])
+        if not value_set:
+            value_set.append(_value_set(kind, values, column.type.value_type))
+        places = pc.index_in(_comparable(column.flatten(), kind), value_set[0])
         rows = np.repeat(np.arange(len(column)), column.value_lengths().fill_null(0).to_numpy())
         hit = _mask(places.is_valid())
-        # Of each row every value once, however often its array holds it.
-        size = len(wanted[0])
+        # Count each value once per row, however often the row's array holds it.
+        size = len(value_set[0])
         pairs = np.unique(rows[hit] * size + places.fill_null(0).to_numpy()[hit])
         counts = np.bincount(pairs // max(size, 1), minlength=len(column))
-        found = counts == size if every else counts > 0
-        known: Mask = _mask(column.is_valid())
-        return known & ~found if negated else known & found
+        matches = counts == size if every else counts > 0
+        valid: Mask = _mask(column.is_valid())
+        return valid & ~matches if negated else valid & matches
 
     return test

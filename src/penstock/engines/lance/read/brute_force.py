@@ -1,7 +1,7 @@
-"""Nearest neighbours by looking at every row, for what Lance has no distance of: sparse vectors and JACCARD.
+"""Brute-force search, for distances that Lance lacks: sparse vectors and JACCARD.
 
-So are those of rows that were selected before, where Lance can't evaluate the filter. All scan once for all queries,
-in batches, and keep the best ``k`` of each query.
+Also of rows selected before, where Lance can't evaluate the filter. One scan in batches serves all queries, and keeps
+the best ``k`` of each.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _BATCH_ROWS = 8192
 
 Distances = npt.NDArray[np.float32]
 Measure = Callable[["pa.Array[Any]"], Iterator[tuple[npt.NDArray[np.intp], Distances]]]
-"""For a batch's vectors without nulls: for each query the candidates' places, and their distances."""
+"""For a batch's vectors without nulls: for each query the candidates' positions, and their distances."""
 
 
-class _Best:
-    """The ``k`` least distances seen; equal ones by key."""
+class _TopK:
+    """The ``k`` smallest distances so far; ties by key."""
 
     def __init__(self, k: int) -> None:
         self._k = k
@@ -37,12 +37,12 @@ class _Best:
 
     def add(self, distances: Distances, keys: pa.Array[Any], addresses: pa.Array[Any]) -> None:
         if len(distances) > self._k:
-            bar = np.partition(distances, self._k - 1)[self._k - 1]
-            kept = np.flatnonzero(distances <= bar)
-            distances, keys, addresses = distances[kept], keys.take(kept), addresses.take(kept)
+            threshold = np.partition(distances, self._k - 1)[self._k - 1]
+            positions = np.flatnonzero(distances <= threshold)
+            distances, keys, addresses = distances[positions], keys.take(positions), addresses.take(positions)
         rows = pa.table({KEY: keys, ADDRESS: addresses, DISTANCE: pa.array(distances)})
-        both = rows if self._rows is None else pa.concat_tables([self._rows, rows])
-        self._rows = both.sort_by([(DISTANCE, "ascending"), (KEY, "ascending")]).slice(0, self._k).combine_chunks()
+        merged = rows if self._rows is None else pa.concat_tables([self._rows, rows])
+        self._rows = merged.sort_by([(DISTANCE, "ascending"), (KEY, "ascending")]).slice(0, self._k).combine_chunks()
 
     def rows(self, key_type: pa.DataType) -> pa.Table:
         if self._rows is not None:
@@ -52,7 +52,7 @@ class _Best:
 
 @dataclass(frozen=True)
 class Scan:
-    """Which rows to look at, and how many of them to keep within which distances (lower, below)."""
+    """Which rows to scan, and how many of them to keep within which distances (lower, below)."""
 
     dataset: LanceDataset
     key: str
@@ -61,7 +61,7 @@ class Scan:
     k: int
     bounds: tuple[float | None, float | None]
     addresses: pa.Array[Any] | None = None
-    """The rows to look at, if they are known: then ``where`` has been seen to."""
+    """The rows to scan, if already selected: then ``where`` has been applied."""
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         if self.addresses is None:
@@ -71,24 +71,24 @@ class Scan:
             yield from scanner.to_batches()
             return
         for start in range(0, len(self.addresses), _BATCH_ROWS):
-            some = self.addresses.slice(start, _BATCH_ROWS)
-            rows = self.dataset._take_rows(some, columns=[self.key, self.vector])
-            yield from rows.append_column("_rowaddr", some).combine_chunks().to_batches()
+            chunk = self.addresses.slice(start, _BATCH_ROWS)
+            rows = self.dataset._take_rows(chunk, columns=[self.key, self.vector])
+            yield from rows.append_column("_rowaddr", chunk).combine_chunks().to_batches()
 
     def nearest(self, queries: int, measure: Measure) -> list[pa.Table]:
         """One table per query with the columns :data:`KEY`, :data:`ADDRESS`, :data:`DISTANCE`, nearest first."""
-        best = [_Best(self.k) for _ in range(queries)]
+        tops = [_TopK(self.k) for _ in range(queries)]
         for batch in self._batches():
             check_deadline()
             batch = batch.filter(batch[self.vector].is_valid())
             if not len(batch):
                 continue
-            for one, (places, distances) in zip(best, measure(batch[self.vector]), strict=True):
+            for top, (places, distances) in zip(tops, measure(batch[self.vector]), strict=True):
                 within = self._within(distances)
                 chosen = places[within]
-                one.add(distances[within], batch[self.key].take(chosen), batch["_rowaddr"].take(chosen))
+                top.add(distances[within], batch[self.key].take(chosen), batch["_rowaddr"].take(chosen))
         key_type = self.dataset.schema.field(self.key).type
-        return [one.rows(key_type) for one in best]
+        return [top.rows(key_type) for top in tops]
 
     def _within(self, distances: Distances) -> npt.NDArray[np.bool_]:
         lower, below = self.bounds
@@ -114,12 +114,12 @@ def inner_products(queries: Sequence[Mapping[int, float]]) -> Measure:
         indices = lists.flatten().to_numpy()
         values = vectors.field("values").flatten().to_numpy()  # type: ignore[attr-defined]
         owners = np.repeat(np.arange(len(vectors)), lists.value_lengths().to_numpy())
-        for wanted, weights in sorted_queries:
-            if not len(wanted):
+        for query_indices, weights in sorted_queries:
+            if not len(query_indices):
                 yield np.empty(0, np.intp), np.empty(0, np.float32)
                 continue
-            place = np.minimum(np.searchsorted(wanted, indices), len(wanted) - 1)
-            shared = wanted[place] == indices
+            place = np.minimum(np.searchsorted(query_indices, indices), len(query_indices) - 1)
+            shared = query_indices[place] == indices
             rows = owners[shared]
             products = weights[place[shared]] * values[shared]
             sums = np.bincount(rows, products, minlength=len(vectors))
@@ -130,7 +130,7 @@ def inner_products(queries: Sequence[Mapping[int, float]]) -> Measure:
 
 
 def dense_distances(metric: Metric, queries: npt.NDArray[Any], width: int) -> Measure:
-    """What Lance measures: squared L2, 1 - inner product, 1 - cosine (not a number for zeros), HAMMING."""
+    """Lance's distances: squared L2, 1 - inner product, 1 - cosine (NaN for zero vectors), HAMMING."""
 
     def measure(vectors: pa.Array[Any]) -> Iterator[tuple[npt.NDArray[np.intp], Distances]]:
         rows = vectors.flatten().to_numpy().reshape(-1, width)  # type: ignore[attr-defined]

@@ -1,9 +1,10 @@
-"""Which part of a filter the scanner gets, and which is evaluated on the batches that come out of it.
+"""Split a filter into a part pushed down to the scanner, and a part evaluated on the scan's batches.
 
-SQL serves a few conditions on columns well: it uses scalar indexes and reads other columns late. Not so long lists
-(parsing a million constants takes minutes), lists within JSON (a predicate of a JSON path recurses, and ends the
-process at some thousand constants), and many conditions on JSON: while none of its rows match no batch comes out, and
-the scan can't be ended. Such conditions are evaluated in :mod:`penstock.engines.lance.read.batch_filter` instead.
+SQL serves a few conditions on columns well: it uses scalar indexes and reads other columns late. It does
+not serve long lists (parsing a million constants takes minutes), lists within JSON (a predicate of a JSON path
+recurses, and crashes the process at some thousand constants), and many conditions on JSON: while no rows match no
+batch comes out, and the scan can't be cancelled. Such conditions are evaluated in
+:mod:`penstock.engines.lance.read.batch_filter` instead.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _JSON_WEIGHT = 8
 _LIKE_WEIGHT = 4
 
 SCAN_WEIGHT = 4
-"""What a scan's own filter may weigh. One comparison of a column weighs 1, about 0.1 us a row at most."""
+"""The weight limit of a scan's own filter. One comparison of a column weighs 1, about 0.1 us a row at most."""
 
 NEAREST_WEIGHT = 32
 """The same in a search for nearest neighbours: an index serves only what the engine filters itself."""
@@ -42,7 +43,7 @@ _MAX_SQL_PATTERN = 64
 
 
 def split(filter: Filter | None, most: int) -> tuple[Filter | None, Filter | None]:
-    """The filter as two, of which both have to hold: what goes to the scanner, weighing ``most``, and the rest."""
+    """Split a filter into two that must both hold: the scanner's, weighing at most ``most``, and the rest."""
     if filter is None:
         return None, None
     pushed: list[Filter] = []
@@ -64,7 +65,7 @@ def _all(parts: Sequence[Filter]) -> Filter | None:
 
 
 def weight(filter: Filter) -> int:
-    """The time that a row takes, in units of a comparison."""
+    """The cost of a filter per row, in units of a comparison."""
     match filter:
         case Constant():
             return 0
@@ -77,7 +78,7 @@ def weight(filter: Filter) -> int:
 
 
 def fits_sql(filter: Filter) -> bool:
-    """Whether all conditions of a filter are small enough to be said in SQL."""
+    """Whether all conditions of a filter are small enough for SQL."""
     match filter:
         case Not(part):
             return fits_sql(part)
@@ -87,8 +88,8 @@ def fits_sql(filter: Filter) -> bool:
             return len(values) <= _MAX_SQL_VALUES
         case Like(pattern=pattern):
             return len(pattern) <= _MAX_SQL_PATTERN
-        case Contains(values=contained):
-            return len(contained) <= _MAX_SQL_CONTAINED and not any(isinstance(value, tuple) for value in contained)
+        case Contains(values=constants):
+            return len(constants) <= _MAX_SQL_CONTAINED and not any(isinstance(value, tuple) for value in constants)
         case Compare(value=tuple()) | Compare(term=Length(of=JsonPath())):
             return False  # the engine takes microseconds for each element of a JSON list to count them
     return True

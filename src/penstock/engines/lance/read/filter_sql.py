@@ -1,8 +1,8 @@
-"""A filter as the SQL that Lance's scanner takes.
+"""Compile a filter to the SQL of Lance's scanner.
 
-Only rows for which a filter is *true* are wanted, so ``not`` is pushed down to the conditions, and each condition is
-written so that it is true exactly where :func:`penstock.filters.evaluate` says True (or, negated, False). Where that
-says None the SQL is null or false.
+Only rows for which a filter is *true* are selected, so ``not`` is pushed down to the conditions, and each condition
+is true exactly where :func:`penstock.filters.evaluate` returns True (or, negated, False). Where that returns None the
+SQL is null or false.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ _LAST_ELEMENT = 1_000_000
 
 
 def to_sql(filter: Filter, schema: CollectionSchema) -> str:
-    """The filter as SQL for ``scanner(filter=…)`` on the collection's dataset.
+    """Compile a filter to SQL for ``scanner(filter=…)`` on the collection's dataset.
 
     Raises:
-        InvalidFilter: it can't be translated exactly, or names a field that the schema hasn't.
+        InvalidFilter: it can't be translated exactly, or names a field that the schema lacks.
     """
     for name in sorted(field_names(filter)):
         if schema.get(name) is None and not (name == META_FIELD and schema.dynamic):
@@ -62,7 +62,7 @@ def to_sql(filter: Filter, schema: CollectionSchema) -> str:
 
 
 def to_sql_of(filter: Filter, negated: bool) -> str:
-    """SQL that is true where the filter is true or, ``negated``, where it is false; its fields are known."""
+    """SQL that is true where the filter is true or, ``negated``, where it is false; its fields have been checked."""
     return _sql(filter, negated)
 
 
@@ -101,10 +101,10 @@ def _sql(filter: Filter, negated: bool) -> str:
 
 
 def _joined(parts: Sequence[Filter], conjunction: bool, negated: bool) -> str:
-    """Chains of :data:`_CHAIN` at most: the engine makes a tree as deep as a chain is long.
+    """Join conditions in chains of :data:`_CHAIN` at most: the engine's tree is as deep as a chain is long.
 
-    Only what is looser within an ``and`` and the links of long chains get parentheses: the engine takes at most fifty
-    inside each other. So what has parentheses itself is put into no link.
+    Only looser operators within an ``and`` and the links of long chains get parentheses: the engine takes at most
+    fifty nested ones. So a part with parentheses of its own is put into no link.
     """
     word = " and " if conjunction else " or "
     single, nested = [], []
@@ -163,16 +163,16 @@ def _compare(op: CompareOp, term: Term, value: object) -> str:
             return filter_sql_json.compare(op, term, value)  # type: ignore[arg-type]
         case Arithmetic(term=JsonPath()), int() | float():
             return filter_sql_json.compare_step(op, term, value)
-    shown = literal(value)  # type: ignore[arg-type]
+    constant = literal(value)  # type: ignore[arg-type]
     if isinstance(value, float) and _type(term) is DataType.FLOAT:
-        shown = _single(value)
-    return f"{_term(term)} {SQL_OPS[op]} {shown}"
+        constant = _single(value)
+    return f"{_term(term)} {SQL_OPS[op]} {constant}"
 
 
 def _compare_columns(op: CompareOp, left: Column, right: Column) -> str:
     sides = [quoted(left.name), quoted(right.name)]
     if DataType.FLOAT in (left.type, right.type) or DataType.DOUBLE in (left.type, right.type):
-        # The engine orders -0.0 before 0.0; adding zero makes them one.
+        # The engine orders -0.0 before 0.0; adding zero makes them equal.
         sides = [f"(cast({side} as double) + 0.0)" for side in sides]
     return f"{sides[0]} {SQL_OPS[op]} {sides[1]}"
 
@@ -180,11 +180,11 @@ def _compare_columns(op: CompareOp, left: Column, right: Column) -> str:
 def _is_in(term: str, kind: DataType, values: Sequence[Scalar], negated: bool) -> str:
     if not values:
         return f"{term} is not null" if negated else "false"
-    found = f"{term} {'not in' if negated else 'in'} ({', '.join(map(literal, values))})"
+    condition = f"{term} {'not in' if negated else 'in'} ({', '.join(map(literal, values))})"
     if kind in (DataType.FLOAT, DataType.DOUBLE) and 0.0 in values:
         # -0.0 is no member of a list that holds 0.0.
-        return f"({found} and {term} <> 0.0)" if negated else f"({found} or {term} = 0.0)"
-    return found
+        return f"({condition} and {term} <> 0.0)" if negated else f"({condition} or {term} = 0.0)"
+    return condition
 
 
 def _sql_pattern(pattern: str) -> str:
@@ -202,14 +202,14 @@ def _contains(array: ArrayColumn, values: Sequence[Scalar], every: bool, negated
     if not values:
         return f"{column} is not null" if every != negated else "false"
     if every:
-        found = " and ".join(_holds_one(column, array.type, _twins(value)) for value in values)
+        condition = " and ".join(_holds_one(column, array.type, _equal_values(value)) for value in values)
     else:
-        found = _holds_one(column, array.type, [twin for value in values for twin in _twins(value)])
-    return f"not ({found})" if negated else f"({found})"
+        condition = _holds_one(column, array.type, [twin for value in values for twin in _equal_values(value)])
+    return f"not ({condition})" if negated else f"({condition})"
 
 
-def _twins(value: Scalar) -> list[Scalar]:
-    """A value and those equal to it that the engine takes for another: array functions tell -0.0 from 0.0."""
+def _equal_values(value: Scalar) -> list[Scalar]:
+    """A value and the equal ones that the engine distinguishes: array functions take -0.0 and 0.0 for different."""
     return [0.0, -0.0] if isinstance(value, float) and value == 0 else [value]
 
 

@@ -1,12 +1,12 @@
-"""Conditions on JSON documents in the SQL of Lance's scanner.
+"""Compile conditions on JSON documents to the SQL of Lance's scanner.
 
 Lance keeps JSON as JSONB. Its ``json_get_int`` and kin turn strings into numbers and fail the whole query at one odd
 row, so everything here starts from ``json_extract``: the value at a path as compact JSON text (strings quoted and
-escaped as ``json.dumps(ensure_ascii=False)`` does), or null. The first character tells the type, ``try_cast`` reads
+escaped as ``json.dumps(ensure_ascii=False)`` does), or null. The first character gives the type, ``try_cast`` reads
 numbers.
 
-Paths may end in a predicate, ``$."a"?(@ < "x")``. Predicates are lax: on an array they look at its scalars in turn
-and answer true at the first hit, *unknown* at the first value of another type, and false at the end; a predicate that
+Paths may end in a predicate, ``$."a"?(@ < "x")``. Predicates are lax: on an array they check its scalars in turn
+and return true at the first hit, *unknown* at the first value of another type, and false at the end; a predicate that
 is unknown in any part selects nothing. :func:`_not_nested` makes use of that. Floats must be written ``.15e1`` there,
 and the empty string can't be written at all.
 """
@@ -144,7 +144,7 @@ def compare_step(op: CompareOp, term: Arithmetic, value: int | float) -> str:
 
 
 def is_in(path: JsonPath, values: Sequence[Scalar], negated: bool) -> str:
-    """True for a value of one of the constants' types that is (not) among them."""
+    """Compile ``in``: true for a value of one of the constants' types that is (not) among them."""
     place = _place(path)
     if not values:
         return f"{_value(place)} <> 'null'" if negated else "false"
@@ -169,18 +169,18 @@ def is_in(path: JsonPath, values: Sequence[Scalar], negated: bool) -> str:
         if large:
             # Integers are compared exactly, other numbers with the constants as doubles.
             exact = f"{_bigint(place)} {word} ({', '.join(map(integer, large))})"
-            inexact = f"{_double(place)} {word} ({', '.join(floating(float(each)) for each in large)})"
+            inexact = f"{_double(place)} {word} ({', '.join(floating(float(number)) for number in large)})"
             parts.append(f"coalesce({exact}, {inexact})")
         if small:
             parts.append(f"{_double(place)} {word} ({', '.join(map(floating, small))})")
-        if any(each == 0 for each in small):
+        if any(number == 0 for number in small):
             parts.append(_compare_number(op, place, 0))
         kinds.append(f"({f' {joint} '.join(parts)})")
     return f"({' or '.join(kinds)})"
 
 
 def like(path: JsonPath, pattern: str, negated: bool) -> str:
-    """By a regular expression on the quoted text, an escape sequence being one character."""
+    """Compile ``like`` to a regular expression on the quoted text, an escape sequence being one character."""
     place = _place(path)
     parts = []
     for part in split_pattern(pattern):
@@ -191,7 +191,7 @@ def like(path: JsonPath, pattern: str, negated: bool) -> str:
         else:
             assert isinstance(part, str)
             escaped = _quote(part)[1:-1]
-            parts.append("".join(f"\\{each}" if each in _SPECIAL else each for each in escaped))
+            parts.append("".join(f"\\{character}" if character in _SPECIAL else character for character in escaped))
     expression = f'^"{"".join(parts)}"$'
     matches = f"regexp_like({_value(place)}, {text(expression)})"
     return f"({_is_string(place)} and not {matches})" if negated else matches
@@ -199,15 +199,15 @@ def like(path: JsonPath, pattern: str, negated: bool) -> str:
 
 def contains(path: JsonPath, values: Sequence[Value], every: bool, negated: bool) -> str:
     place = _place(path)
-    found = (" and " if every else " or ").join(_holds(place, value) for value in values)
-    if not found:
-        found = "true" if every else "false"
-    return f"({_is_list(place)} and {'not ' if negated else ''}({found}))"
+    condition = (" and " if every else " or ").join(_holds(place, value) for value in values)
+    if not condition:
+        condition = "true" if every else "false"
+    return f"({_is_list(place)} and {'not ' if negated else ''}({condition}))"
 
 
 def _holds(place: Place, value: Value) -> str:
-    """One element of the list at ``place`` equals ``value``."""
-    assert not isinstance(value, tuple)  # lists are looked for on the batches of a scan
+    """True if one element of the list at ``place`` equals ``value``."""
+    assert not isinstance(value, tuple)  # lists are compared on the batches of a scan
     if isinstance(value, str):
         # This function compares an element's JSON text; only strings are safe from its second, laxer comparison.
         return f"json_array_contains({place[0]}, {text(place[1])}, {text(_quote(value))})"

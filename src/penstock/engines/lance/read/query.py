@@ -27,7 +27,7 @@ __all__ = ["condition", "count", "output_columns", "query", "take_rows"]
 
 
 def condition(table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> str | None:
-    """The WHERE clause of a filter and partitions, or None for all rows. No partition at all matches nothing."""
+    """The WHERE clause of a filter and partitions, or None for all rows. An empty list of these matches nothing."""
     parts = [] if table.expiry is None else [not_expired(table.expiry)]
     if partitions is not None:
         numbers = ", ".join(str(int(partition)) for partition in partitions)
@@ -43,17 +43,17 @@ def output_columns(schema: CollectionSchema, columns: Sequence[str]) -> list[str
     Raises:
         FieldNotFound: the collection has no such field.
     """
-    wanted = list(dict.fromkeys([schema.primary.name, *columns]))
-    for name in wanted:
+    names = list(dict.fromkeys([schema.primary.name, *columns]))
+    for name in names:
         if schema.get(name) is None and not (name == META_FIELD and schema.dynamic):
             raise FieldNotFound(f"field {name} not exist", field=name)
-    return wanted
+    return names
 
 
 def take_rows(
     dataset: LanceDataset, addresses: pa.Array[Any], schema: CollectionSchema, columns: Sequence[str]
 ) -> pa.Table:
-    """The given columns (fields or ``$meta``) of the rows at ``addresses``, in that order."""
+    """Fetch columns (fields or ``$meta``) of the rows at ``addresses``, in that order."""
     stored = [stored_name(name) for name in columns]
     if not len(addresses):
         return decode(dataset.schema.empty_table().select(stored), schema, columns)
@@ -84,17 +84,17 @@ def query(
     offset: int,
 ) -> pa.Table:
     doing = f"reading the table {table.id}"
-    wanted = output_columns(table.schema, columns)
+    output = output_columns(table.schema, columns)
     pushed, rest = split(filter, SCAN_WEIGHT)
     where = condition(table, pushed, partitions)
 
     def read(dataset: LanceDataset) -> pa.Table:
         if rest is not None:
             addresses = _sorted_addresses(dataset, table.schema, where, rest, limit, offset)
-            return take_rows(dataset, addresses, table.schema, wanted)
+            return take_rows(dataset, addresses, table.schema, output)
         if limit is None:
-            return _scan(dataset, table.schema, where, wanted, offset)
-        return _page(dataset, table.schema, where, wanted, limit, offset)
+            return _scan(dataset, table.schema, where, output, offset)
+        return _page(dataset, table.schema, where, output, limit, offset)
 
     return store.read(table, doing, read)
 
@@ -107,20 +107,20 @@ def _sorted_addresses(
     limit: int | None,
     offset: int,
 ) -> pa.Array[Any]:
-    """Where the rows are that match, in order of their keys; no more are held than twice those of the page."""
+    """Addresses of the matching rows in key order; holds at most twice as many as the page's end."""
     key = stored_name(schema.primary.name)
-    most = None if limit is None else limit + offset
-    kept: list[pa.Table] = []
+    page_end = None if limit is None else limit + offset
+    tables: list[pa.Table] = []
     rows = 0
     for batch in matching(dataset, where, rest, {key: quoted(schema.primary.name)}):
-        kept.append(pa.Table.from_batches([batch]))
+        tables.append(pa.Table.from_batches([batch]))
         rows += len(batch)
-        if most is not None and rows >= 2 * most + len(batch):
-            kept = [_by_key(kept, key).slice(0, most)]
-            rows = len(kept[0])
-    if not kept:
+        if page_end is not None and rows >= 2 * page_end + len(batch):
+            tables = [_by_key(tables, key).slice(0, page_end)]
+            rows = len(tables[0])
+    if not tables:
         return pa.array([], pa.uint64())
-    page = _by_key(kept, key).slice(offset, limit)
+    page = _by_key(tables, key).slice(offset, limit)
     return page["_rowaddr"].combine_chunks()
 
 

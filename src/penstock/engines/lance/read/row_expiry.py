@@ -1,4 +1,4 @@
-"""Rows past their time to live: the condition that hides them, and their removal."""
+"""Hide and delete rows past their time to live."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["not_expired", "remove_expired"]
 
 
 def not_expired(expiry: Expiry) -> str:
-    """The condition that visible rows meet."""
+    """The SQL condition for rows that are not expired."""
     if not expiry.late:
         return f"`{JOB_COLUMN}` >= {expiry.before}"
     return f"(`{JOB_COLUMN}` >= {expiry.before} OR `{JOB_COLUMN}` IN ({_late(expiry)}))"
@@ -37,10 +37,10 @@ def remove_expired(store: TableRoot, table: Table) -> int:
     with translating_errors(doing, store.options):
         if dataset.count_rows(_expired(table.expiry)) == 0:
             return int(dataset.version)
-        # A job may have been created long ago and commit just now, after the expiry was read: Lance does a delete
-        # again that a publish refused, and would delete its rows. They are in fragments with higher numbers.
-        known = highest_fragment_id(dataset.checkout_version(table.version))
-        dataset.delete(f"{_expired(table.expiry)} AND _rowaddr < {(known + 1) << 32}")
+        # A job may have been created long ago and commit just now, after the expiry was read: Lance retries
+        # a delete that a publish refused, and would delete its rows. They are in fragments with higher numbers.
+        last_fragment = highest_fragment_id(dataset.checkout_version(table.version))
+        dataset.delete(f"{_expired(table.expiry)} AND _rowaddr < {(last_fragment + 1) << 32}")
         store.files(table.id).sync(store.files(table.id).names("_deletions"))
         store.sync_version(table.id, int(dataset.version))
     store.forget(table.id)

@@ -1,10 +1,10 @@
-"""Nearest neighbours, with scores and order as Milvus has them.
+"""Nearest-neighbour search, with Milvus's scores and order.
 
 Lance's distances become scores: COSINE and IP as ``1 - distance`` (higher is nearer), the others as they are.
 
-An index alone would lose rows that match a filter: it looks into the partitions near the query, where they may not
-be. So the matching rows are counted first. Few are compared one by one; for many, enough partitions are looked at,
-and an answer that is too short all the same is made anew without the index.
+An index alone would lose rows that match a filter: it probes the partitions near the query, where they may not be. So
+the matching rows are counted first. Few are searched by brute force; for many, enough partitions are probed, and an
+answer that is still too short is computed again without the index.
 """
 
 from __future__ import annotations
@@ -48,31 +48,31 @@ __all__ = ["search"]
 LANCE_METRICS = {Metric.L2: "l2", Metric.IP: "dot", Metric.COSINE: "cosine", Metric.HAMMING: "hamming"}
 
 EXACT_BYTES = 16 << 20
-"""Vectors of matching rows up to which one-by-one wins: 5,000 of 768 dimensions took 5 to 12 ms, and the index alone
-had a recall of .55 to .84 there."""
+"""Bytes of matching vectors up to which brute force wins: 5,000 of 768 dimensions took 5 to 12 ms, and the index
+alone had a recall of .55 to .84 there."""
 
 
 def search(store: TableRoot, table: Table, request: SearchRequest) -> list[QueryHits]:
     doing = f"searching the table {table.id}"
     field = table.schema[request.field_name]
     _check(field, request)
-    wanted = output_columns(table.schema, request.columns)
+    columns = output_columns(table.schema, request.columns)
     filter = request.filter
-    light = filter is None or (fits_sql(filter) and weight(filter) <= NEAREST_WEIGHT)
-    pushed, rest = (filter, None) if light else split(filter, SCAN_WEIGHT)
+    is_light = filter is None or (fits_sql(filter) and weight(filter) <= NEAREST_WEIGHT)
+    pushed, rest = (filter, None) if is_light else split(filter, SCAN_WEIGHT)
     where = condition(table, pushed, request.partitions)
 
     def read(dataset: LanceDataset) -> list[QueryHits]:
         addresses = None if rest is None else _addresses(dataset, where, rest)
-        found = _nearest(dataset, table, field, request, where, addresses)
-        return _hits(dataset, table, field, request, found, wanted)
+        neighbours = _nearest(dataset, table, field, request, where, addresses)
+        return _hits(dataset, table, field, request, neighbours, columns)
 
     return store.read(table, doing, read)
 
 
 def _addresses(dataset: LanceDataset, where: str | None, rest: Filter) -> pa.Array[Any]:
-    found = [batch["_rowaddr"] for batch in matching(dataset, where, rest, {})]
-    return pa.concat_arrays(found) if found else pa.array([], pa.uint64())
+    chunks = [batch["_rowaddr"] for batch in matching(dataset, where, rest, {})]
+    return pa.concat_arrays(chunks) if chunks else pa.array([], pa.uint64())
 
 
 def _check(field: Field, request: SearchRequest) -> None:
@@ -93,8 +93,8 @@ def _check(field: Field, request: SearchRequest) -> None:
             )
 
 
-def _exact_search_threshold(field: Field) -> int:
-    """A similarity is this minus the distance: Lance's distance is 1 - similarity, the sparse scan's -similarity."""
+def _similarity_offset(field: Field) -> int:
+    """Similarity = offset - distance: Lance's distance is 1 - similarity, the sparse scan's -similarity."""
     return 0 if field.type is DataType.SPARSE_FLOAT_VECTOR else 1
 
 
@@ -102,8 +102,8 @@ def _bounds(field: Field, request: SearchRequest) -> tuple[float | None, float |
     """Range filter and radius as distances (lower, below)."""
     lower, below = request.range_filter, request.radius
     if request.metric.higher_is_nearer:
-        one = _exact_search_threshold(field)
-        return (None if lower is None else one - lower), (None if below is None else one - below)
+        offset = _similarity_offset(field)
+        return (None if lower is None else offset - lower), (None if below is None else offset - below)
     return lower, below
 
 
@@ -129,35 +129,37 @@ def _nearest(
     if addresses is not None:
         dtype = np.uint8 if request.metric is Metric.HAMMING else np.float32
         return scan.nearest(len(queries), dense_distances(request.metric, np.asarray(queries, dtype), field.width))
-    return _by_lance(dataset, field, request, scan)
+    return _nearest_by_lance(dataset, field, request, scan)
 
 
-def _by_lance(dataset: LanceDataset, field: Field, request: SearchRequest, scan: Scan) -> list[pa.Table]:
+def _nearest_by_lance(dataset: LanceDataset, field: Field, request: SearchRequest, scan: Scan) -> list[pa.Table]:
     binary = request.metric is Metric.HAMMING
     queries = np.ascontiguousarray(request.queries, np.uint8 if binary else np.float32)
-    asked = _by_index(dataset, field, request, scan)
+    plan = _plan_search(dataset, field, request, scan)
     nearest: dict[str, Any] = {
         "column": scan.vector,
         "k": scan.k,
         "metric": LANCE_METRICS[request.metric],
         "distance_range": scan.bounds if scan.bounds != (None, None) else None,
     }
-    found = _ask(dataset, scan, queries, nearest | asked.nearest)
-    if asked.nearest["use_index"] and any(len(each) < asked.least for each in found):
-        # A graph of which few nodes match may be left too early.
-        found = _ask(dataset, scan, queries, nearest | {"use_index": False})
-    return found
+    tables = _run_nearest(dataset, scan, queries, nearest | plan.nearest)
+    if plan.nearest["use_index"] and any(len(rows) < plan.least for rows in tables):
+        # A graph walk may end too early where few nodes match.
+        tables = _run_nearest(dataset, scan, queries, nearest | {"use_index": False})
+    return tables
 
 
-def _ask(dataset: LanceDataset, scan: Scan, queries: npt.NDArray[Any], rest: dict[str, Any]) -> list[pa.Table]:
+def _run_nearest(
+    dataset: LanceDataset, scan: Scan, queries: npt.NDArray[Any], rest: dict[str, Any]
+) -> list[pa.Table]:
     # Lance names its own column query_index when it answers many queries in one pass.
     together = len(queries) > 1 and "query_index" not in dataset.schema.names
-    rounds = [queries] if together else list(queries)
+    batches = [queries] if together else list(queries)
     tables: list[pa.Table] = []
-    for each in rounds:
+    for vectors in batches:
         answer = dataset.scanner(
             columns=[scan.key, "_distance"],
-            nearest={"q": each, **rest},
+            nearest={"q": vectors, **rest},
             filter=scan.where,
             prefilter=True,
             with_row_address=True,
@@ -168,31 +170,31 @@ def _ask(dataset: LanceDataset, scan: Scan, queries: npt.NDArray[Any], rest: dic
 
 
 @dataclass(frozen=True)
-class _SearchRequest:
+class _SearchPlan:
     """The index part of a ``nearest`` clause, and how many rows its answer should have at least."""
 
     nearest: dict[str, Any]
     least: int
 
 
-def _by_index(dataset: LanceDataset, field: Field, request: SearchRequest, scan: Scan) -> _SearchRequest:
-    exact = _SearchRequest({"use_index": False}, 0)
+def _plan_search(dataset: LanceDataset, field: Field, request: SearchRequest, scan: Scan) -> _SearchPlan:
+    exact = _SearchPlan({"use_index": False}, 0)
     index = vector_index(dataset, field)
     if index is None or index.metric is not request.metric:
         return exact
     if index.is_graph and scan.bounds != (None, None):
-        return exact  # a walk through a graph ends before it has met all rows within the bounds
+        return exact  # a graph walk ends before it has met all rows within the bounds
     share = 1.0
     rows = max(int(dataset.count_rows()), 1)
-    matching = None
+    matching_rows = None
     if scan.where is not None:
-        matching = int(dataset.count_rows(scan.where))
-        if vector_bytes(field, matching) <= EXACT_BYTES:
+        matching_rows = int(dataset.count_rows(scan.where))
+        if vector_bytes(field, matching_rows) <= EXACT_BYTES:
             return exact
-        share = matching / rows
-    asked = choose_search_params(index, partitions_of(dataset, index), scan.k, share, request.params)
-    least = min(scan.k, matching) if matching is not None and scan.bounds == (None, None) else 0
-    return _SearchRequest(asked, least)
+        share = matching_rows / rows
+    index_params = choose_search_params(index, partitions_of(dataset, index), scan.k, share, request.params)
+    least = min(scan.k, matching_rows) if matching_rows is not None and scan.bounds == (None, None) else 0
+    return _SearchPlan(index_params, least)
 
 
 def _ordered(answer: pa.Table, key: str) -> pa.Table:
@@ -211,28 +213,29 @@ def _hits(
     table: Table,
     field: Field,
     request: SearchRequest,
-    found: Sequence[pa.Table],
+    neighbours: Sequence[pa.Table],
     columns: Sequence[str],
 ) -> list[QueryHits]:
-    if not found:
+    if not neighbours:
         return []
-    pages = [each.slice(request.offset, request.limit) for each in found]
+    pages = [page.slice(request.offset, request.limit) for page in neighbours]
     primary = table.schema.primary.name
     if list(columns) == [primary]:
         renamed = [page.select([KEY]).rename_columns([stored_name(primary)]) for page in pages]
-        rows = [decode(each, table.schema, columns) for each in renamed]
+        rows = [decode(page, table.schema, columns) for page in renamed]
     else:
         addresses = pa.concat_tables([page.select([ADDRESS]) for page in pages])[ADDRESS].combine_chunks()
         fetched = take_rows(dataset, addresses, table.schema, columns)
         rows, start = [], 0
-        for each in pages:
-            rows.append(fetched.slice(start, len(each)))
-            start += len(each)
+        for page in pages:
+            rows.append(fetched.slice(start, len(page)))
+            start += len(page)
     return [
-        QueryHits(rows=part, scores=_scores(page, field, request)) for part, page in zip(rows, pages, strict=True)
+        QueryHits(rows=page_rows, scores=_scores(page, field, request))
+        for page_rows, page in zip(rows, pages, strict=True)
     ]
 
 
 def _scores(page: pa.Table, field: Field, request: SearchRequest) -> npt.NDArray[np.float32]:
     distances = page[DISTANCE].to_numpy().astype(np.float32)
-    return np.float32(_exact_search_threshold(field)) - distances if request.metric.higher_is_nearer else distances
+    return np.float32(_similarity_offset(field)) - distances if request.metric.higher_is_nearer else distances

@@ -1,16 +1,16 @@
-"""Make a job's staged rows visible, once.
+"""Publish a job's staged rows: make them visible, exactly once.
 
-The commit must fail if another publisher came between our look at the table and our commit, or a process that stalled
-and woke up doubles the rows. Lance offers two ways that do not hold: an Append is rebased over whatever came between;
-a commit lock replaces the atomic "create the manifest unless it exists", so that two holders who pass their own check
-at the same moment both succeed and one of them is lost.
+The commit must fail if another publisher committed between our read of the table and our commit, or a process that
+stalled and woke up doubles the rows. Lance offers two ways that do not hold: an Append is rebased over any commits
+between; a commit lock replaces the atomic "create the manifest unless it exists", so that two holders that pass their
+own check at the same moment both succeed and one commit is lost.
 
 What holds is a Merge, the operation that states the whole list of fragments: Lance refuses it when any append, merge,
 delete or compaction was committed since ``read_version`` (an index build may be), and the manifest is still created
-atomically, on local disks as in object stores. Ours lists what is there plus the staged fragments; the schema stays.
+atomically, on local disks as in object stores. Ours lists present and staged fragments; the schema stays.
 
 A job that can't be published, since the table is damaged, is withdrawn: by a Merge that changes nothing and names the
-job. Whoever stalled before the commit of its rows is refused by that, and finds the name when it looks again.
+job. A process that stalled before the commit of its rows is refused by that, and finds the name on its next attempt.
 See docs/decisions/0012-taking-an-intent-back.md.
 """
 
@@ -35,7 +35,7 @@ from penstock.errors import JobWithdrawn, StoreConflict, StoreError, TableDamage
 __all__ = ["publish", "withdraw"]
 
 _WITHDRAWN = "withdrawn"
-"""The property of a transaction that names the job which will not come."""
+"""Transaction property that names a withdrawn job."""
 
 _ATTEMPTS = 40
 """Each attempt that fails means that another publisher of this table succeeded."""
@@ -43,18 +43,18 @@ _ATTEMPTS = 40
 
 def publish(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
     doing = f"publishing job {job_id}"
-    rows = sum(each.rows for each in staged)
+    rows = sum(split.rows for split in staged)
     if rows == 0:
         return Published(version=int(store.latest(table.id, doing).version), rows=0)
     dataset = store.latest(table.id, doing)
     try:
         with translating_errors(doing, store.options):
-            found = _find(dataset, job_id, table.version) or _count(dataset, job_id)
+            published = _find_by_transaction(dataset, job_id, table.version) or _find_by_rows(dataset, job_id)
     except StoreError as error:
         if not isinstance(error, Transient):
             refuse_damaged(store, table)  # names the file
         raise
-    if found is None:
+    if published is None:
         with translating_errors(doing, store.options):
             _check_files(store, table, staged)
         attempts = Retrying(
@@ -63,21 +63,21 @@ def publish(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Seq
             wait=wait_random_exponential(multiplier=0.01, max=0.5),
             reraise=True,
         )
-        found = attempts(_attempt, store, table, job_id, epoch, staged, doing, int(dataset.version))
+        published = attempts(_attempt, store, table, job_id, epoch, staged, doing, int(dataset.version))
     with translating_errors(doing, store.options):
-        store.sync_version(table.id, found.version)
-    return found
+        store.sync_version(table.id, published.version)
+    return published
 
 
 def _attempt(
-    store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], doing: str, looked: int
+    store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], doing: str, absent_until: int
 ) -> Published:
     """Commit on top of the newest version; ``looked`` is the version up to which the job is known to be absent."""
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):
-        found = _find(dataset, job_id, looked)
-    if found is not None:
-        return found
+        published = _find_by_transaction(dataset, job_id, absent_until)
+    if published is not None:
+        return published
     transaction = lance.Transaction(
         read_version=int(dataset.version),
         operation=_with_fragments(dataset, fragments(staged)),
@@ -89,14 +89,14 @@ def _attempt(
                 store.uri(table.id), transaction, storage_options=store.options or None, max_retries=0
             )
     except StoreError:
-        # The commit may have succeeded though its answer was lost.
+        # The commit may have succeeded although its response was lost.
         dataset = store.latest(table.id, doing)
         with translating_errors(doing, store.options):
-            found = _find(dataset, job_id, looked)
-        if found is not None:
-            return found
+            published = _find_by_transaction(dataset, job_id, absent_until)
+        if published is not None:
+            return published
         raise
-    return Published(version=int(committed.version), rows=sum(each.rows for each in staged))
+    return Published(version=int(committed.version), rows=sum(split.rows for split in staged))
 
 
 def withdraw(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
@@ -118,9 +118,9 @@ def _withdraw_once(
     with translating_errors(doing, store.options):
         newest = int(dataset.version)
         for version in range(min(table.version, newest), newest + 1):
-            # Newer versions may have joined the job's files to others.
+            # In newer versions a compaction may have joined the job's files with others.
             if names & _data_files(dataset, table, version):
-                return Published(version=newest, rows=sum(each.rows for each in staged))
+                return Published(version=newest, rows=sum(split.rows for split in staged))
     transaction = lance.Transaction(
         read_version=int(dataset.version),
         operation=_with_fragments(dataset, []),
@@ -137,7 +137,7 @@ def _withdraw_once(
 
 def _data_files(dataset: LanceDataset, table: Table, version: int) -> set[str]:
     try:
-        shown = dataset.checkout_version(version)
+        snapshot = dataset.checkout_version(version)
     except (OSError, ValueError) as error:
         raise TableDamaged(
             f"The table {table.id} is damaged: its version {version} can't be opened ({error}). "
@@ -145,51 +145,51 @@ def _data_files(dataset: LanceDataset, table: Table, version: int) -> set[str]:
             table=table.id,
             file=manifest_name(version),
         ) from error
-    return {f"data/{file.path}" for fragment in shown.get_fragments() for file in fragment.data_files()}
+    return {f"data/{file.path}" for fragment in snapshot.get_fragments() for file in fragment.data_files()}
 
 
 def _with_fragments(dataset: LanceDataset, added: list[FragmentMetadata]) -> LanceOperation.Merge:
     present = [fragment.metadata for fragment in dataset.get_fragments()]
-    free = highest_fragment_id(dataset) + 1
-    for place, each in enumerate(added):
-        each.id = free + place
+    next_id = highest_fragment_id(dataset) + 1
+    for offset, new_fragment in enumerate(added):
+        new_fragment.id = next_id + offset
     return LanceOperation.Merge([*present, *added], dataset.lance_schema)
 
 
-def _find(dataset: LanceDataset, job_id: int, after: int) -> Published | None:
-    """The job, if a version later than ``after`` brought it: by the transactions' properties."""
-    told_all = True
+def _find_by_transaction(dataset: LanceDataset, job_id: int, after: int) -> Published | None:
+    """Find the job in the transactions of versions later than ``after``, by their properties."""
+    complete = True
     for version in range(int(dataset.version), after, -1):
         try:
             transaction = dataset.read_transaction(version)
         except OSError:
-            return _count(dataset, job_id)  # this version was cleaned up already
+            return _find_by_rows(dataset, job_id)  # this version was cleaned up already
         except TypeError:
-            told_all = False  # a compaction that moved indexes along: Lance 14 can write its transaction, not read it
+            complete = False  # a compaction that remapped indexes: Lance 14 can write its transaction, not read it
             continue
         properties = (transaction.transaction_properties if transaction else None) or {}
         if properties.get("job") == str(job_id):
-            return Published(version=version, rows=_rows(dataset, job_id))
+            return Published(version=version, rows=_count_rows(dataset, job_id))
         if properties.get(_WITHDRAWN) == str(job_id):
             raise JobWithdrawn(
                 f"The commit of job {job_id} was taken back, as its table could not be read. Retry the job",
                 job_id=job_id,
             )
-    return None if told_all else _count(dataset, job_id)
+    return None if complete else _find_by_rows(dataset, job_id)
 
 
-def _count(dataset: LanceDataset, job_id: int) -> Published | None:
-    """The job, by its rows: 5 ms per million rows, and true also where compaction and cleanup took the history."""
-    rows = _rows(dataset, job_id)
+def _find_by_rows(dataset: LanceDataset, job_id: int) -> Published | None:
+    """Find the job by its rows: 5 ms per million rows, right also where compaction and cleanup took the history."""
+    rows = _count_rows(dataset, job_id)
     return Published(version=int(dataset.version), rows=rows) if rows else None
 
 
-def _rows(dataset: LanceDataset, job_id: int) -> int:
+def _count_rows(dataset: LanceDataset, job_id: int) -> int:
     return int(dataset.count_rows(f"`{JOB_COLUMN}` = {job_id}"))
 
 
 def _check_files(store: TableRoot, table: Table, staged: Sequence[Staged]) -> None:
-    """Lance commits fragments whose files are gone, and every later read of the table fails."""
+    """Check that staged files exist: Lance commits fragments whose files are gone, and every later read fails."""
     expected = file_sizes(staged)
     present = store.files(table.id).sizes(expected)
     for name, size in expected.items():

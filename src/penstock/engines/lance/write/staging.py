@@ -1,4 +1,4 @@
-"""Tables come and go, and jobs' files wait in them: create, drop, stage, discard."""
+"""Create and drop tables; stage files of jobs in them, and discard these."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_FILE_BYTES = 2 << 30
 def create(store: TableRoot, table: Table) -> int:
     doing = f"creating the table {table.id}"
     if store.is_local and not Path(store.root).is_dir():
-        # Lance would make it, on the disk below a mount that is gone.
+        # Lance would create it, on the disk below a mount that is gone.
         raise StoreError(
             f"The store {store.root} is not there, met while {doing}. Mount it, or put it back, and try again",
             store=store.root,
@@ -56,7 +56,7 @@ def drop(store: TableRoot, table_id: str) -> None:
 
 
 class _Source:
-    """The batches of one ``stage`` call on their way into Lance, which wraps whatever they raise: keep it."""
+    """Encode the batches of one ``stage`` call for Lance; keep their error, which Lance wraps."""
 
     def __init__(self, batches: Iterator[pa.RecordBatch], table: Table, job_id: int) -> None:
         self._batches = batches
@@ -79,10 +79,10 @@ def stage(store: TableRoot, table: Table, job_id: int, batches: Iterator[pa.Reco
     doing = f"writing rows of job {job_id}"
     schema = stored_schema(table.schema)
     source = _Source(batches, table, job_id)
-    dataset = store.at_least(table, doing)  # by a path alone, Lance would begin a table that was dropped anew
+    dataset = store.at_least(table, doing)  # by path alone, Lance would create a dropped table again
     try:
         # On failure Lance removes what it wrote, finished files as well as temporary ones.
-        written = write_fragments(
+        new_fragments = write_fragments(
             pa.RecordBatchReader.from_batches(schema, iter(source)),
             dataset,
             schema=schema,
@@ -97,9 +97,9 @@ def stage(store: TableRoot, table: Table, job_id: int, batches: Iterator[pa.Reco
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
             raise translate(error, doing, store.options) from error
         raise
-    assert isinstance(written, list)
-    files = _sizes_of(written)
-    note = {"fragments": [json.dumps(each.to_json()) for each in written], "files": files}
+    assert isinstance(new_fragments, list)
+    files = _sizes_of(new_fragments)
+    note = {"fragments": [json.dumps(fragment.to_json()) for fragment in new_fragments], "files": files}
     staged = Staged(rows=source.rows, size=sum(files.values()), note=note)
     try:
         with translating_errors(doing, store.options):
@@ -110,18 +110,20 @@ def stage(store: TableRoot, table: Table, job_id: int, batches: Iterator[pa.Reco
     return staged
 
 
-def _sizes_of(written: Sequence[FragmentMetadata]) -> dict[str, int]:
-    return {f"data/{file.path}": int(file.file_size_bytes or 0) for each in written for file in each.files}
+def _sizes_of(new_fragments: Sequence[FragmentMetadata]) -> dict[str, int]:
+    return {
+        f"data/{file.path}": int(file.file_size_bytes or 0) for fragment in new_fragments for file in fragment.files
+    }
 
 
 def file_sizes(staged: Sequence[Staged]) -> dict[str, int]:
     """All files of staged splits and their sizes in bytes, by name relative to the table."""
-    return {str(name): int(size) for each in staged for name, size in each.note.get("files", {}).items()}
+    return {str(name): int(size) for split in staged for name, size in split.note.get("files", {}).items()}
 
 
 def fragments(staged: Sequence[Staged]) -> list[FragmentMetadata]:
-    """What Lance needs to know of staged splits to commit them."""
-    return [FragmentMetadata.from_json(text) for each in staged for text in each.note.get("fragments", ())]
+    """The fragment metadata of staged splits, which Lance commits."""
+    return [FragmentMetadata.from_json(text) for split in staged for text in split.note.get("fragments", ())]
 
 
 def discard(store: TableRoot, table_id: str, staged: Sequence[Staged]) -> None:
