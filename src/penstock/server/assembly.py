@@ -1,4 +1,4 @@
-"""Putting a server together: which catalog, engine, runner and use cases stand behind the routes."""
+"""Assemble a server: the catalog, engine, runner and use cases behind the routes."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ _REPAIR_MILLIS = 60_000
 
 
 def build_services(settings: Settings) -> Services:
-    """Open the data folder, which the caller holds the lock of, and assemble everything on it.
+    """Open the data dir, whose lock the caller holds, and build the services on it.
 
     Raises:
         StoreError: the catalog is of a newer Penstock, can't be opened, or was lost; the store can't be used.
         PathNotAllowed: an import root can't be served.
-        InvalidParameter: others could reach the server, and it isn't fit for that.
+        InvalidParameter: the address is not loopback, and the startup policy is not met.
     """
     roots = ImportRoots(settings.import_root, source_stores(settings))
     _warn_of_roots(settings, roots)
     engine = engine_of(settings)
     if "://" in (settings.storage_url or ""):
-        engine.check()  # says best why an object store can't be used
+        engine.check()  # gives the clearest error for an unusable object store
     if catalog_is_absent(settings):
         refuse_lost_catalog(settings, engine, None, str(catalog_file(settings)))
-    catalog = _opened(settings)
+    catalog = _open_catalog(settings)
     try:
         refuse_lost_catalog(settings, engine, catalog, catalog.database.where)
         try:
@@ -71,22 +71,22 @@ def build_services(settings: Settings) -> Services:
         raise
 
 
-def _opened(settings: Settings) -> Catalog:
-    """The catalog; on a full disk, in the room that was kept for it."""
+def _open_catalog(settings: Settings) -> Catalog:
+    """Open the catalog; on a full disk, in the space reserved for it."""
 
-    def opened() -> Catalog:
+    def open_once() -> Catalog:
         key = sealing_key(settings)
         return open_catalog(
             catalog_url(settings), key, settings.catalog_connections, settings.catalog_startup_timeout
         )
 
     try:
-        return opened()
+        return open_once()
     except StoreFull:
         if not release_reserve(settings.data_dir):
             raise
         log.error("catalog.disk_full", remedy="free space: meanwhile reads are answered")
-        return opened()
+        return open_once()
 
 
 def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: ImportRoots) -> Services:
@@ -112,7 +112,7 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
 
     def begin() -> None:
         if not catalog.database.is_shared:
-            # Nobody else has this catalog: leases are of processes that ended.
+            # No other process uses this catalog: its leases are of processes that ended.
             catalog.claims.release_all()
             catalog.maintenance.release_all()
         if settings.role == "api":
@@ -217,7 +217,7 @@ def _warn_of_memory(settings: Settings, workers: int) -> None:
 
 
 def _warn_of_roots(settings: Settings, roots: ImportRoots) -> None:
-    """A folder may come later, as a disk that is mounted; a mistyped one shouldn't wait for the first import."""
+    """Warn of absent import roots: a disk may be mounted later, but a typo should show before the first import."""
     if not settings.import_root:
         log.warning("import_root.none", remedy="nothing can be imported: name a place with --import-root")
     for folder in roots.absent_folders():
@@ -225,9 +225,9 @@ def _warn_of_roots(settings: Settings, roots: ImportRoots) -> None:
 
 
 def _repair(catalog: Catalog, engine: Engine, cluster: Cluster) -> None:
-    """After a power loss the newest version of a table may be unreadable: set it aside; the jobs publish again.
+    """Set unreadable newest versions of tables aside, as a power loss leaves them; their jobs publish again.
 
-    One tenant's store that is away doesn't keep the others from being served.
+    An unavailable store of one tenant doesn't keep the others from being served.
     """
     try:
         _repair_tables(catalog, engine, cluster)
@@ -244,8 +244,8 @@ def _repair_tables(catalog: Catalog, engine: Engine, cluster: Cluster) -> None:
             if lease is None:
                 continue  # another server works on it, so it can be opened
             try:
-                for done in engine.repair(Table.of(collection)):
-                    log.warning("table.repaired", collection=collection.name, database=database.name, done=done)
+                for repair in engine.repair(Table.of(collection)):
+                    log.warning("table.repaired", collection=collection.name, database=database.name, done=repair)
             except (StoreFull, StoreUnavailable):
                 raise
             except StoreError as error:

@@ -1,4 +1,4 @@
-"""The engine on the store of a server's settings. Loading it takes time: who needs none leaves this alone."""
+"""Create the engine on the configured store. Importing it is slow: import this module only where it is needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["check_store_of_cluster", "engine_of"]
 
 
 def engine_of(settings: Settings) -> LanceEngine:
-    """The engine on the server's store: a prefix of an object store, or a folder of the data folder.
+    """Create the engine on the server's store: a prefix of an object store, or a folder of the data dir.
 
     The settings of object stores are also for clusters with a store of their own.
     """
@@ -22,10 +22,10 @@ def engine_of(settings: Settings) -> LanceEngine:
 
 
 def check_store_of_cluster(settings: Settings, text: str) -> str:
-    """The normal place of a store that a new cluster shall have, once it is seen that tables can be kept there.
+    """Normalize the store location of a new cluster and check that it can hold tables.
 
     Raises:
-        InvalidParameter: it is no place for a store, or within the server's own things, or around them.
+        InvalidParameter: it is no location for a store, or overlaps with the data dir or the server's own store.
         StoreError: it can't be used; the message says why.
     """
     try:
@@ -36,10 +36,10 @@ def check_store_of_cluster(settings: Settings, text: str) -> str:
         ]
     except ValueError as error:
         raise InvalidParameter(f"{text} won't do as a store: {error}", store=text) from error
-    for each in own:
-        if overlap(place, each):
+    for location in own:
+        if overlap(place, location):
             raise InvalidParameter(
-                f"the store {place} and the server's own {each} lie in each other. "
+                f"the store {place} and the server's own {location} lie in each other. "
                 "Give the cluster a place of its own",
                 store=place,
             )

@@ -1,7 +1,7 @@
-"""Check the places that a server stands on: whether they are there and have room, and what follows from it.
+"""Check periodically that data dir, catalog, store and import roots exist and have free space.
 
-``/healthz`` says what a look found. While a disk is full the server answers reads, refuses what would write, and
-leaves its background work for later. All of that ends with the first look after the cause is gone.
+``/healthz`` reports the result. While a disk is full the server answers reads, refuses writes and defers its
+background work. All of that ends with the first check after the cause is gone.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ LEAST_FREE = 16 << 20
 
 RESERVE = "reserve"
 _RESERVE_BYTES = 4 << 20
-"""Given up to open an SQLite catalog on a full disk, which needs room for its log and its shared memory."""
+"""Released to open an SQLite catalog on a full disk, which needs space for its WAL and its shared memory."""
 
 _LOOK_SECONDS = 2.0
 _REMOTE_LOOK_SECONDS = 60.0
-"""Looks at an object store cost requests."""
+"""Checks of an object store cost requests."""
 
 _SLOW_SECONDS = 30.0
-"""A folder of a network may hang instead of failing: after so long without an end a look has failed."""
+"""Timeout of a check: a network file system may hang instead of failing."""
 
 
 def release_reserve(folder: Path) -> bool:
-    """Give up the room that is kept for a start on a full disk. Whether there was any."""
+    """Delete the file that reserves space for a start on a full disk; return whether it existed."""
     try:
         (folder / RESERVE).unlink()
     except FileNotFoundError:
@@ -54,7 +54,7 @@ def release_reserve(folder: Path) -> bool:
 
 
 class Health:
-    """Looks every few seconds. ``begin`` starts the background work, at the first look that finds room for it."""
+    """Periodic health check. ``begin`` starts the background work, at the first check that finds free space."""
 
     def __init__(
         self, settings: Settings, catalog: Catalog, engine: Engine, roots: ImportRoots, begin: Callable[[], None]
@@ -78,12 +78,12 @@ class Health:
         self._thread = threading.Thread(target=self._work, name="health", daemon=True)
 
     def start(self) -> None:
-        """Look once and begin the background work, in this thread; then go on looking."""
+        """Check once and begin the background work, in this thread; then check periodically in another."""
         self.look()
-        self._begin_if_there_is_room()
+        self._begin_if_space_is_free()
         self._thread.start()
 
-    def _begin_if_there_is_room(self) -> None:
+    def _begin_if_space_is_free(self) -> None:
         if self._begun or self.is_full:
             return
         try:
@@ -100,7 +100,7 @@ class Health:
             self._keep_reserve()
 
     def problem(self) -> str | None:
-        """Why the server can't do all of its work at present, or None."""
+        """The reason why the server can't do all of its work now, or None."""
         since = self._looking_since
         if since is not None and time.monotonic() - since > _SLOW_SECONDS:
             return f"the data folder, the store or an import root does not answer for {_SLOW_SECONDS:.0f} s"
@@ -111,12 +111,12 @@ class Health:
         return self._full is not None
 
     def enforce_quota(self) -> None:
-        """Raises StoreFull, before anything is begun that would not end well."""
+        """Raise StoreFull before anything is begun that would fail on a full disk."""
         if self._full is not None:
             raise StoreFull(f"{self._full}. Until then this server answers reads only")
 
     def look(self) -> None:
-        """Look at every place, and do what became possible."""
+        """Check everything once, then write the reserve and the markers where that is possible."""
         self._looking_since = time.monotonic()
         full: str | None = None
         problem: str | None = None
@@ -129,27 +129,27 @@ class Health:
         except CatalogUnavailable as error:
             log.warning(
                 "catalog.unavailable", component="health", error=str(error)
-            )  # and /healthz asks the catalog itself
+            )  # /healthz queries the catalog itself
         except StoreFull as error:
             full = error.message
         except (OSError, PenstockError) as error:
             problem = str(error)
         finally:
             self._looking_since = None
-        self._tell(full or problem)
+        self._log_change(full or problem)
         self._full, self._problem = full, problem
 
-    def _tell(self, problem: str | None) -> None:
-        before = self._full or self._problem
-        if problem is not None and problem != before:
+    def _log_change(self, problem: str | None) -> None:
+        previous = self._full or self._problem
+        if problem is not None and problem != previous:
             log.error("storage.unavailable", reason=problem)
-        elif problem is None and before is not None:
+        elif problem is None and previous is not None:
             log.info("storage.recovered")
 
     def _full_disks(self) -> Iterator[str]:
         folders = [self._settings.data_dir, *([self._store] if self._store else [])]
         for folder in folders:
-            with suppress(OSError):  # it isn't there: that is told
+            with suppress(OSError):  # an absent folder is reported by _vanished
                 free = shutil.disk_usage(folder).free
                 if free < LEAST_FREE:
                     yield f"the disk of {folder} is full: {free:,} bytes are free. Free at least {LEAST_FREE:,}"
@@ -170,7 +170,7 @@ class Health:
         if self._store is None:
             if time.monotonic() >= self._next_remote_look:
                 self._remote_problem = self._store_problem()
-                # A store that is away is looked at often, to know when it is back.
+                # An unavailable store is checked often, to notice soon when it is back.
                 self._next_remote_look = time.monotonic() + (
                     _REMOTE_LOOK_SECONDS if self._remote_problem is None else _LOOK_SECONDS
                 )
@@ -190,7 +190,7 @@ class Health:
         return None
 
     def _keep_reserve(self) -> None:
-        """SQLite's only: a catalog elsewhere needs none here."""
+        """Write the reserve, for SQLite only: a catalog elsewhere needs none here."""
         reserve = self._settings.data_dir / RESERVE
         if self._catalog.database.is_shared or reserve.exists():
             return
@@ -203,6 +203,6 @@ class Health:
         while not self._stop.wait(_LOOK_SECONDS):
             try:
                 self.look()
-                self._begin_if_there_is_room()
+                self._begin_if_space_is_free()
             except Exception:
                 log.exception("health.error")

@@ -1,7 +1,7 @@
-"""Whether a catalog is the one of its store, and whether callers were ever asked for keys there.
+"""Detect a lost catalog, and whether authentication was ever required on its store.
 
-A catalog that is lost comes back empty: its collections would be gone without a word, and its doors open, since it
-knows no key. So what must outlive it stands beside the tables and in the data folder, too.
+A lost catalog comes back empty: its collections would be gone silently, and authentication off, since it has no key.
+So what must outlive it is also kept in the store, next to the tables, and in the data dir.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 log = structlog.get_logger(__name__)
 
 KEYS_MARKER = "keys.required"
-"""A file of the data folder, from the first key or user on."""
+"""A file of the data dir that exists from the first key or user on."""
 
 _MARKER_TEXT = (
     "Keys or users were made for this server, so that it asks callers for them even if its catalog is lost.\n"
@@ -45,9 +45,9 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreNote:
-    """What stands beside the tables of a server's own store.
+    """The note (``penstock.json``) next to the tables of a server's own store.
 
-    ``keys``: callers are asked for keys. ``stores``: where clusters with a store of their own have theirs.
+    ``keys``: authentication is required. ``stores``: locations of the stores of clusters that have their own.
     """
 
     keys: bool = False
@@ -55,15 +55,15 @@ class StoreNote:
 
 
 def read_store_note(engine: Engine) -> StoreNote:
-    """Raises StoreError: it can't be read, or is of a later release."""
+    """Read the store's note. Raises StoreError: it can't be read, or is of a later release."""
     content = engine.note()
     if content is None:
         return StoreNote()
     try:
-        found = orjson.loads(content)
-        if found["format"] != _FORMAT:
-            raise ValueError(f"its format is {found['format']}")
-        return StoreNote(keys=bool(found["keys"]), stores=tuple(found["stores"]))
+        note = orjson.loads(content)
+        if note["format"] != _FORMAT:
+            raise ValueError(f"its format is {note['format']}")
+        return StoreNote(keys=bool(note["keys"]), stores=tuple(note["stores"]))
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"penstock.json of the store can't be understood ({error}). A newer version of Penstock may have written "
@@ -72,67 +72,67 @@ def read_store_note(engine: Engine) -> StoreNote:
 
 
 def mark_keys(folder: Path) -> None:
-    """Leave word in a data folder that callers are to be asked for keys from now on."""
+    """Write the marker in a data dir that authentication is required from now on."""
     marker = folder / KEYS_MARKER
     if not marker.exists():
         marker.write_text(_MARKER_TEXT)
 
 
 def asks_for_keys(settings: Settings, engine: Engine) -> bool:
-    """Whether data folder or store say that keys were made, whatever the catalog knows.
+    """Whether data dir or store record that keys were made, whatever the catalog contains.
 
     Raises:
-        StoreError, StoreUnavailable: the store can't tell.
+        StoreError, StoreUnavailable: the store's note can't be read.
     """
     return (settings.data_dir / KEYS_MARKER).exists() or read_store_note(engine).keys
 
 
 def keep_marks(settings: Settings, catalog: Catalog, engine: Engine) -> None:
-    """Bring the marks in data folder and store up to date with the catalog. What says "keys" is never taken back.
+    """Update the marker in the data dir and the store's note from the catalog. ``keys`` is never reset.
 
     Raises:
         OSError, StoreError, StoreUnavailable, CatalogUnavailable
     """
-    made = catalog.accounts.any_made()
-    if made:
+    has_keys = catalog.accounts.any_made()
+    if has_keys:
         mark_keys(settings.data_dir)
-    before = read_store_note(engine)
+    existing = read_store_note(engine)
     stores = tuple(sorted({cluster.store for cluster in catalog.clusters.list() if cluster.store}))
-    wanted = StoreNote(keys=before.keys or made or (settings.data_dir / KEYS_MARKER).exists(), stores=stores)
-    if wanted != before:
-        content = {"format": _FORMAT, "keys": wanted.keys, "stores": list(wanted.stores)}
+    note = StoreNote(keys=existing.keys or has_keys or (settings.data_dir / KEYS_MARKER).exists(), stores=stores)
+    if note != existing:
+        content = {"format": _FORMAT, "keys": note.keys, "stores": list(note.stores)}
         engine.save_note(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
 def refuse_lost_catalog(settings: Settings, engine: Engine, catalog: Catalog | None, shown: str) -> None:
-    """Keep a server from beginning anew beside the tables of a catalog that is lost, or isn't this one.
+    """Refuse to start with an empty catalog on a store that has tables of a lost or another catalog.
 
     Args:
         catalog: None for one that doesn't exist yet.
         shown: the catalog, for the message.
 
     Raises:
-        StoreError: the catalog knows no collection, and the store has tables with rows or a description.
+        StoreError: the catalog has no collection, and the store has tables with rows or a description.
     """
     if catalog is not None and catalog.collections.all_ids():
         return
-    found = orphaned_tables(engine, ())
-    if not found:
+    ids = orphaned_tables(engine, ())
+    if not ids:
         return
     state = "is not there" if catalog is None else "knows no collection"
     store = settings.storage_url or str(settings.data_dir / "collections")
     raise StoreError(
-        f"the catalog {shown} {state}, but the store {store} holds {len(found):,} tables, {found[0]}.lance for one: "
+        f"the catalog {shown} {state}, but the store {store} holds {len(ids):,} tables, {ids[0]}.lance for one: "
         "the catalog was lost, or belongs to another store. Put the catalog back from a backup, or name the right "
         "one with --data-dir or --catalog-url; 'penstock doctor --adopt', with the settings of the server, makes a "
         "catalog from the tables. If they are of no use any more, move them away. Nothing was changed",
         store=store,
-        tables=len(found),
+        tables=len(ids),
     )
 
 
 def orphaned_tables(engine: Engine, known: Sequence[str], store: str = "") -> Sequence[str]:
-    """Ids of the tables that a catalog should know: not those that a create or a drop has left half done."""
+    """Ids of the tables that are missing from the catalog, without those of unfinished creates and drops."""
     return [
         table_id for table_id in engine.tables(store) if table_id not in known and _is_whole(engine, table_id, store)
     ]
@@ -149,5 +149,5 @@ def _is_whole(engine: Engine, table_id: str, store: str) -> bool:
 
 
 def catalog_is_absent(settings: Settings) -> bool:
-    """Whether the catalog would be made by opening it: only SQLite's, in the data folder, can be told apart so."""
+    """Whether opening the catalog would create it; only known of SQLite's in the data dir."""
     return settings.catalog_url is None and not catalog_file(settings).exists()

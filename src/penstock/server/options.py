@@ -1,4 +1,4 @@
-"""Click options made from the settings table."""
+"""Click options generated from the settings table."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 CATALOG_SETTINGS = ("data_dir", "catalog_url", "encryption_key_file")
-"""What tells where a server's catalog is."""
+"""Settings that locate a server's catalog."""
 
 
 def settings_options(command: F, only: Collection[str] = ()) -> F:
     """Decorate a command with one option per setting, or with ``only`` some of them, and ``--config``.
 
-    The command gets ``config`` and, by field name, what was given on the command line: hand them to
+    The command gets ``config`` and, by field name, the options of the command line: pass them to
     :func:`penstock.settings.load_settings`, which also reads the environment (and splits lists in its own way), fills
-    defaults in and checks values. So click reads no variables for them.
+    defaults in and checks values. So click reads no environment variables for them.
     """
     for old, new in RENAMED_SETTINGS.items():
         row = row_of(new)
@@ -41,7 +41,7 @@ def settings_options(command: F, only: Collection[str] = ()) -> F:
 
 
 def renamed_option(old: str, new: str, *, is_flag: bool = False) -> Callable[[F], F]:
-    """Decorate a command with the hidden option ``old`` that refuses to be used and names ``new``."""
+    """Decorate a command with the hidden option ``old``, whose use is an error that names ``new``."""
 
     def refuse(ctx: click.Context, param: click.Parameter, value: object) -> None:
         if value and not ctx.resilient_parsing:
@@ -63,7 +63,7 @@ def _option(row: Setting) -> Callable[[F], F]:
     unit = f" In {row.unit}." if row.unit else ""
     text = f"{row.help}{unit} [default: {row.default}; env: {row.environment}]"
     if row.boolean:
-        both = f"{row.flag}/{row.flag.replace('--', '--no-', 1)}"
-        return click.option(both, row.name, default=None, allow_from_autoenv=False, help=text)
+        flags = f"{row.flag}/{row.flag.replace('--', '--no-', 1)}"
+        return click.option(flags, row.name, default=None, allow_from_autoenv=False, help=text)
     kind = click.Choice(row.choices) if row.choices else None
     return click.option(row.flag, row.name, type=kind, multiple=row.repeatable, allow_from_autoenv=False, help=text)

@@ -1,4 +1,4 @@
-"""Which runner a server's settings ask for: its own machine's, or a cluster of many hosts."""
+"""Create the runner of a server's settings: local worker processes, or a Ray cluster."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["runner_of", "worker_memory"]
 
 
 def worker_memory(settings: Settings) -> WorkerMemory:
-    """How many workers run, and what each may take. What the hosts of a Ray cluster have isn't known here."""
-    here = memory_limit().size if settings.runner == "local" else None
-    return share_out(settings.memory_budget, settings.workers, here)
+    """The number of workers and the memory of each. The memory of a Ray cluster's hosts isn't known here."""
+    available = memory_limit().size if settings.runner == "local" else None
+    return share_out(settings.memory_budget, settings.workers, available)
 
 
 def runner_of(settings: Settings) -> LocalRunner | RayRunner:
-    """The runner, not yet started; see its ``warm``.
+    """Create the runner, not yet started; see its ``warm``.
 
     Raises:
-        InvalidParameter: Ray is wanted and not installed, or its address won't do.
+        InvalidParameter: Ray is configured and not installed, or its address is invalid.
     """
     setup = WorkerSetup.of(settings)
     if settings.runner == "ray":
-        # Ray watches over the memory of its workers, which it couldn't of processes that hide it.
+        # Ray's memory monitor cannot read processes that are not dumpable, so keep its workers dumpable.
         return RayRunner(settings.ray_address, replace(setup, core_dumps=True))
     return LocalRunner(worker_memory(settings).workers, setup)

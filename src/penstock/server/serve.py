@@ -1,4 +1,4 @@
-"""Run a server: hold the data folder, own the listening socket, answer until told to stop."""
+"""Run a server: lock the data dir, open the listening socket, serve until a signal stops it."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from penstock.settings import Settings
 __all__ = ["serve"]
 
 BACKLOG = 2048
-# Longer than the five seconds between two looks of a polling client.
+# Longer than the five seconds between two requests of a polling client.
 KEEP_ALIVE_SECONDS = 75
-# Threads that compute (a list of jobs, a search) let the one that answers go on so much sooner than by default.
+# Below the default, so that computing threads (a list of jobs, a search) yield sooner to the one that answers.
 SWITCH_SECONDS = 0.001
-# New objects, collections of the youngest, collections of the middle ones before the next generation's turn.
+# New objects before a collection of generation 0, collections of 0 before one of 1, of 1 before one of 2.
 GARBAGE_THRESHOLDS = (20_000, 20, 20)
 
 _log = structlog.get_logger("penstock.server")
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to :func:`serve`, which has things to put in order after the last answer."""
+    """A uvicorn server without signal handlers: :func:`serve` has them, to clean up after the last answer."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -53,20 +53,20 @@ def serve(
     build_services: Callable[[Settings], Services],
     announce: Callable[[str], None] = print,
 ) -> None:
-    """Answer until SIGTERM or SIGINT (or :meth:`Services.stop` by other means), then leave everything in order.
+    """Serve until SIGTERM or SIGINT (or :meth:`Services.stop` by other means), then shut down gracefully.
 
     A first signal stops accepting, lets open calls finish and calls ``Services.stop``; a second SIGINT doesn't wait.
-    ``announce`` gets one line with the address, once clients can connect.
+    ``announce`` is called with one line that has the address, once clients can connect.
 
     Raises:
-        DataFolderInUse: another server holds the data folder, or the SQLite catalog.
-        InvalidParameter: the address is taken, or certificate and key won't do.
+        DataFolderInUse: another server has locked the data dir, or the SQLite catalog.
+        InvalidParameter: the address is in use, or certificate or key is invalid.
     """
     if not settings.core_dumps:
         forbid_dumps()
     configure_logs(settings.log_format, settings.log_level)
     sys.setswitchinterval(SWITCH_SECONDS)
-    # Forty threads of calls, jobs and the engine would have a heap each, up to eight for each processor.
+    # Forty threads of calls, jobs and the engine would have a malloc arena each, up to eight per processor.
     limit_malloc_arenas(max(2, processors()))
     shared = is_shared(settings)
     with (
@@ -101,9 +101,9 @@ def serve(
 
 
 def _freeze_gc() -> None:
-    """What start-up made stays to the end: the garbage collector need not walk over it again and again.
+    """Exclude the objects made at startup, which live to the end, from garbage collection.
 
-    With its defaults it took a fifth of the processor's time under load, in pauses of up to 0.1 s.
+    With its defaults the collector took a fifth of the processor's time under load, in pauses of up to 0.1 s.
     """
     gc.collect()
     gc.freeze()
@@ -111,10 +111,10 @@ def _freeze_gc() -> None:
 
 
 def is_shared(settings: Settings) -> bool:
-    """Whether other processes may share the catalog and the data folder.
+    """Whether other processes may share the catalog and the data dir.
 
     Raises:
-        InvalidParameter: no such catalog; or a process of one role has nobody to play the other.
+        InvalidParameter: no such catalog; or a process of one role can't share its catalog with one of the other.
     """
     shared = (
         settings.catalog_url is not None
@@ -169,13 +169,13 @@ def _listen(settings: Settings) -> socket.socket:
 
 @contextmanager
 def _signals(server: uvicorn.Server) -> Iterator[None]:
-    """SIGTERM and SIGINT stop the server. Only a main thread can listen to them."""
+    """Stop the server on SIGTERM and SIGINT. Only a main thread can handle them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {each: signal.signal(each, server.handle_exit) for each in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""What a server is made of."""
+"""The services of a server."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The use cases behind the routes, and the hooks of their life.
+    """The use cases behind the routes, and their lifecycle hooks.
 
-    ``middleware`` stands around every HTTP call, inside of the server's own. ``registry`` is what ``/metrics`` shows:
-    other parts register their collectors with it. ``problem`` tells why the server can't do its work at present, or
-    None when it is ready; ``is_full`` whether that is a full disk, while which reads are answered. ``start`` is
-    called once the server has its port; ``stop`` after the last call has been answered, and must leave everything so
-    that another server can take over.
+    ``middleware`` wraps every HTTP call, inside of the server's own. ``registry`` is what ``/metrics`` shows:
+    other modules register their collectors with it. ``problem`` is the reason why the server can't do its work now,
+    or None when it is ready; ``is_full`` whether that is a full disk, during which reads are answered. ``start`` is
+    called once the server has its port; ``stop`` after the last call has been answered: it must release everything
+    that another server needs to take over.
     """
 
     settings: Settings

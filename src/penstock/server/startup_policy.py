@@ -1,4 +1,4 @@
-"""Whether a server is fit for the address that it listens on."""
+"""Startup policy: what a server must have before it listens beyond loopback."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["authentication_of", "is_loopback"]
 
 
 def authentication_of(settings: Settings, catalog: Catalog, *, had_keys: bool = False) -> Authentication:
-    """How callers are told from each other. ``had_keys``: they were asked for keys before, whatever the catalog says.
+    """Choose the authentication. ``had_keys``: it was required before, whatever the catalog contains.
 
     Raises:
-        InvalidParameter: others can reach the address, and authentication is off, nobody has a key, or keys would
-            travel unencrypted. Says what to do.
+        InvalidParameter: the address is not loopback, and authentication is off, there is no key, or keys would
+            travel unencrypted. The message has a remedy.
     """
     if is_loopback(settings.host):
         if settings.auth == "off":
@@ -44,9 +44,11 @@ def authentication_of(settings: Settings, catalog: Catalog, *, had_keys: bool = 
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address. A name counts if all of its addresses do."""
+    """Whether an address is loopback. A host name is if all of its addresses are."""
     try:
-        found = {each[4][0] for each in socket.getaddrinfo(host, None)}
+        addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
     except OSError:
-        return False  # listening on it will fail, and say so
-    return bool(found) and all(ipaddress.ip_address(str(each).partition("%")[0]).is_loopback for each in found)
+        return False  # listening on it will fail with an error
+    return bool(addresses) and all(
+        ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in addresses
+    )

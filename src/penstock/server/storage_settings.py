@@ -1,4 +1,4 @@
-"""Where a server's settings say that its things are."""
+"""Locations and credentials of catalog, key, store and import roots, from a server's settings."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ __all__ = [
 
 
 def catalog_file(settings: Settings) -> Path:
-    """The catalog in the data folder, where no other is set."""
+    """The SQLite catalog in the data dir, used where no other is set."""
     return settings.data_dir / "catalog.db"
 
 
 def catalog_url(settings: Settings) -> str:
-    """The catalog's, as SQLAlchemy writes it."""
+    """The catalog's SQLAlchemy URL."""
     return settings.catalog_url or f"sqlite:///{catalog_file(settings)}"
 
 
 def key_file(settings: Settings) -> Path:
-    """The file with the key that seals what callers entrust to jobs."""
+    """The file with the encryption key for the credentials of jobs."""
     return settings.encryption_key_file or settings.data_dir / "secret.key"
 
 
 def sealing_key(settings: Settings) -> bytes:
-    """The key that seals what callers entrust to jobs: from the environment, or from its file, made if missing.
+    """The encryption key for the credentials of jobs: from the environment, or from its file, made if missing.
 
     Raises:
         InvalidParameter: the environment's is no key.
@@ -54,7 +54,7 @@ def sealing_key(settings: Settings) -> bytes:
 
 
 def table_store(settings: Settings) -> Mapping[str, str]:
-    """What the store doesn't say of itself is as it is for import roots; keys only as a set."""
+    """The store's S3 options. Unset ones default to those of import roots; the keys only all together."""
     secrets = (settings.storage_access_key, settings.storage_secret_key, settings.storage_session_token)
     if settings.storage_access_key is None:
         secrets = (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token)
@@ -64,8 +64,7 @@ def table_store(settings: Settings) -> Mapping[str, str]:
 
 
 def source_stores(settings: Settings) -> Mapping[str, Mapping[str, str]]:
-    """The server's own settings of the places that import roots are in, by scheme
-    (``penstock.sources.credentials``)."""
+    """The server's own options and credentials for import roots, by scheme (``penstock.sources.credentials``)."""
     secrets = (settings.s3_access_key, settings.s3_secret_key, settings.s3_session_token)
     s3 = {
         **_s3(settings.s3_endpoint, settings.s3_region, *secrets),
@@ -86,8 +85,8 @@ def source_stores(settings: Settings) -> Mapping[str, Mapping[str, str]]:
     }
     web = {"networks": ",".join(settings.allow_private_networks)}
     return {
-        scheme: {name: value for name, value in each.items() if value}
-        for scheme, each in (("s3", s3), ("gs", gs), ("az", az), ("https", web), ("http", web))
+        scheme: {name: value for name, value in options.items() if value}
+        for scheme, options in (("s3", s3), ("gs", gs), ("az", az), ("https", web), ("http", web))
     }
 
 
@@ -99,6 +98,6 @@ def _s3(
     session_token: SecretStr | None,
 ) -> Mapping[str, str]:
     secrets = {"access_key_id": access_key, "secret_access_key": secret_key, "session_token": session_token}
-    found = {"endpoint": endpoint or "", "region": region or ""}
-    found |= {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
-    return {name: value for name, value in found.items() if value}
+    options = {"endpoint": endpoint or "", "region": region or ""}
+    options |= {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
+    return {name: value for name, value in options.items() if value}

@@ -1,4 +1,4 @@
-"""What a worker process begins with, beside what its tasks need."""
+"""Initialize a worker process: logs, tracing, hardening."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from penstock.server.observability.logs import configure_logs
 from penstock.server.process.block_imports import leave_out_pandas
 from penstock.server.process.hardening import forbid_dumps
 
-if TYPE_CHECKING:  # a worker has no use for what reads settings
+if TYPE_CHECKING:  # workers need no settings: don't load them there
     from penstock.settings import Settings
 
 __all__ = ["WorkerSetup", "wants_traces"]
@@ -22,7 +22,7 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """Called once in each worker; picklable. Workers log as the server does, to the same standard error."""
+    """Initializer called once in each worker; picklable. Workers log as the server does, to the same stderr."""
 
     log_format: Literal["console", "json"]
     log_level: str
@@ -48,7 +48,7 @@ class WorkerSetup:
 
 
 def wants_traces(settings: Settings, environment: Mapping[str, str]) -> bool:
-    """Whether the settings or the standard variables name a collector, and none of these says no."""
+    """Whether the settings or the standard variables name a collector, and the latter don't disable tracing."""
     if (
         environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
         or environment.get("OTEL_TRACES_EXPORTER") == "none"

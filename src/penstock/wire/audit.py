@@ -1,4 +1,4 @@
-"""What a dialect tells the audit log of its calls: those that change something, and those that are refused."""
+"""Write the dialects' calls to the audit log: those that change something, and denied ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST_NAME = 256
 
 @dataclass(slots=True)
 class AuditScope:
-    """A call, as far as it is known by now. Until the caller is known, others tell what became of it."""
+    """What a call is about, filled in as it is decoded. Without a caller the outcome is logged elsewhere."""
 
     action: str
     caller: Caller | None = None
@@ -37,13 +37,13 @@ class AuditScope:
         return not _READS.match(self.action.rpartition(".")[2])
 
     def read(self, fields: Fields) -> None:
-        """Take from a call's body or query what it is about."""
+        """Fill in the fields from a call's body or query."""
         self.cluster_id = _text(fields, "clusterId")
         self.collection = _text(fields, "collectionName")
         self.database = _text(fields, "dbName")
         job_id = whole_number(fields.value("jobId"))
         self.job_id = job_id if job_id is not None and 0 <= job_id <= MAX_INT64 else None
-        self.subject = " ".join(filter(None, (_text(fields, each) for each in _SUBJECTS))) or None
+        self.subject = " ".join(filter(None, (_text(fields, key) for key in _SUBJECTS))) or None
 
     def entry(self, caller: Caller) -> AuditEntry:
         return replace(
@@ -59,30 +59,30 @@ class AuditScope:
 def action_of(path: str) -> str:
     """``/jobs/import/create`` is ``import.create``, ``/collections/drop`` is ``collection.drop``."""
     words = path.strip("/").removeprefix("jobs/").split("/")
-    things = [re.sub(r"e?s\Z" if word == "indexes" else r"s\Z", "", word) for word in words[:-1]]
-    things = [re.sub(r"ie\Z", "y", thing) for thing in things]
-    return ".".join([*things, words[-1]])
+    nouns = [re.sub(r"e?s\Z" if word == "indexes" else r"s\Z", "", word) for word in words[:-1]]
+    nouns = [re.sub(r"ie\Z", "y", noun) for noun in nouns]
+    return ".".join([*nouns, words[-1]])
 
 
 @contextmanager
 def audited(audit: Audit, action: str, *, stored: bool = False) -> Iterator[AuditScope]:
-    """Around all that a call does. ``stored``: what is done stands in the log when the call ends well."""
-    watched = AuditScope(action)
+    """Audit a call that runs in this context. ``stored``: a successful call has written its own audit entry."""
+    scope = AuditScope(action)
     try:
-        yield watched
+        yield scope
     except Exception as error:
-        if watched.caller is not None and (watched.changes or _is_refusal(error, watched.caller)):
+        if scope.caller is not None and (scope.changes or _is_refusal(error, scope.caller)):
             code, reason = "internal", None
             if isinstance(error, PenstockError):
                 code, reason = error.code, plain(str(error))
-            audit.refused(replace(watched.entry(watched.caller), outcome=code, reason=reason))
+            audit.refused(replace(scope.entry(scope.caller), outcome=code, reason=reason))
         raise
-    if watched.changes and not stored and watched.caller is not None:
-        audit.done(watched.entry(watched.caller))
+    if scope.changes and not stored and scope.caller is not None:
+        audit.done(scope.entry(scope.caller))
 
 
 def _is_refusal(error: Exception, caller: Caller) -> bool:
-    """Whether the caller asked for what isn't his, however he is told so."""
+    """Whether the call was denied, also where the error hides that the object exists."""
     if isinstance(error, AccessDenied):
         return True
     hidden = isinstance(error, PenstockError) and bool(error.details.get("hidden"))

@@ -1,4 +1,4 @@
-"""What the dialects need to know of clusters."""
+"""The dialects' interface to clusters."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Reading request bodies and query strings as leniently as released clients need.
+"""Decode request bodies and query strings as leniently as released clients need.
 
 Keys match without regard to case, unknown keys are ignored, ``null`` and ``""`` count as absent, and whole numbers
-may come as ``10``, ``10.0`` or ``"10"``. What can't be read is said in the words of the server these clients know:
-errors name the Go type that it decodes into, so ``struct`` and the key's spelling are part of the wire.
+may come as ``10``, ``10.0`` or ``"10"``. Errors have the texts of the server that these clients are written for:
+they name the Go type that it decodes into, so ``struct`` and the key's spelling are part of the wire.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ __all__ = [
 MAX_INT32 = 2**31 - 1
 MAX_INT64 = 2**63 - 1
 MAX_EXACT_DOUBLE = 2**53
-"""A double holds every whole number up to here; beyond it a JSON reader before us may have rounded."""
+"""A double holds every integer up to here; beyond it a JSON parser upstream may have rounded."""
 _T = TypeVar("_T")
 _SECRETS = frozenset({"accesskey", "secretkey", "token", "password"})
-"""Keys whose values no error repeats."""
+"""Keys whose values are left out of errors."""
 _DIGITS = re.compile(r"[+-]?[0-9]{1,20}(\.0*)?\Z")
 
 
@@ -50,7 +50,7 @@ class MissingField(MissingParameter):
 
 
 def parse_object(body: bytes, struct: str) -> Fields:
-    """The JSON object in ``body``. Raises :class:`MalformedBody` for anything else, an empty body among it.
+    """Parse the JSON object in ``body``. Raises :class:`MalformedBody` for anything else, also an empty body.
 
     Nesting is bounded by the parser (1024 levels).
     """
@@ -70,7 +70,7 @@ def parse_object(body: bytes, struct: str) -> Fields:
 class Fields:
     """The keys of one request, read by name without regard to case.
 
-    Every getter returns None for an absent key. ``raw`` is the object as it was sent, for the few keys that are
+    Every getter returns None for an absent key. ``raw`` is the parsed object, for the few keys that are
     case-sensitive (rows, vectors).
     """
 
@@ -86,15 +86,15 @@ class Fields:
         return iter(self.raw)
 
     def sent(self, key: str) -> bool:
-        """Whether the key is there at all, be it ``null`` or ``""``."""
-        return any(each.lower() == key.lower() for each in self.raw)
+        """Whether the key is present, also with ``null`` or ``""``."""
+        return any(name.lower() == key.lower() for name in self.raw)
 
     def value(self, key: str) -> Any:
-        """The value whatever its type."""
+        """The value, of any type."""
         return self._values.get(key.lower())
 
     def require(self, *keys: str) -> None:
-        """Raises one :class:`MissingField` that names every absent key."""
+        """Raise one :class:`MissingField` that names every absent key."""
         absent = [key for key in keys if key not in self]
         if absent:
             raise MissingField(
@@ -109,7 +109,7 @@ class Fields:
         return self.string(key) or ""
 
     def text(self, key: str) -> str | None:
-        """A string or a whole number as text, for ids, which clients send both ways."""
+        """A string or an integer as text, for ids, which clients send both ways."""
         value = self.value(key)
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             return self.string(key)
@@ -127,10 +127,10 @@ class Fields:
         return self._typed(key, "bool", bool)
 
     def integer(self, key: str, *, strict: bool = False) -> int | None:
-        """A whole number; with ``strict`` a string is refused, as the data plane does.
+        """An integer; with ``strict`` a string is refused, as in Milvus's data plane.
 
         Raises:
-            MalformedBody: it is no whole number or beyond 64 bits.
+            MalformedBody: it is no integer or beyond 64 bits.
         """
         value = self.value(key)
         if value is None:
@@ -151,7 +151,7 @@ class Fields:
         return self._typed(key, "map[string]interface {}", dict)
 
     def fields(self, key: str, struct: str) -> Fields | None:
-        """An object read as :class:`Fields` of its own."""
+        """A nested object as :class:`Fields`."""
         value = self._typed(key, f"httpserver.{struct}", dict)
         return None if value is None else Fields(value, struct)
 
@@ -171,10 +171,10 @@ class Fields:
         for group in groups:
             if group is not None and not isinstance(group, list):
                 raise self.mismatch(key, group, "[]string")
-        return [[name for name in (self._item(key, each) for each in group or ()) if name] for group in groups]
+        return [[name for name in (self._item(key, value) for value in group or ()) if name] for group in groups]
 
     def mismatch(self, key: str, value: object, go_type: str) -> MalformedBody:
-        """The error for a value that has another type than the key takes."""
+        """The error for a value of the wrong type."""
         return MalformedBody(
             f"json: cannot unmarshal {_kind(value)} into Go struct field {self.struct}.{key} of type {go_type}",
             key=key,
@@ -200,7 +200,7 @@ class Fields:
 
 
 def whole_number(value: object) -> int | None:
-    """10 from ``10``, ``10.0``, ``"10"`` or ``"10.0"``; None from anything else."""
+    """Parse an integer: 10 from ``10``, ``10.0``, ``"10"`` or ``"10.0"``; None from anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -213,7 +213,7 @@ def whole_number(value: object) -> int | None:
 
 
 def go_boolean(value: object) -> bool | None:
-    """What Go's ``strconv.ParseBool`` makes of a JSON value's text: ``true``, ``"T"``, ``1``, ``"0"``; else None."""
+    """Parse a JSON value's text like Go's ``strconv.ParseBool``: ``true``, ``"T"``, ``1``, ``"0"``; else None."""
     number = whole_number(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
     text = value if isinstance(value, str) else str(value if number is None else number)
     return True if text in _TRUE else False if text in _FALSE else None
@@ -224,7 +224,7 @@ _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
 def _kind(value: object) -> str:
-    """What Go calls a JSON value."""
+    """Go's name of a JSON value's type."""
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int | float):

@@ -1,9 +1,9 @@
-"""What the dialects and the HTTP server say to each other: a call that has been read, a reply, a route.
+"""Interface between the dialects and the HTTP server: calls, replies, routes.
 
-Dialects know no web framework and no asyncio: a handler is a plain function from :class:`Call` to :class:`Reply`. The
-server runs it in a thread, and asks the route's :class:`Dialect` how to spell what went wrong outside of it.
+Dialects use no web framework and no asyncio: a handler is a plain function from :class:`Call` to :class:`Reply`. The
+server runs it in a thread, and renders errors outside of it with the route's :class:`Dialect`.
 
-To add a route, make a :class:`Route` (in the ``milvus_v2`` family: with
+To add a route, create a :class:`Route` (in the ``milvus_v2`` family: with
 :meth:`penstock.wire.milvus_v2.dialect.MilvusV2.post`) and add the module's ``routes(...)`` to
 ``penstock.server.http.routes``. Its :class:`Operation` is the route's entry in ``/openapi.json``.
 """
@@ -32,12 +32,12 @@ __all__ = [
 ]
 
 IDEMPOTENCY_KEY = "idempotency-key"
-"""The header that names a create call, so that it makes one job however often it comes."""
+"""The header with a create call's idempotency key: a call that is sent again makes no second job."""
 JSON_MEDIA_TYPE = "application/json; charset=utf-8"
 
 
 class BodyTooLarge(InvalidParameter):
-    """The request's body has more bytes than the server takes. ``details``: ``limit`` in bytes."""
+    """The request's body has more bytes than the server accepts. ``details``: ``limit`` in bytes."""
 
     code = "body_too_large"
 
@@ -48,7 +48,7 @@ class CallTimeout(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One HTTP request, read to its end.
+    """One HTTP request, completely read.
 
     Header names are lower-case; of a repeated query key the last value counts. ``address`` is the client's.
     """
@@ -68,10 +68,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One HTTP answer. ``code`` is the dialect's own number, for logs and metrics.
+    """One HTTP response. ``code`` is the dialect's own number, for logs and metrics.
 
-    ``retry_after`` are the seconds after which the same call may succeed, where that is known. ``held`` is referred
-    to until the answer has been sent.
+    ``retry_after`` are the seconds after which the same call may succeed, if known. ``held`` is an object referenced
+    until the response has been sent.
     """
 
     content: bytes
@@ -86,31 +86,31 @@ Handler = Callable[[Call], Reply]
 
 
 class Dialect(Protocol):
-    """How a family of routes spells failures."""
+    """Error format and headers of a family of routes."""
 
     @property
     def statuses(self) -> Mapping[int, str]:
-        """The HTTP statuses beside 200 that failures have, and what each says."""
+        """The HTTP statuses of failures other than 200, with their descriptions."""
         ...
 
     def failure(self, error: Exception, request_id: str) -> Reply:
         """The reply for any exception, :class:`BodyTooLarge` and :class:`CallTimeout` among them.
 
-        An exception that is no :class:`penstock.errors.PenstockError` tells nothing of itself but the request id.
+        Of an exception that is no :class:`penstock.errors.PenstockError` only the request id is revealed.
         """
         ...
 
     def timeout(self, call: Call) -> float | None:
-        """Seconds that the caller gives this call, or None for the server's default."""
+        """The call's own timeout in seconds, or None for the server's default."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A route as the OpenAPI document shows it.
+    """The OpenAPI operation of a route.
 
-    ``query`` and ``body`` map the names of request keys to schemas as OpenAPI 3.0 has them; ``required`` names those
-    that must be there. ``data`` is the schema of ``data`` in a successful reply.
+    ``query`` and ``body`` map the names of request keys to OpenAPI 3.0 schemas; ``required`` names the mandatory
+    ones. ``data`` is the schema of ``data`` in a successful reply.
     """
 
     summary: str
@@ -124,10 +124,10 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A path that the server answers. ``path`` has single slashes and none at its end.
+    """A path with method and handler. ``path`` has single slashes and none at its end.
 
-    ``read_only`` says that the handler only looks into the catalog, by indexes: the server answers such calls while
-    others wait for a disk.
+    ``read_only``: the handler only reads the catalog, by indexes; such calls have a pool of their own, so that they
+    don't wait behind those that wait for a disk.
     """
 
     method: str
@@ -141,7 +141,7 @@ class Route:
 def json_reply(
     content: Mapping[str, Any], *, status: int = 200, error: PenstockError | None = None, held: object = None
 ) -> Reply:
-    """A reply of one JSON object; its ``code``, if any, becomes the reply's. ``error`` is what it tells of."""
+    """A reply of one JSON object; its ``code``, if any, becomes the reply's. ``error`` is the error it reports."""
     return Reply(
         content=orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY),
         status=status,

@@ -1,4 +1,4 @@
-"""Times, files and their names as every dialect shows them."""
+"""Render times, files and file names, for all dialects."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from penstock.imports.requests import JobDetails
 
 __all__ = ["files_to_show", "object_path", "time_text"]
 
-# Hosts whose URLs carry the bucket or container as the first part of the path.
+# Hosts whose URLs have the bucket or container as the first segment of the path.
 _BUCKET_IN_PATH = re.compile(r"(s3[.-].*|storage\.googleapis\.com|.*\.blob\.core\.windows\.net)\Z")
 _BLANK_BEFORE_URL = re.compile(r" (?=[a-z0-9+.-]+://)", re.IGNORECASE)
 
 
 def time_text(time: datetime) -> str:
-    """RFC 3339 in UTC, whole seconds: ``2024-05-18T02:57:13Z``."""
+    """Format a time as RFC 3339 in UTC, in whole seconds: ``2024-05-18T02:57:13Z``."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def files_to_show(details: JobDetails) -> Sequence[ImportFile]:
-    """The files of a job. Of one that failed none is imported, also those that were read to their end."""
+    """The files of a job as shown: of a failed job all are failed, also those that were read completely."""
     if not details.job.has_failed:
         return details.files
     return [
@@ -33,11 +33,11 @@ def files_to_show(details: JobDetails) -> Sequence[ImportFile]:
 
 
 def object_path(name: str) -> str:
-    """A file's name without scheme, host, bucket and query: ``s3://bucket/a/1.parquet`` → ``a/1.parquet``.
+    """Strip scheme, host, bucket and query from a file's name: ``s3://bucket/a/1.parquet`` → ``a/1.parquet``.
 
     Names that are no URL stay as they are; a set of names, joined by blanks, is treated name by name.
     """
-    return " ".join(_object_path(part) for part in _BLANK_BEFORE_URL.split(name))
+    return " ".join(_object_path(url) for url in _BLANK_BEFORE_URL.split(name))
 
 
 def _object_path(name: str) -> str:

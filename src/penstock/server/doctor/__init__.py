@@ -1,6 +1,6 @@
-"""``penstock doctor``: look at everything a server stands on, whether one runs or not, and change nothing.
+"""``penstock doctor``: read-only diagnosis of everything a server depends on, whether one runs or not.
 
-But for :func:`adopt`, which is asked for.
+Only :func:`adopt`, an option of its own, makes changes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Make a catalog from the tables of a store, where the one that knew them is lost."""
+"""Rebuild a lost catalog from the tables of a store."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _CHECK = "adopt"
 
 
 def adopt(settings: Settings) -> Iterator[CheckResult]:
-    """Take every table into the catalog that it doesn't know; what was done, table by table.
+    """Add every table that is missing from the catalog; yield a result per table.
 
-    The catalog is made if there is none. Jobs, keys and users were in the lost one only: callers are asked for keys
-    from now on, until an admin makes one.
+    The catalog is created if there is none. Jobs, keys and users were in the lost one only: authentication is
+    required from now on, and all calls are refused until an admin makes a key.
 
     Raises:
-        DataFolderInUse: a server runs on the data folder or the catalog.
+        DataFolderInUse: a server runs on the data dir or the catalog.
         StoreError, InvalidParameter: the catalog or the store can't be used.
     """
     url = parse_catalog_url(catalog_url(settings))
@@ -51,77 +51,77 @@ def adopt(settings: Settings) -> Iterator[CheckResult]:
                     finding = _adopt_table(settings, catalog, engine, table_id, store)
                     adopted = adopted or finding.health is not finding.health.FAIL
                     yield finding
-            yield from _shut(settings, catalog, engine, adopted=adopted)
+            yield from _require_keys(settings, catalog, engine, adopted=adopted)
         finally:
             catalog.close()
 
 
 def _stores(catalog: Catalog, engine: Engine) -> Sequence[str]:
-    """The server's own, and those of clusters that the catalog or the store itself knows of."""
-    known = {cluster.store for cluster in catalog.clusters.list()} | set(read_store_note(engine).stores)
-    return ["", *sorted(known - {""})]
+    """The server's own store, and those of clusters that the catalog or the store's note lists."""
+    stores = {cluster.store for cluster in catalog.clusters.list()} | set(read_store_note(engine).stores)
+    return ["", *sorted(stores - {""})]
 
 
 def _adopt_table(settings: Settings, catalog: Catalog, engine: Engine, table_id: str, store: str) -> CheckResult:
     name = f"{store or 'the store'}: {table_id}.lance"
     try:
         content = engine.note(table_id, store)
-        described = None if content is None else read_description(content)
+        recorded = None if content is None else read_description(content)
     except ValueError as error:
         remedy = (
             "Use the version of Penstock that wrote it, or remove penstock.json from the table: then it is guessed"
         )
         return fail(_CHECK, f"{name}: its description can't be understood: {error}", remedy)
     try:
-        schema = None if described is None else CollectionSchema.from_json(described.schema)
-        found: TableContents | None = engine.read_contents(table_id, store, schema)
+        schema = None if recorded is None else CollectionSchema.from_json(recorded.schema)
+        contents: TableContents | None = engine.read_contents(table_id, store, schema)
     except StoreError as error:
-        if described is None or not isinstance(error, TableDamaged):
+        if recorded is None or not isinstance(error, TableDamaged):
             return fail(_CHECK, f"{name}: {error}", "Put the table back from a backup, and adopt again")
-        found, damaged = None, str(error)
+        contents, damaged = None, str(error)
     else:
         damaged = ""
-    description = described or _guessed(settings, catalog, engine, table_id, store, found)
+    description = recorded or _guess_description(settings, catalog, engine, table_id, store, contents)
     if description is None:
         return fail(
             _CHECK, f"{name}: it is not the table of a collection of a known cluster", "Move it out of the store"
         )
     description = _with_free_name(catalog, description, store)
     try:
-        catalog.descriptions.adopt(description, found)
+        catalog.descriptions.adopt(description, contents)
     except IntegrityError as error:
         return fail(_CHECK, f"{name}: the catalog has a collection of its number: {error.orig}", "Report this")
-    shown = f"{description.cluster['id']}/{description.database['name']}.{description.name}"
+    full_name = f"{description.cluster['id']}/{description.database['name']}.{description.name}"
     if damaged:
         remedy = f"Put {table_id}.lance back from a backup, or drop the collection"
-        return warn(_CHECK, f"{shown} is adopted from {name}, which is damaged: {damaged}", remedy)
+        return warn(_CHECK, f"{full_name} is adopted from {name}, which is damaged: {damaged}", remedy)
     describe(catalog.descriptions, engine, table_id)
-    rows = f"{found.rows:,} rows" if found else ""
-    if described is None:
+    rows = f"{contents.rows:,} rows" if contents else ""
+    if recorded is None:
         remedy = (
             "An earlier release wrote this table and kept its name and schema in the catalog only. See 'penstock "
             "collections describe': the primary key is the first column that may be one, lengths are the largest, "
             "Int8Vector and BFloat16Vector look like Float16Vector and FloatVector, and indexes are to be made anew"
         )
-        return warn(_CHECK, f"{shown} is made from {name} ({rows}); name and schema are guessed", remedy)
-    if described.name != description.name or described.cluster["id"] != description.cluster["id"]:
+        return warn(_CHECK, f"{full_name} is made from {name} ({rows}); name and schema are guessed", remedy)
+    if recorded.name != description.name or recorded.cluster["id"] != description.cluster["id"]:
         remedy = "Drop the one of the two that is not wanted"
-        return warn(_CHECK, f"{shown} is adopted from {name} ({rows}); {described.name} is taken", remedy)
-    return ok(_CHECK, f"{shown} is adopted from {name}: {rows}, {len(description.indexes)} indexes")
+        return warn(_CHECK, f"{full_name} is adopted from {name} ({rows}); {recorded.name} is taken", remedy)
+    return ok(_CHECK, f"{full_name} is adopted from {name}: {rows}, {len(description.indexes)} indexes")
 
 
-def _guessed(
-    settings: Settings, catalog: Catalog, engine: Engine, table_id: str, store: str, found: TableContents | None
+def _guess_description(
+    settings: Settings, catalog: Catalog, engine: Engine, table_id: str, store: str, contents: TableContents | None
 ) -> Description | None:
     clusters = [cluster for cluster in catalog.clusters.list() if cluster.store == store]
-    home = next(
+    owner = next(
         (cluster for cluster in clusters if cluster.id == settings.cluster_id), clusters[0] if clusters else None
     )
-    if found is None or found.schema is None or home is None:
+    if contents is None or contents.schema is None or owner is None:
         return None
     name = f"adopted_{table_id[:8]}"
     try:
-        found.schema.check(name)
+        contents.schema.check(name)
     except InvalidSchema:
         return None
     now = now_millis()
@@ -129,7 +129,7 @@ def _guessed(
         id=table_id,
         number=new_id(),
         name=name,
-        schema=found.schema.to_json(),
+        schema=contents.schema.to_json(),
         settings=CollectionSettings().to_json(),
         load_state=LoadState.NEVER.value,
         engine=engine.name,
@@ -137,12 +137,12 @@ def _guessed(
         next_partition=1,
         created_at=now,
         cluster={
-            "id": home.id,
-            "region": home.region,
-            "name": home.name,
+            "id": owner.id,
+            "region": owner.region,
+            "name": owner.name,
             "store": store,
-            "org_id": home.org_id,
-            "org": catalog.orgs.get(home.org_id).name,
+            "org_id": owner.org_id,
+            "org": catalog.orgs.get(owner.org_id).name,
         },
         database={"name": DEFAULT_DATABASE, "properties": {}},
         partitions=[{"number": 0, "name": DEFAULT_PARTITION, "created_at": now}],
@@ -151,7 +151,7 @@ def _guessed(
 
 
 def _with_free_name(catalog: Catalog, description: Description, store: str) -> Description:
-    """Tables are adopted where they are: a store that was moved is another one now."""
+    """Set the store where the table is, as it may have been moved, and a name that is free in the database."""
     description = replace(description, cluster={**description.cluster, "store": store})
     databases = {database.name: database for database in catalog.databases.list(description.cluster["id"])}
     home = databases.get(description.database["name"])
@@ -160,7 +160,7 @@ def _with_free_name(catalog: Catalog, description: Description, store: str) -> D
     return description
 
 
-def _shut(settings: Settings, catalog: Catalog, engine: Engine, *, adopted: bool) -> Iterator[CheckResult]:
+def _require_keys(settings: Settings, catalog: Catalog, engine: Engine, *, adopted: bool) -> Iterator[CheckResult]:
     if not adopted:
         yield ok(_CHECK, "the catalog knows every table of the store")
         return

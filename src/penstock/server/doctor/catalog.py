@@ -1,4 +1,4 @@
-"""The catalog, its jobs, and (as it names them) the tables of the store."""
+"""Check the catalog, its jobs, and the tables of the store that it refers to."""
 
 from __future__ import annotations
 
@@ -34,42 +34,46 @@ _RESTORE = "Put the catalog back from a backup, or let 'penstock doctor --adopt'
 
 def check_catalog(settings: Settings) -> Iterator[CheckResult]:
     database = CatalogDatabase(catalog_url(settings))
-    shown = database.url.render_as_string(hide_password=True)
+    catalog_name = database.url.render_as_string(hide_password=True)
     with closing(database):
         if database.url.get_backend_name() == "sqlite" and not Path(database.url.database or "").is_file():
-            yield _absent(settings, shown)
+            yield _absent(settings, catalog_name)
             return
         try:
             revision = diagnostics.revision_of(database)
         except (SQLAlchemyError, PenstockError) as error:
             reason = str(error).partition("\n")[0]
-            yield fail("catalog", f"{shown} can't be opened: {reason}", "Check its file or address, and its rights")
+            yield fail(
+                "catalog", f"{catalog_name} can't be opened: {reason}", "Check its file or address, and its rights"
+            )
             return
         if not revision.known:
             yield fail(
                 "catalog",
-                f"{shown} is at revision {revision.found}, which this version of Penstock doesn't know",
+                f"{catalog_name} is at revision {revision.found}, which this version of Penstock doesn't know",
                 "Use the newer version of Penstock that wrote it. Nothing else in it was looked at",
             )
         elif revision.found is None:
-            yield _absent(settings, shown)
+            yield _absent(settings, catalog_name)
         elif revision.found != revision.head:
             yield warn(
                 "catalog",
-                f"{shown} is at revision {revision.found}, this program's is {revision.head}",
+                f"{catalog_name} is at revision {revision.found}, this program's is {revision.head}",
                 "Start a server of this version; it brings the catalog up to date. Nothing else in it was looked at",
             )
         else:
-            yield ok("catalog", f"{shown} at revision {revision.found}")
+            yield ok("catalog", f"{catalog_name} at revision {revision.found}")
             yield from _check_content(settings, database)
 
 
-def _absent(settings: Settings, shown: str) -> CheckResult:
+def _absent(settings: Settings, catalog_name: str) -> CheckResult:
     if orphaned_tables(engine_of(settings), ()):
-        return fail("catalog", f"{shown} is not there, but tables are", f"{_RESTORE}. A server doesn't start so")
+        return fail(
+            "catalog", f"{catalog_name} is not there, but tables are", f"{_RESTORE}. A server doesn't start so"
+        )
     return warn(
         "catalog",
-        f"{shown} is not there, or is empty",
+        f"{catalog_name} is not there, or is empty",
         "Nothing was stored yet; a first start of the server makes it",
     )
 
@@ -81,22 +85,22 @@ def _check_content(settings: Settings, database: CatalogDatabase) -> Iterator[Ch
         yield fail("integrity", "; ".join(problems), remedy)
         return
     yield ok("integrity", "the catalog is sound, and its counters agree with its jobs")
-    yield from _check_seals(settings, database)
+    yield from _check_credentials(settings, database)
     yield from _check_times(database)
     yield from _check_jobs(settings, database)
     yield from check_tenants(database)
     yield from check_store(settings, database)
 
 
-def _check_seals(settings: Settings, database: CatalogDatabase) -> Iterator[CheckResult]:
+def _check_credentials(settings: Settings, database: CatalogDatabase) -> Iterator[CheckResult]:
     path = key_file(settings)
-    sealed = diagnostics.sealed_secrets(database)
-    if not sealed or (settings.encryption_key is None and not path.exists()):
+    encrypted = diagnostics.sealed_secrets(database)
+    if not encrypted or (settings.encryption_key is None and not path.exists()):
         return
     try:
-        seal = Encryptor(sealing_key(settings))
-        for each in sealed:
-            seal.open(each)
+        encryptor = Encryptor(sealing_key(settings))
+        for secret in encrypted:
+            encryptor.open(secret)
     except (StoreError, InvalidParameter):
         yield fail(
             "sealed keys",
@@ -109,15 +113,15 @@ def _check_seals(settings: Settings, database: CatalogDatabase) -> Iterator[Chec
 
 def _check_times(database: CatalogDatabase) -> Iterator[CheckResult]:
     now = datetime.now(UTC)
-    newest, theirs = diagnostics.newest_job(database), diagnostics.database_time(database)
+    newest, database_now = diagnostics.newest_job(database), diagnostics.database_time(database)
     if newest is not None and newest > now + _SKEW:
         yield warn(
             "clock",
             f"the newest job is of {newest:%Y-%m-%d %H:%M:%S} UTC, which is to come",
             "Set the clocks of all servers by NTP; leases depend on them",
         )
-    if theirs is not None and abs(theirs - now) > _SKEW:
-        apart = abs((theirs - now).total_seconds())
+    if database_now is not None and abs(database_now - now) > _SKEW:
+        apart = abs((database_now - now).total_seconds())
         yield warn(
             "clock",
             f"the database's clock is {apart:.0f} s away from this one",
@@ -127,14 +131,16 @@ def _check_times(database: CatalogDatabase) -> Iterator[CheckResult]:
 
 def _check_jobs(settings: Settings, database: CatalogDatabase) -> Iterator[CheckResult]:
     abandoned = diagnostics.abandoned_jobs(database, _ABANDONED_SECONDS)
-    runs = settings.catalog_url is not None or lock_owner(settings.data_dir) is not None
+    is_running = settings.catalog_url is not None or lock_owner(settings.data_dir) is not None
     if abandoned:
-        remedy = "Restart the server and look into its log" if runs else "Start the server; it goes on with them"
-        yield warn("jobs", f"nobody works on {_named(abandoned)}, whose worker stopped beating", remedy)
+        remedy = (
+            "Restart the server and look into its log" if is_running else "Start the server; it goes on with them"
+        )
+        yield warn("jobs", f"nobody works on {_job_names(abandoned)}, whose worker stopped beating", remedy)
     waiting = diagnostics.uncommitted_jobs(database, _UNCOMMITTED_SECONDS)
     if waiting:
         remedy = "penstock jobs commit ID, or penstock jobs abort ID; their staged files take space"
-        yield warn("jobs", f"these wait for their commit for more than a week: {_named(waiting)}", remedy)
+        yield warn("jobs", f"these wait for their commit for more than a week: {_job_names(waiting)}", remedy)
     if not abandoned and not waiting:
         yield ok("jobs", "none is stuck")
     jobs, size = diagnostics.jobs_with_staged_files(database)
@@ -144,7 +150,7 @@ def _check_jobs(settings: Settings, database: CatalogDatabase) -> Iterator[Check
         )
 
 
-def _named(jobs: Sequence[WaitingJob]) -> str:
-    shown = ", ".join(f"{job.id} ({job.state}, since {job.since:%Y-%m-%d %H:%M})" for job in jobs[:_SHOWN_JOBS])
+def _job_names(jobs: Sequence[WaitingJob]) -> str:
+    names = ", ".join(f"{job.id} ({job.state}, since {job.since:%Y-%m-%d %H:%M})" for job in jobs[:_SHOWN_JOBS])
     rest = len(jobs) - _SHOWN_JOBS
-    return shown if rest <= 0 else f"{shown} and {rest:,} more"
+    return names if rest <= 0 else f"{names} and {rest:,} more"

@@ -1,4 +1,4 @@
-"""All checks in order. One that breaks is a finding too and keeps no other from being made."""
+"""Run all checks in order. A check that raises is reported as failed, and the others still run."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _CHECKS: Sequence[tuple[str, Callable[[Settings], Iterator[CheckResult]]]] = (
 
 
 def examine(settings: Settings) -> Sequence[CheckResult]:
-    """Everything that was found, in the order of looking."""
-    found: list[CheckResult] = []
+    """Run all checks and return their results in order."""
+    results: list[CheckResult] = []
     for name, check in _CHECKS:
         try:
-            found.extend(check(settings))
+            results.extend(check(settings))
         except Exception as error:  # noqa: BLE001 - whatever breaks, the other checks are still worth making
             remedy = "Report this with the version of Penstock and what happened before"
-            found.append(fail(name, f"the check broke off: {type(error).__name__}: {error}", remedy))
-    return found
+            results.append(fail(name, f"the check broke off: {type(error).__name__}: {error}", remedy))
+    return results

@@ -1,4 +1,4 @@
-"""The machine and the data folder: versions, clock, access, space, the key."""
+"""Check the machine and the data dir: versions, clock, access, free space, encryption key."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _BUILT = datetime(2025, 1, 1, tzinfo=UTC)
 
 def check_versions(settings: Settings) -> Iterator[CheckResult]:
     names = (DISTRIBUTION, "pylance", "pyarrow", "sqlalchemy")
-    told = ", ".join(f"{name} {version(name)}" for name in names)
-    yield ok("versions", f"{told}, Python {platform.python_version()}, {platform.system()} {platform.release()}")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    yield ok("versions", f"{versions}, Python {platform.python_version()}, {platform.system()} {platform.release()}")
 
 
 def check_clock(settings: Settings) -> Iterator[CheckResult]:
@@ -53,8 +53,8 @@ def check_folder(settings: Settings) -> Iterator[CheckResult]:
     if stat.S_IMODE(folder.stat().st_mode) & _OTHERS:
         open_to_others = sorted(path.name for path in folder.iterdir() if path.stat().st_mode & _OTHERS)
         if open_to_others:
-            told = f"{folder} may be entered by others, and they may use {', '.join(open_to_others)} in it"
-            yield warn(name, told, f"chmod -R go= {folder}")
+            finding = f"{folder} may be entered by others, and they may use {', '.join(open_to_others)} in it"
+            yield warn(name, finding, f"chmod -R go= {folder}")
     holder = lock_owner(folder)
     yield ok(name, f"{folder}, " + ("no server has it to itself" if holder is None else f"held by process {holder}"))
 
@@ -63,14 +63,14 @@ def check_space(settings: Settings) -> Iterator[CheckResult]:
     if not settings.data_dir.is_dir():
         return
     usage = shutil.disk_usage(settings.data_dir)
-    told = f"{_gigabytes(usage.free)} of {_gigabytes(usage.total)} are free for {settings.data_dir}"
+    finding = f"{_gigabytes(usage.free)} of {_gigabytes(usage.total)} are free for {settings.data_dir}"
     remedy = "Free space, or move the data folder to a larger disk; an import needs about the size of its vectors"
     if usage.free < _LEAST_FREE:
-        yield fail("disk space", told, remedy)
+        yield fail("disk space", finding, remedy)
     elif usage.free < _FEW_FREE or usage.free < _FEW_SHARE * usage.total:
-        yield warn("disk space", told, remedy)
+        yield warn("disk space", finding, remedy)
     else:
-        yield ok("disk space", told)
+        yield ok("disk space", finding)
 
 
 def _gigabytes(size: int) -> str:

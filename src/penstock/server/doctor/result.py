@@ -1,4 +1,4 @@
-"""What an examination says."""
+"""Results of the doctor's checks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """One thing that was looked at: what was found there and, where that isn't well, what to do next."""
+    """Result of one check: the finding and, for a problem, its remedy."""
 
     check: str
     health: Health

@@ -1,4 +1,4 @@
-"""Whether the import roots can be read."""
+"""Check that the import roots can be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: whether it can be written, whether every collection opens, and files that belong to nothing."""
+"""Check the store: write access, that every collection opens, orphan files and unknown tables."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _SHOWN = 3
 
 def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[CheckResult]:
     collections = CollectionRepository(database)
-    found = _collections(database, collections)
+    existing = _collections(database, collections)
     folder = settings.data_dir / "collections"
     if settings.storage_url is None and not folder.is_dir():
-        there = [each for each in found if not each.store]
-        if there:
+        in_folder = [collection for collection in existing if not collection.store]
+        if in_folder:
             remedy = "Mount or restore it. Until then nothing can be imported or searched"
-            yield fail("store", f"{folder} is not there, but the catalog knows {len(there)} collections", remedy)
+            yield fail("store", f"{folder} is not there, but the catalog knows {len(in_folder)} collections", remedy)
         return
     engine = engine_of(settings)
-    shown = settings.storage_url or str(folder)
+    location = settings.storage_url or str(folder)
     try:
         engine.check()
     except StoreError as error:
@@ -49,9 +49,9 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Check
         if settings.storage_url is not None:
             return
     else:
-        yield ok("store", f"{shown} can be written")
-    readable = yield from _check_tables(engine, found)
-    yield from _check_lost(engine, found, shown)
+        yield ok("store", f"{location} can be written")
+    readable = yield from _check_tables(engine, existing)
+    yield from _check_lost(engine, existing, location)
     yield from _check_orphans(
         engine,
         JobRepository(database, Encryptor(Fernet.generate_key())),
@@ -59,7 +59,7 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Check
         MaintenanceLeases(database),
         readable,
     )
-    yield from _check_strays(engine, "", shown, set(collections.all_ids()))
+    yield from _check_strays(engine, "", location, set(collections.all_ids()))
     yield from _check_quarantine(folder)
     yield from _check_other_stores(engine, database, set(collections.all_ids()))
 
@@ -69,29 +69,31 @@ def _collections(database: CatalogDatabase, collections: CollectionRepository) -
     return [
         collection
         for cluster_id in ClusterRepository(database).ids()
-        for home in databases.list(cluster_id)
-        for collection in collections.list(home)
+        for owner in databases.list(cluster_id)
+        for collection in collections.list(owner)
     ]
 
 
-def _check_tables(engine: Engine, found: Sequence[Collection]) -> Generator[CheckResult, None, list[Collection]]:
-    """Gives the collections that can be read."""
+def _check_tables(
+    engine: Engine, collections: Sequence[Collection]
+) -> Generator[CheckResult, None, list[Collection]]:
+    """Check that each collection can be read; return those that can."""
     readable: list[Collection] = []
     rows = 0
-    for each in found:
-        name = f"{each.database}.{each.name}"
+    for collection in collections:
+        name = f"{collection.database}.{collection.name}"
         try:
-            rows += engine.count(Table.of(each))
-            readable.append(each)
-            yield from _check_damage(engine, each)
+            rows += engine.count(Table.of(collection))
+            readable.append(collection)
+            yield from _check_damage(engine, collection)
         except StoreError as error:
             remedy = (
                 "Restart the server: it sets unreadable versions aside and publishes again what they held. "
-                f"If that doesn't help, put {each.id}.lance back into the store from a backup"
+                f"If that doesn't help, put {collection.id}.lance back into the store from a backup"
             )
             yield fail("collection", f"{name}: {error}", remedy)
-    if len(readable) == len(found):
-        yield ok("collections", f"all {len(found):,} can be read, at the version noted or later; {rows:,} rows")
+    if len(readable) == len(collections):
+        yield ok("collections", f"all {len(collections):,} can be read, at the version noted or later; {rows:,} rows")
     return readable
 
 
@@ -102,24 +104,24 @@ def _check_damage(engine: Engine, collection: Collection) -> Iterator[CheckResul
     rows = {file: problem for file, problem in damage.items() if file not in indexes}
     if rows:
         remedy = f"Put the files back from a backup of {collection.id}.lance, or drop the collection"
-        yield fail("collection", f"{name} is damaged: {_some(_told(rows))}", remedy)
+        yield fail("collection", f"{name} is damaged: {_names(_file_problems(rows))}", remedy)
     if indexes:
         remedy = "Searches may fail. Restart the server: it drops indexes that can't be read, and builds them again"
-        yield warn("index", f"{name}: {_some(_told(indexes))}", remedy)
+        yield warn("index", f"{name}: {_names(_file_problems(indexes))}", remedy)
 
 
-def _told(damage: Mapping[str, str]) -> list[str]:
+def _file_problems(damage: Mapping[str, str]) -> list[str]:
     return [f"{file} {problem}" for file, problem in damage.items()]
 
 
-def _check_lost(engine: Engine, found: Sequence[Collection], shown: str) -> Iterator[CheckResult]:
-    if found:
-        return  # tables that it doesn't know are told as strays
+def _check_lost(engine: Engine, collections: Sequence[Collection], store: str) -> Iterator[CheckResult]:
+    if collections:
+        return  # unknown tables are reported as strays
     lost = orphaned_tables(engine, ())
     if lost:
         yield fail(
             "catalog",
-            f"it knows no collection, but {shown} has tables: {_some([f'{table_id}.lance' for table_id in lost])}",
+            f"it knows no collection, but {store} has tables: {_names([f'{table_id}.lance' for table_id in lost])}",
             "Put the right catalog back, or let 'penstock doctor --adopt' take them in. A server doesn't start so",
         )
 
@@ -129,50 +131,50 @@ def _check_orphans(
     jobs: JobRepository,
     staged_files: StagedFileRepository,
     maintenance: MaintenanceLeases,
-    found: Sequence[Collection],
+    collections: Sequence[Collection],
 ) -> Iterator[CheckResult]:
     size, names, busy = 0, list[str](), 0
-    for each in found:
-        if jobs.live_jobs(each.id) or maintenance.is_locked(each.id):
+    for collection in collections:
+        if jobs.live_jobs(collection.id) or maintenance.is_locked(collection.id):
             busy += 1
             continue
-        known = [staged_of(note) for note in staged_files.staged_of(each.id)]
-        orphans = engine.orphans(Table.of(each), known, _ORPHAN_SECONDS)
-        if orphans is not None and not jobs.live_jobs(each.id):
+        staged = [staged_of(note) for note in staged_files.staged_of(collection.id)]
+        orphans = engine.orphans(Table.of(collection), staged, _ORPHAN_SECONDS)
+        if orphans is not None and not jobs.live_jobs(collection.id):
             size += orphans.size
-            names.append(f"{each.database}.{each.name}")
+            names.append(f"{collection.database}.{collection.name}")
     skipped = f"; {busy:,} with unfinished jobs or an index that is being built were not looked at" if busy else ""
     if names:
-        told = f"a crash left {size:,} bytes in files of {_some(names)} that belong to nothing{skipped}"
-        yield warn("orphans", told, "A running server removes them when they are a day old; nothing need be done")
+        finding = f"a crash left {size:,} bytes in files of {_names(names)} that belong to nothing{skipped}"
+        yield warn("orphans", finding, "A running server removes them when they are a day old; nothing need be done")
     else:
         yield ok("orphans", f"no file of a collection belongs to nothing{skipped}")
 
 
 def _check_other_stores(engine: Engine, database: CatalogDatabase, known: set[str]) -> Iterator[CheckResult]:
-    """Those of clusters that have one of their own."""
-    for each in ClusterRepository(database).list():
-        if not each.store:
+    """Check the stores of clusters that have their own."""
+    for cluster in ClusterRepository(database).list():
+        if not cluster.store:
             continue
         try:
-            engine.check(each.store)
+            engine.check(cluster.store)
         except StoreError as error:
-            yield fail("store", f"of cluster {each.id}: {error}", "Check its rights, and whether it is full")
+            yield fail("store", f"of cluster {cluster.id}: {error}", "Check its rights, and whether it is full")
         else:
-            yield ok("store", f"{each.store} of cluster {each.id} can be written")
-            yield from _check_strays(engine, each.store, each.store, known)
-            if is_folder(each.store):
-                yield from _check_quarantine(Path(each.store))
+            yield ok("store", f"{cluster.store} of cluster {cluster.id} can be written")
+            yield from _check_strays(engine, cluster.store, cluster.store, known)
+            if is_folder(cluster.store):
+                yield from _check_quarantine(Path(cluster.store))
 
 
-def _check_strays(engine: Engine, store: str, shown: str, known: set[str]) -> Iterator[CheckResult]:
+def _check_strays(engine: Engine, store: str, location: str, known: set[str]) -> Iterator[CheckResult]:
     strays = [f"{name}.lance" for name in engine.tables(store) if name not in known]
     if strays:
         remedy = (
             "Left by a create or drop that was cut off, or of another catalog. Look into them, then remove them, or "
             "take them in with 'penstock doctor --adopt'"
         )
-        yield warn("strays", f"{shown} has tables that the catalog doesn't know: {_some(strays)}", remedy)
+        yield warn("strays", f"{location} has tables that the catalog doesn't know: {_names(strays)}", remedy)
 
 
 def _check_quarantine(folder: Path) -> Iterator[CheckResult]:
@@ -184,6 +186,6 @@ def _check_quarantine(folder: Path) -> Iterator[CheckResult]:
         )
 
 
-def _some(names: Sequence[str]) -> str:
+def _names(names: Sequence[str]) -> str:
     rest = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")

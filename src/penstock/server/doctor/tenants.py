@@ -1,4 +1,4 @@
-"""Whether tenants are kept apart in the files that they may import."""
+"""Check that tenants can't import each other's files."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ _SHOWN = 5
 
 
 def check_tenants(database: CatalogDatabase) -> Iterator[CheckResult]:
-    """Keys and users of the server's own org are taken for the operator's, who may read everything."""
+    """Check the import roots of keys and users. The server's own org is the operator's: unrestricted."""
     importers = [
-        each
+        account
         for kind in AccountKind
-        for each in AccountRepository(database).list(kind)
-        if each.is_valid and _imports(each)
+        for account in AccountRepository(database).list(kind)
+        if account.is_valid and _may_import(account)
     ]
     if len({importer.org_id for importer in importers}) < 2:
         return
-    free = [importer for importer in importers if not importer.roots and importer.org_id != DEFAULT_ORG]
-    if free:
-        shown = ", ".join(f"the {each.kind} {each.name} ({each.id})" for each in free[:_SHOWN])
-        rest = f" and {len(free) - _SHOWN:,} more" if len(free) > _SHOWN else ""
+    unrestricted = [importer for importer in importers if not importer.roots and importer.org_id != DEFAULT_ORG]
+    if unrestricted:
+        names = ", ".join(
+            f"the {importer.kind} {importer.name} ({importer.id})" for importer in unrestricted[:_SHOWN]
+        )
+        rest = f" and {len(unrestricted) - _SHOWN:,} more" if len(unrestricted) > _SHOWN else ""
         yield warn(
             "tenants",
-            f"{shown}{rest} may import every file of the import roots, also those of other orgs",
+            f"{names}{rest} may import every file of the import roots, also those of other orgs",
             "Make these anew with --root, which says what they may import, and revoke or drop the old ones",
         )
     else:
         yield ok("tenants", "keys and users of each org import from roots of their own")
 
 
-def _imports(account: Account) -> bool:
+def _may_import(account: Account) -> bool:
     return any(grant.role.includes(Role.WRITER) for grant in account.grants)

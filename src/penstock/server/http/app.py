@@ -1,4 +1,4 @@
-"""The application: the dialects' routes, and the server's own."""
+"""The ASGI application: the dialects' routes, and the server's own."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _log = structlog.get_logger("penstock.http")
 
 
 def create_app(services: Services) -> Starlette:
-    """The ASGI application of these services. Its threads end with its lifespan."""
+    """Create the ASGI application of the services. Its threads end with its lifespan."""
     settings = services.settings
     routes = dialect_routes(services) if settings.role != "worker" else ()
     threads = Threads(settings.request_threads)
@@ -77,7 +77,7 @@ def create_app(services: Services) -> Starlette:
 
 def _dialects(routes: tuple[Route, ...], threads: Threads, services: Services) -> list[BaseRoute]:
     settings = services.settings
-    # In their own order, imports first: the router tries one after the other.
+    # In the routes' order, imports first: the router tries one after the other.
     by_path: dict[str, list[Route]] = {}
     for route in routes:
         by_path.setdefault(route.path, []).append(route)
@@ -85,15 +85,15 @@ def _dialects(routes: tuple[Route, ...], threads: Threads, services: Services) -
         StarletteRoute(
             path,
             make_endpoint(
-                same,
+                path_routes,
                 threads,
                 services.authentication,
                 max_body_bytes=settings.max_body_bytes,
                 request_timeout=settings.request_timeout,
             ),
-            methods=[route.method for route in same],
+            methods=[route.method for route in path_routes],
         )
-        for path, same in by_path.items()
+        for path, path_routes in by_path.items()
     ]
 
 
@@ -102,23 +102,23 @@ def _own_routes(services: Services, routes: tuple[Route, ...], threads: Threads)
 
     def healthz(_: Request) -> Response:
         problem = services.problem()
-        told = {"status": "ready"}
+        health = {"status": "ready"}
         if problem is not None:
-            told = {"status": "read-only" if services.is_full() else "unavailable"}
+            health = {"status": "read-only" if services.is_full() else "unavailable"}
         if problem is not None:
             _log.warning("not ready", reason=problem)
             if not services.authentication.is_enabled_cached:  # it may name hosts and folders
-                told["reason"] = problem
-        return Response(orjson.dumps(told), 200 if problem is None else 503, media_type="application/json")
+                health["reason"] = problem
+        return Response(orjson.dumps(health), 200 if problem is None else 503, media_type="application/json")
 
-    def measured(request: Request) -> Response:
+    def scrape(request: Request) -> Response:
         try:
             _check_operator(services, request)
             content = generate_latest(services.registry)
         except CatalogUnavailable as error:
             _log.warning("no metrics", reason=error.message)
-            told = error.code if services.authentication.is_enabled_cached else error.message  # as above
-            return PlainTextResponse(f"{told}\n", 503)
+            reason = error.code if services.authentication.is_enabled_cached else error.message  # as above
+            return PlainTextResponse(f"{reason}\n", 503)
         except PenstockError as error:
             return PlainTextResponse(f"{error}\n", status_of(error))
         return Response(content, headers={"content-type": CONTENT_TYPE_LATEST})
@@ -128,7 +128,7 @@ def _own_routes(services: Services, routes: tuple[Route, ...], threads: Threads)
         fairness_key = services.authentication.fairness_key(request.headers.get("authorization", ""))
         try:
             async with asyncio.timeout(services.settings.request_timeout):
-                return await threads.calls.run(fairness_key, partial(measured, request))
+                return await threads.calls.run(fairness_key, partial(scrape, request))
         except TimeoutError:
             return PlainTextResponse("the call took too long\n", 408)
 
@@ -138,12 +138,12 @@ def _own_routes(services: Services, routes: tuple[Route, ...], threads: Threads)
     def openapi(_: Request) -> Response:
         return Response(document, media_type="application/json")
 
-    watched = [_own_route("/healthz", healthz), StarletteRoute("/metrics", metrics)]
+    monitoring = [_own_route("/healthz", healthz), StarletteRoute("/metrics", metrics)]
     if not routes:
-        return watched
+        return monitoring
     static = Mount("/docs/static", StaticFiles(directory=Path(swagger_ui_path)))
     pages = [_own_route("/", docs), _own_route("/docs", docs), _own_route("/openapi.json", openapi)]
-    return [*watched, *pages, static]
+    return [*monitoring, *pages, static]
 
 
 def _own_route(path: str, answer: Callable[[Request], Response]) -> BaseRoute:
@@ -155,12 +155,12 @@ def _own_route(path: str, answer: Callable[[Request], Response]) -> BaseRoute:
 
 
 def _check_operator(services: Services, request: Request) -> None:
-    """Metrics tell of all tenants: they are for who may read the server's own cluster. Raises AccessDenied."""
+    """Require read access to the server's own cluster: metrics are of all tenants. Raises AccessDenied."""
     address = request.client.host if request.client else ""
-    with audited(services.audit, "metrics.get") as watched:
-        watched.caller = caller = services.authentication.identify(request.headers.get("authorization", ""), address)
+    with audited(services.audit, "metrics.get") as scope:
+        scope.caller = caller = services.authentication.identify(request.headers.get("authorization", ""), address)
         if not caller.may(Role.READER, services.clusters.get(services.settings.cluster_id)):
-            # Other orgs aren't told what that cluster is called.
+            # The message doesn't reveal that cluster's id to other orgs.
             raise PermissionDenied("metrics tell of all orgs: they are for who may read the server's own cluster")
 
 

@@ -1,9 +1,9 @@
-"""What keeps web pages from using their readers' browsers against a server.
+"""Protection against cross-site requests, DNS rebinding and content sniffing.
 
-Answers tell browsers to take them for nothing but what they are. And where nobody is asked who he is, on a machine of
-one's own, any page in the browser could post to the server, or read from it under a host name that its owner points
-to this machine (DNS rebinding): such calls are told by their ``Origin`` and ``Host``. Once there are keys, no page
-has one.
+Security headers keep browsers from interpreting answers as anything else. Without authentication, on a developer's
+machine, any web page could post to the server, or read from it under a host name that its owner points to this
+machine (DNS rebinding): such calls are recognized by their ``Origin`` and ``Host``. With authentication no page has
+a key.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HEADERS = [
 ]
 _HTTPS_FROM_NOW_ON = (b"strict-transport-security", b"max-age=31536000")
 REFUSED = 65535
-"""Milvus's number for what a caller may not do."""
+"""Milvus's error number for a denied call."""
 
 _CONTROLLER = re.compile(r"controller\.api\.[^.]+\.(zillizcloud\.com|cloud\.zilliz\.com\.cn)\Z")
 _REFUSAL = (
@@ -43,7 +43,7 @@ _REFUSAL = (
 
 
 class SecurityHeaders:
-    """Puts them on every answer that doesn't bring its own."""
+    """ASGI middleware: add security headers to every answer, without replacing those it has."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -54,14 +54,17 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(each for each in added if each[0] not in own)]
+                message["headers"] = [
+                    *message["headers"],
+                    *((name, value) for name, value in added if name not in own),
+                ]
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
 class OriginGuardMiddleware:
-    """Refuses calls of other hosts' web pages (HTTP 403) while authentication is off."""
+    """ASGI middleware: refuse calls of other hosts' web pages (HTTP 403) while authentication is off."""
 
     def __init__(self, app: ASGIApp, authentication: Authentication) -> None:
         self._app = app
@@ -73,16 +76,16 @@ class OriginGuardMiddleware:
             and not self._authentication.is_enabled_cached
             and _is_suspect(Headers(scope=scope))
         )
-        if suspect and not await asyncio.to_thread(self._is_on):
+        if suspect and not await asyncio.to_thread(self._is_authentication_on):
             refusal = {"code": REFUSED, "message": _REFUSAL}
             await JSONResponse(refusal, 403, {"connection": "close"})(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    def _is_on(self) -> bool:
+    def _is_authentication_on(self) -> bool:
         try:
             return self._authentication.is_enabled
-        except PenstockError:  # nobody can say: better none too many
+        except PenstockError:  # unknown: refuse, to be safe
             return False
 
 
@@ -102,7 +105,7 @@ def _is_foreign(host: str, origin: str | None) -> bool:
 
 
 def _is_local_name(name: str) -> bool:
-    """Whether nobody on the internet can point it to this machine: an address, or a name without a domain."""
+    """Whether DNS rebinding can't use the name: an IP address, or a name without a domain."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

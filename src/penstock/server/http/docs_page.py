@@ -1,4 +1,4 @@
-"""The page that shows the OpenAPI document, and what a browser may do for it: nothing beyond this server."""
+"""The page that shows the OpenAPI document, and its Content-Security-Policy: nothing beyond this server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DOCS_POLICY = "; ".join(
     (
         "default-src 'none'",
         f"script-src 'self' 'sha256-{_START_HASH}'",
-        "style-src 'self' 'unsafe-inline'",  # Swagger UI sets styles of its elements
+        "style-src 'self' 'unsafe-inline'",  # Swagger UI uses inline styles
         "img-src 'self' data:",
         "connect-src 'self'",
         "base-uri 'none'",

@@ -1,10 +1,9 @@
-"""From an HTTP request to a dialect's handler and back.
+"""Run a dialect's handler for an HTTP request: read the body, queue, time out, answer.
 
 Handlers and the services under them are synchronous. They run in bounded pools of threads
 (:mod:`penstock.server.http.request_pool`); a call that waits too long for a thread, or works too long, is answered
-with the dialect's timeout. The work of a call that has begun goes on in its thread: what it changes is all or
-nothing, and the thread counts against the pool until it is done. What only looks through rows sees the call's
-deadline and stops.
+with the dialect's timeout. The work of a call that has begun goes on in its thread: its changes are atomic, and the
+thread counts against the pool until it is done. Scans of rows check the call's deadline and stop.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _log = structlog.get_logger("penstock.http")
 
 OPEN_BODY_BYTES = 2**20
-"""So much of a body is read of anybody, to tell whose profile an answer takes; the rest of those with credentials."""
+"""Bytes of a body read before authentication, to choose the profile of an answer; the rest after it."""
 
-_PIECE = 1 << 20
-_OF_ONE_CALL = {"x-request-id", "traceparent", "tracestate"}
-"""Headers that say nothing of what is asked."""
+_SEND_BYTES = 1 << 20
+_PER_CALL_HEADERS = {"x-request-id", "traceparent", "tracestate"}
+"""Headers that don't change the answer."""
 
 
 def make_endpoint(
@@ -50,14 +49,14 @@ def make_endpoint(
     """One endpoint for the routes of one path, which differ in their method.
 
     Args:
-        max_body_bytes: of callers who are let in. Of more than :data:`OPEN_BODY_BYTES` no byte is read before that.
-        request_timeout: seconds for calls that name none. A body has this time in any case, whatever the call names.
+        max_body_bytes: limit for authenticated callers; above :data:`OPEN_BODY_BYTES` a body is read only for them.
+        request_timeout: default in seconds. Reading a body always has this time, whatever timeout the call names.
     """
     by_method = {route.method: route for route in routes}
     limits = _Limits(max_body_bytes, request_timeout)
 
     async def endpoint(request: Request) -> Response:
-        # Starlette lets HEAD in where GET is.
+        # Starlette accepts HEAD where GET is routed.
         route = by_method.get(request.method) or by_method["GET"]
         pool = threads.reading if route.read_only else threads.calls
         reply = await _reply(route, request, pool, authentication, limits)
@@ -68,27 +67,27 @@ def make_endpoint(
             headers["retry-after"] = str(reply.retry_after)
         if not getattr(request.state, "body_read", False):
             headers["connection"] = "close"
-        return _Answer(reply, headers)
+        return _ChunkedResponse(reply, headers)
 
     return endpoint
 
 
-class _Answer(Response):
-    """A reply, sent in pieces: the next when the network has taken the one before."""
+class _ChunkedResponse(Response):
+    """An HTTP response sent in chunks, with backpressure: the next when the network has taken the one before."""
 
     def __init__(self, reply: Reply, headers: dict[str, str]) -> None:
         super().__init__(reply.content, reply.status, headers)
         self._held = reply.held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if len(self.body) <= _PIECE:
+        if len(self.body) <= _SEND_BYTES:
             await super().__call__(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         whole = memoryview(self.body)
-        for start in range(0, len(whole), _PIECE):
-            piece, more = bytes(whole[start : start + _PIECE]), start + _PIECE < len(whole)
-            await send({"type": "http.response.body", "body": piece, "more_body": more})
+        for start in range(0, len(whole), _SEND_BYTES):
+            chunk, more = bytes(whole[start : start + _SEND_BYTES]), start + _SEND_BYTES < len(whole)
+            await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +123,13 @@ async def _reply(
             work = partial(route.handler, whole)
             if route.read_only:
                 return await pool.run_coalesced(_coalescing_key(whole), fairness_key, work)
-            # The thread runs in a copy of this context: what scans rows there stops when the caller is told so.
+            # The thread runs in a copy of this context: scans of rows there stop when the caller gets the timeout.
             with deadline((limit.when() or 0) - asyncio.get_running_loop().time()):
                 return await pool.run(fairness_key, work)
     except PenstockError as error:
         return route.dialect.failure(error, request_id)
     except ClientDisconnect:
-        return Reply(content=b"", status=400)  # nobody is there to read it
+        return Reply(content=b"", status=400)  # the client has gone
     except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
         if limit.expired() or isinstance(error, CallTimeout | DeadlineExceeded):
             return route.dialect.failure(CallTimeout(), request_id)
@@ -139,18 +138,18 @@ async def _reply(
 
 
 def _coalescing_key(call: Call) -> Hashable:
-    """What calls have in common that get the same answer: also credentials, and the address that a refusal is of."""
-    said = frozenset((name, value) for name, value in call.headers.items() if name not in _OF_ONE_CALL)
-    return call.address, call.method, call.path, said, frozenset(call.query.items()), call.body
+    """The key of equal calls: all that an answer depends on, with credentials and (for denials) client address."""
+    headers = frozenset((name, value) for name, value in call.headers.items() if name not in _PER_CALL_HEADERS)
+    return call.address, call.method, call.path, headers, frozenset(call.query.items()), call.body
 
 
 async def _body(request: Request, limits: _Limits, authenticate: Callable[[], Awaitable[None]]) -> bytes:
-    """The request's body; of a large one only the beginning is read before ``authenticate`` let the caller in.
+    """Read the request's body; of a large one only the beginning before ``authenticate`` has succeeded.
 
     Raises:
-        BodyTooLarge: it has, or says that it has, more bytes than anybody may send.
+        BodyTooLarge: it has, or its Content-Length announces, more bytes than allowed.
         CallTimeout: it comes too slowly.
-        AccessDenied: of ``authenticate``.
+        AccessDenied: from ``authenticate``.
     """
     announced = request.headers.get("content-length", "")
     size = int(announced) if announced.isdecimal() else 0

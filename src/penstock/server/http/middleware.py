@@ -1,4 +1,4 @@
-"""What happens to every request, whichever route it takes: a tidy path, an id, a log line, the metrics."""
+"""Middleware for every request: path normalization, request id, access log, metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from penstock.server.observability.http_metrics import HttpMetrics
 __all__ = ["NormalizePathMiddleware", "RequestLogMiddleware"]
 
 UNKNOWN_ROUTE = "unknown"
-# Probes come every few seconds and say nothing.
+# Probes come every few seconds and carry no information.
 _QUIET = frozenset({"/healthz", "/metrics"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -24,7 +24,7 @@ _log = structlog.get_logger("penstock.http")
 
 
 class NormalizePathMiddleware:
-    """Doubled slashes count as one, and one at the end as none: clients put addresses together carelessly."""
+    """Collapse doubled slashes of paths and drop trailing ones: clients join URLs carelessly."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,7 +36,7 @@ class NormalizePathMiddleware:
 
 
 class RequestLogMiddleware:
-    """Gives each request an id (its own ``X-Request-Id`` if it has a plain one), logs it and counts it.
+    """Assign a request id (its ``X-Request-Id`` if that is well-formed), log the request and count it.
 
     Endpoints leave ``route`` and ``code`` in the request's state.
     """
@@ -49,8 +49,8 @@ class RequestLogMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _REQUEST_ID.match(given) else secrets.token_hex(8)
+        requested_id = Headers(scope=scope).get("x-request-id", "")
+        request_id = requested_id if _REQUEST_ID.match(requested_id) else secrets.token_hex(8)
         state = {**scope.get("state", {}), "request_id": request_id}
         status = 500
         started = time.perf_counter()
@@ -66,16 +66,16 @@ class RequestLogMiddleware:
             with self._metrics.in_flight(), structlog.contextvars.bound_contextvars(request_id=request_id):
                 await self._app({**scope, "state": state}, receive, send_observed)
         finally:
-            self._tell(scope, state, request_id, status, time.perf_counter() - started)
+            self._record(scope, state, request_id, status, time.perf_counter() - started)
 
-    def _tell(self, scope: Scope, state: dict[str, object], request_id: str, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, state: dict[str, object], request_id: str, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         route = str(state.get("route", UNKNOWN_ROUTE))
         code = state.get("code")
         code = code if isinstance(code, int) else None
         self._metrics.observe(method=method, route=route, status=status, code=code, seconds=seconds)
-        tell = _log.debug if route in _QUIET else _log.info
-        tell(
+        write = _log.debug if route in _QUIET else _log.info
+        write(
             "request",
             method=method,
             path=scope["path"][:200],

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the route tables: 3.0, since the page that shows it knows no later one."""
+"""Generate the OpenAPI document from the route tables: 3.0, since the page that shows it supports no later one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ANY_CALL: Mapping[int, str] = {
     408: "The request's head came too slowly.",
     431: "The request's head is too large.",
 }
-"""Answers of the server before a route is looked for."""
+"""Error answers of the server before routing."""
 _FOR_OPERATORS: Mapping[int, str] = {
     401: "Nobody who is known calls.",
     403: "The caller may not read the server's own cluster.",
@@ -48,15 +48,15 @@ _EXAMPLES: Mapping[str, Any] = {
     "roleName": "reader",
     "userName": "alice",
 }
-"""Values of keys that calls take, for the page's "Try it out"."""
+"""Example values of request keys, for the page's "Try it out"."""
 
 
 def openapi_document(routes: Sequence[Route], plain: Mapping[str, str]) -> dict[str, Any]:
-    """The document as an object.
+    """The OpenAPI document as a JSON object.
 
     Args:
         routes: those of the dialects; the document keeps their order.
-        plain: the server's own GET routes that belong to no dialect, with what each gives.
+        plain: the server's own GET routes that belong to no dialect, with their summaries.
     """
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -72,7 +72,7 @@ def openapi_document(routes: Sequence[Route], plain: Mapping[str, str]) -> dict[
             "a `code` and `message` of their own; a successful answer has `code` and `data`. What is not a call of "
             "this document answers 404.",
         },
-        "tags": [{"name": each} for each in [*dict.fromkeys(route.operation.tag for route in routes), _OWN_TAG]],
+        "tags": [{"name": tag} for tag in [*dict.fromkeys(route.operation.tag for route in routes), _OWN_TAG]],
         "paths": paths,
         "security": [{"key": []}, {"password": []}, {}],
         "components": {
@@ -87,7 +87,7 @@ def openapi_document(routes: Sequence[Route], plain: Mapping[str, str]) -> dict[
 
 def _operation(route: Route) -> dict[str, Any]:
     about = route.operation
-    shown: dict[str, Any] = {
+    operation: dict[str, Any] = {
         "summary": about.summary,
         "tags": [about.tag],
         "operationId": f"{route.method.lower()}{route.path.replace('/', '_')}",
@@ -97,22 +97,22 @@ def _operation(route: Route) -> dict[str, Any]:
         },
     }
     if about.description:
-        shown["description"] = about.description
+        operation["description"] = about.description
     if about.query:
-        shown["parameters"] = [
+        operation["parameters"] = [
             {"name": name, "in": "query", "required": name in about.required, "schema": _with_example(name, schema)}
             for name, schema in about.query.items()
         ]
     if route.method == "POST":
         properties = {name: _with_example(name, schema) for name, schema in about.body.items()}
-        # Not all of its keys: "Try it out" would send the optional ones, too, which contradict each other.
-        shown_keys = [name for name in properties if name in about.required or "example" in about.body[name]]
-        example = {name: properties[name].get("example", "string") for name in shown_keys}
+        # Not all of its keys: "Try it out" would also send the optional ones, some of which exclude each other.
+        example_keys = [name for name in properties if name in about.required or "example" in about.body[name]]
+        example = {name: properties[name].get("example", "string") for name in example_keys}
         body: dict[str, Any] = {"type": "object", "properties": properties, "example": example}
         if about.required:
             body["required"] = list(about.required)
-        shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
-    return shown
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    return operation
 
 
 def _plain_operation(path: str, summary: str) -> dict[str, Any]:
@@ -130,14 +130,14 @@ def _plain_operation(path: str, summary: str) -> dict[str, Any]:
 
 
 def _failures(statuses: Mapping[int, str], content: Mapping[str, Any] = _ERROR_CONTENT) -> dict[str, Any]:
-    """The responses of a route that are no success, and those of the server before a route is looked for."""
-    found = {}
+    """The error responses of a route, and those of the server before routing."""
+    responses = {}
     for status in sorted({*statuses, *_ANY_CALL}):
         texts = filter(None, (statuses.get(status), _ANY_CALL.get(status)))
         own = content if status in statuses else {}
         others = _ANY_CONTENT if status in _ANY_CALL else {}
-        found[str(status)] = {"description": " ".join(texts), "content": {**own, **others}}
-    return found
+        responses[str(status)] = {"description": " ".join(texts), "content": {**own, **others}}
+    return responses
 
 
 def _content(about: Operation) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def _content(about: Operation) -> dict[str, Any]:
         "properties": {"code": {"type": "integer"}, "data": about.data},
         "required": ["code", "data"],
     }
-    # Some successes have a message too, and so are of both kinds.
+    # Some successes have a message too, and so match both schemas.
     return {"application/json": {"schema": {"anyOf": [success, {"$ref": "#/components/schemas/Error"}]}}}
 
 

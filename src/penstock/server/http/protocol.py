@@ -1,10 +1,10 @@
-"""A connection as uvicorn serves it, with bounds on what a caller may send, and how slowly, before it is heard.
+"""uvicorn's HTTP protocol with limits on the size and the slowness of requests.
 
-uvicorn bounds the time between two requests and leaves the rest to a proxy. There may be none before this server:
-connections that say nothing or send a byte a minute are closed, heads (request line and headers) have a largest size,
-and what two servers in a row could read in two ways is refused. Bodies are bounded where they are read, in
-:mod:`penstock.server.http.endpoint`; what surrounds them (sizes of chunks, trailers) is bounded here, and what nobody
-reads ends the connection with the answer.
+uvicorn bounds the time between two requests and leaves the rest to a proxy. This server may have none before it:
+connections that send nothing or a byte a minute are closed, heads (request line and headers) have a maximum size, and
+heads that a proxy and this server could read differently (request smuggling) are refused. Bodies are bounded where
+they are read, in :mod:`penstock.server.http.endpoint`; their framing (sizes of chunks, trailers) is bounded here, and
+an unread body closes the connection after the answer.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _TEXTS = {
     431: f"Request Header Fields Too Large: at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers are taken",
 }
 _CHUNK_BYTES = 24
-"""What a chunk of a body may have beside its bytes: two ends of lines, and a size of up to sixteen digits."""
-# Of these one server takes the first and another the last: a proxy must not let in what this server sees otherwise.
+"""Framing allowed per chunk of a body: two line ends, and a size of up to sixteen digits."""
+# When repeated, one server uses the first and another the last: a proxy must not check other values than this one.
 _ONCE = (b"host", b"authorization", b"content-length", b"transfer-encoding", b"db-name")
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """``head_seconds`` is the time for a whole head, ``idle_write_seconds`` for a caller to take of an answer that
-    the network's buffers don't hold. ``most_connections`` is half of the files that the process may open, if None:
-    the other half is for the catalog, the store and the sources."""
+    """A connection with limits. ``head_seconds`` is the time for a whole head, ``idle_write_seconds`` the time for a
+    client to read what the network's buffers don't hold. ``most_connections`` is half of the process's limit of open
+    files, if None: the other half is for the catalog, the store and the sources."""
 
     head_seconds: ClassVar[float] = 15.0
     idle_write_seconds: ClassVar[float] = 30.0
@@ -53,11 +53,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > (self.most_connections or _half_of_the_files()):
+        if len(self.connections) > (self.most_connections or _half_of_open_files()):
             self.logger.warning("Too many connections; one was refused.")
             transport.abort()
             return
-        self._expect_head()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._head_timer, self._write_timer):
@@ -71,7 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         # The first byte ends the time between two requests; from then on the head's counts, whatever the bytes are.
         if self._head_timer is None and self._in_head and (self.cycle is None or self.cycle.response_complete):
-            self._expect_head()
+            self._start_head_timer()
         if self._in_head:
             self._head_bytes += len(data)
         else:
@@ -85,7 +85,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._abort()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # nobody asks for trailers, and they would be added to the headers
+        if self._in_head:  # trailers are unused, and would be added to the headers
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
@@ -93,16 +93,16 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
-        self._stop_expecting()
+        self._stop_head_timer()
         self._in_head = False
-        status = self._fault()
-        served = self.app
+        status = self._head_error()
+        app = self.app
         if status is not None:
             self.app = PlainTextResponse(_TEXTS[status], status, {"connection": "close"})
         try:
             super().on_headers_complete()
         finally:
-            self.app = served
+            self.app = app
         self._open_cycles = [cycle for cycle in self._open_cycles if not cycle.response_complete]
         if self.cycle is not None:
             self._open_cycles.append(self.cycle)
@@ -115,17 +115,17 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if not self._in_head and self.cycle.response_complete:
-            self.transport.close()  # what is still to come of this request would take the connection for ever
+            self.transport.close()  # the rest of this request's body could occupy the connection for ever
         if self.transport.is_closing():
-            self._expect_reading()
+            self._start_write_timer()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
-        self._expect_reading()
+        self._start_write_timer()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._expect_reading()
+        self._start_write_timer()
 
     def resume_writing(self) -> None:
         if self._write_timer is not None:
@@ -133,8 +133,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._write_timer = None
         super().resume_writing()
 
-    def _fault(self) -> int | None:
-        """The status with which a complete head is refused, if it is."""
+    def _head_error(self) -> int | None:
+        """The HTTP status for refusing a complete head, or None."""
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
             return 431
@@ -145,22 +145,22 @@ class BoundedProtocol(HttpToolsProtocol):
             return 400
         return None
 
-    def _expect_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_seconds, self._head_timed_out)
 
-    def _stop_expecting(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _head_is_late(self) -> None:
+    def _head_timed_out(self) -> None:
         if self._head_bytes:
             self._refuse(408)
         else:
             self.transport.close()
 
     def _refuse(self, status: int) -> None:
-        """Answer outside of any request, and close."""
+        """Send an error outside of any request, and close."""
         text = _TEXTS[status].encode()
         self.transport.write(
             STATUS_LINE[status]
@@ -168,10 +168,10 @@ class BoundedProtocol(HttpToolsProtocol):
             + b"content-length: %d\r\n\r\n%s" % (len(text), text)
         )
         self.transport.close()
-        self._expect_reading()
+        self._start_write_timer()
 
-    def _expect_reading(self) -> None:
-        """What a caller doesn't take takes memory: after a while the connection is cut."""
+    def _start_write_timer(self) -> None:
+        """Abort the connection after a while if the client doesn't read: unread bytes occupy memory."""
         if self._write_timer is None and self.transport.get_write_buffer_size():
             self._write_timer = self.loop.call_later(self.idle_write_seconds, self._abort)
 
@@ -180,10 +180,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def _end_cycles(self) -> None:
-        """Tell every request of the connection that its answer goes nowhere.
+        """Mark every request of the connection as disconnected.
 
-        uvicorn tells the last one only. Those before it would write to a closed transport, which raises, and those
-        that wait behind others would still be begun.
+        uvicorn marks the last one only. Those before it would write to a closed transport, which raises, and
+        pipelined ones would still be begun.
         """
         for cycle in self._open_cycles:
             cycle.disconnected = not cycle.response_complete
@@ -192,6 +192,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self.pipeline.clear()
 
 
-def _half_of_the_files() -> int:
+def _half_of_open_files() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft // 2

@@ -1,10 +1,10 @@
-"""The threads that calls run in, and whose turn it is when all of them are taken.
+"""Bounded thread pools for calls, with fair queueing and coalescing of equal calls.
 
-Handlers and the services under them are synchronous. Their threads are bounded, and shared by callers who don't know
-each other: who sends more calls than there are threads waits behind his own, not others behind him.
+Handlers and the services under them are synchronous. Their threads are bounded, and shared by independent callers:
+calls wait in one queue per fairness key, so a caller with more calls than there are threads delays only its own.
 
-Who watches jobs asks the same again and again, and so do all who watch the same jobs. Where such calls wait, one of
-them is run for all: the server answers a crowd at the cost of few calls, and the more there are the better.
+Clients that poll jobs send equal calls again and again. Equal calls that wait are coalesced, one of them is run for
+all: the server answers many pollers at the cost of few calls, and coalesces the better the more there are.
 """
 
 from __future__ import annotations
@@ -30,46 +30,46 @@ T = TypeVar("T")
 _log = structlog.get_logger("penstock.http")
 
 _READING_THREADS = 2
-"""More would fight for the interpreter's lock: with eight, each call took half as much of a processor again."""
+"""More would contend for the GIL: with eight, each call took half as much CPU time again."""
 
 
 STACK_BYTES = 8 << 20
-"""Of each thread, whatever ``ulimit -s`` says. The engine parses filters by recursion: the deepest that
-:mod:`penstock.filters` lets through overflow 256 kB and fit in 1 MB."""
+"""Stack of each thread, independent of ``ulimit -s``. The engine parses filters by recursion: the deepest that
+:mod:`penstock.filters` accepts overflow 256 kB and fit in 1 MB."""
 
 
 class Threads:
-    """The pools that handlers run in: one for those that only read the catalog, one for all others.
+    """The thread pools of handlers: one for those that only read the catalog, one for all others.
 
-    Creating a job waits until the disk has it, for seconds when imports write at full speed. A hundred such calls
-    must not keep those waiting that ask how a job is.
+    Creating a job waits for the disk's fsync, for seconds when imports write at full speed. A hundred such calls
+    must not delay those that only poll a job.
     """
 
     def __init__(self, calls: int) -> None:
-        threading.stack_size(STACK_BYTES)  # of all threads that begin after this, these among them
+        threading.stack_size(STACK_BYTES)  # for all threads started after this, these among them
         self.calls = Pool(calls, "call")
         self.reading = Pool(min(calls, _READING_THREADS), "read")
 
     def close(self) -> None:
-        """Take no more calls; those that have begun go on."""
-        for each in (self.reading, self.calls):
-            each.close()
+        """Accept no more calls; those that have begun go on."""
+        for pool in (self.reading, self.calls):
+            pool.close()
 
 
 @dataclass(slots=True, eq=False)
 class _InFlight:
-    """A call that waits for a thread, and how many ask for what it gives."""
+    """A queued call whose result several callers share, and their number."""
 
     work: asyncio.Task[Any]
     callers: int = 0
 
 
 class Pool:
-    """Threads that serve the queues of waiting calls in turn, one per fairness key
+    """A thread pool that serves its queues round-robin, one per fairness key
     (:mod:`penstock.access.fairness_key`). For one event loop.
 
     One queue gets three quarters of the threads at most, so that some are left for others however long its calls
-    take; that of unproven passwords, which cost a tenth of a second each and anybody can send, gets one quarter.
+    take; that of unverified passwords, which cost a tenth of a second each and need no account, gets one quarter.
     """
 
     def __init__(self, size: int, name: str) -> None:
@@ -80,16 +80,16 @@ class Pool:
         self._shared: dict[Hashable, _InFlight] = {}
 
     async def run(self, fairness_key: str, function: Callable[[], T]) -> T:
-        """The function's result. If this is cancelled, what has begun goes on in its thread."""
-        await self._turn(fairness_key)
+        """Run the function in a thread and return its result. After a cancellation a begun function goes on."""
+        await self._wait_for_thread(fairness_key)
         return await self._work(fairness_key, function)
 
     async def run_coalesced(self, same: Hashable, fairness_key: str, function: Callable[[], T]) -> T:
-        """As :meth:`run`; of the functions that wait under one key only the first is run, and gives all their result.
+        """As :meth:`run`, with single flight: of the calls that wait under one key only the first is run, for all.
 
-        None gets what was true before it asked: once a function has begun, nobody joins it.
+        No call gets a result older than itself: none joins a function that has begun.
         """
-        if self._is_free(fairness_key):
+        if self._can_start_now(fairness_key):
             return await self.run(fairness_key, function)
         shared = self._shared.get(same)
         if shared is None:
@@ -106,7 +106,7 @@ class Pool:
                 shared.work.cancel()
 
     async def _run_once(self, same: Hashable, fairness_key: str, function: Callable[[], T]) -> T:
-        await self._turn(fairness_key)
+        await self._wait_for_thread(fairness_key)
         del self._shared[same]
         return await self._work(fairness_key, function)
 
@@ -115,13 +115,13 @@ class Pool:
         answer: asyncio.Future[T] = loop.create_future()
 
         def ended(work: Future[T]) -> None:
-            with suppress(RuntimeError):  # the loop is closed, nobody waits
+            with suppress(RuntimeError):  # the loop is closed: no caller waits
                 loop.call_soon_threadsafe(self._end, fairness_key, work, answer)
 
         try:
             work = self._executor.submit(contextvars.copy_context().run, function)
         except RuntimeError:
-            self._leave(fairness_key)
+            self._release_thread(fairness_key)
             raise
         work.add_done_callback(ended)
         try:
@@ -133,14 +133,14 @@ class Pool:
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _most(self, fairness_key: str) -> int:
+    def _max_threads(self, fairness_key: str) -> int:
         quarter = self._size // 4
         if fairness_key == ANONYMOUS_KEY:
             return self._size
         return max(1, quarter) if fairness_key == UNVERIFIED_PASSWORD_KEY else self._size - quarter
 
-    async def _turn(self, fairness_key: str) -> None:
-        if self._is_free(fairness_key):
+    async def _wait_for_thread(self, fairness_key: str) -> None:
+        if self._can_start_now(fairness_key):
             self._begun[fairness_key] += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -148,28 +148,28 @@ class Pool:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it had come, just before
-                self._leave(fairness_key)
+            if not turn.cancelled():  # the thread was assigned just before
+                self._release_thread(fairness_key)
             elif turn in self._waiting.get(fairness_key, ()):
-                self._forget(fairness_key, turn)
+                self._dequeue(fairness_key, turn)
             raise
 
-    def _is_free(self, fairness_key: str) -> bool:
-        return fairness_key not in self._waiting and self._may_begin(fairness_key)
+    def _can_start_now(self, fairness_key: str) -> bool:
+        return fairness_key not in self._waiting and self._has_free_thread(fairness_key)
 
-    def _may_begin(self, fairness_key: str) -> bool:
-        return self._begun.total() < self._size and self._begun[fairness_key] < self._most(fairness_key)
+    def _has_free_thread(self, fairness_key: str) -> bool:
+        return self._begun.total() < self._size and self._begun[fairness_key] < self._max_threads(fairness_key)
 
-    def _forget(self, fairness_key: str, turn: asyncio.Future[None]) -> None:
+    def _dequeue(self, fairness_key: str, turn: asyncio.Future[None]) -> None:
         waiting = self._waiting[fairness_key]
         waiting.remove(turn)
         if not waiting:
             del self._waiting[fairness_key]
 
     def _end(self, fairness_key: str, work: Future[T], answer: asyncio.Future[T]) -> None:
-        self._leave(fairness_key)
+        self._release_thread(fairness_key)
         if answer.done():
-            # Whoever asked has gone: how it failed is only logged.
+            # The caller has gone: the failure is only logged.
             if not work.cancelled() and (error := work.exception()) is not None:
                 _log.warning("a call that had timed out failed", error=str(error))
         elif work.cancelled():
@@ -179,11 +179,11 @@ class Pool:
         else:
             answer.set_result(work.result())
 
-    def _leave(self, fairness_key: str) -> None:
+    def _release_thread(self, fairness_key: str) -> None:
         self._begun[fairness_key] -= 1
         if not self._begun[fairness_key]:
             del self._begun[fairness_key]
-        while (following := next(filter(self._may_begin, self._waiting), None)) is not None:
+        while (following := next(filter(self._has_free_thread, self._waiting), None)) is not None:
             waiting = self._waiting.pop(following)
             turn = waiting.popleft()
             if waiting:

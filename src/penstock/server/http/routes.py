@@ -1,4 +1,4 @@
-"""All routes of the dialects. A new family of routes is named here."""
+"""Routes of all dialects. Register a new family of routes here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server counts about its HTTP calls."""
+"""Prometheus metrics of HTTP calls."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10
 
 
 class HttpMetrics:
-    """Requests by route and outcome. Unknown paths count under one label, so that nobody can make up new ones."""
+    """Requests by route and outcome. Unknown paths share one label, which bounds the cardinality."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        # A series more for each label value, which tells no more than the process's start does.
+        # ``_created`` series: one more per label value, without information beyond the process's start time.
         disable_created_metrics()  # type: ignore[no-untyped-call,unused-ignore]
         self._requests = Counter(
             "penstock_http_requests",

@@ -1,4 +1,4 @@
-"""What the server counts about import jobs."""
+"""Prometheus metrics of import jobs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from penstock.errors import PenstockError
 
 __all__ = ["CatalogMetrics", "JobMetrics", "ProcessMetrics"]
 
-# A small job takes a tenth of a second, a night's load hours.
+# A small job takes a tenth of a second, a nightly load hours.
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 28800.0)
 QUEUED = (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 28800.0)
 _STEPS = ("planning", "staging", "split", "commit", "index")
 
 
 class JobMetrics:
-    """An :class:`penstock.imports.events.Observer` that counts for Prometheus."""
+    """An :class:`penstock.imports.events.Observer` that updates Prometheus metrics."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._steps = Histogram(
@@ -73,12 +73,12 @@ class JobMetrics:
         return None
 
     def claimed(self, job: ImportJob) -> None:
-        # Later claims go on with what was begun: a retry, a restart, a commit that was asked for.
+        # Later claims continue a job: after a retry, a restart, a commit call.
         if job.epoch == 1:
             self._queued.observe(max(0.0, (datetime.now(UTC) - job.created_at).total_seconds()))
 
     def moved(self, job: ImportJob) -> None:
-        """The catalog counts states, those that were set from outside included."""
+        """Nothing: states are counted from the catalog, including those that other processes set."""
 
     def lost(self, job: ImportJob) -> None:
         self._lost.inc()
@@ -99,20 +99,20 @@ class JobMetrics:
         if name not in _STEPS:
             yield
             return
-        begun = time.perf_counter()
+        started = time.perf_counter()
         yield
-        self._steps.labels(name).observe(time.perf_counter() - begun)
+        self._steps.labels(name).observe(time.perf_counter() - started)
 
 
 class CatalogMetrics(Collector):
-    """``penstock_import_jobs{state=…}``: how many jobs the catalog knows in each state, read when somebody asks."""
+    """``penstock_import_jobs{state=…}``: number of jobs per state in the catalog, read at each scrape."""
 
     def __init__(self, catalog: Catalog, cluster_id: str) -> None:
         self._catalog = catalog
         self._cluster_id = cluster_id
 
     def describe(self) -> Iterator[Metric]:
-        """Lets the registry learn the name without asking the catalog."""
+        """Give the registry the name without a query of the catalog."""
         yield _jobs()
 
     def collect(self) -> Iterator[Metric]:
@@ -128,7 +128,7 @@ def _jobs() -> GaugeMetricFamily:
 
 
 class ProcessMetrics(Collector):
-    """What this process works on, and how often its workers had to be started again; read when somebody asks."""
+    """Running jobs and worker restarts of this process, read at each scrape."""
 
     def __init__(self, running: Callable[[], int], restarts: Callable[[], int]) -> None:
         self._running = running

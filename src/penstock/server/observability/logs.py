@@ -1,4 +1,4 @@
-"""Structured logs: console or JSON lines on the standard error, without secrets."""
+"""Structured logs: console or JSON lines on stderr, with secrets redacted."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ _TEXTS = (
         rf"\1{REDACTED}",
     ),
 )
-"""Credentials inside texts: headers, queries, keys of this server, addresses, and ``name: value`` as JSON, Python and
-settings write it. What was cut off in the middle of a value counts as well."""
+"""Patterns of credentials inside texts: headers, queries, API keys, URLs, and ``name: value`` as JSON, Python and
+settings write it, also where a value is truncated."""
 
 
 _MARKS = re.compile(r"[:=\s]|psk_")
-"""Texts without any of these hold no credentials: most are paths and ids, a line for every call."""
+"""Quick check: texts without a match hold no credentials. Most are paths and ids, a line for every call."""
 
 
 def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """A structlog processor: values of secret keys, at any depth, and credentials inside texts are blotted out."""
+    """Redact values of secret keys, at any depth, and credentials inside texts; a structlog processor."""
     return {key: _clean(key, value) for key, value in event.items()}
 
 
@@ -51,17 +51,17 @@ def _clean(key: str, value: Any) -> Any:
     if _is_secret(key) and value:
         return REDACTED
     if isinstance(value, Mapping):
-        return {str(inner): _clean(str(inner), each) for inner, each in value.items()}
+        return {str(name): _clean(str(name), nested) for name, nested in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean("", each) for each in value]
+        return [_clean("", item) for item in value]
     if isinstance(value, str) and len(value) > _SHORTEST and _MARKS.search(value):
-        for pattern, instead in _TEXTS:
-            value = pattern.sub(instead, value)
+        for pattern, replacement in _TEXTS:
+            value = pattern.sub(replacement, value)
     return value
 
 
-def _leave_nothings_out(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """A structlog processor for lines that people read; programs find all keys in each JSON line."""
+def _drop_nones(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Drop keys with None from console lines; JSON lines keep all keys. A structlog processor."""
     return {key: value for key, value in event.items() if value is not None}
 
 
@@ -71,7 +71,7 @@ def _is_secret(key: str) -> bool:
 
 
 def configure_logs(form: Literal["console", "json"], level: str) -> None:
-    """Send the lines of structlog and of the standard library's loggers through one chain to the standard error."""
+    """Send structlog's events and the standard library's log records through one processor chain to stderr."""
     chain: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -84,7 +84,7 @@ def configure_logs(form: Literal["console", "json"], level: str) -> None:
     renderer: Processor = (
         structlog.processors.JSONRenderer(serializer=lambda event, **_: orjson.dumps(event, default=str).decode())
         if form == "json"
-        # Its own choice of traceback would print the values of local variables, a caller's keys among them.
+        # The default traceback would print the values of local variables, a caller's keys among them.
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
@@ -101,7 +101,7 @@ def configure_logs(form: Literal["console", "json"], level: str) -> None:
             foreign_pre_chain=chain,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *([] if form == "json" else [_leave_nothings_out]),
+                *([] if form == "json" else [_drop_nones]),
                 renderer,
             ],
         )
@@ -109,6 +109,6 @@ def configure_logs(form: Literal["console", "json"], level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # The server says itself when it starts, stops and answers; migrations tell of every look at the catalog.
+    # The server itself logs start, stop and answers; Alembic logs every check of the catalog.
     for chatty in ("uvicorn", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Who watches a server's jobs and calls: metrics always, traces where they are wanted."""
+"""Set up observability of jobs and calls: metrics always, traces where configured."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Observability", "start_watching"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observability:
-    """``traced`` puts traces around a runner's tasks; ``stop`` sends what is left."""
+    """Observer, middleware and hooks. ``traced`` wraps a runner to trace its tasks; ``stop`` flushes spans."""
 
     observer: Observer
     traced: Callable[[Runner], Runner] = lambda runner: runner
@@ -31,10 +31,10 @@ class Observability:
 
 
 def start_watching(settings: Settings, registry: CollectorRegistry) -> Observability:
-    """Metrics go to ``registry``.
+    """Create metrics in ``registry``, and traces where configured.
 
     Raises:
-        InvalidParameter: traces are wanted, but what makes them isn't installed.
+        InvalidParameter: traces are configured, but OpenTelemetry isn't installed.
     """
     metrics = JobMetrics(registry)
     if not wants_traces(settings, os.environ):

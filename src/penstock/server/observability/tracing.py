@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry: HTTP calls, jobs with their steps and splits, and what workers do of these.
+"""OpenTelemetry traces of HTTP calls, jobs with their steps and splits, and worker tasks.
 
-This module is imported only where traces are wanted; it needs the extra ``penstock-import[otel]``. Spans go out
-in batches from a thread of their own, over HTTP: a collector that is away costs spans, never a call or a job.
+This module is imported only where tracing is on; it needs the extra ``penstock-import[otel]``. Spans are sent
+in batches from a background thread, over HTTP: an unavailable collector costs spans, never a call or a job.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _W3C = TraceContextTextMapPropagator()
 
 
 def make_provider(endpoint: str | None) -> TracerProvider:
-    """Where spans go: ``endpoint`` is the address of a collector without ``/v1/traces``; None leaves it, as
-    everything else, to the standard ``OTEL_*`` variables. Shut the provider down to send what is left."""
+    """Create the tracer provider. ``endpoint`` is the URL of a collector without ``/v1/traces``; None leaves it,
+    as everything else, to the standard ``OTEL_*`` variables. Shut the provider down to flush its spans."""
     exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces" if endpoint else None)
     resource = Resource.create({"service.version": package_version()})
     if str(resource.attributes.get("service.name", "unknown_service")).startswith("unknown_service"):
@@ -46,7 +46,7 @@ def make_provider(endpoint: str | None) -> TracerProvider:
 
 
 class TracingObserver:
-    """A :class:`penstock.imports.events.Observer`. Spans are kept in the thread's context."""
+    """A :class:`penstock.imports.events.Observer` that makes spans, kept in the thread's context."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
@@ -87,7 +87,7 @@ class TracingObserver:
 
 
 class TracedRunner:
-    """A runner whose tasks go on with the trace of whoever submits them."""
+    """A runner that propagates the submitter's trace context to its tasks."""
 
     def __init__(self, inner: Runner) -> None:
         self._inner = inner
@@ -111,7 +111,7 @@ _worker_provider: TracerProvider | None = None
 
 
 def begin_in_worker(endpoint: str | None) -> None:
-    """Workers send their own spans, the last of them when they end."""
+    """Create the tracer provider of a worker, which sends its own spans, the last of them when it ends."""
     global _worker_provider
     _worker_provider = make_provider(endpoint)
 
@@ -124,7 +124,7 @@ def _run_traced(task: tuple[Mapping[str, str], Callable[[Any, TaskContext], Any]
 
 
 class TracedCalls:
-    """ASGI middleware: a span per HTTP call, below the caller's where it sends one. Stands inside of
+    """ASGI middleware: a span per HTTP call, a child of the caller's where it sends one. Runs inside of
     ``RequestLogMiddleware``."""
 
     def __init__(self, app: ASGIApp, tracer: Tracer) -> None:

@@ -1,1 +1,1 @@
-"""The server's process: data folder, hardening, environment."""
+"""The server's process: data dir, hardening, environment."""

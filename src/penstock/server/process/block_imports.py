@@ -1,4 +1,4 @@
-"""Leaving out what libraries load when it happens to be installed, and what no process of ours needs."""
+"""Block imports of optional dependencies that libraries load if installed, and that no Penstock process needs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class _NoPandas(MetaPathFinder):
 
 
 def leave_out_pandas() -> None:
-    """Let ``import pandas`` fail in this process from now on, as if it weren't installed.
+    """Make ``import pandas`` fail in this process from now on, as if it weren't installed.
 
-    PyArrow's datasets, and with them Lance, load it where they find it, which is wherever pymilvus is installed. It
-    takes 35 MiB of the server and of each worker, and a quarter of a second of a processor, several times that where
-    modules are compiled anew.
+    PyArrow's datasets, and with them Lance, import it where it is installed, as it is with pymilvus. It takes 35 MiB
+    of the server and of each worker, and a quarter of a second of CPU time, several times that where modules must be
+    recompiled.
     """
-    if not any(isinstance(each, _NoPandas) for each in sys.meta_path):
+    if not any(isinstance(finder, _NoPandas) for finder in sys.meta_path):
         sys.meta_path.insert(0, _NoPandas())

@@ -1,4 +1,4 @@
-"""The data folder and the SQLite catalog: one server at a time, and a note that says where that server listens."""
+"""Lock the data dir and the SQLite catalog for one server, and write the file with the server's address."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ _OTHERS = 0o077
 
 @contextmanager
 def private_umask() -> Iterator[None]:
-    """What this process and its workers make meanwhile, in data folders and stores, only its own user may read."""
-    before = os.umask(_OTHERS)
+    """Make the files that this process and its workers create in data dirs and stores private to their user."""
+    previous = os.umask(_OTHERS)
     try:
         yield
     finally:
-        os.umask(before)
+        os.umask(previous)
 
 
 def make_data_folder(folder: Path) -> None:
-    """Make the folder, for its owner alone, if it isn't there. Raises InvalidParameter: it can't be made."""
+    """Create the folder, for its owner alone, if it doesn't exist. Raises InvalidParameter: it can't be created."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -59,24 +59,24 @@ def _unusable(folder: Path, error: OSError) -> InvalidParameter:
 
 @contextmanager
 def lock_data_dir(folder: Path, *, shared: bool = False) -> Iterator[None]:
-    """Make the folder if need be and keep other servers out of it. The lock ends with the process, however it ends.
+    """Create the folder if needed and lock it. The lock ends with the process, however it ends.
 
-    ``shared`` lets other servers in that say so too: those with a catalog outside of the folder.
+    ``shared`` takes a shared lock: for servers with a catalog outside of the folder.
 
     Raises:
-        DataFolderInUse: another server holds it; names its process.
-        InvalidParameter: the folder can't be made or written to.
+        DataFolderInUse: another server has locked it; the message has its process id.
+        InvalidParameter: the folder can't be created or written to.
     """
     make_data_folder(folder)
     try:
-        with _held(folder / LOCK, shared=shared):
+        with _file_lock(folder / LOCK, shared=shared):
             yield
-    except _Held as held:
+    except _Locked as owner:
         raise DataFolderInUse(
-            f"the data folder {folder} is held by another server, process {held.process}. "
+            f"the data folder {folder} is held by another server, process {owner.process}. "
             "Stop that one, or give another folder with --data-dir",
             folder=str(folder),
-            process=held.process,
+            process=owner.process,
         ) from None
     except _Unlockable as error:
         raise _unusable(folder, error.reason) from error
@@ -84,10 +84,10 @@ def lock_data_dir(folder: Path, *, shared: bool = False) -> Iterator[None]:
 
 @contextmanager
 def lock_catalog(url: URL) -> Iterator[None]:
-    """Keep other servers from an SQLite catalog: those with data folders of their own, too.
+    """Lock an SQLite catalog, also against servers with another data dir.
 
     Raises:
-        DataFolderInUse: another server holds it; names its process.
+        DataFolderInUse: another server has locked it; the message has its process id.
         InvalidParameter: its folder can't be written to.
     """
     file = url.database
@@ -95,14 +95,14 @@ def lock_catalog(url: URL) -> Iterator[None]:
         yield
         return
     try:
-        with _held(Path(f"{file}.lock")):
+        with _file_lock(Path(f"{file}.lock")):
             yield
-    except _Held as held:
+    except _Locked as owner:
         raise DataFolderInUse(
-            f"the catalog {file} is held by another server, process {held.process}. Stop that one, or give another "
+            f"the catalog {file} is held by another server, process {owner.process}. Stop that one, or give another "
             "with --catalog-url. Several servers can share one in PostgreSQL",
             catalog=file,
-            process=held.process,
+            process=owner.process,
         ) from None
     except _Unlockable as error:
         raise InvalidParameter(
@@ -111,7 +111,7 @@ def lock_catalog(url: URL) -> Iterator[None]:
         ) from error
 
 
-class _Held(Exception):
+class _Locked(Exception):
     def __init__(self, process: str) -> None:
         super().__init__(process)
         self.process = process
@@ -124,12 +124,12 @@ class _Unlockable(Exception):
 
 
 @contextmanager
-def _held(lock: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold a lock file. The one that holds it alone notes its process in it.
+def _file_lock(lock: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock file, and write the process id into it if the lock is exclusive.
 
     Raises:
-        _Held: another process does.
-        _Unlockable: it can't be made or written to.
+        _Locked: another process holds it.
+        _Unlockable: it can't be created or written to.
     """
     try:
         handle = lock.open("a+")
@@ -140,9 +140,9 @@ def _held(lock: Path, *, shared: bool = False) -> Iterator[None]:
             fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
-            raise _Held(handle.read().strip() or "unknown") from None
+            raise _Locked(handle.read().strip() or "unknown") from None
         if not shared:
-            with suppress(OSError):  # on a full disk it holds all the same
+            with suppress(OSError):  # on a full disk the lock holds all the same
                 os.ftruncate(handle.fileno(), 0)
                 os.write(handle.fileno(), f"{os.getpid()}\n".encode())
         try:
@@ -152,13 +152,13 @@ def _held(lock: Path, *, shared: bool = False) -> Iterator[None]:
 
 
 def lock_owner(folder: Path) -> str | None:
-    """The process that holds the folder, or None."""
+    """The id of the process that has locked the folder, or None."""
     try:
         with (folder / LOCK).open() as handle:
             process = handle.read().strip()
             if not process.isdecimal() or not psutil.pid_exists(int(process)):
                 return None
-            # Asked only where the note may be true: this shared lock of a moment would keep a server from starting.
+            # Only tried if that process exists: even a momentary shared lock would keep a server from starting.
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return None
@@ -169,24 +169,24 @@ def lock_owner(folder: Path) -> str | None:
 
 @contextmanager
 def server_info_file(folder: Path, url: str, host: str, port: int) -> Iterator[None]:
-    """``server.json`` in the folder, for tools that look for the server: process, address, host and port.
+    """Write ``server.json`` into the folder, for service discovery: process id, URL, host and port.
 
-    Of servers that share the folder it names the one that started last.
+    Of servers that share the folder it has the one that started last.
     """
     note = folder / NOTE
-    told = orjson.dumps({"pid": os.getpid(), "url": url, "host": host, "port": port})
-    fresh = note.with_name(f"{NOTE}.{os.getpid()}")
+    content = orjson.dumps({"pid": os.getpid(), "url": url, "host": host, "port": port})
+    temporary = note.with_name(f"{NOTE}.{os.getpid()}")
     try:
-        fresh.write_bytes(told)
-        fresh.replace(note)
+        temporary.write_bytes(content)
+        temporary.replace(note)
     except OSError as error:
-        # On a full disk the server answers reads, though those who look for it here don't find it.
+        # On a full disk the server still answers reads, though tools can't discover it here.
         log.warning("server_info_file.not_written", file=str(note), error=str(error))
         with suppress(OSError):
-            fresh.unlink()
+            temporary.unlink()
     try:
         yield
     finally:
         with suppress(FileNotFoundError):
-            if note.read_bytes() == told:
+            if note.read_bytes() == content:
                 note.unlink()

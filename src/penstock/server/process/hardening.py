@@ -1,4 +1,4 @@
-"""Keeping what a process has in memory, keys among it, off the disks when it crashes."""
+"""Disable core dumps: a process's memory holds keys."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _PR_SET_DUMPABLE = 4
 
 
 def forbid_dumps() -> None:
-    """Let no crash of this process, nor of those that it starts, write its memory to a disk.
+    """Disable core dumps of this process and of those that it forks.
 
-    Where the system hands dumps to a program, limits don't count; Linux leaves out a process that says so. Its files
-    in ``/proc`` then belong to root: other processes of the same user can't read its memory or environment either.
-    A process that is started anew must say so for itself.
+    Where the system pipes dumps to a program, limits don't count; Linux skips a process that is not dumpable. Its
+    files in ``/proc`` then belong to root: other processes of the same user can't read its memory or environment
+    either. A process that calls exec must do this again for itself.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     control = getattr(ctypes.CDLL(None), "prctl", None)

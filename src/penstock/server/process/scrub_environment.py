@@ -1,4 +1,4 @@
-"""Keeping secrets inside the server process: out of what its workers inherit."""
+"""Keep secrets out of the environment that worker processes inherit."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 def scrub_environment(settings: Settings, environment: MutableMapping[str, str]) -> Settings:
-    """Remove what the settings hold of secrets from the environment, which worker processes would inherit.
+    """Remove the secrets of the settings from the environment, which worker processes would inherit.
 
-    Returns the settings, with the password of PostgreSQL if the environment alone has it. What libraries read by
-    themselves and workers need, such as ``OTEL_EXPORTER_OTLP_HEADERS``, stays.
+    Returns the settings, with the password of PostgreSQL if only the environment has it. Variables that libraries
+    read by themselves and workers need, such as ``OTEL_EXPORTER_OTLP_HEADERS``, stay.
     """
-    names = [each.environment for each in settings_table() if each.secret]
+    names = [row.environment for row in settings_table() if row.secret]
     names += ["PENSTOCK_CATALOG_URL", "PENSTOCK_API_KEY", "PENSTOCK_USER_PASSWORD"]
     if settings.s3_access_key is not None:
         names += _AWS_KEYS
     if settings.catalog_url is not None and (password := environment.get("PGPASSWORD")):
-        with suppress(ArgumentError, ValueError):  # what is wrong with the URL is told when it is opened
+        with suppress(ArgumentError, ValueError):  # an invalid URL is reported when it is opened
             url = make_url(settings.catalog_url)
             if url.get_backend_name().startswith("postgres") and url.password is None:
                 whole = url.set(password=password).render_as_string(hide_password=False)

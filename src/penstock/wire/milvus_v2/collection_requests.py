@@ -1,4 +1,4 @@
-"""``collections/create``: both forms of the body, decoded into domain values."""
+"""Decode both forms of the body of ``collections/create`` into domain values."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _QUICK_VECTORS = (
 )
 _FIELD_TEXTS = ("fieldName", "dataType", "elementDataType")
 _FIELD_FLAGS = ("isPrimary", "isPartitionKey", "isClusteringKey", "nullable")
-_KEPT_PARAMS = {
+_PROPERTY_PARAMS = {
     "ttlSeconds": TTL,
     "partitionKeyIsolation": "partitionkey.isolation",
     "mmap.enabled": "mmap.enabled",
 }
-"""``params`` that are kept and shown among the collection's properties; so is what begins with ``warmup.``."""
+"""``params`` that are stored as properties of the collection; so are those that begin with ``warmup.``."""
 
 
 def is_quick(fields: Fields) -> bool:
@@ -58,7 +58,7 @@ def is_quick(fields: Fields) -> bool:
 
 
 def schema_of(fields: Fields) -> CollectionSchema:
-    """The schema that the body describes.
+    """Decode the schema of a body.
 
     Raises:
         InvalidSchema, InvalidParameter, MalformedBody, MissingField, Unsupported.
@@ -74,7 +74,7 @@ def schema_of(fields: Fields) -> CollectionSchema:
 
 @contextmanager
 def creating() -> Iterator[None]:
-    """What is wrong with a new collection, with the number that Milvus gives to each kind of it."""
+    """Translate errors of a new collection to Milvus's error numbers."""
     try:
         yield
     except InvalidName as error:
@@ -90,7 +90,7 @@ def creating() -> Iterator[None]:
 
 
 def _check_size(schema: Fields) -> None:
-    """Count fields before any is looked at: a body has room for a hundred thousand.
+    """Limit the number of fields before decoding any: a body has room for a hundred thousand.
 
     Raises:
         InvalidSchema: there are more than a collection may have.
@@ -103,18 +103,18 @@ def _check_size(schema: Fields) -> None:
 
 
 def _check_json_types(schema: Fields) -> None:
-    """What a typed decoder refuses before anybody looks at the schema: wrong JSON types, fields without a name."""
+    """Refuse what a typed decoder refuses before the schema check: wrong JSON types, fields without a name."""
     for key in ("autoID", "enableDynamicField"):
         _check_flag(schema, key)
     for key in ("externalSource", "externalSpec"):
         if schema.value(key):
             raise Unsupported(f"{key} is not supported by this server", key=key)
     _check_field_types(schema, "CollectionReq.Schema.Fields")
-    for number, each in enumerate(schema.list("structFields") or ()):
+    for number, entry in enumerate(schema.list("structFields") or ()):
         place = f"CollectionReq.Schema.StructFields[{number}]"
-        if not isinstance(each, dict):
-            raise schema.mismatch("structFields", each, "httpserver.StructArrayFieldSchema")
-        struct = Fields(each, place)
+        if not isinstance(entry, dict):
+            raise schema.mismatch("structFields", entry, "httpserver.StructArrayFieldSchema")
+        struct = Fields(entry, place)
         struct.require("fieldName", "fields")
         struct.string("fieldName")
         _check_flag(struct, "nullable")
@@ -123,10 +123,10 @@ def _check_json_types(schema: Fields) -> None:
 
 
 def _check_field_types(owner: Fields, place: str) -> None:
-    for number, each in enumerate(owner.list("fields") or ()):
-        if not isinstance(each, dict):
-            raise owner.mismatch("fields", each, "httpserver.FieldSchema")
-        field = Fields(each, f"{place}[{number}]")
+    for number, entry in enumerate(owner.list("fields") or ()):
+        if not isinstance(entry, dict):
+            raise owner.mismatch("fields", entry, "httpserver.FieldSchema")
+        field = Fields(entry, f"{place}[{number}]")
         field.require("fieldName", "dataType")
         for key in _FIELD_TEXTS:
             field.string(key)
@@ -188,18 +188,18 @@ def _quick_dynamic(params: Fields) -> bool:
 
 
 def _quick_vector_type(name: str | None) -> DataType:
-    found = [each for each in _QUICK_VECTORS if each.value == (name or DataType.FLOAT_VECTOR.value)]
-    if not found:
-        words = ", ".join(each.value for each in _QUICK_VECTORS)
+    matches = [kind for kind in _QUICK_VECTORS if kind.value == (name or DataType.FLOAT_VECTOR.value)]
+    if not matches:
+        words = ", ".join(kind.value for kind in _QUICK_VECTORS)
         raise InvalidParameter(f"vectorFieldType can only be [{words}], but got {shorten(name)}", value=name)
-    return found[0]
+    return matches[0]
 
 
 def settings_of(fields: Fields, schema: CollectionSchema) -> CollectionSettings:
-    """What the body sets beside the schema.
+    """Decode the settings of a body, which are outside of its schema.
 
     Raises:
-        InvalidParameter: a value is out of bounds, or the rows' lifetime is given twice.
+        InvalidParameter: a value is out of bounds, or the TTL is set twice.
     """
     params = fields.fields("params", "CreateCollectionParams") or Fields({}, "")
     check_parameters(COLLECTION_PARAMS, params.raw)
@@ -246,23 +246,23 @@ def _key_partitions(params: Fields, schema: CollectionSchema) -> int:
 
 
 def _properties(fields: Fields, params: Fields) -> Mapping[str, str]:
-    given = text_values(fields.mapping("properties"))
-    lifetimes: list[Any] = [given.pop(key) for key in (TTL, "ttl.seconds") if key in given]
-    kept = {}
+    properties = text_values(fields.mapping("properties"))
+    ttls: list[Any] = [properties.pop(key) for key in (TTL, "ttl.seconds") if key in properties]
+    from_params = {}
     for key in params:
         value = params.value(key)
-        name = _KEPT_PARAMS.get(key) or (key if key.startswith("warmup.") else None)
+        name = _PROPERTY_PARAMS.get(key) or (key if key.startswith("warmup.") else None)
         if value is None or name is None:
             continue
         if name == TTL:
-            lifetimes.append(value)
+            ttls.append(value)
         else:
-            kept[name] = value_text(value)
-    if len(lifetimes) > 1:
+            from_params[name] = value_text(value)
+    if len(ttls) > 1:
         raise InvalidParameter("collection TTL is specified multiple times")
-    if lifetimes:
-        kept[TTL] = str(_whole_seconds(lifetimes[0]))
-    return given | kept
+    if ttls:
+        from_params[TTL] = str(_whole_seconds(ttls[0]))
+    return properties | from_params
 
 
 def _whole_seconds(value: object) -> int:

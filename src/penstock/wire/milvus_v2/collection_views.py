@@ -1,4 +1,4 @@
-"""A collection as ``collections/describe`` shows it."""
+"""Render a collection for ``collections/describe``."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ FIRST_FIELD_ID = 100
 
 
 def description(details: CollectionDetails) -> dict[str, Any]:
-    """What stands under ``data``; of the indexes those of the vector fields, as in Milvus."""
+    """The value of ``data``; its indexes are those of the vector fields, as in Milvus."""
     collection = details.collection
     schema = collection.schema
     vectors = {field.name for field in schema.vectors}
-    fields, structs = _numbered(collection)
+    fields, structs = _fields_and_structs(collection)
     return {
         "collectionName": collection.name,
         "collectionID": collection.number,
@@ -52,15 +52,15 @@ def description(details: CollectionDetails) -> dict[str, Any]:
 
 
 def soft_error(details: CollectionDetails) -> str:
-    """What stands under ``message`` of a description that is a success all the same."""
+    """The value of ``message`` of a successful description."""
     vectors = {field.name for field in details.collection.schema.vectors}
     if any(index.field_name in vectors for index in details.indexes):
         return ""
     return f"index not found[collection={details.collection.name}]"
 
 
-def _numbered(collection: Collection) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Fields and struct fields, with ids in the order of the schema; the fields of a struct follow their struct."""
+def _fields_and_structs(collection: Collection) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Render fields and struct fields, numbered in schema order; the fields of a struct follow their struct."""
     fields: list[dict[str, Any]] = []
     structs: list[dict[str, Any]] = []
     number = FIRST_FIELD_ID
@@ -81,30 +81,30 @@ def _struct(number: int, field: Field, collection: Collection) -> dict[str, Any]
         "description": field.description,
         "nullable": field.nullable,
         "fields": [
-            _struct_part(place, subfield, field, collection)
-            for place, subfield in enumerate(field.fields, number + 1)
+            _subfield(subfield_id, subfield, field, collection)
+            for subfield_id, subfield in enumerate(field.fields, number + 1)
         ],
         "params": _params(field),
     }
 
 
-def _struct_part(number: int, part: Field, struct: Field, collection: Collection) -> dict[str, Any]:
-    """As Milvus stores it: an array, of scalars or of vectors, that is as long as the struct array."""
-    shown = _field(number, replace(part, max_capacity=struct.max_capacity, nullable=struct.nullable), collection)
+def _subfield(number: int, subfield: Field, struct: Field, collection: Collection) -> dict[str, Any]:
+    """Render a subfield as Milvus stores it: an array, of scalars or vectors, as long as the struct array."""
+    view = _field(number, replace(subfield, max_capacity=struct.max_capacity, nullable=struct.nullable), collection)
     return {
-        **shown,
-        "type": "ArrayOfVector" if part.type.is_vector else DataType.ARRAY.value,
-        "elementType": part.type.value,
+        **view,
+        "type": "ArrayOfVector" if subfield.type.is_vector else DataType.ARRAY.value,
+        "elementType": subfield.type.value,
     }
 
 
 def _params(field: Field) -> list[dict[str, str]]:
-    numbers = {"dim": field.dim, "max_length": field.max_length, "max_capacity": field.max_capacity}
-    return key_values({key: str(value) for key, value in numbers.items() if value is not None} | dict(field.params))
+    limits = {"dim": field.dim, "max_length": field.max_length, "max_capacity": field.max_capacity}
+    return key_values({key: str(value) for key, value in limits.items() if value is not None} | dict(field.params))
 
 
 def _field(number: int, field: Field, collection: Collection) -> dict[str, Any]:
-    shown: dict[str, Any] = {
+    view: dict[str, Any] = {
         "name": field.name,
         "id": number,
         "type": field.type.value,
@@ -116,9 +116,9 @@ def _field(number: int, field: Field, collection: Collection) -> dict[str, Any]:
         "description": field.description,
     }
     if field.element_type is not None:
-        shown["elementType"] = field.element_type.value
+        view["elementType"] = field.element_type.value
     if field.default is not None:
-        shown["defaultValue"] = {"Data": {UNION_MEMBERS[field.type]: field.default}}
+        view["defaultValue"] = {"Data": {UNION_MEMBERS[field.type]: field.default}}
     if params := _params(field):
-        shown["params"] = params
-    return shown
+        view["params"] = params
+    return view

@@ -1,4 +1,4 @@
-"""``/v2/vectordb/collections/…``: create, list, describe, has, drop, get_stats, flush, and what is about loading."""
+"""``/v2/vectordb/collections/…``: create, list, describe, has, drop, get_stats, flush, load and release."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from penstock.wire.milvus_v2.index_requests import index_specs, quick_index
 __all__ = ["cannot_find", "routes"]
 
 _TEXT = {"type": "string"}
-_NAMED: Mapping[str, Mapping[str, Any]] = {"dbName": _TEXT, "collectionName": _TEXT}
+_COLLECTION: Mapping[str, Mapping[str, Any]] = {"dbName": _TEXT, "collectionName": _TEXT}
 _CREATE_BODY: Mapping[str, Mapping[str, Any]] = {
-    **_NAMED,
+    **_COLLECTION,
     "dimension": {"type": "integer", "example": 768},
     "metricType": _TEXT,
     "idType": _TEXT,
@@ -40,7 +40,7 @@ _CREATE_BODY: Mapping[str, Mapping[str, Any]] = {
 
 
 def cannot_find(request: Request, error: CollectionNotFound) -> CollectionNotFound:
-    """The same error as calls that read a schema word it."""
+    """The same error with the text of calls that read a schema."""
     name = shorten(str(error.details.get("collection", request.fields.string("collectionName"))), 300)
     return CollectionNotFound(f"can't find collection[database={request.database}][collection={name}]")
 
@@ -48,50 +48,50 @@ def cannot_find(request: Request, error: CollectionNotFound) -> CollectionNotFou
 def routes(
     collections: CollectionService, partitions: PartitionService, indexes: IndexService, v2: MilvusV2
 ) -> tuple[Route, ...]:
-    def place_of(request: Request) -> tuple[str, str, str]:
+    def qualified_name(request: Request) -> tuple[str, str, str]:
         return request.cluster_id, request.database, request.fields.required_string("collectionName")
 
     def create(request: Request) -> object:
-        place = place_of(request)
+        name = qualified_name(request)
         fields = request.fields
         with creating():
             schema = schema_of(fields)
-            collection = collections.create(*place, schema, settings_of(fields, schema))
+            collection = collections.create(*name, schema, settings_of(fields, schema))
         # As in Milvus the collection stays when an index of it is refused, and so do the indexes before that one.
         quick = is_quick(fields)
         specs = index_specs(fields, schema) if fields.list("indexParams") else ()
         for spec in specs if specs or not quick else [quick_index(fields, schema)]:
             indexes.create(collection, spec)
         if quick or specs:
-            collections.load(*place)
+            collections.load(*name)
         return None
 
     def list_all(request: Request) -> object:
-        return [each.name for each in collections.list(request.cluster_id, request.database)]
+        return [collection.name for collection in collections.list(request.cluster_id, request.database)]
 
     def describe(request: Request) -> object:
         try:
-            details = collections.describe(*place_of(request))
+            details = collections.describe(*qualified_name(request))
         except CollectionNotFound as error:
             raise cannot_find(request, error) from error
         return Answer(description(details), {"message": soft_error(details)})
 
     def has(request: Request) -> object:
-        return {"has": collections.has(*place_of(request))}
+        return {"has": collections.has(*qualified_name(request))}
 
     def drop(request: Request) -> object:
         try:
-            collections.drop(*place_of(request))
+            collections.drop(*qualified_name(request))
         except (CollectionNotFound, DatabaseNotFound):
-            # Dropping what isn't there succeeds, as in Milvus.
+            # Dropping a missing collection succeeds, as in Milvus.
             return None
         return None
 
     def get_stats(request: Request) -> object:
-        return {"rowCount": collections.count(*place_of(request))}
+        return {"rowCount": collections.count(*qualified_name(request))}
 
     def get_load_state(request: Request) -> object:
-        collection = collections.get(*place_of(request))
+        collection = collections.get(*qualified_name(request))
         partitions.check(collection, request.fields.strings("partitionNames") or ())
         word = LOAD_WORDS[collection.load_state]
         if collection.load_state is LoadState.LOADED:
@@ -99,23 +99,23 @@ def routes(
         return {"loadState": word}
 
     def load(request: Request) -> object:
-        collections.load(*place_of(request))
+        collections.load(*qualified_name(request))
         return None
 
     def refresh_load(request: Request) -> object:
-        collections.refresh_load(*place_of(request))
+        collections.refresh_load(*qualified_name(request))
         return None
 
     def release(request: Request) -> object:
-        collections.release(*place_of(request))
+        collections.release(*qualified_name(request))
         return None
 
     def flush(request: Request) -> object:
         # Rows are durable from their commit on.
-        collections.get(*place_of(request))
+        collections.get(*qualified_name(request))
         return None
 
-    def named(
+    def collection_route(
         role: Role, action: str, handler: Callable[[Request], object], summary: str, **more: Mapping[str, Any]
     ) -> Route:
         return v2.post(
@@ -124,7 +124,7 @@ def routes(
             role=role,
             struct="CollectionNameReq",
             operation=Operation(
-                summary=summary, tag="collections", body={**_NAMED, **more}, required=["collectionName"]
+                summary=summary, tag="collections", body={**_COLLECTION, **more}, required=["collectionName"]
             ),
         )
 
@@ -154,24 +154,26 @@ def routes(
                 data={"type": "array", "items": _TEXT},
             ),
         ),
-        named(Role.READER, "describe", describe, "Describe a collection"),
-        named(Role.READER, "has", has, "Is it there?"),
-        named(Role.WRITER, "drop", drop, "Drop a collection and its rows"),
-        named(Role.READER, "get_stats", get_stats, "Count its rows"),
-        named(Role.WRITER, "load", load, "Note that the collection is loaded"),
-        named(Role.WRITER, "refresh_load", refresh_load, "Nothing: a loaded collection shows new rows by itself"),
-        named(
+        collection_route(Role.READER, "describe", describe, "Describe a collection"),
+        collection_route(Role.READER, "has", has, "Is it there?"),
+        collection_route(Role.WRITER, "drop", drop, "Drop a collection and its rows"),
+        collection_route(Role.READER, "get_stats", get_stats, "Count its rows"),
+        collection_route(Role.WRITER, "load", load, "Note that the collection is loaded"),
+        collection_route(
+            Role.WRITER, "refresh_load", refresh_load, "Nothing: a loaded collection shows new rows by itself"
+        ),
+        collection_route(
             Role.WRITER,
             "release",
             release,
             "Note that the collection is released; it is not searched until loaded again",
         ),
-        named(
+        collection_route(
             Role.READER,
             "get_load_state",
             get_load_state,
             "Tell the load state",
             partitionNames={"type": "array", "items": _TEXT},
         ),
-        named(Role.WRITER, "flush", flush, "Nothing: imported rows are durable from their commit on"),
+        collection_route(Role.WRITER, "flush", flush, "Nothing: imported rows are durable from their commit on"),
     )

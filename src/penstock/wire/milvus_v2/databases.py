@@ -30,17 +30,21 @@ def routes(databases: DatabaseService, v2: MilvusV2) -> tuple[Route, ...]:
 
     def list_all(request: Request) -> object:
         visible = request.caller.databases(Role.READER, request.cluster)
-        return [each.name for each in databases.list(request.cluster_id) if visible is None or each.name in visible]
+        return [
+            database.name
+            for database in databases.list(request.cluster_id)
+            if visible is None or database.name in visible
+        ]
 
     def describe(request: Request) -> object:
-        found = databases.get(request.cluster_id, request.fields.required_string("dbName"))
-        return {"dbName": found.name, "dbID": found.id, "properties": key_values(found.properties)}
+        database = databases.get(request.cluster_id, request.fields.required_string("dbName"))
+        return {"dbName": database.name, "dbID": database.id, "properties": key_values(database.properties)}
 
     def drop(request: Request) -> object:
         try:
             databases.drop(request.cluster_id, request.fields.required_string("dbName"))
         except DatabaseNotFound:
-            # Dropping what isn't there succeeds, as in Milvus.
+            # Dropping a missing database succeeds, as in Milvus.
             return None
         return None
 

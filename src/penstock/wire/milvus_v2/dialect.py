@@ -1,11 +1,11 @@
 """The envelope of the Milvus v2 dialect, and how to add a route to it.
 
-A handler takes a :class:`Request` and returns what belongs under ``data``::
+A handler takes a :class:`Request` and returns the value of ``data``::
 
     def routes(databases: Databases, v2: MilvusV2) -> tuple[Route, ...]:
         def describe(request: Request) -> object:
-            found = databases.get(request.cluster_id, request.fields.required_string("dbName"))
-            return {"dbName": found.name, "dbID": found.id}
+            database = databases.get(request.cluster_id, request.fields.required_string("dbName"))
+            return {"dbName": database.name, "dbID": database.id}
 
         return (
             v2.post("/databases/describe", describe, struct="DatabaseReqWithProperties", role=Role.READER,
@@ -13,8 +13,8 @@ A handler takes a :class:`Request` and returns what belongs under ``data``::
                                         body={"dbName": {"type": "string"}}, required=["dbName"])),
         )
 
-Whatever the handler raises is spelled by the table in :mod:`penstock.wire.milvus_v2.errors`. Keys beside ``data``
-(``cost``, ``message``) go out by returning an :class:`Answer`. Then name the module in
+Exceptions of the handler are rendered by the table in :mod:`penstock.wire.milvus_v2.errors`. To send keys next to
+``data`` (``cost``, ``message``), return an :class:`Answer`. Then register the module in
 ``penstock.server.http.routes``.
 """
 
@@ -44,7 +44,7 @@ MAX_TIMEOUT = 24 * 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A call of this dialect, its body decoded, and who makes it."""
+    """A call of this dialect, with decoded body, cluster and caller."""
 
     call: Call
     fields: Fields
@@ -67,7 +67,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``data`` with further keys beside it; ``held`` as in :class:`penstock.wire.http.Reply`."""
+    """``data`` and further top-level keys; ``held`` as in :class:`penstock.wire.http.Reply`."""
 
     data: Any
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -118,23 +118,22 @@ class MilvusV2:
         role: Role | None,
         whole_cluster: bool = False,
     ) -> Route:
-        """A route ``POST /v2/vectordb{action}`` whose JSON body must be an object (``{}`` at least).
+        """Create a route ``POST /v2/vectordb{action}`` whose JSON body must be an object (``{}`` at least).
 
-        ``struct`` is the Go type that error texts name. ``role`` is what the caller needs in the request's database,
-        or in the ``whole_cluster``, which the call is about; with None the handler itself sees to it that nobody
-        learns too much.
+        ``struct`` is the Go type that error texts name. ``role`` is required of the caller in the request's database,
+        or with ``whole_cluster`` in the cluster; with None the handler does its own authorization.
         """
 
         def handle(call: Call) -> Reply:
-            with audited(self.audit, action_of(action)) as watched:
-                watched.caller = caller = self.authentication.identify(call.authorization, call.address)
+            with audited(self.audit, action_of(action)) as scope:
+                scope.caller = caller = self.authentication.identify(call.authorization, call.address)
                 fields = parse_object(call.body, struct)
-                watched.read(fields)
+                scope.read(fields)
                 cluster = self.cluster_of(fields, caller)
                 request = Request(call=call, fields=fields, cluster=cluster, caller=caller)
-                watched.cluster_id = cluster.id
+                scope.cluster_id = cluster.id
                 if not whole_cluster:
-                    watched.database = request.database
+                    scope.database = request.database
                 if role is not None:
                     caller.require(role, cluster, None if whole_cluster else request.database)
                 return self.success(handler(request))
@@ -142,10 +141,10 @@ class MilvusV2:
         return Route(method="POST", path=PREFIX + action, handler=handle, dialect=self, operation=operation)
 
     def cluster_of(self, fields: Fields, caller: Caller) -> Cluster:
-        """The cluster that a call names by ``clusterId``, else the caller's only one, else the server's own.
+        """The cluster of a call: its ``clusterId``, else the caller's only one, else the server's own.
 
         Raises:
-            ClusterNotFound: there is none, or it is of another org, which is not told.
+            ClusterNotFound: there is none, or it is of another org, which is not revealed.
         """
         cluster_id = fields.string("clusterId") or caller.home(self.cluster_id)
         cluster = self.clusters.get(cluster_id)
@@ -154,7 +153,7 @@ class MilvusV2:
         return cluster
 
     def success(self, result: object) -> Reply:
-        """``None`` becomes ``{}``; a :class:`Reply` goes out as it is."""
+        """Wrap a handler's result. ``None`` becomes ``{}``; a :class:`Reply` is sent unchanged."""
         if isinstance(result, Reply):
             return result
         answer = result if isinstance(result, Answer) else Answer(result)
@@ -176,6 +175,6 @@ class MilvusV2:
         return json_reply({"code": code, "message": text}, status=errors.status_of(error, table), error=error)
 
     def timeout(self, call: Call) -> float | None:
-        """Whole seconds from the header ``Request-Timeout``, a day at most; anything else in it is ignored."""
+        """Whole seconds of the header ``Request-Timeout``, a day at most; other values are ignored."""
         seconds = whole_number(call.headers.get("request-timeout"))
         return float(min(seconds, MAX_TIMEOUT)) if seconds is not None and seconds > 0 else None

@@ -67,54 +67,54 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
         collection = collection_of(request)
         refuse_unserved(fields)
         names = fields.strings("outputFields")
-        asked: dict[str, Any] = {
+        criteria: dict[str, Any] = {
             "filter": fields.string("filter") or "",
             "filter_params": expression_values(fields),
             "partitions": fields.strings("partitionNames") or (),
         }
-        with _reading():
+        with _read_errors():
             if is_count(names):
-                count = entities.count(collection, **asked)
+                count = entities.count(collection, **criteria)
                 return _answer([{"count(*)": count if _takes_int64(request) else str(count)}])
             limit, offset = page_of(fields)
-            found = entities.query(
+            result = entities.query(
                 collection,
                 org_id=request.cluster.org_id,
-                **asked,
+                **criteria,
                 output_fields=_or_all(names),
                 limit=limit,
                 offset=offset,
             )
-        return _answer(_rendered(request, collection, found.table, found.fields), found.held)
+        return _answer(_render(request, collection, result.table, result.fields), result.held)
 
     def get(request: Request) -> object:
         fields = request.fields
         fields.require("collectionName", "id")
         collection = collection_of(request)
         refuse_unserved(fields, ())
-        with _reading():
-            found = entities.get(
+        with _read_errors():
+            result = entities.get(
                 collection,
                 primary_keys(fields, collection),
                 org_id=request.cluster.org_id,
                 output_fields=_or_all(fields.strings("outputFields")),
                 partitions=fields.strings("partitionNames") or (),
             )
-        return _answer(_rendered(request, collection, found.table, found.fields), found.held)
+        return _answer(_render(request, collection, result.table, result.fields), result.held)
 
     def search(request: Request) -> object:
         collection = collection_of(request)
-        with _reading():
-            asked = search_query(request.fields, collection, entities)
-            found = entities.search(collection, asked, org_id=request.cluster.org_id)
-        hits = found.hits
+        with _read_errors():
+            parameters = search_query(request.fields, collection, entities)
+            result = entities.search(collection, parameters, org_id=request.cluster.org_id)
+        hits = result.hits
         if not any(len(hit.scores) for hit in hits):
             return _answer([])
-        rows = _rendered(request, collection, pa.concat_tables([hit.rows for hit in hits]), found.fields)
+        rows = _render(request, collection, pa.concat_tables([hit.rows for hit in hits]), result.fields)
         for row, score in zip(rows, np.concatenate([hit.scores for hit in hits]), strict=True):
-            # It wins over a field of that name, as in Milvus.
+            # Overrides a field of that name, as in Milvus.
             row["distance"] = score
-        return _answer(rows, found.held, topks=[len(hit.scores) for hit in hits])
+        return _answer(rows, result.held, topks=[len(hit.scores) for hit in hits])
 
     return (
         v2.post(
@@ -151,7 +151,7 @@ def _answer(rows: list[dict[str, Any]], held: object = None, **extra: Any) -> An
 
 
 def _or_all(names: Sequence[str] | None) -> Sequence[str]:
-    """Absent means everything; an empty list the primary key alone."""
+    """All fields if absent; an empty list is the primary key alone."""
     return ("*",) if names is None else names
 
 
@@ -159,15 +159,13 @@ def _takes_int64(request: Request) -> bool:
     return request.call.headers.get("accept-type-allow-int64", "") in _TRUE_WORDS
 
 
-def _rendered(
-    request: Request, collection: Collection, table: pa.Table, fields: OutputFields
-) -> list[dict[str, Any]]:
+def _render(request: Request, collection: Collection, table: pa.Table, fields: OutputFields) -> list[dict[str, Any]]:
     return render_rows(table, collection.schema, fields, int64_as_number=_takes_int64(request))
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
-    """What is wrong with a read, worded as reading calls do."""
+def _read_errors() -> Iterator[None]:
+    """Translate errors to the texts of reading calls."""
     try:
         yield
     except InvalidFilter as error:

@@ -1,4 +1,4 @@
-"""The bodies of ``entities/query``, ``get`` and ``search``, decoded."""
+"""Decode the bodies of ``entities/query``, ``get`` and ``search``."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ __all__ = [
 DEFAULT_LIMIT = 100
 MAX_TOP_K = 16384
 MAX_KEYS = 65_536
-"""Primary keys that one call asks for; each takes some 20 µs."""
+"""Maximum number of primary keys of one call; each takes some 20 µs."""
 MAX_NESTED_LISTS = 32
-"""As deep as a filter may be."""
+"""The same limit as the depth of a filter."""
 UNSERVED_QUERY = ("orderByFields", "groupByFields")
 _UNSERVED_SEARCH = (
     *("ids", "groupingField", "groupSize", "strictGroupSize", "functionScore", "functionChains"),
@@ -42,10 +42,10 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
 
 
 def is_count(names: Sequence[str] | None) -> bool:
-    """Whether ``outputFields`` asks for the number of rows.
+    """Whether ``outputFields`` requests the number of rows.
 
     Raises:
-        InvalidParameter: it asks for other fields too.
+        InvalidParameter: it has other fields too.
     """
     if not any(_COUNT.match(name) for name in names or ()):
         return False
@@ -55,14 +55,14 @@ def is_count(names: Sequence[str] | None) -> bool:
 
 
 def page_of(fields: Fields) -> tuple[int | None, int]:
-    """``limit`` and ``offset`` of a query. Zero or less is no limit, and without one there is no offset."""
+    """Decode ``limit`` and ``offset`` of a query. Zero or less is no limit, and without one there is no offset."""
     limit, offset = fields.integer("limit", strict=True), fields.integer("offset", strict=True)
     limit = DEFAULT_LIMIT if limit is None else limit
     return (limit, max(offset or 0, 0)) if limit > 0 else (None, 0)
 
 
 def refuse_unserved(fields: Fields, keys: Iterable[str] = UNSERVED_QUERY) -> None:
-    """Raises Unsupported for a key of what this server doesn't do, unless it holds nothing."""
+    """Raise Unsupported for a non-empty key of a feature that this server lacks."""
     check_consistency_level(fields)
     for key in keys:
         if fields.value(key):
@@ -70,7 +70,7 @@ def refuse_unserved(fields: Fields, keys: Iterable[str] = UNSERVED_QUERY) -> Non
 
 
 def expression_values(fields: Fields) -> Mapping[str, Any]:
-    """``exprParams``. JSON knows one type of numbers: what is whole is an integer, ``5.0`` too."""
+    """Decode ``exprParams``. JSON has one type of numbers: whole ones become integers, ``5.0`` too."""
     return {key: _value(value) for key, value in (fields.mapping("exprParams") or {}).items()}
 
 
@@ -85,13 +85,13 @@ def _value(value: Any, depth: int = 0) -> Any:
 
 
 def primary_keys(fields: Fields, collection: Collection) -> list[int] | list[str]:
-    """The ``id`` of a get: one or a list of numbers or strings, whatever the key's type.
+    """Decode the ``id`` of a get: one or a list of numbers or strings, for any key type.
 
     Raises:
         Refused: 1806, one can't be a key.
     """
-    given = fields.value("id")
-    values: list[Any] = given if isinstance(given, list) else [given]
+    ids = fields.value("id")
+    values: list[Any] = ids if isinstance(ids, list) else [ids]
     if len(values) > MAX_KEYS:
         raise InvalidParameter(f"at most {MAX_KEYS} ids are taken in one call, but got {len(values)}", key="id")
     primary = collection.schema.primary
@@ -102,11 +102,11 @@ def primary_keys(fields: Fields, collection: Collection) -> list[int] | list[str
         keys = [_int64(value) for value in values]
         if None not in keys:
             return [key for key in keys if key is not None]
-    shown = shorten(values, 200)
+    excerpt = shorten(values, 200)
     raise Refused(
         1806,
         "please check the primary key and its' type can only in [int, string], "
-        f"error: {shown} can't be keys of the {primary.type.value} field {primary.name}",
+        f"error: {excerpt} can't be keys of the {primary.type.value} field {primary.name}",
     )
 
 
@@ -118,10 +118,10 @@ def _int64(value: Any) -> int | None:
 
 
 def search_query(fields: Fields, collection: Collection, entities: EntityService) -> SearchQuery:
-    """A search as the body asks for it.
+    """Decode the body of a search.
 
     Raises:
-        Refused: 1802 without queries, 1801 for a field that can't be searched.
+        Refused: 1802 without query vectors, 1801 for a field that can't be searched.
         MalformedBody: a query isn't of the field's type.
         InvalidParameter, Unsupported.
     """
@@ -170,10 +170,10 @@ def _top_k(fields: Fields) -> tuple[int, int]:
 
 
 def _search_params(fields: Fields) -> dict[str, Any]:
-    """``searchParams``, its ``params``, and the ``params`` beside it that Milvus 2.4 read, flattened.
+    """Merge ``searchParams``, its ``params``, and the top-level ``params`` that Milvus 2.4 read.
 
     Raises:
-        InvalidParameter: one key has two values, or is none that a search takes.
+        InvalidParameter: a key has two values, or is no search parameter.
         Unsupported.
     """
     params = dict(fields.mapping("searchParams") or {})
@@ -184,8 +184,8 @@ def _search_params(fields: Fields) -> dict[str, Any]:
     for value in extra.values():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise fields.mismatch("params", value, "float64")
-    for further in (nested, extra):
-        for key, value in further.items():
+    for source in (nested, extra):
+        for key, value in source.items():
             if key in params and params[key] != value:
                 raise InvalidParameter(
                     f"ambiguous parameter: {shorten(key)}, in search_param: {shorten(params[key])}, "
@@ -197,13 +197,13 @@ def _search_params(fields: Fields) -> dict[str, Any]:
 
 
 def _metric(fields: Fields, params: dict[str, Any]) -> str:
-    given = [fields.value("metricType"), params.pop("metric_type", None), params.pop("metricType", None)]
-    asked = [value for value in given if value]
-    for value in asked:
-        if not isinstance(value, str) or value != asked[0]:
-            shown = ", ".join(shorten(value) for value in asked)
-            raise InvalidParameter(f"metric type should be one string, but got {shown}", metric=shown)
-    return asked[0] if asked else ""
+    values = [fields.value("metricType"), params.pop("metric_type", None), params.pop("metricType", None)]
+    metrics = [value for value in values if value]
+    for value in metrics:
+        if not isinstance(value, str) or value != metrics[0]:
+            excerpt = ", ".join(shorten(value) for value in metrics)
+            raise InvalidParameter(f"metric type should be one string, but got {excerpt}", metric=excerpt)
+    return metrics[0] if metrics else ""
 
 
 def _number(params: dict[str, Any], key: str) -> float | None:

@@ -1,9 +1,9 @@
-"""The error numbers of the Milvus v2 dialect, as data: one row per error class.
+"""Error numbers of the Milvus v2 dialect, as data: one row per error class.
 
-A class without a row takes its parent's, so the table is read along the class's ancestors. Two profiles share it:
-the Milvus profile as it is, the Zilliz profile (``clusterId`` or ``projectId`` given) with a few rows replaced.
+A class without a row inherits its parent's: the table is searched along the class's MRO. Two profiles share it:
+the Milvus profile as it is, the Zilliz profile (calls with ``clusterId`` or ``projectId``) with a few rows replaced.
 
-A handler that needs another number or text in one place raises :class:`Refused`.
+A handler raises :class:`Refused` where it needs another number or text.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ INTERNAL = 65535
 
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
-    """``prefix`` and ``suffix`` frame the error's own text, once. ``template`` replaces it where the error's details
-    hold all the names in it. ``status`` is the HTTP status."""
+    """Number, text and HTTP status of an error class. ``prefix`` and ``suffix`` frame the error's own text, once;
+    ``template`` replaces it where the error's details have all of its placeholders."""
 
     code: int
     suffix: str = ""
@@ -48,7 +48,7 @@ class ErrorRow:
 
 
 class Refused(errors.InvalidParameter):
-    """An error with the dialect's own number, for the cases in which the class alone doesn't tell it."""
+    """An error with a number of the dialect, where the error class doesn't determine it."""
 
     code = "refused"
 
@@ -61,7 +61,7 @@ class Refused(errors.InvalidParameter):
 
 
 _SHOWN = 300
-"""Most characters of a name that a template repeats: more than any name may have."""
+"""Maximum length of a name in a template's text: more than any valid name has."""
 _INVALID = ": invalid parameter"
 _MISSING = ": missing parameter"
 _IMPORT = ": importing data failed"
@@ -128,7 +128,7 @@ MILVUS: Mapping[type[PenstockError], ErrorRow] = {
     errors.DataFolderInUse: ErrorRow(INTERNAL),
 }
 
-# Zilliz publishes no numbers of its own for what is wrong with files and names here; those rows stay Milvus's.
+# Zilliz publishes no numbers of its own for errors in files and names here; those rows stay Milvus's.
 ZILLIZ: Mapping[type[PenstockError], ErrorRow] = {
     **MILVUS,
     errors.JobNotFound: ErrorRow(96026, template="Job not found. Please check your request parameter."),
@@ -148,7 +148,7 @@ def code_and_text(error: PenstockError, table: Mapping[type[PenstockError], Erro
 
 
 def status_of(error: PenstockError, table: Mapping[type[PenstockError], ErrorRow] = MILVUS) -> int:
-    """The HTTP status: 200 but for who may not come in."""
+    """The HTTP status: 200 except for failed authentication or authorization."""
     return 200 if isinstance(error, Refused) else _row(error, table).status
 
 
@@ -163,5 +163,5 @@ def _text(row: ErrorRow, error: PenstockError) -> str:
     text = str(error)
     if not text.startswith(row.prefix):
         text = row.prefix + text
-    # Some texts carry the suffix in their middle: "…: invalid parameter[expected=A][actual=B]".
+    # Some texts have the suffix in their middle: "…: invalid parameter[expected=A][actual=B]".
     return text if row.suffix in text else text + row.suffix

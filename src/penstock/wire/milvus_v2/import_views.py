@@ -1,4 +1,4 @@
-"""How the Milvus v2 dialect shows import jobs, as tables: state words, progress and the two profiles.
+"""Render import jobs in the Milvus v2 dialect, as tables: state words, progress and the two profiles.
 
 | inner state | word | with ``auto_commit=false`` | progress |
 |---|---|---|---|
@@ -9,8 +9,8 @@
 | Completed | Completed | Completed | 100 |
 | Failed, Aborted | Failed | Failed | as far as the job came, at most 99 |
 
-``importedRows`` counts rows that are on their way while a job runs, and rows that are visible once it is Completed.
-Of a job that has failed or was aborted none are: ``importedRows`` and ``totalRows`` are 0 as in Milvus, and so is
+``importedRows`` counts rows read while a job runs, and visible rows once it is Completed. Of a job that has failed or
+was aborted none are: ``importedRows`` and ``totalRows`` are 0 as in Milvus, and so is
 ``importedRows`` of each of its files, which are all Failed.
 """
 
@@ -44,7 +44,7 @@ STATE_WORDS: Mapping[JobState, str] = {
 }
 TWO_PHASE_STATES = frozenset({JobState.UNCOMMITTED, JobState.COMMITTING, JobState.INDEXING})
 
-# A word filters by the states that may be spelled so; Committing and Indexing are spelled in two ways.
+# A word filters by the states that may be shown as it; Committing and Indexing are shown as two words.
 STATE_FILTER: Mapping[str, Sequence[JobState]] = {
     word: tuple(
         state
@@ -65,7 +65,7 @@ ZILLIZ_FILE_WORDS: Mapping[FileState, str] = {**MILVUS_FILE_WORDS, FileState.IMP
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What differs between a call to Milvus and one to Zilliz Cloud."""
+    """Differences between a call to Milvus and one to Zilliz Cloud."""
 
     errors: Mapping[type[PenstockError], errors.ErrorRow]
     file_words: Mapping[FileState, str]
@@ -75,7 +75,7 @@ class Profile:
     paged: bool
 
     def details(self, details: JobDetails, job_id: str) -> dict[str, Any]:
-        """``data`` of describe. ``job_id`` is the id as the caller wrote it."""
+        """``data`` of describe. ``job_id`` is the id as the call has it."""
         job = details.job
         view: dict[str, Any] = {
             "jobId": job_id,

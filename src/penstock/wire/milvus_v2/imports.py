@@ -1,9 +1,9 @@
 """``/v2/vectordb/jobs/import/…``: create, list, describe, commit, abort and retry import jobs.
 
 A call with a non-empty ``clusterId`` or ``projectId`` gets the Zilliz profile (paging, its error numbers), any other
-the Milvus profile. Extra keys that neither of the two knows: ``state``, ``before``, ``createdAfter`` and
-``createdBefore`` filter a list; ``createTime``, ``stage`` and ``warnings`` tell more about a job. ``retry`` and the
-header ``Idempotency-Key`` of create are this server's own, too.
+the Milvus profile. Keys that neither of the two has: ``state``, ``before``, ``createdAfter`` and ``createdBefore``
+filter a list; ``createTime``, ``stage`` and ``warnings`` are further details of a job. ``retry`` and the header
+``Idempotency-Key`` of create are this server's own, too.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]+\Z")
 
 @dataclass(frozen=True, slots=True)
 class _ImportCall:
-    """A decoded call and the profile that it gets."""
+    """A decoded call and its profile."""
 
     request: Request
     profile: Profile
@@ -71,7 +71,7 @@ _Action = Callable[[_ImportCall], object]
 
 
 def routes(imports: Imports, v2: MilvusV2, *, region: str) -> tuple[Route, ...]:
-    """The routes of import jobs. ``region`` is the server's, for calls that name one."""
+    """The routes of import jobs. ``region`` is the server's, checked for calls that name one."""
 
     def create(call: _ImportCall) -> object:
         job = imports.create(_create_request(call))
@@ -98,26 +98,26 @@ def routes(imports: Imports, v2: MilvusV2, *, region: str) -> tuple[Route, ...]:
         return None
 
     def retry(call: _ImportCall) -> object:
-        keys = _keys(call.fields)
-        _change(call, lambda cluster_id, job_id, caller: imports.retry(cluster_id, job_id, keys, caller))
+        credentials = _credentials(call.fields)
+        _change(call, lambda cluster_id, job_id, caller: imports.retry(cluster_id, job_id, credentials, caller))
         return None
 
     def route(method: str, action: str, do: _Action, struct: str, operation: Operation) -> Route:
         def handle(call: Call) -> Reply:
             profile = MILVUS
             try:
-                with audited(v2.audit, f"import.{action}", stored=True) as watched:
-                    # Who may not come in is told so as the profile spells it, which only the body tells.
-                    caller = _identified(v2, call)
-                    watched.caller = None if isinstance(caller, AccessDenied) else caller
+                with audited(v2.audit, f"import.{action}", stored=True) as scope:
+                    # Denied callers get the error of the profile, which only the body determines.
+                    caller = _identify(v2, call)
+                    scope.caller = None if isinstance(caller, AccessDenied) else caller
                     fields = _decode(call, struct)
-                    watched.read(fields)
+                    scope.read(fields)
                     profile = ZILLIZ if "clusterId" in fields or "projectId" in fields else MILVUS
                     if isinstance(caller, AccessDenied):
                         raise caller
                     cluster = _cluster(fields, v2, caller, region)
                     request = Request(call=call, fields=fields, cluster=cluster, caller=caller)
-                    watched.cluster_id = cluster.id
+                    scope.cluster_id = cluster.id
                     return v2.success(do(_ImportCall(request, profile)))
             except PenstockError as error:
                 return v2.failure(error, call.request_id, profile.errors)
@@ -140,21 +140,21 @@ def routes(imports: Imports, v2: MilvusV2, *, region: str) -> tuple[Route, ...]:
 
 
 def _decode(call: Call, struct: str) -> Fields:
-    """The body; where a GET has none, the query."""
+    """Decode the body, or the query of a GET without one."""
     if call.method == "GET" and not call.body.strip():
         return Fields(call.query, struct)
     return parse_object(call.body, struct)
 
 
-def _identified(v2: MilvusV2, call: Call) -> Caller | AccessDenied:
+def _identify(v2: MilvusV2, call: Call) -> Caller | AccessDenied:
     try:
         return v2.authentication.identify(call.authorization, call.address)
-    except AccessDenied as denied:
-        return denied
+    except AccessDenied as error:
+        return error
 
 
 def _cluster(fields: Fields, v2: MilvusV2, caller: Caller, region: str) -> Cluster:
-    """The cluster that a call acts on."""
+    """The cluster of a call."""
     cluster_id, project_id, region_id = (fields.string(key) for key in ("clusterId", "projectId", "regionId"))
     if (cluster_id is not None and not cluster_id.strip()) or (region_id and not cluster_id and not project_id):
         raise Refused(96025, "Empty clusterId. Please specify a clusterId.")
@@ -174,7 +174,7 @@ def _cluster(fields: Fields, v2: MilvusV2, caller: Caller, region: str) -> Clust
 
 
 def _job_id(call: _ImportCall) -> tuple[str, int]:
-    """The id as it was written, and as a number."""
+    """The job id as text, as sent, and as a number."""
     call.fields.require("jobId")
     text = call.fields.text("jobId") or ""
     number = number_of_digits(text)
@@ -187,7 +187,7 @@ def _job_id(call: _ImportCall) -> tuple[str, int]:
 
 
 def _change(call: _ImportCall, change: Callable[[str, int, Caller], object]) -> None:
-    """Commit, abort or retry."""
+    """Commit, abort or retry the job of a call."""
     text = call.fields.text("jobId")
     if text is not None and call.profile is MILVUS and not _NUMBER.match(text):
         raise InvalidParameter(f"invalid parameter[expected=int64 jobId][actual={text}]", job_id=text)
@@ -209,14 +209,14 @@ def _create_request(call: _ImportCall) -> CreateImport:
         partition=fields.string("partitionName"),
         groups=groups,
         options=_options(call),
-        keys=_keys(fields),
+        keys=_credentials(fields),
         idempotency_key=call.request.call.headers.get(IDEMPOTENCY_KEY),
         caller=call.caller,
     )
 
 
-def _keys(fields: Fields) -> StoreCredentials:
-    """The caller's own keys for the object store."""
+def _credentials(fields: Fields) -> StoreCredentials:
+    """The caller's credentials for the object store."""
     return StoreCredentials(
         access_key=fields.string("accessKey") or "",
         secret_key=fields.string("secretKey") or "",
@@ -225,7 +225,7 @@ def _keys(fields: Fields) -> StoreCredentials:
 
 
 def _groups(call: _ImportCall) -> Sequence[Sequence[str]]:
-    """The one source that the call gives, as groups of paths."""
+    """The files of the call, from one of three keys, as groups of paths."""
     fields = call.fields
     url = fields.string("objectUrl")
     sources: dict[str, Sequence[Sequence[str]] | None] = {
@@ -239,11 +239,11 @@ def _groups(call: _ImportCall) -> Sequence[Sequence[str]]:
             "volumes are not offered by this server; name the files by files, objectUrl or objectUrls",
             key="volumeName",
         )
-    given = [name for name, groups in sources.items() if groups]
-    if len(given) > 1:
-        raise InvalidParameter(f"give the files once, not by {' and by '.join(given)}", keys=given)
-    if given:
-        return sources[given[0]] or ()
+    present = [name for name, groups in sources.items() if groups]
+    if len(present) > 1:
+        raise InvalidParameter(f"give the files once, not by {' and by '.join(present)}", keys=present)
+    if present:
+        return sources[present[0]] or ()
     if any(groups is not None for groups in sources.values()):
         return ()
     if call.profile is ZILLIZ:
@@ -253,12 +253,12 @@ def _groups(call: _ImportCall) -> Sequence[Sequence[str]]:
 
 
 def _path_lists(fields: Fields, key: str) -> Sequence[Sequence[str]] | None:
-    """Lists of paths. A plain list is refused as Milvus does it, with what to write instead."""
+    """Decode lists of paths. A plain list is refused with Milvus's error, and a correct example."""
     try:
         return fields.string_lists(key)
     except MalformedBody as error:
-        given = fields.value(key)
-        paths = [given] if isinstance(given, str) else given if isinstance(given, list) else []
+        value = fields.value(key)
+        paths = [value] if isinstance(value, str) else value if isinstance(value, list) else []
         if not paths or not all(isinstance(path, str) for path in paths):
             raise
         example = ", ".join(f"[{orjson.dumps(shorten(path, 100)).decode()}]" for path in paths[:2])
@@ -271,13 +271,13 @@ def _path_lists(fields: Fields, key: str) -> Sequence[Sequence[str]] | None:
 
 
 def _options(call: _ImportCall) -> Mapping[str, str]:
-    """Options, which are strings in Milvus; calls to Zilliz Cloud may hold numbers and booleans, too."""
+    """Decode the options, which are strings in Milvus; calls to Zilliz Cloud may have numbers and booleans, too."""
     fields = call.fields
-    given = fields.mapping("options") or {}
+    values = fields.mapping("options") or {}
     strict = call.profile is MILVUS
-    if "auto_commit" in given and not _is_flag(given["auto_commit"], strict=strict):
+    if "auto_commit" in values and not _is_flag(values["auto_commit"], strict=strict):
         raise MalformedBody('options.auto_commit must be one of "true" or "false"', key="options")
-    options = {key: _option(fields, value, strict=strict) for key, value in given.items()}
+    options = {key: _option(fields, value, strict=strict) for key, value in values.items()}
     if "auto_commit" in options:
         options["auto_commit"] = options["auto_commit"].lower()
     return options
@@ -323,16 +323,16 @@ def _paging(fields: Fields) -> tuple[int, int]:
 
 
 def _states(fields: Fields) -> Sequence[JobState]:
-    """States for one word of the dialect, or for a list of them."""
-    given = fields.value("state")
-    words = [given] if isinstance(given, str) else fields.strings("state") or []
+    """The states of one word of the dialect, or of a list of them."""
+    value = fields.value("state")
+    words = [value] if isinstance(value, str) else fields.strings("state") or []
     unknown = [word for word in words if word not in STATE_FILTER]
     if unknown:
         raise InvalidParameter(
             f"no job has the state {unknown[0]}; states are {', '.join(STATE_FILTER)}", key="state"
         )
-    wanted = {state for word in words for state in STATE_FILTER[word]}
-    return tuple(state for state in JobState if state in wanted)
+    states = {state for word in words for state in STATE_FILTER[word]}
+    return tuple(state for state in JobState if state in states)
 
 
 def _time(fields: Fields, key: str) -> datetime | None:

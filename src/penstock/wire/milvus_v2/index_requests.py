@@ -1,4 +1,4 @@
-"""``indexParams``: the indexes that a body asks for, and the one that a quickly made collection gets."""
+"""Decode ``indexParams``, and make the index of the quick form of ``collections/create``."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ from penstock.wire.milvus_v2.row_serializer import text_values
 __all__ = ["index_specs", "not_in_schema", "not_there", "quick_index"]
 
 _DISPLAYED = ("mmap.enabled", "indexoffsetcache.enabled", "warmup")
-"""Parameters that have nothing to do with how an index is built; AUTOINDEX takes them too."""
+"""Parameters without effect on how an index is built; AUTOINDEX takes them too."""
 
 
 def quick_index(fields: Fields, schema: CollectionSchema) -> IndexSpec:
-    """The index that the quick form makes: AUTOINDEX, named after the vector field.
+    """The index of the quick form: AUTOINDEX, named after the vector field.
 
     Raises:
         InvalidParameter: the field can't have the body's ``metricType``.
     """
     vector = schema.vectors[0]
-    return _checked(vector, vector.name, "AUTOINDEX", fields.string("metricType") or "", {})
+    return _check_spec(vector, vector.name, "AUTOINDEX", fields.string("metricType") or "", {})
 
 
 def not_in_schema(name: str) -> PenstockError:
-    """How ``collections/create`` words an index on a field that there isn't."""
+    """The error of ``collections/create`` for an index on an unknown field."""
     return Refused(1802, f"missing required parameters, error: `{name}` hasn't defined in schema")
 
 
 def not_there(name: str) -> PenstockError:
-    """How ``indexes/create`` does."""
+    """The error of ``indexes/create`` for an index on an unknown field."""
     return InvalidParameter(f"cannot create index on non-exist field: {name}", field=name)
 
 
 def index_specs(
     fields: Fields, schema: CollectionSchema, unknown: Callable[[str], PenstockError] = not_in_schema
 ) -> Iterator[IndexSpec]:
-    """The ``indexParams`` of a body, one after the other: what comes before a wrong one is made, as in Milvus.
+    """Decode the ``indexParams`` of a body lazily: those before an invalid one are created, as in Milvus.
 
     Args:
-        unknown: makes the error for a field that the schema doesn't have, from its name.
+        unknown: makes the error for an unknown field, from its name.
 
     Raises:
         MalformedBody, MissingField: at once, before the first index.
         InvalidParameter: an index type or metric that the field can't have.
     """
-    given = fields.list("indexParams") or ()
-    if len(given) > MAX_FIELDS:
+    entries = fields.list("indexParams") or ()
+    if len(entries) > MAX_FIELDS:
         raise InvalidParameter(
-            f"{len(given)} indexes in one call; a collection has at most {MAX_FIELDS} fields, and one index on each"
+            f"{len(entries)} indexes in one call; a collection has at most {MAX_FIELDS} fields, and one index on each"
         )
     params = []
-    for number, each in enumerate(given):
-        if not isinstance(each, dict):
-            raise fields.mismatch("indexParams", each, "httpserver.IndexParam")
-        param = Fields(each, f"{fields.struct}.IndexParams[{number}]")
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise fields.mismatch("indexParams", entry, "httpserver.IndexParam")
+        param = Fields(entry, f"{fields.struct}.IndexParams[{number}]")
         param.require("fieldName")
         for key in ("fieldName", "indexName", "metricType", "indexType"):
             param.string(key)
@@ -79,7 +79,7 @@ def _index_spec(param: Fields, schema: CollectionSchema, unknown: Callable[[str]
         raise unknown(name)
     params = dict(param.mapping("params") or {})
     nested = text_values({key: params.pop(key) for key in ("index_type", "metric_type") if key in params})
-    return _checked(
+    return _check_spec(
         target,
         param.string("indexName") or name,
         param.string("indexType") or nested.get("index_type", ""),
@@ -88,12 +88,12 @@ def _index_spec(param: Fields, schema: CollectionSchema, unknown: Callable[[str]
     )
 
 
-def _checked(target: Field, name: str, type_name: str, metric: str, params: dict[str, Any]) -> IndexSpec:
+def _check_spec(target: Field, name: str, type_name: str, metric: str, params: dict[str, Any]) -> IndexSpec:
     building = sorted(params.keys() - set(_DISPLAYED))
     if target.type.is_vector and type_name in ("", "AUTOINDEX") and building:
-        shown = ", ".join(shorten(key) for key in building[:10])
+        names = ", ".join(shorten(key) for key in building[:10])
         raise InvalidParameter(
-            f"only metric type can be passed when use AutoIndex, but got {shown} too", field=target.name
+            f"only metric type can be passed when use AutoIndex, but got {names} too", field=target.name
         )
     check_parameters(INDEX_PARAMS, params, type_name or "AUTOINDEX")
     try:
@@ -102,5 +102,5 @@ def _checked(target: Field, name: str, type_name: str, metric: str, params: dict
         facts = error.details
         if "expected" not in facts:
             raise
-        told = f"{error}: invalid parameter[expected={facts['expected']}][actual={facts['actual']}]"
-        raise InvalidParameter(told, **facts) from error
+        message = f"{error}: invalid parameter[expected={facts['expected']}][actual={facts['actual']}]"
+        raise InvalidParameter(message, **facts) from error

@@ -18,7 +18,7 @@ from penstock.wire.milvus_v2.row_serializer import value_text
 __all__ = ["routes"]
 
 _TEXT = {"type": "string"}
-_NAMED = {"dbName": _TEXT, "collectionName": _TEXT}
+_COLLECTION = {"dbName": _TEXT, "collectionName": _TEXT}
 _TAG = "indexes"
 
 
@@ -28,7 +28,7 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
         return collections.get(request.cluster_id, request.database, name)
 
     def list_all(request: Request) -> object:
-        return [each.name for each in indexes.list(collection_of(request))]
+        return [index.name for index in indexes.list(collection_of(request))]
 
     def describe(request: Request) -> object:
         request.fields.require("collectionName", "indexName")
@@ -46,7 +46,7 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
         indexes.drop(collection_of(request), request.fields.required_string("indexName"))
         return None
 
-    named = _NAMED | {"indexName": _TEXT}
+    index_body = _COLLECTION | {"indexName": _TEXT}
     return (
         v2.post(
             "/indexes/list",
@@ -56,7 +56,7 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
             operation=Operation(
                 summary="List the names of a collection's indexes",
                 tag=_TAG,
-                body=_NAMED,
+                body=_COLLECTION,
                 required=["collectionName"],
                 data={"type": "array", "items": _TEXT},
             ),
@@ -69,7 +69,7 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
             operation=Operation(
                 summary="Describe an index",
                 tag=_TAG,
-                body=named,
+                body=index_body,
                 required=["collectionName", "indexName"],
                 data={"type": "array", "items": {"type": "object"}},
             ),
@@ -82,7 +82,7 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
             operation=Operation(
                 summary="Create indexes",
                 tag=_TAG,
-                body=_NAMED | {"indexParams": {"type": "array", "items": {"type": "object"}}},
+                body=_COLLECTION | {"indexParams": {"type": "array", "items": {"type": "object"}}},
                 required=["collectionName", "indexParams"],
             ),
         ),
@@ -92,14 +92,14 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
             role=Role.WRITER,
             struct="IndexReq",
             operation=Operation(
-                summary="Drop an index", tag=_TAG, body=named, required=["collectionName", "indexName"]
+                summary="Drop an index", tag=_TAG, body=index_body, required=["collectionName", "indexName"]
             ),
         ),
     )
 
 
 def _state(status: IndexStatus) -> str:
-    """``Finished`` as soon as nothing is due, so that who waits for it ends: also where no index is built at all."""
+    """``Finished`` once no rows are pending, so that clients stop polling: also where no index is built at all."""
     if not status.pending_rows:
         return "Finished"
     return "InProgress" if status.is_building else "Unissued"

@@ -1,8 +1,8 @@
-"""The free-typed parameters of the Milvus v2 calls, as data: which are served, which have no effect, and why.
+"""Tables of the free-typed parameters of the Milvus v2 calls: which are served, which have no effect, and why.
 
-``params``, ``properties``, ``elementTypeParams``, ``searchParams`` and ``options`` are objects of whatever keys a
-caller likes. Milvus ignores keys that it doesn't know, so a misspelt one changes nothing and says nothing. Here each
-key is in one of these tables or refused: :func:`check_parameters`. ``docs/parameters.md`` is made from the tables.
+``params``, ``properties``, ``elementTypeParams``, ``searchParams`` and ``options`` are objects with arbitrary keys.
+Milvus ignores unknown keys, so a misspelt one has no effect and gives no error. Here each key is in one of these
+tables or refused: :func:`check_parameters`. ``docs/parameters.md`` is generated from the tables.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 
 
 class Effect(StrEnum):
-    """What comes of a parameter."""
+    """The effect of a parameter."""
 
     SERVED = "served"
     NONE = "no effect"
@@ -44,7 +44,7 @@ class Effect(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a value must be; JSON text of it is as good."""
+    """The type of a parameter's value; JSON text of it is accepted too."""
 
     ANY = "a string, a number, true or false"
     FLAG = "true or false"
@@ -56,10 +56,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One key, or several of the same meaning. A name that ends in ``.`` stands for all that begin with it.
+    """One key, or several with the same meaning. A name that ends in ``.`` matches as a prefix.
 
-    ``about`` says what a served one does, why another has no effect, or what to do instead of a refused one.
-    ``types`` are the index types that it belongs to, empty for all. A refused ``FLAG`` may be given as false.
+    ``about`` describes a served one, why another has no effect, or the alternative to a refused one.
+    ``types`` are the index types that it applies to, empty for all. A refused ``FLAG`` may be false.
     """
 
     names: tuple[str, ...]
@@ -74,7 +74,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterTable:
-    """The keys that one object of a request may have. ``where`` is how messages call it."""
+    """The allowed keys of one object of a request. ``where`` is its name in error messages."""
 
     title: str
     where: str
@@ -317,32 +317,32 @@ TABLES: Sequence[ParameterTable] = (
 
 
 def check_parameters(table: ParameterTable, given: Mapping[str, Any], index_type: str = "") -> None:
-    """Refuse what the table doesn't have, or has as refused; ``null`` and ``""`` count as absent.
+    """Refuse parameters that the table lacks or has as refused; ``null`` and ``""`` count as absent.
 
     Raises:
         Unsupported: this server doesn't do it.
-        InvalidParameter: there is no such parameter, the index type has no such one, or the value is none of its.
+        InvalidParameter: the parameter is unknown, not of the index type, or has an invalid value.
     """
     if len(given) > _MOST:
         raise InvalidParameter(f"{table.where} has {len(given)} keys, {_MOST} at most are taken")
     for key, value in given.items():
         if value is not None and value != "":
-            _check_one(table, key, value, index_type)
+            _check_parameter(table, key, value, index_type)
 
 
 _MOST = 64
-"""Keys of one such object; there are fewer parameters in any table."""
+"""Maximum number of keys of one such object; every table has fewer parameters."""
 
 
-def _check_one(table: ParameterTable, key: str, value: Any, index_type: str) -> None:
-    named = [row for row in table.rows if row.is_named(key)]
-    if not named:
+def _check_parameter(table: ParameterTable, key: str, value: Any, index_type: str) -> None:
+    rows = [row for row in table.rows if row.is_named(key)]
+    if not rows:
         raise InvalidParameter(
             f"{shorten(key)} is no parameter of {table.where}{_nearest(table, key)}", key=shorten(key)
         )
-    row = next((row for row in named if not row.types or index_type in row.types), None)
+    row = next((row for row in rows if not row.types or index_type in row.types), None)
     if row is None:
-        types = sorted(frozenset().union(*(row.types for row in named)))
+        types = sorted(frozenset().union(*(row.types for row in rows)))
         raise InvalidParameter(
             f"{key} is no parameter of an index of type {shorten(index_type)}, but of {', '.join(types)}", key=key
         )
@@ -373,7 +373,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_short(value: str) -> bool:
-    """Whether a text is such as may be kept; PostgreSQL keeps none with a NUL."""
+    """Whether a text may be stored; PostgreSQL stores none with a NUL."""
     return len(value) <= 1024 and "\0" not in value
 
 

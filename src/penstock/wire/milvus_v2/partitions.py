@@ -29,9 +29,9 @@ def routes(collections: CollectionService, partitions: PartitionService, v2: Mil
         return collections.get(request.cluster_id, request.database, name)
 
     def list_all(request: Request) -> object:
-        return [each.name for each in partitions.list(collection_of(request))]
+        return [partition.name for partition in partitions.list(collection_of(request))]
 
-    def named(action: Callable[[Collection, str], object]) -> Callable[[Request], object]:
+    def on_partition(action: Callable[[Collection, str], object]) -> Callable[[Request], object]:
         def handle(request: Request) -> object:
             request.fields.require("collectionName", "partitionName")
             return action(collection_of(request), request.fields.required_string("partitionName"))
@@ -57,7 +57,7 @@ def routes(collections: CollectionService, partitions: PartitionService, v2: Mil
             ),
         )
 
-    def many(action: str, do: Callable[[Collection, Sequence[str]], None], summary: str) -> Route:
+    def multi_route(action: str, do: Callable[[Collection, Sequence[str]], None], summary: str) -> Route:
         def handle(request: Request) -> object:
             request.fields.require("collectionName", "partitionNames")
             do(collection_of(request), request.fields.strings("partitionNames") or ())
@@ -90,20 +90,22 @@ def routes(collections: CollectionService, partitions: PartitionService, v2: Mil
                 data={"type": "array", "items": _TEXT},
             ),
         ),
-        route(Role.WRITER, "create", named(create), "Create a partition"),
-        route(Role.WRITER, "drop", named(drop), "Drop a partition and its rows"),
+        route(Role.WRITER, "create", on_partition(create), "Create a partition"),
+        route(Role.WRITER, "drop", on_partition(drop), "Drop a partition and its rows"),
         route(
             Role.READER,
             "has",
-            named(lambda collection, name: {"has": partitions.has(collection, name)}),
+            on_partition(lambda collection, name: {"has": partitions.has(collection, name)}),
             "Is it there?",
         ),
         route(
             Role.READER,
             "get_stats",
-            named(lambda where, name: {"rowCount": partitions.count(where, name)}),
+            on_partition(lambda collection, name: {"rowCount": partitions.count(collection, name)}),
             "Count its rows",
         ),
-        many("load", partitions.load, "Note that partitions, and with them the collection, are loaded"),
-        many("release", partitions.release, "Note that partitions are released; all of them: the collection is"),
+        multi_route("load", partitions.load, "Note that partitions, and with them the collection, are loaded"),
+        multi_route(
+            "release", partitions.release, "Note that partitions are released; all of them: the collection is"
+        ),
     )

@@ -1,4 +1,4 @@
-"""The ``data`` of a search: lists of numbers, base64 strings or sparse maps, as what an engine searches with."""
+"""Decode the ``data`` of a search into query vectors: lists of numbers, base64 strings or sparse maps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_QUERIES = 16384
 
 _NUMBERS = frozenset({int, float})
 _BYTES = (DataType.BINARY_VECTOR, DataType.INT8_VECTOR)
-_STORED: Mapping[DataType, npt.DTypeLike] = {
+_STORED_DTYPES: Mapping[DataType, npt.DTypeLike] = {
     DataType.BINARY_VECTOR: np.uint8,
     DataType.FLOAT16_VECTOR: np.float16,
     DataType.BFLOAT16_VECTOR: ml_dtypes.bfloat16,
@@ -32,7 +32,9 @@ _STORED: Mapping[DataType, npt.DTypeLike] = {
 
 
 def query_vectors(data: Sequence[Any], field: Field) -> npt.NDArray[Any] | list[dict[int, float]]:
-    """Queries for ``field``: (n, width) float32 (uint8 for binary vectors), or index → value maps for sparse ones.
+    """Decode the query vectors for ``field``.
+
+    They are (n, width) float32 (uint8 for binary vectors), or index → value maps for sparse ones.
 
     Raises:
         MalformedBody: a query has another form, type or dimension than the field.
@@ -45,7 +47,7 @@ def query_vectors(data: Sequence[Any], field: Field) -> npt.NDArray[Any] | list[
 
 
 def _dense(query: Any, field: Field) -> npt.NDArray[Any]:
-    vector = _decoded(query, field) if isinstance(query, str) else _listed(query, field)
+    vector = _from_base64(query, field) if isinstance(query, str) else _from_list(query, field)
     if vector.shape != (field.width,):
         kind = "[]byte" if field.type in _BYTES else "[]float"
         raise _unreadable(query, field, f"dimension: {field.dim}, but length of {kind}: {len(vector)}")
@@ -55,20 +57,20 @@ def _dense(query: Any, field: Field) -> npt.NDArray[Any]:
     return wide
 
 
-def _decoded(query: str, field: Field) -> npt.NDArray[Any]:
-    """A base64 string of the bytes as they are stored, little-endian."""
-    if field.type not in _STORED:
+def _from_base64(query: str, field: Field) -> npt.NDArray[Any]:
+    """Decode a base64 string of the bytes as stored, little-endian."""
+    if field.type not in _STORED_DTYPES:
         raise _unreadable(query, field, "a query is a list of numbers")
     try:
-        return np.frombuffer(base64.b64decode(query, validate=True), _STORED[field.type])
+        return np.frombuffer(base64.b64decode(query, validate=True), _STORED_DTYPES[field.type])
     except (binascii.Error, ValueError) as error:
         raise _unreadable(
             query, field, f"a {field.type.value} query can't be decoded from base64: {error}"
         ) from error
 
 
-def _listed(query: Any, field: Field) -> npt.NDArray[Any]:
-    # set(map(type, …)) runs in C; true and false are no numbers.
+def _from_list(query: Any, field: Field) -> npt.NDArray[Any]:
+    # set(map(type, …)) runs in C; bools are no numbers.
     if not isinstance(query, list) or not set(map(type, query)) <= _NUMBERS:
         raise _unreadable(query, field, "a query is a list of numbers")
     values = np.asarray(query, np.float64)
@@ -76,7 +78,7 @@ def _listed(query: Any, field: Field) -> npt.NDArray[Any]:
         low, high = (0, 255) if field.type is DataType.BINARY_VECTOR else (-128, 127)
         if not ((values >= low) & (values <= high) & (values == np.floor(values))).all():
             raise _unreadable(query, field, f"a query holds whole numbers from {low} to {high}")
-        return values.astype(_STORED[field.type])
+        return values.astype(_STORED_DTYPES[field.type])
     if (np.abs(values) > np.finfo(np.float32).max).any():
         raise _unreadable(query, field, "a query holds numbers that fit in 32 bits")
     return values
@@ -111,5 +113,7 @@ def _index(value: Any) -> int | None:
 
 
 def _unreadable(query: Any, field: Field, why: str) -> MalformedBody:
-    shown = shorten(query, 120)
-    return MalformedBody(f"{why}: invalid parameter[expected={field.type.value}][actual=[{shown}]]", field=field.name)
+    excerpt = shorten(query, 120)
+    return MalformedBody(
+        f"{why}: invalid parameter[expected={field.type.value}][actual=[{excerpt}]]", field=field.name
+    )

@@ -1,9 +1,9 @@
-"""How values go out on the Milvus v2 wire.
+"""Serialize rows and values for the Milvus v2 wire.
 
-An Arrow table in canonical types becomes JSON rows: Int64 as strings (numbers when the caller says it takes them),
+An Arrow table in canonical types becomes JSON rows: Int64 as strings (numbers for clients that accept them),
 JSON fields as text, arrays as the reference server's union, binary and half-precision vectors as base64, dynamic
-fields flattened into the row. Whole columns are turned at once; vectors and arrays of numbers stay NumPy slices, and
-orjson writes these from their buffers, float32 as the shortest numbers that give the same float32 back.
+fields flattened into the row. Whole columns are converted at once; vectors and arrays of numbers stay NumPy slices,
+and orjson writes these from their buffers, float32 as the shortest numbers that give the same float32 back.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ UNION_MEMBERS = {
     DataType.DOUBLE: "DoubleData",
     DataType.VARCHAR: "StringData",
 }
-"""The member of the wire's union that holds values of a type, in arrays and default values."""
+"""The member of the wire's union for values of a type, in arrays and default values."""
 
 
 def key_values(properties: Mapping[str, str]) -> list[dict[str, str]]:
@@ -44,19 +44,19 @@ def key_values(properties: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def text_values(given: Mapping[str, Any] | None) -> dict[str, str]:
-    """Free-typed parameters as text."""
+    """Convert free-typed parameters to text."""
     return {key: value_text(value) for key, value in (given or {}).items()}
 
 
 def value_text(value: Any) -> str:
-    """A string as it is, anything else as JSON writes it."""
+    """A string unchanged, anything else as JSON."""
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def render_rows(
     table: pa.Table, schema: CollectionSchema, fields: OutputFields, *, int64_as_number: bool
 ) -> list[dict[str, Any]]:
-    """One JSON object per row of ``table``, with the columns and dynamic keys that ``fields`` asks for."""
+    """Serialize each row of ``table`` to a JSON object, with the columns and dynamic keys of ``fields``."""
     names = list(fields.columns)
     columns = [_column(table[name].combine_chunks(), schema[name], int64_as_number) for name in names]
     rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
@@ -68,17 +68,17 @@ def render_rows(
 
 
 def _add_dynamic(row: dict[str, Any], document: Mapping[str, Any], keys: Mapping[str, None] | None) -> None:
-    """Add the keys of a row's dynamic values that are asked for; a field of the same name wins.
+    """Add the requested keys of a row's dynamic values; a field of the same name wins.
 
-    Callers may ask for many keys of rows that have few: the shorter of the two is walked.
+    Callers may request many keys of rows that have few: the shorter of the two is iterated.
     """
     if keys is None:
-        shown: Iterable[str] = document
+        visible_keys: Iterable[str] = document
     elif len(keys) <= len(document):
-        shown = (key for key in keys if key in document)
+        visible_keys = (key for key in keys if key in document)
     else:
-        shown = (key for key in document if key in keys)
-    for key in shown:
+        visible_keys = (key for key in document if key in keys)
+    for key in visible_keys:
         if key not in row:
             row[key] = document[key]
 
@@ -91,7 +91,7 @@ def _column(array: pa.Array[Any], field: Field, int64_as_number: bool) -> Iterab
 
 
 def _spread(values: Iterable[Any], array: pa.Array[Any]) -> Iterable[Any]:
-    """The values of the rows that aren't null, and None for those that are."""
+    """Put None between the values for rows that are null."""
     if not array.null_count:
         return values
     rest = iter(values)
@@ -104,7 +104,7 @@ def _floats(array: pa.Array[Any], field: Field) -> Iterable[Any]:
 
 
 def _slices(lists: pa.Array[Any], values: Any) -> Iterator[Any]:
-    """``values``, the flattened elements of lists that aren't null, list by list."""
+    """Split ``values``, the flattened elements of the non-null lists, into one slice per list."""
     ends = np.cumsum(lists.value_lengths().drop_null().to_numpy())  # type: ignore[attr-defined]
     return (values[start:end] for start, end in pairwise((0, *ends.tolist())))
 
@@ -119,16 +119,18 @@ def _arrays(array: pa.Array[Any], field: Field) -> Iterable[Any]:
 
 
 def _structs(array: pa.Array[Any], field: Field) -> Iterable[Any]:
-    """Lists of objects; Int64 within them as numbers, as in arrays."""
+    """Render lists of objects; Int64 within them as numbers, as in arrays."""
     structs = cast(Any, array).flatten()
     names = [subfield.name for subfield in field.fields]
-    parts = [_column(part, subfield, True) for part, subfield in zip(structs.flatten(), field.fields, strict=True)]
-    objects = [dict(zip(names, values, strict=True)) for values in zip(*parts, strict=True)]
+    columns = [
+        _column(values, subfield, True) for values, subfield in zip(structs.flatten(), field.fields, strict=True)
+    ]
+    objects = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
     return _spread(_slices(array, objects), array)
 
 
 def _matrix(array: pa.Array[Any], field: Field) -> npt.NDArray[Any]:
-    """The vectors of the rows that aren't null."""
+    """The vectors of the non-null rows."""
     values: npt.NDArray[Any] = cast(Any, array).flatten().to_numpy(zero_copy_only=False)
     return values.reshape(-1, field.width)
 

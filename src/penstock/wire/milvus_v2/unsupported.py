@@ -1,6 +1,6 @@
-"""Routes of the Milvus v2 dialect that this server knows and does not serve: a clear answer for each, never silence.
+"""Routes of the Milvus v2 dialect that this server doesn't support, each with a clear error.
 
-They answer code 10, "service unimplemented", whatever the body holds. Paths that are in no table are a plain 404.
+They answer code 10, "service unimplemented", for any body. Paths that are in no table are a plain 404.
 """
 
 from __future__ import annotations
@@ -50,32 +50,34 @@ _UNSERVED: Sequence[tuple[str, str, Sequence[str]]] = (
     ("jobs/snapshot", _COPY, ("list", "describe", "restore")),
     ("jobs/external_collection", _IMPORT, ("list", "describe", "refresh")),
 )
-"""Category, what to do instead, actions."""
+"""Category, alternative, actions."""
 
 
 def routes(v2: MilvusV2) -> tuple[Route, ...]:
     """One route per action."""
     return tuple(
-        _route(f"/{category}/{action}", instead, v2) for category, instead, actions in _UNSERVED for action in actions
+        _route(f"/{category}/{action}", alternative, v2)
+        for category, alternative, actions in _UNSERVED
+        for action in actions
     )
 
 
-def _route(action: str, instead: str, v2: MilvusV2) -> Route:
+def _route(action: str, alternative: str, v2: MilvusV2) -> Route:
     return Route(
         method="POST",
         path=PREFIX + action,
-        handler=_refuse(action, instead),
+        handler=_refuse(action, alternative),
         dialect=v2,
         operation=Operation(
             summary=f"Not served: {action.removeprefix('/')}",
-            description=f"Always answers code {UNIMPLEMENTED}; {instead}.",
+            description=f"Always answers code {UNIMPLEMENTED}; {alternative}.",
             tag="not served",
         ),
     )
 
 
-def _refuse(action: str, instead: str) -> Callable[[Call], Reply]:
-    text = f"service unimplemented: {action.removeprefix('/')} is not served by Penstock; {instead}"
+def _refuse(action: str, alternative: str) -> Callable[[Call], Reply]:
+    text = f"service unimplemented: {action.removeprefix('/')} is not served by Penstock; {alternative}"
 
     def handle(call: Call) -> Reply:
         del call

@@ -1,6 +1,6 @@
 """``/v2/vectordb/users/…`` and ``…/roles/…``: the users of a cluster's org, and their roles in the cluster.
 
-Roles are built in. ``admin`` is Milvus's; ``public``, which everybody has, is allowed nothing here. Custom roles and
+Roles are built in. ``admin`` is Milvus's; ``public``, which all users have, has no privileges here. Custom roles and
 single privileges are answered by :mod:`penstock.wire.milvus_v2.unsupported`.
 """
 
@@ -20,7 +20,7 @@ __all__ = ["PUBLIC", "routes"]
 PUBLIC = "public"
 WRONG_PASSWORD = 1400
 
-# Object type and privileges, as Milvus calls what a role may.
+# Privileges of a role by object type, with Milvus's names.
 _PRIVILEGES: Mapping[Role, Mapping[str, Sequence[str]]] = {
     Role.READER: {
         "Global": ("ListDatabases", "DescribeDatabase", "ShowCollections", "DescribeCollection"),
@@ -49,7 +49,7 @@ _USER = {"userName": {"type": "string"}}
 _PASSWORD = _USER | {"password": {"type": "string"}}
 _NEW_PASSWORD = _PASSWORD | {"newPassword": {"type": "string"}}
 _DESCRIPTION = {"description": {"type": "string"}}
-_ROLE = {"roleName": {"type": "string", "enum": [*(each.value for each in Role), PUBLIC]}}
+_ROLE = {"roleName": {"type": "string", "enum": [*(role.value for role in Role), PUBLIC]}}
 _NAMES = {"type": "array", "items": {"type": "string"}}
 _OBJECTS = {"type": "array", "items": {"type": "object"}}
 
@@ -64,7 +64,7 @@ def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
         if not request.caller.is_user_named(name):
             _require_admin(request)
         user = accounts.user(name, request.cluster.org_id)
-        roles = [each.value for each in Role if any(_holds_here(grant, each, request) for grant in user.grants)]
+        roles = [role.value for role in Role if any(_is_granted(grant, role, request) for grant in user.grants)]
         return Answer(roles, {"description": user.description})
 
     def create_user(request: Request) -> object:
@@ -95,13 +95,13 @@ def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
         return None
 
     def grant_role(request: Request) -> object:
-        name, role = _user_and_role(request)
+        name, role = _checked_user_and_role(request)
         if role is not None:
             accounts.grant(name, Grant(role=role, cluster_id=request.cluster_id), request.cluster.org_id)
         return None
 
     def revoke_role(request: Request) -> object:
-        name, role = _user_and_role(request)
+        name, role = _checked_user_and_role(request)
         if role is None:
             return None
         org_id = request.cluster.org_id
@@ -113,7 +113,7 @@ def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
             )
         return None
 
-    def _user_and_role(request: Request) -> tuple[str, Role | None]:
+    def _checked_user_and_role(request: Request) -> tuple[str, Role | None]:
         name, role = _required(request, "userName", "roleName")
         _require_admin(request, changes=True)
         accounts.user(name, request.cluster.org_id)
@@ -121,7 +121,7 @@ def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
 
     def list_roles(request: Request) -> object:
         _require_admin(request)
-        return sorted((*(each.value for each in Role), PUBLIC))
+        return sorted((*(role.value for role in Role), PUBLIC))
 
     def describe_role(request: Request) -> object:
         (name,) = _required(request, "roleName")
@@ -142,7 +142,7 @@ def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
         )
         return v2.post(action, handler, struct=struct, role=None, whole_cluster=True, operation=operation)
 
-    both = _USER | _ROLE
+    user_and_role = _USER | _ROLE
     return (
         route("/users/list", list_users, "List the users of the org", "EmptyReq", {}, _NAMES),
         route("/users/describe", describe_user, "List a user's roles in the cluster", "UserReq", _USER, _NAMES),
@@ -161,8 +161,8 @@ def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
             _NEW_PASSWORD | _DESCRIPTION,
         ),
         route("/users/drop", drop_user, "Drop a user", "UserReq", _USER),
-        route("/users/grant_role", grant_role, "Give a user a role in the cluster", "UserRoleReq", both),
-        route("/users/revoke_role", revoke_role, "Take a role from a user", "UserRoleReq", both),
+        route("/users/grant_role", grant_role, "Give a user a role in the cluster", "UserRoleReq", user_and_role),
+        route("/users/revoke_role", revoke_role, "Take a role from a user", "UserRoleReq", user_and_role),
         route("/roles/list", list_roles, "List the roles, which are built in", "EmptyReq", {}, _NAMES),
         route("/roles/describe", describe_role, "List what a role may do", "RoleReq", _ROLE, _OBJECTS),
     )
@@ -174,10 +174,13 @@ def _required(request: Request, *keys: str) -> list[str]:
 
 
 def _require_admin(request: Request, *, changes: bool = False) -> None:
-    """Raises PermissionDenied: the caller is no admin of the cluster, or one who may not make others.
+    """Require the role admin in the cluster, and for ``changes`` a caller who may manage users.
 
-    Nobody knows who would change something while nobody is asked who he is; and users that are made over HTTP have no
-    roots of their own, so a caller with roots could let itself import anything by one.
+    Without authentication a change has no accountable caller; and users created over HTTP have no import roots, so a
+    caller with roots could import anything through a new user.
+
+    Raises:
+        PermissionDenied: the caller lacks one of these.
     """
     request.caller.require(Role.ADMIN, request.cluster)
     if changes and request.caller.is_anybody:
@@ -195,19 +198,19 @@ def _role(name: str) -> Role:
     try:
         return Role(name)
     except ValueError as error:
-        known = ", ".join((*(each.value for each in Role), PUBLIC))
-        raise InvalidParameter(f"role not found: {name[:80]}; the roles are {known}", role=name) from error
+        names = ", ".join((*(role.value for role in Role), PUBLIC))
+        raise InvalidParameter(f"role not found: {name[:80]}; the roles are {names}", role=name) from error
 
 
-def _holds_here(grant: Grant, role: Role, request: Request) -> bool:
+def _is_granted(grant: Grant, role: Role, request: Request) -> bool:
     return grant.role is role and grant.covers(request.cluster_id, None)
 
 
 def _privileges(role: Role) -> list[dict[str, str]]:
     return [
         {"dbName": "*", "grantor": "", "objectName": "*", "objectType": kind, "privilege": privilege}
-        for each in Role
-        if role.includes(each)
-        for kind, privileges in _PRIVILEGES[each].items()
+        for included in Role
+        if role.includes(included)
+        for kind, privileges in _PRIVILEGES[included].items()
         for privilege in privileges
     ]

@@ -19,7 +19,7 @@ SUCCESS = 200
 
 
 class ZillizV1:
-    """How the v1 routes answer, and to whom. Errors come with HTTP 200, as clients drop the body of anything else."""
+    """Envelope and errors of the v1 routes. Errors have HTTP 200, as clients drop the body of other statuses."""
 
     def __init__(self, *, clusters: Clusters, authentication: Authentication, audit: Audit) -> None:
         self.clusters = clusters
@@ -44,5 +44,5 @@ class ZillizV1:
         return json_reply({"code": code, "message": text}, error=error)
 
     def timeout(self, call: Call) -> float | None:
-        """This dialect has no such header."""
+        """None: this dialect has no header for it."""
         return None

@@ -1,12 +1,12 @@
-"""The error numbers and texts of the Zilliz Cloud v1 dialect, as data.
+"""Error numbers and texts of the Zilliz Cloud v1 dialect, as data.
 
-When several apply, the first of these wins. A reply tells one thing at a time, and the outermost first: the host, the
-cluster, then the call's own parameters, then what only the services know.
+When several apply, the first of these wins. A reply has one error, the outermost first: the host, the cluster, then
+the call's own parameters, then errors of the services.
 
 | order | code | when |
 |---|---|---|
 | 1 | 90117 | the host is ``controller.api.{region}.zillizcloud.com`` of another region |
-| 1 | 80001, 80002 | no credentials, or none that anybody could have; nobody's |
+| 1 | 80001, 80002 | credentials are absent or malformed; unknown |
 | 2 | 90142 | create: the body is empty |
 | 3 | 80000 | create: the body is no JSON object, too large, or a value has the wrong type |
 | 4 | 90103 | create, get: no ``clusterId`` at all |
@@ -38,8 +38,7 @@ __all__ = ["ROWS", "TEXTS", "Refused", "code_and_text"]
 UNAVAILABLE = 40003
 INTERNAL = 80000
 
-# Published numbers. ``{}`` takes what is particular to the case. Those of cluster plans (80021, 80022) are for
-# clouds.
+# Published numbers. ``{}`` takes the details of the case. Those of cluster plans (80021, 80022) are for clouds.
 TEXTS: Mapping[int, str] = {
     1800: "User hasn't authenticated",
     10003: "Invalid s3 ObjectUrl. [{}]",
@@ -80,19 +79,22 @@ TEXTS: Mapping[int, str] = {
 
 
 _HIDDEN = frozenset({40022, 80020})
-"""These may stand for what is there and isn't the caller's."""
+"""Numbers that may stand for an existing object that the caller may not access."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
-    """``by_detail`` replaces the code where the error's ``limit``, ``rule`` or ``kind`` is one of its keys."""
+    """Number of an error class.
+
+    ``by_detail`` replaces it where the error's ``limit``, ``rule`` or ``kind`` is one of its keys.
+    """
 
     code: int
     by_detail: Mapping[str, int] = field(default_factory=dict)
 
 
 class Refused(errors.InvalidParameter):
-    """An error that this dialect finds by itself. ``about`` fills the published text."""
+    """An error raised by this dialect itself. ``about`` fills the published text."""
 
     code = "refused"
 
@@ -104,7 +106,7 @@ class Refused(errors.InvalidParameter):
         return int(self.details["code"])
 
 
-# Per error class; a class without a row takes its parent's.
+# Per error class; a class without a row inherits its parent's.
 ROWS: Mapping[type[PenstockError], ErrorRow] = {
     PenstockError: ErrorRow(UNAVAILABLE),
     errors.InvalidParameter: ErrorRow(80000),

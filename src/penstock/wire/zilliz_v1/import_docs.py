@@ -1,4 +1,4 @@
-"""The import routes of the Zilliz Cloud v1 dialect as the OpenAPI document shows them."""
+"""OpenAPI operations of the import routes of the Zilliz Cloud v1 dialect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the Zilliz Cloud v1 dialect shows import jobs."""
+"""Render import jobs in the Zilliz Cloud v1 dialect."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_REASON: Mapping[JobState, str] = {
 
 
 def page(found: JobPage, query: JobQuery) -> dict[str, Any]:
-    """``data`` of list. The rows go out as ``tasks`` and as ``records``: pages and clients know one or the other."""
+    """``data`` of list. The rows are sent as ``tasks`` and as ``records``: docs and clients use either."""
     rows = [
         {"collectionName": job.collection, "jobId": str(job.id), "state": STATE_WORDS[job.state]}
         for job in found.jobs
@@ -40,7 +40,7 @@ def page(found: JobPage, query: JobQuery) -> dict[str, Any]:
 
 
 def progress(details: JobDetails) -> dict[str, Any]:
-    """``data`` of get. ``readyPercentage`` is a fraction, 1 only for what is completed."""
+    """``data`` of get. ``readyPercentage`` is a fraction, 1 only when completed."""
     job, files = details.job, files_to_show(details)
     return {
         "fileName": _common_path([object_path(file.name) for file in files]),
@@ -73,13 +73,13 @@ def _time(time: datetime | None) -> str | None:
 
 
 def _common_path(names: Sequence[str]) -> str:
-    """The one file's path, or the folder that all files are in, with a slash at its end."""
+    """The path of a single file, or the common folder of all files, with a trailing slash."""
     if len(names) == 1:
         return names[0]
     folders = [name.split("/")[:-1] for name in names]
     common: list[str] = []
-    for parts in zip(*folders, strict=False):
-        if len(set(parts)) > 1:
+    for segments in zip(*folders, strict=False):
+        if len(set(segments)) > 1:
             break
-        common.append(parts[0])
+        common.append(segments[0])
     return "/".join([*common, ""]) if common else ""

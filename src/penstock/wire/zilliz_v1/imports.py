@@ -1,6 +1,6 @@
 """``/v1/vector/collections/import``: create an import job, get its progress, list jobs.
 
-Which error wins when several apply is told in :mod:`penstock.wire.zilliz_v1.errors`.
+See :mod:`penstock.wire.zilliz_v1.errors` for the precedence of errors.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _CLUSTER_ID = re.compile(r"in\d{2}-[0-9A-Za-z_-]+\Z")
 def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
     """The three routes. ``region`` is the server's."""
 
-    def create(call: Call, watched: AuditScope) -> Reply:
-        caller = caller_of(call, watched)
+    def create(call: Call, scope: AuditScope) -> Reply:
+        caller = caller_of(call, scope)
         if not call.body.strip():
             raise Refused(90142)
         fields = parse_object(call.body, "body")
-        watched.read(fields)
+        scope.read(fields)
         cluster_id = _cluster(fields, v1, caller, region, absent=90103)
-        watched.cluster_id = cluster_id
+        scope.cluster_id = cluster_id
         collection = _collection(fields)
         job = imports.create(
             CreateImport(
@@ -60,10 +60,10 @@ def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
         )
         return v1.success({"jobId": str(job.id)})
 
-    def get(call: Call, watched: AuditScope) -> Reply:
-        caller = caller_of(call, watched)
+    def get(call: Call, scope: AuditScope) -> Reply:
+        caller = caller_of(call, scope)
         fields = Fields(call.query, "query")
-        watched.read(fields)
+        scope.read(fields)
         cluster_id = _cluster(fields, v1, caller, region, absent=90103)
         text = fields.string("jobId") or ""
         job_id = whole_number(text)
@@ -71,25 +71,25 @@ def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
             raise JobNotFound(f"no job has the id {text}")
         return v1.success(views.progress(imports.get(cluster_id, job_id, caller)))
 
-    def list_jobs(call: Call, watched: AuditScope) -> Reply:
-        caller = caller_of(call, watched)
+    def list_jobs(call: Call, scope: AuditScope) -> Reply:
+        caller = caller_of(call, scope)
         fields = Fields(call.query, "query")
-        watched.read(fields)
+        scope.read(fields)
         cluster_id = _cluster(fields, v1, caller, region, absent=90104)
         page_size = _paging(fields, "pageSize", DEFAULT_PAGE_SIZE, MIN_PAGE_SIZE, MAX_PAGE_SIZE, refusal=80003)
         page = _paging(fields, "currentPage", 1, 1, MAX_INT32, refusal=80004)
         query = JobQuery(cluster_id=cluster_id, page_size=page_size, page=page, caller=caller)
         return v1.success(views.page(imports.list(query), query))
 
-    def caller_of(call: Call, watched: AuditScope) -> Caller:
+    def caller_of(call: Call, scope: AuditScope) -> Caller:
         _check_host(call, region)
-        watched.caller = v1.authentication.identify(call.authorization, call.address)
-        return watched.caller
+        scope.caller = v1.authentication.identify(call.authorization, call.address)
+        return scope.caller
 
     def route(method: str, path: str, do: _Action, action: str, operation: Operation) -> Route:
         def handle(call: Call) -> Reply:
-            with audited(v1.audit, f"import.{action}", stored=True) as watched:
-                return do(call, watched)
+            with audited(v1.audit, f"import.{action}", stored=True) as scope:
+                return do(call, scope)
 
         return Route(
             method=method,
@@ -108,16 +108,16 @@ def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
 
 
 def _check_host(call: Call, region: str) -> None:
-    """A controller's host name must be that of this region; any other host name will do."""
+    """Refuse a controller's host name of another region; any other host name is accepted."""
     controller = _CONTROLLER.match(call.headers.get("host", "").lower())
     if controller and controller["region"] != region:
         raise Refused(90117)
 
 
 def _cluster(fields: Fields, v1: ZillizV1, caller: Caller, region: str, *, absent: int) -> str:
-    """The cluster that the call names; ``absent`` is the number for a call that has no such key.
+    """The id of the call's cluster; ``absent`` is the error number for a call without one.
 
-    Of clusters of other orgs nothing is told, not even that they are there.
+    The existence of clusters of other orgs is not revealed.
     """
     if not fields.sent("clusterId"):
         raise Refused(absent)
