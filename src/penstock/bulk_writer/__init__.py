@@ -1,4 +1,4 @@
-"""Import files, made right and fast: the place of ``pymilvus.bulk_writer`` in an import line."""
+"""Write import files, validated and fast: a drop-in replacement for ``pymilvus.bulk_writer``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of the arguments that writers are made with: a wrong type is refused there, not by some later row."""
+"""Validate the arguments of writers, so that a wrong type is rejected at construction, not at a later row."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["file_type_of", "flag", "folder_path", "string_mapping", "whole_numbe
 
 
 def whole_number(name: str, value: Any, *, least: int = 1) -> int:
-    """A whole number; NumPy's are taken, booleans and floats are not.
+    """Validate an integer; NumPy integers are accepted, booleans and floats are not.
 
     Raises:
-        InvalidParameter: it is none, or smaller than ``least``.
+        InvalidParameter: not an integer, or smaller than ``least``.
     """
     try:
         number = None if isinstance(value, bool) else operator.index(value)
@@ -31,7 +31,7 @@ def whole_number(name: str, value: Any, *, least: int = 1) -> int:
 
 
 def file_type_of(value: Any) -> BulkFileType:
-    """Raises InvalidParameter."""
+    """Validate a file type. Raises InvalidParameter."""
     try:
         return BulkFileType(value)
     except ValueError:
@@ -40,21 +40,21 @@ def file_type_of(value: Any) -> BulkFileType:
 
 
 def folder_path(name: str, value: Any) -> Path:
-    """Raises InvalidParameter."""
+    """Validate a path. Raises InvalidParameter."""
     if not isinstance(value, str | PurePath):
         raise InvalidParameter(f"{name} is a path (str or Path), not {value!r}")
     return Path(value)
 
 
 def flag(name: str, value: Any) -> bool:
-    """Raises InvalidParameter."""
+    """Validate a boolean. Raises InvalidParameter."""
     if not isinstance(value, bool):
         raise InvalidParameter(f"{name} is True or False, not {value!r}")
     return value
 
 
 def string_mapping(name: str, value: Any) -> Mapping[str, str]:
-    """Raises InvalidParameter."""
+    """Validate a mapping of strings; None becomes an empty one. Raises InvalidParameter."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Whatever holds columns, as Arrow record batches: frames, tables, readers, and dicts of NumPy arrays."""
+"""Convert data frames, tables, readers and dicts of NumPy arrays to Arrow record batches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from penstock.validation.errors import Array
 __all__ = ["SLICE_BYTES", "Batches", "to_batches"]
 
 SLICE_BYTES = 2 << 20
-"""Arrow bytes that are checked and written in one go; a slice of this size stays near the processor's caches."""
+"""Arrow bytes that are checked and written at a time; a slice of this size stays in the CPU caches."""
 
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 _OBJECTS = (DataType.JSON, DataType.SPARSE_FLOAT_VECTOR)
@@ -31,8 +31,8 @@ _OBJECTS = (DataType.JSON, DataType.SPARSE_FLOAT_VECTOR)
 class Batches:
     """Record batches of moderate size.
 
-    ``whole`` is all of them where they are in memory already, so that they may be gone through twice; ``stream``
-    otherwise. ``borrowed`` tells that they share memory with arrays that the caller may change.
+    ``whole`` holds all of them if they are in memory already, so that they can be iterated twice; otherwise they come
+    from ``stream``. ``borrowed``: they share memory with arrays that the caller may change.
     """
 
     whole: pa.Table | None = None
@@ -40,8 +40,8 @@ class Batches:
     borrowed: bool = False
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        parts = self.stream if self.whole is None else self.whole.to_batches()
-        for batch in parts:
+        batches = self.stream if self.whole is None else self.whole.to_batches()
+        for batch in batches:
             if not isinstance(batch, pa.RecordBatch):
                 yield from Batches(whole=_table(batch))
                 continue
@@ -50,12 +50,12 @@ class Batches:
 
 
 def to_batches(data: Any, schema: CollectionSchema) -> Batches:
-    """The batches of ``data``: Arrow table, batch or reader, pandas or polars frame, dict of columns, or an iterable
-    of tables and batches. Arrow, polars and NumPy columns are not copied.
+    """Convert an Arrow table, batch or reader, a pandas or polars frame, a dict of columns, or an iterable of tables
+    and batches. Arrow, polars and NumPy columns are not copied.
 
     Raises:
-        DataError: a column can't be told as one type, or columns differ in length.
-        InvalidParameter: ``data`` is nothing of this.
+        DataError: a column's values are not of one type, or columns differ in length.
+        InvalidParameter: ``data`` is none of these.
     """
     if isinstance(data, pa.Table | pa.RecordBatch):
         return Batches(whole=_table(data))
@@ -72,7 +72,7 @@ def to_batches(data: Any, schema: CollectionSchema) -> Batches:
     if hasattr(data, "__arrow_c_stream__"):
         return Batches(stream=pa.RecordBatchReader.from_stream(data))
     if isinstance(data, Iterable) and not isinstance(data, str | bytes | np.ndarray):
-        return Batches(stream=_checked(data))
+        return Batches(stream=_checked_batches(data))
     raise InvalidParameter(
         f"append_batch takes Arrow tables, batches and readers, pandas and polars frames, and dicts of columns, "
         f"not {type(data).__name__}; for single rows there is append_row"
@@ -83,7 +83,7 @@ def _table(data: Any) -> pa.Table:
     return data if isinstance(data, pa.Table) else pa.Table.from_batches([data])
 
 
-def _checked(data: Iterable[Any]) -> Iterator[pa.RecordBatch]:
+def _checked_batches(data: Iterable[Any]) -> Iterator[pa.RecordBatch]:
     for table in data:
         if not isinstance(table, pa.Table | pa.RecordBatch):
             raise InvalidParameter(
@@ -97,8 +97,8 @@ def _columns(data: Mapping[Any, Any], schema: CollectionSchema) -> pa.Table:
     arrays = {str(name): _column(str(name), values, schema.get(str(name))) for name, values in data.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
-        raise DataError(f"the columns differ in length: {told}", remedy="Give each column one value per row.")
+        listed = ", ".join(f"'{name}' has {length}" for name, length in lengths.items())
+        raise DataError(f"the columns differ in length: {listed}", remedy="Give each column one value per row.")
     return pa.table(arrays)
 
 
@@ -122,7 +122,7 @@ def _from_numpy(values: np.ndarray[Any, Any], name: str, field: Field | None) ->
         whole = _from_numpy(np.ma.getdata(values), name, field)
         return pc.if_else(pa.array(~masked), whole, pa.scalar(None, whole.type))
     if values.dtype == _BFLOAT16:
-        # Arrow has no bfloat16; its bytes are a form that bfloat16 fields take.
+        # Arrow has no bfloat16; bfloat16 fields accept the bytes.
         values = np.ascontiguousarray(values)
         values = values.view(np.uint8) if values.ndim == 2 else values.astype(np.float32)
     if not values.dtype.isnative:
@@ -132,22 +132,22 @@ def _from_numpy(values: np.ndarray[Any, Any], name: str, field: Field | None) ->
     if values.ndim != 2:
         raise DataError(f"the array has {values.ndim} dimensions; columns have one, vector columns two", field=name)
     if field is not None and field.type is DataType.BINARY_VECTOR and values.shape[1] == field.dim:
-        values = _packed(values, name)
+        values = _packed_bits(values, name)
     if not values.shape[1]:
         raise DataError("the vectors have no elements", field=name)
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
 
 
-def _packed(bits: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
+def _packed_bits(bits: np.ndarray[Any, Any], name: str) -> np.ndarray[Any, Any]:
     wrong = (bits != 0) & (bits != 1)
     if wrong.any():
-        row, at = (int(each[0]) for each in wrong.nonzero())
+        row, at = (int(indices[0]) for indices in wrong.nonzero())
         raise DataError("a binary vector given as bits holds 0 and 1 only", row=row, field=name, value=bits[row, at])
     return np.packbits(bits.astype(np.uint8, copy=False), axis=1)
 
 
 def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
-    """A column of Python objects: vectors as arrays or lists, dicts for JSON and sparse fields, and plain values."""
+    """Convert Python objects to a column: vectors as arrays or lists, dicts for JSON and sparse fields, scalars."""
     missing = [
         is_absent(value, field, row) or (isinstance(value, float) and value != value)
         for row, value in enumerate(values)
@@ -155,8 +155,8 @@ def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
     if field is not None and field.type in _OBJECTS:
         return pa.array(
             [
-                None if gone else _text(each, row, field)
-                for row, (each, gone) in enumerate(zip(values, missing, strict=True))
+                None if is_missing else _text(value, row, field)
+                for row, (value, is_missing) in enumerate(zip(values, missing, strict=True))
             ],
             pa.string(),
         )
@@ -164,12 +164,12 @@ def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
         values = [_vector(value, row, field) for row, value in enumerate(values)]
     elif field is not None and field.type is DataType.ARRAY_OF_STRUCT:
         values = [
-            None if gone else _structs(each, row, field)
-            for row, (each, gone) in enumerate(zip(values, missing, strict=True))
+            None if is_missing else _structs(value, row, field)
+            for row, (value, is_missing) in enumerate(zip(values, missing, strict=True))
         ]
     elif not (field is not None and field.type.is_number):
-        # Frames write missing text as NaN; in a column of numbers it is for the checks to judge.
-        values = [None if gone else value for value, gone in zip(values, missing, strict=True)]
+        # Data frames store missing text as NaN; in a column of numbers the later checks decide.
+        values = [None if is_missing else value for value, is_missing in zip(values, missing, strict=True)]
     try:
         if field is not None and field.type is DataType.ARRAY_OF_STRUCT:
             return pa.array(values, canonical_type(field))
@@ -191,7 +191,7 @@ def _vector(value: Any, row: int, field: Field) -> Any:
 
 
 def _structs(value: Any, row: int, field: Field) -> Any:
-    """Checked one by one: of dicts that differ in their keys Arrow makes structs with nulls."""
+    """Check each struct, because Arrow converts dicts with different keys to structs with nulls."""
     try:
         return cell_maker(field)(value)[0]
     except DataError as error:

@@ -1,4 +1,4 @@
-"""Batches from callers, checked and brought to the columns of a writer's files."""
+"""Validate batches and convert them to the columns of a writer's files."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from penstock.validation.conform import Conformer
 
 __all__ = ["BatchChecker", "SizedBatch"]
 
-_KEPT_BYTES = 16 << 20
-"""Memory for converted columns of a batch in memory; columns that need no conversion take none."""
+_CACHED_BYTES = 16 << 20
+"""Maximum memory for converted columns of in-memory data; columns that need no conversion take none."""
 
 _HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizedBatch:
-    """A canonical batch and what each of its rows counts for a chunk's size, in bytes.
+    """A canonical batch and the bytes of each row, counted for the chunk size.
 
-    ``own_bytes`` is the memory that the batch does not share with what it was made from.
+    ``own_bytes`` is the memory that the batch does not share with its input.
     """
 
     batch: pa.RecordBatch
@@ -43,12 +43,12 @@ class SizedBatch:
 
 
 class BatchChecker:
-    """Turns batches into canonical ones without loops over rows, or refuses them with row and field.
+    """Convert batches to canonical ones without loops over rows, or reject them with row and field.
 
     Args:
-        schema: the fields that files carry.
-        refused: fields that must not be given, and why.
-        limits: what the file format can't hold.
+        schema: the fields of the files.
+        refused: error messages by name of the fields that batches must not contain.
+        limits: the constraints of the file format.
     """
 
     def __init__(self, schema: CollectionSchema, refused: Mapping[str, str], limits: Limits | None) -> None:
@@ -60,34 +60,34 @@ class BatchChecker:
         self._dynamic = DynamicColumns(schema, sys.maxsize)
 
     def checked(self, batches: Batches) -> Iterator[SizedBatch]:
-        """Canonical batches of the writer's columns. Rows in errors count from the start of ``batches``.
+        """Yield canonical batches of the writer's columns. Rows in errors count from the start of ``batches``.
 
-        What is in memory is looked through before the first batch comes out, so that a bad row refuses the whole of
-        it. What needs conversion is then converted a second time, if it is large, instead of being kept twice.
+        In-memory data is checked completely before the first batch is returned, so that a bad row rejects all of it.
+        If the converted columns are large, they are then converted a second time instead of being held in memory.
         """
         if batches.whole is None:
             yield from self._stream(batches)
             return
-        kept: list[SizedBatch] | None = []
+        cached: list[SizedBatch] | None = []
         before = self._limits.state() if self._limits else None
         try:
             size = 0
-            for each in self._stream(batches):
-                size += each.own_bytes
-                kept = None if kept is None or size > _KEPT_BYTES else [*kept, each]
+            for sized in self._stream(batches):
+                size += sized.own_bytes
+                cached = None if cached is None or size > _CACHED_BYTES else [*cached, sized]
         except DataError:
             if self._limits:
                 self._limits.restore(before)
             raise
-        yield from self._stream(batches) if kept is None else kept
+        yield from self._stream(batches) if cached is None else cached
 
     def _wide_fields(self, batch_schema: pa.Schema) -> frozenset[str]:
-        """Half-float fields whose columns come as wider floats; pymilvus counts those twice as large."""
+        """Half-float fields whose columns have wider floats; pymilvus counts those at twice the size."""
         kinds = {field.name: field.type for field in batch_schema}
         for struct in self._schema:
             structs = getattr(kinds.get(struct.name), "value_type", None)
             if struct.fields and structs is not None and pt.is_struct(structs):
-                kinds.update({f"{struct.name}[{each.name}]": each.type for each in structs})
+                kinds.update({f"{struct.name}[{member.name}]": member.type for member in structs})
         fields = [part for field in self._schema for part in (field, *field.parts)]
         return frozenset(
             field.name
@@ -98,29 +98,29 @@ class BatchChecker:
     def _stream(self, batches: Batches) -> Iterator[SizedBatch]:
         first = 0
         for batch in batches:
-            made = self._canonical(batch, first)
-            sizes = row_sizes(made, self._columns, self._wide_fields(batch.schema))
-            yield SizedBatch(batch=made, sizes=sizes, own_bytes=sizes.nbytes + _own_bytes(made, batch))
+            canonical = self._canonical(batch, first)
+            sizes = row_sizes(canonical, self._columns, self._wide_fields(batch.schema))
+            yield SizedBatch(batch=canonical, sizes=sizes, own_bytes=sizes.nbytes + _own_bytes(canonical, batch))
             first += len(batch)
 
     def _canonical(self, batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
         try:
-            given = self._with_meta(batch)
+            with_meta = self._with_meta(batch)
         except DataError as error:
             raise error if error.row is None else error.at(row=first + error.row) from None
-        made = self._conformer.conform(RowBatch(batch=given, first_row=first, bytes_read=0))
-        made = made.select(made.schema.names[:-1])  # without the partition column
+        canonical = self._conformer.conform(RowBatch(batch=with_meta, first_row=first, bytes_read=0))
+        canonical = canonical.select(canonical.schema.names[:-1])  # without the partition column
         if self._limits is not None:
             try:
-                self._limits.check_batch(made)
+                self._limits.check_batch(canonical)
             except DataError as error:
                 raise error.at(row=first + (error.row or 0)) from None
-        return made
+        return canonical
 
     def _with_meta(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Columns that the schema doesn't know, moved into the dynamic field or refused."""
-        known = {*self._schema.names, META_FIELD}
-        unknown = [name for name in batch.schema.names if name not in known]
+        """Move columns that the schema doesn't name into the dynamic field, or reject them."""
+        names = {*self._schema.names, META_FIELD}
+        unknown = [name for name in batch.schema.names if name not in names]
         if META_FIELD in batch.schema.names and not self._schema.dynamic:
             unknown.append(META_FIELD)
         if not unknown:
@@ -138,10 +138,11 @@ class BatchChecker:
         return folded
 
 
-def _own_bytes(made: pa.RecordBatch, given: pa.RecordBatch) -> int:
-    lent = [(buffer.address, buffer.address + buffer.size) for buffer in _buffers(given)]
+def _own_bytes(batch: pa.RecordBatch, source: pa.RecordBatch) -> int:
+    """Bytes of ``batch`` that lie in no buffer of ``source``."""
+    shared = [(buffer.address, buffer.address + buffer.size) for buffer in _buffers(source)]
     return sum(
-        buffer.size for buffer in _buffers(made) if not any(start <= buffer.address < end for start, end in lent)
+        buffer.size for buffer in _buffers(batch) if not any(start <= buffer.address < end for start, end in shared)
     )
 
 

@@ -1,4 +1,4 @@
-"""Canonical columns seen as NumPy arrays and as JSON text: what the file formats are made from."""
+"""Convert canonical columns to NumPy arrays and JSON text, from which the file formats are written."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ NATIVE_VALUES: dict[DataType, type[np.generic]] = {
 
 
 def valid_mask(column: Array) -> npt.NDArray[np.bool_] | None:
-    """True where a row has a value; None where all rows have one."""
+    """The validity mask: True where a row has a value; None if all rows have one."""
     if column.null_count == 0:
         return None
     return cast("npt.NDArray[np.bool_]", column.is_valid().to_numpy(zero_copy_only=False))
 
 
 def vector_matrix(column: Array, field: Field) -> npt.NDArray[Any]:
-    """A canonical vector column of n rows as an (n, width) array, without a copy; null rows hold anything."""
+    """View a canonical vector column of n rows as an (n, width) array (zero-copy); null rows are undefined."""
     width = field.width
     values = column.values.slice(column.offset * width, len(column) * width)
     matrix: npt.NDArray[Any] = np.frombuffer(
@@ -47,18 +47,18 @@ def vector_matrix(column: Array, field: Field) -> npt.NDArray[Any]:
 
 
 def file_bytes(matrix: npt.NDArray[Any], field: Field) -> npt.NDArray[Any]:
-    """The (n, ...) array that Milvus's binary formats hold: half floats become 2 * dim little-endian bytes."""
+    """Convert to the (n, ...) array of Milvus's binary formats: half floats become 2 * dim little-endian bytes."""
     if field.type is DataType.FLOAT16_VECTOR:
         return np.ascontiguousarray(matrix).view(np.uint8)
     if field.type is DataType.BFLOAT16_VECTOR:
-        # Canonical values are exact in bfloat16: the upper half of a float32 is the number.
+        # Canonical values are exact in bfloat16: it is the upper half of the float32.
         high = (np.ascontiguousarray(matrix).view(np.uint32) >> 16).astype("<u2")
         return high.view(np.uint8)
     return matrix
 
 
 def sparse_texts(column: Array) -> Array:
-    """Sparse vectors as JSON text, ``{"3":0.5,"7":1}``; nulls stay nulls."""
+    """Serialize sparse vectors as JSON text, ``{"3":0.5,"7":1}``; nulls stay nulls."""
     indices, values = column.flatten()
     flat_indices: Array = indices.flatten().cast(pa.string())
     flat_values: Array = values.flatten().cast(pa.string())
@@ -75,10 +75,10 @@ def sparse_texts(column: Array) -> Array:
 
 
 def json_values(column: Array, field: Field) -> list[Any]:
-    """One value per row for ``orjson.dumps(…, option=OPT_SERIALIZE_NUMPY)``; None for nulls.
+    """Convert a column to one value per row for ``orjson.dumps(…, option=OPT_SERIALIZE_NUMPY)``; None for nulls.
 
-    Vectors and arrays of numbers stay views of the column's buffer. JSON objects are passed through as they are;
-    JSON of other kinds becomes a string that holds the text, the only form that Milvus reads it in.
+    Vectors and arrays of numbers stay views of the column's buffer. JSON objects are embedded unchanged; other JSON
+    values become a string with the JSON text, the only form that Milvus reads.
     """
     if field.type is DataType.JSON:
         return [None if text is None else _json_fragment(text) for text in column.to_pylist()]
@@ -91,7 +91,7 @@ def json_values(column: Array, field: Field) -> list[Any]:
     if field.type is DataType.ARRAY_OF_STRUCT:
         return _struct_values(column, field)
     if field.type is DataType.FLOAT:
-        # As NumPy scalars they are printed with as many digits as a float32 has.
+        # NumPy scalars are printed with the digits of a float32.
         return _with_nulls(list(column.fill_null(0).to_numpy()), column)
     return list(column.to_pylist())
 
@@ -100,7 +100,7 @@ def _json_fragment(text: str) -> Any:
     if text.lstrip()[:1] != "{":
         return text
     if "\n" in text or "\r" in text:
-        # Line breaks stand only between tokens in JSON; a line of JSON Lines must have none.
+        # In JSON, raw line breaks occur only between tokens; a line of JSON Lines must have none.
         text = text.replace("\n", " ").replace("\r", " ")
     return orjson.Fragment(text)
 
@@ -116,8 +116,8 @@ def _array_values(column: Array, field: Field) -> list[Any]:
 def _struct_values(column: Array, field: Field) -> list[Any]:
     structs = column.flatten()
     names = [subfield.name for subfield in field.fields]
-    parts = [json_values(inner, part) for inner, part in zip(structs.flatten(), field.parts, strict=True)]
-    objects = [dict(zip(names, values, strict=True)) for values in zip(*parts, strict=True)]
+    columns = [json_values(child, part) for child, part in zip(structs.flatten(), field.parts, strict=True)]
+    objects = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
     ends = np.cumsum(pc.list_value_length(column).fill_null(0).to_numpy())
     return _with_nulls([objects[start:end] for start, end in pairwise([0, *ends.tolist()])], column)
 
@@ -126,4 +126,4 @@ def _with_nulls(values: list[Any], column: Array) -> list[Any]:
     valid = valid_mask(column)
     if valid is None:
         return values
-    return [value if there else None for value, there in zip(values, valid, strict=True)]
+    return [value if is_valid else None for value, is_valid in zip(values, valid, strict=True)]

@@ -1,4 +1,4 @@
-"""Where a remote writer uploads to, and with which keys: parameters as pymilvus names them."""
+"""Connection parameters of remote writers, with pymilvus's names: endpoint, bucket and credentials."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ DEFAULT_BUCKET = "a-bucket"
 
 @dataclass(frozen=True)
 class S3ConnectParam:
-    """A bucket of S3, MinIO, or any store that speaks their protocol (for Google Cloud Storage: endpoint
+    """A bucket of S3, MinIO, or any compatible store (for Google Cloud Storage: endpoint
     ``storage.googleapis.com``, ``secure=True``, HMAC keys).
 
     Args:
-        endpoint: ``host`` or ``host:port`` (with ``secure`` telling the scheme), or a whole URL. None: AWS.
+        endpoint: ``host`` or ``host:port`` (``secure`` selects the scheme), or a whole URL. None: AWS.
         enable_virtual_style_endpoint: put the bucket into the host name.
-        region: asked from AWS if not given; ``us-east-1`` elsewhere.
-        http_client: taken for pymilvus's sake and not used; another value than None is refused.
+        region: by default looked up at AWS; ``us-east-1`` elsewhere.
+        http_client: accepted for compatibility with pymilvus and unused; a value other than None is rejected.
         credentials: an object whose ``retrieve()`` returns ``access_key``, ``secret_key`` and ``session_token``, as
             minio's providers do; used instead of the keys.
 
@@ -46,7 +46,7 @@ class AzureConnectParam:
     Args:
         conn_str: a connection string; or else ``account_url``.
         credential: an account key, a SAS token, or a credential object of ``azure-identity``.
-        upload_chunk_size: bytes per uploaded block; smaller files go in one call.
+        upload_chunk_size: bytes per uploaded block; smaller files are sent in one call.
         upload_concurrency: blocks uploaded at the same time.
     """
 

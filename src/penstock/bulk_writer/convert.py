@@ -1,4 +1,4 @@
-"""Existing files made into import files: what ``penstock convert`` does."""
+"""Convert existing files to import files, for ``penstock convert``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["ConversionResult", "convert", "fetch_schema", "open_writer"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversionResult:
-    """How many rows went into which files; ``files`` is what the import calls take."""
+    """Rows and files written; ``files`` has the form of the import calls' argument."""
 
     rows: int
     files: list[list[str]]
@@ -45,17 +45,17 @@ def convert(
     progress: ProgressCallback | None = None,
     progress_bar: bool = False,
 ) -> ConversionResult:
-    """Write files, folders or data sets as import files of a collection.
+    """Convert files, folders or data sets to import files of a collection.
 
     Args:
-        sources: each as :meth:`~penstock.bulk_writer.LocalBulkWriter.write_table` takes it.
-        schema: as the writers take it.
-        out: a folder, ``s3://bucket/folder`` or ``azure://container/folder``; keys come from the environment (see
-            :func:`open_writer`).
-        columns: the columns to take, as names or ``{field: column}``.
+        sources: as for :meth:`~penstock.bulk_writer.LocalBulkWriter.write_table`.
+        schema: as for the writers.
+        out: a folder, ``s3://bucket/folder`` or ``azure://container/folder``; credentials come from the environment
+            (see :func:`open_writer`).
+        columns: the columns to read, as names or ``{field: column}``.
 
     Raises:
-        DataError: a row can't be imported; names file, row and field. Chunks that are complete by then stay.
+        DataError: a row can't be imported; the error has file, row and field. Chunks completed before it stay.
         PenstockError: the source can't be read or the target can't be written.
     """
     writer = open_writer(
@@ -74,10 +74,10 @@ def convert(
 
 
 def open_writer(out: str | Path, schema: Any, **options: Any) -> LocalBulkWriter | RemoteBulkWriter:
-    """A writer for a folder or an address in an object store.
+    """Create a writer for a folder or an object store address.
 
-    ``s3://`` takes the standard ``AWS_*`` variables, ``AWS_ENDPOINT_URL`` for stores other than AWS; ``azure://``
-    takes ``AZURE_STORAGE_CONNECTION_STRING``.
+    ``s3://`` uses the standard ``AWS_*`` variables, ``AWS_ENDPOINT_URL`` for stores other than AWS; ``azure://`` uses
+    ``AZURE_STORAGE_CONNECTION_STRING``.
     """
     scheme, separator, rest = str(out).partition("://")
     if not separator:
@@ -107,11 +107,11 @@ def open_writer(out: str | Path, schema: Any, **options: Any) -> LocalBulkWriter
 
 
 def fetch_schema(url: str, collection: str, *, api_key: str = "", database: str = "default") -> CollectionSchema:
-    """The schema of a collection on a server.
+    """Fetch the schema of a collection from a server.
 
     Raises:
-        penstock.sdk.errors.ImportCallError: the server can't be asked, or doesn't know the collection.
-        Unsupported: the collection has a type that is not served.
+        penstock.sdk.errors.ImportCallError: the server can't be reached, or the collection does not exist.
+        Unsupported: the collection has an unsupported type.
     """
     with Client(url, api_key, database=database) as client:
         return _schema_of(client.collections.describe(collection)).check(collection)
@@ -134,13 +134,13 @@ def _schema_of(info: CollectionInfo) -> CollectionSchema:
 
 
 def _rest_struct(field: FieldInfo) -> dict[str, Any]:
-    # Milvus calls the fields of a nullable struct nullable too; in a request only the struct may be.
-    parts = [{**_rest_field(subfield), "nullable": False} for subfield in field.fields]
+    # Milvus marks the fields of a nullable struct as nullable too; in a request only the struct may be.
+    subfields = [{**_rest_field(subfield), "nullable": False} for subfield in field.fields]
     return {
         "fieldName": field.name,
         "nullable": field.nullable,
         "typeParams": dict(field.params),
-        "fields": parts,
+        "fields": subfields,
     }
 
 

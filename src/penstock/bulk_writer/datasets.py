@@ -1,4 +1,4 @@
-"""Files and data sets, read piece by piece for ``write_table``."""
+"""Read files and data sets in batches for ``write_table``."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ _ROW_FORMATS = {
     ".json": Format.JSON,
 }
 _SUFFIXES = (".parquet", *_ARROW_FORMATS, *_ROW_FORMATS)
-"""In a folder of several kinds of files the first of these counts: data sets carry small JSON files beside them."""
+"""By priority: of a folder with several kinds of files only the first of these is read, as data sets come with small
+JSON files."""
 
 Selection = Sequence[str] | Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetChunk:
-    """The record batches of one file; ``name`` is None where there is no file."""
+    """The record batches of one file; ``name`` is None if they come from no file."""
 
     name: str | None
     batches: Iterable[pa.RecordBatch]
@@ -51,64 +52,64 @@ class DatasetChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """What is to be read, and how many rows that is, where it is known without reading them."""
+    """The chunks to read, and the total of rows if it is known without reading them."""
 
     pieces: Iterable[DatasetChunk]
     rows: int | None = None
 
 
 def open_table(source: Any, schema: CollectionSchema, columns: Selection = None) -> Dataset:
-    """The rows of a file, a folder or a data set. Nothing but footers is read before the batches are taken.
+    """Open a file, a folder or a data set. Only footers are read before the batches are consumed.
 
     Args:
-        schema: the fields that the files of the writer carry.
-        columns: the columns to take, or ``{field: column}``. Without it a column that has no field is refused, unless
+        schema: the fields of the writer's files.
+        columns: the columns to read, or ``{field: column}``. Without it a column without a field is rejected, unless
             the schema is dynamic.
 
     Raises:
-        FileMissing: nothing is there.
-        InvalidParameter: ``source`` is none of the above, or ``columns`` names a field that isn't there.
-        Unsupported: files of a kind that isn't read.
+        FileMissing: the path does not exist.
+        InvalidParameter: ``source`` is none of the above, or ``columns`` names a field that does not exist.
+        Unsupported: a kind of file that can't be read.
     """
     if isinstance(source, str | Path):
-        return _of_path(Path(source), schema, columns)
+        return _open_path(Path(source), schema, columns)
     if isinstance(source, ds.Dataset):
-        return _of_dataset(source, columns)
+        return _open_dataset(source, columns)
     if hasattr(source, "with_format") and hasattr(source, "iter"):
         tables = source.with_format("arrow").iter(batch_size=_BATCH_ROWS)
-        batches = (_selected(batch, columns) for table in tables for batch in table.to_batches())
+        batches = (_select(batch, columns) for table in tables for batch in table.to_batches())
         rows = len(source) if hasattr(source, "__len__") else None
         return Dataset(pieces=[DatasetChunk(name=None, batches=batches)], rows=rows)
     raise InvalidParameter(f"write_table takes a path or a data set, not {type(source).__name__}")
 
 
-def _of_path(path: Path, schema: CollectionSchema, columns: Selection) -> Dataset:
+def _open_path(path: Path, schema: CollectionSchema, columns: Selection) -> Dataset:
     files = _files(path)
     suffix = files[0].suffix.lower()
     if suffix == ".parquet":
-        return _of_parquet(files, _batch_rows(schema), columns)
+        return _open_parquet(files, _batch_rows(schema), columns)
     if suffix in _ARROW_FORMATS:
         paths: Any = [str(file) for file in files]
         kind: Any = _ARROW_FORMATS[suffix]
-        return _of_dataset(ds.dataset(paths, format=kind), columns)
+        return _open_dataset(ds.dataset(paths, format=kind), columns)
     groups = _numpy_groups(files) if suffix == ".npy" else [[file] for file in files]
-    wanted = schema if columns is None else _selected_fields(schema, columns)
-    return Dataset(pieces=(_read_rows(group, _ROW_FORMATS[suffix], wanted, columns) for group in groups))
+    read_schema = schema if columns is None else _selected_fields(schema, columns)
+    return Dataset(pieces=(_read_rows(group, _ROW_FORMATS[suffix], read_schema, columns) for group in groups))
 
 
 def _files(path: Path) -> list[Path]:
-    """The one file, or all files of one kind below a folder, by name; hidden ones are left out."""
+    """The file itself, or all files of one kind below a folder, sorted by name; hidden ones are left out."""
     if not path.exists():
         raise FileMissing(f"path {str(path)!r} is not there", path=str(path))
-    found = [path]
+    candidates = [path]
     if path.is_dir():
-        found = sorted(
+        candidates = sorted(
             file
             for file in path.rglob("*")
             if file.is_file() and not any(part[0] in "._" for part in file.relative_to(path).parts)
         )
     for suffix in _SUFFIXES:
-        files = [each for each in found if each.suffix.lower() == suffix]
+        files = [file for file in candidates if file.suffix.lower() == suffix]
         if files:
             return files
     raise Unsupported(
@@ -123,32 +124,33 @@ def _numpy_groups(files: Sequence[Path]) -> list[list[Path]]:
     return list(groups.values())
 
 
-def _of_parquet(files: Sequence[Path], step: int, columns: Selection) -> Dataset:
+def _open_parquet(files: Sequence[Path], step: int, columns: Selection) -> Dataset:
     rows = 0
     for name in files:
         with pq.ParquetFile(name) as file:
             _check_selection(file.schema_arrow, columns)
             rows += file.metadata.num_rows
     return Dataset(
-        pieces=(DatasetChunk(name=str(file), batches=_parquet(file, step, columns)) for file in files), rows=rows
+        pieces=(DatasetChunk(name=str(file), batches=_parquet_batches(file, step, columns)) for file in files),
+        rows=rows,
     )
 
 
 def _batch_rows(schema: CollectionSchema) -> int:
-    """Rows of a few megabytes, by their vectors."""
+    """Rows per batch of a few megabytes, by the size of their vectors."""
     width = sum(field.width * 4 for field in schema if field.type.is_dense_vector)
     return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, width)))
 
 
-def _parquet(path: Path, step: int, columns: Selection) -> Iterator[pa.RecordBatch]:
-    # Column chunks are read by the megabyte instead of whole, so that row groups may be of any size. A data set's
+def _parquet_batches(path: Path, step: int, columns: Selection) -> Iterator[pa.RecordBatch]:
+    # Column chunks are read in steps of 1 MiB instead of whole, so that row groups may be of any size. A data set's
     # scanner decodes whole row groups.
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
         for batch in file.iter_batches(step, columns=_names(columns), use_threads=False):
-            yield _selected(batch, columns)
+            yield _select(batch, columns)
 
 
-def _of_dataset(dataset: ds.Dataset, columns: Selection) -> Dataset:
+def _open_dataset(dataset: ds.Dataset, columns: Selection) -> Dataset:
     _check_selection(dataset.schema, columns)
     is_counted = isinstance(getattr(dataset, "format", None), ds.ParquetFileFormat)
     return Dataset(pieces=_fragments(dataset, columns), rows=dataset.count_rows() if is_counted else None)
@@ -164,12 +166,12 @@ def _fragments(dataset: ds.Dataset, columns: Selection) -> Iterator[DatasetChunk
             use_threads=False,
         )
         yield DatasetChunk(
-            name=getattr(fragment, "path", None), batches=(_selected(batch, columns) for batch in batches)
+            name=getattr(fragment, "path", None), batches=(_select(batch, columns) for batch in batches)
         )
 
 
 def _pairs(columns: Selection) -> Mapping[str, str]:
-    """Field to column."""
+    """Map fields to columns."""
     return columns if isinstance(columns, Mapping) else {name: name for name in columns or ()}
 
 
@@ -185,7 +187,7 @@ def _check_selection(schema: pa.Schema, columns: Selection) -> None:
         )
 
 
-def _selected(batch: pa.RecordBatch, columns: Selection) -> pa.RecordBatch:
+def _select(batch: pa.RecordBatch, columns: Selection) -> pa.RecordBatch:
     if columns is None:
         return batch
     pairs = _pairs(columns)
@@ -193,7 +195,7 @@ def _selected(batch: pa.RecordBatch, columns: Selection) -> pa.RecordBatch:
 
 
 def _selected_fields(schema: CollectionSchema, columns: Selection) -> CollectionSchema:
-    """The fields under the names that their columns have in the files; formats of rows are parsed by field."""
+    """Rename the fields to their columns in the files, because row formats are parsed by field name."""
     pairs = _pairs(columns)
     unknown = next((name for name in pairs if schema.get(name) is None), None)
     if unknown is not None:
@@ -203,26 +205,26 @@ def _selected_fields(schema: CollectionSchema, columns: Selection) -> Collection
 
 
 def _read_rows(files: Sequence[Path], kind: Format, schema: CollectionSchema, columns: Selection) -> DatasetChunk:
-    """A file of one of the import formats, or the columns of a NumPy set, by the server's own readers."""
+    """Read a file of an import format, or the columns of a NumPy set, with the server's readers."""
     sources = [
         open_source(Location(uri=file.resolve().as_uri(), name=str(file), size=file.stat().st_size)) for file in files
     ]
     name = str(files[0] if len(files) == 1 else files[0].parent)
-    strict = columns is None and not schema.dynamic
-    if strict and kind is Format.NUMPY:
+    is_strict = columns is None and not schema.dynamic
+    if is_strict and kind is Format.NUMPY:
         for file in files:
             if file.stem not in schema.names:
-                raise _unknown(file.stem).at(file=name)
-    # Read as for a dynamic field, unknown columns come along, and can be refused with their row.
+                raise _unknown_field(file.stem).at(file=name)
+    # Read as for a dynamic field: unknown columns are kept, and can be rejected with their row.
     request = ReadRequest(
         sources=sources,
-        schema=replace(schema, dynamic=True) if strict else schema,
+        schema=replace(schema, dynamic=True) if is_strict else schema,
         batch_bytes=_BATCH_BYTES,
     )
-    read = _rows(request, kind)
-    if strict and kind is not Format.NUMPY:
-        read = _without_unknown(read)
-    return DatasetChunk(name=name, batches=(_selected(batch, columns) for batch in read))
+    batches = _rows(request, kind)
+    if is_strict and kind is not Format.NUMPY:
+        batches = _reject_unknown(batches)
+    return DatasetChunk(name=name, batches=(_select(batch, columns) for batch in batches))
 
 
 def _rows(request: ReadRequest, kind: Format) -> Iterator[pa.RecordBatch]:
@@ -231,23 +233,23 @@ def _rows(request: ReadRequest, kind: Format) -> Iterator[pa.RecordBatch]:
         for batch in reader.read(request, split.spec):
             yield batch.batch
     for warning in request.warnings:
-        if warning.code != "column_dropped":  # only what was not chosen is dropped
+        if warning.code != "column_dropped":  # only columns that were not selected are dropped
             warnings.warn(warning.message, stacklevel=2)
 
 
-def _without_unknown(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _reject_unknown(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     first = 0
     for batch in batches:
         metas: Array = batch.column(META_FIELD)
-        given: Array = pc.not_equal(metas, pa.scalar("{}"))
-        row = given.index(True).as_py()
+        has_unknown: Array = pc.not_equal(metas, pa.scalar("{}"))
+        row = has_unknown.index(True).as_py()
         if row >= 0:
-            raise _unknown(next(iter(orjson.loads(metas[row].as_py())))).at(row=first + row)
+            raise _unknown_field(next(iter(orjson.loads(metas[row].as_py())))).at(row=first + row)
         yield batch.drop_columns([META_FIELD])
         first += len(batch)
 
 
-def _unknown(name: str) -> DataError:
+def _unknown_field(name: str) -> DataError:
     return DataError(
         f"the field '{name}' is not defined in schema",
         field=name,

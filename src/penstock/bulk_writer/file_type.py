@@ -1,4 +1,4 @@
-"""The kinds of import files that the bulk writers make."""
+"""The file formats of the bulk writers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["BulkFileType"]
 
 
 class BulkFileType(IntEnum):
-    """File formats by the names and numbers of ``pymilvus.bulk_writer.BulkFileType``.
+    """File formats, with the names and numbers of ``pymilvus.bulk_writer.BulkFileType``.
 
     ``NPY`` and ``JSON_RB`` are the older names of ``NUMPY`` and ``JSON``.
     """

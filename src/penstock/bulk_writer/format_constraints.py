@@ -1,4 +1,4 @@
-"""Values that a file format can't hold, refused when they are appended."""
+"""Constraints of the file formats: values that a format can't hold are rejected when they are appended."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["Limits", "limits_of"]
 
 
 class Limits(Protocol):
-    """What one format refuses. Both calls raise :class:`DataError`, whose row, if any, counts from the batch's start.
+    """The constraints of one format. Checks raise :class:`DataError`; its row, if any, counts from the batch's start.
 
-    What a format remembers of rows before is its ``state``; ``restore`` goes back to one.
+    ``state`` is what a format keeps of earlier rows; ``restore`` resets it.
     """
 
     def check_cells(self, cells: Sequence[Any]) -> None:
-        """One row of canonical values, in the order of the columns."""
+        """Check one row of canonical values, in column order."""
         ...
 
     def check_batch(self, batch: pa.RecordBatch) -> None: ...
@@ -35,10 +35,10 @@ class Limits(Protocol):
 
 
 def limits_of(file_type: BulkFileType, columns: Sequence[Field], null_key: str) -> Limits | None:
-    """The limits of a format, or None for one that holds everything.
+    """Create the constraints of a format; None if it has none.
 
     Raises:
-        Unsupported: the format has no form for a field's type.
+        Unsupported: the format can't represent a field's type.
     """
     if file_type is BulkFileType.NUMPY:
         return _NumpyLimits(columns)
@@ -48,7 +48,8 @@ def limits_of(file_type: BulkFileType, columns: Sequence[Field], null_key: str) 
 
 
 class _CsvLimits:
-    """A cell that equals the null key is read as null where null means something: such text can't be written."""
+    """CSV: a cell that equals the null key is read as null if the field is nullable or has a default, so such text
+    can't be written."""
 
     def __init__(self, columns: Sequence[Field], null_key: str) -> None:
         self._null_key = null_key
@@ -73,7 +74,7 @@ class _CsvLimits:
         return None
 
     def restore(self, state: Any) -> None:
-        """Nothing is remembered."""
+        """There is no state."""
 
     def _error(self, field: Field) -> DataError:
         key = repr(self._null_key)
@@ -86,7 +87,7 @@ class _CsvLimits:
 
 
 class _NumpyLimits:
-    """NumPy files have no nulls. A nullable field that has no value at all is fine: its file is left out."""
+    """NumPy: files have no nulls. A nullable field without any value is allowed: its file is left out."""
 
     def __init__(self, columns: Sequence[Field]) -> None:
         self._columns = columns
@@ -102,25 +103,25 @@ class _NumpyLimits:
     def check_cells(self, cells: Sequence[Any]) -> None:
         for at, field in enumerate(self._columns):
             if isinstance(cells[at], str) and cells[at].endswith("\0"):
-                raise _trailing_nul(field)
+                raise _trailing_nul_error(field)
         nulls = frozenset(at for at, cell in enumerate(cells) if cell is None)
         self._check_nulls(nulls, nulls)
 
     def check_batch(self, batch: pa.RecordBatch) -> None:
-        whole = frozenset(at for at, column in enumerate(batch.columns) if column.null_count == len(column))
-        some = frozenset(at for at, column in enumerate(batch.columns) if column.null_count)
-        partly = next(iter(sorted(some - whole)), None)
+        all_null = frozenset(at for at, column in enumerate(batch.columns) if column.null_count == len(column))
+        any_null = frozenset(at for at, column in enumerate(batch.columns) if column.null_count)
+        partly = next(iter(sorted(any_null - all_null)), None)
         if partly is not None:
             row = int(np.argmax(batch.column(partly).is_null().to_numpy(zero_copy_only=False)))
-            raise _null(self._columns[partly]).at(row=row)
+            raise _null_error(self._columns[partly]).at(row=row)
         for at, field in enumerate(self._columns):
             if field.type in (DataType.VARCHAR, DataType.JSON):
                 texts: Array = batch.column(at)
                 ends: Array = pc.ends_with(texts, "\0")
                 row = ends.index(True).as_py()
                 if row >= 0:
-                    raise _trailing_nul(field).at(row=row)
-        self._check_nulls(some, whole)
+                    raise _trailing_nul_error(field).at(row=row)
+        self._check_nulls(any_null, all_null)
 
     def state(self) -> object:
         return self._left_out
@@ -128,16 +129,16 @@ class _NumpyLimits:
     def restore(self, state: Any) -> None:
         self._left_out = state
 
-    def _check_nulls(self, some: frozenset[int], whole: frozenset[int]) -> None:
-        """The first rows decide which fields are left out of all files."""
+    def _check_nulls(self, any_null: frozenset[int], all_null: frozenset[int]) -> None:
+        """Check nulls against the left-out fields, which the first rows determine for all files."""
         if self._left_out is None:
-            self._left_out = whole
-        if some == self._left_out:
+            self._left_out = all_null
+        if any_null == self._left_out:
             return
-        wrong = min(some ^ self._left_out)
+        wrong = min(any_null ^ self._left_out)
         field = self._columns[wrong]
-        if wrong in some:
-            raise _null(field)
+        if wrong in any_null:
+            raise _null_error(field)
         raise DataError(
             "the field was null in the rows before, so NumPy files leave it out",
             field=field.name,
@@ -145,7 +146,7 @@ class _NumpyLimits:
         )
 
 
-def _null(field: Field) -> DataError:
+def _null_error(field: Field) -> DataError:
     return DataError(
         "the value is null, which a NumPy file can't hold",
         field=field.name,
@@ -153,7 +154,7 @@ def _null(field: Field) -> DataError:
     )
 
 
-def _trailing_nul(field: Field) -> DataError:
+def _trailing_nul_error(field: Field) -> DataError:
     what = "the dynamic field" if field.name == META_FIELD else "the text"
     return DataError(
         f"{what} ends with a NUL character, which NumPy's text arrays drop",

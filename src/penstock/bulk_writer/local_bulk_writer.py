@@ -1,4 +1,4 @@
-"""Import files in a local folder."""
+"""The bulk writer for import files in a local folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["LocalBulkWriter"]
 
 
 class LocalBulkWriter(BulkWriter):
-    """Writes import files into ``<local_path>/<uuid>/``: ``1.parquet``, ``2.parquet``, … or ``1/<field>.npy``, ….
+    """Write import files into ``<local_path>/<uuid>/``: ``1.parquet``, ``2.parquet``, … or ``1/<field>.npy``, ….
 
     ::
 
@@ -24,13 +24,13 @@ class LocalBulkWriter(BulkWriter):
             writer.append_batch({"id": ids, "vector": vectors})
         bulk_import(url, "articles", files=writer.batch_files)
 
-    Files have hidden temporary names until they are complete. What was not committed when the ``with`` block ends
-    without an error is committed then.
+    Files have hidden temporary names until they are complete. Pending rows are committed when the ``with`` block ends
+    without an error.
 
     Args:
         schema: a pymilvus or Penstock ``CollectionSchema``, or the ``schema`` object of the REST create call.
-        local_path: folder for all writers' files; made if need be.
-        chunk_size: a chunk ends after the row with which it exceeds so many bytes, as counted before encoding.
+        local_path: folder for all writers' files; created if missing.
+        chunk_size: a chunk ends after the row with which it exceeds so many bytes, counted before encoding.
         file_type: the format.
         config: for CSV, ``{"sep": ",", "nullkey": ""}``.
         segment_size: the older name of ``chunk_size``; wins if given.
@@ -38,8 +38,8 @@ class LocalBulkWriter(BulkWriter):
         progress_bar: draw a bar on the terminal.
 
     Raises:
-        InvalidSchema, Unsupported: the schema, or one of its types in this format.
-        InvalidParameter: an argument of a wrong type or value.
+        InvalidSchema, Unsupported: the schema is invalid, or one of its types is unsupported in this format.
+        InvalidParameter: an argument has a wrong type or value.
     """
 
     def __init__(

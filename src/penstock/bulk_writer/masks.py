@@ -1,4 +1,4 @@
-"""Masked arrays of NumPy: a masked value is null, a value with masked elements is refused."""
+"""NumPy masked arrays: a masked value is null, a partly masked value is rejected."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ __all__ = ["is_absent", "masked_rows"]
 
 
 def is_absent(value: Any, field: Field | None, row: int | None = None) -> bool:
-    """Whether one value is None or masked as a whole.
+    """Whether a value is None or fully masked.
 
     Raises:
-        DataError: it has masked elements and others.
+        DataError: the value is partly masked.
     """
     if not isinstance(value, np.ma.MaskedArray):
         return value is None
     mask = np.ma.getmaskarray(value)
     if mask.any() and not mask.all():
-        raise _partly(None if field is None else field.name, row, value)
+        raise _partly_masked(None if field is None else field.name, row, value)
     return bool(mask.size and mask.all())
 
 
 def masked_rows(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.bool_] | None:
-    """The rows of a column that are masked as a whole; None where none is.
+    """The mask of a column's fully masked rows; None if there are none.
 
     Raises:
-        DataError: a row has masked elements and others.
+        DataError: a row is partly masked.
     """
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
         return None
@@ -40,11 +40,11 @@ def masked_rows(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.bool_] | 
     partly = np.asarray(mask.any(axis=1)) & ~rows
     if partly.any():
         row = int(np.argmax(partly))
-        raise _partly(name, row, values[row])
+        raise _partly_masked(name, row, values[row])
     return rows
 
 
-def _partly(name: str | None, row: int | None, value: Any) -> DataError:
+def _partly_masked(name: str | None, row: int | None, value: Any) -> DataError:
     return DataError(
         "the value has masked elements; only a value as a whole may be null",
         row=row,

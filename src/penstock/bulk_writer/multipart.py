@@ -1,4 +1,4 @@
-"""A file sent to an object store in parts, several at a time."""
+"""Multipart upload of a file, several parts at a time."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from typing import TypeVar
 
 __all__ = ["send_parts"]
 
-Sent = TypeVar("Sent")
+Result = TypeVar("Result")
 
 
-def send_parts(path: Path, part_bytes: int, parallel: int, send: Callable[[int, bytes], Sent]) -> list[Sent]:
-    """What ``send(number, content)`` returns for each part, numbered from 1. Holds ``parallel`` parts in memory.
+def send_parts(path: Path, part_bytes: int, parallel: int, send: Callable[[int, bytes], Result]) -> list[Result]:
+    """Upload a file in parts, numbered from 1; return the results of ``send(number, content)``.
 
-    The first failure is raised when the calls that run have ended; no part is begun after it.
+    Holds ``parallel`` parts in memory. The first failure is raised when the running calls have ended; no further part
+    is started.
     """
 
-    def one(number: int) -> Sent:
+    def send_part(number: int) -> Result:
         with path.open("rb") as stream:
             stream.seek((number - 1) * part_bytes)
             return send(number, stream.read(part_bytes))
 
     count = -(-path.stat().st_size // part_bytes)
     with ThreadPoolExecutor(parallel, thread_name_prefix="bulk-writer-part") as pool:
-        waiting = [pool.submit(one, number) for number in range(1, count + 1)]
+        futures = [pool.submit(send_part, number) for number in range(1, count + 1)]
         try:
-            return [each.result() for each in waiting]
+            return [future.result() for future in futures]
         finally:
-            for each in waiting:
-                each.cancel()
+            for future in futures:
+                future.cancel()

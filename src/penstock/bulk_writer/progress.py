@@ -1,4 +1,4 @@
-"""How far a writer is, for callbacks and for a bar in the terminal."""
+"""Progress of a writer, for callbacks and for a progress bar on the terminal."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["ProgressBar", "ProgressCallback", "WriteProgress"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteProgress:
-    """What a writer has done so far.
+    """Progress of a writer.
 
-    ``rows`` were accepted, of ``total_rows`` where that is known; ``files`` with ``file_bytes`` in all are complete
+    ``rows`` are accepted, of ``total_rows`` if that is known; ``files`` with ``file_bytes`` in total are complete
     (and uploaded, for a remote writer).
     """
 
@@ -30,7 +30,7 @@ ProgressCallback = Callable[[WriteProgress], None]
 
 
 class ProgressBar:
-    """A :data:`ProgressCallback` that draws a bar on the terminal. Close it."""
+    """A :data:`ProgressCallback` that draws a progress bar on the terminal; must be closed."""
 
     def __init__(self, title: str) -> None:
         self._bar = RichProgress(

@@ -1,4 +1,4 @@
-"""Import files in an object store."""
+"""The bulk writer for import files in an object store."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ __all__ = ["RemoteBulkWriter"]
 
 
 class RemoteBulkWriter(BulkWriter):
-    """Writes import files and uploads each when it is complete, as ``<remote_path>/<uuid>/1.parquet``, ….
+    """Write import files and upload each when it is complete, as ``<remote_path>/<uuid>/1.parquet``, ….
 
-    ``batch_files`` holds the keys of what is uploaded, without a slash in front. An upload goes on while the next
-    chunk grows. The local copy is removed after the upload has been verified; if it fails, the error says where the
-    copy is, and the next :meth:`commit` tries again, beginning with the first file that is not there yet.
+    ``batch_files`` holds the keys of uploaded files, without a leading slash. An upload runs while the next chunk is
+    being filled. The local copy is removed after the upload has been verified; if the upload fails, the error has the
+    copy's path, and the next :meth:`commit` retries, beginning with the first file that is not uploaded yet.
 
     Args:
         remote_path: the folder in the bucket.
         connect_param: an :class:`S3ConnectParam` or :class:`AzureConnectParam`.
         chunk_size: as for :class:`~penstock.bulk_writer.LocalBulkWriter`, 1 GiB by default.
-        local_path: folder for the files until they are uploaded; by default ``bulk_writer`` beside the script.
+        local_path: folder for the files until they are uploaded; by default ``bulk_writer`` in the script's folder.
 
     The other arguments are those of :class:`~penstock.bulk_writer.LocalBulkWriter`.
     """
@@ -56,10 +56,10 @@ class RemoteBulkWriter(BulkWriter):
     ) -> None:
         self._uploader = open_uploader(connect_param)
         self._remote_root = folder_path("remote_path", remote_path)
-        beside_script = Path(sys.argv[0]).resolve().parent / "bulk_writer"
+        script_folder = Path(sys.argv[0]).resolve().parent / "bulk_writer"
         super().__init__(
             schema,
-            beside_script if local_path is None else folder_path("local_path", local_path),
+            script_folder if local_path is None else folder_path("local_path", local_path),
             chunk_size,
             file_type,
             config,
@@ -70,7 +70,7 @@ class RemoteBulkWriter(BulkWriter):
 
     @property
     def data_path(self) -> PurePosixPath:
-        """The folder in the bucket, with a slash in front as pymilvus has it."""
+        """The folder in the bucket, with a leading slash as in pymilvus."""
         return self._remote_path
 
     @property
@@ -83,19 +83,19 @@ class RemoteBulkWriter(BulkWriter):
 
 
 class _Delivery:
-    """Uploads the files of one chunk after another, and remembers what is there when a chunk is tried again."""
+    """Upload the files of one chunk after another, and keep track of uploaded files across retries."""
 
     def __init__(self, uploader: Uploader, folder: Path, remote_path: PurePosixPath) -> None:
         self._uploader = uploader
         self._folder = folder
         self._remote_path = remote_path
-        self._sent: dict[Path, str] = {}
+        self._uploaded: dict[Path, str] = {}
 
     def __call__(self, paths: list[Path]) -> list[str]:
         for path in paths:
-            if path not in self._sent:
+            if path not in self._uploaded:
                 self._upload(path, str(self._remote_path / path.relative_to(self._folder).as_posix()).lstrip("/"))
-        keys = [self._sent.pop(path) for path in paths]
+        keys = [self._uploaded.pop(path) for path in paths]
         for path in paths:
             path.unlink()
             if path.parent != self._folder and not any(path.parent.iterdir()):
@@ -111,4 +111,4 @@ class _Delivery:
                 "lists what is uploaded",
                 **{**error.details, "path": str(path)},
             ) from None
-        self._sent[path] = key
+        self._uploaded[path] = key

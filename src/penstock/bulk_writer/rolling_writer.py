@@ -1,4 +1,4 @@
-"""The chunks of a writer: the one that grows, and those that are being finished in the background."""
+"""Rolling writer: the current chunk of a bulk writer, and the one that is being finished in the background."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ CallBack = Callable[[list[str]], object]
 
 
 class Chunks:
-    """Writes numbered chunks into ``folder``, one at a time, and finishes them on a thread of its own.
+    """Write numbered chunks into ``folder``, one at a time, and finish them on a background thread.
 
-    ``files`` lists what is complete, one list of names per chunk. A chunk is finished while the next one grows, but
-    never two at a time. Its failure comes out of the next :meth:`raise_failure`, :meth:`end` or
+    ``files`` lists the complete files, one list of names per chunk. A chunk is finished while the next one is being
+    filled, but never two at a time. Its failure is raised by the next :meth:`raise_failure`, :meth:`end` or
     :meth:`wait`.
 
     Args:
-        deliver: takes the files of a finished chunk to where they belong and says how they are called there.
+        deliver: moves the files of a finished chunk to their destination and returns their names there.
     """
 
     def __init__(self, layout: Layout, folder: Path, deliver: Deliver) -> None:
@@ -47,14 +47,14 @@ class Chunks:
 
     @property
     def has_undelivered(self) -> bool:
-        """True while complete files could not be delivered; the next :meth:`end` tries again."""
+        """Whether complete files are undelivered after a failure; the next :meth:`end` retries."""
         return bool(self._undelivered)
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Append a canonical batch to the chunk that grows.
+        """Append a canonical batch to the current chunk.
 
         Raises:
-            StoreError: the disk fails or is full. The chunk is gone with all its rows.
+            StoreError: the disk fails or is full. The chunk is discarded with all its rows.
         """
         try:
             if self._chunk is None:
@@ -64,15 +64,15 @@ class Chunks:
         except OSError as error:
             first = self._first_row
             self.discard()
-            raise self._lost(error, first) from error
+            raise self._write_error(error, first) from error
 
     def detach_buffers(self) -> None:
-        """Let go of the memory that callers may change."""
+        """Copy buffered rows, so that callers may change their arrays."""
         if self._chunk is not None:
             self._chunk.detach_buffers()
 
     def end(self, call_back: CallBack | None = None) -> None:
-        """Finish the growing chunk in the background; an empty one counts its number and writes nothing."""
+        """Finish the current chunk in the background; an empty one uses up its number and writes nothing."""
         self.wait()
         self._number += 1
         chunk, self._chunk = self._chunk, None
@@ -85,25 +85,25 @@ class Chunks:
         self._finishing = self._thread.submit(self._finish, chunk, first, call_back)
 
     def wait(self) -> None:
-        """Until the chunk in the background is done; raises what went wrong with it."""
+        """Wait for the chunk in the background, and raise its failure."""
         finishing, self._finishing = self._finishing, None
         if finishing is not None:
             finishing.result()
 
     def raise_failure(self) -> None:
-        """Raise the failure of a chunk in the background, if there is one by now."""
+        """Raise the failure of a chunk in the background, if it has failed already."""
         if self._finishing is not None and self._finishing.done():
             self.wait()
 
     def discard(self) -> None:
-        """Throw the growing chunk away."""
+        """Discard the current chunk."""
         chunk, self._chunk = self._chunk, None
         self._first_row, self._rows = self._first_row + self._rows, 0
         if chunk is not None:
             chunk.discard()
 
     def close(self) -> None:
-        """Throw the growing chunk away and end the thread."""
+        """Discard the current chunk and end the thread."""
         self.discard()
         if self._thread is not None:
             self._thread.shutdown(wait=True)
@@ -115,7 +115,7 @@ class Chunks:
                 paths = chunk.finish()
             except OSError as error:
                 chunk.discard()
-                raise self._lost(error, first) from error
+                raise self._write_error(error, first) from error
             self._undelivered.append((paths, call_back))
         while self._undelivered:
             paths, call_back = self._undelivered[0]
@@ -128,10 +128,10 @@ class Chunks:
             if call_back is not None:
                 call_back(names)
 
-    def _lost(self, error: OSError, first: int) -> PenstockError:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        why = "no space is left" if full else str(error)
-        kind = StoreFull if full else StoreError
+    def _write_error(self, error: OSError, first: int) -> PenstockError:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        why = "no space is left" if is_full else str(error)
+        kind = StoreFull if is_full else StoreError
         return kind(
             f"can't write to {str(self._folder)!r}: {why}. The chunk that begins with row {first} of this writer is "
             f"not written; the {len(self.files)} chunks before are complete and listed in batch_files",

@@ -1,8 +1,8 @@
-"""How many bytes rows count for a chunk, the same way as pymilvus counts them.
+"""Count the bytes of rows for the chunk size, as pymilvus does.
 
 Scalars by their width, text by its characters, JSON by the length of its text, half floats by 2 bytes per dimension
-(4 if they came as wider floats), sparse vectors by 12 bytes per pair. Null values and the dynamic field
-count nothing.
+(4 if the input has wider floats), sparse vectors by 12 bytes per pair. Null values and the dynamic field count
+nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SPARSE_PAIR_BYTES = 12
 
 
 def row_sizes(batch: pa.RecordBatch, columns: tuple[Field, ...], wide: Set[str]) -> npt.NDArray[np.int64]:
-    """Bytes per row of a canonical batch. ``wide`` names the half-float vectors that came as wider floats."""
+    """Bytes per row of a canonical batch. ``wide`` names half-float vectors that were wider floats in the input."""
     total = np.zeros(len(batch), np.int64)
     for column, field in zip(batch.columns, columns, strict=True):
         if field.name != META_FIELD:
@@ -43,10 +43,10 @@ def row_sizes(batch: pa.RecordBatch, columns: tuple[Field, ...], wide: Set[str])
 
 def _sizes(column: Array, field: Field, wide: Set[str]) -> npt.NDArray[np.int64] | int:
     if field.type in (DataType.VARCHAR, DataType.JSON):
-        return _filled(pc.utf8_length(column))
+        return _zero_for_null(pc.utf8_length(column))
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         indices = column.flatten()[0]
-        return _filled(pc.list_value_length(indices)) * SPARSE_PAIR_BYTES
+        return _zero_for_null(pc.list_value_length(indices)) * SPARSE_PAIR_BYTES
     if field.type is DataType.ARRAY:
         return _array_sizes(column, field)
     if field.type is DataType.ARRAY_OF_STRUCT:
@@ -63,29 +63,29 @@ def _sizes(column: Array, field: Field, wide: Set[str]) -> npt.NDArray[np.int64]
 
 
 def _array_sizes(column: Array, field: Field) -> npt.NDArray[np.int64]:
-    lengths = _filled(pc.list_value_length(column))
+    lengths = _zero_for_null(pc.list_value_length(column))
     if field.element_type is not DataType.VARCHAR:
         assert field.element_type is not None
         return lengths * SCALAR_BYTES[field.element_type]
-    return _summed(_filled(pc.utf8_length(column.flatten())), lengths)
+    return _sum_per_row(_zero_for_null(pc.utf8_length(column.flatten())), lengths)
 
 
 def _struct_sizes(column: Array, field: Field, wide: Set[str]) -> npt.NDArray[np.int64]:
     structs = column.flatten()
-    each = np.zeros(len(structs), np.int64)
-    for inner, part in zip(structs.flatten(), field.parts, strict=True):
-        each += _sizes(inner, part, wide)
-    return _summed(each, _filled(pc.list_value_length(column)))
+    sizes = np.zeros(len(structs), np.int64)
+    for child, part in zip(structs.flatten(), field.parts, strict=True):
+        sizes += _sizes(child, part, wide)
+    return _sum_per_row(sizes, _zero_for_null(pc.list_value_length(column)))
 
 
-def _summed(sizes: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Sizes of elements, summed per row of so many."""
+def _sum_per_row(sizes: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Sum the sizes of elements per row; ``lengths`` are the elements of each row."""
     before = np.concatenate([[0], np.cumsum(sizes)])
     ends = np.cumsum(lengths)
     sums: npt.NDArray[np.int64] = before[ends] - before[ends - lengths]
     return sums
 
 
-def _filled(lengths: Array) -> npt.NDArray[np.int64]:
+def _zero_for_null(lengths: Array) -> npt.NDArray[np.int64]:
     numbers: npt.NDArray[np.int64] = lengths.fill_null(0).to_numpy().astype(np.int64)
     return numbers

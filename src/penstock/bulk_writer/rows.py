@@ -1,4 +1,4 @@
-"""Rows given one by one, collected into canonical batches."""
+"""Buffer single rows and build canonical batches from them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _BATCH_ROWS = 16_384
 
 
 class RowBuffer:
-    """Checks each row when it comes and keeps it as columns, some megabytes at most.
+    """Check each row when it is appended and buffer it as columns, some megabytes at most.
 
     Args:
-        schema: the fields that files carry.
-        refused: fields that must not be given, and why.
-        limits: what the file format can't hold.
+        schema: the fields of the files.
+        refused: error messages by name of the fields that rows must not contain.
+        limits: the constraints of the file format.
     """
 
     def __init__(self, schema: CollectionSchema, refused: Mapping[str, str], limits: Limits | None) -> None:
@@ -54,7 +54,7 @@ class RowBuffer:
         return self._count >= self._capacity or self._bytes >= _BATCH_BYTES
 
     def append(self, row: Mapping[str, Any]) -> int:
-        """Take a row, whole or not at all; returns the bytes it counts for the chunk.
+        """Append a row atomically; return the bytes it counts for the chunk.
 
         Raises:
             DataError: a value breaks a rule, is missing, or has no field.
@@ -62,20 +62,20 @@ class RowBuffer:
         if not isinstance(row, Mapping):
             raise DataError(f"a row is a dict of field names and values, not {type(row).__name__}", value=row)
         cells: list[Any] = []
-        size = known = 0
+        size = matched = 0
         for field, make in self._fields:
             value = row.get(field.name)
             if is_absent(value, field):
                 cells.append(_absent(field))
-                known += field.name in row
+                matched += field.name in row
                 continue
-            known += 1
+            matched += 1
             cell, counted = make(value)
             cells.append(None if field.nullable and field.type is DataType.JSON and cell == "null" else cell)
             size += counted
         if self._dynamic:
             cells.append(self._meta(row))
-        elif known != len(row):
+        elif matched != len(row):
             self._refuse_unknown(row)
         if self._limits is not None:
             self._limits.check_cells(cells)
@@ -86,7 +86,7 @@ class RowBuffer:
         return size
 
     def take(self) -> pa.RecordBatch:
-        """All rows so far as a canonical batch; the buffer is empty afterwards."""
+        """Return all buffered rows as a canonical batch, and empty the buffer."""
         arrays = [
             column.array(kind.type) if isinstance(column, _VectorColumn) else pa.array(column, kind.type)
             for column, kind in zip(self._columns, self._schema, strict=True)
@@ -109,17 +109,17 @@ class RowBuffer:
             if key not in self._names and key != META_FIELD
         }
         self._check_refused(extra)
-        given = row.get(META_FIELD)
-        if not extra and given is None:
+        value = row.get(META_FIELD)
+        if not extra and value is None:
             return "{}"
-        if given is None:
+        if value is None:
             return json_text(extra, META)
-        meta = json.loads(json_text(given, META))  # which keeps whole numbers of any size
+        meta = json.loads(json_text(value, META))  # keeps integers of any size
         if not isinstance(meta, dict):
-            raise DataError("illegal value for dynamic field, not a JSON object", field=META_FIELD, value=given)
-        twice = next((key for key in meta if key in extra or key in self._names), None)
-        if twice is not None:
-            raise DataError(f"duplicated key is not allowed, key={twice}", field=META_FIELD, value=given)
+            raise DataError("illegal value for dynamic field, not a JSON object", field=META_FIELD, value=value)
+        duplicate = next((key for key in meta if key in extra or key in self._names), None)
+        if duplicate is not None:
+            raise DataError(f"duplicated key is not allowed, key={duplicate}", field=META_FIELD, value=value)
         return json_text({**meta, **extra}, META)
 
     def _refuse_unknown(self, row: Mapping[str, Any]) -> None:
@@ -140,7 +140,7 @@ class RowBuffer:
 
 
 def _absent(field: Field) -> Any:
-    """The default, else null where that is allowed."""
+    """The field's default, else null if it is nullable."""
     if field.default is not None:
         return field.default
     if field.nullable:
@@ -158,7 +158,7 @@ def _arrow_schema(schema: CollectionSchema) -> pa.Schema:
 
 
 class _VectorColumn:
-    """Dense vectors, copied into one matrix as they come."""
+    """A column of dense vectors, copied into one matrix when they are appended."""
 
     def __init__(self, field: Field, capacity: int) -> None:
         self._matrix = np.zeros((capacity, field.width), NATIVE_VALUES[field.type])

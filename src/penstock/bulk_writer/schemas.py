@@ -1,4 +1,4 @@
-"""Schemas as callers have them, made into the one that the writers work with."""
+"""Convert user schemas (Penstock, pymilvus, REST) to the internal schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from penstock.errors import InvalidSchema, Unsupported
 
 __all__ = ["collection_schema", "function_outputs", "written_fields"]
 
-# The numbers of Milvus's wire format, which pymilvus's DataType carries.
+# The numbers of Milvus's wire format, which are the values of pymilvus's DataType.
 _TYPES_BY_NUMBER = {
     1: DataType.BOOL,
     2: DataType.INT8,
@@ -33,13 +33,13 @@ _TYPES_BY_NUMBER = {
 
 
 def collection_schema(schema: Any) -> CollectionSchema:
-    """The checked schema of ``schema``: ours, pymilvus's ``CollectionSchema``, or a REST v2 ``schema`` object.
+    """Convert and check a schema: ours, pymilvus's ``CollectionSchema``, or a REST v2 ``schema`` object.
 
-    pymilvus need not be importable: its objects are known by their attributes.
+    pymilvus need not be importable: its objects are recognized by their attributes (duck typing).
 
     Raises:
         InvalidSchema: a rule is broken, or the object is none of the three.
-        Unsupported: a type that Penstock does not serve (geometry, time stamps with zones, text).
+        Unsupported: a type that Penstock does not support (geometry, time stamps with zones, text).
     """
     if isinstance(schema, CollectionSchema):
         return schema.check()
@@ -54,7 +54,7 @@ def collection_schema(schema: Any) -> CollectionSchema:
 
 
 def function_outputs(schema: Any) -> frozenset[str]:
-    """Names of the fields that the server computes, so that files must not carry them."""
+    """Names of the fields that the server computes; files must not contain them."""
     fields: Iterable[Any] = getattr(schema, "fields", ())
     computed = {str(field.name) for field in fields if getattr(field, "is_function_output", False)}
     for function in getattr(schema, "functions", None) or ():
@@ -63,7 +63,7 @@ def function_outputs(schema: Any) -> frozenset[str]:
 
 
 def written_fields(schema: CollectionSchema, computed: frozenset[str]) -> tuple[Field, ...]:
-    """The fields that files carry: all but generated ids and function outputs."""
+    """The fields of the files: all but generated ids and function outputs."""
     return tuple(field for field in schema if not schema.is_generated(field) and field.name not in computed)
 
 
@@ -72,7 +72,7 @@ def _from_pymilvus(schema: Any) -> CollectionSchema:
     return CollectionSchema(
         fields=(
             *(_field(field) for field in schema.fields if not getattr(field, "is_dynamic", False)),
-            *(_struct(each) for each in getattr(schema, "struct_fields", None) or ()),
+            *(_struct(field) for field in getattr(schema, "struct_fields", None) or ()),
         ),
         auto_id=bool(getattr(schema, "auto_id", False) or getattr(primary, "auto_id", False)),
         dynamic=bool(getattr(schema, "enable_dynamic_field", False)),
@@ -122,7 +122,7 @@ def _data_type(number: Any, field: str) -> DataType:
 
 
 def _default(value: Any, kind: DataType) -> bool | int | float | str | None:
-    """pymilvus keeps defaults as a protobuf union whose set member is told by ``WhichOneof``."""
+    """Read a default value; pymilvus stores it as a protobuf union, whose set member ``WhichOneof`` names."""
     if hasattr(value, "WhichOneof"):
         member = value.WhichOneof("data")
         value = None if member is None else getattr(value, member)

@@ -1,4 +1,4 @@
-"""Files into object stores: in parts, retried, and compared with what the store says it has afterwards."""
+"""Upload files to object stores: in parts, with retries, and verified against the stored object."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ __all__ = ["Uploader", "open_uploader"]
 
 
 class Uploader(Protocol):
-    """One bucket or container."""
+    """Uploads into one bucket or container."""
 
     def put(self, path: Path, key: str) -> None:
-        """Upload a file under ``key``, replacing what is there, and verify it.
+        """Upload a file under ``key``, replacing an existing object, and verify it.
 
         Raises:
-            StoreUnavailable: the store can't be reached; calling again may help.
-            StoreError: the store refuses (bucket missing, access denied), or holds something else than was sent.
+            StoreUnavailable: the store can't be reached (transient).
+            StoreError: the store refuses (bucket missing, access denied), or the stored object differs from the file.
         """
         ...
 
 
 def open_uploader(param: S3ConnectParam | AzureConnectParam) -> Uploader:
-    """An uploader; nothing is connected before the first file.
+    """Create an uploader; it connects at the first file.
 
     Raises:
         InvalidParameter: the parameters name no store.

@@ -1,4 +1,4 @@
-"""Uploads to Azure Blob Storage, by Azure's own library."""
+"""Upload files to Azure Blob Storage with Azure's client library."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["AzureUploader"]
 _TIMEOUT_SECONDS = 600
 _MAX_BLOCKS = 50_000
 _RETRY: Any = {"initial_backoff": 1, "increment_base": 2, "retry_total": 6, "random_jitter_range": 1}
-"""For each block on its own, for about two minutes in all."""
+"""Per block, for about two minutes in total."""
 
 
 class AzureUploader:
-    """One container. The service checks each block's MD5, and keeps the MD5 of the whole.
+    """Upload into one container. The service checks the MD5 of each block, and stores that of the whole file.
 
-    A file whose upload failed goes on, when it is put again, with the blocks that are not there yet.
+    A retried upload is resumed: only the blocks that are not uploaded yet are sent.
     """
 
     def __init__(self, param: AzureConnectParam) -> None:
@@ -48,10 +48,10 @@ class AzureUploader:
         size, digest = path.stat().st_size, _md5(path)
         blob = self._client.get_blob_client(self._container, key)
         settings = ContentSettings(content_type="application/octet-stream", content_md5=bytearray(digest))
-        block = max(self._block_bytes, -(-size // _MAX_BLOCKS))
+        block_bytes = max(self._block_bytes, -(-size // _MAX_BLOCKS))
         try:
-            if size > block:
-                self._put_blocks(blob, path, block, settings)
+            if size > block_bytes:
+                self._put_blocks(blob, path, block_bytes, settings)
             else:
                 blob.upload_blob(
                     path.read_bytes(),
@@ -61,26 +61,26 @@ class AzureUploader:
                     content_settings=settings,
                     connection_timeout=_TIMEOUT_SECONDS,
                 )
-            there = blob.get_blob_properties()
+            properties = blob.get_blob_properties()
         except AzureError as error:
             raise self._translate(error, key) from None  # the library's text may hold parts of the signed request
-        if there.size != size or bytes(there.content_settings.content_md5 or b"") != digest:
+        if properties.size != size or bytes(properties.content_settings.content_md5 or b"") != digest:
             raise StoreError(
                 f"{self._name(key)} differs from the file that was uploaded. Commit again to repeat it",
                 container=self._container,
                 key=key,
             )
 
-    def _put_blocks(self, blob: BlobClient, path: Path, block: int, settings: ContentSettings) -> None:
-        """Send the blocks that are not there, which are known by number and MD5, and join all."""
+    def _put_blocks(self, blob: BlobClient, path: Path, block_bytes: int, settings: ContentSettings) -> None:
+        """Upload the missing blocks, identified by number and MD5, and commit the block list."""
         try:
-            there = {each.id: each.size for each in blob.get_block_list("uncommitted")[1]}
-        except ResourceNotFoundError:  # nothing has been sent
-            there = {}
+            existing = {block.id: block.size for block in blob.get_block_list("uncommitted")[1]}
+        except ResourceNotFoundError:  # no block is uploaded yet
+            existing = {}
 
         def send(number: int, content: bytes) -> BlobBlock:
             name = f"{number:05}-{hashlib.md5(content, usedforsecurity=False).hexdigest()}"
-            if there.get(name) != len(content):
+            if existing.get(name) != len(content):
                 blob.stage_block(
                     name,
                     content,
@@ -90,7 +90,7 @@ class AzureUploader:
                 )
             return BlobBlock(name)
 
-        blob.commit_block_list(send_parts(path, block, self._concurrency, send), content_settings=settings)
+        blob.commit_block_list(send_parts(path, block_bytes, self._concurrency, send), content_settings=settings)
 
     def _name(self, key: str) -> str:
         return f"azure://{self._container}/{key}"

@@ -1,4 +1,4 @@
-"""Uploads to S3 and to stores that speak its protocol."""
+"""Upload files to S3 and compatible stores."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _PART_BYTES = 8 << 20
 _MAX_PARTS = 10_000
 _PARALLEL_PARTS = 4
 _RETRY: Any = {"total_max_attempts": 9, "mode": "standard"}
-"""For each part on its own: a broken connection repeats one part, not the file."""
+"""Per part: a broken connection repeats one part, not the file."""
 
 
 class S3Uploader:
-    """One bucket. The store checks each part against its MD5; the whole is checked here.
+    """Upload into one bucket. The store checks the MD5 of each part; the whole object is verified here.
 
-    A file whose upload failed goes on, when it is put again, with the parts that are not there yet.
+    A retried upload is resumed: only the parts that are not uploaded yet are sent.
     """
 
     def __init__(self, param: S3ConnectParam) -> None:
@@ -45,65 +45,65 @@ class S3Uploader:
 
     def put(self, path: Path, key: str) -> None:
         size = path.stat().st_size
-        part = max(_PART_BYTES, -(-size // _MAX_PARTS))
+        part_bytes = max(_PART_BYTES, -(-size // _MAX_PARTS))
         try:
-            client = self._opened()
-            if size > part:
-                tag = self._put_parts(client, path, key, part)
+            client = self._connect()
+            if size > part_bytes:
+                tag = self._put_parts(client, path, key, part_bytes)
             else:
                 content = path.read_bytes()
                 tag = hashlib.md5(content, usedforsecurity=False).hexdigest()
-                client.put_object(Bucket=self._bucket, Key=key, Body=content, ContentMD5=_header(tag))
+                client.put_object(Bucket=self._bucket, Key=key, Body=content, ContentMD5=_content_md5(tag))
             self._verify(client, path, key, size, tag)
         except (BotoCoreError, ClientError, requests.RequestException) as error:
             raise self._translate(error, key) from None  # the client's text may hold parts of the signed request
 
-    def _put_parts(self, client: Any, path: Path, key: str, part: int) -> str:
-        """Upload what is missing; returns the tag that S3 gives an unencrypted object, the MD5 of its parts' MD5s."""
-        upload, there = self._resumed(client, key)
+    def _put_parts(self, client: Any, path: Path, key: str, part_bytes: int) -> str:
+        """Upload the missing parts; return S3's ETag of an unencrypted object, the MD5 of its parts' MD5s."""
+        upload, existing = self._resume_upload(client, key)
 
         def send(number: int, content: bytes) -> tuple[str, str]:
             tag = hashlib.md5(content, usedforsecurity=False).hexdigest()
-            if there.get(number) == tag:
+            if existing.get(number) == tag:
                 return tag, tag
-            answer = client.upload_part(
+            response = client.upload_part(
                 Bucket=self._bucket,
                 Key=key,
                 UploadId=upload,
                 PartNumber=number,
                 Body=content,
-                ContentMD5=_header(tag),
+                ContentMD5=_content_md5(tag),
             )
-            return tag, answer["ETag"]
+            return tag, response["ETag"]
 
-        sent = send_parts(path, part, _PARALLEL_PARTS, send)
-        parts = [{"PartNumber": number, "ETag": tag} for number, (_, tag) in enumerate(sent, 1)]
+        tags = send_parts(path, part_bytes, _PARALLEL_PARTS, send)
+        parts = [{"PartNumber": number, "ETag": tag} for number, (_, tag) in enumerate(tags, 1)]
         try:
             client.complete_multipart_upload(
                 Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
             )
         except ClientError as error:
-            # Also the answer to a repeated call whose first answer was lost: the object itself tells what is true.
-            if _code(error) != "NoSuchUpload":
+            # Also the response to a retry whose first response was lost: the later check of the object decides.
+            if _error_code(error) != "NoSuchUpload":
                 raise
         del self._unfinished[key]
-        joined = b"".join(bytes.fromhex(tag) for tag, _ in sent)
-        return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(sent)}"
+        joined = b"".join(bytes.fromhex(tag) for tag, _ in tags)
+        return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(tags)}"
 
-    def _resumed(self, client: Any, key: str) -> tuple[str, dict[int, str]]:
-        """The upload of this key that was begun before, with the tags of its parts, or a new one."""
+    def _resume_upload(self, client: Any, key: str) -> tuple[str, dict[int, str]]:
+        """Return the key's unfinished multipart upload with the ETags of its parts, or create a new one."""
         upload = self._unfinished.get(key)
         if upload is not None:
             pages = client.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=upload)
             try:
-                parts = [each for page in pages for each in page.get("Parts", ())]
+                parts = [part for page in pages for part in page.get("Parts", ())]
                 return upload, {part["PartNumber"]: part["ETag"].strip('"') for part in parts}
             except ClientError as error:
-                if _code(error) != "NoSuchUpload":  # somebody has tidied up
+                if _error_code(error) != "NoSuchUpload":  # aborted, by a lifecycle rule for example
                     raise
-        answer = client.create_multipart_upload(Bucket=self._bucket, Key=key)
-        self._unfinished[key] = answer["UploadId"]
-        return answer["UploadId"], {}
+        response = client.create_multipart_upload(Bucket=self._bucket, Key=key)
+        self._unfinished[key] = response["UploadId"]
+        return response["UploadId"], {}
 
     def _verify(self, client: Any, path: Path, key: str, size: int, tag: str) -> None:
         meta = client.head_object(Bucket=self._bucket, Key=key)
@@ -114,22 +114,22 @@ class S3Uploader:
             )
         if meta["ETag"].strip('"') == tag:
             return
-        # With some kinds of encryption the tag is no checksum: then only the content tells.
-        there, here = hashlib.sha256(), hashlib.sha256()
+        # With some kinds of encryption the ETag is no checksum: then the content is compared.
+        remote, local = hashlib.sha256(), hashlib.sha256()
         for chunk in client.get_object(Bucket=self._bucket, Key=key)["Body"].iter_chunks(1 << 20):
-            there.update(chunk)
+            remote.update(chunk)
         with path.open("rb") as stream:
             while block := stream.read(1 << 20):
-                here.update(block)
-        if there.digest() != here.digest():
+                local.update(block)
+        if remote.digest() != local.digest():
             raise StoreError(f"{self._name(key)} differs from the file that was uploaded. Commit again to repeat it")
 
-    def _opened(self) -> Any:
+    def _connect(self) -> Any:
         if self._client is None:
             param = self._param
             session = botocore.session.Session()
             if param.credentials is not None:
-                session._credentials = _Provided(param.credentials)
+                session._credentials = _ProviderCredentials(param.credentials)
             self._client = session.create_client(
                 "s3",
                 region_name=param.region or _region(self._endpoint, self._bucket),
@@ -143,7 +143,7 @@ class S3Uploader:
                     retries=_RETRY,
                     max_pool_connections=_PARALLEL_PARTS,
                     s3={"addressing_style": "virtual" if param.enable_virtual_style_endpoint else "path"},
-                    # Not every store knows the newer checksums; parts carry their MD5.
+                    # Not every store supports the newer checksums; parts are sent with their MD5.
                     request_checksum_calculation="when_required",
                     response_checksum_validation="when_required",
                 ),
@@ -170,8 +170,8 @@ class S3Uploader:
         return StoreUnavailable(f"{place}: {self._name(key)} could not be uploaded: {reason}", **facts)
 
 
-class _Provided(Credentials):  # type: ignore[misc]  # botocore has no types
-    """Keys of a provider as minio has them, asked for whenever a request is signed."""
+class _ProviderCredentials(Credentials):  # type: ignore[misc]  # botocore has no types
+    """Adapter for minio's credential providers: the keys are fetched for each request that is signed."""
 
     def __init__(self, provider: Any) -> None:
         super().__init__("", "")
@@ -188,23 +188,23 @@ def _endpoint(param: S3ConnectParam) -> str | None:
     scheme = "https" if param.secure else "http"
     url = param.endpoint if "://" in param.endpoint else f"{scheme}://{param.endpoint}"
     if param.enable_virtual_style_endpoint:
-        # The client puts the bucket in front by itself.
+        # The client prepends the bucket itself.
         url = url.replace(f"://{param.bucket_name}.", "://", 1)
     return url.rstrip("/")
 
 
 def _region(endpoint: str | None, bucket: str) -> str:
-    """AWS tells a bucket's region to anybody; other stores take any."""
+    """Look up a bucket's region: AWS returns it without authentication; other stores accept any."""
     if endpoint and "amazonaws.com" not in endpoint:
         return "us-east-1"
-    answer = requests.head(f"https://s3.amazonaws.com/{bucket}", timeout=10, allow_redirects=False)
-    return answer.headers.get("x-amz-bucket-region", "us-east-1")
+    response = requests.head(f"https://s3.amazonaws.com/{bucket}", timeout=10, allow_redirects=False)
+    return response.headers.get("x-amz-bucket-region", "us-east-1")
 
 
-def _code(error: ClientError) -> str:
+def _error_code(error: ClientError) -> str:
     return str(error.response["Error"]["Code"])
 
 
-def _header(tag: str) -> str:
-    """A checksum as ``Content-MD5`` has it."""
+def _content_md5(tag: str) -> str:
+    """Encode a checksum for the ``Content-MD5`` header."""
     return base64.b64encode(bytes.fromhex(tag)).decode()

@@ -1,7 +1,7 @@
-"""One value of one row, checked and brought to what its canonical column is built from.
+"""Check single values of a row and convert them to the form that the canonical columns are built from.
 
 The rules are those of ``penstock.validation`` for whole columns; here they run while a single row is appended, so
-that it is refused then and there. ``DataError`` carries no row: the caller knows it.
+that it is rejected at once. ``DataError`` has no row here: the caller adds it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from penstock.validation.sparse import MAX_INDEX
 __all__ = ["Cell", "cell_maker", "json_text"]
 
 Cell = tuple[Any, int]
-"""The canonical value and the bytes that it counts for a chunk's size."""
+"""The canonical value, and its bytes for the chunk size."""
 
 _FLOAT32_LIMIT = float(np.finfo(np.float32).max) * (1 + 2.0**-26)
-"""Below half a step above the largest float32, which such numbers are rounded to: 3.4028235e38 as it is printed."""
+"""Less than half an ulp above the largest float32, which such numbers are rounded to: 3.4028235e38 as printed."""
 _FLOAT64_LIMIT = float(np.finfo(np.float64).max)
 _JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
 def cell_maker(field: Field) -> Callable[[Any], Cell]:
-    """The function that checks one value (never None) of ``field``; it raises :class:`DataError`."""
+    """Return the function that checks one value (never None) of ``field``; it raises :class:`DataError`."""
     makers: dict[DataType, Callable[[Field, Any], Cell]] = {
         DataType.BOOL: _bool,
         DataType.FLOAT: _float,
@@ -99,7 +99,7 @@ def _varchar(field: Field, value: Any) -> Cell:
     if not isinstance(value, str):
         _wrong_type(field, value, "text")
     limit = field.max_length or 0
-    # A character has one to four bytes: most texts need not be encoded to be judged.
+    # A character has one to four bytes: most texts can be checked without encoding them.
     if len(value) * 4 > limit or not value.isascii():
         length = _utf8_length(field, value)
         if length > limit:
@@ -120,7 +120,7 @@ def _utf8_length(field: Field, value: str) -> int:
 
 
 def json_text(value: Any, field: Field) -> str:
-    """JSON text of a Python value; a str is taken to be JSON text already, as in pymilvus."""
+    """Serialize a Python value as JSON; a str counts as JSON text, as in pymilvus."""
     if isinstance(value, str | bytes):
         raw = value if isinstance(value, bytes) else _json_bytes(field, value)
         if is_nested_too_deeply(raw):
@@ -149,20 +149,20 @@ def _dump(value: Any, field: Field) -> bytes:
 
 
 def _wide_integers_as_text(value: Any) -> Any:
-    """The value with the whole numbers that the JSON library refuses, those of more than 64 bits, as it would write
-    them. An import rounds them, and says so."""
+    """Replace integers of more than 64 bits, which the JSON library refuses, by their text. An import rounds them,
+    and reports it."""
     if isinstance(value, Mapping):
-        return {key: _wide_integers_as_text(inner) for key, inner in value.items()}
+        return {key: _wide_integers_as_text(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_wide_integers_as_text(inner) for inner in value]
+        return [_wide_integers_as_text(element) for element in value]
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         return orjson.Fragment(str(value))
     return value
 
 
 def _refuse_not_json(value: Any, field: Field, depth: int) -> None:
-    """Refuse what is nested more than ``depth`` deep, and what the JSON library would write as another value: NaN as
-    null, a masked element as what it hides."""
+    """Reject values nested more than ``depth`` deep, and those that the JSON library would write as another value:
+    NaN as null, a masked element as the value under the mask."""
     if depth < 0:
         _refuse(field, f"the JSON is nested more than {MAX_JSON_DEPTH} deep", None, "Flatten the value.")
     _refuse_masked(field, value)
@@ -170,11 +170,11 @@ def _refuse_not_json(value: Any, field: Field, depth: int) -> None:
         if not np.isfinite(value):
             raise not_finite(field, 0, float(value), overflow=False).at(row=None)
     elif isinstance(value, Mapping):
-        for each in value.values():
-            _refuse_not_json(each, field, depth - 1)
+        for member in value.values():
+            _refuse_not_json(member, field, depth - 1)
     elif isinstance(value, list | tuple):
-        for each in value:
-            _refuse_not_json(each, field, depth - 1)
+        for element in value:
+            _refuse_not_json(element, field, depth - 1)
     elif isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
         raise not_finite(field, 0, float(value[~np.isfinite(value)][0]), overflow=False).at(row=None)
 
@@ -200,9 +200,9 @@ def _array(field: Field, value: Any) -> Cell:
         _wrong_type(field, value, "lists")
     _check_capacity(field, value)
     assert field.element_type is not None
-    element = Field(name=field.name, type=field.element_type, max_length=field.max_length)
-    make = cell_maker(element)
-    cells = [make(each) for each in value]
+    element_field = Field(name=field.name, type=field.element_type, max_length=field.max_length)
+    make = cell_maker(element_field)
+    cells = [make(element) for element in value]
     return [cell for cell, _ in cells], sum(size for _, size in cells)
 
 
@@ -225,7 +225,7 @@ def _structs(field: Field, value: Any) -> Cell:
         (subfield.name, part.name, cell_maker(part)) for subfield, part in zip(field.fields, field.parts, strict=True)
     ]
     names = {subfield.name for subfield in field.fields}
-    made = []
+    structs = []
     total = 0
     for position, struct in enumerate(value):
         _check_keys(field, position, struct, names)
@@ -237,8 +237,8 @@ def _structs(field: Field, value: Any) -> Cell:
                 )
             cells[key], size = make(struct[key])
             total += size
-        made.append(cells)
-    return made, total
+        structs.append(cells)
+    return structs, total
 
 
 def _check_keys(field: Field, position: int, struct: Any, names: Set[str]) -> None:
@@ -292,7 +292,7 @@ def _sparse_weight(field: Field, weight: Any) -> float:
 
 
 def _numbers(field: Field, value: Any, takes: str) -> npt.NDArray[Any]:
-    """A list, tuple or array as a one-dimensional array of numbers."""
+    """Convert a list, tuple or array to a one-dimensional array of numbers."""
     _refuse_masked(field, value)
     if isinstance(value, np.ndarray):
         array = value
@@ -320,26 +320,26 @@ def _check_dim(field: Field, array: npt.NDArray[Any], value: Any) -> None:
         )
 
 
-def _check_finite(field: Field, made: npt.NDArray[Any], given: npt.NDArray[Any]) -> None:
-    finite = np.isfinite(made)
+def _check_finite(field: Field, vector: npt.NDArray[Any], original: npt.NDArray[Any]) -> None:
+    finite = np.isfinite(vector)
     if not finite.all():
-        bad = float(given[int(np.argmin(finite))])
+        bad = float(original[int(np.argmin(finite))])
         raise not_finite(field, 0, bad, overflow=bool(np.isfinite(bad))).at(row=None)
 
 
 def _float_vector(field: Field, value: Any) -> Cell:
     array = _numbers(field, value, f"lists or arrays of {field.dim} numbers")
     _check_dim(field, array, value)
-    made = array
+    vector = array
     if array.dtype != np.float32:
-        with np.errstate(over="ignore"):  # an overflow is named by the check below
-            made = array.astype(np.float32)
-    _check_finite(field, made, array)
-    return made, len(made) * 4
+        with np.errstate(over="ignore"):  # the check below reports an overflow
+            vector = array.astype(np.float32)
+    _check_finite(field, vector, array)
+    return vector, len(vector) * 4
 
 
 def _half_vector(field: Field, value: Any) -> Cell:
-    """Rounded to the nearest half float; bytes are taken as they are, little-endian."""
+    """Round to the nearest half float; bytes are taken as little-endian half floats."""
     kind = np.dtype(np.float16) if field.type is DataType.FLOAT16_VECTOR else _BFLOAT16
     if isinstance(value, bytes | bytearray):
         if len(value) != 2 * (field.dim or 0):
@@ -349,11 +349,11 @@ def _half_vector(field: Field, value: Any) -> Cell:
         array = _numbers(field, value, f"lists or arrays of {field.dim} floats, or {2 * (field.dim or 0)} bytes")
     _check_dim(field, array, value)
     with np.errstate(over="ignore"):
-        made = array.astype(kind, copy=False)
+        vector = array.astype(kind, copy=False)
         if kind == _BFLOAT16:
-            made = made.astype(np.float32)
-    _check_finite(field, made, array)
-    return made, len(made) * (2 if array.dtype.itemsize == 2 else 4)
+            vector = vector.astype(np.float32)
+    _check_finite(field, vector, array)
+    return vector, len(vector) * (2 if array.dtype.itemsize == 2 else 4)
 
 
 def _int8_vector(field: Field, value: Any) -> Cell:
@@ -368,7 +368,7 @@ def _int8_vector(field: Field, value: Any) -> Cell:
 
 
 def _binary_vector(field: Field, value: Any) -> Cell:
-    """``dim`` bits, or ``dim / 8`` bytes with the first bit on top."""
+    """Check ``dim`` bits, or ``dim / 8`` bytes with the first bit as the most significant."""
     takes = f"{field.dim} bits (a list of 0 and 1) or {field.width} bytes"
     if isinstance(value, bytes | bytearray):
         array: npt.NDArray[Any] = np.frombuffer(value, dtype=np.uint8)
@@ -376,7 +376,7 @@ def _binary_vector(field: Field, value: Any) -> Cell:
         array = value.view(np.uint8)
     else:
         if isinstance(value, list) and value and isinstance(value[0], bool):
-            value = [int(each) for each in value]
+            value = [int(bit) for bit in value]
         array = _numbers(field, value, takes)
     if array.dtype.kind not in "iu" and len(array):
         _wrong_type(field, value, takes)
@@ -385,5 +385,5 @@ def _binary_vector(field: Field, value: Any) -> Cell:
         _refuse(field, f"the vector has {len(array)} values, the field takes {takes}", value)
     if array.min() < 0 or array.max() > (1 if is_bits else 255):
         _refuse(field, f"a value is neither a bit nor a byte; the field takes {takes}", value)
-    made = np.packbits(array.astype(np.uint8, copy=False)) if is_bits else array.astype(np.uint8, copy=False)
-    return made, field.width
+    packed = np.packbits(array.astype(np.uint8, copy=False)) if is_bits else array.astype(np.uint8, copy=False)
+    return packed, field.width

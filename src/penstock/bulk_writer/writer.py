@@ -1,4 +1,4 @@
-"""What the local and the remote bulk writer have in common: rows and batches in, chunks of files out."""
+"""The base class of the local and the remote bulk writer: takes rows and batches, writes chunks of files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GB = 1 << 30
 
 
 class BulkWriter:
-    """Base of the writers; see :class:`~penstock.bulk_writer.LocalBulkWriter` for what the methods do."""
+    """Base class of the bulk writers; see :class:`~penstock.bulk_writer.LocalBulkWriter` for its use."""
 
     def __init__(
         self,
@@ -49,8 +49,8 @@ class BulkWriter:
         progress: ProgressCallback | None = None,
         progress_bar: bool = False,
     ) -> None:
-        older = whole_number("segment_size", segment_size, least=0)
-        self._chunk_size = older or whole_number("chunk_size", chunk_size)
+        legacy_size = whole_number("segment_size", segment_size, least=0)
+        self._chunk_size = legacy_size or whole_number("chunk_size", chunk_size)
         self._file_type = file_type_of(file_type)
         config = string_mapping("config", config)
         if progress is not None and not callable(progress):
@@ -61,7 +61,7 @@ class BulkWriter:
         self._columns = (*written.fields, META) if written.dynamic else written.fields
         layout = _layout(self._file_type, self._columns, config, self._chunk_size)
         limits = limits_of(self._file_type, self._columns, layout.null_key)
-        refused = _refused(self._schema, written)
+        refused = _rejected_fields(self._schema, written)
         self._rows = RowBuffer(written, refused, limits)
         self._checker = BatchChecker(written, refused, limits)
         self._uuid = str(uuids.uuid4())
@@ -72,45 +72,45 @@ class BulkWriter:
         self._lock = threading.RLock()
         self._total_row_count = self._buffer_row_count = self._buffer_size = 0
         self._bar = ProgressBar(type(self).__name__) if flag("progress_bar", progress_bar) else None
-        self._listeners = [each for each in (progress, self._bar) if each is not None]
+        self._listeners = [listener for listener in (progress, self._bar) if listener is not None]
         self._expected_rows: int | None = None
 
     @property
     def uuid(self) -> str:
-        """The name of this writer's own folder."""
+        """The name of this writer's folder."""
         return self._uuid
 
     @property
     def chunk_size(self) -> int:
-        """Bytes of rows, as they are counted before encoding, after which a chunk ends."""
+        """Maximum bytes of a chunk's rows, counted before encoding; the row that exceeds it ends the chunk."""
         return self._chunk_size
 
     @property
     def buffer_size(self) -> int:
-        """Counted bytes of the chunk that grows."""
+        """Bytes of the current chunk, counted before encoding."""
         return self._buffer_size
 
     @property
     def buffer_row_count(self) -> int:
-        """Rows of the chunk that grows."""
+        """Rows of the current chunk."""
         return self._buffer_row_count
 
     @property
     def total_row_count(self) -> int:
-        """Rows that this writer has taken."""
+        """Rows that this writer has accepted."""
         return self._total_row_count
 
     @property
     def batch_files(self) -> list[list[str]]:
-        """The complete files, one list per chunk, as the import calls take them in ``files``."""
+        """The complete files, one list per chunk, in the form of the import calls' ``files``."""
         return self._chunks.files
 
     def append_row(self, row: Mapping[str, Any]) -> None:
-        """Take one row, a dict of field names and values.
+        """Append one row, a dict of field names and values.
 
         Raises:
-            DataError: the row is refused; the writer is as it was. ``row`` counts from the writer's first row.
-            StoreError: an earlier chunk could not be written or uploaded. The row is not taken.
+            DataError: the row is rejected; the writer is unchanged. ``row`` counts from the writer's first row.
+            StoreError: an earlier chunk could not be written or uploaded. The row is not appended.
         """
         with self._lock:
             self._chunks.raise_failure()
@@ -125,12 +125,12 @@ class BulkWriter:
                 self._commit(None)
 
     def append_batch(self, data: Any) -> None:
-        """Take many rows: an Arrow table, record batch or reader, a pandas or polars frame, a dict of NumPy columns,
-        or an iterable of Arrow batches.
+        """Append many rows: an Arrow table, record batch or reader, a pandas or polars frame, a dict of NumPy
+        columns, or an iterable of Arrow batches.
 
         Raises:
-            DataError: a row is refused; ``row`` counts from the start of ``data``. Of data in memory nothing is
-                taken; of a stream the batches before the bad one are.
+            DataError: a row is rejected; ``row`` counts from the start of ``data``. Of data in memory nothing is
+                appended; of a stream the batches before the bad one are.
             StoreError: a chunk could not be written or uploaded.
         """
         with self._lock:
@@ -138,15 +138,15 @@ class BulkWriter:
             self._append(to_batches(data, self._written))
 
     def write_table(self, source: Any, *, columns: Selection = None) -> int:
-        """Take all rows of files or of a data set, read piece by piece; returns how many.
+        """Append all rows of files or of a data set, read in batches; return their number.
 
         Args:
-            source: a Parquet, Arrow, CSV, JSON, JSON Lines or NumPy file, a folder of them (searched to its bottom),
+            source: a Parquet, Arrow, CSV, JSON, JSON Lines or NumPy file, a folder of them (searched recursively),
                 a ``pyarrow.dataset.Dataset``, or a Hugging Face ``Dataset``.
-            columns: which columns to take, as names or as ``{field: column}``; all by default.
+            columns: the columns to read, as names or as ``{field: column}``; all by default.
 
         Raises:
-            DataError, StoreError: as :meth:`append_batch`, with the file where it is known.
+            DataError, StoreError: as :meth:`append_batch`, with the file if it is known.
         """
         with self._lock:
             self._chunks.raise_failure()
@@ -154,20 +154,19 @@ class BulkWriter:
             before = self._total_row_count
             self._expected_rows = None if table.rows is None else before + table.rows
             try:
-                for piece in table.pieces:
-                    self._append_piece(piece)
+                for chunk in table.pieces:
+                    self._append_chunk(chunk)
             finally:
                 self._expected_rows = None
             return self._total_row_count - before
 
     def commit(self, _async: bool = False, call_back: CallBack | None = None) -> None:
-        """End the growing chunk and make its files complete; ``call_back`` gets their names.
+        """Finish the current chunk and its files; ``call_back`` gets their names.
 
-        With ``_async`` this returns at once, and a failure comes out of the next call. Files that could not be
-        uploaded before are tried again.
+        With ``_async`` this returns at once, and a failure is raised by the next call. Failed uploads are retried.
 
         Raises:
-            StoreError: this chunk, or one before, could not be written or uploaded.
+            StoreError: this chunk, or an earlier one, could not be written or uploaded.
         """
         with self._lock:
             self._commit(call_back)
@@ -176,7 +175,7 @@ class BulkWriter:
                 self._report()
 
     def close(self) -> None:
-        """Commit what is pending and clean up; leaving the ``with`` block calls it. Closing twice is fine."""
+        """Commit pending rows and clean up; called at the end of the ``with`` block. Idempotent."""
         with self._lock:
             try:
                 if self._buffer_row_count or self._chunks.has_undelivered:
@@ -214,27 +213,28 @@ class BulkWriter:
         return self._folder
 
     def _delivery(self) -> Deliver:
-        """What takes finished files to where they belong. It must not hold the writer, which could then never end."""
+        """The function that moves finished files to their destination. It must not reference the writer, which could
+        then never be garbage-collected."""
         return _names
 
     def _append(self, batches: Batches) -> None:
         self._drain_rows()
-        for each in self._checker.checked(batches):
-            self._add(each.batch, np.cumsum(each.sizes))
+        for checked in self._checker.checked(batches):
+            self._add(checked.batch, np.cumsum(checked.sizes))
             self._report()
         if batches.borrowed:
             self._chunks.detach_buffers()
 
-    def _append_piece(self, piece: DatasetChunk) -> None:
+    def _append_chunk(self, chunk: DatasetChunk) -> None:
         try:
-            self._append(Batches(stream=piece.batches))
+            self._append(Batches(stream=chunk.batches))
         except DataError as error:
-            raise error.at(file=error.file or piece.name) from None
+            raise error.at(file=error.file or chunk.name) from None
 
     def _add(self, batch: pa.RecordBatch, ends: npt.NDArray[np.int64]) -> None:
-        """Cut a batch where chunks end: after the row with which the counted bytes exceed the chunk's size.
+        """Split a batch at chunk ends: after the row with which the counted bytes exceed the chunk size.
 
-        ``ends`` are the counted bytes up to and with each row.
+        ``ends`` are the cumulative bytes, each row included.
         """
         start = 0
         while start < len(batch):
@@ -272,14 +272,14 @@ class BulkWriter:
     def _report(self) -> None:
         if not self._listeners:
             return
-        told = WriteProgress(
+        progress = WriteProgress(
             rows=self._total_row_count,
             files=sum(map(len, self.batch_files)),
             file_bytes=self._chunks.file_bytes,
             total_rows=self._expected_rows,
         )
         for listener in self._listeners:
-            listener(told)
+            listener(progress)
 
     def _abandon(self) -> None:
         if self._bar is not None:
@@ -292,7 +292,8 @@ def _names(paths: list[Path]) -> list[str]:
 
 
 def _clean_up(chunks: Chunks, folder: Path) -> None:
-    """Also runs when a writer is forgotten, and when the interpreter ends."""
+    """Close the chunks and remove the folder if it is empty. As a finalizer it also runs when a writer is
+    garbage-collected, and at interpreter exit."""
     chunks.close()
     if folder.exists() and not any(folder.iterdir()):
         folder.rmdir()
@@ -302,7 +303,8 @@ def _written_schema(schema: CollectionSchema, computed: frozenset[str]) -> Colle
     return CollectionSchema(fields=written_fields(schema, computed), dynamic=schema.dynamic)
 
 
-def _refused(schema: CollectionSchema, written: CollectionSchema) -> dict[str, str]:
+def _rejected_fields(schema: CollectionSchema, written: CollectionSchema) -> dict[str, str]:
+    """Error messages by name of the fields that rows must not contain."""
     return {
         field.name: f"the primary key '{field.name}' is auto-generated, no need to provide"
         if schema.is_generated(field)

@@ -1,4 +1,4 @@
-"""What every source of import files offers: where a file is, how large, and its bytes."""
+"""The interface of sources of import files: a file's location, size, version and bytes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["Location", "Source", "is_marker", "side_file"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """A resolved file: picklable, and enough for any worker on any host to open it.
+    """A resolved input file: picklable, and sufficient to open the file on any host.
 
     ``uri`` is ``file:///…``, ``s3://bucket/key``, ``gs://bucket/key``, ``az://container/key`` (``container@account``
-    where the caller named the account), ``https://…`` or ``http://…``; ``name`` is what the caller wrote and what
-    messages show.
+    where the request named the account), ``https://…`` or ``http://…``; ``name`` is the path as the request gave it,
+    shown in messages.
 
-    ``size`` is in bytes; ``version`` is another one when the content may have changed (a local file's inode and
-    times, an object's ETag), "" where that isn't known. It is taken once, when the job is planned: every split of the
-    job must meet the same one. ``credentials`` are settings of the place (endpoint, region, keys; see ``keys``),
-    never printed. ``whole`` means that it can only be read from its beginning.
+    ``size`` is in bytes. ``version`` differs when the content may have changed (a local file's inode and times, an
+    object's ETag); "" if unknown. It is read once, when the job is planned: every split of the job must read the same
+    version. ``credentials`` are settings of the store (endpoint, region, keys; see ``penstock.sources.credentials``),
+    never printed. ``whole`` means that the file can only be read from its beginning.
     """
 
     uri: str
@@ -33,17 +33,17 @@ class Location:
     whole: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the credentials."""
-        found = {"uri": self.uri, "name": self.name, "size": self.size, "version": self.version}
-        return found | {"whole": True} if self.whole else found
+        """Serialize everything but the credentials."""
+        location = {"uri": self.uri, "name": self.name, "size": self.size, "version": self.version}
+        return location | {"whole": True} if self.whole else location
 
 
 class Source(Protocol):
-    """An opened location."""
+    """The bytes of one location."""
 
     @property
     def name(self) -> str:
-        """What the caller wrote, for messages."""
+        """The path as the request gave it, for messages."""
         ...
 
     @property
@@ -51,47 +51,47 @@ class Source(Protocol):
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that reading ahead may hold in memory for each file or stream that is open."""
+        """Upper bound in bytes of the read-ahead buffer per open file or stream."""
         ...
 
     def open_arrow(self) -> pa.NativeFile:
-        """The bytes for Arrow's readers, with random access. The caller closes it."""
+        """Open a random-access file for Arrow's readers. The caller closes it."""
         ...
 
     def open_stream(self, start: int = 0, end: int | None = None) -> BinaryIO:
-        """The bytes from ``start`` up to ``end`` (exclusive), read once from front to back. The caller closes it."""
+        """Open a sequential stream of the bytes from ``start`` up to ``end`` (exclusive). The caller closes it."""
         ...
 
     def local_path(self) -> str | None:
-        """A path that can be memory-mapped, or None where the file is not on a local disk."""
+        """A path that can be memory-mapped, or None if the file is not on a local disk."""
         ...
 
     @property
     def is_pinned(self) -> bool:
-        """Whether each read by itself can only give bytes of the version that was located."""
+        """Whether each single read can only return bytes of the located version."""
         ...
 
     def check_unchanged(self) -> None:
-        """Look again at what the place holds now.
+        """Check that the stored file is still the located version.
 
         Raises:
-            FileUnreadable: it is another version than the one that was located.
+            FileUnreadable: the file has changed.
             FileMissing, PathNotAllowed, SourceUnavailable
         """
         ...
 
 
 def is_marker(member: str) -> bool:
-    """Whether an empty file of a folder only marks something (``_SUCCESS``, a folder drawn by a console): such a file
-    has no extension, and so is no import file anyway."""
+    """Whether an empty file in a folder is only a marker (``_SUCCESS``, a console's folder placeholder): it has no
+    extension, so it is no import file anyway."""
     return "." not in member.rpartition("/")[2]
 
 
 def side_file(member: str) -> str | None:
-    """What of a folder's member other programs keep beside their data: a file, or a folder with a slash.
+    """The side file, or side folder (with a slash), that a folder's member is or lies in; None for data.
 
-    None for data. Spark, Hive, Databricks, Delta and Dask take names so that begin with ``_`` or ``.``, and checksums
-    and copies that are not finished. ``_name=value`` is a partition, and ``_id.npy`` the column of a field.
+    Spark, Hive, Databricks, Delta and Dask treat names that begin with ``_`` or ``.``, checksums and unfinished
+    copies as side files. ``_name=value`` is a partition, and ``_id.npy`` the column of a field.
     """
     at = 0
     for part in member.split("/"):

@@ -1,4 +1,4 @@
-"""Settings of the places that objects come from: endpoint, region and keys, by one set of names per scheme.
+"""Settings of object stores and web servers: endpoint, region and credentials, with one set of names per scheme.
 
 | scheme | names |
 |---|---|
@@ -7,9 +7,9 @@
 | ``gs`` | ``endpoint``, ``service_account`` (a file), ``access_key_id`` and ``secret_access_key`` (HMAC keys),
 ``token`` |
 | ``az`` | ``endpoint``, ``account``, ``account_key``, ``sas_token`` |
-| ``https``, ``http`` | ``user``, ``password``, ``token``; ``networks`` (that may be reached), ``roots`` |
+| ``https``, ``http`` | ``user``, ``password``, ``token``; ``networks`` (allowed ones), ``roots`` |
 
-``anonymous`` (``"true"``) sends requests without keys.
+``anonymous`` (``"true"``) sends unsigned requests.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ _ENVIRONMENT = {
 }
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _NO_KEYS = frozenset({"endpoint", "region", "addressing", "account", "roots", "networks"})
-"""Settings that say where things are, not who may read them."""
+"""Settings of the location, not credentials."""
 
 
 def settings_from_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Settings of S3 from the standard ``AWS_*`` variables."""
-    found = {
+    """Read S3 settings from the standard ``AWS_*`` variables."""
+    settings = {
         setting: next((environment[name] for name in names if environment.get(name)), "")
         for setting, names in _ENVIRONMENT.items()
     }
-    return {setting: value for setting, value in found.items() if value}
+    return {setting: value for setting, value in settings.items() if value}
 
 
 def with_keys(scheme: str, settings: Settings, access_key: str, secret_key: str, token: str) -> dict[str, str]:
-    """The settings with the caller's own keys instead of the server's, if the caller gave any.
+    """Replace the server's credentials by the request's, if it has any.
 
     Raises:
-        FileUnreadable: they can't be keys of that store.
+        FileUnreadable: they are malformed for that store.
     """
     if not (access_key or secret_key or token):
         return dict(settings)
     own = _OWN[scheme](access_key, secret_key, token)
-    kept = {name: value for name, value in settings.items() if name in _NO_KEYS}
-    return kept | {name: value for name, value in own.items() if value}
+    location = {name: value for name, value in settings.items() if name in _NO_KEYS}
+    return location | {name: value for name, value in own.items() if value}
 
 
 def _s3(access_key: str, secret_key: str, token: str) -> dict[str, str]:
@@ -62,17 +62,17 @@ def _s3(access_key: str, secret_key: str, token: str) -> dict[str, str]:
 
 
 def _gs(access_key: str, secret_key: str, token: str) -> dict[str, str]:
-    """HMAC keys, as the cloud's import call takes them for gs://, or an OAuth token."""
+    """HMAC keys, as in the cloud's import call for gs://, or an OAuth token."""
     if not secret_key and not token:
-        # With nothing to sign with the client would take the machine's own account, which is for import roots only.
+        # Without credentials the client would use the machine's own account, which is for import roots only.
         raise FileUnreadable("accessKey came without secretKey. Give both HMAC keys, or an OAuth token as token")
     return {"access_key_id": access_key, "secret_access_key": secret_key} if secret_key else {"token": token}
 
 
 def _az(access_key: str, secret_key: str, token: str) -> dict[str, str]:
-    """Account and account key, the key alone (Azure's own word for it is access key), or a SAS token."""
+    """Account and account key, the key alone (Azure calls it access key), or a SAS token."""
     if (token or secret_key) and access_key and not _ACCOUNT.fullmatch(access_key):
-        # The account becomes part of a host's name.
+        # The account becomes part of a host name.
         raise FileUnreadable(
             "accessKey is not the name of an Azure storage account (3 to 24 small letters and digits)"
         )

@@ -1,4 +1,4 @@
-"""What goes wrong with remote files, told in Penstock's error tree."""
+"""Map errors of remote stores to Penstock's error tree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceE
 __all__ = ["STORE_FAILURES", "changed", "of_status", "translate"]
 
 STORE_FAILURES = (BaseError, OSError, ValueError)
-"""All that the object store's client raises."""
+"""All exceptions that the object store client raises."""
 
 _NO_KEYS = {
     "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --s3-anonymous where anybody may read",
@@ -25,15 +25,15 @@ _NO_KEYS = {
     "az": "Set PENSTOCK_AZURE_ACCOUNT and PENSTOCK_AZURE_KEY, or --azure-anonymous where anybody may read",
 }
 _METADATA_SERVICE = re.compile(r"169\.254\.169\.254|metadata\.google\.internal|metadata/identity")
-"""Where a machine of the cloud asks for keys of its own."""
+"""The instance metadata services, which give a cloud machine its own credentials."""
 
 
 def translate(error: Exception, where: str, name: str) -> SourceError:
-    """The client's error in our terms. Its text is not passed on: it may hold parts of the signed request."""
+    """Map a client error to ours. Its text is not passed on: it may hold parts of the signed request."""
     text = str(error)
     shown = _shown(where, name)
-    found = re.search(r"non-2xx status code: (\d{3})", text)
-    status = int(found[1]) if found else 0
+    match = re.search(r"non-2xx status code: (\d{3})", text)
+    status = int(match[1]) if match else 0
     if _METADATA_SERVICE.search(text):
         return FileUnreadable(
             f"object {shown}: the server has no keys for the object store. {_NO_KEYS[where.partition('://')[0]]}, "
@@ -58,7 +58,7 @@ def translate(error: Exception, where: str, name: str) -> SourceError:
 
 
 def of_status(status: int, where: str, name: str) -> SourceError:
-    """The error for an HTTP status that is no success; 0 where no answer came."""
+    """Map an HTTP status other than success to an error; 0 means no response."""
     shown = _shown(where, name)
     if status in (404, 410):
         return FileMissing(f"object {shown} is not there", path=name, uri=where)
@@ -86,7 +86,7 @@ def of_status(status: int, where: str, name: str) -> SourceError:
 
 
 def changed(name: str, where: str, difference: str = "") -> FileUnreadable:
-    """The bytes are not those that the job was planned with."""
+    """The error for a file that has changed since the job was planned."""
     return FileUnreadable(
         f"file {_shown(where, name)} has changed while it was imported{f': {difference}' if difference else ''}. "
         "None of the job's rows are visible. Once the file is written to its end, retry the job or import the file "

@@ -1,4 +1,4 @@
-"""Files on local disks: looked up below a root, opened without following a link anywhere in the path."""
+"""Files on local disks: looked up below a root, opened without following symbolic links anywhere in the path."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ from penstock.sources.paths import check_unicode
 __all__ = ["LocalSource", "find_local", "is_below"]
 
 STREAM_BUFFER = 1 << 20
-"""Bytes that a stream reads at a time: large enough that the system call does not show."""
+"""Bytes per read of a stream: large enough to make the system call's cost negligible."""
 _CLOCK_STEP = 0.02
-"""Seconds: Linux takes a file's times from a clock that moves on every 1 to 10 ms."""
+"""Seconds: Linux takes file times from a clock with a resolution of 1 to 10 ms."""
 _COARSE_CLOCK_STEP = 2.0
-"""Seconds of file systems that count no parts of a second; FAT counts by two."""
-_OF_THE_SYSTEM = ("/proc", "/sys")
-"""What is there looks like files, and tells of processes, this one's environment too."""
+"""Seconds, for file systems without fractions of a second; FAT has a resolution of two."""
+_PSEUDO_FILE_SYSTEMS = ("/proc", "/sys")
+"""Pseudo file systems, which expose data of processes, this one's environment included."""
 
 
 def is_below(path: str, root: str) -> bool:
-    """Whether ``path`` is ``root`` or lies in it, by text; both absolute and clean."""
+    """Whether ``path`` is ``root`` or lies below it, by text; both absolute and normalized."""
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
 def find_local(
     path: str, name: str, is_folder: bool, roots: Sequence[Sequence[str]], side_files: list[str]
 ) -> list[Location]:
-    """The file at ``path``, or all files in the folder, sorted by name; empty when it isn't there.
+    """Locate the file at ``path``, or all files in the folder, sorted by name; empty if it does not exist.
 
-    ``side_files`` collects what is in the folder and no data (:func:`side_file`).
+    ``side_files`` collects files of the folder that are no data (:func:`side_file`).
 
-    ``roots`` are sets of real paths (no links in them), of each of which one must hold the file; ``name`` is what the
-    caller wrote.
+    ``roots`` are sets of real paths (without links); the file must lie below one path of each set. ``name`` is the
+    path as the request gave it.
 
     Raises:
         PathNotAllowed: a link leads out of the roots.
-        FileUnreadable: there, but not a file that can be opened.
+        FileUnreadable: it exists, but is not a file that can be opened.
     """
     real = _real(path, name, roots)
     if not is_folder:
@@ -62,20 +62,20 @@ def find_local(
         if not stat.S_ISDIR(os.stat(real).st_mode):
             return []
     except OSError as error:
-        problem = _refused(error, name)
+        problem = _translate(error, name)
         if isinstance(problem, FileMissing):
             return []
         raise problem from error
-    found = (
+    locations = (
         _location(_real(os.path.join(real, member), name + member, roots), name + member)
         for member in sorted(_members(real, name, side_files))
     )
-    return [each for each in found if each.size or not is_marker(each.name)]
+    return [location for location in locations if location.size or not is_marker(location.name)]
 
 
 def _real(path: str, name: str, roots: Sequence[Sequence[str]]) -> str:
     real = os.path.realpath(path)
-    if not all(any(is_below(real, root) for root in each) for each in roots):
+    if not all(any(is_below(real, root) for root in root_set) for root_set in roots):
         raise PathNotAllowed(
             f"path {name!r} is a link that leads out of the import roots. Put the file itself below a root",
             path=name,
@@ -84,24 +84,25 @@ def _real(path: str, name: str, roots: Sequence[Sequence[str]]) -> str:
 
 
 def _members(folder: str, name: str, side_files: list[str]) -> Iterator[str]:
-    """Paths relative to ``folder`` of all files in it, at any depth, but side files."""
+    """Walk all files below ``folder`` except side files, as paths relative to it."""
 
     def fail(error: OSError) -> None:
-        raise _refused(error, name + os.path.relpath(os.fsdecode(error.filename or folder), folder)) from error
+        raise _translate(error, name + os.path.relpath(os.fsdecode(error.filename or folder), folder)) from error
 
     for at, folders, files in os.walk(folder, onerror=fail):
         below = os.path.relpath(at, folder)
         prefix = "" if below == "." else below + "/"
-        beside = sorted(
+        skipped = sorted(
             [f"{prefix}{folder}/" for folder in folders if side_file(folder)]
             + [prefix + file for file in files if side_file(file)]
         )
-        side_files += [os.fsencode(each).decode(errors="backslashreplace") for each in beside]
+        side_files += [os.fsencode(member).decode(errors="backslashreplace") for member in skipped]
         folders[:] = [folder for folder in folders if not side_file(folder)]
-        for each in folders:
-            if os.path.islink(os.path.join(at, each)):
+        for subfolder in folders:
+            if os.path.islink(os.path.join(at, subfolder)):
                 raise FileUnreadable(
-                    f"{name + prefix + each!r} is a link to a folder, which is not followed. Name that folder itself",
+                    f"{name + prefix + subfolder!r} is a link to a folder, which is not followed. "
+                    "Name that folder itself",
                     path=name,
                 )
         for file in files:
@@ -120,23 +121,23 @@ def _location(real: str, name: str) -> Location:
 
 
 def _version(status: os.stat_result) -> str:
-    """The file's identity beside its size.
+    """The version of a file, apart from its size: inode, mtime and ctime.
 
-    The time of the inode (``ctime``) can't be set: it shows a write whose time was put back, as ``cp -p`` does. The
-    number of the device is left out as it differs between hosts that mount the same share, and after a restart.
+    The ctime can't be set, so it reveals a write whose mtime was reset, as ``cp -p`` does. The device number is left
+    out: it differs between hosts that mount the same share, and after a restart.
     """
     return f"{status.st_ino}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
 
 def _is_version(status: os.stat_result, version: str) -> bool:
-    """Plans of earlier releases have no time of the inode, or no version at all."""
+    """Whether a file has this version. Plans of earlier releases have no ctime in it, or no version at all."""
     return not version or f"{_version(status)}-".startswith(f"{version}-")
 
 
 def _settled_status(handle: int) -> os.stat_result:
-    """The status of a file, taken so long after its last change that the next one can't get the same time."""
+    """Read a file's status long enough after its last change that the next change can't get the same time."""
     status = os.fstat(handle)
-    for _ in range(3):  # a file that is being written right now will be found changed later on
+    for _ in range(3):  # a file that is still being written fails the later check for changes
         step = _CLOCK_STEP if status.st_ctime_ns % 1_000_000_000 else _COARSE_CLOCK_STEP
         age = time.time() - status.st_ctime_ns / 1e9
         if not 0 <= age < step:
@@ -147,15 +148,15 @@ def _settled_status(handle: int) -> os.stat_result:
 
 
 def open_regular(path: str, name: str) -> int:
-    """A file descriptor of the regular file at ``path``, an absolute path without links.
+    """Open the regular file at ``path``, an absolute path without links, and return its descriptor.
 
-    Every step of the path is opened relative to the one before and no link is followed, so that nobody can slip one
-    in between the check and the read.
+    Each path component is opened relative to the one before (``openat``) and no link is followed, so that no link can
+    be inserted between check and use (TOCTOU).
 
     Raises:
         FileMissing, FileUnreadable, PathNotAllowed
     """
-    if any(is_below(path, each) for each in _OF_THE_SYSTEM):
+    if any(is_below(path, folder) for folder in _PSEUDO_FILE_SYSTEMS):
         raise PathNotAllowed(
             f"file {name!r} is the system's own and not of a disk. Import roots are folders of files", path=name
         )
@@ -167,10 +168,10 @@ def open_regular(path: str, name: str) -> int:
             below = os.open(folder, folder_flags, dir_fd=at)
             os.close(at)
             at = below
-        # Without O_NONBLOCK a named pipe would block here for ever.
+        # Without O_NONBLOCK opening a named pipe would block for ever.
         handle = os.open(last or ".", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
     except OSError as error:
-        raise _refused(error, name) from error
+        raise _translate(error, name) from error
     finally:
         os.close(at)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -182,8 +183,8 @@ def open_regular(path: str, name: str) -> int:
     return handle
 
 
-def _refused(error: OSError, name: str) -> SourceError:
-    """``name`` is what the caller wrote: where the server keeps it is not told."""
+def _translate(error: OSError, name: str) -> SourceError:
+    """Map an OSError. ``name`` is the path as the request gave it: the server's own path is not disclosed."""
     shown = repr(name)
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return FileMissing(f"file {shown} is not there", path=name)
@@ -198,8 +199,8 @@ def _refused(error: OSError, name: str) -> SourceError:
 
 @dataclass(frozen=True, slots=True)
 class LocalSource:
-    """A file of a local disk. It is read, never mapped: a map of a file that shrinks kills the process, and its pages
-    count as memory of the worker."""
+    """A file on a local disk. It is read, never memory-mapped: access to a mapped file that shrinks kills the process
+    (SIGBUS), and mapped pages count as memory of the worker."""
 
     location: Location
 
@@ -221,7 +222,7 @@ class LocalSource:
     def open_arrow(self) -> pa.NativeFile:
         handle = self._open()
         try:
-            # Arrow opens by name only; this name is the descriptor that has just been checked.
+            # Arrow opens by name only; this name refers to the descriptor that has just been checked.
             return pa.OSFile(f"/dev/fd/{handle}", "r")
         finally:
             os.close(handle)
@@ -232,7 +233,7 @@ class LocalSource:
 
     @property
     def is_pinned(self) -> bool:
-        """Never: a file may be overwritten in place below an open descriptor."""
+        """Never: a file may be overwritten in place while it is open."""
         return False
 
     def check_unchanged(self) -> None:
@@ -255,7 +256,7 @@ class LocalSource:
 
 
 class _Slice(io.RawIOBase):
-    """Bytes ``start`` to ``stop`` of a descriptor that it owns."""
+    """A raw stream of the bytes ``start`` to ``stop`` of a descriptor, which it owns."""
 
     def __init__(self, handle: int, start: int, stop: int) -> None:
         self._handle = handle

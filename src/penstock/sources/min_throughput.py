@@ -1,7 +1,7 @@
-"""How slowly a web server may answer: one that sends a byte now and then would hold whoever reads for days.
+"""Enforce a minimum throughput of web servers: one that sends a byte now and then would block a reader for days.
 
-Time limits of sockets count from byte to byte. Here the whole answer counts, as long as somebody waits for it: what
-the reader does between two reads is not the server's fault.
+Socket timeouts apply between bytes. Here the whole response counts, but only the time spent waiting for it: the
+reader's own work between two reads is not the server's fault.
 """
 
 from __future__ import annotations
@@ -15,24 +15,26 @@ from typing import Any
 __all__ = ["GRACE_SECONDS", "SLOWEST", "PacedResponse", "TooSlow"]
 
 GRACE_SECONDS = 90.0
-"""Seconds of waiting in which an answer may come as it likes: more than the limit from byte to byte."""
+"""Seconds of waiting before the minimum applies: more than the timeout between bytes."""
 SLOWEST = 64 << 10
-"""Bytes a second that it must have brought on average from then on."""
+"""Minimum average throughput from then on, in bytes per second."""
 
 
 class TooSlow(Exception):
-    """A server sends fewer bytes than :data:`SLOWEST` says."""
+    """A server sends fewer bytes per second than :data:`SLOWEST`."""
 
 
 class PacedResponse(http.client.HTTPResponse):
-    """Raises :class:`TooSlow` from any of its reads, those of the headers among them."""
+    """An HTTP response whose reads, those of the headers included, raise :class:`TooSlow`."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
-        self.fp = io.BufferedReader(_Paced(self.fp.detach()))
+        self.fp = io.BufferedReader(_TimedStream(self.fp.detach()))
 
 
-class _Paced(io.RawIOBase):
+class _TimedStream(io.RawIOBase):
+    """A raw stream that measures the time spent waiting and the bytes received."""
+
     def __init__(self, inner: io.RawIOBase) -> None:
         self._inner = inner
         self._waited = 0.0

@@ -1,4 +1,4 @@
-"""Clients of object stores, one for each bucket and set of keys."""
+"""Object store clients, one per bucket and set of credentials."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _RETRY: RetryConfig = {
     "retry_timeout": timedelta(seconds=20),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
 }
-"""Short: it rides out a hiccup. What lasts longer is the scheduler's to try again, with the job saying so."""
+"""Short, for brief transient errors. Longer ones are left to the scheduler's retry, which the job reports."""
 
 _GOOGLE = "https://storage.googleapis.com"
 
 
 def connect(scheme: str, bucket: str, settings: Settings) -> ObjectStore:
-    """The client for a bucket, kept for the next call. ``settings`` as :mod:`penstock.sources.credentials` says.
+    """Return the cached client for a bucket. ``settings`` are those of :mod:`penstock.sources.credentials`.
 
     Args:
-        bucket: of ``az``, ``container`` or ``container@account``.
+        bucket: for ``az``, ``container`` or ``container@account``.
     """
     return _connect(scheme, bucket, tuple(sorted(settings.items())))
 
@@ -46,8 +46,8 @@ def _client(settings: Settings) -> ClientConfig:
 
 
 def _s3(bucket: str, settings: Settings) -> ObjectStore:
-    # The keys go in by a function: as settings they would be mixed with those of the environment, a caller's keys
-    # with the server's session token.
+    # Credentials come from a provider function: as settings they would be mixed with those of the environment, a
+    # caller's keys with the server's session token.
     def keys() -> S3Credential:
         return {
             "access_key_id": settings.get("access_key_id", ""),
@@ -75,7 +75,7 @@ def _s3(bucket: str, settings: Settings) -> ObjectStore:
 
 def _gs(bucket: str, settings: Settings) -> ObjectStore:
     if "secret_access_key" in settings:
-        # HMAC keys are for Google's other protocol, which is that of S3.
+        # HMAC keys are for Google's S3-compatible protocol.
         keys = {name: settings[name] for name in ("access_key_id", "secret_access_key")}
         return _s3(bucket, {"endpoint": settings.get("endpoint", _GOOGLE), "region": "auto", **keys})
 

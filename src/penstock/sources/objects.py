@@ -1,4 +1,4 @@
-"""Objects of S3, Google Cloud Storage and Azure, and of stores that speak their protocols."""
+"""Objects in S3, Google Cloud Storage, Azure and compatible stores."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["check_object_unchanged", "fetch_object", "find_objects", "probe"]
 def find_objects(
     scheme: str, bucket: str, key: str, name: str, is_folder: bool, settings: Settings, side_files: list[str]
 ) -> list[Location]:
-    """The object, or all objects below the prefix, sorted by key; empty when there is none.
+    """Locate the object, or all objects below the prefix, sorted by key; empty if there is none.
 
-    The empty objects that consoles make to show a folder are left out, and side files, which ``side_files`` collects.
+    Left out are the empty objects that consoles create as folders, and side files, which ``side_files`` collects.
 
     Raises:
         FileUnreadable: access denied, or the store refuses the request.
@@ -35,15 +35,15 @@ def find_objects(
             meta = obstore.head(connect(scheme, bucket, settings), key)
             version = _version(meta)
             return [Location(uri=where, name=name, size=meta["size"], version=version, credentials=settings)]
-        found = obstore.list(connect(scheme, bucket, settings), key or None).collect()
+        entries = obstore.list(connect(scheme, bucket, settings), key or None).collect()
     except STORE_FAILURES as error:
         problem = translate(error, where + ("/" if is_folder and key else ""), name)
         if isinstance(problem, FileMissing):
             return []
-        raise problem from None  # the client's own text holds the request, keys and all
+        raise problem from None  # the client's text holds the request with its keys
     prefix = f"{key}/" if key else ""
-    members = sorted((each["path"].removeprefix(prefix), each["size"], _version(each)) for each in found)
-    side_files += sorted({beside for member, _, _ in members if (beside := side_file(member))})
+    members = sorted((entry["path"].removeprefix(prefix), entry["size"], _version(entry)) for entry in entries)
+    side_files += sorted({skipped for member, _, _ in members if (skipped := side_file(member))})
     folders = {member.rpartition("/")[0] for member, _, _ in members}
     return [
         Location(
@@ -59,10 +59,10 @@ def find_objects(
 
 
 def probe(scheme: str, bucket: str, key: str, settings: Settings) -> None:
-    """Look whether the bucket can be listed below the prefix; an empty one is fine.
+    """Check that the bucket can be listed below the prefix; an empty one is fine.
 
     Raises:
-        FileMissing, FileUnreadable, SourceUnavailable: it can't.
+        FileMissing, FileUnreadable, SourceUnavailable: it can't be listed.
     """
     where = f"{scheme}://{bucket}/{key}"
     try:
@@ -72,7 +72,7 @@ def probe(scheme: str, bucket: str, key: str, settings: Settings) -> None:
 
 
 def _version(meta: ObjectMeta) -> str:
-    """The ETag, in quotes as in HTTP (some stores' lists leave them out), else the time of the last write."""
+    """The ETag, in quotes as in HTTP (some stores' listings omit them), else the last-modified time."""
     tag = meta["e_tag"]
     if not tag:
         return meta["last_modified"].isoformat()
@@ -80,7 +80,7 @@ def _version(meta: ObjectMeta) -> str:
 
 
 def fetch_object(location: Location, start: int, end: int) -> Any:
-    """The bytes from ``start`` up to ``end`` of the very object that was located.
+    """Fetch the bytes from ``start`` up to ``end`` of exactly the object version that was located.
 
     Raises:
         FileUnreadable: it was overwritten since, or access is denied.
@@ -101,10 +101,10 @@ def fetch_object(location: Location, start: int, end: int) -> Any:
 
 
 def check_object_unchanged(location: Location) -> None:
-    """Look at the object again.
+    """Check that the object is still the located version.
 
     Raises:
-        FileUnreadable: it is not the one that was located, or access is denied.
+        FileUnreadable: the object has changed, or access is denied.
         FileMissing, SourceUnavailable
     """
     scheme, _, place = location.uri.partition("://")

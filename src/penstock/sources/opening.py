@@ -1,4 +1,4 @@
-"""From a location to its bytes."""
+"""Open the source for a location, and check that sources did not change while they were read."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["open_source", "unchanged"]
 
 
 def open_source(location: Location, held_bytes: int = KEPT) -> Source:
-    """The source for a location. Nothing is opened before one of its methods is called.
+    """Create the source for a location, lazily: nothing is opened before one of its methods is called.
 
     Args:
-        held_bytes: what reading ahead from a remote place may hold in memory for each open file or stream.
+        held_bytes: read-ahead buffer per open remote file or stream.
 
     Raises:
-        Unsupported: the location was made by a newer version.
+        Unsupported: the location was created by a newer version.
     """
     scheme = location.uri.partition("://")[0]
     if scheme == LOCAL:
@@ -34,14 +34,13 @@ def open_source(location: Location, held_bytes: int = KEPT) -> Source:
 
 @contextmanager
 def unchanged(sources: Sequence[Source]) -> Iterator[None]:
-    """Read sources that must not change meanwhile; afterwards the places are looked at once more.
+    """Run a block that reads sources, then check that they did not change meanwhile.
 
-    What a reader finds wrong with the content of a file that has changed is not the file's fault: the change is
-    raised in its place.
+    A content error of a file that has changed may be caused by the change: the change is raised instead.
 
     Raises:
         FileUnreadable: a source has changed.
-        FileMissing, PathNotAllowed, SourceUnavailable: it can't be looked at.
+        FileMissing, PathNotAllowed, SourceUnavailable: it can't be checked.
     """
     try:
         yield
@@ -58,6 +57,6 @@ def unchanged(sources: Sequence[Source]) -> Iterator[None]:
 
 def _check_unchanged(sources: Sequence[Source]) -> None:
     for source in sources:
-        # Files of a set must be of one moment: each of them may have been read to its end before it was replaced.
+        # Files of a set must be consistent: each may have been read to its end before it was replaced.
         if len(sources) > 1 or not source.is_pinned:
             source.check_unchanged()

@@ -1,19 +1,19 @@
-"""The text of a path in an import request, taken apart. Nothing here looks at a disk or a network.
+"""Parse the paths of import requests, by text alone: without access to a disk or a network.
 
-Forms that are understood::
+Supported forms::
 
     docs/a.parquet, ./docs/a.parquet     a name below some import root
     /docs/a.parquet                      a local file, or a name below some import root (old bulk writers write these)
-    file:///docs/a.parquet               a local file; percent-encoded as RFC 8089 says
-    s3://bucket/key, s3a://, s3n://      an object; the key is taken literally, as the AWS tools do
+    file:///docs/a.parquet               a local file; percent-encoded as in RFC 8089
+    s3://bucket/key, s3a://, s3n://      an object; the key is taken literally, as in the AWS tools
     https://s3.<region>.amazonaws.com/bucket/key, https://bucket.s3.<region>.amazonaws.com/key
                                          the same object (contract 1.1)
     gs://bucket/key, gcs://, https://storage.googleapis.com/bucket/key
     az://container/key, azure://, abfss://container@account.dfs.core.windows.net/key,
     https://<account>.blob.core.windows.net/container/key
-    https://host/path, http://host/path  a file of a web server
+    https://host/path, http://host/path  a file on a web server
 
-A path that ends in ``/`` is a folder. ``..`` is refused in every form, encoded ones too.
+A path that ends in ``/`` is a folder. ``..`` is rejected in every form, encoded ones too.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ _GS_HOST = re.compile(r"(?:(?P<bucket>[a-z0-9][a-z0-9._-]*)\.)?storage\.googleap
 _AZ_HOST = re.compile(r"(?P<account>[a-z0-9]{3,24})\.(?:blob|dfs)\.core\.windows\.net")
 _WEB_HOST = re.compile(r"(?:[a-z0-9_-][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 _SEGMENT_ENDS = re.compile(r"[/\\;]")
-"""Some web servers take ``\\`` for ``/``, and leave out what follows a ``;`` before they look for ``..``."""
+"""Some web servers treat ``\\`` as ``/``, and drop the text after a ``;`` before they resolve ``..``."""
 _OVERLONG = re.compile(r"%(?:c[01]%[89ab]|e0%[89])", re.IGNORECASE)
-"""Beginnings of UTF-8 for ``.`` or ``/`` in more bytes than need be, which lenient decoders take."""
+"""First bytes of overlong UTF-8 encodings of ``.`` or ``/``, which lenient decoders accept."""
 _PORTS = {"https": ":443", "http": ":80"}
 _IN_URLS = "/%:@!$&'()*+,;=~"
-"""What stays as it is in the path of a web address."""
+"""Characters that are not percent-encoded in the path of a web address."""
 _MAX_LENGTH = 4096
-"""Longest path in characters: beyond what file systems (4,096 bytes) and object stores (1,024 bytes) can name."""
+"""Maximum length in characters: more than file systems (4,096 bytes) and object stores (1,024 bytes) allow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +60,9 @@ class Address:
     """A parsed path.
 
     ``scheme`` is ``""`` (a name below a root), ``"file"``, or one of :data:`BUCKETS` or :data:`WEB`. ``path`` is a
-    clean path or key: no empty or ``.`` segments, no trailing slash, and a leading slash only where the caller wrote
-    one (never for objects); of a web address it is as percent-encoded as it came. ``bucket`` is the bucket or
-    container, or the host (with the port, unless it is the usual one). ``account`` is Azure's, where the address
-    names it.
+    normalized path or key: no empty or ``.`` segments, no trailing slash, and a leading slash only if the request has
+    one (never for objects); for a web address its percent-encoding is kept. ``bucket`` is the bucket or container, or
+    the host (with the port, unless it is the default one). ``account`` is Azure's, if the address has it.
     """
 
     text: str
@@ -76,17 +75,17 @@ class Address:
 
 
 def parse_path(text: str) -> Address:
-    """Take a path of a request apart.
+    """Parse a path of a request.
 
     Raises:
         PathNotAllowed: a form that is never opened.
         Unsupported: a scheme that this server has no reader for.
     """
     _check_text(text)
-    found = _SCHEME.fullmatch(text)
-    if not found:
-        return _plain(text)
-    scheme = found[1].lower()
+    match = _SCHEME.fullmatch(text)
+    if not match:
+        return _path(text)
+    scheme = match[1].lower()
     parse = _PARSERS.get(_ALIASES.get(scheme, scheme))
     if parse is None:
         shown = _shown(text)
@@ -96,11 +95,11 @@ def parse_path(text: str) -> Address:
             path=shown,
             scheme=scheme,
         )
-    return parse(text, found[2])
+    return parse(text, match[2])
 
 
 def parse_root(text: str) -> Address:
-    """Take an import root apart: a local folder, a prefix's address, or ``s3://``, ``gs://``, ``az://`` alone."""
+    """Parse an import root: a local folder, a prefix's address, or ``s3://``, ``gs://``, ``az://`` alone."""
     scheme = _ALIASES.get(text.lower().removesuffix("://"), text.lower().removesuffix("://"))
     if text.endswith("://") and scheme in BUCKETS:
         return Address(text=text, scheme=scheme, path="", is_folder=True)
@@ -128,7 +127,10 @@ def _check_text(text: str) -> None:
 
 
 def check_unicode(text: str) -> None:
-    """Raises PathNotAllowed for a name that no answer could hold: of bytes that are no UTF-8, or half a character."""
+    """Reject a name that is not valid Unicode (lone surrogates, undecodable bytes): no response could hold it.
+
+    Raises PathNotAllowed.
+    """
     if not text.isascii() and text != (shown := text.encode(errors="backslashreplace").decode()):
         _refuse(shown, "it holds bytes or characters that are not Unicode", "Rename the file")
 
@@ -139,18 +141,18 @@ def _refuse(text: str, why: str, remedy: str = "") -> NoReturn:
 
 
 def _shown(text: str) -> str:
-    """The path without a password in front of its host, and without a query, which may hold a signature."""
+    """Redact the password before the host, and the query, which may hold a signature."""
     return re.sub(r"\?.*", "?…", re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:…@", text), flags=re.DOTALL)
 
 
-def _clean(path: str) -> str:
-    """Without empty and ``.`` segments; keeps a leading slash."""
+def _normalized(path: str) -> str:
+    """Drop empty and ``.`` segments; a leading slash stays."""
     joined = "/".join(part for part in path.split("/") if part not in ("", "."))
     return "/" + joined if path.startswith("/") else joined
 
 
-def _plain(text: str) -> Address:
-    return Address(text=text, scheme="", path=_clean(text), is_folder=text.endswith("/"))
+def _path(text: str) -> Address:
+    return Address(text=text, scheme="", path=_normalized(text), is_folder=text.endswith("/"))
 
 
 def _file(text: str, rest: str) -> Address:
@@ -158,7 +160,7 @@ def _file(text: str, rest: str) -> Address:
         _refuse(
             text, f"it names the host {rest.partition('/')[0]!r}", "Write file:///folder/file, with three slashes"
         )
-    return Address(text=text, scheme=LOCAL, path=_clean(unquote(rest)), is_folder=rest.endswith("/"))
+    return Address(text=text, scheme=LOCAL, path=_normalized(unquote(rest)), is_folder=rest.endswith("/"))
 
 
 def _bucket(scheme: str, text: str, rest: str) -> Address:
@@ -169,10 +171,10 @@ def _bucket(scheme: str, text: str, rest: str) -> Address:
 def _azure(text: str, rest: str) -> Address:
     place, _, key = rest.partition("/")
     container, at, host = place.partition("@")
-    found = _AZ_HOST.fullmatch(host.lower())
-    if at and not found:
+    match = _AZ_HOST.fullmatch(host.lower())
+    if at and not match:
         _refuse(text, f"{host!r} is not the host of a storage account", "Write az://container/key")
-    return _object("az", text, container, key, account=found["account"] if found else "")
+    return _object("az", text, container, key, account=match["account"] if match else "")
 
 
 def _object(scheme: str, text: str, bucket: str, key: str, region: str = "", account: str = "") -> Address:
@@ -191,7 +193,7 @@ def _object(scheme: str, text: str, bucket: str, key: str, region: str = "", acc
 
 def _key(text: str, key: str) -> str:
     if any(part in ("", ".") for part in key.removesuffix("/").split("/")) and key:
-        # The object store's client joins such segments, and would read another object than the one named.
+        # The object store client joins such segments, and would read another object.
         _refuse(text, "the key has an empty segment or a '.' in it", "Copy the object to a plain key")
     return key.removesuffix("/")
 
@@ -206,8 +208,8 @@ def _web(scheme: str, text: str, rest: str) -> Address:
             path=re.split("[?#]", text)[0],
         )
     for pattern, parse in _HOSTS:
-        if found := pattern.fullmatch(host):
-            return parse(text, found, unquote(path))
+        if match := pattern.fullmatch(host):
+            return parse(text, match, unquote(path))
     if not _WEB_HOST.fullmatch(host):
         _refuse(
             text,
@@ -219,25 +221,25 @@ def _web(scheme: str, text: str, rest: str) -> Address:
     return Address(text=text, scheme=scheme, bucket=host, path=key, is_folder=is_folder)
 
 
-def _at_amazon(text: str, host: re.Match[str], path: str) -> Address:
+def _s3_url(text: str, host: re.Match[str], path: str) -> Address:
     bucket, key = (host["bucket"], path) if host["bucket"] else path.partition("/")[::2]
     return _object("s3", text, bucket, key, region=host["region"] or "")
 
 
-def _at_google(text: str, host: re.Match[str], path: str) -> Address:
+def _gs_url(text: str, host: re.Match[str], path: str) -> Address:
     bucket, key = (host["bucket"], path) if host["bucket"] else path.partition("/")[::2]
     return _object("gs", text, bucket, key)
 
 
-def _at_azure(text: str, host: re.Match[str], path: str) -> Address:
+def _az_url(text: str, host: re.Match[str], path: str) -> Address:
     container, _, key = path.partition("/")
     return _object("az", text, container, key, account=host["account"])
 
 
 _HOSTS: Sequence[tuple[re.Pattern[str], Callable[[str, re.Match[str], str], Address]]] = (
-    (_S3_HOST, _at_amazon),
-    (_GS_HOST, _at_google),
-    (_AZ_HOST, _at_azure),
+    (_S3_HOST, _s3_url),
+    (_GS_HOST, _gs_url),
+    (_AZ_HOST, _az_url),
 )
 
 _PARSERS: Mapping[str, Callable[[str, str], Address]] = {
@@ -248,4 +250,4 @@ _PARSERS: Mapping[str, Callable[[str, str], Address]] = {
     "https": partial(_web, "https"),
     "http": partial(_web, "http"),
 }
-"""Scheme → how its paths are taken apart. A new kind of source adds a row here and one in ``remote``."""
+"""Parser per scheme. A new kind of source adds a row here and one in ``remote``."""

@@ -1,4 +1,4 @@
-"""Reading a remote file by byte ranges, ahead of the reader and within a bound of memory."""
+"""Prefetching reader: read a remote file by byte ranges, ahead of the parser and within a memory bound."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from typing import Any
 __all__ = ["KEPT", "RangeReader"]
 
 FIRST = 256 << 10
-"""Bytes of the first request at a place that nobody read up to: headers and footers need no more."""
+"""Bytes of the first request after a seek: headers and footers need no more."""
 LARGEST = 8 << 20
-"""Bytes of a request once a place is being read front to back. At the 100 ms that an object store takes to answer and
-80 MB/s per connection, half of the time goes into waiting; :data:`AHEAD` hides that half."""
+"""Maximum bytes of a request in sequential reading. At an object store's latency of 100 ms and 80 MB/s per
+connection, half of the time is spent waiting; :data:`AHEAD` hides that half."""
 FOOTER = 64 << 10
-"""Bytes at the end that are fetched at once: readers of Parquet look at the last few and then at those before."""
+"""Bytes at the end fetched in one request: Parquet readers read the last few bytes, then those before."""
 LEAST = 64 << 10
-"""Bytes of a request at least, however many places there are."""
+"""Minimum bytes of a request, however many read positions there are."""
 GROWTH = 4
 AHEAD = 2
-"""Requests under way beyond the one being read."""
+"""Requests in flight beyond the one being read."""
 KEPT = 64 << 20
-"""Bytes held for one open file, unless told otherwise, over all places that it is being read at (a Parquet file: one
-per column)."""
+"""Default buffer in bytes per open file, over all its read positions (in a Parquet file one per column)."""
 _REMEMBERED = 1000
 
 Fetch = Callable[[int, int], Any]
-"""Gives the bytes (anything with the buffer protocol) from a start up to an end, exactly."""
+"""Returns exactly the bytes (any object with the buffer protocol) from a start up to an end."""
 
 
 @dataclass(slots=True, eq=False)
 class _Window:
+    """A byte range that was requested, with the step that sizes the next request."""
+
     start: int
     end: int
     step: int
@@ -40,14 +41,14 @@ class _Window:
 
 
 class RangeReader(io.RawIOBase):
-    """The bytes ``start`` to ``end`` of a remote file, seekable; offset 0 is ``start``.
+    """A seekable raw stream of the bytes ``start`` to ``end`` of a remote file; offset 0 is ``start``.
 
-    Several places may be read in turns, as the columns of a Parquet file are: each is read ahead on its own, in
-    requests that grow while it goes on. Not safe for several threads.
+    Several positions may be read in turns, as the columns of a Parquet file are: each is read ahead separately, in
+    requests that grow while it is read sequentially. Not thread-safe.
 
     Args:
-        budget: bytes that it may hold, requested ones included; at least 1 MiB. The more places there are, the
-            smaller each one's requests: what had to be given up unread would be fetched twice.
+        budget: maximum bytes buffered, requested ones included; at least 1 MiB. The more positions there are, the
+            smaller their requests: a range that is evicted unread would be fetched twice.
     """
 
     def __init__(self, fetch: Fetch, start: int, end: int, budget: int = KEPT) -> None:
@@ -57,8 +58,8 @@ class RangeReader(io.RawIOBase):
         self._end = max(start, end)
         self._at = start
         self._windows: list[_Window] = []  # least recently used first
-        self._steps: dict[int, int] = {}  # where a finished window ended → its step
-        self._places: set[int] = set()  # where reading began; what lies before does not read ahead beyond it
+        self._steps: dict[int, int] = {}  # end of a finished window → its step
+        self._places: set[int] = set()  # positions where reading began; windows before them do not read ahead beyond
         self._threads = ThreadPoolExecutor(AHEAD + 1, thread_name_prefix="read-ahead")
 
     def readable(self) -> bool:
@@ -102,7 +103,7 @@ class RangeReader(io.RawIOBase):
             start = at if before else min(at, max(self._start, self._end - FOOTER))
             if not before:
                 self._places.add(start)
-            # Whoever wants much at once reads on; one request for all of it would come over one connection alone.
+            # A large read is split over several requests: a single one would use one connection only.
             step = min(self._largest(), max(before * GROWTH, FIRST, need // (AHEAD + 1)))
             window = self._request(start, step, step)
         else:
@@ -130,7 +131,7 @@ class RangeReader(io.RawIOBase):
             last = following or self._request(last.end, step, step)
 
     def _largest(self) -> int:
-        """Bytes of a request at most: an equal share of the budget for each place and request under way."""
+        """Maximum bytes of a request: an equal share of the budget per position and request in flight."""
         ends = {window.end for window in self._windows}
         places = sum(window.start not in ends for window in self._windows) or 1
         return max(LEAST, min(LARGEST, self._budget // (places * (AHEAD + 1))))
@@ -143,11 +144,11 @@ class RangeReader(io.RawIOBase):
         self._steps[window.end] = window.step
 
     def _evict(self, current: _Window) -> None:
-        held = sum(window.end - window.start for window in self._windows)
+        buffered = sum(window.end - window.start for window in self._windows)
         for window in list(self._windows):
-            if held <= self._budget:
+            if buffered <= self._budget:
                 return
             if window is not current:
                 window.data.cancel()
                 self._windows.remove(window)
-                held -= window.end - window.start
+                buffered -= window.end - window.start

@@ -1,4 +1,4 @@
-"""A file that is read over a network."""
+"""The source for files in object stores and on web servers."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _FETCH: Mapping[str, Callable[[Location, int, int], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class RemoteSource:
-    """An object or a file of a web server, read by ranges, some of them ahead, each retried for itself.
+    """An object or a file on a web server, read by prefetched byte ranges, each with its own retries.
 
-    ``held_bytes`` are held in memory for each stream or file that is open at most.
+    ``held_bytes`` is the read-ahead buffer per open stream or file.
     """
 
     location: Location
@@ -51,7 +51,10 @@ class RemoteSource:
 
     @property
     def is_pinned(self) -> bool:
-        """Of an object whose ETag goes with each request; a web server may serve a file while it is being written."""
+        """True for an object whose ETag is sent with each request (``If-Match``).
+
+        A web server may serve a file while it is being written.
+        """
         return self._scheme in BUCKETS and self.location.version.startswith('"')
 
     def check_unchanged(self) -> None:

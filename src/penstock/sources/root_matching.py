@@ -1,4 +1,4 @@
-"""Roots, and the places below them that a file may be at: which root holds a place is told by text alone."""
+"""Import roots, and the match of local paths and remote addresses against them, by text alone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ __all__ = ["LocalPlace", "LocalRoot", "Place", "RemotePlace", "RemoteRoot", "Roo
 
 @dataclass(frozen=True, slots=True)
 class LocalPlace:
+    """A local path that a file may have."""
+
     path: str
 
     def __str__(self) -> str:
@@ -23,7 +25,7 @@ class LocalPlace:
 
 @dataclass(frozen=True, slots=True)
 class RemotePlace:
-    """``bucket`` and the others as :class:`Address` has them."""
+    """A remote address that a file may have; fields as in :class:`Address`."""
 
     scheme: str
     bucket: str
@@ -36,7 +38,7 @@ class RemotePlace:
 
     @property
     def home(self) -> str:
-        """The bucket as locations have it."""
+        """The bucket as in the URI of a location: ``container@account`` if there is an account."""
         return f"{self.bucket}@{self.account}" if self.account else self.bucket
 
 
@@ -45,12 +47,14 @@ Place = LocalPlace | RemotePlace
 
 @dataclass(frozen=True, slots=True)
 class LocalRoot:
+    """A local folder as import root; ``text`` as configured."""
+
     text: str
     path: str
 
     @property
     def real(self) -> str:
-        """The folder itself, where the root is a link to it."""
+        """The root's path with symbolic links resolved."""
         return os.path.realpath(self.path)
 
     def below(self, name: str) -> LocalPlace:
@@ -59,6 +63,8 @@ class LocalRoot:
 
 @dataclass(frozen=True, slots=True)
 class RemoteRoot:
+    """A bucket's prefix or a web address as import root; ``text`` as configured."""
+
     text: str
     place: RemotePlace
 
@@ -67,14 +73,14 @@ class RemoteRoot:
         return replace(self.place, key=f"{prefix}/{name}" if prefix and name else prefix or name)
 
     def holds(self, place: RemotePlace) -> bool:
-        mine = self.place
-        same = (place.scheme, place.account, place.bucket) == (mine.scheme, mine.account, mine.bucket)
-        return same and (not mine.key or is_below(place.key, mine.key))
+        root = self.place
+        is_same_bucket = (place.scheme, place.account, place.bucket) == (root.scheme, root.account, root.bucket)
+        return is_same_bucket and (not root.key or is_below(place.key, root.key))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootSet:
-    """Roots in their order; ``any_bucket`` are the schemes of which any bucket is one, for callers with keys."""
+    """Import roots in order; ``any_bucket``: schemes of which any bucket is allowed, for requests with keys."""
 
     texts: Sequence[str]
     roots: Sequence[LocalRoot | RemoteRoot]
@@ -86,20 +92,20 @@ class RootSet:
 
     @property
     def web(self) -> list[str]:
-        """The web addresses among the roots, without a slash at their end."""
+        """The web addresses among the roots, without a trailing slash."""
         places = [root.place for root in self.roots if isinstance(root, RemoteRoot)]
         return [str(place).rstrip("/") for place in places if place.scheme in WEB]
 
     def holds_folder(self, path: str) -> bool:
-        """Whether a local path lies below a root. A root may be a link itself; callers write either name."""
+        """Whether a local path lies below a root. A root may be a link: both its path and its target match."""
         return any(is_below(path, folder.path) or is_below(path, folder.real) for folder in self.folders)
 
     def holds_object(self, place: RemotePlace) -> bool:
-        """Whether a remote place lies below a root; ``any_bucket`` is not asked."""
+        """Whether a remote address lies below a root; ``any_bucket`` does not count."""
         return any(isinstance(root, RemoteRoot) and root.holds(place) for root in self.roots)
 
     def plain(self, path: str) -> str:
-        """A local path below a root, written below the folder itself; another path stays as it is."""
+        """Resolve the root's links in a local path below a root; other paths stay unchanged."""
         for folder in self.folders:
             for base in (folder.path, folder.real):
                 if is_below(path, base):
@@ -111,15 +117,15 @@ PlaceOf = Callable[[Address], RemotePlace]
 
 
 def parse_roots(texts: Iterable[str], place_of: PlaceOf) -> RootSet:
-    """The roots of a server; relative folders are taken from the working directory.
+    """Parse the roots of a server; relative folders are resolved against the working directory.
 
     Raises:
         PathNotAllowed, Unsupported: a root is not a folder or prefix that can be served.
     """
-    kept = tuple(texts)
+    all_texts = tuple(texts)
     roots: list[LocalRoot | RemoteRoot] = []
     any_bucket: set[str] = set()
-    for text in kept:
+    for text in all_texts:
         address = parse_root(os.path.abspath(text) if "://" not in text and text else text)
         if address.scheme in ("", LOCAL):
             roots.append(LocalRoot(text, address.path))
@@ -127,19 +133,21 @@ def parse_roots(texts: Iterable[str], place_of: PlaceOf) -> RootSet:
             roots.append(RemoteRoot(text, place_of(address)))
         else:
             any_bucket.add(address.scheme)
-    return RootSet(texts=kept, roots=roots, any_bucket=frozenset(any_bucket))
+    return RootSet(texts=all_texts, roots=roots, any_bucket=frozenset(any_bucket))
 
 
 def parse_limit(texts: Iterable[str], server: RootSet, place_of: PlaceOf) -> RootSet:
-    """The roots of a key. A relative one lies below each root of the server; local paths are as ``server.plain``."""
-    kept = tuple(texts)
-    named = [text for text in kept if "://" in text or text.startswith("/")]
-    found = parse_roots(named, place_of)
+    """Parse the roots of an API key. A relative one lies below each root of the server; in local paths the links of
+    the server's roots are resolved (``server.plain``)."""
+    all_texts = tuple(texts)
+    absolute_texts = [text for text in all_texts if "://" in text or text.startswith("/")]
+    absolute = parse_roots(absolute_texts, place_of)
     roots: list[LocalRoot | RemoteRoot] = [
-        LocalRoot(root.text, server.plain(root.path)) if isinstance(root, LocalRoot) else root for root in found.roots
+        LocalRoot(root.text, server.plain(root.path)) if isinstance(root, LocalRoot) else root
+        for root in absolute.roots
     ]
-    for text in kept:
-        if text in named:
+    for text in all_texts:
+        if text in absolute_texts:
             continue
         for root in server.roots:
             place = root.below(parse_path(text).path)
@@ -147,4 +155,4 @@ def parse_limit(texts: Iterable[str], server: RootSet, place_of: PlaceOf) -> Roo
                 roots.append(LocalRoot(text, server.plain(place.path)))
             else:
                 roots.append(RemoteRoot(text, place))
-    return RootSet(texts=kept, roots=roots, any_bucket=found.any_bucket & BUCKETS)
+    return RootSet(texts=all_texts, roots=roots, any_bucket=absolute.any_bucket & BUCKETS)

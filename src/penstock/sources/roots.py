@@ -1,7 +1,7 @@
-"""Import roots: the only places that files are read from.
+"""Import roots: the allow-list of folders, prefixes and web addresses that files are read from.
 
-``check`` judges the text of a path when a job is created; ``locate`` looks for the file when the job is planned. Both
-go through the same list of candidates, so a path that passes the one can't escape in the other.
+``check`` validates the text of a path when a job is created; ``locate`` finds the file when the job is planned. Both
+use the same list of candidates, so a path that passes the first can't escape in the second.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _NOTHING: Mapping[str, Settings] = MappingProxyType({})
 
 
 class ImportRoots:
-    """The import roots of a server, or what is left of them :meth:`within` the roots of a key.
+    """The import roots of a server, or their intersection (:meth:`within`) with the roots of an API key.
 
     Args:
         roots: local folders, prefixes of buckets (``s3://bucket/prefix``, ``gs://…``, ``az://…``) and web addresses
-            (``https://host/path/``), looked through in this order; ``s3://``, ``gs://`` or ``az://`` alone
-            opens any bucket, but only with keys that the caller sends.
+            (``https://host/path/``), searched in this order; ``s3://``, ``gs://`` or ``az://`` alone allows any
+            bucket, but only with keys in the request.
         stores: the server's own settings by scheme (see :mod:`penstock.sources.credentials`).
 
     Raises:
@@ -55,11 +55,11 @@ class ImportRoots:
         self._for_tenant = False
 
     def within(self, limits: Sequence[Sequence[str]], *, for_tenant: bool = False) -> ImportRoots:
-        """These roots for callers of whom each of the ``limits``, if any, allows only what lies below its roots.
+        """Restrict these roots to paths that lie below each of the ``limits``, if there are any.
 
-        A limit takes away and adds nothing: names mean the same files for everybody. A relative root of a limit lies
-        below each root of the server. Messages ``for_tenant``, and for callers with limits, show no folder of the
-        server that the request doesn't name.
+        A limit only restricts: a name means the same file for all callers. A relative root of a limit lies below each
+        root of the server. ``for_tenant``, and with limits, messages show no folder of the server that the request
+        doesn't name.
 
         Raises:
             PathNotAllowed, Unsupported: a root of a limit can't be one.
@@ -74,7 +74,7 @@ class ImportRoots:
         return narrowed
 
     def check(self, path: str, has_keys: bool) -> None:
-        """Judge a path by its text alone; neither disk nor network is asked.
+        """Validate a path by its text alone, without access to disk or network.
 
         Raises:
             PathNotAllowed: outside every root, or a form that is never opened.
@@ -83,21 +83,21 @@ class ImportRoots:
         self._places(parse_path(path), has_keys)
 
     def locate(self, path: str, access_key: str = "", secret_key: str = "", token: str = "") -> list[Location]:
-        """The file that a path names, or all files below it when it ends in ``/``. Raises as :meth:`scan`."""
+        """Locate the file of a path, or all files below it if it ends in ``/``. Raises as :meth:`scan`."""
         return self.scan(path, access_key, secret_key, token)[0]
 
     def scan(
         self, path: str, access_key: str = "", secret_key: str = "", token: str = ""
     ) -> tuple[list[Location], list[str]]:
-        """The file that a path names, or all files below it when it ends in ``/`` (sorted by name); and what else a
-        folder holds beside data, by its name in the folder.
+        """Locate the file of a path, or all files below it if it ends in ``/`` (sorted by name); and the folder's
+        side files, by their names in the folder.
 
-        The first root that has it wins.
+        The first root that has the file wins.
 
         Raises:
-            FileMissing: nowhere; says where it was looked for.
-            PathNotAllowed, FileUnreadable, SourceUnavailable: as the place says; a place that denies access does not
-                keep the file from being found in a later root.
+            FileMissing: in none of the roots; the message lists the searched places.
+            PathNotAllowed, FileUnreadable, SourceUnavailable: as the store reports; after a denied access the later
+                roots are still searched.
         """
         address = parse_path(path)
         has_keys = bool(access_key or secret_key or token)
@@ -105,24 +105,24 @@ class ImportRoots:
         denied: FileUnreadable | None = None
         for place in places:
             try:
-                beside: list[str] = []
-                found = self._look(place, address, (access_key, secret_key, token), beside)
+                side_files: list[str] = []
+                locations = self._find(place, address, (access_key, secret_key, token), side_files)
             except FileUnreadable as error:
                 denied = denied or error
                 continue
-            if found:
-                return found, beside
+            if locations:
+                return locations, side_files
         if denied:
             raise denied
         raise self._missing(address, places)
 
     def probe(self) -> None:
-        """Look whether the roots can be read at all; ``s3://`` alone is the callers' to try, and a web server has
-        nothing that could be listed.
+        """Check that the roots can be read, except ``s3://`` alone, which needs a request's keys, and web servers,
+        which can't be listed.
 
         Raises:
-            FileMissing: a folder or bucket isn't there.
-            FileUnreadable, SourceUnavailable: as the place says.
+            FileMissing: a folder or bucket does not exist.
+            FileUnreadable, SourceUnavailable: as the store reports.
         """
         for root in self._server.roots:
             if isinstance(root, RemoteRoot):
@@ -135,17 +135,17 @@ class ImportRoots:
                 raise FileUnreadable(f"folder {root.text!r} can't be read: access denied", path=root.text)
 
     def absent_folders(self) -> list[str]:
-        """The local roots that are no folders at present, as they were given."""
+        """The local roots that are currently no folders, as configured."""
         roots = [root for root in self._server.roots if not isinstance(root, RemoteRoot)]
         return [root.text for root in roots if not os.path.isdir(root.path)]
 
     def restore(
         self, saved: Mapping[str, Any], access_key: str = "", secret_key: str = "", token: str = ""
     ) -> Location:
-        """A location from what its :meth:`Location.to_json` gave, with the credentials that are never stored.
+        """Deserialize a location from :meth:`Location.to_json`, and add the credentials, which are never stored.
 
         Raises:
-            PathNotAllowed: the place has been taken away since.
+            PathNotAllowed: the import root has been removed since.
         """
         location = Location(
             uri=saved["uri"],
@@ -167,7 +167,7 @@ class ImportRoots:
         self._check_object(place, address, bool(access_key or secret_key or token))
         return replace(location, credentials=self._settings_of(place, access_key, secret_key, token))
 
-    def _look(
+    def _find(
         self, place: Place, address: Address, keys: tuple[str, str, str], side_files: list[str]
     ) -> list[Location]:
         if isinstance(place, LocalPlace):
@@ -180,14 +180,14 @@ class ImportRoots:
         )
 
     def _place_of(self, address: Address) -> RemotePlace:
-        """An account that is the server's own is not named, so that ``az://`` and its full address are the same."""
-        own = address.account == self._stores.get("az", {}).get("account")
+        """The remote place of an address, without the server's own account, so that ``az://`` equals the full URL."""
+        is_own_account = address.account == self._stores.get("az", {}).get("account")
         return RemotePlace(
             address.scheme,
             address.bucket,
             address.path,
             region=address.region,
-            account="" if own else address.account,
+            account="" if is_own_account else address.account,
         )
 
     def _settings_of(
@@ -197,16 +197,16 @@ class ImportRoots:
         if place.scheme in WEB:
             settings = {**settings, "roots": "\n".join(self._web_roots())}
         elif place.account:
-            # The server's keys are those of its own account; what it has no key for, anybody may read or nobody.
+            # The server's keys are for its own account; other accounts are read anonymously.
             settings = {name: value for name, value in settings.items() if name == "endpoint"} | {"anonymous": "true"}
         settings = with_keys(place.scheme, settings, access_key, secret_key, token)
-        # The region that a URL's host names counts where the settings don't say where the store is.
+        # The region in a URL's host applies if the settings have neither region nor endpoint.
         if place.region and "region" not in settings and "endpoint" not in settings:
             settings["region"] = place.region
         return settings
 
     def _places(self, address: Address, has_keys: bool) -> list[Place]:
-        """Where the file may be, best first; never empty."""
+        """The candidate places of a file, by priority; never empty."""
         if address.scheme in BUCKETS | WEB:
             return [self._remote_place(address, has_keys)]
         inside = self._server.holds_folder(address.path)
@@ -235,11 +235,11 @@ class ImportRoots:
         return place
 
     def _check_object(self, place: RemotePlace, address: Address, has_keys: bool) -> None:
-        """Raises PathNotAllowed."""
-        known = self._server.holds_object(place)
-        if not self._is_allowed(place, has_keys) or not (known or place.scheme in self._server.any_bucket):
+        """Check that a remote place is allowed. Raises PathNotAllowed."""
+        is_below_root = self._server.holds_object(place)
+        if not self._is_allowed(place, has_keys) or not (is_below_root or place.scheme in self._server.any_bucket):
             raise self._outside_error(address)
-        if not known and not has_keys:
+        if not is_below_root and not has_keys:
             raise PathNotAllowed(
                 f"path {address.text!r} is in a bucket that this server reads only with the caller's own keys. "
                 "Give accessKey and secretKey with the import",
@@ -247,7 +247,7 @@ class ImportRoots:
             )
 
     def _is_allowed(self, place: Place, has_keys: bool) -> bool:
-        """Whether every limit holds the place. A bucket that stands for any other is opened with keys only."""
+        """Whether the place lies within every limit. ``any_bucket`` applies with the request's keys only."""
         if isinstance(place, LocalPlace):
             plain = self._server.plain(place.path)
             return all(any(is_below(plain, folder.path) for folder in limit.folders) for limit in self._limits)
@@ -256,25 +256,25 @@ class ImportRoots:
         )
 
     def _real_roots(self) -> list[list[str]]:
-        """Of the server and of each limit the folders themselves: a file must lie in one of each."""
-        return [[root.real for root in each.folders] for each in (self._server, *self._limits)]
+        """The real folders of the server and of each limit: a file must lie below one of each."""
+        return [[root.real for root in root_set.folders] for root_set in (self._server, *self._limits)]
 
     def _web_roots(self) -> list[str]:
         """The web addresses that the server and every limit allow."""
-        found = self._server.web
+        allowed = self._server.web
         for limit in self._limits:
-            found = [
+            allowed = [
                 deeper
-                for one in found
-                for other in limit.web
-                for deeper in dict.fromkeys((one, other))
-                if is_within(deeper, one) and is_within(deeper, other)
+                for root in allowed
+                for limit_root in limit.web
+                for deeper in dict.fromkeys((root, limit_root))
+                if is_within(deeper, root) and is_within(deeper, limit_root)
             ]
-        return found
+        return allowed
 
     def _outside_error(self, address: Address) -> PathNotAllowed:
         if self._limits:
-            # The server's other roots are nobody's business who may not read them.
+            # The server's other roots are not disclosed to callers that may not read them.
             allowed = sorted({text for limit in self._limits for text in limit.texts})
             return PathNotAllowed(
                 f"path {address.text!r} is outside of what your key may import{self._shown(allowed)}. "
@@ -287,7 +287,7 @@ class ImportRoots:
         )
 
     def _outside_text(self, address: Address) -> str:
-        """Says that a path is outside of the server's roots, and what can be done: move the file, or add a root."""
+        """Message text: the path is outside of the server's roots; remedies are moving the file or adding a root."""
         texts = self._server.texts
         if not texts:
             remedy = (
@@ -310,27 +310,27 @@ class ImportRoots:
     def _missing(self, address: Address, places: Sequence[Place]) -> FileMissing:
         what = "folder is not there or has no files in it" if address.is_folder else "file is not there"
         slash = "/" if address.is_folder else ""
-        known = [place for place in places if self._may_show(place, address)]
-        looked = ", ".join(f"{place}".rstrip("/") + slash for place in known)
-        if len(known) < len(places):
-            looked = f"{looked}, and below the import roots" if looked else "the import roots"
+        shown = [place for place in places if self._may_show(place, address)]
+        searched = ", ".join(f"{place}".rstrip("/") + slash for place in shown)
+        if len(shown) < len(places):
+            searched = f"{searched}, and below the import roots" if searched else "the import roots"
         if address.path.startswith("/") and address.scheme == "" and not self._server.holds_folder(address.path):
-            # Old bulk writers write names below a root with a slash in front. This one is none, so it is meant as it
-            # stands.
-            text = f"{self._outside_error(address)}. As a name below a root the {what}: looked in {looked}"
+            # Old bulk writers write names below a root with a leading slash. This path matches none, so it is taken
+            # as an absolute path.
+            text = f"{self._outside_error(address)}. As a name below a root the {what}: looked in {searched}"
         else:
-            text = f"path {address.text!r}: the {what}. Looked in: {looked}"
-        return FileMissing(text, path=address.text, looked=[str(place) for place in known])
+            text = f"path {address.text!r}: the {what}. Looked in: {searched}"
+        return FileMissing(text, path=address.text, looked=[str(place) for place in shown])
 
     def _may_show(self, place: Place, address: Address) -> bool:
         return not self._for_tenant or not isinstance(place, LocalPlace) or place.path == address.path
 
     def _shown(self, texts: Sequence[str]) -> str:
-        """The roots in brackets; without the folders of the server where a tenant reads it."""
+        """The roots in brackets; for tenants without the server's folders."""
         shown = [text for text in texts if not (self._for_tenant and _is_local_folder(text))]
         return f" ({', '.join(shown)})" if shown else ""
 
 
 def _is_local_folder(text: str) -> bool:
-    """Whether a root is written as a folder of the server's disk from ``/`` on."""
+    """Whether a root is written as an absolute local path."""
     return text.startswith("/") or text.lower().startswith("file:")

@@ -1,7 +1,7 @@
-"""Which addresses web sources may be reached at: public ones, and those of networks that the server's owner names.
+"""SSRF protection: web sources connect only to public addresses and to networks that the configuration allows.
 
-A name is looked up once, and the very address that was judged is connected to: an answer of the name service that is
-another a moment later (DNS rebinding) changes nothing.
+A host name is resolved once, and the connection uses the address that was checked: a different DNS answer a moment
+later (DNS rebinding) has no effect.
 """
 
 from __future__ import annotations
@@ -29,38 +29,38 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _INSIDE = (
-    ipaddress.ip_network("168.63.129.16/32"),  # Azure's own services to its machines
-    ipaddress.ip_network("192.0.0.0/24"),  # protocols' own, of Oracle's machines the metadata
+    ipaddress.ip_network("168.63.129.16/32"),  # Azure's platform services for its machines
+    ipaddress.ip_network("192.0.0.0/24"),  # IETF protocol assignments; on Oracle's cloud the metadata service
     ipaddress.ip_network("64:ff9b:1::/48"),  # NAT64 within a network
 )
-"""Addresses that lead nowhere outside, and that Python counts as global."""
+"""Internal addresses that Python's ``is_global`` counts as global."""
 _CONNECTIONS = 16
 
 
 class AddressRefused(Exception):
-    """A host's name leads only to addresses that may not be reached."""
+    """A host name resolves only to addresses that are not allowed."""
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Networks such as ``10.1.0.0/16`` or ``fd00::/8``; an address alone is a network of one.
+    """Parse networks such as ``10.1.0.0/16`` or ``fd00::/8``; a single address is a network of one.
 
     Raises:
-        ValueError: no network.
+        ValueError: not a network.
     """
     return tuple(ipaddress.ip_network(text.strip()) for text in texts)
 
 
 def is_allowed_address(address: str, networks: Sequence[Network] = ()) -> bool:
-    """Whether an address is one of the internet's own, or in one of ``networks``.
+    """Whether an address is public, or in one of ``networks``.
 
-    Loopback, link-local, private, shared, multicast, reserved and documentation addresses are not, however an IPv6
-    address wraps them.
+    Loopback, link-local, private, shared, multicast, reserved and documentation addresses are not public, nor are
+    IPv6 addresses that embed them.
     """
-    found = ipaddress.ip_address(address.partition("%")[0])
-    inner = _wrapped(found)
-    if any(each in network for each in (found, inner) if each is not None for network in networks):
+    outer = ipaddress.ip_address(address.partition("%")[0])
+    inner = _embedded(outer)
+    if any(parsed in network for parsed in (outer, inner) if parsed is not None for network in networks):
         return True
-    return _is_public(found if inner is None else inner)
+    return _is_public(outer if inner is None else inner)
 
 
 def _is_public(address: Address) -> bool:
@@ -71,11 +71,11 @@ def _is_public(address: Address) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
-def _wrapped(address: Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that packets to this one end up at, where it stands for one."""
+def _embedded(address: Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address embeds (NAT64, 6to4, Teredo, mapped), which packets are routed to."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
-    if address in _NAT64 or int(address) >> 32 == 0:  # the latter are IPv4-compatible ones, and :: and ::1
+    if address in _NAT64 or int(address) >> 32 == 0:  # the latter: IPv4-compatible addresses, :: and ::1
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     teredo = address.teredo
     return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
@@ -83,14 +83,14 @@ def _wrapped(address: Address) -> ipaddress.IPv4Address | None:
 
 @lru_cache(maxsize=16)
 def ssrf_safe_session(networks: str) -> requests.Session:
-    """A session for every request of this process that may reach public addresses and ``networks`` (with commas).
+    """The process's session for requests to public addresses and ``networks`` (comma-separated).
 
-    It keeps connections open, and threads may share it for plain requests. Settings of the environment don't count:
-    behind a proxy nobody here could judge the address. Cookies are dropped: they would go from one caller to another.
+    It pools connections, and threads may share it for plain requests. Environment settings are ignored: behind a
+    proxy the address could not be checked here. Cookies are dropped: they would leak from one caller to another.
 
-    Raises from its requests, besides what ``requests`` raises:
+    Its requests raise, in addition to the errors of ``requests``:
         AddressRefused
-        TooSlow: also from what is read of an answer's body.
+        TooSlow: also from reads of a response body.
     """
     session = requests.Session()
     session.trust_env = False
@@ -102,28 +102,30 @@ def ssrf_safe_session(networks: str) -> requests.Session:
 
 
 class _Guarded(HTTPConnection):
+    """An HTTP connection that resolves the host itself and connects to allowed addresses only."""
+
     networks: ClassVar[Sequence[Network]] = ()
     response_class = PacedResponse
 
     def _new_conn(self) -> socket.socket:
         try:
-            found = socket.getaddrinfo(self._dns_host.strip("[]"), self.port, type=socket.SOCK_STREAM)
+            entries = socket.getaddrinfo(self._dns_host.strip("[]"), self.port, type=socket.SOCK_STREAM)
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         except UnicodeError as error:
             raise NewConnectionError(self, f"{self.host!r} is no host name") from error
-        addresses = [str(each[4][0]) for each in found]
+        addresses = [str(entry[4][0]) for entry in entries]
         allowed = [address for address in dict.fromkeys(addresses) if is_allowed_address(address, self.networks)]
         if not allowed:
             raise AddressRefused(self.host)
         for address in allowed[:-1]:
             try:
-                return self._connected(address)
+                return self._connect_to(address)
             except (ConnectTimeoutError, NewConnectionError):
                 continue
-        return self._connected(allowed[-1])
+        return self._connect_to(allowed[-1])
 
-    def _connected(self, address: str) -> socket.socket:
+    def _connect_to(self, address: str) -> socket.socket:
         try:
             return create_connection(
                 (address, self.port), self.timeout, self.source_address, socket_options=self.socket_options
@@ -135,7 +137,7 @@ class _Guarded(HTTPConnection):
 
 
 class _GuardedTls(_Guarded, HTTPSConnection):
-    """TLS is spoken with the name, as ever, over the guarded connection."""
+    """A guarded TLS connection; the certificate is verified against the host name as usual."""
 
 
 def _adapter(allowed: Sequence[Network]) -> HTTPAdapter:

@@ -1,7 +1,7 @@
-"""Files of web servers, over HTTPS (or HTTP): only below the addresses that are import roots, also after a redirect.
+"""Files on web servers, over HTTPS (or HTTP): only below import roots, also after redirects.
 
-A web server has no folders. What it must tell is a file's size; a server that serves parts of files (HTTP ranges) is
-read like an object store, another one only from front to back.
+A web server has no folders. It must send a file's size. A server that supports HTTP range requests is read like an
+object store, any other only sequentially.
 """
 
 from __future__ import annotations
@@ -27,31 +27,32 @@ from penstock.sources.ssrf_guard import AddressRefused, ssrf_safe_session
 __all__ = ["check_web_unchanged", "fetch_web", "find_web", "is_within", "open_whole"]
 
 _TIMEOUT = (5.0, 60.0)
-"""Seconds to connect, and between two pieces of an answer."""
+"""Timeouts in seconds: to connect, and between two reads of a response."""
 _ATTEMPTS = 4
 _REDIRECTS = 5
 _TOTAL = re.compile(r"bytes \d+-\d+/(\d+)\Z")
 
 
 def find_web(url: str, name: str, settings: Settings) -> list[Location]:
-    """The file at a web address; empty when it isn't there. One byte of it is asked for: what a server answers then
-    tells more than its answer to HEAD, which some refuse.
+    """Locate the file at a web address; empty if it does not exist.
 
-    ``settings["roots"]`` are the addresses, one a line, that may be read below, and ``settings["networks"]`` the
-    networks that may be reached although they aren't public.
+    The request is a GET of one byte: its response shows whether ranges are supported, and some servers refuse HEAD.
+
+    ``settings["roots"]`` are the allowed address prefixes, one per line, and ``settings["networks"]`` the non-public
+    networks that are allowed.
 
     Raises:
-        FileUnreadable: access denied, a server that doesn't tell the size, or one that is too slow.
-        PathNotAllowed: the server's address isn't public, or it redirects to somewhere outside of the roots.
-        SourceUnavailable: it can't be reached.
+        FileUnreadable: access denied, the server doesn't send the size, or it is too slow.
+        PathNotAllowed: the server's address isn't public, or it redirects outside of the roots.
+        SourceUnavailable: the server can't be reached.
     """
     try:
-        with _get(url, name, settings, {"Range": "bytes=0-0"}, empty_is_fine=True) as answer:
-            headers = answer.headers
+        with _get(url, name, settings, {"Range": "bytes=0-0"}, empty_is_fine=True) as response:
+            headers = response.headers
             total = _TOTAL.match(headers.get("Content-Range", ""))
             size = total[1] if total else headers.get("Content-Length", "")
-            whole = answer.status_code == requests.codes.ok
-            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+            whole = response.status_code == requests.codes.ok
+            if response.status_code == requests.codes.requested_range_not_satisfiable:
                 size, whole = "0", False
     except FileMissing:
         return []
@@ -66,39 +67,40 @@ def find_web(url: str, name: str, settings: Settings) -> list[Location]:
 
 
 def check_web_unchanged(location: Location) -> None:
-    """Look at the file again.
+    """Check that the file is still the located version.
 
     Raises:
-        FileUnreadable: it is not the one that was located, or can't be read any more.
+        FileUnreadable: the file has changed, or can't be read any more.
         FileMissing, PathNotAllowed, SourceUnavailable
     """
-    found = _attempts()(find_web, location.uri, location.name, location.credentials)
-    if not found:
+    locations = _retrying()(find_web, location.uri, location.name, location.credentials)
+    if not locations:
         raise of_status(404, location.uri, location.name)
-    if found[0].size != location.size or found[0].version != location.version:
+    if locations[0].size != location.size or locations[0].version != location.version:
         raise changed(location.name, location.uri)
 
 
-def _check_version(answer: requests.Response, location: Location) -> None:
-    """Many servers know no ``If-Match``, but nearly all of them send the version that they serve."""
+def _check_version(response: requests.Response, location: Location) -> None:
+    """Check a response's version. Many servers ignore ``If-Match``, but nearly all send their version."""
     is_tag = location.version.startswith(('"', "W/"))
-    version = answer.headers.get("ETag" if is_tag else "Last-Modified")
+    version = response.headers.get("ETag" if is_tag else "Last-Modified")
     if version and location.version and version != location.version:
         raise changed(location.name, location.uri)
 
 
 def fetch_web(location: Location, start: int, end: int) -> Any:
-    """The bytes from ``start`` up to ``end``.
+    """Fetch the bytes from ``start`` up to ``end``, with retries.
 
     Raises:
-        FileUnreadable: the file was overwritten since it was located, or the server doesn't serve parts of it, or is
-            too slow.
+        FileUnreadable: the file was overwritten since it was located, the server doesn't support range requests, or
+            it is too slow.
         FileMissing, PathNotAllowed, SourceUnavailable
     """
-    return _attempts()(_fetch, location, start, end)
+    return _retrying()(_fetch, location, start, end)
 
 
-def _attempts() -> Retrying:
+def _retrying() -> Retrying:
+    """Retry transient errors with random exponential backoff."""
     return Retrying(
         retry=retry_if_exception_type(SourceUnavailable),
         stop=stop_after_attempt(_ATTEMPTS),
@@ -112,17 +114,17 @@ def _fetch(location: Location, start: int, end: int) -> bytes:
     if location.version.startswith('"'):
         headers["If-Match"] = location.version
     try:
-        with _get(location.uri, location.name, location.credentials, headers) as answer:
-            if answer.status_code != requests.codes.partial_content:
+        with _get(location.uri, location.name, location.credentials, headers) as response:
+            if response.status_code != requests.codes.partial_content:
                 raise FileUnreadable(
                     f"file {location.name!r}: the web server doesn't serve parts of files (HTTP ranges), which this "
                     "format needs. Use another server, or JSON, JSON Lines or CSV, which can be read front to back",
                     path=location.name,
                     uri=location.uri,
                 )
-            _check_version(answer, location)
-            total = _TOTAL.match(answer.headers.get("Content-Range", ""))
-            data = _at_most(answer, end - start + 1)
+            _check_version(response, location)
+            total = _TOTAL.match(response.headers.get("Content-Range", ""))
+            data = _at_most(response, end - start + 1)
     except TooSlow as error:
         raise _too_slow(location.uri, location.name) from error
     except (requests.RequestException, HTTPError) as error:
@@ -132,34 +134,34 @@ def _fetch(location: Location, start: int, end: int) -> bytes:
     return data
 
 
-def _at_most(answer: requests.Response, size: int) -> bytes:
-    """The body, or its first ``size`` bytes: a server may send any number of them whatever it was asked for."""
+def _at_most(response: requests.Response, size: int) -> bytes:
+    """The body, or its first ``size`` bytes: a server may send more than the requested range."""
     parts, left = [], size
-    while left and (part := answer.raw.read(left)):
+    while left and (part := response.raw.read(left)):
         parts.append(part)
         left -= len(part)
     return b"".join(parts)
 
 
 def open_whole(location: Location, start: int, end: int) -> BinaryIO:
-    """The bytes from ``start`` up to ``end`` of a file that the server only serves from its beginning."""
-    answer = _get(location.uri, location.name, location.credentials, {})
-    length = answer.headers.get("Content-Length", "")
+    """Open the bytes from ``start`` up to ``end`` of a file on a server without range requests."""
+    response = _get(location.uri, location.name, location.credentials, {})
+    length = response.headers.get("Content-Length", "")
     try:
         if length.isdecimal() and int(length) != location.size:
             raise changed(location.name, location.uri)
-        _check_version(answer, location)
+        _check_version(response, location)
     except FileUnreadable:
-        answer.close()
+        response.close()
         raise
-    return cast(BinaryIO, io.BufferedReader(_Body(answer, location, start, end), 1 << 20))
+    return cast(BinaryIO, io.BufferedReader(_ResponseBody(response, location, start, end), 1 << 20))
 
 
-class _Body(io.RawIOBase):
-    """The bytes ``start`` to ``end`` of an answer that it owns."""
+class _ResponseBody(io.RawIOBase):
+    """A raw stream of the bytes ``start`` to ``end`` of a response, which it owns."""
 
-    def __init__(self, answer: requests.Response, location: Location, start: int, end: int) -> None:
-        self._answer = answer
+    def __init__(self, response: requests.Response, location: Location, start: int, end: int) -> None:
+        self._response = response
         self._location = location
         self._skip = start
         self._left = end - start
@@ -177,7 +179,7 @@ class _Body(io.RawIOBase):
 
     def _read(self, size: int) -> bytes:
         try:
-            data: bytes = self._answer.raw.read(size)
+            data: bytes = self._response.raw.read(size)
         except TooSlow as error:
             raise _too_slow(self._location.uri, self._location.name) from error
         except HTTPError as error:
@@ -188,28 +190,30 @@ class _Body(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            self._answer.close()
+            self._response.close()
         super().close()
 
 
 def _get(
     url: str, name: str, settings: Settings, headers: dict[str, str], *, empty_is_fine: bool = False
 ) -> requests.Response:
-    """An answer whose body is still to be read; redirects are followed below the roots only.
+    """Send a GET and return the response with its body unread; redirects are followed below the roots only.
 
-    ``empty_is_fine`` gives the 416 of an empty file as an answer.
+    ``empty_is_fine`` returns the 416 of an empty file instead of raising.
     """
     target = url
     session = ssrf_safe_session(settings.get("networks", ""))
-    # As curl and other programs take it; with the rest of the environment the session does nothing.
+    # As in curl and other programs; the session ignores the rest of the environment.
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     for _ in range(_REDIRECTS + 1):
-        own = _origin(target) == _origin(url)
+        is_same_origin = _origin(target) == _origin(url)
         try:
-            answer = session.get(
+            response = session.get(
                 target,
-                headers={"Accept-Encoding": "identity", **headers, **(_bearer(settings) if own else {})},
-                auth=(settings["user"], settings.get("password", "")) if own and "user" in settings else None,
+                headers={"Accept-Encoding": "identity", **headers, **(_bearer(settings) if is_same_origin else {})},
+                auth=(settings["user"], settings.get("password", ""))
+                if is_same_origin and "user" in settings
+                else None,
                 allow_redirects=False,
                 stream=True,
                 timeout=_TIMEOUT,
@@ -233,21 +237,21 @@ def _get(
             raise _too_slow(url, name) from error
         except requests.RequestException as error:
             raise _unavailable(url, name) from error
-        if not answer.is_redirect:
+        if not response.is_redirect:
             break
-        target = urljoin(target, answer.headers["Location"])
-        answer.close()
+        target = urljoin(target, response.headers["Location"])
+        response.close()
         _check_redirect(target, name, settings)
     else:
         raise FileUnreadable(f"file {name!r}: the web server redirects more than {_REDIRECTS} times", path=name)
-    if answer.ok or (empty_is_fine and answer.status_code == requests.codes.requested_range_not_satisfiable):
-        return answer
-    answer.close()
-    raise of_status(answer.status_code, url, name)
+    if response.ok or (empty_is_fine and response.status_code == requests.codes.requested_range_not_satisfiable):
+        return response
+    response.close()
+    raise of_status(response.status_code, url, name)
 
 
 def is_within(url: str, roots: str) -> bool:
-    """Whether a web address, its query left aside, lies below one of the roots (one a line)."""
+    """Whether a web address, without its query, lies below one of the roots (one per line)."""
     try:
         address = parse_path(urlsplit(url)._replace(query="", fragment="").geturl())
     except PenstockError:

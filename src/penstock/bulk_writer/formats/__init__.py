@@ -1,4 +1,4 @@
-"""File formats: each turns canonical batches into the files of one chunk."""
+"""File formats: each writes canonical batches as the files of one chunk."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ _CHUNKS: Mapping[BulkFileType, Callable[[Layout, Path, int], ChunkFile]] = {
 
 
 def open_chunk(layout: Layout, folder: Path, number: int) -> ChunkFile:
-    """The files of chunk ``number`` in ``folder``, under temporary names until they are finished."""
+    """Open the files of chunk ``number`` in ``folder``, under temporary names until they are finished."""
     return _CHUNKS[layout.file_type](layout, folder, number)

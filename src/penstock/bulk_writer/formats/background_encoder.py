@@ -1,4 +1,4 @@
-"""Encoding and writing beside the caller, who checks the next rows meanwhile."""
+"""Encode and write in the background, while the caller checks the next rows."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ __all__ = ["BackgroundEncoder"]
 
 
 class BackgroundEncoder:
-    """Runs calls one after another on a thread of its own, with at most ``limit`` bytes waiting or under way.
+    """Run calls one after another on a background thread, with at most ``limit`` bytes queued or running.
 
-    Worth it for calls that release the interpreter lock, as Arrow's encoders and writes to files do. A call's failure
-    comes out of a later :meth:`run` or of :meth:`wait`; what is run after a failure is of no use.
+    Useful for calls that release the GIL, as Arrow's encoders and file writes do. A call's failure is raised by a
+    later :meth:`run` or :meth:`wait`; results of calls after a failure are invalid.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bulk-writer-file")  # begins with the first call
-        self._waiting: deque[tuple[Future[Any], int]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bulk-writer-file")  # started by the first call
+        self._queue: deque[tuple[Future[Any], int]] = deque()
         self._bytes = 0
 
     def run(self, size: int, call: Callable[..., object], *args: Any) -> None:
-        """Run ``call(*args)``, which holds ``size`` bytes of memory, as soon as those fit into the limit."""
-        while self._waiting and (self._bytes + size > self._limit or self._waiting[0][0].done()):
-            self._next()
-        self._waiting.append((self._thread.submit(call, *args), size))
+        """Queue ``call(*args)``, which holds ``size`` bytes of memory; block until they fit into the limit."""
+        while self._queue and (self._bytes + size > self._limit or self._queue[0][0].done()):
+            self._finish_oldest()
+        self._queue.append((self._thread.submit(call, *args), size))
         self._bytes += size
 
     def wait(self) -> None:
-        """Until all calls are done."""
-        while self._waiting:
-            self._next()
+        """Wait until all calls are done."""
+        while self._queue:
+            self._finish_oldest()
 
     def close(self) -> None:
-        """End the thread after the call that runs; those behind it are dropped, and so are failures."""
+        """End the thread after the running call; queued calls and failures are dropped."""
         self._thread.shutdown(wait=True, cancel_futures=True)
-        self._waiting.clear()
+        self._queue.clear()
 
-    def _next(self) -> None:
-        future, size = self._waiting.popleft()
+    def _finish_oldest(self) -> None:
+        future, size = self._queue.popleft()
         self._bytes -= size
         future.result()

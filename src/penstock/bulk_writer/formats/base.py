@@ -1,4 +1,4 @@
-"""What the file formats share: which columns a file has, and files that appear only when they are whole."""
+"""Common parts of the file formats: the layout of columns, and files that are renamed when complete."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ META = Field(name=META_FIELD, type=DataType.JSON)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """The columns of the files of one writer, in order, and how the format spells them.
+    """The columns of one writer's files, in order, and the options of the format.
 
-    ``separator`` and ``null_key`` are for CSV. ``chunk_bytes`` is about what a chunk gets: who gathers rows gathers
-    less for small ones.
+    ``separator`` and ``null_key`` are for CSV. ``chunk_bytes`` is a chunk's approximate size: for small chunks less
+    is buffered.
     """
 
     file_type: BulkFileType
@@ -36,11 +36,11 @@ class Layout:
 
 
 _WRITE_BACK_BYTES = 32 << 20
-_BEHIND_BYTES = 8 << 20
+_BACKGROUND_BYTES = 8 << 20
 
 
 class ChunkFile(Protocol):
-    """The file or files of one chunk while they grow. Only :meth:`finish` makes them visible."""
+    """The file or files of one chunk while they are written. Only :meth:`finish` makes them visible."""
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Append a batch of canonical columns.
@@ -51,48 +51,48 @@ class ChunkFile(Protocol):
         ...
 
     def detach_buffers(self) -> None:
-        """Copy what is kept of earlier batches, so that callers may change their arrays."""
+        """Copy buffered data of earlier batches, so that callers may change their arrays."""
         ...
 
     def finish(self) -> list[Path]:
-        """Write the rest, make it durable, and give the files their names."""
+        """Write buffered data, sync it to disk, and rename the files to their final names."""
         ...
 
     def discard(self) -> None:
-        """Remove everything that this chunk has written. Calling it twice, or after an error, is fine."""
+        """Remove everything that this chunk has written. Idempotent, also after an error."""
         ...
 
 
 class PartFile:
-    """A file that is written under a hidden temporary name beside its own and renamed when it is complete.
+    """A file that is written under a hidden temporary name in its folder and renamed when it is complete.
 
-    Writes go on behind the caller; their failures come out of later calls.
+    Writes run in the background; their failures are raised by later calls.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.temporary = path.with_name(f".{path.name}.part")
         self._stream: BinaryIO = self.temporary.open("wb", buffering=0)
-        self._behind = BackgroundEncoder(_BEHIND_BYTES)
+        self._background = BackgroundEncoder(_BACKGROUND_BYTES)
         self._started = 0
 
     def write(self, data: bytes | memoryview | pa.Buffer) -> None:
-        """Append bytes, which must not change afterwards."""
-        self._behind.run(len(data), self._write, data)
+        """Append bytes, which must not be changed afterwards."""
+        self._background.run(len(data), self._write, data)
 
     def start_write_back(self) -> None:
-        """Let the disk begin with what is written so far: the wait at the end shrinks from 70 ms to 10 for 160 MB."""
+        """Start write-back of the data so far: the final sync takes 10 ms instead of 70 for 160 MB."""
         if not hasattr(os, "posix_fadvise"):
             return
         end = os.fstat(self._stream.fileno()).st_size
-        # Pages that are clean would leave the cache; those of the newest range are not.
+        # Clean pages would be evicted from the page cache; those of the newest range are dirty.
         os.posix_fadvise(self._stream.fileno(), self._started, end - self._started, os.POSIX_FADV_DONTNEED)
         self._started = end
 
     def finish(self) -> Path:
-        """Flush to the disk, then rename: after a crash the file is either whole or not there."""
-        self._behind.wait()
-        self._behind.close()
+        """Sync to disk, then rename: after a crash the file is either complete or absent."""
+        self._background.wait()
+        self._background.close()
         os.fsync(self._stream.fileno())
         self._stream.close()
         self.temporary.replace(self.path)
@@ -100,7 +100,7 @@ class PartFile:
         return self.path
 
     def discard(self) -> None:
-        self._behind.close()
+        self._background.close()
         with suppress(OSError):
             self._stream.close()
         self.temporary.unlink(missing_ok=True)
@@ -114,7 +114,7 @@ class PartFile:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` durable, where the system can open folders."""
+    """Sync a folder, so that renames in it are durable, if the system can open folders."""
     if os.name != "posix":
         return
     number = os.open(folder, os.O_RDONLY)

@@ -1,6 +1,6 @@
-"""CSV: a header, then one line per row; vectors, arrays, JSON and sparse vectors are JSON text.
+"""The CSV format: a header, then one line per row; vectors, arrays, JSON and sparse vectors are JSON text.
 
-Text is always quoted and nulls never are: readers that look at quotes can tell text that equals the null key.
+Text is always quoted and nulls never are, so readers that check quotes can distinguish text that equals the null key.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from penstock.validation.errors import Array
 __all__ = ["CsvChunk"]
 
 _TEXT_BYTES = 1 << 20
-"""Arrow bytes that are turned into text at once; on the way there are four copies of three times as much."""
+"""Arrow bytes converted to text at a time; the conversion makes four copies of three times the size."""
 
 _NUMBERS = frozenset(data_type for data_type in DataType if data_type.is_dense_vector)
-"""What has no quotes in its JSON text."""
+"""Types whose JSON text has no quotes."""
 
 
 class CsvChunk:
-    """One ``<n>.csv`` in UTF-8; rows go to the disk as they come."""
+    """One ``<n>.csv`` in UTF-8, streamed to disk."""
 
     def __init__(self, layout: Layout, folder: Path, number: int) -> None:
         self._layout = layout
@@ -41,7 +41,7 @@ class CsvChunk:
             self._write(batch.slice(start, step))
 
     def detach_buffers(self) -> None:
-        """Nothing is kept."""
+        """No Arrow buffers are kept."""
 
     def finish(self) -> list[Path]:
         return [self._file.finish()]
@@ -57,26 +57,26 @@ class CsvChunk:
             *cells, self._layout.separator, null_handling="replace", null_replacement=self._layout.null_key
         )
         ended: Array = pc.binary_join_element_wise(lines, "\n", "")
-        # The texts of a new Arrow array lie one after another: its buffer is what the file needs.
+        # The texts of a new Arrow array are contiguous: its data buffer is the file's content.
         self._file.write(ended.buffers()[2])
 
 
 def csv_cells(column: Array, field: Field) -> Array:
-    """The text of each cell; nulls stay nulls."""
+    """Serialize a column as cells of text; nulls stay nulls."""
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
-        return _quoted(sparse_texts(column))
+        return _escape_and_quote(sparse_texts(column))
     if field.type.is_vector or field.type in (DataType.ARRAY, DataType.ARRAY_OF_STRUCT):
         texts: Array = pa.array([_text(value) for value in json_values(column, field)], pa.string())
-        return _between_quotes(texts) if field.type in _NUMBERS else _quoted(texts)
+        return _quote(texts) if field.type in _NUMBERS else _escape_and_quote(texts)
     text: Array = column.cast(pa.string())
-    return _quoted(text) if field.type in (DataType.VARCHAR, DataType.JSON) else text
+    return _escape_and_quote(text) if field.type in (DataType.VARCHAR, DataType.JSON) else text
 
 
-def _quoted(texts: Array) -> Array:
-    return _between_quotes(pc.replace_substring(texts, '"', '""'))
+def _escape_and_quote(texts: Array) -> Array:
+    return _quote(pc.replace_substring(texts, '"', '""'))
 
 
-def _between_quotes(texts: Array) -> Array:
+def _quote(texts: Array) -> Array:
     quoted: Array = pc.binary_join_element_wise('"', texts, '"', "")
     return quoted
 

@@ -1,4 +1,4 @@
-"""JSON (``{"rows": [...]}``) and JSON Lines, one row per line in both."""
+"""The JSON (``{"rows": [...]}``) and JSON Lines formats, one row per line in both."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from penstock.bulk_writer.formats.base import Layout, PartFile
 __all__ = ["JsonChunk"]
 
 _TEXT_BYTES = 1 << 20
-"""Arrow bytes that are turned into text at once; text takes about three times as much."""
+"""Arrow bytes converted to text at a time; the text has about three times the size."""
 
 
 class JsonChunk:
-    """One ``<n>.json`` or ``<n>.jsonl``; rows go to the disk as they come."""
+    """One ``<n>.json`` or ``<n>.jsonl``, streamed to disk."""
 
     def __init__(self, layout: Layout, folder: Path, number: int) -> None:
         self._columns = layout.columns
@@ -33,7 +33,7 @@ class JsonChunk:
             self._write(batch.slice(start, step))
 
     def detach_buffers(self) -> None:
-        """Nothing is kept."""
+        """No Arrow buffers are kept."""
 
     def finish(self) -> list[Path]:
         if not self._lines:
@@ -49,7 +49,7 @@ class JsonChunk:
             orjson.dumps(dict(zip(self._names, row, strict=True)), option=orjson.OPT_SERIALIZE_NUMPY)
             for row in zip(*values, strict=True)
         ]
-        # One dumps for all rows saves a tenth, but then their ends would have to be looked for.
+        # One dumps call for all rows saves a tenth, but then row ends would have to be searched for.
         if self._lines:
             self._file.write(b"\n".join([*texts, b""]))
         else:

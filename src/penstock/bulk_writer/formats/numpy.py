@@ -1,7 +1,7 @@
-"""NumPy: a folder ``<n>`` with one ``.npy`` file per field, as Milvus reads them.
+"""The NumPy format: a folder ``<n>`` with one ``.npy`` file per field, as Milvus reads them.
 
-Vectors and numbers go to the disk as they come. Text needs one width for all rows, which is known at the end only, so
-text columns wait in memory (as Arrow strings, never wider than they are).
+Vectors and numbers are streamed to disk. Text needs one width for all rows, which is known only at the end, so text
+columns are buffered in memory (as Arrow strings, without padding).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SCALARS: dict[DataType, str] = {
 
 
 class NumpyChunk:
-    """A folder that is filled under a temporary name. A field without any value has no file."""
+    """A folder that is written under a temporary name. A field without any value has no file."""
 
     def __init__(self, layout: Layout, folder: Path, number: int) -> None:
         self._columns = layout.columns
@@ -49,7 +49,7 @@ class NumpyChunk:
     def add(self, batch: pa.RecordBatch) -> None:
         for column, field in zip(batch.columns, self._columns, strict=True):
             if column.null_count:
-                # Refused at append unless the whole field has no value.
+                # Rejected at append unless the whole field is null.
                 continue
             if field.name not in self._arrays:
                 kind = _TextFile if field.type in _TEXTS else _NumberFile
@@ -75,7 +75,7 @@ class NumpyChunk:
 
 
 class _NumberFile:
-    """An array of numbers: the header leaves room for the row count, which is filled in at the end."""
+    """An array of numbers: the header is rewritten at the end with the row count."""
 
     def __init__(self, path: Path, field: Field) -> None:
         self._field = field
@@ -93,15 +93,15 @@ class _NumberFile:
         self._stream.write(values.data.cast("B"))
 
     def detach_buffers(self) -> None:
-        """Nothing is kept."""
+        """No Arrow buffers are kept."""
 
     def finish(self) -> None:
         self._stream.seek(0)
         self._write_header()
-        _close(self._stream)
+        _sync_and_close(self._stream)
 
     def discard(self) -> None:
-        _abandon(self._stream)
+        _close_quietly(self._stream)
 
     def _values(self, column: Array) -> np.ndarray[Any, Any]:
         if self._field.type.is_vector:
@@ -110,7 +110,7 @@ class _NumberFile:
         return np.ascontiguousarray(values, dtype=_SCALARS[self._field.type])
 
     def _write_header(self) -> None:
-        # NumPy pads headers so that the first axis may grow: both calls write the same number of bytes.
+        # NumPy pads headers so that the first axis can grow: both calls write the same number of bytes.
         _write_header(self._stream, self._dtype, (self._rows, *self._shape))
 
 
@@ -120,18 +120,18 @@ class _TextFile:
     def __init__(self, path: Path, _field: Field) -> None:
         self._stream: BinaryIO = path.open("wb", buffering=1 << 18)
         self._parts: list[Array] = []
-        self._settled = 0
+        self._detached = 0
 
     def add(self, column: Array) -> None:
         self._parts.append(column)
 
     def detach_buffers(self) -> None:
-        new = [pa.concat_arrays([part, part.slice(0, 0)]) for part in self._parts[self._settled :]]
-        self._parts[self._settled :] = new
-        self._settled = len(self._parts)
+        copies = [pa.concat_arrays([part, part.slice(0, 0)]) for part in self._parts[self._detached :]]
+        self._parts[self._detached :] = copies
+        self._detached = len(self._parts)
 
     def finish(self) -> None:
-        width = max([1, *(_longest(part) for part in self._parts)])
+        width = max([1, *(_max_length(part) for part in self._parts)])
         dtype = np.dtype(f"<U{width}")
         _write_header(self._stream, dtype, (sum(map(len, self._parts)),))
         step = max(1, _TEXT_BYTES // dtype.itemsize)
@@ -139,13 +139,13 @@ class _TextFile:
             for start in range(0, len(part), step):
                 texts = np.array(part.slice(start, step).to_pylist(), dtype=dtype)
                 self._stream.write(texts.tobytes())
-        _close(self._stream)
+        _sync_and_close(self._stream)
 
     def discard(self) -> None:
-        _abandon(self._stream)
+        _close_quietly(self._stream)
 
 
-def _longest(texts: Array) -> int:
+def _max_length(texts: Array) -> int:
     lengths: Array = pc.utf8_length(texts)
     return pc.max(lengths).as_py() or 0
 
@@ -155,12 +155,12 @@ def _write_header(stream: BinaryIO, dtype: np.dtype[Any], shape: tuple[int, ...]
     np.lib.format.write_array_header_1_0(stream, header)
 
 
-def _close(stream: BinaryIO) -> None:
+def _sync_and_close(stream: BinaryIO) -> None:
     stream.flush()
     os.fsync(stream.fileno())
     stream.close()
 
 
-def _abandon(stream: BinaryIO) -> None:
-    with suppress(OSError):  # a full disk fails the last flush once more; the folder goes away all the same
+def _close_quietly(stream: BinaryIO) -> None:
+    with suppress(OSError):  # on a full disk the last flush fails again; the folder is removed anyway
         stream.close()

@@ -1,7 +1,7 @@
-"""Parquet, with the column types that every Milvus release since 2.4 reads.
+"""The Parquet format, with the column types that every Milvus release since 2.4 reads.
 
 Vectors are plain lists, never fixed-size ones; half floats are their little-endian bytes; JSON and sparse vectors are
-JSON text. Nulls are nulls in all of them.
+JSON text. Nulls are Parquet nulls in all of them.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from penstock.validation.errors import Array
 __all__ = ["GROUP_BYTES", "ParquetChunk", "parquet_column", "parquet_schema"]
 
 GROUP_BYTES = 20 << 20
-"""A row group's size in memory. Two are there at a time, one that fills and one that is written."""
-_LEAST_GROUP_BYTES = 4 << 20
-"""Of a small chunk a group is a quarter, and no less than this, which still makes for long reads."""
+"""A row group's size in memory. Two are in memory at a time: one being filled and one being written."""
+_MIN_GROUP_BYTES = 4 << 20
+"""Minimum row group of a small chunk, else a quarter of the chunk; large enough for long sequential reads."""
 
 _GROUP_ROWS = (1_000, 1_000_000)
 
@@ -38,8 +38,8 @@ _BYTE_VECTORS = (DataType.BINARY_VECTOR, DataType.FLOAT16_VECTOR, DataType.BFLOA
 def parquet_schema(layout: Layout) -> pa.Schema:
     """The Arrow schema of the file: the types of pymilvus's files, where all columns and elements are optional.
 
-    Vectors say here that they hold no nulls, which takes a fifth of the work out of writing them. Milvus does not
-    ask: 2.3.5 has imported such files, and later releases compare types only.
+    Vectors are declared non-null here, which saves a fifth of the work of writing them. Milvus does not check it:
+    2.3.5 has imported such files, and later releases compare types only.
     """
     return pa.schema(
         [
@@ -67,28 +67,30 @@ def _list_of(kind: Any) -> pa.DataType:
 
 
 def parquet_column(column: Array, field: Field) -> Array:
-    """A canonical column in the type of :func:`parquet_schema`; float, int8 and binary vectors are not copied."""
+    """Convert a canonical column to its type in the file; float, int8 and binary vectors are not copied."""
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return sparse_texts(column)
     if field.type.is_dense_vector:
-        return _vector_lists(column, field)
+        return _vectors_to_lists(column, field)
     if field.type is DataType.ARRAY_OF_STRUCT:
-        return _struct_lists(column, field)
+        return _structs_to_lists(column, field)
     return column
 
 
-def _struct_lists(column: Array, field: Field) -> Array:
+def _structs_to_lists(column: Array, field: Field) -> Array:
     structs = column.flatten()
     kind: Any = _file_type(field)
-    parts = [parquet_column(inner, part) for inner, part in zip(structs.flatten(), field.fields, strict=True)]
-    made = pa.StructArray.from_arrays(parts, fields=list(kind.value_type))
+    children = [
+        parquet_column(child, subfield) for child, subfield in zip(structs.flatten(), field.fields, strict=True)
+    ]
+    elements = pa.StructArray.from_arrays(children, fields=list(kind.value_type))
     valid = valid_mask(column)
     mask: Any = None if valid is None else pa.array(~valid)
     lengths = pc.list_value_length(column).fill_null(0).to_numpy()
-    return pa.ListArray.from_arrays(offsets_of(lengths), made, type=kind, mask=mask)
+    return pa.ListArray.from_arrays(offsets_of(lengths), elements, type=kind, mask=mask)
 
 
-def _vector_lists(column: Array, field: Field) -> Array:
+def _vectors_to_lists(column: Array, field: Field) -> Array:
     matrix = file_bytes(vector_matrix(column, field), field)
     valid = valid_mask(column)
     lengths = np.full(len(column), matrix.shape[1], np.int32)
@@ -101,31 +103,31 @@ def _vector_lists(column: Array, field: Field) -> Array:
 
 
 class ParquetChunk:
-    """One ``<n>.parquet``. Row groups are encoded and written as they fill up, one behind the one that fills."""
+    """One ``<n>.parquet``. A full row group is encoded and written in the background while the next one fills."""
 
     def __init__(self, layout: Layout, folder: Path, number: int) -> None:
         self._columns = layout.columns
         self._schema = parquet_schema(layout)
         self._file = PartFile(folder / f"{number}.parquet")
         vectors = {column.name for column in layout.columns if column.type.is_dense_vector}
-        # Vectors neither repeat nor compress, and nobody asks for their least value: dictionaries, codecs and
-        # statistics cost two thirds of the writing time there.
-        plain = [column.name for column in layout.columns if column.name not in vectors]
-        # Given a path, Arrow writes by itself: a Python stream would have to be called for every page.
+        # Vectors neither repeat nor compress, and their minimum is never queried: dictionaries, codecs and statistics
+        # cost two thirds of the writing time there.
+        with_statistics = [column.name for column in layout.columns if column.name not in vectors]
+        # With a path, Arrow writes natively: a Python stream would be called for every page.
         self._writer: pq.ParquetWriter | None = pq.ParquetWriter(
             str(self._file.temporary),
             self._schema,
             use_dictionary=False,
-            write_statistics=plain or False,
+            write_statistics=with_statistics or False,
             compression={column.name: _codec(column) for column in layout.columns},
         )
-        self._group_bytes = max(_LEAST_GROUP_BYTES, min(GROUP_BYTES, layout.chunk_bytes // 4))
-        self._behind = BackgroundEncoder(self._group_bytes)
+        self._group_bytes = max(_MIN_GROUP_BYTES, min(GROUP_BYTES, layout.chunk_bytes // 4))
+        self._background = BackgroundEncoder(self._group_bytes)
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         self._pending_rows = 0
-        self._settled = 0
-        self._is_lent = False
+        self._detached = 0
+        self._has_borrowed_buffers = False
 
     def add(self, batch: pa.RecordBatch) -> None:
         columns = [parquet_column(column, field) for column, field in zip(batch.columns, self._columns, strict=True)]
@@ -137,16 +139,16 @@ class ParquetChunk:
             self._end_group()
 
     def detach_buffers(self) -> None:
-        self._pending[self._settled :] = [_owned(each) for each in self._pending[self._settled :]]
-        self._settled = len(self._pending)
-        if self._is_lent:
-            self._behind.wait()
-            self._is_lent = False
+        self._pending[self._detached :] = [_copy(batch) for batch in self._pending[self._detached :]]
+        self._detached = len(self._pending)
+        if self._has_borrowed_buffers:
+            self._background.wait()
+            self._has_borrowed_buffers = False
 
     def finish(self) -> list[Path]:
         self._end_group()
-        self._behind.wait()
-        self._behind.close()
+        self._background.wait()
+        self._background.close()
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
@@ -154,19 +156,19 @@ class ParquetChunk:
 
     def discard(self) -> None:
         self._pending = []
-        self._behind.close()
+        self._background.close()
         writer, self._writer = self._writer, None
         if writer is not None:
-            with suppress(OSError, ValueError, pa.ArrowException):  # nobody misses the footer
+            with suppress(OSError, ValueError, pa.ArrowException):  # the footer is not needed
                 writer.close()
         self._file.discard()
 
     def _end_group(self) -> None:
         if self._pending:
             group = pa.Table.from_batches(self._pending, self._schema)
-            self._behind.run(self._pending_bytes, self._write_group, group)
-            self._is_lent = self._is_lent or self._settled < len(self._pending)
-            self._pending, self._pending_bytes, self._pending_rows, self._settled = [], 0, 0, 0
+            self._background.run(self._pending_bytes, self._write_group, group)
+            self._has_borrowed_buffers = self._has_borrowed_buffers or self._detached < len(self._pending)
+            self._pending, self._pending_bytes, self._pending_rows, self._detached = [], 0, 0, 0
 
     def _write_group(self, group: pa.Table) -> None:
         if self._writer is not None:
@@ -178,6 +180,6 @@ def _codec(field: Field) -> Literal["snappy", "none"]:
     return "snappy" if field.type in (DataType.VARCHAR, DataType.JSON, DataType.SPARSE_FLOAT_VECTOR) else "none"
 
 
-def _owned(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A copy that shares no memory with anything."""
+def _copy(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Deep-copy a batch."""
     return pa.ipc.read_record_batch(batch.serialize(), batch.schema)
