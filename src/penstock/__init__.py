@@ -9,7 +9,7 @@
     client.imports.wait(job, progress=True)
 
 ``penstock.bulk_import``, ``get_import_progress`` and ``list_import_jobs`` are the calls of Zilliz Cloud v1; those of
-Milvus v2 are in ``penstock.bulk_writer``. Names are loaded when they are first used, so that importing the package
+Milvus v2 are in ``penstock.bulk_writer``. Names are loaded lazily, so that importing the package
 (which every part of the server does) costs nothing.
 """
 

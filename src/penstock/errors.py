@@ -12,7 +12,7 @@
     ├── NotFound
     │   ├── ClusterNotFound, DatabaseNotFound, CollectionNotFound, PartitionNotFound
     │   └── FieldNotFound, IndexNotFound, JobNotFound, AccountNotFound, OrgNotFound
-    ├── Conflict                    the present state forbids it
+    ├── Conflict                    the current state forbids it
     │   ├── CollectionExists, DatabaseExists, DatabaseNotEmpty, IndexExists, AccountExists
     │   ├── ClusterExists, ClusterNotEmpty
     │   ├── CollectionNotLoaded
@@ -23,8 +23,8 @@
     │   └── PermissionDenied        the caller lacks the role for it
     ├── ImportRefused               a create request that can never become a job
     │   └── LimitExceeded           a limit of the server, by name
-    │       └── QuotaExceeded       (transient) a limit of the caller's org; says when to come back
-    ├── SourceError                 a file can't be had
+    │       └── QuotaExceeded       (transient) a limit of the caller's org; says when to retry
+    ├── SourceError                 a file can't be read
     │   ├── PathNotAllowed          outside every import root, or a form that is never opened
     │   ├── FileMissing             looked for in every place that the message names
     │   ├── FileUnreadable          there, but can't be opened
@@ -33,16 +33,16 @@
     ├── StoreError                  the engine or its store fails
     │   ├── StoreFull               no space left
     │   ├── TableDamaged            a table lacks a file, or no version of it can be opened
-    │   ├── StoreConflict           (transient) another publisher was faster
+    │   ├── StoreConflict           (transient) a concurrent publish came first
     │   └── StoreUnavailable        (transient) the store can't be reached
-    ├── JobWithdrawn                a job that was to publish after its commit was taken back
-    ├── WorkerLost                  (transient) a worker process died under a split
+    ├── JobWithdrawn                a job whose commit intent was withdrawn
+    ├── WorkerLost                  (transient) a worker process died during a split
     ├── MemoryExceeded              a file takes more memory than a worker may have
-    ├── TaskCancelled               a split was told to stop
+    ├── TaskCancelled               a split was cancelled
     └── DataFolderInUse             another server holds the data folder
 
-Whether to try again is told by type: the :class:`Transient` mix-in says that the same call may succeed later,
-everything else is terminal. ``code`` is stable and documented in ``docs/errors.md``; wire dialects translate it into
+The type says whether to retry: with the :class:`Transient` mix-in the same call may succeed later, everything else
+is terminal. ``code`` is stable and documented in ``docs/errors.md``; wire dialects translate it into
 their own numbers by tables. Every error keeps its arguments in ``details`` and survives pickling (errors cross
 process boundaries).
 """
@@ -114,9 +114,9 @@ _MESSAGE_TAIL = 600
 class PenstockError(Exception):
     """Base of all errors that Penstock raises on purpose.
 
-    ``message`` is a whole sentence or two for a person; ``details`` holds the facts it was made of, by name. Names
-    and values come from callers and files and may be megabytes long: a message longer than :data:`MAX_MESSAGE`
-    characters loses its middle.
+    ``message`` is one or two whole sentences for users; ``details`` holds its facts by name. Names and values
+    come from callers and files and may be megabytes long: a message longer than :data:`MAX_MESSAGE` characters loses
+    its middle.
     """
 
     code: ClassVar[str] = "internal"
@@ -202,13 +202,13 @@ class JobNotFound(NotFound):
 
 
 class AccountNotFound(NotFound):
-    """No key or user of that id or name."""
+    """No key or user has that id or name."""
 
     code = "account_not_found"
 
 
 class OrgNotFound(NotFound):
-    """No org of that id or name."""
+    """No org has that id or name."""
 
     code = "org_not_found"
 
@@ -234,19 +234,19 @@ class IndexExists(Conflict):
 
 
 class AccountExists(Conflict):
-    """A user of that name is there already."""
+    """A user of that name exists already."""
 
     code = "account_exists"
 
 
 class ClusterExists(Conflict):
-    """A cluster of that id is there already."""
+    """A cluster of that id exists already."""
 
     code = "cluster_exists"
 
 
 class ClusterNotEmpty(Conflict):
-    """Collections are in the cluster, or files of dropped ones."""
+    """The cluster still holds collections, or files of dropped ones."""
 
     code = "cluster_not_empty"
 
@@ -264,14 +264,13 @@ class AccessDenied(PenstockError):
 
 
 class Unauthenticated(AccessDenied):
-    """``details``: ``kind``, what is wrong: credentials are ``absent``, ``illegal`` (nobody could have such ones) or
-    ``unknown`` (nobody has these)."""
+    """``details``: ``kind`` of the error: credentials are ``absent``, ``illegal`` (malformed) or ``unknown``."""
 
     code = "unauthenticated"
 
 
 class TooManyAttempts(AccessDenied, Transient):
-    """``details``: ``seconds`` until it is worth trying again."""
+    """``details``: ``seconds`` until a retry makes sense."""
 
     code = "too_many_attempts"
 
@@ -291,7 +290,7 @@ class LimitExceeded(ImportRefused):
 
 
 class QuotaExceeded(LimitExceeded, Transient):
-    """``details``: ``limit``, ``value``, ``present``, and ``seconds`` until it is worth trying again, if known."""
+    """``details``: ``limit``, ``value``, ``present``, and ``seconds`` until a retry makes sense, if known."""
 
     code = "quota_exceeded"
 
@@ -317,7 +316,7 @@ class SourceUnavailable(SourceError, Transient):
 
 
 _RULE_LENGTH, _FIELD_LENGTH = 1000, 300
-"""Most characters of the parts of a DataError; the longest name of a field has 255."""
+"""Maximum characters in a DataError's facts; the longest field name has 255."""
 
 
 class DataError(PenstockError):
@@ -333,7 +332,7 @@ class DataError(PenstockError):
         offset: byte offset in the file, for formats that have one.
         remedy: what to do about it.
 
-    The message is made of these; the attributes stay readable one by one.
+    The message is built from these; each is an attribute too.
     """
 
     code = "data_error"
@@ -385,7 +384,7 @@ class DataError(PenstockError):
         }
 
     def at(self, **changes: Any) -> DataError:
-        """The same error with some facts filled in or replaced, e.g. ``error.at(file="a.csv", row=12)``."""
+        """Return a copy with some facts filled in or replaced, e.g. ``error.at(file="a.csv", row=12)``."""
         return DataError(self.rule, **{**self._facts(), **changes})
 
 
@@ -400,7 +399,7 @@ _brief.maxstring = _brief.maxother = _brief.maxlong = 1000
 
 
 def shorten(value: object, limit: int = 80) -> str:
-    """A value as text of at most ``limit`` characters, for messages; of deep and long ones no more is looked at."""
+    """Format a value in at most ``limit`` characters, for messages, without traversing all of a deep or long one."""
     text = value if isinstance(value, str) else _brief.repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -420,7 +419,7 @@ class TableDamaged(StoreError):
 
 
 class JobWithdrawn(PenstockError):
-    """The table says that this job's rows will not come: its commit was taken back."""
+    """The job's commit intent was withdrawn, as its table records: its rows will not be published."""
 
     code = "job_withdrawn"
 

@@ -1,8 +1,8 @@
-"""What the machine, or the container on it, lets this process have: memory, processors.
+"""Memory and processor limits of this process, set by the machine or its container.
 
 A container sees the memory and processors of its whole host. Its limits are in control groups (cgroup v1 or v2): its
-own and all those above it count, as far as they are mounted. Everything takes the root of the file system, so that
-tests can bring files of other machines.
+own and all those above it count, as far as they are mounted. Functions take the root of the file system, so that
+tests can supply files of other machines.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimit:
-    """Bytes of memory, and where the limit is set, in words."""
+    """A memory limit in bytes; ``source`` describes where it is set."""
 
     size: int
     source: str
 
 
 def memory_limit(root: Path = _ROOT) -> MemoryLimit:
-    """The memory that this process and those it starts may have together: the least of all limits.
+    """Return the memory limit of this process and its children together: the least of all limits.
 
-    ``RLIMIT_AS`` and ``RLIMIT_DATA`` hold for each process, not for all; they are taken as if for all, since a
+    ``RLIMIT_AS`` and ``RLIMIT_DATA`` apply to each process, not to all; they are treated as limits for all, since a
     process's address space is larger than what it uses.
     """
     limits = [MemoryLimit(psutil.virtual_memory().total, "the machine's memory")]
@@ -48,7 +48,7 @@ def memory_limit(root: Path = _ROOT) -> MemoryLimit:
             size = _number(folder / name)
             if size is not None:
                 limits.append(MemoryLimit(size, f"{name} of the control group {folder}"))
-        # Of groups that the container can't see, too.
+        # Includes groups that the container can't see.
         size = _counters(folder / "memory.stat").get("hierarchical_memory_limit")
         if size is not None:
             limits.append(MemoryLimit(size, f"a control group above {folder}"))
@@ -56,14 +56,14 @@ def memory_limit(root: Path = _ROOT) -> MemoryLimit:
 
 
 def processors(root: Path = _ROOT) -> int:
-    """Processors that this process may use: those of its affinity mask, or fewer where a quota says so."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of usable processors: those of the affinity mask, or fewer under a CPU quota."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [quota for folder in _groups(root, "cpu") if (quota := _cpu_quota(folder)) is not None]
-    return max(1, min([there, *map(math.ceil, quotas)]))
+    return max(1, min([usable, *map(math.ceil, quotas)]))
 
 
 def oom_kills(root: Path = _ROOT) -> int:
-    """How many processes the kernel has killed for lack of memory: of the control group, else of the machine."""
+    """Count the kernel's OOM kills in the control group, else on the machine."""
     for folder in _groups(root, "memory"):
         for name in ("memory.events", "memory.oom_control"):
             kills = _counters(folder / name).get("oom_kill")
@@ -73,7 +73,7 @@ def oom_kills(root: Path = _ROOT) -> int:
 
 
 def _cpu_quota(folder: Path) -> float | None:
-    """Processors' worth of time."""
+    """Return the CPU quota of a control group in processors; None for no quota."""
     with suppress(OSError, ValueError):
         quota, period = (folder / "cpu.max").read_text().split()
         return None if quota == "max" else int(quota) / int(period)
@@ -82,7 +82,7 @@ def _cpu_quota(folder: Path) -> float | None:
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """The folders of the process's control groups that have this controller: its own, then those above it."""
+    """Yield the folders of the process's control groups with this controller: its own, then those above it."""
     own: dict[str, str] = {}
     for line in _lines(root / "proc/self/cgroup"):
         _, _, rest = line.partition(":")
@@ -102,7 +102,7 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _upwards(root: Path, mount_point: str, mount_root: str, path: str) -> Iterator[Path]:
-    """A container may see its own group only, mounted, under the path that it has on the host."""
+    """Yield a group's folder and those above it; a container may see its own group only, under its host path."""
     top = root / mount_point.lstrip("/")
     with suppress(ValueError):
         within = Path(path).relative_to(mount_root)
@@ -115,7 +115,7 @@ def _upwards(root: Path, mount_point: str, mount_root: str, path: str) -> Iterat
 
 
 def _unescape(text: str) -> str:
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), text)
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
 
 
 def _lines(path: Path) -> list[str]:
@@ -126,7 +126,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _number(path: Path) -> int | None:
-    """A whole number from 0; None for ``max``, -1, and a file that isn't there."""
+    """Read a whole number from 0; None for ``max``, -1 and a missing file."""
     try:
         number = int(path.read_text())
     except (OSError, ValueError):

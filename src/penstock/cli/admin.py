@@ -1,6 +1,6 @@
-"""What the commands for keys, users and clusters share: they work on the catalog itself, with or without a server.
+"""Shared code of the commands for keys, users and clusters, which open the catalog, with or without a server.
 
-Who may write to the data folder, or has the catalog's URL, is its administrator.
+Access to the data folder, or the catalog's URL, is what makes an administrator.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _HERE = "this machine"
 
 
 def with_catalog(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a command with the options that tell where the catalog is; it gets the opened catalog first."""
+    """Decorate a command with the catalog's options; its first argument is the opened catalog."""
 
     @wraps(command)
     def run(catalog: Catalog, settings: Settings, **flags: Any) -> None:
@@ -48,7 +48,7 @@ def with_catalog(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_settings_and_catalog(command: Callable[..., None]) -> Callable[..., None]:
-    """As :func:`with_catalog`; the command gets the settings, too, second."""
+    """Decorate a command as :func:`with_catalog` does; its second argument is the settings."""
 
     @wraps(command)
     def run(**flags: Any) -> None:
@@ -62,9 +62,9 @@ def with_settings_and_catalog(command: Callable[..., None]) -> Callable[..., Non
 
 @contextmanager
 def opened_catalog(settings: Settings) -> Iterator[Catalog]:
-    """The catalog of these settings, made if there is none yet: keys may be made before the first start.
+    """Open the catalog of these settings, creating a missing one: keys may be created before the first start.
 
-    Who meant another folder is told so: a key in a new catalog opens no server that is there already.
+    A note warns about a wrong folder: a key in a new catalog opens no existing server.
     """
     from penstock.catalog import open_catalog
     from penstock.server.lost_catalog import mark_keys
@@ -90,14 +90,14 @@ def opened_catalog(settings: Settings) -> Iterator[Catalog]:
 
 
 def org_names(catalog: Catalog) -> Mapping[str, str]:
-    """Of each org's id the name, which ``--org`` takes."""
-    return {each.id: each.name for each in catalog.orgs.list()}
+    """Map the id of each org to its name, which ``--org`` takes."""
+    return {org.id: org.name for org in catalog.orgs.list()}
 
 
 def record(
     catalog: Catalog, action: str, org_id: str, subject: str | None = None, cluster_id: str | None = None
 ) -> None:
-    """Tell the audit log what the person at this machine has done."""
+    """Record an action of the local user in the audit log."""
     from penstock.domain.audit import AuditEntry
 
     catalog.audit.add(
@@ -115,7 +115,7 @@ def record(
 def _user_name() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number without a name
+    except (KeyError, OSError):  # a container may run under a uid without a name
         return f"uid {os.getuid()}"
 
 
@@ -131,13 +131,13 @@ org_option = click.option("--org", default="default", show_default=True, help="T
 
 
 def role_options(command: Callable[..., None]) -> Callable[..., None]:
-    """``--role``, ``--cluster`` and ``--database``, which :func:`grants_of` takes."""
+    """Add ``--role``, ``--cluster`` and ``--database``, which :func:`grants_of` takes."""
     for option in (
         click.option("--database", help="Only in this database; else in all of the cluster."),
         click.option("--cluster", help="Only in this cluster; else in every cluster of the org."),
         click.option(
             "--role",
-            type=click.Choice([each.value for each in Role]),
+            type=click.Choice([role.value for role in Role]),
             required=True,
             help="A reader lists and searches; a writer imports, too; an admin also manages databases and users.",
         ),
@@ -147,7 +147,7 @@ def role_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def grants_of(role: str, cluster: str | None, database: str | None) -> Sequence[Grant]:
-    """Raises click.UsageError: a database without its cluster."""
+    """Build the grants of the role options. Raises click.UsageError for a database without its cluster."""
     if database is not None and cluster is None:
         raise click.UsageError("--database needs --cluster: databases of several clusters may have one name.")
     return [Grant(role=Role(role), cluster_id=cluster, database=database)]

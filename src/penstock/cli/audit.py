@@ -28,11 +28,11 @@ _FIELDS = (
     *("subject", "outcome", "reason", "times"),
 )
 _SCREENFUL = 500
-"""Rows of a table are laid out together; there may be more than fit into memory."""
+"""Rows per table: a table is laid out as a whole, and the log may exceed the memory."""
 
 
 class _Moment(click.ParamType["datetime"]):
-    """``24h`` ago, or a time such as 2026-11-01T00:00Z."""
+    """Convert ``24h`` (ago), or a time such as 2026-11-01T00:00Z."""
 
     name = "time"
 
@@ -82,13 +82,13 @@ def _facts(entry: AuditEntry) -> dict[str, Any]:
     facts = {name: getattr(entry, name) for name in _FIELDS}
     return facts | {
         "at": None if entry.at is None else entry.at.isoformat(timespec="milliseconds"),
-        # As everywhere else in JSON, where such numbers lose their last digits.
+        # Text, as everywhere in JSON, where such numbers lose their last digits.
         "job_id": None if entry.job_id is None else str(entry.job_id),
     }
 
 
 def _cell(value: object) -> object:
-    """What a spreadsheet would take for a formula is text here; anybody may have chosen it."""
+    """Escape values that a spreadsheet would run as formulas: callers choose these texts."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
@@ -99,24 +99,24 @@ def _print_tables(entries: Iterable[AuditEntry], orgs: Mapping[str, str]) -> Non
     for page in _pages(entries):
         rows = [
             (
-                moment(each.at),
-                each.caller,
-                orgs.get(each.org_id or "", each.org_id),
-                each.address,
-                each.action,
-                _on(each),
-                _outcome(each),
-                each.times,
+                moment(entry.at),
+                entry.caller,
+                orgs.get(entry.org_id or "", entry.org_id),
+                entry.address,
+                entry.action,
+                _on(entry),
+                _outcome(entry),
+                entry.times,
             )
-            for each in page
+            for entry in page
         ]
         print_table(columns, rows, none="Nothing was done.")
 
 
 def _pages(entries: Iterable[AuditEntry]) -> Iterator[list[AuditEntry]]:
-    left = iter(entries)
-    yield list(islice(left, _SCREENFUL))
-    while page := list(islice(left, _SCREENFUL)):
+    remaining = iter(entries)
+    yield list(islice(remaining, _SCREENFUL))
+    while page := list(islice(remaining, _SCREENFUL)):
         yield page
 
 

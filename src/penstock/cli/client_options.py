@@ -1,4 +1,4 @@
-"""What all commands that talk to a server have in common: where it is, who asks, and in which database."""
+"""Shared options of the commands that call a server: its address, the API key and the database."""
 
 from __future__ import annotations
 

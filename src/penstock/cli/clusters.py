@@ -64,23 +64,26 @@ def list_clusters(catalog: Catalog, as_json: bool) -> None:
     """List the clusters of all orgs."""
     from penstock.cli.output import print_json, print_table
 
-    found = catalog.clusters.list()
+    all_clusters = catalog.clusters.list()
     if as_json:
         print_json(
             [
                 {
-                    "id": each.id,
-                    "org": each.org_id,
-                    "region": each.region,
-                    "name": each.name,
-                    "store": each.store or None,
+                    "id": cluster.id,
+                    "org": cluster.org_id,
+                    "region": cluster.region,
+                    "name": cluster.name,
+                    "store": cluster.store or None,
                 }
-                for each in found
+                for cluster in all_clusters
             ]
         )
         return
     orgs = org_names(catalog)
-    rows = [(each.id, orgs[each.org_id], each.region, each.name, each.store or "the server's") for each in found]
+    rows = [
+        (cluster.id, orgs[cluster.org_id], cluster.region, cluster.name, cluster.store or "the server's")
+        for cluster in all_clusters
+    ]
     print_table(["Id", "Org", "Region", "Name", "Store"], rows, none="No clusters.")
 
 

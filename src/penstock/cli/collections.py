@@ -69,10 +69,10 @@ def create(
     else:
         from penstock.cli.schema_files import read_schema_file
 
-        if given := [flag for flag, value in quick.items() if value]:
-            raise click.UsageError(f"{', '.join(given)} goes with --dimension; here the schema file tells it.")
-        found = read_schema_file(schema_file)
-        client.collections.create(name, schema=found.schema, indexes=found.indexes, params=found.params)
+        if quick_flags := [flag for flag, value in quick.items() if value]:
+            raise click.UsageError(f"{', '.join(quick_flags)} goes with --dimension; here the schema file tells it.")
+        content = read_schema_file(schema_file)
+        client.collections.create(name, schema=content.schema, indexes=content.indexes, params=content.params)
     click.echo(f"Made collection {name}. Import files into it: penstock import FILES --collection {name}")
 
 
@@ -98,11 +98,11 @@ def describe(client: Client, name: str, as_json: bool) -> None:
     """Tell the fields, indexes and partitions of a collection, and how many rows it has."""
     from penstock.cli.output import print_json
 
-    found = client.collections.describe(name)
+    info = client.collections.describe(name)
     if as_json:
-        print_json(found.raw)
+        print_json(info.raw)
     else:
-        _print_description(found, client.partitions.list(name), client.collections.stats(name).rows)
+        _print_description(info, client.partitions.list(name), client.collections.stats(name).rows)
 
 
 @collections.command()
@@ -136,31 +136,31 @@ def drop(client: Client, name: str, yes: bool) -> None:
     click.echo(f"Dropped collection {name}.")
 
 
-def _print_description(found: CollectionInfo, partitions: tuple[str, ...], rows: int) -> None:
+def _print_description(info: CollectionInfo, partitions: tuple[str, ...], rows: int) -> None:
     from penstock.cli.output import print_facts, print_table
 
     print_facts(
         {
-            "Collection": found.name,
-            "Description": found.description or None,
+            "Collection": info.name,
+            "Description": info.description or None,
             "Rows": rows,
             "Partitions": ", ".join(partitions),
-            "Other fields": "taken, as dynamic fields" if found.dynamic else "dropped, with a warning on the job",
-            "Load state": _LOAD_STATES.get(found.load_state, found.load_state) or None,
+            "Other fields": "taken, as dynamic fields" if info.dynamic else "dropped, with a warning on the job",
+            "Load state": _LOAD_STATES.get(info.load_state, info.load_state) or None,
         }
     )
     click.echo()
     indexes = {
-        index.field: f"{index.name} ({index.metric})" if index.metric else index.name for index in found.indexes
+        index.field: f"{index.name} ({index.metric})" if index.metric else index.name for index in info.indexes
     }
     columns = ["Field", "Type", "Rules", "Index"]
-    shown = [(part.name, _type(part), _rules(part), indexes.get(part.name, "")) for part in _with_parts(found)]
+    shown = [(part.name, _type(part), _rules(part), indexes.get(part.name, "")) for part in _with_parts(info)]
     print_table(columns, shown, none="No fields.")
 
 
-def _with_parts(found: CollectionInfo) -> Iterator[FieldInfo]:
-    """All fields, and after a struct array those of its structs."""
-    for field in found.fields:
+def _with_parts(info: CollectionInfo) -> Iterator[FieldInfo]:
+    """Yield all fields, and after a struct array those of its structs."""
+    for field in info.fields:
         yield field
         yield from (replace(part, name=f"{field.name}[{part.name}]", nullable=False) for part in field.fields)
 
@@ -168,8 +168,8 @@ def _with_parts(found: CollectionInfo) -> Iterator[FieldInfo]:
 def _type(field: FieldInfo) -> str:
     inner = f"({field.element_type})" if field.element_type else ""
     sizes = {"dim": "dimension", "max_length": "max length", "max_capacity": "max capacity"}
-    told = [f"{word} {field.params[key]}" for key, word in sizes.items() if key in field.params]
-    return ", ".join([field.type + inner, *told])
+    limits = [f"{word} {field.params[key]}" for key, word in sizes.items() if key in field.params]
+    return ", ".join([field.type + inner, *limits])
 
 
 def _rules(field: FieldInfo) -> str:

@@ -1,4 +1,4 @@
-"""``penstock convert``: existing files made into import files."""
+"""``penstock convert``: convert existing files to import files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from penstock.domain.schema import CollectionSchema
 
 __all__ = ["convert"]
 
-_TYPES = {each.name.lower(): each for each in BulkFileType}
+_TYPES = {file_type.name.lower(): file_type for file_type in BulkFileType}
 
 
 def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int:
-    """``134217728``, ``128MiB``, ``1.5GB``: sizes as the settings of a server have them."""
+    """Parse a size such as ``134217728``, ``128MiB`` or ``1.5GB``, as in the settings of a server."""
     try:
         size = TypeAdapter(ByteSize).validate_python(value)
     except ValidationError:
@@ -90,7 +90,7 @@ def convert(
     """
     separator = None if sep is None else parse_separator(sep)
     config = {key: value for key, value in (("sep", separator), ("nullkey", nullkey)) if value is not None}
-    done = convert_files(
+    result = convert_files(
         inputs,
         _schema(schema_file, collection, url, api_key, database),
         out,
@@ -100,10 +100,10 @@ def convert(
         columns=_selection(columns),
         progress_bar=sys.stderr.isatty() if progress is None else progress,
     )
-    for files in done.files:
+    for files in result.files:
         click.echo(",".join(files))
-    count = sum(map(len, done.files))
-    click.echo(f"{done.rows:,} rows in {count:,} file{'' if count == 1 else 's'}", err=True)
+    count = sum(map(len, result.files))
+    click.echo(f"{result.rows:,} rows in {count:,} file{'' if count == 1 else 's'}", err=True)
 
 
 def _schema(

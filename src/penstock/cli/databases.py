@@ -35,11 +35,11 @@ def list_databases(client: Client, as_json: bool) -> None:
     """List the databases of a server."""
     from penstock.cli.output import print_json, print_table
 
-    found = client.databases.list()
+    names = client.databases.list()
     if as_json:
-        print_json(found)
+        print_json(names)
     else:
-        print_table(["Database"], [(name,) for name in found], none="No databases.")
+        print_table(["Database"], [(name,) for name in names], none="No databases.")
 
 
 @databases.command()

@@ -39,14 +39,16 @@ def doctor(context: click.Context, /, config: Path | None, as_json: bool, adopti
     settings = load_settings(flags, config)
     from penstock.server.doctor import Health, adopt, examine
 
-    found = [*(adopt(settings) if adopting else ()), *examine(settings)]
+    results = [*(adopt(settings) if adopting else ()), *examine(settings)]
     if as_json:
         keys = ("check", "health", "found", "remedy")
-        print_json([{key: str(getattr(each, key)) for key in keys} for each in found])
+        print_json([{key: str(getattr(result, key)) for key in keys} for result in results])
     else:
-        print_table(["check", "health", "found"], [(each.check, each.health, each.found) for each in found], none="")
-        for each in found:
-            if each.health is not Health.OK:
-                click.echo(f"\n{each.health} {each.check}: {each.found}.\n  {each.remedy}.")
-    if any(each.health is Health.FAIL for each in found):
+        print_table(
+            ["check", "health", "found"], [(result.check, result.health, result.found) for result in results], none=""
+        )
+        for result in results:
+            if result.health is not Health.OK:
+                click.echo(f"\n{result.health} {result.check}: {result.found}.\n  {result.remedy}.")
+    if any(result.health is Health.FAIL for result in results):
         context.exit(FAILED)

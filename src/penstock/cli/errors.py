@@ -1,4 +1,4 @@
-"""What a user is told when a command can't do its work: what happened, and what to do next."""
+"""Error messages of failed commands: what happened, and what to do next."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Failure(click.ClickException):
 
 
 def explain(error: Exception) -> str | None:
-    """What to print for an error; None for one that isn't meant for users."""
+    """Return the message of an error; None for one that isn't meant for users."""
     if isinstance(error, ImportCallError):
         hint = _next_step(error)
         return f"{error}\n{hint}" if hint else str(error)

@@ -68,7 +68,7 @@ def import_files(
     from penstock.cli.paths import import_groups, server_groups
 
     flags = {"sep": sep, "nullkey": nullkey, "unknown_columns": unknown_columns}
-    given = _options(options, flags)
+    job_options = _options(options, flags)
     groups = server_groups(paths) if server_paths else import_groups(paths)
     shares = [groups[start : start + files_per_job] for start in range(0, len(groups), files_per_job)]
     if len(shares) > 1:
@@ -78,7 +78,7 @@ def import_files(
         )
     ids = []
     for share in shares:
-        job = client.imports.create(collection, share, partition=partition, options=given)
+        job = client.imports.create(collection, share, partition=partition, options=job_options)
         ids.append(job.id)
         click.echo(f"Job {job.id}: {_named(share)} into {collection}", err=True)
     if no_wait:
@@ -92,15 +92,15 @@ def import_files(
 def _options(pairs: tuple[str, ...], flags: Mapping[str, str | None]) -> dict[str, str]:
     from penstock.sdk.v2_calls import checked_options
 
-    found = {}
+    options = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (key and equals):
             raise click.BadParameter(f"{pair!r} is not KEY=VALUE, such as timeout=300s", param_hint="--option")
-        found[key] = value
-    found |= {name: value for name, value in flags.items() if value}
+        options[key] = value
+    options |= {name: value for name, value in flags.items() if value}
     try:
-        return checked_options(found)
+        return checked_options(options)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

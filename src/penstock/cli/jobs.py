@@ -44,11 +44,11 @@ def list_jobs(
     """
     from penstock.cli.output import print_json, print_table
 
-    found = list(islice(client.imports.list(collection, state=state, all_databases=all_databases), limit))
+    selected = list(islice(client.imports.list(collection, state=state, all_databases=all_databases), limit))
     if as_json:
-        print_json([job.raw for job in found])
+        print_json([job.raw for job in selected])
         return
-    rows = [(job.id, job.collection, job.state, job.progress, _shortened(job.reason)) for job in found]
+    rows = [(job.id, job.collection, job.state, job.progress, _shortened(job.reason)) for job in selected]
     print_table(["Job", "Collection", "State", "%", "Reason"], rows, none="No jobs.")
 
 
@@ -98,9 +98,9 @@ def abort(client: Client, job_ids: tuple[str, ...]) -> None:
     for job_id in job_ids:
         client.imports.abort(job_id)
         reason = client.imports.get(job_id).reason
-        # The call takes a job that has ended badly by itself for one that ended as was wanted, as Milvus does.
-        told = "is aborted." if reason == ABORTED else f"had failed before: {reason}"
-        click.echo(f"Job {job_id} {told}")
+        # As in Milvus, the call also succeeds for a job that had failed by itself.
+        outcome = "is aborted." if reason == ABORTED else f"had failed before: {reason}"
+        click.echo(f"Job {job_id} {outcome}")
 
 
 @jobs.command()

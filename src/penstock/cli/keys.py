@@ -57,19 +57,21 @@ def create(
     from penstock.access.accounts import AccountService
     from penstock.cli.output import print_json
 
-    made = AccountService(catalog).create_key(
+    new_key = AccountService(catalog).create_key(
         catalog.orgs.get(org).id,
         name,
         grants_of(role, cluster, database),
         roots=roots,
         lifetime=None if expires is None else parse_duration(expires),
     )
-    record(catalog, "key.create", made.account.org_id, f"{name} ({made.account.id})", cluster)
+    record(catalog, "key.create", new_key.account.org_id, f"{name} ({new_key.account.id})", cluster)
     if as_json:
-        print_json({"id": made.account.id, "name": name, "key": made.secret, "expires": made.account.expires_at})
+        print_json(
+            {"id": new_key.account.id, "name": name, "key": new_key.secret, "expires": new_key.account.expires_at}
+        )
         return
-    click.echo(made.secret)
-    click.echo(f"This is the key {name} ({made.account.grants[0]}); it won't be shown again.", err=True)
+    click.echo(new_key.secret)
+    click.echo(f"This is the key {name} ({new_key.account.grants[0]}); it won't be shown again.", err=True)
 
 
 @keys.command("list")
@@ -80,23 +82,23 @@ def list_keys(catalog: Catalog, as_json: bool) -> None:
     from penstock.access.accounts import AccountService
     from penstock.cli.output import moment, print_json, print_table
 
-    found = AccountService(catalog).keys()
+    accounts = AccountService(catalog).keys()
     if as_json:
-        print_json([_facts(each) for each in found])
+        print_json([_facts(account) for account in accounts])
         return
     orgs = org_names(catalog)
     rows = [
         (
-            each.name,
-            each.id,
-            f"{each.hint}…",
-            orgs[each.org_id],
-            "; ".join(map(str, each.grants)),
-            ", ".join(each.roots) or "all roots",
-            "never" if each.expires_at is None else moment(each.expires_at),
-            "revoked" if each.revoked_at else "",
+            account.name,
+            account.id,
+            f"{account.hint}…",
+            orgs[account.org_id],
+            "; ".join(map(str, account.grants)),
+            ", ".join(account.roots) or "all roots",
+            "never" if account.expires_at is None else moment(account.expires_at),
+            "revoked" if account.revoked_at else "",
         )
-        for each in found
+        for account in accounts
     ]
     print_table(["Name", "Id", "Key", "Org", "May", "Imports from", "Expires", ""], rows, none="No keys.")
 
@@ -108,9 +110,9 @@ def revoke(catalog: Catalog, key: str) -> None:
     """Make a key, given by its name or id, good for nothing."""
     from penstock.access.accounts import AccountService
 
-    revoked = AccountService(catalog).revoke_key(key)
-    record(catalog, "key.revoke", revoked.org_id, f"{revoked.name} ({revoked.id})")
-    click.echo(f"Revoked key {revoked.name} ({revoked.id}).")
+    account = AccountService(catalog).revoke_key(key)
+    record(catalog, "key.revoke", account.org_id, f"{account.name} ({account.id})")
+    click.echo(f"Revoked key {account.name} ({account.id}).")
 
 
 def _facts(account: Account) -> dict[str, object]:

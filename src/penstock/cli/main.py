@@ -1,10 +1,10 @@
 """``penstock``: the command line.
 
 Exit codes: 0 done, 1 failed (what was asked couldn't be done, or the job failed or was aborted), 2 wrong usage,
-3 a job still goes on after the time that one was ready to wait, 130 interrupted.
+3 a job still runs after the timeout, 130 interrupted.
 
-A command's module is loaded when the command is used, so that ``penstock --help`` answers at once; what the list of
-commands says of each stands here.
+The modules of commands are loaded lazily, so that ``penstock --help`` answers at once; the help texts of the command
+list are here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["COMMANDS", "LazyCommand", "cli", "main"]
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """A command as the list shows it. ``place`` is the module in this package and the name of the command in it."""
+    """An entry of the command list. ``place`` is the module in this package and the name of the command in it."""
 
     place: str
     help: str
@@ -51,7 +51,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 
 
 class Commands(click.Group):
-    """The commands of the table, and one place where errors become a line for the user."""
+    """The command group: loads the commands of the table lazily, and shows errors as one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -74,34 +74,34 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, each.help) for name, each in COMMANDS.items()])
+            formatter.write_dl([(name, command.help) for name, command in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except Exception as error:
             message = explain(error)
-            if message is None:  # click's own, or a fault in this program, which should show where it is
+            if message is None:  # click's own, or a bug in this program, which needs its traceback
                 raise
             raise Failure(message) from None
 
 
 def _name_variables(command: click.Command, prefix: str) -> None:
-    """Give every option an environment variable, and let the help name it: ``PENSTOCK_JOBS_LIST_LIMIT``.
+    """Give every option an environment variable, shown in the help: ``PENSTOCK_JOBS_LIST_LIMIT``.
 
-    Click would name them after the parameters of the functions; here it is the flag that counts.
+    Click would derive its name from the function's parameter; this uses the flag.
     """
     for option in command.params:
         if isinstance(option, click.Option) and option.allow_from_autoenv:
             option.envvar = option.envvar or f"{prefix}{option.opts[-1].replace('--', '_')}".upper().replace("-", "_")
             option.show_envvar = True
     if isinstance(command, click.Group):
-        for name, each in command.commands.items():
-            _name_variables(each, f"{prefix}_{name}")
+        for name, subcommand in command.commands.items():
+            _name_variables(subcommand, f"{prefix}_{name}")
 
 
-def _print_version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
-    if asked and not ctx.resilient_parsing:
+def _print_version(ctx: click.Context, param: click.Parameter, requested: bool) -> None:
+    if requested and not ctx.resilient_parsing:
         from penstock.version import package_version
 
         click.echo(f"penstock {package_version()}")
@@ -131,6 +131,6 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The program. Ends the process with one of the exit codes above."""
+    """Run the program; end the process with one of the exit codes above."""
     leave_out_pandas()
     cli(prog_name="penstock")

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["orgs"]
 
 _NONE, _DEFAULT = "none", "default"
-_KEPT = -1
+_UNCHANGED = -1
 
 
 class _Limit(click.ParamType["int | None"]):
-    """A number, or of bytes a size such as 2TiB; ``none`` is kept as 0, ``default`` as None."""
+    """Convert a number, or a size such as 2TiB for bytes; ``none`` becomes 0, ``default`` None."""
 
     name = "limit"
 
@@ -73,11 +73,11 @@ def list_orgs(catalog: Catalog, as_json: bool) -> None:
     """List the orgs, what they have at present, and what they may have."""
     from penstock.cli.output import print_json, print_table
 
-    found = [_facts(catalog, each.name) for each in catalog.orgs.list()]
+    org_facts = [_facts(catalog, org.name) for org in catalog.orgs.list()]
     if as_json:
-        print_json(found)
+        print_json(org_facts)
         return
-    rows = [(each["name"], *(_of(each, name) for name in _LIMITS)) for each in found]
+    rows = [(facts["name"], *(_of(facts, name) for name in _LIMITS)) for facts in org_facts]
     print_table(["Name", "Unfinished jobs", "Running jobs", "Bytes today (UTC)"], rows, none="No orgs.")
 
 
@@ -106,14 +106,18 @@ def describe(catalog: Catalog, name: str, as_json: bool) -> None:
 
 @orgs.command("set")
 @click.argument("name")
-@click.option("--max-jobs", type=_Limit(), default=_KEPT, show_default=False, help="Jobs that have not ended.")
+@click.option("--max-jobs", type=_Limit(), default=_UNCHANGED, show_default=False, help="Jobs that have not ended.")
 @click.option(
-    "--max-running-jobs", type=_Limit(), default=_KEPT, show_default=False, help="Jobs that run at the same time."
+    "--max-running-jobs",
+    type=_Limit(),
+    default=_UNCHANGED,
+    show_default=False,
+    help="Jobs that run at the same time.",
 )
 @click.option(
     "--max-daily-bytes",
     type=_Limit(size=True),
-    default=_KEPT,
+    default=_UNCHANGED,
     show_default=False,
     help="Bytes of import files in a day, which begins at midnight UTC.",
 )
@@ -128,12 +132,12 @@ def set_limits(
     org = catalog.orgs.get(name)
     own = catalog.quotas.get(org.id)
     quota = Quota(
-        jobs=own.jobs if max_jobs == _KEPT else max_jobs,
-        running_jobs=own.running_jobs if max_running_jobs == _KEPT else max_running_jobs,
-        daily_bytes=own.daily_bytes if max_daily_bytes == _KEPT else max_daily_bytes,
+        jobs=own.jobs if max_jobs == _UNCHANGED else max_jobs,
+        running_jobs=own.running_jobs if max_running_jobs == _UNCHANGED else max_running_jobs,
+        daily_bytes=own.daily_bytes if max_daily_bytes == _UNCHANGED else max_daily_bytes,
     )
     catalog.quotas.set(org.id, quota)
-    limits = ", ".join(f"{each} {_word(getattr(quota, each))}" for each in _LIMITS)
+    limits = ", ".join(f"{limit} {_word(getattr(quota, limit))}" for limit in _LIMITS)
     record(catalog, "org.set", org.id, f"{org.name}: {limits}")
     click.echo(f"Set the limits of org {org.name}.")
 
@@ -147,9 +151,9 @@ def _facts(catalog: Catalog, name: str) -> dict[str, Any]:
     return {
         "id": org.id,
         "name": org.name,
-        "clusters": [each.id for each in catalog.clusters.list(org.id)],
-        "has": {each: getattr(usage, each) for each in _LIMITS},
-        "may_have": {each: _word(getattr(quota, each)) for each in _LIMITS},
+        "clusters": [cluster.id for cluster in catalog.clusters.list(org.id)],
+        "has": {limit: getattr(usage, limit) for limit in _LIMITS},
+        "may_have": {limit: _word(getattr(quota, limit)) for limit in _LIMITS},
     }
 
 

@@ -1,4 +1,4 @@
-"""What commands print: tables and facts for people, JSON for programs."""
+"""Output of commands: tables and facts for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN_TEXT = 60
 
 
 def print_json(value: object) -> None:
-    """Indented for a terminal, on one line for a pipe."""
+    """Print JSON, indented on a terminal, on one line to a pipe."""
     click.echo(json.dumps(value, ensure_ascii=False, default=_plain, indent=2 if sys.stdout.isatty() else None))
 
 
@@ -37,20 +37,20 @@ def _plain(value: object) -> Any:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, none: str) -> None:
-    """A table without lines, which programs can cut into words; ``none`` is said when there are no rows.
+    """Print a table without lines, which programs can split into words; without rows print ``none``.
 
     The first column names the thing and is never broken or shortened. Numbers stand to the right.
     """
-    found = [list(row) for row in rows]
-    if not found:
+    table_rows = [list(row) for row in rows]
+    if not table_rows:
         click.echo(none, err=True)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, title in enumerate(columns):
-        is_number = all(isinstance(row[number], int | float) or row[number] is None for row in found)
+        is_number = all(isinstance(row[number], int | float) or row[number] is None for row in table_rows)
         table.add_column(title, justify="right" if is_number else "left", no_wrap=number == 0, overflow="fold")
-    for row in found:
-        table.add_row(*(Text(_cell(each)) for each in row))
+    for row in table_rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
     console = _console()
     with console.capture() as capture:
         console.print(table)
@@ -59,10 +59,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, non
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
-    """One fact per line; those that are None are left out."""
-    known = {name: value for name, value in facts.items() if value is not None}
-    width = max(map(len, known), default=0)
-    for name, value in known.items():
+    """Print one fact per line, without those that are None."""
+    entries = {name: value for name, value in facts.items() if value is not None}
+    width = max(map(len, entries), default=0)
+    for name, value in entries.items():
         click.echo(f"{name:<{width}}  {_cell(value)}")
 
 
@@ -80,11 +80,11 @@ def _cell(value: object) -> str:
 
 
 def short_value(value: object) -> str:
-    """A value of a row in a few words: long vectors are cut."""
+    """Format a value of a row briefly: long vectors are cut."""
     if isinstance(value, bytes):
         return f"{len(value)} bytes {value[:8].hex()}…" if len(value) > 8 else value.hex()
     if isinstance(value, list) and len(value) > _SHOWN_ITEMS:
-        shown = ", ".join(_number(each) for each in value[:_SHOWN_ITEMS])
+        shown = ", ".join(_number(item) for item in value[:_SHOWN_ITEMS])
         return f"[{shown}, … {len(value)}]"
     if isinstance(value, list):
         return f"[{', '.join(map(_number, value))}]"
@@ -97,12 +97,12 @@ def _number(value: object) -> str:
 
 
 def size_text(size: int | None) -> str | None:
-    """``12.3 MB``."""
+    """Format a size such as ``12.3 MB``."""
     from rich.filesize import decimal
 
     return None if size is None else decimal(size)
 
 
 def moment(time: datetime | None) -> str | None:
-    """A time of the server (UTC) in the user's own time zone."""
+    """Format a time of the server (UTC) in the user's own time zone."""
     return None if time is None else time.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -1,4 +1,4 @@
-"""From what a user types to the groups of files of an import request."""
+"""Convert paths of the command line to the file groups of an import request."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["import_groups", "server_groups"]
 
 
 def import_groups(paths: Iterable[str], folder: Path | None = None) -> list[list[str]]:
-    """Groups as the create call takes them: each file its own, the ``.npy`` files of one folder together.
+    """Group files as the create call takes them: one per group, the ``.npy`` files of one folder together.
 
-    * An address (``s3://…``, ``file://…``) goes out as it is.
-    * A local file or folder goes out with its absolute path; a folder ends in ``/``.
+    * An address (``s3://…``, ``file://…``) is sent as it is.
+    * A local file or folder is sent with its absolute path; a folder ends in ``/``.
     * A pattern that the shell left alone (it was quoted, or came from a variable) is expanded here; ``**`` crosses
       folders.
 
@@ -27,18 +27,18 @@ def import_groups(paths: Iterable[str], folder: Path | None = None) -> list[list
         FileMissing: a path isn't there, or a pattern matches nothing.
     """
     base = Path.cwd() if folder is None else folder
-    return _grouped(found for path in paths for found in _expand(path, base))
+    return _grouped(full_path for path in paths for full_path in _expand(path, base))
 
 
 def server_groups(paths: Iterable[str]) -> list[list[str]]:
-    """Groups of paths that only the server knows: they go out as they are."""
+    """Group paths that only the server can resolve: they are sent as they are."""
     return _grouped(paths)
 
 
 def _expand(path: str, base: Path) -> Sequence[str]:
     if "://" in path:
         return [path]
-    # Not resolved: a link inside an import root is the server's to judge.
+    # Not resolved: the server decides about links inside an import root.
     full = os.path.abspath(base / Path(path).expanduser())
     if os.path.isdir(full):
         return [full.rstrip("/") + "/"]

@@ -1,4 +1,4 @@
-"""Commands that have another name now; the old one is refused with a sentence that names the new one."""
+"""Renamed commands; an old name is refused with an error that gives the new one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RENAMED_COMMANDS: Mapping[str, str] = {
 
 
 class Group(click.Group):
-    """A group of commands that knows the old names of its commands."""
+    """A command group that refuses the old names of its commands."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -53,7 +53,7 @@ def query(
         else:
             click.echo(rows)
         return
-    found = client.query(
+    matches = client.query(
         name,
         expression,
         output_fields=_names(output_fields),
@@ -62,9 +62,9 @@ def query(
         partitions=partitions,
     )
     if as_json:
-        print_json(found)
+        print_json(matches)
     else:
-        _print_rows(found)
+        _print_rows(matches)
 
 
 @click.command()
@@ -99,10 +99,10 @@ def search(
     if (vector is None) == (row_id is None):
         raise click.UsageError("Give either --vector '[0.1, 0.2, …]' or --id ID.")
     schema = client.collections.describe(name)
-    wanted = _parse_vector(vector) if vector is not None else _vector_of(client, schema, row_id or "", field)
+    query_vector = _parse_vector(vector) if vector is not None else _vector_of(client, schema, row_id or "", field)
     hits = client.search(
         name,
-        [wanted],
+        [query_vector],
         field=field,
         limit=limit,
         filter=expression,
@@ -110,7 +110,7 @@ def search(
         partitions=partitions,
         schema=schema,
     )[0]
-    # Asked for or not, the key comes once.
+    # Whether requested or not, the key appears once.
     key = schema.primary.name
     rows = [{key: hit.id, "distance": hit.distance, **_without(hit.fields, key)} for hit in hits]
     if as_json:
@@ -121,14 +121,14 @@ def search(
 
 def _parse_vector(text: str) -> Any:
     try:
-        found = json.loads(text)
+        vector = json.loads(text)
     except json.JSONDecodeError as error:
         raise click.BadParameter(f"it is no JSON: {error}. Write it as '[0.1, 0.2]'", param_hint="--vector") from None
-    if not isinstance(found, list | dict):
+    if not isinstance(vector, list | dict):
         raise click.BadParameter(
             "write a list as '[0.1, 0.2]', or {\"index\": value} for sparse ones", param_hint="--vector"
         )
-    return found
+    return vector
 
 
 def _vector_of(client: Client, schema: CollectionInfo, row_id: str, field: str | None) -> Any:
@@ -137,17 +137,17 @@ def _vector_of(client: Client, schema: CollectionInfo, row_id: str, field: str |
         raise click.UsageError(
             f"{schema.name} has several vector fields; choose one with --field: {', '.join(vectors)}"
         )
-    chosen = field or vectors[0]
+    vector_field = field or vectors[0]
     key: int | str = row_id
     if schema.primary.type == "Int64":
         try:
             key = int(row_id)
         except ValueError:
             raise click.BadParameter(f"ids of {schema.name} are numbers", param_hint="--id") from None
-    rows = client.get(schema.name, key, output_fields=[chosen], schema=schema)
+    rows = client.get(schema.name, key, output_fields=[vector_field], schema=schema)
     if not rows:
         raise click.BadParameter(f"{schema.name} has no row {row_id}", param_hint="--id")
-    return rows[0][chosen]
+    return rows[0][vector_field]
 
 
 def _readable(schema: CollectionInfo) -> list[str]:

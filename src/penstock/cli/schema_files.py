@@ -7,7 +7,7 @@
         {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 768}}]},
      "indexParams": [{"fieldName": "vector", "metricType": "COSINE", "indexType": "AUTOINDEX"}]}
 
-The object within ``schema`` may also stand alone, with ``indexParams`` beside its ``fields``.
+The object within ``schema`` may also stand alone, with ``indexParams`` next to its ``fields``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SchemaFile:
 
 
 def read_schema_file(path: Path) -> SchemaFile:
-    """What the file tells; whether it makes sense is for the server to say.
+    """Read a schema file; the server validates the schema.
 
     Raises:
         InvalidSchema: it is no JSON or TOML, or has no fields.
@@ -50,9 +50,9 @@ def read_schema_file(path: Path) -> SchemaFile:
     indexes = data.get("indexParams", ())
     if not isinstance(indexes, list | tuple):
         raise InvalidSchema(f"indexParams of the schema file {path} must be a list", file=str(path))
-    # Standing alone, the schema is the whole file.
-    beside = () if "schema" in data else ("indexParams", "params")
-    schema = {key: value for key, value in inner.items() if key not in beside}
+    # Without the key ``schema`` the whole file is the schema.
+    outer_keys = () if "schema" in data else ("indexParams", "params")
+    schema = {key: value for key, value in inner.items() if key not in outer_keys}
     return SchemaFile(schema=schema, indexes=indexes, params=data.get("params"))
 
 

@@ -22,7 +22,7 @@ def serve(config: Path | None, **flags: object) -> None:
     Ctrl-C; jobs that run then are taken up again by the next start.
     """
     settings = load_settings(flags, config)
-    # Only now, so that wrong settings are told at once.
+    # Imported only now, so that wrong settings are reported at once.
     from penstock.server import serve as server
     from penstock.server.assembly import build_services
     from penstock.server.process.scrub_environment import scrub_environment

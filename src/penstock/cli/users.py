@@ -63,8 +63,8 @@ def create(
     from penstock.access.accounts import AccountService
 
     grants = grants_of(role, cluster, database)
-    made = AccountService(catalog).create_user(catalog.orgs.get(org).id, name, password, grants, roots=roots)
-    record(catalog, "user.create", made.org_id, f"{name}: {grants[0]}")
+    account = AccountService(catalog).create_user(catalog.orgs.get(org).id, name, password, grants, roots=roots)
+    record(catalog, "user.create", account.org_id, f"{name}: {grants[0]}")
     click.echo(f"Made user {name} ({grants[0]}).")
 
 
@@ -76,24 +76,29 @@ def list_users(catalog: Catalog, as_json: bool) -> None:
     from penstock.access.accounts import AccountService
     from penstock.cli.output import print_json, print_table
 
-    found = AccountService(catalog).users()
+    accounts = AccountService(catalog).users()
     if as_json:
         print_json(
             [
                 {
-                    "name": each.name,
-                    "org": each.org_id,
-                    "grants": [str(one) for one in each.grants],
-                    "roots": list(each.roots),
+                    "name": account.name,
+                    "org": account.org_id,
+                    "grants": [str(role_grant) for role_grant in account.grants],
+                    "roots": list(account.roots),
                 }
-                for each in found
+                for account in accounts
             ]
         )
         return
     orgs = org_names(catalog)
     rows = [
-        (each.name, orgs[each.org_id], "; ".join(map(str, each.grants)), ", ".join(each.roots) or "all roots")
-        for each in found
+        (
+            account.name,
+            orgs[account.org_id],
+            "; ".join(map(str, account.grants)),
+            ", ".join(account.roots) or "all roots",
+        )
+        for account in accounts
     ]
     print_table(["Name", "Org", "May", "Imports from"], rows, none="No users.")
 
@@ -134,11 +139,11 @@ def grant(catalog: Catalog, name: str, role: str, cluster: str | None, database:
     """Give a user one more role."""
     from penstock.access.accounts import AccountService
 
-    given = grants_of(role, cluster, database)[0]
+    new_grant = grants_of(role, cluster, database)[0]
     accounts = AccountService(catalog)
-    accounts.grant(name, given)
-    record(catalog, "user.grant", accounts.user(name).org_id, f"{name}: {given}")
-    click.echo(f"{name} is now {given}.")
+    accounts.grant(name, new_grant)
+    record(catalog, "user.grant", accounts.user(name).org_id, f"{name}: {new_grant}")
+    click.echo(f"{name} is now {new_grant}.")
 
 
 @users.command("revoke-role")
@@ -149,8 +154,8 @@ def revoke_role(catalog: Catalog, name: str, role: str, cluster: str | None, dat
     """Take a role from a user."""
     from penstock.access.accounts import AccountService
 
-    taken = grants_of(role, cluster, database)[0]
+    old_grant = grants_of(role, cluster, database)[0]
     accounts = AccountService(catalog)
-    accounts.withdraw(name, taken)
-    record(catalog, "user.withdraw", accounts.user(name).org_id, f"{name}: {taken}")
-    click.echo(f"{name} is no longer {taken}.")
+    accounts.withdraw(name, old_grant)
+    record(catalog, "user.withdraw", accounts.user(name).org_id, f"{name}: {old_grant}")
+    click.echo(f"{name} is no longer {old_grant}.")

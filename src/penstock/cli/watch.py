@@ -23,17 +23,17 @@ __all__ = ["ABORTED", "follow", "summary"]
 _FILES_SHOWN = 20
 _STEP_PERCENT = 10
 _STEP_SECONDS = 10.0
-# Servers tell times in whole seconds, and the client looks every two.
+# Servers report times in whole seconds, and the client polls every two.
 _WHOLE_SECONDS = 3.5
 _UNCOMMITTED = "Uncommitted"
-# As Milvus has it: no state of its own, but a failure for this reason.
+# As in Milvus: no state of its own, but a failure for this reason.
 ABORTED = "aborted by user"
 
 
 def follow(client: Client, job_ids: Sequence[str], *, timeout: float | None = None, as_json: bool = False) -> None:
-    """Wait for jobs, one after the other; then tell how each of them ended, and exit with the code that says it."""
+    """Wait for jobs, one after the other; print how each ended, and exit with the corresponding code."""
     started = time.monotonic()
-    ended: list[ImportJob] = []
+    jobs: list[ImportJob] = []
     unfinished = False
     for position, job_id in enumerate(job_ids, 1):
         try:
@@ -47,12 +47,12 @@ def follow(client: Client, job_ids: Sequence[str], *, timeout: float | None = No
             unfinished = True
         except KeyboardInterrupt:
             _leave(job_ids[position - 1 :])
-        ended.append(job)
+        jobs.append(job)
         if not as_json:
             click.echo(summary(job, time.monotonic() - started))
     if as_json:
-        print_json([job.raw for job in ended])
-    if any(job.is_finished and not job.has_succeeded for job in ended):
+        print_json([job.raw for job in jobs])
+    if any(job.is_finished and not job.has_succeeded for job in jobs):
         sys.exit(FAILED)
     if unfinished:
         sys.exit(UNFINISHED)
@@ -85,13 +85,13 @@ def _shown(position: int, jobs: int) -> Iterator[Callable[[ImportJob], None]]:
 
 
 class _Lines:
-    """Progress for logs: a line when the stage changes, and now and then."""
+    """Progress for logs: a line when the stage changes, and every 10 percent or 10 seconds."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._started = time.monotonic()
-        self._told_at = 0.0
-        self._told: tuple[str, int] = ("", -_STEP_PERCENT)
+        self._printed_at = 0.0
+        self._printed: tuple[str, int] = ("", -_STEP_PERCENT)
         self._reason: str | None = None
 
     def show(self, job: ImportJob) -> None:
@@ -101,18 +101,18 @@ class _Lines:
         if not job.is_finished and job.reason not in (None, self._reason):
             click.echo(f"{self._prefix}{job.reason}", err=True)
         self._reason = job.reason
-        stage, percent = self._told
+        stage, percent = self._printed
         current = job.state if job.is_finished else job.stage or job.state
-        is_news = current != stage or job.progress >= percent + _STEP_PERCENT
-        if not is_news and now < self._told_at + _STEP_SECONDS:
+        is_change = current != stage or job.progress >= percent + _STEP_PERCENT
+        if not is_change and now < self._printed_at + _STEP_SECONDS:
             return
-        told = progress_text(job, now - self._started)
-        click.echo(f"{self._prefix}{current} {job.progress} %{', ' if told else ''}{told}", err=True)
-        self._told, self._told_at = (current, job.progress), now
+        details = progress_text(job, now - self._started)
+        click.echo(f"{self._prefix}{current} {job.progress} %{', ' if details else ''}{details}", err=True)
+        self._printed, self._printed_at = (current, job.progress), now
 
 
 def summary(job: ImportJob, seconds: float) -> str:
-    """How a job ended (or stands), in a few lines for a person. ``seconds`` is how long it was watched."""
+    """Summarize how a job ended (or its state) in a few lines. ``seconds`` is how long it was watched."""
     if job.has_succeeded:
         lines = [_success(job, _took(job, seconds))]
     elif job.is_finished:
@@ -133,11 +133,11 @@ def summary(job: ImportJob, seconds: float) -> str:
 
 
 def _took(job: ImportJob, watched: float) -> float:
-    """Seconds from create to end: by our own watch, which is finer than the server's, if it saw all of the job."""
+    """Return the seconds from create to end, by the client's finer clock if it watched all of the job."""
     if job.created_at is None or job.completed_at is None:
         return watched
-    told = (job.completed_at - job.created_at).total_seconds()
-    return watched if abs(watched - told) < _WHOLE_SECONDS else told
+    server_seconds = (job.completed_at - job.created_at).total_seconds()
+    return watched if abs(watched - server_seconds) < _WHOLE_SECONDS else server_seconds
 
 
 def _success(job: ImportJob, seconds: float) -> str:
@@ -154,7 +154,7 @@ def _failure(job: ImportJob) -> list[str]:
         f"Reason: {job.reason or 'the server gave none'}",
     ]
     failed = [file for file in job.files if file.reason and file.reason != job.reason]
-    lines += [f"  {_file(each)}" for each in failed[:_FILES_SHOWN]]
+    lines += [f"  {_file(file)}" for file in failed[:_FILES_SHOWN]]
     if len(failed) > _FILES_SHOWN:
         lines.append(f"  and {len(failed) - _FILES_SHOWN:,} more files; see: penstock jobs describe {job.id}")
     if job.reason != ABORTED:

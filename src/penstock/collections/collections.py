@@ -21,7 +21,7 @@ __all__ = ["CollectionDetails", "CollectionService"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionDetails:
-    """A collection with its partitions and indexes, each in the order of their making."""
+    """A collection with its partitions and indexes, each in creation order."""
 
     collection: Collection
     partitions: Sequence[Partition]
@@ -29,9 +29,10 @@ class CollectionDetails:
 
 
 class CollectionService:
-    """``wake`` tells the background work that a dropped collection left files behind.
+    """The use cases of collections.
 
-    ``enforce_quota`` raises StoreFull where nothing can be stored at present.
+    ``wake`` starts the background cleanup of a dropped collection's files. ``enforce_quota`` raises StoreFull while
+    nothing can be stored.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class CollectionService:
         schema: CollectionSchema,
         settings: CollectionSettings,
     ) -> Collection:
-        """Make an empty collection; the same one again is fine.
+        """Create an empty collection; an identical existing one is returned.
 
         Raises:
             DatabaseNotFound, InvalidName, InvalidSchema.
@@ -63,14 +64,14 @@ class CollectionService:
         home = self._catalog.databases.get(cluster_id, database)
         check_collection_name(name)
         schema.check(name)
-        there = self._catalog.collections.find(home, name)
-        if there is None:
+        existing = self._catalog.collections.find(home, name)
+        if existing is None:
             self._refuse_if_full()
             collection_id = new_collection_id()
             store = self._catalog.clusters.get(cluster_id).store
             version = self._engine.create(Table(id=collection_id, schema=schema, store=store))
             try:
-                made = self._catalog.collections.create(
+                collection = self._catalog.collections.create(
                     home,
                     name,
                     schema,
@@ -81,16 +82,16 @@ class CollectionService:
                     version=version,
                 )
                 describe_soon(self._catalog.database, self._engine, collection_id)
-                return made
+                return collection
             except CollectionExists:
-                # Somebody else made it a moment ago; it may well be the same.
+                # A concurrent call created it; it may be identical.
                 self._engine.drop(collection_id, store)
-                there = self._catalog.collections.get(home, name)
-        if there.schema != schema or there.settings != settings:
+                existing = self._catalog.collections.get(home, name)
+        if existing.schema != schema or existing.settings != settings:
             raise CollectionExists(
                 f"create duplicate collection with different parameters, collection: {name}", collection=name
             )
-        return there
+        return existing
 
     def get(self, cluster_id: str, database: str, name: str) -> Collection:
         """Raises DatabaseNotFound, CollectionNotFound."""
@@ -121,23 +122,23 @@ class CollectionService:
             DatabaseNotFound, CollectionNotFound.
         """
         collection = self.get(cluster_id, database, name)
-        # Before, as another process may remove the table at once.
+        # Before the drop, as another process may remove the table right after it.
         describe_soon(self._catalog.database, self._engine, collection.id, dropped=True)
         self._catalog.collections.drop(collection.id)
         end_jobs(self._catalog.jobs, collection.id, f"collection {collection.name} dropped")
         self._wake()
 
     def count(self, cluster_id: str, database: str, name: str) -> int:
-        """Rows that are visible. Raises DatabaseNotFound, CollectionNotFound."""
+        """Count the visible rows. Raises DatabaseNotFound, CollectionNotFound."""
         collection = self.get(cluster_id, database, name)
         return self._engine.count(Table.of(collection, self._catalog.row_expiry.of(collection)))
 
     def load(self, cluster_id: str, database: str, name: str) -> None:
-        """Note that the collection is loaded.
+        """Mark the collection as loaded.
 
         Raises:
             IndexNotFound: no vector field has an index.
-            InvalidParameter: one has, another hasn't; as in Milvus.
+            InvalidParameter: some vector fields have one, others don't; as in Milvus.
         """
         details = self.describe(cluster_id, database, name)
         collection = details.collection
@@ -154,7 +155,7 @@ class CollectionService:
         self._catalog.collections.set_load_state(collection.id, LoadState.LOADED)
 
     def refresh_load(self, cluster_id: str, database: str, name: str) -> None:
-        """Nothing, for a loaded collection: its new rows are seen as soon as they are committed.
+        """Do nothing for a loaded collection: its new rows are visible as soon as they are committed.
 
         Raises:
             CollectionNotLoaded: it isn't loaded.
@@ -164,6 +165,6 @@ class CollectionService:
             raise CollectionNotLoaded(f"collection not loaded[collection={collection.number}]", collection=name)
 
     def release(self, cluster_id: str, database: str, name: str) -> None:
-        """Note that the collection is released: query and search refuse it until it is loaded again."""
+        """Mark the collection as released: query and search refuse it until it is loaded again."""
         collection = self.get(cluster_id, database, name)
         self._catalog.collections.set_load_state(collection.id, LoadState.RELEASED)

@@ -23,10 +23,10 @@ from penstock.filters.ast import Column, In
 __all__ = ["EntityService", "OutputFields", "QueryResult", "SearchQuery", "SearchResult"]
 
 MAX_WINDOW = 16384
-"""The most rows that limit and offset may reach, as in Milvus."""
+"""Maximum of limit plus offset, as in Milvus."""
 
 _VALUE_BYTES = 64
-"""What a value takes as a Python object, vectors without their elements."""
+"""Bytes of a value as a Python object; of vectors without their elements."""
 
 _AGGREGATE = re.compile(r"\s*(count|sum|avg|min|max)\s*\(", re.IGNORECASE)
 _PATH = re.compile(r"""(?P<field>\$?\w+)\[((?P<quote>["'])(?P<key>[^"']*)(?P=quote)|.*)\]\Z""", re.DOTALL)
@@ -48,13 +48,13 @@ class OutputFields:
 
     @property
     def with_dynamic(self) -> Sequence[str]:
-        """The columns to read, ``$meta`` among them where any of it is to be shown."""
+        """The columns to read, with ``$meta`` if any of it is to be shown."""
         return (*self.columns, META_FIELD) if self.with_meta else self.columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryResult:
-    """Rows in canonical types, and what of them to show. ``held`` is to be kept as long as anything of them is."""
+    """Rows in canonical types, and the fields to show. Keep ``held`` as long as any of the rows."""
 
     collection: Collection
     fields: OutputFields
@@ -73,7 +73,7 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchQuery:
-    """A search as a user states it. ``queries`` is decoded for the field by the caller."""
+    """The parameters of a search. The caller has decoded ``queries`` for the field."""
 
     field_name: str | None
     queries: Any
@@ -108,11 +108,11 @@ class EntityService:
         limit: int | None = None,
         offset: int = 0,
     ) -> QueryResult:
-        """Rows that match, ordered by primary key, for somebody of the org.
+        """Query matching rows, ordered by primary key, for a caller of the org.
 
         Raises:
             CollectionNotLoaded: the collection was released.
-            QuotaExceeded: there is no room for so large an answer at present.
+            QuotaExceeded: the memory for answers is full for the moment.
             InvalidFilter, InvalidParameter, PartitionNotFound, FieldNotFound.
         """
         _check_loaded(collection)
@@ -123,8 +123,8 @@ class EntityService:
         fields = self.output_fields(collection, output_fields)
         numbers = self._partitions.numbers(collection, partitions)
         table = self._table(collection)
-        held = self._take(collection, org_id, fields, limit, lambda: self._engine.count(table, where, numbers))
-        return self._rows(collection, where, fields, numbers, held, limit, offset)
+        reservation = self._take(collection, org_id, fields, limit, lambda: self._engine.count(table, where, numbers))
+        return self._rows(collection, where, fields, numbers, reservation, limit, offset)
 
     def get(
         self,
@@ -135,14 +135,14 @@ class EntityService:
         output_fields: Sequence[str] = ("*",),
         partitions: Sequence[str] = (),
     ) -> QueryResult:
-        """Rows by primary key, ordered by it; keys that no row has are left out. Raises as :meth:`query`."""
+        """Get rows by primary key, ordered by it; keys without a row are skipped. Raises as :meth:`query`."""
         _check_loaded(collection)
         primary = collection.schema.primary
         where = In(Column(primary.name, primary.type), tuple(dict.fromkeys(keys)))
         fields = self.output_fields(collection, output_fields)
         numbers = self._partitions.numbers(collection, partitions)
-        held = self._take(collection, org_id, fields, len(where.values), lambda: len(where.values))
-        return self._rows(collection, where, fields, numbers, held)
+        reservation = self._take(collection, org_id, fields, len(where.values), lambda: len(where.values))
+        return self._rows(collection, where, fields, numbers, reservation)
 
     def _rows(
         self,
@@ -150,11 +150,11 @@ class EntityService:
         where: Filter | None,
         fields: OutputFields,
         partitions: Sequence[int] | None,
-        held: MemoryReservation | None,
+        reservation: MemoryReservation | None,
         limit: int | None = None,
         offset: int = 0,
     ) -> QueryResult:
-        found = self._engine.query(
+        rows = self._engine.query(
             self._table(collection),
             filter=where,
             partitions=partitions,
@@ -162,7 +162,7 @@ class EntityService:
             limit=limit,
             offset=offset,
         )
-        return QueryResult(collection=collection, fields=fields, table=found, held=held)
+        return QueryResult(collection=collection, fields=fields, table=rows, held=reservation)
 
     def count(
         self,
@@ -172,16 +172,16 @@ class EntityService:
         filter_params: Mapping[str, Any] | None = None,
         partitions: Sequence[str] = (),
     ) -> int:
-        """How many rows match. Raises as :meth:`query`."""
+        """Count the matching rows. Raises as :meth:`query`."""
         _check_loaded(collection)
         where = parse(filter, collection.schema, filter_params or {})
         return self._engine.count(self._table(collection), where, self._partitions.numbers(collection, partitions))
 
     def search(self, collection: Collection, query: SearchQuery, *, org_id: str = "") -> SearchResult:
-        """The nearest rows to each query vector, nearest first, for somebody of the org.
+        """Search the nearest rows to each query vector, nearest first, for a caller of the org.
 
         Raises:
-            QuotaExceeded: there is no room for so large an answer at present.
+            QuotaExceeded: the memory for answers is full for the moment.
             CollectionNotLoaded, InvalidFilter, InvalidParameter, PartitionNotFound, FieldNotFound.
         """
         _check_loaded(collection)
@@ -192,7 +192,7 @@ class EntityService:
         fields = self.output_fields(collection, query.output_fields)
         table, numbers = self._table(collection), self._partitions.numbers(collection, query.partitions)
         searches = len(query.queries)
-        held = self._take(
+        reservation = self._take(
             collection,
             org_id,
             fields,
@@ -215,10 +215,10 @@ class EntityService:
                 params=query.params,
             ),
         )
-        return SearchResult(fields=fields, hits=hits, held=held)
+        return SearchResult(fields=fields, hits=hits, held=reservation)
 
     def _table(self, collection: Collection) -> Table:
-        """The collection's rows that are not expired at this moment."""
+        """The collection's table, with the rows that are not expired now."""
         return Table.of(collection, self._catalog.row_expiry.of(collection))
 
     def _take(
@@ -229,21 +229,21 @@ class EntityService:
         most: int | None,
         count: Callable[[], int],
     ) -> MemoryReservation | None:
-        """Room for ``most`` rows, or where that is unknown or too many, for as many as ``count`` finds."""
-        each = sum(_value_bytes(collection.schema[name]) for name in fields.columns)
-        rows = most if most is not None and most * each <= MAX_ANSWER_BYTES else count()
+        """Reserve memory for ``most`` rows; if that is unknown or too much, for as many as ``count`` returns."""
+        width = sum(_value_bytes(collection.schema[name]) for name in fields.columns)
+        rows = most if most is not None and most * width <= MAX_ANSWER_BYTES else count()
         if most is not None:
             rows = min(rows, most)
-        if rows * each > MAX_ANSWER_BYTES:
+        if rows * width > MAX_ANSWER_BYTES:
             raise InvalidParameter(
-                f"{rows} rows would take about {rows * each >> 20} MiB, more than the {MAX_ANSWER_BYTES >> 20} MiB "
+                f"{rows} rows would take about {rows * width >> 20} MiB, more than the {MAX_ANSWER_BYTES >> 20} MiB "
                 "of one answer. Ask with limit and offset, or for fewer outputFields",
                 rows=rows,
             )
-        return self._room.take(org_id, rows * each)
+        return self._room.take(org_id, rows * width)
 
     def search_field(self, collection: Collection, name: str | None) -> Field:
-        """The vector field to search: the one named, or the only one. Raises InvalidParameter, FieldNotFound."""
+        """Return the vector field to search, the named or the only one. Raises InvalidParameter, FieldNotFound."""
         vectors = collection.schema.vectors
         if not name:
             if len(vectors) > 1:
@@ -264,8 +264,8 @@ class EntityService:
             )
         raise FieldNotFound(f"cannot find a vector field: field not found[field={name}]", field=name)
 
-    def _metric(self, collection: Collection, target: Field, asked: str) -> Metric:
-        """The index's metric; one asked for must be the same."""
+    def _metric(self, collection: Collection, target: Field, requested: str) -> Metric:
+        """Return the index's metric; a requested one must be the same."""
         own = next(
             (
                 index.metric
@@ -274,21 +274,21 @@ class EntityService:
             ),
             None,
         )
-        if not asked:
+        if not requested:
             return own or default_metric(target.type)
-        if own is not None and asked.upper() != own.value:
+        if own is not None and requested.upper() != own.value:
             raise InvalidParameter(
-                f"metric type not match: invalid [expected={own.value}][actual={asked}]",
+                f"metric type not match: invalid [expected={own.value}][actual={requested}]",
                 expected=own.value,
-                actual=asked,
+                actual=requested,
             )
         try:
-            return Metric(asked.upper())
+            return Metric(requested.upper())
         except ValueError:
-            raise InvalidParameter(f"metric type {asked} is not supported", metric=asked) from None
+            raise InvalidParameter(f"metric type {requested} is not supported", metric=requested) from None
 
     def output_fields(self, collection: Collection, names: Sequence[str]) -> OutputFields:
-        """What ``outputFields`` means for this collection. The primary key is always among the columns.
+        """Resolve ``outputFields`` for this collection. The primary key is always among the columns.
 
         Raises:
             FieldNotFound: a name is no field, and the collection keeps no dynamic ones.
@@ -342,7 +342,7 @@ def _check_window(limit: int | None, offset: int) -> None:
 
 
 def _value_bytes(field: Field) -> int:
-    """Of structs one is counted: how many there are is not known before they are read."""
+    """Estimate the bytes of a value. Of structs one is counted: their number is unknown before they are read."""
     vector = 4 * field.width if field.type.is_dense_vector else 0
     return _VALUE_BYTES + vector + sum(map(_value_bytes, field.fields))
 
@@ -363,5 +363,5 @@ def _check_range(metric: Metric, query: SearchQuery) -> None:
 
 
 def _range_filter(metric: Metric, bound: float | None) -> float | None:
-    """No similarity is above 1 but by rounding: such a bound must not leave out a row that equals the query."""
+    """Drop a bound of 1 or more for COSINE, which only rounding exceeds: rows equal to the query must stay."""
     return None if metric is Metric.COSINE and bound is not None and bound >= 1 else bound

@@ -1,4 +1,4 @@
-"""Indexes of a collection. What is built, and when, is the engine's policy; these are the names and parameters."""
+"""Indexes of a collection: their names and parameters. What is built, and when, is the engine's policy."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["IndexService", "IndexStatus"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexStatus:
-    """An index, the rows there are, and how many of them wait for it to be built or extended.
+    """An index, the number of rows, and how many of them wait for it to be built or extended.
 
-    Rows that don't wait are in the index, or are searched exactly for good: where the engine builds none, or beside
-    one until there are enough of them. ``is_building`` tells whether somebody works on the collection's table.
+    The other rows are in the index, or are searched by brute force as intended: where the engine builds none, or next
+    to one until there are enough of them. ``is_building``: maintenance of the collection's table runs.
     """
 
     spec: IndexSpec
@@ -42,14 +42,14 @@ class IndexService:
         self._build = build
 
     def list(self, collection: Collection) -> Sequence[IndexSpec]:
-        """In the order of their making."""
+        """List the indexes in creation order."""
         return self._catalog.collections.indexes(collection.id)
 
     def get(self, collection: Collection, name: str) -> IndexSpec:
         """Raises IndexNotFound."""
-        for each in self.list(collection):
-            if each.name == name:
-                return each
+        for index in self.list(collection):
+            if index.name == name:
+                return index
         raise IndexNotFound(f"index not found[indexName={name}]", index=name)
 
     def status(self, collection: Collection, name: str) -> IndexStatus:
@@ -60,31 +60,31 @@ class IndexService:
         pending = 0
         if self._engine.index_is_due(table, spec):
             covered = min(rows, self._engine.indexed_rows(table, spec))
-            # An index that is due to be trained anew still covers all of its rows.
+            # An index that is due for retraining still covers all of its rows.
             pending = (rows - covered) or rows
         building = pending > 0 and self._catalog.maintenance.is_locked(collection.id)
         return IndexStatus(spec=spec, rows=rows, pending_rows=pending, is_building=building)
 
     def create(self, collection: Collection, spec: IndexSpec) -> None:
-        """Note an index; it is built in the background over the rows that are there. The same one again is fine.
+        """Add an index, built in the background over existing rows; an identical existing one is no error.
 
         Raises:
             IndexExists: the name or the field has another index.
         """
-        for each in self.list(collection):
-            if each == spec:
+        for index in self.list(collection):
+            if index == spec:
                 return
-            if each.name == spec.name:
+            if index.name == spec.name:
                 raise IndexExists("at most one distinct index is allowed per field", index=spec.name)
         self._catalog.collections.add_index(collection.id, spec)
         describe_soon(self._catalog.database, self._engine, collection.id)
         self._build(collection.id)
 
     def drop(self, collection: Collection, name: str) -> None:
-        """Forget an index; a missing one is fine. Raises InvalidParameter for a loaded collection's vector index."""
-        for each in self.list(collection):
-            if each.name == name:
-                vector = collection.schema[each.field_name].type.is_vector
+        """Drop an index; a missing one is fine. Raises InvalidParameter for a loaded collection's vector index."""
+        for index in self.list(collection):
+            if index.name == name:
+                vector = collection.schema[index.field_name].type.is_vector
                 if vector and collection.load_state is LoadState.LOADED:
                     raise InvalidParameter(
                         f"vector index cannot be dropped on loaded collection: {collection.number}", index=name

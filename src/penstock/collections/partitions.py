@@ -1,4 +1,4 @@
-"""Partitions: create, list, has, drop, load, counts; and which partition numbers a list of names means."""
+"""Partitions: create, list, has, drop, load, counts; and the partition numbers of names."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class PartitionService:
         self._engine = engine
 
     def list(self, collection: Collection) -> Sequence[Partition]:
-        """In the order of their making."""
+        """List the partitions in creation order."""
         return self._catalog.collections.partitions(collection.id)
 
     def has(self, collection: Collection, name: str) -> bool:
-        return any(each.name == name for each in self.list(collection))
+        return any(partition.name == name for partition in self.list(collection))
 
     def numbers(self, collection: Collection, names: Sequence[str]) -> Sequence[int] | None:
-        """The numbers of these partitions, or None (all rows) for no names.
+        """Return the numbers of these partitions, or None (all rows) for no names.
 
         Raises:
-            InvalidParameter: the rows of a partition-key collection can't be asked for by partition.
+            InvalidParameter: the collection has a partition key; its rows can't be selected by partition.
             PartitionNotFound: a name is unknown.
         """
         if not names:
@@ -47,41 +47,41 @@ class PartitionService:
                 "not support manually specifying the partition names if partition key mode is used",
                 partitions=list(names),
             )
-        known = {partition.name: partition.number for partition in self.list(collection)}
+        numbers_by_name = {partition.name: partition.number for partition in self.list(collection)}
         numbers: dict[int, None] = {}
         for name in names:
-            if name not in known:
+            if name not in numbers_by_name:
                 raise PartitionNotFound(f"partition name {shorten(name, 300)} not found", partition=name)
-            numbers[known[name]] = None  # a caller may name one partition often; the engine compares with each
+            numbers[numbers_by_name[name]] = None  # names may repeat; the engine compares with each number
         return list(numbers)
 
     def check(self, collection: Collection, names: Sequence[str]) -> None:
-        """Raises PartitionNotFound for the first of these names that is unknown."""
-        known = {each.name for each in self.list(collection)} if names else ()
+        """Raise PartitionNotFound for the first unknown name."""
+        existing = {partition.name for partition in self.list(collection)} if names else ()
         for name in names:
-            if name not in known:
+            if name not in existing:
                 raise PartitionNotFound(f"partition not found[partition={shorten(name, 300)}]", partition=name)
 
     def create(self, collection: Collection, name: str) -> Partition:
-        """Make a partition; one that is there is fine.
+        """Create a partition; an existing one is no error.
 
         Raises:
             InvalidName.
-            InvalidParameter: the collection has a partition key, or as many partitions as one may have.
+            InvalidParameter: the collection has a partition key, or the maximum number of partitions.
         """
         _refuse_key_mode(collection, "create")
         check_partition_name(name)
-        there = self.list(collection)
-        if len(there) >= MAX_PARTITIONS and all(each.name != name for each in there):
+        existing = self.list(collection)
+        if len(existing) >= MAX_PARTITIONS and all(partition.name != name for partition in existing):
             raise InvalidParameter(
-                f"partition number ({len(there) + 1}) exceeds max configuration ({MAX_PARTITIONS})", partition=name
+                f"partition number ({len(existing) + 1}) exceeds max configuration ({MAX_PARTITIONS})", partition=name
             )
-        made = self._catalog.collections.create_partition(collection.id, name)
+        new_partition = self._catalog.collections.create_partition(collection.id, name)
         describe_soon(self._catalog.database, self._engine, collection.id)
-        return made
+        return new_partition
 
     def drop(self, collection: Collection, name: str) -> None:
-        """Delete a partition and its rows; a missing one is fine. Jobs that have come to their commit are waited for.
+        """Drop a partition and its rows; a missing one is no error. Waits for jobs that are in their commit.
 
         Raises:
             InvalidParameter, JobStateConflict.
@@ -92,38 +92,38 @@ class PartitionService:
         if not self.has(collection, name):
             return
         number = self._catalog.collections.partition(collection.id, name).number
-        # First the jobs that would still write into it, then the rows, the name last: a crash leaves a partition
-        # that can be dropped again.
+        # First the jobs that would still write into it, then the rows, the name last: after a crash the partition can
+        # be dropped again.
         until = time.monotonic() + _COMMIT_SECONDS
         dropped = False
         while not dropped:
             reason = f"partition {name} of collection {collection.name} dropped"
             end_jobs(self._catalog.jobs, collection.id, reason, name)
-            seen = self._settled(collection, name, until)
+            jobs = self._settled(collection, name, until)
             version = self._engine.remove_partition(Table.of(collection), number)
             self._catalog.collections.raise_version(collection.id, version)
-            dropped = self._catalog.collections.drop_partition(collection.id, name, seen)
+            dropped = self._catalog.collections.drop_partition(collection.id, name, jobs)
         describe_soon(self._catalog.database, self._engine, collection.id)
 
     def _settled(self, collection: Collection, name: str, until: float) -> PartitionJobs:
-        """What was committed into a partition, when no job is in its commit.
+        """Wait until no job is committing into a partition; return the jobs that have.
 
         Raises:
-            JobStateConflict: one is, for longer than a commit may take.
+            JobStateConflict: a commit takes too long.
         """
-        while (seen := self._catalog.collections.jobs_of_partition(collection.id, name)).committing is not None:
+        while (jobs := self._catalog.collections.jobs_of_partition(collection.id, name)).committing is not None:
             if time.monotonic() > until:
                 raise JobStateConflict(
-                    f"job {seen.committing} is making its rows in the partition {name} visible. "
+                    f"job {jobs.committing} is making its rows in the partition {name} visible. "
                     "Drop the partition when it is done",
                     partition=name,
-                    job_id=seen.committing,
+                    job_id=jobs.committing,
                 )
             time.sleep(_LOOK_SECONDS)
-        return seen
+        return jobs
 
     def load(self, collection: Collection, names: Sequence[str]) -> None:
-        """Note that partitions are loaded; what is kept of it is that the collection is.
+        """Mark partitions as loaded; only the collection's state is stored.
 
         Raises:
             InvalidParameter, PartitionNotFound.
@@ -132,13 +132,13 @@ class PartitionService:
         self._catalog.collections.set_load_state(collection.id, LoadState.LOADED)
 
     def release(self, collection: Collection, names: Sequence[str]) -> None:
-        """Note that partitions are released. The rows of some of them stay readable until all are.
+        """Mark partitions as released. Their rows stay readable until all partitions are released.
 
         Raises:
             InvalidParameter, PartitionNotFound.
         """
         self._check_load(collection, names, "release")
-        if {each.name for each in self.list(collection)} == set(names):
+        if {partition.name for partition in self.list(collection)} == set(names):
             self._catalog.collections.set_load_state(collection.id, LoadState.RELEASED)
 
     def _check_load(self, collection: Collection, names: Sequence[str], action: str) -> None:
@@ -148,7 +148,7 @@ class PartitionService:
         self.check(collection, names)
 
     def count(self, collection: Collection, name: str) -> int:
-        """Rows of one partition. Raises PartitionNotFound."""
+        """Count the rows of one partition. Raises PartitionNotFound."""
         partition = self._catalog.collections.partition(collection.id, name)
         table = Table.of(collection, self._catalog.row_expiry.of(collection))
         return self._engine.count(table, partitions=[partition.number])

@@ -1,7 +1,7 @@
-"""Room for answers: how many bytes of rows one process holds at a time for those who asked for them.
+"""Memory reservations for answers: a bound on the bytes of rows that one process holds at a time.
 
-Rows are read, written out as JSON, several times as large, and kept until they have been sent. Without a bound a few
-readers who ask for all that one answer may hold take the memory of everybody's server.
+Rows are read, serialized as JSON, several times as large, and held until they have been sent. Without a bound a few
+calls for the largest possible answers exhaust the server's memory.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from penstock.errors import QuotaExceeded
 __all__ = ["MAX_ANSWER_BYTES", "MemoryReservation", "ResultMemory"]
 
 MAX_ANSWER_BYTES = 256 << 20
-"""Of rows in one answer, as their columns hold them. It is also what one org may hold in all."""
+"""Maximum bytes of rows in one answer, as Arrow columns; also the maximum of one org in total."""
 _SMALL = 1 << 20
-"""Answers up to here take no room: others bound how many of them there are."""
+"""Answers up to this size need no reservation: the number of calls is bounded elsewhere."""
 _WAIT = 10.0
-"""Seconds for which an answer waits for others to be sent."""
+"""Seconds that an answer waits for others to be sent."""
 
 
 class MemoryReservation:
-    """Bytes that are taken until nobody refers to this any more. It goes along with the rows and what they become."""
+    """Bytes reserved until this object is garbage-collected. It accompanies the rows and the answer made of them."""
 
     __slots__ = ("_room", "org_id", "size")
 
@@ -36,17 +36,17 @@ class MemoryReservation:
 
 
 class ResultMemory:
-    """Twice :data:`MAX_ANSWER_BYTES`, of which one org gets half. Safe to share between threads."""
+    """The memory for answers: twice :data:`MAX_ANSWER_BYTES`, half of it for one org. Thread-safe."""
 
     def __init__(self, wait: float = _WAIT) -> None:
         self._wait = wait
-        self._changed = threading.Condition()  # on a lock that one thread may take twice: things end at any moment
+        self._changed = threading.Condition()  # on a reentrant lock: objects may be collected at any moment
         self._taken: Counter[str] = Counter()
 
     def take(self, org_id: str, size: int) -> MemoryReservation | None:
-        """Wait until there is room; None for what needs none. ``size`` is at most :data:`MAX_ANSWER_BYTES`.
+        """Wait for and reserve ``size`` bytes, at most :data:`MAX_ANSWER_BYTES`; None if ``size`` is small.
 
-        Raises QuotaExceeded: others hold it for too long.
+        Raises QuotaExceeded: other answers hold the memory for too long.
         """
         if size <= _SMALL:
             return None

@@ -1,4 +1,4 @@
-"""Who may do what: roles, grants, and the caller that has them.
+"""Authorization: roles, grants, and the caller that has them.
 
 An org owns clusters and keys. A caller acts for one org and holds grants: a role in all clusters of the org, in one
 cluster, or in one database of it.
@@ -17,10 +17,10 @@ __all__ = ["ANONYMOUS", "Caller", "Grant", "Role"]
 
 
 class Role(StrEnum):
-    """Each may do what those before it may.
+    """A set of permissions; each role includes those before it.
 
-    A reader lists, describes, queries and searches; a writer imports and makes, indexes and drops collections and
-    partitions; an admin makes and drops databases, and users and what they may.
+    A reader lists, describes, queries and searches; a writer imports, and creates, indexes and drops collections and
+    partitions; an admin creates and drops databases, and manages users and their roles.
     """
 
     READER = "reader"
@@ -34,14 +34,14 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A role in one database of a cluster; ``database`` None is the whole cluster, ``cluster_id`` None every one."""
+    """A role in one database of a cluster; ``database`` None is the whole cluster, ``cluster_id`` None all."""
 
     role: Role
     cluster_id: str | None = None
     database: str | None = None
 
     def covers(self, cluster_id: str, database: str | None) -> bool:
-        """Whether the grant reaches a database, or with None the cluster itself."""
+        """Whether the grant covers a database, or with None the cluster itself."""
         return self.cluster_id in (None, cluster_id) and (self.database is None or self.database == database)
 
     def __str__(self) -> str:
@@ -51,11 +51,11 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who makes a call. ``name`` is what messages and logs say; a key and a user may have the same.
+    """The principal of a call. ``name`` appears in messages and logs; a key and a user may have the same.
 
-    ``org_id`` None is anybody at all, where authentication is off. ``roots`` are the only places, prefixes of paths
-    and URLs, that the caller's imports may read; none is every import root of the server. ``id`` is the key's or the
-    user's, ``address`` where the call comes from.
+    ``org_id`` None is any caller, where authentication is off. ``roots`` are the only places, prefixes of paths and
+    URLs, that the caller's imports may read; empty means every import root of the server. ``id`` is the key's or the
+    user's, ``address`` the network address of the caller.
     """
 
     name: str
@@ -74,26 +74,26 @@ class Caller:
         return self.is_user and self.name == name
 
     def is_admin_of(self, grant: Grant) -> bool:
-        """Whether the caller is admin of all that the grant reaches."""
+        """Whether the caller is admin of all that the grant covers."""
         return any(
-            each.role is Role.ADMIN
-            and each.cluster_id in (None, grant.cluster_id)
-            and each.database in (None, grant.database)
-            for each in self.grants
+            own_grant.role is Role.ADMIN
+            and own_grant.cluster_id in (None, grant.cluster_id)
+            and own_grant.database in (None, grant.database)
+            for own_grant in self.grants
         )
 
     def same_org(self, cluster: Cluster) -> bool:
-        """Whether the cluster is one of the caller's org: of all others it is told nothing."""
+        """Whether the cluster belongs to the caller's org; all others are hidden from it."""
         return self.org_id in (None, cluster.org_id)
 
     def may(self, role: Role, cluster: Cluster, database: str | None = None) -> bool:
-        """``database`` None asks for the whole cluster."""
+        """Whether the caller has the role; ``database`` None means in the whole cluster."""
         return self.same_org(cluster) and any(
             grant.role.includes(role) and grant.covers(cluster.id, database) for grant in self.grants
         )
 
     def require(self, role: Role, cluster: Cluster, database: str | None = None) -> None:
-        """Raises PermissionDenied, which names the role and where it is wanted."""
+        """Raise PermissionDenied, with the missing role and its scope, unless the caller has the role."""
         if not self.may(role, cluster, database):
             where = f"the cluster {cluster.id}"
             if database is not None:
@@ -107,7 +107,7 @@ class Caller:
             )
 
     def databases(self, role: Role, cluster: Cluster) -> frozenset[str] | None:
-        """The names of the databases in which the caller has the role; None is all of the cluster."""
+        """Return the names of the databases in which the caller has the role; None is all of the cluster."""
         if self.may(role, cluster):
             return None
         return frozenset(
@@ -120,9 +120,9 @@ class Caller:
         )
 
     def home(self, default: str) -> str:
-        """The cluster that a call means which names none: the only one of the caller's grants, else ``default``."""
-        named = {grant.cluster_id for grant in self.grants}
-        only = next(iter(named)) if len(named) == 1 else None
+        """Return the cluster of calls that name none: the only one of the caller's grants, else ``default``."""
+        cluster_ids = {grant.cluster_id for grant in self.grants}
+        only = next(iter(cluster_ids)) if len(cluster_ids) == 1 else None
         return only or default
 
 

@@ -1,7 +1,7 @@
-"""Canonical Arrow types: what validated batches look like on their way from the readers to an engine.
+"""Canonical Arrow types of validated batches, between the readers and an engine.
 
-Every reader may deliver any lossless Arrow encoding; validation brings each column into the one form given here, and
-an engine turns that into what it stores. All columns carry the schema field's name.
+Every reader may deliver any lossless Arrow encoding; validation converts each column to the one form given here, and
+an engine converts that to what it stores. All columns have the schema field's name.
 
 | field type | canonical Arrow type |
 |---|---|
@@ -53,7 +53,7 @@ SPARSE: pa.DataType = pa.struct([("indices", pa.list_(pa.uint32())), ("values", 
 
 
 def canonical_type(field: Field) -> pa.DataType:
-    """The canonical Arrow type of one field."""
+    """Return the canonical Arrow type of a field."""
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return SPARSE
     if field.type is DataType.ARRAY:
@@ -67,7 +67,7 @@ def canonical_type(field: Field) -> pa.DataType:
 
 
 def canonical_schema(schema: CollectionSchema) -> pa.Schema:
-    """Fields in schema order, then ``$meta`` where the collection is dynamic, then :data:`PARTITION_COLUMN`."""
+    """Return the fields in schema order, ``$meta`` if the collection is dynamic, and :data:`PARTITION_COLUMN`."""
     columns = [pa.field(field.name, canonical_type(field), field.nullable) for field in schema]
     if schema.dynamic:
         columns.append(pa.field(META_FIELD, pa.string(), nullable=False))

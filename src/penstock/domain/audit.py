@@ -1,4 +1,4 @@
-"""One line of the audit log: who did what, to what, from where, and what came of it."""
+"""Entries of the audit log: caller, action, subject, origin and outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from penstock.domain.access import Caller
 __all__ = ["DONE", "AuditEntry", "entry_of", "plain"]
 
 DONE = "ok"
-"""The outcome of what was done; of all else it is the error's code."""
+"""The outcome of a successful action; that of a failed one is the error's code."""
 
 _LONGEST = 300
 _QUERY = re.compile(r"(?<=[^\s?])\?[^\s'\"]+")
@@ -21,16 +21,16 @@ _CREDENTIALS = re.compile(r"\b(bearer|basic)\s+\S+|\bpsk_\S+", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """What the log keeps.
+    """An entry of the audit log.
 
     Args:
-        caller: the name of the key or user; ``anybody`` where nobody is asked who he is.
+        caller: the name of the key or user; ``anybody`` where authentication is off.
         org_id: the caller's.
         action: such as ``collection.drop``.
-        subject: what else it was done to: a partition, an index, a key, a user.
+        subject: a further object of the action: a partition, an index, a key, a user.
         outcome: ``ok``, or the code of the error.
         reason: the error's text, without secrets.
-        times: how often, of refusals that came again and again.
+        times: the number of equal refusals, which share an entry.
         at: None until it is stored.
     """
 
@@ -51,13 +51,13 @@ class AuditEntry:
 
 
 def entry_of(caller: Caller, action: str) -> AuditEntry:
-    """An entry that tells who, and from where."""
+    """Create an entry with the caller and its address."""
     return AuditEntry(
         caller=caller.name, caller_id=caller.id, org_id=caller.org_id, address=caller.address, action=action
     )
 
 
 def plain(text: str) -> str:
-    """A text without what may be secret in it (queries and user names of URLs, credentials), of bounded length."""
+    """Remove possible secrets (queries and user names of URLs, credentials) and bound the length."""
     text = _CREDENTIALS.sub("…", _USER_INFO.sub("…@", _QUERY.sub("?…", text)))
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,4 +1,4 @@
-"""Clusters, databases, collections and partitions as the catalog knows them: frozen values."""
+"""Clusters, databases, collections and partitions as the catalog stores them: frozen values."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from penstock.domain.schema import CollectionSchema
 __all__ = ["TTL", "Cluster", "Collection", "CollectionSettings", "Database", "LoadState", "Org", "Partition"]
 
 TTL = "collection.ttl.seconds"
-"""The property that says for how long rows live; 0, or less, is forever."""
+"""The property with the time to live of rows; 0 or less is forever."""
 
 DEFAULT_PARTITION_NUMBER = 0
 DEFAULT_KEY_PARTITIONS = 16
 
 
 class LoadState(StrEnum):
-    """What ``get_load_state`` tells. One never loaded is served all the same; a released one isn't."""
+    """The load state of a collection. A never loaded one is served too; a released one isn't."""
 
     NEVER = "never"
     LOADED = "loaded"
@@ -40,7 +40,7 @@ class Org:
 class Cluster:
     """A named set of databases. ``org_id`` is the owner.
 
-    ``store`` is where its collections are kept, a folder or ``s3://bucket/prefix``; "" is the server's own store.
+    ``store`` is the place of its collections, a folder or ``s3://bucket/prefix``; "" is the server's own store.
     """
 
     id: str
@@ -60,7 +60,7 @@ class Database:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionSettings:
-    """What a create call sets beside the schema. Penstock always reads its own writes."""
+    """Settings of a collection besides its schema. Penstock always reads its own writes."""
 
     consistency_level: str = "Bounded"
     shards: int = 1
@@ -69,9 +69,9 @@ class CollectionSettings:
 
     @property
     def ttl_seconds(self) -> int | None:
-        """For how many seconds after its job's commit a row is visible; None is forever."""
+        """Time to live of rows in seconds, from their job's commit; None is forever."""
         text = self.properties.get(TTL, "0")
-        # Earlier releases kept whatever they were given, and let rows live forever.
+        # Earlier releases stored invalid values too, and kept rows forever.
         seconds = int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
         return seconds or None
 
@@ -112,7 +112,7 @@ class Collection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """``number`` stands in the hidden partition column of each row and is never used again after a drop."""
+    """A partition. ``number`` is in the hidden partition column of its rows and never reused after a drop."""
 
     collection_id: str
     number: int

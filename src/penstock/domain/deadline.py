@@ -1,4 +1,4 @@
-"""The deadline of a call: long loops check it, so that work nobody waits for any more stops.
+"""The deadline of a call: long loops check it, so that abandoned work stops.
 
 The server sets it for the thread of a call; elsewhere there is none and a check costs nothing. An engine's scan is
 checked between its batches: dropping the reader ends the scan.
@@ -17,7 +17,7 @@ _ends: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 class DeadlineExceeded(TimeoutError):
-    """The call's deadline has passed; its caller has had the answer that it took too long."""
+    """The call's deadline has passed; its caller has already received the timeout error."""
 
     def __init__(self) -> None:
         super().__init__("the call's Request-Timeout has passed: its work was stopped")
@@ -34,7 +34,7 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 def check_deadline() -> None:
-    """Raises DeadlineExceeded once the context's deadline has passed."""
+    """Raise DeadlineExceeded once the context's deadline has passed."""
     ends = _ends.get()
     if ends is not None and time.monotonic() > ends:
         raise DeadlineExceeded

@@ -1,4 +1,4 @@
-"""Durations as Go spells them, which is how callers of the Milvus wire write a job's timeout."""
+"""Durations in Go's syntax, which callers of the Milvus wire use for a job's timeout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST = 2**63 / 1e9
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of ``300s``, ``1.5h`` or ``1h45m``; a bare ``0`` is zero.
+    """Parse ``300s``, ``1.5h`` or ``1h45m`` to seconds; a bare ``0`` is zero.
 
     Raises:
         ImportRefused: the text is no duration, a negative one, or longer than 292 years.

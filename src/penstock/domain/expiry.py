@@ -1,4 +1,4 @@
-"""Which rows of a collection are past its time to live."""
+"""Rows of a collection past its time to live."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["Expiry"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expiry:
-    """The rows of jobs that committed up to ``cutoff`` (milliseconds since 1970) are expired.
+    """The expired rows: those of jobs that committed up to ``cutoff`` (milliseconds since 1970).
 
     A job commits after it was created, and its id says when that was: a job whose id was drawn after the cutoff is
-    not expired. Of the earlier ones all are, but those of ``late``: the jobs that were under way at the cutoff. So a
-    condition on job ids needs few constants, however many jobs there are.
+    not expired. All earlier ones are, except ``late``: the jobs that were running at the cutoff. So a condition
+    on job ids needs few constants, however many jobs there are.
     """
 
     cutoff: int

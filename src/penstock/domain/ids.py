@@ -1,4 +1,4 @@
-"""Job and collection numbers: 63-bit, time-ordered, unique over processes."""
+"""Job and collection numbers: 63-bit, time-ordered, unique across processes."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ _last = 0
 
 
 def new_id() -> int:
-    """A number below 2**63 whose high bits are the milliseconds since 1970.
+    """Draw a number below 2**63 whose high bits are the milliseconds since 1970.
 
-    Ids of one process always grow. Between processes 18 random bits make an equal id within one millisecond
+    Ids of one process always increase. Between processes 18 random bits make an equal id within one millisecond
     unlikely; the catalog's primary key refuses it and the caller draws again. Today's ids have 18 digits, as
     Milvus's have.
     """
     global _last
     with _lock:
-        fresh = (time.time_ns() // 1_000_000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
-        _last = max(fresh, _last + 1)
+        candidate = (time.time_ns() // 1_000_000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+        _last = max(candidate, _last + 1)
         return _last
 
 
 def millis_of(number: int) -> int:
-    """When the id was drawn, in milliseconds since 1970."""
+    """Return when the id was drawn, in milliseconds since 1970."""
     return number >> _RANDOM_BITS
 
 
 def day_of(number: int) -> int:
-    """The day of UTC on which the id was drawn, in days since 1970."""
+    """Return the UTC day on which the id was drawn, in days since 1970."""
     return millis_of(number) // DAY_MILLIS
 
 
 def first_id_at(millis: int) -> int:
-    """The least id that is drawn at ``millis`` since 1970: every id drawn before is smaller."""
+    """Return the least id drawn at ``millis`` since 1970: every id drawn before is smaller."""
     return min(max(millis, 0) << _RANDOM_BITS, _LARGEST)

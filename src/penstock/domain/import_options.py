@@ -1,4 +1,4 @@
-"""The options of an import call: which there are, and what the text of a separator means."""
+"""The options of an import call: their names, and the syntax of a separator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from penstock.domain.jobs import JobWarning
 __all__ = ["SERVED_OPTIONS", "option_warnings", "parse_separator", "unknown_option"]
 
 SERVED_OPTIONS = frozenset({"auto_commit", "nullkey", "sep", "timeout", "unknown_columns"})
-"""Options that this server serves."""
+"""Options that this server supports."""
 _OF_MILVUS = frozenset(
     {
         "backup",
@@ -27,9 +27,9 @@ _OF_MILVUS = frozenset(
 )
 """Options of Milvus that only concern its backups."""
 _OF_CLIENTS = frozenset({"scene", "sdk"})
-"""What the Java SDK adds to every call; it asks for nothing."""
+"""Options that the Java SDK adds to every call; they have no effect."""
 _OTHER_NAMES = {"delimiter": "sep", "delim": "sep", "null": "nullkey", "nullvalue": "nullkey", "navalues": "nullkey"}
-"""How other programs call these options."""
+"""Names of these options in other programs."""
 _MAX_NAMED = 10
 _MAX_NAME = 100
 _ESCAPE = re.compile(
@@ -38,22 +38,22 @@ _ESCAPE = re.compile(
 
 
 def parse_separator(text: str) -> str:
-    """A separator as shells and configuration files write it: ``\\t``, ``\\x01``, ``\\u0001`` or ``\\001``.
+    """Parse a separator as shells and configuration files write it: ``\\t``, ``\\x01``, ``\\u0001`` or ``\\001``.
 
     Any other text, ``\\\\`` for one backslash excepted, stays as it is.
     """
     if text == "\\\\":
         return "\\"
-    found = _ESCAPE.fullmatch(text)
-    if found is None:
+    match = _ESCAPE.fullmatch(text)
+    if match is None:
         return text
-    if found["tab"]:
+    if match["tab"]:
         return "\t"
-    return chr(int(found["octal"], 8) if found["octal"] else int(found["hex"] or found["unicode"], 16))
+    return chr(int(match["octal"], 8) if match["octal"] else int(match["hex"] or match["unicode"], 16))
 
 
 def unknown_option(name: str) -> str | None:
-    """What to say of an option that neither this server nor Milvus has, with the nearest one; None of a known one."""
+    """Describe an option unknown to this server and Milvus, with the nearest one; None for a known option."""
     if name in SERVED_OPTIONS | _OF_MILVUS | _OF_CLIENTS:
         return None
     near = _nearest(name)
@@ -63,7 +63,7 @@ def unknown_option(name: str) -> str | None:
 
 
 def option_warnings(names: Iterable[str], separator: str = "") -> Sequence[JobWarning]:
-    """What a job says of the options that it takes no notice of, as Milvus does in silence; bounded.
+    """Build a job's warnings about ignored options, which Milvus ignores silently; bounded.
 
     ``separator`` is the text of the option ``sep``, of which one character counts.
     """
@@ -85,6 +85,8 @@ def _ignored(name: str) -> str | None:
 def _nearest(name: str) -> str | None:
     plain = re.sub(r"[^a-z0-9]", "", name[:_MAX_NAME].lower())
     by_plain = {option.replace("_", ""): option for option in sorted(SERVED_OPTIONS)} | _OTHER_NAMES
-    beginning = [each for each in by_plain if len(plain) > 2 and (plain.startswith(each) or each.startswith(plain))]
+    beginning = [
+        alias for alias in by_plain if len(plain) > 2 and (plain.startswith(alias) or alias.startswith(plain))
+    ]
     near = beginning or difflib.get_close_matches(plain, by_plain, n=1)
     return by_plain[near[0]] if near else None

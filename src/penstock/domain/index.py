@@ -1,6 +1,6 @@
-"""Index parameters: which index types and metrics a field may have, and the metric when none is named.
+"""Index parameters: the index types and metrics that a field may have, and the default metric.
 
-Source: Milvus REST v2 ``indexes/create``. How an index name maps to what an engine builds is the engine's business.
+Source: Milvus REST v2 ``indexes/create``. The engine maps an index name to what it builds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class Metric(StrEnum):
-    """How two vectors are compared. L2 is the squared distance; COSINE and IP are similarities, higher is nearer."""
+    """A metric between two vectors. L2 is the squared distance; COSINE and IP are similarities, higher is nearer."""
 
     L2 = "L2"
     IP = "IP"
@@ -48,7 +48,7 @@ _DENSE_INDEXES = frozenset(
 GRAPH_INDEXES = frozenset({"HNSW", "HNSW_SQ", "HNSW_PQ", "HNSW_PRQ"})
 """Types with the parameters ``M`` and ``efConstruction``."""
 PRODUCT_INDEXES = frozenset({"IVF_PQ", "GPU_IVF_PQ"})
-"""Types with the parameters ``m`` and ``nbits`` that an engine may heed."""
+"""Types with the parameters ``m`` and ``nbits`` that an engine may use."""
 NLIST_INDEXES = PRODUCT_INDEXES | {
     *("IVF_FLAT", "IVF_SQ8", "IVF_RABITQ", "SCANN", "DISKANN", "AISAQ"),
     *("GPU_IVF_FLAT", "GPU_CAGRA", "BIN_IVF_FLAT"),
@@ -75,18 +75,18 @@ _RANGES: Mapping[str, tuple[int, int]] = {
     "m": (1, 65_536),
     "nbits": (1, 64),
 }
-"""Parameters of vector indexes that are whole numbers, and between what they may lie; as in Milvus."""
+"""Integer parameters of vector indexes and their ranges, as in Milvus."""
 _SCALAR_INDEXES = frozenset(["AUTOINDEX", "INVERTED", "BITMAP", "STL_SORT", "TRIE", "Trie", "HYBRID", "NGRAM"])
 
 
 def default_metric(field_type: DataType) -> Metric:
-    """The metric of an index that names none: COSINE, HAMMING (binary) or IP (sparse)."""
+    """Return the default metric: COSINE, HAMMING (binary) or IP (sparse)."""
     return _VECTOR_RULES[field_type][0][0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexSpec:
-    """One index of a collection. ``metric`` is None for scalar fields; ``params`` keeps what the caller sent."""
+    """One index of a collection. ``metric`` is None for scalar fields; ``params`` are the caller's own."""
 
     name: str
     field_name: str
@@ -111,7 +111,7 @@ class IndexSpec:
 
 
 def check_index(target: Field, *, name: str, type_name: str, metric: str, params: Mapping[str, Any]) -> IndexSpec:
-    """An :class:`IndexSpec` for ``target``; :class:`InvalidParameter` for what it can't have of type, metric, params.
+    """Build an :class:`IndexSpec` for ``target``; :class:`InvalidParameter` for a wrong type, metric or parameter.
 
     Empty ``type_name`` means AUTOINDEX; empty ``metric`` the field type's default, which an explicit vector index
     type does not allow.
@@ -141,15 +141,15 @@ def check_index(target: Field, *, name: str, type_name: str, metric: str, params
 
 def _check_params(target: Field, params: Mapping[str, Any]) -> None:
     for name, (least, most) in _RANGES.items():
-        given = params.get(name)
-        if given is None or given == "":
+        raw = params.get(name)
+        if raw is None or raw == "":
             continue
-        value = number_of_digits(given) if isinstance(given, str) else given
+        value = number_of_digits(raw) if isinstance(raw, str) else raw
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidParameter(
-                f"param '{name}' ({shorten(given)}) of the index on {target.name} should be a whole number",
+                f"param '{name}' ({shorten(raw)}) of the index on {target.name} should be a whole number",
                 field=target.name,
                 param=name,
             )

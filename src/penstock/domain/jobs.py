@@ -1,15 +1,15 @@
-"""Import jobs: states, the one transition table, and the frozen values that the catalog stores.
+"""Import jobs: states, the transition table, and the frozen values stored in the catalog.
 
-The life of a job (design: one import)::
+The life cycle of a job (design: one import)::
 
     Pending → Planning → Importing → (Uncommitted) → Committing → Indexing → Completed
        └─────────┴───────────┴────────────┴──► Failed | Aborted
 
 From Committing on a job can't be aborted: the intent is written, and recovery finishes it. It fails only where its
-table is damaged and the engine has taken the intent back (docs/decisions/0012-taking-an-intent-back.md).
+table is damaged and the engine has withdrawn the intent (docs/decisions/0012-taking-an-intent-back.md).
 
-Final states are left by nothing that a job does by itself. A user may ask for one thing more: ``retry`` takes a
-Failed job back to Pending, from where it goes the same way again and keeps what it had staged.
+A job never leaves a final state by itself. Only a user's ``retry`` takes a Failed job back to Pending, from where it
+takes the same steps again and keeps its staged files.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class JobState(StrEnum):
 
     @property
     def is_committed(self) -> bool:
-        """The commit's intent is written: the rows will be (or are) visible, unless the table is damaged."""
+        """Whether the commit's intent is written: the rows will be (or are) visible, unless the table is damaged."""
         return self in (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED)
 
 
@@ -74,8 +74,8 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
 }
 
 
-# Asked for by a user, never done by a worker. An aborted job stays so: somebody decided that; a completed one has its
-# rows where they belong.
+# By users only, never by a worker. An aborted job stays aborted: a user decided that; a completed one has published
+# its rows.
 RETRIES: Mapping[JobState, frozenset[JobState]] = {JobState.FAILED: frozenset({JobState.PENDING})}
 
 
@@ -105,7 +105,7 @@ class SplitState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobWarning:
-    """Something a job did that its owner should know, with how often: a dropped column, a widened type."""
+    """A warning of a job to its owner, and how often it occurred: a dropped column, a widened type."""
 
     code: str
     message: str
@@ -116,20 +116,20 @@ class JobWarning:
 
 
 def merge_warnings(groups: list[list[JobWarning]]) -> list[JobWarning]:
-    """One warning per code and message, counts added, in order of first appearance."""
+    """Merge warnings of equal code and message, adding counts, in order of first appearance."""
     merged: dict[tuple[str, str], int] = {}
     for group in groups:
-        for each in group:
-            key = (each.code, each.message)
-            merged[key] = merged.get(key, 0) + each.count
+        for warning in group:
+            key = (warning.code, warning.message)
+            merged[key] = merged.get(key, 0) + warning.count
     return [JobWarning(code=code, message=message, count=count) for (code, message), count in merged.items()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportFile:
-    """One unit of a job: one file, or the set of ``.npy`` files that make up the columns of the same rows.
+    """An input file of a job: one file, or the set of ``.npy`` files that make up the columns of the same rows.
 
-    ``name`` is what the caller wrote (a NumPy set: the paths joined by blanks). ``size`` is in bytes;
+    ``name`` is the caller's text (a NumPy set: the paths joined by blanks). ``size`` is in bytes;
     ``rows`` is known once read.
     """
 
@@ -146,10 +146,10 @@ class ImportFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A file, or a piece of one, as it stands in a split.
+    """A file range of a split: a file, or a section of one.
 
-    ``file`` is the file's ordinal; ``spec`` the reader's own description of the piece (row groups, a byte range, a
-    row range); ``size`` bytes of input. ``rows`` is known once the split is staged.
+    ``file`` is the file's ordinal; ``spec`` the reader's own description of the range (row groups, bytes, rows);
+    ``size`` bytes of input. ``rows`` is known once the split is staged.
     """
 
     file: int
@@ -158,16 +158,16 @@ class Part:
     rows: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that a plan knows: not the rows."""
+        """Serialize what a plan contains: all but the rows."""
         return {"file": self.file, "spec": dict(self.spec), "size": self.size}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """What one worker stages at a time: a piece of a large file, or many small files, in order.
+    """The unit of work that a worker stages at a time: a range of a large file, or many small files, in order.
 
-    ``staged`` is the engine's opaque note of what it wrote. ``auto_id_start`` begins the id range reserved at plan
-    time, so that a retried split gives the same ids.
+    ``staged`` is the engine's opaque record of its staged files. ``auto_id_start`` begins the id range reserved at
+    plan time, so that a retried split generates the same ids.
     """
 
     ordinal: int
@@ -186,10 +186,10 @@ class Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportJob:
-    """An import job as everybody may see it. Times are UTC; ``progress`` is 0 to 100 and never falls.
+    """The public view of an import job. Times are UTC; ``progress`` is 0 to 100 and never falls.
 
-    ``deadline`` is when an unfinished job fails for the time it takes; ``has_credentials`` tells that its files are
-    opened with the caller's own keys; ``trace`` is the W3C traceparent of the call that created it.
+    ``deadline`` is when an unfinished job times out; ``has_credentials`` says that its files are opened with the
+    caller's own keys; ``trace`` is the W3C traceparent of the call that created it.
     """
 
     id: int
@@ -220,5 +220,5 @@ class ImportJob:
 
     @property
     def has_failed(self) -> bool:
-        """It ended, by itself or by a user, without its rows: whatever it had staged was never visible."""
+        """Whether it ended without its rows, by itself or by a user: its staged rows were never visible."""
         return self.state in (JobState.FAILED, JobState.ABORTED)

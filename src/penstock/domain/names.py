@@ -17,7 +17,7 @@ __all__ = [
 
 MAX_NAME_BYTES = 255
 _SHOWN = 300
-"""Most characters of a wrong name that an error repeats."""
+"""Maximum characters of an invalid name that an error repeats."""
 DEFAULT_DATABASE = "default"
 DEFAULT_PARTITION = "_default"
 RESERVED_FIELDS = frozenset({"__part"})
@@ -58,19 +58,19 @@ def check_collection_name(name: str) -> None:
 
 
 def check_database_name(name: str) -> None:
-    """The rule of :func:`check_collection_name`, for a database."""
+    """Check a database name by the rule of :func:`check_collection_name`."""
     _check("database", name)
 
 
 def check_field_name(name: str) -> None:
-    """The rule of :func:`check_collection_name`, for a field; names of hidden columns are taken."""
+    """Check a field name by the rule of :func:`check_collection_name`; names of hidden columns are reserved."""
     _check("field", name)
     if name in RESERVED_FIELDS:
         raise InvalidName(f"Invalid field name: {name}. The name is reserved", kind="field", name=name)
 
 
 def check_partition_name(name: str) -> None:
-    """Like the others, but a digit may come first and ``-`` may stand inside."""
+    """Check a partition name: like the others, but a digit may come first and ``-`` may follow."""
     too_long = len(name) > MAX_NAME_BYTES or len(name.encode()) > MAX_NAME_BYTES
     if not name or too_long or not _PARTITION.match(name):
         raise InvalidName(
@@ -82,7 +82,10 @@ def check_partition_name(name: str) -> None:
 
 
 def check_user_name(name: str) -> None:
-    """A letter, then letters, digits, ``_``, ``-`` and ``.``; 32 at most. Never a colon, which ends it in a login."""
+    """Check a user name: a letter, then letters, digits, ``_``, ``-`` and ``.``; 32 characters at most.
+
+    No colon, which ends the name in a login.
+    """
     if len(name) > MAX_USER_NAME or not _USER.match(name):
         raise InvalidName(
             f"Invalid user name: {name[:80]}. It begins with a letter, then come letters, digits, _, - or . ; "
@@ -93,7 +96,7 @@ def check_user_name(name: str) -> None:
 
 
 def check_cluster_id(cluster_id: str) -> None:
-    """As Zilliz Cloud writes them: ``in``, two digits, ``-`` and letters, digits, ``_``, ``-``."""
+    """Check a cluster id, in Zilliz Cloud's form: ``in``, two digits, ``-`` and letters, digits, ``_``, ``-``."""
     if not _CLUSTER.match(cluster_id):
         raise InvalidName(
             f"Invalid cluster id: {cluster_id[:80]}. It looks like in01-search: in, two digits, - and a name of "

@@ -1,4 +1,4 @@
-"""How many jobs there may be, and what one org, the tenant, may take of a server."""
+"""Limits on import jobs, and quotas of orgs, the tenants."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["NO_LIMITS", "UNLIMITED", "JobLimits", "Quota", "Usage"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLimits:
-    """Import jobs that have not ended, at most: of one collection, and of one cluster; None is no limit."""
+    """Maximum unfinished import jobs of one collection, and of one cluster; None is no limit."""
 
     collection: int | None = None
     cluster: int | None = None
@@ -20,13 +20,13 @@ NO_LIMITS = JobLimits()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """How much of each an org may have; 0 is no limit.
+    """The limits of an org; 0 is no limit.
 
-    In an org's own quota None is what the server's settings say; in theirs it is no limit, too.
+    In an org's own quota None is the server's setting; in the settings it is no limit, too.
 
     Args:
         jobs: import jobs that have not ended.
-        running_jobs: jobs that are being worked on, in all of its clusters and by all servers together.
+        running_jobs: jobs that run, in all of its clusters and on all servers together.
         daily_bytes: bytes of the files of its jobs within a day, which begins at midnight UTC.
     """
 
@@ -40,7 +40,7 @@ UNLIMITED = Quota()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What an org has at present of what a :class:`Quota` limits."""
+    """The current usage of an org, of what a :class:`Quota` limits."""
 
     jobs: int
     running_jobs: int

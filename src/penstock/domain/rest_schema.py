@@ -11,11 +11,11 @@
         {"fieldName": "v", "dataType": "ArrayOfVector", "elementDataType": "FloatVector",
          "elementTypeParams": {"dim": 4}}]}]}
 
-The field within a struct is called an ``Array`` or ``ArrayOfVector`` here, after how it is stored; in a
-:class:`~penstock.domain.schema.Field` it has the type of its single values.
+A field within a struct is an ``Array`` or ``ArrayOfVector`` here, as it is stored; in a
+:class:`~penstock.domain.schema.Field` its type is that of one element.
 
-Source: Milvus REST v2 ``collections/create``. Keys are compared without case, as Milvus's own decoder does; keys it
-does not know are ignored. Values keep their case.
+Source: Milvus REST v2 ``collections/create``. Keys are case-insensitive, as in Milvus's own decoder; unknown keys are
+ignored. Values keep their case.
 """
 
 from __future__ import annotations
@@ -39,34 +39,34 @@ _NUMBER_PARAMS = {"dim": "dim", "max_length": "max_length", "max_capacity": "max
 
 
 def schema_from_rest(data: Mapping[str, Any]) -> CollectionSchema:
-    """The schema that a REST ``schema`` object tells; the rules between its fields are left to ``schema.check()``.
+    """Parse a REST ``schema`` object; the rules between its fields are left to ``schema.check()``.
 
     Raises:
         InvalidSchema: a type, default or type parameter can't be understood.
         MissingParameter: a field without a name or type.
         Unsupported: a data type or function that Penstock does not serve, by name.
     """
-    found = _lower(data, "schema")
-    functions = _items(found, "functions")
+    members = _lower(data, "schema")
+    functions = _items(members, "functions")
     if functions:
         shown = [function.get("name", "") for function in functions[:10] if isinstance(function, Mapping)]
         names = ", ".join(shorten(name) for name in shown)
         raise Unsupported(f"functions are not supported by this server: {names}", feature="functions")
     return CollectionSchema(
         fields=(
-            *(_field(item) for item in _items(found, "fields")),
-            *(_struct(item) for item in _items(found, "structfields")),
+            *(_field(item) for item in _items(members, "fields")),
+            *(_struct(item) for item in _items(members, "structfields")),
         ),
-        auto_id=_bool(found, "autoid", "autoId"),
-        dynamic=_bool(found, "enabledynamicfield", "enableDynamicField"),
-        description=_text(found, "description", "schema"),
+        auto_id=_bool(members, "autoid", "autoId"),
+        dynamic=_bool(members, "enabledynamicfield", "enableDynamicField"),
+        description=_text(members, "description", "schema"),
     )
 
 
 def schema_to_rest(schema: CollectionSchema) -> dict[str, Any]:
-    """The REST ``schema`` object of a schema: ``schema_from_rest(schema_to_rest(s)) == s``.
+    """Convert a schema to the REST ``schema`` object: ``schema_from_rest(schema_to_rest(s)) == s``.
 
-    Only that struct fields come last there, wherever they stood.
+    Except that struct fields come last, wherever they stood.
     """
     rest: dict[str, Any] = {
         "autoId": schema.auto_id,
@@ -82,17 +82,17 @@ def schema_to_rest(schema: CollectionSchema) -> dict[str, Any]:
 
 
 def _field(data: Any) -> Field:
-    found = _lower(data, "field")
-    name = _text(found, "fieldname", "field")
-    type_name = _text(found, "datatype", name or "field")
+    members = _lower(data, "field")
+    name = _text(members, "fieldname", "field")
+    type_name = _text(members, "datatype", name or "field")
     if not name or not type_name:
         key = "DataType" if name else "FieldName"
         raise MissingParameter(f"missing required parameters, error: the field {name!r} has no {key}", field=name)
     kind = _data_type(type_name, name)
-    if _bool(found, "isclusteringkey", "isClusteringKey"):
+    if _bool(members, "isclusteringkey", "isClusteringKey"):
         raise Unsupported(f"clustering keys are not supported by this server: field {name}", field=name)
-    element_name = _text(found, "elementdatatype", name)
-    params = found.get("elementtypeparams")
+    element_name = _text(members, "elementdatatype", name)
+    params = members.get("elementtypeparams")
     params = {} if params is None else _lower(params, f"elementTypeParams of field {name}", fold=False)
     numbers = {
         ours: _number(params[theirs], theirs, name) for theirs, ours in _NUMBER_PARAMS.items() if theirs in params
@@ -104,11 +104,11 @@ def _field(data: Any) -> Field:
         dim=numbers.get("dim"),
         max_length=numbers.get("max_length"),
         max_capacity=numbers.get("max_capacity"),
-        primary=_bool(found, "isprimary", "isPrimary"),
-        partition_key=_bool(found, "ispartitionkey", "isPartitionKey"),
-        nullable=_bool(found, "nullable", "nullable"),
-        default=_default(found.get("defaultvalue"), kind, name),
-        description=_text(found, "description", name),
+        primary=_bool(members, "isprimary", "isPrimary"),
+        partition_key=_bool(members, "ispartitionkey", "isPartitionKey"),
+        nullable=_bool(members, "nullable", "nullable"),
+        default=_default(members.get("defaultvalue"), kind, name),
+        description=_text(members, "description", name),
         params={key: _param_text(value) for key, value in params.items() if key not in _NUMBER_PARAMS},
     )
 
@@ -131,47 +131,47 @@ def _field_to_rest(field: Field) -> dict[str, Any]:
 
 
 def _struct(data: Any) -> Field:
-    found = _lower(data, "struct field")
-    name = _text(found, "fieldname", "struct field")
+    members = _lower(data, "struct field")
+    name = _text(members, "fieldname", "struct field")
     if not name:
         raise MissingParameter("missing required parameters, error: a struct field has no FieldName", field=name)
-    inner = [_struct_part(item, name) for item in _items(found, "fields")]
-    params = found.get("typeparams")
+    subfields = [_struct_part(item, name) for item in _items(members, "fields")]
+    params = members.get("typeparams")
     params = {} if params is None else _lower(params, f"typeParams of struct field {name}", fold=False)
     capacity = _number(params["max_capacity"], "max_capacity", name) if "max_capacity" in params else None
     if capacity is None:
-        # Where the struct doesn't tell it, its fields may: as arrays they are all of one length.
-        capacity = next((each.max_capacity for each in inner if each.max_capacity is not None), None)
+        # Where the struct lacks it, its fields may have it: as arrays they all have one length.
+        capacity = next((subfield.max_capacity for subfield in subfields if subfield.max_capacity is not None), None)
     return Field(
         name=name,
         type=DataType.ARRAY_OF_STRUCT,
         max_capacity=capacity,
-        nullable=_bool(found, "nullable", "nullable"),
-        description=_text(found, "description", name),
+        nullable=_bool(members, "nullable", "nullable"),
+        description=_text(members, "description", name),
         params={key: _param_text(value) for key, value in params.items() if key != "max_capacity"},
-        fields=tuple(replace(each, max_capacity=None) for each in inner),
+        fields=tuple(replace(subfield, max_capacity=None) for subfield in subfields),
     )
 
 
 def _struct_part(data: Any, struct: str) -> Field:
-    """The field as its single values are; ``max_capacity`` is left in it for the struct."""
-    found = _lower(data, f"field of struct field {struct}")
-    name = f"{struct}[{_text(found, 'fieldname', struct)}]"
-    container = _text(found, "datatype", name)
+    """Parse a struct's field, with the type of one element; it keeps ``max_capacity`` for the struct."""
+    members = _lower(data, f"field of struct field {struct}")
+    name = f"{struct}[{_text(members, 'fieldname', struct)}]"
+    container = _text(members, "datatype", name)
     if container not in ("Array", "ArrayOfVector"):
         raise InvalidSchema(
             "invalid parameter, fields in StructArrayField must be Array or ArrayOfVector, "
             f"field name = {name}, field type = {container}",
             field=name,
         )
-    element = _text(found, "elementdatatype", name)
+    element = _text(members, "elementdatatype", name)
     if not element:
         raise MissingParameter(f"missing required parameters, error: the field {name!r} has no ElementDataType")
     kind = _element_type(element, name)
     if kind.is_vector != (container == "ArrayOfVector"):
         raise InvalidSchema(f"element type {element} is not supported for {container} field {name}", field=name)
-    inner = {key: value for key, value in found.items() if key != "elementdatatype"}
-    return _field({**inner, "datatype": element})
+    rest = {key: value for key, value in members.items() if key != "elementdatatype"}
+    return _field({**rest, "datatype": element})
 
 
 def _struct_to_rest(field: Field) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def _element_type(type_name: str, field: str) -> DataType:
 
 
 def _default(value: Any, kind: DataType, field: str) -> bool | int | float | str | None:
-    """JSON has one number type: an integer field's default may come as ``3.0``. Fit and range are checked later."""
+    """Convert a default: in JSON an integer may come as ``3.0``. Fit and range are checked later."""
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, float) and kind.is_integer and value.is_integer():
@@ -253,7 +253,7 @@ def _number(value: Any, param: str, field: str) -> int:
 
 
 def _param_text(value: Any) -> str:
-    """Type parameters are text inside Milvus: objects become JSON, booleans ``true`` and ``false``."""
+    """Convert a type parameter to text, as in Milvus: objects become JSON, booleans ``true`` and ``false``."""
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
@@ -263,8 +263,8 @@ def _lower(data: Any, what: str, *, fold: bool = True) -> dict[str, Any]:
     return {str(key).lower() if fold else str(key): value for key, value in data.items()}
 
 
-def _items(found: Mapping[str, Any], key: str) -> Sequence[Any]:
-    value = found.get(key)
+def _items(members: Mapping[str, Any], key: str) -> Sequence[Any]:
+    value = members.get(key)
     if value is None:
         return ()
     if not isinstance(value, Sequence) or isinstance(value, str):
@@ -272,8 +272,8 @@ def _items(found: Mapping[str, Any], key: str) -> Sequence[Any]:
     return value
 
 
-def _bool(found: Mapping[str, Any], key: str, shown: str) -> bool:
-    value = found.get(key)
+def _bool(members: Mapping[str, Any], key: str, shown: str) -> bool:
+    value = members.get(key)
     if value is None:
         return False
     if not isinstance(value, bool):
@@ -281,8 +281,8 @@ def _bool(found: Mapping[str, Any], key: str, shown: str) -> bool:
     return value
 
 
-def _text(found: Mapping[str, Any], key: str, where: str) -> str:
-    value = found.get(key)
+def _text(members: Mapping[str, Any], key: str, where: str) -> str:
+    value = members.get(key)
     if value is None:
         return ""
     if not isinstance(value, str):

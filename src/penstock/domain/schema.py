@@ -1,14 +1,15 @@
 """Collection schemas: data types, fields and the rules that hold between them.
 
-Sources: Milvus REST v2 ``collections/create`` (names of types and limits). Everything here is frozen and knows no
-database, engine or wire.
+Sources: Milvus REST v2 ``collections/create`` (names of types and limits). Everything here is frozen and
+independent of database, engine and wire.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from typing import Any
 
 from penstock.domain.data_types import ELEMENT_TYPES, INTEGER_RANGES, DataType
@@ -33,10 +34,10 @@ class Field:
 
     ``dim`` counts vector elements (bits for BinaryVector); ``max_length`` counts UTF-8 bytes; ``max_capacity`` counts
     array elements. ``default`` is a plain bool, int, float or str, or None for "no default". ``params`` are further
-    type parameters that Penstock keeps and shows but does not act on (``mmap.enabled`` …).
+    type parameters that Penstock stores and shows but does not act on (``mmap.enabled`` …).
 
-    An ArrayOfStruct holds up to ``max_capacity`` structs, each with one value for every one of ``fields``. These have
-    the type that a single value has (Int64, FloatVector …; on the wire they are ``Array`` and ``ArrayOfVector``).
+    An ArrayOfStruct holds up to ``max_capacity`` structs, each with one value per field of ``fields``. Their type is
+    that of one element (Int64, FloatVector …; on the wire they are ``Array`` and ``ArrayOfVector``).
     """
 
     name: str
@@ -50,17 +51,17 @@ class Field:
     nullable: bool = False
     default: bool | int | float | str | None = None
     description: str = ""
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = dataclass_field(default_factory=dict)
     fields: tuple[Field, ...] = ()
 
     @property
     def parts(self) -> tuple[Field, ...]:
-        """The fields within a struct under the names that messages give them, ``struct[field]``."""
+        """The fields of the struct, named as in messages: ``struct[field]``."""
         return tuple(replace(field, name=f"{self.name}[{field.name}]") for field in self.fields)
 
     @property
     def width(self) -> int:
-        """Values per row of a dense vector as they are stored: ``dim``, or ``dim / 8`` bytes for BinaryVector."""
+        """Stored values per row of a dense vector: ``dim``, or ``dim / 8`` bytes for BinaryVector."""
         assert self.dim is not None, f"{self.name} is not a dense vector"
         return self.dim // 8 if self.type is DataType.BINARY_VECTOR else self.dim
 
@@ -91,13 +92,13 @@ class Field:
         values["type"] = DataType(values["type"])
         if values.get("element_type"):
             values["element_type"] = DataType(values["element_type"])
-        values["fields"] = tuple(cls.from_json(each) for each in values.get("fields", ()))
+        values["fields"] = tuple(cls.from_json(subfield) for subfield in values.get("fields", ()))
         return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionSchema:
-    """The fields of a collection, whether unknown keys are kept (``dynamic``) and whether ids are made (``auto_id``).
+    """The fields of a collection, whether unknown keys are kept (``dynamic``) and ids generated (``auto_id``).
 
     Construct, then call :meth:`check` before storing; a schema from the catalog has been checked.
     """
@@ -111,10 +112,10 @@ class CollectionSchema:
         return iter(self.fields)
 
     def __getitem__(self, name: str) -> Field:
-        found = self.get(name)
-        if found is None:
+        field = self.get(name)
+        if field is None:
             raise FieldNotFound(f"field {name} not exist", field=name)
-        return found
+        return field
 
     def get(self, name: str) -> Field | None:
         return next((field for field in self.fields if field.name == name), None)
@@ -136,7 +137,7 @@ class CollectionSchema:
         return tuple(field for field in self.fields if field.type.is_vector)
 
     def is_generated(self, field: Field) -> bool:
-        """True for the primary key of a collection that makes its own ids: files must not carry it."""
+        """Whether the field is a primary key with generated ids: files must not contain it."""
         return field.primary and self.auto_id
 
     def to_json(self) -> dict[str, Any]:
@@ -150,11 +151,11 @@ class CollectionSchema:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CollectionSchema:
         values = dict(data)
-        values["fields"] = tuple(Field.from_json(each) for each in values["fields"])
+        values["fields"] = tuple(Field.from_json(field) for field in values["fields"])
         return cls(**values)
 
     def check(self, collection: str = "") -> CollectionSchema:
-        """Return self, or raise :class:`InvalidSchema` with Milvus's text for the first rule that is broken."""
+        """Return self, or raise :class:`InvalidSchema` with Milvus's text for the first broken rule."""
         _check_schema(self, collection)
         return self
 
@@ -172,14 +173,14 @@ def _check_schema(schema: CollectionSchema, collection: str) -> None:
         _fail(f"maximum field's number should be limited to {MAX_FIELDS}")
     if len(schema.description) > MAX_DESCRIPTION:
         _fail(f"the description of a collection has at most {MAX_DESCRIPTION} characters")
-    for each in schema:
-        check_field_name(each.name)
-        if len(each.description) > MAX_DESCRIPTION:
-            _fail(f"the description of field {each.name} has more than {MAX_DESCRIPTION} characters")
-        if each.name in seen:
-            _fail(f"duplicated field name {each.name} found", field=each.name)
-        seen.add(each.name)
-        _check_field(each, collection)
+    for field in schema:
+        check_field_name(field.name)
+        if len(field.description) > MAX_DESCRIPTION:
+            _fail(f"the description of field {field.name} has more than {MAX_DESCRIPTION} characters")
+        if field.name in seen:
+            _fail(f"duplicated field name {field.name} found", field=field.name)
+        seen.add(field.name)
+        _check_field(field, collection)
     primaries = [field.name for field in schema if field.primary]
     if not primaries:
         _fail("primary key is not specified", rule="primary")
@@ -211,133 +212,134 @@ def _check_partition_key(schema: CollectionSchema) -> None:
             _fail(f"the data type of partition key should be Int64 or VarChar, field name = {key.name}")
 
 
-def _check_field(each: Field, collection: str) -> None:
-    if each.type.is_dense_vector:
-        _check_dimension(each)
-    elif each.dim is not None:
-        kind = "sparse vector" if each.type.is_vector else each.type.value
-        _fail(f"dim should not be specified for {kind} field {each.name}", field=each.name)
-    if each.type is DataType.VARCHAR or (each.type is DataType.ARRAY and each.element_type is DataType.VARCHAR):
-        _check_max_length(each, collection)
-    if each.type is DataType.ARRAY_OF_STRUCT:
-        _check_struct(each, collection)
-    if each.type is DataType.ARRAY:
-        _check_array(each, collection)
-    elif each.element_type is not None:
-        _fail(f"elementDataType is for Array fields only, field name = {each.name}", field=each.name)
-    if each.default is not None:
-        _check_default(each)
+def _check_field(field: Field, collection: str) -> None:
+    if field.type.is_dense_vector:
+        _check_dimension(field)
+    elif field.dim is not None:
+        kind = "sparse vector" if field.type.is_vector else field.type.value
+        _fail(f"dim should not be specified for {kind} field {field.name}", field=field.name)
+    if field.type is DataType.VARCHAR or (field.type is DataType.ARRAY and field.element_type is DataType.VARCHAR):
+        _check_max_length(field, collection)
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        _check_struct(field, collection)
+    if field.type is DataType.ARRAY:
+        _check_array(field, collection)
+    elif field.element_type is not None:
+        _fail(f"elementDataType is for Array fields only, field name = {field.name}", field=field.name)
+    if field.default is not None:
+        _check_default(field)
 
 
-def _check_dimension(each: Field) -> None:
-    if each.dim is None:
+def _check_dimension(field: Field) -> None:
+    if field.dim is None:
         _fail(
-            f"dimension is not defined in field type params of field {each.name}, "
+            f"dimension is not defined in field type params of field {field.name}, "
             "check type param `dim` for vector field",
-            field=each.name,
+            field=field.name,
         )
         return
-    binary = each.type is DataType.BINARY_VECTOR
+    binary = field.type is DataType.BINARY_VECTOR
     top = MAX_BINARY_DIMENSION if binary else MAX_DIMENSION
-    kind = re.sub(r"(?<!^)(?=[A-Z])", " ", each.type.value).lower()
-    if not 2 <= each.dim <= top:
+    kind = re.sub(r"(?<!^)(?=[A-Z])", " ", field.type.value).lower()
+    if not 2 <= field.dim <= top:
         _fail(
-            f"invalid dimension: {each.dim} of field {each.name}. {kind} dimension should be in range 2 ~ {top}",
-            field=each.name,
+            f"invalid dimension: {field.dim} of field {field.name}. {kind} dimension should be in range 2 ~ {top}",
+            field=field.name,
         )
-    if binary and each.dim % 8:
+    if binary and field.dim % 8:
         _fail(
-            f"invalid dimension: {each.dim} of field {each.name}. binary vector dimension should be multiple of 8. ",
-            field=each.name,
+            f"invalid dimension: {field.dim} of field {field.name}. "
+            "binary vector dimension should be multiple of 8. ",
+            field=field.name,
         )
 
 
-def _check_max_length(each: Field, collection: str) -> None:
-    if each.max_length is None:
+def _check_max_length(field: Field, collection: str) -> None:
+    if field.max_length is None:
         _fail(
-            f"type param(max_length) should be specified for the field({each.name}) of collection {collection}",
-            field=each.name,
+            f"type param(max_length) should be specified for the field({field.name}) of collection {collection}",
+            field=field.name,
             missing="max_length",
         )
-    elif not 0 < each.max_length <= MAX_VARCHAR_BYTES:
+    elif not 0 < field.max_length <= MAX_VARCHAR_BYTES:
         _fail(
-            f"the maximum length specified for the field({each.name}) should be in (0, {MAX_VARCHAR_BYTES}], "
-            f"but got {each.max_length} instead",
-            field=each.name,
+            f"the maximum length specified for the field({field.name}) should be in (0, {MAX_VARCHAR_BYTES}], "
+            f"but got {field.max_length} instead",
+            field=field.name,
         )
 
 
-def _check_array(each: Field, collection: str) -> None:
-    if each.element_type not in ELEMENT_TYPES:
-        _fail(f"element type {each.element_type} is not supported for array field {each.name}", field=each.name)
-    _check_capacity(each, collection)
+def _check_array(field: Field, collection: str) -> None:
+    if field.element_type not in ELEMENT_TYPES:
+        _fail(f"element type {field.element_type} is not supported for array field {field.name}", field=field.name)
+    _check_capacity(field, collection)
 
 
-def _check_capacity(each: Field, collection: str) -> None:
-    if each.max_capacity is None:
+def _check_capacity(field: Field, collection: str) -> None:
+    if field.max_capacity is None:
         _fail(
-            f"type param(max_capacity) should be specified for array field {each.name} of collection {collection}",
-            field=each.name,
+            f"type param(max_capacity) should be specified for array field {field.name} of collection {collection}",
+            field=field.name,
             missing="max_capacity",
         )
-    elif not 0 < each.max_capacity <= MAX_ARRAY_CAPACITY:
+    elif not 0 < field.max_capacity <= MAX_ARRAY_CAPACITY:
         _fail(
-            f"the maximum capacity specified for the field({each.name}) should be in (0, {MAX_ARRAY_CAPACITY}], "
-            f"but got {each.max_capacity} instead",
-            field=each.name,
+            f"the maximum capacity specified for the field({field.name}) should be in (0, {MAX_ARRAY_CAPACITY}], "
+            f"but got {field.max_capacity} instead",
+            field=field.name,
         )
 
 
-def _check_struct(each: Field, collection: str) -> None:
-    """What Milvus demands of the fields of a struct, and that the struct itself has no more than its fields."""
-    if not each.fields:
-        _fail(f"empty fields in StructArrayField, field name = {each.name}", field=each.name)
-    _check_capacity(each, collection)
-    _check_plain(each, each.name)
+def _check_struct(struct: Field, collection: str) -> None:
+    """Check Milvus's rules for struct fields, and that the struct itself has only its fields."""
+    if not struct.fields:
+        _fail(f"empty fields in StructArrayField, field name = {struct.name}", field=struct.name)
+    _check_capacity(struct, collection)
+    _check_plain(struct, struct.name)
     seen: set[str] = set()
-    for inner, part in zip(each.fields, each.parts, strict=True):
-        check_field_name(inner.name)
-        if inner.name in seen:
+    for subfield, part in zip(struct.fields, struct.parts, strict=True):
+        check_field_name(subfield.name)
+        if subfield.name in seen:
             _fail(f"duplicated field name {part.name} found", field=part.name)
-        seen.add(inner.name)
-        if inner.type not in ELEMENT_TYPES and not inner.type.is_dense_vector:
+        seen.add(subfield.name)
+        if subfield.type not in ELEMENT_TYPES and not subfield.type.is_dense_vector:
             _fail(
-                f"data type {inner.type.value} is not supported in StructArrayField, field name = {part.name}",
+                f"data type {subfield.type.value} is not supported in StructArrayField, field name = {part.name}",
                 field=part.name,
             )
-        _check_plain(inner, part.name)
-        if inner.nullable:
+        _check_plain(subfield, part.name)
+        if subfield.nullable:
             _fail(f"nullable is not supported for struct field, field name = {part.name}", field=part.name)
         _check_field(part, collection)
 
 
-def _check_plain(each: Field, name: str) -> None:
+def _check_plain(field: Field, name: str) -> None:
     rules = {
-        "primary key": each.primary,
-        "partition key": each.partition_key,
-        "default value": each.default is not None,
+        "primary key": field.primary,
+        "partition key": field.partition_key,
+        "default value": field.default is not None,
     }
-    for rule, given in rules.items():
-        if given:
+    for rule, is_set in rules.items():
+        if is_set:
             _fail(f"{rule} is not supported for struct field, field name = {name}", field=name)
 
 
-def _check_default(each: Field) -> None:
-    value = each.default
-    if each.type is DataType.BOOL:
+def _check_default(field: Field) -> None:
+    value = field.default
+    if field.type is DataType.BOOL:
         fits = isinstance(value, bool)
-    elif each.type.is_integer:
-        low, high = INTEGER_RANGES[each.type]
+    elif field.type.is_integer:
+        low, high = INTEGER_RANGES[field.type]
         fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-    elif each.type.is_number:
+    elif field.type.is_number:
         fits = isinstance(value, int | float) and not isinstance(value, bool)
-    elif each.type is DataType.VARCHAR:
-        fits = isinstance(value, str) and len(value.encode()) <= (each.max_length or 0)
+    elif field.type is DataType.VARCHAR:
+        fits = isinstance(value, str) and len(value.encode()) <= (field.max_length or 0)
     else:
         fits = False
     if not fits:
         _fail(
-            f"convert defaultValue fail, err: the default {shorten(value)} does not fit the type {each.type.value} "
-            f"of field {each.name}",
-            field=each.name,
+            f"convert defaultValue fail, err: the default {shorten(value)} does not fit the type {field.type.value} "
+            f"of field {field.name}",
+            field=field.name,
         )

@@ -1,4 +1,4 @@
-"""Where collections are kept: folders and prefixes of buckets, and which of them lie in each other."""
+"""Locations of collections: folders and bucket prefixes, and whether they overlap."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["is_folder", "normal_place", "overlap"]
 
 
 def normal_place(text: str) -> str:
-    """A place as it is compared and kept: a folder's real path, or a URL without a slash at its end.
+    """Normalize a location: a folder's real path, or a URL without a trailing slash.
 
     Raises:
         ValueError: it is neither a folder nor ``s3://bucket/prefix``, or has ``.`` or ``..`` in its prefix.
@@ -34,5 +34,5 @@ def overlap(one: str, other: str) -> bool:
     """Whether two normal places are the same, or one lies within the other."""
     if is_folder(one) != is_folder(other):
         return False
-    first, second = (PurePosixPath(each.removeprefix("s3://")) for each in (one, other))
+    first, second = (PurePosixPath(place.removeprefix("s3://")) for place in (one, other))
     return first.is_relative_to(second) or second.is_relative_to(first)

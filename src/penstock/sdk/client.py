@@ -22,7 +22,7 @@ _EXACT_INT64 = {"Accept-Type-Allow-Int64": "true"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A row that a search found. ``distance`` is what Milvus calls so: for COSINE and IP more is nearer."""
+    """A search hit. ``distance`` is Milvus's: for COSINE and IP higher is closer."""
 
     id: int | str
     distance: float
@@ -43,15 +43,15 @@ class Client:
     Args:
         url: the server's address; without scheme it means https.
         api_key: an API key or ``user:password``; empty for a server without authentication.
-        database: the database that all calls mean.
+        database: the database of all calls.
         cluster_id: a Zilliz cluster (or Penstock's); with it the whole job history is listed, page by page.
         timeout: seconds that one call may take.
         verify: whether to check the server's certificate, or a file of trusted issuers.
         cert: a client certificate file, or ``(certificate, key)``.
         session: a ``requests.Session`` of your own, for proxies or other transports.
 
-    Calls that only read, and those that may safely be made twice, are repeated when the server can't be reached or
-    is busy. All failures are :class:`penstock.sdk.errors.SdkError`. One client may be used by several threads.
+    Calls that only read, and idempotent ones, are retried when the server can't be reached or is busy. All failures
+    are :class:`penstock.sdk.errors.SdkError`. Several threads may use one client.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; a session that was handed in stays open."""
+        """Close the connections; a session passed by the caller stays open."""
         self._connection.close()
 
     def query(
@@ -106,7 +106,7 @@ class Client:
         filter_params: Mapping[str, Any] | None = None,
         schema: CollectionInfo | None = None,
     ) -> list[dict[str, Any]]:
-        """Rows that a filter (a Milvus boolean expression) selects, as plain values: see :mod:`penstock.sdk.rows`.
+        """Query rows by a filter (a Milvus boolean expression), as the plain values of :mod:`penstock.sdk.rows`.
 
         Args:
             output_fields: names of fields; None means all of them.
@@ -133,17 +133,17 @@ class Client:
         partitions: Sequence[str] | None = None,
         schema: CollectionInfo | None = None,
     ) -> list[dict[str, Any]]:
-        """Rows by primary key; keys that don't exist are just absent."""
+        """Get rows by primary key; keys without a row are skipped."""
         keys = [ids] if isinstance(ids, int | str) else list(ids)
         body = self._body(collection, id=keys, outputFields=_names(output_fields), partitionNames=_names(partitions))
         return self._rows("/entities/get", collection, body, schema)
 
     def count(self, collection: str, filter: str = "", *, partitions: Sequence[str] | None = None) -> int:
-        """How many rows there are, or how many a filter selects."""
+        """Count all rows, or those that a filter selects."""
         body = self._body(collection, filter=filter, outputFields=[COUNT], partitionNames=_names(partitions))
         path = "/entities/query"
         answer = self._connection.post(path, body, headers=_EXACT_INT64)
-        return self._connection.parse_response(path, answer, lambda told: int(told["data"][0][COUNT]))
+        return self._connection.parse_response(path, answer, lambda reply: int(reply["data"][0][COUNT]))
 
     def search(
         self,
@@ -161,16 +161,16 @@ class Client:
         filter_params: Mapping[str, Any] | None = None,
         schema: CollectionInfo | None = None,
     ) -> list[list[Hit]]:
-        """The nearest rows to each of several vectors, nearest first: one list of hits per vector.
+        """Search the nearest rows to each of several vectors, nearest first: one list of hits per vector.
 
         Args:
             vectors: lists, or a 2-D array; bytes for binary vectors; ``{index: value}`` for sparse ones.
             field: the vector field, if there are several.
-            output_fields: fields that hits carry beside their id; None for none.
+            output_fields: fields of the hits besides their id; None for none.
             params: of the index, e.g. ``{"nprobe": 16}``, ``{"ef": 64}``, ``radius`` and ``range_filter``.
         """
         queries = encode_vectors(vectors)
-        known = schema or self.collections.describe(collection)
+        info = schema or self.collections.describe(collection)
         search_params: dict[str, Any] = {"params": dict(params)} if params else {}
         if metric:
             search_params["metricType"] = metric
@@ -188,20 +188,20 @@ class Client:
         )
         path = "/entities/search"
         answer = self._connection.post(path, body, headers=_EXACT_INT64)
-        return self._connection.parse_response(path, answer, lambda told: _hits(told, known, len(queries)))
+        return self._connection.parse_response(path, answer, lambda reply: _hits(reply, info, len(queries)))
 
     def _rows(
         self, path: str, collection: str, body: dict[str, Any], schema: CollectionInfo | None
     ) -> list[dict[str, Any]]:
-        known = schema or self.collections.describe(collection)
+        info = schema or self.collections.describe(collection)
         answer = self._connection.post(path, body, headers=_EXACT_INT64)
         return self._connection.parse_response(
-            path, answer, lambda told: [decode_row(row, known) for row in told["data"]]
+            path, answer, lambda reply: [decode_row(row, info) for row in reply["data"]]
         )
 
     def _body(self, collection: str, **values: Any) -> dict[str, Any]:
-        given = {"collectionName": collection, "dbName": self._connection.database, **values}
-        return {name: value for name, value in given.items() if value is not None}
+        members = {"collectionName": collection, "dbName": self._connection.database, **values}
+        return {name: value for name, value in members.items() if value is not None}
 
 
 def _names(names: Sequence[str] | None) -> list[str] | None:
@@ -214,7 +214,7 @@ def _hits(answer: Mapping[str, Any], collection: CollectionInfo, queries: int) -
     rows = [_hit(row, collection) for row in answer["data"]]
     counts = answer.get("topks")
     if counts is None:
-        # No hits at all, or a Milvus that doesn't tell how many belong to which query.
+        # No hits at all, or a Milvus that sends no hit counts per query.
         if queries > 1 and len(rows) % queries:
             raise ValueError(f"{len(rows)} hits for {queries} queries, and no topks that say which belong to which")
         counts = [len(rows) // queries] * queries if queries else []
@@ -225,6 +225,6 @@ def _hits(answer: Mapping[str, Any], collection: CollectionInfo, queries: int) -
 
 
 def _hit(row: Mapping[str, Any], collection: CollectionInfo) -> Hit:
-    plain = decode_row(row, collection)
-    distance = plain.pop("distance")
-    return Hit(id=plain.pop(collection.primary.name), distance=float(distance), fields=plain)
+    values = decode_row(row, collection)
+    distance = values.pop("distance")
+    return Hit(id=values.pop(collection.primary.name), distance=float(distance), fields=values)

@@ -24,14 +24,14 @@ class Databases:
         self._connection = connection
 
     def create(self, name: str, *, properties: Mapping[str, Any] | None = None) -> None:
-        self._connection.post("/databases/create", _given(dbName=name, properties=properties), repeatable=False)
+        self._connection.post("/databases/create", _non_empty(dbName=name, properties=properties), repeatable=False)
 
     def list(self) -> tuple[str, ...]:
         return self._connection.read("/databases/list", {}, tuple)
 
     def describe(self, name: str) -> DatabaseInfo:
         def read(data: Mapping[str, Any]) -> DatabaseInfo:
-            properties = {str(each["key"]): str(each["value"]) for each in data.get("properties") or ()}
+            properties = {str(item["key"]): str(item["value"]) for item in data.get("properties") or ()}
             return DatabaseInfo(name=data["dbName"], id=str(data.get("dbID", "")), properties=properties)
 
         return self._connection.read("/databases/describe", {"dbName": name}, read)
@@ -62,16 +62,16 @@ class Collections:
         params: Mapping[str, Any] | None = None,
         description: str = "",
     ) -> None:
-        """Make a collection, quickly from a ``dimension`` or in full from a ``schema``.
+        """Create a collection, quickly from a ``dimension`` or in full from a ``schema``.
 
-        The quick form makes an ``id`` (Int64, or ``id_type="VarChar"`` with ``params={"max_length": …}``), a
+        The quick form creates an ``id`` (Int64, or ``id_type="VarChar"`` with ``params={"max_length": …}``), a
         ``vector`` of that dimension with an index, and takes any further keys as dynamic fields. The full form takes
         the ``schema`` object of the REST call (``fields``, ``autoID``, ``enableDynamicField``) and ``indexes``
-        (``fieldName``, ``metricType``, ``indexType``, ``params``). Making an identical collection again succeeds.
+        (``fieldName``, ``metricType``, ``indexType``, ``params``). Creating an identical collection again succeeds.
         """
         if (dimension is None) == (schema is None):
             raise ValueError("give either a dimension (quick form) or a schema (full form)")
-        body = _given(
+        body = _non_empty(
             collectionName=name,
             dbName=self._connection.database,
             description=description,
@@ -106,7 +106,7 @@ class Collections:
         self._connection.post("/collections/drop", self._body(name))
 
     def _body(self, name: str | None = None) -> dict[str, Any]:
-        return _given(collectionName=name, dbName=self._connection.database)
+        return _non_empty(collectionName=name, dbName=self._connection.database)
 
 
 class Partitions:
@@ -116,7 +116,7 @@ class Partitions:
         self._connection = connection
 
     def create(self, collection: str, name: str) -> None:
-        """Make a partition; one that exists is no error."""
+        """Create a partition; one that exists is no error."""
         self._connection.post("/partitions/create", self._body(collection, name))
 
     def list(self, collection: str) -> tuple[str, ...]:
@@ -137,14 +137,14 @@ class Partitions:
         self._connection.post("/partitions/drop", self._body(collection, name))
 
     def _body(self, collection: str, name: str | None = None) -> dict[str, Any]:
-        return _given(collectionName=collection, partitionName=name, dbName=self._connection.database)
+        return _non_empty(collectionName=collection, partitionName=name, dbName=self._connection.database)
 
 
 def list_of(items: Sequence[Mapping[str, Any]]) -> Any:
-    """A JSON array, or None for nothing."""
+    """Convert to a JSON array; None for an empty sequence."""
     return [dict(item) for item in items] or None
 
 
-def _given(**values: Any) -> dict[str, Any]:
-    """What was given: None and empty texts are left out."""
+def _non_empty(**values: Any) -> dict[str, Any]:
+    """Return the values that are neither None nor empty text."""
     return {name: value for name, value in values.items() if value is not None and value != ""}

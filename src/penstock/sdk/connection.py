@@ -1,4 +1,4 @@
-"""The way of the client to its server: one session, the same settings for every call, retries where they are safe."""
+"""The client's connection to its server: one session, the same settings for every call, safe retries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONGEST_PAUSE = 30.0
 _BUSY_STATUS = frozenset({429, 502, 503, 504})
 _RATE_LIMITED = 1807
 
-# Requests that never left are safe to send again, whatever they ask for; this is all that urllib3 may repeat.
+# Requests that were never sent are safe to retry, whatever they do; urllib3 may retry no others.
 _UNSENT_ONLY = Retry(total=1, connect=1, read=False, redirect=0, status=0, other=0, backoff_factor=0.2)
 
 
@@ -61,9 +61,9 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
     ) -> dict[str, Any]:
-        """POST to ``/v2/vectordb`` + ``path``; the answer's whole JSON object.
+        """POST to ``/v2/vectordb`` + ``path``; return the answer's whole JSON object.
 
-        A repeatable call is made up to four times when the server can't be reached or says it is busy.
+        A repeatable call is made up to four times when the server can't be reached or is busy.
         """
 
         def call() -> dict[str, Any]:
@@ -82,15 +82,15 @@ class Connection:
         return _RETRYING(call) if repeatable else call()
 
     def read(self, path: str, body: Mapping[str, Any], reader: Callable[[Any], _T]) -> _T:
-        """POST, and read what ``data`` holds with ``reader``.
+        """POST, and parse the answer's ``data`` with ``reader``.
 
         Raises:
-            InvalidResponse: the reader can't make sense of it.
+            InvalidResponse: the reader can't parse it.
         """
         return self.parse_response(path, self.post(path, body), lambda answer: reader(answer["data"]))
 
     def parse_response(self, path: str, answer: dict[str, Any], reader: Callable[[dict[str, Any]], _T]) -> _T:
-        """What ``reader`` makes of an answer; InvalidResponse if it can't."""
+        """Parse an answer with ``reader``; InvalidResponse if that fails."""
         try:
             return reader(answer)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -113,9 +113,9 @@ def _new_session() -> requests.Session:
     return session
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     if isinstance(error, ConnectionFailed):
-        return not isinstance(error, AnswerTimeout)  # it is there and slow; more of the same won't help it
+        return not isinstance(error, AnswerTimeout)  # the server is up and slow; a retry adds load
     return isinstance(error, ApiError) and (error.http_status in _BUSY_STATUS or error.code == _RATE_LIMITED)
 
 
@@ -124,13 +124,13 @@ _BACKOFF = tenacity.wait_exponential_jitter(multiplier=0.2, max=5.0, jitter=0.2)
 
 def _pause(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, ApiError) else None
-    return _BACKOFF(state) if asked is None else min(asked, _LONGEST_PAUSE)
+    retry_after = error.retry_after if isinstance(error, ApiError) else None
+    return _BACKOFF(state) if retry_after is None else min(retry_after, _LONGEST_PAUSE)
 
 
 _RETRYING = tenacity.Retrying(
     stop=tenacity.stop_after_attempt(_ATTEMPTS),
     wait=_pause,
-    retry=tenacity.retry_if_exception(_may_pass),
+    retry=tenacity.retry_if_exception(_is_transient),
     reraise=True,
 )

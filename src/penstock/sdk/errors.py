@@ -1,4 +1,4 @@
-"""What the Python calls raise.
+"""Errors of the Python calls and the client.
 
 ::
 
@@ -11,7 +11,7 @@
     │   │   └── AnswerTimeout   nothing came back in time
     │   └── InvalidResponse    something came back that is no answer of such a server
     ├── JobFailed               a job that was waited for failed: job
-    └── JobUnfinished           a job that was waited for takes longer than asked: job
+    └── JobUnfinished           a job that was waited for exceeds the timeout: job
 
 No error holds an API key or an object store's keys, neither in its text nor in its attributes.
 """
@@ -45,12 +45,12 @@ class ImportCallError(SdkError):
     """A call failed.
 
     Attributes:
-        message: what the server said, or what went wrong on the way to it.
+        message: the server's message, or the cause of a failed connection.
         http_status: HTTP status of the answer; None when there was none.
         code: the server's own error code; None when it gave none.
         url: the address called, without credentials and query.
         method: ``GET`` or ``POST``.
-        retry_after: seconds after which the server asked to come back, if it did.
+        retry_after: seconds until a retry, if the server gave them.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class ImportCallError(SdkError):
             None if self.http_status in (None, 200) else f"HTTP {self.http_status}",
             f"{self.method} {self.url}".strip() or None,
         ]
-        told = ", ".join(fact for fact in facts if fact)
-        return f"{self.message} ({told})" if told else self.message
+        context = ", ".join(fact for fact in facts if fact)
+        return f"{self.message} ({context})" if context else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), dict(self.__dict__))
@@ -101,7 +101,7 @@ class NotFound(ApiError):
 
 
 class ConnectionFailed(ImportCallError):
-    """No answer came. A call that only reads may be made again; whether a job was created must be looked up."""
+    """No answer came. A call that only reads may be retried; whether a job was created must be looked up."""
 
 
 class AnswerTimeout(ConnectionFailed):
@@ -113,7 +113,7 @@ class InvalidResponse(ImportCallError):
 
 
 class JobFailed(SdkError):
-    """A job failed; ``job`` is its last state and ``job.reason`` tells why."""
+    """A job failed; ``job`` is its last state and ``job.reason`` the cause."""
 
     def __init__(self, job: ImportJob) -> None:
         super().__init__(job)
@@ -124,7 +124,7 @@ class JobFailed(SdkError):
 
 
 class JobUnfinished(SdkError):
-    """A job isn't finished after the time that the caller was ready to wait; ``job`` is its last state."""
+    """A job isn't finished within the caller's timeout; ``job`` is its last state."""
 
     def __init__(self, job: ImportJob, seconds: float) -> None:
         super().__init__(job, seconds)

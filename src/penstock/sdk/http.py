@@ -1,4 +1,4 @@
-"""One HTTP exchange with an import server: what goes out, and what in the answer counts as success.
+"""One HTTP exchange with an import server: the request, and what counts as success in the answer.
 
 Both families of calls share a rule: ``code`` 0 is success (v2), and so is 200 with ``data`` (v1, and v2 of Milvus
 2.4.0 to 2.4.2); on v2 a 200 without ``data`` is the error "partition not found".
@@ -37,7 +37,7 @@ _SHOWN = 300
 
 
 def full_url(address: str, path: str) -> str:
-    """``path`` at the server ``address``; an address without scheme means https. Raises ValueError for no address."""
+    """Join ``path`` to the server's ``address``, by default with https. Raises ValueError for a wrong address."""
     address = address.strip()
     url = address if "://" in address else f"https://{address}"
     parts = urlsplit(url)
@@ -57,11 +57,11 @@ def exchange(
     session: requests.Session | None = None,
     **options: Any,
 ) -> tuple[requests.Response, dict[str, Any]]:
-    """Make a call; return the response and its JSON object, which says success.
+    """Send a request; return the response and its JSON object, which reports success.
 
     Args:
-        database: goes out as header ``DB-Name`` unless empty.
-        secrets: values (beside the key) that no error may show.
+        database: sent as header ``DB-Name`` unless empty.
+        secrets: values (besides the key) that no error may show.
         options: for ``requests.request``: ``json``, ``params``, ``timeout`` (default 20 s), ``verify``, ``cert`` …
 
     Raises:
@@ -69,28 +69,28 @@ def exchange(
         ValueError: the address or an option is malformed.
     """
     api_key = api_key.strip()  # keys read from files end in a line break
-    hidden = _hidden(api_key, *secrets)
-    # A POST would silently become a GET, and a body with keys would be sent on to another host.
+    secret_values = _hidden(api_key, *secrets)
+    # Redirected, a POST would silently become a GET, and a body with keys would be sent on to another host.
     options.setdefault("allow_redirects", False)
     options.setdefault("timeout", TIMEOUT)
-    # Given as auth, or else requests puts the credentials of a .netrc file in its place.
+    # Passed as auth, since requests would otherwise use the credentials of a .netrc file.
     options.setdefault("auth", _Bearer(api_key))
-    sent = {"Accept": "application/json", "User-Agent": f"penstock/{package_version()}"}
+    request_headers = {"Accept": "application/json", "User-Agent": f"penstock/{package_version()}"}
     if database:
-        sent["DB-Name"] = database
-    sent.update(headers or {})
+        request_headers["DB-Name"] = database
+    request_headers.update(headers or {})
     request = requests.request if session is None else session.request
     try:
-        response = request(method, url, headers=sent, **options)
+        response = request(method, url, headers=request_headers, **options)
     except requests.Timeout as error:
         raise AnswerTimeout(
             f"no answer within {_seconds(options['timeout'])}", url=_shown_url(url), method=method
         ) from error
     except requests.RequestException as error:
         if isinstance(error, ValueError | requests.exceptions.InvalidJSONError):  # the call was malformed
-            raise ValueError(_hide(str(error), hidden)) from None
-        raise ConnectionFailed(_hide(_why(error, url), hidden), url=_shown_url(url), method=method) from error
-    return response, _success(response, method, url, hidden)
+            raise ValueError(_hide(str(error), secret_values)) from None
+        raise ConnectionFailed(_hide(_why(error, url), secret_values), url=_shown_url(url), method=method) from error
+    return response, _success(response, method, url, secret_values)
 
 
 class _Bearer(AuthBase):
@@ -105,7 +105,7 @@ class _Bearer(AuthBase):
         return request
 
 
-def _success(response: requests.Response, method: str, url: str, hidden: list[str]) -> dict[str, Any]:
+def _success(response: requests.Response, method: str, url: str, secret_values: list[str]) -> dict[str, Any]:
     facts: dict[str, Any] = {"url": _shown_url(url), "method": method, "http_status": response.status_code}
     body = _json_object(response)
     code = None if body is None else _number(body.get("code"))
@@ -116,12 +116,14 @@ def _success(response: requests.Response, method: str, url: str, hidden: list[st
         raise ApiError(f"the server lives at another address: {target}", **facts)
     if body is not None and (code is not None or not response.ok):
         message = str(body.get("message") or response.reason or "the server gave no message")
-        raise _refusal(response, code)(_hide(message, hidden), code=code, **facts, retry_after=_retry_after(response))
+        raise _refusal(response, code)(
+            _hide(message, secret_values), code=code, **facts, retry_after=_retry_after(response)
+        )
     if not response.ok:
-        text = _hide(response.text.strip()[:_SHOWN], hidden)
+        text = _hide(response.text.strip()[:_SHOWN], secret_values)
         raise _refusal(response, None)(text or response.reason, **facts, retry_after=_retry_after(response))
     raise InvalidResponse(
-        f"the answer is no JSON object with a code: {_hide(response.text[:_SHOWN], hidden)!r}", **facts
+        f"the answer is no JSON object with a code: {_hide(response.text[:_SHOWN], secret_values)!r}", **facts
     )
 
 
@@ -165,7 +167,7 @@ def _why(error: requests.RequestException, url: str) -> str:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """What is at the bottom of urllib3's nested errors, each of which quotes the one below it."""
+    """Return the innermost of urllib3's nested errors, each of which quotes the one below it."""
     while True:
         below = getattr(error, "reason", None) or (error.args[0] if error.args else None)
         if not isinstance(below, BaseException):
@@ -191,7 +193,7 @@ def _hidden(api_key: str, *secrets: str) -> list[str]:
     return sorted(values, key=len, reverse=True)
 
 
-def _hide(text: str, hidden: list[str]) -> str:
-    for value in hidden:
+def _hide(text: str, secret_values: list[str]) -> str:
+    for value in secret_values:
         text = text.replace(value, "***")
     return text

@@ -1,4 +1,4 @@
-"""``client.imports``: start, list, look at, wait for, commit, abort and retry import jobs."""
+"""``client.imports``: create, list, get, wait for, commit, abort and retry import jobs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Files: TypeAlias = str | Path | Sequence[str | Path | Sequence[str | Path]]
 _PATH = "/jobs/import"
 _UNCOMMITTED = "Uncommitted"
 _FIRST_POLL, _LONGEST_POLL = 0.1, 2.0
-# A server that restarts takes its jobs up again; the waiting program should live through that.
+# A restarted server resumes its jobs; a waiting client should survive the restart.
 _LONGEST_OUTAGE = 60.0
 
 
@@ -47,34 +47,34 @@ class Imports:
         data_paths: Files | None = None,
         idempotency_key: str | None = None,
     ) -> ImportJob:
-        """Start a job and return it as it is now: ``Pending``, with its ``id``.
+        """Create a job and return it: ``Pending``, with its ``id``.
 
         Exactly one source is given:
 
-        * ``files``: paths or addresses that the server can reach by itself. A ``Path`` goes out as an absolute path,
+        * ``files``: paths or addresses that the server can reach by itself. A ``Path`` is sent as an absolute path,
           a string as it is.
         * ``object_urls``: objects or folders (ending in ``/``) of an object store, opened with the keys given here.
         * ``volume`` and ``data_paths``: files of a Zilliz volume.
 
-        In each, an item is a file of its own; a list within the list is a NumPy set, one ``.npy`` file per field.
+        In each, an item is one file; a list within the list is a NumPy set, one ``.npy`` file per field.
 
         Args:
             options: ``timeout="300s"``, ``sep``, ``nullkey``, ``auto_commit=False``; ``unknown_columns="drop"`` or
-                ``"error"`` for columns that are no field, which otherwise become dynamic values … A name that neither
-                Penstock nor Milvus knows is a ``ValueError``. ``sep`` is one character, or its escape: ``r"\\t"``.
+                ``"error"`` for columns that are no field, which otherwise become dynamic values … An option
+                unknown to Penstock and Milvus is a ``ValueError``. ``sep`` is a character, or its escape: ``r"\\t"``.
             idempotency_key: the same key for the same collection gives the same job within a day, where the server
-                knows such keys. With a key the call is repeated when no answer came; without, it is made once.
+                supports such keys. With a key the call is retried when no answer came; without, it is sent once.
         """
         sources = {"files": _groups(files), "objectUrls": _groups(object_urls), "dataPaths": _groups(data_paths)}
-        given = {name: groups for name, groups in sources.items() if groups is not None}
-        if len(given) != 1:
-            raise ValueError(f"give one of files, object_urls or volume with data_paths; {len(given)} were given")
+        source = {name: groups for name, groups in sources.items() if groups is not None}
+        if len(source) != 1:
+            raise ValueError(f"give one of files, object_urls or volume with data_paths; {len(source)} were given")
         body: dict[str, Any] = {
             **self._scope(),
             "collectionName": collection,
             "dbName": self._connection.database,
             "partitionName": partition,
-            **given,
+            **source,
             "volumeName": volume,
             "accessKey": access_key,
             "secretKey": secret_key,
@@ -89,7 +89,7 @@ class Imports:
             headers={"Idempotency-Key": idempotency_key} if idempotency_key else None,
             secrets=(access_key, secret_key, token),
         )
-        job_id = self._connection.parse_response(path, answer, lambda told: str(told["data"]["jobId"]))
+        job_id = self._connection.parse_response(path, answer, lambda reply: str(reply["data"]["jobId"]))
         return ImportJob(id=job_id, collection=collection, state="Pending", raw=answer["data"])
 
     def list(
@@ -100,9 +100,9 @@ class Imports:
         all_databases: bool = False,
         page_size: int = 100,
     ) -> Iterator[ImportJob]:
-        """The jobs, newest first where the server says so; pages are fetched as they are needed.
+        """List the jobs, newest first where the server sorts them; pages are fetched lazily.
 
-        Without the client's ``cluster_id`` a server answers as Milvus does: all unfinished jobs and the lately
+        Without the client's ``cluster_id`` a server answers as Milvus does: all unfinished jobs and the recently
         finished ones, at once. With it the whole history comes, ``page_size`` (1 to 100) jobs per call.
 
         Args:
@@ -115,7 +115,7 @@ class Imports:
         return (job for job in jobs if state is None or job.state == state)
 
     def get(self, job: str | int | ImportJob) -> ImportJob:
-        """A job with everything that the server tells about it, by its id (or as it was)."""
+        """Get a job with all of its details, by its id (or an earlier state of it)."""
         body = {**self._scope(), "jobId": _job_id(job)}
         try:
             return self._connection.read(self._progress_path, body, job_from_wire)
@@ -134,17 +134,17 @@ class Imports:
         poll: float | None = None,
         progress: bool | Callable[[ImportJob], object] = False,
     ) -> ImportJob:
-        """Wait until a job is Completed, or Uncommitted if it was told not to commit, and return it.
+        """Wait until a job is Completed, or Uncommitted with ``auto_commit`` false, and return it.
 
         Args:
             timeout: seconds to wait at most; None for as long as it takes.
-            poll: seconds between two looks; None begins with 0.1 s and grows to 2 s.
-            progress: True draws a progress bar; a function is called with every state that is seen.
+            poll: seconds between two polls; None begins with 0.1 s and grows to 2 s.
+            progress: True draws a progress bar; a function is called with every polled state.
 
         Raises:
             JobFailed: it failed or was aborted.
-            JobUnfinished: the time is over; the job goes on.
-            ImportCallError: the job can't be looked at, or the server is away for more than a minute.
+            JobUnfinished: the timeout is over; the job continues.
+            ImportCallError: the job can't be read, or the server is unreachable for more than a minute.
         """
         if callable(progress):
             watching: AbstractContextManager[Callable[[ImportJob], object]] = nullcontext(progress)
@@ -171,13 +171,13 @@ class Imports:
     def retry(
         self, job: str | int | ImportJob, *, access_key: str = "", secret_key: str = "", token: str = ""
     ) -> None:
-        """Let a failed job go on, under its id, with what is missing of it; then :meth:`wait` for it again.
+        """Resume a failed job under its id, with what is missing of it; then :meth:`wait` for it again.
 
-        A job that was created with keys of an object store needs them again: a server forgets them when a job ends.
+        A job created with credentials of an object store needs them again: a server deletes them when a job ends.
         """
         keys = {"accessKey": access_key, "secretKey": secret_key, "token": token}
         body = {**self._scope(), "jobId": _job_id(job), **{name: key for name, key in keys.items() if key}}
-        # Made once: a second call would find the job running, and be told so.
+        # Sent once: a second call would fail, as the job already runs.
         self._connection.post(f"{_PATH}/retry", body, repeatable=False, secrets=keys.values())
 
     def _scope(self) -> dict[str, str]:
@@ -197,35 +197,35 @@ class Imports:
         if not self._connection.cluster_id:
             yield from self._page(body)
             return
-        seen: set[str] = set()  # jobs that are created meanwhile push others to the next page
+        seen: set[str] = set()  # jobs created meanwhile push others to the next page
         for page in itertools.count(1):
             jobs = self._page({**body, "pageSize": page_size, "currentPage": page})
             new = [job for job in jobs if job.id not in seen]
             yield from new
             seen.update(job.id for job in new)
-            # Whether ``count`` is of all jobs or of this page differs by server; a page that isn't full tells enough.
+            # Whether ``count`` is of all jobs or of this page differs by server; a page that isn't full is the last.
             if len(jobs) < page_size or not new:
                 return
 
     def _page(self, body: Mapping[str, Any]) -> Sequence[ImportJob]:
         return self._connection.read(
-            f"{_PATH}/list", body, lambda data: [job_from_wire(each) for each in data["records"]]
+            f"{_PATH}/list", body, lambda data: [job_from_wire(record) for record in data["records"]]
         )
 
     def _wait(
         self, job_id: str, timeout: float | None, poll: float | None, show: Callable[[ImportJob], object]
     ) -> ImportJob:
-        started = heard = time.monotonic()
+        started = last_answer = time.monotonic()
         pause = _FIRST_POLL if poll is None else poll
         job: ImportJob | None = None
         while True:
             try:
                 job = self.get(job_id)
             except ConnectionFailed:
-                if job is None or time.monotonic() - heard > _LONGEST_OUTAGE:
+                if job is None or time.monotonic() - last_answer > _LONGEST_OUTAGE:
                     raise
             else:
-                heard = time.monotonic()
+                last_answer = time.monotonic()
                 show(job)
                 if job.is_finished or job.state == _UNCOMMITTED:
                     return job
@@ -245,7 +245,7 @@ def _groups(files: Files | None) -> list[list[str]] | None:
     if files is None:
         return None
     items: Sequence[Any] = [files] if isinstance(files, str | Path) else files
-    return [[_path(item)] if isinstance(item, str | Path) else [_path(each) for each in item] for item in items]
+    return [[_path(item)] if isinstance(item, str | Path) else [_path(member) for member in item] for item in items]
 
 
 def _path(path: str | Path) -> str:

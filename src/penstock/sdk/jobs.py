@@ -1,7 +1,7 @@
-"""An import job as the client sees it: frozen values made from what servers answer.
+"""Import jobs of the client: frozen values parsed from servers' answers.
 
-Servers tell different things: ``list`` gives less than ``describe``, Milvus less than Penstock. What wasn't told is
-None (or empty), never made up.
+Answers differ: ``list`` gives less than ``describe``, Milvus less than Penstock. Missing values are None (or empty),
+never invented.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class ImportJob:
     """An import job.
 
     Attributes:
-        state: ``Pending``, ``Importing``, ``Uncommitted``, ``Committing``, ``Completed``, ``Failed``, or what else
-            the server says.
-        stage: what the server is doing within the state, if it tells.
+        state: ``Pending``, ``Importing``, ``Uncommitted``, ``Committing``, ``Completed``, ``Failed``, or another
+            state of the server.
+        stage: the server's step within the state, if given.
         progress: 0 to 100.
         reason: why it failed.
         rows, total_rows: rows read so far while the job runs, and all of them; 0 once it has failed.
         size: bytes of all files.
-        raw: the server's own words.
+        raw: the server's own answer.
     """
 
     id: str
@@ -64,7 +64,7 @@ class ImportJob:
 
     @property
     def is_finished(self) -> bool:
-        """Nothing will change any more."""
+        """Whether the state is final."""
         return self.state in _FINISHED
 
     @property
@@ -73,10 +73,10 @@ class ImportJob:
 
 
 def job_from_wire(data: Mapping[str, Any]) -> ImportJob:
-    """A job from a row of ``list`` or the ``data`` of ``describe``.
+    """Parse a job from a row of ``list`` or the ``data`` of ``describe``.
 
     Raises:
-        KeyError, TypeError, ValueError: it lacks ``jobId`` or ``state``, or a value isn't what it must be.
+        KeyError, TypeError, ValueError: it lacks ``jobId`` or ``state``, or a value is invalid.
     """
     return ImportJob(
         id=str(data["jobId"]),
@@ -88,7 +88,7 @@ def job_from_wire(data: Mapping[str, Any]) -> ImportJob:
         rows=_number(data, "importedRows"),
         total_rows=_number(data, "totalRows"),
         size=_number(data, "fileSize"),
-        files=tuple(file_from_wire(each) for each in data.get("details") or ()),
+        files=tuple(file_from_wire(item) for item in data.get("details") or ()),
         warnings=tuple(_warnings(data.get("warnings") or ())),
         created_at=_moment(data, "createTime"),
         completed_at=_moment(data, "completeTime"),
@@ -97,7 +97,7 @@ def job_from_wire(data: Mapping[str, Any]) -> ImportJob:
 
 
 def file_from_wire(data: Mapping[str, Any]) -> ImportedFile:
-    """A file from an item of ``details``; Milvus writes its name as ``[path]``."""
+    """Parse a file from an item of ``details``; Milvus writes its name as ``[path]``."""
     name = str(data.get("fileName") or "")
     return ImportedFile(
         name=name[1:-1] if name.startswith("[") and name.endswith("]") else name,

@@ -20,7 +20,7 @@ __all__ = ["progress_bar", "progress_text"]
 
 @contextmanager
 def progress_bar(console: Console | None = None) -> Iterator[Callable[[ImportJob], None]]:
-    """A bar that is drawn while the block runs; call what it yields with each new state of the job.
+    """Draw a bar while the block runs; call the yielded function with each new state of the job.
 
     On anything but a terminal only the last state is printed.
     """
@@ -37,14 +37,14 @@ def progress_bar(console: Console | None = None) -> Iterator[Callable[[ImportJob
         task = bar.add_task("Pending", total=100, told="")
 
         def show(job: ImportJob) -> None:
-            told = progress_text(job, monotonic() - started)
-            bar.update(task, completed=job.progress, description=job.stage or job.state, told=told)
+            text = progress_text(job, monotonic() - started)
+            bar.update(task, completed=job.progress, description=job.stage or job.state, told=text)
 
         yield show
 
 
 def progress_text(job: ImportJob, seconds: float) -> str:
-    """Rows, bytes and rate in a few words; ``seconds`` is how long the job has been watched."""
+    """Format rows, bytes and rate; ``seconds`` is how long the job has been watched."""
     parts = []
     if job.rows:
         total = f"/{job.total_rows:,}" if job.total_rows and job.total_rows != job.rows else ""

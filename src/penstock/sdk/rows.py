@@ -3,7 +3,7 @@
 =================  ==========================================  =================================
 type               on the wire                                 here
 =================  ==========================================  =================================
-Int64              ``"1"``, or ``1`` where that was asked for  int
+Int64              ``"1"``, or ``1`` where requested           int
 JSON               a string that holds JSON text               the value
 Array              ``{"Data": {"LongData": {"data": […]}}}``   list
 BinaryVector       base64 of the bytes                         bytes
@@ -14,7 +14,7 @@ SparseFloatVector  ``{"1": 0.5}``                              dict of int to fl
 ArrayOfStruct      list of objects                             list of dict, with all of the above
 =================  ==========================================  =================================
 
-Everything else, dynamic values too, is what JSON makes of it.
+All other types, and dynamic values, are plain JSON.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ COUNT = "count(*)"
 
 
 def decode_row(row: Mapping[str, Any], collection: CollectionInfo) -> dict[str, Any]:
-    """A row as query, get and search give it, in plain values. Raises ValueError, TypeError if it doesn't fit."""
+    """Decode a row of query, get or search to plain values. Raises ValueError, TypeError if it doesn't fit."""
     fields = {field.name: field for field in collection.fields}
     return {name: _decode(value, fields.get(name)) for name, value in row.items()}
 
@@ -70,7 +70,7 @@ def _halves(value: Any) -> list[float]:
     if isinstance(value, str):
         raw = _bytes(value)
         return list(struct.unpack(f"<{len(raw) // 2}e", raw))
-    return [float(each) for each in value]
+    return [float(number) for number in value]
 
 
 def _bfloats(value: Any) -> list[float]:
@@ -79,14 +79,14 @@ def _bfloats(value: Any) -> list[float]:
         # A bfloat16 is the upper half of a float32.
         widened = b"".join(b"\0\0" + raw[at : at + 2] for at in range(0, len(raw), 2))
         return list(struct.unpack(f"<{len(raw) // 2}f", widened))
-    return [float(each) for each in value]
+    return [float(number) for number in value]
 
 
 def _int8s(value: Any) -> list[int]:
     if isinstance(value, str):
         raw = _bytes(value)
         return list(struct.unpack(f"{len(raw)}b", raw))
-    return [int(each) for each in value]
+    return [int(number) for number in value]
 
 
 def _sparse(value: Any) -> dict[int, float]:
@@ -112,7 +112,7 @@ _DECODERS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def encode_vectors(vectors: Any) -> list[Any]:
-    """Query vectors as the wire takes them, always a list of vectors.
+    """Encode query vectors for the wire, always a list of vectors.
 
     Takes lists and arrays of numbers (also a 2-D array), bytes for binary vectors, ``{index: value}`` for sparse ones
     and texts.
@@ -132,4 +132,8 @@ def _encode(vector: Any) -> Any:
         return {str(index): float(value) for index, value in vector.items()}
     if hasattr(vector, "tolist"):
         return vector.tolist()
-    return vector if isinstance(vector, str) else [each.item() if hasattr(each, "item") else each for each in vector]
+    return (
+        vector
+        if isinstance(vector, str)
+        else [number.item() if hasattr(number, "item") else number for number in vector]
+    )

@@ -20,7 +20,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldInfo:
-    """A field. ``type`` and ``element_type`` are Milvus's words, e.g. ``FloatVector``; ``params`` are texts.
+    """A field. ``type`` and ``element_type`` are Milvus's names, e.g. ``FloatVector``; ``params`` are texts.
 
     An ``ArrayOfStruct`` has the fields of its structs in ``fields``, each an ``Array`` or ``ArrayOfVector``.
     """
@@ -85,12 +85,12 @@ class DatabaseInfo:
 
 
 def collection_from_wire(data: Mapping[str, Any]) -> CollectionInfo:
-    """From the ``data`` of ``collections/describe``. Raises KeyError, TypeError, ValueError if it isn't one."""
+    """Parse the ``data`` of ``collections/describe``. Raises KeyError, TypeError, ValueError if it is malformed."""
     return CollectionInfo(
         name=data["collectionName"],
         fields=(
-            *(_field(each) for each in data["fields"]),
-            *(_field({"type": "ArrayOfStruct", **each}) for each in data.get("structFields") or ()),
+            *(_field(item) for item in data["fields"]),
+            *(_field({"type": "ArrayOfStruct", **struct}) for struct in data.get("structFields") or ()),
         ),
         id=str(data.get("collectionID", "")),
         description=data.get("description") or "",
@@ -99,8 +99,8 @@ def collection_from_wire(data: Mapping[str, Any]) -> CollectionInfo:
         load_state=data.get("load") or "",
         partitions=data.get("partitionsNum"),
         indexes=tuple(
-            IndexInfo(field=each["fieldName"], name=each["indexName"], metric=each.get("metricType") or "")
-            for each in data.get("indexes") or ()
+            IndexInfo(field=index["fieldName"], name=index["indexName"], metric=index.get("metricType") or "")
+            for index in data.get("indexes") or ()
         ),
         aliases=tuple(data.get("aliases") or ()),
         raw=data,
@@ -108,7 +108,7 @@ def collection_from_wire(data: Mapping[str, Any]) -> CollectionInfo:
 
 
 def unwrap_union(value: Any) -> Any:
-    """The plain value in Milvus's ``{"Data": {"LongData": …}}``; a list comes as ``{"data": [...]}`` within it."""
+    """Return the plain value in Milvus's ``{"Data": {"LongData": …}}``; a list is ``{"data": [...]}`` within it."""
     if not (isinstance(value, Mapping) and isinstance(value.get("Data"), Mapping)):
         return value
     inner = next(iter(value["Data"].values()), None)
@@ -116,7 +116,7 @@ def unwrap_union(value: Any) -> Any:
 
 
 def _field(data: Mapping[str, Any]) -> FieldInfo:
-    params = {str(each["key"]): str(each["value"]) for each in data.get("params") or ()}
+    params = {str(param["key"]): str(param["value"]) for param in data.get("params") or ()}
     return FieldInfo(
         name=data["name"],
         type=data["type"],
@@ -129,5 +129,5 @@ def _field(data: Mapping[str, Any]) -> FieldInfo:
         default=unwrap_union(data.get("defaultValue")),
         description=data.get("description") or "",
         params=params,
-        fields=tuple(_field(each) for each in data.get("fields") or ()),
+        fields=tuple(_field(subfield) for subfield in data.get("fields") or ()),
     )

@@ -1,6 +1,6 @@
 """The import calls of Zilliz Cloud v1, as plain functions.
 
-Each returns the ``requests.Response``; what it holds is in its ``json()["data"]``. An address without scheme means
+Each returns the ``requests.Response``, with the result in its ``json()["data"]``. An address without scheme means
 https. Further keyword arguments go to ``requests``: ``timeout`` (seconds, default 20), ``verify``, ``cert``,
 ``proxies``, ``headers``. Each raises :class:`~penstock.sdk.errors.ImportCallError` when the call fails.
 """
@@ -51,7 +51,7 @@ def bulk_import(
 
 
 def get_import_progress(url: str, api_key: str, job_id: str, cluster_id: str, **kwargs: Any) -> requests.Response:
-    """How far a job is; ``data`` has ``readyPercentage`` (0 to 1), ``errorMessage``, ``details`` …"""
+    """Get a job's progress; ``data`` has ``readyPercentage`` (0 to 1), ``errorMessage``, ``details`` …"""
     query = {"jobId": job_id, "clusterId": cluster_id}
     return exchange("GET", full_url(url, f"{_PATH}/get"), api_key=api_key, params=query, **kwargs)[0]
 
@@ -59,7 +59,7 @@ def get_import_progress(url: str, api_key: str, job_id: str, cluster_id: str, **
 def list_import_jobs(
     url: str, api_key: str, cluster_id: str, page_size: int, current_page: int, **kwargs: Any
 ) -> requests.Response:
-    """One page of a cluster's jobs, newest first; ``data`` has ``tasks``, ``count``, ``currentPage``, ``pageSize``.
+    """List a page of a cluster's jobs, newest first; ``data``: ``tasks``, ``count``, ``currentPage``, ``pageSize``.
 
     Args:
         page_size: jobs on a page, 5 to 100.

@@ -2,7 +2,7 @@
 
 Names, order and defaults of the parameters are those of pymilvus 3.0.2, so that ``from penstock.bulk_writer import
 bulk_import`` can stand in for ``from pymilvus.bulk_writer import bulk_import``. Each returns the
-``requests.Response``; what it holds is in its ``json()["data"]``.
+``requests.Response``; its result is in ``json()["data"]``.
 
 Shared parameters:
     url: the server's address; without scheme it means https.
@@ -12,7 +12,7 @@ Shared parameters:
     db_name: the database, ``""`` for the default one; also sent as header ``DB-Name``.
     verify: whether to check the server's certificate, or a file of trusted issuers.
     cert: a client certificate file, or ``(certificate, key)``.
-    kwargs: what else ``requests`` takes: ``timeout`` (seconds, default 20), ``proxies``, ``headers``.
+    kwargs: further arguments of ``requests``: ``timeout`` (seconds, default 20), ``proxies``, ``headers``.
 
 Each raises :class:`~penstock.sdk.errors.ImportCallError` when the call fails.
 """
@@ -61,9 +61,9 @@ def bulk_import(
 ) -> requests.Response:
     """Start an import; ``data`` is ``{"jobId": str}``.
 
-    One source is given: ``files`` (what the server can reach by itself), ``object_url`` or ``object_urls`` (with
+    Exactly one source is given: ``files`` (which the server can reach), ``object_url`` or ``object_urls`` (with
     ``access_key``, ``secret_key`` and, for short-lived ones, ``token``), or ``volume_name`` with ``data_paths``.
-    Outer lists are units that are imported side by side; an inner list is one file, or the set of ``.npy`` files
+    An outer list holds inputs that are imported in parallel; an inner list is one file, or the set of ``.npy`` files
     that make up the columns of the same rows.
 
     Args:
@@ -103,7 +103,7 @@ def get_import_progress(
     cert: str | tuple[str, str] | None = None,
     **kwargs: Any,
 ) -> requests.Response:
-    """How far a job is; ``data`` has ``state``, ``progress`` (0 to 100), ``reason`` if it failed, ``details`` …"""
+    """Get a job's progress; ``data`` has ``state``, ``progress`` (0 to 100), ``reason`` of failure, ``details`` …"""
     body = _job(job_id, cluster_id, project_id, region_id)
     return _post("describe", url, api_key, db_name, body, verify=verify, cert=cert, **kwargs)
 
@@ -122,9 +122,9 @@ def list_import_jobs(
     cert: str | tuple[str, str] | None = None,
     **kwargs: Any,
 ) -> requests.Response:
-    """The jobs, of one collection if it is named; ``data`` has ``records``.
+    """List the jobs, of one collection if named; ``data`` has ``records``.
 
-    Without ``cluster_id`` and ``project_id`` all jobs that a Milvus server shows come at once; with one of them
+    Without ``cluster_id`` and ``project_id`` all jobs that a Milvus server shows are listed at once; with one of them
     ``page_size`` (1 to 100) of them, those of page ``current_page`` (from 1), and their ``count``.
     """
     body = {
@@ -188,9 +188,9 @@ def retry_import(
     cert: str | tuple[str, str] | None = None,
     **kwargs: Any,
 ) -> requests.Response:
-    """Let a ``Failed`` job go on, under its id, with what is missing of it. Only Penstock knows this call.
+    """Resume a ``Failed`` job under its id, with what is missing of it. Only Penstock has this call.
 
-    A job that was created with keys of an object store needs them again: a server forgets them when a job ends.
+    A job created with credentials of an object store needs them again: a server deletes them when a job ends.
     """
     secrets = (access_key, secret_key, token)
     keys = {"accessKey": access_key, "secretKey": secret_key, "token": token}
@@ -199,12 +199,12 @@ def retry_import(
 
 
 def option_strings(options: dict[str, Any]) -> dict[str, str]:
-    """Import options as servers take them: strings only."""
+    """Convert import options to strings, the only type that servers take."""
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in options.items()}
 
 
 def checked_options(options: Mapping[str, str]) -> dict[str, str]:
-    """The options as they are sent, a separator as the character that it means.
+    """Check options, and decode a separator to its character.
 
     Raises:
         ValueError: an option is misspelt, or the separator is not one character.

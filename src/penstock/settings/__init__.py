@@ -2,8 +2,8 @@
 
 Each field of :class:`Settings` is a flag (``--list-window``), an environment variable (``PENSTOCK_LIST_WINDOW``) and
 a key of the TOML file that ``--config`` names (``list_window``), in this order of precedence; then comes the default.
-Secrets have no flag, since anybody on the machine can read a process's arguments. The help text, unit and reason
-beside each field are what ``--help`` and the documentation print (:func:`settings_table`). Relative paths are taken
+Secrets have no flag, since any user of the machine can read a process's arguments. The help text, unit and reason
+of each field are what ``--help`` and the documentation print (:func:`settings_table`). Relative paths are taken
 from the working directory.
 """
 

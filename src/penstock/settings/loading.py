@@ -1,4 +1,4 @@
-"""Settings from flags, environment, a file and defaults; what is wrong with them is told by where it came from."""
+"""Load settings from flags, environment, a file and defaults; errors name the source of a bad value."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load_settings(
     config: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Settings from flags, environment, a TOML file and defaults, the first of these that has a value.
+    """Load settings from flags, environment, a TOML file and defaults; the first that has a value wins.
 
     Args:
         flags: by field name; None and empty tuples count as not given.
@@ -41,12 +41,12 @@ def load_settings(
     _refuse_renamed(environment)
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
-    given = {name: value for name, value in (flags or {}).items() if value is not None and value != ()}
-    _refuse_shown_password(given.get("catalog_url"))
+    flag_values = {name: value for name, value in (flags or {}).items() if value is not None and value != ()}
+    _refuse_shown_password(flag_values.get("catalog_url"))
     layers = (
         ({} if config is None else _read_config(config), "the key {name} of {config}"),
         (_from_environment(environment), "the environment variable {variable}"),
-        (given, "the flag {flag}"),
+        (flag_values, "the flag {flag}"),
     )
     for layer, origin in layers:
         values |= layer
@@ -64,7 +64,7 @@ def load_settings(
 def _refuse_shown_password(catalog: object) -> None:
     try:
         url = urlsplit(str(catalog or ""))
-    except ValueError:  # what opens it tells better what is wrong
+    except ValueError:  # opening the catalog gives a better error
         return
     if url.password or "password=" in url.query:
         raise InvalidParameter(
@@ -102,12 +102,12 @@ def _read_config(path: Path) -> dict[str, object]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
-    found = {name: environment.get(variable_of(name), "") for name in Settings.model_fields}
-    return {name: value for name, value in found.items() if value}
+    values = {name: environment.get(variable_of(name), "") for name in Settings.model_fields}
+    return {name: value for name, value in values.items() if value}
 
 
-def _from_aws(environment: Mapping[str, str], given: Mapping[str, object]) -> dict[str, object]:
-    """What the standard AWS variables say; keys only as a set, so that halves of two accounts never mix."""
+def _from_aws(environment: Mapping[str, str], settings: Mapping[str, object]) -> dict[str, object]:
+    """Read the standard AWS variables; keys only as a set, so that halves of two accounts never mix."""
     variables: dict[str, tuple[str, ...]] = {
         "s3_endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
         "s3_region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
@@ -117,22 +117,22 @@ def _from_aws(environment: Mapping[str, str], given: Mapping[str, object]) -> di
         "s3_secret_key": ("AWS_SECRET_ACCESS_KEY",),
         "s3_session_token": ("AWS_SESSION_TOKEN",),
     }
-    if not keys.keys() & given.keys() and all(environment.get(keys[key][0]) for key in list(keys)[:2]):
+    if not keys.keys() & settings.keys() and all(environment.get(keys[key][0]) for key in list(keys)[:2]):
         variables |= keys
-    found = {name: next(filter(None, map(environment.get, names)), None) for name, names in variables.items()}
-    return {name: value for name, value in found.items() if value}
+    values = {name: next(filter(None, map(environment.get, names)), None) for name, names in variables.items()}
+    return {name: value for name, value in values.items() if value}
 
 
 def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     lines = []
-    for each in error.errors():
-        name = str(each["loc"][0]) if each["loc"] else ""
-        reason = str(each["msg"]).removeprefix("Value error, ")
+    for problem in error.errors():
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        reason = str(problem["msg"]).removeprefix("Value error, ")
         if name not in Settings.model_fields:
             lines.append(f"{name}: {reason}" if name else reason)
             continue
         row = row_of(name)
-        value = "the value" if row.secret else shorten(each["input"])
+        value = "the value" if row.secret else shorten(problem["input"])
         lines.append(
             f"{name}: {value} from {origins.get(name, 'the default')} won't do: {reason}. {row.help} "
             f"Set it with {row.flag + ', ' if row.flag else ''}{row.environment}, or {name} in a --config file."

@@ -1,4 +1,4 @@
-"""The settings themselves: one field each, with what people are told of it."""
+"""The settings model: one field per setting, with its help text."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def _quarter_of_memory() -> ByteSize:
 
 
 def _field(default: Any, help_text: str, *, unit: str = "", reason: str = "", shown: str = "", **rules: Any) -> Any:
-    """A field with what ``--help`` and the documentation say of it; a callable default is called when needed."""
-    how = {"default_factory": default} if callable(default) else {"default": default}
+    """Define a field with its text for ``--help`` and the documentation; a callable default is called when needed."""
+    default_argument = {"default_factory": default} if callable(default) else {"default": default}
     extra: JsonDict = {"unit": unit, "reason": reason, "shown": shown}
-    return Field(description=help_text, json_schema_extra=extra, validate_default=True, **how, **rules)
+    return Field(description=help_text, json_schema_extra=extra, validate_default=True, **default_argument, **rules)
 
 
 _bytes = partial(_field, unit="bytes; suffixes such as KiB, MB, GiB")
@@ -281,9 +281,9 @@ class Settings(BaseModel):
             ("s3_access_key", "s3_secret_key"),
             ("storage_access_key", "storage_secret_key"),
         )
-        for one, other in pairs:
-            if (getattr(self, one) is None) != (getattr(self, other) is None):
-                raise ValueError(f"{flag_of(one)} and {flag_of(other)} must be given together")
+        for first, second in pairs:
+            if (getattr(self, first) is None) != (getattr(self, second) is None):
+                raise ValueError(f"{flag_of(first)} and {flag_of(second)} must be given together")
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""What a setting is called on the command line and in the environment."""
+"""Names of settings on the command line and in the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings that have another name now; the old one is refused with a sentence that names the new one."""
+"""Renamed settings; an old name is refused with an error that gives the new one."""
 
 from __future__ import annotations
 
@@ -33,4 +33,4 @@ RENAMED_SETTINGS: Mapping[str, str] = MappingProxyType(
         "web_networks": "allow_private_networks",
     }
 )
-"""Old names and new ones."""
+"""Old names to new ones."""

@@ -18,7 +18,7 @@ __all__ = ["Setting", "row_of", "settings_table"]
 class Setting:
     """One row of the table.
 
-    ``flag`` is "" for secrets; ``default`` is text for people; ``choices`` is empty where no list of values binds.
+    ``flag`` is "" for secrets; ``default`` is display text; ``choices`` is empty if any value is allowed.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Setting:
 
 
 def settings_table() -> Sequence[Setting]:
-    """Every setting, in the order of :class:`Settings`."""
+    """Return every setting, in the order of :class:`Settings`."""
     return tuple(row_of(name) for name in Settings.model_fields)
 
 

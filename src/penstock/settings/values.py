@@ -1,4 +1,4 @@
-"""What values of settings may look like: time spans, sizes, counts, lists, addresses."""
+"""Types of setting values: time spans, sizes, counts, lists, addresses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def _seconds(value: object) -> object:
-    """``90``, ``"90"``, ``"90s"``, ``"1h30m"`` → seconds."""
+    """Convert ``90``, ``"90"``, ``"90s"`` or ``"1h30m"`` to seconds."""
     if not isinstance(value, str) or re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
         return value
     parts = _DURATION_PART.findall(value)
@@ -25,20 +25,20 @@ def _seconds(value: object) -> object:
 
 
 def _roots(value: object) -> object:
-    """One text of roots separated by commas → a list. Not by ``:``, which stands in ``s3://bucket``."""
+    """Split a text of roots at commas. Not at ``:``, which is part of ``s3://bucket``."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
 
 def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
-    for each in value:
-        ip_network(each)
+    for network in value:
+        ip_network(network)
     return value
 
 
 def _size(value: object) -> object:
-    """TOML and flags may write ``64MiB``, ``64 MiB`` or a bare number of bytes."""
+    """Accept ``64MiB``, ``64 MiB`` or a bare number of bytes, as TOML and flags have it."""
     return value.replace("_", "") if isinstance(value, str) else value
 
 
