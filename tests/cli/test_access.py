@@ -70,7 +70,7 @@ def test_users_and_what_they_may(run: Run) -> None:
     assert told["roots"] == ["ann"]
     assert sorted(told["grants"]) == ["reader in every cluster", "writer in in01-local, database sales"]
     assert run("users", "revoke-role", "ann", *on_sales).exit_code == 0
-    assert run("users", "password", "ann", input="another one\nanother one\n").exit_code == 0
+    assert run("users", "set-password", "ann", input="another one\nanother one\n").exit_code == 0
     assert run("users", "drop", "ann").exit_code == 0
     assert run("users", "list").output == "No users.\n"
 

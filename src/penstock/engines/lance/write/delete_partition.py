@@ -16,7 +16,7 @@ def remove_partition(store: TableRoot, table: Table, partition: int) -> int:
     with translating_errors(doing, store.options):
         if dataset.count_rows(f"`{PARTITION_COLUMN}` = {partition}") == 0:
             return int(dataset.version)
-        # A delete marks rows and rewrites nothing; Lance itself leaves out the rows of every later append.
+        # A delete marks rows and rewrites nothing; rows of later appends are not affected.
         dataset.delete(f"`{PARTITION_COLUMN}` = {partition}")
         store.files(table.id).sync(store.files(table.id).names("_deletions"))
         store.sync_version(table.id, int(dataset.version))
