@@ -75,7 +75,7 @@ def test_a_cluster_takes_so_many_jobs_and_no_more(tmp_path: Path, runner: LocalR
         world.collection()
         world.collection("other")
         first = world.create(["a.jsonl"])
-        with pytest.raises(LimitExceeded, match="max_cluster_jobs = 1") as caught:
+        with pytest.raises(LimitExceeded, match="max_jobs_per_cluster = 1") as caught:
             world.create(["a.jsonl"], collection="other")
         assert caught.value.details["limit"] == "max_jobs_per_cluster"
         world.imports.abort(CLUSTER, first.id, ANONYMOUS)

@@ -13,7 +13,7 @@ ROW = '{"id": %d, "vector": [0.5, 1.5]}\n'
 
 
 def test_an_org_with_as_many_live_jobs_as_it_may_is_refused_and_no_other_is(tmp_path: Path, catalog_url: str) -> None:
-    with tenants(tmp_path, catalog_url, started=False, max_org_jobs=1) as server:
+    with tenants(tmp_path, catalog_url, started=False, max_jobs_per_org=1) as server:
         server.add("ann", "bob")
         (server.files / "a.jsonl").write_text(ROW % 1)
         job = server.create("ann", "a.jsonl").json()["data"]["jobId"]
@@ -21,7 +21,7 @@ def test_an_org_with_as_many_live_jobs_as_it_may_is_refused_and_no_other_is(tmp_
         assert (refused.status_code, refused.json()["code"]) == (200, 1807)
         assert refused.json()["message"] == (
             "request is rejected by limiter, error: 1 jobs of the org ann have not ended, and it may have 1 "
-            "(max_org_jobs). Come back when one of them has ended; many files fit into one job"
+            "(max_jobs_per_org). Come back when one of them has ended; many files fit into one job"
         )
         assert "retry-after" not in refused.headers, "nobody knows when that will be"
         assert server.create("ann", "a.jsonl", clusterId="in01-ann").json()["code"] == 1807
@@ -37,7 +37,7 @@ def test_an_org_with_as_many_live_jobs_as_it_may_is_refused_and_no_other_is(tmp_
 
 
 def test_an_org_with_no_bytes_left_today_is_told_to_come_back_tomorrow(tmp_path: Path, catalog_url: str) -> None:
-    with tenants(tmp_path, catalog_url, max_org_daily_bytes=100) as server:
+    with tenants(tmp_path, catalog_url, max_daily_bytes_per_org=100) as server:
         server.add("ann", "bob")
         (server.files / "small.jsonl").write_text(ROW % 1)
         (server.files / "large.jsonl").write_text("".join(ROW % index for index in range(3)))
@@ -85,7 +85,9 @@ def test_an_org_with_a_long_queue_keeps_no_other_waiting(tmp_path: Path, catalog
 
 
 def test_an_org_has_no_more_running_jobs_than_it_may_and_the_others_wait(tmp_path: Path) -> None:
-    with tenants(tmp_path, f"sqlite:///{tmp_path}/catalog.db", max_running_jobs=4, max_org_running_jobs=1) as server:
+    with tenants(
+        tmp_path, f"sqlite:///{tmp_path}/catalog.db", max_running_jobs=4, max_running_jobs_per_org=1
+    ) as server:
         server.add("ann")
         (server.files / "a.jsonl").write_text("".join(ROW % index for index in range(2_000)))
         jobs = [server.create("ann", "a.jsonl").json()["data"]["jobId"] for _ in range(4)]

@@ -52,7 +52,7 @@ def test_an_org_has_so_many_live_jobs_in_all_of_its_clusters_and_no_more(catalog
     with pytest.raises(QuotaExceeded, match="Come back when one of them has ended") as caught:
         catalog.jobs.insert(job_of(catalog, quota=quota))
     assert caught.value.details == {"limit": "max_jobs_per_org", "value": 2, "present": 2}
-    assert "2 jobs of the org ann have not ended, and it may have 2 (max_org_jobs)" in str(caught.value)
+    assert "2 jobs of the org ann have not ended, and it may have 2 (max_jobs_per_org)" in str(caught.value)
     catalog.jobs.insert(job_of(catalog, "bob", quota=quota))
     catalog.jobs.request_transition(first, JobState.ABORTED)
     assert catalog.jobs.insert(job_of(catalog, quota=quota)).state is JobState.PENDING

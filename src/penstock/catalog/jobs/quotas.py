@@ -98,7 +98,7 @@ def enforce_quota(connection: Connection, cluster_id: str, quota: Quota, size: i
         live = int(connection.execute(_LIVE_JOBS, {"org_id": org.id}).scalar_one())
         if live >= limit:
             raise QuotaExceeded(
-                f"{live:,} jobs of the org {org.name} have not ended, and it may have {limit:,} (max_org_jobs). "
+                f"{live:,} jobs of the org {org.name} have not ended, and it may have {limit:,} (max_jobs_per_org). "
                 "Come back when one of them has ended; many files fit into one job",
                 limit="max_jobs_per_org",
                 value=limit,
@@ -158,7 +158,7 @@ def _no_bytes_left(org: Row[Any], now: int, limit: int, present: int, size: int)
         too_large = "That is more than a whole day's: cut it into several jobs, or ask for a larger quota"
     return QuotaExceeded(
         f"the org {org.name} has imported {present:,} bytes today of the {limit:,} that it may import in a day "
-        f"(max_org_daily_bytes){files}. {too_large}",
+        f"(max_daily_bytes_per_org){files}. {too_large}",
         limit="max_daily_bytes_per_org",
         value=limit,
         present=present,
