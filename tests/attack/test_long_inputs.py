@@ -75,17 +75,17 @@ def test_blanks_between_braces_of_a_line() -> None:
 @pytest.mark.parametrize("number", ["1", "1e999"], ids=["the fast way", "the slow way"])
 def test_a_key_that_comes_twice_among_many(number: str) -> None:
     many = ", ".join(f'"k{index}": {number}' for index in range(300_000))
-    for text in (
-        f'{{{ROW}, {many}, "twice": 1, "twice": 2}}',
-        f'{{{ROW}, "$meta": {{{many}, "twice": 1, "twice": 2}}}}',
-    ):
-        assert "key=twice" in failure(JSON_READER, f"[{text}]".encode()).rule
+    row = f'{{{ROW}, {many}, "twice": 1, "twice": 2}}'
+    assert "key=twice" in failure(JSON_READER, f"[{row}]".encode()).rule
+    meta = f'{{{ROW}, "$meta": {{{many}, "twice": 1, "twice": 2}}}}'
+    rule = failure(JSON_READER, f"[{meta}]".encode()).rule
+    assert "key=twice" in rule or "more than 65536 bytes" in rule
 
 
 def test_a_header_of_many_columns() -> None:
-    names = ",".join(f"c{index}" for index in range(100_000))
+    names = ",".join(f"c{index}" for index in range(65_000))
     assert failure(CSV_READER, f"{names}\n1,2\n".encode()).field == "id"
-    assert "twice" in failure(CSV_READER, f"{names},c99999\n".encode()).rule
+    assert "twice" in failure(CSV_READER, f"{names},c64999\n".encode()).rule
 
 
 def test_a_name_as_long_as_a_row() -> None:
@@ -109,4 +109,6 @@ def test_columns_without_number(tmp_path: Path) -> None:
     told = warnings(PARQUET_READER, (tmp_path / "data.parquet").read_bytes())
     assert len(told) == 101
     assert told[-1].message.startswith("900 further columns")
-    assert len(warnings(JSON_READER, json.dumps([{**columns, "id": 1, "vector": [1, 2]}]).encode())) == 101
+    # Names are shortened when they are counted: 300 characters of them are the same here.
+    [dropped] = warnings(JSON_READER, json.dumps([{**columns, "id": 1, "vector": [1, 2]}]).encode())
+    assert dropped.count == 1000

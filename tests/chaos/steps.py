@@ -56,7 +56,7 @@ STEPS = {
     "publish": Step(phase="before the commit", place="penstock.engines.lance.engine:LanceEngine.publish"),
     "check files": Step(phase="before the commit", place=f"{_PUBLISH}:_check_files"),
     "engine commit": Step(phase="in the commit", place="lance.dataset:LanceDataset.commit"),
-    "fsync": Step(phase="in the commit", place="penstock.engines.lance.layout.tables:Store.sync_version"),
+    "fsync": Step(phase="in the commit", place="penstock.engines.lance.layout.tables:TableRoot.sync_version"),
     "raise version": Step(
         phase="in the commit", place="penstock.catalog.collections.collections:CollectionRepository.raise_version"
     ),

@@ -56,7 +56,9 @@ def test_a_bucket_that_is_missing(s3: S3Server) -> None:
 def test_a_bucket_that_refuses_access() -> None:
     with s3_server(open_calls=1) as strict:
         url = f"s3://{strict.make_bucket('closed')}/x"
-        with pytest.raises(StoreError, match=r"s3://closed/x refuses access\. Check PENSTOCK_STORAGE_URL") as raised:
+        with pytest.raises(
+            StoreError, match=r"s3://closed/x refuses access\. Check PENSTOCK_STORAGE_ACCESS_KEY"
+        ) as raised:
             LanceEngine(url, strict.settings).check()
     assert not any(secret in str(raised.value) for secret in ("server-key", "server-secret"))
 

@@ -96,7 +96,7 @@ def test_a_store_that_goes_down_in_the_middle_leaves_what_was_read_to_the_retry(
         proxy.faults = Faults(refuse=1)
         failed = world.ended(job)
         assert failed.state is JobState.FAILED
-        assert "while importing part" in (failed.reason or "")
+        assert "while importing split" in (failed.reason or "")
         before = notes(world, job)
         assert before
         proxy.faults = Faults()

@@ -28,7 +28,7 @@ def have_a_child() -> None:
 
 
 def test_a_killed_parent_takes_its_child_along() -> None:
-    program = "from tests.runners.test_parent import have_a_child; have_a_child()"
+    program = "from tests.runners.test_parent_death import have_a_child; have_a_child()"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"waits\n"

@@ -156,7 +156,8 @@ _nested = pa.struct(
         ("more", pa.map_(pa.string(), pa.float32())),
     ]
 )
-_singles = st.floats(width=16, allow_nan=False, allow_infinity=False)
+_singles = st.floats(width=16, allow_nan=False, allow_infinity=False).map(lambda value: float(str(np.float32(value))))
+"""As few digits as tell them from their neighbours, which is how JSON has them."""
 
 
 def _floats(count: int) -> st.SearchStrategy[Any]:

@@ -158,7 +158,7 @@ class StagingRun:
         with self._observer.step("split", {"split": split.ordinal, "file": split.parts[0].file, "bytes": split.size}):
             retry_transient(
                 lambda: self._attempt(split),
-                f"importing part {split.ordinal + 1}",
+                f"importing split {split.ordinal + 1}",
                 self._settings,
                 self._halted,
                 self._retrying,
