@@ -13,7 +13,7 @@ from penstock.catalog.access.audit import AuditRepository
 from penstock.catalog.access.clusters import ClusterRepository, DatabaseRepository
 from penstock.catalog.access.orgs import OrgRepository
 from penstock.catalog.collections.collections import CollectionRepository
-from penstock.catalog.collections.descriptions import DescriptionStore
+from penstock.catalog.collections.descriptions import DescriptionRepository
 from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
 from penstock.catalog.collections.row_expiry import RowExpiryRepository
 from penstock.catalog.db.connection import CatalogDatabase
@@ -45,7 +45,7 @@ class Catalog:
     clusters: ClusterRepository
     databases: DatabaseRepository
     collections: CollectionRepository
-    descriptions: DescriptionStore
+    descriptions: DescriptionRepository
     jobs: JobRepository
     job_list: JobList
     staged_files: StagedFileRepository
@@ -110,7 +110,7 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         clusters=ClusterRepository(database),
         databases=DatabaseRepository(database),
         collections=collections,
-        descriptions=DescriptionStore(database),
+        descriptions=DescriptionRepository(database),
         jobs=JobRepository(database, encryptor),
         job_list=JobList(database),
         staged_files=StagedFileRepository(database),

@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 import structlog
 
 from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import read_description
-from penstock.engines.base import Engine
 from penstock.errors import StoreError
 from penstock.server.storage_settings import catalog_file
 from penstock.settings import Settings
+
+if TYPE_CHECKING:  # commands for keys and users load no engine
+    from penstock.engines.base import Engine
 
 __all__ = [
     "KEYS_MARKER",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
@@ -18,10 +18,12 @@ from penstock.catalog.access.clusters import DatabaseRepository
 from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, now_millis, upsert_insert
-from penstock.engines.base import Engine, TableContents
 from penstock.errors import StoreError
 
-__all__ = ["Description", "DescriptionStore", "describe", "describe_soon", "read_description"]
+if TYPE_CHECKING:  # the engine's libraries take longer to load than a command takes
+    from penstock.engines.base import Engine, TableContents
+
+__all__ = ["Description", "DescriptionRepository", "describe", "describe_soon", "read_description"]
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +32,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """A collection as :meth:`DescriptionStore.adopt` takes it; the values are those of the catalog's columns.
+    """A collection as :meth:`DescriptionRepository.adopt` takes it; the values are those of the catalog's columns.
 
     ``cluster`` has id, region, name, store, org_id and org; ``database`` has name and properties; each of
     ``partitions`` has number, name and created_at.
@@ -64,7 +66,7 @@ def read_description(content: bytes) -> Description:
         raise ValueError(str(error)) from error
 
 
-class DescriptionStore:
+class DescriptionRepository:
     """Read descriptions from the catalog, and restore collections from descriptions."""
 
     def __init__(self, database: CatalogDatabase) -> None:
@@ -155,7 +157,9 @@ class DescriptionStore:
                 )
 
 
-def describe(descriptions: DescriptionStore, engine: Engine, collection_id: str, *, dropped: bool = False) -> None:
+def describe(
+    descriptions: DescriptionRepository, engine: Engine, collection_id: str, *, dropped: bool = False
+) -> None:
     """Write a collection's description next to its table, if it changed. ``dropped``: the drop is about to happen.
 
     Raises:
@@ -176,7 +180,7 @@ def describe(descriptions: DescriptionStore, engine: Engine, collection_id: str,
 def describe_soon(database: CatalogDatabase, engine: Engine, collection_id: str, *, dropped: bool = False) -> None:
     """As :func:`describe`; if that fails, the maintenance of the table retries it."""
     try:
-        describe(DescriptionStore(database), engine, collection_id, dropped=dropped)
+        describe(DescriptionRepository(database), engine, collection_id, dropped=dropped)
     except StoreError as error:
         log.warning("collection.not_described", collection_id=collection_id, error=str(error))
         if not dropped:
