@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from penstock.machine import memory_limit, oom_kills, processors
-from tests.support.cgroups import joined, memory_group
+from tests.support.cgroups import command_in, memory_group
 
 MIB = 1 << 20
 UNLIMITED_V1 = "9223372036854771712\n"
@@ -151,6 +151,7 @@ def test_kills_for_lack_of_memory_are_counted(tmp_path: Path) -> None:
 
 def test_a_real_group() -> None:
     program = "from penstock.machine import memory_limit; print(memory_limit().size)"
-    with memory_group(420 * MIB) as group, joined(group):
-        told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    with memory_group(420 * MIB) as group:
+        command = command_in(group, sys.executable, "-c", program)
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert told == f"{420 * MIB}\n"

@@ -14,7 +14,7 @@ import pytest
 from penstock.errors import TaskCancelled, WorkerLost
 from penstock.runners.local import LocalRunner
 from tests.runners.tasks import double, kill_self, pid_of, report_until_told, wait_for_file
-from tests.support.cgroups import joined, memory_group
+from tests.support.cgroups import command_in, memory_group
 
 LIMIT = 60
 
@@ -135,8 +135,9 @@ if __name__ == "__main__":
 
 
 def test_the_kernel_ends_a_worker_before_its_server_and_the_task_says_why() -> None:
-    with memory_group(200 << 20) as group, joined(group):
-        done = subprocess.run([sys.executable, "-c", STARVED], capture_output=True, text=True, timeout=120)
+    with memory_group(200 << 20) as group:
+        command = command_in(group, sys.executable, "-c", STARVED)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[-1] == "42"

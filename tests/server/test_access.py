@@ -174,7 +174,7 @@ def test_wrong_passwords_are_borne_ten_times_a_minute(tmp_path: Path) -> None:
     ("flags", "told"),
     [
         ({"host": "0.0.0.0"}, "nobody has a key yet"),
-        ({"host": "0.0.0.0", "insecure": True}, "penstock keys create"),
+        ({"host": "0.0.0.0", "allow_plaintext": True}, "penstock keys create"),
         ({"host": "0.0.0.0", "auth": "off"}, "--auth off is for loopback only"),
     ],
 )
@@ -191,6 +191,6 @@ def test_a_server_that_others_can_reach_wants_tls(tmp_path: Path) -> None:
     catalog.close()
     with pytest.raises(InvalidParameter, match="without TLS keys would travel unencrypted"):
         build_services(make_settings(tmp_path / "data", host="0.0.0.0"))
-    services = build_services(make_settings(tmp_path / "data", host="0.0.0.0", insecure=True))
+    services = build_services(make_settings(tmp_path / "data", host="0.0.0.0", allow_plaintext=True))
     assert services.authentication.is_enabled
     services.stop()

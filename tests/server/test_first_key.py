@@ -56,7 +56,7 @@ def test_a_running_server_learns_of_keys_and_users(tmp_path: Path, catalog_url: 
 
         run(tmp_path, catalog_url, "users", "create", "ann", "--role", "reader", "--password", "correct horse")
         assert code_for(server.url, "ann:correct horse") == 0
-        run(tmp_path, catalog_url, "users", "password", "ann", "--password", "battery staple")
+        run(tmp_path, catalog_url, "users", "set-password", "ann", "--password", "battery staple")
         until(lambda: code_for(server.url, "ann:correct horse") == 1800)
         run(tmp_path, catalog_url, "users", "drop", "ann")
         until(lambda: code_for(server.url, "ann:battery staple") == 1800)

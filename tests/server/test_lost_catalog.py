@@ -101,7 +101,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, s3: S3Server) -> Itera
     store = {}
     if request.param == "s3":
         store = {
-            "store": f"s3://{s3.make_bucket()}/tables",
+            "storage_url": f"s3://{s3.make_bucket()}/tables",
             "storage_endpoint": s3.endpoint,
             "storage_region": "us-east-1",
             "storage_access_key": "k",

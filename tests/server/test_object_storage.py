@@ -65,11 +65,11 @@ def test_a_life_in_a_bucket(tmp_path: Path, s3: S3Server) -> None:
     assert kept
     assert all(key.startswith("some/prefix/") for key in kept)
 
-    given = {"data_dir": str(tmp_path / "data"), "import_root": (str(tmp_path / "files"),), "store": flags[-1]}
+    given = {"data_dir": str(tmp_path / "data"), "import_root": (str(tmp_path / "files"),), "storage_url": flags[-1]}
     told = examine(load_settings(given, environment=keys(s3)))
     assert [each for each in told if each.health is not Health.OK and each.check != "disk space"] == []
     assert "can be written" in next(each.found for each in told if each.check == "store")
-    lost = examine(load_settings(given | {"store": "s3://no-such-bucket"}, environment=keys(s3)))
+    lost = examine(load_settings(given | {"storage_url": "s3://no-such-bucket"}, environment=keys(s3)))
     assert "its bucket is missing" in next(each.found for each in lost if each.check == "store")
 
     with running_server(tmp_path, *flags, env=keys(s3)) as server, server.client() as client:

@@ -370,6 +370,6 @@ def test_the_key_comes_from_the_environment_or_from_a_file(tmp_path: Path) -> No
     made = sealing_key(make_settings(tmp_path))
     assert sealing_key(make_settings(tmp_path)) == made == (tmp_path / "secret.key").read_bytes()
     assert (tmp_path / "secret.key").stat().st_mode & 0o777 == 0o600
-    with pytest.raises(InvalidParameter, match="PENSTOCK_ENCRYPTION_KEY is no key") as raised:
+    with pytest.raises(InvalidParameter, match="PENSTOCK_ENCRYPTION_KEY is not a key") as raised:
         sealing_key(load_settings(environment={"PENSTOCK_ENCRYPTION_KEY": MARK}))
     assert MARK not in str(raised.value)

@@ -140,7 +140,7 @@ def test_a_second_server_on_the_folder_stops_and_names_the_first(tmp_path: Path)
 def test_a_second_server_on_the_catalog_stops_though_its_folder_is_its_own(tmp_path: Path) -> None:
     with running(write_config(tmp_path)) as (process, _):
         (tmp_path / "other").mkdir()
-        told = refused(write_config(tmp_path / "other", catalog=f"sqlite:///{tmp_path / 'data' / 'catalog.db'}"))
+        told = refused(write_config(tmp_path / "other", catalog_url=f"sqlite:///{tmp_path / 'data' / 'catalog.db'}"))
     assert f"catalog.db is held by another server, process {process.pid}. Stop that one" in told
 
 

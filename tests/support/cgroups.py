@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["joined", "memory_group"]
+__all__ = ["command_in", "joined", "memory_group"]
 
 _V1, _V2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
 
@@ -31,9 +32,8 @@ def memory_group(size: int) -> Iterator[Path]:
             (folder / limit).write_text(str(size))
             if swap and (folder / swap).exists():
                 (folder / swap).write_text("0")
-            with joined(folder):
-                pass
-        except OSError as error:
+            subprocess.run(command_in(folder, "true"), check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
             pytest.skip(f"the control group gets no limit of memory here: {error}")
         yield folder
     finally:
@@ -42,6 +42,14 @@ def memory_group(size: int) -> Iterator[Path]:
             with suppress(OSError):  # a process of it is ending
                 folder.rmdir()
             time.sleep(0.05)
+
+
+def command_in(folder: Path, *command: str) -> list[str]:
+    """The command, as one whose process joins the group first.
+
+    The process of the test stays outside: it may be larger than the group, and would be the first to be killed.
+    """
+    return ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(folder), *command]
 
 
 @contextmanager

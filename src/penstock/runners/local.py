@@ -160,9 +160,7 @@ class LocalRunner:
                 "a worker process was ended by the kernel, as no memory was left: the server and its workers have "
                 f"{limit.size >> 20} MiB ({limit.source}). Give them more, or lower workers or memory_budget"
             )
-        return WorkerLost(
-            f"a worker process {fault or 'ended while it worked on this task (killed, or out of memory)'}"
-        )
+        return WorkerLost(f"a worker process {fault or 'ended while it worked on this task (killed)'}")
 
     def _finish(self, task: _Task, worker: _Worker, running: Future[Any]) -> None:
         # The slot is freed only after the handle is done: a late cancel() must not reach the next task.

@@ -236,7 +236,11 @@ def test_every_vector_type_has_a_metric_of_its_own(
             1100,
             "collection TTL is specified multiple times: invalid parameter",
         ),
-        ({"dimension": 4, "params": {"ttlSeconds": "soon"}}, 1100, "takes whole seconds up to 1000000000000, or 0"),
+        (
+            {"dimension": 4, "params": {"ttlSeconds": "soon"}},
+            1100,
+            "ttlSeconds in params should be a whole number, but got soon",
+        ),
         ({"dimension": 4, "properties": {"collection.ttl.seconds": 1.5}}, 1100, "but got 1.5"),
     ],
 )
