@@ -20,7 +20,7 @@ __all__ = ["ANONYMOUS_KEY", "UNAUTHENTICATED_KEY", "UNVERIFIED_PASSWORD_KEY", "F
 
 ANONYMOUS_KEY = "anybody"
 """Of all calls while authentication is off."""
-UNVERIFIED_PASSWORD_KEY = "password"  # noqa: S105 - a name of a queue
+UNVERIFIED_PASSWORD_KEY = "password"  # noqa: S105 - the name of a queue  # nosec B105
 UNAUTHENTICATED_KEY = "stranger"
 
 _CACHE_SECONDS = 3600

@@ -22,14 +22,14 @@ RENAMED_SETTINGS: Mapping[str, str] = MappingProxyType(
         "max_org_jobs": "max_jobs_per_org",
         "max_org_running_jobs": "max_running_jobs_per_org",
         "retry_window": "staged_file_retention",
-        "secret_key": "encryption_key",
-        "secret_key_file": "encryption_key_file",
+        "secret_key": "encryption_key",  # nosec B105
+        "secret_key_file": "encryption_key_file",  # nosec B105
         "store": "storage_url",
-        "store_access_key": "storage_access_key",
+        "store_access_key": "storage_access_key",  # nosec B105
         "store_endpoint": "storage_endpoint",
         "store_region": "storage_region",
-        "store_secret_key": "storage_secret_key",
-        "store_session_token": "storage_session_token",
+        "store_secret_key": "storage_secret_key",  # nosec B105
+        "store_session_token": "storage_session_token",  # nosec B105
         "web_networks": "allow_private_networks",
     }
 )
