@@ -26,7 +26,7 @@ from tests.attack.test_nested_bodies import GOOD, places
 from tests.support.postgres import PostgresServer
 from tests.support.tenants import ACME, Callers, two_tenants
 
-SHARE = 1 if int(os.environ.get("PENSTOCK_ATTACK_BODIES", "0")) else 17
+SHARE = 1 if int(os.environ.get("PENSTOCK_ATTACK_BODIES", "0")) else 41
 """Of the values, each place gets one in so many."""
 MOST_BYTES = 300_000
 
