@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
 
 from penstock.access.accounts import AccountService
+from penstock.access.admission import Admission, Clusters
 from penstock.access.audit import Audit
 from penstock.access.authentication import Authentication
 from penstock.collections.collections import CollectionService
@@ -18,7 +19,6 @@ from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.imports.api import Imports
 from penstock.settings import Settings
-from penstock.wire.clusters import Clusters
 
 __all__ = ["Services"]
 
@@ -55,3 +55,12 @@ class Services:
     is_full: Callable[[], bool] = bool
     start: Callable[[], None] = _nothing
     stop: Callable[[], None] = _nothing
+
+    @property
+    def admission(self) -> Admission:
+        return Admission(
+            authentication=self.authentication,
+            clusters=self.clusters,
+            audit=self.audit,
+            cluster_id=self.settings.cluster_id,
+        )

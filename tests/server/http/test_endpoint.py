@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route as StarletteRoute
 
+from penstock.access.admission import Admission
 from penstock.access.audit import NoAudit
 from penstock.access.authentication import NoAuthentication
 from penstock.server.http.endpoint import make_endpoint
@@ -39,7 +40,9 @@ def test_a_large_answer_comes_whole_and_lets_go_of_what_it_held() -> None:
     async def run() -> None:
         threads = Threads(2)
         authentication = NoAuthentication()
-        dialect = ZillizV1(clusters=MemoryClusters(), authentication=authentication, audit=NoAudit())
+        dialect = ZillizV1(
+            Admission(authentication=authentication, clusters=MemoryClusters(), audit=NoAudit(), cluster_id="c")
+        )
         route = Route(
             method="POST", path="/x", handler=handler, dialect=dialect, operation=Operation(summary="x", tag="x")
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.access.admission import Admission
 from penstock.access.audit import NoAudit
 from penstock.access.authentication import NoAuthentication
 from penstock.wire.milvus_v2 import unsupported
@@ -11,7 +12,9 @@ from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2
 from tests.support.data_planes import DataPlane
 from tests.support.imports import MemoryClusters
 
-V2 = MilvusV2(cluster_id="c", clusters=MemoryClusters(), authentication=NoAuthentication(), audit=NoAudit())
+V2 = MilvusV2(
+    Admission(cluster_id="c", clusters=MemoryClusters(), authentication=NoAuthentication(), audit=NoAudit())
+)
 ACTIONS = sorted(route.path.removeprefix(f"{PREFIX}/") for route in unsupported.routes(V2))
 
 

@@ -32,7 +32,6 @@ from penstock.server.http.request_pool import Threads
 from penstock.server.http.routes import dialect_routes
 from penstock.server.observability.http_metrics import HttpMetrics
 from penstock.server.services import Services
-from penstock.wire.audit import audited
 from penstock.wire.http import Route
 from penstock.wire.milvus_v2.errors import status_of
 
@@ -157,9 +156,9 @@ def _own_route(path: str, answer: Callable[[Request], Response]) -> BaseRoute:
 def _check_operator(services: Services, request: Request) -> None:
     """Require read access to the server's own cluster: metrics are of all tenants. Raises AccessDenied."""
     address = request.client.host if request.client else ""
-    with audited(services.audit, "metrics.get") as scope:
-        scope.caller = caller = services.authentication.identify(request.headers.get("authorization", ""), address)
-        if not caller.may(Role.READER, services.clusters.get(services.settings.cluster_id)):
+    authorization = request.headers.get("authorization", "")
+    with services.admission.call("metrics.get", authorization=authorization, address=address) as call:
+        if not call.caller.may(Role.READER, services.clusters.get(services.settings.cluster_id)):
             # The message doesn't reveal that cluster's id to other orgs.
             raise PermissionDenied("metrics tell of all orgs: they are for who may read the server's own cluster")
 

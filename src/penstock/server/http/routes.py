@@ -15,14 +15,8 @@ __all__ = ["dialect_routes"]
 
 def dialect_routes(services: Services) -> tuple[Route, ...]:
     settings = services.settings
-    v1 = ZillizV1(clusters=services.clusters, authentication=services.authentication, audit=services.audit)
-    v2 = MilvusV2(
-        success_code=settings.v2_success_code,
-        cluster_id=settings.cluster_id,
-        clusters=services.clusters,
-        authentication=services.authentication,
-        audit=services.audit,
-    )
+    v1 = ZillizV1(services.admission)
+    v2 = MilvusV2(services.admission, success_code=settings.v2_success_code)
     return (
         *zilliz_v1_imports.routes(services.imports, v1, region=settings.region),
         *milvus_v2_imports.routes(services.imports, v2, region=settings.region),

@@ -20,18 +20,17 @@ Exceptions of the handler are rendered by the table in :mod:`penstock.wire.milvu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.access.audit import Audit
-from penstock.access.authentication import Authentication
+from penstock.access.admission import Admission
 from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster
 from penstock.domain.names import DEFAULT_DATABASE
-from penstock.errors import ClusterNotFound, PenstockError
-from penstock.wire.audit import action_of, audited
-from penstock.wire.clusters import Clusters
+from penstock.errors import PenstockError
+from penstock.wire.call_names import call_names
 from penstock.wire.decoding import Fields, parse_object, whole_number
 from penstock.wire.http import Call, CallTimeout, Operation, Reply, Route, json_reply
 from penstock.wire.milvus_v2 import errors
@@ -80,23 +79,12 @@ Handler = Callable[[Request], object]
 class MilvusV2:
     """The dialect: its routes' prefix, envelope, error numbers and headers.
 
-    ``success_code`` is 0, or 200 as Milvus 2.4.0 to 2.4.2 sent; ``cluster_id`` is the server's own cluster.
+    ``success_code`` is 0, or 200 as Milvus 2.4.0 to 2.4.2 sent.
     """
 
-    def __init__(
-        self,
-        *,
-        cluster_id: str,
-        clusters: Clusters,
-        authentication: Authentication,
-        audit: Audit,
-        success_code: int = errors.SUCCESS,
-    ) -> None:
+    def __init__(self, admission: Admission, *, success_code: int = errors.SUCCESS) -> None:
+        self.admission = admission
         self.success_code = success_code
-        self.cluster_id = cluster_id
-        self.clusters = clusters
-        self.authentication = authentication
-        self.audit = audit
 
     @property
     def statuses(self) -> Mapping[int, str]:
@@ -125,32 +113,17 @@ class MilvusV2:
         """
 
         def handle(call: Call) -> Reply:
-            with audited(self.audit, action_of(action)) as scope:
-                scope.caller = caller = self.authentication.identify(call.authorization, call.address)
+            with self.admission.call(
+                action_of(action), authorization=call.authorization, address=call.address
+            ) as admitted:
                 fields = parse_object(call.body, struct)
-                scope.read(fields)
-                cluster = self.cluster_of(fields, caller)
-                request = Request(call=call, fields=fields, cluster=cluster, caller=caller)
-                scope.cluster_id = cluster.id
-                if not whole_cluster:
-                    scope.database = request.database
-                if role is not None:
-                    caller.require(role, cluster, None if whole_cluster else request.database)
+                admitted.names = call_names(fields)
+                cluster = admitted.enter(fields.string("clusterId"))
+                request = Request(call=call, fields=fields, cluster=cluster, caller=admitted.caller)
+                admitted.authorize(role, None if whole_cluster else request.database)
                 return self.success(handler(request))
 
         return Route(method="POST", path=PREFIX + action, handler=handle, dialect=self, operation=operation)
-
-    def cluster_of(self, fields: Fields, caller: Caller) -> Cluster:
-        """The cluster of a call: its ``clusterId``, else the caller's only one, else the server's own.
-
-        Raises:
-            ClusterNotFound: there is none, or it is of another org, which is not revealed.
-        """
-        cluster_id = fields.string("clusterId") or caller.home(self.cluster_id)
-        cluster = self.clusters.get(cluster_id)
-        if not caller.same_org(cluster):
-            raise ClusterNotFound(f"cluster {cluster_id} does not exist", cluster_id=cluster_id)
-        return cluster
 
     def success(self, result: object) -> Reply:
         """Wrap a handler's result. ``None`` becomes ``{}``; a :class:`Reply` is sent unchanged."""
@@ -178,3 +151,11 @@ class MilvusV2:
         """Whole seconds of the header ``Request-Timeout``, a day at most; other values are ignored."""
         seconds = whole_number(call.headers.get("request-timeout"))
         return float(min(seconds, MAX_TIMEOUT)) if seconds is not None and seconds > 0 else None
+
+
+def action_of(path: str) -> str:
+    """The audit log's action of a route: ``collection.drop`` of ``/collections/drop``."""
+    *words, verb = path.strip("/").split("/")
+    nouns = [re.sub(r"e?s\Z" if word == "indexes" else r"s\Z", "", word) for word in words]
+    nouns = [re.sub(r"ie\Z", "y", noun) for noun in nouns]
+    return ".".join([*nouns, verb])

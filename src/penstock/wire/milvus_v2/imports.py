@@ -16,22 +16,24 @@ from typing import Any
 
 import orjson
 
+from penstock.access.admission import AdmittedCall
 from penstock.domain.access import Caller
 from penstock.domain.collections import Cluster
 from penstock.domain.jobs import JobState
 from penstock.domain.parse_int import number_of_digits
 from penstock.errors import (
-    AccessDenied,
     ClusterNotFound,
     InvalidParameter,
     JobNotFound,
     PenstockError,
+    TooManyAttempts,
+    Unauthenticated,
     Unsupported,
     shorten,
 )
 from penstock.imports.api import Imports
 from penstock.imports.requests import CreateImport, JobQuery, StoreCredentials
-from penstock.wire.audit import audited
+from penstock.wire.call_names import call_names
 from penstock.wire.decoding import MAX_INT32, MAX_INT64, Fields, MalformedBody, parse_object
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.milvus_v2 import import_docs as docs
@@ -106,19 +108,23 @@ def routes(imports: Imports, v2: MilvusV2, *, region: str) -> tuple[Route, ...]:
         def handle(call: Call) -> Reply:
             profile = MILVUS
             try:
-                with audited(v2.audit, f"import.{action}", stored=True) as scope:
-                    # Denied callers get the error of the profile, which only the body determines.
-                    caller = _identify(v2, call)
-                    scope.caller = None if isinstance(caller, AccessDenied) else caller
-                    fields = _decode(call, struct)
-                    scope.read(fields)
-                    profile = ZILLIZ if "clusterId" in fields or "projectId" in fields else MILVUS
-                    if isinstance(caller, AccessDenied):
-                        raise caller
-                    cluster = _cluster(fields, v2, caller, region)
-                    request = Request(call=call, fields=fields, cluster=cluster, caller=caller)
-                    scope.cluster_id = cluster.id
-                    return v2.success(do(_ImportCall(request, profile)))
+                try:
+                    with v2.admission.call(
+                        f"import.{action}",
+                        authorization=call.authorization,
+                        address=call.address,
+                        stores_entry=True,
+                    ) as admitted:
+                        fields = _decode(call, struct)
+                        admitted.names = call_names(fields)
+                        profile = _profile(fields)
+                        cluster = _cluster(fields, admitted, region)
+                        request = Request(call=call, fields=fields, cluster=cluster, caller=admitted.caller)
+                        return v2.success(do(_ImportCall(request, profile)))
+                except (Unauthenticated, TooManyAttempts):
+                    # They get the error of their profile, which only the body determines.
+                    profile = _profile(_decode(call, struct))
+                    raise
             except PenstockError as error:
                 return v2.failure(error, call.request_id, profile.errors)
 
@@ -146,14 +152,11 @@ def _decode(call: Call, struct: str) -> Fields:
     return parse_object(call.body, struct)
 
 
-def _identify(v2: MilvusV2, call: Call) -> Caller | AccessDenied:
-    try:
-        return v2.authentication.identify(call.authorization, call.address)
-    except AccessDenied as error:
-        return error
+def _profile(fields: Fields) -> Profile:
+    return ZILLIZ if "clusterId" in fields or "projectId" in fields else MILVUS
 
 
-def _cluster(fields: Fields, v2: MilvusV2, caller: Caller, region: str) -> Cluster:
+def _cluster(fields: Fields, admitted: AdmittedCall, region: str) -> Cluster:
     """The cluster of a call."""
     cluster_id, project_id, region_id = (fields.string(key) for key in ("clusterId", "projectId", "regionId"))
     if (cluster_id is not None and not cluster_id.strip()) or (region_id and not cluster_id and not project_id):
@@ -166,7 +169,7 @@ def _cluster(fields: Fields, v2: MilvusV2, caller: Caller, region: str) -> Clust
             "Invalid RegionId. Please use the ListCloudRegions API to obtain a list of supported regionIds.",
         )
     try:
-        return v2.cluster_of(fields, caller)
+        return admitted.enter(cluster_id)
     except ClusterNotFound as error:
         if cluster_id is None or _CLUSTER_ID.match(cluster_id):
             raise

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.access.audit import Audit
-from penstock.access.authentication import Authentication
+from penstock.access.admission import Admission
 from penstock.errors import PenstockError
-from penstock.wire.clusters import Clusters
 from penstock.wire.http import Call, CallTimeout, Reply, json_reply
 from penstock.wire.zilliz_v1 import errors
 
@@ -21,10 +19,8 @@ SUCCESS = 200
 class ZillizV1:
     """Envelope and errors of the v1 routes. Errors have HTTP 200, as clients drop the body of other statuses."""
 
-    def __init__(self, *, clusters: Clusters, authentication: Authentication, audit: Audit) -> None:
-        self.clusters = clusters
-        self.authentication = authentication
-        self.audit = audit
+    def __init__(self, admission: Admission) -> None:
+        self.admission = admission
 
     @property
     def statuses(self) -> Mapping[int, str]:

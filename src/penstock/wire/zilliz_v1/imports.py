@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from penstock.domain.access import Caller, Role
+from penstock.access.admission import AdmittedCall
+from penstock.domain.access import Role
 from penstock.domain.names import check_collection_name
 from penstock.errors import ClusterNotFound, InvalidName, JobNotFound
 from penstock.imports.api import Imports
 from penstock.imports.requests import CreateImport, JobQuery, StoreCredentials
-from penstock.wire.audit import AuditScope, audited
+from penstock.wire.call_names import call_names
 from penstock.wire.decoding import MAX_INT32, MAX_INT64, Fields, parse_object, whole_number
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.zilliz_v1 import import_docs as docs
@@ -28,21 +29,19 @@ MIN_PAGE_SIZE = 5
 MAX_PAGE_SIZE = 100
 
 _CONTROLLER = re.compile(r"controller\.api\.(?P<region>[^.:]+)\.(zillizcloud\.com|cloud\.zilliz\.com\.cn)(:\d+)?\Z")
-_Action = Callable[[Call, AuditScope], Reply]
+_Action = Callable[[Call, AdmittedCall], Reply]
 _CLUSTER_ID = re.compile(r"in\d{2}-[0-9A-Za-z_-]+\Z")
 
 
 def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
     """The three routes. ``region`` is the server's."""
 
-    def create(call: Call, scope: AuditScope) -> Reply:
-        caller = caller_of(call, scope)
+    def create(call: Call, admitted: AdmittedCall) -> Reply:
         if not call.body.strip():
             raise Refused(90142)
         fields = parse_object(call.body, "body")
-        scope.read(fields)
-        cluster_id = _cluster(fields, v1, caller, region, absent=90103)
-        scope.cluster_id = cluster_id
+        admitted.names = call_names(fields)
+        cluster_id = _cluster(fields, admitted, region, absent=90103)
         collection = _collection(fields)
         job = imports.create(
             CreateImport(
@@ -55,41 +54,37 @@ def routes(imports: Imports, v1: ZillizV1, *, region: str) -> tuple[Route, ...]:
                 ),
                 heads=True,
                 idempotency_key=call.headers.get(IDEMPOTENCY_KEY),
-                caller=caller,
+                caller=admitted.caller,
             )
         )
         return v1.success({"jobId": str(job.id)})
 
-    def get(call: Call, scope: AuditScope) -> Reply:
-        caller = caller_of(call, scope)
+    def get(call: Call, admitted: AdmittedCall) -> Reply:
         fields = Fields(call.query, "query")
-        scope.read(fields)
-        cluster_id = _cluster(fields, v1, caller, region, absent=90103)
+        admitted.names = call_names(fields)
+        cluster_id = _cluster(fields, admitted, region, absent=90103)
         text = fields.string("jobId") or ""
         job_id = whole_number(text)
         if job_id is None or abs(job_id) > MAX_INT64:
             raise JobNotFound(f"no job has the id {text}")
-        return v1.success(views.progress(imports.get(cluster_id, job_id, caller)))
+        return v1.success(views.progress(imports.get(cluster_id, job_id, admitted.caller)))
 
-    def list_jobs(call: Call, scope: AuditScope) -> Reply:
-        caller = caller_of(call, scope)
+    def list_jobs(call: Call, admitted: AdmittedCall) -> Reply:
         fields = Fields(call.query, "query")
-        scope.read(fields)
-        cluster_id = _cluster(fields, v1, caller, region, absent=90104)
+        admitted.names = call_names(fields)
+        cluster_id = _cluster(fields, admitted, region, absent=90104)
         page_size = _paging(fields, "pageSize", DEFAULT_PAGE_SIZE, MIN_PAGE_SIZE, MAX_PAGE_SIZE, refusal=80003)
         page = _paging(fields, "currentPage", 1, 1, MAX_INT32, refusal=80004)
-        query = JobQuery(cluster_id=cluster_id, page_size=page_size, page=page, caller=caller)
+        query = JobQuery(cluster_id=cluster_id, page_size=page_size, page=page, caller=admitted.caller)
         return v1.success(views.page(imports.list(query), query))
-
-    def caller_of(call: Call, scope: AuditScope) -> Caller:
-        _check_host(call, region)
-        scope.caller = v1.authentication.identify(call.authorization, call.address)
-        return scope.caller
 
     def route(method: str, path: str, do: _Action, action: str, operation: Operation) -> Route:
         def handle(call: Call) -> Reply:
-            with audited(v1.audit, f"import.{action}", stored=True) as scope:
-                return do(call, scope)
+            _check_host(call, region)
+            with v1.admission.call(
+                f"import.{action}", authorization=call.authorization, address=call.address, stores_entry=True
+            ) as admitted:
+                return do(call, admitted)
 
         return Route(
             method=method,
@@ -114,7 +109,7 @@ def _check_host(call: Call, region: str) -> None:
         raise Refused(90117)
 
 
-def _cluster(fields: Fields, v1: ZillizV1, caller: Caller, region: str, *, absent: int) -> str:
+def _cluster(fields: Fields, admitted: AdmittedCall, region: str, *, absent: int) -> str:
     """The id of the call's cluster; ``absent`` is the error number for a call without one.
 
     The existence of clusters of other orgs is not revealed.
@@ -125,12 +120,11 @@ def _cluster(fields: Fields, v1: ZillizV1, caller: Caller, region: str, *, absen
     if not cluster_id:
         raise Refused(90104)
     try:
-        cluster = v1.clusters.get(cluster_id)
+        cluster = admitted.enter(cluster_id)
     except ClusterNotFound as error:
-        raise Refused(40021 if caller.is_anybody and _CLUSTER_ID.match(cluster_id) else 80020) from error
-    if not caller.same_org(cluster):
-        raise Refused(80020)
-    if caller.databases(Role.READER, cluster) == frozenset():
+        is_absent = admitted.caller.is_anybody and _CLUSTER_ID.match(cluster_id)
+        raise Refused(40021 if is_absent else 80020) from error
+    if admitted.caller.databases(Role.READER, cluster) == frozenset():
         raise Refused(40022)
     if cluster.region != region:
         raise Refused(90102)

@@ -1,0 +1,27 @@
+"""The objects that a JSON request names, for the audit log."""
+
+from __future__ import annotations
+
+from penstock.access.admission import CallNames
+from penstock.wire.decoding import MAX_INT64, Fields, whole_number
+
+__all__ = ["call_names"]
+
+_SUBJECTS = ("partitionName", "indexName", "userName", "roleName")
+
+
+def call_names(fields: Fields) -> CallNames:
+    """Read the names of a body or query; values of a wrong type, which decoding refuses later, are left out."""
+    job_id = whole_number(fields.value("jobId"))
+    return CallNames(
+        cluster_id=_text(fields, "clusterId"),
+        database=_text(fields, "dbName"),
+        collection=_text(fields, "collectionName"),
+        job_id=job_id if job_id is not None and 0 <= job_id <= MAX_INT64 else None,
+        subjects=[name for key in _SUBJECTS if (name := _text(fields, key))],
+    )
+
+
+def _text(fields: Fields, key: str) -> str | None:
+    value = fields.value(key)
+    return value if isinstance(value, str) else None
