@@ -13,6 +13,7 @@ from pathlib import Path
 import uvicorn
 
 from penstock.server.assembly import build_services
+from penstock.server.calls import Calls
 from penstock.server.http.app import create_app
 from penstock.server.http.protocol import BoundedProtocol
 from penstock.server.services import Services
@@ -48,8 +49,10 @@ def make_services(
 @contextmanager
 def http_server(services: Services, protocol: type[BoundedProtocol] = BoundedProtocol) -> Iterator[str]:
     """The server's address."""
+    settings = services.settings
+    calls = Calls(services.authentication, threads=settings.request_threads, timeout=settings.request_timeout)
     config = uvicorn.Config(
-        create_app(services), http=protocol, ws="none", log_config=None, access_log=False, server_header=False
+        create_app(services, calls), http=protocol, ws="none", log_config=None, access_log=False, server_header=False
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -62,3 +65,4 @@ def http_server(services: Services, protocol: type[BoundedProtocol] = BoundedPro
         finally:
             server.should_exit = True
             thread.join()
+            calls.close()

@@ -17,10 +17,10 @@ _ends: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 class DeadlineExceeded(TimeoutError):
-    """The call's deadline has passed; its caller has already received the timeout error."""
+    """The call took longer than its timeout; work that doesn't check the deadline may still go on."""
 
     def __init__(self) -> None:
-        super().__init__("the call's Request-Timeout has passed: its work was stopped")
+        super().__init__("the call's timeout has passed: its work was stopped")
 
 
 @contextmanager

@@ -13,11 +13,13 @@ from contextlib import contextmanager, nullcontext
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
 from penstock.catalog.db.dialects import parse_catalog_url
 from penstock.errors import InvalidParameter
 from penstock.machine import processors
 from penstock.runners.memory import limit_malloc_arenas
+from penstock.server.calls import Calls
 from penstock.server.http.app import create_app
 from penstock.server.http.protocol import BoundedProtocol
 from penstock.server.observability.logs import configure_logs
@@ -78,8 +80,9 @@ def serve(
         host, port = listener.getsockname()[:2]
         url = f"{settings.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         services = build_services(settings)
+        calls = Calls(services.authentication, threads=settings.request_threads, timeout=settings.request_timeout)
         try:
-            server = _Server(_uvicorn_config(settings, services))
+            server = _Server(_uvicorn_config(settings, create_app(services, calls)))
             note = (
                 nullcontext() if settings.role == "worker" else server_info_file(settings.data_dir, url, host, port)
             )
@@ -96,6 +99,7 @@ def serve(
                 )
                 server.run(sockets=[listener])
         finally:
+            calls.close()
             services.stop()
             _log.info("stopped", url=url)
 
@@ -128,9 +132,9 @@ def is_shared(settings: Settings) -> bool:
     return shared
 
 
-def _uvicorn_config(settings: Settings, services: Services) -> uvicorn.Config:
+def _uvicorn_config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
     config = uvicorn.Config(
-        create_app(services),
+        app,
         http=BoundedProtocol,
         ws="none",
         lifespan="on",

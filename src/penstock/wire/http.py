@@ -22,7 +22,6 @@ __all__ = [
     "IDEMPOTENCY_KEY",
     "BodyTooLarge",
     "Call",
-    "CallTimeout",
     "Dialect",
     "Handler",
     "Operation",
@@ -40,10 +39,6 @@ class BodyTooLarge(InvalidParameter):
     """The request's body has more bytes than the server accepts. ``details``: ``limit`` in bytes."""
 
     code = "body_too_large"
-
-
-class CallTimeout(Exception):
-    """The call took longer than its ``Request-Timeout``; the work may still go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +89,8 @@ class Dialect(Protocol):
         ...
 
     def failure(self, error: Exception, request_id: str) -> Reply:
-        """The reply for any exception, :class:`BodyTooLarge` and :class:`CallTimeout` among them.
+        """The reply for any exception, :class:`BodyTooLarge` and
+        :class:`penstock.domain.deadline.DeadlineExceeded` among them.
 
         Of an exception that is no :class:`penstock.errors.PenstockError` only the request id is revealed.
         """

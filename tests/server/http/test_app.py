@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from starlette.routing import Route as StarletteRoute
 
 from penstock.errors import StoreUnavailable
+from penstock.server.calls import Calls
 from penstock.server.http.app import create_app
 from penstock.server.http.routes import dialect_routes
 from penstock.server.services import Services
@@ -196,10 +197,11 @@ def test_the_openapi_document_is_one_that_the_docs_page_can_show(client: httpx.C
 
 def test_the_openapi_document_describes_every_route(client: httpx.Client, services: Services) -> None:
     document = client.get("/openapi.json").json()
+    calls = Calls(services.authentication, threads=1, timeout=1)
     described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     served = {
         (method, route.path)
-        for route in create_app(replace(services, registry=CollectorRegistry())).routes
+        for route in create_app(replace(services, registry=CollectorRegistry()), calls).routes
         if isinstance(route, StarletteRoute)
         for method in route.methods or ()
         if method != "HEAD"

@@ -14,9 +14,9 @@ from starlette.routing import Route as StarletteRoute
 from penstock.access.admission import Admission
 from penstock.access.audit import NoAudit
 from penstock.access.authentication import NoAuthentication
+from penstock.server.calls import Calls
 from penstock.server.http.endpoint import make_endpoint
 from penstock.server.http.middleware import RequestLogMiddleware
-from penstock.server.http.request_pool import Threads
 from penstock.server.observability.http_metrics import HttpMetrics
 from penstock.wire.http import Call, Operation, Reply, Route
 from penstock.wire.zilliz_v1.dialect import ZillizV1
@@ -38,15 +38,15 @@ def test_a_large_answer_comes_whole_and_lets_go_of_what_it_held() -> None:
         return Reply(content=LARGE if call.body else b"small", held=thing)
 
     async def run() -> None:
-        threads = Threads(2)
         authentication = NoAuthentication()
+        calls = Calls(authentication, threads=2, timeout=60)
         dialect = ZillizV1(
             Admission(authentication=authentication, clusters=MemoryClusters(), audit=NoAudit(), cluster_id="c")
         )
         route = Route(
             method="POST", path="/x", handler=handler, dialect=dialect, operation=Operation(summary="x", tag="x")
         )
-        endpoint = make_endpoint([route], threads, authentication, max_body_bytes=100, request_timeout=60)
+        endpoint = make_endpoint([route], calls, max_body_bytes=100)
         app = Starlette(
             routes=[StarletteRoute("/x", endpoint, methods=["POST"])],
             middleware=[Middleware(RequestLogMiddleware, metrics=HttpMetrics(CollectorRegistry()))],
@@ -61,6 +61,6 @@ def test_a_large_answer_comes_whole_and_lets_go_of_what_it_held() -> None:
                         break
                     await asyncio.sleep(0.01)  # the thread may still be leaving the handler
                 assert seen[-1]() is None
-        threads.close()
+        calls.close()
 
     asyncio.run(run())

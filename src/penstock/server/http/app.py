@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -22,13 +20,14 @@ from swagger_ui_bundle import swagger_ui_path
 
 from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.domain.access import Role
+from penstock.domain.deadline import DeadlineExceeded
 from penstock.errors import PenstockError, PermissionDenied
+from penstock.server.calls import Calls
 from penstock.server.http.browser_security import OriginGuardMiddleware, SecurityHeaders
 from penstock.server.http.docs_page import DOCS_PAGE, DOCS_POLICY
 from penstock.server.http.endpoint import make_endpoint
 from penstock.server.http.middleware import NormalizePathMiddleware, RequestLogMiddleware
 from penstock.server.http.openapi import openapi_document
-from penstock.server.http.request_pool import Threads
 from penstock.server.http.routes import dialect_routes
 from penstock.server.observability.http_metrics import HttpMetrics
 from penstock.server.services import Services
@@ -49,19 +48,14 @@ PLAIN_ROUTES = {
 _log = structlog.get_logger("penstock.http")
 
 
-def create_app(services: Services) -> Starlette:
-    """Create the ASGI application of the services. Its threads end with its lifespan."""
-    settings = services.settings
-    routes = dialect_routes(services) if settings.role != "worker" else ()
-    threads = Threads(settings.request_threads)
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        threads.close()
-
+def create_app(services: Services, calls: Calls) -> Starlette:
+    """Create the ASGI application of the services, whose requests are run by ``calls``."""
+    routes = dialect_routes(services) if services.settings.role != "worker" else ()
     return Starlette(
-        routes=[*_dialects(routes, threads, services), *_own_routes(services, routes, threads)],
+        routes=[
+            *_dialects(routes, calls, services.settings.max_body_bytes),
+            *_own_routes(services, routes, calls),
+        ],
         middleware=[
             Middleware(RequestLogMiddleware, metrics=HttpMetrics(services.registry)),
             Middleware(SecurityHeaders),
@@ -70,12 +64,10 @@ def create_app(services: Services) -> Starlette:
             Middleware(NormalizePathMiddleware),
         ],
         exception_handlers={404: _not_found, 405: _not_found},
-        lifespan=lifespan,
     )
 
 
-def _dialects(routes: tuple[Route, ...], threads: Threads, services: Services) -> list[BaseRoute]:
-    settings = services.settings
+def _dialects(routes: tuple[Route, ...], calls: Calls, max_body_bytes: int) -> list[BaseRoute]:
     # In the routes' order, imports first: the router tries one after the other.
     by_path: dict[str, list[Route]] = {}
     for route in routes:
@@ -83,20 +75,14 @@ def _dialects(routes: tuple[Route, ...], threads: Threads, services: Services) -
     return [
         StarletteRoute(
             path,
-            make_endpoint(
-                path_routes,
-                threads,
-                services.authentication,
-                max_body_bytes=settings.max_body_bytes,
-                request_timeout=settings.request_timeout,
-            ),
+            make_endpoint(path_routes, calls, max_body_bytes=max_body_bytes),
             methods=[route.method for route in path_routes],
         )
         for path, path_routes in by_path.items()
     ]
 
 
-def _own_routes(services: Services, routes: tuple[Route, ...], threads: Threads) -> list[BaseRoute]:
+def _own_routes(services: Services, routes: tuple[Route, ...], calls: Calls) -> list[BaseRoute]:
     document = orjson.dumps(openapi_document(routes, PLAIN_ROUTES))
 
     def healthz(_: Request) -> Response:
@@ -124,11 +110,10 @@ def _own_routes(services: Services, routes: tuple[Route, ...], threads: Threads)
 
     async def metrics(request: Request) -> Response:
         request.state.route = "/metrics"
-        fairness_key = services.authentication.fairness_key(request.headers.get("authorization", ""))
+        authorization, address = _credentials(request)
         try:
-            async with asyncio.timeout(services.settings.request_timeout):
-                return await threads.calls.run(fairness_key, partial(scrape, request))
-        except TimeoutError:
+            return await calls.run(authorization, address, partial(scrape, request), route="/metrics")
+        except DeadlineExceeded:
             return PlainTextResponse("the call took too long\n", 408)
 
     def docs(_: Request) -> Response:
@@ -155,12 +140,16 @@ def _own_route(path: str, answer: Callable[[Request], Response]) -> BaseRoute:
 
 def _check_operator(services: Services, request: Request) -> None:
     """Require read access to the server's own cluster: metrics are of all tenants. Raises AccessDenied."""
-    address = request.client.host if request.client else ""
-    authorization = request.headers.get("authorization", "")
+    authorization, address = _credentials(request)
     with services.admission.call("metrics.get", authorization=authorization, address=address) as call:
         if not call.caller.may(Role.READER, services.clusters.get(services.settings.cluster_id)):
             # The message doesn't reveal that cluster's id to other orgs.
             raise PermissionDenied("metrics tell of all orgs: they are for who may read the server's own cluster")
+
+
+def _credentials(request: Request) -> tuple[str, str]:
+    """The ``Authorization`` header and the client's address."""
+    return request.headers.get("authorization", ""), request.client.host if request.client else ""
 
 
 def _not_found(request: Request, error: Exception) -> Response:

@@ -28,11 +28,12 @@ from typing import Any
 from penstock.access.admission import Admission
 from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster
+from penstock.domain.deadline import DeadlineExceeded
 from penstock.domain.names import DEFAULT_DATABASE
 from penstock.errors import PenstockError
 from penstock.wire.call_names import call_names
 from penstock.wire.decoding import Fields, parse_object, whole_number
-from penstock.wire.http import Call, CallTimeout, Operation, Reply, Route, json_reply
+from penstock.wire.http import Call, Operation, Reply, Route, json_reply
 from penstock.wire.milvus_v2 import errors
 
 __all__ = ["PREFIX", "Answer", "MilvusV2", "Request"]
@@ -139,7 +140,7 @@ class MilvusV2:
         request_id: str = "",
         table: Mapping[type[PenstockError], errors.ErrorRow] = errors.MILVUS,
     ) -> Reply:
-        if isinstance(error, CallTimeout):
+        if isinstance(error, DeadlineExceeded):
             return json_reply({"code": errors.TIMEOUT, "message": "request timeout"}, status=408)
         if not isinstance(error, PenstockError):
             text = f"internal error; the server's log tells more under request id {request_id}"

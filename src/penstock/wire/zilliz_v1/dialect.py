@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock.access.admission import Admission
+from penstock.domain.deadline import DeadlineExceeded
 from penstock.errors import PenstockError
-from penstock.wire.http import Call, CallTimeout, Reply, json_reply
+from penstock.wire.http import Call, Reply, json_reply
 from penstock.wire.zilliz_v1 import errors
 
 __all__ = ["PREFIX", "ZillizV1"]
@@ -30,7 +31,7 @@ class ZillizV1:
         return json_reply({"code": SUCCESS, "data": data})
 
     def failure(self, error: Exception, request_id: str) -> Reply:
-        if isinstance(error, CallTimeout):
+        if isinstance(error, DeadlineExceeded):
             text = errors.TEXTS[errors.UNAVAILABLE].format("The call took too long.")
             return json_reply({"code": errors.UNAVAILABLE, "message": text}, status=408)
         if not isinstance(error, PenstockError):

@@ -25,7 +25,7 @@ from penstock.access.fairness_key import ANONYMOUS_KEY, UNAUTHENTICATED_KEY, UNV
 from penstock.catalog.access.clusters import DEFAULT_ORG
 from penstock.domain.access import Grant, Role
 from penstock.imports.requests import JobPage, JobQuery
-from penstock.server.http.request_pool import STACK_BYTES, Pool, Threads
+from penstock.server.request_pool import STACK_BYTES, Pool, Threads
 from tests.support.catalogs import opened_catalog
 from tests.support.http import http_server, make_services
 from tests.support.imports import MemoryImports
