@@ -337,7 +337,7 @@ class JobRun:
     def _withdraw(self, table: Table, error: PenstockError) -> Published | None:
         """Withdraw the intent and fail the job with ``error``; return what was published if the rows are visible.
 
-        See docs/decisions/0012-taking-an-intent-back.md.
+        See docs/decisions/0012-withdrawing-an-intent.md.
         """
         cause = error.__cause__ or error
         try:

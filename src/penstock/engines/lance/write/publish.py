@@ -11,7 +11,7 @@ atomically, on local disks as in object stores. Ours lists present and staged fr
 
 A job that can't be published, since the table is damaged, is withdrawn: by a Merge that changes nothing and names the
 job. A process that stalled before the commit of its rows is refused by that, and finds the name on its next attempt.
-See docs/decisions/0012-taking-an-intent-back.md.
+See docs/decisions/0012-withdrawing-an-intent.md.
 """
 
 from __future__ import annotations
