@@ -124,7 +124,7 @@ them apart. **Try again** says whether the very same call may succeed later; job
 
 The HTTP status is 200, since clients drop the body of anything else, with a few exceptions. A call that takes too
 long answers 408 (v1: {V1_UNAVAILABLE}, v2: {V2_TIMEOUT}), an error that nobody foresaw 500, and Milvus's calls answer
-401, 403 and 429 to [who may not come in](access.md#what-callers-are-told).
+401, 403 and 429 to [who may not come in](access.md#error-codes).
 
 A call without `clusterId` and `projectId` gets Milvus's numbers, one with either of them Zilliz Cloud's. Beside the
 table, the v1 calls check their own parameters in the order that `src/penstock/wire/zilliz_v1/errors.py` lists.
