@@ -219,7 +219,7 @@ def _hits(answer: Mapping[str, Any], collection: CollectionInfo, queries: int) -
             raise ValueError(f"{len(rows)} hits for {queries} queries, and no topks that say which belong to which")
         counts = [len(rows) // queries] * queries if queries else []
     if len(counts) != queries or sum(counts) != len(rows):
-        raise ValueError(f"topks {counts} don't fit {len(rows)} hits for {queries} queries")
+        raise ValueError(f"topks {counts} do not match {len(rows)} hits for {queries} queries")
     hits = iter(rows)
     return [[next(hits) for _ in range(count)] for count in counts]
 

@@ -283,7 +283,7 @@ class Settings(BaseModel):
         )
         for first, second in pairs:
             if (getattr(self, first) is None) != (getattr(self, second) is None):
-                raise ValueError(f"{flag_of(first)} and {flag_of(second)} must be given together")
+                raise ValueError(f"{flag_of(first)} and {flag_of(second)} must be set together")
         return self
 
     @property

@@ -172,4 +172,4 @@ async def _body(request: Request, limits: _Limits, authenticate: Callable[[], Aw
 
 
 def _too_large(limit: int) -> str:
-    return f"the request body is too large, this server takes at most {limit} bytes"
+    return f"the request body is too large, this server accepts at most {limit} bytes"
