@@ -40,8 +40,7 @@ MEANINGS: Mapping[str, str] = {
     "collection_not_loaded": "The collection is released; load it to search and query it.",
     "job_state_conflict": "The job cannot be committed, aborted or retried in its current state.",
     "access_denied": "The caller has no permission.",
-    "unauthenticated": "Missing or wrong credentials: `Authorization: Bearer KEY` or "
-    "`Bearer user:password`.",
+    "unauthenticated": "Missing or wrong credentials: `Authorization: Bearer KEY` or `Bearer user:password`.",
     "too_many_attempts": "Too many wrong credentials; the message says when to retry.",
     "permission_denied": "The caller lacks a role; the message names it and its scope.",
     "import_refused": "The import request is invalid: file types, file groups, options.",

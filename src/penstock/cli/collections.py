@@ -34,7 +34,9 @@ def collections() -> None:
     type=click.Choice(METRICS, case_sensitive=False),
     help="Quick form: the metric. [default: cosine]",
 )
-@click.option("--id-type", type=click.Choice(["Int64", "VarChar"], case_sensitive=False), help="Quick form: type of the ids.")
+@click.option(
+    "--id-type", type=click.Choice(["Int64", "VarChar"], case_sensitive=False), help="Quick form: type of the ids."
+)
 @click.option("--max-length", type=click.IntRange(1, 65535), help="Quick form with VarChar: maximum bytes of an id.")
 @click.option("--auto-id", is_flag=True, help="Quick form: the server generates the ids; files have none.")
 @click.option(

@@ -29,8 +29,12 @@ GROUPS_PER_JOB = 1024
     type=click.Choice(["dynamic", "drop", "error"]),
     help="Columns without a field: keep as dynamic values, drop, or fail. [default: dynamic]",
 )
-@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Any option of the import call; repeatable.")
-@click.option("--server-paths", is_flag=True, help="Send the paths unchanged, for files that only the server can access.")
+@click.option(
+    "--option", "options", multiple=True, metavar="KEY=VALUE", help="Any option of the import call; repeatable."
+)
+@click.option(
+    "--server-paths", is_flag=True, help="Send the paths unchanged, for files that only the server can access."
+)
 @click.option(
     "--files-per-job",
     type=click.IntRange(min=1),

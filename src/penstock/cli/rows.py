@@ -123,7 +123,9 @@ def _parse_vector(text: str) -> Any:
     try:
         vector = json.loads(text)
     except json.JSONDecodeError as error:
-        raise click.BadParameter(f"it is not JSON: {error}. Write it as '[0.1, 0.2]'", param_hint="--vector") from None
+        raise click.BadParameter(
+            f"it is not JSON: {error}. Write it as '[0.1, 0.2]'", param_hint="--vector"
+        ) from None
     if not isinstance(vector, list | dict):
         raise click.BadParameter(
             "write a list as '[0.1, 0.2]', or {\"index\": value} for sparse ones", param_hint="--vector"

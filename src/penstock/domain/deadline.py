@@ -20,7 +20,7 @@ class DeadlineExceeded(TimeoutError):
     """The call's deadline has passed; its caller has already received the timeout error."""
 
     def __init__(self) -> None:
-        super().__init__("the call's Request-Timeout has passed: its work was stopped")
+        super().__init__("the call's Request-Timeout has passed: it was cancelled")
 
 
 @contextmanager

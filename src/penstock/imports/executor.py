@@ -317,13 +317,13 @@ class JobRun:
             self._context.settings,
             self._stop,
             lambda error: self._retrying("commit", error),
-            "None of the job's rows are visible. Retry the job when the cause is gone",
+            "None of the job's rows are visible. Retry the job when the cause is fixed",
             (Transient, StoreError),
         )
 
     def _publish(self, table: Table) -> Published:
         if self._stop.is_set():
-            raise TaskCancelled("the server is stopping; the rows become visible when it is back")
+            raise TaskCancelled("the server is stopping; the rows become visible after its restart")
         self._collection()
         return self._engine.publish(table, self.job.id, self.job.epoch, self._staged())
 

@@ -39,8 +39,7 @@ def check_store_of_cluster(settings: Settings, text: str) -> str:
     for location in own:
         if overlap(place, location):
             raise InvalidParameter(
-                f"the store {place} and the server's own {location} overlap. "
-                "Use a separate location for the cluster",
+                f"the store {place} and the server's own {location} overlap. Use a separate location for the cluster",
                 store=place,
             )
     engine_of(settings).check(place)

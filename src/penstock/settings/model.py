@@ -68,9 +68,7 @@ class Settings(BaseModel):
     tls_cert: Path | None = _field(None, "PEM file with the certificate chain; enables HTTPS.")
     tls_key: Path | None = _field(None, "PEM file with the certificate's private key.")
     log_format: Literal["console", "json"] = _field("console", "Format of log lines.")
-    log_level: Literal["debug", "info", "warning", "error"] = _field(
-        "info", "Minimum severity of log lines."
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = _field("info", "Minimum severity of log lines.")
     core_dumps: bool = _field(
         False,
         "Allow crashes of the server and its workers to write core dumps.",
@@ -108,7 +106,9 @@ class Settings(BaseModel):
     max_inputs_per_job: Count = _field(
         1024, "Maximum number of files, folders or NumPy sets per import request.", unit="groups"
     )
-    max_jobs_per_collection: Count = _field(10_000, "Maximum number of unfinished import jobs per collection.", unit="jobs")
+    max_jobs_per_collection: Count = _field(
+        10_000, "Maximum number of unfinished import jobs per collection.", unit="jobs"
+    )
     max_running_jobs: Count = _field(
         2,
         "Maximum number of running import jobs of a cluster, on all servers that share the catalog; others wait.",
@@ -215,7 +215,9 @@ class Settings(BaseModel):
         None, "The encryption key itself, instead of a file: 32 bytes in URL-safe base64."
     )
     role: Literal["all", "api", "worker"] = _field(
-        "all", "Tasks of this process: answer calls, run imports, or both.", reason="One process is enough to start with."
+        "all",
+        "Tasks of this process: answer calls, run imports, or both.",
+        reason="One process is enough to start with.",
     )
     retention: Seconds = _span(
         30 * 24 * 3600.0, "How long finished jobs are kept, at least idempotency_window.", shown="30d"
@@ -239,9 +241,7 @@ class Settings(BaseModel):
         "Location of the collections: s3://bucket/prefix, which several servers may share.",
         shown="a folder in the data dir",
     )
-    storage_endpoint: str | None = _field(
-        None, "URL of the object store of --storage-url.", shown="s3_endpoint"
-    )
+    storage_endpoint: str | None = _field(None, "URL of the object store of --storage-url.", shown="s3_endpoint")
     storage_region: str | None = _field(None, "Region of that object store.", shown="s3_region")
     storage_access_key: SecretStr | None = _field(
         None, "Access key for the store.", shown="s3_access_key, with its secret key and session token"

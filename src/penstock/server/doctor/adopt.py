@@ -106,7 +106,9 @@ def _adopt_table(settings: Settings, catalog: Catalog, engine: Engine, table_id:
         return warn(_CHECK, f"{full_name} was created from {name} ({rows}); name and schema are guessed", remedy)
     if recorded.name != description.name or recorded.cluster["id"] != description.cluster["id"]:
         remedy = "Drop one of the two collections"
-        return warn(_CHECK, f"{full_name} was adopted from {name} ({rows}); the name {recorded.name} is taken", remedy)
+        return warn(
+            _CHECK, f"{full_name} was adopted from {name} ({rows}); the name {recorded.name} is taken", remedy
+        )
     return ok(_CHECK, f"{full_name} was adopted from {name}: {rows}, {len(description.indexes)} indexes")
 
 

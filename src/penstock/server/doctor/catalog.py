@@ -44,7 +44,9 @@ def check_catalog(settings: Settings) -> Iterator[CheckResult]:
         except (SQLAlchemyError, PenstockError) as error:
             reason = str(error).partition("\n")[0]
             yield fail(
-                "catalog", f"{catalog_name} cannot be opened: {reason}", "Check its file or address, and its permissions"
+                "catalog",
+                f"{catalog_name} cannot be opened: {reason}",
+                "Check its file or address, and its permissions",
             )
             return
         if not revision.known:
@@ -133,9 +135,7 @@ def _check_jobs(settings: Settings, database: CatalogDatabase) -> Iterator[Check
     abandoned = diagnostics.abandoned_jobs(database, _ABANDONED_SECONDS)
     is_running = settings.catalog_url is not None or lock_owner(settings.data_dir) is not None
     if abandoned:
-        remedy = (
-            "Restart the server and check its log" if is_running else "Start the server; it resumes them"
-        )
+        remedy = "Restart the server and check its log" if is_running else "Start the server; it resumes them"
         yield warn("jobs", f"no process works on {_job_names(abandoned)}, whose lease has expired", remedy)
     waiting = diagnostics.uncommitted_jobs(database, _UNCOMMITTED_SECONDS)
     if waiting:
@@ -146,7 +146,8 @@ def _check_jobs(settings: Settings, database: CatalogDatabase) -> Iterator[Check
     jobs, size = diagnostics.jobs_with_staged_files(database)
     if jobs:
         yield ok(
-            "staged files", f"{jobs:,} failed jobs keep {size:,} staged bytes for a retry; they are deleted automatically"
+            "staged files",
+            f"{jobs:,} failed jobs keep {size:,} staged bytes for a retry; they are deleted automatically",
         )
 
 

@@ -15,7 +15,7 @@ __all__ = ["examine"]
 _CHECKS: Sequence[tuple[str, Callable[[Settings], Iterator[CheckResult]]]] = (
     ("versions", check_versions),
     ("clock", check_clock),
-    ("data folder", check_folder),
+    ("data dir", check_folder),
     ("disk space", check_space),
     ("secret.key", check_key),
     ("catalog", check_catalog),

@@ -93,7 +93,9 @@ def _check_tables(
             )
             yield fail("collection", f"{name}: {error}", remedy)
     if len(readable) == len(collections):
-        yield ok("collections", f"all {len(collections):,} can be read, at the recorded version or later; {rows:,} rows")
+        yield ok(
+            "collections", f"all {len(collections):,} can be read, at the recorded version or later; {rows:,} rows"
+        )
     return readable
 
 
@@ -181,9 +183,7 @@ def _check_quarantine(folder: Path) -> Iterator[CheckResult]:
     aside = sorted(folder.glob("_quarantine/*/*"))
     if aside:
         remedy = "Their jobs were published again; remove the folder once all collections are verified"
-        yield warn(
-            "quarantine", f"{len(aside)} versions were unreadable and quarantined: {aside[0].parent}", remedy
-        )
+        yield warn("quarantine", f"{len(aside)} versions were unreadable and quarantined: {aside[0].parent}", remedy)
 
 
 def _names(names: Sequence[str]) -> str:

@@ -68,9 +68,9 @@ def openapi_document(routes: Sequence[Route], plain: Mapping[str, str]) -> dict[
         "info": {
             "title": "Penstock",
             "version": "v1 and v2",
-            "description": "Imports files of vectors into collections. Most errors answer with HTTP 200 and "
-            "a `code` and `message` of their own; a successful answer has `code` and `data`. What is not a call of "
-            "this document answers 404.",
+            "description": "Imports files of vectors into collections. Most errors return HTTP 200 with "
+            "their own `code` and `message`; a successful response has `code` and `data`. Paths outside this "
+            "document return 404.",
         },
         "tags": [{"name": tag} for tag in [*dict.fromkeys(route.operation.tag for route in routes), _OWN_TAG]],
         "paths": paths,

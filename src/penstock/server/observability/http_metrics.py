@@ -32,9 +32,7 @@ class HttpMetrics:
             buckets=SECONDS,
             registry=registry,
         )
-        self._open = Gauge(
-            "penstock_http_requests_in_flight", "HTTP requests in progress.", registry=registry
-        )
+        self._open = Gauge("penstock_http_requests_in_flight", "HTTP requests in progress.", registry=registry)
         ProcessCollector(registry=registry)
 
     @contextmanager

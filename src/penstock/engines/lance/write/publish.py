@@ -100,7 +100,7 @@ def _attempt(
 
 
 def withdraw(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
-    doing = f"taking the commit of job {job_id} back"
+    doing = f"withdrawing the intent of job {job_id}"
     attempts = Retrying(
         retry=retry_if_exception_type(StoreConflict),
         stop=stop_after_attempt(_ATTEMPTS),
@@ -140,8 +140,8 @@ def _data_files(dataset: LanceDataset, table: Table, version: int) -> set[str]:
         snapshot = dataset.checkout_version(version)
     except (OSError, ValueError) as error:
         raise TableDamaged(
-            f"The table {table.id} is damaged: its version {version} can't be opened ({error}). "
-            "Put it back from a backup, or drop the collection",
+            f"The table {table.id} is damaged: its version {version} cannot be opened ({error}). "
+            "Restore it from a backup, or drop the collection",
             table=table.id,
             file=manifest_name(version),
         ) from error
@@ -172,7 +172,7 @@ def _find_by_transaction(dataset: LanceDataset, job_id: int, after: int) -> Publ
             return Published(version=version, rows=_count_rows(dataset, job_id))
         if properties.get(_WITHDRAWN) == str(job_id):
             raise JobWithdrawn(
-                f"The commit of job {job_id} was taken back, as its table could not be read. Retry the job",
+                f"The intent of job {job_id} was withdrawn because its table could not be read. Retry the job",
                 job_id=job_id,
             )
     return None if complete else _find_by_rows(dataset, job_id)
