@@ -51,10 +51,10 @@ def settings_page() -> str:
     ]
     return f"""# Settings of `penstock serve`
 {MADE}
-Each setting is a flag, an environment variable, and a key of the TOML file that `--config FILE` (or
-`PENSTOCK_CONFIG`) names. The first of these that is given counts: flag, variable, file, default. Secrets have no
-flag, since others on the machine can read those. A flag that may be repeated is a list in the file, and in the
-variable several values with commas between them. Relative paths are taken from the working directory.
+Each setting is a flag, an environment variable, and a key of the TOML file given by `--config FILE` (or
+`PENSTOCK_CONFIG`). Precedence: flag, variable, file, default. Secrets have no
+flag, since other users of the machine can read arguments. A repeatable flag is a list in the file, and a
+comma-separated list in the variable. Relative paths are relative to the working directory.
 
 ```toml
 # penstock.toml
@@ -81,24 +81,24 @@ def cli_page() -> str:
     )
     return f"""# The command line
 {MADE}
-Exit codes: **0** done, **1** failed (what was asked couldn't be done, or a job failed or was aborted), **2** wrong
-usage, **3** a job still goes on after the time that one was ready to wait, **130** interrupted by Ctrl-C.
+Exit codes: **0** success, **1** failure (the command failed, or a job failed or was aborted), **2** wrong
+usage, **3** timeout while a job is still running, **130** interrupted by Ctrl-C.
 
-Results go to the standard output, progress and errors to the standard error. `--json` prints what programs can read.
-Every option can be given by an environment variable too; of an option that may be repeated, the variable holds
-several values separated by blanks (those of the server's settings, by commas). `REQUESTS_CA_BUNDLE` names a file of
-trusted issuers for servers with certificates of their own.
+Results are printed to standard output, progress and errors to standard error. `--json` prints machine-readable output.
+Every option can also be set by an environment variable; for a repeatable option, the variable holds
+values separated by spaces (settings of the server: by commas). `REQUESTS_CA_BUNDLE` names a file of
+trusted certificate authorities, for servers with private certificates.
 
-## Where the server is
+## Server options
 
-Every command that talks to a server takes these:
+Every command that calls a server has these options:
 
 {connecting}
-## Where the catalog is
+## Catalog options
 
-Commands for administrators (`keys`, `users`, `audit`, `orgs`, `clusters`) work on the catalog itself, with or without
-a server, and find it by `--config`, `--data-dir`, `--catalog-url` and `--encryption-key-file`, which are the server's
-[settings](settings.md), with their variables. Give them as the server has them.
+Commands for administrators (`keys`, `users`, `audit`, `orgs`, `clusters`) work on the catalog directly, with or without
+a running server, and locate it by `--config`, `--data-dir`, `--catalog-url` and `--encryption-key-file`, which are the server's
+[settings](settings.md), with their variables. Use the same values as the server.
 
 {"".join(sections)}"""
 
@@ -118,18 +118,18 @@ def errors_page() -> str:
         )
     return f"""# Errors
 {MADE}
-Inside, every error has a stable code, and logs and reasons of jobs are made of these. On the wire each dialect has
-its own numbers: `{{"code": 1100, "message": "…"}}`. The same number may stand for several errors; the message tells
-them apart. **Try again** says whether the very same call may succeed later; jobs do so by themselves.
+Every error has a stable code, used in logs and in reasons of jobs. On the wire each dialect has
+its own numbers: `{{"code": 1100, "message": "…"}}`. One number may cover several errors; the message distinguishes
+them. **Transient** errors may disappear by themselves: the same call may succeed later; jobs retry them automatically.
 
-The HTTP status is 200, since clients drop the body of anything else, with a few exceptions. A call that takes too
-long answers 408 (v1: {V1_UNAVAILABLE}, v2: {V2_TIMEOUT}), an error that nobody foresaw 500, and Milvus's calls answer
-401, 403 and 429 to [who may not come in](access.md#what-callers-are-told).
+The HTTP status is 200, since clients discard the body of other statuses, with a few exceptions. A call that times
+out answers 408 (v1: {V1_UNAVAILABLE}, v2: {V2_TIMEOUT}), an unexpected error 500, and Milvus's calls answer
+401, 403 and 429 to [unauthorised calls](access.md#error-codes).
 
-A call without `clusterId` and `projectId` gets Milvus's numbers, one with either of them Zilliz Cloud's. Beside the
-table, the v1 calls check their own parameters in the order that `src/penstock/wire/zilliz_v1/errors.py` lists.
+A call without `clusterId` and `projectId` gets Milvus's numbers, one with either of them Zilliz Cloud's. In addition to
+the table, the v1 calls check their own parameters in the order of `src/penstock/wire/zilliz_v1/errors.py`.
 
-{_table(["Code", "Meaning", "Try again", "v1", "v2", "v2, Zilliz profile"], rows)}"""
+{_table(["Code", "Meaning", "Transient", "v1", "v2", "v2, Zilliz profile"], rows)}"""
 
 
 def endpoints_page() -> str:
@@ -140,18 +140,18 @@ def endpoints_page() -> str:
         tags.setdefault(about.tag, []).append((f"`{route.method} {route.path}`", _cell(text)))
     own = [(f"`GET {path}`", _cell(text)) for path, text in PLAIN_ROUTES.items()]
     sections = [
-        f"## {tag[0].upper()}{tag[1:]}\n\n{_table(['Call', 'What it does'], rows)}" for tag, rows in tags.items()
+        f"## {tag[0].upper()}{tag[1:]}\n\n{_table(['Call', 'Description'], rows)}" for tag, rows in tags.items()
     ]
     return f"""# HTTP calls
 {MADE}
-All on one port. A running server shows the bodies and answers of each call at `/docs`, and the same as a document at
-`/openapi.json`. Most errors answer with HTTP status 200 and a number: see [errors.md](errors.md). Doubled slashes are
-taken as one.
+All calls share one port. A running server documents the request and response bodies at `/docs`, and as OpenAPI at
+`/openapi.json`. Most errors have HTTP status 200 and a code: see [errors.md](errors.md). Repeated slashes are
+treated as one.
 
 {chr(10).join(sections)}
-## The server's own
+## Other paths
 
-{_table(["Call", "What it does"], own)}"""
+{_table(["Call", "Description"], own)}"""
 
 
 def parameters_page() -> str:
@@ -165,22 +165,22 @@ def parameters_page() -> str:
             )
             for row in table.rows
         ]
-        sections.append(f"## {table.title}\n\n{_table(['Key', 'Effect', 'What it does, or why nothing'], rows)}")
+        sections.append(f"## {table.title}\n\n{_table(['Key', 'Effect', 'Description'], rows)}")
     return f"""# Parameters of the Milvus calls
 {MADE}
-Objects of free keys in requests: what is **served**, what is taken and has **no effect**, and what is **refused**.
-A key that is in none of these tables is refused with the nearest name, where Milvus ignores it. Those of import
-options are warned of by the job.
+Request objects with free keys: which keys are **served**, accepted with **no effect**, or **refused**.
+A key in none of these tables is refused with the nearest name, where Milvus ignores it. Unknown import
+options only add a warning to the job.
 
 {chr(10).join(sections)}
-## What `indexes/describe` tells
+## State of an index: `indexes/describe`
 
-`indexState` is `Finished` when nothing is due for the index, `InProgress` while a worker is at the collection's
-indexes, `Unissued` while a build waits for one. `pendingRows` are the rows that wait for it; `indexedRows` all others
-of `totalRows`. As in Milvus these are not only rows in the index: where none is built, since a search of so few
-vectors (32 MB) or rows (10,000) is as quick without or the type has none ([indexes](indexes.md)), and of new rows as
-long as fewer than 10,000 are beside the index, rows are searched exactly, and nothing is pending. So who waits for
-`Finished`, or for no pending rows, comes to an end.
+`indexState` is `Finished` when no work is due for the index, `InProgress` while a worker builds the collection's
+indexes, `Unissued` while a build waits for a worker. `pendingRows` are the rows that wait for it; `indexedRows` all others
+of `totalRows`. As in Milvus, `indexedRows` also includes rows that are not in an index: rows are searched exactly, and not
+pending, if no index is built (because a search of fewer vectors than 32 MB or rows than 10,000 is as fast without, or the
+type has no index, see [indexes](indexes.md)), or while fewer than 10,000 new rows are outside the index. So a client that
+waits for `Finished`, or for no pending rows, terminates.
 """
 
 
@@ -265,9 +265,9 @@ def _command_section(path: str, command: click.Command) -> str:
     if own:
         parts.append(_options_table(path, own))
     if _connecting_options(command):
-        parts.append("And [where the server is](#where-the-server-is).\n")
+        parts.append("And the [server options](#server-options).\n")
     elif path not in SERVER_COMMANDS and shared:
-        parts.append("And [where the catalog is](#where-the-catalog-is).\n")
+        parts.append("And the [catalog options](#catalog-options).\n")
     return "\n".join(parts) + "\n"
 
 

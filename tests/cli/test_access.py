@@ -29,7 +29,7 @@ def test_a_key_is_shown_once(run: Run) -> None:
     assert made.exit_code == 0, made.output
     key = made.stdout.strip()
     assert key.startswith("psk_")
-    assert "ops (admin in every cluster); it won't be shown again" in made.stderr
+    assert "ops (admin in every cluster); it is not shown again" in made.stderr
     listed = run("keys", "list").output
     assert key not in listed
     assert key[:10] in listed
@@ -39,13 +39,15 @@ def test_a_key_is_shown_once(run: Run) -> None:
 
 def test_who_makes_a_key_in_a_new_data_folder_is_told_so(run: Run, tmp_path: Path) -> None:
     made = run("keys", "create", "ops", "--role", "admin")
-    assert f"there was no catalog in {tmp_path / 'data'} yet" in made.stderr
+    assert f"created a new catalog in {tmp_path / 'data'}" in made.stderr
     assert made.stdout.startswith("psk_")
     assert "Note" not in run("keys", "create", "more", "--role", "admin").output
 
 
 def test_tenants_clusters_and_their_keys(run: Run) -> None:
-    assert run("clusters", "create", "in01-acme", "--org", "acme").stdout == "Made cluster in01-acme of org acme.\n"
+    assert (
+        run("clusters", "create", "in01-acme", "--org", "acme").stdout == "Created cluster in01-acme of org acme.\n"
+    )
     made = run(
         *("keys", "create", "nightly", "--role", "writer", "--org", "acme", "--cluster", "in01-acme"),
         *("--expires", "720h", "--root", "s3://vectors/acme", "--json"),
@@ -85,7 +87,7 @@ def test_users_and_what_they_may(run: Run) -> None:
         (("keys", "create", "x", "--role", "reader", "--expires", "soon"), "soon"),
         (("keys", "revoke", "x"), "there is no key x"),
         (("users", "drop", "x"), "user not found: x"),
-        (("clusters", "create", "acme"), "It looks like in01-search"),
+        (("clusters", "create", "acme"), "Use the form in01-search"),
         (("clusters", "drop", "in01-none"), "cluster in01-none does not exist"),
     ],
 )
@@ -97,7 +99,7 @@ def test_what_wont_do_is_told(run: Run, arguments: tuple[str, ...], told: str) -
 
 
 def test_what_an_org_may_have(run: Run) -> None:
-    assert run("orgs", "create", "acme").stdout == "Made org acme.\n"
+    assert run("orgs", "create", "acme").stdout == "Created org acme.\n"
     assert run("orgs", "set", "acme", "--max-jobs", "5", "--max-daily-bytes", "2TiB").exit_code == 0
     assert run("orgs", "set", "acme", "--max-jobs", "none", "--max-running-jobs", "default").exit_code == 0
     told = json.loads(run("orgs", "describe", "acme", "--json").output)
@@ -112,7 +114,7 @@ def test_what_an_org_may_have(run: Run) -> None:
 
 def test_a_cluster_may_have_a_store_of_its_own(run: Run, tmp_path: Path) -> None:
     made = run("clusters", "create", "in01-acme", "--org", "acme", "--storage-url", str(tmp_path / "acme"))
-    assert made.stdout == f"Made cluster in01-acme of org acme, kept in {tmp_path / 'acme'}.\n"
+    assert made.stdout == f"Created cluster in01-acme of org acme, stored in {tmp_path / 'acme'}.\n"
     assert json.loads(run("clusters", "list", "--json").output)[0]["store"] == str(tmp_path / "acme")
     assert "acme" in run("clusters", "list").output
 
@@ -121,7 +123,7 @@ def test_a_cluster_may_have_a_store_of_its_own(run: Run, tmp_path: Path) -> None
     ("place", "told"),
     [
         ("acme", "that of the cluster in01-acme"),
-        ("acme/inside", "lie in each other"),
+        ("acme/inside", "overlap"),
         ("link", "that of the cluster in01-acme"),
         (".", "and the server's own"),
         ("data", "and the server's own"),
@@ -143,4 +145,4 @@ def test_a_store_must_be_of_use(run: Run) -> None:
     for place in ("gs://bucket/x", "s3://b/../c"):
         done = run("clusters", "create", "in01-next", "--storage-url", place)
         assert done.exit_code == 1
-        assert f"{place} won't do as a store: collections are kept in a folder or" in done.output
+        assert f"{place} is not a valid store: collections can be stored in a folder or" in done.output

@@ -53,7 +53,7 @@ def test_quick_form(run: Run) -> None:
     assert "vector  FloatVector, dimension 4  " in told
     assert told.rstrip().endswith("vector (L2)")
     assert "Load state    loaded\n" in told
-    assert "taken, as dynamic fields" in told
+    assert "stored as dynamic values" in told
     assert run("collections", "stats", "cli_quick").stdout == "0\n"
     assert {"name": "cli_quick", "rows": 0} in json.loads(run("collections", "list", "--json").stdout)
 
@@ -97,8 +97,8 @@ def test_schema_file_as_toml_with_the_schema_standing_alone(run: Run, tmp_path: 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("{", "can't be read as JSON"),
-        ("[]", "must hold an object"),
+        ("{", "cannot be read as JSON"),
+        ("[]", "must contain an object"),
         ('{"fields": []}', "has no fields"),
         ('{"fields": [{"fieldName": "a", "dataType": "Int65"}]}', "data type Int65 is invalid"),
     ],

@@ -226,7 +226,7 @@ def test_a_failed_job_is_retried(run: Run, collection: str, make_file: MakeFile)
     (job_id,) = [load["jobId"] for load in json.loads(listed)]
     make_file("a.jsonl")
     done = run("jobs", "retry", job_id)
-    assert (done.exit_code, done.stdout) == (0, f"Job {job_id} goes on. Follow it: penstock jobs wait {job_id}\n")
+    assert (done.exit_code, done.stdout) == (0, f"Job {job_id} resumes. To follow it: penstock jobs wait {job_id}\n")
     assert run("jobs", "wait", job_id).exit_code == 0
     assert run("query", collection, "--count").stdout == "3\n"
     again = run("jobs", "retry", job_id)
@@ -250,7 +250,7 @@ def test_a_retry_sends_the_keys_of_the_store_and_never_a_servers_own(
 def test_two_phase_import(run: Run, collection: str, make_file: MakeFile) -> None:
     done = run("import", str(make_file("a.jsonl")), "--collection", collection, "--option", "auto_commit=false")
     assert done.exit_code == 0, done.output
-    assert "has staged 3 rows, which nobody sees yet" in done.stdout
+    assert "has staged 3 rows, not visible yet" in done.stdout
     assert run("query", collection, "--count").stdout == "0\n"
     job_id = done.stdout.split()[1]
     assert run("jobs", "wait", job_id, "--timeout", "0").exit_code == 0
@@ -283,7 +283,7 @@ def test_waiting_for_a_time(run: Run, collection: str, make_file: MakeFile) -> N
     waited = run("jobs", "wait", job_id, "--timeout", "0")
     if waited.exit_code != 0:  # it can be very fast
         assert waited.exit_code == 3
-        assert f"Follow it: penstock jobs wait {job_id}" in waited.stdout
+        assert f"To follow it: penstock jobs wait {job_id}" in waited.stdout
     assert run("jobs", "wait", job_id).exit_code == 0
 
 

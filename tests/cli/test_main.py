@@ -102,10 +102,10 @@ def test_a_server_without_tls_called_by_https(server: RunningServer) -> None:
     address = server.url.removeprefix("http://")  # without scheme means https
     done = penstock_command("jobs", "list", "--url", address)
     assert done.returncode == 1
-    assert "http:// before its address" in done.stderr
+    assert "use http:// in the address" in done.stderr
 
 
 def test_no_address_at_all() -> None:
     done = penstock_command("jobs", "list", "--url", "ftp://somewhere")
     assert done.returncode == 2
-    assert "is no address of a server, such as http://127.0.0.1:19530" in done.stderr
+    assert "is not the address of a server, such as http://127.0.0.1:19530" in done.stderr

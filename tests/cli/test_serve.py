@@ -25,7 +25,7 @@ def serve(*flags: str) -> subprocess.CompletedProcess[str]:
     ("flags", "told"),
     [
         (("--port", "banana"), "PENSTOCK_PORT"),
-        (("--config", "absent.toml"), "the settings file absent.toml can't be read"),
+        (("--config", "absent.toml"), "the settings file absent.toml cannot be read"),
         (("--import-root", "ftp://bucket"), "ftp://"),
         (("--tls-cert", "cert.pem"), "--tls-cert and --tls-key must be given together"),
     ],
@@ -54,13 +54,13 @@ def test_a_server_without_import_roots_says_that_it_can_import_nothing(tmp_path:
 def test_a_folder_in_use(server: RunningServer) -> None:
     done = serve("--data-dir", str(server.data_dir), "--port", "0")
     assert done.returncode == 1
-    assert f"held by another server, process {server.process.pid}" in done.stderr
+    assert f"locked by another server, process {server.process.pid}" in done.stderr
 
 
 def test_a_port_in_use(server: RunningServer, tmp_path: Path) -> None:
     done = serve("--data-dir", str(tmp_path / "data"), "--port", server.url.rpartition(":")[2])
     assert done.returncode == 1
-    assert "Give others with --host and --port" in done.stderr
+    assert "Set others with --host and --port" in done.stderr
 
 
 def test_what_was_imported_is_there_after_a_restart(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_an_answer_must_fit_into_memory(cases: UseCases, monkeypatch: pytest.Mon
     assert len(cases.entities.query(docs, filter="id >= 0", output_fields=["id"]).table) == 20
     with pytest.raises(InvalidParameter, match="20 rows would take"):
         cases.entities.query(docs, filter="id >= 0", output_fields=["vector"])
-    with pytest.raises(InvalidParameter, match="Ask with limit and offset"):
+    with pytest.raises(InvalidParameter, match="Use limit and offset"):
         cases.entities.get(docs, range(100), output_fields=["vector"])
     with pytest.raises(InvalidParameter, match="20 rows would take"):
         cases.entities.query(docs, output_fields=["vector"], limit=1000)

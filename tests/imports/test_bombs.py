@@ -49,7 +49,7 @@ def test_a_bomb_is_refused_in_bounded_memory(name: str, tmp_path: Path, runner: 
     restarts = runner.restarts
     reading = runner.submit(read, Reading(str(tmp_path), (file,), TEXTS, LIMIT)).future
     if words == "memory":
-        with pytest.raises(MemoryExceeded, match=r"more than a worker may have\. Raise memory_budget"):
+        with pytest.raises(MemoryExceeded, match=r"more than a worker may use\. Raise memory_budget"):
             reading.result()
     else:
         outcome = reading.result()

@@ -74,7 +74,7 @@ def test_a_store_that_is_down_fails_the_job_and_a_retry_goes_on_when_it_is_back(
         docs = world.collection()
         job = world.imported([address])
         assert job.state is JobState.FAILED
-        for words in ("the object store fails", "tried 2 times", "while planning the import", "Retry the job"):
+        for words in ("the object store failed", "tried 2 times", "while planning the import", "Retry the job"):
             assert words in (job.reason or ""), job.reason
         proxy.faults = Faults()
         assert world.ended(world.retry(job)).state is JobState.COMPLETED

@@ -197,7 +197,7 @@ def test_side_files_are_passed_over_and_named(world: World) -> None:
     job = world.imported(["t/"])
     assert (job.state, job.rows, job.reason) == (JobState.COMPLETED, 4, None)
     [text] = warnings(job, "side_files")
-    assert text.startswith("what other programs keep in the folder 't/' beside its data was passed over: ")
+    assert text.startswith("skipped side files of other programs in the folder 't/': ")
     assert " and 6 more. With a folder _temporary/ in it, it may still be being written" in text
     assert world.imported(["t/a=1/part-0.parquet"]).state is JobState.COMPLETED
 
@@ -259,7 +259,7 @@ def test_a_delta_log_that_does_not_tell_everything(world: World) -> None:
     commit(table, 7, {"remove": {"path": "b.parquet"}}, {"add": {"path": "c.parquet", "deletionVector": {"x": 1}}})
     job = world.imported(["in/"])
     assert [row["id"] for row in rows(world, docs)] == [0, 1, 4, 5]
-    assert "log is not there from the first version on" in warnings(job, "delta_log")[0]
+    assert "the first versions of its log are missing" in warnings(job, "delta_log")[0]
     assert "deletion vectors, which are not read" in warnings(job, "delta_deletion_vectors")[0]
     (table / "_delta_log" / f"{8:020}.json").write_text("no JSON")
     assert world.imported(["in/"]).state is JobState.COMPLETED

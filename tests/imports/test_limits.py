@@ -52,7 +52,7 @@ def test_all_files_of_a_job_together_may_be_too_large(tmp_path: Path, runner: Lo
             write_rows(world.files / f"{name}.jsonl")
         job = world.imported(["a.jsonl"], ["b.jsonl"])
         assert job.state is JobState.FAILED
-        assert "one job may have 5,000 (max_job_bytes). Import them by several jobs" in (job.reason or "")
+        assert "the limit per job is 5,000 (max_job_bytes). Import them in several jobs" in (job.reason or "")
         assert world.imported(["a.jsonl"]).state is JobState.COMPLETED
         assert world.count(docs) == 100
 

@@ -188,7 +188,7 @@ def test_a_job_with_the_callers_own_keys_needs_them_again(tmp_path: Path, runner
         )
         assert job.state is JobState.FAILED
         assert world.catalog.jobs.secret(job.id) == {}
-        with pytest.raises(MissingParameter, match="accessKey and secretKey, which were forgotten"):
+        with pytest.raises(MissingParameter, match="accessKey and secretKey, which were deleted"):
             world.retry(job)
         assert world.job(job.id) == job
         s3.put(bucket, "a.jsonl", b'{"id": 1, "vector": [1, 2, 3, 4]}\n')
@@ -212,7 +212,7 @@ def test_what_can_not_be_retried_says_why_and_stays_as_it_is(world: World) -> No
             world.retry(job)
         assert world.job(job.id) == before
     world.imports.abort(CLUSTER, waiting.id, ANONYMOUS)
-    with pytest.raises(JobStateConflict, match="was aborted by user, only a job that failed by itself"):
+    with pytest.raises(JobStateConflict, match="was aborted by user, only a failed job"):
         world.retry(waiting)
     world.collections.drop(CLUSTER, "default", "docs")
     with pytest.raises(JobStateConflict, match="its collection docs was dropped"):
@@ -232,7 +232,7 @@ def test_a_retry_counts_as_a_live_job(tmp_path: Path, runner: LocalRunner) -> No
 def test_a_key_retries_only_what_it_may_import(world: World) -> None:
     job = failed_night(world)
     mine = Caller(name="mine", org_id=None, grants=ANONYMOUS.grants, roots=("a.jsonl",))
-    with pytest.raises(PathNotAllowed, match=r"'b\.jsonl' is outside of what your key may import"):
+    with pytest.raises(PathNotAllowed, match=r"'b\.jsonl' is outside the import roots of your key"):
         world.imports.retry(CLUSTER, job.id, StoreCredentials(), mine)
     ours = Caller(name="ours", org_id=None, grants=ANONYMOUS.grants, roots=("a.jsonl", "b.jsonl"))
     write_rows(world.files / "b.jsonl", start=ROWS)

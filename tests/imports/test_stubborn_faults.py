@@ -155,7 +155,7 @@ class Hanging:
 
     def cancel(self, grace: float | None = None) -> None:
         if not self.future.done():
-            self.future.set_exception(TaskCancelled("the task was told to stop"))
+            self.future.set_exception(TaskCancelled("the task was cancelled"))
 
 
 @dataclass

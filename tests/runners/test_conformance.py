@@ -60,7 +60,7 @@ def test_a_killed_worker_costs_its_task_and_not_the_runner(runner: Runner) -> No
 
 
 def test_a_worker_that_takes_too_much_memory_is_ended_and_the_task_says_so(runner: Runner) -> None:
-    with pytest.raises(MemoryExceeded, match="more than a worker may have"):
+    with pytest.raises(MemoryExceeded, match="more than a worker may use"):
         runner.submit(hoard, Hoard(memory_limit=512 << 20)).future.result(LIMIT)
     assert runner.submit(double, 4).future.result(LIMIT) == 8
 

@@ -138,7 +138,7 @@ def stop(runner: HeldRunner) -> None:
     """The tasks that were told to stop do so."""
     for _, handle in runner.running:
         if handle.cancelled:
-            handle.future.set_exception(TaskCancelled("the task was told to stop"))
+            handle.future.set_exception(TaskCancelled("the task was cancelled"))
 
 
 def test_a_lane_with_several_workers_gives_one_to_a_lane_that_waits() -> None:

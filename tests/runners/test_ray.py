@@ -100,7 +100,7 @@ def test_a_lost_driver_costs_what_it_had_in_hand_and_the_next_task_joins_again(
     until((tmp_path / "never.began").exists)
     driver = next(child for child in psutil.Process().children() if child.pid == remote.driver_pid)
     driver.kill()
-    with pytest.raises(WorkerLost, match="is away"):
+    with pytest.raises(WorkerLost, match="is unavailable"):
         handle.future.result(LIMIT)
     assert remote.submit(double, 4).future.result(LIMIT) == 8
     assert remote.restarts == 1
@@ -121,7 +121,7 @@ def test_a_cluster_that_is_not_there_is_one_error_at_the_start_and_later_a_lost_
     remote = RayRunner("127.0.0.1:1")
     with pytest.raises(InvalidParameter, match=r"Ray cluster at 127\.0\.0\.1:1"):
         remote.warm()
-    with pytest.raises(WorkerLost, match="is away"):
+    with pytest.raises(WorkerLost, match="is unavailable"):
         remote.submit(double, 1).future.result(LIMIT)
     remote.close()
 

@@ -218,5 +218,5 @@ def test_what_is_no_key_or_no_address_is_refused() -> None:
     with pytest.raises(ValueError, match="control characters"):
         v2_calls.list_import_jobs("http://127.0.0.1:9", api_key="line 1\nline 2")
     for address in ("http://", "", "ftp://host", "://"):
-        with pytest.raises(ValueError, match="no address of a server"):
+        with pytest.raises(ValueError, match="not the address of a server"):
             v2_calls.list_import_jobs(address)

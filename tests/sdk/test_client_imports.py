@@ -275,7 +275,7 @@ def test_wait_raises_why_a_job_failed(server: RecordingServer, client: penstock.
 
 def test_wait_ends_with_the_time_given(server: RecordingServer, client: penstock.Client) -> None:
     server.answer(DESCRIBE, state("Importing", 40))
-    with pytest.raises(JobUnfinished, match=r"job 7 is Importing at 40 % after 0\.01 s; it goes on"):
+    with pytest.raises(JobUnfinished, match=r"job 7 is Importing at 40 % after 0\.01 s; it continues on the server"):
         client.imports.wait("7", timeout=0.01)
 
 

@@ -173,9 +173,9 @@ def test_wrong_passwords_are_borne_ten_times_a_minute(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        ({"host": "0.0.0.0"}, "nobody has a key yet"),
+        ({"host": "0.0.0.0"}, "no key exists yet"),
         ({"host": "0.0.0.0", "allow_plaintext": True}, "penstock keys create"),
-        ({"host": "0.0.0.0", "auth": "off"}, "--auth off is for loopback only"),
+        ({"host": "0.0.0.0", "auth": "off"}, "--auth off is allowed on loopback only"),
     ],
 )
 def test_a_server_that_others_can_reach_is_never_open(tmp_path: Path, flags: dict[str, Any], told: str) -> None:
@@ -189,7 +189,7 @@ def test_a_server_that_others_can_reach_wants_tls(tmp_path: Path) -> None:
     catalog = open_catalog(f"sqlite:///{tmp_path}/data/catalog.db", load_key(tmp_path / "data" / "secret.key"))
     AccountService(catalog).create_key(catalog.orgs.ensure("default").id, "ops", [Grant(role=Role.ADMIN)])
     catalog.close()
-    with pytest.raises(InvalidParameter, match="without TLS keys would travel unencrypted"):
+    with pytest.raises(InvalidParameter, match="without TLS keys are sent unencrypted"):
         build_services(make_settings(tmp_path / "data", host="0.0.0.0"))
     services = build_services(make_settings(tmp_path / "data", host="0.0.0.0", allow_plaintext=True))
     assert services.authentication.is_enabled

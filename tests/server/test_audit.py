@@ -153,7 +153,7 @@ def test_refused_and_failed_changes_are_kept_with_their_reason(tmp_path: Path, c
             action="login",
             address=HOME,
             outcome="unauthenticated",
-            reason="a key or user:password is wanted, and none was sent",
+            reason="no credentials were sent; a key or user:password is required",
         )
 
 

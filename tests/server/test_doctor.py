@@ -67,7 +67,7 @@ def test_a_sound_folder(folder: Path) -> None:
     assert bad(folder) == {}
     checks = {finding.check: finding.found for finding in findings(folder)}
     assert {"versions", "clock", "disk space", "secret.key", "integrity", "store", "orphans", "jobs"} <= checks.keys()
-    assert "no server has it to itself" in checks["data folder"]
+    assert "not locked by a server" in checks["data dir"]
     assert "all 1 can be read" in checks["collections"]
     assert "2 rows" in checks["collections"]
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -77,14 +77,14 @@ def test_while_a_server_runs(server: RunningServer) -> None:
     found = {
         each.check: each for each in examine(make_settings(server.data_dir, import_root=(str(server.import_root),)))
     }
-    assert f"held by process {server.process.pid}" in found["data folder"].found
+    assert f"locked by process {server.process.pid}" in found["data dir"].found
     assert not [each for each in found.values() if each.health is Health.FAIL]
 
 
 def test_no_folder(tmp_path: Path) -> None:
     found = bad(tmp_path / "absent")
-    assert found["data folder"].health is Health.FAIL
-    assert "--data-dir" in found["data folder"].remedy
+    assert found["data dir"].health is Health.FAIL
+    assert "--data-dir" in found["data dir"].remedy
     assert found["import root"].health is Health.FAIL
     assert not (tmp_path / "absent").exists()
 
@@ -184,19 +184,19 @@ def test_jobs_that_nobody_works_on(folder: Path) -> None:
 
 def test_a_job_of_the_future(folder: Path) -> None:
     execute(folder, "UPDATE job SET created_at = ?", int((time.time() + 3600) * 1000))
-    assert "which is to come" in bad(folder)["clock"].found
+    assert "in the future" in bad(folder)["clock"].found
 
 
 def test_a_folder_that_others_may_read(folder: Path) -> None:
     data = folder / "data"
     data.chmod(0o755)
-    assert "data folder" not in bad(folder), "what is in it was made for its owner alone"
+    assert "data dir" not in bad(folder), "what is in it was made for its owner alone"
     (data / "catalog.db").chmod(0o644)
-    found = bad(folder)["data folder"]
+    found = bad(folder)["data dir"]
     assert "they may use catalog.db in it" in found.found
     assert found.remedy == f"chmod -R go= {data}"
     data.chmod(0o700)
-    assert "data folder" not in bad(folder)
+    assert "data dir" not in bad(folder)
 
 
 def test_a_key_that_others_may_read(folder: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_key_that_is_gone_or_broken(folder: Path) -> None:
 
 def test_keys_sealed_with_another_key(folder: Path) -> None:
     execute(folder, "INSERT INTO job_secret (job_id, sealed) VALUES (1, ?)", b"sealed elsewhere")
-    assert bad(folder)["sealed keys"].health is Health.FAIL
+    assert bad(folder)["credentials"].health is Health.FAIL
 
 
 def test_tenants_that_may_import_each_others_files(folder: Path) -> None:

@@ -75,7 +75,7 @@ def test_the_first_key_comes_before_the_first_start(tmp_path: Path) -> None:
     assert "penstock keys create NAME --role admin" in refusal(tmp_path, *open_to_all, *with_tls)
     made = CliRunner().invoke(cli, ["keys", "create", "ops", "--role", "admin", "--data-dir", str(tmp_path / "data")])
     assert "--tls-cert" in refusal(tmp_path, *open_to_all)
-    assert "--auth off is for loopback only" in refusal(tmp_path, *open_to_all, *with_tls, "--auth", "off")
+    assert "--auth off is allowed on loopback only" in refusal(tmp_path, *open_to_all, *with_tls, "--auth", "off")
     with running_server(tmp_path, *open_to_all, *with_tls) as server:
         reply = httpx.post(
             f"{server.url}{V2}/list", content="{}", verify=False, headers={"authorization": made.stdout.strip()}

@@ -85,7 +85,7 @@ def test_a_full_disk_lets_a_server_start_for_reading(tmp_path: Path, small_disk:
             lambda: client.imports.create("docs", ["docs.jsonl"]),
             lambda: client.collections.create("more", dimension=2),
         ):
-            with pytest.raises(Exception, match=r"is full.*answers reads only"):
+            with pytest.raises(Exception, match=r"is full.*only serves reads"):
                 refused()
         filler.unlink()
         until_health(server, 200)

@@ -118,10 +118,10 @@ def test_a_server_does_not_begin_anew_beside_full_collections(place: Place) -> N
     place.add_rows(docs)
     refuse_lost_catalog(place.settings, place.engine, place.catalog, "c")
     place.lose()
-    with pytest.raises(StoreError, match=r"catalog c is not there.*--adopt"):
+    with pytest.raises(StoreError, match=r"catalog c does not exist.*--adopt"):
         refuse_lost_catalog(place.settings, place.engine, None, "c")
     place.catalog = place.opened()
-    with pytest.raises(StoreError, match=r"knows no collection.*1 tables"):
+    with pytest.raises(StoreError, match=r"has no collection.*1 tables"):
         refuse_lost_catalog(place.settings, place.engine, place.catalog, "c")
 
 
@@ -167,7 +167,7 @@ def test_collections_come_back_as_they_were(place: Place) -> None:
     later = place.catalog.collections.by_id(docs)
     assert later is not None
     assert PartitionService(place.catalog, place.engine).create(later, "r").number == 3, "never given again"
-    assert [finding.found for finding in place.adopted()] == ["the catalog knows every table of the store"]
+    assert [finding.found for finding in place.adopted()] == ["every table of the store is in the catalog"]
 
 
 def test_tables_of_earlier_releases_are_adopted_as_far_as_they_say(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_adopting_leaves_the_server_shut(tmp_path: Path) -> None:
     place.add_rows(place.create("docs"))
     place.lose()
     found = place.adopted()
-    assert "refuses all calls until a key is made" in found[-1].found
+    assert "rejects all calls until a key is created" in found[-1].found
     assert asks_for_keys(place.settings, place.engine)
     place.catalog.close()
 
@@ -239,7 +239,7 @@ def test_the_doctor_tells_an_empty_catalog_and_damaged_tables(tmp_path: Path) ->
     place.opened().close()
     failures = [finding for finding in examine(place.settings) if finding.health is Health.FAIL]
     assert [finding.check for finding in failures] == ["catalog"]
-    assert "knows no collection" in failures[0].found
+    assert "has no collection" in failures[0].found
 
 
 def test_a_real_server(tmp_path: Path) -> None:

@@ -97,8 +97,8 @@ def wait_until(true: object) -> None:
 def test_a_store_that_will_not_do_ends_the_start_with_one_sentence(tmp_path: Path, s3: S3Server) -> None:
     with faulty_store(s3.endpoint, Faults(ignored=frozenset({"if-none-match"})), seed=1) as forgetful:
         for store, endpoint, reason in (
-            ("s3://no-such-bucket/x", s3.endpoint, "s3://no-such-bucket/x is not there"),
-            (f"s3://{s3.make_bucket()}/x", forgetful.url, "knows no conditional writes"),
+            ("s3://no-such-bucket/x", s3.endpoint, "s3://no-such-bucket/x does not exist"),
+            (f"s3://{s3.make_bucket()}/x", forgetful.url, "does not support conditional writes"),
         ):
             environment = keys(s3) | {"PENSTOCK_STORAGE_ENDPOINT": endpoint}
             with (

@@ -20,8 +20,8 @@ def test_an_org_with_as_many_live_jobs_as_it_may_is_refused_and_no_other_is(tmp_
         refused = server.create("ann", "a.jsonl")
         assert (refused.status_code, refused.json()["code"]) == (200, 1807)
         assert refused.json()["message"] == (
-            "request is rejected by limiter, error: 1 jobs of the org ann have not ended, and it may have 1 "
-            "(max_jobs_per_org). Come back when one of them has ended; many files fit into one job"
+            "request is rejected by limiter, error: 1 jobs of the org ann are unfinished, the limit is 1 "
+            "(max_jobs_per_org). Try again when one has finished; one job can import many files"
         )
         assert "retry-after" not in refused.headers, "nobody knows when that will be"
         assert server.create("ann", "a.jsonl", clusterId="in01-ann").json()["code"] == 1807
@@ -49,8 +49,8 @@ def test_an_org_with_no_bytes_left_today_is_told_to_come_back_tomorrow(tmp_path:
         # v2 looks for files after the call: the job fails, and doesn't count. v1 looks at once.
         second = server.ended("ann", server.create("ann", "large.jsonl").json()["data"]["jobId"])
         assert second["state"] == "Failed"
-        assert f"has imported {size} bytes today of the 100" in second["reason"]
-        assert "Come back at" in second["reason"]
+        assert f"has imported {size} bytes today, the limit per day is 100" in second["reason"]
+        assert "Try again at" in second["reason"]
         assert server.catalog.quotas.usage("org-ann").daily_bytes == size
         refused = server.v1("ann", objectUrl="large.jsonl")
         assert refused.json()["code"] == 47035

@@ -349,7 +349,7 @@ def test_what_workers_inherit() -> None:
 @pytest.mark.parametrize("where", ["penstock:{}@db.example/penstock", "db.example/penstock?user=x&password={}"])
 def test_a_password_is_no_flag(where: str) -> None:
     url = f"postgresql://{where.format(MARK)}"
-    with pytest.raises(InvalidParameter, match="--catalog-url holds a password") as raised:
+    with pytest.raises(InvalidParameter, match="--catalog-url contains a password") as raised:
         load_settings({"catalog_url": url}, environment={})
     assert MARK not in str(raised.value)
     assert load_settings(environment={"PENSTOCK_CATALOG_URL": url}).catalog_url == url

@@ -132,7 +132,7 @@ def test_a_second_server_on_the_folder_stops_and_names_the_first(tmp_path: Path)
     config = write_config(tmp_path)
     with running(config) as (process, url):
         told = refused(config)
-        assert f"is held by another server, process {process.pid}." in told
+        assert f"is locked by another server, process {process.pid}." in told
         assert httpx.get(f"{url}/healthz").status_code == 200
 
 
@@ -141,7 +141,7 @@ def test_a_second_server_on_the_catalog_stops_though_its_folder_is_its_own(tmp_p
     with running(write_config(tmp_path)) as (process, _):
         (tmp_path / "other").mkdir()
         told = refused(write_config(tmp_path / "other", catalog_url=f"sqlite:///{tmp_path / 'data' / 'catalog.db'}"))
-    assert f"catalog.db is held by another server, process {process.pid}. Stop that one" in told
+    assert f"catalog.db is locked by another server, process {process.pid}. Stop that one" in told
 
 
 def test_a_killed_servers_folder_is_free(tmp_path: Path) -> None:
@@ -174,13 +174,13 @@ def test_a_key_that_is_no_key(tmp_path: Path) -> None:
     certificate, _ = self_signed(tmp_path)
     told = refused(write_config(tmp_path, tls_cert=str(certificate), tls_key=str(certificate)))
     assert "--tls-cert" in told
-    assert "won't do" in told
+    assert "are not valid" in told
 
 
 @pytest.mark.usefixtures("own_logs")
 def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
-    assert "can't be used" in refused(write_config(tmp_path))
+    assert "cannot be used" in refused(write_config(tmp_path))
 
 
 @pytest.mark.usefixtures("own_logs")

@@ -115,14 +115,14 @@ def test_by_no_name_and_no_interface_is_the_others_file_to_be_had(tenants: Tenan
     there, missing = tenants.refused(path), tenants.refused(path.replace("a.jsonl", "none.jsonl"))
     assert [each.replace("none.jsonl", "a.jsonl") for each in missing] == there, "the same, there or not"
     for each in there:
-        assert "is outside of what your key may import (acme)" in each or "the path holds '..'" in each
+        assert "is outside the import roots of your key (acme)" in each or "the path contains '..'" in each
 
 
 @pytest.mark.parametrize("who", ["acme", "acme everywhere"])
 def test_no_tenant_is_told_where_the_server_keeps_its_files(tenants: Tenants, who: str) -> None:
     with tenants.client(who) as client:
         reason = reason_of(client, client.imports.create("docs", [["acme/none.jsonl"]]))
-        assert reason == "path 'acme/none.jsonl': the file is not there. Looked in: the import roots"
+        assert reason == "path 'acme/none.jsonl': the file does not exist. Looked in: the import roots"
 
 
 def test_a_link_among_ones_own_files_leads_nowhere_else(tenants: Tenants) -> None:
@@ -131,7 +131,7 @@ def test_a_link_among_ones_own_files_leads_nowhere_else(tenants: Tenants) -> Non
             reason_of(client, client.imports.create("docs", [[f"acme/{name}.jsonl"]])) for name in ("theirs", "guess")
         )
         assert there.replace("theirs", "guess") == missing
-        assert "is a link that leads out of the import roots" in there
+        assert "is a link that leads outside the import roots" in there
         assert client.query("docs", filter="id >= 10", output_fields=["id"]) == []
 
 

@@ -209,7 +209,7 @@ def test_roles_are_built_in(callers: Callers) -> None:
     assert roles(callers, "acme", "list")[:2] == DENIED
     code, message = roles(callers, "ops", "create", roleName="mine")[1:]
     assert code == 10
-    assert "give a user one of admin, writer and reader" in message
+    assert "grant a user admin, writer or reader" in message
 
 
 def test_nobody_makes_users_while_nobody_is_asked_who_he_is(tmp_path: Path) -> None:

@@ -121,7 +121,9 @@ def test_a_bad_value_names_its_origin_and_all_ways_to_set_it(environment: dict[s
 def test_a_bad_value_in_a_file_and_by_flag(tmp_path: Path) -> None:
     config = tmp_path / "penstock.toml"
     config.write_text('port = "x"')
-    with pytest.raises(InvalidParameter, match=r"port: x from the key port of .*penstock.toml won't do") as caught:
+    with pytest.raises(
+        InvalidParameter, match=r"port: x from the key port of .*penstock.toml is not valid"
+    ) as caught:
         load(config=config)
     assert "Set it with --port, PENSTOCK_PORT, or port in a --config file." in str(caught.value)
     with pytest.raises(InvalidParameter, match="port: y from the flag --port"):
@@ -131,9 +133,9 @@ def test_a_bad_value_in_a_file_and_by_flag(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "part"),
     [
-        (b"port = ", "is no valid TOML"),
-        (b"prot = 1", "has unknown keys: prot. Known are: host"),
-        (b"\xff", "can't be read"),
+        (b"port = ", "is not valid TOML"),
+        (b"prot = 1", "has unknown keys: prot. Known keys: host"),
+        (b"\xff", "cannot be read"),
     ],
 )
 def test_a_bad_file(tmp_path: Path, content: bytes, part: str) -> None:
@@ -142,7 +144,7 @@ def test_a_bad_file(tmp_path: Path, content: bytes, part: str) -> None:
     with pytest.raises(InvalidParameter) as caught:
         load(config=config)
     assert part in str(caught.value)
-    with pytest.raises(InvalidParameter, match="can't be read"):
+    with pytest.raises(InvalidParameter, match="cannot be read"):
         load(config=tmp_path / "absent.toml")
 
 

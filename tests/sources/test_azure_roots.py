@@ -95,7 +95,7 @@ def test_the_callers_keys(azurite: AzuriteServer) -> None:
     )
     path = f"https://{ACCOUNT}.blob.core.windows.net/{container}/a.json"
     roots = ImportRoots(["az://"], settings(azurite))
-    with pytest.raises(PathNotAllowed, match="only with the caller's own keys"):
+    with pytest.raises(PathNotAllowed, match="only with the caller's own credentials"):
         roots.check(path, has_keys=False)
     for keys in (
         {"access_key": ACCOUNT, "secret_key": KEY},

@@ -67,7 +67,7 @@ def test_the_callers_keys_are_hmac_keys_or_a_token(s3: S3Server, google: Mapping
     bucket = s3.make_bucket()
     s3.put(bucket, "a.json", b"[1]")
     roots = ImportRoots(["gs://"], google)
-    with pytest.raises(PathNotAllowed, match="only with the caller's own keys"):
+    with pytest.raises(PathNotAllowed, match="only with the caller's own credentials"):
         roots.check(f"gs://{bucket}/a.json", has_keys=False)
     for keys, kind in (({"access_key": "GOOG1", "secret_key": "hush"}, S3Store), ({"token": "ya29.hush"}, GCSStore)):
         [found] = roots.locate(f"gs://{bucket}/a.json", **keys)

@@ -73,10 +73,12 @@ def test_what_is_there_and_what_is_not_are_refused_alike(folder: Path) -> None:
     roots = ImportRoots([str(folder)]).within([["acme"]])
     for path in ("globex/a.json", "globex/none.json"):
         assert refusal(roots, path) == (
-            f"path '{path}' is outside of what your key may import (acme). "
-            "Import from there, or ask for a key with one more root"
+            f"path '{path}' is outside the import roots of your key (acme). "
+            "Import from there, or ask for a key with another root"
         )
-    with pytest.raises(FileMissing, match=r"'acme/none\.json': the file is not there\. Looked in: the import roots$"):
+    with pytest.raises(
+        FileMissing, match=r"'acme/none\.json': the file does not exist\. Looked in: the import roots$"
+    ):
         roots.locate("acme/none.json")
 
 
@@ -88,7 +90,7 @@ def test_a_link_to_anothers_file_is_refused_alike(folder: Path, target: str) -> 
     mine = server.within([["acme"]])
     for path in ("acme/link.json", "acme/all/a.json", "acme/all/", "acme/"):
         with pytest.raises(
-            PenstockError, match=r"is a link that leads out of the import roots|is a link to a folder"
+            PenstockError, match=r"is a link that leads outside the import roots|is a link to a folder"
         ):
             mine.locate(path)
     assert [each.name for each in server.locate("acme/all/a.json")] == ["acme/all/a.json"]
@@ -98,13 +100,13 @@ def test_a_root_that_is_a_link_allows_no_more_than_the_server_does(folder: Path,
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "a.json").write_bytes(b"[1]")
     (folder / "out").symlink_to(tmp_path / "secret")
-    with pytest.raises(PathNotAllowed, match="leads out of the import roots"):
+    with pytest.raises(PathNotAllowed, match="leads outside the import roots"):
         ImportRoots([str(folder)]).within([["out"]]).locate("out/a.json")
     (tmp_path / "alias").symlink_to(folder)
     for server, limit in ((tmp_path / "alias", folder / "acme"), (folder, tmp_path / "alias" / "acme")):
         roots = ImportRoots([str(server), str(tmp_path / "alias")]).within([[str(limit)]])
         assert [each.name for each in roots.locate("acme/a.json")] == ["acme/a.json"]
-        assert "outside of what your key" in refusal(roots, "globex/a.json")
+        assert "outside the import roots of your key" in refusal(roots, "globex/a.json")
 
 
 def test_a_key_with_more_than_the_server_has_gets_no_more(folder: Path) -> None:
@@ -112,7 +114,9 @@ def test_a_key_with_more_than_the_server_has_gets_no_more(folder: Path) -> None:
     assert [each.name for each in wide.locate("a.json")] == ["a.json"]
     for path in (f"file://{folder}/globex/a.json", "file:///etc/passwd", "s3://bucket/a.json"):
         refusal(wide, path)
-    assert "outside of what your key" in refusal(ImportRoots([str(folder)]).within([["s3://bucket/"]]), "acme/a.json")
+    assert "outside the import roots of your key" in refusal(
+        ImportRoots([str(folder)]).within([["s3://bucket/"]]), "acme/a.json"
+    )
 
 
 def test_several_limits_hold_together(folder: Path) -> None:
@@ -150,7 +154,7 @@ def test_buckets_and_web_addresses(limit: str, allowed: list[str], refused: list
         roots.check(path, has_keys=False)
     for path in refused:
         for has_keys in (False, True):
-            with pytest.raises(PathNotAllowed, match=r"outside of what your key may import"):
+            with pytest.raises(PathNotAllowed, match=r"outside the import roots of your key"):
                 roots.check(path, has_keys=has_keys)
 
 
@@ -158,15 +162,15 @@ def test_any_bucket_is_for_callers_with_keys_of_their_own() -> None:
     server = ImportRoots(["s3://", "gs://", "gs://open/"])
     one = server.within([["s3://mine/in"]])
     one.check("s3://mine/in/a.json", has_keys=True)
-    with pytest.raises(PathNotAllowed, match="only with the caller's own keys"):
+    with pytest.raises(PathNotAllowed, match="only with the caller's own credentials"):
         one.check("s3://mine/in/a.json", has_keys=False)
     for path in ("s3://theirs/in/a.json", "s3://mine/out/a.json", "gs://mine/in/a.json"):
-        with pytest.raises(PathNotAllowed, match="outside of what your key"):
+        with pytest.raises(PathNotAllowed, match="outside the import roots of your key"):
             one.check(path, has_keys=True)
     every = server.within([["s3://", "gs://"]])
     every.check("s3://theirs/a.json", has_keys=True)
     every.check("gs://open/a.json", has_keys=True)
-    with pytest.raises(PathNotAllowed, match="outside of what your key"):
+    with pytest.raises(PathNotAllowed, match="outside the import roots of your key"):
         every.check("gs://open/a.json", has_keys=False)
 
 
@@ -179,7 +183,7 @@ def test_objects_below_a_prefix_of_another(s3: S3Server) -> None:
     assert [each.name for each in roots.locate("acme/")] == ["acme/a.json"]
     refusal(roots, f"s3://{bucket}/in/")
     [planned] = server.locate("globex/b.json")
-    with pytest.raises(PathNotAllowed, match="outside of what your key"):
+    with pytest.raises(PathNotAllowed, match="outside the import roots of your key"):
         roots.restore(planned.to_json())
 
 
@@ -188,7 +192,7 @@ def test_files_that_were_planned_before_their_root_was_taken_away(folder: Path) 
     saved = server.locate("globex/a.json")[0].to_json()
     assert server.restore(saved).name == "globex/a.json"
     for fewer in (server.within([["acme"]]), ImportRoots([str(folder / "acme")])):
-        with pytest.raises(PathNotAllowed, match="is outside of"):
+        with pytest.raises(PathNotAllowed, match="is outside the import roots"):
             fewer.restore(saved)
 
 

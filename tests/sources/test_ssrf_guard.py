@@ -127,7 +127,7 @@ def test_of_several_addresses_only_the_open_ones_are_tried(web: WebServer, monke
     port = urlsplit(web.url).port
     url = f"http://rebound.example:{port}/"
     Rebinding(monkeypatch, ["127.0.0.1", "127.0.0.3"])
-    with pytest.raises(SourceUnavailable, match="can't be reached"):  # nothing listens at 127.0.0.3
+    with pytest.raises(SourceUnavailable, match="cannot be reached"):  # nothing listens at 127.0.0.3
         ImportRoots([url], only("127.0.0.3")).locate("a.json")
     assert web.asked == []
     Rebinding(monkeypatch, ["10.0.0.1", "127.0.0.3", "127.0.0.1"])
@@ -195,5 +195,5 @@ def test_nor_does_the_name_of_an_account(keys: tuple[str, str, str]) -> None:
 
 
 def test_half_a_pair_of_keys_does_not_borrow_the_machines_own_account() -> None:
-    with pytest.raises(PenstockError, match="accessKey came without secretKey"):
+    with pytest.raises(PenstockError, match="accessKey without secretKey"):
         ImportRoots(["gs://"]).locate("gs://bucket/a.json", access_key="mine")

@@ -55,7 +55,7 @@ class AccountService:
             ClusterNotFound: a grant names a cluster that the org doesn't own.
         """
         if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
-            raise InvalidParameter(f"a key's name has 1 to {_LONGEST_NAME} printable characters")
+            raise InvalidParameter(f"the name of a key must have 1 to {_LONGEST_NAME} printable characters")
         if not grants:
             raise InvalidParameter("a key needs a role: reader, writer or admin")
         self._check(org_id, grants)
@@ -87,7 +87,7 @@ class AccountService:
             raise AccountNotFound(f"there is no key {name_or_id}", name=name_or_id)
         if len(valid) > 1:
             raise InvalidParameter(
-                f"{len(valid)} keys are called {name_or_id}. Name one by its id: {', '.join(key.id for key in valid)}"
+                f"{len(valid)} keys are named {name_or_id}. Use an id: {', '.join(key.id for key in valid)}"
             )
         return self._accounts.revoke(valid[0].id)
 
@@ -194,7 +194,7 @@ class AccountService:
 
 def _check_description(text: str | None) -> None:
     if text is not None and (len(text) > MAX_DESCRIPTION or "\0" in text):
-        raise InvalidParameter(f"a description has at most {MAX_DESCRIPTION} characters, and no NUL among them")
+        raise InvalidParameter(f"a description has at most {MAX_DESCRIPTION} characters, and no NUL")
 
 
 def _check_over(caller: Caller | None, user: Account) -> None:
@@ -205,7 +205,7 @@ def _check_over(caller: Caller | None, user: Account) -> None:
     beyond = [] if caller is None else [grant for grant in user.grants if not caller.is_admin_of(grant)]
     if caller is not None and beyond:
         raise PermissionDenied(
-            f"{caller.name} is no admin of all that {user.name} may ({beyond[0]}). Ask somebody who is",
+            f"{caller.name} is not an admin of all clusters and databases of {user.name} ({beyond[0]}). Ask an admin of these",
             caller=caller.name,
             role=Role.ADMIN.value,
         )

@@ -161,7 +161,7 @@ class Authenticator:
                 until = self._failures.get_window_stats(limit, *of).reset_time
                 seconds = max(1, round(until - time.time()))
                 raise TooManyAttempts(
-                    f"too many wrong credentials; try again in {seconds} s with the right ones",
+                    f"too many wrong credentials; try again in {seconds} s with valid ones",
                     seconds=seconds,
                     **_audit_details(account),
                 )

@@ -42,7 +42,7 @@ def parse_credentials(header: str) -> KeyCredentials | UserCredentials:
     scheme = _SCHEME.match(header)
     text = header[scheme.end() :].strip() if scheme else header
     if not text:
-        raise Unauthenticated("a key or user:password is wanted, and none was sent", kind="absent")
+        raise Unauthenticated("no credentials were sent; a key or user:password is required", kind="absent")
     if scheme and scheme[1].lower() == "basic":
         text = _decode_basic(text)
     name, colon, password = text.partition(":")
@@ -50,7 +50,7 @@ def parse_credentials(header: str) -> KeyCredentials | UserCredentials:
         return UserCredentials(name, password)
     if _KEY.match(text):
         return KeyCredentials(text)
-    raise Unauthenticated("the API key has not the form of one of this server's keys", kind="illegal")
+    raise Unauthenticated("the API key is malformed", kind="illegal")
 
 
 def _as_utf8(header: str) -> str:
@@ -65,7 +65,7 @@ def _decode_basic(text: str) -> str:
     try:
         return base64.b64decode(text, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise Unauthenticated("the Basic credentials are no base64 of user:password", kind="illegal") from error
+        raise Unauthenticated("the Basic credentials are not base64 of user:password", kind="illegal") from error
 
 
 def new_key() -> str:

@@ -75,8 +75,8 @@ def opened_catalog(settings: Settings) -> Iterator[Catalog]:
         make_data_folder(settings.data_dir)
         if settings.catalog_url is None and not catalog_file(settings).exists():
             click.echo(
-                f"Note: there was no catalog in {settings.data_dir} yet, and a new one is made. "
-                "If your server has another data folder, name it with --data-dir or PENSTOCK_DATA_DIR.",
+                f"Note: created a new catalog in {settings.data_dir}, which had none. "
+                "If your server uses another data dir, set --data-dir or PENSTOCK_DATA_DIR.",
                 err=True,
             )
         catalog = open_catalog(catalog_url(settings), sealing_key(settings))
@@ -123,23 +123,22 @@ roots_option = click.option(
     "--root",
     "roots",
     multiple=True,
-    help="Only files below this folder, s3://bucket/prefix or web address may be imported, as far as they lie below "
-    "an import root of the server; a relative folder is one of each import root. Give it several times; "
-    "without it, all of the server's are open.",
+    help="Restrict imports to files below this folder, s3://bucket/prefix or web address, within the import roots of "
+    "the server; a relative folder is resolved below each import root. Repeatable; default: all import roots.",
 )
-org_option = click.option("--org", default="default", show_default=True, help="The tenant that it belongs to.")
+org_option = click.option("--org", default="default", show_default=True, help="The org (tenant) that owns it.")
 
 
 def role_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add ``--role``, ``--cluster`` and ``--database``, which :func:`grants_of` takes."""
     for option in (
-        click.option("--database", help="Only in this database; else in all of the cluster."),
-        click.option("--cluster", help="Only in this cluster; else in every cluster of the org."),
+        click.option("--database", help="Restrict the role to this database; default: the whole cluster."),
+        click.option("--cluster", help="Restrict the role to this cluster; default: every cluster of the org."),
         click.option(
             "--role",
             type=click.Choice([role.value for role in Role]),
             required=True,
-            help="A reader lists and searches; a writer imports, too; an admin also manages databases and users.",
+            help="A reader lists and searches; a writer also imports; an admin also manages databases and users.",
         ),
     ):
         command = option(command)
@@ -149,5 +148,5 @@ def role_options(command: Callable[..., None]) -> Callable[..., None]:
 def grants_of(role: str, cluster: str | None, database: str | None) -> Sequence[Grant]:
     """Build the grants of the role options. Raises click.UsageError for a database without its cluster."""
     if database is not None and cluster is None:
-        raise click.UsageError("--database needs --cluster: databases of several clusters may have one name.")
+        raise click.UsageError("--database needs --cluster: databases of different clusters may have the same name.")
     return [Grant(role=Role(role), cluster_id=cluster, database=database)]

@@ -44,27 +44,27 @@ class _Moment(click.ParamType["datetime"]):
         try:
             time = datetime.fromisoformat(value)
         except ValueError:
-            self.fail(f"{value!r} is no time. It is 24h for a day ago, or 2026-11-01T00:00Z.", param, ctx)
+            self.fail(f"{value!r} is not a time. Write 24h for a day ago, or 2026-11-01T00:00Z.", param, ctx)
         return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 @click.command()
-@click.option("--since", type=_Moment(), help="From then on: 24h for a day ago, or 2026-11-01T00:00Z; else all.")
-@click.option("--until", type=_Moment(), help="Before then.")
-@click.option("--org", help="Only what callers of this org did.")
+@click.option("--since", type=_Moment(), help="Start: 24h for a day ago, or 2026-11-01T00:00Z; default: all entries.")
+@click.option("--until", type=_Moment(), help="End (exclusive).")
+@click.option("--org", help="Only entries of callers of this org.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["table", "jsonl", "csv"]),
     default="table",
     show_default=True,
-    help="For people, or with all that is known of each for programs: a JSON object per line, or CSV.",
+    help="A table, or all columns as JSON Lines or CSV.",
 )
 @with_catalog
 def audit(catalog: Catalog, since: datetime | None, until: datetime | None, org: str | None, form: str) -> None:
-    """Print who changed what, and who was refused what, oldest first.
+    """Print the audit log, oldest entry first: who changed what, and who was denied what.
 
-    It works on the data folder (or the catalog) itself, also beside a running server.
+    It works on the data dir (or the catalog) directly, also while a server runs.
     """
     entries = catalog.audit.read(since, until, None if org is None else catalog.orgs.get(org).id)
     if form == "jsonl":
@@ -110,7 +110,7 @@ def _print_tables(entries: Iterable[AuditEntry], orgs: Mapping[str, str]) -> Non
             )
             for entry in page
         ]
-        print_table(columns, rows, none="Nothing was done.")
+        print_table(columns, rows, none="No entries.")
 
 
 def _pages(entries: Iterable[AuditEntry]) -> Iterator[list[AuditEntry]]:

@@ -51,7 +51,7 @@ _OPTIONS = (
         envvar="PENSTOCK_API_KEY",
         default="",
         metavar="KEY",
-        help="API key, or user:password. Better given by the variable: others can read flags.",
+        help="API key, or user:password. Prefer the variable: other users can read arguments.",
     ),
     click.option(
         "--database",
@@ -68,7 +68,7 @@ cluster_option = click.option(
     envvar="PENSTOCK_CLUSTER",
     default="",
     metavar="ID",
-    help="Id of the cluster; with it a list holds the whole history of jobs.",
+    help="Id of the cluster; with it, a list includes all finished jobs.",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -20,32 +20,32 @@ __all__ = ["clusters"]
 
 @click.group()
 def clusters() -> None:
-    """Make, list and drop clusters.
+    """Create, list and drop clusters.
 
-    A cluster has databases of its own and belongs to an org, the tenant. These commands work on the data folder (or
-    the catalog) itself.
+    A cluster has its own databases and belongs to an org (tenant). These commands work on the data dir (or the
+    catalog) directly.
     """
 
 
 @clusters.command()
 @click.argument("cluster_id")
 @org_option
-@click.option("--name", default="", help="A name for people; the id by default.")
-@click.option("--region", default="local", show_default=True, help="The region that v1 callers reach it by.")
+@click.option("--name", default="", help="Display name; default: the id.")
+@click.option("--region", default="local", show_default=True, help="The region in the host name of v1 calls.")
 @renamed_option("--store", "--storage-url")
 @click.option(
     "--storage-url",
     metavar="PLACE",
-    help="Where its collections are kept, a folder or s3://bucket/prefix; the server's own store by default.",
+    help="Store of its collections, a folder or s3://bucket/prefix; default: the server's own store.",
 )
 @with_settings_and_catalog
 def create(
     catalog: Catalog, settings: Settings, cluster_id: str, org: str, name: str, region: str, storage_url: str | None
 ) -> None:
-    """Make the cluster CLUSTER_ID, such as in01-search, and its org if that is new.
+    """Create the cluster CLUSTER_ID, such as in01-search, and its org if it is new.
 
-    An object store is reached with the endpoint and the keys of the server's own, as the environment or --config
-    gives them. Every server and worker must reach the place.
+    An object store is accessed with the endpoint and credentials of the server's own store, from the environment or
+    --config. Every server and worker must reach it.
     """
     from penstock.server.engine_factory import check_store_of_cluster
 
@@ -54,7 +54,7 @@ def create(
     owner = catalog.orgs.ensure(org).id
     catalog.clusters.create(cluster_id, region, name, owner, place)
     record(catalog, "cluster.create", owner, cluster_id=cluster_id)
-    click.echo(f"Made cluster {cluster_id} of org {org}" + (f", kept in {place}." if place else "."))
+    click.echo(f"Created cluster {cluster_id} of org {org}" + (f", stored in {place}." if place else "."))
 
 
 @clusters.command("list")
@@ -91,7 +91,7 @@ def list_clusters(catalog: Catalog, as_json: bool) -> None:
 @click.argument("cluster_id")
 @with_catalog
 def drop(catalog: Catalog, cluster_id: str) -> None:
-    """Drop a cluster, which must hold no collections; the history of its jobs goes with it."""
+    """Drop a cluster without collections, and its finished jobs."""
     owner = catalog.clusters.get(cluster_id).org_id
     catalog.clusters.drop(cluster_id)
     record(catalog, "cluster.drop", owner, cluster_id=cluster_id)

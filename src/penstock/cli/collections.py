@@ -23,7 +23,7 @@ _LOAD_STATES = {"LoadStateLoaded": "loaded", "LoadStateNotLoad": "not loaded", "
 
 @click.group()
 def collections() -> None:
-    """Make, list, describe and drop collections."""
+    """Create, list, describe and drop collections."""
 
 
 @collections.command()
@@ -32,16 +32,18 @@ def collections() -> None:
 @click.option(
     "--metric",
     type=click.Choice(METRICS, case_sensitive=False),
-    help="Quick form: what near means. [default: cosine]",
+    help="Quick form: the metric. [default: cosine]",
 )
-@click.option("--id-type", type=click.Choice(["Int64", "VarChar"], case_sensitive=False), help="Quick form: the ids.")
-@click.option("--max-length", type=click.IntRange(1, 65535), help="Quick form with VarChar: bytes of an id at most.")
-@click.option("--auto-id", is_flag=True, help="Quick form: the server makes the ids, files bring none.")
+@click.option(
+    "--id-type", type=click.Choice(["Int64", "VarChar"], case_sensitive=False), help="Quick form: type of the ids."
+)
+@click.option("--max-length", type=click.IntRange(1, 65535), help="Quick form with VarChar: maximum bytes of an id.")
+@click.option("--auto-id", is_flag=True, help="Quick form: the server generates the ids; files have none.")
 @click.option(
     "--schema",
     "schema_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Full form: JSON or TOML file with the schema, and indexParams, of the REST call.",
+    help="Full form: JSON or TOML file with the schema and indexParams of the REST call.",
 )
 @with_client
 def create(
@@ -54,9 +56,9 @@ def create(
     auto_id: bool,
     schema_file: Path | None,
 ) -> None:
-    """Make the collection NAME, from a dimension or from a schema file.
+    """Create the collection NAME from a dimension or a schema file.
 
-    Making one again that is just the same succeeds.
+    Creating an identical collection again succeeds.
     """
     quick = {"--metric": metric, "--id-type": id_type, "--max-length": max_length, "--auto-id": auto_id}
     if (dimension is None) == (schema_file is None):
@@ -70,10 +72,10 @@ def create(
         from penstock.cli.schema_files import read_schema_file
 
         if quick_flags := [flag for flag, value in quick.items() if value]:
-            raise click.UsageError(f"{', '.join(quick_flags)} goes with --dimension; here the schema file tells it.")
+            raise click.UsageError(f"{', '.join(quick_flags)} needs --dimension; with --schema, the file defines it.")
         content = read_schema_file(schema_file)
         client.collections.create(name, schema=content.schema, indexes=content.indexes, params=content.params)
-    click.echo(f"Made collection {name}. Import files into it: penstock import FILES --collection {name}")
+    click.echo(f"Created collection {name}. Import files into it: penstock import FILES --collection {name}")
 
 
 @collections.command("list")
@@ -87,7 +89,7 @@ def list_collections(client: Client, as_json: bool) -> None:
     if as_json:
         print_json([{"name": name, "rows": count} for name, count in rows])
     else:
-        print_table(["Collection", "Rows"], rows, none="No collections yet. Make one: penstock collections create")
+        print_table(["Collection", "Rows"], rows, none="No collections yet. Create one: penstock collections create")
 
 
 @collections.command()
@@ -95,7 +97,7 @@ def list_collections(client: Client, as_json: bool) -> None:
 @json_option
 @with_client
 def describe(client: Client, name: str, as_json: bool) -> None:
-    """Tell the fields, indexes and partitions of a collection, and how many rows it has."""
+    """Print the fields, indexes, partitions and number of rows of a collection."""
     from penstock.cli.output import print_json
 
     info = client.collections.describe(name)
@@ -110,7 +112,7 @@ def describe(client: Client, name: str, as_json: bool) -> None:
 @json_option
 @with_client
 def stats(client: Client, name: str, as_json: bool) -> None:
-    """Print how many rows a collection has."""
+    """Print the number of rows of a collection."""
     from penstock.cli.output import print_json
 
     rows = client.collections.stats(name).rows
@@ -122,7 +124,7 @@ def stats(client: Client, name: str, as_json: bool) -> None:
 
 @collections.command()
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_client
 def drop(client: Client, name: str, yes: bool) -> None:
     """Drop a collection and all its rows."""
@@ -145,7 +147,7 @@ def _print_description(info: CollectionInfo, partitions: tuple[str, ...], rows: 
             "Description": info.description or None,
             "Rows": rows,
             "Partitions": ", ".join(partitions),
-            "Other fields": "taken, as dynamic fields" if info.dynamic else "dropped, with a warning on the job",
+            "Other fields": "stored as dynamic values" if info.dynamic else "dropped, with a warning on the job",
             "Load state": _LOAD_STATES.get(info.load_state, info.load_state) or None,
         }
     )
@@ -176,7 +178,7 @@ def _rules(field: FieldInfo) -> str:
     default: list[Any] = [] if field.default is None else [f"default {field.default!r}"]
     flags = {
         "primary key": field.is_primary,
-        "made by the server": field.auto_id,
+        "generated by the server": field.auto_id,
         "partition key": field.is_partition_key,
         "nullable": field.nullable,
     }

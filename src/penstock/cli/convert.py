@@ -41,7 +41,7 @@ def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="JSON or TOML file with the schema of the REST call.",
 )
-@click.option("--collection", metavar="NAME", help="Take the schema of this collection of a server.")
+@click.option("--collection", metavar="NAME", help="Use the schema of this collection on a server.")
 @click.option(
     "--out", required=True, metavar="DIR|URL", help="Folder, s3://bucket/folder or azure://container/folder."
 )
@@ -62,11 +62,11 @@ def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int
     help="Bytes of rows per file.",
 )
 @click.option(
-    "--column", "columns", multiple=True, metavar="FIELD[=COLUMN]", help="Take only these columns; may be repeated."
+    "--column", "columns", multiple=True, metavar="FIELD[=COLUMN]", help="Use only these columns; repeatable."
 )
-@click.option("--sep", metavar="CHARACTER", help="CSV: what separates the columns. [default: a comma]")
-@click.option("--nullkey", metavar="TEXT", help="CSV: the text of null cells. [default: an empty cell]")
-@click.option("--progress/--no-progress", default=None, help="Draw a bar. [default: on a terminal]")
+@click.option("--sep", metavar="CHARACTER", help="CSV: column separator. [default: a comma]")
+@click.option("--nullkey", metavar="TEXT", help="CSV: text of null cells. [default: an empty cell]")
+@click.option("--progress/--no-progress", default=None, help="Show a progress bar. [default: on a terminal]")
 @connection_options
 def convert(
     inputs: tuple[str, ...],
@@ -85,8 +85,8 @@ def convert(
 ) -> None:
     """Convert files into import files of a collection.
 
-    INPUT is a Parquet, Arrow, CSV, JSON, JSON Lines or NumPy file, or a folder of such files. The names of the files
-    that were written go to the standard output, one chunk per line, as the import calls take them.
+    INPUT is a Parquet, Arrow, CSV, JSON, JSON Lines or NumPy file, or a folder of such files. Prints the names
+    of the written files, one chunk per line, in the form of the import calls.
     """
     separator = None if sep is None else parse_separator(sep)
     config = {key: value for key, value in (("sep", separator), ("nullkey", nullkey)) if value is not None}

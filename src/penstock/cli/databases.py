@@ -16,16 +16,16 @@ __all__ = ["databases"]
 
 @click.group()
 def databases() -> None:
-    """Make, list and drop databases."""
+    """Create, list and drop databases."""
 
 
 @databases.command()
 @click.argument("name")
 @with_client
 def create(client: Client, name: str) -> None:
-    """Make the database NAME. Other commands work in it with --database NAME."""
+    """Create the database NAME. Other commands work in it with --database NAME."""
     client.databases.create(name)
-    click.echo(f"Made database {name}.")
+    click.echo(f"Created database {name}.")
 
 
 @databases.command("list")
@@ -46,6 +46,6 @@ def list_databases(client: Client, as_json: bool) -> None:
 @click.argument("name")
 @with_client
 def drop(client: Client, name: str) -> None:
-    """Drop a database, which must hold no collections."""
+    """Drop a database without collections."""
     client.databases.drop(name)
     click.echo(f"Dropped database {name}.")

@@ -16,25 +16,23 @@ __all__ = ["doctor"]
 
 @click.command()
 @settings_options
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.option(
     "--adopt",
     "adopting",
     is_flag=True,
-    help="First take the tables of the store into the catalog that it doesn't know, as after the loss of a catalog.",
+    help="First add tables of the store that are missing in the catalog, for example after the loss of a catalog.",
 )
 @click.pass_context
 def doctor(context: click.Context, /, config: Path | None, as_json: bool, adopting: bool, **flags: object) -> None:
-    """Examine what a server stands on.
+    """Check the installation of a server.
 
-    It takes the settings that the server takes, looks at versions, data folder, catalog, store, collections, jobs and
-    import roots, and says of each how it is and what to do next. It changes
-    nothing, and may be used while a server
-    runs or while none does. The exit code is 1 when something has failed.
+    Uses the settings of the server, checks versions, data dir, catalog, store, collections, jobs and import roots,
+    and prints the state of each and the next step. It changes nothing, and works with or without a running server.
+    The exit code is 1 if a check failed.
 
-    With --adopt, while no server runs, it makes what the catalog lacks from what the store says: collections with
-    their schemas, partitions and indexes. Jobs and keys are not in the store: callers are asked for keys from then
-    on.
+    With --adopt, while no server runs, it adds missing collections to the catalog from the store, with their
+    schemas, partitions and indexes. Jobs and keys are not in the store: authentication is on from then on.
     """
     settings = load_settings(flags, config)
     from penstock.server.doctor import Health, adopt, examine

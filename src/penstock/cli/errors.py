@@ -38,14 +38,14 @@ def explain(error: Exception) -> str | None:
 
 def _next_step(error: ImportCallError) -> str:
     if isinstance(error, ConnectionFailed) and error.url.startswith("https:"):
-        return "A server without TLS is named with http:// before its address: --url http://HOST:PORT"
+        return "For a server without TLS, use http:// in the address: --url http://HOST:PORT"
     if isinstance(error, ConnectionFailed):
         return (
             "Is the server running? Start it with: penstock serve --data-dir ./data --import-root ./files\n"
-            "If it listens elsewhere, name its address with --url or PENSTOCK_URL."
+            "If it listens elsewhere, set its address with --url or PENSTOCK_URL."
         )
     if isinstance(error, AccessDenied):
-        return "Give a key that may do this, with the environment variable PENSTOCK_API_KEY."
+        return "Set a key with this permission in the environment variable PENSTOCK_API_KEY."
     if isinstance(error, NotFound):
         return _where_to_look(error.code)
     if error.code == _NOT_LOADED:
@@ -55,14 +55,14 @@ def _next_step(error: ImportCallError) -> str:
 
 def _where_to_look(code: int | None) -> str:
     if code in _JOB_UNKNOWN:
-        return "See which jobs there are: penstock jobs list"
+        return "List the jobs: penstock jobs list"
     if code in _COLLECTION_UNKNOWN:
         return (
-            "See which collections there are: penstock collections list; "
-            "make one: penstock collections create NAME --dimension N"
+            "List the collections: penstock collections list; "
+            "create one: penstock collections create NAME --dimension N"
         )
     if code in _DATABASE_UNKNOWN:
-        return "See which databases there are: penstock databases list"
+        return "List the databases: penstock databases list"
     if code in _PARTITION_UNKNOWN:
-        return "See which partitions there are: penstock partitions list COLLECTION"
+        return "List the partitions: penstock partitions list COLLECTION"
     return ""

@@ -20,25 +20,29 @@ GROUPS_PER_JOB = 1024
 
 @click.command("import")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--collection", required=True, metavar="NAME", help="Where the rows go.")
-@click.option("--partition", metavar="NAME", help="Partition that all rows go to.")
-@click.option("--sep", metavar="CHARACTER", help="CSV: what separates the columns, such as '\\t'. [default: a comma]")
-@click.option("--nullkey", metavar="TEXT", help="CSV: the text of null cells. [default: an empty cell]")
+@click.option("--collection", required=True, metavar="NAME", help="Target collection.")
+@click.option("--partition", metavar="NAME", help="Target partition of all rows.")
+@click.option("--sep", metavar="CHARACTER", help="CSV: column separator, such as '\\t'. [default: a comma]")
+@click.option("--nullkey", metavar="TEXT", help="CSV: text of null cells. [default: an empty cell]")
 @click.option(
     "--unknown-columns",
     type=click.Choice(["dynamic", "drop", "error"]),
-    help="Columns that are no field: keep as dynamic values, drop, or refuse. [default: dynamic]",
+    help="Columns without a field: keep as dynamic values, drop, or fail. [default: dynamic]",
 )
-@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Any option of the import call.")
-@click.option("--server-paths", is_flag=True, help="Send the paths as they are: only the server knows the files.")
+@click.option(
+    "--option", "options", multiple=True, metavar="KEY=VALUE", help="Any option of the import call; repeatable."
+)
+@click.option(
+    "--server-paths", is_flag=True, help="Send the paths unchanged, for files that only the server can access."
+)
 @click.option(
     "--files-per-job",
     type=click.IntRange(min=1),
     default=GROUPS_PER_JOB,
     show_default=True,
-    help="More files are divided among several jobs; servers refuse too many in one.",
+    help="More files are split into several jobs; servers limit the files of one job.",
 )
-@click.option("--no-wait", is_flag=True, help="Print the job's id and leave it to itself.")
+@click.option("--no-wait", is_flag=True, help="Print the job's id without waiting for it.")
 @cluster_option
 @json_option
 @with_client
@@ -56,13 +60,13 @@ def import_files(
     no_wait: bool,
     as_json: bool,
 ) -> None:
-    """Import files into a collection, show the progress, and tell how it ended.
+    """Import files into a collection, show the progress and the result.
 
     PATH is a file, a folder, a pattern such as 'data/**/*.parquet', or an address such as s3://bucket/folder/.
     Parquet, JSON, JSON Lines (.jsonl, .ndjson), CSV and NumPy; the .npy files of one folder are the columns of the
     same rows. All rows of a job become visible at once, or none.
 
-    The exit code is 0 when all is imported, 1 when a job failed or was aborted, 2 for wrong usage, and 130 after
+    The exit code is 0 when all jobs completed, 1 when a job failed or was aborted, 2 for wrong usage, and 130 after
     Ctrl-C, which leaves the job running.
     """
     from penstock.cli.paths import import_groups, server_groups
@@ -73,7 +77,7 @@ def import_files(
     shares = [groups[start : start + files_per_job] for start in range(0, len(groups), files_per_job)]
     if len(shares) > 1:
         click.echo(
-            f"{len(groups):,} files make {len(shares)} jobs of at most {files_per_job:,}; each is all or nothing.",
+            f"{len(groups):,} files result in {len(shares)} jobs of at most {files_per_job:,}; each is atomic.",
             err=True,
         )
     ids = []

@@ -29,7 +29,7 @@ def jobs() -> None:
 @jobs.command("list")
 @click.option("--collection", metavar="NAME", help="Only jobs into this collection.")
 @click.option("--state", type=click.Choice(STATES, case_sensitive=False), help="Only jobs in this state.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Jobs to show at most.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Maximum number of jobs.")
 @click.option("--all-databases", is_flag=True, help="Jobs of all databases.")
 @cluster_option
 @json_option
@@ -39,8 +39,8 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first.
 
-    These are all unfinished ones and those finished lately (by default within a day). With --cluster-id (a server's
-    own is in01-local, unless it was told otherwise) the whole history is listed.
+    Lists all unfinished and recently finished jobs (by default within a day). With --cluster-id (default of a
+    server: in01-local), all finished jobs are listed, too.
     """
     from penstock.cli.output import print_json, print_table
 
@@ -58,10 +58,7 @@ def list_jobs(
 @json_option
 @with_client
 def describe(client: Client, job_id: str, as_json: bool) -> None:
-    """Tell everything about a job.
-
-    How far it is, its files, its warnings, and why it failed.
-    """
+    """Show a job in full: progress, files, warnings, and the reason of a failure."""
     from penstock.cli.output import print_json
 
     job = client.imports.get(job_id)
@@ -73,14 +70,14 @@ def describe(client: Client, job_id: str, as_json: bool) -> None:
 
 @jobs.command()
 @click.argument("job_ids", nargs=-1, required=True, metavar="ID...")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait at most.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Maximum time to wait.")
 @cluster_option
 @json_option
 @with_client
 def wait(client: Client, job_ids: tuple[str, ...], timeout: float | None, as_json: bool) -> None:
     """Show the progress of jobs until they are finished.
 
-    The exit code is 0 when all are completed, 1 when one failed or was aborted, 3 when the time was over before.
+    The exit code is 0 when all are completed, 1 when one failed or was aborted, 3 on timeout.
     """
     from penstock.cli.watch import follow
 
@@ -92,14 +89,14 @@ def wait(client: Client, job_ids: tuple[str, ...], timeout: float | None, as_jso
 @cluster_option
 @with_client
 def abort(client: Client, job_ids: tuple[str, ...]) -> None:
-    """End jobs that are not committed yet. None of their rows become visible."""
+    """Abort jobs that are not committed yet. None of their rows become visible."""
     from penstock.cli.watch import ABORTED
 
     for job_id in job_ids:
         client.imports.abort(job_id)
         reason = client.imports.get(job_id).reason
         # As in Milvus, the call also succeeds for a job that had failed by itself.
-        outcome = "is aborted." if reason == ABORTED else f"had failed before: {reason}"
+        outcome = "is aborted." if reason == ABORTED else f"failed before: {reason}"
         click.echo(f"Job {job_id} {outcome}")
 
 
@@ -108,13 +105,10 @@ def abort(client: Client, job_ids: tuple[str, ...]) -> None:
 @cluster_option
 @with_client
 def commit(client: Client, job_ids: tuple[str, ...]) -> None:
-    """Publish the rows of jobs that wait for it.
-
-    Such jobs were made with --option auto_commit=false.
-    """
+    """Publish the rows of jobs created with --option auto_commit=false."""
     for job_id in job_ids:
         client.imports.commit(job_id)
-        click.echo(f"Job {job_id} is being committed. Follow it: penstock jobs wait {job_id}")
+        click.echo(f"Job {job_id} is being committed. To follow it: penstock jobs wait {job_id}")
 
 
 @jobs.command()
@@ -122,7 +116,7 @@ def commit(client: Client, job_ids: tuple[str, ...]) -> None:
 @cluster_option
 @with_client
 def retry(client: Client, job_ids: tuple[str, ...]) -> None:
-    """Let failed jobs go on with what is missing of them.
+    """Resume failed jobs with what is missing.
 
     A job that was created with keys of an object store needs them again, since a server forgets them when a job ends:
     put them into PENSTOCK_SOURCE_ACCESS_KEY, PENSTOCK_SOURCE_SECRET_KEY and, for short-lived ones,
@@ -133,7 +127,7 @@ def retry(client: Client, job_ids: tuple[str, ...]) -> None:
     keys = {name: os.environ.get(f"PENSTOCK_SOURCE_{name.upper()}", "") for name in names}
     for job_id in job_ids:
         client.imports.retry(job_id, **keys)
-        click.echo(f"Job {job_id} goes on. Follow it: penstock jobs wait {job_id}")
+        click.echo(f"Job {job_id} resumes. To follow it: penstock jobs wait {job_id}")
 
 
 def _print_job(job: ImportJob) -> None:

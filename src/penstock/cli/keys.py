@@ -27,9 +27,9 @@ __all__ = ["keys"]
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke API keys.
+    """Create, list and revoke API keys.
 
-    These commands work on the data folder (or the catalog) itself; a running server knows of the change within a
+    These commands work on the data dir (or the catalog) directly; a running server applies changes within a
     second.
     """
 
@@ -38,7 +38,7 @@ def keys() -> None:
 @click.argument("name")
 @role_options
 @org_option
-@click.option("--expires", metavar="TIME", help="How long the key is good, such as 720h; for ever by default.")
+@click.option("--expires", metavar="TIME", help="Validity of the key, such as 720h; default: unlimited.")
 @roots_option
 @json_option
 @with_catalog
@@ -53,7 +53,7 @@ def create(
     roots: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Make the key NAME and print it. It is shown once: only its hash is kept."""
+    """Create the key NAME and print it. It is shown once: only its hash is stored."""
     from penstock.access.accounts import AccountService
     from penstock.cli.output import print_json
 
@@ -71,14 +71,14 @@ def create(
         )
         return
     click.echo(new_key.secret)
-    click.echo(f"This is the key {name} ({new_key.account.grants[0]}); it won't be shown again.", err=True)
+    click.echo(f"This is the key {name} ({new_key.account.grants[0]}); it is not shown again.", err=True)
 
 
 @keys.command("list")
 @json_option
 @with_catalog
 def list_keys(catalog: Catalog, as_json: bool) -> None:
-    """List the keys of all orgs, by their beginnings."""
+    """List the keys of all orgs, with their prefixes."""
     from penstock.access.accounts import AccountService
     from penstock.cli.output import moment, print_json, print_table
 
@@ -107,7 +107,7 @@ def list_keys(catalog: Catalog, as_json: bool) -> None:
 @click.argument("key")
 @with_catalog
 def revoke(catalog: Catalog, key: str) -> None:
-    """Make a key, given by its name or id, good for nothing."""
+    """Revoke a key by its name or id."""
     from penstock.access.accounts import AccountService
 
     account = AccountService(catalog).revoke_key(key)

@@ -33,15 +33,15 @@ class LazyCommand:
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "serve": LazyCommand("serve:serve", "Run the server."),
-    "doctor": LazyCommand("doctor:doctor", "Examine what a server stands on."),
-    "keys": LazyCommand("keys:keys", "Make, list and revoke API keys."),
-    "users": LazyCommand("users:users", "Make, list and drop users, and give them roles."),
-    "audit": LazyCommand("audit:audit", "Print who changed what, and who was refused what."),
-    "orgs": LazyCommand("orgs:orgs", "Make and list orgs, and limit what each may have."),
-    "clusters": LazyCommand("clusters:clusters", "Make, list and drop clusters."),
-    "collections": LazyCommand("collections:collections", "Make, list, describe and drop collections."),
-    "databases": LazyCommand("databases:databases", "Make, list and drop databases."),
-    "partitions": LazyCommand("partitions:partitions", "Make, list and drop partitions."),
+    "doctor": LazyCommand("doctor:doctor", "Check the installation of a server."),
+    "keys": LazyCommand("keys:keys", "Create, list and revoke API keys."),
+    "users": LazyCommand("users:users", "Create, list and drop users, and grant them roles."),
+    "audit": LazyCommand("audit:audit", "Print the audit log."),
+    "orgs": LazyCommand("orgs:orgs", "Create and list orgs, and set their quotas."),
+    "clusters": LazyCommand("clusters:clusters", "Create, list and drop clusters."),
+    "collections": LazyCommand("collections:collections", "Create, list, describe and drop collections."),
+    "databases": LazyCommand("databases:databases", "Create, list and drop databases."),
+    "partitions": LazyCommand("partitions:partitions", "Create, list and drop partitions."),
     "import": LazyCommand("imports:import_files", "Import files into a collection and follow the job."),
     "jobs": LazyCommand("jobs:jobs", "List, describe, wait for, commit, abort and retry import jobs."),
     "query": LazyCommand("rows:query", "Print rows that a filter selects."),
@@ -69,7 +69,7 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         refuse_renamed(ctx, args[0])
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"No such command {args[0]!r}. There are: {', '.join(COMMANDS)}.", ctx)
+            raise click.UsageError(f"No such command {args[0]!r}. Commands: {', '.join(COMMANDS)}.", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -111,7 +111,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, requested: bool) 
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Every option has an environment variable too; the help of a command names it.",
+    epilog="Every option can also be set by an environment variable, shown in the help of its command.",
 )
 @click.option(
     "--version",
@@ -125,7 +125,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, requested: bool) 
 def cli() -> None:
     """Import files of vectors into searchable collections.
 
-    Begin with `penstock serve --data-dir ./data --import-root ./files`; then, in another terminal,
+    Start with `penstock serve --data-dir ./data --import-root ./files`; then, in another terminal,
     `penstock collections create docs --dimension 768` and `penstock import files/*.parquet --collection docs`.
     """
 

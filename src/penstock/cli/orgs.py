@@ -42,16 +42,16 @@ class _Limit(click.ParamType["int | None"]):
             number = 0
         if number <= 0:
             what = "a size such as 2TiB" if self._size else "a number above 0"
-            self.fail(f"{value!r} is no limit. It is {what}, {_NONE} or {_DEFAULT}.", param, ctx)
+            self.fail(f"{value!r} is not a limit. Use {what}, {_NONE} or {_DEFAULT}.", param, ctx)
         return number
 
 
 @click.group(cls=Group)
 def orgs() -> None:
-    """Make and list orgs, and limit what each may have.
+    """Create and list orgs, and set their quotas.
 
-    An org is a tenant: it owns clusters, keys and users. These commands work on the data folder (or the catalog)
-    itself; a running server goes by new limits within a second.
+    An org is a tenant: it owns clusters, keys and users. These commands work on the data dir (or the catalog)
+    directly; a running server applies changes within a second.
     """
 
 
@@ -59,18 +59,18 @@ def orgs() -> None:
 @click.argument("name")
 @with_catalog
 def create(catalog: Catalog, name: str) -> None:
-    """Make the org NAME; the same one again is fine."""
+    """Create the org NAME; no error if it exists."""
     if not name.strip() or len(name) > 64 or not name.isprintable():
         raise InvalidParameter("an org's name has 1 to 64 printable characters")
     record(catalog, "org.create", catalog.orgs.ensure(name).id, name)
-    click.echo(f"Made org {name}.")
+    click.echo(f"Created org {name}.")
 
 
 @orgs.command("list")
 @json_option
 @with_catalog
 def list_orgs(catalog: Catalog, as_json: bool) -> None:
-    """List the orgs, what they have at present, and what they may have."""
+    """List the orgs with their usage and quotas."""
     from penstock.cli.output import print_json, print_table
 
     org_facts = [_facts(catalog, org.name) for org in catalog.orgs.list()]
@@ -86,7 +86,7 @@ def list_orgs(catalog: Catalog, as_json: bool) -> None:
 @json_option
 @with_catalog
 def describe(catalog: Catalog, name: str, as_json: bool) -> None:
-    """Show what an org has at present, and what it may have."""
+    """Show the usage and quotas of an org."""
     from penstock.cli.output import print_facts, print_json
 
     facts = _facts(catalog, name)
@@ -106,28 +106,28 @@ def describe(catalog: Catalog, name: str, as_json: bool) -> None:
 
 @orgs.command("set")
 @click.argument("name")
-@click.option("--max-jobs", type=_Limit(), default=_UNCHANGED, show_default=False, help="Jobs that have not ended.")
+@click.option("--max-jobs", type=_Limit(), default=_UNCHANGED, show_default=False, help="Unfinished jobs.")
 @click.option(
     "--max-running-jobs",
     type=_Limit(),
     default=_UNCHANGED,
     show_default=False,
-    help="Jobs that run at the same time.",
+    help="Running jobs.",
 )
 @click.option(
     "--max-daily-bytes",
     type=_Limit(size=True),
     default=_UNCHANGED,
     show_default=False,
-    help="Bytes of import files in a day, which begins at midnight UTC.",
+    help="Bytes of import files per day, from midnight UTC.",
 )
 @with_catalog
 def set_limits(
     catalog: Catalog, name: str, max_jobs: int | None, max_running_jobs: int | None, max_daily_bytes: int | None
 ) -> None:
-    """Limit what the org NAME may have.
+    """Set the quotas of the org NAME.
 
-    Each limit is a number, none, or default, which is what the server's settings say. Limits that aren't named stay.
+    Each limit is a number, none, or default, which means the server's setting. Omitted limits are unchanged.
     """
     org = catalog.orgs.get(name)
     own = catalog.quotas.get(org.id)

@@ -16,7 +16,7 @@ __all__ = ["partitions"]
 
 @click.group()
 def partitions() -> None:
-    """Make, list and drop partitions."""
+    """Create, list and drop partitions."""
 
 
 @partitions.command()
@@ -24,9 +24,9 @@ def partitions() -> None:
 @click.argument("name")
 @with_client
 def create(client: Client, collection: str, name: str) -> None:
-    """Make the partition NAME in COLLECTION."""
+    """Create the partition NAME in COLLECTION."""
     client.partitions.create(collection, name)
-    click.echo(f"Made partition {name} of collection {collection}.")
+    click.echo(f"Created partition {name} of collection {collection}.")
 
 
 @partitions.command("list")
@@ -48,7 +48,7 @@ def list_partitions(client: Client, collection: str, as_json: bool) -> None:
 @partitions.command()
 @click.argument("collection")
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_client
 def drop(client: Client, collection: str, name: str, yes: bool) -> None:
     """Drop the partition NAME of COLLECTION and its rows."""

@@ -51,7 +51,7 @@ def _expand(path: str, base: Path) -> Sequence[str]:
             return files
         raise FileMissing(f"no file matches {path}", path=path)
     raise FileMissing(
-        f"no file {path} here (looked for {full}). If only the server can see it, add --server-paths", path=path
+        f"no file {path} here (looked for {full}). If only the server can access it, add --server-paths", path=path
     )
 
 

@@ -25,11 +25,11 @@ _FIELDS_HELP = "Fields to print, separated by commas. [default: all]"
 @click.option(
     "--filter", "expression", default="", metavar="EXPRESSION", help="Such as 'year > 2000 and tag == \"a\"'."
 )
-@click.option("--limit", type=click.IntRange(1, 16384), default=10, show_default=True, help="Rows at most.")
-@click.option("--offset", type=click.IntRange(min=0), default=0, help="Rows to leave out before.")
+@click.option("--limit", type=click.IntRange(1, 16384), default=10, show_default=True, help="Maximum number of rows.")
+@click.option("--offset", type=click.IntRange(min=0), default=0, help="Number of rows to skip.")
 @click.option("--output-fields", metavar="NAMES", help=_FIELDS_HELP)
-@click.option("--partition", "partitions", multiple=True, metavar="NAME", help="Only this one; may be repeated.")
-@click.option("--count", is_flag=True, help="Print only how many rows there are.")
+@click.option("--partition", "partitions", multiple=True, metavar="NAME", help="Only this partition; repeatable.")
+@click.option("--count", is_flag=True, help="Print only the number of rows.")
 @json_option
 @with_client
 def query(
@@ -43,7 +43,7 @@ def query(
     count: bool,
     as_json: bool,
 ) -> None:
-    """Print rows of the collection NAME, all or those that a Milvus filter expression selects."""
+    """Print rows of the collection NAME that match a Milvus filter expression; default: all."""
     from penstock.cli.output import print_json
 
     if count:
@@ -73,12 +73,12 @@ def query(
 @click.option("--id", "row_id", metavar="ID", help="Search by the vector of the row with this primary key.")
 @renamed_option("--like-id", "--id")
 @click.option("--field", metavar="NAME", help="The vector field, if there are several.")
-@click.option("--limit", type=click.IntRange(1, 16384), default=10, show_default=True, help="Rows at most.")
-@click.option("--filter", "expression", default="", metavar="EXPRESSION", help="Search only rows that it selects.")
+@click.option("--limit", type=click.IntRange(1, 16384), default=10, show_default=True, help="Maximum number of rows.")
+@click.option("--filter", "expression", default="", metavar="EXPRESSION", help="Search only rows that match.")
 @click.option(
     "--output-fields", metavar="NAMES", help="Fields to print, separated by commas. [default: all but vectors]"
 )
-@click.option("--partition", "partitions", multiple=True, metavar="NAME", help="Only this one; may be repeated.")
+@click.option("--partition", "partitions", multiple=True, metavar="NAME", help="Only this partition; repeatable.")
 @json_option
 @with_client
 def search(
@@ -93,7 +93,7 @@ def search(
     partitions: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Print the rows of the collection NAME that are nearest to a vector, nearest first."""
+    """Print the rows of the collection NAME nearest to a vector, nearest first."""
     from penstock.cli.output import print_json
 
     if (vector is None) == (row_id is None):
@@ -123,7 +123,9 @@ def _parse_vector(text: str) -> Any:
     try:
         vector = json.loads(text)
     except json.JSONDecodeError as error:
-        raise click.BadParameter(f"it is no JSON: {error}. Write it as '[0.1, 0.2]'", param_hint="--vector") from None
+        raise click.BadParameter(
+            f"it is not JSON: {error}. Write it as '[0.1, 0.2]'", param_hint="--vector"
+        ) from None
     if not isinstance(vector, list | dict):
         raise click.BadParameter(
             "write a list as '[0.1, 0.2]', or {\"index\": value} for sparse ones", param_hint="--vector"

@@ -43,7 +43,7 @@ def read_schema_file(path: Path) -> SchemaFile:
     inner = data.get("schema", data)
     if not isinstance(inner, dict) or not inner.get("fields"):
         raise InvalidSchema(
-            f"the schema file {path} has no fields. It must hold what the REST call collections/create takes: "
+            f"the schema file {path} has no fields. It must have the form of the REST call collections/create: "
             '{"schema": {"fields": [{"fieldName": …, "dataType": …}, …]}, "indexParams": […]}',
             file=str(path),
         )
@@ -63,7 +63,7 @@ def _parse(path: Path) -> dict[str, Any]:
         data = tomllib.loads(text) if is_toml else json.loads(text)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
         kind = "TOML" if is_toml else "JSON"
-        raise InvalidSchema(f"the schema file {path} can't be read as {kind}: {error}", file=str(path)) from error
+        raise InvalidSchema(f"the schema file {path} cannot be read as {kind}: {error}", file=str(path)) from error
     if not isinstance(data, dict):
-        raise InvalidSchema(f"the schema file {path} must hold an object", file=str(path))
+        raise InvalidSchema(f"the schema file {path} must contain an object", file=str(path))
     return data

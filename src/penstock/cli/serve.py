@@ -18,8 +18,8 @@ __all__ = ["serve"]
 def serve(config: Path | None, **flags: object) -> None:
     """Run the server.
 
-    It listens on 127.0.0.1:19530 unless told otherwise, answers /healthz once it is ready, and stops on SIGTERM or
-    Ctrl-C; jobs that run then are taken up again by the next start.
+    It listens on 127.0.0.1:19530 by default, answers /healthz once it is ready, and stops on SIGTERM or Ctrl-C;
+    running jobs are resumed by the next start.
     """
     settings = load_settings(flags, config)
     # Imported only now, so that wrong settings are reported at once.

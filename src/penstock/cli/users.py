@@ -29,16 +29,16 @@ _password = click.option(
     hide_input=True,
     confirmation_prompt=True,
     envvar="PENSTOCK_USER_PASSWORD",
-    help="Asked for when not given; an argument can be read by anybody on the machine.",
+    help="Prompted for by default; other users of the machine can read arguments.",
 )
 
 
 @click.group(cls=Group)
 def users() -> None:
-    """Make, list and drop users, and give them roles.
+    """Create, list and drop users, and grant them roles.
 
-    A user signs in with USER:PASSWORD in place of a key. These commands work on the data folder (or the catalog)
-    itself; a running server knows of the change within a second.
+    A user authenticates with USER:PASSWORD instead of a key. These commands work on the data dir (or the catalog)
+    directly; a running server applies changes within a second.
     """
 
 
@@ -59,20 +59,20 @@ def create(
     org: str,
     roots: tuple[str, ...],
 ) -> None:
-    """Make the user NAME."""
+    """Create the user NAME."""
     from penstock.access.accounts import AccountService
 
     grants = grants_of(role, cluster, database)
     account = AccountService(catalog).create_user(catalog.orgs.get(org).id, name, password, grants, roots=roots)
     record(catalog, "user.create", account.org_id, f"{name}: {grants[0]}")
-    click.echo(f"Made user {name} ({grants[0]}).")
+    click.echo(f"Created user {name} ({grants[0]}).")
 
 
 @users.command("list")
 @json_option
 @with_catalog
 def list_users(catalog: Catalog, as_json: bool) -> None:
-    """List the users of all orgs and what they may."""
+    """List the users of all orgs and their roles."""
     from penstock.access.accounts import AccountService
     from penstock.cli.output import print_json, print_table
 
@@ -122,7 +122,7 @@ def drop(catalog: Catalog, name: str) -> None:
 @_password
 @with_catalog
 def set_password(catalog: Catalog, name: str, password: str) -> None:
-    """Give a user a new password."""
+    """Set the password of a user."""
     from penstock.access.accounts import AccountService
 
     accounts = AccountService(catalog)
@@ -136,7 +136,7 @@ def set_password(catalog: Catalog, name: str, password: str) -> None:
 @role_options
 @with_catalog
 def grant(catalog: Catalog, name: str, role: str, cluster: str | None, database: str | None) -> None:
-    """Give a user one more role."""
+    """Grant a user another role."""
     from penstock.access.accounts import AccountService
 
     new_grant = grants_of(role, cluster, database)[0]
@@ -151,7 +151,7 @@ def grant(catalog: Catalog, name: str, role: str, cluster: str | None, database:
 @role_options
 @with_catalog
 def revoke_role(catalog: Catalog, name: str, role: str, cluster: str | None, database: str | None) -> None:
-    """Take a role from a user."""
+    """Revoke a role of a user."""
     from penstock.access.accounts import AccountService
 
     old_grant = grants_of(role, cluster, database)[0]

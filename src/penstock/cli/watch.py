@@ -62,9 +62,9 @@ def _leave(job_ids: Sequence[str]) -> NoReturn:
     ids = " ".join(job_ids)
     many = len(job_ids) > 1
     click.echo(
-        f"\nStopped watching. The job{'s go' if many else ' goes'} on without this program.\n"
-        f"Follow again: penstock jobs wait {ids}\n"
-        f"End {'them' if many else 'it'}: penstock jobs abort {ids}",
+        f"\nStopped watching. The job{'s continue' if many else ' continues'} on the server.\n"
+        f"To follow {'them' if many else 'it'} again: penstock jobs wait {ids}\n"
+        f"To abort {'them' if many else 'it'}: penstock jobs abort {ids}",
         err=True,
     )
     sys.exit(INTERRUPTED)
@@ -119,13 +119,13 @@ def summary(job: ImportJob, seconds: float) -> str:
         lines = _failure(job)
     elif job.state == _UNCOMMITTED:
         lines = [
-            f"Job {job.id} has staged {job.rows or 0:,} rows, which nobody sees yet.",
-            f"Publish them: penstock jobs commit {job.id}",
+            f"Job {job.id} has staged {job.rows or 0:,} rows, not visible yet.",
+            f"To publish them: penstock jobs commit {job.id}",
         ]
     else:
         lines = [
-            f"Job {job.id} is {job.state} at {job.progress} % after {seconds:.1f} s and goes on.",
-            f"Follow it: penstock jobs wait {job.id}",
+            f"Job {job.id} is {job.state} at {job.progress} % after {seconds:.1f} s and continues.",
+            f"To follow it: penstock jobs wait {job.id}",
         ]
     for warning in job.warnings:
         lines.append(f"Warning: {warning.message}" + (f" ({warning.count:,} times)" if warning.count > 1 else ""))
@@ -151,14 +151,14 @@ def _success(job: ImportJob, seconds: float) -> str:
 def _failure(job: ImportJob) -> list[str]:
     lines = [
         f"Job {job.id} failed, and none of its rows are visible in {job.collection}.",
-        f"Reason: {job.reason or 'the server gave none'}",
+        f"Reason: {job.reason or 'none given by the server'}",
     ]
     failed = [file for file in job.files if file.reason and file.reason != job.reason]
     lines += [f"  {_file(file)}" for file in failed[:_FILES_SHOWN]]
     if len(failed) > _FILES_SHOWN:
         lines.append(f"  and {len(failed) - _FILES_SHOWN:,} more files; see: penstock jobs describe {job.id}")
     if job.reason != ABORTED:
-        lines.append(f"Once the cause is put right, it can go on: penstock jobs retry {job.id}")
+        lines.append(f"After fixing the cause, resume it: penstock jobs retry {job.id}")
     return lines
 
 

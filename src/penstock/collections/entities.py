@@ -237,7 +237,7 @@ class EntityService:
         if rows * width > MAX_ANSWER_BYTES:
             raise InvalidParameter(
                 f"{rows} rows would take about {rows * width >> 20} MiB, more than the {MAX_ANSWER_BYTES >> 20} MiB "
-                "of one answer. Ask with limit and offset, or for fewer outputFields",
+                "of one result. Use limit and offset, or fewer outputFields",
                 rows=rows,
             )
         return self._room.take(org_id, rows * width)
@@ -306,7 +306,7 @@ class EntityService:
                 columns.append(name)
             elif (struct := fields.get(name.partition("[")[0])) and struct.type is DataType.ARRAY_OF_STRUCT:
                 raise Unsupported(
-                    f"{name} in outputFields is not supported by this server; ask for {struct.name}", field=name
+                    f"{name} in outputFields is not supported by this server; use {struct.name}", field=name
                 )
             elif _AGGREGATE.match(name):
                 raise Unsupported(f"{name} in outputFields is not supported by this server", field=name)
@@ -327,7 +327,7 @@ class EntityService:
 def _check_loaded(collection: Collection) -> None:
     if collection.load_state is LoadState.RELEASED:
         raise CollectionNotLoaded(
-            f"collection not loaded[collection={collection.number}]. It was released: load it again first",
+            f"collection not loaded[collection={collection.number}]. It was released: load it first",
             collection=collection.name,
         )
 

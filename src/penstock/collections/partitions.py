@@ -114,8 +114,8 @@ class PartitionService:
         while (jobs := self._catalog.collections.jobs_of_partition(collection.id, name)).committing is not None:
             if time.monotonic() > until:
                 raise JobStateConflict(
-                    f"job {jobs.committing} is making its rows in the partition {name} visible. "
-                    "Drop the partition when it is done",
+                    f"job {jobs.committing} is publishing rows into the partition {name}. "
+                    "Drop the partition after that",
                     partition=name,
                     job_id=jobs.committing,
                 )

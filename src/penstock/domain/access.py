@@ -99,7 +99,7 @@ class Caller:
             if database is not None:
                 where = f"the database {database} of {where}"
             raise PermissionDenied(
-                f"{self.name} needs the role {role} in {where}. Ask an admin of the cluster for it",
+                f"{self.name} needs the role {role} in {where}. Ask an admin of the cluster",
                 caller=self.name,
                 role=role.value,
                 cluster_id=cluster.id,

@@ -20,7 +20,7 @@ class DeadlineExceeded(TimeoutError):
     """The call took longer than its timeout; work that doesn't check the deadline may still go on."""
 
     def __init__(self) -> None:
-        super().__init__("the call's timeout has passed: its work was stopped")
+        super().__init__("the call timed out: its work was stopped")
 
 
 @contextmanager

@@ -58,8 +58,8 @@ def unknown_option(name: str) -> str | None:
         return None
     near = _nearest(name)
     shown = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}…"
-    hint = f"Is {near!r} meant?" if near else f"Options are {', '.join(sorted(SERVED_OPTIONS))}"
-    return f"option {shown!r} is not known. {hint}"
+    hint = f"Did you mean {near!r}?" if near else f"Options are {', '.join(sorted(SERVED_OPTIONS))}"
+    return f"option {shown!r} is unknown. {hint}"
 
 
 def option_warnings(names: Iterable[str], separator: str = "") -> Sequence[JobWarning]:
@@ -69,9 +69,9 @@ def option_warnings(names: Iterable[str], separator: str = "") -> Sequence[JobWa
     """
     texts = [f"{text} It was ignored" for name in sorted(names) if (text := _ignored(name))]
     if len(texts) > _MAX_NAMED:
-        texts[_MAX_NAMED:] = [f"{len(texts) - _MAX_NAMED} further options are not known. They were ignored"]
+        texts[_MAX_NAMED:] = [f"{len(texts) - _MAX_NAMED} more unknown options. They were ignored"]
     if len(parse_separator(separator)) > 1:
-        texts.append(f"option 'sep' is one character: of {separator[:_MAX_NAME]!r} only the first one counts")
+        texts.append(f"option 'sep' is a single character: only the first one of {separator[:_MAX_NAME]!r} is used")
     return [JobWarning(code="option_ignored", message=text) for text in texts]
 
 

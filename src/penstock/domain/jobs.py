@@ -6,7 +6,7 @@ The life cycle of a job (design: one import)::
        └─────────┴───────────┴────────────┴──► Failed | Aborted
 
 From Committing on a job can't be aborted: the intent is written, and recovery finishes it. It fails only where its
-table is damaged and the engine has withdrawn the intent (docs/decisions/0012-taking-an-intent-back.md).
+table is damaged and the engine has withdrawn the intent (docs/decisions/0012-withdrawing-an-intent.md).
 
 A job never leaves a final state by itself. Only a user's ``retry`` takes a Failed job back to Pending, from where it
 takes the same steps again and keeps its staged files.

@@ -88,7 +88,7 @@ def check_user_name(name: str) -> None:
     """
     if len(name) > MAX_USER_NAME or not _USER.match(name):
         raise InvalidName(
-            f"Invalid user name: {name[:80]}. It begins with a letter, then come letters, digits, _, - or . ; "
+            f"Invalid user name: {name[:80]}. It must start with a letter, followed by letters, digits, _, - or . ; "
             f"{MAX_USER_NAME} characters at most",
             kind="user",
             name=name,
@@ -99,7 +99,7 @@ def check_cluster_id(cluster_id: str) -> None:
     """Check a cluster id, in Zilliz Cloud's form: ``in``, two digits, ``-`` and letters, digits, ``_``, ``-``."""
     if not _CLUSTER.match(cluster_id):
         raise InvalidName(
-            f"Invalid cluster id: {cluster_id[:80]}. It looks like in01-search: in, two digits, - and a name of "
+            f"Invalid cluster id: {cluster_id[:80]}. Use the form in01-search: in, two digits, - and a name of "
             "letters, digits, _ and -",
             kind="cluster",
             name=cluster_id,

@@ -22,7 +22,7 @@ def normal_place(text: str) -> str:
         return str(Path(text).expanduser().resolve())
     parts = rest.rstrip("/").split("/")
     if scheme != "s3" or any(part in ("", ".", "..") for part in parts):
-        raise ValueError("collections are kept in a folder or in s3://bucket/prefix")
+        raise ValueError("collections can be stored in a folder or in s3://bucket/prefix")
     return f"s3://{'/'.join(parts)}"
 
 

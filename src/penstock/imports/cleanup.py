@@ -40,8 +40,8 @@ def overdue_reason(job: ImportJob) -> str:
     """The failure reason of an overdue job; begins like Milvus's."""
     until = "in time" if job.deadline is None else f"by {job.deadline:%Y-%m-%d %H:%M:%S} UTC"
     return (
-        f"import timeout: the job was not finished {until}; waiting counts. Retry it, or give it longer by its "
-        'option timeout, such as "96h"; the server\'s setting job_timeout is for jobs without that option'
+        f"import timeout: the job was not finished {until}, including waiting time. Retry it, or raise its "
+        'option timeout, for example "96h"; the setting job_timeout applies to jobs without that option'
     )
 
 

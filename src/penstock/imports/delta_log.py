@@ -75,23 +75,23 @@ def without_removed(
         if removed_names:
             names = ", ".join(shorten(members[name], 100) for name in sorted(removed_names)[:_MAX_LISTED])
             more = f" and {len(removed_names) - _MAX_LISTED:,} more" if len(removed_names) > _MAX_LISTED else ""
-            text = f"files that are not in the Delta table {home!r} any more were passed over: {names}{more}"
+            text = f"skipped files that are no longer in the Delta table {home!r}: {names}{more}"
             warnings.append(JobWarning(code="delta_removed", message=text, count=len(removed_names)))
         found = [file for file in found if file.name not in removed_names]
         if not log.is_complete:
             text = (
-                f"the Delta table {home!r}: its log is not there from the first version on. Files that were removed "
-                "before are imported where VACUUM hasn't deleted them"
+                f"the Delta table {home!r}: the first versions of its log are missing. Files removed in them are "
+                "imported unless VACUUM has deleted them"
             )
             warnings.append(JobWarning(code="delta_log", message=text))
         if any(members.get(file.name) in log.vectors for file in found):
             text = (
                 f"the Delta table {home!r} marks rows as deleted by deletion vectors, which are not read: these rows "
-                "are imported. Write them out of the files first: REORG TABLE … APPLY (PURGE)"
+                "are imported. Remove them from the files first: REORG TABLE … APPLY (PURGE)"
             )
             warnings.append(JobWarning(code="delta_deletion_vectors", message=text))
     if len(tables) > _MAX_TABLES:
-        text = f"{path!r} holds {len(tables):,} Delta tables: the logs of the first {_MAX_TABLES} were read"
+        text = f"{path!r} has {len(tables):,} Delta tables: only the logs of the first {_MAX_TABLES} were read"
         warnings.append(JobWarning(code="delta_log", message=text))
     return found
 

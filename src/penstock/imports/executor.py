@@ -317,13 +317,13 @@ class JobRun:
             self._context.settings,
             self._stop,
             lambda error: self._retrying("commit", error),
-            "None of the job's rows are visible. Retry the job when the cause is gone",
+            "None of the job's rows are visible. Retry the job when the cause is fixed",
             (Transient, StoreError),
         )
 
     def _publish(self, table: Table) -> Published:
         if self._stop.is_set():
-            raise TaskCancelled("the server is stopping; the rows become visible when it is back")
+            raise TaskCancelled("the server is stopping; the rows become visible after its restart")
         self._collection()
         return self._engine.publish(table, self.job.id, self.job.epoch, self._staged())
 
@@ -337,7 +337,7 @@ class JobRun:
     def _withdraw(self, table: Table, error: PenstockError) -> Published | None:
         """Withdraw the intent and fail the job with ``error``; return what was published if the rows are visible.
 
-        See docs/decisions/0012-taking-an-intent-back.md.
+        See docs/decisions/0012-withdrawing-an-intent.md.
         """
         cause = error.__cause__ or error
         try:

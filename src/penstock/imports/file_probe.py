@@ -42,8 +42,8 @@ class FileProbe:
             permits = self._permits[org_id]
         if not permits.acquire(timeout=seconds):
             raise SourceUnavailable(
-                f"{MAX_PROBES_PER_ORG} other create calls of your org wait for stores that don't answer. "
-                "Try again when they do"
+                f"{MAX_PROBES_PER_ORG} other create calls of your org are waiting for stores that do not respond. "
+                "Try again later"
             )
         future: Future[list[InputFile]] = Future()
 

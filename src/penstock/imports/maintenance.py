@@ -156,7 +156,7 @@ class MaintenanceWorker:
         owner = uuid.uuid4().hex
         while (lease := self._catalog.maintenance.take(collection_id, owner, self._lease_millis)) is None:
             if stop.wait(_TICK):
-                raise TaskCancelled("the server is stopping; the index is built when it is back")
+                raise TaskCancelled("the server is stopping; the index is built after its restart")
         return lease
 
     def _build(self, collection: Collection, stop: threading.Event, lease: Maintenance, progress: Progress) -> None:
@@ -205,7 +205,7 @@ class MaintenanceWorker:
         try:
             while not ended.wait(_TICK):
                 if stop.is_set():
-                    raise TaskCancelled("the server is stopping; the index is built when it is back")
+                    raise TaskCancelled("the server is stopping; the index is built after its restart")
                 progress(min(handle.progress()[0] / PROGRESS_SCALE, 1.0))
                 if time.monotonic() - last_renewal > self._lease / 3:
                     # If a stall has lost it, two processes build at once: wasteful, but the engine allows it.

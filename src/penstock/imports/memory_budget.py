@@ -65,7 +65,7 @@ def share_out(budget: int, workers: int, memory: int | None = None) -> WorkerMem
 def too_large(file: str, taken: int) -> MemoryExceeded:
     """The error for a file whose worker took, or asked for, ``taken`` bytes."""
     return MemoryExceeded(
-        f"file {file!r} needs more memory than a worker may have: it took {taken >> 20} MiB. Raise "
+        f"file {file!r} needs more memory than a worker may use: it took {taken >> 20} MiB. Raise "
         "memory_budget, or write the file with smaller row groups and pages",
         file=file,
         taken=taken,

@@ -125,9 +125,9 @@ def _folders_of(name: str) -> Mapping[str, str | None]:
     columns = parse_folders(name)
     if len(columns) > _MAX_COLUMNS:
         raise DataError(
-            f"the path has {len(columns)} partition columns (folders name=value); {_MAX_COLUMNS} are taken",
+            f"the path has {len(columns)} partition columns (folders name=value); at most {_MAX_COLUMNS} are allowed",
             file=name,
-            remedy="Copy the file to a path with fewer of them",
+            remedy="Copy the file to a path with fewer",
         )
     return columns
 
@@ -139,12 +139,12 @@ def _warning_for(column: str, field: Field | None, dynamic: bool) -> tuple[str, 
         return "", ""
     if field is not None:
         kind = "primary key" if field.primary else field.type.value
-        return "column_dropped", f"the folder {{folder}} gives no values of the field {label!r}, which is a {kind}"
+        return "column_dropped", f"the folder {{folder}} sets no values of the field {label!r}, which is a {kind}"
     if dynamic:
-        return "partition_column", f"{label!r} is no field: folders such as {{folder}} give it as a dynamic value"
+        return "partition_column", f"{label!r} is not a field: folders such as {{folder}} set it as a dynamic value"
     return (
         "column_dropped",
-        f"partition column {label!r}, of folders such as {{folder}}, is no field of the collection and was left out",
+        f"partition column {label!r}, of folders such as {{folder}}, is not a field of the collection and was dropped",
     )
 
 
@@ -157,9 +157,9 @@ def _parse_value(field: Field, text: str, name: str) -> Any:
         return cell_column(field, _NO_TEXT)(pa.array([text.encode()], pa.binary()))[0].as_py()
     except DataError as error:
         raise DataError(
-            f"the folder {shorten(f'{field.name}={text}', 100)!r} gives no value of the field: {error.rule}",
+            f"the folder {shorten(f'{field.name}={text}', 100)!r} is not a valid value of the field: {error.rule}",
             file=name,
             field=field.name,
             value=text,
-            remedy=f"{field.name!r} is {field.type.value}: rename the folder, or leave it out of the import",
+            remedy=f"{field.name!r} is {field.type.value}: rename the folder, or exclude it from the import",
         ) from error

@@ -114,9 +114,9 @@ def _files_at(
 def _side_files_text(path: str, names: Sequence[str]) -> str:
     listing = ", ".join(shorten(name, 100) for name in names[:_MAX_LISTED])
     more = f" and {len(names) - _MAX_LISTED:,} more" if len(names) > _MAX_LISTED else ""
-    text = f"what other programs keep in the folder {path!r} beside its data was passed over: {listing}{more}"
+    text = f"skipped side files of other programs in the folder {path!r}: {listing}{more}"
     if any(name.endswith("_temporary/") for name in names):
-        text += ". With a folder _temporary/ in it, it may still be being written"
+        text += ". The folder _temporary/ suggests that it is still being written"
     return text
 
 
@@ -217,8 +217,8 @@ def _check_sizes(units: Sequence[InputFile], settings: JobSettings) -> None:
     size = sum(location.size for unit in units for location in unit.locations)
     if settings.max_job_bytes is not None and size > settings.max_job_bytes:
         raise LimitExceeded(
-            f"the files of this job have {size:,} bytes; one job may have {settings.max_job_bytes:,} "
-            "(max_job_bytes). Import them by several jobs",
+            f"the files of this job have {size:,} bytes; the limit per job is {settings.max_job_bytes:,} "
+            "(max_job_bytes). Import them in several jobs",
             limit="max_job_bytes",
             value=settings.max_job_bytes,
         )
@@ -239,7 +239,7 @@ def check_input(unit: InputFile, schema: CollectionSchema, settings: JobSettings
     structs = [field.name for field in needed if field.type is DataType.ARRAY_OF_STRUCT]
     if structs:
         raise ImportRefused(
-            f"NumPy files hold no struct arrays, which the collection needs for {', '.join(structs)}: use Parquet, "
+            f"NumPy files cannot hold struct arrays, which the collection requires for {', '.join(structs)}: use Parquet, "
             "JSON, JSON Lines or CSV",
             rule="numpy_fields",
             fields=structs,
@@ -248,7 +248,7 @@ def check_input(unit: InputFile, schema: CollectionSchema, settings: JobSettings
     missing = [field.name for field in needed if field.name not in names]
     if missing:
         raise ImportRefused(
-            f"the NumPy set has {len(names)} files and the collection {len(needed)} fields that need one; missing: "
+            f"the NumPy set has {len(names)} files and the collection {len(needed)} required fields; missing: "
             f"{', '.join(f'{name}.npy' for name in missing)}",
             rule="numpy_fields",
             missing=missing,
@@ -268,8 +268,8 @@ def _check_sets(units: Sequence[InputFile], schema: CollectionSchema) -> None:
     if len(singles) > 1 and needed <= all_fields.keys():
         names = ", ".join(json.dumps(unit.name) for unit in singles[:4])
         raise ImportRefused(
-            f"each of the {len(singles)} NumPy files is a list of its own, and so a set of one field. The files of a "
-            f"set go into one list: [[{names}{', …' if len(singles) > 4 else ''}]]",
+            f"each of the {len(singles)} NumPy files is in a separate list, and so a set of one field. Put the files of a "
+            f"set into one list: [[{names}{', …' if len(singles) > 4 else ''}]]",
             rule="numpy_fields",
         )
 
@@ -292,8 +292,8 @@ def _check_file_size(location: Location, settings: JobSettings) -> None:
     """Raises LimitExceeded."""
     if settings.max_file_bytes is not None and location.size > settings.max_file_bytes:
         raise LimitExceeded(
-            f"file {location.name!r} has {location.size:,} bytes; a file may have {settings.max_file_bytes:,} "
-            "(max_file_bytes). Cut it into several files",
+            f"file {location.name!r} has {location.size:,} bytes; the limit per file is {settings.max_file_bytes:,} "
+            "(max_file_bytes). Split it into several files",
             limit="max_file_bytes",
             value=settings.max_file_bytes,
             file=location.name,

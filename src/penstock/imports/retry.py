@@ -36,7 +36,7 @@ def retry_transient(
     settings: JobSettings,
     stop: threading.Event,
     retrying: Callable[[BaseException], None],
-    remedy: str = "Retry the job when the cause is gone; it keeps what it has done",
+    remedy: str = "Retry the job when the cause is fixed; finished splits are kept",
     passing: tuple[type, ...] = (Transient,),
 ) -> _Result:
     """Call ``attempt`` up to ``max_attempts`` times while it fails with an error of the ``passing`` types.

@@ -205,29 +205,27 @@ class ImportService:
     def _check_retry(self, job: ImportJob, keys: StoreCredentials, caller: Caller) -> None:
         if job.state is JobState.ABORTED:
             raise JobStateConflict(
-                f"job {job.id} was aborted by user, only a job that failed by itself can be retried. "
-                "Create the import again",
+                f"job {job.id} was aborted by user, only a failed job can be retried. Create the import again",
                 job_id=job.id,
                 state=job.state.value,
             )
         if job.state is not JobState.FAILED:
             raise JobStateConflict(
-                f"job {job.id} is in state {_state(job)}, expected Failed: only a job that failed by itself can be "
-                "retried",
+                f"job {job.id} is in state {_state(job)}, expected Failed: only a failed job can be retried",
                 job_id=job.id,
                 state=job.state.value,
             )
         collection = self._catalog.collections.by_id(job.collection_id)
         if collection is None:
             raise JobStateConflict(
-                f"job {job.id} can't be retried: its collection {job.collection} was dropped",
+                f"job {job.id} cannot be retried: its collection {job.collection} was dropped",
                 job_id=job.id,
                 state=job.state.value,
             )
         self._check_partition(collection, job.partition)
         if job.has_credentials and not keys:
             raise MissingParameter(
-                f"job {job.id} was created with the caller's own accessKey and secretKey, which were forgotten when "
+                f"job {job.id} was created with the caller's own accessKey and secretKey, which were deleted when "
                 "it ended. Give them again with the retry",
                 job_id=job.id,
             )
@@ -269,7 +267,7 @@ class ImportService:
         count = sum(map(len, groups))
         if count > MAX_PATHS:
             raise ImportRefused(
-                f"one import names {MAX_PATHS} files at most, but got {count}. Name their folder, or make several "
+                f"one import takes at most {MAX_PATHS} files, but got {count}. Name their folder, or create several "
                 "imports",
                 limit="max_paths",
             )
@@ -410,7 +408,7 @@ def _unexpected(job: ImportJob, expected: JobState) -> JobStateConflict:
 
 
 def _contention_error(job_id: int) -> JobStateConflict:
-    return JobStateConflict(f"job {job_id} keeps changing its state; look at it and try again", job_id=job_id)
+    return JobStateConflict(f"job {job_id} keeps changing its state; check it and try again", job_id=job_id)
 
 
 def _auto_commit_error(job: ImportJob) -> JobStateConflict:

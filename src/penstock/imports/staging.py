@@ -98,7 +98,7 @@ def stage_splits(
                 error = error.at(row=offset + error.row)
         raise SplitFailed(split, index, error) from error
     if stop.is_set():
-        raise TaskCancelled("the server is stopping; the job goes on from here when it is back")
+        raise TaskCancelled("the server is stopping; the job resumes here after its restart")
 
 
 def _first_failure(futures: dict[Future[None], Split], run: StagingRun) -> tuple[Split, BaseException] | None:

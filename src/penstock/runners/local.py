@@ -157,10 +157,10 @@ class LocalRunner:
         if not fault and self._oom_kills > before:
             limit = memory_limit()
             return WorkerLost(
-                "a worker process was ended by the kernel, as no memory was left: the server and its workers have "
-                f"{limit.size >> 20} MiB ({limit.source}). Give them more, or lower workers or memory_budget"
+                "a worker process was killed by the kernel, out of memory: the server and its workers have "
+                f"{limit.size >> 20} MiB ({limit.source}). Raise the limit, or lower workers or memory_budget"
             )
-        return WorkerLost(f"a worker process {fault or 'ended while it worked on this task (killed)'}")
+        return WorkerLost(f"a worker process {fault or 'was killed while it worked on this task'}")
 
     def _finish(self, task: _Task, worker: _Worker, running: Future[Any]) -> None:
         # The slot is freed only after the handle is done: a late cancel() must not reach the next task.
@@ -217,7 +217,7 @@ class _Worker:
                 self.replace()
                 return self._pool.submit(function, *arguments)
         except OSError as error:
-            return _failed(WorkerLost(f"a worker process can't be started: {error}"))
+            return _failed(WorkerLost(f"a worker process cannot be started: {error}"))
         except RuntimeError:  # the runner has just been closed
             return _failed(TaskCancelled("the server is stopping"))
 
@@ -244,12 +244,12 @@ class _Worker:
         self._silent_checks = self._silent_checks + 1 if beat == last_beat else 0
         self._cancelled_checks = self._cancelled_checks + 1 if grace else 0
         if self._silent_checks * _CHECK_SECONDS >= silence:
-            self._kill(pid, f"gave no sign of life for {silence:g} s")
+            self._kill(pid, f"sent no heartbeat for {silence:g} s")
         elif grace and self._cancelled_checks * _CHECK_SECONDS >= grace:
-            self._kill(pid, f"did not stop within {grace:g} s when it was told to")
+            self._kill(pid, f"did not stop within {grace:g} s after cancellation")
 
     def _kill(self, pid: int, fault: str) -> None:
-        self.fault = f"{fault}, and was ended"
+        self.fault = f"{fault}, and was killed"
         log.warning("worker.ended", pid=pid, reason=fault)
         self._board[self._place + _PID] = 0  # once is enough
         with suppress(ProcessLookupError):
@@ -313,7 +313,7 @@ class _Context:
 
     def check(self) -> None:
         if self._board[self._start + _STOP]:
-            raise TaskCancelled("the task was told to stop")
+            raise TaskCancelled("the task was cancelled")
 
     def end_for_memory(self, taken: int) -> None:
         """Record ``taken``, and end this process before the machine runs out of memory."""

@@ -92,7 +92,7 @@ def _statm() -> tuple[int, ...]:
 def memory_exceeded(taken: int) -> MemoryExceeded:
     """The error of a task whose worker was killed for the ``taken`` bytes."""
     return MemoryExceeded(
-        f"the task took {taken >> 20} MiB of memory, more than a worker may have. Raise memory_budget", taken=taken
+        f"the task took {taken >> 20} MiB of memory, more than a worker may use. Raise memory_budget", taken=taken
     )
 
 

@@ -216,10 +216,10 @@ def _hits(answer: Mapping[str, Any], collection: CollectionInfo, queries: int) -
     if counts is None:
         # No hits at all, or a Milvus that sends no hit counts per query.
         if queries > 1 and len(rows) % queries:
-            raise ValueError(f"{len(rows)} hits for {queries} queries, and no topks that say which belong to which")
+            raise ValueError(f"{len(rows)} hits for {queries} queries, and no topks to assign them")
         counts = [len(rows) // queries] * queries if queries else []
     if len(counts) != queries or sum(counts) != len(rows):
-        raise ValueError(f"topks {counts} don't fit {len(rows)} hits for {queries} queries")
+        raise ValueError(f"topks {counts} do not match {len(rows)} hits for {queries} queries")
     hits = iter(rows)
     return [[next(hits) for _ in range(count)] for count in counts]
 

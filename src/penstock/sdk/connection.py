@@ -95,9 +95,9 @@ class Connection:
             return reader(answer)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             why = (
-                f"the answer lacks {error}"
+                f"the response lacks {error}"
                 if isinstance(error, KeyError)
-                else f"the answer is not as it must be: {error}"
+                else f"the response is not valid: {error}"
             )
             raise InvalidResponse(why, url=f"{self.url}/v2/vectordb{path}", method="POST", http_status=200) from error
 

@@ -134,5 +134,5 @@ class JobUnfinished(SdkError):
     def __str__(self) -> str:
         return (
             f"import job {self.job.id} is {self.job.state} at {self.job.progress} % after {self.seconds:g} s; "
-            "it goes on without this program"
+            "it continues on the server"
         )

@@ -42,7 +42,7 @@ def full_url(address: str, path: str) -> str:
     url = address if "://" in address else f"https://{address}"
     parts = urlsplit(url)
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{_shown_url(url)!r} is no address of a server, such as http://127.0.0.1:19530")
+        raise ValueError(f"{_shown_url(url)!r} is not the address of a server, such as http://127.0.0.1:19530")
     return f"{url.rstrip('/')}{path}"
 
 
@@ -84,7 +84,7 @@ def exchange(
         response = request(method, url, headers=request_headers, **options)
     except requests.Timeout as error:
         raise AnswerTimeout(
-            f"no answer within {_seconds(options['timeout'])}", url=_shown_url(url), method=method
+            f"no response within {_seconds(options['timeout'])}", url=_shown_url(url), method=method
         ) from error
     except requests.RequestException as error:
         if isinstance(error, ValueError | requests.exceptions.InvalidJSONError):  # the call was malformed
@@ -100,7 +100,7 @@ class _Bearer(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._api_key:
             if any(character < " " for character in self._api_key):
-                raise ValueError("the API key holds control characters; was a whole file taken for a key?")
+                raise ValueError("the API key contains control characters; is it the content of a whole file?")
             request.headers["Authorization"] = f"Bearer {self._api_key}".encode().decode("latin-1")
         return request
 
@@ -113,9 +113,9 @@ def _success(response: requests.Response, method: str, url: str, secret_values: 
         return body
     if response.is_redirect:
         target = _shown_url(response.headers["Location"])
-        raise ApiError(f"the server lives at another address: {target}", **facts)
+        raise ApiError(f"the server redirects to another address: {target}", **facts)
     if body is not None and (code is not None or not response.ok):
-        message = str(body.get("message") or response.reason or "the server gave no message")
+        message = str(body.get("message") or response.reason or "no message from the server")
         raise _refusal(response, code)(
             _hide(message, secret_values), code=code, **facts, retry_after=_retry_after(response)
         )
@@ -123,7 +123,7 @@ def _success(response: requests.Response, method: str, url: str, secret_values: 
         text = _hide(response.text.strip()[:_SHOWN], secret_values)
         raise _refusal(response, None)(text or response.reason, **facts, retry_after=_retry_after(response))
     raise InvalidResponse(
-        f"the answer is no JSON object with a code: {_hide(response.text[:_SHOWN], secret_values)!r}", **facts
+        f"the response is not a JSON object with a code: {_hide(response.text[:_SHOWN], secret_values)!r}", **facts
     )
 
 
@@ -156,8 +156,8 @@ def _why(error: requests.RequestException, url: str) -> str:
     text = str(_innermost(error))
     if isinstance(error, requests.exceptions.SSLError):
         hint = (
-            "is it a server without TLS (http://…), or is its certificate's issuer to be named, by verify=FILE or "
-            "the variable REQUESTS_CA_BUNDLE?"
+            "does the server have no TLS (http://…), or is its certificate authority unknown? Set it with verify=FILE "
+            "or the variable REQUESTS_CA_BUNDLE"
         )
         return f"no secure connection: {text}; {hint}"
     if isinstance(error, requests.ConnectionError):

@@ -64,7 +64,7 @@ def build_services(settings: Settings) -> Services:
         try:
             engine.check(known=catalog.collections.ids_in(""))
         except StoreFull as error:
-            log.error("store.full", error=str(error), remedy="reads are answered; free space for all else")
+            log.error("store.full", error=str(error), remedy="only reads are served; free disk space")
         return _services(settings, catalog, engine, roots)
     except BaseException:
         catalog.close()
@@ -85,7 +85,7 @@ def _open_catalog(settings: Settings) -> Catalog:
     except StoreFull:
         if not release_reserve(settings.data_dir):
             raise
-        log.error("catalog.disk_full", remedy="free space: meanwhile reads are answered")
+        log.error("catalog.disk_full", remedy="only reads are served; free disk space")
         return open_once()
 
 
@@ -96,7 +96,7 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
     if had_keys and not catalog.accounts.any_made():
         log.warning(
             "authentication.no_keys",
-            reason="keys were made here before, and the catalog knows none",
+            reason="keys were created here before, but the catalog has none",
             remedy="penstock keys create NAME --role admin, with the settings of this server",
         )
     authentication = AuditedAuthentication(authentication_of(settings, catalog, had_keys=had_keys), audit)
@@ -193,7 +193,7 @@ def _warn_of_memory(settings: Settings, workers: int) -> None:
             memory=limit.size,
             set_by=limit.source,
             needed=LEAST_MEMORY,
-            remedy="imports will run out of memory: give the server and one worker at least what is needed",
+            remedy="imports will run out of memory: raise the memory limit to at least the needed value",
         )
     elif settings.memory_budget > limit.size:
         log.warning(
@@ -202,7 +202,7 @@ def _warn_of_memory(settings: Settings, workers: int) -> None:
             memory=limit.size,
             set_by=limit.source,
             workers=workers,
-            remedy="there is less than memory_budget says: lower it, or give the server more",
+            remedy="memory_budget exceeds the available memory: lower it, or raise the memory limit",
         )
     elif workers < settings.workers:
         log.warning(
@@ -212,16 +212,16 @@ def _warn_of_memory(settings: Settings, workers: int) -> None:
             memory_budget=settings.memory_budget,
             memory=limit.size,
             set_by=limit.source,
-            remedy="raise memory_budget, or the memory, to feed all of them",
+            remedy="raise memory_budget or the memory limit to run all workers",
         )
 
 
 def _warn_of_roots(settings: Settings, roots: ImportRoots) -> None:
     """Warn of absent import roots: a disk may be mounted later, but a typo should show before the first import."""
     if not settings.import_root:
-        log.warning("import_root.none", remedy="nothing can be imported: name a place with --import-root")
+        log.warning("import_root.none", remedy="nothing can be imported: set --import-root")
     for folder in roots.absent_folders():
-        log.warning("import_root.absent", folder=folder, remedy="make it, or correct --import-root")
+        log.warning("import_root.absent", folder=folder, remedy="create it, or correct --import-root")
 
 
 def _repair(catalog: Catalog, engine: Engine, cluster: Cluster) -> None:

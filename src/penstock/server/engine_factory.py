@@ -35,12 +35,11 @@ def check_store_of_cluster(settings: Settings, text: str) -> str:
             *([normal_place(settings.storage_url)] if settings.storage_url else []),
         ]
     except ValueError as error:
-        raise InvalidParameter(f"{text} won't do as a store: {error}", store=text) from error
+        raise InvalidParameter(f"{text} is not a valid store: {error}", store=text) from error
     for location in own:
         if overlap(place, location):
             raise InvalidParameter(
-                f"the store {place} and the server's own {location} lie in each other. "
-                "Give the cluster a place of its own",
+                f"the store {place} and the server's own {location} overlap. Use a separate location for the cluster",
                 store=place,
             )
     engine_of(settings).check(place)

@@ -103,7 +103,7 @@ class Health:
         """The reason why the server can't do all of its work now, or None."""
         since = self._looking_since
         if since is not None and time.monotonic() - since > _SLOW_SECONDS:
-            return f"the data folder, the store or an import root does not answer for {_SLOW_SECONDS:.0f} s"
+            return f"the data dir, the store or an import root has not responded for {_SLOW_SECONDS:.0f} s"
         return self._catalog.database.problem() or self._full or self._problem
 
     @property
@@ -113,7 +113,7 @@ class Health:
     def enforce_quota(self) -> None:
         """Raise StoreFull before anything is begun that would fail on a full disk."""
         if self._full is not None:
-            raise StoreFull(f"{self._full}. Until then this server answers reads only")
+            raise StoreFull(f"{self._full}. Until then this server only serves reads")
 
     def look(self) -> None:
         """Check everything once, then write the reserve and the markers where that is possible."""
@@ -157,13 +157,13 @@ class Health:
     def _vanished(self) -> Iterator[str]:
         folder = self._settings.data_dir
         if not (folder / LOCK).exists():
-            yield f"the data folder {folder} is gone, or is another one. Mount it, or restart the server"
+            yield f"the data dir {folder} is missing, or was replaced. Mount it, or restart the server"
         elif not os.access(folder, os.W_OK):
-            yield f"the data folder {folder} can't be written"
+            yield f"the data dir {folder} is not writable"
         yield from self._store_problems()
         absent = set(self._roots.absent_folders())
         for root in sorted(absent & self._seen_roots):
-            yield f"the import root {root} is gone. Mount it, or put it back"
+            yield f"the import root {root} is missing. Mount or restore it"
         self._seen_roots |= set(self._settings.import_root) - absent
 
     def _store_problems(self) -> Iterator[str]:

@@ -40,8 +40,8 @@ KEYS_MARKER = "keys.required"
 """A file of the data dir that exists from the first key or user on."""
 
 _MARKER_TEXT = (
-    "Keys or users were made for this server, so that it asks callers for them even if its catalog is lost.\n"
-    'Remove this file, and "keys" in penstock.json of the store, only to open it to everybody on this machine.\n'
+    "Keys or users were created for this server: authentication stays on even if its catalog is lost.\n"
+    'Remove this file, and "keys" in penstock.json of the store, only to turn authentication off for all users of this machine.\n'
 )
 _FORMAT = 1
 
@@ -69,8 +69,8 @@ def read_store_note(engine: Engine) -> StoreNote:
         return StoreNote(keys=bool(note["keys"]), stores=tuple(note["stores"]))
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"penstock.json of the store can't be understood ({error}). A newer version of Penstock may have written "
-            "it: start that one, or put the file back from a backup"
+            f"penstock.json of the store cannot be read ({error}). A newer version of Penstock may have written "
+            "it: start that version, or restore the file from a backup"
         ) from error
 
 
@@ -122,13 +122,13 @@ def refuse_lost_catalog(settings: Settings, engine: Engine, catalog: Catalog | N
     ids = orphaned_tables(engine, ())
     if not ids:
         return
-    state = "is not there" if catalog is None else "knows no collection"
+    state = "does not exist" if catalog is None else "has no collection"
     store = settings.storage_url or str(settings.data_dir / "collections")
     raise StoreError(
-        f"the catalog {shown} {state}, but the store {store} holds {len(ids):,} tables, {ids[0]}.lance for one: "
-        "the catalog was lost, or belongs to another store. Put the catalog back from a backup, or name the right "
-        "one with --data-dir or --catalog-url; 'penstock doctor --adopt', with the settings of the server, makes a "
-        "catalog from the tables. If they are of no use any more, move them away. Nothing was changed",
+        f"the catalog {shown} {state}, but the store {store} has {len(ids):,} tables, for example {ids[0]}.lance: "
+        "the catalog was lost, or belongs to another store. Restore the catalog from a backup, or set the right "
+        "one with --data-dir or --catalog-url; 'penstock doctor --adopt', with the settings of the server, creates "
+        "a catalog from the tables. If they are obsolete, move them away. Nothing was changed",
         store=store,
         tables=len(ids),
     )

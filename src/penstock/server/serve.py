@@ -127,7 +127,7 @@ def is_shared(settings: Settings) -> bool:
     if settings.role != "all" and not shared:
         raise InvalidParameter(
             f"--role {settings.role} needs a catalog that several processes can share: --catalog-url postgresql://… "
-            "With SQLite one process does everything: leave --role out"
+            "With SQLite, one process does everything: omit --role"
         )
     return shared
 
@@ -152,8 +152,8 @@ def _uvicorn_config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
         config.load()
     except (OSError, ssl.SSLError) as error:
         raise InvalidParameter(
-            f"--tls-cert {settings.tls_cert} and --tls-key {settings.tls_key} won't do: {error}. "
-            "Both must be PEM files, and the key the certificate's",
+            f"--tls-cert {settings.tls_cert} and --tls-key {settings.tls_key} are not valid: {error}. "
+            "Both must be PEM files, and the key must belong to the certificate",
         ) from error
     return config
 
@@ -166,8 +166,8 @@ def _listen(settings: Settings) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         raise InvalidParameter(
-            f"can't listen on {settings.host} port {settings.port}: {error.strerror or error}. "
-            "Give others with --host and --port; port 0 takes a free one",
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}. "
+            "Set others with --host and --port; port 0 picks a free one",
         ) from error
 
 

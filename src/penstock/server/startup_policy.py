@@ -26,19 +26,19 @@ def authentication_of(settings: Settings, catalog: Catalog, *, had_keys: bool = 
         return Authenticator(catalog.accounts, optional=settings.auth == "auto" and not had_keys)
     if settings.auth == "off":
         raise InvalidParameter(
-            f"--auth off is for loopback only, and others can reach {settings.host}. Leave it out, or listen on "
+            f"--auth off is allowed on loopback only, but {settings.host} is reachable from other hosts. Omit it, or listen on "
             "127.0.0.1"
         )
     if not catalog.accounts.any_valid():
         raise InvalidParameter(
-            f"others can reach {settings.host}, and nobody has a key yet. Make one with "
+            f"{settings.host} is reachable from other hosts, and no key exists yet. Create one with "
             "'penstock keys create NAME --role admin' (and the same --data-dir or --catalog-url), or listen "
             "on 127.0.0.1"
         )
     if settings.tls_cert is None and not settings.allow_plaintext:
         raise InvalidParameter(
-            f"others can reach {settings.host}, and without TLS keys would travel unencrypted. Give --tls-cert and "
-            "--tls-key; or --allow-plaintext, if a proxy before this server ends TLS"
+            f"{settings.host} is reachable from other hosts, and without TLS keys are sent unencrypted. Set --tls-cert and "
+            "--tls-key; or --allow-plaintext behind a proxy that terminates TLS"
         )
     return Authenticator(catalog.accounts)
 

@@ -68,9 +68,8 @@ def _refuse_shown_password(catalog: object) -> None:
         return
     if url.password or "password=" in url.query:
         raise InvalidParameter(
-            "--catalog-url holds a password, and everybody on this machine can read the arguments of its processes. "
-            "Give "
-            "the URL as PENSTOCK_CATALOG_URL or in a --config file, or keep the password in ~/.pgpass"
+            "--catalog-url contains a password, and all users of this machine can read the arguments of its processes. "
+            "Set the URL in PENSTOCK_CATALOG_URL or in a --config file, or store the password in ~/.pgpass"
         )
 
 
@@ -84,18 +83,18 @@ def _read_config(path: Path) -> dict[str, object]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidParameter(f"the settings file {path} can't be read: {error}", file=str(path)) from error
+        raise InvalidParameter(f"the settings file {path} cannot be read: {error}", file=str(path)) from error
     try:
         values = {name.replace("-", "_"): value for name, value in tomllib.loads(text).items()}
     except tomllib.TOMLDecodeError as error:
-        raise InvalidParameter(f"the settings file {path} is no valid TOML: {error}", file=str(path)) from error
+        raise InvalidParameter(f"the settings file {path} is not valid TOML: {error}", file=str(path)) from error
     for name in RENAMED_SETTINGS.keys() & values.keys():
         raise InvalidParameter(f"the setting {name} in {path} is now {RENAMED_SETTINGS[name]}", file=str(path))
     unknown = sorted(values.keys() - Settings.model_fields.keys())
     if unknown:
         raise InvalidParameter(
             f"the settings file {path} has unknown keys: {', '.join(unknown)}. "
-            f"Known are: {', '.join(Settings.model_fields)}",
+            f"Known keys: {', '.join(Settings.model_fields)}",
             file=str(path),
         )
     return values
@@ -134,7 +133,7 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
         row = row_of(name)
         value = "the value" if row.secret else shorten(problem["input"])
         lines.append(
-            f"{name}: {value} from {origins.get(name, 'the default')} won't do: {reason}. {row.help} "
+            f"{name}: {value} from {origins.get(name, 'the default')} is not valid: {reason}. {row.help} "
             f"Set it with {row.flag + ', ' if row.flag else ''}{row.environment}, or {name} in a --config file."
         )
     return "\n".join(lines)

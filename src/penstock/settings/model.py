@@ -36,56 +36,54 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    host: str = _field("127.0.0.1", "Address to listen on.", reason="Only this machine, until told otherwise.")
+    host: str = _field("127.0.0.1", "Address to listen on.", reason="Only this machine, by default.")
     port: Annotated[int, Field(ge=0, le=65535)] = _field(
-        19530, "Port to listen on; 0 takes a free one.", reason="The port that clients of Milvus try first."
+        19530, "Port to listen on; 0 picks a free one.", reason="The default port of Milvus clients."
     )
-    data_dir: Path = _field(Path("penstock-data"), "Folder of the catalog and the collections; made if missing.")
+    data_dir: Path = _field(Path("penstock-data"), "Folder of the catalog and the collections; created if missing.")
     import_root: Roots = _field(
         (),
-        "What imports may read: a folder, s3://bucket/prefix, gs://…, az://… or https://host/path/; may be repeated.",
-        reason="Nothing outside of the roots is ever read.",
+        "Where imports may read: a folder, s3://bucket/prefix, gs://…, az://… or https://host/path/; repeatable.",
+        reason="Nothing outside the roots is ever read.",
     )
     allow_private_networks: Networks = _field(
         (),
-        "Networks that web import roots may lead to although they aren't public, as 10.1.0.0/16; may be repeated.",
-        reason="Redirects and names could lead imports to what only this machine can reach.",
+        "Private networks that web import roots may reach, such as 10.1.0.0/16; repeatable.",
+        reason="SSRF protection: redirects and names could point to internal services.",
     )
     cluster_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] = _field(
-        "in01-local", "Id of the server's own cluster, which calls without clusterId act on."
+        "in01-local", "Id of the server's own cluster, the default for calls without clusterId."
     )
     region: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")] = _field(
         "local", "Region of the server, as in controller.api.{region}.zillizcloud.com."
     )
     auth: Literal["auto", "on", "off"] = _field(
         "auto",
-        "Whether callers need a key or a password; auto: from the first key or user on, and always beyond loopback.",
-        reason="A laptop needs none; a server that others can reach is never without.",
+        "Whether calls need a key or a password; auto: from the first key or user on, and always beyond loopback.",
+        reason="Optional on a local machine; mandatory for a server reachable from other hosts.",
     )
     allow_plaintext: bool = _field(
-        False, "Listen beyond loopback without TLS: keys then travel unencrypted, unless a proxy ends TLS before."
+        False, "Listen beyond loopback without TLS; keys are sent unencrypted unless a proxy terminates TLS."
     )
-    tls_cert: Path | None = _field(None, "PEM file with the certificate chain; turns HTTPS on.")
+    tls_cert: Path | None = _field(None, "PEM file with the certificate chain; enables HTTPS.")
     tls_key: Path | None = _field(None, "PEM file with the certificate's private key.")
-    log_format: Literal["console", "json"] = _field("console", "How log lines look.")
-    log_level: Literal["debug", "info", "warning", "error"] = _field(
-        "info", "The least severe lines that are logged."
-    )
+    log_format: Literal["console", "json"] = _field("console", "Format of log lines.")
+    log_level: Literal["debug", "info", "warning", "error"] = _field("info", "Minimum severity of log lines.")
     core_dumps: bool = _field(
         False,
-        "Let crashes of the server and its workers write core dumps.",
-        reason="They hold keys and rows; and what they keep out, debuggers of the same user are kept from as well.",
+        "Allow crashes of the server and its workers to write core dumps.",
+        reason="They contain keys and rows; without them, processes of the same user cannot read the memory either.",
     )
     workers: Count = _field(
         processors,
         "Worker processes that read and stage files.",
         shown="the number of processors",
         unit="processes",
-        reason="Affinity masks and the processor quotas of containers count.",
+        reason="Respects affinity masks and the processor quotas of containers.",
     )
     runner: Literal["local", "ray"] = _field(
         "local",
-        "Where files are read and staged: in worker processes of this machine, or on a Ray cluster.",
+        "Where files are read and staged: in worker processes on this machine, or on a Ray cluster.",
         reason="Ray needs the extra penstock-import[ray], and a store and import roots that every host reaches.",
     )
     ray_address: str | None = _field(
@@ -95,184 +93,186 @@ class Settings(BaseModel):
     )
     memory_budget: Bytes = _bytes(
         _quarter_of_memory,
-        "Memory that the workers of all imports together may use; docs/memory.md tells what is in it.",
+        "Memory limit of the workers of all imports together; see docs/memory.md.",
         shown="a quarter of the memory of the machine or container",
         reason="Leaves room for the page cache, the engine's own caches and searches.",
     )
     split_bytes: Bytes = _bytes(
         ByteSize(64 * 2**20),
-        "Size of the parts into which files are cut, and to which small files are joined.",
+        "Size of splits: large files are cut into splits, small files are packed into one.",
         shown="64MiB",
-        reason="A part is what one worker does at a time and what is done again after a crash.",
+        reason="A split is the unit of work of one worker, and the unit that is repeated after a crash.",
     )
     max_inputs_per_job: Count = _field(
-        1024, "Files, folders or NumPy sets of one import request at most.", unit="groups"
+        1024, "Maximum number of files, folders or NumPy sets per import request.", unit="groups"
     )
-    max_jobs_per_collection: Count = _field(10_000, "Unfinished import jobs per collection at most.", unit="jobs")
+    max_jobs_per_collection: Count = _field(
+        10_000, "Maximum number of unfinished import jobs per collection.", unit="jobs"
+    )
     max_running_jobs: Count = _field(
         2,
-        "Import jobs of the cluster that run at the same time, on all servers that share its catalog; others wait.",
+        "Maximum number of running import jobs of a cluster, on all servers that share the catalog; others wait.",
         unit="jobs",
-        reason="One reads while another commits. With many servers, allow about two for each.",
+        reason="One reads while another commits. With several servers, allow about two per server.",
     )
     lease_duration: Annotated[Seconds, Field(ge=1)] = _span(
         15.0,
-        "A job is taken over when the process that works on it was not heard of for so long.",
+        "Time without a heartbeat after which another process takes over a job.",
         shown="15s",
-        reason="It tells of itself six times as often; a pause of the machine is no death.",
+        reason="The lease is renewed six times as often; a short pause of the machine does not lose it.",
     )
     max_jobs_per_cluster: Count | None = _field(
-        None, "Unfinished import jobs of the whole cluster at most; further ones are refused.", unit="jobs"
+        None, "Maximum number of unfinished import jobs of a cluster; further ones are rejected.", unit="jobs"
     )
     max_jobs_per_org: Count | None = _field(
         None,
-        "Unfinished import jobs of an org at most, in all of its clusters, unless it has a limit of its own.",
+        "Maximum number of unfinished import jobs of an org, in all of its clusters, unless it has its own limit.",
         unit="jobs",
-        reason="Limits of single orgs are set by penstock orgs set.",
+        reason="penstock orgs set sets limits of single orgs.",
     )
     max_running_jobs_per_org: Count | None = _field(
         None,
-        "Import jobs of an org that run at the same time, on all servers that share its catalog; others wait.",
+        "Maximum number of running import jobs of an org, on all servers that share the catalog; others wait.",
         unit="jobs",
     )
     max_daily_bytes_per_org: Bytes | None = _bytes(
-        None, "Bytes of import files of an org in a day, which begins at midnight UTC; further jobs are refused."
+        None, "Maximum bytes of import files of an org per day (from midnight UTC); further jobs are rejected."
     )
     max_file_bytes: Bytes = _bytes(
-        ByteSize(16 * 2**30), "Size of one import file at most.", shown="16GiB", reason="Milvus's limit."
+        ByteSize(16 * 2**30), "Maximum size of one import file.", shown="16GiB", reason="Milvus's limit."
     )
-    max_job_bytes: Bytes | None = _bytes(None, "Size of all files of one import job at most.")
+    max_job_bytes: Bytes | None = _bytes(None, "Maximum size of all files of one import job.")
     job_timeout: Seconds = _span(
         72 * 3600.0,
-        "Time after which an unfinished job fails that has no option timeout; waiting for its turn or commit counts.",
+        "Time after which an unfinished job without the option timeout fails, including its waiting time.",
         shown="72h",
-        reason="Terabytes take a night, and a weekend may pass before a commit; what takes longer is stuck.",
+        reason="Terabytes take a night, and a commit may wait for a weekend; longer jobs are stuck.",
     )
     max_attempts: Count = _field(
         8,
-        "How often a job tries what fails for a cause that may pass, such as an object store's 503.",
+        "Maximum attempts of an operation that fails with a transient error, such as HTTP 503 of an object store.",
         unit="attempts",
-        reason="With pauses that grow from half a second to half a minute, this rides out a minute's outage.",
+        reason="With pauses that grow from half a second to half a minute, this covers an outage of a minute.",
     )
     staged_file_retention: Seconds = _span(
         3600.0,
-        "How long a failed job keeps the parts it has done, so that a retry needs only the rest.",
+        "How long staged files of a failed job are kept, so that a retry needs only the missing splits.",
         shown="1h",
-        reason="They take disk space.",
+        reason="They use disk space.",
     )
     idempotency_window: Seconds = _span(
-        24 * 3600.0, "How long the key of a create call is remembered (header Idempotency-Key).", shown="24h"
+        24 * 3600.0, "How long the idempotency key of a create call is kept (header Idempotency-Key).", shown="24h"
     )
     wait_for_index: bool = _field(
-        True, "A job counts as Completed when its rows are in the indexes, not when they are visible."
+        True, "Report a job as Completed once its rows are indexed, not as soon as they are visible."
     )
     list_window: Seconds = _span(
         24 * 3600.0,
         "How long finished jobs stay in an unpaged list.",
         shown="24h",
-        reason="An unpaged list must end somewhere; paged ones show all jobs.",
+        reason="Bounds unpaged lists; paged ones show all jobs.",
     )
     v2_success_code: SuccessCode = _field(
-        0, "The code of a successful v2 answer.", reason="Milvus 2.4.0 to 2.4.2 sent 200, all later ones 0."
+        0, "Code of a successful v2 response.", reason="Milvus 2.4.0 to 2.4.2 return 200, all later releases 0."
     )
-    request_timeout: Seconds = _span(30.0, "Time for an HTTP call that names none.", shown="30s")
-    max_body_bytes: Bytes = _bytes(ByteSize(4 * 2**20), "Size of a request's body at most.", shown="4MiB")
+    request_timeout: Seconds = _span(30.0, "Timeout of an HTTP call without the header Request-Timeout.", shown="30s")
+    max_body_bytes: Bytes = _bytes(ByteSize(4 * 2**20), "Maximum size of a request body.", shown="4MiB")
     request_threads: Count = _field(
         64,
-        "Calls that are worked on at the same time, of one org three quarters of it at most; others wait.",
+        "Maximum number of calls processed at the same time, at most three quarters of them for one org; others wait.",
         unit="threads",
-        reason="Creating waits for the disk, and many such calls must not keep others from being answered.",
+        reason="Create calls wait for the disk, and many of them must not block other calls.",
     )
-    shutdown_grace: Seconds = _span(20.0, "How long a stopping server lets open calls finish.", shown="20s")
+    shutdown_grace: Seconds = _span(20.0, "How long a stopping server waits for open calls to finish.", shown="20s")
     otel_endpoint: str | None = _field(
         None,
-        "OpenTelemetry collector that traces are sent to over HTTP, such as http://127.0.0.1:4318.",
+        "OpenTelemetry collector for traces over HTTP, such as http://127.0.0.1:4318.",
         shown="OTEL_EXPORTER_OTLP_ENDPOINT, else no traces",
-        reason="Needs the extra penstock-import[otel]; other OTEL_* variables count too.",
+        reason="Needs the extra penstock-import[otel]; other OTEL_* variables apply, too.",
     )
     catalog_url: str | None = _field(
         None,
         "URL of the catalog: sqlite:///FILE, or postgresql://USER:PASSWORD@HOST/DATABASE to share it.",
-        shown="an SQLite file in the data folder",
+        shown="an SQLite file in the data dir",
         repr=False,
     )
     catalog_connections: Annotated[int, Field(gt=1)] = _field(
-        20, "Connections of this process to a PostgreSQL catalog at most.", unit="connections"
+        20, "Maximum number of connections of this process to a PostgreSQL catalog.", unit="connections"
     )
     catalog_startup_timeout: Seconds = _span(
         30.0,
-        "A server that starts waits so long for a PostgreSQL catalog that is away.",
+        "How long a starting server waits for an unavailable PostgreSQL catalog.",
         shown="30s",
-        reason="Servers and database often start together; the reason is logged at once.",
+        reason="Servers and the database often start together; the reason is logged at once.",
     )
     encryption_key_file: Path | None = _field(
         None,
-        "File with the key that seals credentials of import jobs; made if missing.",
-        shown="secret.key in the data folder",
-        reason="Servers that share a catalog need the same one.",
+        "File with the encryption key for credentials of import jobs; created if missing.",
+        shown="secret.key in the data dir",
+        reason="Servers that share a catalog need the same key.",
     )
     encryption_key: SecretStr | None = _field(
-        None, "That key itself, instead of a file: 32 bytes in URL-safe base64."
+        None, "The encryption key itself, instead of a file: 32 bytes in URL-safe base64."
     )
     role: Literal["all", "api", "worker"] = _field(
-        "all", "What this process does: answer calls, run imports, or both.", reason="One process is enough at first."
+        "all",
+        "Tasks of this process: answer calls, run imports, or both.",
+        reason="One process is enough to start with.",
     )
     retention: Seconds = _span(
-        30 * 24 * 3600.0, "How long finished jobs are remembered, at least idempotency_window.", shown="30d"
+        30 * 24 * 3600.0, "How long finished jobs are kept, at least idempotency_window.", shown="30d"
     )
     min_retained_jobs: Annotated[int, Field(ge=0)] = _field(
-        10_000, "Newest jobs of the cluster that are remembered however old they are.", unit="jobs"
+        10_000, "Number of newest jobs of a cluster that are kept at any age.", unit="jobs"
     )
     old_version_retention: Seconds = _span(
         3600.0,
-        "How long a collection's table keeps what compaction, indexes and deletes have replaced.",
+        "How long a collection's table keeps superseded versions.",
         shown="1h",
-        reason="Calls that began before still read it.",
+        reason="Calls in progress still read them.",
     )
     old_version_share: Annotated[float, Field(ge=0)] = _field(
         0.5,
-        "Where that holds more than this share of the table's live bytes, the oldest of it goes after a minute.",
+        "If old versions hold more than this share of the table's live bytes, the oldest expire after a minute.",
         reason="Many small imports replace each row several times within the hour.",
     )
     storage_url: BucketUrl | None = _field(
         None,
-        "Where the collections are kept: s3://bucket/prefix, which several servers may share.",
-        shown="a folder in the data folder",
+        "Location of the collections: s3://bucket/prefix, which several servers may share.",
+        shown="a folder in the data dir",
     )
-    storage_endpoint: str | None = _field(
-        None, "URL of the object store that --storage-url is in.", shown="s3_endpoint"
-    )
+    storage_endpoint: str | None = _field(None, "URL of the object store of --storage-url.", shown="s3_endpoint")
     storage_region: str | None = _field(None, "Region of that object store.", shown="s3_region")
     storage_access_key: SecretStr | None = _field(
-        None, "Access key for the store.", shown="s3_access_key, with the two that follow it"
+        None, "Access key for the store.", shown="s3_access_key, with its secret key and session token"
     )
     storage_secret_key: SecretStr | None = _field(None, "Secret key for the store.")
-    storage_session_token: SecretStr | None = _field(None, "Session token that belongs to short-lived keys.")
+    storage_session_token: SecretStr | None = _field(None, "Session token of temporary credentials.")
     s3_endpoint: str | None = _field(None, "URL of the object store.", shown="AWS_ENDPOINT_URL, else Amazon's")
     s3_region: str | None = _field(None, "Region of the object store.", shown="AWS_REGION")
     s3_access_key: SecretStr | None = _field(None, "Access key for the import roots.", shown="AWS_ACCESS_KEY_ID")
     s3_secret_key: SecretStr | None = _field(None, "Secret key for the import roots.", shown="AWS_SECRET_ACCESS_KEY")
     s3_session_token: SecretStr | None = _field(
-        None, "Session token that belongs to short-lived keys.", shown="AWS_SESSION_TOKEN"
+        None, "Session token of temporary credentials.", shown="AWS_SESSION_TOKEN"
     )
-    s3_virtual_hosts: bool = _field(False, "Write the bucket into the host name, not into the path.")
-    s3_anonymous: bool = _field(False, "Read import roots in S3 without keys, as anybody may.")
+    s3_virtual_hosts: bool = _field(False, "Put the bucket into the host name instead of the path.")
+    s3_anonymous: bool = _field(False, "Read import roots in S3 without credentials.")
     gcs_endpoint: str | None = _field(None, "URL of Google Cloud Storage.", shown="https://storage.googleapis.com")
     gcs_service_account: Path | None = _field(
         None,
-        "JSON file with the key of the service account that reads gs:// import roots.",
-        shown="GOOGLE_APPLICATION_CREDENTIALS, else the machine's own account",
+        "JSON key file of the service account that reads gs:// import roots.",
+        shown="GOOGLE_APPLICATION_CREDENTIALS, else the machine's service account",
     )
-    gcs_anonymous: bool = _field(False, "Read import roots in Google Cloud Storage without keys.")
-    azure_account: str | None = _field(None, "Storage account that az:// import roots are in.")
+    gcs_anonymous: bool = _field(False, "Read import roots in Google Cloud Storage without credentials.")
+    azure_account: str | None = _field(None, "Storage account of az:// import roots.")
     azure_endpoint: str | None = _field(
         None,
-        "URL of Azure Blob Storage; {account} in it stands for the account.",
+        "URL of Azure Blob Storage; {account} is replaced by the account.",
         shown="https://{account}.blob.core.windows.net",
     )
     azure_key: SecretStr | None = _field(None, "Key of the storage account.", shown="the machine's managed identity")
     azure_sas_token: SecretStr | None = _field(None, "Shared access signature, instead of the account's key.")
-    azure_anonymous: bool = _field(False, "Read import roots in Azure without keys.")
+    azure_anonymous: bool = _field(False, "Read import roots in Azure without credentials.")
 
     @model_validator(mode="after")
     def _check_pairs(self) -> Self:
@@ -283,7 +283,7 @@ class Settings(BaseModel):
         )
         for first, second in pairs:
             if (getattr(self, first) is None) != (getattr(self, second) is None):
-                raise ValueError(f"{flag_of(first)} and {flag_of(second)} must be given together")
+                raise ValueError(f"{flag_of(first)} and {flag_of(second)} must be set together")
         return self
 
     @property

@@ -65,7 +65,7 @@ def _gs(access_key: str, secret_key: str, token: str) -> dict[str, str]:
     """HMAC keys, as in the cloud's import call for gs://, or an OAuth token."""
     if not secret_key and not token:
         # Without credentials the client would use the machine's own account, which is for import roots only.
-        raise FileUnreadable("accessKey came without secretKey. Give both HMAC keys, or an OAuth token as token")
+        raise FileUnreadable("accessKey without secretKey. Pass both HMAC keys, or an OAuth token as token")
     return {"access_key_id": access_key, "secret_access_key": secret_key} if secret_key else {"token": token}
 
 
@@ -74,7 +74,7 @@ def _az(access_key: str, secret_key: str, token: str) -> dict[str, str]:
     if (token or secret_key) and access_key and not _ACCOUNT.fullmatch(access_key):
         # The account becomes part of a host name.
         raise FileUnreadable(
-            "accessKey is not the name of an Azure storage account (3 to 24 small letters and digits)"
+            "accessKey is not the name of an Azure storage account (3 to 24 lowercase letters and digits)"
         )
     if token:
         return {"account": access_key, "sas_token": token}

@@ -20,9 +20,9 @@ STORE_FAILURES = (BaseError, OSError, ValueError)
 """All exceptions that the object store client raises."""
 
 _NO_KEYS = {
-    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --s3-anonymous where anybody may read",
-    "gs": "Name a service account with --gcs-service-account, or give --gcs-anonymous where anybody may read",
-    "az": "Set PENSTOCK_AZURE_ACCOUNT and PENSTOCK_AZURE_KEY, or --azure-anonymous where anybody may read",
+    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --s3-anonymous for public data",
+    "gs": "Set a service account with --gcs-service-account, or --gcs-anonymous for public data",
+    "az": "Set PENSTOCK_AZURE_ACCOUNT and PENSTOCK_AZURE_KEY, or --azure-anonymous for public data",
 }
 _METADATA_SERVICE = re.compile(r"169\.254\.169\.254|metadata\.google\.internal|metadata/identity")
 """The instance metadata services, which give a cloud machine its own credentials."""
@@ -36,8 +36,8 @@ def translate(error: Exception, where: str, name: str) -> SourceError:
     status = int(match[1]) if match else 0
     if _METADATA_SERVICE.search(text):
         return FileUnreadable(
-            f"object {shown}: the server has no keys for the object store. {_NO_KEYS[where.partition('://')[0]]}, "
-            "or give accessKey and secretKey with the import",
+            f"object {shown}: the server has no credentials for the object store. {_NO_KEYS[where.partition('://')[0]]}, "
+            "or pass accessKey and secretKey with the import",
             path=name,
             uri=where,
         )
@@ -49,7 +49,7 @@ def translate(error: Exception, where: str, name: str) -> SourceError:
         return of_status(403, where, name)
     if isinstance(error, InvalidPathError | ValueError):
         return PathNotAllowed(
-            f"object {shown}: a key there has an empty segment or a '.' in it, which can't be read. "
+            f"object {shown}: a key there has an empty segment or a '.' segment, which cannot be read. "
             "Copy the objects to plain keys",
             path=name,
             uri=where,
@@ -61,10 +61,10 @@ def of_status(status: int, where: str, name: str) -> SourceError:
     """Map an HTTP status other than success to an error; 0 means no response."""
     shown = _shown(where, name)
     if status in (404, 410):
-        return FileMissing(f"object {shown} is not there", path=name, uri=where)
+        return FileMissing(f"object {shown} does not exist", path=name, uri=where)
     if status in (401, 403):
         return FileUnreadable(
-            f"object {shown}: access denied. Check the keys and that they may read there", path=name, uri=where
+            f"object {shown}: access denied. Check the credentials and their permissions", path=name, uri=where
         )
     if status in (412, 416):
         return changed(name, where)
@@ -76,20 +76,20 @@ def of_status(status: int, where: str, name: str) -> SourceError:
         )
     if 400 <= status < 500 and status not in (408, 429):
         return FileUnreadable(
-            f"object {shown}: the object store refuses the request with status {status}. "
-            "Check region, endpoint and keys",
+            f"object {shown}: the object store rejects the request with status {status}. "
+            "Check region, endpoint and credentials",
             path=name,
             uri=where,
         )
-    why = f"it answers with status {status}" if status else "it can't be reached"
-    return SourceUnavailable(f"object {shown}: the object store fails, {why}", path=name, uri=where, status=status)
+    why = f"status {status}" if status else "it cannot be reached"
+    return SourceUnavailable(f"object {shown}: the object store failed: {why}", path=name, uri=where, status=status)
 
 
 def changed(name: str, where: str, difference: str = "") -> FileUnreadable:
     """The error for a file that has changed since the job was planned."""
     return FileUnreadable(
         f"file {_shown(where, name)} has changed while it was imported{f': {difference}' if difference else ''}. "
-        "None of the job's rows are visible. Once the file is written to its end, retry the job or import the file "
+        "None of the job's rows are visible. Once the file is complete, retry the job or import the file "
         "again",
         path=name,
         uri=where,

@@ -77,7 +77,7 @@ def _real(path: str, name: str, roots: Sequence[Sequence[str]]) -> str:
     real = os.path.realpath(path)
     if not all(any(is_below(real, root) for root in root_set) for root_set in roots):
         raise PathNotAllowed(
-            f"path {name!r} is a link that leads out of the import roots. Put the file itself below a root",
+            f"path {name!r} is a link that leads outside the import roots. Put the file itself below a root",
             path=name,
         )
     return real
@@ -157,9 +157,7 @@ def open_regular(path: str, name: str) -> int:
         FileMissing, FileUnreadable, PathNotAllowed
     """
     if any(is_below(path, folder) for folder in _PSEUDO_FILE_SYSTEMS):
-        raise PathNotAllowed(
-            f"file {name!r} is the system's own and not of a disk. Import roots are folders of files", path=name
-        )
+        raise PathNotAllowed(f"file {name!r} is a system file. Import roots are folders of regular files", path=name)
     folder_flags = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     *folders, last = path.strip("/").split("/")
     at = os.open("/", folder_flags)
@@ -177,7 +175,7 @@ def open_regular(path: str, name: str) -> int:
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise FileUnreadable(
-            f"{name!r} is not a regular file. A folder's name must end in '/'; devices and pipes are never read",
+            f"{name!r} is not a regular file. The path of a folder must end in '/'; devices and pipes are never read",
             path=name,
         )
     return handle
@@ -189,12 +187,10 @@ def _translate(error: OSError, name: str) -> SourceError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return FileMissing(f"file {shown} is not there", path=name)
     if error.errno == errno.ELOOP:
-        return PathNotAllowed(f"file {shown} has become a link. Put the file itself below a root", path=name)
+        return PathNotAllowed(f"file {shown} was replaced by a link. Put the file itself below a root", path=name)
     if error.errno in (errno.EACCES, errno.EPERM):
-        return FileUnreadable(
-            f"file {shown}: permission denied. Let the user that runs the server read it", path=name
-        )
-    return FileUnreadable(f"file {shown} can't be opened: {error.strerror}", path=name)
+        return FileUnreadable(f"file {shown}: permission denied. Allow the user of the server to read it", path=name)
+    return FileUnreadable(f"file {shown} cannot be opened: {error.strerror}", path=name)
 
 
 @dataclass(frozen=True, slots=True)

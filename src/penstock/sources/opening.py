@@ -29,7 +29,7 @@ def open_source(location: Location, held_bytes: int = KEPT) -> Source:
         return LocalSource(location)
     if scheme in BUCKETS | WEB:
         return RemoteSource(location, held_bytes)
-    raise Unsupported(f"file {location.name!r}: {scheme}:// can't be read by this server", scheme=scheme)
+    raise Unsupported(f"file {location.name!r}: {scheme}:// cannot be read by this server", scheme=scheme)
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def parse_path(text: str) -> Address:
     if parse is None:
         shown = _shown(text)
         raise Unsupported(
-            f"path {shown!r}: {scheme}:// is not a kind of path that files are read from. "
+            f"path {shown!r}: {scheme}:// is not a supported scheme. "
             "Use a path below an import root, file:///…, s3://bucket/key, gs://, az:// or https://",
             path=shown,
             scheme=scheme,
@@ -115,15 +115,15 @@ def _check_text(text: str) -> None:
     decoded = text
     for _ in range(4):  # a name may be encoded twice by a proxy; five times is an attack
         if "\0" in decoded:
-            _refuse(text, "the path holds a NUL character")
+            _refuse(text, "the path contains a NUL character")
         if ".." in _SEGMENT_ENDS.split(decoded):
-            _refuse(text, "the path holds '..'", "Write the path without it")
+            _refuse(text, "the path contains '..'", "Write the path without it")
         if _OVERLONG.search(decoded):
-            _refuse(text, "the path holds an ASCII character that is encoded as if it were none")
+            _refuse(text, "the path contains an overlong encoding of an ASCII character")
         decoded, before = unquote(decoded), decoded
         if decoded == before:
             return
-    _refuse(text, "the path is percent-encoded many times over", "Write it plainly")
+    _refuse(text, "the path is percent-encoded repeatedly", "Write it unencoded")
 
 
 def check_unicode(text: str) -> None:
@@ -132,7 +132,7 @@ def check_unicode(text: str) -> None:
     Raises PathNotAllowed.
     """
     if not text.isascii() and text != (shown := text.encode(errors="backslashreplace").decode()):
-        _refuse(shown, "it holds bytes or characters that are not Unicode", "Rename the file")
+        _refuse(shown, "it contains bytes or characters that are not Unicode", "Rename the file")
 
 
 def _refuse(text: str, why: str, remedy: str = "") -> NoReturn:
@@ -179,7 +179,7 @@ def _azure(text: str, rest: str) -> Address:
 
 def _object(scheme: str, text: str, bucket: str, key: str, region: str = "", account: str = "") -> Address:
     if not _BUCKET.fullmatch(bucket):
-        _refuse(text, f"{bucket.rpartition('@')[2]!r} is not a bucket's name", f"Write {scheme}://bucket/key")
+        _refuse(text, f"{bucket.rpartition('@')[2]!r} is not a bucket name", f"Write {scheme}://bucket/key")
     return Address(
         text=text,
         scheme=scheme,
@@ -194,7 +194,7 @@ def _object(scheme: str, text: str, bucket: str, key: str, region: str = "", acc
 def _key(text: str, key: str) -> str:
     if any(part in ("", ".") for part in key.removesuffix("/").split("/")) and key:
         # The object store client joins such segments, and would read another object.
-        _refuse(text, "the key has an empty segment or a '.' in it", "Copy the object to a plain key")
+        _refuse(text, "the key has an empty segment or a '.' segment", "Copy the object to a plain key")
     return key.removesuffix("/")
 
 
@@ -203,8 +203,8 @@ def _web(scheme: str, text: str, rest: str) -> Address:
     host = host.lower().removesuffix(_PORTS[scheme])
     if "?" in rest or "#" in rest:
         raise Unsupported(
-            f"path {re.split('[?#]', text)[0]!r}…: a web address is taken without '?' and '#'. Keys in a query would "
-            "show in lists of jobs: give them as accessKey, secretKey or token, or use s3://bucket/key, gs:// or az://",
+            f"path {re.split('[?#]', text)[0]!r}…: a web address must not contain '?' or '#'. Keys in a query would "
+            "appear in lists of jobs: pass them as accessKey, secretKey or token, or use s3://bucket/key, gs:// or az://",
             path=re.split("[?#]", text)[0],
         )
     for pattern, parse in _HOSTS:
@@ -214,7 +214,7 @@ def _web(scheme: str, text: str, rest: str) -> Address:
         _refuse(
             text,
             f"{host.rpartition('@')[2]!r} is not a host",
-            "Write https://host/path, and keys as accessKey and secretKey",
+            "Write https://host/path, and pass keys as accessKey and secretKey",
         )
     is_folder = not path or path.endswith("/")
     key = quote(_key(text, path), safe=_IN_URLS)

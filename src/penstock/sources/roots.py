@@ -130,9 +130,9 @@ class ImportRoots:
                 if place.scheme in BUCKETS:
                     probe(place.scheme, place.home, place.key, self._settings_of(place))
             elif not os.path.isdir(root.path):
-                raise FileMissing(f"folder {root.text!r} is not there", path=root.text)
+                raise FileMissing(f"folder {root.text!r} does not exist", path=root.text)
             elif not os.access(root.path, os.R_OK | os.X_OK):
-                raise FileUnreadable(f"folder {root.text!r} can't be read: access denied", path=root.text)
+                raise FileUnreadable(f"folder {root.text!r} cannot be read: access denied", path=root.text)
 
     def absent_folders(self) -> list[str]:
         """The local roots that are currently no folders, as configured."""
@@ -227,8 +227,8 @@ class ImportRoots:
         place = self._place_of(address)
         if address.scheme in WEB and address.is_folder:
             raise Unsupported(
-                f"path {address.text!r} is a folder of a web server, which tells nobody what is in it. "
-                "Name the files, each by its address",
+                f"path {address.text!r} is a folder of a web server, which cannot be listed. "
+                "Name the address of each file",
                 path=address.text,
             )
         self._check_object(place, address, has_keys)
@@ -241,8 +241,8 @@ class ImportRoots:
             raise self._outside_error(address)
         if not is_below_root and not has_keys:
             raise PathNotAllowed(
-                f"path {address.text!r} is in a bucket that this server reads only with the caller's own keys. "
-                "Give accessKey and secretKey with the import",
+                f"path {address.text!r} is in a bucket that this server reads only with the caller's own credentials. "
+                "Pass accessKey and secretKey with the import",
                 path=address.text,
             )
 
@@ -277,8 +277,8 @@ class ImportRoots:
             # The server's other roots are not disclosed to callers that may not read them.
             allowed = sorted({text for limit in self._limits for text in limit.texts})
             return PathNotAllowed(
-                f"path {address.text!r} is outside of what your key may import{self._shown(allowed)}. "
-                "Import from there, or ask for a key with one more root",
+                f"path {address.text!r} is outside the import roots of your key{self._shown(allowed)}. "
+                "Import from there, or ask for a key with another root",
                 path=address.text,
                 roots=allowed,
             )
@@ -291,24 +291,22 @@ class ImportRoots:
         texts = self._server.texts
         if not texts:
             remedy = (
-                "Ask for one from those who run it"
+                "Ask its operator to add one"
                 if self._for_tenant
                 else "Start it with --import-root FOLDER or --import-root s3://bucket/prefix"
             )
-            return f"can't be read: this server has no import roots. {remedy}"
+            return f"cannot be read: this server has no import roots. {remedy}"
         what = "object" if address.scheme in BUCKETS else "folder" if address.is_folder else "file"
         if self._for_tenant:
-            remedy = "or ask those who run the server for one more root"
+            remedy = "or ask the operator of the server for another root"
         else:
             home = address.path if address.is_folder else os.path.dirname(address.path)
             root = home if home.startswith("/") and home != "/" else "ADDRESS" if address.bucket else "FOLDER"
-            remedy = f"or start the server with one more --import-root {root}"
-        return (
-            f"is outside of the import roots{self._shown(texts)}. Copy or move the {what} below one of them, {remedy}"
-        )
+            remedy = f"or start the server with another --import-root {root}"
+        return f"is outside the import roots{self._shown(texts)}. Copy or move the {what} below one of them, {remedy}"
 
     def _missing(self, address: Address, places: Sequence[Place]) -> FileMissing:
-        what = "folder is not there or has no files in it" if address.is_folder else "file is not there"
+        what = "folder does not exist or has no files" if address.is_folder else "file does not exist"
         slash = "/" if address.is_folder else ""
         shown = [place for place in places if self._may_show(place, address)]
         searched = ", ".join(f"{place}".rstrip("/") + slash for place in shown)

@@ -113,7 +113,7 @@ class _Guarded(HTTPConnection):
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         except UnicodeError as error:
-            raise NewConnectionError(self, f"{self.host!r} is no host name") from error
+            raise NewConnectionError(self, f"{self.host!r} is not a host name") from error
         addresses = [str(entry[4][0]) for entry in entries]
         allowed = [address for address in dict.fromkeys(addresses) if is_allowed_address(address, self.networks)]
         if not allowed:
@@ -131,7 +131,7 @@ class _Guarded(HTTPConnection):
                 (address, self.port), self.timeout, self.source_address, socket_options=self.socket_options
             )
         except TimeoutError as error:
-            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from error
+            raise ConnectTimeoutError(self, f"timeout while connecting to {self.host}") from error
         except OSError as error:
             raise NewConnectionError(self, f"no connection to {self.host}: {error}") from error
 

@@ -58,7 +58,7 @@ def find_web(url: str, name: str, settings: Settings) -> list[Location]:
         return []
     if not size.isdecimal():
         raise FileUnreadable(
-            f"file {name!r}: the web server doesn't tell its size. Serve it as a plain file, with Content-Length",
+            f"file {name!r}: the web server does not report its size. Serve it as a plain file, with Content-Length",
             path=name,
             uri=url,
         )
@@ -117,8 +117,8 @@ def _fetch(location: Location, start: int, end: int) -> bytes:
         with _get(location.uri, location.name, location.credentials, headers) as response:
             if response.status_code != requests.codes.partial_content:
                 raise FileUnreadable(
-                    f"file {location.name!r}: the web server doesn't serve parts of files (HTTP ranges), which this "
-                    "format needs. Use another server, or JSON, JSON Lines or CSV, which can be read front to back",
+                    f"file {location.name!r}: the web server does not support range requests, which this "
+                    "format requires. Use another server, or JSON, JSON Lines or CSV, which are read sequentially",
                     path=location.name,
                     uri=location.uri,
                 )
@@ -221,15 +221,15 @@ def _get(
             )
         except AddressRefused as error:
             raise PathNotAllowed(
-                f"file {name!r}: the host {urlsplit(target).hostname} has no public address, and others are not "
-                "reached. Start the server with --allow-private-networks and the host's network if "
-                "files are to be read there",
+                f"file {name!r}: the host {urlsplit(target).hostname} has no public address, and private addresses are "
+                "not allowed. To read files there, start the server with --allow-private-networks and "
+                "the network of the host",
                 path=name,
             ) from error
         except requests.exceptions.SSLError as error:
             raise FileUnreadable(
-                f"file {name!r}: the certificate of {url} isn't trusted. If it should be, name the file of its "
-                "authority in the environment variable REQUESTS_CA_BUNDLE of the server",
+                f"file {name!r}: the certificate of {url} is not trusted. To trust it, set the environment variable REQUESTS_CA_BUNDLE of the server "
+                "to the file of its certificate authority",
                 path=name,
                 uri=url,
             ) from error
@@ -267,7 +267,7 @@ def _check_redirect(target: str, name: str, settings: Settings) -> None:
         where = urlsplit(target)
         raise PathNotAllowed(
             f"file {name!r}: the web server redirects to {where.scheme}://{where.hostname}{where.path}, which is "
-            "outside of the import roots. Import from there, or start the server with one more --import-root",
+            "outside the import roots. Import from there, or start the server with another --import-root",
             path=name,
         )
 
@@ -284,7 +284,7 @@ def _bearer(settings: Settings) -> dict[str, str]:
 def _too_slow(url: str, name: str) -> FileUnreadable:
     return FileUnreadable(
         f"file {name!r} ({url}): the web server sends fewer than {SLOWEST >> 10} KiB a second. "
-        "Put the file where it can be read faster",
+        "Move the file to a faster server",
         path=name,
         uri=url,
     )
@@ -292,5 +292,5 @@ def _too_slow(url: str, name: str) -> FileUnreadable:
 
 def _unavailable(url: str, name: str) -> SourceUnavailable:
     return SourceUnavailable(
-        f"file {name!r} ({url}): the web server can't be reached, or breaks off", path=name, uri=url
+        f"file {name!r} ({url}): the web server cannot be reached, or closed the connection", path=name, uri=url
     )

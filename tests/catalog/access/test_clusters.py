@@ -45,7 +45,7 @@ def test_a_dropped_cluster_leaves_no_jobs_and_no_grants(catalog: Catalog) -> Non
     with pytest.raises(ClusterNotEmpty, match="has 1 collections"):
         catalog.clusters.drop(CLUSTER)
     catalog.collections.drop(docs.id)
-    with pytest.raises(ClusterNotEmpty, match="still there"):
+    with pytest.raises(ClusterNotEmpty, match="still exist"):
         catalog.clusters.drop(CLUSTER)
     catalog.claims.move(job, JobState.FAILED, reason="its collection was dropped")
     catalog.collections.forget(docs.id)

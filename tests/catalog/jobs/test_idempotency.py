@@ -81,7 +81,7 @@ def test_servers_with_different_keys_say_so(catalog_url: str) -> None:
     with opened_catalog(catalog_url) as one, opened_catalog(catalog_url) as other:
         made = one.jobs.insert(call(one))
         with pytest.raises(
-            StoreError, match=rf"job {made.id} was created .* by a server that seals with another key"
+            StoreError, match=rf"job {made.id} was created .* by a server with another encryption key"
         ):
             other.jobs.insert(call(other))
 

@@ -49,7 +49,7 @@ def test_an_org_has_so_many_live_jobs_in_all_of_its_clusters_and_no_more(catalog
     quota = Quota(jobs=2)
     first = catalog.jobs.insert(job_of(catalog, quota=quota))
     catalog.jobs.insert(job_of(catalog, quota=quota, cluster="in01-second"))
-    with pytest.raises(QuotaExceeded, match="Come back when one of them has ended") as caught:
+    with pytest.raises(QuotaExceeded, match="Try again when one has finished") as caught:
         catalog.jobs.insert(job_of(catalog, quota=quota))
     assert caught.value.details == {"limit": "max_jobs_per_org", "value": 2, "present": 2}
     assert "2 jobs of the org ann have not ended, and it may have 2 (max_jobs_per_org)" in str(caught.value)
@@ -102,7 +102,7 @@ def test_the_bytes_of_planned_jobs_are_counted_by_day(catalog: Catalog) -> None:
     midnight = (datetime.now(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     assert 0 < details.pop("seconds") <= (midnight - datetime.now(UTC)).total_seconds() + 5
     assert details == {"limit": "max_daily_bytes_per_org", "value": 100, "present": 60}
-    assert f"Come back at {midnight:%Y-%m-%dT%H:%MZ}" in str(caught.value)
+    assert f"Try again at {midnight:%Y-%m-%dT%H:%MZ}" in str(caught.value)
     assert catalog.quotas.usage("org-ann").daily_bytes == 60, "what is refused doesn't count"
     planned(catalog, 41, quota, "bob")
     planned(catalog, 40, quota)
@@ -128,7 +128,7 @@ def test_where_sizes_are_known_at_create_the_call_is_refused(catalog: Catalog) -
 
 
 def test_a_job_larger_than_a_day_is_never_told_to_come_back(catalog: Catalog) -> None:
-    with pytest.raises(QuotaExceeded, match="more than a whole day's: cut it") as caught:
+    with pytest.raises(QuotaExceeded, match="exceeds the quota of a whole day: split the job") as caught:
         planned(catalog, 101, Quota(daily_bytes=100))
     assert "seconds" not in caught.value.details
 

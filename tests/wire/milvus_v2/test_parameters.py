@@ -169,7 +169,7 @@ def test_a_misspelt_key_is_refused_with_the_nearest(
 ) -> None:
     told = send(plane, docs, table, {key: 1})
     assert told["code"] == 1100
-    assert f"{key} is no parameter of {table.where}; did you mean {meant}?" in told["message"]
+    assert f"{key} is not a parameter of {table.where}; did you mean {meant}?" in told["message"]
 
 
 def test_a_parameter_of_another_index_type(plane: DataPlane, docs: str) -> None:

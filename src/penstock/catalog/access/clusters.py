@@ -94,7 +94,7 @@ class ClusterRepository:
             connection.execute(select(tables.org.c.id).where(tables.org.c.id == DEFAULT_ORG).with_for_update())
             existing = connection.execute(_CLUSTER, {"id": cluster_id}).one_or_none()
             if existing is not None:
-                raise ClusterExists(f"the cluster {cluster_id} exists already", cluster_id=cluster_id)
+                raise ClusterExists(f"the cluster {cluster_id} already exists", cluster_id=cluster_id)
             _refuse_overlap(connection, store)
             _insert_cluster(connection, cluster_id, region, name, org_id, store)
         return self.get(cluster_id)
@@ -136,7 +136,7 @@ def _refuse_unless_empty(connection: Connection, cluster_id: str) -> None:
     ).scalar_one()
     if dropped or busy:
         raise ClusterNotEmpty(
-            f"the files of dropped collections of the cluster {cluster_id}, or of their jobs, are still there. "
+            f"the files of dropped collections of the cluster {cluster_id}, or of their jobs, still exist. "
             "Try again in a minute, while a server runs: it removes them",
             cluster_id=cluster_id,
         )
@@ -147,8 +147,8 @@ def _refuse_overlap(connection: Connection, store: str) -> None:
     for row in connection.execute(select(cluster.id, cluster.store).where(cluster.store != "")) if store else ():
         if overlap(store, row.store):
             raise InvalidParameter(
-                f"the store {store} and that of the cluster {row.id}, {row.store}, lie in each other. Give each "
-                "cluster a place of its own",
+                f"the store {store} and that of the cluster {row.id}, {row.store}, overlap. Give each "
+                "cluster its own location",
                 store=store,
                 cluster_id=row.id,
             )

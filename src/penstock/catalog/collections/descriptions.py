@@ -59,7 +59,7 @@ def read_description(content: bytes) -> Description:
     """Parse a description. Raises ValueError: it is none, or of a later release."""
     values = orjson.loads(content)
     if not isinstance(values, dict) or values.pop("format", None) != _FORMAT:
-        raise ValueError("it is not of the form that this version of Penstock writes")
+        raise ValueError("it does not have the format of this version of Penstock")
     try:
         return Description(**values)
     except TypeError as error:

@@ -168,7 +168,7 @@ class CatalogDatabase:
             current = MigrationContext.configure(connection).get_current_revision()
         if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
             raise StoreError(
-                f"the catalog {self.where} is at revision {current}, which this version of Penstock doesn't know. "
+                f"the catalog {self.where} is at revision {current}, which is unknown to this version of Penstock. "
                 "It was written by a newer version: start that one, or use another catalog.",
                 revision=current,
             )

@@ -48,16 +48,16 @@ def parse_catalog_url(text: str) -> URL:
     Raises:
         InvalidParameter: the URL is malformed or of another database, or the driver isn't installed.
     """
-    usage = "It is sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+    usage = "Use sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
     try:
         url = make_url(text)
     except (ArgumentError, ValueError) as error:
         # The text may contain a password: the message has neither it nor the error.
-        raise InvalidParameter(f"the catalog's URL can't be read. {usage}") from error
+        raise InvalidParameter(f"the URL of the catalog is not valid. {usage}") from error
     if url.drivername in ("sqlite", "sqlite+pysqlite"):
         return url
     if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
-        raise InvalidParameter(f"no catalog can be kept in {url.drivername}. {usage}", driver=url.drivername)
+        raise InvalidParameter(f"{url.drivername} is not supported for the catalog. {usage}", driver=url.drivername)
     if find_spec("psycopg") is None:
         raise InvalidParameter("a catalog in PostgreSQL needs its driver: pip install 'penstock-import[postgresql]'")
     return url.set(drivername="postgresql+psycopg")

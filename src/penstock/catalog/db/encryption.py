@@ -31,15 +31,15 @@ def load_key(path: Path) -> bytes:
         key = path.read_bytes().strip()
     except OSError as error:
         raise StoreError(
-            f"the key file {path} can't be used: {error.strerror}. Name another with --encryption-key-file",
+            f"the key file {path} cannot be used: {error.strerror}. Set another with --encryption-key-file",
             file=str(path),
         ) from error
     try:
         check_key(key)
     except ValueError as error:
         raise StoreError(
-            f"the file {path} holds no key: 32 bytes in URL-safe base64 are wanted. Put the right file back, or "
-            "remove it if no unfinished job has credentials of its own: then a new key is made",
+            f"the file {path} has no key of 32 bytes in URL-safe base64. Restore the right file, or "
+            "remove it if no unfinished job has its own credentials: then a new key is generated",
             file=str(path),
         ) from error
     return key
@@ -94,8 +94,8 @@ class Encryptor:
             secret: dict[str, str] = orjson.loads(self._fernet.decrypt(sealed))
         except InvalidToken as error:
             raise StoreError(
-                "the credentials of this job were encrypted with another key than this server has. "
-                "Give all servers of a catalog the same --encryption-key-file, put the key file back, or create "
+                "the credentials of this job were encrypted with a different key. "
+                "Use the same --encryption-key-file for all servers of a catalog, restore the key file, or create "
                 "the job again with fresh credentials."
             ) from error
         return secret

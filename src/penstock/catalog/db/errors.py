@@ -43,7 +43,7 @@ def translate(error: SQLAlchemyError, where: str) -> Exception:
     """
     if isinstance(error, PoolTimeout):
         return CatalogUnavailable(
-            f"the catalog {where} is busy: no connection to it became free in time. Try again, "
+            f"the catalog {where} is busy: no connection became free in time. Try again, "
             "or raise --catalog-connections",
             catalog=where,
         )
@@ -60,14 +60,14 @@ def translate(error: SQLAlchemyError, where: str) -> Exception:
         )
     disconnected = error.connection_invalidated or (not sqlite and not state and isinstance(error, OperationalError))
     if disconnected or sqlite.startswith(_SQLITE_UNAVAILABLE) or state.startswith(_POSTGRESQL_UNAVAILABLE):
-        return CatalogUnavailable(f"the catalog {where} can't be used at present: {message}", catalog=where)
+        return CatalogUnavailable(f"the catalog {where} is unavailable: {message}", catalog=where)
     if sqlite.startswith(_SQLITE_DAMAGED):
         return StoreError(
-            f"the catalog {where} is damaged or no catalog: {message}. Restore it from a backup", catalog=where
+            f"the catalog {where} is damaged or not a catalog: {message}. Restore it from a backup", catalog=where
         )
     if state in _POSTGRESQL_FOREIGN or (sqlite and message.startswith("no such table")):
         return StoreError(
-            f"the catalog {where} doesn't have the tables of this version, or they are out of reach: {message}",
+            f"the catalog {where} lacks the tables of this version, or they are inaccessible: {message}",
             catalog=where,
         )
     return error

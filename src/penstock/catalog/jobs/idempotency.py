@@ -51,14 +51,14 @@ def _job_of_same_request(result: Result[Any], record: IdempotencyRecord) -> int 
         return int(row.job_id)
     if not same_key_fingerprint(row.fingerprint, record.fingerprint):
         raise StoreError(
-            f"job {row.job_id} was created under the Idempotency-Key {record.key!r} by a server that seals with "
-            "another key, so that nobody can tell whether this is the same request. Give all servers of a catalog "
-            "the same --encryption-key-file",
+            f"job {row.job_id} was created with the Idempotency-Key {record.key!r} by a server with another "
+            "encryption key, so the requests cannot be compared. Use the same --encryption-key-file "
+            "for all servers of a catalog",
             job_id=row.job_id,
         )
     raise InvalidParameter(
         f"the Idempotency-Key {record.key!r} belongs to job {row.job_id}, which was created by another request. "
-        "Take a new key for a new import",
+        "Use a new key for a new import",
         job_id=row.job_id,
     )
 

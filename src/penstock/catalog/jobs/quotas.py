@@ -98,8 +98,8 @@ def enforce_quota(connection: Connection, cluster_id: str, quota: Quota, size: i
         live = int(connection.execute(_LIVE_JOBS, {"org_id": org.id}).scalar_one())
         if live >= limit:
             raise QuotaExceeded(
-                f"{live:,} jobs of the org {org.name} have not ended, and it may have {limit:,} (max_jobs_per_org). "
-                "Come back when one of them has ended; many files fit into one job",
+                f"{live:,} jobs of the org {org.name} are unfinished, the limit is {limit:,} (max_jobs_per_org). "
+                "Try again when one has finished; one job can import many files",
                 limit="max_jobs_per_org",
                 value=limit,
                 present=live,
@@ -153,11 +153,11 @@ def _no_bytes_left(org: Row[Any], now: int, limit: int, present: int, size: int)
     seconds = -(-(midnight - now) // 1000)
     when = datetime.fromtimestamp(midnight / 1000, UTC).strftime("%Y-%m-%dT%H:%MZ")
     files = f", and the files of this job have {size:,}" if size else ""
-    too_large = f"Come back at {when}, when the next day begins"
+    too_large = f"Try again at {when}, when the next day begins"
     if size > limit:
-        too_large = "That is more than a whole day's: cut it into several jobs, or ask for a larger quota"
+        too_large = "That exceeds the quota of a whole day: split the job, or ask for a larger quota"
     return QuotaExceeded(
-        f"the org {org.name} has imported {present:,} bytes today of the {limit:,} that it may import in a day "
+        f"the org {org.name} has imported {present:,} bytes today, the limit per day is {limit:,} "
         f"(max_daily_bytes_per_org){files}. {too_large}",
         limit="max_daily_bytes_per_org",
         value=limit,

@@ -60,8 +60,8 @@ class LanceEngine:
         if (table_root := self._others.get(place)) is None:
             if overlap(place, self._own.root):
                 raise StoreError(
-                    f"The store {place} of a cluster and the server's own, {self._own.root}, lie in each other. "
-                    "Start the server with the --storage-url that it had when the cluster was made",
+                    f"The store {place} of a cluster and the server's own, {self._own.root}, overlap. "
+                    "Start the server with the --storage-url used when the cluster was created",
                     store=place,
                 )
             # Two threads may create one each: the roots share all that matters.

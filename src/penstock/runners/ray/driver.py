@@ -137,10 +137,10 @@ def _compare(needed: Mapping[str, str]) -> str | None:
             installed = ray.get(ref)
         except RayError as error:
             if "No module named" in str(error) or "failed to import" in str(error):
-                return f"the host {probes[ref]} can't run tasks: {_last_line(error)}. It needs {describe(needed)}"
+                return f"the host {probes[ref]} cannot run tasks: {_last_line(error)}. It needs {describe(needed)}"
             continue  # the host is gone; tasks run on others
         if installed != needed:
-            return f"the host {probes[ref]} has {describe(installed)}, and this server {describe(needed)}"
+            return f"the host {probes[ref]} has {describe(installed)}, but this server has {describe(needed)}"
     return None
 
 

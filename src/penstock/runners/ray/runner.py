@@ -59,12 +59,12 @@ class RayRunner:
     ) -> None:
         if find_spec("ray") is None:
             raise InvalidParameter(
-                "--runner ray needs Ray: pip install 'penstock-import[ray]', or take --runner local"
+                "--runner ray needs Ray: pip install 'penstock-import[ray]', or use --runner local"
             )
         if address not in (None, "auto") and not _ADDRESS.fullmatch(address or ""):
             raise InvalidParameter(
-                f"--ray-address {address} won't do: give HOST:PORT of the cluster's head (port 6379 unless it was "
-                "started with another), and make this machine a node of the cluster: "
+                f"--ray-address {address} is not valid: set HOST:PORT of the cluster's head (default port 6379), "
+                "and make this machine a node of the cluster: "
                 "ray start --address HOST:PORT --num-cpus 0"
             )
         self._address = address or "auto"
@@ -102,7 +102,7 @@ class RayRunner:
         link = self._connect()
         link.joined.wait()
         if link.broken:
-            raise InvalidParameter(f"--runner ray can't use the Ray cluster at {self._address}: {link.reason}")
+            raise InvalidParameter(f"--runner ray cannot use the Ray cluster at {self._address}: {link.reason}")
 
     def submit(self, function: Callable[[Any, TaskContext], Any], argument: Any) -> _Handle:
         work = pickle.dumps((function, argument))
@@ -210,7 +210,7 @@ class _Link:
     def _listen(self) -> None:
         try:
             if not self._pipe.poll(_JOIN_SECONDS):
-                self.refused = JoinRejected(f"it did not answer within {_JOIN_SECONDS:.0f} s")
+                self.refused = JoinRejected(f"no response within {_JOIN_SECONDS:.0f} s")
                 self._process.kill()
             while True:
                 self._receive(self._pipe.recv())
@@ -250,7 +250,7 @@ class _Link:
             handle = self._handles.pop(ended.number)
         match ended.fate:
             case TaskOutcome.CANCELLED:
-                handle.future.set_exception(TaskCancelled("the task was told to stop"))
+                handle.future.set_exception(TaskCancelled("the task was cancelled"))
             case TaskOutcome.LOST:
                 self._count_lost()
                 handle.future.set_exception(_why_lost(ended))
@@ -264,13 +264,13 @@ class _Link:
                 error = TaskCancelled("the server is stopping")
             else:
                 self._count_lost()
-                error = WorkerLost(f"the Ray cluster at {self._address} is away: {self.reason}")
+                error = WorkerLost(f"the Ray cluster at {self._address} is unavailable: {self.reason}")
             handle.future.set_exception(error)
 
     @property
     def reason(self) -> str:
         """The reason why the link is broken."""
-        return self.refused.reason if self.refused is not None else "the connection to it ended"
+        return self.refused.reason if self.refused is not None else "the connection was closed"
 
 
 def _why_lost(ended: Ended) -> PenstockError:

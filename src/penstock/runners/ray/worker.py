@@ -92,7 +92,7 @@ class RayContext:
     def check(self) -> None:
         self._exchange()
         if self._stopped:
-            raise TaskCancelled("the task was told to stop")
+            raise TaskCancelled("the task was cancelled")
 
     def end_for_memory(self, taken: int) -> None:
         """Report ``taken``, and end this process before its host runs out of memory."""

@@ -69,45 +69,47 @@ def _adopt_table(settings: Settings, catalog: Catalog, engine: Engine, table_id:
         recorded = None if content is None else read_description(content)
     except ValueError as error:
         remedy = (
-            "Use the version of Penstock that wrote it, or remove penstock.json from the table: then it is guessed"
+            "Use the version of Penstock that wrote it, or remove penstock.json from the table to guess its schema"
         )
-        return fail(_CHECK, f"{name}: its description can't be understood: {error}", remedy)
+        return fail(_CHECK, f"{name}: its description cannot be read: {error}", remedy)
     try:
         schema = None if recorded is None else CollectionSchema.from_json(recorded.schema)
         contents: TableContents | None = engine.read_contents(table_id, store, schema)
     except StoreError as error:
         if recorded is None or not isinstance(error, TableDamaged):
-            return fail(_CHECK, f"{name}: {error}", "Put the table back from a backup, and adopt again")
+            return fail(_CHECK, f"{name}: {error}", "Restore the table from a backup, and run --adopt again")
         contents, damaged = None, str(error)
     else:
         damaged = ""
     description = recorded or _guess_description(settings, catalog, engine, table_id, store, contents)
     if description is None:
         return fail(
-            _CHECK, f"{name}: it is not the table of a collection of a known cluster", "Move it out of the store"
+            _CHECK, f"{name}: it is not a table of a collection of a known cluster", "Move it out of the store"
         )
     description = _with_free_name(catalog, description, store)
     try:
         catalog.descriptions.adopt(description, contents)
     except IntegrityError as error:
-        return fail(_CHECK, f"{name}: the catalog has a collection of its number: {error.orig}", "Report this")
+        return fail(_CHECK, f"{name}: the catalog has a collection with its number: {error.orig}", "Report this")
     full_name = f"{description.cluster['id']}/{description.database['name']}.{description.name}"
     if damaged:
-        remedy = f"Put {table_id}.lance back from a backup, or drop the collection"
-        return warn(_CHECK, f"{full_name} is adopted from {name}, which is damaged: {damaged}", remedy)
+        remedy = f"Restore {table_id}.lance from a backup, or drop the collection"
+        return warn(_CHECK, f"{full_name} was adopted from {name}, which is damaged: {damaged}", remedy)
     describe(catalog.descriptions, engine, table_id)
     rows = f"{contents.rows:,} rows" if contents else ""
     if recorded is None:
         remedy = (
-            "An earlier release wrote this table and kept its name and schema in the catalog only. See 'penstock "
-            "collections describe': the primary key is the first column that may be one, lengths are the largest, "
-            "Int8Vector and BFloat16Vector look like Float16Vector and FloatVector, and indexes are to be made anew"
+            "An earlier release wrote this table and stored its name and schema in the catalog only. See 'penstock "
+            "collections describe': the primary key is the first possible column, lengths are the maximum, "
+            "Int8Vector and BFloat16Vector look like Float16Vector and FloatVector, and indexes must be created again"
         )
-        return warn(_CHECK, f"{full_name} is made from {name} ({rows}); name and schema are guessed", remedy)
+        return warn(_CHECK, f"{full_name} was created from {name} ({rows}); name and schema are guessed", remedy)
     if recorded.name != description.name or recorded.cluster["id"] != description.cluster["id"]:
-        remedy = "Drop the one of the two that is not wanted"
-        return warn(_CHECK, f"{full_name} is adopted from {name} ({rows}); {recorded.name} is taken", remedy)
-    return ok(_CHECK, f"{full_name} is adopted from {name}: {rows}, {len(description.indexes)} indexes")
+        remedy = "Drop one of the two collections"
+        return warn(
+            _CHECK, f"{full_name} was adopted from {name} ({rows}); the name {recorded.name} is taken", remedy
+        )
+    return ok(_CHECK, f"{full_name} was adopted from {name}: {rows}, {len(description.indexes)} indexes")
 
 
 def _guess_description(
@@ -162,13 +164,13 @@ def _with_free_name(catalog: Catalog, description: Description, store: str) -> D
 
 def _require_keys(settings: Settings, catalog: Catalog, engine: Engine, *, adopted: bool) -> Iterator[CheckResult]:
     if not adopted:
-        yield ok(_CHECK, "the catalog knows every table of the store")
+        yield ok(_CHECK, "every table of the store is in the catalog")
         return
     mark_keys(settings.data_dir)
     keep_marks(settings, catalog, engine)
     if not catalog.accounts.any_valid():
         yield warn(
             _CHECK,
-            "keys, users, jobs and quotas were in the lost catalog; the server refuses all calls until a key is made",
-            "penstock keys create NAME --role admin, with this data folder or catalog",
+            "keys, users, jobs and quotas were in the lost catalog; the server rejects all calls until a key is created",
+            "penstock keys create NAME --role admin, with this data dir or catalog",
         )

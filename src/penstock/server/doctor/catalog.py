@@ -29,7 +29,7 @@ _ABANDONED_SECONDS = 60.0
 _UNCOMMITTED_SECONDS = 7 * 24 * 3600.0
 _SKEW = timedelta(seconds=5)
 _SHOWN_JOBS = 5
-_RESTORE = "Put the catalog back from a backup, or let 'penstock doctor --adopt' make one from the tables"
+_RESTORE = "Restore the catalog from a backup, or create one from the tables with 'penstock doctor --adopt'"
 
 
 def check_catalog(settings: Settings) -> Iterator[CheckResult]:
@@ -44,14 +44,16 @@ def check_catalog(settings: Settings) -> Iterator[CheckResult]:
         except (SQLAlchemyError, PenstockError) as error:
             reason = str(error).partition("\n")[0]
             yield fail(
-                "catalog", f"{catalog_name} can't be opened: {reason}", "Check its file or address, and its rights"
+                "catalog",
+                f"{catalog_name} cannot be opened: {reason}",
+                "Check its file or address, and its permissions",
             )
             return
         if not revision.known:
             yield fail(
                 "catalog",
-                f"{catalog_name} is at revision {revision.found}, which this version of Penstock doesn't know",
-                "Use the newer version of Penstock that wrote it. Nothing else in it was looked at",
+                f"{catalog_name} is at revision {revision.found}, which is unknown to this version of Penstock",
+                "Use the newer version of Penstock that wrote it. Nothing else in it was checked",
             )
         elif revision.found is None:
             yield _absent(settings, catalog_name)
@@ -59,7 +61,7 @@ def check_catalog(settings: Settings) -> Iterator[CheckResult]:
             yield warn(
                 "catalog",
                 f"{catalog_name} is at revision {revision.found}, this program's is {revision.head}",
-                "Start a server of this version; it brings the catalog up to date. Nothing else in it was looked at",
+                "Start a server of this version; it migrates the catalog. Nothing else in it was checked",
             )
         else:
             yield ok("catalog", f"{catalog_name} at revision {revision.found}")
@@ -69,22 +71,22 @@ def check_catalog(settings: Settings) -> Iterator[CheckResult]:
 def _absent(settings: Settings, catalog_name: str) -> CheckResult:
     if orphaned_tables(engine_of(settings), ()):
         return fail(
-            "catalog", f"{catalog_name} is not there, but tables are", f"{_RESTORE}. A server doesn't start so"
+            "catalog", f"{catalog_name} does not exist, but tables do", f"{_RESTORE}. Until then no server starts"
         )
     return warn(
         "catalog",
-        f"{catalog_name} is not there, or is empty",
-        "Nothing was stored yet; a first start of the server makes it",
+        f"{catalog_name} does not exist, or is empty",
+        "Nothing was stored yet; the first start of the server creates it",
     )
 
 
 def _check_content(settings: Settings, database: CatalogDatabase) -> Iterator[CheckResult]:
     problems = diagnostics.problems_of(database)
     if problems:
-        remedy = "Stop the server, keep a copy of the folder, and put the catalog back from a backup"
+        remedy = "Stop the server, keep a copy of the folder, and restore the catalog from a backup"
         yield fail("integrity", "; ".join(problems), remedy)
         return
-    yield ok("integrity", "the catalog is sound, and its counters agree with its jobs")
+    yield ok("integrity", "the catalog is intact, and its counters agree with its jobs")
     yield from _check_credentials(settings, database)
     yield from _check_times(database)
     yield from _check_jobs(settings, database)
@@ -103,12 +105,12 @@ def _check_credentials(settings: Settings, database: CatalogDatabase) -> Iterato
             encryptor.open(secret)
     except (StoreError, InvalidParameter):
         yield fail(
-            "sealed keys",
-            "the credentials of unfinished jobs were sealed with another key",
-            f"Put the right {path.name} back, or abort those jobs and create them again",
+            "credentials",
+            "the credentials of unfinished jobs were encrypted with another key",
+            f"Restore the right {path.name}, or abort those jobs and create them again",
         )
     else:
-        yield ok("sealed keys", "the credentials of unfinished jobs can be opened")
+        yield ok("credentials", "the credentials of unfinished jobs can be decrypted")
 
 
 def _check_times(database: CatalogDatabase) -> Iterator[CheckResult]:
@@ -117,15 +119,15 @@ def _check_times(database: CatalogDatabase) -> Iterator[CheckResult]:
     if newest is not None and newest > now + _SKEW:
         yield warn(
             "clock",
-            f"the newest job is of {newest:%Y-%m-%d %H:%M:%S} UTC, which is to come",
-            "Set the clocks of all servers by NTP; leases depend on them",
+            f"the newest job is of {newest:%Y-%m-%d %H:%M:%S} UTC, in the future",
+            "Synchronise the clocks of all servers with NTP; leases depend on them",
         )
     if database_now is not None and abs(database_now - now) > _SKEW:
         apart = abs((database_now - now).total_seconds())
         yield warn(
             "clock",
-            f"the database's clock is {apart:.0f} s away from this one",
-            "Set both by NTP; leases depend on them",
+            f"the database's clock differs from this one by {apart:.0f} s",
+            "Synchronise both with NTP; leases depend on them",
         )
 
 
@@ -133,20 +135,19 @@ def _check_jobs(settings: Settings, database: CatalogDatabase) -> Iterator[Check
     abandoned = diagnostics.abandoned_jobs(database, _ABANDONED_SECONDS)
     is_running = settings.catalog_url is not None or lock_owner(settings.data_dir) is not None
     if abandoned:
-        remedy = (
-            "Restart the server and look into its log" if is_running else "Start the server; it goes on with them"
-        )
-        yield warn("jobs", f"nobody works on {_job_names(abandoned)}, whose worker stopped beating", remedy)
+        remedy = "Restart the server and check its log" if is_running else "Start the server; it resumes them"
+        yield warn("jobs", f"no process works on {_job_names(abandoned)}, whose lease has expired", remedy)
     waiting = diagnostics.uncommitted_jobs(database, _UNCOMMITTED_SECONDS)
     if waiting:
-        remedy = "penstock jobs commit ID, or penstock jobs abort ID; their staged files take space"
-        yield warn("jobs", f"these wait for their commit for more than a week: {_job_names(waiting)}", remedy)
+        remedy = "penstock jobs commit ID, or penstock jobs abort ID; their staged files use disk space"
+        yield warn("jobs", f"these have waited for their commit for more than a week: {_job_names(waiting)}", remedy)
     if not abandoned and not waiting:
-        yield ok("jobs", "none is stuck")
+        yield ok("jobs", "no job is stuck")
     jobs, size = diagnostics.jobs_with_staged_files(database)
     if jobs:
         yield ok(
-            "staged files", f"{jobs:,} failed jobs keep {size:,} staged bytes for a retry; they go by themselves"
+            "staged files",
+            f"{jobs:,} failed jobs keep {size:,} staged bytes for a retry; they are deleted automatically",
         )
 
 

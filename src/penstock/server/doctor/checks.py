@@ -15,7 +15,7 @@ __all__ = ["examine"]
 _CHECKS: Sequence[tuple[str, Callable[[Settings], Iterator[CheckResult]]]] = (
     ("versions", check_versions),
     ("clock", check_clock),
-    ("data folder", check_folder),
+    ("data dir", check_folder),
     ("disk space", check_space),
     ("secret.key", check_key),
     ("catalog", check_catalog),
@@ -30,6 +30,6 @@ def examine(settings: Settings) -> Sequence[CheckResult]:
         try:
             results.extend(check(settings))
         except Exception as error:  # noqa: BLE001 - whatever breaks, the other checks are still worth making
-            remedy = "Report this with the version of Penstock and what happened before"
-            results.append(fail(name, f"the check broke off: {type(error).__name__}: {error}", remedy))
+            remedy = "Report this with the version of Penstock and the preceding events"
+            results.append(fail(name, f"the check failed unexpectedly: {type(error).__name__}: {error}", remedy))
     return results

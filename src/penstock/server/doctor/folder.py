@@ -36,27 +36,27 @@ def check_versions(settings: Settings) -> Iterator[CheckResult]:
 def check_clock(settings: Settings) -> Iterator[CheckResult]:
     now = datetime.now(UTC)
     if now < _BUILT:
-        yield fail("clock", f"it says {now:%Y-%m-%d %H:%M} UTC", "Set the clock; leases and job ids depend on it")
+        yield fail("clock", f"it shows {now:%Y-%m-%d %H:%M} UTC", "Set the clock; leases and job ids depend on it")
     else:
         yield ok("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def check_folder(settings: Settings) -> Iterator[CheckResult]:
     folder = settings.data_dir
-    name = "data folder"
+    name = "data dir"
     if not folder.is_dir():
-        yield fail(name, f"{folder} is not there", "Name the server's folder with --data-dir; a first start makes it")
+        yield fail(name, f"{folder} does not exist", "Set the server's --data-dir; the first start creates it")
         return
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        yield fail(name, f"{folder} can't be read or written by this user", "Run as the user of the server")
+        yield fail(name, f"{folder} cannot be read or written by this user", "Run as the user of the server")
         return
     if stat.S_IMODE(folder.stat().st_mode) & _OTHERS:
         open_to_others = sorted(path.name for path in folder.iterdir() if path.stat().st_mode & _OTHERS)
         if open_to_others:
-            finding = f"{folder} may be entered by others, and they may use {', '.join(open_to_others)} in it"
+            finding = f"{folder} is accessible to other users, with {', '.join(open_to_others)} in it"
             yield warn(name, finding, f"chmod -R go= {folder}")
     holder = lock_owner(folder)
-    yield ok(name, f"{folder}, " + ("no server has it to itself" if holder is None else f"held by process {holder}"))
+    yield ok(name, f"{folder}, " + ("not locked by a server" if holder is None else f"locked by process {holder}"))
 
 
 def check_space(settings: Settings) -> Iterator[CheckResult]:
@@ -64,7 +64,7 @@ def check_space(settings: Settings) -> Iterator[CheckResult]:
         return
     usage = shutil.disk_usage(settings.data_dir)
     finding = f"{_gigabytes(usage.free)} of {_gigabytes(usage.total)} are free for {settings.data_dir}"
-    remedy = "Free space, or move the data folder to a larger disk; an import needs about the size of its vectors"
+    remedy = "Free space, or move the data dir to a larger disk; an import needs about the size of its vectors"
     if usage.free < _LEAST_FREE:
         yield fail("disk space", finding, remedy)
     elif usage.free < _FEW_FREE or usage.free < _FEW_SHARE * usage.total:
@@ -79,23 +79,23 @@ def _gigabytes(size: int) -> str:
 
 def check_key(settings: Settings) -> Iterator[CheckResult]:
     if settings.encryption_key is not None:
-        yield ok("secret.key", "the environment has the key")
+        yield ok("secret.key", "the key is set in the environment")
         return
     path = key_file(settings)
     if not settings.data_dir.is_dir():
         return
     if not path.exists():
-        remedy = "Put it back from a backup; without it, jobs that wait with keys of their callers can't go on"
+        remedy = "Restore it from a backup; without it, pending jobs with their own credentials cannot run"
         if catalog_file(settings).exists():
-            yield fail("secret.key", f"{path} is not there, but a catalog is", remedy)
+            yield fail("secret.key", f"{path} does not exist, but a catalog does", remedy)
         return
     mode = stat.S_IMODE(path.stat().st_mode)
     try:
         Fernet(path.read_bytes().strip())
     except (OSError, ValueError) as error:
-        yield fail("secret.key", f"{path} is no key: {error}", "Put it back from a backup")
+        yield fail("secret.key", f"{path} is not a key: {error}", "Restore it from a backup")
         return
     if mode & _OTHERS:
-        yield warn("secret.key", f"{path} may be read by others (mode {mode:04o})", f"chmod 600 {path}")
+        yield warn("secret.key", f"{path} is readable by other users (mode {mode:04o})", f"chmod 600 {path}")
     else:
         yield ok("secret.key", f"mode {mode:04o}")

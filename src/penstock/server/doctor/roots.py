@@ -15,14 +15,14 @@ __all__ = ["check_roots"]
 
 def check_roots(settings: Settings) -> Iterator[CheckResult]:
     if not settings.import_root:
-        remedy = "Name folders or s3://bucket/prefix with --import-root, as the server has them"
-        yield warn("import root", "there is none, so nothing can be imported", remedy)
+        remedy = "Set --import-root as for the server: folders or s3://bucket/prefix"
+        yield warn("import root", "none is set, so nothing can be imported", remedy)
         return
     for text in settings.import_root:
         try:
             ImportRoots([text], source_stores(settings)).probe()
         except PenstockError as error:
             message, _, remedy = str(error).partition(". ")
-            yield fail("import root", message, remedy or "Make it readable, or take it out of --import-root")
+            yield fail("import root", message, remedy or "Make it readable, or remove it from --import-root")
         else:
             yield ok("import root", f"{text} can be read")

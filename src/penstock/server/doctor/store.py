@@ -38,14 +38,14 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Check
         in_folder = [collection for collection in existing if not collection.store]
         if in_folder:
             remedy = "Mount or restore it. Until then nothing can be imported or searched"
-            yield fail("store", f"{folder} is not there, but the catalog knows {len(in_folder)} collections", remedy)
+            yield fail("store", f"{folder} does not exist, but the catalog has {len(in_folder)} collections", remedy)
         return
     engine = engine_of(settings)
     location = settings.storage_url or str(folder)
     try:
         engine.check()
     except StoreError as error:
-        yield fail("store", str(error), "Check its rights, and whether it is full")
+        yield fail("store", str(error), "Check its permissions and free space")
         if settings.storage_url is not None:
             return
     else:
@@ -88,12 +88,14 @@ def _check_tables(
             yield from _check_damage(engine, collection)
         except StoreError as error:
             remedy = (
-                "Restart the server: it sets unreadable versions aside and publishes again what they held. "
-                f"If that doesn't help, put {collection.id}.lance back into the store from a backup"
+                "Restart the server: it quarantines unreadable versions and publishes their jobs again. "
+                f"If that does not help, restore {collection.id}.lance from a backup"
             )
             yield fail("collection", f"{name}: {error}", remedy)
     if len(readable) == len(collections):
-        yield ok("collections", f"all {len(collections):,} can be read, at the version noted or later; {rows:,} rows")
+        yield ok(
+            "collections", f"all {len(collections):,} can be read, at the recorded version or later; {rows:,} rows"
+        )
     return readable
 
 
@@ -103,10 +105,10 @@ def _check_damage(engine: Engine, collection: Collection) -> Iterator[CheckResul
     indexes = {file: problem for file, problem in damage.items() if file.startswith("_indices/")}
     rows = {file: problem for file, problem in damage.items() if file not in indexes}
     if rows:
-        remedy = f"Put the files back from a backup of {collection.id}.lance, or drop the collection"
+        remedy = f"Restore the files from a backup of {collection.id}.lance, or drop the collection"
         yield fail("collection", f"{name} is damaged: {_names(_file_problems(rows))}", remedy)
     if indexes:
-        remedy = "Searches may fail. Restart the server: it drops indexes that can't be read, and builds them again"
+        remedy = "Searches may fail. Restart the server: it drops unreadable indexes and rebuilds them"
         yield warn("index", f"{name}: {_names(_file_problems(indexes))}", remedy)
 
 
@@ -121,8 +123,8 @@ def _check_lost(engine: Engine, collections: Sequence[Collection], store: str) -
     if lost:
         yield fail(
             "catalog",
-            f"it knows no collection, but {store} has tables: {_names([f'{table_id}.lance' for table_id in lost])}",
-            "Put the right catalog back, or let 'penstock doctor --adopt' take them in. A server doesn't start so",
+            f"it has no collection, but {store} has tables: {_names([f'{table_id}.lance' for table_id in lost])}",
+            "Restore the right catalog, or run 'penstock doctor --adopt'. Until then no server starts",
         )
 
 
@@ -143,12 +145,12 @@ def _check_orphans(
         if orphans is not None and not jobs.live_jobs(collection.id):
             size += orphans.size
             names.append(f"{collection.database}.{collection.name}")
-    skipped = f"; {busy:,} with unfinished jobs or an index that is being built were not looked at" if busy else ""
+    skipped = f"; {busy:,} with unfinished jobs or a running index build were not checked" if busy else ""
     if names:
-        finding = f"a crash left {size:,} bytes in files of {_names(names)} that belong to nothing{skipped}"
-        yield warn("orphans", finding, "A running server removes them when they are a day old; nothing need be done")
+        finding = f"a crash left {size:,} bytes in orphan files of {_names(names)}{skipped}"
+        yield warn("orphans", finding, "A running server removes them when they are a day old; no action needed")
     else:
-        yield ok("orphans", f"no file of a collection belongs to nothing{skipped}")
+        yield ok("orphans", f"no orphan files{skipped}")
 
 
 def _check_other_stores(engine: Engine, database: CatalogDatabase, known: set[str]) -> Iterator[CheckResult]:
@@ -159,7 +161,7 @@ def _check_other_stores(engine: Engine, database: CatalogDatabase, known: set[st
         try:
             engine.check(cluster.store)
         except StoreError as error:
-            yield fail("store", f"of cluster {cluster.id}: {error}", "Check its rights, and whether it is full")
+            yield fail("store", f"of cluster {cluster.id}: {error}", "Check its permissions and free space")
         else:
             yield ok("store", f"{cluster.store} of cluster {cluster.id} can be written")
             yield from _check_strays(engine, cluster.store, cluster.store, known)
@@ -171,19 +173,17 @@ def _check_strays(engine: Engine, store: str, location: str, known: set[str]) ->
     strays = [f"{name}.lance" for name in engine.tables(store) if name not in known]
     if strays:
         remedy = (
-            "Left by a create or drop that was cut off, or of another catalog. Look into them, then remove them, or "
-            "take them in with 'penstock doctor --adopt'"
+            "Left by an interrupted create or drop, or of another catalog. Check them, then remove them, or "
+            "add them to the catalog with 'penstock doctor --adopt'"
         )
-        yield warn("strays", f"{location} has tables that the catalog doesn't know: {_names(strays)}", remedy)
+        yield warn("strays", f"{location} has tables that are not in the catalog: {_names(strays)}", remedy)
 
 
 def _check_quarantine(folder: Path) -> Iterator[CheckResult]:
     aside = sorted(folder.glob("_quarantine/*/*"))
     if aside:
-        remedy = "Their jobs have published again; remove the folder when all collections are as they should be"
-        yield warn(
-            "quarantine", f"{len(aside)} versions were unreadable and were set aside: {aside[0].parent}", remedy
-        )
+        remedy = "Their jobs were published again; remove the folder once all collections are verified"
+        yield warn("quarantine", f"{len(aside)} versions were unreadable and quarantined: {aside[0].parent}", remedy)
 
 
 def _names(names: Sequence[str]) -> str:

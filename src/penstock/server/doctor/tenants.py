@@ -33,11 +33,11 @@ def check_tenants(database: CatalogDatabase) -> Iterator[CheckResult]:
         rest = f" and {len(unrestricted) - _SHOWN:,} more" if len(unrestricted) > _SHOWN else ""
         yield warn(
             "tenants",
-            f"{names}{rest} may import every file of the import roots, also those of other orgs",
-            "Make these anew with --root, which says what they may import, and revoke or drop the old ones",
+            f"{names}{rest} can import every file of the import roots, including those of other orgs",
+            "Create them again with --root, which restricts their imports, and revoke or drop the old ones",
         )
     else:
-        yield ok("tenants", "keys and users of each org import from roots of their own")
+        yield ok("tenants", "keys and users of each org import from their own roots")
 
 
 def _may_import(account: Account) -> bool:

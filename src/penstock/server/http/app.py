@@ -37,12 +37,12 @@ from penstock.wire.milvus_v2.errors import status_of
 __all__ = ["create_app"]
 
 PLAIN_ROUTES = {
-    "/healthz": "Whether the server is ready: 200, or 503, with the reason while no keys are asked for. "
-    "On a full disk, when it answers reads only, the status is `read-only`",
-    "/metrics": "Metrics in the Prometheus text format; for keys and users that may read the server's own cluster",
-    "/": "This document as a page",
+    "/healthz": "Readiness: 200, or 503, with the reason while authentication is off. "
+    "With a full disk, when only reads are served, the status is `read-only`",
+    "/metrics": "Metrics in the Prometheus text format; requires read access to the server's own cluster",
+    "/": "The OpenAPI document as a page",
     "/docs": "The same page",
-    "/openapi.json": "This document",
+    "/openapi.json": "The OpenAPI document",
 }
 
 _log = structlog.get_logger("penstock.http")
@@ -114,7 +114,7 @@ def _own_routes(services: Services, routes: tuple[Route, ...], calls: Calls) -> 
         try:
             return await calls.run(authorization, address, partial(scrape, request), route="/metrics")
         except DeadlineExceeded:
-            return PlainTextResponse("the call took too long\n", 408)
+            return PlainTextResponse("the call timed out\n", 408)
 
     def docs(_: Request) -> Response:
         return HTMLResponse(DOCS_PAGE, headers={"content-security-policy": DOCS_POLICY})
@@ -144,7 +144,7 @@ def _check_operator(services: Services, request: Request) -> None:
     with services.admission.call("metrics.get", authorization=authorization, address=address) as call:
         if not call.caller.may(Role.READER, services.clusters.get(services.settings.cluster_id)):
             # The message doesn't reveal that cluster's id to other orgs.
-            raise PermissionDenied("metrics tell of all orgs: they are for who may read the server's own cluster")
+            raise PermissionDenied("metrics cover all orgs: they require read access to the server's own cluster")
 
 
 def _credentials(request: Request) -> tuple[str, str]:

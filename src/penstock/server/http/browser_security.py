@@ -37,8 +37,8 @@ REFUSED = 65535
 
 _CONTROLLER = re.compile(r"controller\.api\.[^.]+\.(zillizcloud\.com|cloud\.zilliz\.com\.cn)\Z")
 _REFUSAL = (
-    "this server asks nobody who calls, so it takes no calls that come from web pages of other hosts, or under "
-    "host names that might lead anybody here. Make a key with 'penstock keys create NAME --role admin', and it will"
+    "authentication is off, so this server rejects calls from web pages of other hosts, and calls under host names "
+    "that others could point to it. Create a key with 'penstock keys create NAME --role admin' to allow them"
 )
 
 

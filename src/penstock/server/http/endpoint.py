@@ -136,4 +136,4 @@ async def _body(request: Request, calls: Calls, call: Call, *, max_bytes: int, s
 
 
 def _too_large(limit: int) -> str:
-    return f"the request body is too large, this server takes at most {limit} bytes"
+    return f"the request body is too large, this server accepts at most {limit} bytes"

@@ -17,21 +17,21 @@ _ERROR: Mapping[str, Any] = {
 _ERROR_CONTENT: Mapping[str, Any] = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
 _ANY_CONTENT: Mapping[str, Any] = {**_ERROR_CONTENT, "text/plain": {"schema": {"type": "string"}}}
 _ANY_CALL: Mapping[int, str] = {
-    400: "The request's head could be read in two ways.",
+    400: "Ambiguous request head.",
     403: "Authentication is off, and the call comes from a web page of another host.",
-    408: "The request's head came too slowly.",
-    431: "The request's head is too large.",
+    408: "Timeout while reading the request head.",
+    431: "Request head too large.",
 }
 """Error answers of the server before routing."""
 _FOR_OPERATORS: Mapping[int, str] = {
-    401: "Nobody who is known calls.",
-    403: "The caller may not read the server's own cluster.",
-    429: "Too many wrong credentials came from there.",
+    401: "Missing or invalid credentials.",
+    403: "No read access to the server's own cluster.",
+    429: "Too many wrong credentials from this address.",
 }
 _OWN_TAG = "server"
 _PLAIN_MEDIA = {"/metrics": "text/plain", "/": "text/html", "/docs": "text/html"}
 _PLAIN_STATUSES: Mapping[str, Mapping[int, str]] = {
-    "/healthz": {503: "It is not ready."},
+    "/healthz": {503: "Not ready."},
     "/metrics": _FOR_OPERATORS,
 }
 _EXAMPLES: Mapping[str, Any] = {
@@ -68,9 +68,9 @@ def openapi_document(routes: Sequence[Route], plain: Mapping[str, str]) -> dict[
         "info": {
             "title": "Penstock",
             "version": "v1 and v2",
-            "description": "Imports files of vectors into collections. Most errors answer with HTTP 200 and "
-            "a `code` and `message` of their own; a successful answer has `code` and `data`. What is not a call of "
-            "this document answers 404.",
+            "description": "Imports files of vectors into collections. Most errors return HTTP 200 with "
+            "their own `code` and `message`; a successful response has `code` and `data`. Paths outside this "
+            "document return 404.",
         },
         "tags": [{"name": tag} for tag in [*dict.fromkeys(route.operation.tag for route in routes), _OWN_TAG]],
         "paths": paths,
@@ -78,7 +78,7 @@ def openapi_document(routes: Sequence[Route], plain: Mapping[str, str]) -> dict[
         "components": {
             "schemas": {"Error": _ERROR},
             "securitySchemes": {
-                "key": {"type": "http", "scheme": "bearer", "description": "A key, or `user:password`."},
+                "key": {"type": "http", "scheme": "bearer", "description": "An API key, or `user:password`."},
                 "password": {"type": "http", "scheme": "basic"},
             },
         },

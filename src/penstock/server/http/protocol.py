@@ -23,9 +23,9 @@ MAX_HEAD_BYTES = 32 * 2**10
 MAX_HEADERS = 100
 
 _TEXTS = {
-    400: "Bad Request: one Host header is wanted, and no header of those that say who calls or how may come twice",
+    400: "Bad Request: exactly one Host header is required, and headers such as Authorization must not be repeated",
     408: "Request Timeout: the headers took too long",
-    431: f"Request Header Fields Too Large: at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers are taken",
+    431: f"Request Header Fields Too Large: at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers are allowed",
 }
 _CHUNK_BYTES = 24
 """Framing allowed per chunk of a body: two line ends, and a size of up to sixteen digits."""
@@ -54,7 +54,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > (self.most_connections or _half_of_open_files()):
-            self.logger.warning("Too many connections; one was refused.")
+            self.logger.warning("Too many connections; one was rejected.")
             transport.abort()
             return
         self._start_head_timer()

@@ -27,14 +27,12 @@ class HttpMetrics:
         )
         self._seconds = Histogram(
             "penstock_http_request_duration_seconds",
-            "Time from a request's first byte to its answer.",
+            "Time from a request's first byte to its response.",
             ["method", "route"],
             buckets=SECONDS,
             registry=registry,
         )
-        self._open = Gauge(
-            "penstock_http_requests_in_flight", "HTTP requests that have not been answered yet.", registry=registry
-        )
+        self._open = Gauge("penstock_http_requests_in_flight", "HTTP requests in progress.", registry=registry)
         ProcessCollector(registry=registry)
 
     @contextmanager

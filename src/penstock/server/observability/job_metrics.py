@@ -29,38 +29,38 @@ class JobMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._steps = Histogram(
             "penstock_import_step_duration_seconds",
-            "Time of the steps of import jobs that came to their end.",
+            "Duration of completed steps of import jobs.",
             ["step"],
             buckets=SECONDS,
             registry=registry,
         )
         self._queued = Histogram(
             "penstock_import_wait_seconds",
-            "Time from a job's creation until somebody began to work on it.",
+            "Time from a job's creation to its start.",
             buckets=QUEUED,
             registry=registry,
         )
         self._rows = Counter(
             "penstock_import_rows",
-            "Rows: staged are read, checked and written; published are visible.",
+            "Rows: staged are read, validated and written; published are visible.",
             ["step"],
             registry=registry,
         )
         self._bytes = Counter(
             "penstock_import_bytes",
-            "Bytes of import files, by what became of their rows.",
+            "Bytes of import files, by the state of their rows.",
             ["step"],
             registry=registry,
         )
         self._retries = Counter(
             "penstock_import_retries",
-            "Attempts that failed for a cause that may pass, by what was done and the error's code.",
+            "Attempts that failed with a transient error and were repeated, by operation and error code.",
             ["doing", "code"],
             registry=registry,
         )
         self._lost = Counter(
             "penstock_import_interrupted",
-            "Jobs that were ended from outside or taken over by another process while this one worked on them.",
+            "Jobs that were stopped externally or taken over by another process while running in this one.",
             registry=registry,
         )
         for step in _STEPS:
@@ -136,10 +136,10 @@ class ProcessMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
-            "penstock_import_running_jobs", "Import jobs that this process works on.", value=self._running()
+            "penstock_import_running_jobs", "Import jobs running in this process.", value=self._running()
         )
         yield CounterMetricFamily(
             "penstock_worker_restarts",
-            "Times that the worker processes were started again because one of them had died.",
+            "Restarts of the worker processes after one of them had died.",
             value=self._restarts(),
         )

@@ -41,7 +41,7 @@ def start_watching(settings: Settings, registry: CollectorRegistry) -> Observabi
         return Observability(observer=metrics)
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:
         raise InvalidParameter(
-            "traces need OpenTelemetry: pip install 'penstock-import[otel]', or don't set --otel-endpoint"
+            "traces need OpenTelemetry: pip install 'penstock-import[otel]', or unset --otel-endpoint"
         )
     from penstock.server.observability.tracing import TracedCalls, TracedRunner, TracingObserver, make_provider
 

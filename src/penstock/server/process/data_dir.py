@@ -53,7 +53,7 @@ def make_data_folder(folder: Path) -> None:
 
 def _unusable(folder: Path, error: OSError) -> InvalidParameter:
     return InvalidParameter(
-        f"the data folder {folder} can't be used: {error.strerror}. Give another with --data-dir", folder=str(folder)
+        f"the data dir {folder} cannot be used: {error.strerror}. Set another with --data-dir", folder=str(folder)
     )
 
 
@@ -73,8 +73,8 @@ def lock_data_dir(folder: Path, *, shared: bool = False) -> Iterator[None]:
             yield
     except _Locked as owner:
         raise DataFolderInUse(
-            f"the data folder {folder} is held by another server, process {owner.process}. "
-            "Stop that one, or give another folder with --data-dir",
+            f"the data dir {folder} is locked by another server, process {owner.process}. "
+            "Stop that one, or set another data dir with --data-dir",
             folder=str(folder),
             process=owner.process,
         ) from None
@@ -99,14 +99,14 @@ def lock_catalog(url: URL) -> Iterator[None]:
             yield
     except _Locked as owner:
         raise DataFolderInUse(
-            f"the catalog {file} is held by another server, process {owner.process}. Stop that one, or give another "
+            f"the catalog {file} is locked by another server, process {owner.process}. Stop that one, or set another "
             "with --catalog-url. Several servers can share one in PostgreSQL",
             catalog=file,
             process=owner.process,
         ) from None
     except _Unlockable as error:
         raise InvalidParameter(
-            f"the catalog {file} can't be used: {error.reason.strerror}. Give another with --catalog-url",
+            f"the catalog {file} cannot be used: {error.reason.strerror}. Set another with --catalog-url",
             catalog=file,
         ) from error
 

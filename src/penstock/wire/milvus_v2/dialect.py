@@ -90,11 +90,11 @@ class MilvusV2:
     @property
     def statuses(self) -> Mapping[int, str]:
         return {
-            401: "Nobody who is known calls.",
-            403: "The caller lacks the role.",
-            408: "The call took too long.",
-            429: "Too many wrong credentials came from there.",
-            500: "An internal error.",
+            401: "Missing or invalid credentials.",
+            403: "The caller lacks the required role.",
+            408: "The call timed out.",
+            429: "Too many wrong credentials from this address.",
+            500: "Internal error.",
         }
 
     def post(
@@ -143,7 +143,7 @@ class MilvusV2:
         if isinstance(error, DeadlineExceeded):
             return json_reply({"code": errors.TIMEOUT, "message": "request timeout"}, status=408)
         if not isinstance(error, PenstockError):
-            text = f"internal error; the server's log tells more under request id {request_id}"
+            text = f"internal error; the server's log has the details under request id {request_id}"
             return json_reply({"code": errors.INTERNAL, "message": text}, status=500)
         code, text = errors.code_and_text(error, table)
         return json_reply({"code": code, "message": text}, status=errors.status_of(error, table), error=error)

@@ -122,21 +122,21 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
             query,
             role=Role.READER,
             struct="QueryReqV2",
-            operation=_operation("Rows that match a filter", _QUERY_BODY, ["collectionName"]),
+            operation=_operation("Get rows that match a filter", _QUERY_BODY, ["collectionName"]),
         ),
         v2.post(
             "/entities/get",
             get,
             role=Role.READER,
             struct="CollectionIDReq",
-            operation=_operation("Rows by primary key", {**_GET_BODY, "id": {}}, ["collectionName", "id"]),
+            operation=_operation("Get rows by primary key", {**_GET_BODY, "id": {}}, ["collectionName", "id"]),
         ),
         v2.post(
             "/entities/search",
             search,
             role=Role.READER,
             struct="SearchReqV2",
-            operation=_operation("Nearest rows to vectors", _SEARCH_BODY, ["collectionName", "data"]),
+            operation=_operation("Get the rows nearest to query vectors", _SEARCH_BODY, ["collectionName", "data"]),
         ),
     )
 

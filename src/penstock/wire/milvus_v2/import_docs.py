@@ -16,17 +16,17 @@ _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "format": "int64"}
 _PERCENT: Schema = {"type": "integer", "minimum": 0, "maximum": 100}
 _PATHS: Schema = {"type": "array", "items": {"type": "array", "items": _TEXT}}
-_JOB_ID: Schema = {"description": "The job's id; a number is taken too.", "type": "string"}
+_JOB_ID: Schema = {"description": "The job's id; a number is accepted, too.", "type": "string"}
 _STATE: Schema = {
     "type": "string",
     "enum": ["Pending", "Importing", "Uncommitted", "Committing", "Completed", "Failed"],
 }
 
 _TARGET: dict[str, Schema] = {
-    "clusterId": {"type": "string", "description": "Asks for the Zilliz profile; else the server's own cluster."},
-    "projectId": {"type": "string", "description": "Asks for the Zilliz profile."},
+    "clusterId": {"type": "string", "description": "Selects the Zilliz profile; default: the server's own cluster."},
+    "projectId": {"type": "string", "description": "Selects the Zilliz profile."},
     "regionId": _TEXT,
-    "dbName": {"type": "string", "description": "Else the header DB-Name, else default."},
+    "dbName": {"type": "string", "description": "Default: the header DB-Name, else default."},
 }
 
 
@@ -37,16 +37,16 @@ def _object(properties: Mapping[str, Schema]) -> Schema:
 CREATE = Operation(
     summary="Create an import job",
     tag="import jobs (v2)",
-    description="Answers at once; the job reads the files. Name them by one of files, objectUrl and objectUrls. "
-    "With a header Idempotency-Key (1 to 256 printable ASCII characters) the same key and collection give the same "
-    "job for a day; another request under the same key is refused.",
+    description="Returns immediately; the job reads the files, given by one of files, objectUrl and objectUrls. "
+    "With a header Idempotency-Key (1 to 256 printable ASCII characters) the same key and collection return the same "
+    "job for a day; a different request with the same key is rejected.",
     body=_TARGET
     | {
         "collectionName": _TEXT,
         "partitionName": _TEXT,
         "files": {
             **_PATHS,
-            "description": "Groups: each one file, one folder ending in /, or one NumPy set.",
+            "description": "List of groups: one file, one folder ending in /, or one NumPy set per group.",
             "example": [["0.parquet"], ["1.parquet"]],
         },
         "objectUrl": _TEXT,
@@ -58,7 +58,7 @@ CREATE = Operation(
             "type": "object",
             "additionalProperties": _TEXT,
             "description": "timeout, sep, nullkey, auto_commit as in Milvus; unknown_columns for columns and keys "
-            "that are no field: dynamic (they become dynamic values), drop or error.",
+            "without a field: dynamic (they become dynamic values), drop or error.",
         },
     },
     required=["collectionName"],
@@ -72,21 +72,21 @@ _ROW: dict[str, Schema] = {
     "progress": _PERCENT,
     "reason": {
         "type": "string",
-        "description": "Why the job failed; of one that goes on, what is being tried again.",
+        "description": "Why the job failed; for a running job, the error that is being retried.",
     },
 }
 
 LIST = Operation(
     summary="List import jobs, newest first",
     tag="import jobs (v2)",
-    description="Without clusterId and projectId: all unfinished jobs and those finished lately, unpaged.",
+    description="Without clusterId and projectId: all unfinished and recently finished jobs, unpaged.",
     body=_TARGET
     | {
         "collectionName": _TEXT,
         "pageSize": {"type": "integer", "minimum": 1, "maximum": 100, "default": 10},
         "currentPage": {"type": "integer", "minimum": 1, "default": 1},
         "state": {"oneOf": [_STATE, {"type": "array", "items": _STATE}]},
-        "before": {"type": "string", "description": "Only jobs older than the one of this id."},
+        "before": {"type": "string", "description": "Only jobs older than the job with this id."},
         "createdAfter": {"type": "string", "format": "date-time"},
         "createdBefore": {"type": "string", "format": "date-time"},
     },
@@ -105,12 +105,12 @@ _PROGRESS: dict[str, Schema] = {
     "progress": _PERCENT,
     "importedRows": {
         **_COUNT,
-        "description": "Rows read so far while the job runs, rows that are visible once it is Completed; 0 when it "
-        "has failed or was aborted.",
+        "description": "Rows read so far while the job runs, visible rows once it is Completed; 0 if it "
+        "failed or was aborted.",
     },
     "totalRows": _COUNT,
     "completeTime": {"type": "string", "description": "RFC 3339; empty until finished."},
-    "reason": {"type": "string", "description": "Why it failed."},
+    "reason": {"type": "string", "description": "Reason of the failure."},
 }
 _FILE: dict[str, Schema] = _PROGRESS | {
     "fileName": _TEXT,
@@ -119,7 +119,7 @@ _FILE: dict[str, Schema] = _PROGRESS | {
 _WARNING: dict[str, Schema] = {"code": _TEXT, "message": _TEXT, "count": _COUNT}
 
 DESCRIBE = Operation(
-    summary="Show one import job",
+    summary="Describe an import job",
     tag="import jobs (v2)",
     body=_TARGET | {"jobId": _JOB_ID},
     required=["jobId"],
@@ -131,7 +131,7 @@ DESCRIBE = Operation(
             "fileName": {"type": "string", "description": "Zilliz profile only."},
             "state": _STATE,
             "createTime": _TEXT,
-            "stage": {"type": "string", "description": "What the job is at, where known."},
+            "stage": {"type": "string", "description": "Current stage of the job, if known."},
             "warnings": {"type": "array", "items": _object(_WARNING)},
             "details": {"type": "array", "items": _object(_FILE)},
         }
@@ -139,11 +139,11 @@ DESCRIBE = Operation(
 )
 
 DESCRIBE_BY_GET = replace(
-    DESCRIBE, body={}, query=DESCRIBE.body, summary="Show one import job (older guides use GET)"
+    DESCRIBE, body={}, query=DESCRIBE.body, summary="Describe an import job (older guides use GET)"
 )
 
 COMMIT = Operation(
-    summary="Commit an import job that waits as Uncommitted",
+    summary="Commit an import job in state Uncommitted",
     tag="import jobs (v2)",
     body=_TARGET | {"jobId": _JOB_ID},
     required=["jobId"],
@@ -153,8 +153,8 @@ ABORT = replace(COMMIT, summary="Abort an import job that has not been committed
 
 RETRY = replace(
     COMMIT,
-    summary="Let a failed import job go on with what is missing of it",
-    description="The job keeps its id and the parts that it has done of files that haven't changed. Keys of an "
-    "object store are forgotten when a job ends: one that was created with keys needs them again.",
+    summary="Resume a failed import job with what is missing",
+    description="The job keeps its id and the finished splits of unchanged files. Credentials of an object store are "
+    "deleted when a job ends: a job that was created with credentials needs them again.",
     body=_TARGET | {"jobId": _JOB_ID, "accessKey": _TEXT, "secretKey": _TEXT, "token": _TEXT},
 )

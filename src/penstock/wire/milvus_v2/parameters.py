@@ -96,30 +96,30 @@ def _refused(*names: str, about: str, kind: Kind = Kind.ANY) -> Parameter:
     return Parameter(names=names, effect=Effect.REFUSED, about=about, kind=kind)
 
 
-_MAPPED = "rows are read from files, through the page cache, whatever is mapped"
-_WARMED = "what is read stays in the page cache; nothing is loaded ahead"
-_ONE_PROCESS = "a collection is served by each server process; there are no replicas or groups of nodes"
-_TTL = "rows are visible for so many seconds after their import"
-_STRONG = "every read sees all imports that were completed before it, which is what `Strong` promises"
+_MAPPED = "rows are always read from files through the page cache"
+_WARMED = "the page cache keeps what was read; nothing is preloaded"
+_ONE_PROCESS = "every server process serves every collection; there are no replicas or resource groups"
+_TTL = "seconds after the import during which rows are visible"
+_STRONG = "every read sees all imports completed before it, as `Strong` guarantees"
 
 COLLECTION_PARAMS = ParameterTable(
     title="`collections/create`: `params`",
     where="params",
     rows=(
         _served("max_length", about="bytes of a VarChar primary key, quick form", kind=Kind.AMOUNT),
-        _served("enableDynamicField", about="whether other fields are kept, quick form; true where absent"),
+        _served("enableDynamicField", about="whether other fields are stored, quick form; default true"),
         _served("partitionsNum", about="partitions of a collection with a partition key", kind=Kind.AMOUNT),
         _served("ttlSeconds", about=_TTL, kind=Kind.AMOUNT),
         _unused("consistencyLevel", about=f"described; {_STRONG}"),
         _unused("shardsNum", about="described, 1 to 16; a table has no shards", kind=Kind.AMOUNT),
         _unused(
             "partitionKeyIsolation",
-            about="described; it is a layout of indexes in Milvus, answers are the same",
+            about="described; an index layout of Milvus, results are the same",
             kind=Kind.FLAG,
         ),
         _unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
         _unused("warmup.", about=f"described; {_WARMED}", kind=Kind.TEXT),
-        _refused("ttlField", about="rows have no lifetime of their own; give the collection one by ttlSeconds"),
+        _refused("ttlField", about="no time to live per row; set ttlSeconds of the collection"),
     ),
 )
 COLLECTION_PROPERTIES = ParameterTable(
@@ -128,19 +128,19 @@ COLLECTION_PROPERTIES = ParameterTable(
     rows=(
         _served(TTL, "ttl.seconds", about=_TTL, kind=Kind.AMOUNT),
         _unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
-        _unused("lazyload.enabled", about="described; nothing is loaded ahead", kind=Kind.FLAG),
+        _unused("lazyload.enabled", about="described; nothing is preloaded", kind=Kind.FLAG),
         _unused("warmup.", about=f"described; {_WARMED}", kind=Kind.TEXT),
         _unused(
             "partitionkey.isolation",
-            about="described; it is a layout of indexes in Milvus, answers are the same",
+            about="described; an index layout of Milvus, results are the same",
             kind=Kind.FLAG,
         ),
         _unused("collection.replica.number", "replica.number", about=f"described; {_ONE_PROCESS}", kind=Kind.AMOUNT),
         _unused("collection.resource_groups", about=f"described; {_ONE_PROCESS}", kind=Kind.TEXT),
-        _unused("timezone", about="described; there is no type of times with a zone", kind=Kind.TEXT),
-        _refused("ttl_field", about="rows have no lifetime of their own; give the collection one by ttlSeconds"),
-        _refused("allow_insert_auto_id", about="automatic ids can't be given in files", kind=Kind.FLAG),
-        _refused("dynamicfield.enabled", about="say enableDynamicField beside the fields"),
+        _unused("timezone", about="described; there is no data type with a time zone", kind=Kind.TEXT),
+        _refused("ttl_field", about="no time to live per row; set ttlSeconds of the collection"),
+        _refused("allow_insert_auto_id", about="files cannot contain automatic ids", kind=Kind.FLAG),
+        _refused("dynamicfield.enabled", about="use enableDynamicField of the schema"),
         _refused(
             *("collection.insertRate.", "collection.upsertRate.", "collection.deleteRate.", "collection.queryRate."),
             *(
@@ -149,7 +149,7 @@ COLLECTION_PROPERTIES = ParameterTable(
                 "collection.diskProtection.",
                 "collection.diskQuota.",
             ),
-            about="limits are those of orgs: penstock orgs set",
+            about="limits are set per org: penstock orgs set",
         ),
     ),
 )
@@ -160,14 +160,14 @@ DATABASE_PROPERTIES = ParameterTable(
         _unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
         _unused("database.replica.number", about=f"described; {_ONE_PROCESS}", kind=Kind.AMOUNT),
         _unused("database.resource_groups", about=f"described; {_ONE_PROCESS}", kind=Kind.TEXT),
-        _unused("timezone", about="described; there is no type of times with a zone", kind=Kind.TEXT),
+        _unused("timezone", about="described; there is no data type with a time zone", kind=Kind.TEXT),
         _refused(
             *("database.force.deny.reading", "database.force.deny.writing"),
-            about="say who may read and write by roles of the database",
+            about="control access with roles of the database",
             kind=Kind.FLAG,
         ),
         _refused(
-            "database.max.collections", "database.diskQuota.", about="limits are those of orgs: penstock orgs set"
+            "database.max.collections", "database.diskQuota.", about="limits are set per org: penstock orgs set"
         ),
     ),
 )
@@ -176,34 +176,36 @@ FIELD_PARAMS = ParameterTable(
     where="elementTypeParams",
     rows=(
         _served("dim", about="dimensions of dense vectors"),
-        _served("max_length", about="most bytes of VarChar values, also in arrays; of other types it says nothing"),
-        _served("max_capacity", about="most elements of arrays; of other types it says nothing"),
+        _served("max_length", about="maximum bytes of VarChar values, also in arrays; ignored for other types"),
+        _served("max_capacity", about="maximum elements of arrays; ignored for other types"),
         _unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
         _unused("warmup", about=f"described; {_WARMED}", kind=Kind.TEXT),
         _refused(
             *("enable_analyzer", "enable_match"),
-            about="texts aren't analysed: text_match, phrase_match and BM25 are not served. Leave it out, or false",
+            about="no text analysis: text_match, phrase_match and BM25 are not served. Omit it, or set false",
             kind=Kind.FLAG,
         ),
-        _refused("analyzer_params", "multi_analyzer_params", about="texts aren't analysed; leave it out"),
+        _refused("analyzer_params", "multi_analyzer_params", about="no text analysis; omit it"),
     ),
 )
 _DISK = frozenset({"DISKANN", "AISAQ"})
 _CODED = frozenset({"HNSW_SQ", "HNSW_PQ", "HNSW_PRQ", "IVF_RABITQ", "SCANN"})
-_INSTEAD = "another index is built in its place, see [indexes](indexes.md)"
+_INSTEAD = "another index type is built instead, see [indexes](indexes.md)"
 INDEX_PARAMS = ParameterTable(
     title="`indexParams`: `params`",
     where="params of an index",
     rows=(
-        _served("index_type", "metric_type", about="as indexType and metricType beside params", kind=Kind.TEXT),
+        _served(
+            "index_type", "metric_type", about="the same as indexType and metricType outside params", kind=Kind.TEXT
+        ),
         _served("nlist", about="partitions of an IVF index, 1 to 65,536", types=NLIST_INDEXES),
-        _served("M", about="neighbours in a graph, 2 to 2,048", types=GRAPH_INDEXES),
-        _served("efConstruction", about="candidates while a graph is built", types=GRAPH_INDEXES),
-        _served("m", about="codes of a vector, a divisor of its dimension", types=PRODUCT_INDEXES),
-        _served("nbits", about="bits of a code: up to 4 are built as 4, more as 8", types=PRODUCT_INDEXES),
+        _served("M", about="neighbours per node of a graph, 2 to 2,048", types=GRAPH_INDEXES),
+        _served("efConstruction", about="candidates during graph construction", types=GRAPH_INDEXES),
+        _served("m", about="codes per vector, a divisor of the dimension", types=PRODUCT_INDEXES),
+        _served("nbits", about="bits per code: up to 4 are built as 4, more as 8", types=PRODUCT_INDEXES),
         _unused(
             *("m", "nbits", "nrq", "sq_type", "refine", "refine_type", "rbq_bits_query", "with_raw_data"),
-            about="codes have 8 bits (IVF_RABITQ: 1), and what they find is compared by its real vectors",
+            about="codes have 8 bits (IVF_RABITQ: 1), and candidates are re-ranked by their exact vectors",
             types=_CODED,
         ),
         _unused(
@@ -243,27 +245,29 @@ INDEX_PARAMS = ParameterTable(
     ),
 )
 SEARCH_PARAMS = ParameterTable(
-    title="`entities/search`: `searchParams`, its `params`, and `params` beside it",
+    title="`entities/search`: `searchParams`, its `params`, and top-level `params`",
     where="searchParams",
     rows=(
         _served("metric_type", "metricType", about="must be the index's metric"),
         _served("radius", "range_filter", about="bounds of the score"),
-        _served("nprobe", about="partitions of an IVF index to look into", kind=Kind.COUNT),
+        _served("nprobe", about="number of partitions of an IVF index to search", kind=Kind.COUNT),
         _served("ef", "search_list", about="candidates in a graph", kind=Kind.COUNT),
-        _served("level", about="1 to 10: so many times the default effort", kind=Kind.COUNT),
+        _served("level", about="1 to 10: multiple of the default effort", kind=Kind.COUNT),
         _served(
-            "refine_k", about="so many times the wanted rows are compared by their real vectors", kind=Kind.NUMBER
+            "refine_k",
+            about="candidates to re-rank by their exact vectors, as a multiple of the limit",
+            kind=Kind.NUMBER,
         ),
-        _served("reorder_k", about="so many rows are compared by their real vectors", kind=Kind.COUNT),
-        _unused("ignore_growing", "ignoreGrowing", about="every visible row is in a sealed part", kind=Kind.FLAG),
-        _unused("hints", about="a filter is exact whichever way it is evaluated", kind=Kind.TEXT),
+        _served("reorder_k", about="candidates to re-rank by their exact vectors", kind=Kind.COUNT),
+        _unused("ignore_growing", "ignoreGrowing", about="every visible row is sealed", kind=Kind.FLAG),
+        _unused("hints", about="filters are always exact", kind=Kind.TEXT),
         _unused("drop_ratio_search", about="sparse vectors are searched exactly", kind=Kind.NUMBER),
         _unused("dim_max_score_ratio", about="sparse vectors are searched exactly", kind=Kind.NUMBER),
-        _unused("max_empty_result_buckets", about="a range search looks into all that is in range", kind=Kind.COUNT),
+        _unused("max_empty_result_buckets", about="a range search considers everything in range", kind=Kind.COUNT),
         _unused(
             *("itopk_size", "search_width", "min_iterations", "max_iterations", "team_size", "beamwidth"),
             *("rbq_query_bits", "vectors_beam_width"),
-            about="they tune indexes of Milvus in whose place others are built, see [indexes](indexes.md)",
+            about="tunes index types for which others are built, see [indexes](indexes.md)",
         ),
         _refused(
             *("group_by_field", "group_size", "search_iter_id", "search_iter_batch_size", "search_iter_last_bound"),
@@ -274,23 +278,23 @@ SEARCH_PARAMS = ParameterTable(
             about="grouping and iterators are not served",
             kind=Kind.FLAG,
         ),
-        _refused("round_decimal", about="scores are given as they are; round them where they are shown"),
+        _refused("round_decimal", about="scores are returned unrounded; round them in the client"),
     ),
 )
 IMPORT_OPTIONS = ParameterTable(
     title="`jobs/import/create`: `options`",
     where="options",
     rows=(
-        _served("timeout", about="the job fails after it: `300s`, `1.5h`, `1h45m`"),
-        _served("sep", about="what separates the values of a CSV line; `,` where absent"),
-        _served("nullkey", about="the text of a CSV value that means null; nothing where absent"),
-        _served("unknown_columns", about="what becomes of columns that are no field: `dynamic`, `drop` or `error`"),
-        _served("auto_commit", about="`false`: the job waits for a commit with its rows invisible"),
-        _refused("backup", "l0_import", about="files of Milvus's own storage can't be read; `false` is taken"),
+        _served("timeout", about="time after which the job fails: `300s`, `1.5h`, `1h45m`"),
+        _served("sep", about="separator of CSV columns; default `,`"),
+        _served("nullkey", about="text of null in CSV; default: the empty text"),
+        _served("unknown_columns", about="columns without a field: `dynamic`, `drop` or `error`"),
+        _served("auto_commit", about="`false`: two-phase commit, the job waits with its rows invisible"),
+        _refused("backup", "l0_import", about="files of Milvus's own storage cannot be read; `false` is accepted"),
     ),
 )
 REQUEST_KEYS = ParameterTable(
-    title="Keys of the requests themselves that have no effect",
+    title="Top-level keys of requests without effect",
     where="the request",
     rows=(
         _unused("consistencyLevel", about=f"of create, query, get and search: checked; {_STRONG}"),
@@ -304,7 +308,7 @@ REQUEST_KEYS = ParameterTable(
                 "vectorFieldName",
                 "vectorFieldType",
             ),
-            about="of `collections/create` beside `schema.fields`, as in Milvus: they are the quick form's",
+            about="of `collections/create` with `schema.fields`, as in Milvus: they belong to the quick form",
         ),
         _unused("replicaNumber", "resourceGroups", "loadFields", about=f"of `collections/load`: {_ONE_PROCESS}"),
         _unused("any other", about="ignored, as in Milvus: clients send keys of other calls and of other products"),
@@ -324,7 +328,7 @@ def check_parameters(table: ParameterTable, given: Mapping[str, Any], index_type
         InvalidParameter: the parameter is unknown, not of the index type, or has an invalid value.
     """
     if len(given) > _MOST:
-        raise InvalidParameter(f"{table.where} has {len(given)} keys, {_MOST} at most are taken")
+        raise InvalidParameter(f"{table.where} has {len(given)} keys, at most {_MOST} are allowed")
     for key, value in given.items():
         if value is not None and value != "":
             _check_parameter(table, key, value, index_type)
@@ -338,13 +342,13 @@ def _check_parameter(table: ParameterTable, key: str, value: Any, index_type: st
     rows = [row for row in table.rows if row.is_named(key)]
     if not rows:
         raise InvalidParameter(
-            f"{shorten(key)} is no parameter of {table.where}{_nearest(table, key)}", key=shorten(key)
+            f"{shorten(key)} is not a parameter of {table.where}{_nearest(table, key)}", key=shorten(key)
         )
     row = next((row for row in rows if not row.types or index_type in row.types), None)
     if row is None:
         types = sorted(frozenset().union(*(row.types for row in rows)))
         raise InvalidParameter(
-            f"{key} is no parameter of an index of type {shorten(index_type)}, but of {', '.join(types)}", key=key
+            f"{key} is not a parameter of an index of type {shorten(index_type)}, only of {', '.join(types)}", key=key
         )
     if row.effect is Effect.REFUSED and not (row.kind is Kind.FLAG and go_boolean(value) is False):
         raise Unsupported(
@@ -359,7 +363,7 @@ def _check_parameter(table: ParameterTable, key: str, value: Any, index_type: st
 def _nearest(table: ParameterTable, key: str) -> str:
     names = [name.removesuffix(".") for row in table.rows if row.effect is not Effect.REFUSED for name in row.names]
     near = difflib.get_close_matches(key[:80], names, 1)
-    return f"; did you mean {near[0]}?" if near else f". Those are {', '.join(dict.fromkeys(names))}"
+    return f"; did you mean {near[0]}?" if near else f". Known parameters: {', '.join(dict.fromkeys(names))}"
 
 
 def _is_number(value: Any) -> bool:

@@ -96,16 +96,14 @@ def routes(collections: CollectionService, partitions: PartitionService, v2: Mil
             Role.READER,
             "has",
             on_partition(lambda collection, name: {"has": partitions.has(collection, name)}),
-            "Is it there?",
+            "Check whether a partition exists",
         ),
         route(
             Role.READER,
             "get_stats",
             on_partition(lambda collection, name: {"rowCount": partitions.count(collection, name)}),
-            "Count its rows",
+            "Get the number of rows of a partition",
         ),
-        multi_route("load", partitions.load, "Note that partitions, and with them the collection, are loaded"),
-        multi_route(
-            "release", partitions.release, "Note that partitions are released; all of them: the collection is"
-        ),
+        multi_route("load", partitions.load, "Mark partitions, and with them the collection, as loaded"),
+        multi_route("release", partitions.release, "Mark partitions as released; if all are, so is the collection"),
     )

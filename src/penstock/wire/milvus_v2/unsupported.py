@@ -14,24 +14,28 @@ __all__ = ["UNIMPLEMENTED", "routes"]
 
 UNIMPLEMENTED = 10
 
-_IMPORT = "rows come by import jobs: use /v2/vectordb/jobs/import/create"
+_IMPORT = "rows are written by import jobs: use /v2/vectordb/jobs/import/create"
 _ONE_SEARCH = "search one vector field at a time: use /v2/vectordb/entities/search"
-_MAINTENANCE = "this server looks after its files by itself"
-_NEW = "make a new collection and import into that"
-_ROLES = "roles are built in: give a user one of admin, writer and reader by /v2/vectordb/users/grant_role"
-_TEXTS = "this server analyses no texts"
-_COPY = "copy the data folder while the server is stopped"
+_MAINTENANCE = "this server maintains its files automatically"
+_NEW = "create a new collection and import into it"
+_ROLES = "roles are built in: grant a user admin, writer or reader with /v2/vectordb/users/grant_role"
+_TEXTS = "text analysis is not supported"
+_COPY = "copy the data dir while the server is stopped"
 
 _UNSERVED: Sequence[tuple[str, str, Sequence[str]]] = (
     ("entities", _IMPORT, ("insert", "upsert")),
-    ("entities", "rows go with their partition or collection", ("delete",)),
+    ("entities", "drop the partition or the collection", ("delete",)),
     ("entities", _ONE_SEARCH, ("hybrid_search", "advanced_search")),
     ("collections", _NEW, ("rename", "truncate", "alter_properties", "drop_properties")),
     ("collections", _NEW, ("fields/add", "fields/alter_properties")),
     ("collections", _NEW, ("add_function", "alter_function", "drop_function")),
     ("collections", _MAINTENANCE, ("compact", "get_compaction_state")),
-    ("databases", "name properties when you make the database", ("alter", "alter_properties", "drop_properties")),
-    ("indexes", "drop the index and make it anew", ("alter_properties", "drop_properties")),
+    (
+        "databases",
+        "set the properties when you create the database",
+        ("alter", "alter_properties", "drop_properties"),
+    ),
+    ("indexes", "drop the index and create it again", ("alter_properties", "drop_properties")),
     ("aliases", "use the collection's own name", ("list", "describe", "create", "alter", "drop")),
     ("roles", _ROLES, ("create", "drop", "grant_privilege", "revoke_privilege")),
     ("roles", _ROLES, ("grant_privilege_v2", "revoke_privilege_v2")),
@@ -40,10 +44,10 @@ _UNSERVED: Sequence[tuple[str, str, Sequence[str]]] = (
         _ROLES,
         ("list", "create", "drop", "add_privileges_to_group", "remove_privileges_from_group"),
     ),
-    ("resource_groups", "this server is one node", ("list", "describe", "create", "drop", "alter")),
-    ("resource_groups", "this server is one node", ("transfer_replica",)),
+    ("resource_groups", "this server has a single node", ("list", "describe", "create", "drop", "alter")),
+    ("resource_groups", "this server has a single node", ("transfer_replica",)),
     ("segments", _MAINTENANCE, ("describe",)),
-    ("quotacenter", "quotas of orgs are set by penstock orgs set", ("describe",)),
+    ("quotacenter", "set the quotas of orgs with penstock orgs set", ("describe",)),
     ("common", _TEXTS, ("run_analyzer",)),
     ("file_resources", _TEXTS, ("list", "add", "remove")),
     ("snapshots", _COPY, ("list", "describe", "create", "drop", "restore")),
@@ -70,7 +74,7 @@ def _route(action: str, alternative: str, v2: MilvusV2) -> Route:
         dialect=v2,
         operation=Operation(
             summary=f"Not served: {action.removeprefix('/')}",
-            description=f"Always answers code {UNIMPLEMENTED}; {alternative}.",
+            description=f"Always returns code {UNIMPLEMENTED}; {alternative}.",
             tag="not served",
         ),
     )

@@ -108,7 +108,7 @@ def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
         accounts.withdraw(name, Grant(role=role, cluster_id=request.cluster_id), org_id)
         if Grant(role=role) in accounts.user(name, org_id).grants:
             raise InvalidParameter(
-                f"{name} has the role {role} in every cluster of the org; take it back with "
+                f"{name} has the role {role} in every cluster of the org; revoke it with "
                 f"'penstock users revoke-role {name} --role {role}'"
             )
         return None
@@ -149,22 +149,22 @@ def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
         route(
             "/users/create",
             create_user,
-            "Create a user, who has no role yet",
+            "Create a user without roles",
             "PasswordReq",
             _PASSWORD | _DESCRIPTION,
         ),
         route(
             "/users/update_password",
             update_password,
-            "Change a user's password, and the description if one is given",
+            "Change a user's password, and optionally the description",
             "NewPasswordReq",
             _NEW_PASSWORD | _DESCRIPTION,
         ),
         route("/users/drop", drop_user, "Drop a user", "UserReq", _USER),
-        route("/users/grant_role", grant_role, "Give a user a role in the cluster", "UserRoleReq", user_and_role),
-        route("/users/revoke_role", revoke_role, "Take a role from a user", "UserRoleReq", user_and_role),
-        route("/roles/list", list_roles, "List the roles, which are built in", "EmptyReq", {}, _NAMES),
-        route("/roles/describe", describe_role, "List what a role may do", "RoleReq", _ROLE, _OBJECTS),
+        route("/users/grant_role", grant_role, "Grant a user a role in the cluster", "UserRoleReq", user_and_role),
+        route("/users/revoke_role", revoke_role, "Revoke a role of a user", "UserRoleReq", user_and_role),
+        route("/roles/list", list_roles, "List the built-in roles", "EmptyReq", {}, _NAMES),
+        route("/roles/describe", describe_role, "List the privileges of a role", "RoleReq", _ROLE, _OBJECTS),
     )
 
 
@@ -185,12 +185,12 @@ def _require_admin(request: Request, *, changes: bool = False) -> None:
     request.caller.require(Role.ADMIN, request.cluster)
     if changes and request.caller.is_anybody:
         raise PermissionDenied(
-            "while nobody is asked who he is, users are managed on the server's machine only: 'penstock users'"
+            "while authentication is off, users can only be managed on the server's machine: 'penstock users'"
         )
     if changes and request.caller.roots:
         raise PermissionDenied(
-            f"{request.caller.name} may import from some roots only, and users from all of them: a key without "
-            "--root is wanted to make or change users"
+            f"{request.caller.name} may import from some roots only, but users from all of them: creating or changing "
+            "users requires a key without --root"
         )
 
 

@@ -25,17 +25,17 @@ class ZillizV1:
 
     @property
     def statuses(self) -> Mapping[int, str]:
-        return {408: "The call took too long.", 500: "An internal error."}
+        return {408: "The call timed out.", 500: "Internal error."}
 
     def success(self, data: dict[str, Any]) -> Reply:
         return json_reply({"code": SUCCESS, "data": data})
 
     def failure(self, error: Exception, request_id: str) -> Reply:
         if isinstance(error, DeadlineExceeded):
-            text = errors.TEXTS[errors.UNAVAILABLE].format("The call took too long.")
+            text = errors.TEXTS[errors.UNAVAILABLE].format("The call timed out.")
             return json_reply({"code": errors.UNAVAILABLE, "message": text}, status=408)
         if not isinstance(error, PenstockError):
-            text = f"Internal error; the server's log tells more under request id {request_id}"
+            text = f"Internal error; the server's log has the details under request id {request_id}"
             return json_reply({"code": errors.INTERNAL, "message": text}, status=500)
         code, text = errors.code_and_text(error)
         return json_reply({"code": code, "message": text}, error=error)

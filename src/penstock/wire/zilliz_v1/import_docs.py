@@ -19,13 +19,13 @@ _CLUSTER: dict[str, Schema] = {"clusterId": {"type": "string", "example": "in01-
 CREATE = Operation(
     summary="Create an import job",
     tag=_TAG,
-    description="Looks for the object and answers; the job reads it. With a header Idempotency-Key the same key and "
-    "collection give the same job for a day.",
+    description="Checks that the object exists and returns; the job reads it. With a header Idempotency-Key the same key "
+    "and collection return the same job for a day.",
     body=_CLUSTER
     | {
         "collectionName": _TEXT,
         "partitionName": _TEXT,
-        "objectUrl": {"type": "string", "description": "One file, or a folder that ends in a slash."},
+        "objectUrl": {"type": "string", "description": "One file, or a folder ending in /."},
         "accessKey": _TEXT,
         "secretKey": _TEXT,
     },

@@ -61,14 +61,14 @@ def translate(error: BaseException, doing: str, options: Mapping[str, str]) -> S
     if "commit conflict" in lower or "too many concurrent writers" in lower:
         return StoreConflict(f"Another process changed the table while {doing}. Try again. ({text})")
     if any(sign in lower for sign in _FORBIDDEN):
-        return StoreError(f"The store refuses access while {doing}. Check its permissions. ({text})")
+        return StoreError(f"The store denies access while {doing}. Check its permissions. ({text})")
     if isinstance(error, TimeoutError | ConnectionError) or any(sign in lower for sign in _UNAVAILABLE):
-        return StoreUnavailable(f"The store can't be reached while {doing}. Try again. ({text})")
+        return StoreUnavailable(f"The store cannot be reached while {doing}. Try again. ({text})")
     if (missing := _MISSING.search(text)) is not None:
         name, table = missing.groups()
         return TableDamaged(
-            f"The table {table} is damaged: its file {name.partition('/')[2]} is missing, met while {doing}. "
-            f"Put it back from a backup, or drop the collection. ({text})",
+            f"The table {table} is damaged: its file {name.partition('/')[2]} is missing, found while {doing}. "
+            f"Restore it from a backup, or drop the collection. ({text})",
             table=table,
             file=name.partition("/")[2],
         )

@@ -36,10 +36,9 @@ def check(store: TableRoot, known: Sequence[str] = ()) -> None:
 def _check_known_tables(store: TableRoot, known: Sequence[str]) -> None:
     if known and not set(known) & set(tables(store)):
         raise StoreError(
-            f"The store {store.root} has none of the {len(known):,} tables that the catalog knows. Mount it, put it "
-            "back from a backup, or name the right one (--storage-url, --data-dir); if it was deleted on purpose, "
-            "begin "
-            "with a new data folder. Nothing was changed",
+            f"The store {store.root} has none of the {len(known):,} tables in the catalog. Mount it, restore it "
+            "from a backup, or set the right one (--storage-url, --data-dir); if it was deleted on purpose, "
+            "start with a new data dir. Nothing was changed",
             store=store.root,
         )
 
@@ -70,15 +69,15 @@ def _check_objects(store: TableRoot) -> None:
         return
     except FileNotFoundError:
         raise StoreError(
-            f"The store {store.root} is not there: its bucket is missing. Make the bucket, or correct --storage-url "
+            f"The store {store.root} does not exist: its bucket is missing. Create the bucket, or correct --storage-url "
             "and --storage-endpoint",
             store=store.root,
         ) from None
     except (PermissionDeniedError, UnauthenticatedError):  # their text holds the request
         raise StoreError(
-            f"The store {store.root} refuses access. Check PENSTOCK_STORAGE_ACCESS_KEY and "
+            f"The store {store.root} denies access. Check PENSTOCK_STORAGE_ACCESS_KEY and "
             "PENSTOCK_STORAGE_SECRET_KEY "
-            "(or those of s3_*), and that they may read, write, list and delete there",
+            "(or those of s3_*), and their permissions to read, write, list and delete there",
             store=store.root,
         ) from None
     except BaseError as error:
@@ -87,8 +86,8 @@ def _check_objects(store: TableRoot) -> None:
     else:
         obstore.delete(client, name)
     raise StoreError(
-        f"The store {store.root} knows no conditional writes (If-None-Match), so that two servers could overwrite "
-        "each other's commits. Use one that honours them, such as Amazon S3, MinIO or Cloudflare R2",
+        f"The store {store.root} does not support conditional writes (If-None-Match), so two servers could overwrite "
+        "each other's commits. Use one that does, such as Amazon S3, MinIO or Cloudflare R2",
         store=store.root,
     )
 

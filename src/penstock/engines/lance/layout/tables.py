@@ -98,7 +98,9 @@ class TableRoot:
 
     def uri(self, table_id: str) -> str:
         if not _TABLE_ID.match(table_id):
-            raise StoreError(f"{table_id!r} can't name a table; a collection's uuid was expected", table=table_id)
+            raise StoreError(
+                f"{table_id!r} is not a valid table id; the uuid of a collection was expected", table=table_id
+            )
         return f"{self.root}/{table_id}.lance"
 
     def files(self, table_id: str) -> TableFiles:
@@ -121,8 +123,8 @@ class TableRoot:
         except StoreError as error:
             if isinstance(error.__cause__, ValueError) and "not found" in str(error.__cause__).lower():
                 raise TableDamaged(
-                    f"The table {table_id} is not in the store {self.root}, met while {doing}. "
-                    "Was the store moved or emptied? Put it back from a backup, or drop the collection",
+                    f"The table {table_id} is not in the store {self.root}, found while {doing}. "
+                    "Was the store moved or emptied? Restore it from a backup, or drop the collection",
                     table=table_id,
                 ) from error
             if is_unexplained(error):
@@ -136,9 +138,9 @@ class TableRoot:
         if not manifests:
             return error
         return TableDamaged(
-            f"The table {table_id} is damaged: the file of its newest version, {manifests[0]}, can't be read, met "
-            f"while {doing}. Restart the server, which sets unreadable versions aside; if that doesn't help, put the "
-            f"table back from a backup, or drop the collection. ({error})",
+            f"The table {table_id} is damaged: the file of its newest version, {manifests[0]}, cannot be read, found "
+            f"while {doing}. Restart the server, which quarantines unreadable versions; if that does not help, restore "
+            f"the table from a backup, or drop the collection. ({error})",
             table=table_id,
             file=manifests[0],
         )
@@ -156,7 +158,7 @@ class TableRoot:
         self._opened.keep(table.id, dataset)
         if dataset.version < table.version:
             raise StoreError(
-                f"The table {table.id} stands at version {dataset.version}, but {table.version} was committed. "
+                f"The table {table.id} is at version {dataset.version}, but {table.version} was committed. "
                 "Restart the server: it repairs tables that a power loss damaged.",
                 table=table.id,
                 found=dataset.version,

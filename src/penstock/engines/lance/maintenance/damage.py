@@ -33,7 +33,7 @@ def refuse_damaged(store: TableRoot, table: Table) -> None:
         raise TableDamaged(
             f"The table {table.id} is damaged: its file {name} {problem}"
             + (f", and {len(problems) - 1:,} more are damaged" if len(problems) > 1 else "")
-            + ". Put it back from a backup, or drop the collection",
+            + ". Restore it from a backup, or drop the collection",
             table=table.id,
             file=name,
         )

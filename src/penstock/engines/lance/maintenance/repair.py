@@ -30,7 +30,7 @@ def repair(store: TableRoot, table: Table) -> list[str]:
     if folder is not None:
         if not any(folder.glob("_versions/*.manifest")):
             problem = f"Table {table.id}: no version of it is in the store {store.root}. "
-            return [f"{problem}Put {table.id}.lance back from a backup, or drop its collection."]
+            return [f"{problem}Restore {table.id}.lance from a backup, or drop its collection."]
         with translating_errors(f"repairing the table {table.id}", store.options):
             messages += _quarantine_manifests(store, table, folder)
     doing = f"checking the table {table.id}"
@@ -40,7 +40,7 @@ def repair(store: TableRoot, table: Table) -> list[str]:
         version = int(dataset.version)
     if version < table.version:
         messages.append(
-            f"Table {table.id}: it stands at version {version}, the catalog knows version {table.version}. "
+            f"Table {table.id}: it is at version {version}, the catalog has version {table.version}. "
             "The jobs committed since then must publish again."
         )
     return messages
@@ -67,7 +67,7 @@ def _quarantine_manifests(store: TableRoot, table: Table, folder: Path) -> list[
         target = quarantine / f"{time.time_ns()}-{manifest.name}"
         manifest.rename(target)
         messages.append(
-            f"Table {table.id}: version {_version(manifest)} was unreadable and is now {target}. ({reason})"
+            f"Table {table.id}: version {_version(manifest)} was unreadable and was moved to {target}. ({reason})"
         )
     (folder / _HINT).unlink(missing_ok=True)
     store.files(table.id).sync([manifest_name(_version(readable))])
@@ -96,5 +96,5 @@ def _drop_broken_indexes(dataset: LanceDataset, table: Table) -> list[str]:
             dataset.stats.index_stats(index.name)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, an index can be built again
             dataset.drop_index(index.name)
-            messages.append(f"Table {table.id}: the index {index.name} was unreadable and is dropped. ({error})")
+            messages.append(f"Table {table.id}: the index {index.name} was unreadable and was dropped. ({error})")
     return messages

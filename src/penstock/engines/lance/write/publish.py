@@ -11,7 +11,7 @@ atomically, on local disks as in object stores. Ours lists present and staged fr
 
 A job that can't be published, since the table is damaged, is withdrawn: by a Merge that changes nothing and names the
 job. A process that stalled before the commit of its rows is refused by that, and finds the name on its next attempt.
-See docs/decisions/0012-taking-an-intent-back.md.
+See docs/decisions/0012-withdrawing-an-intent.md.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _attempt(
 
 
 def withdraw(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
-    doing = f"taking the commit of job {job_id} back"
+    doing = f"withdrawing the intent of job {job_id}"
     attempts = Retrying(
         retry=retry_if_exception_type(StoreConflict),
         stop=stop_after_attempt(_ATTEMPTS),
@@ -140,8 +140,8 @@ def _data_files(dataset: LanceDataset, table: Table, version: int) -> set[str]:
         snapshot = dataset.checkout_version(version)
     except (OSError, ValueError) as error:
         raise TableDamaged(
-            f"The table {table.id} is damaged: its version {version} can't be opened ({error}). "
-            "Put it back from a backup, or drop the collection",
+            f"The table {table.id} is damaged: its version {version} cannot be opened ({error}). "
+            "Restore it from a backup, or drop the collection",
             table=table.id,
             file=manifest_name(version),
         ) from error
@@ -172,7 +172,7 @@ def _find_by_transaction(dataset: LanceDataset, job_id: int, after: int) -> Publ
             return Published(version=version, rows=_count_rows(dataset, job_id))
         if properties.get(_WITHDRAWN) == str(job_id):
             raise JobWithdrawn(
-                f"The commit of job {job_id} was taken back, as its table could not be read. Retry the job",
+                f"The intent of job {job_id} was withdrawn because its table could not be read. Retry the job",
                 job_id=job_id,
             )
     return None if complete else _find_by_rows(dataset, job_id)

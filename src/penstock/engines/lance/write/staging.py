@@ -28,7 +28,7 @@ def create(store: TableRoot, table: Table) -> int:
     if store.is_local and not Path(store.root).is_dir():
         # Lance would create it, on the disk below a mount that is gone.
         raise StoreError(
-            f"The store {store.root} is not there, met while {doing}. Mount it, or put it back, and try again",
+            f"The store {store.root} does not exist, found while {doing}. Mount or restore it, and try again",
             store=store.root,
         )
     with translating_errors(doing, store.options):
