@@ -36,6 +36,7 @@
     │   ├── StoreConflict           (transient) a concurrent publish came first
     │   └── StoreUnavailable        (transient) the store can't be reached
     ├── JobWithdrawn                a job whose commit intent was withdrawn
+    ├── LeaseLost                   a write to a job that another process works on, or that has ended
     ├── WorkerLost                  (transient) a worker process died during a split
     ├── MemoryExceeded              a file takes more memory than a worker may have
     ├── TaskCancelled               a split was cancelled
@@ -81,6 +82,7 @@ __all__ = [
     "JobNotFound",
     "JobStateConflict",
     "JobWithdrawn",
+    "LeaseLost",
     "LimitExceeded",
     "MemoryExceeded",
     "MissingParameter",
@@ -422,6 +424,12 @@ class JobWithdrawn(PenstockError):
     """The job's commit intent was withdrawn, as its table records: its rows will not be published."""
 
     code = "job_withdrawn"
+
+
+class LeaseLost(PenstockError):
+    """Another process has taken the job over, or it has ended; the worker's write was discarded."""
+
+    code = "lost_claim"
 
 
 class StoreConflict(StoreError, Transient):

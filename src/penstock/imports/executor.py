@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 
 from penstock.catalog.db.errors import CatalogUnavailable
-from penstock.catalog.jobs.leases import LeaseLost
 from penstock.domain.collections import Collection
 from penstock.domain.import_options import option_warnings
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
@@ -25,6 +24,7 @@ from penstock.engines.base import Published, Staged, Table
 from penstock.errors import (
     CollectionNotFound,
     JobWithdrawn,
+    LeaseLost,
     MemoryExceeded,
     PenstockError,
     StoreError,

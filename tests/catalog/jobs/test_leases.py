@@ -10,10 +10,9 @@ from cryptography.fernet import Fernet
 
 from penstock.catalog import Catalog
 from penstock.catalog.db.connection import now_millis
-from penstock.catalog.jobs.leases import LeaseLost
 from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
 from penstock.domain.jobs import FileState, ImportJob, JobState, JobWarning, Part, SplitState
-from penstock.errors import JobStateConflict, StoreError
+from penstock.errors import JobStateConflict, LeaseLost, StoreError
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection
 
 LEASE = 60_000

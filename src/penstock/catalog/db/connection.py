@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +42,9 @@ _MIGRATING = 0x70656E73
 
 SERVER_CLOCK: ColumnElement[int] = cast(func.floor(extract("epoch", func.clock_timestamp()) * 1000), BigInteger)
 """PostgreSQL's own clock; SQLite runs in this process and uses its clock. See :func:`database_clock`."""
+
+_AFTER_COMMIT = "penstock_after_commit"
+"""Execution option of a writing connection: the callbacks of :meth:`CatalogDatabase.after_commit`."""
 
 CHANNEL = "penstock"
 """The channel of the catalog's notifications (PostgreSQL's LISTEN and NOTIFY)."""
@@ -89,17 +92,24 @@ class CatalogDatabase:
         Without ``durable`` SQLite doesn't wait for the disk: a power loss, and nothing else, may undo the write. For
         figures that are written often and matter little, such as a job's progress; the next durable write flushes it.
         """
-        if self.is_shared:
-            with self._translated_errors(), self.engine.begin() as connection:
-                yield connection
-            return
+        callbacks: list[Callable[[], None]] = []
+        options = {"penstock_write": True, "penstock_durable": durable, _AFTER_COMMIT: callbacks}
         with (
             self._translated_errors(),
-            self._writer,
-            self.engine.connect().execution_options(penstock_write=True, penstock_durable=durable) as connection,
+            nullcontext() if self.is_shared else self._writer,
+            self.engine.connect().execution_options(**options) as connection,
             connection.begin(),
         ):
             yield connection
+        for callback in callbacks:
+            callback()
+
+    def after_commit(self, connection: Connection, callback: Callable[[], None]) -> None:
+        """Call a function once the write transaction of ``connection`` is committed, and not if it is rolled back.
+
+        Not for writes of :meth:`run_grouped`: of these one may be rolled back alone.
+        """
+        connection.get_execution_options()[_AFTER_COMMIT].append(callback)
 
     def run_grouped(self, function: Callable[[Connection], Result]) -> Result:
         """Run a small write in a group commit with those of other threads; returns its result once committed.
