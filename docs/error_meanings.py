@@ -13,7 +13,7 @@ MEANINGS: Mapping[str, str] = {
     "missing_field": "Keys that must be in the request's body are absent; the message names them.",
     "malformed_body": "The request's body is no JSON object, or a value in it has the wrong type.",
     "body_too_large": "The request's body has more bytes than `max_body_bytes`.",
-    "refused": "Refused by a rule of one dialect; the answer has that dialect's own number.",
+    "dialect_refusal": "Refused by a rule of one dialect; the answer has that dialect's own number.",
     "invalid_name": "A name of a collection, field, partition or database: letters, digits and underscores, "
     "not beginning with a digit, at most 255 characters.",
     "invalid_schema": "A collection schema breaks a rule; the message names the field.",
@@ -58,21 +58,24 @@ MEANINGS: Mapping[str, str] = {
     "source_unavailable": "The object store or the network fails.",
     "data_error": "The content of a file breaks a rule. The message names file, row (counted from 0), field and "
     "value, and says what to do where that can be told.",
-    "store_error": "The engine that keeps the rows fails.",
-    "store_full": "No space is left for the rows.",
+    "catalog_error": "The catalog is damaged, of another version, or was encrypted with another key; the message "
+    "says which.",
+    "catalog_full": "No space is left for the catalog. Nothing was written.",
+    "catalog_unavailable": "The catalog can't be reached, or is too busy, at present. Nothing was written.",
+    "storage_error": "The engine that keeps the rows fails.",
+    "storage_full": "No space is left for the rows.",
     "table_damaged": "A table of the store lacks a file that it names, or no version of it can be opened; the "
     "message names the file. Put it back from a backup, or drop the collection; `penstock doctor` looks through all.",
     "job_withdrawn": "The commit of this job was taken back, since its table was damaged, and another process met "
     "that. Retry the job when the table is whole again.",
-    "store_conflict": "Another process has changed the collection in between.",
-    "store_unavailable": "The store of the collections can't be reached.",
-    "catalog_unavailable": "The catalog can't be reached, or is too busy, at present. Nothing was written.",
+    "storage_conflict": "Another process has changed the collection in between.",
+    "storage_unavailable": "The store of the collections can't be reached.",
     "memory_exceeded": "A file takes more memory to read than a worker may have: a page or a row of it is huge. "
     "Raise `memory_budget`, or write the file with smaller row groups and pages. Other jobs go on.",
     "worker_lost": "A worker process died, mostly for want of memory; its part of the job is done again.",
     "task_cancelled": "A part of a job was told to stop, because the server stops or the job was aborted.",
-    "lost_claim": "Another process has taken the job over; what this one wanted to write is void.",
-    "gave_up": "What might have passed by itself did not, however often it was tried; retry the job later.",
+    "lease_lost": "Another process has taken the job over; what this one wanted to write is void.",
+    "retries_exhausted": "What might have passed by itself did not, however often it was tried; retry the job later.",
     "import_timeout": "The job was not finished in time: by its option `timeout`, else by the setting `job_timeout` "
     "(72 h). Waiting counts. Retry it, or give it longer.",
     "data_folder_in_use": "Another server works in this data folder; the message names its process.",

@@ -30,6 +30,9 @@
     │   ├── FileUnreadable          there, but can't be opened
     │   └── SourceUnavailable       (transient) the object store or network fails
     ├── DataError                   the content of a file is wrong: file, row, field, value, remedy
+    ├── CatalogError                the database of jobs and schemas fails
+    │   ├── CatalogFull             no space left
+    │   └── CatalogUnavailable      (transient) it can't be reached, or is too busy; nothing was written
     ├── StoreError                  the engine or its store fails
     │   ├── StoreFull               no space left
     │   ├── TableDamaged            a table lacks a file, or no version of it can be opened
@@ -57,6 +60,9 @@ __all__ = [
     "AccessDenied",
     "AccountExists",
     "AccountNotFound",
+    "CatalogError",
+    "CatalogFull",
+    "CatalogUnavailable",
     "ClusterExists",
     "ClusterNotEmpty",
     "ClusterNotFound",
@@ -406,12 +412,28 @@ def shorten(value: object, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+class CatalogError(PenstockError):
+    """The catalog's database is damaged, of another version, or can't be decrypted."""
+
+    code = "catalog_error"
+
+
+class CatalogFull(CatalogError):
+    code = "catalog_full"
+
+
+class CatalogUnavailable(CatalogError, Transient):
+    """The catalog can't be reached or is too busy. Nothing was written."""
+
+    code = "catalog_unavailable"
+
+
 class StoreError(PenstockError):
-    code = "store_error"
+    code = "storage_error"
 
 
 class StoreFull(StoreError):
-    code = "store_full"
+    code = "storage_full"
 
 
 class TableDamaged(StoreError):
@@ -429,15 +451,15 @@ class JobWithdrawn(PenstockError):
 class LeaseLost(PenstockError):
     """Another process has taken the job over, or it has ended; the worker's write was discarded."""
 
-    code = "lost_claim"
+    code = "lease_lost"
 
 
 class StoreConflict(StoreError, Transient):
-    code = "store_conflict"
+    code = "storage_conflict"
 
 
 class StoreUnavailable(StoreError, Transient):
-    code = "store_unavailable"
+    code = "storage_unavailable"
 
 
 class WorkerLost(PenstockError, Transient):

@@ -15,7 +15,7 @@ import pytest
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import JobState
 from penstock.domain.quotas import JobLimits
-from penstock.errors import ImportRefused, LimitExceeded, StoreFull
+from penstock.errors import CatalogFull, ImportRefused, LimitExceeded
 from penstock.imports.requests import CreateImport
 from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
@@ -186,7 +186,7 @@ def test_a_full_catalog_refuses_calls_and_goes_on_when_there_is_room(
         world.until(lambda: world.job(first.id).state is JobState.UNCOMMITTED)
         filler = small_disk / "filler"
         fill(filler)
-        with pytest.raises(StoreFull, match=r"catalog.*Free space"):
+        with pytest.raises(CatalogFull, match=r"catalog.*Free space"):
             for _ in range(10_000):
                 world.create(["a.jsonl"], auto_commit="false", note="x" * 1000)
         assert world.job(first.id).state is JobState.UNCOMMITTED, "reading goes on"

@@ -11,7 +11,6 @@ from contextlib import suppress
 import structlog
 
 from penstock.catalog.db.connection import now_millis
-from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.engines.base import Table
 from penstock.errors import JobStateConflict, PenstockError, StoreError
@@ -146,8 +145,6 @@ class OrphanCleanup:
                 continue
             try:
                 is_done = self.sweep(table)
-            except CatalogUnavailable:
-                raise
             except StoreError as error:  # may affect one tenant only
                 log.warning("orphan_scan.skipped", collection_id=table.id, error=str(error))
                 is_done = True

@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry
 from penstock.access.accounts import AccountService
 from penstock.access.audit import AuditedAuthentication, AuditLog
 from penstock.catalog import Catalog, open_catalog
-from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
@@ -17,7 +16,7 @@ from penstock.collections.partitions import PartitionService
 from penstock.domain.collections import Cluster
 from penstock.domain.quotas import JobLimits, Quota
 from penstock.engines.base import Engine, Table
-from penstock.errors import StoreError, StoreFull, StoreUnavailable
+from penstock.errors import CatalogFull, StoreError, StoreFull, StoreUnavailable
 from penstock.imports.context import ImportContext
 from penstock.imports.memory_budget import LEAST_MEMORY
 from penstock.imports.scheduler import Scheduler
@@ -47,7 +46,8 @@ def build_services(settings: Settings) -> Services:
     """Open the data dir, whose lock the caller holds, and build the services on it.
 
     Raises:
-        StoreError: the catalog is of a newer Penstock, can't be opened, or was lost; the store can't be used.
+        CatalogError: the catalog is of a newer Penstock, can't be opened, or was lost.
+        StoreError: the store can't be used.
         PathNotAllowed: an import root can't be served.
         InvalidParameter: the address is not loopback, and the startup policy is not met.
     """
@@ -82,7 +82,7 @@ def _open_catalog(settings: Settings) -> Catalog:
 
     try:
         return open_once()
-    except StoreFull:
+    except CatalogFull:
         if not release_reserve(settings.data_dir):
             raise
         log.error("catalog.disk_full", remedy="free space: meanwhile reads are answered")
@@ -232,7 +232,7 @@ def _repair(catalog: Catalog, engine: Engine, cluster: Cluster) -> None:
     try:
         _repair_tables(catalog, engine, cluster)
     except StoreError as error:
-        if not cluster.store or isinstance(error, CatalogUnavailable):
+        if not cluster.store:
             raise
         log.error("store.repair_failed", cluster_id=cluster.id, store=cluster.store, error=str(error))
 

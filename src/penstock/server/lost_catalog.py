@@ -16,7 +16,7 @@ import structlog
 
 from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import read_description
-from penstock.errors import StoreError
+from penstock.errors import CatalogError, StoreError
 from penstock.server.storage_settings import catalog_file
 from penstock.settings import Settings
 
@@ -94,7 +94,7 @@ def keep_marks(settings: Settings, catalog: Catalog, engine: Engine) -> None:
     """Update the marker in the data dir and the store's note from the catalog. ``keys`` is never reset.
 
     Raises:
-        OSError, StoreError, StoreUnavailable, CatalogUnavailable
+        OSError, StoreError, CatalogError
     """
     has_keys = catalog.accounts.any_made()
     if has_keys:
@@ -115,7 +115,7 @@ def refuse_lost_catalog(settings: Settings, engine: Engine, catalog: Catalog | N
         shown: the catalog, for the message.
 
     Raises:
-        StoreError: the catalog has no collection, and the store has tables with rows or a description.
+        CatalogError: the catalog has no collection, and the store has tables with rows or a description.
     """
     if catalog is not None and catalog.collections.all_ids():
         return
@@ -124,7 +124,7 @@ def refuse_lost_catalog(settings: Settings, engine: Engine, catalog: Catalog | N
         return
     state = "is not there" if catalog is None else "knows no collection"
     store = settings.storage_url or str(settings.data_dir / "collections")
-    raise StoreError(
+    raise CatalogError(
         f"the catalog {shown} {state}, but the store {store} holds {len(ids):,} tables, {ids[0]}.lance for one: "
         "the catalog was lost, or belongs to another store. Put the catalog back from a backup, or name the right "
         "one with --data-dir or --catalog-url; 'penstock doctor --adopt', with the settings of the server, makes a "

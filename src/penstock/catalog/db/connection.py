@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from penstock.catalog.db.dialects import make_engine, parse_catalog_url, without_secrets
 from penstock.catalog.db.errors import translate
 from penstock.catalog.db.group_commit import GroupCommit
-from penstock.errors import PenstockError, StoreError
+from penstock.errors import CatalogError, PenstockError
 
 __all__ = [
     "SERVER_CLOCK",
@@ -59,7 +59,7 @@ class CatalogDatabase:
 
     Both raise, in addition to SQLAlchemy's errors for violated constraints:
         CatalogUnavailable: the database is unreachable or busy.
-        StoreFull, StoreError: it has no space left, is damaged, or isn't a catalog.
+        CatalogFull, CatalogError: it has no space left, is damaged, or isn't a catalog.
     """
 
     def __init__(self, url: str, connections: int = 20) -> None:
@@ -170,14 +170,14 @@ class CatalogDatabase:
         """Migrate the schema to this program's version. Of several processes one does it, the others wait.
 
         Raises:
-            StoreError: a newer version of Penstock wrote the database.
+            CatalogError: a newer version of Penstock wrote the database.
         """
         config = migrations()
         script = ScriptDirectory.from_config(config)
         with self.read() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
         if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
-            raise StoreError(
+            raise CatalogError(
                 f"the catalog {self.where} is at revision {current}, which this version of Penstock doesn't know. "
                 "It was written by a newer version: start that one, or use another catalog.",
                 revision=current,
