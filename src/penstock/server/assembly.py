@@ -14,7 +14,6 @@ from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.domain.collections import Cluster
-from penstock.domain.quotas import JobLimits, Quota
 from penstock.engines.base import Engine, Table
 from penstock.errors import CatalogFull, StoreError, StoreFull, StoreUnavailable
 from penstock.imports.context import ImportContext
@@ -157,32 +156,7 @@ def _job_settings(settings: Settings) -> JobSettings:
     memory = worker_memory(settings)
     if settings.runner == "local":
         _warn_of_memory(settings, memory.workers)
-    return JobSettings(
-        split_bytes=settings.split_bytes,
-        batch_bytes=memory.batch_bytes,
-        worker_memory=memory.limit,
-        max_inputs_per_job=settings.max_inputs_per_job,
-        max_running_jobs=settings.max_running_jobs,
-        lease_duration=settings.lease_duration,
-        limits=JobLimits(collection=settings.max_jobs_per_collection, cluster=settings.max_jobs_per_cluster),
-        quota=Quota(
-            jobs=settings.max_jobs_per_org,
-            running_jobs=settings.max_running_jobs_per_org,
-            daily_bytes=settings.max_daily_bytes_per_org,
-        ),
-        max_file_bytes=settings.max_file_bytes,
-        max_job_bytes=settings.max_job_bytes,
-        timeout=settings.job_timeout,
-        max_attempts=settings.max_attempts,
-        staged_file_retention=settings.staged_file_retention,
-        key_lifetime=settings.idempotency_window,
-        retention=settings.retention,
-        min_retained_jobs=settings.min_retained_jobs,
-        list_window=settings.list_window,
-        old_version_retention=settings.old_version_retention,
-        old_version_share=settings.old_version_share,
-        wait_for_index=settings.wait_for_index,
-    )
+    return JobSettings.from_settings(settings, memory)
 
 
 def _warn_of_memory(settings: Settings, workers: int) -> None:
