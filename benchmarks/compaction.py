@@ -21,8 +21,8 @@ import lance
 from benchmarks.machine import describe_machine
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
-from penstock.imports.settings import JobSettings
 from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
+from tests.support.worlds import job_settings
 
 MIB = 1 << 20
 
@@ -39,7 +39,7 @@ class Costs:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    settings = JobSettings()
+    settings = job_settings()
     parser.add_argument("--jobs", type=int, default=96)
     parser.add_argument("--rows", type=int, default=1000, help="of each job")
     parser.add_argument("--dim", type=int, default=128)

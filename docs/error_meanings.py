@@ -13,7 +13,7 @@ MEANINGS: Mapping[str, str] = {
     "missing_field": "Required keys are missing in the request body; the message names them.",
     "malformed_body": "The request body is not a JSON object, or a value in it has the wrong type.",
     "body_too_large": "The request body exceeds `max_body_bytes`.",
-    "refused": "Rejected by a rule of one dialect, with that dialect's own number.",
+    "dialect_refusal": "Rejected by a rule of one dialect, with that dialect's own number.",
     "invalid_name": "Invalid name of a collection, field, partition or database. Allowed: letters, digits and underscores, "
     "not starting with a digit, at most 255 characters.",
     "invalid_schema": "The collection schema is invalid; the message names the field.",
@@ -57,21 +57,23 @@ MEANINGS: Mapping[str, str] = {
     "source_unavailable": "The object store or the network failed.",
     "data_error": "The content of a file is invalid. The message names file, row (counted from 0), field and "
     "value, and the remedy if there is one.",
-    "store_error": "The storage engine failed.",
-    "store_full": "No space left in the store.",
+    "catalog_error": "The catalog is damaged, of another version, or encrypted with another key; the message says which.",
+    "catalog_full": "No space left for the catalog. Nothing was written.",
+    "storage_error": "The storage engine failed.",
+    "storage_full": "No space left for the rows.",
     "table_damaged": "A file of a table in the store is missing, or no version of the table can be opened; the "
     "message names the file. Restore it from a backup, or drop the collection; `penstock doctor` checks all tables.",
     "job_withdrawn": "The intent of this job was withdrawn because its table was damaged, and another process found "
     "the withdrawal. Retry the job when the table is repaired.",
-    "store_conflict": "Another process changed the collection concurrently.",
-    "store_unavailable": "The store of the collections cannot be reached.",
+    "storage_conflict": "Another process changed the collection concurrently.",
+    "storage_unavailable": "The store of the collections cannot be reached.",
     "catalog_unavailable": "The catalog is unavailable or too busy. Nothing was written.",
     "memory_exceeded": "Reading a file takes more memory than a worker may use: a page or a row of it is huge. "
     "Raise `memory_budget`, or write the file with smaller row groups and pages. Other jobs continue.",
     "worker_lost": "A worker process died, mostly for lack of memory; its split is repeated.",
     "task_cancelled": "A task was cancelled because the server stops or the job was aborted.",
-    "lost_claim": "Another process took over the job; the write of this one was rejected.",
-    "gave_up": "A transient error persisted through all attempts; retry the job later.",
+    "lease_lost": "Another process took over the job; the write of this one was rejected.",
+    "retries_exhausted": "A transient error persisted through all attempts; retry the job later.",
     "import_timeout": "The job exceeded its option `timeout`, else the setting `job_timeout` "
     "(72 h), including waiting time. Retry it, or raise the timeout.",
     "data_folder_in_use": "Another server uses this data dir; the message names its process.",

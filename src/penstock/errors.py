@@ -30,12 +30,16 @@
     │   ├── FileUnreadable          there, but can't be opened
     │   └── SourceUnavailable       (transient) the object store or network fails
     ├── DataError                   the content of a file is wrong: file, row, field, value, remedy
+    ├── CatalogError                the database of jobs and schemas fails
+    │   ├── CatalogFull             no space left
+    │   └── CatalogUnavailable      (transient) it can't be reached, or is too busy; nothing was written
     ├── StoreError                  the engine or its store fails
     │   ├── StoreFull               no space left
     │   ├── TableDamaged            a table lacks a file, or no version of it can be opened
     │   ├── StoreConflict           (transient) a concurrent publish came first
     │   └── StoreUnavailable        (transient) the store can't be reached
     ├── JobWithdrawn                a job whose commit intent was withdrawn
+    ├── LeaseLost                   a write to a job that another process works on, or that has ended
     ├── WorkerLost                  (transient) a worker process died during a split
     ├── MemoryExceeded              a file takes more memory than a worker may have
     ├── TaskCancelled               a split was cancelled
@@ -56,6 +60,9 @@ __all__ = [
     "AccessDenied",
     "AccountExists",
     "AccountNotFound",
+    "CatalogError",
+    "CatalogFull",
+    "CatalogUnavailable",
     "ClusterExists",
     "ClusterNotEmpty",
     "ClusterNotFound",
@@ -81,6 +88,7 @@ __all__ = [
     "JobNotFound",
     "JobStateConflict",
     "JobWithdrawn",
+    "LeaseLost",
     "LimitExceeded",
     "MemoryExceeded",
     "MissingParameter",
@@ -404,12 +412,28 @@ def shorten(value: object, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+class CatalogError(PenstockError):
+    """The catalog's database is damaged, of another version, or can't be decrypted."""
+
+    code = "catalog_error"
+
+
+class CatalogFull(CatalogError):
+    code = "catalog_full"
+
+
+class CatalogUnavailable(CatalogError, Transient):
+    """The catalog can't be reached or is too busy. Nothing was written."""
+
+    code = "catalog_unavailable"
+
+
 class StoreError(PenstockError):
-    code = "store_error"
+    code = "storage_error"
 
 
 class StoreFull(StoreError):
-    code = "store_full"
+    code = "storage_full"
 
 
 class TableDamaged(StoreError):
@@ -424,12 +448,18 @@ class JobWithdrawn(PenstockError):
     code = "job_withdrawn"
 
 
+class LeaseLost(PenstockError):
+    """Another process has taken the job over, or it has ended; the worker's write was discarded."""
+
+    code = "lease_lost"
+
+
 class StoreConflict(StoreError, Transient):
-    code = "store_conflict"
+    code = "storage_conflict"
 
 
 class StoreUnavailable(StoreError, Transient):
-    code = "store_unavailable"
+    code = "storage_unavailable"
 
 
 class WorkerLost(PenstockError, Transient):

@@ -16,12 +16,10 @@ from sqlalchemy import func, select
 
 from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.db import tables
-from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.catalog.db.notifications import NotificationListener
-from penstock.catalog.jobs.leases import LeaseLost
 from penstock.catalog.jobs.listing import JobFilter
 from penstock.domain.jobs import TRANSITIONS, ImportJob, JobState
-from penstock.errors import CollectionExists, JobStateConflict
+from penstock.errors import CatalogUnavailable, CollectionExists, JobStateConflict, LeaseLost
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection
 from tests.support.postgres import PostgresServer
 

@@ -28,10 +28,9 @@ from penstock.errors import (
     Unsupported,
 )
 from penstock.imports.requests import CreateImport
-from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER, SCHEMA
-from tests.support.worlds import World, a_world
+from tests.support.worlds import World, a_world, job_settings
 
 VECTORS = np.arange(40, dtype=np.float32).reshape(10, 4)
 IDS = np.arange(10, dtype=np.int64)
@@ -222,7 +221,7 @@ def test_a_bad_row_fails_the_whole_job_and_is_named(world: World, name: str) -> 
 def test_the_first_bad_row_of_a_file_is_named_though_a_later_split_fails_first(
     tmp_path: Path, runner: LocalRunner, name: str
 ) -> None:
-    settings = JobSettings(split_bytes=4_000)
+    settings = job_settings(split_bytes=4_000)
     with a_world(tmp_path, runner, settings) as world:
         world.collection()
         rows = [{"id": number, "vector": [1.0, 2.0, 3.0, 4.0]} for number in range(1_000)]
@@ -346,7 +345,7 @@ def test_unknown_names_are_refused(world: World) -> None:
 
 
 def test_too_many_live_jobs_are_refused_with_the_limit(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(limits=JobLimits(collection=1)), started=False) as world:
+    with a_world(tmp_path, runner, job_settings(limits=JobLimits(collection=1)), started=False) as world:
         world.collection()
         world.create(["a.json"])
         with pytest.raises(LimitExceeded, match="max_jobs_per_collection"):

@@ -17,11 +17,10 @@ from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import MemoryExceeded
 from penstock.imports import tasks
 from penstock.imports.memory_budget import MIB, share_out
-from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.bombs import BOMBS, Reading, dictionary_of_long_texts, page_of_equal_texts, read
 from tests.support.catalogs import SCHEMA
-from tests.support.worlds import a_world
+from tests.support.worlds import a_world, job_settings
 
 LIMIT = share_out(280 * MIB, 1).limit
 """Of the smallest worker that there is."""
@@ -61,7 +60,7 @@ def test_a_bomb_is_refused_in_bounded_memory(name: str, tmp_path: Path, runner: 
 
 def test_a_page_that_is_too_large_fails_its_job_at_once(tmp_path: Path, runner: LocalRunner) -> None:
     """The system refuses the memory, so the worker lives; the job isn't tried again."""
-    with a_world(tmp_path, runner, JobSettings(worker_memory=LIMIT, retry_pause=0.01)) as world:
+    with a_world(tmp_path, runner, job_settings(worker_memory=LIMIT, retry_pause=0.01)) as world:
         world.collection(schema=TEXTS)
         page_of_equal_texts(world.files / "good.parquet", 10, "zstd")
         page_of_equal_texts(world.files / "bomb.parquet", 8_000, "zstd")
@@ -82,7 +81,7 @@ def test_a_few_bytes_that_stand_for_gigabytes_fill_no_disk(tmp_path: Path, runne
 
     So does a footer that claims a billion rows, which would also use up as many ids.
     """
-    with a_world(tmp_path, runner, JobSettings(worker_memory=LIMIT, batch_bytes=8 * MIB)) as world:
+    with a_world(tmp_path, runner, job_settings(worker_memory=LIMIT, batch_bytes=8 * MIB)) as world:
         world.collection(schema=TEXTS)
         dictionary_of_long_texts(world.files / "bomb.parquet", 1_000_000)
         size = (world.files / "bomb.parquet").stat().st_size
@@ -104,7 +103,7 @@ def test_files_that_compress_well_are_read(tmp_path: Path, runner: LocalRunner) 
     """Equal rows below a gigabyte are nobody's harm."""
     rows = 200_000
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(rows * 4, np.float32)), 4)
-    with a_world(tmp_path, runner, JobSettings(worker_memory=LIMIT)) as world:
+    with a_world(tmp_path, runner, job_settings(worker_memory=LIMIT)) as world:
         world.collection()
         pq.write_table(pa.table({"id": range(rows), "vector": vectors}), world.files / "a.parquet")
         assert world.imported(["a.parquet"]).rows == rows

@@ -17,16 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from penstock.domain.jobs import ImportJob, JobState, SplitState
-from penstock.imports.settings import JobSettings
 from penstock.imports.tasks import plan_files, scan_range, stage_split
 from penstock.runners.base import TaskContext
 from penstock.runners.local import LocalRunner
 from tests.support.s3 import S3Server
 from tests.support.web_server import web_server
-from tests.support.worlds import World, a_world
+from tests.support.worlds import World, a_world, job_settings
 
 ROWS = 4_000
-SETTINGS = JobSettings(split_bytes=10_000_000, batch_bytes=20_000)
+SETTINGS = job_settings(split_bytes=10_000_000, batch_bytes=20_000)
 CHANGED = "has changed while it was imported"
 
 
@@ -144,7 +143,7 @@ def test_a_file_that_is_overwritten_while_it_is_looked_through(tmp_path: Path) -
     path.parent.mkdir()
     content = json_lines(1, 60_000).replace("\n", ",\n")[:-2]
     path.write_text(f"[{content}]")
-    settings = JobSettings(split_bytes=path.stat().st_size * 2 // 3)
+    settings = job_settings(split_bytes=path.stat().st_size * 2 // 3)
     disturb = lambda: write_in_place(path, b"[" + content.replace("[1", "[2").encode())  # noqa: E731
     with disturbed_world(tmp_path, scan_range, disturb, settings=settings) as world:
         world.collection()
@@ -190,7 +189,7 @@ def test_a_parquet_file_that_is_overwritten_has_changed_and_is_not_damaged(tmp_p
 
 
 def test_a_file_that_is_overwritten_between_two_splits_and_two_servers(tmp_path: Path, runner: LocalRunner) -> None:
-    settings = JobSettings(split_bytes=20_000)
+    settings = job_settings(split_bytes=20_000)
     with a_world(tmp_path, runner, settings) as world:
         world.collection()
         path = world.files / "a.jsonl"

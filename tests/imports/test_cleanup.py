@@ -23,10 +23,10 @@ from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER
-from tests.support.worlds import World, a_world
+from tests.support.worlds import World, a_world, job_settings
 
 ROWS = 1_000
-SETTINGS = JobSettings(split_bytes=10_000, orphan_age=3600)
+SETTINGS = job_settings(split_bytes=10_000, orphan_age=3600)
 
 
 def write_rows(folder: Path, bad: bool = False) -> None:

@@ -15,13 +15,12 @@ from penstock.domain.jobs import ImportJob, JobState
 from penstock.engines.base import Table
 from penstock.errors import JobWithdrawn, TableDamaged
 from penstock.imports.context import staged_of
-from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
-from tests.support.worlds import World, a_world
+from tests.support.worlds import World, a_world, job_settings
 
-QUICK = JobSettings(max_attempts=2, retry_pause=0.02)
-PATIENT = JobSettings(max_attempts=50, retry_pause=0.2)
+QUICK = job_settings(max_attempts=2, retry_pause=0.02)
+PATIENT = job_settings(max_attempts=50, retry_pause=0.2)
 ROWS = 20
 
 

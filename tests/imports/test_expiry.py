@@ -15,13 +15,12 @@ from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import TTL, Collection, CollectionSettings
 from penstock.domain.jobs import JobState
 from penstock.engines.base import Table
-from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.imports.test_recovery import crashed_before
 from tests.support.catalogs import CLUSTER, SCHEMA
-from tests.support.worlds import World, a_world
+from tests.support.worlds import World, a_world, job_settings
 
-AT_ONCE = JobSettings(old_version_min_age=0.0, old_version_share=0.0)
+AT_ONCE = job_settings(old_version_min_age=0.0, old_version_share=0.0)
 """Old versions expire with the next maintenance."""
 
 

@@ -11,14 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from penstock.domain.jobs import ImportJob, JobState
-from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.faulty_store import Faults, faulty_store
 from tests.support.s3 import S3Server
-from tests.support.worlds import World, a_world
+from tests.support.worlds import World, a_world, job_settings
 
 FILES, ROWS = 6, 2_000
-QUICK = JobSettings(split_bytes=8_000, retry_pause=0.02)
+QUICK = job_settings(split_bytes=8_000, retry_pause=0.02)
 
 
 def a_night(s3: S3Server) -> str:
@@ -66,7 +65,7 @@ def test_a_store_that_is_down_fails_the_job_and_a_retry_goes_on_when_it_is_back(
     tmp_path: Path, runner: LocalRunner, s3: S3Server, faults: Faults
 ) -> None:
     address = a_night(s3)
-    settings = JobSettings(split_bytes=8_000, max_attempts=2, retry_pause=0.02)
+    settings = job_settings(split_bytes=8_000, max_attempts=2, retry_pause=0.02)
     with (
         faulty_store(s3.endpoint, faults, 0) as proxy,
         a_world(tmp_path, runner, settings, roots=[address], store=s3.settings | {"endpoint": proxy.url}) as world,
@@ -85,7 +84,7 @@ def test_a_store_that_goes_down_in_the_middle_leaves_what_was_read_to_the_retry(
     tmp_path: Path, runner: LocalRunner, s3: S3Server
 ) -> None:
     address = a_night(s3)
-    settings = JobSettings(split_bytes=8_000, max_attempts=1, retry_pause=0.02)
+    settings = job_settings(split_bytes=8_000, max_attempts=1, retry_pause=0.02)
     with (
         faulty_store(s3.endpoint, Faults(), 0) as proxy,
         a_world(tmp_path, runner, settings, roots=[address], store=s3.settings | {"endpoint": proxy.url}) as world,

@@ -36,13 +36,13 @@ from penstock.imports.executor import Executor
 from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.requests import CreateImport, StoreCredentials
 from penstock.imports.service import ImportService
-from penstock.imports.settings import JobSettings
 from penstock.runners.fair_share import FairShareRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, SCHEMA
 from tests.support.doubles import InlineRunner, MemoryEngine
+from tests.support.worlds import job_settings
 
-SETTINGS = JobSettings(split_bytes=60, max_attempts=2, retry_pause=0.0)
+SETTINGS = job_settings(split_bytes=60, max_attempts=2, retry_pause=0.0)
 FILES = ("a", "b", "bad")
 STEPS = ("stage", "staged", "publish", "published", "index")
 EVENTS = ("nothing", "crash", "hiccup", "outage", "full", "abort", "takeover")

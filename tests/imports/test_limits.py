@@ -15,12 +15,11 @@ import pytest
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import JobState
 from penstock.domain.quotas import JobLimits
-from penstock.errors import ImportRefused, LimitExceeded, StoreFull
+from penstock.errors import CatalogFull, ImportRefused, LimitExceeded
 from penstock.imports.requests import CreateImport
-from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
-from tests.support.worlds import World, a_world
+from tests.support.worlds import World, a_world, job_settings
 
 MIB = 1 << 20
 
@@ -30,7 +29,7 @@ def write_rows(path: Path, rows: int = 100) -> None:
 
 
 def test_a_file_that_is_too_large_fails_the_job_and_v1_at_create(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(max_file_bytes=1_000)) as world:
+    with a_world(tmp_path, runner, job_settings(max_file_bytes=1_000)) as world:
         world.collection()
         write_rows(world.files / "a.jsonl")
         size = (world.files / "a.jsonl").stat().st_size
@@ -46,7 +45,7 @@ def test_a_file_that_is_too_large_fails_the_job_and_v1_at_create(tmp_path: Path,
 
 
 def test_all_files_of_a_job_together_may_be_too_large(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(max_job_bytes=5_000)) as world:
+    with a_world(tmp_path, runner, job_settings(max_job_bytes=5_000)) as world:
         docs = world.collection()
         for name in "ab":
             write_rows(world.files / f"{name}.jsonl")
@@ -71,7 +70,7 @@ def test_v1_tells_of_an_incomplete_numpy_set_at_create(world: World) -> None:
 
 
 def test_a_cluster_takes_so_many_jobs_and_no_more(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(limits=JobLimits(cluster=1)), started=False) as world:
+    with a_world(tmp_path, runner, job_settings(limits=JobLimits(cluster=1)), started=False) as world:
         world.collection()
         world.collection("other")
         first = world.create(["a.jsonl"])
@@ -86,7 +85,7 @@ def test_a_cluster_takes_so_many_jobs_and_no_more(tmp_path: Path, runner: LocalR
 
 
 def test_the_time_runs_while_a_job_waits_for_its_turn(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(max_running_jobs=1)) as world:
+    with a_world(tmp_path, runner, job_settings(max_running_jobs=1)) as world:
         world.collection()
         write_rows(world.files / "a.jsonl")
         write_rows(world.files / "long.jsonl", 400_000)
@@ -111,7 +110,7 @@ def test_the_time_runs_while_a_job_waits_for_its_commit(world: World) -> None:
 
 
 def test_a_server_may_give_every_job_a_time(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(timeout=0.0), started=False) as world:
+    with a_world(tmp_path, runner, job_settings(timeout=0.0), started=False) as world:
         world.collection()
         unbound = world.create(["a.jsonl"], timeout="5m")
         bound = world.create(["a.jsonl"])
@@ -155,7 +154,7 @@ def test_a_full_disk_fails_the_job_that_met_it_and_no_other(
     np.save(files / "id.npy", np.arange(2 * MIB))
     np.save(files / "vector.npy", np.random.default_rng(1).random((2 * MIB, 4), dtype=np.float32))
     write_rows(files / "a.jsonl")
-    with a_world(small_disk, runner, JobSettings(split_bytes=4 * MIB), roots=[str(files)]) as world:
+    with a_world(small_disk, runner, job_settings(split_bytes=4 * MIB), roots=[str(files)]) as world:
         docs = world.collection()
         large = world.create(["id.npy", "vector.npy"])
         small = world.create(["a.jsonl"])
@@ -186,7 +185,7 @@ def test_a_full_catalog_refuses_calls_and_goes_on_when_there_is_room(
         world.until(lambda: world.job(first.id).state is JobState.UNCOMMITTED)
         filler = small_disk / "filler"
         fill(filler)
-        with pytest.raises(StoreFull, match=r"catalog.*Free space"):
+        with pytest.raises(CatalogFull, match=r"catalog.*Free space"):
             for _ in range(10_000):
                 world.create(["a.jsonl"], auto_commit="false", note="x" * 1000)
         assert world.job(first.id).state is JobState.UNCOMMITTED, "reading goes on"

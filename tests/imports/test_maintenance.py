@@ -19,11 +19,10 @@ from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.jobs import JobState
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.base import Table
-from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.imports.test_recovery import crashed_before
 from tests.support.catalogs import CLUSTER
-from tests.support.worlds import World, a_world
+from tests.support.worlds import World, a_world, job_settings
 
 WIDE = CollectionSchema(
     fields=(
@@ -54,7 +53,7 @@ def test_many_small_jobs_leave_few_parts(world: World) -> None:
 
 
 def test_old_versions_go_by_age(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(old_version_retention=0.5)) as world:
+    with a_world(tmp_path, runner, job_settings(old_version_retention=0.5)) as world:
         docs = world.collection()
         for job in range(10):
             world.imported([write_rows(world, f"{job}.jsonl", first=100 * job)])
@@ -141,7 +140,7 @@ def test_upkeep_waits_for_jobs_between_intent_and_commit(tmp_path: Path, runner:
 
 
 def test_a_job_that_waits_for_its_commit_outlives_upkeep(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(old_version_retention=0.0)) as world:
+    with a_world(tmp_path, runner, job_settings(old_version_retention=0.0)) as world:
         docs = world.collection()
         waiting = world.create([write_rows(world, "waiting.jsonl", first=10_000)], auto_commit="false")
         world.until(lambda: world.job(waiting.id).state is JobState.UNCOMMITTED)

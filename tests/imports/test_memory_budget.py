@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from penstock.domain.jobs import JobState
 from penstock.domain.schema import DataType, Field
 from penstock.imports.memory_budget import MIB, share_out
-from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import SCHEMA
-from tests.support.worlds import a_world
+from tests.support.worlds import a_world, job_settings
 
 
 @settings(deadline=None)
@@ -54,7 +53,7 @@ def write_page(path: Path, rows: int) -> None:
 
 def test_a_file_that_takes_too_much_memory_fails_its_job_alone(tmp_path: Path, runner: LocalRunner) -> None:
     text = Field(name="text", type=DataType.VARCHAR, max_length=65_535)
-    with a_world(tmp_path, runner, JobSettings(worker_memory=280 * MIB, retry_pause=0.01)) as world:
+    with a_world(tmp_path, runner, job_settings(worker_memory=280 * MIB, retry_pause=0.01)) as world:
         world.collection(schema=replace(SCHEMA, fields=(*SCHEMA.fields, text)))
         write_page(world.files / "good.parquet", 10)
         write_page(world.files / "huge.parquet", 8_000)

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from penstock.catalog.jobs.leases import LeaseLost
 from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import ImportJob, JobState, Part
-from penstock.errors import CollectionNotFound, JobStateConflict
+from penstock.errors import CollectionNotFound, JobStateConflict, LeaseLost
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
 from tests.support.worlds import World, a_world

@@ -22,16 +22,15 @@ from penstock.errors import JobStateConflict
 from penstock.imports.context import ImportContext
 from penstock.imports.executor import Executor
 from penstock.imports.maintenance import MaintenanceWorker
-from penstock.imports.settings import JobSettings
 from penstock.imports.tasks import init_worker
 from penstock.runners.fair_share import FairShareRunner
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER
-from tests.support.worlds import LIMIT, World, a_world
+from tests.support.worlds import LIMIT, World, a_world, job_settings
 
 ROWS = 4_000
-SMALL_SPLITS = JobSettings(split_bytes=20_000)
+SMALL_SPLITS = job_settings(split_bytes=20_000)
 
 
 def write_rows(folder: Path, rows: int = ROWS) -> None:

@@ -15,10 +15,9 @@ from penstock.domain.jobs import JobState
 from penstock.domain.quotas import JobLimits
 from penstock.errors import InvalidParameter
 from penstock.imports.requests import CreateImport, StoreCredentials
-from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
-from tests.support.worlds import World, a_world
+from tests.support.worlds import World, a_world, job_settings
 
 REQUEST = CreateImport(
     caller=ANONYMOUS, cluster_id=CLUSTER, collection="docs", groups=[["a.json"]], idempotency_key="night 7"
@@ -84,14 +83,14 @@ def test_fresh_credentials_are_the_same_request_and_another_collection_is_anothe
 
 
 def test_a_full_queue_still_tells_of_the_job_it_has(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(limits=JobLimits(collection=1)), started=False) as world:
+    with a_world(tmp_path, runner, job_settings(limits=JobLimits(collection=1)), started=False) as world:
         world.collection()
         job = world.imports.create(REQUEST)
         assert world.imports.create(REQUEST).id == job.id
 
 
 def test_a_key_is_forgotten_after_its_time(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(key_lifetime=0), started=False) as world:
+    with a_world(tmp_path, runner, job_settings(key_lifetime=0), started=False) as world:
         world.collection()
         assert world.imports.create(REQUEST).id != world.imports.create(REQUEST).id
 

@@ -21,14 +21,13 @@ from penstock.errors import (
     PathNotAllowed,
 )
 from penstock.imports.requests import CreateImport, StoreCredentials
-from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
 from tests.support.s3 import S3Server
-from tests.support.worlds import World, a_world
+from tests.support.worlds import World, a_world, job_settings
 
 ROWS = 1_000
-SETTINGS = JobSettings(split_bytes=10_000, retry_pause=0.01)
+SETTINGS = job_settings(split_bytes=10_000, retry_pause=0.01)
 
 
 def write_rows(path: Path, start: int = 0, bad: int | None = None) -> None:

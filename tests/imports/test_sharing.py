@@ -13,11 +13,10 @@ import pytest
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.imports.requests import CreateImport
-from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
 from tests.support.postgres import PostgresServer
-from tests.support.worlds import LIMIT, World, a_world
+from tests.support.worlds import LIMIT, World, a_world, job_settings
 
 ROWS = 500
 
@@ -25,7 +24,7 @@ ROWS = 500
 @pytest.fixture
 def worlds(tmp_path: Path, runner: LocalRunner, postgres_url: str) -> Iterator[list[World]]:
     """Two servers' worth of everything, and a third that only answers calls."""
-    settings = JobSettings(split_bytes=5_000)
+    settings = job_settings(split_bytes=5_000)
     with ExitStack() as stack:
         yield [
             stack.enter_context(a_world(tmp_path, runner, settings, catalog_url=postgres_url, started=started))

@@ -19,11 +19,10 @@ from penstock.catalog.jobs.plans import PlannedFile
 from penstock.domain.jobs import FileState, JobState, Part, Split, SplitState
 from penstock.imports.memory_budget import MIB
 from penstock.imports.planner import Plan, PlannedRange
-from penstock.imports.settings import JobSettings
 from penstock.imports.split_packing import SplitPlan, join
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import SCHEMA
-from tests.support.worlds import World, a_world
+from tests.support.worlds import World, a_world, job_settings
 
 ROWS = 10
 
@@ -114,7 +113,7 @@ def test_ids_that_are_made_are_unique_over_all_files(world: World) -> None:
 
 
 def test_parts_of_a_large_file_count_their_rows_on_in_the_next_split(tmp_path: Path, runner: LocalRunner) -> None:
-    with a_world(tmp_path, runner, JobSettings(split_bytes=70_000)) as world:
+    with a_world(tmp_path, runner, job_settings(split_bytes=70_000)) as world:
         world.collection()
         write_json_lines(world.files / "a", 0)
         lines = [json.dumps({"id": number, "vector": [number, 1, 2, 3]}) for number in range(5_000)]

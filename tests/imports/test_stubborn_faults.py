@@ -16,16 +16,15 @@ from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import JobState, SplitState
 from penstock.engines.base import Published
 from penstock.errors import StoreFull, StoreUnavailable, TaskCancelled
-from penstock.imports.settings import JobSettings
 from penstock.imports.tasks import init_worker, stage_split
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
 from tests.support.deadly import stage_or_die
-from tests.support.worlds import World, a_world
+from tests.support.worlds import World, a_world, job_settings
 
 ROWS = 200
-QUICK = JobSettings(max_attempts=2, retry_pause=0.02, split_bytes=2_000)
+QUICK = job_settings(max_attempts=2, retry_pause=0.02, split_bytes=2_000)
 
 
 def write_rows(folder: Path, name: str, first: int = 0, rows: int = ROWS) -> None:
@@ -74,7 +73,7 @@ def test_a_commit_that_meets_a_passing_fault_is_made_again_under_the_same_claim(
 def test_a_commit_that_does_not_get_through_waits_and_keeps_nobody_from_working(
     tmp_path: Path, runner: LocalRunner, error: Exception
 ) -> None:
-    settings = JobSettings(max_attempts=2, retry_pause=0.02, max_running_jobs=1)
+    settings = job_settings(max_attempts=2, retry_pause=0.02, max_running_jobs=1)
     with a_world(tmp_path, runner, settings) as world:
         docs = world.collection()
         for name, first in (("a.jsonl", 0), ("b.jsonl", ROWS)):

@@ -12,10 +12,9 @@ from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import Collection, CollectionSettings
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.imports.requests import CreateImport
-from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import SCHEMA
-from tests.support.worlds import LIMIT, World, a_world
+from tests.support.worlds import LIMIT, World, a_world, job_settings
 
 ROWS = 600_000
 """Of a split that takes several seconds."""
@@ -41,7 +40,7 @@ def test_long_splits_of_one_org_keep_no_job_of_another_waiting(
     workers: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     runner = request.getfixturevalue("runner") if workers == 2 else LocalRunner(1)
-    with a_world(tmp_path, runner, JobSettings(split_bytes=1 << 30, lease_duration=60)) as world:
+    with a_world(tmp_path, runner, job_settings(split_bytes=1 << 30, lease_duration=60)) as world:
         ann, bob = docs_of(world, "ann"), docs_of(world, "bob")
         with (world.files / "long.jsonl").open("w") as file:
             file.writelines(f'{{"id": {row}, "vector": [1, 2, 3, {row}]}}\n' for row in range(ROWS))

@@ -24,7 +24,7 @@ from penstock.domain.index import check_index
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
-from penstock.errors import StoreError
+from penstock.errors import CatalogError
 from penstock.server.doctor import CheckResult, Health, adopt, examine
 from penstock.server.engine_factory import engine_of
 from penstock.server.lost_catalog import KEYS_MARKER, asks_for_keys, keep_marks, refuse_lost_catalog
@@ -118,10 +118,10 @@ def test_a_server_does_not_begin_anew_beside_full_collections(place: Place) -> N
     place.add_rows(docs)
     refuse_lost_catalog(place.settings, place.engine, place.catalog, "c")
     place.lose()
-    with pytest.raises(StoreError, match=r"catalog c does not exist.*--adopt"):
+    with pytest.raises(CatalogError, match=r"catalog c does not exist.*--adopt"):
         refuse_lost_catalog(place.settings, place.engine, None, "c")
     place.catalog = place.opened()
-    with pytest.raises(StoreError, match=r"has no collection.*1 tables"):
+    with pytest.raises(CatalogError, match=r"has no collection.*1 tables"):
         refuse_lost_catalog(place.settings, place.engine, place.catalog, "c")
 
 

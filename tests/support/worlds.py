@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,15 +24,17 @@ from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.imports.context import ImportContext
+from penstock.imports.memory_budget import MIB, WorkerMemory
 from penstock.imports.requests import CreateImport, StoreCredentials
 from penstock.imports.scheduler import Scheduler
 from penstock.imports.service import ImportService
 from penstock.imports.settings import JobSettings
 from penstock.runners.base import Runner
+from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, SCHEMA, opened_catalog
 
-__all__ = ["World", "a_world"]
+__all__ = ["World", "a_world", "job_settings"]
 
 LIMIT = 120.0
 
@@ -126,6 +128,13 @@ class World:
         return self.engine.count(Table.of(self.fresh(collection)))
 
 
+def job_settings(**changes: Any) -> JobSettings:
+    """The server's defaults but for timeout and memory limit, with ``changes``."""
+    memory = WorkerMemory(workers=2, batch_bytes=8 * MIB, limit=0)
+    unlimited = {"timeout": None, "worker_memory": None}
+    return replace(JobSettings.from_settings(Settings(), memory), **{**unlimited, **changes})
+
+
 @contextmanager
 def a_world(
     folder: Path,
@@ -149,7 +158,7 @@ def a_world(
     with opened_catalog(catalog_url or folder, key_file.read_bytes()) as catalog:
         engine = LanceEngine(str(folder / "collections"))
         engine.check()
-        world = World(folder, catalog, engine, runner, settings or JobSettings(), roots, store, web)
+        world = World(folder, catalog, engine, runner, settings or job_settings(), roots, store, web)
         if catalog_url is None:
             catalog.claims.release_all()
         if started:

@@ -18,13 +18,13 @@ from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
 from penstock.catalog.collections.row_expiry import RowExpiryRepository
 from penstock.catalog.db.connection import CatalogDatabase
 from penstock.catalog.db.encryption import Encryptor
-from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.catalog.jobs.jobs import JobRepository
 from penstock.catalog.jobs.leases import JobLeases
 from penstock.catalog.jobs.listing import JobList
 from penstock.catalog.jobs.quotas import QuotaRepository
 from penstock.catalog.jobs.retention import RetentionRepository
 from penstock.catalog.jobs.staged_files import StagedFileRepository
+from penstock.errors import CatalogUnavailable
 
 __all__ = ["Catalog", "open_catalog"]
 
@@ -68,7 +68,7 @@ def open_catalog(url: str, key: bytes, connections: int = 20, timeout: float = 0
 
     Raises:
         InvalidParameter: the URL is invalid, or the driver isn't installed.
-        StoreError: a newer version of Penstock wrote the catalog.
+        CatalogError: a newer version of Penstock wrote the catalog.
         CatalogUnavailable: the database can't be reached.
     """
     database = CatalogDatabase(url, connections)

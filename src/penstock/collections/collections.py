@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from penstock.catalog import Catalog
 from penstock.catalog.collections.collections import new_collection_id
 from penstock.catalog.collections.descriptions import describe_soon
-from penstock.catalog.jobs.ending import end_jobs
 from penstock.domain.collections import Collection, CollectionSettings, LoadState, Partition
 from penstock.domain.index import IndexSpec
 from penstock.domain.names import check_collection_name
@@ -125,7 +124,7 @@ class CollectionService:
         # Before the drop, as another process may remove the table right after it.
         describe_soon(self._catalog.database, self._engine, collection.id, dropped=True)
         self._catalog.collections.drop(collection.id)
-        end_jobs(self._catalog.jobs, collection.id, f"collection {collection.name} dropped")
+        self._catalog.jobs.fail_unfinished(collection.id, f"collection {collection.name} dropped")
         self._wake()
 
     def count(self, cluster_id: str, database: str, name: str) -> int:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import describe_soon
 from penstock.catalog.collections.partition_drop import PartitionJobs
-from penstock.catalog.jobs.ending import end_jobs
 from penstock.domain.collections import Collection, LoadState, Partition
 from penstock.domain.names import DEFAULT_PARTITION, check_partition_name
 from penstock.engines.base import Engine, Table
@@ -98,7 +97,7 @@ class PartitionService:
         dropped = False
         while not dropped:
             reason = f"partition {name} of collection {collection.name} dropped"
-            end_jobs(self._catalog.jobs, collection.id, reason, name)
+            self._catalog.jobs.fail_unfinished(collection.id, reason, name)
             jobs = self._settled(collection, name, until)
             version = self._engine.remove_partition(Table.of(collection), number)
             self._catalog.collections.raise_version(collection.id, version)

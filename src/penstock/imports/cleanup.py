@@ -11,8 +11,6 @@ from contextlib import suppress
 import structlog
 
 from penstock.catalog.db.connection import now_millis
-from penstock.catalog.db.errors import CatalogUnavailable
-from penstock.catalog.jobs.ending import end_jobs
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.engines.base import Table
 from penstock.errors import JobStateConflict, PenstockError, StoreError
@@ -78,7 +76,7 @@ def drop_tables(context: ImportContext) -> None:
     for collection_id in collections.dropped():
         if live := jobs.live_of(collection_id):
             # The drop call ends the jobs; a process that died in between left them.
-            end_jobs(jobs, collection_id, f"collection {live[0].collection} dropped")
+            jobs.fail_unfinished(collection_id, f"collection {live[0].collection} dropped")
         if jobs.live_jobs(collection_id):
             continue  # they are committing, and end by themselves
         lease = context.catalog.maintenance.take(
@@ -147,8 +145,6 @@ class OrphanCleanup:
                 continue
             try:
                 is_done = self.sweep(table)
-            except CatalogUnavailable:
-                raise
             except StoreError as error:  # may affect one tenant only
                 log.warning("orphan_scan.skipped", collection_id=table.id, error=str(error))
                 is_done = True

@@ -15,16 +15,18 @@ from typing import Any
 
 import structlog
 
-from penstock.catalog.db.errors import CatalogUnavailable
-from penstock.catalog.jobs.leases import LeaseLost
 from penstock.domain.collections import Collection
 from penstock.domain.import_options import option_warnings
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.engines.base import Published, Staged, Table
 from penstock.errors import (
+    CatalogError,
+    CatalogFull,
+    CatalogUnavailable,
     CollectionNotFound,
     JobWithdrawn,
+    LeaseLost,
     MemoryExceeded,
     PenstockError,
     StoreError,
@@ -371,7 +373,7 @@ class JobRun:
             return
         try:
             self._maintenance.build(self.job.collection_id, self._stop, self._save_indexing)
-        except (LeaseLost, TaskCancelled, CatalogUnavailable):
+        except (LeaseLost, TaskCancelled, CatalogError):
             raise
         except PenstockError as error:
             # The rows are visible and searched exactly without an index; it is built again in the background.
@@ -394,7 +396,7 @@ class JobRun:
         job_warnings = list(self.job.warnings) if is_planned else self._option_warnings()
         warnings = merge_warnings([job_warnings, *self._catalog.jobs.split_warnings(self.job.id)])
         self._move(JobState.FAILED, reason=reason, warnings=warnings, keep_files=keep_files)
-        if isinstance(error, StoreFull):
+        if isinstance(error, CatalogFull | StoreFull):
             # Its staged files take the space that other jobs need; a retry stages them again.
             discard(self._context, self.job.collection_id, self.job.id)
 
@@ -427,7 +429,7 @@ class JobRun:
         reason = None if error is None else f"{RETRYING}{error}"
         if reason == self.job.reason:
             return
-        with suppress(StoreFull):  # of the catalog; a status text must not fail the job
+        with suppress(CatalogFull):  # a status text must not fail the job
             self._claims.save_reason(self.job, reason)
             self.job = replace(self.job, reason=reason)
 

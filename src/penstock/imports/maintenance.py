@@ -14,10 +14,9 @@ import structlog
 from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import describe
 from penstock.catalog.collections.maintenance_leases import Maintenance
-from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.domain.collections import Collection
 from penstock.engines.base import Engine, MaintenanceNeeds, Table
-from penstock.errors import PenstockError, StoreConflict, TaskCancelled
+from penstock.errors import CatalogError, PenstockError, StoreConflict, TaskCancelled
 from penstock.imports.events import Observer
 from penstock.imports.settings import JobSettings
 from penstock.imports.tasks import (
@@ -233,7 +232,7 @@ class MaintenanceWorker:
                     self._stop.wait(_TICK)  # every create call in another process wakes this loop, too
                 else:
                     self._do_due(lease)
-            except CatalogUnavailable as error:
+            except CatalogError as error:
                 log.warning("catalog.unavailable", component="maintenance", error=str(error))
                 self._stop.wait(_POLL_SECONDS)
 
@@ -241,7 +240,7 @@ class MaintenanceWorker:
         maintenance = self._catalog.maintenance
         try:
             all_done = self._maintain(lease)
-        except CatalogUnavailable:
+        except CatalogError:
             raise
         except TaskCancelled:
             maintenance.release(lease)

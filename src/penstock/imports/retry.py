@@ -10,8 +10,7 @@ from typing import TypeVar
 import structlog
 import tenacity
 
-from penstock.catalog.db.errors import CatalogUnavailable
-from penstock.errors import PenstockError, Transient
+from penstock.errors import CatalogError, PenstockError, Transient
 from penstock.imports.settings import JobSettings
 
 __all__ = ["MAX_BACKOFF_SECONDS", "RetriesExhausted", "retry_transient"]
@@ -27,7 +26,7 @@ _Result = TypeVar("_Result")
 class RetriesExhausted(PenstockError):
     """All attempts failed with transient errors. ``details``: ``attempts``; the cause is the last error."""
 
-    code = "gave_up"
+    code = "retries_exhausted"
 
 
 def retry_transient(
@@ -61,7 +60,7 @@ def retry_transient(
     try:
         return attempts(attempt)
     except Exception as error:
-        if not isinstance(error, passing) or isinstance(error, CatalogUnavailable):
+        if not isinstance(error, passing) or isinstance(error, CatalogError):
             # Not the job's error: it waits until the catalog is available again.
             raise
         raise RetriesExhausted(

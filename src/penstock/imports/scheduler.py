@@ -11,9 +11,9 @@ from functools import partial
 
 import structlog
 
-from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.catalog.db.notifications import NotificationListener
 from penstock.domain.jobs import ImportJob
+from penstock.errors import CatalogUnavailable
 from penstock.imports.cleanup import (
     OrphanCleanup,
     Retention,

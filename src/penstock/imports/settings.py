@@ -1,15 +1,17 @@
-"""Settings of import jobs; the server fills them from its settings table."""
+"""The settings of import jobs, made from the settings table, which alone has their defaults."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from penstock.domain.quotas import UNLIMITED, JobLimits, Quota
-from penstock.imports.memory_budget import MIB
+from penstock.domain.quotas import JobLimits, Quota
+from penstock.imports.memory_budget import WorkerMemory
+
+if TYPE_CHECKING:
+    from penstock.settings import Settings  # workers import this module, and do without pydantic
 
 __all__ = ["JobSettings"]
-
-_LIMITS = JobLimits(collection=10_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,28 +36,59 @@ class JobSettings:
     ``retention``, but never the newest ``min_retained_jobs`` of a cluster.
     """
 
-    split_bytes: int = 64 * MIB
-    batch_bytes: int = 8 * MIB
-    worker_memory: int | None = None
-    max_inputs_per_job: int = 1024
-    max_running_jobs: int = 2
-    list_window: float = 24 * 3600
+    split_bytes: int
+    batch_bytes: int
+    worker_memory: int | None
+    max_inputs_per_job: int
+    max_running_jobs: int
+    list_window: float
+    wait_for_index: bool
+    lease_duration: float
+    retention: float
+    min_retained_jobs: int
+    max_attempts: int
+    staged_file_retention: float
+    old_version_retention: float
+    old_version_share: float
+    key_lifetime: float
+    max_file_bytes: int | None
+    max_job_bytes: int | None
+    limits: JobLimits
+    quota: Quota
+    timeout: float | None
+    # Constants, not in the settings table; fields so that tests can shorten them.
     list_limit: int = 10_000
-    wait_for_index: bool = True
-    lease_duration: float = 15.0
-    retention: float = 30 * 24 * 3600.0
-    min_retained_jobs: int = 10_000
-    max_attempts: int = 8
     retry_pause: float = 0.5
-    staged_file_retention: float = 3600.0
     orphan_age: float = 24 * 3600.0
-    old_version_retention: float = 3600.0
-    old_version_share: float = 0.5
     old_version_min_age: float = 60.0
-    key_lifetime: float = 24 * 3600.0
-    max_file_bytes: int | None = 16 << 30
-    max_job_bytes: int | None = None
-    limits: JobLimits = _LIMITS
-    quota: Quota = UNLIMITED
     head_timeout: float = 2.0
-    timeout: float | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings, memory: WorkerMemory) -> JobSettings:
+        """Take the settings of a server, and what its memory budget leaves to each worker."""
+        return cls(
+            split_bytes=settings.split_bytes,
+            batch_bytes=memory.batch_bytes,
+            worker_memory=memory.limit,
+            max_inputs_per_job=settings.max_inputs_per_job,
+            max_running_jobs=settings.max_running_jobs,
+            lease_duration=settings.lease_duration,
+            limits=JobLimits(collection=settings.max_jobs_per_collection, cluster=settings.max_jobs_per_cluster),
+            quota=Quota(
+                jobs=settings.max_jobs_per_org,
+                running_jobs=settings.max_running_jobs_per_org,
+                daily_bytes=settings.max_daily_bytes_per_org,
+            ),
+            max_file_bytes=settings.max_file_bytes,
+            max_job_bytes=settings.max_job_bytes,
+            timeout=settings.job_timeout,
+            max_attempts=settings.max_attempts,
+            staged_file_retention=settings.staged_file_retention,
+            key_lifetime=settings.idempotency_window,
+            retention=settings.retention,
+            min_retained_jobs=settings.min_retained_jobs,
+            list_window=settings.list_window,
+            old_version_retention=settings.old_version_retention,
+            old_version_share=settings.old_version_share,
+            wait_for_index=settings.wait_for_index,
+        )

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 
-from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.domain.jobs import Split, SplitState
 from penstock.engines.base import Staged
-from penstock.errors import DataError, MemoryExceeded, TaskCancelled
+from penstock.errors import CatalogUnavailable, DataError, MemoryExceeded, TaskCancelled
 from penstock.imports.events import Observer
 from penstock.imports.memory_budget import too_large
 from penstock.imports.progress import ProgressTracker

@@ -8,16 +8,14 @@ from prometheus_client import CollectorRegistry
 from penstock.access.accounts import AccountService
 from penstock.access.audit import AuditedAuthentication, AuditLog
 from penstock.catalog import Catalog, open_catalog
-from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.domain.collections import Cluster
-from penstock.domain.quotas import JobLimits, Quota
 from penstock.engines.base import Engine, Table
-from penstock.errors import StoreError, StoreFull, StoreUnavailable
+from penstock.errors import CatalogFull, StoreError, StoreFull, StoreUnavailable
 from penstock.imports.context import ImportContext
 from penstock.imports.memory_budget import LEAST_MEMORY
 from penstock.imports.scheduler import Scheduler
@@ -47,7 +45,8 @@ def build_services(settings: Settings) -> Services:
     """Open the data dir, whose lock the caller holds, and build the services on it.
 
     Raises:
-        StoreError: the catalog is of a newer Penstock, can't be opened, or was lost; the store can't be used.
+        CatalogError: the catalog is of a newer Penstock, can't be opened, or was lost.
+        StoreError: the store can't be used.
         PathNotAllowed: an import root can't be served.
         InvalidParameter: the address is not loopback, and the startup policy is not met.
     """
@@ -82,7 +81,7 @@ def _open_catalog(settings: Settings) -> Catalog:
 
     try:
         return open_once()
-    except StoreFull:
+    except CatalogFull:
         if not release_reserve(settings.data_dir):
             raise
         log.error("catalog.disk_full", remedy="only reads are served; free disk space")
@@ -157,32 +156,7 @@ def _job_settings(settings: Settings) -> JobSettings:
     memory = worker_memory(settings)
     if settings.runner == "local":
         _warn_of_memory(settings, memory.workers)
-    return JobSettings(
-        split_bytes=settings.split_bytes,
-        batch_bytes=memory.batch_bytes,
-        worker_memory=memory.limit,
-        max_inputs_per_job=settings.max_inputs_per_job,
-        max_running_jobs=settings.max_running_jobs,
-        lease_duration=settings.lease_duration,
-        limits=JobLimits(collection=settings.max_jobs_per_collection, cluster=settings.max_jobs_per_cluster),
-        quota=Quota(
-            jobs=settings.max_jobs_per_org,
-            running_jobs=settings.max_running_jobs_per_org,
-            daily_bytes=settings.max_daily_bytes_per_org,
-        ),
-        max_file_bytes=settings.max_file_bytes,
-        max_job_bytes=settings.max_job_bytes,
-        timeout=settings.job_timeout,
-        max_attempts=settings.max_attempts,
-        staged_file_retention=settings.staged_file_retention,
-        key_lifetime=settings.idempotency_window,
-        retention=settings.retention,
-        min_retained_jobs=settings.min_retained_jobs,
-        list_window=settings.list_window,
-        old_version_retention=settings.old_version_retention,
-        old_version_share=settings.old_version_share,
-        wait_for_index=settings.wait_for_index,
-    )
+    return JobSettings.from_settings(settings, memory)
 
 
 def _warn_of_memory(settings: Settings, workers: int) -> None:
@@ -232,7 +206,7 @@ def _repair(catalog: Catalog, engine: Engine, cluster: Cluster) -> None:
     try:
         _repair_tables(catalog, engine, cluster)
     except StoreError as error:
-        if not cluster.store or isinstance(error, CatalogUnavailable):
+        if not cluster.store:
             raise
         log.error("store.repair_failed", cluster_id=cluster.id, store=cluster.store, error=str(error))
 

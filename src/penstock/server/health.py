@@ -17,9 +17,8 @@ from pathlib import Path
 import structlog
 
 from penstock.catalog import Catalog
-from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.engines.base import Engine
-from penstock.errors import PenstockError, StoreError, StoreFull
+from penstock.errors import CatalogFull, CatalogUnavailable, PenstockError, StoreError, StoreFull
 from penstock.server.lost_catalog import keep_marks
 from penstock.server.process.data_dir import LOCK
 from penstock.settings import Settings
@@ -89,7 +88,7 @@ class Health:
         try:
             self._begin()
             self._begun = True
-        except StoreFull as error:
+        except (CatalogFull, StoreFull) as error:
             self._full = error.message
 
     def stop(self) -> None:
@@ -127,10 +126,9 @@ class Health:
                 self._keep_reserve()
                 keep_marks(self._settings, self._catalog, self._engine)
         except CatalogUnavailable as error:
-            log.warning(
-                "catalog.unavailable", component="health", error=str(error)
-            )  # /healthz queries the catalog itself
-        except StoreFull as error:
+            # /healthz queries the catalog itself.
+            log.warning("catalog.unavailable", component="health", error=str(error))
+        except (CatalogFull, StoreFull) as error:
             full = error.message
         except (OSError, PenstockError) as error:
             problem = str(error)
@@ -183,7 +181,7 @@ class Health:
     def _store_problem(self) -> str | None:
         try:
             self._engine.check(known=self._catalog.collections.ids_in(""))
-        except (CatalogUnavailable, StoreFull):
+        except StoreFull:
             raise
         except StoreError as error:
             return error.message

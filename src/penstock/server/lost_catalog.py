@@ -16,7 +16,7 @@ import structlog
 
 from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import read_description
-from penstock.errors import StoreError
+from penstock.errors import CatalogError, CatalogError
 from penstock.server.storage_settings import catalog_file
 from penstock.settings import Settings
 
@@ -58,7 +58,7 @@ class StoreNote:
 
 
 def read_store_note(engine: Engine) -> StoreNote:
-    """Read the store's note. Raises StoreError: it can't be read, or is of a later release."""
+    """Read the store's note. Raises CatalogError: it can't be read, or is of a later release."""
     content = engine.note()
     if content is None:
         return StoreNote()
@@ -68,7 +68,7 @@ def read_store_note(engine: Engine) -> StoreNote:
             raise ValueError(f"its format is {note['format']}")
         return StoreNote(keys=bool(note["keys"]), stores=tuple(note["stores"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
+        raise CatalogError(
             f"penstock.json of the store cannot be read ({error}). A newer version of Penstock may have written "
             "it: start that version, or restore the file from a backup"
         ) from error
@@ -85,7 +85,7 @@ def asks_for_keys(settings: Settings, engine: Engine) -> bool:
     """Whether data dir or store record that keys were made, whatever the catalog contains.
 
     Raises:
-        StoreError, StoreUnavailable: the store's note can't be read.
+        CatalogError, StoreUnavailable: the store's note can't be read.
     """
     return (settings.data_dir / KEYS_MARKER).exists() or read_store_note(engine).keys
 
@@ -94,7 +94,7 @@ def keep_marks(settings: Settings, catalog: Catalog, engine: Engine) -> None:
     """Update the marker in the data dir and the store's note from the catalog. ``keys`` is never reset.
 
     Raises:
-        OSError, StoreError, StoreUnavailable, CatalogUnavailable
+        OSError, CatalogError, CatalogError
     """
     has_keys = catalog.accounts.any_made()
     if has_keys:
@@ -115,7 +115,7 @@ def refuse_lost_catalog(settings: Settings, engine: Engine, catalog: Catalog | N
         shown: the catalog, for the message.
 
     Raises:
-        StoreError: the catalog has no collection, and the store has tables with rows or a description.
+        CatalogError: the catalog has no collection, and the store has tables with rows or a description.
     """
     if catalog is not None and catalog.collections.all_ids():
         return
@@ -124,7 +124,7 @@ def refuse_lost_catalog(settings: Settings, engine: Engine, catalog: Catalog | N
         return
     state = "does not exist" if catalog is None else "has no collection"
     store = settings.storage_url or str(settings.data_dir / "collections")
-    raise StoreError(
+    raise CatalogError(
         f"the catalog {shown} {state}, but the store {store} has {len(ids):,} tables, for example {ids[0]}.lance: "
         "the catalog was lost, or belongs to another store. Restore the catalog from a backup, or set the right "
         "one with --data-dir or --catalog-url; 'penstock doctor --adopt', with the settings of the server, creates "

@@ -41,7 +41,7 @@ def sealing_key(settings: Settings) -> bytes:
 
     Raises:
         InvalidParameter: the environment's is no key.
-        StoreError: as :func:`load_key`.
+        CatalogError: as :func:`load_key`.
     """
     if settings.encryption_key is None:
         return load_key(key_file(settings))

@@ -11,9 +11,15 @@ from alembic.runtime.migration import MigrationContext
 from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.db.connection import CatalogDatabase
 from penstock.catalog.db.dialects import parse_catalog_url, without_secrets
-from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.catalog.db.tables import metadata
-from penstock.errors import DatabaseNotFound, InvalidParameter, StoreError, StoreFull, Transient
+from penstock.errors import (
+    CatalogError,
+    CatalogFull,
+    CatalogUnavailable,
+    DatabaseNotFound,
+    InvalidParameter,
+    Transient,
+)
 from tests.support.catalogs import CLUSTER, new_job, stored_collection
 from tests.support.postgres import PostgresServer
 
@@ -34,7 +40,7 @@ def test_a_catalog_of_a_newer_program_is_refused_and_left_alone(catalog_url: str
     database.migrate()
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(StoreError, match="written by a newer version"):
+    with pytest.raises(CatalogError, match="written by a newer version"):
         open_catalog(catalog_url, b"")
     with database.read() as connection:
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all() == ["9999"]
@@ -87,13 +93,13 @@ def test_a_catalog_that_vanished_is_told(catalog: Catalog) -> None:
     problem = "DROP TABLE job_file" if catalog.database.is_shared else "ALTER TABLE job_file RENAME TO gone"
     with catalog.database.write() as connection:
         connection.exec_driver_sql(problem)
-    with pytest.raises(StoreError, match="lacks the tables of this version"):
+    with pytest.raises(CatalogError, match="lacks the tables of this version"):
         catalog.jobs.files(1)
 
 
 def test_a_file_that_is_no_catalog_is_told(tmp_path: Path) -> None:
     (tmp_path / "catalog.db").write_bytes(b"holiday pictures" * 1000)
-    with pytest.raises(StoreError, match=r"catalog\.db is damaged or no catalog"):
+    with pytest.raises(CatalogError, match=r"catalog\.db is damaged or no catalog"):
         open_catalog(f"sqlite:///{tmp_path / 'catalog.db'}", b"")
 
 
@@ -109,7 +115,7 @@ def test_a_full_disk_is_told_and_leaves_the_catalog_sound(tmp_path: Path) -> Non
     with catalog.database.write() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StoreFull, match="No space is left"):
+    with pytest.raises(CatalogFull, match="No space is left"):
         for _ in range(1000):
             catalog.jobs.insert(new_job(docs))
     assert catalog.jobs.live_jobs(docs.id) < 1000

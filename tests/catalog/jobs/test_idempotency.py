@@ -15,7 +15,7 @@ from penstock.catalog.jobs.idempotency import IdempotencyRecord
 from penstock.catalog.jobs.jobs import NewJob
 from penstock.domain.ids import new_id
 from penstock.domain.jobs import JobState
-from penstock.errors import InvalidParameter, StoreError
+from penstock.errors import CatalogError, InvalidParameter
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection
 
 KEY = Fernet.generate_key()
@@ -81,7 +81,7 @@ def test_servers_with_different_keys_say_so(catalog_url: str) -> None:
     with opened_catalog(catalog_url) as one, opened_catalog(catalog_url) as other:
         made = one.jobs.insert(call(one))
         with pytest.raises(
-            StoreError, match=rf"job {made.id} was created .* by a server with another encryption key"
+            CatalogError, match=rf"job {made.id} was created .* by a server with another encryption key"
         ):
             other.jobs.insert(call(other))
 

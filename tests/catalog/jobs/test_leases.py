@@ -10,10 +10,9 @@ from cryptography.fernet import Fernet
 
 from penstock.catalog import Catalog
 from penstock.catalog.db.connection import now_millis
-from penstock.catalog.jobs.leases import LeaseLost
 from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
 from penstock.domain.jobs import FileState, ImportJob, JobState, JobWarning, Part, SplitState
-from penstock.errors import JobStateConflict, StoreError
+from penstock.errors import CatalogError, JobStateConflict, LeaseLost
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection
 
 LEASE = 60_000
@@ -147,7 +146,7 @@ def test_secrets_are_sealed_on_disk_and_need_their_key(tmp_path: Path) -> None:
     with opened_catalog(tmp_path) as catalog:
         job = claimed(catalog, secret_key="s3cr3t-words")
     assert b"s3cr3t-words" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    with opened_catalog(tmp_path, Fernet.generate_key()) as other, pytest.raises(StoreError, match="another key"):
+    with opened_catalog(tmp_path, Fernet.generate_key()) as other, pytest.raises(CatalogError, match="another key"):
         other.jobs.secret(job.id)
 
 

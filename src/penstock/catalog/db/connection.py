@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from penstock.catalog.db.dialects import make_engine, parse_catalog_url, without_secrets
 from penstock.catalog.db.errors import translate
 from penstock.catalog.db.group_commit import GroupCommit
-from penstock.errors import PenstockError, StoreError
+from penstock.errors import CatalogError, PenstockError
 
 __all__ = [
     "SERVER_CLOCK",
@@ -43,6 +43,9 @@ _MIGRATING = 0x70656E73
 SERVER_CLOCK: ColumnElement[int] = cast(func.floor(extract("epoch", func.clock_timestamp()) * 1000), BigInteger)
 """PostgreSQL's own clock; SQLite runs in this process and uses its clock. See :func:`database_clock`."""
 
+_AFTER_COMMIT = "penstock_after_commit"
+"""Execution option of a writing connection: the callbacks of :meth:`CatalogDatabase.after_commit`."""
+
 CHANNEL = "penstock"
 """The channel of the catalog's notifications (PostgreSQL's LISTEN and NOTIFY)."""
 
@@ -56,7 +59,7 @@ class CatalogDatabase:
 
     Both raise, in addition to SQLAlchemy's errors for violated constraints:
         CatalogUnavailable: the database is unreachable or busy.
-        StoreFull, StoreError: it has no space left, is damaged, or isn't a catalog.
+        CatalogFull, CatalogError: it has no space left, is damaged, or isn't a catalog.
     """
 
     def __init__(self, url: str, connections: int = 20) -> None:
@@ -89,17 +92,24 @@ class CatalogDatabase:
         Without ``durable`` SQLite doesn't wait for the disk: a power loss, and nothing else, may undo the write. For
         figures that are written often and matter little, such as a job's progress; the next durable write flushes it.
         """
-        if self.is_shared:
-            with self._translated_errors(), self.engine.begin() as connection:
-                yield connection
-            return
+        callbacks: list[Callable[[], None]] = []
+        options = {"penstock_write": True, "penstock_durable": durable, _AFTER_COMMIT: callbacks}
         with (
             self._translated_errors(),
-            self._writer,
-            self.engine.connect().execution_options(penstock_write=True, penstock_durable=durable) as connection,
+            nullcontext() if self.is_shared else self._writer,
+            self.engine.connect().execution_options(**options) as connection,
             connection.begin(),
         ):
             yield connection
+        for callback in callbacks:
+            callback()
+
+    def after_commit(self, connection: Connection, callback: Callable[[], None]) -> None:
+        """Call a function once the write transaction of ``connection`` is committed, and not if it is rolled back.
+
+        Not for writes of :meth:`run_grouped`: of these one may be rolled back alone.
+        """
+        connection.get_execution_options()[_AFTER_COMMIT].append(callback)
 
     def run_grouped(self, function: Callable[[Connection], Result]) -> Result:
         """Run a small write in a group commit with those of other threads; returns its result once committed.
@@ -160,14 +170,14 @@ class CatalogDatabase:
         """Migrate the schema to this program's version. Of several processes one does it, the others wait.
 
         Raises:
-            StoreError: a newer version of Penstock wrote the database.
+            CatalogError: a newer version of Penstock wrote the database.
         """
         config = migrations()
         script = ScriptDirectory.from_config(config)
         with self.read() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
         if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
-            raise StoreError(
+            raise CatalogError(
                 f"the catalog {self.where} is at revision {current}, which is unknown to this version of Penstock. "
                 "It was written by a newer version: start that one, or use another catalog.",
                 revision=current,

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 from cryptography.fernet import Fernet, InvalidToken
 
-from penstock.errors import StoreError
+from penstock.errors import CatalogError
 
 __all__ = ["Encryptor", "check_key", "load_key", "same_key_fingerprint"]
 
@@ -23,21 +23,21 @@ def load_key(path: Path) -> bytes:
     """Load the encryption key in ``path``; a missing file is created (mode 0600). Safe for concurrent processes.
 
     Raises:
-        StoreError: the file can't be read or created, or contains no key.
+        CatalogError: the file can't be read or created, or contains no key.
     """
     try:
         if not path.exists():
             _make_key(path)
         key = path.read_bytes().strip()
     except OSError as error:
-        raise StoreError(
+        raise CatalogError(
             f"the key file {path} cannot be used: {error.strerror}. Set another with --encryption-key-file",
             file=str(path),
         ) from error
     try:
         check_key(key)
     except ValueError as error:
-        raise StoreError(
+        raise CatalogError(
             f"the file {path} has no key of 32 bytes in URL-safe base64. Restore the right file, or "
             "remove it if no unfinished job has its own credentials: then a new key is generated",
             file=str(path),
@@ -89,11 +89,11 @@ class Encryptor:
         return self._fernet.encrypt(orjson.dumps(secret))
 
     def open(self, sealed: bytes) -> dict[str, str]:
-        """Decrypt a dictionary. Raises StoreError if it was encrypted with another key."""
+        """Decrypt a dictionary. Raises CatalogError if it was encrypted with another key."""
         try:
             secret: dict[str, str] = orjson.loads(self._fernet.decrypt(sealed))
         except InvalidToken as error:
-            raise StoreError(
+            raise CatalogError(
                 "the credentials of this job were encrypted with a different key. "
                 "Use the same --encryption-key-file for all servers of a catalog, restore the key file, or create "
                 "the job again with fresh credentials."

@@ -5,16 +5,9 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from penstock.errors import StoreError, StoreFull, StoreUnavailable
+from penstock.errors import CatalogError, CatalogFull, CatalogUnavailable
 
-__all__ = ["CatalogUnavailable", "translate"]
-
-
-class CatalogUnavailable(StoreUnavailable):
-    """Transient: the catalog can't be reached or is too busy. Nothing was written."""
-
-    code = "catalog_unavailable"
-
+__all__ = ["translate"]
 
 # https://www.sqlite.org/rescode.html; the names of extended codes begin with that of their primary code.
 _SQLITE_UNAVAILABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
@@ -53,7 +46,7 @@ def translate(error: SQLAlchemyError, where: str) -> Exception:
     sqlite = str(getattr(error.orig, "sqlite_errorname", ""))
     state = str(getattr(error.orig, "sqlstate", None) or "")
     if sqlite in _SQLITE_FULL or state == _POSTGRESQL_FULL:
-        return StoreFull(
+        return CatalogFull(
             f"No space is left for the catalog {where}. Free space on its disk, then try again; "
             f"nothing was written. ({message})",
             catalog=where,
@@ -62,11 +55,11 @@ def translate(error: SQLAlchemyError, where: str) -> Exception:
     if disconnected or sqlite.startswith(_SQLITE_UNAVAILABLE) or state.startswith(_POSTGRESQL_UNAVAILABLE):
         return CatalogUnavailable(f"the catalog {where} is unavailable: {message}", catalog=where)
     if sqlite.startswith(_SQLITE_DAMAGED):
-        return StoreError(
+        return CatalogError(
             f"the catalog {where} is damaged or not a catalog: {message}. Restore it from a backup", catalog=where
         )
     if state in _POSTGRESQL_FOREIGN or (sqlite and message.startswith("no such table")):
-        return StoreError(
+        return CatalogError(
             f"the catalog {where} lacks the tables of this version, or they are inaccessible: {message}",
             catalog=where,
         )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Result, Select, delete, select
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import now_millis, upsert_insert
 from penstock.catalog.db.encryption import same_key_fingerprint
-from penstock.errors import InvalidParameter, StoreError
+from penstock.errors import CatalogError, InvalidParameter
 
 __all__ = ["IdempotencyRecord", "forget_expired", "job_for_key", "reserve_key"]
 
@@ -29,7 +29,7 @@ def job_for_key(connection: Connection, collection_id: str, wanted: IdempotencyR
 
     Raises:
         InvalidParameter: the job was created by another request.
-        StoreError: it was created by a server with another encryption key: the fingerprints can't be compared.
+        CatalogError: it was created by a server with another encryption key: the fingerprints can't be compared.
     """
     column = tables.idempotency_key.c
     query = _row(collection_id, wanted).where(column.expires_at > now_millis())
@@ -50,7 +50,7 @@ def _job_of_same_request(result: Result[Any], record: IdempotencyRecord) -> int 
     if row.fingerprint == record.fingerprint:
         return int(row.job_id)
     if not same_key_fingerprint(row.fingerprint, record.fingerprint):
-        raise StoreError(
+        raise CatalogError(
             f"job {row.job_id} was created with the Idempotency-Key {record.key!r} by a server with another "
             "encryption key, so the requests cannot be compared. Use the same --encryption-key-file "
             "for all servers of a catalog",
@@ -67,7 +67,7 @@ def reserve_key(connection: Connection, collection_id: str, wanted: IdempotencyR
     """Reserve the key for a job in the caller's transaction; returns the job that has it, maybe a concurrent one.
 
     Raises:
-        InvalidParameter, StoreError: as :func:`job_for_key`.
+        InvalidParameter, CatalogError: as :func:`job_for_key`.
     """
     table = tables.idempotency_key
     now = now_millis()

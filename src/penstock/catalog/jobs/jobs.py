@@ -12,17 +12,13 @@ from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog.access.audit import note
 from penstock.catalog.access.clusters import ClusterRepository
-from penstock.catalog.collections.partition_drop import lock_partition_for_commit
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, now_millis
 from penstock.catalog.db.encryption import Encryptor
-from penstock.catalog.jobs.counters import add_job, apply_transition
 from penstock.catalog.jobs.idempotency import IdempotencyRecord, forget_expired, job_for_key, reserve_key
-from penstock.catalog.jobs.limits import LIVE_JOBS, enforce_job_limits, lock_cluster
-from penstock.catalog.jobs.quotas import enforce_quota
+from penstock.catalog.jobs.quotas import LIVE_JOBS, enforce_job_limits, enforce_quota, lock_cluster
 from penstock.catalog.jobs.rows import FILE_COLUMNS, JOB_COLUMNS, file_of, job_of, split_of
-from penstock.catalog.jobs.terminal import end_job, ending_values
-from penstock.catalog.jobs.transitions import log_transition
+from penstock.catalog.jobs.transitions import Guard, JobTransitions, log_transition
 from penstock.domain.audit import AuditEntry
 from penstock.domain.ids import millis_of, new_id
 from penstock.domain.jobs import (
@@ -33,9 +29,8 @@ from penstock.domain.jobs import (
     JobState,
     JobWarning,
     Split,
-    can_retry_as,
-    can_transition,
 )
+from penstock.domain.names import DEFAULT_PARTITION
 from penstock.domain.quotas import NO_LIMITS, UNLIMITED, JobLimits, Quota
 from penstock.errors import JobNotFound, JobStateConflict
 
@@ -85,6 +80,7 @@ class JobRepository:
     def __init__(self, database: CatalogDatabase, seal: Encryptor) -> None:
         self._database = database
         self._seal = seal
+        self._transitions = JobTransitions(database)
         self._clusters = ClusterRepository(database)
 
     # Create and read
@@ -140,9 +136,8 @@ class JobRepository:
         return job_id
 
     def _insert(self, connection: Connection, job_id: int, new: NewJob) -> None:
-        connection.execute(
-            insert(tables.job),
-            # As parameters: with values() the statement would be rebuilt for every call.
+        self._transitions.create(
+            connection,
             {
                 "id": job_id,
                 "cluster_id": new.cluster_id,
@@ -151,13 +146,11 @@ class JobRepository:
                 "collection_id": new.collection_id,
                 "collection": new.collection,
                 "partition": new.partition,
-                "state": JobState.PENDING.value,
                 "auto_commit": new.auto_commit,
                 "groups": [list(group) for group in new.groups],
                 "options": dict(new.options),
                 "warnings": [],
                 "created_at": millis_of(job_id),
-                "runnable": True,
                 "deadline": new.deadline,
                 "has_credentials": bool(new.secret),
                 "trace": new.trace,
@@ -165,8 +158,6 @@ class JobRepository:
             },
         )
         self._keep_secret(connection, job_id, new.secret)
-        add_job(connection, new.cluster_id, new.database_id, new.collection_id)
-        self._database.notify(connection)
 
     def _keep_secret(self, connection: Connection, job_id: int, secret: Mapping[str, str]) -> None:
         if secret:
@@ -273,52 +264,16 @@ class JobRepository:
     # Requested by users; the job may or may not be leased by a worker
 
     def request_transition(
-        self, job: ImportJob, then: JobState, *, audit: AuditEntry | None = None, **values: Any
+        self, job: ImportJob, to: JobState, *, audit: AuditEntry | None = None, **values: Any
     ) -> ImportJob:
-        """Move a job to another state without its lease; raises the fencing epoch, so a worker of it is fenced off.
-
-        ``audit`` is logged in the same transaction.
+        """Move a job to another state without its lease, as :meth:`JobTransitions.transition`.
 
         Raises:
             JobStateConflict: the job has changed state meanwhile, or another process has leased it.
             PartitionNotFound: the partition to commit into was dropped.
         """
-        runnable = not then.is_final and then is not JobState.UNCOMMITTED
-        values |= ending_values(then)
         with self._database.write() as connection:
-            if then is JobState.COMMITTING:
-                lock_partition_for_commit(connection, job)
-            changed = connection.execute(
-                update(tables.job)
-                .where(
-                    tables.job.c.id == job.id,
-                    tables.job.c.state == job.state.value,
-                    tables.job.c.epoch == job.epoch,  # after a retry the state may be the same again
-                )
-                .values(
-                    state=then.value,
-                    epoch=tables.job.c.epoch + 1,
-                    owner=None,
-                    lease_until=None,
-                    run_after=0,
-                    runnable=runnable,
-                    **values,
-                )
-            ).rowcount
-            if changed != 1 or not can_transition(job.state, then):
-                raise JobStateConflict(f"job {job.id} is no longer in state {job.state}", job_id=job.id)
-            apply_transition(connection, job, then)
-            if then.is_final:
-                end_job(connection, job.id, then)
-            if audit is not None:
-                note(connection, audit)
-            self._database.notify(connection)
-            row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
-        if then.is_final and job.has_credentials:
-            self._database.mark_secrets_deleted()
-        updated = job_of(row)
-        log_transition(updated, job.state)
-        return updated
+            return self._transitions.transition(connection, job, to, Guard.REQUEST, audit=audit, **values)
 
     def retry(
         self,
@@ -339,31 +294,23 @@ class JobRepository:
             JobStateConflict: the job isn't Failed (any more).
             LimitExceeded, QuotaExceeded: as :meth:`insert`.
         """
-        then = JobState.PENDING
         with self._database.write() as connection:
             lock_cluster(connection, job.cluster_id, limits)
             enforce_quota(connection, job.cluster_id, quota)
-            changed = 0
-            if can_retry_as(job.state, then):
-                changed = connection.execute(
-                    update(tables.job)
-                    .where(tables.job.c.id == job.id, tables.job.c.state == job.state.value)
-                    .values(
-                        state=then.value,
-                        epoch=tables.job.c.epoch + 1,
-                        run_after=0,
-                        runnable=True,
-                        has_staged_files=False,
-                        reason=None,
-                        warnings=[],
-                        finished_at=None,
-                        deadline=deadline,
-                        has_credentials=job.has_credentials or bool(secret),
-                        roots=_added(_roots(connection, job.id), roots),
-                    )
-                ).rowcount
-            if changed != 1:
-                raise JobStateConflict(f"job {job.id} is no longer in state {job.state}", job_id=job.id)
+            updated = self._transitions.transition(
+                connection,
+                job,
+                JobState.PENDING,
+                Guard.RETRY,
+                audit=audit,
+                has_staged_files=False,
+                reason=None,
+                warnings=[],
+                finished_at=None,
+                deadline=deadline,
+                has_credentials=job.has_credentials or bool(secret),
+                roots=_added(_roots(connection, job.id), roots),
+            )
             self._keep_secret(connection, job.id, secret)
             file = tables.job_file.c
             connection.execute(
@@ -371,15 +318,19 @@ class JobRepository:
                 .where(file.job_id == job.id, file.state != FileState.COMPLETED.value)
                 .values(state=FileState.PENDING.value, reason=None, finished_at=None)
             )
-            apply_transition(connection, job, then)
             enforce_job_limits(connection, job.cluster_id, job.collection_id, job.collection, limits)
-            if audit is not None:
-                note(connection, audit)
-            self._database.notify(connection)
-            row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
-        updated = job_of(row)
-        log_transition(updated, job.state)
         return updated
+
+    def fail_unfinished(self, collection_id: str, reason: str, partition: str | None = None) -> None:
+        """Fail the jobs into a collection (or one partition of it) that is being dropped, if before their commit."""
+        for job in self.live_of(collection_id):
+            if partition is not None and (job.partition or DEFAULT_PARTITION) != partition:
+                continue
+            while not job.state.is_final and not job.state.is_committed:
+                try:
+                    job = self.request_transition(job, JobState.FAILED, reason=reason)
+                except JobStateConflict:
+                    job = self.get(job.cluster_id, job.id)
 
     def overdue(self) -> Sequence[ImportJob]:
         """Unfinished jobs that are past their deadline and before their commit."""

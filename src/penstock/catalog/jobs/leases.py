@@ -20,30 +20,21 @@ from sqlalchemy import (
 )
 
 from penstock.catalog.collections.collections import CollectionRepository
-from penstock.catalog.collections.partition_drop import lock_partition_for_commit
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis
-from penstock.catalog.jobs.counters import apply_transition
 from penstock.catalog.jobs.fair_scheduling import claimable_jobs, free, mark_served
 from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit, store_plan
 from penstock.catalog.jobs.quotas import record_usage
 from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
-from penstock.catalog.jobs.terminal import end_job, ending_values
-from penstock.catalog.jobs.transitions import log_transition
-from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, SplitState, can_transition
+from penstock.catalog.jobs.transitions import Guard, JobTransitions
+from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, SplitState
 from penstock.domain.quotas import UNLIMITED, Quota
-from penstock.errors import JobStateConflict, PenstockError
+from penstock.errors import LeaseLost
 
-__all__ = ["JobLeases", "LeaseLost"]
+__all__ = ["JobLeases"]
 
 _CLAIMING = 0x70656E74
 """PostgreSQL advisory lock: one claim at a time."""
-
-
-class LeaseLost(PenstockError):
-    """Another process has taken the job over, or it has ended; the worker's write was discarded."""
-
-    code = "lost_claim"
 
 
 class JobLeases:
@@ -52,6 +43,7 @@ class JobLeases:
     def __init__(self, database: CatalogDatabase, collections: CollectionRepository) -> None:
         self._database = database
         self._collections = collections
+        self._transitions = JobTransitions(database)
 
     def claim(
         self,
@@ -143,50 +135,15 @@ class JobLeases:
                 .values(owner=None, lease_until=None, run_after=0)
             )
 
-    def move(self, job: ImportJob, then: JobState, *, keep_files: bool = False, **values: Any) -> ImportJob:
-        """Move a leased job to its next state, and set further columns in the same transaction.
-
-        A final state, and Uncommitted, ends the lease; a final one also deletes the job's credentials and sets its
-        end. With ``keep_files`` the cleanup doesn't delete what a failed job has staged: it may have been published.
+    def move(self, job: ImportJob, to: JobState, *, keep_files: bool = False, **values: Any) -> ImportJob:
+        """Move a leased job to its next state, as :meth:`JobTransitions.transition`, and set further columns.
 
         Raises:
             LeaseLost: the job's lease has been lost.
             PartitionNotFound: the partition to commit into was dropped.
         """
-        if not can_transition(job.state, then):
-            raise JobStateConflict(f"job {job.id} is in state {job.state}, it can't become {then}", job_id=job.id)
-        if "warnings" in values:
-            values["warnings"] = [warning.to_json() for warning in values["warnings"]]
-        values |= ending_values(then)
-        if then.is_final or then is JobState.UNCOMMITTED:
-            values |= {"runnable": False, "owner": None, "lease_until": None}
         with self._database.write() as connection:
-            if then is JobState.COMMITTING:
-                lock_partition_for_commit(connection, job)
-            changed = connection.execute(
-                update(tables.job)
-                .where(
-                    tables.job.c.id == job.id,
-                    tables.job.c.epoch == job.epoch,
-                    tables.job.c.state == job.state.value,
-                )
-                .values(state=then.value, **values)
-            ).rowcount
-            if changed != 1:
-                raise LeaseLost(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
-            apply_transition(connection, job, then)
-            if then.is_final:
-                end_job(connection, job.id, then)
-            if keep_files:
-                connection.execute(update(tables.job).where(tables.job.c.id == job.id).values(has_staged_files=False))
-            if then.is_final or then is JobState.UNCOMMITTED:
-                self._database.notify(connection)  # a waiting job may be claimed now, by any process
-            row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
-        if then.is_final and job.has_credentials:
-            self._database.mark_secrets_deleted()
-        updated = job_of(row)
-        log_transition(updated, job.state)
-        return updated
+            return self._transitions.transition(connection, job, to, Guard.LEASE, keep_files=keep_files, **values)
 
     def save_plan(
         self,
@@ -201,7 +158,8 @@ class JobLeases:
         The files count towards the org's daily bytes; ``quota`` is the default for orgs without their own.
 
         Raises:
-            LeaseLost.
+            JobStateConflict: the job isn't in Planning.
+            LeaseLost: the job's lease has been lost.
             QuotaExceeded: the org has no bytes left for these files today.
         """
         size = sum(file.size for file in files)
@@ -211,22 +169,16 @@ class JobLeases:
             ids = sum(split.auto_ids for split in splits if split.kept is None)
             start = self._collections.reserve_auto_ids(connection, job.collection_id, ids) if ids else None
             store_plan(connection, job.id, files, splits, start)
-            connection.execute(
-                update(tables.job)
-                .where(tables.job.c.id == job.id)
-                .values(
-                    state=JobState.IMPORTING.value,
-                    reason=None,
-                    size=size,
-                    total_rows=sum(file.total_rows for file in files),
-                    warnings=[warning.to_json() for warning in warnings],
-                )
+            return self._transitions.transition(
+                connection,
+                job,
+                JobState.IMPORTING,
+                Guard.LEASE,
+                reason=None,
+                size=size,
+                total_rows=sum(file.total_rows for file in files),
+                warnings=warnings,
             )
-            apply_transition(connection, job, JobState.IMPORTING)
-            row = connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one()
-        updated = job_of(row)
-        log_transition(updated, job.state)
-        return updated
 
     def save_split(
         self, job: ImportJob, ordinal: int, *, rows: Sequence[int], staged: Any, warnings: Sequence[JobWarning]

@@ -1,4 +1,4 @@
-"""Quotas of orgs: limits, usage, and their enforcement.
+"""Quotas of orgs, and limits of unfinished jobs per collection and per cluster: usage and enforcement.
 
 Unfinished jobs are counted when a job is created, running jobs when one is claimed
 (:mod:`penstock.catalog.jobs.fair_scheduling`), bytes when a job is planned: only then are the sizes of its files
@@ -17,11 +17,17 @@ from penstock.catalog.db.connection import CatalogDatabase, database_clock, upse
 from penstock.catalog.jobs.fair_scheduling import running_jobs
 from penstock.domain.ids import DAY_MILLIS
 from penstock.domain.jobs import FINAL_STATES, ImportJob
-from penstock.domain.quotas import Quota, Usage
-from penstock.errors import OrgNotFound, QuotaExceeded
+from penstock.domain.quotas import JobLimits, Quota, Usage
+from penstock.errors import LimitExceeded, OrgNotFound, QuotaExceeded
 
-__all__ = ["QuotaRepository", "enforce_quota", "record_usage"]
-
+__all__ = [
+    "LIVE_JOBS",
+    "QuotaRepository",
+    "enforce_job_limits",
+    "enforce_quota",
+    "lock_cluster",
+    "record_usage",
+]
 
 _org, _usage, _counter = tables.org.c, tables.org_usage.c, tables.job_counter.c
 
@@ -31,13 +37,20 @@ _ORG_OF = (
     .join(tables.cluster, tables.cluster.c.org_id == _org.id)
     .where(tables.cluster.c.id == bindparam("cluster_id"))
 )
-_LIVE_JOBS = (
+_IS_LIVE = _counter.state.not_in([state.value for state in sorted(FINAL_STATES)])
+LIVE_JOBS = select(func.coalesce(func.sum(_counter.jobs), 0)).where(
+    _counter.collection_id == bindparam("collection_id"), _IS_LIVE
+)
+_LIVE_JOBS_OF_CLUSTER = select(func.coalesce(func.sum(_counter.jobs), 0)).where(
+    _counter.cluster_id == bindparam("cluster_id"), _IS_LIVE
+)
+_LIVE_JOBS_OF_ORG = (
     select(func.coalesce(func.sum(_counter.jobs), 0))
     .join(tables.cluster, tables.cluster.c.id == _counter.cluster_id)
-    .where(
-        tables.cluster.c.org_id == bindparam("org_id"),
-        _counter.state.not_in([state.value for state in sorted(FINAL_STATES)]),
-    )
+    .where(tables.cluster.c.org_id == bindparam("org_id"), _IS_LIVE)
+)
+_LOCKED_CLUSTER = (
+    select(tables.cluster.c.id).where(tables.cluster.c.id == bindparam("cluster_id")).with_for_update(key_share=True)
 )
 _BYTES = select(_usage.bytes).where(_usage.org_id == bindparam("org_id"), _usage.day == bindparam("day"))
 
@@ -73,7 +86,7 @@ class QuotaRepository:
         with self._database.read() as connection:
             day = connection.execute(select(database_clock(connection))).scalar_one() // DAY_MILLIS
             return Usage(
-                jobs=int(connection.execute(_LIVE_JOBS, {"org_id": org_id}).scalar_one()),
+                jobs=int(connection.execute(_LIVE_JOBS_OF_ORG, {"org_id": org_id}).scalar_one()),
                 running_jobs=running_jobs(connection, org_id),
                 daily_bytes=connection.execute(_BYTES, {"org_id": org_id, "day": day}).scalar_one_or_none() or 0,
             )
@@ -95,7 +108,7 @@ def enforce_quota(connection: Connection, cluster_id: str, quota: Quota, size: i
     if limit := _limit(org.max_jobs, quota.jobs):
         # A concurrent create call of the org waits until this job is counted.
         connection.execute(select(_org.id).where(_org.id == org.id).with_for_update(key_share=True))
-        live = int(connection.execute(_LIVE_JOBS, {"org_id": org.id}).scalar_one())
+        live = int(connection.execute(_LIVE_JOBS_OF_ORG, {"org_id": org.id}).scalar_one())
         if live >= limit:
             raise QuotaExceeded(
                 f"{live:,} jobs of the org {org.name} are unfinished, the limit is {limit:,} (max_jobs_per_org). "
@@ -163,4 +176,40 @@ def _no_bytes_left(org: Row[Any], now: int, limit: int, present: int, size: int)
         value=limit,
         present=present,
         **({} if size > limit else {"seconds": seconds}),
+    )
+
+
+def lock_cluster(connection: Connection, cluster_id: str, limits: JobLimits) -> None:
+    """If jobs of the cluster are limited, make concurrent inserts of its jobs wait for this transaction."""
+    if limits.cluster is not None:
+        connection.execute(_LOCKED_CLUSTER, {"cluster_id": cluster_id})
+
+
+def enforce_job_limits(
+    connection: Connection, cluster_id: str, collection_id: str, collection: str, limits: JobLimits
+) -> None:
+    """Check the limits after the new job has been counted.
+
+    A concurrent transaction that counts a job of the collection waits for the counter's row lock, so no two jobs get
+    the last place.
+
+    Raises:
+        LimitExceeded: the collection or its cluster had reached its limit.
+    """
+    if limits.collection is not None:
+        live = connection.execute(LIVE_JOBS, {"collection_id": collection_id}).scalar_one()
+        _refuse_beyond(limits.collection, int(live), f"collection {collection}", "max_jobs_per_collection")
+    if limits.cluster is not None:
+        live = connection.execute(_LIVE_JOBS_OF_CLUSTER, {"cluster_id": cluster_id}).scalar_one()
+        _refuse_beyond(limits.cluster, int(live), "the cluster", "max_jobs_per_cluster")
+
+
+def _refuse_beyond(most: int, live: int, whose: str, setting: str) -> None:
+    if live <= most:
+        return
+    raise LimitExceeded(
+        f"The number of jobs has reached the limit: {live - 1} jobs of {whose} have not ended ({setting} = {most}). "
+        "Try again when some have; many files fit into one job",
+        limit=setting,
+        value=most,
     )

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Connection, delete, select
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase
-from penstock.catalog.jobs.counters import forget
+from penstock.catalog.jobs.transitions import subtract_deleted
 
 __all__ = ["RetentionRepository"]
 
@@ -49,7 +49,9 @@ class RetentionRepository:
             for table in (tables.job_split, tables.job_file, tables.job_secret):
                 connection.execute(delete(table).where(table.c.job_id.in_(ids)))
             connection.execute(delete(tables.job).where(job.id.in_(ids)))
-            forget(connection, [(row.id, cluster_id, row.database_id, row.collection_id, row.state) for row in rows])
+            subtract_deleted(
+                connection, [(row.id, cluster_id, row.database_id, row.collection_id, row.state) for row in rows]
+            )
         return len(ids)
 
 

@@ -1,14 +1,134 @@
-"""Log the transitions of jobs: one line for each, from creation to end, whatever caused it."""
+"""Transitions of jobs: the only writer of their states, with the counters and effects that belong to a transition.
+
+A transition is checked against the table in :mod:`penstock.domain.jobs` and by its :class:`Guard`. The counters of
+jobs by state are updated in the same transaction, so the total of a list needs no scan.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from functools import lru_cache, partial
+from typing import Any
+
 import structlog
+from sqlalchemy import Connection, Table, delete, insert, select, tuple_, update
 
-from penstock.domain.jobs import ImportJob, JobState
+from penstock.catalog.access.audit import note
+from penstock.catalog.collections.partition_drop import lock_partition_for_commit
+from penstock.catalog.db import tables
+from penstock.catalog.db.connection import CatalogDatabase, now_millis, upsert_insert
+from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
+from penstock.domain.audit import AuditEntry
+from penstock.domain.ids import day_of
+from penstock.domain.jobs import (
+    FINAL_STATES,
+    FileState,
+    ImportJob,
+    JobState,
+    SplitState,
+    can_retry_as,
+    can_transition,
+)
+from penstock.errors import JobStateConflict, LeaseLost
 
-__all__ = ["log_transition"]
+__all__ = ["Guard", "JobTransitions", "log_transition", "subtract_deleted"]
 
 log = structlog.get_logger(__name__)
+
+
+class Guard(Enum):
+    """What a transition requires besides the job's state and fencing epoch being as they were read.
+
+    ``LEASE``: made under the job's lease, which goes on unless the new state needs no worker. ``REQUEST``: made by a
+    user's call or the cleanup, without the lease; the epoch is raised, so a worker of the job is fenced off.
+    ``RETRY``: as REQUEST, for the one way out of a final state.
+    """
+
+    LEASE = "lease"
+    REQUEST = "request"
+    RETRY = "retry"
+
+    def allows(self, job: ImportJob, to: JobState) -> bool:
+        """Whether the transition table has ``job.state`` → ``to``."""
+        return can_retry_as(job.state, to) if self is Guard.RETRY else can_transition(job.state, to)
+
+
+class JobTransitions:
+    """Create jobs and move them from state to state, in transactions of the caller."""
+
+    def __init__(self, database: CatalogDatabase) -> None:
+        self._database = database
+
+    def create(self, connection: Connection, values: Mapping[str, Any]) -> None:
+        """Insert a Pending job with these columns. The caller logs it after the commit: :func:`log_transition`."""
+        # As parameters: with values() the statement would be rebuilt for every call.
+        connection.execute(insert(tables.job), {**values, "state": JobState.PENDING.value, "runnable": True})
+        key = (values["cluster_id"], values["database_id"], values["collection_id"], JobState.PENDING.value)
+        _add(connection, tables.job_counter, {key: 1})
+        self._database.notify(connection)
+
+    def transition(
+        self,
+        connection: Connection,
+        job: ImportJob,
+        to: JobState,
+        guard: Guard,
+        *,
+        audit: AuditEntry | None = None,
+        keep_files: bool = False,
+        **values: Any,
+    ) -> ImportJob:
+        """Move a job to ``to`` and set further columns; returns the job as it is then, with those columns.
+
+        Counters, the effects of a job's end, the audit entry and the notification of other processes belong to the
+        caller's transaction; the log line is written after its commit.
+
+        Args:
+            audit: entry to store with the transition.
+            keep_files: the cleanup doesn't delete what a failed job has staged: it may have been published.
+            values: columns of the job; ``warnings`` as :class:`~penstock.domain.jobs.JobWarning`.
+
+        Raises:
+            JobStateConflict: the table has no such transition, or the job was changed since it was read.
+            LeaseLost: it was changed since it was read, and the guard is the lease.
+            PartitionNotFound: the partition to commit into was dropped.
+        """
+        if not guard.allows(job, to):
+            raise JobStateConflict(
+                f"job {job.id} is in state {job.state}, from which it can't become {to}", job_id=job.id
+            )
+        if to is JobState.COMMITTING:
+            lock_partition_for_commit(connection, job)
+        if "warnings" in values:
+            values["warnings"] = [warning.to_json() for warning in values["warnings"]]
+        changed = connection.execute(
+            update(tables.job)
+            .where(
+                tables.job.c.id == job.id,
+                tables.job.c.state == job.state.value,
+                tables.job.c.epoch == job.epoch,  # after a retry the state may be the same again
+            )
+            .values({**values, **_lease_values(to, guard), **_end_values(to), "state": to.value})
+        ).rowcount
+        if changed != 1:
+            raise _changed_meanwhile(job, guard)
+        _count_transition(connection, job, to)
+        if to.is_final:
+            _end_job(connection, job.id, to, keep_files=keep_files)
+        if audit is not None:
+            note(connection, audit)
+        if guard is not Guard.LEASE or not _is_runnable(to):
+            self._database.notify(connection)  # this job or one that waited for it may be claimed now
+        updated = job_of(connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one())
+        self._database.after_commit(connection, partial(self._committed, updated, job))
+        return updated
+
+    def _committed(self, updated: ImportJob, job: ImportJob) -> None:
+        if updated.state.is_final and job.has_credentials:
+            self._database.mark_secrets_deleted()
+        log_transition(updated, job.state)
 
 
 def log_transition(job: ImportJob, before: JobState | None) -> None:
@@ -23,4 +143,100 @@ def log_transition(job: ImportJob, before: JobState | None) -> None:
         rows=job.rows,
         progress=job.progress,
         reason=job.reason,
+    )
+
+
+def _changed_meanwhile(job: ImportJob, guard: Guard) -> Exception:
+    if guard is Guard.LEASE:
+        return LeaseLost(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
+    return JobStateConflict(f"job {job.id} is no longer in state {job.state}", job_id=job.id)
+
+
+# Columns that follow from the state
+
+
+def _is_runnable(state: JobState) -> bool:
+    """Whether a worker may claim a job in this state."""
+    return not state.is_final and state is not JobState.UNCOMMITTED
+
+
+def _lease_values(to: JobState, guard: Guard) -> dict[str, Any]:
+    ended = {"owner": None, "lease_until": None}
+    if guard is not Guard.LEASE:
+        return {**ended, "runnable": _is_runnable(to), "run_after": 0, "epoch": tables.job.c.epoch + 1}
+    return {} if _is_runnable(to) else {**ended, "runnable": False}
+
+
+def _end_values(to: JobState) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if to.is_final:
+        values |= {"finished_at": now_millis(), "stage": ""}
+    if to.is_final or to.is_committed:
+        values["deadline"] = None
+    return values
+
+
+def _end_job(connection: Connection, job_id: int, state: JobState, *, keep_files: bool) -> None:
+    """End each file of an ended job, as completed or failed, and delete the job's credentials.
+
+    If it failed or was aborted, the staged files of its splits stay, for a retry or the cleanup.
+    """
+    connection.execute(delete(tables.job_secret).where(tables.job_secret.c.job_id == job_id))
+    if state is not JobState.COMPLETED and not keep_files:
+        split = tables.job_split.c
+        staged = select(split.ordinal).where(split.job_id == job_id, split.state == SplitState.STAGED.value)
+        connection.execute(
+            update(tables.job).where(tables.job.c.id == job_id, staged.exists()).values(has_staged_files=True)
+        )
+    file = tables.job_file.c
+    if state is JobState.COMPLETED:
+        values = {"state": FileState.COMPLETED.value, "progress": 100}
+    else:
+        values = {"state": FileState.FAILED.value}
+    connection.execute(
+        update(tables.job_file)
+        .where(file.job_id == job_id, file.finished_at.is_(None))
+        .values(finished_at=now_millis(), **values)
+    )
+
+
+# Counters
+
+
+def subtract_deleted(connection: Connection, ended: Iterable[tuple[int, str, int, str, str]]) -> None:
+    """Subtract ended jobs that are deleted: id, cluster, database, collection and state of each."""
+    states: Counter[tuple[Any, ...]] = Counter()
+    days: Counter[tuple[Any, ...]] = Counter()
+    for job_id, *key in ended:
+        states[tuple(key)] -= 1
+        days[(*key, day_of(job_id))] -= 1
+    for table, changes in ((tables.job_counter, states), (tables.job_day, days)):
+        _add(connection, table, changes)
+        connection.execute(delete(table).where(table.c.jobs == 0, tuple_(*table.primary_key).in_(sorted(changes))))
+
+
+def _count_transition(connection: Connection, job: ImportJob, to: JobState) -> None:
+    """Move a job from the counter of its state to that of the next; by day only final states are counted."""
+    key = (job.cluster_id, job.database_id, job.collection_id)
+    changes = ((job.state, -1), (to, 1))
+    _add(connection, tables.job_counter, {(*key, state.value): change for state, change in changes})
+    day = day_of(job.id)
+    final_changes = {(*key, state.value, day): change for state, change in changes if state in FINAL_STATES}
+    if final_changes:
+        _add(connection, tables.job_day, final_changes)
+
+
+def _add(connection: Connection, table: Table, changes: Mapping[tuple[Any, ...], int]) -> None:
+    """Add to counters, sorted by key: all transactions lock the rows in the same order, so there are no deadlocks."""
+    names = [column.name for column in table.primary_key]
+    rows = [{**dict(zip(names, key, strict=True)), "jobs": changes[key]} for key in sorted(changes)]
+    connection.execute(_addition(connection.dialect.name, table), rows)
+
+
+# Cached, each transition needs it: building the statement takes longer than running it.
+@lru_cache
+def _addition(dialect: str, table: Table) -> Any:
+    statement = upsert_insert(dialect, table)
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key), set_={"jobs": table.c.jobs + statement.excluded.jobs}
     )

@@ -37,7 +37,7 @@ def adopt(settings: Settings) -> Iterator[CheckResult]:
 
     Raises:
         DataFolderInUse: a server runs on the data dir or the catalog.
-        StoreError, InvalidParameter: the catalog or the store can't be used.
+        CatalogError, StoreError, InvalidParameter: the catalog or the store can't be used.
     """
     url = parse_catalog_url(catalog_url(settings))
     with private_umask(), lock_data_dir(settings.data_dir), lock_catalog(url):

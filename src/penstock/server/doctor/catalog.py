@@ -13,7 +13,7 @@ from penstock.catalog.db import diagnostics
 from penstock.catalog.db.connection import CatalogDatabase
 from penstock.catalog.db.diagnostics import WaitingJob
 from penstock.catalog.db.encryption import Encryptor
-from penstock.errors import InvalidParameter, PenstockError, StoreError
+from penstock.errors import CatalogError, InvalidParameter, PenstockError
 from penstock.server.doctor.result import CheckResult, fail, ok, warn
 from penstock.server.doctor.store import check_store
 from penstock.server.doctor.tenants import check_tenants
@@ -103,7 +103,7 @@ def _check_credentials(settings: Settings, database: CatalogDatabase) -> Iterato
         encryptor = Encryptor(sealing_key(settings))
         for secret in encrypted:
             encryptor.open(secret)
-    except (StoreError, InvalidParameter):
+    except (CatalogError, InvalidParameter):
         yield fail(
             "credentials",
             "the credentials of unfinished jobs were encrypted with another key",

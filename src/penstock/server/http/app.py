@@ -18,10 +18,9 @@ from starlette.routing import Route as StarletteRoute
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
-from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.domain.access import Role
 from penstock.domain.deadline import DeadlineExceeded
-from penstock.errors import PenstockError, PermissionDenied
+from penstock.errors import CatalogError, PenstockError, PermissionDenied
 from penstock.server.calls import Calls
 from penstock.server.http.browser_security import OriginGuardMiddleware, SecurityHeaders
 from penstock.server.http.docs_page import DOCS_PAGE, DOCS_POLICY
@@ -100,7 +99,7 @@ def _own_routes(services: Services, routes: tuple[Route, ...], calls: Calls) -> 
         try:
             _check_operator(services, request)
             content = generate_latest(services.registry)
-        except CatalogUnavailable as error:
+        except CatalogError as error:
             _log.warning("no metrics", reason=error.message)
             reason = error.code if services.authentication.is_enabled_cached else error.message  # as above
             return PlainTextResponse(f"{reason}\n", 503)

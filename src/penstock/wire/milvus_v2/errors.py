@@ -50,7 +50,7 @@ class ErrorRow:
 class Refused(errors.InvalidParameter):
     """An error with a number of the dialect, where the error class doesn't determine it."""
 
-    code = "refused"
+    code = "dialect_refusal"
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text, code=code)
@@ -116,10 +116,14 @@ MILVUS: Mapping[type[PenstockError], ErrorRow] = {
     errors.FileUnreadable: ErrorRow(2100, _IMPORT),
     errors.SourceUnavailable: ErrorRow(2101, _IMPORT_SYSTEM),
     errors.DataError: ErrorRow(1804, prefix="fail to deal the insert data, error: "),
+    errors.CatalogError: ErrorRow(INTERNAL),
+    errors.CatalogFull: ErrorRow(INTERNAL),
+    errors.CatalogUnavailable: ErrorRow(INTERNAL),
     errors.StoreError: ErrorRow(INTERNAL),
     errors.StoreFull: ErrorRow(INTERNAL),
     errors.TableDamaged: ErrorRow(INTERNAL),
     errors.JobWithdrawn: ErrorRow(INTERNAL),
+    errors.LeaseLost: ErrorRow(INTERNAL),
     errors.StoreConflict: ErrorRow(INTERNAL),
     errors.StoreUnavailable: ErrorRow(INTERNAL),
     errors.WorkerLost: ErrorRow(INTERNAL),

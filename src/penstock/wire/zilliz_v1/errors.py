@@ -96,7 +96,7 @@ class ErrorRow:
 class Refused(errors.InvalidParameter):
     """An error raised by this dialect itself. ``about`` fills the published text."""
 
-    code = "refused"
+    code = "dialect_refusal"
 
     def __init__(self, code: int, about: str = "") -> None:
         super().__init__(TEXTS[code].format(about).rstrip(), code=code, hidden=code in _HIDDEN)
@@ -151,10 +151,14 @@ ROWS: Mapping[type[PenstockError], ErrorRow] = {
     errors.FileUnreadable: ErrorRow(83001),
     errors.SourceUnavailable: ErrorRow(83001),
     errors.DataError: ErrorRow(47053, {"numpy_fields": 47036}),
+    errors.CatalogError: ErrorRow(UNAVAILABLE),
+    errors.CatalogFull: ErrorRow(UNAVAILABLE),
+    errors.CatalogUnavailable: ErrorRow(UNAVAILABLE),
     errors.StoreError: ErrorRow(UNAVAILABLE),
     errors.StoreFull: ErrorRow(UNAVAILABLE),
     errors.TableDamaged: ErrorRow(UNAVAILABLE),
     errors.JobWithdrawn: ErrorRow(UNAVAILABLE),
+    errors.LeaseLost: ErrorRow(UNAVAILABLE),
     errors.StoreConflict: ErrorRow(UNAVAILABLE),
     errors.StoreUnavailable: ErrorRow(UNAVAILABLE),
     errors.WorkerLost: ErrorRow(UNAVAILABLE),
