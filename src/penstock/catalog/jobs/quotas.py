@@ -208,8 +208,8 @@ def _refuse_beyond(most: int, live: int, whose: str, setting: str) -> None:
     if live <= most:
         return
     raise LimitExceeded(
-        f"The number of jobs has reached the limit: {live - 1} jobs of {whose} have not ended ({setting} = {most}). "
-        "Try again when some have; many files fit into one job",
+        f"The number of jobs has reached the limit: {live - 1} jobs of {whose} are unfinished ({setting} = {most}). "
+        "Try again when some have finished; one job can import many files",
         limit=setting,
         value=most,
     )
