@@ -144,7 +144,7 @@ def _warning_for(column: str, field: Field | None, dynamic: bool) -> tuple[str, 
         return "partition_column", f"{label!r} is not a field: folders such as {{folder}} set it as a dynamic value"
     return (
         "column_dropped",
-        f"partition column {label!r}, of folders such as {{folder}}, is not a field of the collection and was dropped",
+        f"partition column {label!r}, of folders such as {{folder}}, is not a field and was dropped",
     )
 
 
