@@ -185,5 +185,5 @@ def test_flags_of_what_is_not_served_may_be_off(plane: DataPlane, docs: str) -> 
 def test_an_automatic_id_is_named_beside_the_fields(plane: DataPlane) -> None:
     key = {"fieldName": "id", "dataType": "Int64", "isPrimary": True, "autoID": True}
     code, text = plane.error("collections/create", collectionName=plane.name(), schema={"fields": [key, V]})
-    assert (code, "it stands beside fields, as schema.autoID" in text) == (1100, True)
+    assert (code, "set schema.autoID, next to fields" in text) == (1100, True)
     plane.call("collections/create", collectionName=plane.name(), schema={"autoID": True, "fields": [key, V]})
