@@ -87,7 +87,7 @@ def test_a_folder_gives_its_files_by_name(root: Path) -> None:
 
 def test_an_empty_folder_is_missing(root: Path) -> None:
     (root / "empty").mkdir()
-    with pytest.raises(FileMissing, match=r"has no files in it\. Looked in: .*/root/empty/$"):
+    with pytest.raises(FileMissing, match=r"has no files\. Looked in: .*/root/empty/$"):
         ImportRoots([str(root)]).locate("empty/")
 
 
