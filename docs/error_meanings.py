@@ -14,10 +14,11 @@ MEANINGS: Mapping[str, str] = {
     "malformed_body": "The request body is not a JSON object, or a value in it has the wrong type.",
     "body_too_large": "The request body exceeds `max_body_bytes`.",
     "dialect_refusal": "Rejected by a rule of one dialect, with that dialect's own number.",
-    "invalid_name": "Invalid name of a collection, field, partition or database. Allowed: letters, digits and underscores, "
-    "not starting with a digit, at most 255 characters.",
+    "invalid_name": "Invalid name of a collection, field, partition or database. Allowed: letters, digits and "
+    "underscores, not starting with a digit, at most 255 characters.",
     "invalid_schema": "The collection schema is invalid; the message names the field.",
-    "invalid_filter": "A filter expression cannot be parsed, or not be evaluated exactly; the message has the position.",
+    "invalid_filter": "A filter expression cannot be parsed, or not be evaluated exactly; the message has the "
+    "position.",
     "unsupported": "Valid, but not supported by this server.",
     "not_found": "The named object does not exist.",
     "cluster_not_found": "No cluster has this id. The server's own is the setting `cluster_id`.",
@@ -46,8 +47,8 @@ MEANINGS: Mapping[str, str] = {
     "import_refused": "The import request is invalid: file types, file groups, options.",
     "limit_exceeded": "A limit of the server is exceeded; the message names it and the setting.",
     "quota_exceeded": (
-        "A quota of the caller's org is exceeded; the message names it, its value, the current usage, and when to retry, "
-        "if possible also in the header `Retry-After`."
+        "A quota of the caller's org is exceeded; the message names it, its value, the current usage, and when to "
+        "retry, if possible also in the header `Retry-After`."
     ),
     "source_error": "A file cannot be read.",
     "path_not_allowed": "The path is outside every `import_root`, or of a form that is never opened (`..`, links "

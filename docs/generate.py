@@ -84,10 +84,10 @@ def cli_page() -> str:
 Exit codes: **0** success, **1** failure (the command failed, or a job failed or was aborted), **2** wrong
 usage, **3** timeout while a job is still running, **130** interrupted by Ctrl-C.
 
-Results are printed to standard output, progress and errors to standard error. `--json` prints machine-readable output.
-Every option can also be set by an environment variable; for a repeatable option, the variable holds
-values separated by spaces (settings of the server: by commas). `REQUESTS_CA_BUNDLE` names a file of
-trusted certificate authorities, for servers with private certificates.
+Results are printed to standard output, progress and errors to standard error. `--json` prints machine-readable
+output. Every option can also be set by an environment variable; for a repeatable option, the variable holds values
+separated by spaces (settings of the server: by commas). `REQUESTS_CA_BUNDLE` names a file of trusted certificate
+authorities, for servers with private certificates.
 
 ## Server options
 
@@ -96,9 +96,9 @@ Every command that calls a server has these options:
 {connecting}
 ## Catalog options
 
-Commands for administrators (`keys`, `users`, `audit`, `orgs`, `clusters`) work on the catalog directly, with or without
-a running server, and locate it by `--config`, `--data-dir`, `--catalog-url` and `--encryption-key-file`, which are the server's
-[settings](settings.md), with their variables. Use the same values as the server.
+Commands for administrators (`keys`, `users`, `audit`, `orgs`, `clusters`) work on the catalog directly, with or
+without a running server, and locate it by `--config`, `--data-dir`, `--catalog-url` and `--encryption-key-file`,
+which are the server's [settings](settings.md), with their variables. Use the same values as the server.
 
 {"".join(sections)}"""
 
@@ -118,16 +118,17 @@ def errors_page() -> str:
         )
     return f"""# Errors
 {MADE}
-Every error has a stable code, used in logs and in reasons of jobs. On the wire each dialect has
-its own numbers: `{{"code": 1100, "message": "…"}}`. One number may cover several errors; the message distinguishes
-them. **Transient** errors may disappear by themselves: the same call may succeed later; jobs retry them automatically.
+Every error has a stable code, used in logs and in reasons of jobs. On the wire each dialect has its own numbers:
+`{{"code": 1100, "message": "…"}}`. One number may cover several errors; the message distinguishes them.
+**Transient** errors may disappear by themselves: the same call may succeed later; jobs retry them automatically.
 
 The HTTP status is 200, since clients discard the body of other statuses, with a few exceptions. A call that times
-out answers 408 (v1: {V1_UNAVAILABLE}, v2: {V2_TIMEOUT}), an unexpected error 500, and Milvus's calls answer
-401, 403 and 429 to [unauthorised calls](access.md#error-codes).
+out answers 408 (v1: {V1_UNAVAILABLE}, v2: {V2_TIMEOUT}), an unexpected error 500, and Milvus's calls answer 401,
+403 and 429 to [unauthorised calls](access.md#error-codes).
 
-A call without `clusterId` and `projectId` gets Milvus's numbers, one with either of them Zilliz Cloud's. In addition to
-the table, the v1 calls check their own parameters in the order of `src/penstock/wire/zilliz_v1/errors.py`.
+A call without `clusterId` and `projectId` gets Milvus's numbers, one with either of them Zilliz Cloud's. In
+addition to the table, the v1 calls check their own parameters in the order of
+`src/penstock/wire/zilliz_v1/errors.py`.
 
 {_table(["Code", "Meaning", "Transient", "v1", "v2", "v2, Zilliz profile"], rows)}"""
 
@@ -176,11 +177,11 @@ options only add a warning to the job.
 ## State of an index: `indexes/describe`
 
 `indexState` is `Finished` when no work is due for the index, `InProgress` while a worker builds the collection's
-indexes, `Unissued` while a build waits for a worker. `pendingRows` are the rows that wait for it; `indexedRows` all others
-of `totalRows`. As in Milvus, `indexedRows` also includes rows that are not in an index: rows are searched exactly, and not
-pending, if no index is built (because a search of fewer vectors than 32 MB or rows than 10,000 is as fast without, or the
-type has no index, see [indexes](indexes.md)), or while fewer than 10,000 new rows are outside the index. So a client that
-waits for `Finished`, or for no pending rows, terminates.
+indexes, `Unissued` while a build waits for a worker. `pendingRows` are the rows that wait for it; `indexedRows` all
+others of `totalRows`. As in Milvus, `indexedRows` also includes rows that are not in an index: rows are searched
+exactly, and not pending, if no index is built (because a search of fewer vectors than 32 MB or rows than 10,000 is
+as fast without, or the type has no index, see [indexes](indexes.md)), or while fewer than 10,000 new rows are
+outside the index. So a client that waits for `Finished`, or for no pending rows, terminates.
 """
 
 

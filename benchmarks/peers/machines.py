@@ -61,10 +61,10 @@ def compare_figures(machines: Sequence[Machine], reports: Sequence[Report]) -> I
             raise ValueError(f"{report.label} reports figures of unknown names: {', '.join(unknown)}")
     yield (
         "Figure",
-        "Asked for",
+        "Target",
         *(machine.title for machine in machines),
         *(report.label for report in reports),
-        "Holds everywhere",
+        "Met everywhere",
     )
     for name, wanted in names.items():
         measured = [column[name] for column in columns]

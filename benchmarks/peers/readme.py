@@ -15,13 +15,13 @@ END = "<!-- end of what is made -->"
 HEADING = "## Benchmarks\n"
 
 _EXPLANATION = """\
-Rows per second until every row counts, medians of alternating runs. How fast a machine writes to its page cache and
-its disk decides: another of the same kind may show half of it. Count on no more than the least of a row."""
+Rows per second until all rows are visible, medians of alternating runs. The results depend on the speed of page cache
+and disk: another machine of the same kind may reach half of them. Rely on the lowest figure of a row only."""
 
 _CHARTS = {
-    "rates.png": "Rows per second of everybody, Parquet",
+    "rates.png": "Rows per second of all contenders, Parquet",
     "formats.png": "Rows per second by format: Penstock, Milvus and the limit",
-    "resources.png": "Processor time and memory of everybody",
+    "resources.png": "Processor time and memory of all contenders",
 }
 
 
@@ -55,7 +55,7 @@ def _part(machines: Sequence[Machine], reports: Sequence[Report], folder: Path) 
         report = folder / machine.label / "peers.md"
         parts.append(
             f"**{machine.title}** ({' and '.join(dates)}): {' and '.join([*kinds, *disks])}; tables are "
-            f"{' or '.join(tables)}. What each contender does and doesn't do, processor time, memory, indexes and "
+            f"{' or '.join(tables)}. What each contender does and does not do, processor time, memory, indexes and "
             f"spread: [{report}]({report})."
         )
         parts.append(rates_table(machine.results))

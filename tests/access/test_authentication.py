@@ -115,5 +115,5 @@ def test_what_is_refused(catalog: Catalog) -> None:
         accounts.revoke_key("nobody")
     for _ in range(2):
         accounts.create_key(DEFAULT_ORG, "twin", [WRITER])
-    with pytest.raises(InvalidParameter, match="2 keys are called twin"):
+    with pytest.raises(InvalidParameter, match="2 keys are named twin"):
         accounts.revoke_key("twin")

@@ -124,9 +124,9 @@ def test_twice_as_many_take_about_twice_the_time(plane: DataPlane, name: str) ->
     [
         ("fields", "maximum field's number should be limited to 256"),
         ("struct fields", "maximum field's number should be limited to 256"),
-        ("properties", "properties has 20000 keys, 64 at most are taken"),
-        ("params", "params has 20000 keys, 64 at most are taken"),
-        ("search params", "searchParams has 20000 keys, 64 at most are taken"),
+        ("properties", "properties has 20000 keys, at most 64 are allowed"),
+        ("params", "params has 20000 keys, at most 64 are allowed"),
+        ("search params", "searchParams has 20000 keys, at most 64 are allowed"),
         ("indexes", "20000 indexes in one call"),
     ],
 )
@@ -150,7 +150,7 @@ def test_files_of_one_set(callers: Callers) -> None:
     grows_in_line(create, body, 1000)
     started = time.process_time()
     _, code, told = callers.post("ops", path, collectionName="docs", files=[["a"] * 250_000])
-    assert (code, "names 16384 files at most, but got 250000" in told) == (2100, True), told
+    assert (code, "takes at most 16384 files, but got 250000" in told) == (2100, True), told
     assert time.process_time() - started < 2
 
 

@@ -85,7 +85,7 @@ def test_a_separator_in_the_words_of_a_shell(run: Run, collection: str, make_fil
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--option", "seperator=;"), "option 'seperator' is not known. Is 'sep' meant?"),
+        (("--option", "seperator=;"), "option 'seperator' is unknown. Did you mean 'sep'?"),
         (("--sep", "||"), "option 'sep' is one character"),
     ],
 )
@@ -177,7 +177,7 @@ def test_more_files_than_a_job_takes(run: Run, collection: str, make_file: MakeF
     files = [str(make_file(f"{number}.jsonl", first=number * 3)) for number in range(5)]
     done = run("import", *files, "--collection", collection, "--files-per-job", "2")
     assert done.exit_code == 0, done.output
-    assert "5 files make 3 jobs of at most 2; each is all or nothing." in done.stderr
+    assert "5 files result in 3 jobs of at most 2; each is atomic." in done.stderr
     assert done.stdout.count("Imported") == 3
     assert run("query", collection, "--count").stdout == "15\n"
 
@@ -274,7 +274,7 @@ def test_a_job_that_failed_by_itself_is_not_called_aborted(run: Run, collection:
     (bad := make_file("bad.jsonl")).write_text('{"id": 1, "vector": []}\n')
     job_id = run("import", str(bad), "--collection", collection).stdout.split()[1]
     told = run("jobs", "abort", job_id).stdout
-    assert told.startswith(f"Job {job_id} had failed before: file ")
+    assert told.startswith(f"Job {job_id} failed before: file ")
 
 
 def test_waiting_for_a_time(run: Run, collection: str, make_file: MakeFile) -> None:

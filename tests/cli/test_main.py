@@ -86,7 +86,7 @@ def test_every_option_has_an_environment_variable_that_the_help_names(path: str)
 def test_an_unknown_command_is_wrong_usage() -> None:
     done = penstock_command("imprt")
     assert done.returncode == 2
-    assert "No such command 'imprt'. There are: serve, " in done.stderr
+    assert "No such command 'imprt'. Commands: serve, " in done.stderr
 
 
 def test_no_server() -> None:

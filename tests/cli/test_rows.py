@@ -75,7 +75,7 @@ def test_search_by_a_row(run: Run, compass: str) -> None:
     [
         ((), 2, "Give either --vector"),
         (("--vector", "[1, 2]", "--id", "1"), 2, "Give either --vector"),
-        (("--vector", "1, 2"), 2, "no JSON"),
+        (("--vector", "1, 2"), 2, "not JSON"),
         (("--vector", "7"), 2, "write a list"),
         (("--vector", "[1, 2, 3]"), 1, "dimension"),
         (("--id", "x"), 2, "are numbers"),

@@ -27,7 +27,7 @@ def serve(*flags: str) -> subprocess.CompletedProcess[str]:
         (("--port", "banana"), "PENSTOCK_PORT"),
         (("--config", "absent.toml"), "the settings file absent.toml cannot be read"),
         (("--import-root", "ftp://bucket"), "ftp://"),
-        (("--tls-cert", "cert.pem"), "--tls-cert and --tls-key must be given together"),
+        (("--tls-cert", "cert.pem"), "--tls-cert and --tls-key must be set together"),
     ],
 )
 def test_settings_that_wont_do(tmp_path: Path, flags: tuple[str, ...], told: str) -> None:

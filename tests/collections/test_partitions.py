@@ -86,6 +86,6 @@ def test_a_commit_that_never_ends_is_named(cases: UseCases, monkeypatch: pytest.
     docs = cases.create()
     cases.partitions.create(docs, "p")
     job = committing(cases, docs, "p")
-    with pytest.raises(JobStateConflict, match=f"job {job.id} is making its rows in the partition p visible"):
+    with pytest.raises(JobStateConflict, match=f"job {job.id} is publishing rows into the partition p"):
         cases.partitions.drop(docs, "p")
     assert cases.partitions.has(docs, "p")

@@ -42,12 +42,12 @@ def test_a_separator_is_a_character_or_its_escape(written: str, meant: str) -> N
     ],
 )
 def test_a_misspelt_option_comes_with_the_nearest_name(name: str, near: str) -> None:
-    assert unknown_option(name) == f"option {name!r} is not known. Is {near!r} meant?"
+    assert unknown_option(name) == f"option {name!r} is unknown. Did you mean {near!r}?"
 
 
 def test_an_option_that_is_like_none_comes_with_all_names() -> None:
     assert unknown_option("x" * 500) == (
-        f"option '{'x' * 100}…' is not known. Options are {', '.join(sorted(SERVED_OPTIONS))}"
+        f"option '{'x' * 100}…' is unknown. Options are {', '.join(sorted(SERVED_OPTIONS))}"
     )
 
 
@@ -60,8 +60,8 @@ def test_warnings_are_bounded_and_silent_about_what_is_served() -> None:
     assert option_warnings(["sep", "timeout", "sdk", "scene"], r"\t") == []
     texts = [warning.message for warning in option_warnings(["storage_version", "nulkey"], "||")]
     assert texts == [
-        "option 'nulkey' is not known. Is 'nullkey' meant? It was ignored",
+        "option 'nulkey' is unknown. Did you mean 'nullkey'? It was ignored",
         "option 'storage_version' only concerns backups of Milvus, which are not imported. It was ignored",
-        "option 'sep' is one character: of '||' only the first one counts",
+        "option 'sep' is a single character: only the first one of '||' is used",
     ]
     assert len(option_warnings([f"option {number}" for number in range(1000)])) == 11

@@ -36,7 +36,7 @@ def test_a_store_that_has_vanished_is_not_made_anew(stored_engine: Engine, tmp_p
     stored_engine.drop(other)
     stored_engine.check(known=[one, other])
     stored_engine.drop(one)
-    with pytest.raises(StoreError, match=r"has none of the 2 tables that the catalog knows\. Mount it"):
+    with pytest.raises(StoreError, match=r"has none of the 2 tables in the catalog\. Mount it"):
         stored_engine.check(known=[one, other])
     gone = LanceEngine(str(tmp_path / "unmounted"))
     with pytest.raises(StoreError, match="has none of the 1 tables"):

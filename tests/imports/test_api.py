@@ -312,7 +312,7 @@ def test_options_that_mean_nothing_are_told_by_the_job(world: World) -> None:
     job = world.imported(["a.csv"], sep=r"\t", Nullkey="NULL", sdk="java", **{f"x{n}" * 200: "y" for n in range(50)})
     assert (job.state, job.rows, job.reason) == (JobState.COMPLETED, 1, None)
     texts = [warning.message for warning in job.warnings if warning.code == "option_ignored"]
-    assert texts[0] == "option 'Nullkey' is not known. Is 'nullkey' meant? It was ignored"
+    assert texts[0] == "option 'Nullkey' is unknown. Did you mean 'nullkey'? It was ignored"
     assert len(texts) == 11
     assert max(map(len, texts)) < 300
     missing = world.imported(["none.csv"], Nullkey="NULL")
@@ -328,7 +328,7 @@ def test_files_of_a_numpy_set_in_lists_of_their_own(world: World) -> None:
     assert (job.state, job.reason) == (
         JobState.FAILED,
         (
-            "each of the 2 NumPy files is a list of its own, and so a set of one field. The files of a set go into "
+            "each of the 2 NumPy files is in a separate list, and so a set of one field. Put the files of a set into "
             'one list: [["id.npy", "vector.npy"]]'
         ),
     )

@@ -145,7 +145,7 @@ def test_a_folder_whose_value_is_not_of_the_fields_type(world: World) -> None:
     job = world.imported(["t/"])
     assert job.state is JobState.FAILED
     assert str(job.reason).startswith(
-        "file 't/country=DE/year=soon/a.parquet', field 'year': the folder 'year=soon' gives no value of the field: "
+        "file 't/country=DE/year=soon/a.parquet', field 'year': the folder 'year=soon' has no valid value for the field: "
         "expected Int16"
     )
 
@@ -198,7 +198,7 @@ def test_side_files_are_passed_over_and_named(world: World) -> None:
     assert (job.state, job.rows, job.reason) == (JobState.COMPLETED, 4, None)
     [text] = warnings(job, "side_files")
     assert text.startswith("skipped side files of other programs in the folder 't/': ")
-    assert " and 6 more. With a folder _temporary/ in it, it may still be being written" in text
+    assert " and 6 more. The folder _temporary/ suggests that it is still being written" in text
     assert world.imported(["t/a=1/part-0.parquet"]).state is JobState.COMPLETED
 
 
@@ -245,7 +245,7 @@ def test_files_that_a_delta_table_has_removed_stay_out(world: World) -> None:
     assert (job.state, job.reason) == (JobState.COMPLETED, None)
     assert [row["id"] for row in rows(world, docs)] == [0, 1, 4, 5]
     assert warnings(job, "delta_removed") == [
-        "files that are not in the Delta table 't/' any more were passed over: b b.parquet, never added.parquet"
+        "skipped files that are no longer in the Delta table 't/': b b.parquet, never added.parquet"
     ]
     assert "_delta_log/" in warnings(job, "side_files")[0]
     assert warnings(job, "delta_log") == []

@@ -35,7 +35,9 @@ def test_a_file_that_is_too_large_fails_the_job_and_v1_at_create(tmp_path: Path,
         size = (world.files / "a.jsonl").stat().st_size
         job = world.imported(["a.jsonl"])
         assert job.state is JobState.FAILED
-        assert f"file 'a.jsonl' has {size:,} bytes; a file may have 1,000 (max_file_bytes)" in (job.reason or "")
+        assert f"file 'a.jsonl' has {size:,} bytes; the limit per file is 1,000 (max_file_bytes)" in (
+            job.reason or ""
+        )
         request = CreateImport(
             caller=ANONYMOUS, cluster_id=CLUSTER, collection="docs", groups=[["a.jsonl"]], heads=True
         )

@@ -60,7 +60,7 @@ def test_a_file_that_takes_too_much_memory_fails_its_job_alone(tmp_path: Path, r
         bad = world.imported(["good.parquet"], ["huge.parquet"])
         assert bad.state is JobState.FAILED
         assert bad.reason is not None
-        assert bad.reason.startswith("file 'huge.parquet' needs more memory than a worker may have: it took ")
+        assert bad.reason.startswith("file 'huge.parquet' needs more memory than a worker may use: it took ")
         assert "Raise memory_budget, or write the file with smaller row groups and pages" in bad.reason
         assert max(split.attempts for split in world.catalog.jobs.splits(bad.id)) == 1
         assert [file.reason is None for file in world.catalog.jobs.files(bad.id)] == [True, False]

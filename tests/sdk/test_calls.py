@@ -158,7 +158,7 @@ def test_the_json_body_of_http_401_is_not_lost(server: RecordingServer) -> None:
         (Answer("404 page not found", status=404), ApiError, "404 page not found"),
         (Answer("", status=502), ApiError, "Bad Gateway"),
         (Answer("<html>a proxy</html>"), InvalidResponse, "a proxy"),
-        (Answer([1, 2]), InvalidResponse, "no JSON object"),
+        (Answer([1, 2]), InvalidResponse, "not a JSON object"),
         (Answer({"data": {}}), InvalidResponse, "with a code"),
         (Answer({"code": 1}), ApiError, "code 1"),
         (Answer({"code": "0", "data": {"records": []}}), None, ""),
@@ -180,7 +180,7 @@ def test_every_answer_is_told_apart(
 
 def test_a_slow_server_is_told_as_such(server: RecordingServer) -> None:
     server.answer(f"{V2}/list", Answer(hold=True))
-    with pytest.raises(AnswerTimeout, match=r"no answer within 0\.1 s"):
+    with pytest.raises(AnswerTimeout, match=r"no response within 0\.1 s"):
         v2_calls.list_import_jobs(server.url, timeout=0.1)
 
 

@@ -97,7 +97,7 @@ def test_create_takes_one_file_a_path_or_an_object_store(server: RecordingServer
 
     client.imports.create("docs", ["a.csv"], options={"sep": r"\t", "sdk": "java"})
     assert server.last.body["options"] == {"sep": "\t", "sdk": "java"}
-    for options, words in (({"time_out": 3}, "Is 'timeout' meant"), ({"sep": "||"}, "one character")):
+    for options, words in (({"time_out": 3}, "Did you mean 'timeout'"), ({"sep": "||"}, "one character")):
         with pytest.raises(ValueError, match=words):
             client.imports.create("docs", ["a.csv"], options=options)
 

@@ -204,7 +204,7 @@ def test_the_log_is_exported_beside_a_running_server(tmp_path: Path, catalog_url
 def test_a_bad_time_is_told(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["audit", "--since", "yesterday", "--data-dir", str(tmp_path)])
     assert done.exit_code == 2
-    assert "'yesterday' is no time. It is 24h for a day ago" in done.output
+    assert "'yesterday' is not a time. Write 24h for a day ago" in done.output
 
 
 def test_a_spreadsheet_takes_no_name_for_a_formula(tmp_path: Path) -> None:

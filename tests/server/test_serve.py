@@ -158,7 +158,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         told = refused(write_config(tmp_path, port=port))
-    assert f"can't listen on 127.0.0.1 port {port}" in told
+    assert f"cannot listen on 127.0.0.1 port {port}" in told
     assert "--port" in told
 
 
@@ -189,7 +189,7 @@ def test_a_store_that_has_vanished_is_told_and_not_made_anew(tmp_path: Path) -> 
     with opened_catalog(tmp_path / "data") as catalog:
         stored_collection(catalog)
     told = refused(write_config(tmp_path))
-    assert "collections has none of the 1 tables that the catalog knows. Mount it" in told
+    assert "collections has none of the 1 tables in the catalog. Mount it" in told
     assert not (tmp_path / "data" / "collections").exists()
 
 

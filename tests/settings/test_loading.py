@@ -108,7 +108,7 @@ def test_secrets_are_never_printed() -> None:
         ({"PENSTOCK_MEMORY_BUDGET": "lots"}, "memory_budget: lots"),
         ({"PENSTOCK_LOG_FORMAT": "xml"}, "'console' or 'json'"),
         ({"PENSTOCK_V2_SUCCESS_CODE": "1"}, "0 or 200"),
-        ({"PENSTOCK_TLS_CERT": "cert.pem"}, "--tls-cert and --tls-key must be given together"),
+        ({"PENSTOCK_TLS_CERT": "cert.pem"}, "--tls-cert and --tls-key must be set together"),
         ({"PENSTOCK_CLUSTER_ID": "a b"}, "cluster_id: a b"),
     ],
 )

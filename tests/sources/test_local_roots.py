@@ -64,7 +64,7 @@ def test_a_miss_lists_every_place(root: Path, tmp_path: Path) -> None:
     with pytest.raises(FileMissing) as raised:
         roots.locate("none/x.json")
     assert raised.value.message == (
-        f"path 'none/x.json': the file is not there. Looked in: {root}/none/x.json, {tmp_path}/none/x.json"
+        f"path 'none/x.json': the file does not exist. Looked in: {root}/none/x.json, {tmp_path}/none/x.json"
     )
     with pytest.raises(FileMissing, match=r"a\.json/b"):
         roots.locate("docs/a.json/b")
@@ -87,7 +87,7 @@ def test_a_folder_gives_its_files_by_name(root: Path) -> None:
 
 def test_an_empty_folder_is_missing(root: Path) -> None:
     (root / "empty").mkdir()
-    with pytest.raises(FileMissing, match=r"has no files in it\. Looked in: .*/root/empty/$"):
+    with pytest.raises(FileMissing, match=r"has no files\. Looked in: .*/root/empty/$"):
         ImportRoots([str(root)]).locate("empty/")
 
 
@@ -105,8 +105,8 @@ def test_an_absolute_path_outside_is_only_ever_a_name_below_a_root(root: Path, o
         ImportRoots([str(root)]).locate(str(outside))
     assert raised.value.message == (
         f"path '{outside}' is outside the import roots ({root}). Copy or move the file below one of them, or "
-        f"start the server with one more --import-root {outside.parent}. As a name below a root the file is not "
-        f"there: looked in {root}{outside}"
+        f"start the server with another --import-root {outside.parent}. As a name below a root the file does not "
+        f"exist: looked in {root}{outside}"
     )
 
 

@@ -315,7 +315,7 @@ REFUSALS: list[tuple[int, str, Callable[[Server], dict[str, Any]]]] = [
     (800, "database not found[database=x]", call("create", **GOOD, dbName="x")),
     (800, "database not found[database=x]", call("list", dbName="x")),
     (1100, "import request is empty: invalid parameter", faulty(errors.InvalidParameter("import request is empty"))),
-    (1100, "give the files once, not by files and by objectUrl", call("create", **GOOD, objectUrl="a.json")),
+    (1100, "pass the files once, not by files and by objectUrl", call("create", **GOOD, objectUrl="a.json")),
     (1100, "volumes are not offered", call("create", collectionName="docs", volumeName="v", dataPaths=[["a"]])),
     (1100, "volumes are not offered", call("create", collectionName="docs", stageName="v", dataPaths=[["a"]])),
     (1100, 'parse job id failed: strconv.ParseInt: parsing "x": invalid syntax', call("describe", jobId="x")),

@@ -205,7 +205,8 @@ def _check_over(caller: Caller | None, user: Account) -> None:
     beyond = [] if caller is None else [grant for grant in user.grants if not caller.is_admin_of(grant)]
     if caller is not None and beyond:
         raise PermissionDenied(
-            f"{caller.name} is not an admin of all clusters and databases of {user.name} ({beyond[0]}). Ask an admin of these",
+            f"{caller.name} is not an admin of all clusters and databases of {user.name} ({beyond[0]}). Ask an "
+            "admin of these",
             caller=caller.name,
             role=Role.ADMIN.value,
         )

@@ -53,9 +53,9 @@ class ResultMemory:
         with self._changed:
             if not self._changed.wait_for(lambda: self._has_room(org_id, size), self._wait):
                 raise QuotaExceeded(
-                    f"the rows of this result take about {size >> 20} MiB, and other results in memory, of your org or "
-                    "in total, leave too little room. Try again in a moment, or request fewer "
-                    "rows or outputFields",
+                    f"the rows of this result take about {size >> 20} MiB, and other results in memory, of your "
+                    "org or in total, leave too little room. Try again in a moment, or request fewer rows or "
+                    "outputFields",
                     limit="answer_bytes",
                     value=MAX_ANSWER_BYTES,
                     present=self._taken[org_id],

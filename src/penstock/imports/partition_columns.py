@@ -144,7 +144,7 @@ def _warning_for(column: str, field: Field | None, dynamic: bool) -> tuple[str, 
         return "partition_column", f"{label!r} is not a field: folders such as {{folder}} set it as a dynamic value"
     return (
         "column_dropped",
-        f"partition column {label!r}, of folders such as {{folder}}, is not a field of the collection and was dropped",
+        f"partition column {label!r}, of folders such as {{folder}}, is not a field and was dropped",
     )
 
 
@@ -157,7 +157,7 @@ def _parse_value(field: Field, text: str, name: str) -> Any:
         return cell_column(field, _NO_TEXT)(pa.array([text.encode()], pa.binary()))[0].as_py()
     except DataError as error:
         raise DataError(
-            f"the folder {shorten(f'{field.name}={text}', 100)!r} is not a valid value of the field: {error.rule}",
+            f"the folder {shorten(f'{field.name}={text}', 100)!r} has no valid value for the field: {error.rule}",
             file=name,
             field=field.name,
             value=text,

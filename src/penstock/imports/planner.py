@@ -239,8 +239,8 @@ def check_input(unit: InputFile, schema: CollectionSchema, settings: JobSettings
     structs = [field.name for field in needed if field.type is DataType.ARRAY_OF_STRUCT]
     if structs:
         raise ImportRefused(
-            f"NumPy files cannot hold struct arrays, which the collection requires for {', '.join(structs)}: use Parquet, "
-            "JSON, JSON Lines or CSV",
+            f"NumPy files cannot hold struct arrays, which the collection requires for {', '.join(structs)}: use "
+            "Parquet, JSON, JSON Lines or CSV",
             rule="numpy_fields",
             fields=structs,
         )
@@ -268,8 +268,8 @@ def _check_sets(units: Sequence[InputFile], schema: CollectionSchema) -> None:
     if len(singles) > 1 and needed <= all_fields.keys():
         names = ", ".join(json.dumps(unit.name) for unit in singles[:4])
         raise ImportRefused(
-            f"each of the {len(singles)} NumPy files is in a separate list, and so a set of one field. Put the files of a "
-            f"set into one list: [[{names}{', …' if len(singles) > 4 else ''}]]",
+            f"each of the {len(singles)} NumPy files is in a separate list, and so a set of one field. Put the "
+            f"files of a set into one list: [[{names}{', …' if len(singles) > 4 else ''}]]",
             rule="numpy_fields",
         )
 

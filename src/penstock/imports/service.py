@@ -226,7 +226,7 @@ class ImportService:
         if job.has_credentials and not keys:
             raise MissingParameter(
                 f"job {job.id} was created with the caller's own accessKey and secretKey, which were deleted when "
-                "it ended. Give them again with the retry",
+                "it ended. Pass them again with the retry",
                 job_id=job.id,
             )
         roots = self._roots.within(

@@ -156,8 +156,8 @@ def _why(error: requests.RequestException, url: str) -> str:
     text = str(_innermost(error))
     if isinstance(error, requests.exceptions.SSLError):
         hint = (
-            "does the server have no TLS (http://…), or is its certificate authority unknown? Set it with verify=FILE "
-            "or the variable REQUESTS_CA_BUNDLE"
+            "does the server have no TLS (http://…), or is its certificate authority unknown? Set it with "
+            "verify=FILE or the variable REQUESTS_CA_BUNDLE"
         )
         return f"no secure connection: {text}; {hint}"
     if isinstance(error, requests.ConnectionError):

@@ -41,7 +41,8 @@ KEYS_MARKER = "keys.required"
 
 _MARKER_TEXT = (
     "Keys or users were created for this server: authentication stays on even if its catalog is lost.\n"
-    'Remove this file, and "keys" in penstock.json of the store, only to turn authentication off for all users of this machine.\n'
+    'Remove this file, and "keys" in penstock.json of the store, only to turn authentication off for all users of '
+    "this machine.\n"
 )
 _FORMAT = 1
 

@@ -26,8 +26,8 @@ def authentication_of(settings: Settings, catalog: Catalog, *, had_keys: bool = 
         return Authenticator(catalog.accounts, optional=settings.auth == "auto" and not had_keys)
     if settings.auth == "off":
         raise InvalidParameter(
-            f"--auth off is allowed on loopback only, but {settings.host} is reachable from other hosts. Omit it, or listen on "
-            "127.0.0.1"
+            f"--auth off is allowed on loopback only, but {settings.host} is reachable from other hosts. Omit it, "
+            "or listen on 127.0.0.1"
         )
     if not catalog.accounts.any_valid():
         raise InvalidParameter(
@@ -37,8 +37,8 @@ def authentication_of(settings: Settings, catalog: Catalog, *, had_keys: bool = 
         )
     if settings.tls_cert is None and not settings.allow_plaintext:
         raise InvalidParameter(
-            f"{settings.host} is reachable from other hosts, and without TLS keys are sent unencrypted. Set --tls-cert and "
-            "--tls-key; or --allow-plaintext behind a proxy that terminates TLS"
+            f"{settings.host} is reachable from other hosts, and without TLS keys are sent unencrypted. Set "
+            "--tls-cert and --tls-key; or --allow-plaintext behind a proxy that terminates TLS"
         )
     return Authenticator(catalog.accounts)
 

@@ -49,7 +49,8 @@ def sealing_key(settings: Settings) -> bytes:
         return check_key(settings.encryption_key.get_secret_value().encode())
     except ValueError as error:
         raise InvalidParameter(
-            "PENSTOCK_ENCRYPTION_KEY is not a key: it must be 32 bytes in URL-safe base64. If it is unset, a key is generated"
+            "PENSTOCK_ENCRYPTION_KEY is not a key: it must be 32 bytes in URL-safe base64. If it is unset, a key "
+            "is generated"
         ) from error
 
 

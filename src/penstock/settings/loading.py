@@ -68,8 +68,9 @@ def _refuse_shown_password(catalog: object) -> None:
         return
     if url.password or "password=" in url.query:
         raise InvalidParameter(
-            "--catalog-url contains a password, and all users of this machine can read the arguments of its processes. "
-            "Set the URL in PENSTOCK_CATALOG_URL or in a --config file, or store the password in ~/.pgpass"
+            "--catalog-url contains a password, and all users of this machine can read the arguments of its "
+            "processes. Set the URL in PENSTOCK_CATALOG_URL or in a --config file, or store the password in "
+            "~/.pgpass"
         )
 
 

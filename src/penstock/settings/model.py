@@ -179,7 +179,8 @@ class Settings(BaseModel):
     max_body_bytes: Bytes = _bytes(ByteSize(4 * 2**20), "Maximum size of a request body.", shown="4MiB")
     request_threads: Count = _field(
         64,
-        "Maximum number of calls processed at the same time, at most three quarters of them for one org; others wait.",
+        "Maximum number of calls processed at the same time, at most three quarters of them for one org; others "
+        "wait.",
         unit="threads",
         reason="Create calls wait for the disk, and many of them must not block other calls.",
     )

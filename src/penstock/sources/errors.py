@@ -36,8 +36,8 @@ def translate(error: Exception, where: str, name: str) -> SourceError:
     status = int(match[1]) if match else 0
     if _METADATA_SERVICE.search(text):
         return FileUnreadable(
-            f"object {shown}: the server has no credentials for the object store. {_NO_KEYS[where.partition('://')[0]]}, "
-            "or pass accessKey and secretKey with the import",
+            f"object {shown}: the server has no credentials for the object store. "
+            f"{_NO_KEYS[where.partition('://')[0]]}, or pass accessKey and secretKey with the import",
             path=name,
             uri=where,
         )

@@ -241,8 +241,8 @@ class ImportRoots:
             raise self._outside_error(address)
         if not is_below_root and not has_keys:
             raise PathNotAllowed(
-                f"path {address.text!r} is in a bucket that this server reads only with the caller's own credentials. "
-                "Pass accessKey and secretKey with the import",
+                f"path {address.text!r} is in a bucket that this server reads only with the caller's own "
+                "credentials. Pass accessKey and secretKey with the import",
                 path=address.text,
             )
 

@@ -221,15 +221,15 @@ def _get(
             )
         except AddressRefused as error:
             raise PathNotAllowed(
-                f"file {name!r}: the host {urlsplit(target).hostname} has no public address, and private addresses are "
-                "not allowed. To read files there, start the server with --allow-private-networks and "
-                "the network of the host",
+                f"file {name!r}: the host {urlsplit(target).hostname} has no public address, and private addresses "
+                "are not allowed. To read files there, start the server with --allow-private-networks and the "
+                "network of the host",
                 path=name,
             ) from error
         except requests.exceptions.SSLError as error:
             raise FileUnreadable(
-                f"file {name!r}: the certificate of {url} is not trusted. To trust it, set the environment variable REQUESTS_CA_BUNDLE of the server "
-                "to the file of its certificate authority",
+                f"file {name!r}: the certificate of {url} is not trusted. To trust it, set the environment "
+                "variable REQUESTS_CA_BUNDLE of the server to the file of its certificate authority",
                 path=name,
                 uri=url,
             ) from error

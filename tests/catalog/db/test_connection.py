@@ -99,7 +99,7 @@ def test_a_catalog_that_vanished_is_told(catalog: Catalog) -> None:
 
 def test_a_file_that_is_no_catalog_is_told(tmp_path: Path) -> None:
     (tmp_path / "catalog.db").write_bytes(b"holiday pictures" * 1000)
-    with pytest.raises(CatalogError, match=r"catalog\.db is damaged or no catalog"):
+    with pytest.raises(CatalogError, match=r"catalog\.db is damaged or not a catalog"):
         open_catalog(f"sqlite:///{tmp_path / 'catalog.db'}", b"")
 
 

@@ -146,7 +146,7 @@ def test_secrets_are_sealed_on_disk_and_need_their_key(tmp_path: Path) -> None:
     with opened_catalog(tmp_path) as catalog:
         job = claimed(catalog, secret_key="s3cr3t-words")
     assert b"s3cr3t-words" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    with opened_catalog(tmp_path, Fernet.generate_key()) as other, pytest.raises(CatalogError, match="another key"):
+    with opened_catalog(tmp_path, Fernet.generate_key()) as other, pytest.raises(CatalogError, match="a different key"):
         other.jobs.secret(job.id)
 
 

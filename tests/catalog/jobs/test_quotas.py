@@ -52,7 +52,7 @@ def test_an_org_has_so_many_live_jobs_in_all_of_its_clusters_and_no_more(catalog
     with pytest.raises(QuotaExceeded, match="Try again when one has finished") as caught:
         catalog.jobs.insert(job_of(catalog, quota=quota))
     assert caught.value.details == {"limit": "max_jobs_per_org", "value": 2, "present": 2}
-    assert "2 jobs of the org ann have not ended, and it may have 2 (max_jobs_per_org)" in str(caught.value)
+    assert "2 jobs of the org ann are unfinished, the limit is 2 (max_jobs_per_org)" in str(caught.value)
     catalog.jobs.insert(job_of(catalog, "bob", quota=quota))
     catalog.jobs.request_transition(first, JobState.ABORTED)
     assert catalog.jobs.insert(job_of(catalog, quota=quota)).state is JobState.PENDING
@@ -112,7 +112,7 @@ def test_the_bytes_of_planned_jobs_are_counted_by_day(catalog: Catalog) -> None:
 def test_with_no_bytes_left_nothing_more_is_accepted_until_the_next_day(catalog: Catalog) -> None:
     quota = Quota(daily_bytes=100)
     planned(catalog, 100, quota)
-    with pytest.raises(QuotaExceeded, match="has imported 100 bytes today of the 100"):
+    with pytest.raises(QuotaExceeded, match="has imported 100 bytes today, the limit per day is 100"):
         catalog.jobs.insert(job_of(catalog, quota=quota))
     yesterday(catalog)
     assert catalog.jobs.insert(job_of(catalog, quota=quota)).state is JobState.PENDING

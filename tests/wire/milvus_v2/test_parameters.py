@@ -174,7 +174,7 @@ def test_a_misspelt_key_is_refused_with_the_nearest(
 
 def test_a_parameter_of_another_index_type(plane: DataPlane, docs: str) -> None:
     told = send(plane, docs, INDEX_PARAMS, {"nlist": 4})
-    assert "nlist is no parameter of an index of type HNSW, but of AISAQ, BIN_IVF_FLAT" in told["message"]
+    assert "nlist is not a parameter of an index of type HNSW, only of AISAQ, BIN_IVF_FLAT" in told["message"]
 
 
 def test_flags_of_what_is_not_served_may_be_off(plane: DataPlane, docs: str) -> None:
@@ -185,5 +185,5 @@ def test_flags_of_what_is_not_served_may_be_off(plane: DataPlane, docs: str) -> 
 def test_an_automatic_id_is_named_beside_the_fields(plane: DataPlane) -> None:
     key = {"fieldName": "id", "dataType": "Int64", "isPrimary": True, "autoID": True}
     code, text = plane.error("collections/create", collectionName=plane.name(), schema={"fields": [key, V]})
-    assert (code, "it stands beside fields, as schema.autoID" in text) == (1100, True)
+    assert (code, "set schema.autoID, next to fields" in text) == (1100, True)
     plane.call("collections/create", collectionName=plane.name(), schema={"autoID": True, "fields": [key, V]})

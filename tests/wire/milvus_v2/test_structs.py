@@ -121,7 +121,7 @@ def test_searches_and_indexes_are_refused(plane: DataPlane, docs: str, name: str
 
 def test_single_parts_are_not_given_out(plane: DataPlane, docs: str) -> None:
     _, told = plane.error("entities/query", collectionName=docs, filter="id > 0", outputFields=["chunks[n]"])
-    assert "chunks[n] in outputFields is not supported by this server; ask for chunks" in told
+    assert "chunks[n] in outputFields is not supported by this server; use chunks" in told
 
 
 @pytest.mark.parametrize(

@@ -250,7 +250,7 @@ class JobLeases:
 
 def _require_epoch(job: ImportJob, epoch: int | None) -> None:
     if epoch != job.epoch:
-        raise LeaseLost(f"job {job.id} is no longer worked on under epoch {job.epoch}", job_id=job.id)
+        raise LeaseLost(f"job {job.id} is no longer leased under epoch {job.epoch}", job_id=job.id)
 
 
 def _greatest(column: Any, value: Any) -> Any:

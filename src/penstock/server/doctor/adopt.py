@@ -171,6 +171,7 @@ def _require_keys(settings: Settings, catalog: Catalog, engine: Engine, *, adopt
     if not catalog.accounts.any_valid():
         yield warn(
             _CHECK,
-            "keys, users, jobs and quotas were in the lost catalog; the server rejects all calls until a key is created",
+            "keys, users, jobs and quotas were in the lost catalog; the server rejects all calls until a key is "
+            "created",
             "penstock keys create NAME --role admin, with this data dir or catalog",
         )

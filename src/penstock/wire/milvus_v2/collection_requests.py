@@ -135,8 +135,8 @@ def _check_field_types(owner: Fields, place: str) -> None:
         check_parameters(FIELD_PARAMS, field.mapping("elementTypeParams") or {})
         if field.value("autoID") is True and not owner.value("autoID"):
             raise Unsupported(
-                f"autoID of the field {shorten(field.string('fieldName'))} means nothing: it stands beside fields, "
-                "as schema.autoID",
+                f"autoID of the field {shorten(field.string('fieldName'))} has no effect: set schema.autoID, "
+                "next to fields",
                 key="autoID",
             )
 

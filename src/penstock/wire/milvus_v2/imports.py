@@ -244,7 +244,7 @@ def _groups(call: _ImportCall) -> Sequence[Sequence[str]]:
         )
     present = [name for name, groups in sources.items() if groups]
     if len(present) > 1:
-        raise InvalidParameter(f"give the files once, not by {' and by '.join(present)}", keys=present)
+        raise InvalidParameter(f"pass the files once, not by {' and by '.join(present)}", keys=present)
     if present:
         return sources[present[0]] or ()
     if any(groups is not None for groups in sources.values()):

@@ -189,8 +189,8 @@ def _require_admin(request: Request, *, changes: bool = False) -> None:
         )
     if changes and request.caller.roots:
         raise PermissionDenied(
-            f"{request.caller.name} may import from some roots only, but users from all of them: creating or changing "
-            "users requires a key without --root"
+            f"{request.caller.name} may import from some roots only, but users from all of them: creating or "
+            "changing users requires a key without --root"
         )
 
 

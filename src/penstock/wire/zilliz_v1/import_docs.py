@@ -19,8 +19,8 @@ _CLUSTER: dict[str, Schema] = {"clusterId": {"type": "string", "example": "in01-
 CREATE = Operation(
     summary="Create an import job",
     tag=_TAG,
-    description="Checks that the object exists and returns; the job reads it. With a header Idempotency-Key the same key "
-    "and collection return the same job for a day.",
+    description="Checks that the object exists and returns; the job reads it. With a header Idempotency-Key the same "
+    "key and collection return the same job for a day.",
     body=_CLUSTER
     | {
         "collectionName": _TEXT,

@@ -69,8 +69,8 @@ def _check_objects(store: TableRoot) -> None:
         return
     except FileNotFoundError:
         raise StoreError(
-            f"The store {store.root} does not exist: its bucket is missing. Create the bucket, or correct --storage-url "
-            "and --storage-endpoint",
+            f"The store {store.root} does not exist: its bucket is missing. Create the bucket, or correct "
+            "--storage-url and --storage-endpoint",
             store=store.root,
         ) from None
     except (PermissionDeniedError, UnauthenticatedError):  # their text holds the request

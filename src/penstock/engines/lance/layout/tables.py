@@ -139,8 +139,8 @@ class TableRoot:
             return error
         return TableDamaged(
             f"The table {table_id} is damaged: the file of its newest version, {manifests[0]}, cannot be read, found "
-            f"while {doing}. Restart the server, which quarantines unreadable versions; if that does not help, restore "
-            f"the table from a backup, or drop the collection. ({error})",
+            f"while {doing}. Restart the server, which quarantines unreadable versions; if that does not help, "
+            f"restore the table from a backup, or drop the collection. ({error})",
             table=table_id,
             file=manifests[0],
         )
