@@ -194,7 +194,7 @@ def test_staged_files_are_found_until_they_are_taken(catalog: Catalog) -> None:
     assert catalog.staged_files.find(later) == []
 
 
-def test_a_retry_keeps_what_was_staged_from_the_tidier(catalog: Catalog) -> None:
+def test_a_retry_keeps_staged_files_from_the_cleanup(catalog: Catalog) -> None:
     job = importing(catalog, token="t")
     catalog.claims.save_split(job, 0, rows=[1], staged={"note": {}}, warnings=[])
     failed = catalog.claims.move(job, JobState.FAILED, reason="bad")

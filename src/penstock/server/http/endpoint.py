@@ -133,7 +133,7 @@ async def _reply(
     except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
         if limit.expired() or isinstance(error, CallTimeout | DeadlineExceeded):
             return route.dialect.failure(CallTimeout(), request_id)
-        _log.exception("unexpected error", route=route.path)
+        _log.exception("request.failed", route=route.path)
         return route.dialect.failure(error, request_id)
 
 

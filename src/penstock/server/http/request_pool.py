@@ -171,7 +171,7 @@ class Pool:
         if answer.done():
             # The caller has gone: the failure is only logged.
             if not work.cancelled() and (error := work.exception()) is not None:
-                _log.warning("a call that had timed out failed", error=str(error))
+                _log.warning("request.failed_after_timeout", error=str(error))
         elif work.cancelled():
             answer.cancel()
         elif (error := work.exception()) is not None:
