@@ -77,9 +77,15 @@ class _ChunkedResponse(Response):
 
     def __init__(self, reply: Reply, headers: dict[str, str]) -> None:
         super().__init__(reply.content, reply.status, headers)
-        self._held = reply.held
+        self._reply = reply
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._send(scope, receive, send)
+        finally:
+            self._reply.release()
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         if len(self.body) <= _SEND_BYTES:
             await super().__call__(scope, receive, send)
             return
@@ -122,10 +128,12 @@ async def _reply(
             whole = replace(call, body=body)
             work = partial(route.handler, whole)
             if route.read_only:
-                return await pool.run_coalesced(_coalescing_key(whole), fairness_key, work)
+                return await pool.run_coalesced(
+                    _coalescing_key(whole), fairness_key, work, Reply.share, Reply.release
+                )
             # The thread runs in a copy of this context: scans of rows there stop when the caller gets the timeout.
             with deadline((limit.when() or 0) - asyncio.get_running_loop().time()):
-                return await pool.run(fairness_key, work)
+                return await pool.run(fairness_key, work, Reply.release)
     except PenstockError as error:
         return route.dialect.failure(error, request_id)
     except ClientDisconnect:
