@@ -74,6 +74,32 @@ def test_no_retired_word_is_in_use(path: Path) -> None:
     assert path.name not in FILES
 
 
+def undotted_events(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Log events that are not words joined by dots, ``subject.what_happened``."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(
+                    value=ast.Name(id=logger) | ast.Attribute(attr=logger),
+                    attr="debug" | "info" | "warning" | "error" | "exception",
+                ),
+                args=[event, *_],
+            ) if logger.endswith("log"):
+                text = event.value if isinstance(event, ast.Constant) else ast.unparse(event)
+                if not re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", str(text)):
+                    yield str(text), node.lineno
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_log_events_are_dotted(path: Path) -> None:
+    assert [*undotted_events(ast.parse(path.read_text(encoding="utf-8")))] == []
+
+
+def test_an_undotted_event_is_noticed() -> None:
+    tree = ast.parse('_log.info("stopped", url=url)\nself._log.error("job.failed")\nlog.warning(f"{what}.failed")')
+    assert [text for text, _ in undotted_events(tree)] == ["stopped", "f'{what}.failed'"]
+
+
 def test_a_retired_word_is_noticed() -> None:
     tree = ast.parse("def keep_up(upkeep_task): return SourceKeys(Pace=1)")
     assert sorted(name for name, _ in names_in(tree) if is_retired(name)) == ["Pace", "SourceKeys", "upkeep_task"]

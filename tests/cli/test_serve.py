@@ -70,7 +70,7 @@ def test_what_was_imported_is_there_after_a_restart(tmp_path: Path) -> None:
         path.write_text('[{"id": 1, "vector": [1, 2]}]')
         client.imports.wait(client.imports.create("docs", [path]))
         assert server.stop() == 0
-    assert "stopped" in server.log.read_text()
+    assert "server.stopped" in server.log.read_text()
     with running_server(tmp_path, env={"PENSTOCK_LOG_FORMAT": "json"}) as server, server.client() as client:
         assert client.count("docs") == 1
         assert [job.state for job in client.imports.list("docs")] == ["Completed"]

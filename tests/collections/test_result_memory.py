@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.collections.result_memory import MAX_ANSWER_BYTES, MemoryReservation, ResultMemory
+from penstock.collections.result_memory import MAX_ANSWER_BYTES, MemoryReservation, ResultMemory, release_on_error
 from penstock.errors import QuotaExceeded
 
 MIB = 1 << 20
@@ -26,14 +26,15 @@ def test_room_is_there_again_when_nobody_holds_it() -> None:
     other = room.take("bob", MAX_ANSWER_BYTES)
     with pytest.raises(QuotaExceeded):
         room.take("cy", 2 * MIB)
-    del held
+    assert held is not None
+    held.release()
     assert room.take("ann", 2 * MIB) is not None
     assert other is not None
 
 
 def test_who_comes_later_waits() -> None:
     room = ResultMemory(wait=60)
-    first: list[MemoryReservation | None] = [room.take("ann", MAX_ANSWER_BYTES)]
+    first = taken_of(room, "ann", MAX_ANSWER_BYTES // MIB)
     waiting = threading.Event()
 
     def later() -> bool:
@@ -44,7 +45,7 @@ def test_who_comes_later_waits() -> None:
         second = pool.submit(later)
         assert waiting.wait(30)
         assert not second.done()
-        first.clear()
+        first.release()
         assert second.result()
 
 
@@ -60,7 +61,7 @@ def test_what_is_taken_never_exceeds_the_bounds(steps: list[tuple[str, int, bool
     held: list[MemoryReservation] = []
     for org, size, gives_back in steps:
         if gives_back and held:
-            held.pop(size % len(held))
+            held.pop(size % len(held)).release()
         taken = Counter[str]()
         for name, bytes_held in [(each.org_id, each.size) for each in held]:
             taken[name] += bytes_held
@@ -70,5 +71,28 @@ def test_what_is_taken_never_exceeds_the_bounds(steps: list[tuple[str, int, bool
         else:
             with pytest.raises(QuotaExceeded):
                 room.take(org, size * MIB)
-    held.clear()
+    for each in held:
+        each.release()
     assert room.take("a", MAX_ANSWER_BYTES) is not None
+
+
+def test_a_reservation_ends_with_its_block_and_with_its_last_holder() -> None:
+    room = ResultMemory(wait=0)
+    with taken_of(room, "ann", 256) as held:
+        held.share()
+    with pytest.raises(QuotaExceeded):
+        taken_of(room, "ann", 256)
+    held.release()
+    taken_of(room, "ann", 256).release()
+
+
+def test_only_a_failure_ends_a_reservation_that_is_handed_on() -> None:
+    room = ResultMemory(wait=0)
+    held = taken_of(room, "ann", 256)
+    with release_on_error(held):
+        pass
+    with pytest.raises(QuotaExceeded):
+        taken_of(room, "ann", 256)
+    with pytest.raises(ValueError, match="no JSON"), release_on_error(held):
+        raise ValueError("no JSON")
+    taken_of(room, "ann", 256).release()

@@ -101,7 +101,7 @@ def test_the_progress_of_an_index_shows_on_its_job(world: World) -> None:
     [("publish", False), ("publish", True), ("raise_version", True)],
     ids=["before the publish", "after the publish", "after the catalog knows"],
 )
-def test_a_crash_around_the_commit_and_then_upkeep(
+def test_a_crash_around_the_commit_and_then_maintenance(
     tmp_path: Path, runner: LocalRunner, step: str, after: bool
 ) -> None:
     """The table is compacted and its history forgotten before the job is taken up again: by no rule that holds now,
@@ -122,7 +122,7 @@ def test_a_crash_around_the_commit_and_then_upkeep(
         assert world.rows(docs)["id"].to_pylist() == list(range(800))
 
 
-def test_upkeep_waits_for_jobs_between_intent_and_commit(tmp_path: Path, runner: LocalRunner) -> None:
+def test_maintenance_waits_for_jobs_between_intent_and_commit(tmp_path: Path, runner: LocalRunner) -> None:
     with a_world(tmp_path, runner, started=False) as world:
         docs = world.collection()
         job = world.create([write_rows(world, "a.jsonl")])
@@ -139,7 +139,7 @@ def test_upkeep_waits_for_jobs_between_intent_and_commit(tmp_path: Path, runner:
         assert world.scheduler.maintenance._maintain(lease)
 
 
-def test_a_job_that_waits_for_its_commit_outlives_upkeep(tmp_path: Path, runner: LocalRunner) -> None:
+def test_a_job_that_waits_for_its_commit_outlives_maintenance(tmp_path: Path, runner: LocalRunner) -> None:
     with a_world(tmp_path, runner, job_settings(old_version_retention=0.0)) as world:
         docs = world.collection()
         waiting = world.create([write_rows(world, "waiting.jsonl", first=10_000)], auto_commit="false")

@@ -119,7 +119,7 @@ def test_one_of_two_retries_wins(idle: World) -> None:
     assert counters_are_right(idle)
 
 
-def test_a_retry_meets_the_tidier(idle: World) -> None:
+def test_a_retry_races_with_the_cleanup(idle: World) -> None:
     """Either the retry finds the staged parts and they stay, or they are gone and it knows."""
     for _ in range(TIMES):
         job = claimed(idle)

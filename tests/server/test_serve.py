@@ -123,7 +123,7 @@ def test_a_signal_lets_open_calls_finish(tmp_path: Path, how: signal.Signals) ->
     assert process.returncode == 0
     assert out == "services stopped\n"
     events = [json.loads(line)["event"] for line in errors.splitlines()]
-    assert events[-1] == "stopped"
+    assert events[-1] == "server.stopped"
     assert not (tmp_path / "data" / "server.json").exists()
 
 

@@ -18,7 +18,7 @@ import click
 
 from penstock.cli.errors import Failure, explain
 from penstock.cli.renamed import refuse_renamed
-from penstock.server.process.block_imports import leave_out_pandas
+from penstock.server.process.hardening import leave_out_pandas
 
 __all__ = ["COMMANDS", "LazyCommand", "cli", "main"]
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from penstock.catalog import Catalog
 from penstock.collections.partitions import PartitionService
-from penstock.collections.result_memory import MAX_ANSWER_BYTES, MemoryReservation, ResultMemory
+from penstock.collections.result_memory import MAX_ANSWER_BYTES, MemoryReservation, ResultMemory, release_on_error
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import Metric, default_metric
 from penstock.domain.schema import META_FIELD, DataType, Field
@@ -54,7 +54,7 @@ class OutputFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryResult:
-    """Rows in canonical types, and the fields to show. Keep ``held`` as long as any of the rows."""
+    """Rows in canonical types, and the fields to show. The caller releases ``held`` when it has sent the rows."""
 
     collection: Collection
     fields: OutputFields
@@ -154,14 +154,15 @@ class EntityService:
         limit: int | None = None,
         offset: int = 0,
     ) -> QueryResult:
-        rows = self._engine.query(
-            self._table(collection),
-            filter=where,
-            partitions=partitions,
-            columns=fields.with_dynamic,
-            limit=limit,
-            offset=offset,
-        )
+        with release_on_error(reservation):
+            rows = self._engine.query(
+                self._table(collection),
+                filter=where,
+                partitions=partitions,
+                columns=fields.with_dynamic,
+                limit=limit,
+                offset=offset,
+            )
         return QueryResult(collection=collection, fields=fields, table=rows, held=reservation)
 
     def count(
@@ -199,22 +200,23 @@ class EntityService:
             searches * query.limit,
             lambda: searches * min(query.limit, self._engine.count(table, where, numbers)),
         )
-        hits = self._engine.search(
-            table,
-            SearchRequest(
-                field_name=target.name,
-                queries=query.queries,
-                metric=metric,
-                limit=query.limit,
-                offset=query.offset,
-                filter=where,
-                partitions=numbers,
-                columns=fields.with_dynamic,
-                radius=query.radius,
-                range_filter=_range_filter(metric, query.range_filter),
-                params=query.params,
-            ),
-        )
+        with release_on_error(reservation):
+            hits = self._engine.search(
+                table,
+                SearchRequest(
+                    field_name=target.name,
+                    queries=query.queries,
+                    metric=metric,
+                    limit=query.limit,
+                    offset=query.offset,
+                    filter=where,
+                    partitions=numbers,
+                    columns=fields.with_dynamic,
+                    radius=query.radius,
+                    range_filter=_range_filter(metric, query.range_filter),
+                    params=query.params,
+                ),
+            )
         return SearchResult(fields=fields, hits=hits, held=reservation)
 
     def _table(self, collection: Collection) -> Table:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
 
 from penstock.errors import QuotaExceeded
 
-__all__ = ["MAX_ANSWER_BYTES", "MemoryReservation", "ResultMemory"]
+__all__ = ["MAX_ANSWER_BYTES", "MemoryReservation", "ResultMemory", "release_on_error"]
 
 MAX_ANSWER_BYTES = 256 << 20
 """Maximum bytes of rows in one answer, as Arrow columns; also the maximum of one org in total."""
@@ -22,17 +25,49 @@ _WAIT = 10.0
 
 
 class MemoryReservation:
-    """Bytes reserved until this object is garbage-collected. It accompanies the rows and the answer made of them."""
+    """Bytes reserved for an answer, until its last holder releases them: by :meth:`release`, or by leaving ``with``.
 
-    __slots__ = ("_room", "org_id", "size")
+    It accompanies the rows and the answer made of them. The first holder is the caller of :meth:`ResultMemory.take`.
+    Thread-safe.
+    """
+
+    __slots__ = ("_holders", "_lock", "_room", "org_id", "size")
 
     def __init__(self, room: ResultMemory, org_id: str, size: int) -> None:
         self._room = room
+        self._lock = threading.Lock()
+        self._holders = 1
         self.org_id = org_id
         self.size = size
 
-    def __del__(self) -> None:
-        self._room.release(self)
+    def share(self) -> None:
+        """Add a holder, which must release it, too: one that sends the same answer to another caller."""
+        with self._lock:
+            self._holders += 1
+
+    def release(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            is_last = self._holders == 0
+        if is_last:
+            self._room.release(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+@contextmanager
+def release_on_error(held: MemoryReservation | None) -> Iterator[None]:
+    """Release a reservation if the block fails; otherwise whatever the block makes of the rows holds it."""
+    try:
+        yield
+    except BaseException:
+        if held is not None:
+            held.release()
+        raise
 
 
 class ResultMemory:
@@ -40,7 +75,7 @@ class ResultMemory:
 
     def __init__(self, wait: float = _WAIT) -> None:
         self._wait = wait
-        self._changed = threading.Condition()  # on a reentrant lock: objects may be collected at any moment
+        self._changed = threading.Condition()
         self._taken: Counter[str] = Counter()
 
     def take(self, org_id: str, size: int) -> MemoryReservation | None:

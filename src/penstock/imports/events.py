@@ -30,8 +30,8 @@ class Observer(Protocol):
         """The job's lease was lost: it was ended from outside, or taken over by another process."""
         ...
 
-    def retrying(self, doing: str, error: BaseException) -> None:
-        """``doing`` (``planning``, ``split``, ``commit``) failed with a transient error; it is retried."""
+    def retrying(self, step: str, error: BaseException) -> None:
+        """``step`` (``planning``, ``split``, ``commit``) failed with a transient error; it is retried."""
         ...
 
     def staged(self, rows: int, size: int) -> None:
@@ -48,8 +48,8 @@ class Observer(Protocol):
         """Context manager around a step, in its thread; the step failed if an exception leaves it.
 
         The steps: ``job`` (while this process works on it), and in it ``planning``, ``staging`` (with ``split``),
-        ``commit``, ``index``. Background steps have no job around them: ``index``, and ``upkeep``, the compaction of
-        a table. ``within`` is the value of :meth:`context` at the step's cause, maybe in another process.
+        ``commit``, ``index``. Background steps have no job around them: ``index``, and ``maintenance``, which
+        compacts a table. ``within`` is the value of :meth:`context` at the step's cause, maybe in another process.
         """
         ...
 
@@ -69,7 +69,7 @@ class NullObserver:
     def lost(self, job: ImportJob) -> None:
         return None
 
-    def retrying(self, doing: str, error: BaseException) -> None:
+    def retrying(self, step: str, error: BaseException) -> None:
         return None
 
     def staged(self, rows: int, size: int) -> None:
@@ -105,9 +105,9 @@ class Observers:
         for observer in self._observers:
             observer.lost(job)
 
-    def retrying(self, doing: str, error: BaseException) -> None:
+    def retrying(self, step: str, error: BaseException) -> None:
         for observer in self._observers:
-            observer.retrying(doing, error)
+            observer.retrying(step, error)
 
     def staged(self, rows: int, size: int) -> None:
         for observer in self._observers:

@@ -420,8 +420,8 @@ class JobRun:
         self.job = self._claims.move(self.job, then, **{"reason": None, **values})
         self._observer.moved(self.job)
 
-    def _retrying(self, doing: str, error: BaseException) -> None:
-        self._observer.retrying(doing, error)
+    def _retrying(self, step: str, error: BaseException) -> None:
+        self._observer.retrying(step, error)
         self._show(error)
 
     def _show(self, error: BaseException | None) -> None:

@@ -55,7 +55,7 @@ class FileProbe:
             finally:
                 permits.release()
 
-        threading.Thread(target=run, name="head", daemon=True).start()
+        threading.Thread(target=run, name="file-probe", daemon=True).start()
         try:
             return future.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError as error:

@@ -79,7 +79,7 @@ class MaintenanceWorker:
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="maintenance", daemon=True)
 
     def start(self) -> None:
         """Start with every collection: a server that stopped may have left rows without an index."""
@@ -268,6 +268,6 @@ class MaintenanceWorker:
                 self._build(collection, self._stop, lease, lambda share: None)
         if self._catalog.jobs.is_committing(collection.id):
             return False
-        with self._observer.step("upkeep", facts):
+        with self._observer.step("maintenance", facts):
             self._compact(collection, lease)
         return True

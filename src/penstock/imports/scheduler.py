@@ -69,7 +69,7 @@ class Scheduler:
         """By job and fencing epoch: a lost job may be claimed again here before its old thread has noticed."""
         self._lock = threading.Lock()
         self._loop = threading.Thread(target=self._work, name="scheduler", daemon=True)
-        self._cleanup_thread = threading.Thread(target=self._cleanup_loop, name="tidier", daemon=True)
+        self._cleanup_thread = threading.Thread(target=self._cleanup_loop, name="cleanup", daemon=True)
         self._heartbeat_thread = threading.Thread(target=self._heartbeat, name="leases", daemon=True)
         self._listener = NotificationListener(context.catalog.database, self._on_notification)
         self._cleanup_requested = threading.Event()

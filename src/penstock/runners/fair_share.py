@@ -180,7 +180,7 @@ class FairShareRunner:
             if self._watched or not any(tenant.waiting for tenant in self._tenants.values()):
                 return
             self._watched = True
-        threading.Thread(target=self._watch_loop, name="tenants", daemon=True).start()
+        threading.Thread(target=self._watch_loop, name="fair-share", daemon=True).start()
 
     def _watch_loop(self) -> None:
         while True:

@@ -18,7 +18,7 @@ import structlog
 from penstock.access.authentication import Authentication
 from penstock.domain.deadline import DeadlineExceeded, deadline
 from penstock.errors import PenstockError
-from penstock.server.request_pool import Threads
+from penstock.server.request_pool import Threads, keep
 
 __all__ = ["Calls"]
 
@@ -48,6 +48,8 @@ class Calls:
         timeout: float | None = None,
         read_only: bool = False,
         coalescing_key: Hashable | None = None,
+        share: Callable[[T], T] = keep,
+        discard: Callable[[T], object] = keep,
     ) -> T:
         """Run ``work`` in a thread and return its result.
 
@@ -59,6 +61,8 @@ class Calls:
             read_only: ``work`` reads the catalog only, by indexes.
             coalescing_key: all that the result depends on besides credentials and address. Equal calls that wait
                 are answered by one run, which knows no deadline; None runs each.
+            share: makes of a coalesced result what each of its callers gets.
+            discard: is called with a result that no caller gets, as after a timeout.
 
         Raises:
             PenstockError: from ``work``.
@@ -73,16 +77,16 @@ class Calls:
             async with limit:
                 if coalescing_key is not None:
                     same = (authorization, address, coalescing_key)
-                    return await pool.run_coalesced(same, fairness_key, work)
+                    return await pool.run_coalesced(same, fairness_key, work, share, discard)
                 # The thread runs in a copy of this context: scans there stop when the caller gets the timeout.
                 with deadline(seconds):
-                    return await pool.run(fairness_key, work)
+                    return await pool.run(fairness_key, work, discard)
         except (PenstockError, DeadlineExceeded):
             raise
         except Exception as error:
             if limit.expired():
                 raise DeadlineExceeded from error
-            _log.exception("unexpected error", route=route)
+            _log.exception("request.failed", route=route)
             raise
 
     async def authenticate(self, authorization: str, address: str) -> None:

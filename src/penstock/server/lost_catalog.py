@@ -16,7 +16,7 @@ import structlog
 
 from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import read_description
-from penstock.errors import CatalogError, CatalogError
+from penstock.errors import CatalogError
 from penstock.server.storage_settings import catalog_file
 from penstock.settings import Settings
 

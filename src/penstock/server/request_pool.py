@@ -38,6 +38,16 @@ STACK_BYTES = 8 << 20
 :mod:`penstock.filters` accepts overflow 256 kB and fit in 1 MB."""
 
 
+def keep(result: T) -> T:
+    """Return a result that needs neither sharing nor discarding."""
+    return result
+
+
+def _has_result(future: asyncio.Future[Any]) -> bool:
+    """Whether a future that is done has neither failed nor been cancelled."""
+    return not future.cancelled() and future.exception() is None
+
+
 class Threads:
     """The thread pools of handlers: one for those that only read the catalog, one for all others.
 
@@ -79,44 +89,59 @@ class Pool:
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._shared: dict[Hashable, _InFlight] = {}
 
-    async def run(self, fairness_key: str, function: Callable[[], T]) -> T:
-        """Run the function in a thread and return its result. After a cancellation a begun function goes on."""
-        await self._wait_for_thread(fairness_key)
-        return await self._work(fairness_key, function)
+    async def run(self, fairness_key: str, function: Callable[[], T], discard: Callable[[T], object] = keep) -> T:
+        """Run the function in a thread and return its result. After a cancellation a begun function goes on.
 
-    async def run_coalesced(self, same: Hashable, fairness_key: str, function: Callable[[], T]) -> T:
+        ``discard`` is called with a result that no caller gets, as after a timeout.
+        """
+        await self._wait_for_thread(fairness_key)
+        return await self._work(fairness_key, function, discard)
+
+    async def run_coalesced(
+        self,
+        same: Hashable,
+        fairness_key: str,
+        function: Callable[[], T],
+        share: Callable[[T], T] = keep,
+        discard: Callable[[T], object] = keep,
+    ) -> T:
         """As :meth:`run`, with single flight: of the calls that wait under one key only the first is run, for all.
 
-        No call gets a result older than itself: none joins a function that has begun.
+        No call gets a result older than itself: none joins a function that has begun. Each caller gets what ``share``
+        makes of the result; the result itself is discarded after the last.
         """
         if self._can_start_now(fairness_key):
-            return await self.run(fairness_key, function)
+            return await self.run(fairness_key, function, discard)
         shared = self._shared.get(same)
         if shared is None:
-            shared = self._shared[same] = _InFlight(asyncio.create_task(self._run_once(same, fairness_key, function)))
+            shared = self._shared[same] = _InFlight(
+                asyncio.create_task(self._run_once(same, fairness_key, function, discard))
+            )
         shared.callers += 1
         try:
-            result: T = await asyncio.shield(shared.work)
-            return result
+            return share(await asyncio.shield(shared.work))
         finally:
             shared.callers -= 1
             if not shared.callers:
                 if self._shared.get(same) is shared:
                     del self._shared[same]
-                shared.work.cancel()
+                if not shared.work.cancel() and _has_result(shared.work):
+                    discard(shared.work.result())
 
-    async def _run_once(self, same: Hashable, fairness_key: str, function: Callable[[], T]) -> T:
+    async def _run_once(
+        self, same: Hashable, fairness_key: str, function: Callable[[], T], discard: Callable[[T], object]
+    ) -> T:
         await self._wait_for_thread(fairness_key)
         del self._shared[same]
-        return await self._work(fairness_key, function)
+        return await self._work(fairness_key, function, discard)
 
-    async def _work(self, fairness_key: str, function: Callable[[], T]) -> T:
+    async def _work(self, fairness_key: str, function: Callable[[], T], discard: Callable[[T], object]) -> T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
 
         def ended(work: Future[T]) -> None:
             with suppress(RuntimeError):  # the loop is closed: no caller waits
-                loop.call_soon_threadsafe(self._end, fairness_key, work, answer)
+                loop.call_soon_threadsafe(self._end, fairness_key, work, answer, discard)
 
         try:
             work = self._executor.submit(contextvars.copy_context().run, function)
@@ -128,6 +153,8 @@ class Pool:
             return await answer
         except asyncio.CancelledError:
             work.cancel()
+            if answer.done() and _has_result(answer):  # it came in the same moment
+                discard(answer.result())
             raise
 
     def close(self) -> None:
@@ -166,12 +193,18 @@ class Pool:
         if not waiting:
             del self._waiting[fairness_key]
 
-    def _end(self, fairness_key: str, work: Future[T], answer: asyncio.Future[T]) -> None:
+    def _end(
+        self, fairness_key: str, work: Future[T], answer: asyncio.Future[T], discard: Callable[[T], object]
+    ) -> None:
         self._release_thread(fairness_key)
         if answer.done():
-            # The caller has gone: the failure is only logged.
-            if not work.cancelled() and (error := work.exception()) is not None:
-                _log.warning("a call that had timed out failed", error=str(error))
+            # The caller has gone: a failure is only logged.
+            if work.cancelled():
+                return
+            if (error := work.exception()) is not None:
+                _log.warning("request.failed_after_timeout", error=str(error))
+            else:
+                discard(work.result())
         elif work.cancelled():
             answer.cancel()
         elif (error := work.exception()) is not None:

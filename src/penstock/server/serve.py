@@ -91,7 +91,7 @@ def serve(
                 _freeze_gc()
                 announce(f"Penstock listens on {url}")
                 _log.info(
-                    "started",
+                    "server.started",
                     url=url,
                     role=settings.role,
                     data_dir=str(settings.data_dir),
@@ -101,7 +101,7 @@ def serve(
         finally:
             calls.close()
             services.stop()
-            _log.info("stopped", url=url)
+            _log.info("server.stopped", url=url)
 
 
 def _freeze_gc() -> None:

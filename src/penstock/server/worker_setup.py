@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from penstock.imports.tasks import init_worker
 from penstock.server.observability.logs import configure_logs
-from penstock.server.process.block_imports import leave_out_pandas
-from penstock.server.process.hardening import forbid_dumps
+from penstock.server.process.hardening import forbid_dumps, leave_out_pandas
 
 if TYPE_CHECKING:  # workers need no settings: don't load them there
     from penstock.settings import Settings

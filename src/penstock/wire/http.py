@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from penstock.collections.result_memory import MemoryReservation
 from penstock.errors import InvalidParameter, PenstockError, Transient
 
 __all__ = [
@@ -65,8 +66,8 @@ class Call:
 class Reply:
     """One HTTP response. ``code`` is the dialect's own number, for logs and metrics.
 
-    ``retry_after`` are the seconds after which the same call may succeed, if known. ``held`` is an object referenced
-    until the response has been sent.
+    ``retry_after`` are the seconds after which the same call may succeed, if known. ``held`` is the memory reserved
+    for the content: whatever sends or drops the reply releases it.
     """
 
     content: bytes
@@ -74,7 +75,17 @@ class Reply:
     code: int | None = None
     media_type: str = JSON_MEDIA_TYPE
     retry_after: int | None = None
-    held: object = None
+    held: MemoryReservation | None = None
+
+    def share(self) -> Reply:
+        """The reply for one more caller, which must release it, too."""
+        if self.held is not None:
+            self.held.share()
+        return self
+
+    def release(self) -> None:
+        if self.held is not None:
+            self.held.release()
 
 
 Handler = Callable[[Call], Reply]
@@ -135,7 +146,11 @@ class Route:
 
 
 def json_reply(
-    content: Mapping[str, Any], *, status: int = 200, error: PenstockError | None = None, held: object = None
+    content: Mapping[str, Any],
+    *,
+    status: int = 200,
+    error: PenstockError | None = None,
+    held: MemoryReservation | None = None,
 ) -> Reply:
     """A reply of one JSON object; its ``code``, if any, becomes the reply's. ``error`` is the error it reports."""
     return Reply(

@@ -146,7 +146,10 @@ def test_secrets_are_sealed_on_disk_and_need_their_key(tmp_path: Path) -> None:
     with opened_catalog(tmp_path) as catalog:
         job = claimed(catalog, secret_key="s3cr3t-words")
     assert b"s3cr3t-words" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    with opened_catalog(tmp_path, Fernet.generate_key()) as other, pytest.raises(CatalogError, match="a different key"):
+    with (
+        opened_catalog(tmp_path, Fernet.generate_key()) as other,
+        pytest.raises(CatalogError, match="a different key"),
+    ):
         other.jobs.secret(job.id)
 
 
@@ -194,7 +197,7 @@ def test_staged_files_are_found_until_they_are_taken(catalog: Catalog) -> None:
     assert catalog.staged_files.find(later) == []
 
 
-def test_a_retry_keeps_what_was_staged_from_the_tidier(catalog: Catalog) -> None:
+def test_a_retry_keeps_staged_files_from_the_cleanup(catalog: Catalog) -> None:
     job = importing(catalog, token="t")
     catalog.claims.save_split(job, 0, rows=[1], staged={"note": {}}, warnings=[])
     failed = catalog.claims.move(job, JobState.FAILED, reason="bad")

@@ -136,7 +136,7 @@ def test_the_unexpected_is_logged_and_not_told(client: httpx.Client, imports: Me
         assert reply.json()["code"] == code
         assert "id-7" in reply.json()["message"]
         assert "secret" not in reply.text
-        (line,) = [line for line in logs if line["event"] == "unexpected error"]
+        (line,) = [line for line in logs if line["event"] == "request.failed"]
         assert line["exc_info"]
 
 

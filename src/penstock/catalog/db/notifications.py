@@ -29,7 +29,7 @@ class NotificationListener:
         self._database = database
         self._heard = heard
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="news", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="notifications", daemon=True)
 
     def start(self) -> None:
         if self._database.is_shared:

@@ -90,7 +90,7 @@ def _own_routes(services: Services, routes: tuple[Route, ...], calls: Calls) -> 
         if problem is not None:
             health = {"status": "read-only" if services.is_full() else "unavailable"}
         if problem is not None:
-            _log.warning("not ready", reason=problem)
+            _log.warning("health.unavailable", reason=problem)
             if not services.authentication.is_enabled_cached:  # it may name hosts and folders
                 health["reason"] = problem
         return Response(orjson.dumps(health), 200 if problem is None else 503, media_type="application/json")
@@ -100,7 +100,7 @@ def _own_routes(services: Services, routes: tuple[Route, ...], calls: Calls) -> 
             _check_operator(services, request)
             content = generate_latest(services.registry)
         except CatalogError as error:
-            _log.warning("no metrics", reason=error.message)
+            _log.warning("metrics.unavailable", reason=error.message)
             reason = error.code if services.authentication.is_enabled_cached else error.message  # as above
             return PlainTextResponse(f"{reason}\n", 503)
         except PenstockError as error:

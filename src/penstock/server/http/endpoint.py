@@ -55,9 +55,15 @@ class _ChunkedResponse(Response):
 
     def __init__(self, reply: Reply, headers: dict[str, str]) -> None:
         super().__init__(reply.content, reply.status, headers)
-        self._held = reply.held
+        self._reply = reply
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._send(scope, receive, send)
+        finally:
+            self._reply.release()
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         if len(self.body) <= _SEND_BYTES:
             await super().__call__(scope, receive, send)
             return
@@ -94,6 +100,8 @@ async def _reply(route: Route, request: Request, calls: Calls, max_body_bytes: i
             timeout=ends - clock(),
             read_only=route.read_only,
             coalescing_key=_coalescing_key(whole) if route.read_only else None,
+            share=Reply.share,
+            discard=Reply.release,
         )
     except ClientDisconnect:
         return Reply(content=b"", status=400)  # the client has gone

@@ -54,8 +54,8 @@ class JobMetrics:
         )
         self._retries = Counter(
             "penstock_import_retries",
-            "Attempts that failed with a transient error and were repeated, by operation and error code.",
-            ["doing", "code"],
+            "Attempts that failed with a transient error and were repeated, by step and error code.",
+            ["step", "code"],
             registry=registry,
         )
         self._lost = Counter(
@@ -83,8 +83,8 @@ class JobMetrics:
     def lost(self, job: ImportJob) -> None:
         self._lost.inc()
 
-    def retrying(self, doing: str, error: BaseException) -> None:
-        self._retries.labels(doing, error.code if isinstance(error, PenstockError) else "internal").inc()
+    def retrying(self, step: str, error: BaseException) -> None:
+        self._retries.labels(step, error.code if isinstance(error, PenstockError) else "internal").inc()
 
     def staged(self, rows: int, size: int) -> None:
         self._rows.labels("staged").inc(rows)

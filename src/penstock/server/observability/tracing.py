@@ -68,9 +68,9 @@ class TracingObserver:
     def lost(self, job: ImportJob) -> None:
         return None
 
-    def retrying(self, doing: str, error: BaseException) -> None:
+    def retrying(self, step: str, error: BaseException) -> None:
         code = error.code if isinstance(error, PenstockError) else "internal"
-        trace.get_current_span().add_event("retry", {"doing": doing, "code": code, "message": str(error)})
+        trace.get_current_span().add_event("retry", {"step": step, "code": code, "message": str(error)})
 
     def staged(self, rows: int, size: int) -> None:
         trace.get_current_span().set_attribute("penstock.rows", rows)

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.access.admission import Admission
+from penstock.collections.result_memory import MemoryReservation, release_on_error
 from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster
 from penstock.domain.deadline import DeadlineExceeded
@@ -71,7 +72,7 @@ class Answer:
 
     data: Any
     extra: Mapping[str, Any] = field(default_factory=dict)
-    held: object = None
+    held: MemoryReservation | None = None
 
 
 Handler = Callable[[Request], object]
@@ -132,7 +133,8 @@ class MilvusV2:
             return result
         answer = result if isinstance(result, Answer) else Answer(result)
         data = {} if answer.data is None else answer.data
-        return json_reply({"code": self.success_code, "data": data, **answer.extra}, held=answer.held)
+        with release_on_error(answer.held):
+            return json_reply({"code": self.success_code, "data": data, **answer.extra}, held=answer.held)
 
     def failure(
         self,

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from penstock.collections.collections import CollectionService
 from penstock.collections.entities import EntityService, OutputFields
+from penstock.collections.result_memory import MemoryReservation, release_on_error
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.errors import CollectionNotFound, FieldNotFound, InvalidFilter, InvalidParameter, PartitionNotFound
@@ -85,7 +86,8 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
                 limit=limit,
                 offset=offset,
             )
-        return _answer(_render(request, collection, result.table, result.fields), result.held)
+        with release_on_error(result.held):
+            return _answer(_render(request, collection, result.table, result.fields), result.held)
 
     def get(request: Request) -> object:
         fields = request.fields
@@ -100,7 +102,8 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
                 output_fields=_or_all(fields.strings("outputFields")),
                 partitions=fields.strings("partitionNames") or (),
             )
-        return _answer(_render(request, collection, result.table, result.fields), result.held)
+        with release_on_error(result.held):
+            return _answer(_render(request, collection, result.table, result.fields), result.held)
 
     def search(request: Request) -> object:
         collection = collection_of(request)
@@ -109,11 +112,12 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
             result = entities.search(collection, parameters, org_id=request.cluster.org_id)
         hits = result.hits
         if not any(len(hit.scores) for hit in hits):
-            return _answer([])
-        rows = _render(request, collection, pa.concat_tables([hit.rows for hit in hits]), result.fields)
-        for row, score in zip(rows, np.concatenate([hit.scores for hit in hits]), strict=True):
-            # Overrides a field of that name, as in Milvus.
-            row["distance"] = score
+            return _answer([], result.held)
+        with release_on_error(result.held):
+            rows = _render(request, collection, pa.concat_tables([hit.rows for hit in hits]), result.fields)
+            for row, score in zip(rows, np.concatenate([hit.scores for hit in hits]), strict=True):
+                # Overrides a field of that name, as in Milvus.
+                row["distance"] = score
         return _answer(rows, result.held, topks=[len(hit.scores) for hit in hits])
 
     return (
@@ -146,7 +150,7 @@ def _operation(summary: str, body: Mapping[str, Mapping[str, Any]], required: Se
     return Operation(summary=summary, tag="entities", body=body, required=required, data=rows)
 
 
-def _answer(rows: list[dict[str, Any]], held: object = None, **extra: Any) -> Answer:
+def _answer(rows: list[dict[str, Any]], held: MemoryReservation | None = None, **extra: Any) -> Answer:
     return Answer(rows, {"cost": 0, **extra}, held)
 
 
