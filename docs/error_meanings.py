@@ -58,7 +58,8 @@ MEANINGS: Mapping[str, str] = {
     "source_unavailable": "The object store or the network failed.",
     "data_error": "The content of a file is invalid. The message names file, row (counted from 0), field and "
     "value, and the remedy if there is one.",
-    "catalog_error": "The catalog is damaged, of another version, or encrypted with another key; the message says which.",
+    "catalog_error": "The catalog is damaged, of another version, or encrypted with another key; the message "
+    "says which.",
     "catalog_full": "No space left for the catalog. Nothing was written.",
     "storage_error": "The storage engine failed.",
     "storage_full": "No space left for the rows.",

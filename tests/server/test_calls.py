@@ -54,7 +54,7 @@ def test_any_other_error_is_logged_with_its_call(calls: Calls) -> None:
 
     with capture_logs() as logs, pytest.raises(TimeoutError, match="of a socket"):
         run(calls, work)
-    assert [(log["event"], log["route"]) for log in logs] == [("unexpected error", "/x")]
+    assert [(log["event"], log["route"]) for log in logs] == [("request.failed", "/x")]
 
 
 def test_work_beyond_its_timeout_gets_the_deadline_and_stops(calls: Calls) -> None:
