@@ -11,7 +11,8 @@ from penstock.catalog.collections.partition_drop import PartitionJobs
 from penstock.catalog.jobs.ending import end_jobs
 from penstock.domain.collections import Collection, LoadState, Partition
 from penstock.domain.names import DEFAULT_PARTITION, check_partition_name
-from penstock.engines.base import Engine, Table
+from penstock.engines.base import Table
+from penstock.engines.registry import EngineRegistry
 from penstock.errors import InvalidParameter, JobStateConflict, PartitionNotFound, shorten
 
 __all__ = ["MAX_PARTITIONS", "PartitionService"]
@@ -22,9 +23,9 @@ _LOOK_SECONDS = 0.05
 
 
 class PartitionService:
-    def __init__(self, catalog: Catalog, engine: Engine) -> None:
+    def __init__(self, catalog: Catalog, engines: EngineRegistry) -> None:
         self._catalog = catalog
-        self._engine = engine
+        self._engines = engines
 
     def list(self, collection: Collection) -> Sequence[Partition]:
         """List the partitions in creation order."""
@@ -77,7 +78,7 @@ class PartitionService:
                 f"partition number ({len(existing) + 1}) exceeds max configuration ({MAX_PARTITIONS})", partition=name
             )
         new_partition = self._catalog.collections.create_partition(collection.id, name)
-        describe_soon(self._catalog.database, self._engine, collection.id)
+        describe_soon(self._catalog.database, self._engines, collection)
         return new_partition
 
     def drop(self, collection: Collection, name: str) -> None:
@@ -100,10 +101,10 @@ class PartitionService:
             reason = f"partition {name} of collection {collection.name} dropped"
             end_jobs(self._catalog.jobs, collection.id, reason, name)
             jobs = self._settled(collection, name, until)
-            version = self._engine.remove_partition(Table.of(collection), number)
+            version = self._engines.for_collection(collection).remove_partition(Table.of(collection), number)
             self._catalog.collections.raise_version(collection.id, version)
             dropped = self._catalog.collections.drop_partition(collection.id, name, jobs)
-        describe_soon(self._catalog.database, self._engine, collection.id)
+        describe_soon(self._catalog.database, self._engines, collection)
 
     def _settled(self, collection: Collection, name: str, until: float) -> PartitionJobs:
         """Wait until no job is committing into a partition; return the jobs that have.
@@ -151,7 +152,7 @@ class PartitionService:
         """Count the rows of one partition. Raises PartitionNotFound."""
         partition = self._catalog.collections.partition(collection.id, name)
         table = Table.of(collection, self._catalog.row_expiry.of(collection))
-        return self._engine.count(table, partitions=[partition.number])
+        return self._engines.for_collection(collection).count(table, partitions=[partition.number])
 
 
 def _refuse_key_mode(collection: Collection, action: str) -> None:
