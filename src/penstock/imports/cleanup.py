@@ -61,15 +61,22 @@ def delete_staged_files(context: ImportContext) -> None:
     """
     failed_before = now_millis() - int(context.settings.staged_file_retention * 1000)
     for job in context.catalog.staged_files.find(failed_before):
-        discard(context, job.collection_id, job.id)
+        try:
+            discard(context, job.collection_id, job.id)
+        except CatalogUnavailable:
+            raise
+        except StoreError as error:  # may affect one tenant only
+            log.warning("job.staged_files_left", job_id=str(job.id), error=str(error))
 
 
 def discard(context: ImportContext, collection_id: str, job_id: int) -> None:
     """Delete the staged files of a failed or aborted job."""
-    staged = [staged_of(note) for note in context.catalog.staged_files.take(job_id)]
     collection = context.catalog.collections.by_id_with_dropped(collection_id)
-    if collection is not None:  # a collection that is no longer in the catalog has no files left
-        context.engines.for_collection(collection).discard(collection_id, staged)
+    # Before the catalog forgets the files: without the engine they stay.
+    engine = None if collection is None else context.engines.for_collection(collection)
+    staged = [staged_of(note) for note in context.catalog.staged_files.take(job_id)]
+    if engine is not None:  # a collection that is no longer in the catalog has no files left
+        engine.discard(collection_id, staged)
     log.info("job.staged_files_deleted", job_id=str(job_id), splits=len(staged))
 
 
