@@ -19,6 +19,7 @@ from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from tests.support.catalogs import CLUSTER, opened_catalog
+from tests.support.engines import only
 from tests.support.tables import import_rows, plain, plain_batch, vectors
 
 
@@ -32,11 +33,12 @@ class UseCases:
     built: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        engines = only(self.engine)
         self.databases = DatabaseService(self.catalog)
-        self.collections = CollectionService(self.catalog, self.engine, lambda: self.woken.append(None))
-        self.partitions = PartitionService(self.catalog, self.engine)
-        self.indexes = IndexService(self.catalog, self.engine, self.built.append)
-        self.entities = EntityService(self.catalog, self.engine, self.partitions)
+        self.collections = CollectionService(self.catalog, engines, lambda: self.woken.append(None))
+        self.partitions = PartitionService(self.catalog, engines)
+        self.indexes = IndexService(self.catalog, engines, self.built.append)
+        self.entities = EntityService(self.catalog, engines, self.partitions)
 
     def create(self, name: str = "docs", schema: CollectionSchema | None = None) -> Collection:
         return self.collections.create(CLUSTER, "default", name, schema or plain(), CollectionSettings())

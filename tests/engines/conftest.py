@@ -1,7 +1,7 @@
 """The engines that the conformance tests of this folder run on.
 
 ``engine`` is every engine on its fastest store. ``stored_engine`` is every engine on every kind of store, for what
-may depend on it: creating, staging, publishing, reading back.
+may depend on it: creating, staging, publishing, reading back. ``maintenance`` has the tests of maintainable engines.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pytest
 
 from penstock.engines.base import Engine
 from penstock.engines.lance import LanceEngine
+from tests.support.arrow_engine import ArrowEngine
 from tests.support.racers import Racers
 from tests.support.s3 import S3Server, s3_server
 
@@ -29,20 +30,32 @@ def racers() -> Iterator[Racers]:
         yield pool
 
 
-@pytest.fixture(params=["lance"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    return _on_a_disk(tmp_path)
-
-
-def _on_a_disk(folder: Path) -> LanceEngine:
-    engine = LanceEngine(str(folder / "store"))
+@pytest.fixture
+def lance_on_a_disk(tmp_path: Path) -> LanceEngine:
+    engine = LanceEngine(str(tmp_path / "store"))
     engine.check()
     return engine
 
 
-@pytest.fixture(params=["lance on a disk", "lance on s3"])
-def stored_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    if request.param == "lance on a disk":
-        return _on_a_disk(tmp_path)
-    server: S3Server = request.getfixturevalue("s3")
-    return LanceEngine(f"s3://{server.make_bucket()}/some/prefix", server.settings)
+@pytest.fixture
+def lance_on_s3(s3: S3Server) -> LanceEngine:
+    return LanceEngine(f"s3://{s3.make_bucket()}/some/prefix", s3.settings)
+
+
+@pytest.fixture
+def arrow_on_a_disk(tmp_path: Path) -> ArrowEngine:
+    engine = ArrowEngine(tmp_path / "store")
+    engine.check()
+    return engine
+
+
+@pytest.fixture(params=["lance_on_a_disk", "arrow_on_a_disk"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    engine: Engine = request.getfixturevalue(request.param)
+    return engine
+
+
+@pytest.fixture(params=["lance_on_a_disk", "lance_on_s3", "arrow_on_a_disk"])
+def stored_engine(request: pytest.FixtureRequest) -> Engine:
+    engine: Engine = request.getfixturevalue(request.param)
+    return engine

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from penstock.domain.ids import new_id
-from penstock.domain.index import IndexSpec, Metric
 from penstock.engines.base import Engine, Published, Staged, Table
 from tests.support.racers import Racers
 from tests.support.tables import import_rows, new_table, plain_batch, vectors
@@ -28,18 +27,6 @@ def test_publishing_again_changes_nothing(stored_engine: Engine) -> None:
     again = other.publish(replace(table, version=first.version), job, 3, staged)
     assert again.rows == 15
     assert other.count(replace(table, version=again.version)) == 15
-
-
-def test_a_job_is_found_behind_later_jobs_and_indexes(engine: Engine) -> None:
-    table = new_table(engine)
-    job = new_id()
-    staged = [engine.stage(table, job, iter([plain_batch(vectors(12_000))]))]
-    engine.publish(table, job, 1, staged)
-    table, _ = import_rows(engine, table, plain_batch(vectors(10), first_id=20_000))
-    version = engine.index(table, [IndexSpec(name="n", field_name="number")])
-    again = engine.publish(table, job, 2, staged)
-    assert again.rows == 12_000
-    assert engine.count(replace(table, version=max(version, again.version))) == 12_010
 
 
 def test_jobs_of_one_table_add_up(stored_engine: Engine) -> None:
@@ -97,24 +84,6 @@ def test_processes_that_publish_different_jobs_all_get_through(stored_engine: En
         assert len({result.version for result in results}) == 3
         table = replace(table, version=max(result.version for result in results))
         assert stored_engine.count(table) == 15 * (round_ + 1)
-
-
-def index_repeatedly(engine: Engine, table: Table, specs: list[IndexSpec], rounds: int) -> None:
-    for _ in range(rounds):
-        engine.index(table, specs)
-
-
-def test_indexing_beside_publishing_loses_neither(engine: Engine) -> None:
-    table, _ = import_rows(engine, new_table(engine), plain_batch(vectors(11_000)))
-    specs = [IndexSpec(name="n", field_name="number"), IndexSpec(name="v", field_name="vector", metric=Metric.L2)]
-    with ThreadPoolExecutor(1) as other:
-        indexing = other.submit(index_repeatedly, pickle.loads(pickle.dumps(engine)), table, specs, 5)
-        for i in range(20):
-            table, _ = import_rows(engine, table, plain_batch(vectors(2000), first_id=20_000 + 2000 * i))
-        indexing.result()
-    table = replace(table, version=engine.index(table, specs))
-    assert engine.count(table) == 51_000
-    assert len(set(engine.query(table)["id"].to_pylist())) == 51_000
 
 
 def test_threads_of_one_process_publish_and_read_the_same_table(engine: Engine) -> None:

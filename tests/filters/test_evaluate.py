@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.filters import evaluate, parse
+from penstock.filters import parse
+from tests.support.filter_oracle import evaluate
 
 SCHEMA = CollectionSchema(
     fields=(

@@ -8,12 +8,13 @@ from itertools import pairwise
 from penstock.engines.lance.read.filter_pushdown import NEAREST_WEIGHT, SCAN_WEIGHT, split
 from penstock.engines.lance.read.filter_sql import to_sql
 from penstock.errors import DataError, InvalidFilter, PathNotAllowed, Unsupported
-from penstock.filters import evaluate, parse
+from penstock.filters import parse
 from penstock.readers.json.boundary_scan import JsonBoundaryScan
 from penstock.readers.json.record_scanner import RecordScanner
 from penstock.readers.json.structural_index import StructuralIndexer
 from penstock.sources.paths import parse_path, parse_root
 from penstock.sources.roots import ImportRoots
+from tests.support.filter_oracle import evaluate
 from tests.support.in_memory import BytesSource
 from tests.support.schemas import LENIENT
 

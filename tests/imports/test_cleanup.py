@@ -15,7 +15,6 @@ import pytest
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import JobState
-from penstock.engines.base import Table
 from penstock.errors import JobNotFound
 from penstock.imports.cleanup import OrphanCleanup, Retention
 from penstock.imports.context import ImportContext
@@ -51,7 +50,7 @@ def an_orphan(world: World, collection: Collection, age: float) -> Path:
 
 
 def context(world: World, settings: JobSettings) -> ImportContext:
-    return ImportContext(world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), settings)
+    return ImportContext(world.catalog, world.engines, world.runner, ImportRoots([str(world.files)]), settings)
 
 
 def sweep(world: World) -> OrphanCleanup:
@@ -85,7 +84,7 @@ def test_nothing_is_removed_while_a_job_lives(tmp_path: Path, runner: LocalRunne
         world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
         make_old(world, docs)
         orphan = an_orphan(world, docs, 7200)
-        assert not sweep(world).sweep(Table.of(world.fresh(docs)))
+        assert not sweep(world).sweep(world.fresh(docs))
         assert orphan.exists()
         world.imports.commit(CLUSTER, job.id, ANONYMOUS)
         assert world.ended(job).state is JobState.COMPLETED

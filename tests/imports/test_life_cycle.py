@@ -40,6 +40,7 @@ from penstock.runners.fair_share import FairShareRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, SCHEMA
 from tests.support.doubles import InlineRunner, MemoryEngine
+from tests.support.engines import only
 from tests.support.worlds import job_settings
 
 SETTINGS = job_settings(split_bytes=60, max_attempts=2, retry_pause=0.0)
@@ -80,6 +81,10 @@ class Mortal:
             raise Crash
         return getattr(self._inner, name)
 
+    @property
+    def maintainable(self) -> Mortal:
+        return self
+
 
 @dataclass
 class Process:
@@ -119,7 +124,7 @@ class LifeCycle(RuleBasedStateMachine):
         self.engine = MemoryEngine()
         self.roots = ImportRoots([str(self.folder / "files")])
         self.imports = ImportService(self.catalog, self.roots, SETTINGS, lambda: None)
-        self.collections = CollectionService(self.catalog, cast(Engine, self.engine), lambda: None)
+        self.collections = CollectionService(self.catalog, only(cast(Engine, self.engine)), lambda: None)
         self.known: dict[int, Known] = {}
         self.keys: dict[tuple[str, str], tuple[int, str, bool]] = {}
         self.troubled: set[int] = set()
@@ -249,13 +254,13 @@ class LifeCycle(RuleBasedStateMachine):
 
     def run(self, job: Any, process: Process, hook: Callable[[str], None]) -> None:
         catalog = replace(self.catalog, claims=cast(Any, Mortal(self.catalog.claims, process)))
-        engine = cast(Engine, Mortal(self.engine, process))
+        engines = only(cast(Engine, Mortal(self.engine, process)))
         runner = InlineRunner()
-        context = ImportContext(catalog, engine, runner, self.roots, SETTINGS)
+        context = ImportContext(catalog, engines, runner, self.roots, SETTINGS)
         outer, self.engine.hook = self.engine.hook, hook
         try:
             maintenance = MaintenanceWorker(
-                catalog, engine, FairShareRunner(runner), context.observer, context.settings
+                catalog, engines, FairShareRunner(runner), context.observer, context.settings
             )
             Executor(context, maintenance).run(job, threading.Event())
         except Crash:
@@ -272,7 +277,7 @@ class LifeCycle(RuleBasedStateMachine):
         delete_staged_files(
             ImportContext(
                 self.catalog,
-                cast(Engine, self.engine),
+                only(cast(Engine, self.engine)),
                 InlineRunner(),
                 self.roots,
                 replace(SETTINGS, staged_file_retention=window),

@@ -87,7 +87,7 @@ class Crash(BaseException):
 def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = False) -> None:
     """Run a job until it is about to call (or has just called) one engine or catalog operation."""
     context = ImportContext(
-        world.catalog, world.engine, world.runner, ImportRoots([str(world.files)]), world.settings
+        world.catalog, world.engines, world.runner, ImportRoots([str(world.files)]), world.settings
     )
     claimed = world.catalog.claims.claim("crashing", 60_000)
     assert claimed is not None
@@ -104,7 +104,7 @@ def crashed_before(world: World, job: ImportJob, name: str, *, after: bool = Fal
     try:
         with pytest.raises(Crash):
             maintenance = MaintenanceWorker(
-                context.catalog, context.engine, FairShareRunner(context.runner), context.observer, context.settings
+                context.catalog, context.engines, FairShareRunner(context.runner), context.observer, context.settings
             )
             Executor(context, maintenance).run(claimed, threading.Event())
     finally:

@@ -31,6 +31,7 @@ from penstock.server.lost_catalog import KEYS_MARKER, asks_for_keys, keep_marks,
 from penstock.server.startup_policy import authentication_of
 from penstock.settings import Settings
 from tests.support.catalogs import SCHEMA
+from tests.support.engines import only
 from tests.support.http import make_settings
 from tests.support.s3 import S3Server
 from tests.support.servers import PENSTOCK, clean_environment, running_server
@@ -70,7 +71,7 @@ class Place:
         return open_catalog(f"sqlite:///{self.settings.data_dir / 'catalog.db'}", KEY)
 
     def create(self, name: str, schema: CollectionSchema = SCHEMA) -> str:
-        collections = CollectionService(self.catalog, self.engine, lambda: None)
+        collections = CollectionService(self.catalog, only(self.engine), lambda: None)
         made = collections.create(self.settings.cluster_id, "default", name, schema, CollectionSettings())
         return made.id
 
@@ -137,15 +138,17 @@ def test_collections_come_back_as_they_were(place: Place) -> None:
     gone = place.create("gone")
     collection = place.catalog.collections.by_id(docs)
     assert collection is not None
-    PartitionService(place.catalog, place.engine).create(collection, "p")
-    PartitionService(place.catalog, place.engine).create(collection, "q")
-    PartitionService(place.catalog, place.engine).drop(collection, "q")
+    PartitionService(place.catalog, only(place.engine)).create(collection, "p")
+    PartitionService(place.catalog, only(place.engine)).create(collection, "q")
+    PartitionService(place.catalog, only(place.engine)).drop(collection, "q")
     spec = check_index(collection.schema["vector"], name="v", type_name="HNSW", metric="L2", params={})
-    IndexService(place.catalog, place.engine, lambda _: None).create(collection, spec)
+    IndexService(place.catalog, only(place.engine), lambda _: None).create(collection, spec)
     place.add_rows(docs, partition=1)
     place.add_rows(ids, first=40)
     place.add_rows(gone, first=90)
-    CollectionService(place.catalog, place.engine, lambda: None).drop(place.settings.cluster_id, "default", "gone")
+    CollectionService(place.catalog, only(place.engine), lambda: None).drop(
+        place.settings.cluster_id, "default", "gone"
+    )
     before = [place.catalog.collections.by_id(table_id) for table_id in (docs, ids)]
     partitions, indexes = (
         place.catalog.collections.partitions(docs),
@@ -166,7 +169,7 @@ def test_collections_come_back_as_they_were(place: Place) -> None:
         assert place.catalog.collections.reserve_auto_ids(connection, ids, 5) == 43
     later = place.catalog.collections.by_id(docs)
     assert later is not None
-    assert PartitionService(place.catalog, place.engine).create(later, "r").number == 3, "never given again"
+    assert PartitionService(place.catalog, only(place.engine)).create(later, "r").number == 3, "never given again"
     assert [finding.found for finding in place.adopted()] == ["every table of the store is in the catalog"]
 
 

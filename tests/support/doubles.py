@@ -5,12 +5,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
-from penstock.domain.index import IndexSpec
-from penstock.engines.base import Engine, MaintenanceNeeds, Published, Staged, Table
+from penstock.domain.index import IndexSpec, Metric
+from penstock.engines.base import (
+    EngineCapabilities,
+    MaintainableEngine,
+    MaintenanceNeeds,
+    Published,
+    Staged,
+    Table,
+)
 from penstock.errors import StoreError
 
 __all__ = ["InlineRunner", "MemoryEngine"]
@@ -62,28 +69,33 @@ class MemoryEngine:
     def __init__(self) -> None:
         self.files: dict[str, list[int]] = {}
         self.visible: dict[str, dict[int, list[str]]] = {}
-        self.notes: dict[tuple[str, str], bytes] = {}
+        self.notes: dict[str, bytes] = {}
         self.hook: Hook = lambda step: None
         self._names = itertools.count()
 
     name = "memory"
     storage_version = "1"
+    capabilities = EngineCapabilities(metrics=frozenset(Metric), row_expiry=False)
+
+    @property
+    def maintainable(self) -> MaintainableEngine:
+        return cast(MaintainableEngine, self)  # of maintenance it has what jobs need
 
     def rows(self, table_id: str, job_id: int) -> list[int]:
         """The ids that a job has made visible."""
         return [row for file in self.visible.get(table_id, {}).get(job_id, []) for row in self.files[file]]
 
-    def note(self, table_id: str = "", store: str = "") -> bytes | None:
-        return self.notes.get((store, table_id))
+    def note(self, table_id: str = "") -> bytes | None:
+        return self.notes.get(table_id)
 
-    def save_note(self, content: bytes, table_id: str = "", store: str = "") -> None:
-        self.notes[store, table_id] = content
+    def save_note(self, content: bytes, table_id: str = "") -> None:
+        self.notes[table_id] = content
 
     def create(self, table: Table) -> int:
         self.visible.setdefault(table.id, {})
         return 1
 
-    def drop(self, table_id: str, store: str = "") -> None:
+    def drop(self, table_id: str) -> None:
         for files in self.visible.pop(table_id, {}).values():
             for name in files:
                 del self.files[name]
@@ -121,7 +133,7 @@ class MemoryEngine:
     def refuse_damaged(self, table: Table) -> None:
         """Its tables are always whole."""
 
-    def discard(self, table_id: str, staged: Sequence[Staged], store: str = "") -> None:
+    def discard(self, table_id: str, staged: Sequence[Staged]) -> None:
         visible = {name for files in self.visible.get(table_id, {}).values() for name in files}
         for each in staged:
             for name in each.note["files"]:
@@ -143,5 +155,5 @@ class MemoryEngine:
 
 if TYPE_CHECKING:
 
-    class _EngineInMemory(MemoryEngine, Engine):
+    class _EngineInMemory(MemoryEngine, MaintainableEngine):
         """Here mypy tells when what is above doesn't agree with the protocol any more."""

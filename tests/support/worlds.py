@@ -23,6 +23,7 @@ from penstock.domain.jobs import ImportJob
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
+from penstock.engines.registry import EngineRegistry
 from penstock.imports.context import ImportContext
 from penstock.imports.memory_budget import MIB, WorkerMemory
 from penstock.imports.requests import CreateImport, StoreCredentials
@@ -49,6 +50,7 @@ class World:
     folder: Path
     catalog: Catalog
     engine: LanceEngine
+    engines: EngineRegistry
     runner: Runner
     settings: JobSettings
     roots: Sequence[str] = ()
@@ -64,11 +66,11 @@ class World:
         self.files.mkdir(exist_ok=True)
         stores = {"s3": self.store, "http": self.web, "https": self.web}
         roots = ImportRoots([str(self.files), *self.roots], stores)
-        self.scheduler = Scheduler(ImportContext(self.catalog, self.engine, self.runner, roots, self.settings))
+        self.scheduler = Scheduler(ImportContext(self.catalog, self.engines, self.runner, roots, self.settings))
         self.imports = ImportService(self.catalog, roots, self.settings, self.scheduler.wake)
-        self.collections = CollectionService(self.catalog, self.engine, self.scheduler.wake)
-        self.partitions = PartitionService(self.catalog, self.engine)
-        self.indexes = IndexService(self.catalog, self.engine, self.scheduler.maintenance.request)
+        self.collections = CollectionService(self.catalog, self.engines, self.scheduler.wake)
+        self.partitions = PartitionService(self.catalog, self.engines)
+        self.indexes = IndexService(self.catalog, self.engines, self.scheduler.maintenance.request)
 
     @property
     def files(self) -> Path:
@@ -122,10 +124,11 @@ class World:
 
     def rows(self, collection: Collection, **query: Any) -> pa.Table:
         names = [*collection.schema.names, *(["$meta"] if collection.schema.dynamic else [])]
-        return self.engine.query(Table.of(self.fresh(collection)), **{"columns": names, **query})
+        table = Table.of(self.fresh(collection))
+        return self.engines.for_collection(collection).query(table, **{"columns": names, **query})
 
     def count(self, collection: Collection) -> int:
-        return self.engine.count(Table.of(self.fresh(collection)))
+        return self.engines.for_collection(collection).count(Table.of(self.fresh(collection)))
 
 
 def job_settings(**changes: Any) -> JobSettings:
@@ -147,10 +150,12 @@ def a_world(
     store: Mapping[str, str] = MappingProxyType({}),
     web: Mapping[str, str] = MappingProxyType({}),
     catalog_url: str | None = None,
+    engines: EngineRegistry | None = None,
 ) -> Iterator[World]:
     """A world on ``folder``, which may have been another's before; ``runner`` is not closed.
 
-    ``catalog_url`` names a catalog in PostgreSQL, that several worlds may share at the same time.
+    ``catalog_url`` names a catalog in PostgreSQL, that several worlds may share at the same time. ``engines`` are
+    Lance alone unless said.
     """
     key_file = folder / "secret.key"
     if not key_file.exists():
@@ -158,7 +163,8 @@ def a_world(
     with opened_catalog(catalog_url or folder, key_file.read_bytes()) as catalog:
         engine = LanceEngine(str(folder / "collections"))
         engine.check()
-        world = World(folder, catalog, engine, runner, settings or job_settings(), roots, store, web)
+        engines = engines or EngineRegistry({engine.name: engine.at}, default=engine.name)
+        world = World(folder, catalog, engine, engines, runner, settings or job_settings(), roots, store, web)
         if catalog_url is None:
             catalog.claims.release_all()
         if started:

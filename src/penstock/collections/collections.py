@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from penstock.catalog import Catalog
 from penstock.catalog.collections.collections import new_collection_id
 from penstock.catalog.collections.descriptions import describe_soon
-from penstock.domain.collections import Collection, CollectionSettings, LoadState, Partition
+from penstock.domain.collections import TTL, Collection, CollectionSettings, LoadState, Partition
 from penstock.domain.index import IndexSpec
 from penstock.domain.names import check_collection_name
 from penstock.domain.schema import CollectionSchema
-from penstock.engines.base import Engine, Table
-from penstock.errors import CollectionExists, CollectionNotLoaded, IndexNotFound, InvalidParameter
+from penstock.engines.base import Table
+from penstock.engines.registry import EngineRegistry
+from penstock.errors import CollectionExists, CollectionNotLoaded, IndexNotFound, InvalidParameter, Unsupported
 
 __all__ = ["CollectionDetails", "CollectionService"]
 
@@ -37,13 +38,13 @@ class CollectionService:
     def __init__(
         self,
         catalog: Catalog,
-        engine: Engine,
+        engines: EngineRegistry,
         wake: Callable[[], None],
         enforce_quota: Callable[[], None] = lambda: None,
     ) -> None:
         self._refuse_if_full = enforce_quota
         self._catalog = catalog
-        self._engine = engine
+        self._engines = engines
         self._wake = wake
 
     def create(
@@ -59,6 +60,7 @@ class CollectionService:
         Raises:
             DatabaseNotFound, InvalidName, InvalidSchema.
             CollectionExists: the name is taken by a collection of another shape.
+            Unsupported: the rows are to expire, and the cluster's engine keeps them forever.
         """
         home = self._catalog.databases.get(cluster_id, database)
         check_collection_name(name)
@@ -67,8 +69,15 @@ class CollectionService:
         if existing is None:
             self._refuse_if_full()
             collection_id = new_collection_id()
-            store = self._catalog.clusters.get(cluster_id).store
-            version = self._engine.create(Table(id=collection_id, schema=schema, store=store))
+            engine = self._engines.for_cluster(self._catalog.clusters.get(cluster_id))
+            if settings.ttl_seconds is not None and not engine.capabilities.row_expiry:
+                raise Unsupported(
+                    f"the engine {engine.name} of this cluster keeps rows forever: create the collection {name} "
+                    f"without {TTL}",
+                    collection=name,
+                    engine=engine.name,
+                )
+            version = engine.create(Table(id=collection_id, schema=schema))
             try:
                 collection = self._catalog.collections.create(
                     home,
@@ -76,15 +85,15 @@ class CollectionService:
                     schema,
                     settings,
                     collection_id=collection_id,
-                    engine=self._engine.name,
-                    storage_version=self._engine.storage_version,
+                    engine=engine.name,
+                    storage_version=engine.storage_version,
                     version=version,
                 )
-                describe_soon(self._catalog.database, self._engine, collection_id)
+                describe_soon(self._catalog.database, self._engines, collection)
                 return collection
             except CollectionExists:
                 # A concurrent call created it; it may be identical.
-                self._engine.drop(collection_id, store)
+                engine.drop(collection_id)
                 existing = self._catalog.collections.get(home, name)
         if existing.schema != schema or existing.settings != settings:
             raise CollectionExists(
@@ -122,7 +131,7 @@ class CollectionService:
         """
         collection = self.get(cluster_id, database, name)
         # Before the drop, as another process may remove the table right after it.
-        describe_soon(self._catalog.database, self._engine, collection.id, dropped=True)
+        describe_soon(self._catalog.database, self._engines, collection, dropped=True)
         self._catalog.collections.drop(collection.id)
         self._catalog.jobs.fail_unfinished(collection.id, f"collection {collection.name} dropped")
         self._wake()
@@ -130,7 +139,8 @@ class CollectionService:
     def count(self, cluster_id: str, database: str, name: str) -> int:
         """Count the visible rows. Raises DatabaseNotFound, CollectionNotFound."""
         collection = self.get(cluster_id, database, name)
-        return self._engine.count(Table.of(collection, self._catalog.row_expiry.of(collection)))
+        table = Table.of(collection, self._catalog.row_expiry.of(collection))
+        return self._engines.for_collection(collection).count(table)
 
     def load(self, cluster_id: str, database: str, name: str) -> None:
         """Mark the collection as loaded.

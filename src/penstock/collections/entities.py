@@ -15,7 +15,8 @@ from penstock.collections.result_memory import MAX_ANSWER_BYTES, MemoryReservati
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import Metric, default_metric
 from penstock.domain.schema import META_FIELD, DataType, Field
-from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
+from penstock.engines.base import QueryHits, SearchRequest, Table
+from penstock.engines.registry import EngineRegistry
 from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter, Unsupported
 from penstock.filters import Filter, parse
 from penstock.filters.ast import Column, In
@@ -90,9 +91,9 @@ class SearchQuery:
 
 
 class EntityService:
-    def __init__(self, catalog: Catalog, engine: Engine, partitions: PartitionService) -> None:
+    def __init__(self, catalog: Catalog, engines: EngineRegistry, partitions: PartitionService) -> None:
         self._catalog = catalog
-        self._engine = engine
+        self._engines = engines
         self._partitions = partitions
         self._room = ResultMemory()
 
@@ -122,8 +123,8 @@ class EntityService:
         _check_window(limit, offset)
         fields = self.output_fields(collection, output_fields)
         numbers = self._partitions.numbers(collection, partitions)
-        table = self._table(collection)
-        reservation = self._take(collection, org_id, fields, limit, lambda: self._engine.count(table, where, numbers))
+        engine, table = self._engines.for_collection(collection), self._table(collection)
+        reservation = self._take(collection, org_id, fields, limit, lambda: engine.count(table, where, numbers))
         return self._rows(collection, where, fields, numbers, reservation, limit, offset)
 
     def get(
@@ -155,7 +156,7 @@ class EntityService:
         offset: int = 0,
     ) -> QueryResult:
         with release_on_error(reservation):
-            rows = self._engine.query(
+            rows = self._engines.for_collection(collection).query(
                 self._table(collection),
                 filter=where,
                 partitions=partitions,
@@ -176,7 +177,8 @@ class EntityService:
         """Count the matching rows. Raises as :meth:`query`."""
         _check_loaded(collection)
         where = parse(filter, collection.schema, filter_params or {})
-        return self._engine.count(self._table(collection), where, self._partitions.numbers(collection, partitions))
+        numbers = self._partitions.numbers(collection, partitions)
+        return self._engines.for_collection(collection).count(self._table(collection), where, numbers)
 
     def search(self, collection: Collection, query: SearchQuery, *, org_id: str = "") -> SearchResult:
         """Search the nearest rows to each query vector, nearest first, for a caller of the org.
@@ -191,17 +193,18 @@ class EntityService:
         _check_range(metric, query)
         where = parse(query.filter, collection.schema, query.filter_params)
         fields = self.output_fields(collection, query.output_fields)
-        table, numbers = self._table(collection), self._partitions.numbers(collection, query.partitions)
+        engine, table = self._engines.for_collection(collection), self._table(collection)
+        numbers = self._partitions.numbers(collection, query.partitions)
         searches = len(query.queries)
         reservation = self._take(
             collection,
             org_id,
             fields,
             searches * query.limit,
-            lambda: searches * min(query.limit, self._engine.count(table, where, numbers)),
+            lambda: searches * min(query.limit, engine.count(table, where, numbers)),
         )
         with release_on_error(reservation):
-            hits = self._engine.search(
+            hits = engine.search(
                 table,
                 SearchRequest(
                     field_name=target.name,

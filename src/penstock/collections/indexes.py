@@ -9,8 +9,9 @@ from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import describe_soon
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import IndexSpec
-from penstock.engines.base import Engine, Table
-from penstock.errors import IndexExists, IndexNotFound, InvalidParameter
+from penstock.engines.base import Table
+from penstock.engines.registry import EngineRegistry
+from penstock.errors import IndexExists, IndexNotFound, InvalidParameter, Unsupported
 
 __all__ = ["IndexService", "IndexStatus"]
 
@@ -20,7 +21,8 @@ class IndexStatus:
     """An index, the number of rows, and how many of them wait for it to be built or extended.
 
     The other rows are in the index, or are searched by brute force as intended: where the engine builds none, or next
-    to one until there are enough of them. ``is_building``: maintenance of the collection's table runs.
+    to one until there are enough of them. None wait where the engine maintains its tables itself. ``is_building``:
+    maintenance of the collection's table runs.
     """
 
     spec: IndexSpec
@@ -36,9 +38,9 @@ class IndexStatus:
 class IndexService:
     """``build`` brings a collection's indexes up to date in the background, by the collection's id."""
 
-    def __init__(self, catalog: Catalog, engine: Engine, build: Callable[[str], None]) -> None:
+    def __init__(self, catalog: Catalog, engines: EngineRegistry, build: Callable[[str], None]) -> None:
         self._catalog = catalog
-        self._engine = engine
+        self._engines = engines
         self._build = build
 
     def list(self, collection: Collection) -> Sequence[IndexSpec]:
@@ -56,10 +58,11 @@ class IndexService:
         """Raises IndexNotFound."""
         spec = self.get(collection, name)
         table = Table.of(collection, self._catalog.row_expiry.of(collection))
-        rows = self._engine.count(table)
+        rows = self._engines.for_collection(collection).count(table)
+        engine = self._engines.maintainable(collection)
         pending = 0
-        if self._engine.index_is_due(table, spec):
-            covered = min(rows, self._engine.indexed_rows(table, spec))
+        if engine is not None and engine.index_is_due(table, spec):
+            covered = min(rows, engine.indexed_rows(table, spec))
             # An index that is due for retraining still covers all of its rows.
             pending = (rows - covered) or rows
         building = pending > 0 and self._catalog.maintenance.is_locked(collection.id)
@@ -70,14 +73,24 @@ class IndexService:
 
         Raises:
             IndexExists: the name or the field has another index.
+            Unsupported: the collection's engine can't search by the index's metric.
         """
+        engine = self._engines.for_collection(collection)
+        if spec.metric is not None and spec.metric not in engine.capabilities.metrics:
+            known = ", ".join(sorted(engine.capabilities.metrics))
+            raise Unsupported(
+                f"the engine {engine.name} of the collection {collection.name} can't search by {spec.metric}; "
+                f"it searches by {known}",
+                index=spec.name,
+                metric=spec.metric.value,
+            )
         for index in self.list(collection):
             if index == spec:
                 return
             if index.name == spec.name:
                 raise IndexExists("at most one distinct index is allowed per field", index=spec.name)
         self._catalog.collections.add_index(collection.id, spec)
-        describe_soon(self._catalog.database, self._engine, collection.id)
+        describe_soon(self._catalog.database, self._engines, collection)
         self._build(collection.id)
 
     def drop(self, collection: Collection, name: str) -> None:
@@ -90,5 +103,5 @@ class IndexService:
                         f"vector index cannot be dropped on loaded collection: {collection.number}", index=name
                     )
                 self._catalog.collections.drop_index(collection.id, name)
-                describe_soon(self._catalog.database, self._engine, collection.id)
+                describe_soon(self._catalog.database, self._engines, collection)
                 self._build(collection.id)

@@ -10,7 +10,8 @@ from penstock.catalog.collections.descriptions import describe_soon
 from penstock.catalog.collections.partition_drop import PartitionJobs
 from penstock.domain.collections import Collection, LoadState, Partition
 from penstock.domain.names import DEFAULT_PARTITION, check_partition_name
-from penstock.engines.base import Engine, Table
+from penstock.engines.base import Table
+from penstock.engines.registry import EngineRegistry
 from penstock.errors import InvalidParameter, JobStateConflict, PartitionNotFound, shorten
 
 __all__ = ["MAX_PARTITIONS", "PartitionService"]
@@ -21,9 +22,9 @@ _LOOK_SECONDS = 0.05
 
 
 class PartitionService:
-    def __init__(self, catalog: Catalog, engine: Engine) -> None:
+    def __init__(self, catalog: Catalog, engines: EngineRegistry) -> None:
         self._catalog = catalog
-        self._engine = engine
+        self._engines = engines
 
     def list(self, collection: Collection) -> Sequence[Partition]:
         """List the partitions in creation order."""
@@ -76,7 +77,7 @@ class PartitionService:
                 f"partition number ({len(existing) + 1}) exceeds max configuration ({MAX_PARTITIONS})", partition=name
             )
         new_partition = self._catalog.collections.create_partition(collection.id, name)
-        describe_soon(self._catalog.database, self._engine, collection.id)
+        describe_soon(self._catalog.database, self._engines, collection)
         return new_partition
 
     def drop(self, collection: Collection, name: str) -> None:
@@ -99,10 +100,10 @@ class PartitionService:
             reason = f"partition {name} of collection {collection.name} dropped"
             self._catalog.jobs.fail_unfinished(collection.id, reason, name)
             jobs = self._settled(collection, name, until)
-            version = self._engine.remove_partition(Table.of(collection), number)
+            version = self._engines.for_collection(collection).remove_partition(Table.of(collection), number)
             self._catalog.collections.raise_version(collection.id, version)
             dropped = self._catalog.collections.drop_partition(collection.id, name, jobs)
-        describe_soon(self._catalog.database, self._engine, collection.id)
+        describe_soon(self._catalog.database, self._engines, collection)
 
     def _settled(self, collection: Collection, name: str, until: float) -> PartitionJobs:
         """Wait until no job is committing into a partition; return the jobs that have.
@@ -150,7 +151,7 @@ class PartitionService:
         """Count the rows of one partition. Raises PartitionNotFound."""
         partition = self._catalog.collections.partition(collection.id, name)
         table = Table.of(collection, self._catalog.row_expiry.of(collection))
-        return self._engine.count(table, partitions=[partition.number])
+        return self._engines.for_collection(collection).count(table, partitions=[partition.number])
 
 
 def _refuse_key_mode(collection: Collection, action: str) -> None:

@@ -93,7 +93,7 @@ class Collection:
     """A collection. ``id`` (a uuid) names its table in the engine, ``number`` is its id on the Milvus wire.
 
     ``version`` is the last engine version that a publish or index build committed; readers open at least that.
-    ``store`` is its cluster's.
+    ``engine`` is the name of the engine that keeps the table, ``store`` is its cluster's.
     """
 
     id: str
@@ -107,6 +107,7 @@ class Collection:
     load_state: LoadState
     version: int
     created_at: datetime
+    engine: str
     store: str = ""
 
 

@@ -1,8 +1,12 @@
 """The interface of vector engines.
 
-An engine keeps tables: one per collection, named by the collection's uuid, never by its name. They are in the
-engine's own store, except those of clusters with a store of their own. Rows become visible in one step only,
-:meth:`Engine.publish`; what :meth:`Engine.stage` writes belongs to a job until then.
+An engine keeps the tables of one store, a place such as a folder or a bucket: one per collection, named by the
+collection's uuid, never by its name. Rows become visible in one step only, :meth:`Engine.publish`; what
+:meth:`Engine.stage` writes belongs to a job until then.
+
+:class:`Engine` is what an import target must be able to do. :class:`MaintainableEngine` adds the maintenance of
+tables whose files are Penstock's own. :class:`penstock.engines.registry.EngineRegistry` returns the engine of a
+collection.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ from penstock.filters import Filter
 
 __all__ = [
     "Engine",
+    "EngineCapabilities",
+    "MaintainableEngine",
     "MaintenanceNeeds",
     "Published",
     "QueryHits",
@@ -37,24 +43,17 @@ __all__ = [
 class Table:
     """The table of a collection: its id, its schema, and the lowest version that a reader may open.
 
-    ``store`` is the table's store, if it isn't the engine's own. Reads skip the rows that are expired by ``expiry``.
+    Reads skip the rows that are expired by ``expiry``.
     """
 
     id: str
     schema: CollectionSchema
     version: int = 1
-    store: str = ""
     expiry: Expiry | None = None
 
     @classmethod
     def of(cls, collection: Collection, expiry: Expiry | None = None) -> Table:
-        return cls(
-            id=collection.id,
-            schema=collection.schema,
-            version=collection.version,
-            store=collection.store,
-            expiry=expiry,
-        )
+        return cls(id=collection.id, schema=collection.schema, version=collection.version, expiry=expiry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +123,24 @@ class TableContents:
     highest_id: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCapabilities:
+    """What an engine can do of what a collection may ask for.
+
+    ``metrics`` are those that it can search by. ``row_expiry``: its reads skip expired rows (``Table.expiry``), so
+    that collections may have a time to live.
+    """
+
+    metrics: frozenset[Metric]
+    row_expiry: bool
+
+
 class Engine(Protocol):
+    """The operations of every engine: tables of one store, staging and publishing, reading.
+
+    An engine is picklable: workers stage with it.
+    """
+
     @property
     def name(self) -> str:
         """The engine's name, which the catalog records with each collection."""
@@ -135,8 +151,18 @@ class Engine(Protocol):
         """The file format of new tables."""
         ...
 
-    def check(self, store: str = "", known: Sequence[str] = ()) -> None:
-        """Check on start that a store can hold tables; leave nothing behind.
+    @property
+    def capabilities(self) -> EngineCapabilities:
+        """What this engine can do of what a collection may ask for."""
+        ...
+
+    @property
+    def maintainable(self) -> MaintainableEngine | None:
+        """This engine, if its tables are Penstock's to maintain; None if it maintains them itself."""
+        ...
+
+    def check(self, known: Sequence[str] = ()) -> None:
+        """Check on start that the store can hold tables; leave nothing behind.
 
         ``known`` are ids of tables that should be there: a store that has none of them is another one, or has
         vanished, and is left as it is.
@@ -147,33 +173,8 @@ class Engine(Protocol):
         """
         ...
 
-    def tables(self, store: str = "") -> list[str]:
-        """List the ids of the tables in a store, also of those half created or half dropped; sorted."""
-        ...
-
-    def note(self, table_id: str = "", store: str = "") -> bytes | None:
-        """Read the note that :meth:`save_note` wrote into a table or, without an id, into the store itself."""
-        ...
-
-    def save_note(self, content: bytes, table_id: str = "", store: str = "") -> None:
-        """Write a small text durably, replacing the one before; a table's note is dropped with the table.
-
-        Raises:
-            StoreError: the table or the store does not exist.
-            StoreFull, StoreUnavailable
-        """
-        ...
-
-    def is_in_use(self, table_id: str, store: str = "") -> bool:
-        """Whether rows were ever written into a table."""
-        ...
-
-    def read_contents(self, table_id: str, store: str = "", schema: CollectionSchema | None = None) -> TableContents:
-        """Read the whole partition column of a table, and the primary keys if they are auto-generated.
-
-        Raises:
-            TableDamaged
-        """
+    def tables(self) -> list[str]:
+        """List the ids of the tables in the store, also of those half created or half dropped; sorted."""
         ...
 
     def create(self, table: Table) -> int:
@@ -184,7 +185,7 @@ class Engine(Protocol):
         """
         ...
 
-    def drop(self, table_id: str, store: str = "") -> None:
+    def drop(self, table_id: str) -> None:
         """Delete the table and all its files. Idempotent."""
         ...
 
@@ -222,28 +223,8 @@ class Engine(Protocol):
         """
         ...
 
-    def refuse_damaged(self, table: Table) -> None:
-        """Raise TableDamaged if row files of the newest version are missing or cut; opens none of them."""
-        ...
-
-    def damage(self, table: Table) -> Mapping[str, str]:
-        """Describe the damaged files of the newest version, by name, indexes included; opens none of them.
-
-        Raises:
-            TableDamaged: no version can be opened.
-        """
-        ...
-
-    def discard(self, table_id: str, staged: Sequence[Staged], store: str = "") -> None:
+    def discard(self, table_id: str, staged: Sequence[Staged]) -> None:
         """Delete staged files by name. Idempotent."""
-        ...
-
-    def orphans(self, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
-        """Find orphan files: older than ``age`` seconds, of no version, and not of the ``known`` staged ones.
-
-        As :meth:`discard` takes them; None if there are none. Call it only while no job stages or publishes, and no
-        index build or compaction runs.
-        """
         ...
 
     def count(self, table: Table, filter: Filter | None = None, partitions: Sequence[int] | None = None) -> int: ...
@@ -272,15 +253,12 @@ class Engine(Protocol):
         """Delete a partition's rows; returns the table's version after it. Idempotent."""
         ...
 
-    def remove_expired(self, table: Table) -> int:
-        """Delete the rows that ``table.expiry`` hides; returns the table's version after it.
 
-        Deletes only rows of version ``table.version``: a job that commits meanwhile isn't in the expiry.
+class MaintainableEngine(Engine, Protocol):
+    """An engine whose tables are files that Penstock maintains: indexes, compaction, old versions, damage, notes.
 
-        Raises:
-            StoreConflict: other commits kept changing the table; try again later.
-        """
-        ...
+    A remote service does all of that itself, so it implements :class:`Engine` only.
+    """
 
     def due(self, table: Table, specs: Sequence[IndexSpec]) -> MaintenanceNeeds:
         """Whether :meth:`index` and :meth:`compact` have work to do. Cheap: called after each job."""
@@ -291,6 +269,14 @@ class Engine(Protocol):
 
         ``progress`` is called, maybe from another thread, with the share that is done, from 0 to 1; it never falls.
         """
+        ...
+
+    def index_is_due(self, table: Table, spec: IndexSpec) -> bool:
+        """Whether :meth:`index` would build or extend this index; False where brute force is the policy."""
+        ...
+
+    def indexed_rows(self, table: Table, spec: IndexSpec) -> int:
+        """How many rows the index covers; all of them where the engine uses brute force by policy."""
         ...
 
     def compact(self, table: Table) -> int:
@@ -313,14 +299,61 @@ class Engine(Protocol):
         """
         ...
 
-    def indexed_rows(self, table: Table, spec: IndexSpec) -> int:
-        """How many rows the index covers; all of them where the engine uses brute force by policy."""
+    def remove_expired(self, table: Table) -> int:
+        """Delete the rows that ``table.expiry`` hides; returns the table's version after it.
+
+        Deletes only rows of version ``table.version``: a job that commits meanwhile isn't in the expiry.
+
+        Raises:
+            StoreConflict: other commits kept changing the table; try again later.
+        """
         ...
 
-    def index_is_due(self, table: Table, spec: IndexSpec) -> bool:
-        """Whether :meth:`index` would build or extend this index; False where brute force is the policy."""
+    def refuse_damaged(self, table: Table) -> None:
+        """Raise TableDamaged if row files of the newest version are missing or cut; opens none of them."""
+        ...
+
+    def damage(self, table: Table) -> Mapping[str, str]:
+        """Describe the damaged files of the newest version, by name, indexes included; opens none of them.
+
+        Raises:
+            TableDamaged: no version can be opened.
+        """
         ...
 
     def repair(self, table: Table) -> list[str]:
         """Quarantine on start what a power loss left unreadable; returns messages about what was done."""
+        ...
+
+    def orphans(self, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
+        """Find orphan files: older than ``age`` seconds, of no version, and not of the ``known`` staged ones.
+
+        As :meth:`discard` takes them; None if there are none. Call it only while no job stages or publishes, and no
+        index build or compaction runs.
+        """
+        ...
+
+    def note(self, table_id: str = "") -> bytes | None:
+        """Read the note that :meth:`save_note` wrote into a table or, without an id, into the store itself."""
+        ...
+
+    def save_note(self, content: bytes, table_id: str = "") -> None:
+        """Write a small text durably, replacing the one before; a table's note is dropped with the table.
+
+        Raises:
+            StoreError: the table or the store does not exist.
+            StoreFull, StoreUnavailable
+        """
+        ...
+
+    def is_in_use(self, table_id: str) -> bool:
+        """Whether rows were ever written into a table."""
+        ...
+
+    def read_contents(self, table_id: str, schema: CollectionSchema | None = None) -> TableContents:
+        """Read the whole partition column of a table, and the primary keys if they are auto-generated.
+
+        Raises:
+            TableDamaged
+        """
         ...

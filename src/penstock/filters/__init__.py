@@ -1,7 +1,6 @@
 """Milvus boolean expressions: text in, a typed tree out."""
 
 from penstock.filters.ast import Filter
-from penstock.filters.evaluate import evaluate
 from penstock.filters.parse import parse
 
-__all__ = ["Filter", "evaluate", "parse"]
+__all__ = ["Filter", "parse"]

@@ -11,6 +11,7 @@ from contextlib import suppress
 import structlog
 
 from penstock.catalog.db.connection import now_millis
+from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.engines.base import Table
 from penstock.errors import JobStateConflict, PenstockError, StoreError
@@ -58,41 +59,46 @@ def delete_staged_files(context: ImportContext) -> None:
     """
     failed_before = now_millis() - int(context.settings.staged_file_retention * 1000)
     for job in context.catalog.staged_files.find(failed_before):
-        discard(context, job.collection_id, job.id)
+        try:
+            discard(context, job.collection_id, job.id)
+        except StoreError as error:  # may affect one tenant only
+            log.warning("job.staged_files_left", job_id=str(job.id), error=str(error))
 
 
 def discard(context: ImportContext, collection_id: str, job_id: int) -> None:
     """Delete the staged files of a failed or aborted job."""
+    collection = context.catalog.collections.by_id_with_dropped(collection_id)
+    # Before the catalog forgets the files: without the engine they stay.
+    engine = None if collection is None else context.engines.for_collection(collection)
     staged = [staged_of(note) for note in context.catalog.staged_files.take(job_id)]
-    store = context.catalog.collections.store_of(collection_id)
-    if store is not None:  # a collection that is no longer in the catalog has no files left
-        context.engine.discard(collection_id, staged, store)
+    if engine is not None:  # a collection that is no longer in the catalog has no files left
+        engine.discard(collection_id, staged)
     log.info("job.staged_files_deleted", job_id=str(job_id), splits=len(staged))
 
 
 def drop_tables(context: ImportContext) -> None:
     """Delete the tables of dropped collections that have no live jobs."""
     collections, jobs = context.catalog.collections, context.catalog.jobs
-    for collection_id in collections.dropped():
-        if live := jobs.live_of(collection_id):
+    for collection in collections.dropped():
+        if live := jobs.live_of(collection.id):
             # The drop call ends the jobs; a process that died in between left them.
-            jobs.fail_unfinished(collection_id, f"collection {live[0].collection} dropped")
-        if jobs.live_jobs(collection_id):
+            jobs.fail_unfinished(collection.id, f"collection {live[0].collection} dropped")
+        if jobs.live_jobs(collection.id):
             continue  # they are committing, and end by themselves
         lease = context.catalog.maintenance.take(
-            collection_id, uuid.uuid4().hex, int(context.settings.lease_duration * 1000)
+            collection.id, uuid.uuid4().hex, int(context.settings.lease_duration * 1000)
         )
         if lease is None:
             # Its indexes are being built, or another server is dropping it.
             continue
         try:
-            context.engine.drop(collection_id, collections.store_of(collection_id) or "")
+            context.engines.for_collection(collection).drop(collection.id)
         except PenstockError:
-            log.exception("collection.drop_failed", collection_id=collection_id)
+            log.exception("collection.drop_failed", collection_id=collection.id)
             context.catalog.maintenance.release(lease)
             continue
-        collections.forget(collection_id)
-        log.info("collection.dropped", collection_id=collection_id)
+        collections.forget(collection.id)
+        log.info("collection.dropped", collection_id=collection.id)
 
 
 def purge_deleted_secrets(context: ImportContext) -> None:
@@ -138,39 +144,43 @@ class OrphanCleanup:
         self._done: dict[str, float] = {}
 
     def __call__(self) -> None:
-        tables = self._tables()
-        self._done = {table.id: self._done[table.id] for table in tables if table.id in self._done}
-        for table in tables:
-            if time.monotonic() - self._done.get(table.id, float("-inf")) <= _ORPHAN_SCAN_SECONDS:
+        collections = self._collections()
+        self._done = {
+            collection.id: self._done[collection.id] for collection in collections if collection.id in self._done
+        }
+        for collection in collections:
+            if time.monotonic() - self._done.get(collection.id, float("-inf")) <= _ORPHAN_SCAN_SECONDS:
                 continue
             try:
-                is_done = self.sweep(table)
+                is_done = self.sweep(collection)
             except StoreError as error:  # may affect one tenant only
-                log.warning("orphan_scan.skipped", collection_id=table.id, error=str(error))
+                log.warning("orphan_scan.skipped", collection_id=collection.id, error=str(error))
                 is_done = True
             if is_done:
-                self._done[table.id] = time.monotonic()
+                self._done[collection.id] = time.monotonic()
 
-    def sweep(self, table: Table) -> bool:
+    def sweep(self, collection: Collection) -> bool:
         """Scan one collection; returns False without a scan where it has unfinished jobs or is under maintenance.
 
         The catalog is read before the engine's visible files: a file that is published between the two reads is seen
         by one of them.
         """
-        catalog = self._context.catalog
-        if catalog.jobs.live_jobs(table.id) or catalog.maintenance.is_locked(table.id):
+        engine, catalog = self._context.engines.maintainable(collection), self._context.catalog
+        if engine is None:
+            return True
+        if catalog.jobs.live_jobs(collection.id) or catalog.maintenance.is_locked(collection.id):
             return False
-        staged = [staged_of(note) for note in catalog.staged_files.staged_of(table.id)]
-        orphans = self._context.engine.orphans(table, staged, self._context.settings.orphan_age)
-        if orphans is not None and not catalog.jobs.live_jobs(table.id):
-            self._context.engine.discard(table.id, [orphans], table.store)
-            log.warning("orphan_files.deleted", collection_id=table.id, size=orphans.size, note=orphans.note)
+        staged = [staged_of(note) for note in catalog.staged_files.staged_of(collection.id)]
+        orphans = engine.orphans(Table.of(collection), staged, self._context.settings.orphan_age)
+        if orphans is not None and not catalog.jobs.live_jobs(collection.id):
+            engine.discard(collection.id, [orphans])
+            log.warning("orphan_files.deleted", collection_id=collection.id, size=orphans.size, note=orphans.note)
         return True
 
-    def _tables(self) -> Sequence[Table]:
+    def _collections(self) -> Sequence[Collection]:
         catalog = self._context.catalog
         return [
-            Table.of(collection)
+            collection
             for cluster_id in catalog.clusters.ids()
             for database in catalog.databases.list(cluster_id)
             for collection in catalog.collections.list(database)

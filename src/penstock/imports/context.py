@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.catalog import Catalog
-from penstock.engines.base import Engine, Staged
+from penstock.engines.base import Staged
+from penstock.engines.registry import EngineRegistry
 from penstock.imports.events import NullObserver, Observer
 from penstock.imports.settings import JobSettings
 from penstock.runners.base import Runner
@@ -20,7 +21,7 @@ class ImportContext:
     """Dependencies of running jobs."""
 
     catalog: Catalog
-    engine: Engine
+    engines: EngineRegistry
     runner: Runner
     roots: ImportRoots
     settings: JobSettings

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,7 +20,7 @@ from penstock.domain.collections import Collection
 from penstock.domain.import_options import option_warnings
 from penstock.domain.jobs import ImportJob, JobState, JobWarning, Split, SplitState, merge_warnings
 from penstock.domain.names import DEFAULT_PARTITION
-from penstock.engines.base import Published, Staged, Table
+from penstock.engines.base import Engine, Published, Staged, Table
 from penstock.errors import (
     CatalogError,
     CatalogFull,
@@ -114,7 +115,7 @@ class JobRun:
         self._context = context
         self._catalog = context.catalog
         self._claims = context.catalog.claims
-        self._engine = context.engine
+        self._engines = context.engines
         self._stop = stop
         self._maintenance = maintenance
         self._observer = context.observer
@@ -177,7 +178,8 @@ class JobRun:
         self.job = self._claims.save_plan(
             self.job, split_plan.files, split_plan.splits, warnings, self._context.settings.quota
         )
-        self._engine.discard(collection.id, [staged_of(split.staged) for split in split_plan.stale], collection.store)
+        stale = [staged_of(split.staged) for split in split_plan.stale]
+        self._engines.for_collection(collection).discard(collection.id, stale)
         self._observer.moved(self.job)
 
     def _new_plan(self, collection: Collection) -> Plan:
@@ -202,6 +204,7 @@ class JobRun:
 
     def _stage_all(self) -> None:
         collection = self._collection()
+        engine = self._engines.for_collection(collection)
         jobs = self._catalog.jobs
         splits = jobs.splits(self.job.id)
         tracker = ProgressTracker(jobs.files(self.job.id), splits)
@@ -210,7 +213,7 @@ class JobRun:
 
         def task_of(split: Split) -> StageTask:
             return StageTask(
-                engine=self._engine,
+                engine=engine,
                 table=Table.of(collection),
                 job_id=self.job.id,
                 parts=[
@@ -249,7 +252,7 @@ class JobRun:
                 begin=lambda split: self._claims.count_attempt(self.job, split.ordinal),
                 save=save,
                 tick=lambda: self._tick(tracker),
-                discard=lambda staged: self._engine.discard(collection.id, [staged], collection.store),
+                discard=lambda staged: engine.discard(collection.id, [staged]),
                 retrying=lambda error: self._retrying("split", error),
                 observer=self._observer,
             )
@@ -264,14 +267,15 @@ class JobRun:
 
     def _end_staging(self, collection: Collection) -> None:
         current = self._reload(collection)
-        # Checked while the job may still fail: after the intent it is bound to its rows.
-        retry_transient(
-            lambda: self._engine.refuse_damaged(Table.of(current)),
-            "checking the table before the commit",
-            self._context.settings,
-            self._stop,
-            lambda error: self._retrying("commit", error),
-        )
+        if (engine := self._engines.maintainable(current)) is not None:
+            # Checked while the job may still fail: after the intent it is bound to its rows.
+            retry_transient(
+                partial(engine.refuse_damaged, Table.of(current)),
+                "checking the table before the commit",
+                self._context.settings,
+                self._stop,
+                lambda error: self._retrying("commit", error),
+            )
         rows = sum(split.rows for split in self._catalog.jobs.splits(self.job.id))
         snapshot = {"rows": rows, "total_rows": rows}
         if not self.job.auto_commit:
@@ -287,20 +291,21 @@ class JobRun:
             self._end_dropped()
             return
         intent = self.job.intent_version or collection.version
+        engine = self._engines.for_collection(collection)
         table = replace(Table.of(collection), version=intent)
         expires = collection.settings.ttl_seconds is not None
         if expires:
             self._catalog.row_expiry.begin(collection.id, self.job.id)
         try:
             with self._observer.step("commit", {"rows": self.job.rows}):
-                result = self._publish_with_retries(table)
+                result = self._publish_with_retries(engine, table)
         except CollectionNotFound:
             self._end_dropped()
             return
         except (RetriesExhausted, JobWithdrawn) as error:
             if isinstance(error.__cause__, Transient | StoreFull):
                 raise  # still transient
-            publication = self._withdraw(table, error)
+            publication = self._withdraw(engine, table, error)
             if publication is None:
                 return
             result = publication
@@ -312,9 +317,9 @@ class JobRun:
         progress = max(self.job.progress, COMMITTED)
         self._move(JobState.INDEXING, stage="indexing", progress=progress)
 
-    def _publish_with_retries(self, table: Table) -> Published:
+    def _publish_with_retries(self, engine: Engine, table: Table) -> Published:
         return retry_transient(
-            lambda: self._publish(table),
+            lambda: self._publish(engine, table),
             "making the rows visible",
             self._context.settings,
             self._stop,
@@ -323,11 +328,11 @@ class JobRun:
             (Transient, StoreError),
         )
 
-    def _publish(self, table: Table) -> Published:
+    def _publish(self, engine: Engine, table: Table) -> Published:
         if self._stop.is_set():
             raise TaskCancelled("the server is stopping; the rows become visible after its restart")
         self._collection()
-        return self._engine.publish(table, self.job.id, self.job.epoch, self._staged())
+        return engine.publish(table, self.job.id, self.job.epoch, self._staged())
 
     def _staged(self) -> list[Staged]:
         return [
@@ -336,14 +341,14 @@ class JobRun:
             if split.state is SplitState.STAGED and split.rows
         ]
 
-    def _withdraw(self, table: Table, error: PenstockError) -> Published | None:
+    def _withdraw(self, engine: Engine, table: Table, error: PenstockError) -> Published | None:
         """Withdraw the intent and fail the job with ``error``; return what was published if the rows are visible.
 
         See docs/decisions/0012-withdrawing-an-intent.md.
         """
         cause = error.__cause__ or error
         try:
-            version = self._engine.withdraw(table, self.job.id, self.job.epoch, self._staged())
+            version = engine.withdraw(table, self.job.id, self.job.epoch, self._staged())
         except TableDamaged as damage:
             # No version can be opened. The files stay: a restored backup may refer to them.
             self._log.error("job.not_withdrawn", error=str(damage))

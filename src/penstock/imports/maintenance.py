@@ -15,7 +15,8 @@ from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import describe
 from penstock.catalog.collections.maintenance_leases import Maintenance
 from penstock.domain.collections import Collection
-from penstock.engines.base import Engine, MaintenanceNeeds, Table
+from penstock.engines.base import MaintainableEngine, MaintenanceNeeds, Table
+from penstock.engines.registry import EngineRegistry
 from penstock.errors import CatalogError, PenstockError, StoreConflict, TaskCancelled
 from penstock.imports.events import Observer
 from penstock.imports.settings import JobSettings
@@ -55,6 +56,8 @@ class MaintenanceWorker:
 
     Tasks are charged to the collection's org, like those of its jobs.
 
+    Collections whose engine maintains its tables itself are left out.
+
     A collection is compacted, and its old versions expire, only while none of its jobs is between its intent and
     its commit; see docs/decisions/0009-compaction.md.
     """
@@ -62,13 +65,13 @@ class MaintenanceWorker:
     def __init__(
         self,
         catalog: Catalog,
-        engine: Engine,
+        engines: EngineRegistry,
         fair_share: FairShareRunner,
         observer: Observer,
         settings: JobSettings,
     ) -> None:
         self._catalog = catalog
-        self._engine = engine
+        self._engines = engines
         self.fair_share = fair_share
         self._observer = observer
         self._settings = settings
@@ -121,24 +124,25 @@ class MaintenanceWorker:
         return delay
 
     def build(self, collection_id: str, stop: threading.Event, progress: Progress = lambda share: None) -> None:
-        """Bring the collection's indexes up to date, and wait for it. Does nothing for a dropped collection.
+        """Bring the collection's indexes up to date, and wait for it.
 
         ``progress`` is called with the share done, from 0 to 1, in the caller's thread. Other due maintenance is left
-        to the background.
+        to the background. Does nothing for a dropped collection, or one whose engine maintains its tables itself.
 
         Raises:
             TaskCancelled: ``stop`` was set.
             StoreError: the build failed.
         """
         collection = self._catalog.collections.by_id(collection_id)
-        if collection is None:
+        engine = None if collection is None else self._engines.maintainable(collection)
+        if collection is None or engine is None:
             return
-        due = self._due(collection)
+        due = self._due(engine, collection)
         if due.index:
             with self._observer.step("index", {"collection_id": collection_id}):
                 lease = self._wait_for_lease(collection_id, stop)
                 try:
-                    self._build(collection, stop, lease, progress)
+                    self._build(engine, collection, stop, lease, progress)
                 except BaseException:
                     self._catalog.maintenance.release(lease)
                     raise
@@ -148,8 +152,8 @@ class MaintenanceWorker:
         if collection.settings.ttl_seconds is not None:
             self._enqueue_in(collection_id, collection.settings.ttl_seconds)
 
-    def _due(self, collection: Collection) -> MaintenanceNeeds:
-        return self._engine.due(Table.of(collection), self._catalog.collections.indexes(collection.id))
+    def _due(self, engine: MaintainableEngine, collection: Collection) -> MaintenanceNeeds:
+        return engine.due(Table.of(collection), self._catalog.collections.indexes(collection.id))
 
     def _wait_for_lease(self, collection_id: str, stop: threading.Event) -> Maintenance:
         owner = uuid.uuid4().hex
@@ -158,16 +162,23 @@ class MaintenanceWorker:
                 raise TaskCancelled("the server is stopping; the index is built after its restart")
         return lease
 
-    def _build(self, collection: Collection, stop: threading.Event, lease: Maintenance, progress: Progress) -> None:
+    def _build(
+        self,
+        engine: MaintainableEngine,
+        collection: Collection,
+        stop: threading.Event,
+        lease: Maintenance,
+        progress: Progress,
+    ) -> None:
         specs = self._catalog.collections.indexes(collection.id)
-        task = IndexTask(engine=self._engine, table=Table.of(collection), specs=specs)
+        task = IndexTask(engine=engine, table=Table.of(collection), specs=specs)
         version: int = self._wait(self._submit(collection, build_indexes, task), stop, lease, progress)
         self._catalog.collections.raise_version(collection.id, version)
 
-    def _compact(self, collection: Collection, lease: Maintenance) -> None:
+    def _compact(self, engine: MaintainableEngine, collection: Collection, lease: Maintenance) -> None:
         expiry = self._catalog.row_expiry.of(collection)
         task = MaintenanceTask(
-            engine=self._engine,
+            engine=engine,
             table=Table.of(collection, expiry),
             old_version_retention=self._settings.old_version_retention,
             old_version_share=self._settings.old_version_share,
@@ -259,15 +270,16 @@ class MaintenanceWorker:
     def _maintain(self, lease: Maintenance) -> bool:
         """Index, compact and expire; False where committing jobs postpone a part of it."""
         collection = self._catalog.collections.by_id(lease.collection_id)
-        if collection is None:
+        engine = None if collection is None else self._engines.maintainable(collection)
+        if collection is None or engine is None:
             return True
-        describe(self._catalog.descriptions, self._engine, collection.id)
+        describe(self._catalog.descriptions, engine, collection.id)
         facts = {"collection_id": collection.id}
-        if self._due(collection).index:
+        if self._due(engine, collection).index:
             with self._observer.step("index", facts):
-                self._build(collection, self._stop, lease, lambda share: None)
+                self._build(engine, collection, self._stop, lease, lambda share: None)
         if self._catalog.jobs.is_committing(collection.id):
             return False
         with self._observer.step("maintenance", facts):
-            self._compact(collection, lease)
+            self._compact(engine, collection, lease)
         return True

@@ -57,7 +57,7 @@ class Scheduler:
         self._context = context
         settings = context.settings
         self.maintenance = MaintenanceWorker(
-            context.catalog, context.engine, FairShareRunner(context.runner), context.observer, settings
+            context.catalog, context.engines, FairShareRunner(context.runner), context.observer, settings
         )
         self._executor = Executor(context, self.maintenance)
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

@@ -14,7 +14,7 @@ import pyarrow as pa
 from penstock.domain.index import IndexSpec
 from penstock.domain.jobs import JobWarning, merge_warnings
 from penstock.domain.schema import CollectionSchema
-from penstock.engines.base import Engine, Staged, Table
+from penstock.engines.base import Engine, MaintainableEngine, Staged, Table
 from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
 from penstock.imports.memory_budget import too_large
 from penstock.imports.partition_columns import PartitionColumns, add_dynamic_values, with_values
@@ -284,7 +284,7 @@ PROGRESS_SCALE = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexTask:
-    engine: Engine
+    engine: MaintainableEngine
     table: Table
     specs: Sequence[IndexSpec]
 
@@ -297,9 +297,9 @@ def build_indexes(task: IndexTask, context: TaskContext) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceTask:
-    """A table to maintain. Age (s) and share of live bytes bound old versions: see :meth:`Engine.expire_versions`."""
+    """A table to maintain. Age (s) and share of live bytes bound old versions: see ``expire_versions``."""
 
-    engine: Engine
+    engine: MaintainableEngine
     table: Table
     old_version_retention: float
     old_version_share: float

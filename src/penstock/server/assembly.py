@@ -14,7 +14,9 @@ from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.domain.collections import Cluster
-from penstock.engines.base import Engine, Table
+from penstock.engines.base import Table
+from penstock.engines.lance import LanceEngine
+from penstock.engines.registry import EngineRegistry
 from penstock.errors import CatalogFull, StoreError, StoreFull, StoreUnavailable
 from penstock.imports.context import ImportContext
 from penstock.imports.memory_budget import LEAST_MEMORY
@@ -22,7 +24,7 @@ from penstock.imports.scheduler import Scheduler
 from penstock.imports.service import ImportService
 from penstock.imports.settings import JobSettings
 from penstock.machine import memory_limit
-from penstock.server.engine_factory import engine_of
+from penstock.server.engine_factory import engine_of, engines_of
 from penstock.server.health import Health, release_reserve
 from penstock.server.lost_catalog import asks_for_keys, catalog_is_absent, refuse_lost_catalog
 from penstock.server.observability.job_metrics import CatalogMetrics, ProcessMetrics
@@ -61,7 +63,7 @@ def build_services(settings: Settings) -> Services:
     try:
         refuse_lost_catalog(settings, engine, catalog, catalog.database.where)
         try:
-            engine.check(known=catalog.collections.ids_in(""))
+            engine.check(known=catalog.collections.ids_in("", engine.name))
         except StoreFull as error:
             log.error("store.full", error=str(error), remedy="only reads are served; free disk space")
         return _services(settings, catalog, engine, roots)
@@ -88,7 +90,7 @@ def _open_catalog(settings: Settings) -> Catalog:
         return open_once()
 
 
-def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: ImportRoots) -> Services:
+def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: ImportRoots) -> Services:
     catalog.clusters.ensure(settings.cluster_id, settings.region)
     audit = AuditLog(catalog.audit)
     had_keys = asks_for_keys(settings, engine)
@@ -99,13 +101,14 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
             remedy="penstock keys create NAME --role admin, with the settings of this server",
         )
     authentication = AuditedAuthentication(authentication_of(settings, catalog, had_keys=had_keys), audit)
+    engines = engines_of(engine)
     job_settings = _job_settings(settings)
     registry = CollectorRegistry()
     watching = start_watching(settings, registry)
     runner = runner_of(settings)
     traced = watching.traced(runner)
-    scheduler = Scheduler(ImportContext(catalog, engine, traced, roots, job_settings, watching.observer))
-    partitions = PartitionService(catalog, engine)
+    scheduler = Scheduler(ImportContext(catalog, engines, traced, roots, job_settings, watching.observer))
+    partitions = PartitionService(catalog, engines)
     registry.register(CatalogMetrics(catalog, settings.cluster_id))
     registry.register(ProcessMetrics(lambda: scheduler.running, lambda: runner.restarts))
 
@@ -117,7 +120,7 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
         if settings.role == "api":
             return
         for cluster in catalog.clusters.list():
-            _repair(catalog, engine, cluster)
+            _repair(catalog, engines, cluster)
         runner.warm()
         scheduler.start()
 
@@ -139,10 +142,10 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
         imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota),
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),
-        collections=CollectionService(catalog, engine, scheduler.wake, health.enforce_quota),
+        collections=CollectionService(catalog, engines, scheduler.wake, health.enforce_quota),
         partitions=partitions,
-        indexes=IndexService(catalog, engine, scheduler.maintenance.request),
-        entities=EntityService(catalog, engine, partitions),
+        indexes=IndexService(catalog, engines, scheduler.maintenance.request),
+        entities=EntityService(catalog, engines, partitions),
         middleware=watching.middleware,
         registry=registry,
         problem=health.problem,
@@ -198,27 +201,28 @@ def _warn_of_roots(settings: Settings, roots: ImportRoots) -> None:
         log.warning("import_root.absent", folder=folder, remedy="create it, or correct --import-root")
 
 
-def _repair(catalog: Catalog, engine: Engine, cluster: Cluster) -> None:
+def _repair(catalog: Catalog, engines: EngineRegistry, cluster: Cluster) -> None:
     """Set unreadable newest versions of tables aside, as a power loss leaves them; their jobs publish again.
 
     An unavailable store of one tenant doesn't keep the others from being served.
     """
     try:
-        _repair_tables(catalog, engine, cluster)
+        _repair_tables(catalog, engines, cluster)
     except StoreError as error:
         if not cluster.store:
             raise
         log.error("store.repair_failed", cluster_id=cluster.id, store=cluster.store, error=str(error))
 
 
-def _repair_tables(catalog: Catalog, engine: Engine, cluster: Cluster) -> None:
+def _repair_tables(catalog: Catalog, engines: EngineRegistry, cluster: Cluster) -> None:
     for database in catalog.databases.list(cluster.id):
         for collection in catalog.collections.list(database):
             lease = catalog.maintenance.take(collection.id, "repair", _REPAIR_MILLIS)
             if lease is None:
                 continue  # another server works on it, so it can be opened
             try:
-                for repair in engine.repair(Table.of(collection)):
+                engine = engines.maintainable(collection)
+                for repair in [] if engine is None else engine.repair(Table.of(collection)):
                     log.warning("table.repaired", collection=collection.name, database=database.name, done=repair)
             except (StoreFull, StoreUnavailable):
                 raise

@@ -1,24 +1,27 @@
-"""Create the engine on the configured store. Importing it is slow: import this module only where it is needed."""
+"""Create the engines of the configured store. Importing it is slow: import this module only where it is needed."""
 
 from __future__ import annotations
 
 from penstock.domain.store_location import normal_place, overlap
 from penstock.engines.lance import LanceEngine
+from penstock.engines.registry import EngineRegistry
 from penstock.errors import InvalidParameter
 from penstock.server.storage_settings import table_store
 from penstock.settings import Settings
 
-__all__ = ["check_store_of_cluster", "engine_of"]
+__all__ = ["check_store_of_cluster", "engine_of", "engines_of"]
 
 
 def engine_of(settings: Settings) -> LanceEngine:
-    """Create the engine on the server's store: a prefix of an object store, or a folder of the data dir.
-
-    The settings of object stores are also for clusters with a store of their own.
-    """
+    """Create the engine on the server's own store: a prefix of an object store, or a folder of the data dir."""
     return LanceEngine(
         settings.storage_url or str(settings.data_dir.resolve() / "collections"), table_store(settings)
     )
+
+
+def engines_of(engine: LanceEngine) -> EngineRegistry:
+    """The engines of all collections, given that on the server's own store, whose settings all stores share."""
+    return EngineRegistry({engine.name: engine.at}, default=engine.name)
 
 
 def check_store_of_cluster(settings: Settings, text: str) -> str:
@@ -42,5 +45,5 @@ def check_store_of_cluster(settings: Settings, text: str) -> str:
                 f"the store {place} and the server's own {location} overlap. Use a separate location for the cluster",
                 store=place,
             )
-    engine_of(settings).check(place)
+    engine_of(settings).at(place).check()
     return place

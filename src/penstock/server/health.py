@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 
 from penstock.catalog import Catalog
-from penstock.engines.base import Engine
+from penstock.engines.base import MaintainableEngine
 from penstock.errors import CatalogFull, CatalogUnavailable, PenstockError, StoreError, StoreFull
 from penstock.server.lost_catalog import keep_marks
 from penstock.server.process.data_dir import LOCK
@@ -53,10 +53,18 @@ def release_reserve(folder: Path) -> bool:
 
 
 class Health:
-    """Periodic health check. ``begin`` starts the background work, at the first check that finds free space."""
+    """Periodic health check. ``engine`` is that on the server's own store.
+
+    ``begin`` starts the background work, at the first check that finds free space.
+    """
 
     def __init__(
-        self, settings: Settings, catalog: Catalog, engine: Engine, roots: ImportRoots, begin: Callable[[], None]
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        engine: MaintainableEngine,
+        roots: ImportRoots,
+        begin: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._catalog = catalog
@@ -180,7 +188,7 @@ class Health:
 
     def _store_problem(self) -> str | None:
         try:
-            self._engine.check(known=self._catalog.collections.ids_in(""))
+            self._engine.check(known=self._catalog.collections.ids_in("", self._engine.name))
         except StoreFull:
             raise
         except StoreError as error:

@@ -21,7 +21,7 @@ from penstock.server.storage_settings import catalog_file
 from penstock.settings import Settings
 
 if TYPE_CHECKING:  # commands for keys and users load no engine
-    from penstock.engines.base import Engine
+    from penstock.engines.base import MaintainableEngine
 
 __all__ = [
     "KEYS_MARKER",
@@ -58,7 +58,7 @@ class StoreNote:
     stores: Sequence[str] = ()
 
 
-def read_store_note(engine: Engine) -> StoreNote:
+def read_store_note(engine: MaintainableEngine) -> StoreNote:
     """Read the store's note. Raises CatalogError: it can't be read, or is of a later release."""
     content = engine.note()
     if content is None:
@@ -82,7 +82,7 @@ def mark_keys(folder: Path) -> None:
         marker.write_text(_MARKER_TEXT)
 
 
-def asks_for_keys(settings: Settings, engine: Engine) -> bool:
+def asks_for_keys(settings: Settings, engine: MaintainableEngine) -> bool:
     """Whether data dir or store record that keys were made, whatever the catalog contains.
 
     Raises:
@@ -91,7 +91,7 @@ def asks_for_keys(settings: Settings, engine: Engine) -> bool:
     return (settings.data_dir / KEYS_MARKER).exists() or read_store_note(engine).keys
 
 
-def keep_marks(settings: Settings, catalog: Catalog, engine: Engine) -> None:
+def keep_marks(settings: Settings, catalog: Catalog, engine: MaintainableEngine) -> None:
     """Update the marker in the data dir and the store's note from the catalog. ``keys`` is never reset.
 
     Raises:
@@ -108,7 +108,7 @@ def keep_marks(settings: Settings, catalog: Catalog, engine: Engine) -> None:
         engine.save_note(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
-def refuse_lost_catalog(settings: Settings, engine: Engine, catalog: Catalog | None, shown: str) -> None:
+def refuse_lost_catalog(settings: Settings, engine: MaintainableEngine, catalog: Catalog | None, shown: str) -> None:
     """Refuse to start with an empty catalog on a store that has tables of a lost or another catalog.
 
     Args:
@@ -135,17 +135,15 @@ def refuse_lost_catalog(settings: Settings, engine: Engine, catalog: Catalog | N
     )
 
 
-def orphaned_tables(engine: Engine, known: Sequence[str], store: str = "") -> Sequence[str]:
-    """Ids of the tables that are missing from the catalog, without those of unfinished creates and drops."""
-    return [
-        table_id for table_id in engine.tables(store) if table_id not in known and _is_whole(engine, table_id, store)
-    ]
+def orphaned_tables(engine: MaintainableEngine, known: Sequence[str]) -> Sequence[str]:
+    """Ids of a store's tables that are missing from the catalog, without those of unfinished creates and drops."""
+    return [table_id for table_id in engine.tables() if table_id not in known and _is_whole(engine, table_id)]
 
 
-def _is_whole(engine: Engine, table_id: str, store: str) -> bool:
-    content = engine.note(table_id, store)
+def _is_whole(engine: MaintainableEngine, table_id: str) -> bool:
+    content = engine.note(table_id)
     if content is None:
-        return engine.is_in_use(table_id, store)
+        return engine.is_in_use(table_id)
     try:
         return not read_description(content).dropped
     except ValueError:

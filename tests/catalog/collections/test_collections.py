@@ -51,7 +51,7 @@ def test_a_name_is_taken_once_and_free_after_a_drop(catalog: Catalog) -> None:
     catalog.collections.drop(first.id)
     second = stored_collection(catalog)
     assert second.id != first.id
-    assert catalog.collections.dropped() == [first.id]
+    assert [collection.id for collection in catalog.collections.dropped()] == [first.id]
     catalog.collections.forget(first.id)
     assert catalog.collections.dropped() == []
     assert catalog.collections.by_id(second.id) == second
@@ -74,11 +74,13 @@ def test_what_was_dropped_in_a_database_is_still_known_when_that_is_dropped_too(
     docs = stored_collection(catalog, database="sales")
     catalog.collections.drop(docs.id)
     catalog.databases.drop(CLUSTER, "sales")
-    assert catalog.collections.dropped() == [docs.id]
-    assert catalog.collections.store_of(docs.id) == ""
+    [dropped] = catalog.collections.dropped()
+    assert dropped == catalog.collections.by_id_with_dropped(docs.id)
+    assert (dropped.id, dropped.engine, dropped.store) == (docs.id, docs.engine, "")
     assert catalog.collections.by_id(docs.id) is None
     assert catalog.collections.list(catalog.databases.get(CLUSTER, "default")) == []
     catalog.collections.forget(docs.id)
+    assert catalog.collections.by_id_with_dropped(docs.id) is None
     assert catalog.collections.all_ids() == []
 
 

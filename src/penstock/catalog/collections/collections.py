@@ -125,6 +125,12 @@ class CollectionRepository:
             row = connection.execute(_live().where(tables.collection.c.id == collection_id)).one_or_none()
         return None if row is None else _collection(row)
 
+    def by_id_with_dropped(self, collection_id: str) -> Collection | None:
+        """As :meth:`by_id`, also if it is dropped; None once it is deleted from the catalog."""
+        with self._database.read() as connection:
+            row = connection.execute(_all().where(tables.collection.c.id == collection_id)).one_or_none()
+        return None if row is None else _collection(row)
+
     def list(self, database: Database) -> Sequence[Collection]:
         """Oldest first."""
         with self._database.read() as connection:
@@ -143,14 +149,11 @@ class CollectionRepository:
             )
             self._database.notify(connection)
 
-    def dropped(self) -> Sequence[str]:
-        """Ids of collections that are marked as dropped and not yet deleted from the catalog."""
+    def dropped(self) -> Sequence[Collection]:
+        """Collections that are marked as dropped and not yet deleted from the catalog."""
         with self._database.read() as connection:
-            return list(
-                connection.execute(
-                    select(tables.collection.c.id).where(tables.collection.c.dropped_at.is_not(None))
-                ).scalars()
-            )
+            rows = connection.execute(_all().where(tables.collection.c.dropped_at.is_not(None))).all()
+        return [_collection(row) for row in rows]
 
     def forget(self, collection_id: str) -> None:
         """Delete a dropped collection's rows from the catalog."""
@@ -163,25 +166,19 @@ class CollectionRepository:
                 )
             )
 
-    def store_of(self, collection_id: str) -> str | None:
-        """The store of the collection's cluster, also if it is dropped; None once it is deleted from the catalog."""
-        query = select(tables.cluster.c.store).join(
-            tables.collection, tables.collection.c.cluster_id == tables.cluster.c.id
-        )
-        with self._database.read() as connection:
-            return connection.execute(query.where(tables.collection.c.id == collection_id)).scalar_one_or_none()
-
     def all_ids(self) -> Sequence[str]:
         """Ids of all collections in the catalog, dropped ones included."""
         with self._database.read() as connection:
             return list(connection.execute(select(tables.collection.c.id)).scalars())
 
-    def ids_in(self, store: str) -> Sequence[str]:
-        """Ids of the live collections in a cluster's store; ``""`` is the server's own store."""
+    def ids_in(self, store: str, engine: str) -> Sequence[str]:
+        """Ids of an engine's live collections in a cluster's store; ``""`` is the server's own store."""
         collection, cluster = tables.collection.c, tables.cluster.c
         query = select(collection.id).join(tables.cluster, cluster.id == collection.cluster_id)
         with self._database.read() as connection:
-            result = connection.execute(query.where(cluster.store == store, collection.dropped_at.is_(None)))
+            result = connection.execute(
+                query.where(cluster.store == store, collection.engine == engine, collection.dropped_at.is_(None))
+            )
             return list(result.scalars())
 
     def set_load_state(self, collection_id: str, state: LoadState) -> None:
@@ -332,13 +329,16 @@ def _indexes(connection: Connection, collection_id: str) -> Sequence[IndexSpec]:
     return [IndexSpec.from_json(spec) for spec in rows]
 
 
-def _live() -> Select[Any]:
+def _all() -> Select[Any]:
     return (
         select(tables.collection, tables.database.c.name.label("database"), tables.cluster.c.store)
         .join(tables.database, tables.database.c.id == tables.collection.c.database_id)
         .join(tables.cluster, tables.cluster.c.id == tables.collection.c.cluster_id)
-        .where(tables.collection.c.dropped_at.is_(None))
     )
+
+
+def _live() -> Select[Any]:
+    return _all().where(tables.collection.c.dropped_at.is_(None))
 
 
 # Built once, every call needs it: building such a statement takes longer than running it.
@@ -360,5 +360,6 @@ def _collection(row: Row[Any]) -> Collection:
         load_state=LoadState(row.load_state),
         version=row.version,
         created_at=from_millis(row.created_at),
+        engine=row.engine,
         store=row.store,
     )

@@ -18,10 +18,12 @@ from penstock.catalog.access.clusters import DatabaseRepository
 from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, now_millis, upsert_insert
+from penstock.domain.collections import Collection
 from penstock.errors import StoreError
 
 if TYPE_CHECKING:  # the engine's libraries take longer to load than a command takes
-    from penstock.engines.base import Engine, TableContents
+    from penstock.engines.base import MaintainableEngine, TableContents
+    from penstock.engines.registry import EngineRegistry
 
 __all__ = ["Description", "DescriptionRepository", "describe", "describe_soon", "read_description"]
 
@@ -158,7 +160,7 @@ class DescriptionRepository:
 
 
 def describe(
-    descriptions: DescriptionRepository, engine: Engine, collection_id: str, *, dropped: bool = False
+    descriptions: DescriptionRepository, engine: MaintainableEngine, collection_id: str, *, dropped: bool = False
 ) -> None:
     """Write a collection's description next to its table, if it changed. ``dropped``: the drop is about to happen.
 
@@ -170,21 +172,26 @@ def describe(
         if description is None:
             return
         content = _text(description, dropped=dropped or description.dropped)
-        store = description.cluster["store"]
-        if engine.note(collection_id, store) == content:
+        if engine.note(collection_id) == content:
             return
         # Compared again after the write: another process may have overwritten it with older values.
-        engine.save_note(content, collection_id, store)
+        engine.save_note(content, collection_id)
 
 
-def describe_soon(database: CatalogDatabase, engine: Engine, collection_id: str, *, dropped: bool = False) -> None:
-    """As :func:`describe`; if that fails, the maintenance of the table retries it."""
+def describe_soon(
+    database: CatalogDatabase, engines: EngineRegistry, collection: Collection, *, dropped: bool = False
+) -> None:
+    """As :func:`describe`; if that fails, the maintenance of the table retries it.
+
+    Does nothing for an engine that keeps no notes.
+    """
     try:
-        describe(DescriptionRepository(database), engine, collection_id, dropped=dropped)
+        if (engine := engines.maintainable(collection)) is not None:
+            describe(DescriptionRepository(database), engine, collection.id, dropped=dropped)
     except StoreError as error:
-        log.warning("collection.not_described", collection_id=collection_id, error=str(error))
+        log.warning("collection.not_described", collection_id=collection.id, error=str(error))
         if not dropped:
-            MaintenanceLeases(database).request(collection_id)
+            MaintenanceLeases(database).request(collection.id)
 
 
 def _text(description: Description, *, dropped: bool) -> bytes:

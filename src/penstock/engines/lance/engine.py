@@ -6,10 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from penstock.domain.index import IndexSpec
+from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema
 from penstock.domain.store_location import overlap
-from penstock.engines.base import MaintenanceNeeds, Published, QueryHits, SearchRequest, Staged, Table, TableContents
+from penstock.engines.base import (
+    EngineCapabilities,
+    MaintainableEngine,
+    MaintenanceNeeds,
+    Published,
+    QueryHits,
+    SearchRequest,
+    Staged,
+    Table,
+    TableContents,
+)
 from penstock.engines.lance.index import build
 from penstock.engines.lance.layout import descriptions, encoding, preflight
 from penstock.engines.lance.layout.tables import TableCache, TableRoot
@@ -30,43 +40,41 @@ __all__ = ["LanceEngine"]
 
 
 class LanceEngine:
-    """Tables below ``root``, a folder or ``s3://bucket/prefix``; see :class:`penstock.engines.base.Engine`.
+    """Tables below ``root``, a folder or ``s3://bucket/prefix``; a :class:`penstock.engines.base.MaintainableEngine`.
 
-    Tables of clusters with stores of their own are below those. ``storage_options``, for all object stores alike, are
-    settings by the names of Rust's ``object_store`` (``aws_endpoint``, ``aws_access_key_id``, ``allow_http`` …). They
-    may hold secrets: never shown, but part of the pickle.
+    ``storage_options``, for all object stores alike, are settings by the names of Rust's ``object_store``
+    (``aws_endpoint``, ``aws_access_key_id``, ``allow_http`` …). They may hold secrets: never shown, but part of the
+    pickle. ``caches`` are shared with another engine; None makes new ones.
     """
 
-    def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, root: str, storage_options: Mapping[str, str] | None = None, caches: TableCache | None = None
+    ) -> None:
         self._options = dict(storage_options or {})
-        self._opened = TableCache(is_remote="://" in root and not root.startswith("file://"))
-        self._own = TableRoot(root, self._options, self._opened)
-        self._others: dict[str, TableRoot] = {}
+        self._opened = caches or TableCache(is_remote="://" in root and not root.startswith("file://"))
+        self._tables = TableRoot(root, self._options, self._opened)
 
     def __reduce__(self) -> tuple[type[LanceEngine], tuple[str, dict[str, str]]]:
-        return LanceEngine, (self._own.root, self._options)
+        return LanceEngine, (self._tables.root, self._options)
 
     def __repr__(self) -> str:
-        return f"LanceEngine({self._own.root!r})"
+        return f"LanceEngine({self._tables.root!r})"
 
-    def _at(self, place: str) -> TableRoot:
-        """The root of the tables in a store.
+    def at(self, store: str) -> LanceEngine:
+        """The engine on a cluster's own store, with the options and caches of this one; itself for ``""``.
 
         Raises:
-            StoreError: the store is within the engine's own, or around it.
+            StoreError: the store is within this engine's, or around it.
         """
-        if not place:
-            return self._own
-        if (table_root := self._others.get(place)) is None:
-            if overlap(place, self._own.root):
-                raise StoreError(
-                    f"The store {place} of a cluster and the server's own, {self._own.root}, overlap. "
-                    "Start the server with the --storage-url used when the cluster was created",
-                    store=place,
-                )
-            # Two threads may create one each: the roots share all that matters.
-            table_root = self._others[place] = TableRoot(place, self._options, self._opened)
-        return table_root
+        if not store:
+            return self
+        if overlap(store, self._tables.root):
+            raise StoreError(
+                f"The store {store} of a cluster and the server's own, {self._tables.root}, overlap. "
+                "Start the server with the --storage-url used when the cluster was created",
+                store=store,
+            )
+        return LanceEngine(store, self._options, self._opened)
 
     @property
     def name(self) -> str:
@@ -76,53 +84,61 @@ class LanceEngine:
     def storage_version(self) -> str:
         return encoding.STORAGE_VERSION
 
-    def check(self, store: str = "", known: Sequence[str] = ()) -> None:
-        preflight.check(self._at(store), known)
+    @property
+    def capabilities(self) -> EngineCapabilities:
+        return EngineCapabilities(metrics=frozenset(Metric), row_expiry=True)
 
-    def tables(self, store: str = "") -> list[str]:
-        return preflight.tables(self._at(store))
+    @property
+    def maintainable(self) -> MaintainableEngine:
+        return self
 
-    def note(self, table_id: str = "", store: str = "") -> bytes | None:
-        return descriptions.note(self._at(store), table_id)
+    def check(self, known: Sequence[str] = ()) -> None:
+        preflight.check(self._tables, known)
 
-    def save_note(self, content: bytes, table_id: str = "", store: str = "") -> None:
-        descriptions.save_note(self._at(store), content, table_id)
+    def tables(self) -> list[str]:
+        return preflight.tables(self._tables)
 
-    def is_in_use(self, table_id: str, store: str = "") -> bool:
-        return descriptions.is_in_use(self._at(store), table_id)
+    def note(self, table_id: str = "") -> bytes | None:
+        return descriptions.note(self._tables, table_id)
 
-    def read_contents(self, table_id: str, store: str = "", schema: CollectionSchema | None = None) -> TableContents:
-        return recover_schema.read_contents(self._at(store), table_id, schema)
+    def save_note(self, content: bytes, table_id: str = "") -> None:
+        descriptions.save_note(self._tables, content, table_id)
+
+    def is_in_use(self, table_id: str) -> bool:
+        return descriptions.is_in_use(self._tables, table_id)
+
+    def read_contents(self, table_id: str, schema: CollectionSchema | None = None) -> TableContents:
+        return recover_schema.read_contents(self._tables, table_id, schema)
 
     def create(self, table: Table) -> int:
-        return staging.create(self._at(table.store), table)
+        return staging.create(self._tables, table)
 
-    def drop(self, table_id: str, store: str = "") -> None:
-        staging.drop(self._at(store), table_id)
+    def drop(self, table_id: str) -> None:
+        staging.drop(self._tables, table_id)
 
     def stage(self, table: Table, job_id: int, batches: Iterator[pa.RecordBatch]) -> Staged:
-        return staging.stage(self._at(table.store), table, job_id, batches)
+        return staging.stage(self._tables, table, job_id, batches)
 
     def publish(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
-        return publish.publish(self._at(table.store), table, job_id, epoch, staged)
+        return publish.publish(self._tables, table, job_id, epoch, staged)
 
     def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
-        return publish.withdraw(self._at(table.store), table, job_id, epoch, staged)
+        return publish.withdraw(self._tables, table, job_id, epoch, staged)
 
     def refuse_damaged(self, table: Table) -> None:
-        damage.refuse_damaged(self._at(table.store), table)
+        damage.refuse_damaged(self._tables, table)
 
     def damage(self, table: Table) -> Mapping[str, str]:
-        return damage.damage(self._at(table.store), table)
+        return damage.damage(self._tables, table)
 
-    def discard(self, table_id: str, staged: Sequence[Staged], store: str = "") -> None:
-        staging.discard(self._at(store), table_id, staged)
+    def discard(self, table_id: str, staged: Sequence[Staged]) -> None:
+        staging.discard(self._tables, table_id, staged)
 
     def orphans(self, table: Table, known: Sequence[Staged], age: float) -> Staged | None:
-        return orphan_files.orphans(self._at(table.store), table, known, age)
+        return orphan_files.orphans(self._tables, table, known, age)
 
     def count(self, table: Table, filter: Filter | None = None, partitions: Sequence[int] | None = None) -> int:
-        return query.count(self._at(table.store), table, filter, partitions)
+        return query.count(self._tables, table, filter, partitions)
 
     def query(
         self,
@@ -135,7 +151,7 @@ class LanceEngine:
         offset: int = 0,
     ) -> pa.Table:
         return query.query(
-            self._at(table.store),
+            self._tables,
             table,
             filter=filter,
             partitions=partitions,
@@ -145,36 +161,36 @@ class LanceEngine:
         )
 
     def search(self, table: Table, request: SearchRequest) -> list[QueryHits]:
-        return search.search(self._at(table.store), table, request)
+        return search.search(self._tables, table, request)
 
     def remove_partition(self, table: Table, partition: int) -> int:
-        return delete_partition.remove_partition(self._at(table.store), table, partition)
+        return delete_partition.remove_partition(self._tables, table, partition)
 
     def remove_expired(self, table: Table) -> int:
-        return row_expiry.remove_expired(self._at(table.store), table)
+        return row_expiry.remove_expired(self._tables, table)
 
     def due(self, table: Table, specs: Sequence[IndexSpec]) -> MaintenanceNeeds:
         return MaintenanceNeeds(
-            index=build.index_is_due(self._at(table.store), table, specs),
-            compaction=compaction.compaction_is_due(self._at(table.store), table),
+            index=build.index_is_due(self._tables, table, specs),
+            compaction=compaction.compaction_is_due(self._tables, table),
         )
 
     def index(
         self, table: Table, specs: Sequence[IndexSpec], progress: Callable[[float], None] = lambda share: None
     ) -> int:
-        return build.index(self._at(table.store), table, specs, progress)
+        return build.index(self._tables, table, specs, progress)
 
     def compact(self, table: Table) -> int:
-        return compaction.compact(self._at(table.store), table)
+        return compaction.compact(self._tables, table)
 
     def expire_versions(self, table: Table, age: float, share: float | None = None, least_age: float = 0.0) -> int:
-        return expire_versions.expire_versions(self._at(table.store), table, age, share, least_age)
+        return expire_versions.expire_versions(self._tables, table, age, share, least_age)
 
     def indexed_rows(self, table: Table, spec: IndexSpec) -> int:
-        return build.indexed_rows(self._at(table.store), table, spec)
+        return build.indexed_rows(self._tables, table, spec)
 
     def index_is_due(self, table: Table, spec: IndexSpec) -> bool:
-        return build.spec_is_due(self._at(table.store), table, spec)
+        return build.spec_is_due(self._tables, table, spec)
 
     def repair(self, table: Table) -> list[str]:
-        return repair.repair(self._at(table.store), table)
+        return repair.repair(self._tables, table)

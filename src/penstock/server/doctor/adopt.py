@@ -15,7 +15,8 @@ from penstock.domain.collections import CollectionSettings, LoadState
 from penstock.domain.ids import new_id
 from penstock.domain.names import DEFAULT_DATABASE, DEFAULT_PARTITION
 from penstock.domain.schema import CollectionSchema
-from penstock.engines.base import Engine, TableContents
+from penstock.engines.base import TableContents
+from penstock.engines.lance import LanceEngine
 from penstock.errors import InvalidSchema, StoreError, TableDamaged
 from penstock.server.doctor.result import CheckResult, fail, ok, warn
 from penstock.server.engine_factory import engine_of
@@ -41,31 +42,32 @@ def adopt(settings: Settings) -> Iterator[CheckResult]:
     """
     url = parse_catalog_url(catalog_url(settings))
     with private_umask(), lock_data_dir(settings.data_dir), lock_catalog(url):
-        engine = engine_of(settings)
+        own = engine_of(settings)
         catalog = open_catalog(catalog_url(settings), sealing_key(settings))
         try:
             catalog.clusters.ensure(settings.cluster_id, settings.region)
             adopted = False
-            for store in _stores(catalog, engine):
-                for table_id in orphaned_tables(engine, catalog.collections.all_ids(), store):
+            for store in _stores(catalog, own):
+                engine = own.at(store)
+                for table_id in orphaned_tables(engine, catalog.collections.all_ids()):
                     finding = _adopt_table(settings, catalog, engine, table_id, store)
                     adopted = adopted or finding.health is not finding.health.FAIL
                     yield finding
-            yield from _require_keys(settings, catalog, engine, adopted=adopted)
+            yield from _require_keys(settings, catalog, own, adopted=adopted)
         finally:
             catalog.close()
 
 
-def _stores(catalog: Catalog, engine: Engine) -> Sequence[str]:
+def _stores(catalog: Catalog, engine: LanceEngine) -> Sequence[str]:
     """The server's own store, and those of clusters that the catalog or the store's note lists."""
     stores = {cluster.store for cluster in catalog.clusters.list()} | set(read_store_note(engine).stores)
     return ["", *sorted(stores - {""})]
 
 
-def _adopt_table(settings: Settings, catalog: Catalog, engine: Engine, table_id: str, store: str) -> CheckResult:
+def _adopt_table(settings: Settings, catalog: Catalog, engine: LanceEngine, table_id: str, store: str) -> CheckResult:
     name = f"{store or 'the store'}: {table_id}.lance"
     try:
-        content = engine.note(table_id, store)
+        content = engine.note(table_id)
         recorded = None if content is None else read_description(content)
     except ValueError as error:
         remedy = (
@@ -74,7 +76,7 @@ def _adopt_table(settings: Settings, catalog: Catalog, engine: Engine, table_id:
         return fail(_CHECK, f"{name}: its description cannot be read: {error}", remedy)
     try:
         schema = None if recorded is None else CollectionSchema.from_json(recorded.schema)
-        contents: TableContents | None = engine.read_contents(table_id, store, schema)
+        contents: TableContents | None = engine.read_contents(table_id, schema)
     except StoreError as error:
         if recorded is None or not isinstance(error, TableDamaged):
             return fail(_CHECK, f"{name}: {error}", "Restore the table from a backup, and run --adopt again")
@@ -113,7 +115,12 @@ def _adopt_table(settings: Settings, catalog: Catalog, engine: Engine, table_id:
 
 
 def _guess_description(
-    settings: Settings, catalog: Catalog, engine: Engine, table_id: str, store: str, contents: TableContents | None
+    settings: Settings,
+    catalog: Catalog,
+    engine: LanceEngine,
+    table_id: str,
+    store: str,
+    contents: TableContents | None,
 ) -> Description | None:
     clusters = [cluster for cluster in catalog.clusters.list() if cluster.store == store]
     owner = next(
@@ -162,7 +169,9 @@ def _with_free_name(catalog: Catalog, description: Description, store: str) -> D
     return description
 
 
-def _require_keys(settings: Settings, catalog: Catalog, engine: Engine, *, adopted: bool) -> Iterator[CheckResult]:
+def _require_keys(
+    settings: Settings, catalog: Catalog, engine: LanceEngine, *, adopted: bool
+) -> Iterator[CheckResult]:
     if not adopted:
         yield ok(_CHECK, "every table of the store is in the catalog")
         return

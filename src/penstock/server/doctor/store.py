@@ -16,11 +16,13 @@ from penstock.catalog.jobs.jobs import JobRepository
 from penstock.catalog.jobs.staged_files import StagedFileRepository
 from penstock.domain.collections import Collection
 from penstock.domain.store_location import is_folder
-from penstock.engines.base import Engine, Table
+from penstock.engines.base import MaintainableEngine, Table
+from penstock.engines.lance import LanceEngine
+from penstock.engines.registry import EngineRegistry
 from penstock.errors import StoreError
 from penstock.imports.context import staged_of
 from penstock.server.doctor.result import CheckResult, fail, ok, warn
-from penstock.server.engine_factory import engine_of
+from penstock.server.engine_factory import engine_of, engines_of
 from penstock.server.lost_catalog import orphaned_tables
 from penstock.settings import Settings
 
@@ -41,6 +43,7 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Check
             yield fail("store", f"{folder} does not exist, but the catalog has {len(in_folder)} collections", remedy)
         return
     engine = engine_of(settings)
+    engines = engines_of(engine)
     location = settings.storage_url or str(folder)
     try:
         engine.check()
@@ -50,16 +53,16 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Check
             return
     else:
         yield ok("store", f"{location} can be written")
-    readable = yield from _check_tables(engine, existing)
+    readable = yield from _check_tables(engines, existing)
     yield from _check_lost(engine, existing, location)
     yield from _check_orphans(
-        engine,
+        engines,
         JobRepository(database, Encryptor(Fernet.generate_key())),
         StagedFileRepository(database),
         MaintenanceLeases(database),
         readable,
     )
-    yield from _check_strays(engine, "", location, set(collections.all_ids()))
+    yield from _check_strays(engine, location, set(collections.all_ids()))
     yield from _check_quarantine(folder)
     yield from _check_other_stores(engine, database, set(collections.all_ids()))
 
@@ -75,7 +78,7 @@ def _collections(database: CatalogDatabase, collections: CollectionRepository) -
 
 
 def _check_tables(
-    engine: Engine, collections: Sequence[Collection]
+    engines: EngineRegistry, collections: Sequence[Collection]
 ) -> Generator[CheckResult, None, list[Collection]]:
     """Check that each collection can be read; return those that can."""
     readable: list[Collection] = []
@@ -83,9 +86,16 @@ def _check_tables(
     for collection in collections:
         name = f"{collection.database}.{collection.name}"
         try:
+            engine = engines.for_collection(collection)
+        except StoreError as error:
+            message, _, remedy = str(error).partition(". ")
+            yield fail("collection", message, remedy)
+            continue
+        try:
             rows += engine.count(Table.of(collection))
             readable.append(collection)
-            yield from _check_damage(engine, collection)
+            if engine.maintainable is not None:
+                yield from _check_damage(engine.maintainable, collection)
         except StoreError as error:
             remedy = (
                 "Restart the server: it quarantines unreadable versions and publishes their jobs again. "
@@ -99,7 +109,7 @@ def _check_tables(
     return readable
 
 
-def _check_damage(engine: Engine, collection: Collection) -> Iterator[CheckResult]:
+def _check_damage(engine: MaintainableEngine, collection: Collection) -> Iterator[CheckResult]:
     name = f"{collection.database}.{collection.name}"
     damage = engine.damage(Table.of(collection))
     indexes = {file: problem for file, problem in damage.items() if file.startswith("_indices/")}
@@ -116,7 +126,7 @@ def _file_problems(damage: Mapping[str, str]) -> list[str]:
     return [f"{file} {problem}" for file, problem in damage.items()]
 
 
-def _check_lost(engine: Engine, collections: Sequence[Collection], store: str) -> Iterator[CheckResult]:
+def _check_lost(engine: MaintainableEngine, collections: Sequence[Collection], store: str) -> Iterator[CheckResult]:
     if collections:
         return  # unknown tables are reported as strays
     lost = orphaned_tables(engine, ())
@@ -129,7 +139,7 @@ def _check_lost(engine: Engine, collections: Sequence[Collection], store: str) -
 
 
 def _check_orphans(
-    engine: Engine,
+    engines: EngineRegistry,
     jobs: JobRepository,
     staged_files: StagedFileRepository,
     maintenance: MaintenanceLeases,
@@ -137,6 +147,9 @@ def _check_orphans(
 ) -> Iterator[CheckResult]:
     size, names, busy = 0, list[str](), 0
     for collection in collections:
+        engine = engines.maintainable(collection)
+        if engine is None:
+            continue
         if jobs.live_jobs(collection.id) or maintenance.is_locked(collection.id):
             busy += 1
             continue
@@ -153,24 +166,25 @@ def _check_orphans(
         yield ok("orphans", f"no orphan files{skipped}")
 
 
-def _check_other_stores(engine: Engine, database: CatalogDatabase, known: set[str]) -> Iterator[CheckResult]:
+def _check_other_stores(own: LanceEngine, database: CatalogDatabase, known: set[str]) -> Iterator[CheckResult]:
     """Check the stores of clusters that have their own."""
     for cluster in ClusterRepository(database).list():
         if not cluster.store:
             continue
         try:
-            engine.check(cluster.store)
+            engine = own.at(cluster.store)
+            engine.check()
         except StoreError as error:
             yield fail("store", f"of cluster {cluster.id}: {error}", "Check its permissions and free space")
         else:
             yield ok("store", f"{cluster.store} of cluster {cluster.id} can be written")
-            yield from _check_strays(engine, cluster.store, cluster.store, known)
+            yield from _check_strays(engine, cluster.store, known)
             if is_folder(cluster.store):
                 yield from _check_quarantine(Path(cluster.store))
 
 
-def _check_strays(engine: Engine, store: str, location: str, known: set[str]) -> Iterator[CheckResult]:
-    strays = [f"{name}.lance" for name in engine.tables(store) if name not in known]
+def _check_strays(engine: MaintainableEngine, location: str, known: set[str]) -> Iterator[CheckResult]:
+    strays = [f"{name}.lance" for name in engine.tables() if name not in known]
     if strays:
         remedy = (
             "Left by an interrupted create or drop, or of another catalog. Check them, then remove them, or "

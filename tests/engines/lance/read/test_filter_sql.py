@@ -22,7 +22,8 @@ from penstock.engines.lance.read.batch_filter import matching
 from penstock.engines.lance.read.filter_pushdown import NEAREST_WEIGHT, split
 from penstock.engines.lance.read.filter_sql import to_sql
 from penstock.errors import InvalidFilter
-from penstock.filters import evaluate, parse
+from penstock.filters import parse
+from tests.support.filter_oracle import evaluate
 
 
 def scalar(name: str, kind: DataType, **options: Any) -> Field:

@@ -36,7 +36,7 @@ from penstock.filters.ast import (
     Not,
     Or,
 )
-from penstock.filters.evaluate import json_condition
+from penstock.filters.json_condition import json_condition
 from penstock.filters.like import like_matcher
 from penstock.filters.limits import json_conditions, json_path
 

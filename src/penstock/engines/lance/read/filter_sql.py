@@ -1,8 +1,8 @@
 """Compile a filter to the SQL of Lance's scanner.
 
 Only rows for which a filter is *true* are selected, so ``not`` is pushed down to the conditions, and each condition
-is true exactly where :func:`penstock.filters.evaluate` returns True (or, negated, False). Where that returns None the
-SQL is null or false.
+is true exactly where Milvus's three-valued logic makes it true (or, negated, false). Where it is unknown, the SQL is
+null or false.
 """
 
 from __future__ import annotations

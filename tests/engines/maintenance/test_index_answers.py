@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType
-from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
+from penstock.engines.base import MaintainableEngine, QueryHits, SearchRequest, Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.index import build, mapping
 from penstock.engines.lance.read import search
@@ -44,7 +44,7 @@ KINDS: dict[str, tuple[str, Metric, dict[str, Any]]] = {
 class Case:
     """A table that is indexed but for its last rows, some of which are deleted, and what is in it."""
 
-    engine: Engine
+    engine: MaintainableEngine
     table: Table
     metric: Metric
     rows: npt.NDArray[Any]

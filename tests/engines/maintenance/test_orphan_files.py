@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from penstock.engines.base import Engine
+from penstock.engines.base import MaintainableEngine
 from tests.support.tables import import_rows, new_table, plain_batch, vectors
 
 NOW = -60.0
 """An age that every file has, also on a store whose clock is a little off."""
 
 
-def test_only_what_nobody_knows_is_an_orphan(stored_engine: Engine) -> None:
+def test_only_what_nobody_knows_is_an_orphan(stored_engine: MaintainableEngine) -> None:
     table, _ = import_rows(stored_engine, new_table(stored_engine), plain_batch(vectors(3)))
     assert stored_engine.orphans(table, [], NOW) is None
     known = stored_engine.stage(table, 2, iter([plain_batch(vectors(4))]))
@@ -27,13 +27,13 @@ def test_only_what_nobody_knows_is_an_orphan(stored_engine: Engine) -> None:
     assert stored_engine.orphans(table, [], NOW) is None
 
 
-def test_a_young_file_is_left_alone(stored_engine: Engine) -> None:
+def test_a_young_file_is_left_alone(stored_engine: MaintainableEngine) -> None:
     table = new_table(stored_engine)
     stored_engine.stage(table, 3, iter([plain_batch(vectors(5))]))
     assert stored_engine.orphans(table, [], 3600) is None
 
 
-def test_what_an_older_version_shows_is_no_orphan(stored_engine: Engine) -> None:
+def test_what_an_older_version_shows_is_no_orphan(stored_engine: MaintainableEngine) -> None:
     table, _ = import_rows(stored_engine, new_table(stored_engine), plain_batch(vectors(3)))
     version = stored_engine.remove_partition(table, 0)
     table = replace(table, version=version)

@@ -17,7 +17,7 @@ import pytest
 from lance.optimize import Compaction
 
 from penstock.domain.index import IndexSpec, Metric
-from penstock.engines.base import Engine, Published, SearchRequest, Staged, Table
+from penstock.engines.base import MaintainableEngine, Published, SearchRequest, Staged, Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.maintenance import compaction
 from penstock.engines.lance.maintenance.compaction import FEW
@@ -33,17 +33,17 @@ NUMBER = IndexSpec(name="n", field_name="number", type="STL_SORT")
 WORD = IndexSpec(name="w", field_name="word", type="BITMAP")
 
 
-def many_jobs(engine: Engine, table: Table, jobs: int, rows: int = 5, first: int = 0) -> Table:
+def many_jobs(engine: MaintainableEngine, table: Table, jobs: int, rows: int = 5, first: int = 0) -> Table:
     for job in range(jobs):
         table, _ = import_rows(engine, table, plain_batch(vectors(rows), first + rows * job, partitions=job % 2))
     return table
 
 
-def compacted(engine: Engine, table: Table) -> Table:
+def compacted(engine: MaintainableEngine, table: Table) -> Table:
     return replace(table, version=engine.compact(table))
 
 
-def ids(engine: Engine, table: Table) -> list[int]:
+def ids(engine: MaintainableEngine, table: Table) -> list[int]:
     found: list[Any] = engine.query(table, columns=["id"])["id"].to_pylist()
     return found
 
@@ -52,7 +52,7 @@ def opened(folder: Path, table: Table) -> lance.LanceDataset:
     return lance.dataset(str(folder / "store" / f"{table.id}.lance"))
 
 
-def test_many_small_jobs_become_few_parts(stored_engine: Engine) -> None:
+def test_many_small_jobs_become_few_parts(stored_engine: MaintainableEngine) -> None:
     table = many_jobs(stored_engine, new_table(stored_engine), 12)
     before = stored_engine.query(table, columns=["vector", "word", "$meta"])
     assert stored_engine.due(table, []).compaction
@@ -64,14 +64,14 @@ def test_many_small_jobs_become_few_parts(stored_engine: Engine) -> None:
     assert stored_engine.compact(after) == after.version
 
 
-def test_a_few_parts_are_left_as_they_are(engine: Engine) -> None:
+def test_a_few_parts_are_left_as_they_are(engine: MaintainableEngine) -> None:
     table = many_jobs(engine, new_table(engine), 5)
     assert not engine.due(table, []).compaction
     assert engine.compact(table) == table.version
 
 
 def test_however_many_jobs_come_parts_stay_few_and_rows_are_rewritten_once_per_tier(
-    engine: Engine, tmp_path: Path
+    engine: MaintainableEngine, tmp_path: Path
 ) -> None:
     table = new_table(engine)
     jobs, rewritten = 72, Counter[object]()
@@ -90,7 +90,9 @@ def test_however_many_jobs_come_parts_stay_few_and_rows_are_rewritten_once_per_t
     assert ids(engine, table) == list(range(jobs))
 
 
-def test_small_parts_between_large_ones_are_joined_and_the_large_ones_left(engine: Engine, tmp_path: Path) -> None:
+def test_small_parts_between_large_ones_are_joined_and_the_large_ones_left(
+    engine: MaintainableEngine, tmp_path: Path
+) -> None:
     table = new_table(engine)
     for job in range(FEW):
         table = many_jobs(engine, table, 1, rows=2, first=1000 * job)
@@ -105,7 +107,7 @@ def test_small_parts_between_large_ones_are_joined_and_the_large_ones_left(engin
     assert engine.query(table, columns=["vector"]).equals(before)
 
 
-def test_rows_that_compress_well_move_up_a_tier(engine: Engine, tmp_path: Path) -> None:
+def test_rows_that_compress_well_move_up_a_tier(engine: MaintainableEngine, tmp_path: Path) -> None:
     """Joined equal rows take hardly more bytes than a part of them: by bytes, they would never leave their tier."""
     table = new_table(engine)
     for _ in range(2 * FEW):
@@ -114,7 +116,7 @@ def test_rows_that_compress_well_move_up_a_tier(engine: Engine, tmp_path: Path) 
     assert [f.physical_rows for f in opened(tmp_path, table).get_fragments()] == [160, 160]
 
 
-def test_large_parts_are_not_written_again(engine: Engine, tmp_path: Path) -> None:
+def test_large_parts_are_not_written_again(engine: MaintainableEngine, tmp_path: Path) -> None:
     table = new_table(engine, plain(512))
     large = plain_batch(vectors(5_000, 512), schema=table.schema)  # 10 MB, beyond the first class
     table, _ = import_rows(engine, table, large)
@@ -127,7 +129,7 @@ def test_large_parts_are_not_written_again(engine: Engine, tmp_path: Path) -> No
     assert before in {file.path for fragment in fragments for file in fragment.data_files()}
 
 
-def test_deleted_rows_give_their_space_back(engine: Engine, tmp_path: Path) -> None:
+def test_deleted_rows_give_their_space_back(engine: MaintainableEngine, tmp_path: Path) -> None:
     table = new_table(engine)
     for job in range(4):
         batch = plain_batch(vectors(100), 100 * job, [row % 2 for row in range(100)])
@@ -140,7 +142,7 @@ def test_deleted_rows_give_their_space_back(engine: Engine, tmp_path: Path) -> N
     assert not engine.due(table, []).compaction
 
 
-def test_indexes_cover_what_they_covered(engine: Engine) -> None:
+def test_indexes_cover_what_they_covered(engine: MaintainableEngine) -> None:
     schema = plain(128)
     values = vectors(70_000, 128)
     vector = IndexSpec(name="v", field_name="vector", metric=Metric.L2)
@@ -169,7 +171,7 @@ def test_indexes_cover_what_they_covered(engine: Engine) -> None:
     assert not engine.due(after, specs).index
 
 
-def a_commit_whose_answer_was_lost(engine: Engine, indexed: bool) -> tuple[Table, list[Staged]]:
+def a_commit_whose_answer_was_lost(engine: MaintainableEngine, indexed: bool) -> tuple[Table, list[Staged]]:
     """Job 1 is committed as of an intent at the table's version, and the catalog doesn't know; others came after."""
     table = many_jobs(engine, new_table(engine), 3)
     staged = [engine.stage(table, 1, iter([plain_batch(vectors(12_000 if indexed else 7), 100_000)]))]
@@ -183,19 +185,21 @@ def a_commit_whose_answer_was_lost(engine: Engine, indexed: bool) -> tuple[Table
 
 @pytest.mark.parametrize("indexed", [False, True], ids=["without an index", "with an index"])
 @pytest.mark.parametrize("forgotten", [False, True], ids=["with its history", "without its history"])
-def test_a_job_is_not_published_again_after_a_compaction(engine: Engine, indexed: bool, forgotten: bool) -> None:
+def test_a_job_is_not_published_again_after_a_compaction(
+    engine: MaintainableEngine, indexed: bool, forgotten: bool
+) -> None:
     table, staged = a_commit_whose_answer_was_lost(engine, indexed)
     newest = compacted(engine, table)
     rows = engine.count(newest)
     if forgotten:
         assert engine.expire_versions(newest, NOW) > 0
-    other: Engine = pickle.loads(pickle.dumps(engine))
+    other: MaintainableEngine = pickle.loads(pickle.dumps(engine))
     published = other.publish(table, 1, 2, staged)
     assert published.rows == staged[0].rows
     assert engine.count(replace(table, version=max(newest.version, published.version))) == rows
 
 
-def test_what_was_staged_before_a_compaction_is_published_after_it(engine: Engine) -> None:
+def test_what_was_staged_before_a_compaction_is_published_after_it(engine: MaintainableEngine) -> None:
     table = many_jobs(engine, new_table(engine), 9)
     staged = engine.stage(table, 1, iter([plain_batch(vectors(4), 1000)]))
     newest = compacted(engine, table)
@@ -205,7 +209,7 @@ def test_what_was_staged_before_a_compaction_is_published_after_it(engine: Engin
 
 
 def test_a_publish_in_the_middle_of_a_compaction_wins(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: MaintainableEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The compaction is refused, takes its files away, and finds the new rows when it begins again."""
     table = many_jobs(engine, new_table(engine), 9)
@@ -229,7 +233,11 @@ def test_a_publish_in_the_middle_of_a_compaction_wins(
 
 
 def publish_many(
-    ready: Callable[[], object], engine: Engine, table: Table, first: int, work: list[tuple[int, list[Staged]]]
+    ready: Callable[[], object],
+    engine: MaintainableEngine,
+    table: Table,
+    first: int,
+    work: list[tuple[int, list[Staged]]],
 ) -> int:
     ready()
     for job, staged in work:
@@ -240,7 +248,11 @@ def publish_many(
 
 
 def compact_many(
-    ready: Callable[[], object], engine: Engine, table: Table, rounds: int, work: list[tuple[int, list[Staged]]]
+    ready: Callable[[], object],
+    engine: MaintainableEngine,
+    table: Table,
+    rounds: int,
+    work: list[tuple[int, list[Staged]]],
 ) -> int:
     ready()
     done = 0
@@ -259,7 +271,9 @@ def run_either(ready: Callable[[], object], compacts: bool, *arguments: object) 
     return (compact_many if compacts else publish_many)(ready, *arguments)  # type: ignore[arg-type]
 
 
-def test_processes_publish_while_another_compacts_and_forgets(stored_engine: Engine, racers: Racers) -> None:
+def test_processes_publish_while_another_compacts_and_forgets(
+    stored_engine: MaintainableEngine, racers: Racers
+) -> None:
     table = many_jobs(stored_engine, new_table(stored_engine), 9)
     calls: list[tuple[object, ...]] = [(True, stored_engine, table, 15, [])]
     for racer in (1, 2):
@@ -274,11 +288,11 @@ def test_processes_publish_while_another_compacts_and_forgets(stored_engine: Eng
     assert set(counts.values()) == {1}
 
 
-def test_indexing_compacting_and_publishing_at_once_lose_nothing(engine: Engine) -> None:
+def test_indexing_compacting_and_publishing_at_once_lose_nothing(engine: MaintainableEngine) -> None:
     table, _ = import_rows(engine, new_table(engine), plain_batch(vectors(11_000)))
 
     def keep(rounds: int) -> None:
-        other: Engine = pickle.loads(pickle.dumps(engine))
+        other: MaintainableEngine = pickle.loads(pickle.dumps(engine))
         for _ in range(rounds):
             other.index(table, [NUMBER, WORD])
             try:

@@ -16,7 +16,7 @@ from penstock.domain.expiry import Expiry
 from penstock.domain.ids import first_id_at
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType
-from penstock.engines.base import Engine, SearchRequest, Table
+from penstock.engines.base import MaintainableEngine, SearchRequest, Table
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.filters import parse
 from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
@@ -27,7 +27,7 @@ OLD, LATE, NEW = first_id_at(CUTOFF - 2000), first_id_at(CUTOFF - 1000), first_i
 EXPIRY = Expiry(cutoff=CUTOFF, late=(LATE,))
 
 
-def ids(engine: Engine, table: Table) -> list[int]:
+def ids(engine: MaintainableEngine, table: Table) -> list[int]:
     return keys(engine.query(table, columns=["id"]))
 
 
@@ -36,7 +36,7 @@ def keys(rows: pa.Table) -> list[int]:
     return found
 
 
-def three_jobs(engine: Engine, rows: int = 5) -> Table:
+def three_jobs(engine: MaintainableEngine, rows: int = 5) -> Table:
     """Rows 0 to 4 are expired, 100 to 104 committed late, 200 to 204 were created after the cutoff."""
     table = new_table(engine)
     for first, job in ((0, OLD), (100, LATE), (200, NEW)):
@@ -47,7 +47,7 @@ def three_jobs(engine: Engine, rows: int = 5) -> Table:
 VISIBLE = [*range(100, 105), *range(200, 205)]
 
 
-def test_every_way_of_reading_leaves_expired_rows_out(stored_engine: Engine) -> None:
+def test_every_way_of_reading_leaves_expired_rows_out(stored_engine: MaintainableEngine) -> None:
     table = three_jobs(stored_engine)
     assert ids(stored_engine, table) == VISIBLE
     assert ids(stored_engine, replace(table, expiry=replace(EXPIRY, late=()))) == list(range(200, 205))
@@ -62,7 +62,7 @@ def test_every_way_of_reading_leaves_expired_rows_out(stored_engine: Engine) -> 
     assert sorted(keys(hits.rows)) == VISIBLE
 
 
-def test_searches_of_sparse_vectors_and_by_jaccard_leave_them_out_too(engine: Engine) -> None:
+def test_searches_of_sparse_vectors_and_by_jaccard_leave_them_out_too(engine: MaintainableEngine) -> None:
     schema = plain(16, type=DataType.BINARY_VECTOR)
     table = new_table(engine, schema)
     values = np.random.default_rng(0).integers(0, 256, (5, 2)).astype(np.uint8)
@@ -73,7 +73,7 @@ def test_searches_of_sparse_vectors_and_by_jaccard_leave_them_out_too(engine: En
     assert sorted(keys(hits.rows)) == VISIBLE
 
 
-def test_an_index_finds_as_many_visible_rows_as_are_asked_for(engine: Engine) -> None:
+def test_an_index_finds_as_many_visible_rows_as_are_asked_for(engine: MaintainableEngine) -> None:
     """Most rows near the query are expired: the index must not be left with fewer than the limit."""
     schema, rows = plain(256), 20_000
     values = vectors(2 * rows, 256)
@@ -89,7 +89,7 @@ def test_an_index_finds_as_many_visible_rows_as_are_asked_for(engine: Engine) ->
         assert min(found) >= rows
 
 
-def test_expired_rows_are_deleted_and_their_space_comes_back(stored_engine: Engine) -> None:
+def test_expired_rows_are_deleted_and_their_space_comes_back(stored_engine: MaintainableEngine) -> None:
     table = three_jobs(stored_engine)
     table = replace(table, version=stored_engine.remove_expired(table))
     assert stored_engine.count(replace(table, expiry=None)) == 10
@@ -99,7 +99,7 @@ def test_expired_rows_are_deleted_and_their_space_comes_back(stored_engine: Engi
     assert ids(stored_engine, replace(table, expiry=None)) == VISIBLE
 
 
-def test_it_holds_after_a_compaction(engine: Engine, tmp_path: Path) -> None:
+def test_it_holds_after_a_compaction(engine: MaintainableEngine, tmp_path: Path) -> None:
     table = new_table(engine)
     for number, job in enumerate([OLD, LATE, *range(OLD + 1, OLD + 8), NEW]):
         table, _ = import_rows(engine, table, plain_batch(vectors(5), 5 * number), job=job)
@@ -117,7 +117,7 @@ def test_it_holds_after_a_compaction(engine: Engine, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("when", ["before the delete", "during the delete"])
 def test_a_job_that_was_created_long_ago_and_commits_meanwhile_stays(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, when: str
+    engine: MaintainableEngine, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """The expiry was read before its intent. A delete that its publish refuses is done again on what is there now."""
     table = three_jobs(engine)

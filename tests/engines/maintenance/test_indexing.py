@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from penstock.domain.index import IndexSpec, Metric
-from penstock.engines.base import Engine, Table
+from penstock.engines.base import MaintainableEngine, Table
 from penstock.filters import parse
 from tests.support.tables import fixed_lists, import_rows, new_table, plain, plain_batch, vectors
 
@@ -24,18 +24,18 @@ def rows() -> npt.NDArray[np.float32]:
     return vectors(ROWS, 128)
 
 
-def filled(engine: Engine, rows: npt.NDArray[np.float32], first: int = 0) -> Table:
+def filled(engine: MaintainableEngine, rows: npt.NDArray[np.float32], first: int = 0) -> Table:
     table = new_table(engine, plain(128))
     parts = [i % 3 for i in range(len(rows))]
     table, _ = import_rows(engine, table, plain_batch(rows, first, parts, table.schema))
     return table
 
 
-def index(engine: Engine, table: Table, *specs: IndexSpec) -> Table:
+def index(engine: MaintainableEngine, table: Table, *specs: IndexSpec) -> Table:
     return replace(table, version=engine.index(table, specs))
 
 
-def test_indexing_again_does_nothing(engine: Engine, rows: npt.NDArray[np.float32]) -> None:
+def test_indexing_again_does_nothing(engine: MaintainableEngine, rows: npt.NDArray[np.float32]) -> None:
     table = filled(engine, rows)
     assert engine.indexed_rows(table, VECTOR) == 0
     once = index(engine, table, VECTOR, NUMBER, WORD)
@@ -45,7 +45,7 @@ def test_indexing_again_does_nothing(engine: Engine, rows: npt.NDArray[np.float3
         assert engine.indexed_rows(once, spec) == ROWS
 
 
-def test_a_small_table_is_searched_exactly_and_counts_as_indexed(engine: Engine) -> None:
+def test_a_small_table_is_searched_exactly_and_counts_as_indexed(engine: MaintainableEngine) -> None:
     table = filled(engine, vectors(100, 128))
     assert index(engine, table, VECTOR, NUMBER).version == table.version
     assert engine.indexed_rows(table, VECTOR) == 100
@@ -54,7 +54,7 @@ def test_a_small_table_is_searched_exactly_and_counts_as_indexed(engine: Engine)
     assert engine.indexed_rows(empty, VECTOR) == 0
 
 
-def test_flat_is_no_index(engine: Engine, rows: npt.NDArray[np.float32]) -> None:
+def test_flat_is_no_index(engine: MaintainableEngine, rows: npt.NDArray[np.float32]) -> None:
     table = filled(engine, rows)
     flat = replace(VECTOR, type="FLAT")
     partitions_only = index(engine, table, flat)
@@ -62,7 +62,9 @@ def test_flat_is_no_index(engine: Engine, rows: npt.NDArray[np.float32]) -> None
     assert engine.indexed_rows(partitions_only, flat) == ROWS
 
 
-def test_new_rows_join_the_index_when_they_are_many(engine: Engine, rows: npt.NDArray[np.float32]) -> None:
+def test_new_rows_join_the_index_when_they_are_many(
+    engine: MaintainableEngine, rows: npt.NDArray[np.float32]
+) -> None:
     table = index(engine, filled(engine, rows[:66_000]), VECTOR, NUMBER)
     few = plain_batch(rows[:1000], 100_000, schema=table.schema)
     table, _ = import_rows(engine, table, few)
@@ -75,7 +77,9 @@ def test_new_rows_join_the_index_when_they_are_many(engine: Engine, rows: npt.ND
     assert engine.indexed_rows(table, NUMBER) == 79_000
 
 
-def test_a_spec_that_changes_or_goes_changes_the_index(engine: Engine, rows: npt.NDArray[np.float32]) -> None:
+def test_a_spec_that_changes_or_goes_changes_the_index(
+    engine: MaintainableEngine, rows: npt.NDArray[np.float32]
+) -> None:
     table = index(engine, filled(engine, rows), VECTOR, NUMBER)
     cosine = replace(VECTOR, metric=Metric.COSINE)
     assert engine.indexed_rows(table, cosine) == 0
@@ -85,7 +89,7 @@ def test_a_spec_that_changes_or_goes_changes_the_index(engine: Engine, rows: npt
     assert engine.count(table) == ROWS
 
 
-def test_rows_without_a_vector_count_as_indexed(engine: Engine, rows: npt.NDArray[np.float32]) -> None:
+def test_rows_without_a_vector_count_as_indexed(engine: MaintainableEngine, rows: npt.NDArray[np.float32]) -> None:
     table = new_table(engine, plain(128, nullable=True))
     column = fixed_lists(rows, [i % 2 == 0 for i in range(ROWS)])
     table, _ = import_rows(engine, table, plain_batch(column, schema=table.schema))
@@ -110,7 +114,7 @@ def test_rows_without_a_vector_count_as_indexed(engine: Engine, rows: npt.NDArra
         "number > 3 and number <= 5",
     ],
 )
-def test_scalar_indexes_answer_as_scans_do(engine: Engine, text: str) -> None:
+def test_scalar_indexes_answer_as_scans_do(engine: MaintainableEngine, text: str) -> None:
     values = vectors(15_000)
     table = new_table(engine)
     table, _ = import_rows(engine, table, plain_batch(values, partitions=[i % 3 for i in range(15_000)]))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from penstock.domain.index import IndexSpec, Metric
-from penstock.engines.base import Engine, SearchRequest, Table
+from penstock.engines.base import MaintainableEngine, SearchRequest, Table
 from penstock.engines.lance.layout.files import LocalFiles
 from penstock.filters import parse
 from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
@@ -20,7 +20,7 @@ HOUR = 3600.0
 NUMBER = IndexSpec(name="n", field_name="number", type="STL_SORT")
 
 
-def busy_table(engine: Engine, jobs: int = 10) -> Table:
+def busy_table(engine: MaintainableEngine, jobs: int = 10) -> Table:
     table = new_table(engine)
     for job in range(jobs):
         table, _ = import_rows(engine, table, plain_batch(vectors(5), 5 * job))
@@ -35,7 +35,7 @@ def files_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_what_only_old_versions_name_goes(stored_engine: Engine) -> None:
+def test_what_only_old_versions_name_goes(stored_engine: MaintainableEngine) -> None:
     table = busy_table(stored_engine)
     rows = stored_engine.query(table, columns=["vector"])
     assert stored_engine.expire_versions(table, NOW) > 0
@@ -46,7 +46,7 @@ def test_what_only_old_versions_name_goes(stored_engine: Engine) -> None:
     assert stored_engine.orphans(table, [], NOW) is None
 
 
-def test_disk_space_comes_back(engine: Engine, tmp_path: Path) -> None:
+def test_disk_space_comes_back(engine: MaintainableEngine, tmp_path: Path) -> None:
     table = new_table(engine)
     table, _ = import_rows(engine, table, plain_batch(vectors(12_000)))
     for spec in (NUMBER, replace(NUMBER, type="BITMAP"), NUMBER):
@@ -60,7 +60,7 @@ def test_disk_space_comes_back(engine: Engine, tmp_path: Path) -> None:
     assert engine.indexed_rows(table, NUMBER) == 12_000
 
 
-def test_an_age_counts_from_when_a_version_was_superseded(engine: Engine, tmp_path: Path) -> None:
+def test_an_age_counts_from_when_a_version_was_superseded(engine: MaintainableEngine, tmp_path: Path) -> None:
     """The last version but one may be years old, and still have been read a minute ago."""
     table = busy_table(engine)
     manifests = sorted((folder_of(tmp_path, table) / "_versions").glob("*.manifest"))
@@ -75,7 +75,7 @@ def test_an_age_counts_from_when_a_version_was_superseded(engine: Engine, tmp_pa
     assert len(files_in(folder_of(tmp_path, table) / "data")) == 1
 
 
-def test_the_version_that_the_catalog_knows_stays(engine: Engine) -> None:
+def test_the_version_that_the_catalog_knows_stays(engine: MaintainableEngine) -> None:
     """A process may have compacted and died before the catalog knew; readers still open the version before."""
     table = busy_table(engine)
     earlier = replace(table, version=table.version - 4)
@@ -84,7 +84,7 @@ def test_the_version_that_the_catalog_knows_stays(engine: Engine) -> None:
     assert engine.expire_versions(table, NOW) > 0
 
 
-def test_an_open_reader_outlives_a_compaction_within_the_age(engine: Engine) -> None:
+def test_an_open_reader_outlives_a_compaction_within_the_age(engine: MaintainableEngine) -> None:
     table = new_table(engine)
     for job in range(10):
         table, _ = import_rows(engine, table, plain_batch(vectors(5), 5 * job))
@@ -94,7 +94,7 @@ def test_an_open_reader_outlives_a_compaction_within_the_age(engine: Engine) -> 
     assert engine.query(table, columns=["vector"]).equals(rows)
 
 
-def test_old_versions_that_hold_too_much_expire_early(stored_engine: Engine) -> None:
+def test_old_versions_that_hold_too_much_expire_early(stored_engine: MaintainableEngine) -> None:
     table = busy_table(stored_engine)
     rows = stored_engine.query(table, columns=["vector"])
     assert stored_engine.expire_versions(table, HOUR, 1000.0, NOW) == 0  # not too much
@@ -104,7 +104,7 @@ def test_old_versions_that_hold_too_much_expire_early(stored_engine: Engine) -> 
     assert stored_engine.expire_versions(table, HOUR, 0.5, NOW) == 0
 
 
-def test_no_more_expire_early_than_hold_too_much(engine: Engine, tmp_path: Path) -> None:
+def test_no_more_expire_early_than_hold_too_much(engine: MaintainableEngine, tmp_path: Path) -> None:
     table = new_table(engine, plain(512))
     for job in range(24):
         table, _ = import_rows(engine, table, plain_batch(vectors(200, 512), 200 * job, schema=table.schema))
@@ -117,7 +117,7 @@ def test_no_more_expire_early_than_hold_too_much(engine: Engine, tmp_path: Path)
     assert len(list((home / "_versions").iterdir())) > 1
 
 
-def test_a_call_that_outlasts_its_version_is_done_again_on_the_newest(engine: Engine) -> None:
+def test_a_call_that_outlasts_its_version_is_done_again_on_the_newest(engine: MaintainableEngine) -> None:
     table = new_table(engine)
     for job in range(10):
         table, _ = import_rows(engine, table, plain_batch(vectors(5), 5 * job))
@@ -134,12 +134,12 @@ def test_a_call_that_outlasts_its_version_is_done_again_on_the_newest(engine: En
 
     before = answers()
     # Another process; this one's open handle still is of the version before.
-    other: Engine = pickle.loads(pickle.dumps(engine))
+    other: MaintainableEngine = pickle.loads(pickle.dumps(engine))
     assert other.expire_versions(replace(table, version=other.compact(table)), NOW) > 0
     assert answers() == before
 
 
-def test_staged_files_are_never_touched_however_old(engine: Engine, tmp_path: Path) -> None:
+def test_staged_files_are_never_touched_however_old(engine: MaintainableEngine, tmp_path: Path) -> None:
     table = new_table(engine)
     staged = engine.stage(table, 1, iter([plain_batch(vectors(5), 1000)]))
     home = folder_of(tmp_path, table)
@@ -156,7 +156,7 @@ def test_staged_files_are_never_touched_however_old(engine: Engine, tmp_path: Pa
 
 
 def test_cut_off_in_the_middle_the_next_call_goes_on(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: MaintainableEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = busy_table(engine)
     real = LocalFiles.delete
@@ -176,7 +176,7 @@ def test_cut_off_in_the_middle_the_next_call_goes_on(
     assert len(list((home / "_versions").glob("*.manifest"))) == 1
 
 
-def test_an_index_that_no_version_names_is_an_orphan(engine: Engine, tmp_path: Path) -> None:
+def test_an_index_that_no_version_names_is_an_orphan(engine: MaintainableEngine, tmp_path: Path) -> None:
     table, _ = import_rows(engine, new_table(engine), plain_batch(vectors(12_000)))
     table = replace(table, version=engine.index(table, [NUMBER]))
     assert engine.orphans(table, [], NOW) is None
@@ -192,7 +192,7 @@ def test_an_index_that_no_version_names_is_an_orphan(engine: Engine, tmp_path: P
     assert engine.indexed_rows(table, NUMBER) == 12_000
 
 
-def test_rows_that_went_with_their_partition_stay_gone(engine: Engine) -> None:
+def test_rows_that_went_with_their_partition_stay_gone(engine: MaintainableEngine) -> None:
     """A job's commit landed, its partition was dropped: it is found by the history that is kept while it recovers."""
     table = new_table(engine)
     staged = engine.stage(table, 1, iter([plain_batch(vectors(5), partitions=7)]))
@@ -203,7 +203,7 @@ def test_rows_that_went_with_their_partition_stay_gone(engine: Engine) -> None:
     assert engine.count(newest) == 0
 
 
-def test_a_vector_index_of_an_older_version_goes(engine: Engine, tmp_path: Path) -> None:
+def test_a_vector_index_of_an_older_version_goes(engine: MaintainableEngine, tmp_path: Path) -> None:
     table, _ = import_rows(engine, new_table(engine), plain_batch(vectors(12_000)))
     spec = IndexSpec(name="v", field_name="vector", metric=Metric.L2)
     table = replace(table, version=engine.index(table, [spec, NUMBER]))

@@ -1,0 +1,290 @@
+"""A second engine, as small as one can be: the core of the protocol over files of Arrow batches, without maintenance.
+
+It stands for engines that maintain their tables themselves, such as a remote service.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from penstock.domain.arrow_schema import PARTITION_COLUMN, canonical_schema
+from penstock.domain.index import Metric
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
+from penstock.engines.base import (
+    Engine,
+    EngineCapabilities,
+    Published,
+    QueryHits,
+    SearchRequest,
+    Staged,
+    Table,
+)
+from penstock.errors import FieldNotFound, InvalidParameter, JobWithdrawn, StoreConflict, StoreError
+from penstock.filters import Filter
+from tests.support.filter_oracle import evaluate
+
+__all__ = ["ArrowEngine"]
+
+_ATTEMPTS = 100
+
+
+@dataclass(frozen=True)
+class _Version:
+    """What readers see: ``files`` by job, without the rows of ``removed`` partitions, by file."""
+
+    number: int = 1
+    files: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+    removed: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    withdrawn: Sequence[str] = ()
+
+
+class ArrowEngine:
+    """Tables are folders below ``root``: ``data`` has staged and published files, ``versions`` which readers see.
+
+    A version is written by creating its file exclusively: of two publishers one succeeds, the other tries again.
+    """
+
+    name = "arrow"
+    storage_version = "1"
+    capabilities = EngineCapabilities(metrics=frozenset({Metric.L2, Metric.IP, Metric.COSINE}), row_expiry=False)
+    maintainable = None
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def check(self, known: Sequence[str] = ()) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        if known and not set(known) & set(self.tables()):
+            raise StoreError(
+                f"The store {self._root} has none of the {len(known)} tables that the catalog knows. Mount it"
+            )
+
+    def tables(self) -> list[str]:
+        return sorted(path.name for path in self._root.iterdir())
+
+    def create(self, table: Table) -> int:
+        folder = self._root / table.id
+        if not folder.exists():
+            (folder / "data").mkdir(parents=True)
+            (folder / "versions").mkdir()
+            self._write(table.id, _Version())
+        return self._newest(table.id).number
+
+    def drop(self, table_id: str) -> None:
+        shutil.rmtree(self._root / table_id, ignore_errors=True)
+
+    def stage(self, table: Table, job_id: int, batches: Iterator[pa.RecordBatch]) -> Staged:
+        folder = self._root / table.id / "data"
+        if not folder.exists():
+            raise StoreError(f"The table {table.id} is not in the store {self._root}")
+        name, rows, schema = f"{uuid.uuid4().hex}.arrow", 0, canonical_schema(table.schema)
+        unfinished = folder / f".tmp-{name}"
+        try:
+            with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+                for batch in batches:
+                    missing = set(schema.names) - set(batch.schema.names)
+                    if missing:
+                        raise StoreError(f"the columns {', '.join(sorted(missing))} are missing")
+                    columns = batch.select(schema.names).columns
+                    writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+                    rows += len(batch)
+            if not rows:
+                return Staged(rows=0, size=0, note={"files": []})
+            unfinished.rename(folder / name)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return Staged(rows=rows, size=(folder / name).stat().st_size, note={"files": [name]})
+
+    def publish(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
+        job, rows = str(job_id), sum(split.rows for split in staged)
+        names = [name for split in staged for name in split.note["files"]]
+
+        def add(version: _Version) -> _Version:
+            if job in version.withdrawn:
+                raise JobWithdrawn(f"the commit of job {job} was taken back", job_id=job_id)
+            if job in version.files or not rows:
+                return version
+            for name in names:
+                if not (self._root / table.id / "data" / name).exists():
+                    raise StoreError(f"The staged file {name} is missing", file=name)
+            return replace(version, files={**version.files, job: names}, rows={**version.rows, job: rows})
+
+        version = self._commit(table.id, add)
+        return Published(version=version.number, rows=version.rows.get(job, 0))
+
+    def withdraw(self, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
+        job = str(job_id)
+
+        def withdraw(version: _Version) -> _Version:
+            return version if job in version.files else replace(version, withdrawn=[*version.withdrawn, job])
+
+        version = self._commit(table.id, withdraw)
+        if job in version.files:
+            return Published(version=version.number, rows=version.rows[job])
+        return version.number
+
+    def discard(self, table_id: str, staged: Sequence[Staged]) -> None:
+        for split in staged:
+            for name in split.note["files"]:
+                (self._root / table_id / "data" / name).unlink(missing_ok=True)
+
+    def remove_partition(self, table: Table, partition: int) -> int:
+        def remove(version: _Version) -> _Version:
+            names = [name for names in version.files.values() for name in names]
+            removed = {name: [*version.removed.get(name, ()), partition] for name in names}
+            return replace(version, removed=removed)
+
+        return self._commit(table.id, remove).number
+
+    def count(self, table: Table, filter: Filter | None = None, partitions: Sequence[int] | None = None) -> int:
+        return len(self._rows(table, filter, partitions))
+
+    def query(
+        self,
+        table: Table,
+        *,
+        filter: Filter | None = None,
+        partitions: Sequence[int] | None = None,
+        columns: Sequence[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> pa.Table:
+        names = _output(table.schema, columns)
+        return self._rows(table, filter, partitions).slice(offset, limit).select(names)
+
+    def search(self, table: Table, request: SearchRequest) -> list[QueryHits]:
+        target = table.schema[request.field_name]
+        if request.metric not in self.capabilities.metrics:
+            raise InvalidParameter(f"field {target.name} of type {target.type} can't be searched by {request.metric}")
+        for query in request.queries:
+            if target.type.is_dense_vector and len(query) != target.width:
+                raise InvalidParameter(f"the query has {len(query)} values, field {target.name} has {target.width}")
+        rows = self._rows(table, request.filter, request.partitions)
+        rows = rows.filter(pc.is_valid(rows[target.name]))
+        vectors: Any = rows[target.name].combine_chunks()
+        if target.type.is_dense_vector:
+            numbers = vectors.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(-1, target.width)
+            scores = [_scores(numbers, np.asarray(query, np.float64), request.metric) for query in request.queries]
+        else:
+            scores = [_inner_products(vectors.to_pylist(), query) for query in request.queries]
+        names = _output(table.schema, request.columns)
+        return [_hits(rows.select(names), scores_of_query, request) for scores_of_query in scores]
+
+    def _newest(self, table_id: str) -> _Version:
+        numbers = [int(path.stem) for path in (self._root / table_id / "versions").glob("[0-9]*.json")]
+        if not numbers:
+            raise StoreError(f"The table {table_id} is not in the store {self._root}", table=table_id)
+        return _Version(**json.loads((self._root / table_id / "versions" / f"{max(numbers)}.json").read_text()))
+
+    def _commit(self, table_id: str, change: Callable[[_Version], _Version]) -> _Version:
+        """Write the version that follows the newest one; again on top of what another publisher has written first."""
+        for _ in range(_ATTEMPTS):
+            newest = self._newest(table_id)
+            changed = change(newest)
+            if changed is newest:
+                return newest
+            following = replace(changed, number=newest.number + 1)
+            if self._write(table_id, following):
+                return following
+        raise StoreConflict(f"others kept changing the table {table_id}")
+
+    def _write(self, table_id: str, version: _Version) -> bool:
+        """Whether the version was written; False: there is one of its number."""
+        folder = self._root / table_id / "versions"
+        unfinished = folder / f".tmp-{uuid.uuid4().hex}"
+        unfinished.write_text(json.dumps(asdict(version)))
+        try:
+            (folder / f"{version.number}.json").hardlink_to(unfinished)
+        except FileExistsError:
+            return False
+        finally:
+            unfinished.unlink()
+        return True
+
+    def _rows(self, table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> pa.Table:
+        """The matching rows in key order, with all columns."""
+        version = self._newest(table.id)
+        if version.number < table.version:
+            raise StoreError(f"The table {table.id} stands at version {version.number}, not {table.version}")
+        parts = [canonical_schema(table.schema).empty_table()]
+        for name in (name for names in version.files.values() for name in names):
+            with pa.OSFile(str(self._root / table.id / "data" / name), "rb") as source:
+                rows = pa.ipc.open_file(source).read_all()
+            removed = pa.array(version.removed.get(name, ()), pa.int64())
+            parts.append(rows.filter(pc.invert(pc.is_in(rows[PARTITION_COLUMN], removed))))
+        rows = pa.concat_tables(parts)
+        if partitions is not None:
+            rows = rows.filter(pc.is_in(rows[PARTITION_COLUMN], pa.array(partitions, pa.int64())))
+        if filter is not None:
+            rows = rows.filter(pa.array(_matches(rows, table.schema, filter), pa.bool_()))
+        return rows.take(pc.sort_indices(rows[table.schema.primary.name]))
+
+
+def _output(schema: CollectionSchema, columns: Sequence[str]) -> list[str]:
+    names = list(dict.fromkeys([schema.primary.name, *columns]))
+    for name in names:
+        if schema.get(name) is None and not (name == META_FIELD and schema.dynamic):
+            raise FieldNotFound(f"field {name} not exist", field=name)
+    return names
+
+
+def _matches(rows: pa.Table, schema: CollectionSchema, filter: Filter) -> list[bool]:
+    documents = {each.name for each in schema if each.type is DataType.JSON} | {META_FIELD}
+    scalars = [name for name in rows.schema.names if (known := schema.get(name)) is None or not known.type.is_vector]
+
+    def decoded(row: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: json.loads(row[name]) if name in documents and row[name] else row[name] for name in row}
+
+    return [evaluate(filter, decoded(row)) is True for row in rows.select(scalars).to_pylist()]
+
+
+def _scores(rows: npt.NDArray[Any], query: npt.NDArray[Any], metric: Metric) -> npt.NDArray[np.float64]:
+    if metric is Metric.L2:
+        return np.asarray(((rows - query) ** 2).sum(axis=1))
+    products = rows @ query
+    if metric is Metric.IP:
+        return np.asarray(products)
+    return np.asarray(products / (np.linalg.norm(rows, axis=1) * np.linalg.norm(query)))
+
+
+def _inner_products(
+    rows: Sequence[Mapping[str, Sequence[float]]], query: Mapping[int, float] | Any
+) -> npt.NDArray[np.float64]:
+    """NaN for rows that share no index with the query: they are no hits."""
+    scores = []
+    for row in rows:
+        cells = dict(zip(row["indices"], row["values"], strict=True))
+        shared = [cells[index] * query[index] for index in query if index in cells]
+        scores.append(sum(shared) if shared else np.nan)
+    return np.asarray(scores, np.float64)
+
+
+def _hits(rows: pa.Table, scores: npt.NDArray[np.float64], request: SearchRequest) -> QueryHits:
+    sign = -1 if request.metric.higher_is_nearer else 1
+    distances = sign * scores
+    inside = ~np.isnan(scores)
+    if request.radius is not None:
+        inside &= distances < sign * request.radius
+    if request.range_filter is not None:
+        inside &= distances >= sign * request.range_filter
+    order = np.argsort(distances, kind="stable")
+    order = order[inside[order]][request.offset : request.offset + request.limit]
+    return QueryHits(rows=rows.take(pa.array(order, pa.int64())), scores=scores[order].astype(np.float32))
+
+
+if TYPE_CHECKING:
+
+    def _is_an_engine(engine: ArrowEngine) -> Engine:
+        return engine
