@@ -24,6 +24,7 @@ from penstock.errors import StoreError, Unsupported
 from penstock.imports.cleanup import OrphanCleanup, delete_staged_files
 from penstock.imports.context import ImportContext
 from penstock.imports.requests import CreateImport
+from penstock.imports.settings import JobSettings
 from penstock.runners.local import LocalRunner
 from penstock.sources.roots import ImportRoots
 from tests.support.arrow_engine import ArrowEngine
