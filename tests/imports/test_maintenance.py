@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from structlog.testing import capture_logs
 
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import Collection
@@ -67,6 +68,21 @@ def test_old_versions_go_by_age(tmp_path: Path, runner: LocalRunner) -> None:
 
         world.until(only_what_is_shown)
         assert world.count(docs) == 1000
+
+
+def test_maintenance_goes_on_after_the_catalog_failed(world: World) -> None:
+    """A full or damaged catalog, here one without its table, must not end the background thread."""
+    docs = world.collection()
+    with capture_logs() as lines:
+        with world.catalog.database.write() as connection:
+            connection.exec_driver_sql("ALTER TABLE maintenance RENAME TO away")
+        world.scheduler.maintenance.wake()
+        world.until(lambda: any(line["event"] == "catalog.unavailable" for line in lines))
+        with world.catalog.database.write() as connection:
+            connection.exec_driver_sql("ALTER TABLE away RENAME TO maintenance")
+    for job in range(16):
+        world.imported([write_rows(world, f"{job}.jsonl", first=100 * job)])
+    world.until(lambda: fragments(world, docs) < 10)
 
 
 def a_slow_index(world: World, docs: Collection) -> IndexSpec:
