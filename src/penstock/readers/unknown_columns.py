@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from penstock.domain.schema import META_FIELD, CollectionSchema, Field
@@ -29,6 +29,11 @@ class UnknownColumns(StrEnum):
     DYNAMIC = "dynamic"
     DROP = "drop"
     ERROR = "error"
+
+    @classmethod
+    def of(cls, options: Mapping[str, str]) -> UnknownColumns:
+        """The policy that import options choose. Raises ValueError for another text."""
+        return cls(options.get("unknown_columns") or cls.DYNAMIC)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -194,6 +194,20 @@ class JobRepository:
             ).all()
         return [file_of(row) for row in rows]
 
+    def empty_files(self, job_id: int) -> Sequence[str]:
+        """The names of the files that are staged and have no rows, in the order of the request."""
+        file = tables.job_file.c
+        with self._database.read() as connection:
+            return (
+                connection.execute(
+                    select(file.name)
+                    .where(file.job_id == job_id, file.state == FileState.COMPLETED.value, file.rows == 0)
+                    .order_by(file.ordinal)
+                )
+                .scalars()
+                .all()
+            )
+
     def locations(self, job_id: int) -> Mapping[int, Sequence[Mapping[str, Any]]]:
         """The resolved locations of each file, by its ordinal."""
         with self._database.read() as connection:

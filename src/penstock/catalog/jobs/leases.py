@@ -7,7 +7,7 @@ over, the write changes nothing and raises :class:`LeaseLost`.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     Connection,
@@ -25,14 +25,17 @@ from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis
 from penstock.catalog.jobs.counters import apply_transition
 from penstock.catalog.jobs.fair_scheduling import claimable_jobs, free, mark_served
-from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit, store_plan
+from penstock.catalog.jobs.plans import store_plan
 from penstock.catalog.jobs.quotas import record_usage
 from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
 from penstock.catalog.jobs.terminal import end_job, ending_values
 from penstock.catalog.jobs.transitions import log_transition
-from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, SplitState, can_transition
+from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, Split, SplitState, can_transition
 from penstock.domain.quotas import UNLIMITED, Quota
 from penstock.errors import JobStateConflict, PenstockError
+
+if TYPE_CHECKING:  # the readers' libraries take longer to load than a command takes
+    from penstock.readers.base import InputFile
 
 __all__ = ["JobLeases", "LeaseLost"]
 
@@ -191,14 +194,17 @@ class JobLeases:
     def save_plan(
         self,
         job: ImportJob,
-        files: Sequence[PlannedFile],
-        splits: Sequence[PlannedSplit],
+        files: Sequence[InputFile],
+        splits: Sequence[Split],
         warnings: Sequence[JobWarning] = (),
         quota: Quota = UNLIMITED,
+        *,
+        auto_id: bool = False,
     ) -> ImportJob:
         """Move a job from Planning to Importing and store its files, splits and id ranges, in one transaction.
 
-        The files count towards the org's daily bytes; ``quota`` is the default for orgs without their own.
+        The files count towards the org's daily bytes; ``quota`` is the default for orgs without their own. With
+        ``auto_id`` the splits that are not staged get ranges of automatic ids.
 
         Raises:
             LeaseLost.
@@ -208,7 +214,8 @@ class JobLeases:
         with self._database.write() as connection:
             self._check_claim(connection, job)
             record_usage(connection, job, size, quota)
-            ids = sum(split.auto_ids for split in splits if split.kept is None)
+            pending = [split for split in splits if split.state is SplitState.PENDING]
+            ids = sum(split.max_rows for split in pending) if auto_id else 0
             start = self._collections.reserve_auto_ids(connection, job.collection_id, ids) if ids else None
             store_plan(connection, job.id, files, splits, start)
             connection.execute(
