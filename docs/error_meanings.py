@@ -69,8 +69,8 @@ MEANINGS: Mapping[str, str] = {
     "catalog_unavailable": "The catalog can't be reached, or is too busy, at present. Nothing was written.",
     "memory_exceeded": "A file takes more memory to read than a worker may have: a page or a row of it is huge. "
     "Raise `memory_budget`, or write the file with smaller row groups and pages. Other jobs go on.",
-    "worker_lost": "A worker process died, mostly for want of memory; its part of the job is done again.",
-    "task_cancelled": "A part of a job was told to stop, because the server stops or the job was aborted.",
+    "worker_lost": "A worker process died, mostly for want of memory; its split is done again.",
+    "task_cancelled": "A split of a job was told to stop, because the server stops or the job was aborted.",
     "lost_claim": "Another process has taken the job over; what this one wanted to write is void.",
     "gave_up": "What might have passed by itself did not, however often it was tried; retry the job later.",
     "import_timeout": "The job was not finished in time: by its option `timeout`, else by the setting `job_timeout` "

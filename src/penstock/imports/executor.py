@@ -197,15 +197,20 @@ class JobRun:
             self._catalog.row_expiry.begin(collection.id, self.job.id)
         try:
             with self._observer.step("commit", {"rows": self.job.rows}):
-                result = self._publish_with_retries(table)
+                result = self._leased.retry(
+                    lambda: self._publish(table),
+                    "commit",
+                    "making the rows visible",
+                    "None of the job's rows are visible. Retry the job when the cause is gone",
+                    (Transient, StoreError),
+                )
         except CollectionNotFound:
             self._end_dropped()
             return
         except (RetriesExhausted, JobWithdrawn) as error:
             if isinstance(error.__cause__, Transient | StoreFull):
                 raise  # still transient
-            publication = withdraw_intent(self._leased, table, error)
-            if publication is None:
+            if (publication := withdraw_intent(self._leased, table, error)) is None:
                 return
             result = publication
         self._observer.published(result.rows, self.job.size)
@@ -215,15 +220,6 @@ class JobRun:
         # A job with two-phase commit has been at 99 % since it began to wait for the commit.
         progress = max(self.job.progress, COMMITTED)
         self._leased.move(JobState.INDEXING, stage="indexing", progress=progress)
-
-    def _publish_with_retries(self, table: Table) -> Published:
-        return self._leased.retry(
-            lambda: self._publish(table),
-            "commit",
-            "making the rows visible",
-            "None of the job's rows are visible. Retry the job when the cause is gone",
-            (Transient, StoreError),
-        )
 
     def _publish(self, table: Table) -> Published:
         if self._leased.stop.is_set():

@@ -46,11 +46,7 @@ class StagingRun:
     """
 
     def __init__(
-        self,
-        leased: LeasedJob,
-        runner: Runner,
-        collection: Collection,
-        locations: Mapping[int, Sequence[Location]],
+        self, leased: LeasedJob, runner: Runner, collection: Collection, locations: Mapping[int, Sequence[Location]]
     ) -> None:
         context = leased.context
         self._leased = leased
@@ -58,7 +54,8 @@ class StagingRun:
         self._runner = runner
         self._collection = collection
         self._locations = locations
-        self._partitions = [item.number for item in context.catalog.collections.partitions(collection.id)]
+        partitions = context.catalog.collections.partitions(collection.id)
+        self._partitions = [partition.number for partition in partitions]
         self._splits = context.catalog.jobs.splits(leased.job.id)
         self._tracker = ProgressTracker(context.catalog.jobs.files(leased.job.id), self._splits)
         self._halted = threading.Event()

@@ -140,24 +140,16 @@ OptionCheck: TypeAlias = Callable[[str], str | None]
 """Check the text of an import option ("" if not given): raise ImportRefused, or return a warning or None."""
 
 
-class FileSet(Protocol):
-    """Checks of a format whose files make up an input together (a NumPy set), by their names alone."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSet:
+    """Checks of a format whose files make up an input together (a NumPy set), by their names alone.
 
-    def check(self, names: Sequence[str], schema: CollectionSchema) -> None:
-        """Check the names of one input's files.
+    ``check`` raises ImportRefused where one input lacks files that the collection's fields need, ``check_inputs``
+    where the files of one set are listed as inputs of their own.
+    """
 
-        Raises:
-            ImportRefused: files that the collection's fields need are missing.
-        """
-        ...
-
-    def check_inputs(self, inputs: Sequence[Sequence[str]], schema: CollectionSchema) -> None:
-        """Check the names of the files of all inputs of this format.
-
-        Raises:
-            ImportRefused: the files of one set are listed as inputs of their own.
-        """
-        ...
+    check: Callable[[Sequence[str], CollectionSchema], None]
+    check_inputs: Callable[[Sequence[Sequence[str]], CollectionSchema], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -25,7 +25,7 @@ from penstock.errors import DataError
 from penstock.readers.base import FormatSpec, ReadRequest, RowBatch
 from penstock.readers.byte_ranges import even_spans
 from penstock.readers.dynamic_columns import DynamicColumns
-from penstock.readers.numpy_set import NumpySet, field_of
+from penstock.readers.numpy_set import NUMPY_SET, field_of
 from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
 from penstock.sources.base import Source
 
@@ -135,7 +135,7 @@ def _merge_dynamic(
         raise error.at(file=names.get(error.field or ""), row=first_row + (error.row or 0)) from None
 
 
-NUMPY = FormatSpec(name="Numpy", extensions=("npy",), reader=_NumpyReader(), file_set=NumpySet(), counts_rows=True)
+NUMPY = FormatSpec(name="Numpy", extensions=("npy",), reader=_NumpyReader(), file_set=NUMPY_SET, counts_rows=True)
 
 
 def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:

@@ -101,9 +101,9 @@ class Settings(BaseModel):
     )
     split_bytes: Bytes = _bytes(
         ByteSize(64 * 2**20),
-        "Size of the parts into which files are cut, and to which small files are joined.",
+        "Size of the splits into which files are cut, and to which small files are joined.",
         shown="64MiB",
-        reason="A part is what one worker does at a time and what is done again after a crash.",
+        reason="A split is what one worker does at a time and what is done again after a crash.",
     )
     max_inputs_per_job: Count = _field(
         1024, "Files, folders or NumPy sets of one import request at most.", unit="groups"
@@ -156,7 +156,7 @@ class Settings(BaseModel):
     )
     staged_file_retention: Seconds = _span(
         3600.0,
-        "How long a failed job keeps the parts it has done, so that a retry needs only the rest.",
+        "How long a failed job keeps the splits it has staged, so that a retry needs only the rest.",
         shown="1h",
         reason="They take disk space.",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from sqlalchemy import select
 
@@ -74,7 +75,10 @@ def test_a_file_keeps_its_figures_while_it_is_the_same(catalog: Catalog) -> None
     job = catalog.claims.save_plan(
         planning(catalog), [input_file(name) for name in names], [split_of_file(number) for number in range(3)]
     )
-    figures = [replace(file, state=FileState.COMPLETED, progress=100, rows=5) for file in catalog.jobs.files(job.id)]
+    figures = [
+        replace(file, state=FileState.COMPLETED, progress=100, rows=5, finished_at=datetime.now(UTC))
+        for file in catalog.jobs.files(job.id)
+    ]
     catalog.claims.save_progress(job, progress=50, rows=15, total_rows=15, stage="importing", files=figures)
     for ordinal in (0, 1):
         catalog.claims.save_split(job, ordinal, rows=[5], staged={}, warnings=[])

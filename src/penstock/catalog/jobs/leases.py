@@ -60,7 +60,7 @@ class JobLeases:
         self,
         owner: str,
         lease_millis: int,
-        most: int | None = None,
+        max_running: int | None = None,
         quota: Quota = UNLIMITED,
         *,
         one_each: bool = False,
@@ -68,19 +68,19 @@ class JobLeases:
         """Claim the next runnable job without a lease, by fair scheduling; raises its fencing epoch.
 
         Args:
-            most: limit of running jobs per cluster, over all processes.
+            max_running: limit of running jobs per cluster, over all processes.
             quota: default for orgs without their own.
             one_each: only jobs of orgs that have none running.
         """
         job = tables.job.c
         with self._database.read() as connection:
             # Usually there is no job to claim: finding that out must not take the write lock.
-            if not claimable_jobs(connection, most, quota, one_each=one_each):
+            if not claimable_jobs(connection, max_running, quota, one_each=one_each):
                 return None
         with self._database.write() as connection:
             self._wait_for_turn(connection)
             now = database_clock(connection)
-            for job_id in claimable_jobs(connection, most, quota, one_each=one_each):
+            for job_id in claimable_jobs(connection, max_running, quota, one_each=one_each):
                 unleased = select(job.id).where(job.id == job_id, free(now)).with_for_update(skip_locked=True)
                 if connection.execute(unleased).scalar_one_or_none() is not None:
                     break

@@ -154,7 +154,7 @@ ABORT = replace(COMMIT, summary="Abort an import job that has not been committed
 RETRY = replace(
     COMMIT,
     summary="Let a failed import job go on with what is missing of it",
-    description="The job keeps its id and the parts that it has done of files that haven't changed. Keys of an "
+    description="The job keeps its id and the splits that it has staged of files that haven't changed. Keys of an "
     "object store are forgotten when a job ends: one that was created with keys needs them again.",
     body=_TARGET | {"jobId": _JOB_ID, "accessKey": _TEXT, "secretKey": _TEXT, "token": _TEXT},
 )
