@@ -64,9 +64,8 @@ def resolve_files(
         FileMissing, PathNotAllowed, FileUnreadable, SourceUnavailable: for the first path that can't be resolved.
         ImportRefused: a folder holds files that can't be imported together.
     """
-    return [
-        file for group in groups for file in expand((path, _files_at(path, roots, keys, warnings)) for path in group)
-    ]
+    listings = ([(path, _files_at(path, roots, keys, warnings)) for path in group] for group in groups)
+    return [file for listing in listings for file in expand(listing)]
 
 
 def _files_at(

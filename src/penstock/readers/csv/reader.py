@@ -72,17 +72,12 @@ def _check_option(text: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Options:
-    """Import options of CSV files: ``sep``, one character, and ``nullkey``, the cell text that means null."""
+def _separator(request: ReadRequest) -> str:
+    return check_separator(request.options.get("sep") or "")
 
-    separator: str
-    null_key: str
 
-    @classmethod
-    def of(cls, request: ReadRequest) -> _Options:
-        options = request.options
-        return cls(separator=check_separator(options.get("sep") or ""), null_key=options.get("nullkey") or "")
+def _null_key(request: ReadRequest) -> str:
+    return request.options.get("nullkey") or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +123,7 @@ class CsvReader:
             request.sources[0],
             spec["start"],
             spec["end"],
-            table.options.separator,
+            _separator(request),
             size=self.block_bytes,
             max_row=self.max_row_bytes,
         )
@@ -158,12 +153,13 @@ class _Header:
         if source.size == 0:
             raise DataError("the file is empty", file=source.name, remedy="A CSV file begins with a header")
         try:
-            return cls._parse(source, request, _Options.of(request).separator)
+            return cls._parse(source, request)
         except DataError as error:
             raise error.at(file=source.name) from None
 
     @classmethod
-    def _parse(cls, source: Source, request: ReadRequest, separator: str) -> _Header:
+    def _parse(cls, source: Source, request: ReadRequest) -> _Header:
+        separator = _separator(request)
         with source.open_stream(0, min(source.size, _HEADER_BYTES)) as stream:
             head = stream.read()
         check_is_text(head)
@@ -186,13 +182,13 @@ class _Header:
                 offset=start,
                 remedy="A CSV file begins with a line of column names",
             )
-        _check_header(names, request, separator)
+        _check_header(names, request)
         header = decoded[:end].encode(errors="surrogateescape")
         check_quotes(header, start, separator)
         return cls(names, start + len(header))
 
 
-def _check_header(names: list[str], request: ReadRequest, separator: str) -> None:
+def _check_header(names: list[str], request: ReadRequest) -> None:
     if len(names) > _MAX_COLUMNS:
         raise DataError(
             f"the header names {len(names)} columns, a file may have {_MAX_COLUMNS}",
@@ -212,7 +208,7 @@ def _check_header(names: list[str], request: ReadRequest, separator: str) -> Non
             if schema_field.name in present:
                 raise generated_key_error(schema_field)
         elif schema_field.name not in present and not schema_field.nullable and schema_field.default is None:
-            raise _missing_column(schema_field, names, separator)
+            raise _missing_column(schema_field, names, _separator(request))
 
 
 def _missing_column(field: Field, names: list[str], separator: str) -> DataError:
@@ -257,13 +253,11 @@ class _Table:
 
     request: ReadRequest
     header: _Header
-    options: _Options = field(init=False)
     dropped: DroppedColumnCounts = field(default_factory=DroppedColumnCounts)
     _columns: dict[str, CellColumn] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.options = _Options.of(self.request)
-        null_key = self.options.null_key
+        null_key = _null_key(self.request)
         self._columns = {field.name: cell_column(field, null_key) for field in file_fields(self.request.schema)}
 
     @property
@@ -298,11 +292,11 @@ class _Table:
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False, block_size=len(text) + 1, column_names=self.header.names
             ),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=self.options.separator, newlines_in_values=True),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=_separator(self.request), newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types={name: pa.binary() for name in self.selected},
                 include_columns=self.selected,
-                null_values=[self.options.null_key],
+                null_values=[_null_key(self.request)],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
                 check_utf8=False,
@@ -334,7 +328,7 @@ class _Table:
         extras = self._extras(cells)
         inner: list[str | None] = [None] * cells.num_rows
         if META_FIELD in self.header.names:
-            null_key = self.options.null_key.encode()
+            null_key = _null_key(self.request).encode()
             inner = decode_text(META_FIELD, mark_nulls(cells.column(META_FIELD), null_key)).to_pylist()
         for row, (values, meta) in enumerate(zip(extras, inner, strict=True)):
             try:
