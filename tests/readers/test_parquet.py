@@ -265,6 +265,7 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.readers.base import plan_at_once
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.readers.parquet import PARQUET
 from tests.support.reading import request_for
