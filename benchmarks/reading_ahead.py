@@ -25,9 +25,11 @@ from typing import cast
 
 from benchmarks.files import write_jsonl, write_parquet
 from benchmarks.machine import describe_machine
+from penstock.domain.jobs import FileRange
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.readers.base import ReadRequest, SplitPlan
-from penstock.readers.formats import Format, reader_for
+from penstock.readers.base import FormatSpec, ReadRequest
+from penstock.readers.json.lines_reader import JSON_LINES
+from penstock.readers.parquet import PARQUET
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
@@ -44,10 +46,10 @@ def download(location: Location) -> None:
             pass
 
 
-def parse(location: Location, schema: CollectionSchema, file_format: Format) -> int:
+def parse(location: Location, schema: CollectionSchema, file_format: FormatSpec) -> int:
     request = ReadRequest(sources=[open_source(location)], schema=schema, batch_bytes=BATCH)
-    reader = reader_for(file_format)
-    whole = cast(Sequence[SplitPlan], reader.plan(request, location.size))
+    reader = file_format.reader
+    whole = cast(Sequence[FileRange], reader.plan(request, location.size))
     return sum(batch.batch.num_rows for split in whole for batch in reader.read(request, split.spec))
 
 
@@ -93,8 +95,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, s3_server() as s3, slow_store(s3.endpoint, given.rate * 1e6) as url:
         bucket = s3.make_bucket()
         for name, file_format, write in (
-            ("docs.parquet", Format.PARQUET, write_parquet),
-            ("docs.jsonl", Format.JSONL, write_jsonl),
+            ("docs.parquet", PARQUET, write_parquet),
+            ("docs.jsonl", JSON_LINES, write_jsonl),
         ):
             path = Path(folder) / name
             write(path, given.rows, given.dim)

@@ -36,9 +36,8 @@ from benchmarks.files import write_parquet
 from benchmarks.imports import schema_of
 from benchmarks.machine import describe_machine
 from penstock import Client
-from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
-from penstock.domain.jobs import JobState, Part
-from tests.support.catalogs import new_job, opened_catalog, stored_collection
+from penstock.domain.jobs import JobState
+from tests.support.catalogs import input_file, new_job, new_split, opened_catalog, stored_collection
 from tests.support.postgres import running_postgres
 from tests.support.servers import running_server
 
@@ -230,9 +229,8 @@ def catalog_here() -> float:
         catalog.jobs.insert(new_job(stored_collection(catalog)))
         job = catalog.claims.claim("model", 3_600_000)
         assert job is not None
-        file = PlannedFile(name="data.parquet", locations=[], size=1, total_rows=1)
-        split = PlannedSplit(parts=[Part(file=0, spec={}, size=1)], auto_ids=0)
-        job = catalog.claims.save_plan(catalog.claims.move(job, JobState.PLANNING), [file], [split] * CATALOG_SPLITS)
+        splits = [new_split()] * CATALOG_SPLITS
+        job = catalog.claims.save_plan(catalog.claims.move(job, JobState.PLANNING), [input_file()], splits)
         began = time.perf_counter()
         for ordinal in range(CATALOG_SPLITS):
             catalog.claims.count_attempt(job, ordinal)

@@ -333,8 +333,8 @@ class DataError(PenstockError):
     Args:
         rule: what is wrong, e.g. ``"the vector has 127 dimensions, the field has 128"``.
         file: the file as the user named it.
-        row: zero-based row within the file (for a byte-range split: within the split, until the executor adds the
-            rows of earlier splits).
+        row: zero-based row within the file (while a file range is read: within the range; staging adds the rows
+            before it).
         field: the schema field or the column of the file.
         value: the offending value, shortened.
         offset: byte offset in the file, for formats that have one.

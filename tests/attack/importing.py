@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from penstock.domain.arrow_schema import canonical_schema
+from penstock.domain.jobs import Split
 from penstock.engines.base import Staged, Table
 from penstock.errors import DataError, PenstockError
 from penstock.imports.tasks import (
     BoundaryScanTask,
-    PartFailed,
-    PartTask,
     PlanTask,
+    RangeFailed,
     StageTask,
     plan_files,
     scan_range,
     stage_split,
 )
+from penstock.readers.base import InputFile
 from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
 from tests.attack.mutations import Case, make_case
@@ -128,33 +129,33 @@ def _written(case: Case, folder: Path) -> list[Location]:
 def _imported(case: Case, locations: Sequence[Location], context: TaskContext) -> int:
     """The number of rows; raises what ends the import."""
     task = PlanTask(
-        files=[(locations, case.format, {})],
+        files=[InputFile(locations=locations, format=case.format)],
         schema=case.schema,
-        csv=case.csv,
+        options=case.options,
         split_bytes=case.split_bytes,
         batch_bytes=_BATCH,
     )
     [plan] = plan_files(task, context)
-    splits = plan.splits
-    if not isinstance(splits, Sequence):
-        spans = [BoundaryScanTask(location=locations[0], scan=splits, span=span) for span in splits.spans]
-        splits = splits.cut([scan_range(span, context) for span in spans])
+    ranges = plan.ranges
+    if not isinstance(ranges, Sequence):
+        spans = [BoundaryScanTask(location=locations[0], scan=ranges, span=span) for span in ranges.spans]
+        ranges = ranges.cut([scan_range(span, context) for span in spans])
     rows = 0
-    for split in splits:
-        part = PartTask(locations=locations, format=case.format, spec=split.spec, size=split.size)
+    for file_range in ranges:
+        split = Split(ordinal=0, ranges=(replace(file_range, format=case.format),))
         stage = StageTask(
             engine=_Drain(),  # type: ignore[arg-type]
             table=Table(id="attacked", schema=case.schema),
             job_id=1,
-            parts=[part],
-            csv=case.csv,
+            split=split,
+            locations={0: locations},
+            options=case.options,
             batch_bytes=_BATCH,
             partitions=[1],
-            auto_id_start=None,
         )
         try:
             rows += stage_split(stage, context).staged.rows
-        except PartFailed as failed:
+        except RangeFailed as failed:
             raise failed.error from failed
     return rows
 

@@ -12,20 +12,24 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from penstock.domain.schema import CollectionSchema
-from penstock.readers.base import CsvOptions
-from penstock.readers.formats import Format
+from penstock.readers.csv.reader import CSV
+from penstock.readers.json.array_reader import JSON
+from penstock.readers.json.lines_reader import JSON_LINES
+from penstock.readers.numpy import NUMPY
+from penstock.readers.parquet import PARQUET
 from tests.attack.parquet_files import parquet_files
 from tests.support.schemas import EVERYTHING, KEY_AND_VECTOR, LENIENT
 
 __all__ = ["FORMATS", "Case", "make_case"]
 
-FORMATS = (Format.PARQUET, Format.JSON, Format.JSONL, Format.CSV, Format.NUMPY)
-_OF_ROWS = frozenset({Format.JSON, Format.JSONL, Format.CSV})
+Options: TypeAlias = Mapping[str, str]
+FORMATS = (PARQUET.name, JSON.name, JSON_LINES.name, CSV.name, NUMPY.name)
+_OF_ROWS = frozenset({JSON.name, JSON_LINES.name, CSV.name})
 _SCHEMAS = (KEY_AND_VECTOR, EVERYTHING, LENIENT)
 _NUMPY_SCHEMAS = (KEY_AND_VECTOR, LENIENT)
 """NumPy files hold neither arrays nor structs: fields of these kinds must be nullable."""
@@ -37,10 +41,10 @@ class Case:
     """One broken file (of a NumPy set: some of several) and how it is read."""
 
     number: int
-    format: Format
+    format: str
     files: Mapping[str, bytes]
     schema: CollectionSchema
-    csv: CsvOptions
+    options: Options
     split_bytes: int
 
 
@@ -48,10 +52,10 @@ def make_case(number: int, seed: int, *, broken: bool = True) -> Case:
     """The formats take turns. With ``broken`` False it is the good file that the case begins with."""
     random_ = random.Random(f"{seed}-{number}")
     format_ = FORMATS[number % len(FORMATS)]
-    schema = random_.choice(_NUMPY_SCHEMAS if format_ is Format.NUMPY else _SCHEMAS)
-    csv = CsvOptions(separator=random_.choice(",;"), null_key=random_.choice(["", "null"]))
+    schema = random_.choice(_NUMPY_SCHEMAS if format_ is NUMPY.name else _SCHEMAS)
+    options = {"sep": random_.choice(",;"), "nullkey": random_.choice(["", "null"])}
     hostile = broken and format_ in _OF_ROWS and random_.random() < 0.3
-    files = dict(_MAKERS[format_](random_, schema, csv, hostile))
+    files = dict(_MAKERS[format_](random_, schema, options, hostile))
     names = sorted(files)
     for name in random_.sample(names, random_.randint(1, min(2, len(names)))) if broken and not hostile else ():
         files[name] = _damaged(random_, files[name], format_)
@@ -60,19 +64,19 @@ def make_case(number: int, seed: int, *, broken: bool = True) -> Case:
         format=format_,
         files=files,
         schema=schema,
-        csv=csv,
+        options=options,
         split_bytes=random_.choice([256, 4096, 1 << 26]),
     )
 
 
-def _damaged(random_: random.Random, content: bytes, format_: Format) -> bytes:
+def _damaged(random_: random.Random, content: bytes, format_: str) -> bytes:
     way = random_.choice([_flipped, _cut_and_joined, _stretched, _attacked])
     for _ in range(random_.choice([1, 1, 1, 3])):
         content = way(random_, content, format_)
     return content
 
 
-def _flipped(random_: random.Random, content: bytes, format_: Format) -> bytes:
+def _flipped(random_: random.Random, content: bytes, format_: str) -> bytes:
     del format_
     changed = bytearray(content)
     for _ in range(random_.choice([1, 1, 2, 20]) if changed else 0):
@@ -80,7 +84,7 @@ def _flipped(random_: random.Random, content: bytes, format_: Format) -> bytes:
     return bytes(changed)
 
 
-def _cut_and_joined(random_: random.Random, content: bytes, format_: Format) -> bytes:
+def _cut_and_joined(random_: random.Random, content: bytes, format_: str) -> bytes:
     start, end = sorted(random_.randint(0, len(content)) for _ in range(2))
     match random_.randrange(5):
         case 0:
@@ -92,16 +96,14 @@ def _cut_and_joined(random_: random.Random, content: bytes, format_: Format) -> 
         case 3:
             return content[:end] + content[start:]
         case _:
-            other = next(
-                iter(_MAKERS[format_](random_, random_.choice(_NUMPY_SCHEMAS), CsvOptions(), False).values())
-            )
+            other = next(iter(_MAKERS[format_](random_, random_.choice(_NUMPY_SCHEMAS), {}, False).values()))
             return content[:start] + other[random_.randint(0, len(other)) :]
 
 
 _EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
 
 
-def _stretched(random_: random.Random, content: bytes, _: Format) -> bytes:
+def _stretched(random_: random.Random, content: bytes, _: str) -> bytes:
     """A number set to an extreme: little-endian of 1 to 8 bytes, or a variable-length one of Thrift."""
     at = random_.randint(0, len(content))
     number = random_.choice(_EXTREMES)
@@ -120,7 +122,7 @@ def _varint(number: int) -> bytes:
     return bytes([*found, number])
 
 
-def _attacked(random_: random.Random, content: bytes, format_: Format) -> bytes:
+def _attacked(random_: random.Random, content: bytes, format_: str) -> bytes:
     return _ATTACKS[format_](random_, content)
 
 
@@ -133,11 +135,11 @@ def _attack_parquet(random_: random.Random, content: bytes) -> bytes:
     if random_.random() < 0.2:
         length = random_.choice(_EXTREMES) % 2**32
         return content[:-8] + length.to_bytes(4, "little") + b"PAR1"
-    footer = random_.choice([_flipped, _stretched, _cut_or_doubled])(random_, footer, Format.PARQUET)
+    footer = random_.choice([_flipped, _stretched, _cut_or_doubled])(random_, footer, PARQUET.name)
     return pages + footer + len(footer).to_bytes(4, "little") + b"PAR1"
 
 
-def _cut_or_doubled(random_: random.Random, content: bytes, _: Format) -> bytes:
+def _cut_or_doubled(random_: random.Random, content: bytes, _: str) -> bytes:
     start, end = sorted(random_.randint(0, len(content)) for _ in range(2))
     return content[:end] + content[start:] if random_.random() < 0.5 else content[:start] + content[end:]
 
@@ -280,38 +282,44 @@ def _rows(random_: random.Random, schema: CollectionSchema, hostile: bool) -> li
     return rows
 
 
-def _json(random_: random.Random, schema: CollectionSchema, _: CsvOptions, hostile: bool) -> dict[str, bytes]:
+def _json(random_: random.Random, schema: CollectionSchema, _: Options, hostile: bool) -> dict[str, bytes]:
     rows = _rows(random_, schema, hostile)
     text = json.dumps(random_.choice([rows, {"rows": rows}]), indent=random_.choice([None, 1]))
     return {"data.json": text.encode()}
 
 
-def _json_lines(random_: random.Random, schema: CollectionSchema, _: CsvOptions, hostile: bool) -> dict[str, bytes]:
+def _json_lines(
+    random_: random.Random, schema: CollectionSchema, _: Mapping[str, str], hostile: bool
+) -> dict[str, bytes]:
     between = random_.choice(["\n", "\r\n", ",", ""])
     return {"data.jsonl": between.join(map(json.dumps, _rows(random_, schema, hostile))).encode()}
 
 
-def _csv(random_: random.Random, schema: CollectionSchema, options: CsvOptions, hostile: bool) -> dict[str, bytes]:
+def _csv(
+    random_: random.Random, schema: CollectionSchema, options: Mapping[str, str], hostile: bool
+) -> dict[str, bytes]:
     end = random_.choice(["\n", "\r\n"])
-    lines = [options.separator.join(schema.names)]
+    lines = [options["sep"].join(schema.names)]
     for row in _rows(random_, schema, hostile):
-        lines.append(options.separator.join(_cell(row[name], options) for name in schema.names))
+        lines.append(options["sep"].join(_cell(row[name], options) for name in schema.names))
     return {"data.csv": (end.join(lines) + end).encode(errors="surrogatepass")}
 
 
-def _cell(value: Any, options: CsvOptions) -> str:
+def _cell(value: Any, options: Options) -> str:
     if value is None:
-        return options.null_key
+        return options["nullkey"]
     text = value if isinstance(value, str) else json.dumps(value)
     return '"' + text.replace('"', '""') + '"'
 
 
-def _parquet(random_: random.Random, schema: CollectionSchema, _: CsvOptions, hostile: bool) -> dict[str, bytes]:
+def _parquet(
+    random_: random.Random, schema: CollectionSchema, _: Mapping[str, str], hostile: bool
+) -> dict[str, bytes]:
     del hostile
     return {"data.parquet": random_.choice(parquet_files(schema.names == KEY_AND_VECTOR.names))}
 
 
-def _numpy(random_: random.Random, schema: CollectionSchema, _: CsvOptions, hostile: bool) -> dict[str, bytes]:
+def _numpy(random_: random.Random, schema: CollectionSchema, _: Options, hostile: bool) -> dict[str, bytes]:
     del hostile
     return {
         f"{n}.npy": data for n, data in _numpy_files().items() if n in schema.names and _given(random_, schema, n)
@@ -350,17 +358,17 @@ def _saved(array: np.ndarray[Any, Any]) -> bytes:
     return sink.getvalue()
 
 
-_MAKERS: Mapping[Format, Callable[[random.Random, CollectionSchema, CsvOptions, bool], dict[str, bytes]]] = {
-    Format.PARQUET: _parquet,
-    Format.JSON: _json,
-    Format.JSONL: _json_lines,
-    Format.CSV: _csv,
-    Format.NUMPY: _numpy,
+_MAKERS: Mapping[str, Callable[[random.Random, CollectionSchema, Options, bool], dict[str, bytes]]] = {
+    PARQUET.name: _parquet,
+    JSON.name: _json,
+    JSON_LINES.name: _json_lines,
+    CSV.name: _csv,
+    NUMPY.name: _numpy,
 }
-_ATTACKS: Mapping[Format, Callable[[random.Random, bytes], bytes]] = {
-    Format.PARQUET: _attack_parquet,
-    Format.JSON: _attack_text,
-    Format.JSONL: _attack_text,
-    Format.CSV: _attack_text,
-    Format.NUMPY: _attack_npy,
+_ATTACKS: Mapping[str, Callable[[random.Random, bytes], bytes]] = {
+    PARQUET.name: _attack_parquet,
+    JSON.name: _attack_text,
+    JSON_LINES.name: _attack_text,
+    CSV.name: _attack_text,
+    NUMPY.name: _attack_npy,
 }

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.base import ReadRequest, plan_at_once
-from penstock.readers.parquet import PARQUET_READER
+from penstock.readers.parquet import PARQUET
 from penstock.validation import Conformer
 from tests.support.arrow_columns import COLUMNS, NO_VALUE, ArrowColumn
 from tests.support.in_memory import BytesSource
@@ -74,9 +74,9 @@ def imported(content: bytes, field: Field) -> list[Any]:
     schema = CollectionSchema(fields=(key, field), dynamic=field.name != "x")
     request = ReadRequest(sources=[BytesSource("a.parquet", content)], schema=schema, batch_bytes=1 << 20)
     rows: list[Any] = []
-    for plan in plan_at_once(PARQUET_READER, request, 1 << 30):
+    for plan in plan_at_once(PARQUET.reader, request, 1 << 30):
         conformer = Conformer(schema, [1])
-        for each in PARQUET_READER.read(request, plan.spec):
+        for each in PARQUET.reader.read(request, plan.spec):
             batch = conformer.conform(each)
             batch.validate(full=True)
             if field.name == "x":

@@ -18,10 +18,10 @@ from penstock.domain.jobs import JobWarning
 from penstock.errors import DataError, InvalidFilter
 from penstock.filters import parse
 from penstock.readers.base import Reader, ReadRequest, plan_at_once
-from penstock.readers.csv.reader import CSV_READER
-from penstock.readers.json.array_reader import JSON_READER
-from penstock.readers.json.lines_reader import JSONL_READER
-from penstock.readers.parquet import PARQUET_READER
+from penstock.readers.csv.reader import CSV
+from penstock.readers.json.array_reader import JSON
+from penstock.readers.json.lines_reader import JSON_LINES
+from penstock.readers.parquet import PARQUET
 from tests.support.in_memory import BytesSource
 from tests.support.schemas import EVERYTHING, KEY_AND_VECTOR, LENIENT
 
@@ -69,46 +69,46 @@ def test_a_long_filter(text: str, told: str) -> None:
 
 def test_blanks_between_braces_of_a_line() -> None:
     line = "{" + ROW + ', "json": {}' + " " * 2_000_000 + ', "text": ""}\n'
-    assert failure(JSONL_READER, (line * 2 + "x").encode()).row == 2
+    assert failure(JSON_LINES.reader, (line * 2 + "x").encode()).row == 2
 
 
 @pytest.mark.parametrize("number", ["1", "1e999"], ids=["the fast way", "the slow way"])
 def test_a_key_that_comes_twice_among_many(number: str) -> None:
     many = ", ".join(f'"k{index}": {number}' for index in range(300_000))
     row = f'{{{ROW}, {many}, "twice": 1, "twice": 2}}'
-    assert "key=twice" in failure(JSON_READER, f"[{row}]".encode()).rule
+    assert "key=twice" in failure(JSON.reader, f"[{row}]".encode()).rule
     meta = f'{{{ROW}, "$meta": {{{many}, "twice": 1, "twice": 2}}}}'
-    rule = failure(JSON_READER, f"[{meta}]".encode()).rule
+    rule = failure(JSON.reader, f"[{meta}]".encode()).rule
     assert "key=twice" in rule or "more than 65536 bytes" in rule
 
 
 def test_a_header_of_many_columns() -> None:
     names = ",".join(f"c{index}" for index in range(65_000))
-    assert failure(CSV_READER, f"{names}\n1,2\n".encode()).field == "id"
-    assert "twice" in failure(CSV_READER, f"{names},c64999\n".encode()).rule
+    assert failure(CSV.reader, f"{names}\n1,2\n".encode()).field == "id"
+    assert "twice" in failure(CSV.reader, f"{names},c64999\n".encode()).rule
 
 
 def test_a_name_as_long_as_a_row() -> None:
     name = "n" * 1_000_000
-    assert failure(JSON_READER, f'[{{{ROW}, "parts": [{{"{name}": 1}}]}}]'.encode()).field == "parts"
-    failure(JSON_READER, f'{{"{name}": []}}'.encode())
-    failure(CSV_READER, f"{name[:400_000]},{name[:400_000]}\n".encode())
-    [told] = warnings(JSON_READER, f'[{{{ROW}, "{name}": 1}}]'.encode())
+    assert failure(JSON.reader, f'[{{{ROW}, "parts": [{{"{name}": 1}}]}}]'.encode()).field == "parts"
+    failure(JSON.reader, f'{{"{name}": []}}'.encode())
+    failure(CSV.reader, f"{name[:400_000]},{name[:400_000]}\n".encode())
+    [told] = warnings(JSON.reader, f'[{{{ROW}, "{name}": 1}}]'.encode())
     assert told.message.startswith("column 'nnn")
 
 
 def test_a_number_as_long_as_a_row() -> None:
     for number in ("9" * 1_000_000, "9" * 400, "1e99999", "0." + "9" * 1_000_000):
-        assert failure(JSON_READER, f'[{{{ROW}, "text": {number}}}]'.encode()).field == "text"
+        assert failure(JSON.reader, f'[{{{ROW}, "text": {number}}}]'.encode()).field == "text"
 
 
 def test_columns_without_number(tmp_path: Path) -> None:
     columns: dict[str, Any] = {"id": [1], "vector": [[1.0, 2.0]]}
     columns |= {f"{'n' * 300}{index}": [index] for index in range(1000)}
     pq.write_table(pa.table(columns), tmp_path / "data.parquet")
-    told = warnings(PARQUET_READER, (tmp_path / "data.parquet").read_bytes())
+    told = warnings(PARQUET.reader, (tmp_path / "data.parquet").read_bytes())
     assert len(told) == 101
     assert told[-1].message.startswith("900 further columns")
     # Names are shortened when they are counted: 300 characters of them are the same here.
-    [dropped] = warnings(JSON_READER, json.dumps([{**columns, "id": 1, "vector": [1, 2]}]).encode())
+    [dropped] = warnings(JSON.reader, json.dumps([{**columns, "id": 1, "vector": [1, 2]}]).encode())
     assert dropped.count == 1000

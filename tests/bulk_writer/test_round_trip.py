@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from penstock.bulk_writer import BulkFileType, LocalBulkWriter
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
-from penstock.readers.base import CsvOptions
 from tests.support.bulk_files import read_files
 
 DIM = 8
@@ -197,7 +196,7 @@ def test_what_is_written_is_read_back(file_type: BulkFileType, nullable: bool, w
             else:
                 for row in table_rows:
                     writer.append_row(row)
-        read = read_files(writer.batch_files, collection, CsvOptions(null_key=NULL_KEY))
+        read = read_files(writer.batch_files, collection, {"nullkey": NULL_KEY})
     assert [found(row, collection) for row in read] == [expected(row, collection) for row in table_rows]
 
 

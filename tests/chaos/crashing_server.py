@@ -23,7 +23,7 @@ STEPS = {
     "insert": ("penstock.catalog.jobs.jobs", "JobRepository", "insert"),
     "claim": ("penstock.catalog.jobs.leases", "JobLeases", "claim"),
     "locate": ("penstock.imports.executor", None, "resolve_files"),
-    "plan": ("penstock.imports.executor", None, "plan_units"),
+    "plan": ("penstock.imports.executor", None, "plan_ranges"),
     "save plan": ("penstock.catalog.jobs.leases", "JobLeases", "save_plan"),
     "attempt": ("penstock.catalog.jobs.leases", "JobLeases", "count_attempt"),
     "save split": ("penstock.catalog.jobs.leases", "JobLeases", "save_split"),

@@ -37,7 +37,7 @@ STEPS = {
     "begin": Step(phase="claiming", place=f"{_CLAIMS}.move", then=JobState.PLANNING),
     "locate": Step(phase="planning", place="penstock.imports.executor:resolve_files"),
     "cut": Step(phase="planning", place="penstock.imports.tasks:plan_files", process="worker"),
-    "plan": Step(phase="planning", place="penstock.imports.executor:plan_units"),
+    "plan": Step(phase="planning", place="penstock.imports.executor:plan_ranges"),
     "save plan": Step(phase="planning", place=f"{_CLAIMS}.save_plan"),
     "attempt": Step(phase="in a split", place=f"{_CLAIMS}.count_attempt", calls=_PARTS),
     "batch": Step(

@@ -57,11 +57,9 @@ def test_known_options(name: str) -> None:
 
 
 def test_warnings_are_bounded_and_silent_about_what_is_served() -> None:
-    assert option_warnings(["sep", "timeout", "sdk", "scene"], r"\t") == []
-    texts = [warning.message for warning in option_warnings(["storage_version", "nulkey"], "||")]
-    assert texts == [
+    assert option_warnings(["sep", "timeout", "sdk", "scene"]) == []
+    assert option_warnings(["storage_version", "nulkey"]) == [
         "option 'nulkey' is unknown. Did you mean 'nullkey'? It was ignored",
         "option 'storage_version' only concerns backups of Milvus, which are not imported. It was ignored",
-        "option 'sep' is a single character: only the first one of '||' is used",
     ]
     assert len(option_warnings([f"option {number}" for number in range(1000)])) == 11

@@ -17,12 +17,12 @@ import pyarrow as pa
 from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
 from penstock.errors import DataError
-from penstock.readers.base import CsvOptions, Reader, ReadRequest, plan_at_once
+from penstock.readers.base import Reader, ReadRequest, plan_at_once
 from penstock.readers.csv.reader import CsvReader
 from penstock.readers.json.array_reader import JsonReader
 from penstock.readers.json.lines_reader import JsonLinesReader
-from penstock.readers.numpy import NUMPY_READER
-from penstock.readers.parquet import PARQUET_READER
+from penstock.readers.numpy import NUMPY
+from penstock.readers.parquet import PARQUET
 from penstock.validation import Conformer
 from tests.support.conforming import check_json
 from tests.support.in_memory import BytesSource
@@ -57,7 +57,7 @@ def read_parquet(data: bytes) -> None:
     """Memory is not looked at: Arrow takes the 2 GiB that a page's header may claim before it looks for them. Workers
     are ended for that, which is tried elsewhere."""
     choice, content = _split(data)
-    _import(PARQUET_READER, {"data.parquet": content}, _schema(choice))
+    _import(PARQUET.reader, {"data.parquet": content}, _schema(choice))
 
 
 def read_json(data: bytes) -> None:
@@ -107,7 +107,7 @@ def read_numpy(data: bytes) -> None:
     if not field.primary:
         schema = replace(schema, auto_id=True)
     with _bounded():
-        _import(NUMPY_READER, {f"{field.name}.npy": content}, schema)
+        _import(NUMPY.reader, {f"{field.name}.npy": content}, schema)
 
 
 @contextmanager
@@ -134,10 +134,10 @@ def _read_text(
     """Read in one piece, and in small blocks and splits: both come to the same. The rows, none if it is refused."""
     choice, content = _split(data)
     schema = _schema(choice)
-    csv = CsvOptions(separator=_SEPARATORS[choice // 3 % 3], null_key="null" if choice // 9 % 2 else "")
-    whole = _outcome(make(), {name: content}, schema, _WHOLE, csv)
+    options = {"sep": _SEPARATORS[choice // 3 % 3], "nullkey": "null" if choice // 9 % 2 else ""}
+    whole = _outcome(make(), {name: content}, schema, _WHOLE, options)
     block = _BLOCKS[choice // 18 % len(_BLOCKS)]
-    cut = _outcome(make(block_bytes=block), {name: content}, schema, max(8, len(content) // 3), csv)
+    cut = _outcome(make(block_bytes=block), {name: content}, schema, max(8, len(content) // 3), options)
     if whole.error and cut.error and (whole.read or cut.read):
         return []  # the checks get to see rows before those that can't be read, or don't, as the batches fall
     assert cut == whole, f"read in one piece: {whole}\nread in parts: {cut}"
@@ -145,11 +145,11 @@ def _read_text(
 
 
 def _outcome(
-    reader: Reader, files: Mapping[str, bytes], schema: CollectionSchema, split_bytes: int, csv: CsvOptions
+    reader: Reader, files: Mapping[str, bytes], schema: CollectionSchema, split_bytes: int, options: Mapping[str, str]
 ) -> _Outcome:
     try:
         with _bounded():
-            batches = _read(reader, files, schema, split_bytes, csv)
+            batches = _read(reader, files, schema, split_bytes, options)
     except _Refused as refused:
         return _Outcome([], str(refused.__cause__))
     except DataError as error:
@@ -159,7 +159,7 @@ def _outcome(
 
 def _import(reader: Reader, files: Mapping[str, bytes], schema: CollectionSchema) -> None:
     try:
-        _read(reader, files, schema, 64, CsvOptions())
+        _read(reader, files, schema, 64, {})
     except _Refused:
         return
     except DataError as error:
@@ -168,14 +168,14 @@ def _import(reader: Reader, files: Mapping[str, bytes], schema: CollectionSchema
 
 
 def _read(
-    reader: Reader, files: Mapping[str, bytes], schema: CollectionSchema, split_bytes: int, csv: CsvOptions
+    reader: Reader, files: Mapping[str, bytes], schema: CollectionSchema, split_bytes: int, options: Mapping[str, str]
 ) -> Sequence[pa.RecordBatch]:
     """The canonical batches of a file. Raises DataError, with the row in the file where a row is at fault."""
     request = ReadRequest(
         sources=[BytesSource(name, content) for name, content in files.items()],
         schema=schema,
         batch_bytes=_BATCH,
-        csv=csv,
+        options=options,
     )
     found = []
     wanted = canonical_schema(schema)

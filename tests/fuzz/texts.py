@@ -107,7 +107,7 @@ def survey_json(data: bytes) -> None:
         return
     listed, parts, text = bool(data[0] % 2), data[1] % 7 + 2, data[2:]
     source = BytesSource("data", text)
-    survey = JsonBoundaryScan(start=0, size=len(text), parts=parts, least=2, spec={})
+    survey = JsonBoundaryScan(start=0, size=len(text), count=parts, min_row_bytes=2, spec={})
     plans = survey.cut([survey.scan(source, span, lambda _: None) for span in survey.spans])
     bounds = [(plan.spec["start"], plan.spec["end"]) for plan in plans]
     assert (bounds[0][0], bounds[-1][1]) == (0, len(text))

@@ -151,19 +151,6 @@ def test_a_partition_key_spreads_rows_and_refuses_a_name(world: World) -> None:
         world.imports.create(request)
 
 
-def test_files_without_rows_complete_and_are_told(world: World) -> None:
-    docs = world.collection()
-    texts = {"none.json": "[]", "none.jsonl": "", "none.csv": ",".join(SCHEMA.names) + "\n"}
-    for name, text in texts.items():
-        (world.files / name).write_text(text)
-    job = world.imported(*([name] for name in texts))
-    assert (job.state, job.rows, job.progress) == (JobState.COMPLETED, 0, 100)
-    assert [(warning.code, warning.message) for warning in job.warnings] == [
-        ("no_rows", f"file {name!r} holds no rows") for name in texts
-    ]
-    assert world.count(docs) == 0
-
-
 def test_two_lists_in_one_file_fail_the_job(world: World) -> None:
     docs = world.collection()
     text = json.dumps(rows_as_json())

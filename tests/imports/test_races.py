@@ -11,17 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
 from penstock.domain.access import ANONYMOUS
-from penstock.domain.jobs import ImportJob, JobState, Part
+from penstock.domain.jobs import ImportJob, JobState
 from penstock.errors import CollectionNotFound, JobStateConflict, LeaseLost
 from penstock.runners.local import LocalRunner
-from tests.support.catalogs import CLUSTER
+from tests.support.catalogs import CLUSTER, input_file, new_split
 from tests.support.worlds import World, a_world
 
 TIMES = 60
-FILE = PlannedFile(name="a.jsonl", locations=[], size=1, total_rows=1)
-SPLIT = PlannedSplit(parts=[Part(file=0, spec={"format": "JSONL", "part": {}, "partition": 0}, size=1)], auto_ids=0)
 
 
 def at_once(*calls: Callable[[], object]) -> list[bool]:
@@ -48,7 +45,7 @@ def claimed(world: World, **options: str) -> ImportJob:
         job = world.catalog.claims.claim("worker", 60_000)  # one that was committed before waits for a worker, too
     assert job is not None
     job = world.catalog.claims.move(job, JobState.PLANNING)
-    return world.catalog.claims.save_plan(job, [FILE], [SPLIT])
+    return world.catalog.claims.save_plan(job, [input_file()], [new_split()])
 
 
 def waiting(world: World) -> ImportJob:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,10 @@ from penstock.errors import (
     MissingParameter,
     PartitionNotFound,
     PathNotAllowed,
+    SourceUnavailable,
 )
 from penstock.imports.requests import CreateImport, StoreCredentials
+from penstock.imports.retry import RetriesExhausted, retry_transient
 from penstock.runners.local import LocalRunner
 from tests.support.catalogs import CLUSTER
 from tests.support.s3 import S3Server
@@ -40,9 +43,9 @@ def write_rows(path: Path, start: int = 0, bad: int | None = None) -> None:
 def staged(world: World, job: ImportJob) -> dict[tuple[int, int], str]:
     """What the splits of a job have staged, by file and place in it."""
     return {
-        (part.file, part.spec["part"]["start"]): str(split.staged)
+        (file_range.file, file_range.spec["start"]): str(split.staged)
         for split in world.catalog.jobs.splits(job.id)
-        for part in split.parts
+        for file_range in split.ranges
         if split.staged
     }
 
@@ -238,3 +241,21 @@ def test_a_key_retries_only_what_it_may_import(world: World) -> None:
     world.imports.retry(CLUSTER, job.id, StoreCredentials(), ours)
     assert world.ended(job).state is JobState.COMPLETED
     assert world.catalog.jobs.roots(job.id) == [["a.jsonl", "b.jsonl"]]
+
+
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        ("the store is busy", "the store is busy."),
+        ("the store is busy (503)", "the store is busy (503)."),
+        ("the store is busy. Is it down?", "the store is busy. Is it down?"),
+    ],
+)
+def test_the_last_error_of_all_attempts_is_a_sentence(reason: str, sentence: str) -> None:
+    def attempt() -> None:
+        raise SourceUnavailable(reason)
+
+    settings = job_settings(max_attempts=2, retry_pause=0.001)
+    with pytest.raises(RetriesExhausted) as raised:
+        retry_transient(attempt, "reading", settings, threading.Event(), lambda error: None)
+    assert str(raised.value).startswith(f"{sentence} This was tried 2 times within 0 s while reading. ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.catalog.jobs.plans import PlannedFile
-from penstock.domain.jobs import FileState, JobState, Part, Split, SplitState
+from penstock.domain.jobs import FileRange, FileState, JobState, Split, SplitState
 from penstock.imports.memory_budget import MIB
-from penstock.imports.planner import Plan, PlannedRange
-from penstock.imports.split_packing import SplitPlan, join
+from penstock.imports.planner import Plan
+from penstock.imports.split_packing import pack_splits
+from penstock.readers.base import InputFile
 from penstock.runners.local import LocalRunner
+from penstock.sources.base import Location
 from tests.support.catalogs import SCHEMA
 from tests.support.worlds import World, a_world, job_settings
 
@@ -112,7 +113,7 @@ def test_ids_that_are_made_are_unique_over_all_files(world: World) -> None:
     assert len(set(world.rows(docs)["id"].to_pylist())) == 20 * ROWS
 
 
-def test_parts_of_a_large_file_count_their_rows_on_in_the_next_split(tmp_path: Path, runner: LocalRunner) -> None:
+def test_ranges_of_a_large_file_count_their_rows_on_in_the_next_split(tmp_path: Path, runner: LocalRunner) -> None:
     with a_world(tmp_path, runner, job_settings(split_bytes=70_000)) as world:
         world.collection()
         write_json_lines(world.files / "a", 0)
@@ -124,7 +125,7 @@ def test_parts_of_a_large_file_count_their_rows_on_in_the_next_split(tmp_path: P
         assert job.reason.startswith("file 'b.jsonl', row 4321, ")
 
 
-# The rules of joining, without any files
+# The rules of packing, without any files
 
 SIZES = st.lists(st.lists(st.integers(0, 80 * MIB), min_size=1, max_size=3), min_size=1, max_size=60)
 
@@ -133,42 +134,50 @@ def plan_of(files: Sequence[Sequence[int]], names: Sequence[int] | None = None) 
     names = names or range(len(files))
     return Plan(
         files=[
-            PlannedFile(name=f"{name}", locations=[{"uri": f"{name}"}], size=sum(sizes), total_rows=0)
+            InputFile(locations=[Location(uri=f"{name}", name=f"{name}", size=sum(sizes))], format="Parquet")
             for name, sizes in zip(names, files, strict=True)
         ],
-        pieces=[
-            PlannedRange(part=Part(file=number, spec={"at": place}, size=size), weight=size, max_rows=3)
-            for number, sizes in enumerate(files)
+        ranges=[
+            FileRange(file=ordinal, format="Parquet", spec={"at": place}, size=size, max_rows=3)
+            for ordinal, sizes in enumerate(files)
             for place, size in enumerate(sizes)
         ],
         warnings=[],
     )
 
 
-def joined(plan: Plan, earlier: SplitPlan | None = None, staged: Sequence[int] = (), workers: int = 2) -> SplitPlan:
-    splits = [
-        Split(
-            ordinal=number,
-            parts=tuple(replace(part, rows=5) for part in split.parts),
-            state=SplitState.STAGED if number in staged else SplitState.PENDING,
-        )
-        for number, split in enumerate(earlier.splits if earlier else ())
+def packed(
+    plan: Plan, earlier: Plan | None = None, splits: Sequence[Split] = (), workers: int = 2
+) -> tuple[list[Split], list[Split]]:
+    files = earlier.files if earlier else ()
+    locations = {number: [location.to_json() for location in file.locations] for number, file in enumerate(files)}
+    return pack_splits(plan, split_bytes=64 * MIB, workers=workers, locations=locations, splits=splits)
+
+
+def with_staged(splits: Sequence[Split], staged: Collection[int]) -> list[Split]:
+    """The splits as the catalog gives them back, five rows of each range staged of those with these ordinals."""
+    stored = [
+        replace(split, ranges=tuple(FileRange.from_json(file_range.to_json(), 5) for file_range in split.ranges))
+        for split in splits
     ]
-    files = {number: file.locations for number, file in enumerate(earlier.files)} if earlier else {}
-    return join(plan, split_bytes=64 * MIB, workers=workers, auto_id=True, files=files, splits=splits)
+    return [
+        replace(split, state=SplitState.STAGED, staged=split.ordinal) if split.ordinal in staged else split
+        for split in stored
+    ]
 
 
 @settings(deadline=None)
 @given(SIZES)
-def test_every_piece_is_in_one_split_in_order_and_splits_are_full(sizes: list[list[int]]) -> None:
+def test_every_range_is_in_one_split_in_order_and_splits_are_full(sizes: list[list[int]]) -> None:
     plan = plan_of(sizes)
-    splits = joined(plan).splits
-    assert [part for split in splits for part in split.parts] == [piece.part for piece in plan.pieces]
+    splits, _ = packed(plan)
+    assert [split.ordinal for split in splits] == list(range(len(splits)))
+    assert [file_range for split in splits for file_range in split.ranges] == plan.ranges
     for split in splits:
-        assert len(split.parts) == 1 or sum(part.size for part in split.parts) <= 64 * MIB
-        assert split.auto_ids == 3 * len(split.parts)
-    # To open a piece counts as 64 KiB.
-    weights = [sum(part.size + 64 * 1024 for part in split.parts) for split in splits]
+        assert len(split.ranges) == 1 or split.size <= 64 * MIB
+        assert split.max_rows == 3 * len(split.ranges)
+    # To open a file counts as 64 KiB.
+    weights = [split.size + 64 * 1024 * len(split.ranges) for split in splits]
     assert all(one + next_one > 4 * MIB for one, next_one in pairwise(weights))
 
 
@@ -177,28 +186,27 @@ def test_every_piece_is_in_one_split_in_order_and_splits_are_full(sizes: list[li
 def test_a_second_plan_keeps_what_is_staged_of_unchanged_files(
     sizes: list[list[int]], staged: set[int], changed: set[int], workers: int
 ) -> None:
-    first = joined(plan_of(sizes))
-    names = [-1 - number if number in changed else number for number in range(len(sizes))]
-    plan = plan_of(sizes, names)
-    second = joined(plan, first, sorted(staged), workers)
-    parts = [replace(part, rows=0) for split in second.splits for part in split.parts]
-    assert sorted(parts, key=lambda part: (part.file, part.spec["at"])) == [piece.part for piece in plan.pieces]
+    earlier = plan_of(sizes)
+    first = with_staged(packed(earlier)[0], staged)
+    plan = plan_of(sizes, [-1 - number if number in changed else number for number in range(len(sizes))])
+    second, stale = packed(plan, earlier, first, workers)
+    ranges = [replace(file_range, rows=0) for split in second for file_range in split.ranges]
+    assert sorted(ranges, key=lambda file_range: (file_range.file, file_range.spec["at"])) == plan.ranges
     useful = {
-        number
-        for number, split in enumerate(first.splits)
-        if number in staged and not changed & {part.file for part in split.parts}
+        split.ordinal
+        for split in first
+        if split.ordinal in staged and not changed & {file_range.file for file_range in split.ranges}
     }
-    assert {split.kept for split in second.splits if split.kept is not None} == useful
-    assert {each.ordinal for each in second.stale} == {each for each in staged if each < len(first.splits)} - useful
-    assert all(part.rows == 5 for split in second.splits if split.kept is not None for part in split.parts)
-    for number, file in enumerate(second.files):
-        assert file.kept == (None if number in changed else number)
+    kept = [split for split in second if split.state is SplitState.STAGED]
+    assert {split.staged for split in kept} == useful
+    assert {split.ordinal for split in stale} == {number for number in staged if number < len(first)} - useful
+    assert all(file_range.rows == 5 for split in kept for file_range in split.ranges)
 
 
 def test_tiny_files_fill_more_than_one_split() -> None:
-    assert 5 < len(joined(plan_of([[100]] * 10_000)).splits) < 50
+    assert 5 < len(packed(plan_of([[100]] * 10_000))[0]) < 50
 
 
 def test_a_job_too_small_for_full_splits_keeps_every_worker_busy() -> None:
     plan = plan_of([[6 * MIB]] * 16)
-    assert len(joined(plan, workers=1).splits) < len(joined(plan, workers=4).splits) == 16
+    assert len(packed(plan, workers=1)[0]) < len(packed(plan, workers=4)[0]) == 16

@@ -133,13 +133,13 @@ def test_a_missing_column_tells_all_columns_and_the_nearest(world: World) -> Non
     pq.write_table(pa.table({"id": [0], "Vector": [[1.0] * 4], **extra}), world.files / "a.parquet")
     reason = world.imported(["a.parquet"]).reason or ""
     assert "The file's columns: id, Vector, c0," in reason
-    assert "c17 and 12 more. Is 'Vector' meant?" in reason
+    assert "c17 and 12 more. Did you mean 'Vector'?" in reason
     (world.files / "a.jsonl").write_text('{"id": 1, "vectro": [1, 2, 3, 4]}\n')
     reason = world.imported(["a.jsonl"]).reason or ""
-    assert "The keys of the row: id, vectro. Is 'vectro' meant?" in reason
+    assert "The keys of the row: id, vectro. Did you mean 'vectro'?" in reason
     (world.files / "a.csv").write_text('ID,vector\n1,"[1, 2, 3, 4]"\n')
     reason = world.imported(["a.csv"]).reason or ""
-    assert "The header's columns: ID, vector. Is 'ID' meant?" in reason
+    assert "The header's columns: ID, vector. Did you mean 'ID'?" in reason
     assert "separator" not in reason
 
 

@@ -54,11 +54,8 @@ def outcome(reader: Reader, content: bytes, extension: str, split_bytes: int, ba
             # As staging does: earlier splits were read to their end, so that their rows are known.
             at = error if error.row is None or not splits else error.at(row=before + error.row)
             return str(at), splits
-        # A file that is cut has rows, or more blanks than a split: nobody is told of the latter.
         warned = sorted(
-            (warning.code, warning.message, warning.count)
-            for warning in merge_warnings([request.warnings])
-            if warning.code != "no_rows"
+            (warning.code, warning.message, warning.count) for warning in merge_warnings([request.warnings])
         )
         return (pa.Table.from_batches(tables).to_pylist() if tables else [], warned), splits
 

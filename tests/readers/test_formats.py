@@ -1,94 +1,32 @@
-"""Formats by extension, and the units that the paths of a group make up."""
+"""The table of formats: each declares its name, its extensions, its options and how its files are grouped."""
 
 from __future__ import annotations
 
 import pytest
 
+from penstock.domain.import_options import SERVED_OPTIONS
 from penstock.errors import ImportRefused
-from penstock.readers.formats import Format, check_group, detect, expand, reader_for
-from penstock.sources.base import Location
+from penstock.readers.formats import EXTENSIONS, FORMATS, check_options, format_named
 
 
-@pytest.mark.parametrize(
-    ("group", "format"),
-    [
-        (["a.parquet"], Format.PARQUET),
-        (["x/y.z/A.PARQUET"], Format.PARQUET),
-        (["s3://bucket/a.json"], Format.JSON),
-        (["a.jsonl"], Format.JSONL),
-        (["a.ndjson"], Format.JSONL),
-        (["a.csv"], Format.CSV),
-        (["x/id.npy", "y/vector.NPY", "$meta.npy"], Format.NUMPY),
-    ],
-)
-def test_the_extension_tells(group: list[str], format: Format) -> None:
-    assert detect(group) is format
-    assert check_group(group) is format
+def test_names_are_those_of_plans_in_the_catalog() -> None:
+    assert [spec.name for spec in FORMATS] == ["Parquet", "JSON", "JSONL", "CSV", "Numpy"]
+    assert all(format_named(spec.name) is spec for spec in FORMATS)
 
 
-@pytest.mark.parametrize(
-    ("group", "message"),
-    [
-        ([], "no file to import"),
-        (["a.txt"], r"unexpected file type, files=\[a\.txt\]\. Files that can be imported end in \.parquet, \.json,"),
-        (["parquet"], "unexpected file type"),
-        (["folder.json/a"], "unexpected file type"),
-        (["a.parquet.gz"], "Decompress it first"),
-        (["id.npy", "a.json"], r"inconsistency in file types, \(id\.npy\) vs \(a\.json\)"),
-        (["a.json", "b.json"], r"for JSON import, accepts only one file\. .*\[\[file\], \[file\]\]"),
-        (["a.parquet", "b.parquet"], "for Parquet import, accepts only one file"),
-        (["a.csv", "b.csv"], "for CSV import, accepts only one file"),
-        (["a.jsonl", "b.ndjson"], "for JSONL import, accepts only one file"),
-    ],
-)
-def test_groups_that_are_refused(group: list[str], message: str) -> None:
-    for judge in (detect, check_group):
-        with pytest.raises(ImportRefused, match=message):
-            judge(group)
+def test_an_extension_belongs_to_one_format() -> None:
+    assert sorted(EXTENSIONS) == sorted(extension for spec in FORMATS for extension in spec.extensions)
 
 
-def test_of_folders_only_the_plan_can_tell() -> None:
-    assert check_group(["docs/"]) is None
-    assert check_group(["docs/", "a.parquet"]) is Format.PARQUET
+def test_options_of_formats_are_known_to_clients() -> None:
+    options = {name for spec in FORMATS for name in spec.options}
+    assert options == {"nullkey", "sep"}
+    assert options <= SERVED_OPTIONS
 
 
-def at(*names: str) -> list[Location]:
-    return [Location(uri=f"file:///{name}", name=name, size=1) for name in names]
-
-
-def units(*found: tuple[str, list[Location]]) -> list[list[str]]:
-    return [[each.name for each in unit] for unit in expand(found)]
-
-
-def test_named_files_are_one_unit() -> None:
-    assert units(("a.json", at("a.json"))) == [["a.json"]]
-    assert units(("x/id.npy", at("x/id.npy")), ("y/v.npy", at("y/v.npy"))) == [["x/id.npy", "y/v.npy"]]
-
-
-def test_each_file_of_a_folder_is_a_unit() -> None:
-    assert units(("d/", at("d/1.csv", "d/2.csv", "d/deep/3.csv"))) == [["d/1.csv"], ["d/2.csv"], ["d/deep/3.csv"]]
-
-
-def test_each_folder_of_npy_files_is_a_set() -> None:
-    assert units(("d/", at("d/1/id.npy", "d/1/v.npy"))) == [["d/1/id.npy", "d/1/v.npy"]]
-    located = at("d/1/id.npy", "d/1/v.npy", "d/1/x/id.npy", "d/1/x/v.npy", "d/10/id.npy", "d/2/id.npy")
-    assert [len(unit) for unit in units(("d/", located))] == [2, 2, 1, 1]
-
-
-def test_several_folders_and_files_beside_them() -> None:
-    found = (("d/", at("d/1.json")), ("e/", at("e/2.json")), ("f.json", at("f.json")))
-    assert units(*found) == [["f.json"], ["d/1.json"], ["e/2.json"]]
-
-
-def test_a_folder_of_several_kinds_is_refused() -> None:
-    with pytest.raises(ImportRefused, match=r"inconsistency in file types, \(d/1\.json\) vs \(d/2\.csv\)\. A folder"):
-        units(("d/", at("d/1.json", "d/2.csv")))
-    with pytest.raises(ImportRefused, match=r"unexpected file type, files=\[d/readme\.txt\]"):
-        units(("d/", at("d/1.json", "d/readme.txt")))
-    with pytest.raises(ImportRefused, match="no file to import"):
-        units()
-
-
-def test_every_format_has_a_reader() -> None:
-    for format in Format:
-        assert callable(reader_for(format).plan)
+def test_options_are_checked_whatever_the_files() -> None:
+    assert check_options({}) == check_options({"sep": "", "nullkey": "NULL", "timeout": "soon"}) == []
+    assert check_options({"sep": r"\t"}) == []
+    assert check_options({"sep": "||"}) == ["option 'sep' is one character: of '||' only the first one counts"]
+    with pytest.raises(ImportRefused, match="unsupported csv separator"):
+        check_options({"sep": "§"})

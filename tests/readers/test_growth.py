@@ -10,8 +10,10 @@ import pytest
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
-from penstock.readers.base import ReadRequest, plan_at_once
-from penstock.readers.formats import Format, reader_for
+from penstock.readers.base import FormatSpec, ReadRequest, plan_at_once
+from penstock.readers.csv.reader import CSV
+from penstock.readers.json.array_reader import JSON
+from penstock.readers.json.lines_reader import JSON_LINES
 from penstock.validation import Conformer
 from tests.support.in_memory import BytesSource
 
@@ -56,53 +58,53 @@ def header(count: int) -> bytes:
     return b"id,vector" + b"".join(b",c%d" % number for number in range(count)) + b"\n"
 
 
-INPUTS: dict[str, tuple[Format, CollectionSchema, int, Callable[[int], bytes]]] = {
-    "sparse map": (Format.JSONL, SPARSE, 10_000, lambda n: text({"id": 1, "sparse": keys(n)})),
-    "sparse map in CSV": (Format.CSV, SPARSE, 10_000, lambda n: b"id,sparse\n1," + quoted(text(keys(n)))),
-    "dynamic values": (Format.JSONL, DYNAMIC, 3_000, lambda n: text(ROW | keys(n))),
-    "dynamic values with a list": (Format.JSON, DYNAMIC, 10_000, lambda n: text([ROW | {"$meta": keys(n)}])),
-    "keys that are dropped": (Format.JSONL, STRICT, 10_000, lambda n: text(ROW | keys(n))),
+INPUTS: dict[str, tuple[FormatSpec, CollectionSchema, int, Callable[[int], bytes]]] = {
+    "sparse map": (JSON_LINES, SPARSE, 10_000, lambda n: text({"id": 1, "sparse": keys(n)})),
+    "sparse map in CSV": (CSV, SPARSE, 10_000, lambda n: b"id,sparse\n1," + quoted(text(keys(n)))),
+    "dynamic values": (JSON_LINES, DYNAMIC, 3_000, lambda n: text(ROW | keys(n))),
+    "dynamic values with a list": (JSON, DYNAMIC, 10_000, lambda n: text([ROW | {"$meta": keys(n)}])),
+    "keys that are dropped": (JSON_LINES, STRICT, 10_000, lambda n: text(ROW | keys(n))),
     "rows of different keys": (
-        Format.JSONL,
+        JSON_LINES,
         STRICT,
         100,
         lambda n: b"\n".join(text(ROW | {f"{number}-{key}": 1 for key in range(100)}) for number in range(n)),
     ),
-    "long keys": (Format.JSONL, STRICT, 100_000, lambda n: text(ROW | {f"{key}{'k' * n}": 1 for key in range(20)})),
-    "keys with NUL": (Format.JSONL, DYNAMIC, 1_000, lambda n: text(ROW | {f"{key}\0": 1 for key in range(n)})),
-    "structs": (Format.JSONL, STRUCTS, 1_000, lambda n: text(ROW | {"parts": [{"m": 1, "n": 2}] * n})),
+    "long keys": (JSON_LINES, STRICT, 100_000, lambda n: text(ROW | {f"{key}{'k' * n}": 1 for key in range(20)})),
+    "keys with NUL": (JSON_LINES, DYNAMIC, 1_000, lambda n: text(ROW | {f"{key}\0": 1 for key in range(n)})),
+    "structs": (JSON_LINES, STRUCTS, 1_000, lambda n: text(ROW | {"parts": [{"m": 1, "n": 2}] * n})),
     "keys of a struct": (
-        Format.JSONL,
+        JSON_LINES,
         STRUCTS,
         10_000,
         lambda n: text(ROW | {"parts": [{"n": 1, "m": 2} | keys(n)]}),
     ),
-    "newlines": (Format.JSONL, STRICT, 500_000, lambda n: text(ROW) + b"\n" * n + text(ROW)),
-    "blank lines": (Format.JSONL, STRICT, 300_000, lambda n: b" \n" * n + text(ROW)),
-    "newlines in a list": (Format.JSON, STRICT, 2_000_000, lambda n: b"[" + text(ROW) + b"\n" * n + b"]"),
-    "newlines after a list": (Format.JSON, STRICT, 2_000_000, lambda n: b"[" + text(ROW) + b"]" + b"\n" * n),
-    "newlines in CSV": (Format.CSV, STRICT, 500_000, lambda n: b'id,vector\n1,"[1,2]"' + b"\n" * n),
-    "columns": (Format.CSV, STRICT, 10_000, lambda n: header(n) + b'1,"[1,2]"' + b",1" * n),
-    "dynamic columns": (Format.CSV, DYNAMIC, 3_000, lambda n: header(n) + (b'1,"[1,2]"' + b"," * n + b"\n") * 4),
+    "newlines": (JSON_LINES, STRICT, 500_000, lambda n: text(ROW) + b"\n" * n + text(ROW)),
+    "blank lines": (JSON_LINES, STRICT, 300_000, lambda n: b" \n" * n + text(ROW)),
+    "newlines in a list": (JSON, STRICT, 2_000_000, lambda n: b"[" + text(ROW) + b"\n" * n + b"]"),
+    "newlines after a list": (JSON, STRICT, 2_000_000, lambda n: b"[" + text(ROW) + b"]" + b"\n" * n),
+    "newlines in CSV": (CSV, STRICT, 500_000, lambda n: b'id,vector\n1,"[1,2]"' + b"\n" * n),
+    "columns": (CSV, STRICT, 10_000, lambda n: header(n) + b'1,"[1,2]"' + b",1" * n),
+    "dynamic columns": (CSV, DYNAMIC, 3_000, lambda n: header(n) + (b'1,"[1,2]"' + b"," * n + b"\n") * 4),
     "line ends in a cell": (
-        Format.CSV,
+        CSV,
         STRICT,
         100_000,
         lambda n: b'id,vector,text\n1,"[1,2]","' + b'""\n' * n + b'"',
     ),
-    "cells with line ends": (Format.CSV, STRICT, 8_000, lambda n: header(n) + b'1,"[1,2]"' + b',"\n"' * n),
-    "a cell without end": (Format.CSV, STRICT, 100_000, lambda n: b'id,vector,text\n1,"[1,2]","' + b'""\n' * n),
-    "brackets": (Format.JSONL, DYNAMIC, 10_000, lambda n: text(ROW | {"k": [[]] * n})),
-    "a long number": (Format.JSONL, DYNAMIC, 500_000, lambda n: text(ROW)[:-1] + b',"k":' + b"9" * n + b"}"),
-    "objects on a line": (Format.JSONL, STRICT, 2_000, lambda n: text(ROW) * n),
+    "cells with line ends": (CSV, STRICT, 8_000, lambda n: header(n) + b'1,"[1,2]"' + b',"\n"' * n),
+    "a cell without end": (CSV, STRICT, 100_000, lambda n: b'id,vector,text\n1,"[1,2]","' + b'""\n' * n),
+    "brackets": (JSON_LINES, DYNAMIC, 10_000, lambda n: text(ROW | {"k": [[]] * n})),
+    "a long number": (JSON_LINES, DYNAMIC, 500_000, lambda n: text(ROW)[:-1] + b',"k":' + b"9" * n + b"}"),
+    "objects on a line": (JSON_LINES, STRICT, 2_000, lambda n: text(ROW) * n),
 }
 
 
-def rows(format: Format, schema: CollectionSchema, content: bytes) -> Iterator[int]:
+def rows(format: FormatSpec, schema: CollectionSchema, content: bytes) -> Iterator[int]:
     request = ReadRequest(sources=[BytesSource("data", content)], schema=schema, batch_bytes=16 << 20)
     conformer = Conformer(schema, [1])
-    for plan in plan_at_once(reader_for(format), request, 64 << 20):
-        for batch in reader_for(format).read(request, plan.spec):
+    for plan in plan_at_once(format.reader, request, 64 << 20):
+        for batch in format.reader.read(request, plan.spec):
             yield conformer.conform(batch).num_rows
 
 
@@ -118,7 +120,7 @@ REFUSED = {
 """Inputs of which the large one breaks a limit or rule; that is told in no more time."""
 
 
-def attempt(format: Format, schema: CollectionSchema, content: bytes) -> tuple[float, bool]:
+def attempt(format: FormatSpec, schema: CollectionSchema, content: bytes) -> tuple[float, bool]:
     """Processor time of the quickest try, and whether the file was refused."""
     best, refused = float("inf"), False
     for _ in range(TRIES):

@@ -19,8 +19,8 @@ import pytest
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
-from penstock.readers.base import ReadRequest
-from penstock.readers.numpy import NUMPY_READER
+from penstock.readers.base import ReadRequest, plan_at_once
+from penstock.readers.numpy import NUMPY
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.roots import ImportRoots
 from tests.support.reading import read_all, request_for
@@ -51,16 +51,16 @@ def arrays(rows: int) -> dict[str, Any]:
 
 
 def read(folder: Path, arrays: Mapping[str, Any], **options: Any) -> pa.Table:
-    return read_all(NUMPY_READER, request_for(saved(folder, arrays), SCHEMA, **options)).combine_chunks()
+    return read_all(NUMPY.reader, request_for(saved(folder, arrays), SCHEMA, **options)).combine_chunks()
 
 
 def test_a_set_reads_back_equal_whatever_the_splits_and_batches(tmp_path: Path) -> None:
     values = arrays(1000)
     request = request_for(saved(tmp_path, values), SCHEMA, batch_bytes=1000)
-    plans = NUMPY_READER.plan(request, 10_000)
+    plans = plan_at_once(NUMPY.reader, request, 10_000)
     assert len(plans) > 3
     assert sum(plan.max_rows for plan in plans) == 1000
-    table = read_all(NUMPY_READER, request, 10_000)
+    table = read_all(NUMPY.reader, request, 10_000)
     assert table.schema.types == [pa.int64(), pa.list_(pa.float32(), 4), pa.string()]
     assert table["id"].to_numpy().tolist() == values["id"].tolist()
     assert table["vector"].to_pylist() == values["vector"].tolist()
@@ -95,7 +95,7 @@ def test_fortran_order_and_byte_order_are_honoured(tmp_path: Path) -> None:
 )
 def test_types(tmp_path: Path, array: Any, arrow: Any) -> None:
     schema = CollectionSchema(fields=(*SCHEMA.fields, Field(name="x", type=DataType.JSON)))
-    column = read_all(NUMPY_READER, request_for(saved(tmp_path, arrays(3) | {"x": array}), schema))[
+    column = read_all(NUMPY.reader, request_for(saved(tmp_path, arrays(3) | {"x": array}), schema))[
         "x"
     ].combine_chunks()
     assert column.type == arrow.type
@@ -109,22 +109,22 @@ def test_extensions_in_any_case_and_files_of_python_2(tmp_path: Path) -> None:
     content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + np.zeros(12, np.float32).tobytes()
     (tmp_path / "vector.npy").write_bytes(content)
     request = request_for([tmp_path / "id.NPY", tmp_path / "vector.npy", tmp_path / "text.npy"], SCHEMA)
-    assert read_all(NUMPY_READER, request).to_pylist()[2] == {"id": 2, "vector": [0, 0, 0, 0], "text": "text 2"}
+    assert read_all(NUMPY.reader, request).to_pylist()[2] == {"id": 2, "vector": [0, 0, 0, 0], "text": "text 2"}
 
 
 def test_files_of_no_field_are_told(tmp_path: Path) -> None:
     values = arrays(10) | {"extra": np.array([None]), "$meta": np.array(["{}"] * 10)}
     request = request_for(saved(tmp_path, values), SCHEMA)
-    assert read_all(NUMPY_READER, request).column_names == ["id", "vector", "text"]
+    assert read_all(NUMPY.reader, request).column_names == ["id", "vector", "text"]
     assert request.warnings[0] == JobWarning(
         code="column_dropped", message="file 'extra.npy' names no field of the collection and was left out", count=10
     )
     dynamic = request_for(saved(tmp_path, values), CollectionSchema(fields=SCHEMA.fields, dynamic=True))
     dropping = replace(dynamic, unknown_columns=UnknownColumns.DROP)
-    assert read_all(NUMPY_READER, dropping).column_names == ["id", "vector", "text", "$meta"]
+    assert read_all(NUMPY.reader, dropping).column_names == ["id", "vector", "text", "$meta"]
     assert len(dropping.warnings) == 1
     with pytest.raises(DataError, match=r"the file 'extra' is not a field of the collection"):
-        NUMPY_READER.plan(replace(dynamic, unknown_columns=UnknownColumns.ERROR), 1000)
+        plan_at_once(NUMPY.reader, replace(dynamic, unknown_columns=UnknownColumns.ERROR), 1000)
 
 
 def test_files_of_no_field_are_dynamic_values(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_files_of_no_field_are_dynamic_values(tmp_path: Path) -> None:
     request = request_for(
         saved(tmp_path, values), CollectionSchema(fields=SCHEMA.fields, dynamic=True), batch_bytes=1
     )
-    table = read_all(NUMPY_READER, request, 1)
+    table = read_all(NUMPY.reader, request, 1)
     assert [json.loads(str(each)) for each in table["$meta"].to_pylist()] == [
         {"extra": extra[row].tolist(), "note": note, "k": 1} for row, note in enumerate(["a\0b", "\\", "é"])
     ]
@@ -143,7 +143,7 @@ def test_a_missing_file_tells_the_files_and_the_nearest(tmp_path: Path) -> None:
     values = {"id": np.arange(3), "Vector": np.zeros((3, 4), np.float32)}
     request = request_for(saved(tmp_path, values), SCHEMA)
     with pytest.raises(DataError, match=r"'vector' is missed\. The file's columns: id, Vector\. Is 'Vector' meant\?"):
-        NUMPY_READER.plan(request, 1000)
+        plan_at_once(NUMPY.reader, request, 1000)
 
 
 def test_nuls_within_texts_are_kept(tmp_path: Path) -> None:
@@ -154,14 +154,14 @@ def test_nuls_within_texts_are_kept(tmp_path: Path) -> None:
 
 def test_a_set_without_rows(tmp_path: Path) -> None:
     request = request_for(saved(tmp_path, arrays(0)), SCHEMA)
-    [plan] = NUMPY_READER.plan(request, 1000)
+    [plan] = plan_at_once(NUMPY.reader, request, 1000)
     assert plan.max_rows == 0
-    assert list(NUMPY_READER.read(request, plan.spec)) == []
+    assert list(NUMPY.reader.read(request, plan.spec)) == []
 
 
 def refused(request: ReadRequest) -> DataError:
     with pytest.raises(DataError) as raised:
-        read_all(NUMPY_READER, request)
+        read_all(NUMPY.reader, request)
     assert raised.value.file
     assert raised.value.remedy
     return raised.value
@@ -263,7 +263,7 @@ def test_damaged_files_never_end_in_anything_but_a_clear_error(tmp_path: Path) -
             content[random_.randrange(90 if random_.random() < 0.8 else len(content))] = random_.randrange(256)
         (tmp_path / "text.npy").write_bytes(content)
         with suppress(DataError):
-            read_all(NUMPY_READER, request_for([tmp_path / "text.npy"], SCHEMA))
+            read_all(NUMPY.reader, request_for([tmp_path / "text.npy"], SCHEMA))
 
 
 def test_a_set_in_an_object_store(s3: S3Server, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_a_set_in_an_object_store(s3: S3Server, tmp_path: Path) -> None:
         s3.put(bucket, f"set/{file.name}", file.read_bytes())
     found = ImportRoots([f"s3://{bucket}"], s3.stores).locate("set/")
     request = request_for(found, SCHEMA, batch_bytes=100_000)
-    remote = read_all(NUMPY_READER, request, 500_000).combine_chunks()
+    remote = read_all(NUMPY.reader, request, 500_000).combine_chunks()
     assert remote.select(local.column_names) == local
 
 
@@ -294,5 +294,5 @@ def test_a_pickle_in_a_file_is_never_run(tmp_path: Path) -> None:
     for name, values in (("vector", [Harm(mark), Harm(mark)]), ("text", [Harm(mark), None])):
         np.save(tmp_path / f"{name}.npy", np.array(values, dtype=object), allow_pickle=True)
         with pytest.raises(DataError, match="never unpickled"):
-            NUMPY_READER.plan(request_for([tmp_path / f"{name}.npy"], SCHEMA), 1 << 20)
+            plan_at_once(NUMPY.reader, request_for([tmp_path / f"{name}.npy"], SCHEMA), 1 << 20)
     assert not mark.exists()

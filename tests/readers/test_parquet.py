@@ -18,7 +18,8 @@ import pytest
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, SourceUnavailable
-from penstock.readers.parquet import PARQUET_READER
+from penstock.readers.base import plan_at_once
+from penstock.readers.parquet import PARQUET
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
@@ -55,34 +56,34 @@ def written(path: Path, table: pa.Table, **options: Any) -> Path:
 def test_a_file_reads_back_equal(tmp_path: Path) -> None:
     table = rows(1000)
     file = written(tmp_path / "a.parquet", table)
-    assert read_all(PARQUET_READER, request_for([file], SCHEMA)).combine_chunks() == table
+    assert read_all(PARQUET.reader, request_for([file], SCHEMA)).combine_chunks() == table
 
 
 def test_row_groups_are_joined_to_splits_of_about_the_bytes_asked_for(tmp_path: Path) -> None:
     table = rows(10_000)
     file = written(tmp_path / "a.parquet", table, row_group_size=100)
     request = request_for([file], SCHEMA, batch_bytes=5_000)
-    plans = PARQUET_READER.plan(request, 50_000)
+    plans = plan_at_once(PARQUET.reader, request, 50_000)
 
     assert 5 < len(plans) < 12
     assert [plan.spec["row_groups"][0] for plan in plans[1:]] == [plan.spec["row_groups"][1] for plan in plans[:-1]]
     assert sum(plan.max_rows for plan in plans) == 10_000
     assert sum(plan.size for plan in plans) <= file.stat().st_size
-    assert len(PARQUET_READER.plan(request, 1)) == 100
+    assert len(plan_at_once(PARQUET.reader, request, 1)) == 100
     for split_bytes in (1, 100_000):
-        assert read_all(PARQUET_READER, request, split_bytes).combine_chunks() == table
+        assert read_all(PARQUET.reader, request, split_bytes).combine_chunks() == table
 
 
 def test_batches_keep_to_their_bytes_even_where_long_texts_stand_together(tmp_path: Path) -> None:
     short, long = rows(20_000, text=0), rows(2_000, text=1000)
     file = written(tmp_path / "a.parquet", pa.concat_tables([short, long]))
     request = request_for([file], SCHEMA, batch_bytes=100_000)
-    [plan] = PARQUET_READER.plan(request, 1 << 30)
-    sizes = [each.batch.nbytes for each in PARQUET_READER.read(request, plan.spec)]
+    [plan] = plan_at_once(PARQUET.reader, request, 1 << 30)
+    sizes = [each.batch.nbytes for each in PARQUET.reader.read(request, plan.spec)]
     assert max(sizes) <= 100_000
     assert len(sizes) < 200
     request = request_for([file], SCHEMA, batch_bytes=1)
-    assert {each.batch.num_rows for each in PARQUET_READER.read(request, {"row_groups": [0, 1]})} == {1}
+    assert {each.batch.num_rows for each in PARQUET.reader.read(request, {"row_groups": [0, 1]})} == {1}
 
 
 def test_values_packed_into_nothing_are_counted_as_what_they_unpack_to(tmp_path: Path) -> None:
@@ -95,8 +96,8 @@ def test_values_packed_into_nothing_are_counted_as_what_they_unpack_to(tmp_path:
     )
     file = written(tmp_path / "a.parquet", table)
     request = request_for([file], SCHEMA, batch_bytes=1 << 20)
-    [plan] = PARQUET_READER.plan(request, 1 << 30)
-    sizes = [each.batch.nbytes for each in PARQUET_READER.read(request, plan.spec)]
+    [plan] = plan_at_once(PARQUET.reader, request, 1 << 30)
+    sizes = [each.batch.nbytes for each in PARQUET.reader.read(request, plan.spec)]
     assert max(sizes) <= 1 << 20
     assert sum(sizes) > 20_000_000
 
@@ -110,7 +111,7 @@ def test_types_are_handed_on_as_the_file_has_them(tmp_path: Path) -> None:
         }
     )
     request = request_for([written(tmp_path / "a.parquet", table)], SCHEMA)
-    types = read_all(PARQUET_READER, request).schema.types
+    types = read_all(PARQUET.reader, request).schema.types
     assert types == [
         pa.int32(),
         pa.list_(pa.field("element", pa.float64()), 4),
@@ -120,34 +121,34 @@ def test_types_are_handed_on_as_the_file_has_them(tmp_path: Path) -> None:
     nested = CollectionSchema(fields=(*SCHEMA.fields, Field(name="sparse", type=DataType.SPARSE_FLOAT_VECTOR)))
     sparse: Any = pa.array([{"indices": [1], "values": [0.5]}, {"indices": [], "values": []}])
     request = request_for([written(tmp_path / "b.parquet", table.append_column("sparse", sparse))], nested)
-    assert read_all(PARQUET_READER, request)["sparse"].to_pylist() == sparse.to_pylist()
+    assert read_all(PARQUET.reader, request)["sparse"].to_pylist() == sparse.to_pylist()
 
 
 def test_unknown_columns_are_kept_dropped_or_refused(tmp_path: Path) -> None:
     table = rows(10).append_column("id.extra", pa.array(range(10))).append_column("$meta", pa.array(["{}"] * 10))
     file = written(tmp_path / "a.parquet", table, row_group_size=5)
     request = request_for([file], SCHEMA)
-    assert read_all(PARQUET_READER, request, split_bytes=1).column_names == ["id", "vector", "text"]
+    assert read_all(PARQUET.reader, request, split_bytes=1).column_names == ["id", "vector", "text"]
     message = "column 'id.extra' is not a field of the collection and was left out"
     assert request.warnings[0] == JobWarning(code="column_dropped", message=message, count=5)
     assert [warning.count for warning in request.warnings] == [5, 5, 5, 5]
 
     dynamic = request_for([file], CollectionSchema(fields=SCHEMA.fields, dynamic=True))
-    assert read_all(PARQUET_READER, dynamic).column_names == ["id", "vector", "text", "$meta"]
+    assert read_all(PARQUET.reader, dynamic).column_names == ["id", "vector", "text", "$meta"]
     assert dynamic.warnings == []
     dropping = replace(dynamic, unknown_columns=UnknownColumns.DROP)
-    assert read_all(PARQUET_READER, dropping).column_names == ["id", "vector", "text", "$meta"]
+    assert read_all(PARQUET.reader, dropping).column_names == ["id", "vector", "text", "$meta"]
     assert [warning.message for warning in dropping.warnings] == [f"{message}, as unknown_columns=drop says"]
     with pytest.raises(DataError, match=r"the column 'id\.extra' is not a field of the collection\. The fields: id,"):
-        PARQUET_READER.plan(replace(dynamic, unknown_columns=UnknownColumns.ERROR), 1000)
+        plan_at_once(PARQUET.reader, replace(dynamic, unknown_columns=UnknownColumns.ERROR), 1000)
 
 
 def test_a_file_without_rows_gives_no_batches(tmp_path: Path) -> None:
     for number, table in enumerate((rows(0), pa.table({}), pa.table({"other": pa.array([], pa.int64())}))):
         request = request_for([written(tmp_path / f"{number}.parquet", table)], SCHEMA)
-        [plan] = PARQUET_READER.plan(request, 1000)
+        [plan] = plan_at_once(PARQUET.reader, request, 1000)
         assert plan.max_rows == 0
-        assert list(PARQUET_READER.read(request, plan.spec)) == []
+        assert list(PARQUET.reader.read(request, plan.spec)) == []
         assert request.warnings == []
 
 
@@ -156,14 +157,14 @@ def test_a_file_without_any_known_column(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"no column of the file is a field.*Name the columns as the fields: id, vector"
     ):
-        PARQUET_READER.plan(request, 1000)
+        plan_at_once(PARQUET.reader, request, 1000)
 
 
 def test_two_columns_of_one_name(tmp_path: Path) -> None:
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["id", "id"])
     request = request_for([written(tmp_path / "a.parquet", table)], SCHEMA)
     with pytest.raises(DataError, match=r"field 'id': there is multi field with name: id. Give each column"):
-        PARQUET_READER.plan(request, 1000)
+        plan_at_once(PARQUET.reader, request, 1000)
 
 
 def broken(tmp_path: Path, content: bytes) -> str:
@@ -171,7 +172,7 @@ def broken(tmp_path: Path, content: bytes) -> str:
     file.write_bytes(content)
     request = request_for([file], SCHEMA)
     with pytest.raises(DataError) as raised:
-        read_all(PARQUET_READER, request)
+        read_all(PARQUET.reader, request)
     assert raised.value.file == "bad.parquet"
     assert raised.value.remedy
     return raised.value.rule
@@ -197,8 +198,8 @@ def test_damage_in_the_middle_names_the_row(tmp_path: Path) -> None:
     content[start : start + 50] = b"\xff" * 50
     (tmp_path / "a.parquet").write_bytes(content)
     request = request_for([tmp_path / "a.parquet"], SCHEMA)
-    [plan] = PARQUET_READER.plan(request, 1 << 30)
-    batches = PARQUET_READER.read(request, plan.spec)
+    [plan] = plan_at_once(PARQUET.reader, request, 1 << 30)
+    batches = PARQUET.reader.read(request, plan.spec)
     assert next(batches).batch.num_rows == 500
     with pytest.raises(
         DataError, match=r"file 'a\.parquet', row 500: the Parquet file can't be read from this row on"
@@ -215,7 +216,7 @@ def test_damaged_files_never_end_in_anything_but_a_clear_error(tmp_path: Path) -
             content[random_.randrange(len(content))] = random_.randrange(256)
         (tmp_path / "bad.parquet").write_bytes(content)
         with suppress(DataError):
-            read_all(PARQUET_READER, request_for([tmp_path / "bad.parquet"], SCHEMA))
+            read_all(PARQUET.reader, request_for([tmp_path / "bad.parquet"], SCHEMA))
 
 
 def test_an_encrypted_file_is_told(tmp_path: Path) -> None:
@@ -248,7 +249,7 @@ def test_a_file_in_an_object_store(s3: S3Server, tmp_path: Path) -> None:
     s3.put(bucket, "a.parquet", written(tmp_path / "a.parquet", table, row_group_size=20_000).read_bytes())
     roots = ImportRoots([f"s3://{bucket}"], s3.stores)
     request = request_for(roots.locate("a.parquet"), SCHEMA, batch_bytes=200_000)
-    assert read_all(PARQUET_READER, request, 1_000_000).combine_chunks() == table
+    assert read_all(PARQUET.reader, request, 1_000_000).combine_chunks() == table
 
 
 NOWHERE = {"endpoint": "http://127.0.0.1:1", "access_key_id": "key", "secret_access_key": "secret"}
@@ -257,15 +258,16 @@ NOWHERE = {"endpoint": "http://127.0.0.1:1", "access_key_id": "key", "secret_acc
 def test_a_store_that_fails_is_not_taken_for_a_broken_file() -> None:
     down = Location(uri="s3://b/a.parquet", name="a.parquet", size=1000, credentials=NOWHERE)
     with pytest.raises(SourceUnavailable):
-        PARQUET_READER.plan(request_for([down], SCHEMA), 1000)
+        plan_at_once(PARQUET.reader, request_for([down], SCHEMA), 1000)
 
 
 MEASURE = """
 import resource, sys
 from pathlib import Path
 from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.readers.base import plan_at_once
 from penstock.readers.unknown_columns import UnknownColumns
-from penstock.readers.parquet import PARQUET_READER
+from penstock.readers.parquet import PARQUET
 from tests.support.reading import request_for
 
 def peak():
@@ -279,8 +281,8 @@ schema = CollectionSchema(
 )
 request = request_for([Path(sys.argv[1])], schema, batch_bytes=4 << 20)
 before, rows = peak(), 0
-for plan in PARQUET_READER.plan(request, 1 << 30):
-    for each in PARQUET_READER.read(request, plan.spec):
+for plan in plan_at_once(PARQUET.reader, request, 1 << 30):
+    for each in PARQUET.reader.read(request, plan.spec):
         rows += each.batch.num_rows
 print(rows, peak() - before)
 """

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import DataError
-from penstock.readers.base import CsvOptions, Reader
+from penstock.readers.base import Reader
 from penstock.readers.csv.reader import CsvReader
 from penstock.readers.json.array_reader import JsonReader
 from penstock.readers.json.lines_reader import JsonLinesReader
@@ -182,9 +182,11 @@ def test_csv(
     for row in rows:
         writer.writerow([csv_cell(row.get(name), null_key) for name in names])
     largest = max(map(len, out.getvalue().encode().splitlines(keepends=True))) * 40
-    options = CsvOptions(separator=separator, null_key=null_key)
+    options = {"sep": separator, "nullkey": null_key}
     wanted = [expected(row) for row in rows]
-    check(CsvReader(block_bytes=block + largest), out.getvalue(), "rows.csv", wanted, csv=options, batch_bytes=500)
+    check(
+        CsvReader(block_bytes=block + largest), out.getvalue(), "rows.csv", wanted, options=options, batch_bytes=500
+    )
 
 
 SAMPLE = {

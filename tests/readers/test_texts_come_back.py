@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.base import Engine
 from penstock.engines.lance import LanceEngine
-from penstock.readers.formats import Format
+from penstock.readers.csv.reader import CSV
+from penstock.readers.json.array_reader import JSON
+from penstock.readers.json.lines_reader import JSON_LINES
 from tests.support.round_trip import round_trip
 
 SCHEMA = CollectionSchema(
@@ -104,7 +106,7 @@ def floats(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_json(engine: Engine, given: list[dict[str, Any]], flat: bool, ascii_only: bool) -> None:
     wanted = whole(given)
     content = json.dumps(list(map(outside, wanted)) if flat else wanted, ensure_ascii=ascii_only)
-    found, _ = round_trip(engine, Format.JSON, {"rows.json": content.encode()}, SCHEMA, split_bytes=200)
+    found, _ = round_trip(engine, JSON, {"rows.json": content.encode()}, SCHEMA, split_bytes=200)
     same(found, wanted)
 
 
@@ -116,7 +118,7 @@ def test_json_lines(engine: Engine, given: list[dict[str, Any]], flat: bool, asc
     wanted = whole(given)
     lines = [json.dumps(outside(row) if flat else row, ensure_ascii=ascii_only) for row in wanted]
     content = between.join(lines).encode()
-    found, _ = round_trip(engine, Format.JSONL, {"rows.jsonl": content}, SCHEMA, split_bytes=200)
+    found, _ = round_trip(engine, JSON_LINES, {"rows.jsonl": content}, SCHEMA, split_bytes=200)
     same(found, wanted)
 
 
@@ -132,5 +134,5 @@ def test_csv(engine: Engine, given: list[dict[str, Any]], extra: dict[str, str])
         cells = [row[name] if name in ("id", "text") else json.dumps(row[name]) for name in SCHEMA.names]
         writer.writerow([*cells, *extra.values()])
     content = out.getvalue().encode()
-    found, _ = round_trip(engine, Format.CSV, {"rows.csv": content}, SCHEMA, split_bytes=200)
+    found, _ = round_trip(engine, CSV, {"rows.csv": content}, SCHEMA, split_bytes=200)
     same(found, wanted)

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from penstock.domain.schema import DataType, Field
-from penstock.readers.formats import Format, reader_for
+from penstock.readers.base import FormatSpec
+from penstock.readers.csv.reader import CSV
+from penstock.readers.json.array_reader import JSON
+from penstock.readers.json.lines_reader import JSON_LINES
 from tests.support.text_files import column, read_file, schema_of
 
 NUMBER = Field(name="n", type=DataType.INT32)
@@ -18,17 +21,17 @@ BYTES = Field(name="n", type=DataType.INT8_VECTOR, dim=2)
 SPARSE = Field(name="n", type=DataType.SPARSE_FLOAT_VECTOR)
 
 
-def read(folder: Path, format: Format, field: Field, value: str) -> Any:
-    path = folder / f"rows.{format.value.lower()}"
+def read(folder: Path, format: FormatSpec, field: Field, value: str) -> Any:
+    path = folder / f"rows.{format.extensions[0]}"
     quoted = '"' + value.replace('"', '""') + '"'
     path.write_text(
         {
-            Format.JSON: f'[{{"id": 1, "vector": [1, 2], "n": {value}}}]',
-            Format.JSONL: f'{{"id": 1, "vector": [1, 2], "n": {value}}}',
-            Format.CSV: f'id,vector,n\n1,"[1, 2]",{quoted}\n',
+            JSON: f'[{{"id": 1, "vector": [1, 2], "n": {value}}}]',
+            JSON_LINES: f'{{"id": 1, "vector": [1, 2], "n": {value}}}',
+            CSV: f'id,vector,n\n1,"[1, 2]",{quoted}\n',
         }[format]
     )
-    return column(read_file(reader_for(format), path, schema_of(field)), "n")[0]
+    return column(read_file(format.reader, path, schema_of(field)), "n")[0]
 
 
 @pytest.mark.parametrize(
@@ -45,17 +48,17 @@ def read(folder: Path, format: Format, field: Field, value: str) -> Any:
         (SPARSE, '{"indices": [7.0, 3], "values": [1, 2]}', {"indices": [3, 7], "values": [2.0, 1.0]}),
     ],
 )
-@pytest.mark.parametrize("format", [Format.JSON, Format.JSONL, Format.CSV])
+@pytest.mark.parametrize("format", [JSON, JSON_LINES, CSV])
 def test_whole_numbers_with_a_fraction_or_exponent(
-    tmp_path: Path, format: Format, field: Field, text: str, value: Any
+    tmp_path: Path, format: FormatSpec, field: Field, text: str, value: Any
 ) -> None:
     assert read(tmp_path, format, field, text) == value
 
 
 @pytest.mark.parametrize(("text", "value"), [("+5", 5), ("007", 7), ("+5.0", 5), (" 5 ", 5), ("5.", 5), ("-.0", 0)])
 def test_spellings_that_csv_has_beside(tmp_path: Path, text: str, value: int) -> None:
-    assert read(tmp_path, Format.CSV, NUMBER, text) == value
-    assert read(tmp_path, Format.CSV, Field(name="n", type=DataType.DOUBLE), text) == value
+    assert read(tmp_path, CSV, NUMBER, text) == value
+    assert read(tmp_path, CSV, Field(name="n", type=DataType.DOUBLE), text) == value
 
 
 def test_a_column_of_whole_floats_with_nulls(tmp_path: Path) -> None:
@@ -63,6 +66,6 @@ def test_a_column_of_whole_floats_with_nulls(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("id,vector,n\n" + "".join(f'{n},"[1, 2]",{"" if n % 3 else f"{n}.0"}\n' for n in range(30)))
     field = Field(name="n", type=DataType.INT64, nullable=True)
-    found = read_file(reader_for(Format.CSV), path, schema_of(field))
+    found = read_file(CSV.reader, path, schema_of(field))
     assert column(found, "n") == [None if n % 3 else n for n in range(30)]
     assert json.dumps(column(found, "id")) == json.dumps(list(range(30)))

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import PenstockError
 from penstock.readers.base import ReadRequest, plan_at_once
-from penstock.readers.formats import detect, reader_for
+from penstock.readers.input_files import detect
 from penstock.runners.base import TaskContext
 from penstock.runners.memory import private_bytes
 from penstock.sources.opening import open_source
@@ -55,7 +55,7 @@ def read(task: Reading, context: TaskContext) -> Outcome:
     """Raises MemoryError, and whatever is no error of Penstock's."""
     found = [each for name in task.names for each in ImportRoots([task.folder]).locate(name)]
     request = ReadRequest(sources=[open_source(each) for each in found], schema=task.schema, batch_bytes=MIB)
-    reader = reader_for(detect(task.names))
+    reader = detect(task.names).reader
     conformer = Conformer(task.schema, [0], None)
     before = private_bytes()
     Path("/proc/self/clear_refs").write_text("5")

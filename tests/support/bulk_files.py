@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from penstock.domain.schema import META_FIELD, CollectionSchema
-from penstock.readers.base import CsvOptions, ReadRequest, plan_at_once
-from penstock.readers.formats import detect, reader_for
+from penstock.readers.base import ReadRequest, plan_at_once
+from penstock.readers.input_files import detect
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.validation import Conformer
@@ -20,7 +20,7 @@ __all__ = ["read_files"]
 
 
 def read_files(
-    batch_files: Sequence[Sequence[str]], schema: CollectionSchema, csv: CsvOptions | None = None
+    batch_files: Sequence[Sequence[str]], schema: CollectionSchema, options: Mapping[str, str] | None = None
 ) -> list[dict[str, Any]]:
     """All rows of all chunks, in order, in canonical values; without a generated key."""
     rows: list[dict[str, Any]] = []
@@ -32,9 +32,9 @@ def read_files(
             sources=[open_source(location) for location in locations],
             schema=schema,
             batch_bytes=1 << 20,
-            csv=csv or CsvOptions(),
+            options=options or {},
         )
-        reader = reader_for(detect(group))
+        reader = detect(group).reader
         for split in plan_at_once(reader, request, 1 << 30):
             conformer = Conformer(replace(schema), [0], auto_id_start=1 if schema.auto_id else None)
             for batch in reader.read(request, split.spec):

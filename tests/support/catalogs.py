@@ -12,9 +12,12 @@ from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.collections.collections import new_collection_id
 from penstock.catalog.jobs.jobs import NewJob
 from penstock.domain.collections import Collection, CollectionSettings
+from penstock.domain.jobs import FileRange, Split
 from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.readers.base import InputFile
+from penstock.sources.base import Location
 
-__all__ = ["CLUSTER", "SCHEMA", "new_job", "opened_catalog", "stored_collection", "tenant"]
+__all__ = ["CLUSTER", "SCHEMA", "input_file", "new_job", "new_split", "opened_catalog", "stored_collection", "tenant"]
 
 CLUSTER = "in01-local"
 SCHEMA = CollectionSchema(
@@ -80,3 +83,14 @@ def new_job(collection: Collection, **secret: str) -> NewJob:
         auto_commit=True,
         secret=secret,
     )
+
+
+def input_file(name: str = "a.parquet", size: int = 10, total_rows: int = 7) -> InputFile:
+    location = Location(uri=f"file:///{name}", name=name, size=size)
+    return InputFile(locations=[location], format="Parquet", total_rows=total_rows)
+
+
+def new_split(size: int = 10, max_rows: int = 0, group: int = 0) -> Split:
+    """A split of one row group of the first file."""
+    spec = {"row_groups": [group, group + 1]}
+    return Split(ordinal=0, ranges=(FileRange(spec=spec, size=size, max_rows=max_rows, format="Parquet"),))

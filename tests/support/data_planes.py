@@ -25,7 +25,7 @@ from penstock.domain.ids import new_id
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.readers.base import plan_at_once
-from penstock.readers.json.lines_reader import JSONL_READER
+from penstock.readers.json.lines_reader import JSON_LINES
 from penstock.validation import Conformer
 from tests.support.http import http_server, make_services
 from tests.support.reading import request_for
@@ -108,8 +108,8 @@ class DataPlane:
             numbers = [self._catalog.collections.partition(found.id, partition).number]
         conformer = Conformer(found.schema, numbers, auto_id_start=1 if found.schema.auto_id else None)
         request = request_for([file], found.schema)
-        (plan,) = plan_at_once(JSONL_READER, request, 1 << 30)
-        batches = (conformer.conform(each) for each in JSONL_READER.read(request, plan.spec))
+        (plan,) = plan_at_once(JSON_LINES.reader, request, 1 << 30)
+        batches = (conformer.conform(each) for each in JSON_LINES.reader.read(request, plan.spec))
         job = new_id()
         staged = self._engine.stage(Table.of(found), job, batches)
         published = self._engine.publish(Table.of(found), job, 1, [staged])

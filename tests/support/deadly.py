@@ -13,6 +13,6 @@ __all__ = ["stage_or_die"]
 
 def stage_or_die(task: StageTask, context: TaskContext) -> StageResult:
     """As ``stage_split``; a part of a file that is called deadly is the worker's end."""
-    if any("deadly" in location.name for part in task.parts for location in part.locations):
+    if any("deadly" in location.name for locations in task.locations.values() for location in locations):
         os.kill(os.getpid(), signal.SIGKILL)
     return stage_split(task, context)

@@ -18,9 +18,8 @@ from alembic import command
 from alembic.script import ScriptDirectory
 
 from penstock.catalog.db.connection import CatalogDatabase, migrations
-from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
-from penstock.domain.jobs import JobState, Part
-from tests.support.catalogs import new_job, opened_catalog, stored_collection
+from penstock.domain.jobs import JobState
+from tests.support.catalogs import input_file, new_job, new_split, opened_catalog, stored_collection
 
 __all__ = ["RELEASED", "RELEASE_KEY", "dump_release", "head", "write_migration"]
 
@@ -61,9 +60,7 @@ def dump_release() -> Path:
                 job = catalog.claims.claim("released", 60_000)
                 assert job is not None
                 job = catalog.claims.move(job, JobState.PLANNING)
-                file = PlannedFile(name="a.parquet", locations=[{"uri": "file:///a.parquet"}], size=10, total_rows=7)
-                split = PlannedSplit(parts=[Part(file=0, spec={}, size=10)], auto_ids=7)
-                job = catalog.claims.save_plan(job, [file], [split])
+                job = catalog.claims.save_plan(job, [input_file()], [new_split(max_rows=7)], auto_id=True)
                 if end is JobState.FAILED:
                     catalog.claims.move(job, end, reason="row 3 is bad")
                     continue

@@ -9,12 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from penstock.domain.schema import CollectionSchema
-from penstock.readers.base import CsvOptions, Reader, ReadRequest, plan_at_once
+from penstock.readers.base import Reader, ReadRequest, plan_at_once
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
-
-DEFAULT_CSV = CsvOptions()
 
 __all__ = ["read_all", "request_for"]
 
@@ -24,7 +22,6 @@ def request_for(
     schema: CollectionSchema,
     *,
     batch_bytes: int = 1 << 20,
-    csv: CsvOptions = DEFAULT_CSV,
 ) -> ReadRequest:
     """A request for files on the disk (or locations); their names in messages are the bare file names."""
     locations = [
@@ -33,7 +30,7 @@ def request_for(
         for location in ([file] if isinstance(file, Location) else ImportRoots([str(file.parent)]).locate(file.name))
     ]
     return ReadRequest(
-        sources=[open_source(location) for location in locations], schema=schema, batch_bytes=batch_bytes, csv=csv
+        sources=[open_source(location) for location in locations], schema=schema, batch_bytes=batch_bytes
     )
 
 

@@ -10,30 +10,26 @@ import orjson
 from penstock.domain.jobs import JobWarning, merge_warnings
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
 from penstock.engines.base import Engine
-from penstock.readers.base import CsvOptions, ReadRequest, plan_at_once
-from penstock.readers.formats import Format, reader_for
+from penstock.readers.base import FormatSpec, ReadRequest, plan_at_once
 from penstock.validation import Conformer
 from tests.support.in_memory import BytesSource
 from tests.support.tables import import_rows, new_table
 
-__all__ = ["DEFAULT_CSV", "round_trip"]
-
-DEFAULT_CSV = CsvOptions()
+__all__ = ["round_trip"]
 
 
 def round_trip(
     engine: Engine,
-    format: Format,
+    format: FormatSpec,
     files: Mapping[str, bytes],
     schema: CollectionSchema,
     *,
-    csv: CsvOptions = DEFAULT_CSV,
     split_bytes: int = 1 << 30,
 ) -> tuple[list[dict[str, Any]], list[JobWarning]]:
     """The rows in order of their keys, JSON parsed, and the warnings. ``files`` is one file, or a NumPy set."""
     sources = [BytesSource(name, content) for name, content in files.items()]
-    request = ReadRequest(sources=sources, schema=schema, batch_bytes=1 << 20, csv=csv)
-    reader = reader_for(format)
+    request = ReadRequest(sources=sources, schema=schema, batch_bytes=1 << 20)
+    reader = format.reader
     batches, warnings = [], []
     for plan in plan_at_once(reader, request, split_bytes):
         conformer = Conformer(schema, [1], 1 if schema.auto_id else None)

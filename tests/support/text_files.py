@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.readers.base import CsvOptions, Reader, ReadRequest, plan_at_once
+from penstock.readers.base import Reader, ReadRequest, plan_at_once
 from penstock.readers.columns.row_builder import batch_schema
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
@@ -77,11 +78,13 @@ def read_file(
     *,
     split_bytes: int = 1 << 30,
     batch_bytes: int = 1 << 20,
-    csv: CsvOptions = CsvOptions(),  # noqa: B008  (frozen)
+    options: Mapping[str, str] | None = None,
 ) -> Found:
     size = path.stat().st_size
     location = Location(uri=path.as_uri(), name=path.name, size=size)
-    request = ReadRequest(sources=[open_source(location)], schema=schema, batch_bytes=batch_bytes, csv=csv)
+    request = ReadRequest(
+        sources=[open_source(location)], schema=schema, batch_bytes=batch_bytes, options=options or {}
+    )
     wanted = batch_schema(schema)
     batches = []
     plans = plan_at_once(reader, request, split_bytes)

@@ -63,7 +63,7 @@ def test_a_missing_column_names_the_ones_there_are_and_the_nearest() -> None:
     error = failure(DOCS, {"id": [1], "Vector": [[0.5, 1.0]]})
     assert str(error) == (
         "field 'vector': value of field 'vector' is missed. "
-        "The file's columns: id, Vector. Is 'Vector' meant? Names must match exactly."
+        "The file's columns: id, Vector. Did you mean 'Vector'? Names must match exactly."
     )
 
 

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from penstock.domain.schema import META_FIELD, CollectionSchema
 from penstock.errors import DataError, FileMissing, InvalidParameter, Unsupported
-from penstock.readers.base import ReadRequest, plan_at_once
-from penstock.readers.formats import Format, reader_for
+from penstock.readers.base import FormatSpec, ReadRequest, no_rows, plan_at_once
+from penstock.readers.formats import EXTENSIONS
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.validation.errors import Array
@@ -28,14 +28,7 @@ _BATCH_ROWS = 8_192
 _BATCH_BYTES = 4 << 20
 _SPLIT_BYTES = 256 << 20
 _ARROW_FORMATS = {".arrow": "ipc", ".feather": "ipc", ".ipc": "ipc", ".orc": "orc"}
-_ROW_FORMATS = {
-    ".jsonl": Format.JSONL,
-    ".ndjson": Format.JSONL,
-    ".csv": Format.CSV,
-    ".npy": Format.NUMPY,
-    ".json": Format.JSON,
-}
-_SUFFIXES = (".parquet", *_ARROW_FORMATS, *_ROW_FORMATS)
+_SUFFIXES = (".parquet", *_ARROW_FORMATS, ".jsonl", ".ndjson", ".csv", ".npy", ".json")
 """By priority: of a folder with several kinds of files only the first of these is read, as data sets come with small
 JSON files."""
 
@@ -92,9 +85,10 @@ def _open_path(path: Path, schema: CollectionSchema, columns: Selection) -> Data
         paths: Any = [str(file) for file in files]
         kind: Any = _ARROW_FORMATS[suffix]
         return _open_dataset(ds.dataset(paths, format=kind), columns)
-    groups = _numpy_groups(files) if suffix == ".npy" else [[file] for file in files]
+    format = EXTENSIONS[suffix[1:]]
+    groups = [[file] for file in files] if format.file_set is None else _file_sets(files)
     read_schema = schema if columns is None else _selected_fields(schema, columns)
-    return Dataset(pieces=(_read_rows(group, _ROW_FORMATS[suffix], read_schema, columns) for group in groups))
+    return Dataset(pieces=(_read_rows(group, format, read_schema, columns) for group in groups))
 
 
 def _files(path: Path) -> list[Path]:
@@ -117,7 +111,7 @@ def _files(path: Path) -> list[Path]:
     )
 
 
-def _numpy_groups(files: Sequence[Path]) -> list[list[Path]]:
+def _file_sets(files: Sequence[Path]) -> list[list[Path]]:
     groups: dict[Path, list[Path]] = {}
     for file in files:
         groups.setdefault(file.parent, []).append(file)
@@ -204,14 +198,16 @@ def _selected_fields(schema: CollectionSchema, columns: Selection) -> Collection
     return CollectionSchema(fields=fields)
 
 
-def _read_rows(files: Sequence[Path], kind: Format, schema: CollectionSchema, columns: Selection) -> DatasetChunk:
+def _read_rows(
+    files: Sequence[Path], format: FormatSpec, schema: CollectionSchema, columns: Selection
+) -> DatasetChunk:
     """Read a file of an import format, or the columns of a NumPy set, with the server's readers."""
     sources = [
         open_source(Location(uri=file.resolve().as_uri(), name=str(file), size=file.stat().st_size)) for file in files
     ]
     name = str(files[0] if len(files) == 1 else files[0].parent)
     is_strict = columns is None and not schema.dynamic
-    if is_strict and kind is Format.NUMPY:
+    if is_strict and format.file_set is not None:
         for file in files:
             if file.stem not in schema.names:
                 raise _unknown_field(file.stem).at(file=name)
@@ -221,18 +217,19 @@ def _read_rows(files: Sequence[Path], kind: Format, schema: CollectionSchema, co
         schema=replace(schema, dynamic=True) if is_strict else schema,
         batch_bytes=_BATCH_BYTES,
     )
-    batches = _rows(request, kind)
-    if is_strict and kind is not Format.NUMPY:
+    batches = _rows(request, format, name)
+    if is_strict and format.file_set is None:
         batches = _reject_unknown(batches)
     return DatasetChunk(name=name, batches=(_select(batch, columns) for batch in batches))
 
 
-def _rows(request: ReadRequest, kind: Format) -> Iterator[pa.RecordBatch]:
-    reader = reader_for(kind)
-    for split in plan_at_once(reader, request, _SPLIT_BYTES):
-        for batch in reader.read(request, split.spec):
+def _rows(request: ReadRequest, format: FormatSpec, name: str) -> Iterator[pa.RecordBatch]:
+    rows = 0
+    for file_range in plan_at_once(format.reader, request, _SPLIT_BYTES):
+        for batch in format.reader.read(request, file_range.spec):
+            rows += batch.batch.num_rows
             yield batch.batch
-    for warning in request.warnings:
+    for warning in [*request.warnings, *([] if rows else [no_rows(name)])]:
         if warning.code != "column_dropped":  # only columns that were not selected are dropped
             warnings.warn(warning.message, stacklevel=2)
 

@@ -6,12 +6,10 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
-from penstock.domain.jobs import JobWarning
-
 __all__ = ["SERVED_OPTIONS", "option_warnings", "parse_separator", "unknown_option"]
 
 SERVED_OPTIONS = frozenset({"auto_commit", "nullkey", "sep", "timeout", "unknown_columns"})
-"""Options that this server supports."""
+"""Options that this server supports. The ``FormatSpec`` of a format declares those that belong to it."""
 _OF_MILVUS = frozenset(
     {
         "backup",
@@ -62,17 +60,12 @@ def unknown_option(name: str) -> str | None:
     return f"option {shown!r} is unknown. {hint}"
 
 
-def option_warnings(names: Iterable[str], separator: str = "") -> Sequence[JobWarning]:
-    """Build a job's warnings about ignored options, which Milvus ignores silently; bounded.
-
-    ``separator`` is the text of the option ``sep``, of which one character counts.
-    """
+def option_warnings(names: Iterable[str]) -> Sequence[str]:
+    """Return the texts of a job's warnings about ignored options, which Milvus ignores silently; bounded."""
     texts = [f"{text} It was ignored" for name in sorted(names) if (text := _ignored(name))]
     if len(texts) > _MAX_NAMED:
         texts[_MAX_NAMED:] = [f"{len(texts) - _MAX_NAMED} more unknown options. They were ignored"]
-    if len(parse_separator(separator)) > 1:
-        texts.append(f"option 'sep' is a single character: only the first one of {separator[:_MAX_NAME]!r} is used")
-    return [JobWarning(code="option_ignored", message=text) for text in texts]
+    return texts
 
 
 def _ignored(name: str) -> str | None:

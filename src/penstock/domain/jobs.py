@@ -23,12 +23,12 @@ from typing import Any
 __all__ = [
     "RETRIES",
     "TRANSITIONS",
+    "FileRange",
     "FileState",
     "ImportFile",
     "ImportJob",
     "JobState",
     "JobWarning",
-    "Part",
     "Split",
     "SplitState",
     "can_retry_as",
@@ -145,43 +145,85 @@ class ImportFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A file range of a split: a file, or a section of one.
+class FileRange:
+    """A range of an input file as its reader cuts it: row groups, bytes or rows.
 
-    ``file`` is the file's ordinal; ``spec`` the reader's own description of the range (row groups, bytes, rows);
-    ``size`` bytes of input. ``rows`` is known once the split is staged.
+    ``spec`` is the reader's own description, as JSON. ``size`` is in bytes of input, for progress and balance;
+    ``max_rows`` is an upper bound on rows (exact where the format records it), for reserving ids; ``decoded_size``
+    estimates the Arrow bytes where they differ from ``size``, for split packing.
+
+    The planner adds the ordinal of the ``file`` in the job, the name of its ``format``, the values of its partition
+    ``columns``, and the ``partition`` of its rows (None where a partition key decides per row). ``rows`` is known
+    once the range is staged.
     """
 
-    file: int
     spec: Mapping[str, Any]
     size: int
+    max_rows: int = 0
+    decoded_size: int | None = None
+    file: int = 0
+    format: str = ""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    partition: int | None = None
     rows: int = 0
 
+    @property
+    def weight(self) -> int:
+        """Estimated bytes once decoded."""
+        return self.size if self.decoded_size is None else self.decoded_size
+
     def to_json(self) -> dict[str, Any]:
-        """Serialize what a plan contains: all but the rows."""
-        return {"file": self.file, "spec": dict(self.spec), "size": self.size}
+        """Serialize for the catalog all that reading the range takes."""
+        spec: dict[str, Any] = {"format": self.format, "part": dict(self.spec), "partition": self.partition}
+        if self.columns:
+            spec["columns"] = dict(self.columns)
+        return {"file": self.file, "spec": spec, "size": self.size}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], rows: int = 0) -> FileRange:
+        """Deserialize the result of :meth:`to_json`; the catalog has the ``rows`` beside it."""
+        spec = data["spec"]
+        return cls(
+            spec=spec["part"],
+            size=data["size"],
+            file=data["file"],
+            format=spec["format"],
+            columns=spec.get("columns", {}),
+            partition=spec["partition"],
+            rows=rows,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
     """The unit of work that a worker stages at a time: a range of a large file, or many small files, in order.
 
-    ``staged`` is the engine's opaque record of its staged files. ``auto_id_start`` begins the id range reserved at
-    plan time, so that a retried split generates the same ids.
+    ``staged`` is the engine's opaque record of its staged files, ``warnings`` those of its staging.
+    ``auto_id_start`` begins the id range reserved at plan time, so that a retried split generates the same ids.
     """
 
     ordinal: int
-    parts: tuple[Part, ...]
+    ranges: tuple[FileRange, ...]
     auto_id_start: int | None = None
     state: SplitState = SplitState.PENDING
     attempts: int = 0
-    rows: int = 0
     staged: Any = None
+    warnings: tuple[JobWarning, ...] = ()
 
     @property
     def size(self) -> int:
         """Bytes of input."""
-        return sum(part.size for part in self.parts)
+        return sum(file_range.size for file_range in self.ranges)
+
+    @property
+    def max_rows(self) -> int:
+        """Upper bound on rows."""
+        return sum(file_range.max_rows for file_range in self.ranges)
+
+    @property
+    def rows(self) -> int:
+        """Rows that are staged."""
+        return sum(file_range.rows for file_range in self.ranges)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ class _Log:
 
 def without_removed(
     path: str,
-    found: Sequence[Location],
+    files: Sequence[Location],
     side_files: Sequence[str],
     roots: ImportRoots,
     keys: StoreCredentials,
@@ -70,21 +70,21 @@ def without_removed(
     for table in tables[:_MAX_TABLES]:
         home = path + table
         log = _read(home + _LOG, roots, keys)
-        members = {file.name: file.name.removeprefix(home) for file in found if file.name.startswith(home)}
+        members = {file.name: file.name.removeprefix(home) for file in files if file.name.startswith(home)}
         removed_names = {name for name, member in members.items() if not log.holds(member)}
         if removed_names:
             names = ", ".join(shorten(members[name], 100) for name in sorted(removed_names)[:_MAX_LISTED])
             more = f" and {len(removed_names) - _MAX_LISTED:,} more" if len(removed_names) > _MAX_LISTED else ""
             text = f"skipped files that are no longer in the Delta table {home!r}: {names}{more}"
             warnings.append(JobWarning(code="delta_removed", message=text, count=len(removed_names)))
-        found = [file for file in found if file.name not in removed_names]
+        files = [file for file in files if file.name not in removed_names]
         if not log.is_complete:
             text = (
                 f"the Delta table {home!r}: the first versions of its log are missing. Files removed in them are "
                 "imported unless VACUUM has deleted them"
             )
             warnings.append(JobWarning(code="delta_log", message=text))
-        if any(members.get(file.name) in log.vectors for file in found):
+        if any(members.get(file.name) in log.vectors for file in files):
             text = (
                 f"the Delta table {home!r} marks rows as deleted by deletion vectors, which are not read: these rows "
                 "are imported. Remove them from the files first: REORG TABLE … APPLY (PURGE)"
@@ -93,7 +93,7 @@ def without_removed(
     if len(tables) > _MAX_TABLES:
         text = f"{path!r} has {len(tables):,} Delta tables: only the logs of the first {_MAX_TABLES} were read"
         warnings.append(JobWarning(code="delta_log", message=text))
-    return found
+    return files
 
 
 def _read(folder: str, roots: ImportRoots, keys: StoreCredentials) -> _Log:

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 from penstock.errors import SourceUnavailable
-from penstock.imports.planner import InputFile, resolve_files
+from penstock.imports.planner import resolve_files
 from penstock.imports.requests import StoreCredentials
+from penstock.readers.base import InputFile
 from penstock.sources.roots import ImportRoots
 
 __all__ = ["FileProbe"]

@@ -62,11 +62,11 @@ def share_out(budget: int, workers: int, memory: int | None = None) -> WorkerMem
     return WorkerMemory(workers=count, batch_bytes=min(batch, _LARGEST_BATCH), limit=limit)
 
 
-def too_large(file: str, taken: int) -> MemoryExceeded:
-    """The error for a file whose worker took, or asked for, ``taken`` bytes."""
+def too_large(file: str, size: int) -> MemoryExceeded:
+    """The error for a file whose worker took, or asked for, ``size`` bytes."""
     return MemoryExceeded(
-        f"file {file!r} needs more memory than a worker may use: it took {taken >> 20} MiB. Raise "
+        f"file {file!r} needs more memory than a worker may use: it took {size >> 20} MiB. Raise "
         "memory_budget, or write the file with smaller row groups and pages",
         file=file,
-        taken=taken,
+        taken=size,
     )

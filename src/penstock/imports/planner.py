@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeAlias
 
-from penstock.catalog.jobs.plans import PlannedFile
-from penstock.domain.jobs import JobWarning, Part, merge_warnings
-from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.errors import DataError, ImportRefused, LimitExceeded, shorten
+from penstock.domain.jobs import FileRange, JobWarning, merge_warnings
+from penstock.domain.schema import CollectionSchema
+from penstock.errors import DataError, LimitExceeded, shorten
 from penstock.imports.delta_log import without_removed
 from penstock.imports.partition_columns import partition_columns
 from penstock.imports.requests import StoreCredentials
@@ -27,14 +25,15 @@ from penstock.imports.tasks import (
     plan_files,
     scan_range,
 )
-from penstock.readers.base import CsvOptions, SplitPlan
-from penstock.readers.formats import Format, detect, expand
+from penstock.readers.base import InputFile
+from penstock.readers.formats import FORMATS, format_named
+from penstock.readers.input_files import expand
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["InputFile", "Plan", "PlannedRange", "check_input", "plan_units", "resolve_files"]
+__all__ = ["Plan", "check_input", "plan_ranges", "resolve_files"]
 
 RunTasks: TypeAlias = Callable[[Callable[[Any, TaskContext], Any], Sequence[Any]], Iterable[Any]]
 """Map a function over tasks in workers; results in order."""
@@ -42,37 +41,14 @@ RunTasks: TypeAlias = Callable[[Callable[[Any, TaskContext], Any], Sequence[Any]
 _FILES_PER_TASK = 64
 _MAX_LISTED = 5
 """Side files listed in a warning."""
-_EXACT = frozenset({Format.PARQUET, Format.NUMPY})
-"""Formats whose metadata has the number of rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputFile:
-    """One input: a file, or the files of a NumPy set, and the format."""
-
-    locations: Sequence[Location]
-    format: Format
-
-    @property
-    def name(self) -> str:
-        return " ".join(location.name for location in self.locations)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedRange:
-    """A file range without a split yet: ``weight`` estimates its decoded bytes, ``max_rows`` bounds its rows."""
-
-    part: Part
-    weight: int
-    max_rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Input files, and their file ranges in order."""
 
-    files: Sequence[PlannedFile]
-    pieces: Sequence[PlannedRange]
+    files: Sequence[InputFile]
+    ranges: Sequence[FileRange]
     warnings: Sequence[JobWarning]
 
 
@@ -88,12 +64,8 @@ def resolve_files(
         FileMissing, PathNotAllowed, FileUnreadable, SourceUnavailable: for the first path that can't be resolved.
         ImportRefused: a folder holds files that can't be imported together.
     """
-    units = []
-    for group in groups:
-        listings = [(path, _files_at(path, roots, keys, warnings)) for path in group]
-        for members in expand(listings):
-            units.append(InputFile(members, detect([member.name for member in members])))
-    return units
+    listings = ([(path, _files_at(path, roots, keys, warnings)) for path in group] for group in groups)
+    return [file for listing in listings for file in expand(listing)]
 
 
 def _files_at(
@@ -120,101 +92,95 @@ def _side_files_text(path: str, names: Sequence[str]) -> str:
     return text
 
 
-def plan_units(
-    units: Sequence[InputFile],
+def plan_ranges(
+    files: Sequence[InputFile],
     schema: CollectionSchema,
-    csv: CsvOptions,
-    unknown_columns: UnknownColumns,
+    options: Mapping[str, str],
     settings: JobSettings,
     partition: int | None,
     run: RunTasks,
 ) -> Plan:
     """Cut input files into file ranges, in workers, since headers and footers may be hostile.
 
-    Large text files get a boundary scan first, of all ranges in parallel.
+    Large text files get a boundary scan first, of all spans in parallel.
 
-    ``partition`` is where all rows go, None where a partition key decides per row. ``run`` maps a function over
-    tasks on a runner and returns the results in order.
+    ``options`` are the job's import options. ``partition`` is where all rows go, None where a partition key decides
+    per row. ``run`` maps a function over tasks on a runner and returns the results in order.
 
     Raises:
         LimitExceeded: a file, or all files together, are larger than the settings allow.
+        ImportRefused: the files of one NumPy set are listed as inputs of their own.
         DataError, SourceError: for the first file that can't be planned; it names the file.
     """
-    _check_sizes(units, settings)
-    _check_sets(units, schema)
-    columns, column_warnings = partition_columns([unit.locations[0].name for unit in units], schema, unknown_columns)
-    files = [(unit.locations, unit.format, values) for unit, values in zip(units, columns, strict=True)]
+    _check_sizes(files, settings)
+    _check_sets(files, schema)
+    unknown_columns = UnknownColumns.of(options)
+    columns, column_warnings = partition_columns([file.locations[0].name for file in files], schema, unknown_columns)
+    files = [replace(file, columns=values) for file, values in zip(files, columns, strict=True)]
     tasks = [
         PlanTask(
             files=files[start : start + _FILES_PER_TASK],
             schema=schema,
-            csv=csv,
+            options=options,
             unknown_columns=unknown_columns,
             split_bytes=settings.split_bytes,
             batch_bytes=settings.batch_bytes,
             memory_limit=settings.worker_memory,
         )
-        for start in range(0, len(units), _FILES_PER_TASK)
+        for start in range(0, len(files), _FILES_PER_TASK)
     ]
-    plans = [plan for chunk in run(plan_files, tasks) for plan in chunk]
-    splits = _cut(units, plans, run, settings.worker_memory)
-    for unit, parts in zip(units, splits, strict=True):
-        _check_expansion(unit, parts)
+    plans = [plan for results in run(plan_files, tasks) for plan in results]
+    file_ranges = _cut(files, plans, run, settings.worker_memory)
+    for file, ranges in zip(files, file_ranges, strict=True):
+        _check_expansion(file, ranges)
     return Plan(
-        files=[_planned_file(unit, parts) for unit, parts in zip(units, splits, strict=True)],
-        pieces=[
-            PlannedRange(
-                part=Part(
-                    file=number,
-                    spec={"format": unit.format.value, "part": dict(part.spec), "partition": partition}
-                    | ({"columns": columns[number]} if columns[number] else {}),
-                    size=part.size,
-                ),
-                weight=part.size if part.decoded_size is None else part.decoded_size,
-                max_rows=part.max_rows,
-            )
-            for number, (unit, parts) in enumerate(zip(units, splits, strict=True))
-            for part in parts
+        files=[_with_total_rows(file, ranges) for file, ranges in zip(files, file_ranges, strict=True)],
+        ranges=[
+            replace(file_range, file=ordinal, format=file.format, columns=file.columns, partition=partition)
+            for ordinal, (file, ranges) in enumerate(zip(files, file_ranges, strict=True))
+            for file_range in ranges
         ],
         warnings=merge_warnings([list(column_warnings), *(list(plan.warnings) for plan in plans)]),
     )
 
 
-def _check_expansion(unit: InputFile, parts: Sequence[SplitPlan]) -> None:
+def _check_expansion(file: InputFile, ranges: Sequence[FileRange]) -> None:
     """Raises DataError for a decompression bomb, before memory is reserved for the rows that a file claims."""
     try:
-        check_decompression_bomb(
-            sum(part.size if part.decoded_size is None else part.decoded_size for part in parts),
-            sum(location.size for location in unit.locations),
-        )
+        check_decompression_bomb(sum(file_range.weight for file_range in ranges), file.size)
     except DataError as error:
-        raise error.at(file=unit.name) from None
+        raise error.at(file=file.name) from None
 
 
 def _cut(
-    units: Sequence[InputFile], plans: Sequence[FilePlan], run: RunTasks, memory_limit: int | None
-) -> list[Sequence[SplitPlan]]:
-    """The file ranges of each file, after a parallel boundary scan of the files that need one."""
+    files: Sequence[InputFile], plans: Sequence[FilePlan], run: RunTasks, memory_limit: int | None
+) -> list[Sequence[FileRange]]:
+    """The ranges of each file, after a parallel boundary scan of the files that need one."""
     tasks = [
-        BoundaryScanTask(location=unit.locations[0], scan=plan.splits, span=span, memory_limit=memory_limit)
-        for unit, plan in zip(units, plans, strict=True)
-        if not isinstance(plan.splits, Sequence)
-        for span in plan.splits.spans
+        BoundaryScanTask(location=file.locations[0], scan=plan.ranges, span=span, memory_limit=memory_limit)
+        for file, plan in zip(files, plans, strict=True)
+        if not isinstance(plan.ranges, Sequence)
+        for span in plan.ranges.spans
     ]
-    scan_results = iter(run(scan_range, tasks))
+    findings = iter(run(scan_range, tasks))
     return [
-        plan.splits
-        if isinstance(plan.splits, Sequence)
-        else plan.splits.cut(list(islice(scan_results, len(plan.splits.spans))))
+        plan.ranges
+        if isinstance(plan.ranges, Sequence)
+        else plan.ranges.cut(list(islice(findings, len(plan.ranges.spans))))
         for plan in plans
     ]
 
 
-def _check_sizes(units: Sequence[InputFile], settings: JobSettings) -> None:
-    for unit in units:
-        for location in unit.locations:
-            _check_file_size(location, settings)
-    size = sum(location.size for unit in units for location in unit.locations)
+def _with_total_rows(file: InputFile, ranges: Sequence[FileRange]) -> InputFile:
+    if not format_named(file.format).counts_rows:
+        return file
+    return replace(file, total_rows=sum(file_range.max_rows for file_range in ranges))
+
+
+def _check_sizes(files: Sequence[InputFile], settings: JobSettings) -> None:
+    for file in files:
+        _check_file_size(file, settings)
+    size = sum(file.size for file in files)
     if settings.max_job_bytes is not None and size > settings.max_job_bytes:
         raise LimitExceeded(
             f"the files of this job have {size:,} bytes; the limit per job is {settings.max_job_bytes:,} "
@@ -224,86 +190,38 @@ def _check_sizes(units: Sequence[InputFile], settings: JobSettings) -> None:
         )
 
 
-def check_input(unit: InputFile, schema: CollectionSchema, settings: JobSettings) -> None:
-    """Check input files without opening them: their sizes, and that a NumPy set is complete.
+def _check_sets(files: Sequence[InputFile], schema: CollectionSchema) -> None:
+    """Raises ImportRefused where the files of one set are listed as inputs of their own."""
+    for spec in FORMATS:
+        if spec.file_set is not None:
+            spec.file_set.check_inputs([_names(file) for file in files if file.format == spec.name], schema)
+
+
+def check_input(file: InputFile, schema: CollectionSchema, settings: JobSettings) -> None:
+    """Check an input file without opening it: its size, and that a NumPy set is complete.
 
     Raises:
         LimitExceeded: a file is too large.
-        ImportRefused: a set lacks files that the collection's fields need (``rule``: ``numpy_fields``).
+        ImportRefused: a set lacks files that the collection's fields need.
     """
-    for location in unit.locations:
-        _check_file_size(location, settings)
-    if unit.format is not Format.NUMPY:
-        return
-    needed = _needed_fields(schema)
-    structs = [field.name for field in needed if field.type is DataType.ARRAY_OF_STRUCT]
-    if structs:
-        raise ImportRefused(
-            f"NumPy files cannot hold struct arrays, which the collection requires for {', '.join(structs)}: use "
-            "Parquet, JSON, JSON Lines or CSV",
-            rule="numpy_fields",
-            fields=structs,
-        )
-    names = _fields_of_set(unit)
-    missing = [field.name for field in needed if field.name not in names]
-    if missing:
-        raise ImportRefused(
-            f"the NumPy set has {len(names)} files and the collection {len(needed)} required fields; missing: "
-            f"{', '.join(f'{name}.npy' for name in missing)}",
-            rule="numpy_fields",
-            missing=missing,
-        )
+    _check_file_size(file, settings)
+    file_set = format_named(file.format).file_set
+    if file_set is not None:
+        file_set.check(_names(file), schema)
 
 
-def _check_sets(units: Sequence[InputFile], schema: CollectionSchema) -> None:
-    """Raises ImportRefused where the files of one NumPy set are listed as separate inputs."""
-    singles = [unit for unit in units if unit.format is Format.NUMPY and len(unit.locations) == 1]
-    needed = {field.name for field in _needed_fields(schema)}
-    all_fields: dict[str, None] = {}
-    for unit in singles:
-        fields = _fields_of_set(unit)
-        if needed <= fields:
-            return
-        all_fields |= dict.fromkeys(fields)
-    if len(singles) > 1 and needed <= all_fields.keys():
-        names = ", ".join(json.dumps(unit.name) for unit in singles[:4])
-        raise ImportRefused(
-            f"each of the {len(singles)} NumPy files is in a separate list, and so a set of one field. Put the "
-            f"files of a set into one list: [[{names}{', …' if len(singles) > 4 else ''}]]",
-            rule="numpy_fields",
-        )
+def _names(file: InputFile) -> list[str]:
+    return [location.name for location in file.locations]
 
 
-def _needed_fields(schema: CollectionSchema) -> list[Field]:
-    """The fields without which no row is valid."""
-    return [
-        field
-        for field in schema.fields
-        if not schema.is_generated(field) and not field.nullable and field.default is None
-    ]
-
-
-def _fields_of_set(unit: InputFile) -> set[str]:
-    """The field names in the file names of a NumPy set."""
-    return {location.name.rpartition("/")[2].rpartition(".")[0] for location in unit.locations}
-
-
-def _check_file_size(location: Location, settings: JobSettings) -> None:
+def _check_file_size(file: InputFile, settings: JobSettings) -> None:
     """Raises LimitExceeded."""
-    if settings.max_file_bytes is not None and location.size > settings.max_file_bytes:
-        raise LimitExceeded(
-            f"file {location.name!r} has {location.size:,} bytes; the limit per file is {settings.max_file_bytes:,} "
-            "(max_file_bytes). Split it into several files",
-            limit="max_file_bytes",
-            value=settings.max_file_bytes,
-            file=location.name,
-        )
-
-
-def _planned_file(unit: InputFile, splits: Sequence[SplitPlan]) -> PlannedFile:
-    return PlannedFile(
-        name=unit.name,
-        locations=[location.to_json() for location in unit.locations],
-        size=sum(location.size for location in unit.locations),
-        total_rows=sum(split.max_rows for split in splits) if unit.format in _EXACT else 0,
-    )
+    for location in file.locations:
+        if settings.max_file_bytes is not None and location.size > settings.max_file_bytes:
+            raise LimitExceeded(
+                f"file {location.name!r} has {location.size:,} bytes; the limit per file is "
+                f"{settings.max_file_bytes:,} (max_file_bytes). Split it into several files",
+                limit="max_file_bytes",
+                value=settings.max_file_bytes,
+                file=location.name,
+            )

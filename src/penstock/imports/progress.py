@@ -6,8 +6,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import accumulate
 
-from penstock.domain.jobs import FileState, ImportFile, Part, Split, SplitState
+from penstock.domain.jobs import FileRange, FileState, ImportFile, Split, SplitState
 from penstock.runners.base import TaskHandle
 
 __all__ = ["COMMITTED", "INDEXED", "PLANNED", "UNCOMMITTED", "ProgressTracker"]
@@ -24,7 +25,7 @@ class _SplitProgress:
     """Progress of one split. ``rows`` and ``done`` bytes come from the handle while it runs."""
 
     split: Split
-    part_rows: Sequence[int]
+    range_rows: Sequence[int]
     handle: TaskHandle[object] | None = None
     done: int = 0
     rows: int = 0
@@ -40,20 +41,20 @@ class _RangeProgress:
     start: int
 
     @property
-    def part(self) -> Part:
-        return self.progress.split.parts[self.number]
+    def range(self) -> FileRange:
+        return self.progress.split.ranges[self.number]
 
     @property
     def done(self) -> int:
-        return min(max(self.progress.done - self.start, 0), self.part.size)
+        return min(max(self.progress.done - self.start, 0), self.range.size)
 
     @property
     def rows(self) -> int:
         """Rows read, as far as known: a running split of several file ranges reports only their total."""
         progress = self.progress
         if progress.staged:
-            return progress.part_rows[self.number]
-        return progress.rows if len(progress.split.parts) == 1 else 0
+            return progress.range_rows[self.number]
+        return progress.rows if len(progress.split.ranges) == 1 else 0
 
 
 class ProgressTracker:
@@ -62,13 +63,15 @@ class ProgressTracker:
     def __init__(self, files: Sequence[ImportFile], splits: Sequence[Split]) -> None:
         self._lock = threading.Lock()
         self._files = {file.ordinal: file for file in files}
-        self._splits = {split.ordinal: _SplitProgress(split, [part.rows for part in split.parts]) for split in splits}
+        self._splits = {
+            split.ordinal: _SplitProgress(split, [file_range.rows for file_range in split.ranges]) for split in splits
+        }
         self._ranges: Mapping[int, list[_RangeProgress]] = {file.ordinal: [] for file in files}
         for progress in self._splits.values():
             start = 0
-            for number, part in enumerate(progress.split.parts):
-                self._ranges[part.file].append(_RangeProgress(progress, number, start))
-                start += part.size
+            for number, file_range in enumerate(progress.split.ranges):
+                self._ranges[file_range.file].append(_RangeProgress(progress, number, start))
+                start += file_range.size
             if progress.split.state is SplitState.STAGED:
                 progress.staged, progress.done, progress.rows = True, start, progress.split.rows
         self._running: dict[int, _SplitProgress] = {}
@@ -85,14 +88,14 @@ class ProgressTracker:
             progress.handle = handle
             self._running[split.ordinal] = progress
 
-    def staged(self, split: Split, part_rows: Sequence[int]) -> None:
+    def staged(self, split: Split, range_rows: Sequence[int]) -> None:
         with self._lock:
             progress = self._running.pop(split.ordinal, None) or self._splits[split.ordinal]
             progress.handle, progress.staged = None, True
-            progress.done, progress.rows, progress.part_rows = split.size, sum(part_rows), part_rows
+            progress.done, progress.rows, progress.range_rows = split.size, sum(range_rows), range_rows
             self._staged_bytes += progress.done
             self._staged_rows += progress.rows
-            self._touched.update(part.file for part in split.parts)
+            self._touched.update(file_range.file for file_range in split.ranges)
 
     def failed(self, file: int, reason: str) -> None:
         with self._lock:
@@ -112,14 +115,14 @@ class ProgressTracker:
                     progress.rows = max(progress.rows, done_rows)
                 done += progress.done
                 rows += progress.rows
-                self._touched.update(part.file for part in progress.split.parts)
+                self._touched.update(file_range.file for file_range in progress.split.ranges)
             share = done / self._size if self._size else 1.0
             return PLANNED + int((COMMITTED - PLANNED) * share), rows, self._changed_files()
 
     def row_offset(self, split: Split, number: int) -> int | None:
         """Rows of the file before this file range; None until all ranges before it are staged."""
         with self._lock:
-            ranges = self._ranges[split.parts[number].file]
+            ranges = self._ranges[split.ranges[number].file]
             here = (split.ordinal, number)
             before = [
                 file_range for file_range in ranges if (file_range.progress.split.ordinal, file_range.number) < here
@@ -133,11 +136,9 @@ class ProgressTracker:
     def current_range(self, split: Split) -> int:
         """The index of the file range that a running split reported last."""
         with self._lock:
-            ranges = [file_range for part in split.parts for file_range in self._ranges[part.file]]
-            here = [file_range for file_range in ranges if file_range.progress.split.ordinal == split.ordinal]
-            return max(
-                (file_range.number for file_range in here if file_range.start <= file_range.progress.done), default=0
-            )
+            progress = self._splits[split.ordinal]
+            starts = accumulate((file_range.size for file_range in split.ranges[:-1]), initial=0)
+            return max((number for number, start in enumerate(starts) if start <= progress.done), default=0)
 
     def name_of(self, file: int) -> str:
         return self._files[file].name
@@ -170,11 +171,11 @@ def _updated_file(file: ImportFile, ranges: Sequence[_RangeProgress]) -> ImportF
         )
     done = sum(file_range.done for file_range in ranges)
     running = any(
-        file_range.progress.handle is not None and len(file_range.progress.split.parts) == 1 for file_range in ranges
+        file_range.progress.handle is not None and len(file_range.progress.split.ranges) == 1 for file_range in ranges
     )
     if not done and not running:
         return file
-    size = sum(file_range.part.size for file_range in ranges)
+    size = sum(file_range.range.size for file_range in ranges)
     return replace(
         file,
         state=FileState.IMPORTING,

@@ -72,7 +72,7 @@ def retry_transient(
 
 def _sentence(error: BaseException) -> str:
     text = str(error).rstrip()
-    return text if text.endswith((".", ")", "!", "?")) else f"{text}."
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _log_retry(what: str, state: tenacity.RetryCallState, retrying: Callable[[BaseException], None]) -> None:

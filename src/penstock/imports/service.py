@@ -32,8 +32,8 @@ from penstock.imports.file_probe import FileProbe
 from penstock.imports.planner import check_input
 from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
 from penstock.imports.settings import JobSettings
-from penstock.readers.csv.reader import check_separator
-from penstock.readers.formats import check_group
+from penstock.readers.formats import check_options
+from penstock.readers.input_files import check_group
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.roots import ImportRoots
 
@@ -308,9 +308,9 @@ class ImportService:
         keys, roots = request.keys, self._roots_of(request.caller)
         size = 0
         for group in groups:
-            for unit in self._file_probe.probe(cluster.org_id, group, roots, keys, self._settings.head_timeout):
-                check_input(unit, collection.schema, self._settings)
-                size += sum(location.size for location in unit.locations)
+            for file in self._file_probe.probe(cluster.org_id, group, roots, keys, self._settings.head_timeout):
+                check_input(file, collection.schema, self._settings)
+                size += file.size
         return size
 
     def _roots_of(self, caller: Caller) -> ImportRoots:
@@ -379,7 +379,7 @@ def _check_options(request: CreateImport) -> bool:
             )
     if options.get("timeout"):
         parse_duration(options["timeout"])
-    check_separator(options.get("sep", ""))
+    check_options(options)
     policy = options.get("unknown_columns") or UnknownColumns.DYNAMIC
     if policy not in set(UnknownColumns):
         raise ImportRefused(

@@ -6,20 +6,20 @@ A task has no access to the catalog: its argument carries all it needs, and it r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
 from penstock.domain.index import IndexSpec
-from penstock.domain.jobs import JobWarning, merge_warnings
+from penstock.domain.jobs import FileRange, JobWarning, Split, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, MaintainableEngine, Staged, Table
 from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
 from penstock.imports.memory_budget import too_large
-from penstock.imports.partition_columns import PartitionColumns, add_dynamic_values, with_values
-from penstock.readers.base import BoundaryScan, CsvOptions, ReadRequest, SplitPlan
-from penstock.readers.formats import Format, reader_for
+from penstock.imports.partition_columns import add_dynamic_values, with_values
+from penstock.readers.base import BoundaryScan, InputFile, ReadRequest
+from penstock.readers.formats import format_named
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.runners.base import TaskContext
 from penstock.runners.memory import limit_malloc_arenas, tune_malloc_reuse
@@ -34,9 +34,8 @@ __all__ = [
     "IndexTask",
     "MaintenanceResult",
     "MaintenanceTask",
-    "PartFailed",
-    "PartTask",
     "PlanTask",
+    "RangeFailed",
     "StageResult",
     "StageTask",
     "build_indexes",
@@ -58,22 +57,22 @@ BOMB_CHECK_MIN_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanTask:
-    """Files to cut into splits: their locations (several for a NumPy set), format and partition columns."""
+    """Input files to cut into file ranges. ``options`` are the job's import options."""
 
-    files: Sequence[tuple[Sequence[Location], Format, PartitionColumns]]
+    files: Sequence[InputFile]
     schema: CollectionSchema
-    csv: CsvOptions
     split_bytes: int
     batch_bytes: int
+    options: Mapping[str, str]
     unknown_columns: UnknownColumns = UnknownColumns.DYNAMIC
     memory_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePlan:
-    """The file ranges of a file (``splits``), or the boundary scan that must come before cutting it."""
+    """The ranges of a file, or the boundary scan that must come before cutting it."""
 
-    splits: Sequence[SplitPlan] | BoundaryScan
+    ranges: Sequence[FileRange] | BoundaryScan
     warnings: Sequence[JobWarning]
 
 
@@ -84,24 +83,24 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
         DataError, SourceError, MemoryExceeded: for the first file that can't be planned; it names the file.
     """
     plans = []
-    for index, (locations, file_format, columns) in enumerate(task.files):
+    for number, file in enumerate(task.files):
         context.check()
         request = ReadRequest(
-            sources=[open_source(location) for location in locations],
-            schema=with_values(task.schema, columns),
+            sources=[open_source(location) for location in file.locations],
+            schema=with_values(task.schema, file.columns),
             batch_bytes=task.batch_bytes,
-            csv=task.csv,
+            options=task.options,
             unknown_columns=task.unknown_columns,
         )
         try:
             with unchanged(request.sources):
-                splits = reader_for(file_format).plan(request, task.split_bytes)
+                ranges = format_named(file.format).reader.plan(request, task.split_bytes)
         except DataError as error:
-            raise explained(error, locations, task.schema) from error
+            raise explained(error, file.locations, task.schema) from error
         except MemoryError as error:
-            raise too_large(_name_of(locations), task.memory_limit or 0) from error
-        plans.append(FilePlan(splits=splits, warnings=merge_warnings([request.warnings])))
-        context.report(index + 1, 0)
+            raise too_large(file.name, task.memory_limit or 0) from error
+        plans.append(FilePlan(ranges=ranges, warnings=merge_warnings([request.warnings])))
+        context.report(number + 1, 0)
     return plans
 
 
@@ -133,32 +132,25 @@ def scan_range(task: BoundaryScanTask, context: TaskContext) -> Any:
 
 def file_at(task: PlanTask | BoundaryScanTask, done: int) -> str:
     """The file that a task was at when it reported ``done``."""
-    return task.location.name if isinstance(task, BoundaryScanTask) else _name_of(task.files[done][0])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartTask:
-    """One file range of a split."""
-
-    locations: Sequence[Location]
-    format: Format
-    spec: Mapping[str, Any]
-    size: int
-    columns: PartitionColumns = field(default_factory=dict)
+    return task.location.name if isinstance(task, BoundaryScanTask) else task.files[done].name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageTask:
-    """A split to read, check and stage. ``partitions`` and ``auto_id_start`` are the Conformer's."""
+    """A split to read, check and stage.
+
+    ``locations`` are those of its files, by ordinal; ``partitions`` those that rows may go to where no range names
+    its own. ``options`` are the job's import options.
+    """
 
     engine: Engine
     table: Table
     job_id: int
-    parts: Sequence[PartTask]
-    csv: CsvOptions
-    batch_bytes: int
+    split: Split
+    locations: Mapping[int, Sequence[Location]]
     partitions: Sequence[int]
-    auto_id_start: int | None
+    batch_bytes: int
+    options: Mapping[str, str]
     unknown_columns: UnknownColumns = UnknownColumns.DYNAMIC
     memory_limit: int | None = None
 
@@ -172,12 +164,12 @@ class StageResult:
     warnings: Sequence[JobWarning]
 
 
-class PartFailed(Exception):
+class RangeFailed(Exception):
     """A permanent error, with the index of the file range in its split."""
 
-    def __init__(self, part: int, error: PenstockError) -> None:
-        super().__init__(part, error)
-        self.part = part
+    def __init__(self, number: int, error: PenstockError) -> None:
+        super().__init__(number, error)
+        self.number = number
         self.error = error
 
 
@@ -185,8 +177,8 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
     """Read, check and stage a split batch by batch; only a publish makes its rows visible.
 
     Raises:
-        PartFailed: a row breaks a rule, or a file can't be read or takes too much memory; ``row`` of the error counts
-            within the file range.
+        RangeFailed: a row breaks a rule, or a file can't be read or takes too much memory; ``row`` of the error
+            counts within the file range.
         TaskCancelled, SourceUnavailable, StoreError: no files remain except those that the engine documents.
     """
     rows: list[int] = []
@@ -194,21 +186,22 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
 
     def batches() -> Iterator[pa.RecordBatch]:
         read_bytes = read_rows = 0
-        for number, part in enumerate(task.parts):
+        for number, file_range in enumerate(task.split.ranges):
             rows.append(0)
             try:
-                for batch, part_bytes in _conformed(task, part, read_rows, warnings):
+                for batch, range_bytes in _conformed(task, file_range, read_rows, warnings):
                     context.check()
                     rows[number] += batch.num_rows
                     yield batch
-                    context.report(read_bytes + min(part_bytes, part.size), read_rows + rows[number])
+                    context.report(read_bytes + min(range_bytes, file_range.size), read_rows + rows[number])
             except PenstockError as error:
                 if isinstance(error, TaskCancelled | Transient):
                     raise
-                raise PartFailed(number, error) from error
+                raise RangeFailed(number, error) from error
             except MemoryError as error:
-                raise PartFailed(number, too_large(_name_of(part.locations), task.memory_limit or 0)) from error
-            read_bytes += part.size
+                name = _name_of(task.locations[file_range.file])
+                raise RangeFailed(number, too_large(name, task.memory_limit or 0)) from error
+            read_bytes += file_range.size
             read_rows += rows[number]
 
     staged = task.engine.stage(task.table, task.job_id, batches())
@@ -216,7 +209,7 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
 
 
 def _conformed(
-    task: StageTask, part: PartTask, row_offset: int, warnings: list[list[JobWarning]]
+    task: StageTask, file_range: FileRange, row_offset: int, warnings: list[list[JobWarning]]
 ) -> Iterator[tuple[pa.RecordBatch, int]]:
     """Yield the canonical batches of one file range, each with the bytes read so far.
 
@@ -224,26 +217,28 @@ def _conformed(
         DataError: a row breaks a rule; has a remedy.
         SourceError: the file can't be read.
     """
-    schema = with_values(task.table.schema, part.columns)
+    locations, columns = task.locations[file_range.file], file_range.columns
+    schema = with_values(task.table.schema, columns)
     request = ReadRequest(
-        sources=[open_source(location) for location in part.locations],
+        sources=[open_source(location) for location in locations],
         schema=schema,
         batch_bytes=task.batch_bytes,
-        csv=task.csv,
+        options=task.options,
         unknown_columns=task.unknown_columns,
     )
-    ids = None if task.auto_id_start is None else task.auto_id_start + row_offset
-    conformer = Conformer(schema, task.partitions, ids)
+    partitions = task.partitions if file_range.partition is None else [file_range.partition]
+    ids = None if task.split.auto_id_start is None else task.split.auto_id_start + row_offset
+    conformer = Conformer(schema, partitions, ids)
     decoded = 0
     try:
         with unchanged(request.sources):
-            for batch in reader_for(part.format).read(request, part.spec):
-                rows = conformer.conform(replace(batch, batch=add_dynamic_values(batch.batch, schema, part.columns)))
+            for batch in format_named(file_range.format).reader.read(request, file_range.spec):
+                rows = conformer.conform(replace(batch, batch=add_dynamic_values(batch.batch, schema, columns)))
                 decoded += rows.nbytes
-                check_decompression_bomb(decoded, part.size)
+                check_decompression_bomb(decoded, file_range.size)
                 yield rows, batch.bytes_read
     except DataError as error:
-        raise explained(error, part.locations, schema) from error
+        raise explained(error, locations, schema) from error
     warnings += [request.warnings, conformer.warnings]
 
 

@@ -1,56 +1,68 @@
 """Protocol of the readers of import files.
 
-A reader turns the bytes of one split of one file (or NumPy set) into Arrow record batches under a byte budget.
+A reader turns the bytes of one file range into Arrow record batches under a byte budget.
 Columns are named as in the file. Columnar formats deliver the stored Arrow types; row formats, which have no
 types of their own, parse straight into the canonical types of the collection's schema (see
 ``penstock.domain.arrow_schema``). All put columns and keys that are not in the schema into a ``$meta`` column of
 JSON text where the collection is dynamic, unless the request says otherwise.
 
-Rows are counted from 0 in the split; ``DataError`` carries that row, and the executor adds the rows before the split.
+Rows are counted from 0 in the range; ``DataError`` carries that row, and staging adds the rows of the file before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import pyarrow as pa
 
-from penstock.domain.jobs import JobWarning
+from penstock.domain.jobs import FileRange, JobWarning
 from penstock.domain.schema import CollectionSchema
 from penstock.readers.unknown_columns import UnknownColumns
-from penstock.sources.base import Source
+from penstock.sources.base import Location, Source
 
-__all__ = ["BoundaryScan", "CsvOptions", "ReadRequest", "Reader", "RowBatch", "SplitPlan", "plan_at_once"]
-
-
-@dataclass(frozen=True, slots=True)
-class CsvOptions:
-    """CSV options of the create call: one separator character, and the cell text that means null."""
-
-    separator: str = ","
-    null_key: str = ""
+__all__ = [
+    "BoundaryScan",
+    "FileSet",
+    "FormatSpec",
+    "InputFile",
+    "OptionCheck",
+    "ReadRequest",
+    "Reader",
+    "RowBatch",
+    "no_rows",
+    "plan_at_once",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SplitPlan:
-    """A planned split.
+class InputFile:
+    """An input of a job, resolved: the locations of a file (several for a NumPy set) and the name of its format.
 
-    ``spec`` is JSON that :meth:`Reader.read` understands; ``size`` is bytes of input, for progress and balance;
-    ``max_rows`` is an upper bound on rows (exact where the format records it), for reserving ids. ``decoded_size``
-    estimates its Arrow bytes, where that differs from ``size``: split packing uses it.
+    ``columns`` are the values of its partition columns for all of its rows: typed for fields, as JSON for others.
+    ``total_rows`` is 0 where the format doesn't record it.
     """
 
-    spec: Mapping[str, Any]
-    size: int
-    max_rows: int
-    decoded_size: int | None = None
+    locations: Sequence[Location]
+    format: str
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    total_rows: int = 0
+
+    @property
+    def name(self) -> str:
+        """The path as the request gave it; those of a NumPy set joined by blanks."""
+        return " ".join(location.name for location in self.locations)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(location.size for location in self.locations)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowBatch:
-    """A record batch, the number of its first row in the split, and the bytes of the split read so far."""
+    """A record batch, the number of its first row in the file range, and the bytes of the range read so far."""
 
     batch: pa.RecordBatch
     first_row: int
@@ -61,20 +73,21 @@ class RowBatch:
 class ReadRequest:
     """What to read: the sources of one file (several for a NumPy set), the schema, and the batch size.
 
-    ``batch_bytes`` bounds the Arrow bytes of one batch (a single row may exceed it). ``unknown_columns`` decides
-    about columns that are no field. ``warnings`` collects what the reader dropped or rounded.
+    ``batch_bytes`` bounds the Arrow bytes of one batch (a single row may exceed it). ``options`` are the job's import
+    options, of which a reader uses those of its format. ``unknown_columns`` decides about columns that are no field.
+    ``warnings`` collects what the reader dropped or rounded.
     """
 
     sources: Sequence[Source]
     schema: CollectionSchema
     batch_bytes: int
-    csv: CsvOptions = CsvOptions()
+    options: Mapping[str, str] = field(default_factory=dict)
     unknown_columns: UnknownColumns = UnknownColumns.DYNAMIC
     warnings: list[JobWarning] = field(default_factory=list)
 
 
 class BoundaryScan(Protocol):
-    """Boundary scan: a parallel pass over a file's spans, whose findings in order give the splits.
+    """Boundary scan: a parallel pass over a file's spans, whose findings in order give the file ranges.
 
     It is picklable, as findings are, so that spans can be scanned in parallel.
     """
@@ -94,16 +107,16 @@ class BoundaryScan(Protocol):
         """
         ...
 
-    def cut(self, findings: Sequence[Any]) -> Sequence[SplitPlan]:
-        """Return the splits for the findings of all spans, in order."""
+    def cut(self, findings: Sequence[Any]) -> Sequence[FileRange]:
+        """Return the file ranges for the findings of all spans, in order."""
         ...
 
 
 class Reader(Protocol):
     """Reader of one file format."""
 
-    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | BoundaryScan:
-        """Cut a file into splits of about ``split_bytes``; reads headers and footers only.
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange] | BoundaryScan:
+        """Cut a file into ranges of about ``split_bytes``; reads headers and footers only.
 
         Returns a :class:`BoundaryScan` instead where record boundaries can be found only by scanning every byte.
 
@@ -114,7 +127,7 @@ class Reader(Protocol):
         ...
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
-        """Read the rows of one split, in order.
+        """Read the rows of the file range with this ``spec``, in order.
 
         Raises:
             DataError: with row, field, value and byte offset as far as the format has them.
@@ -123,8 +136,47 @@ class Reader(Protocol):
         ...
 
 
-def plan_at_once(reader: Reader, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan]:
-    """Plan the splits of a file, running any boundary scan in this thread. Raises as :meth:`Reader.plan`."""
+OptionCheck: TypeAlias = Callable[[str], str | None]
+"""Check the text of an import option ("" if not given): raise ImportRefused, or return a warning or None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSet:
+    """Checks of a format whose files make up an input together (a NumPy set), by their names alone.
+
+    ``check`` raises ImportRefused where one input lacks files that the collection's fields need, ``check_inputs``
+    where the files of one set are listed as inputs of their own.
+    """
+
+    check: Callable[[Sequence[str], CollectionSchema], None]
+    check_inputs: Callable[[Sequence[Sequence[str]], CollectionSchema], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FormatSpec:
+    """A file format: all that the import of its files needs to know of it.
+
+    ``name`` is spelled as in Milvus's messages; plans in the catalog contain it. ``extensions`` are in lower case,
+    without the dot. ``file_set`` is None where an input is one file. ``counts_rows`` says that the ``max_rows`` of
+    its file ranges are exact. ``options`` are the import options that only this format has, with their checks;
+    ``penstock.domain.import_options`` has their names for clients, which load no reader.
+    """
+
+    name: str
+    extensions: Sequence[str]
+    reader: Reader
+    file_set: FileSet | None = None
+    counts_rows: bool = False
+    options: Mapping[str, OptionCheck] = field(default_factory=dict)
+
+
+def no_rows(name: str) -> JobWarning:
+    """The warning about an input file without rows."""
+    return JobWarning(code="no_rows", message=f"file {name!r} holds no rows")
+
+
+def plan_at_once(reader: Reader, request: ReadRequest, split_bytes: int) -> Sequence[FileRange]:
+    """Cut a file into ranges, running any boundary scan in this thread. Raises as :meth:`Reader.plan`."""
     plan = reader.plan(request, split_bytes)
     if isinstance(plan, Sequence):
         return plan

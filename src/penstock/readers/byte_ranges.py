@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from penstock.domain.jobs import JobWarning
 from penstock.errors import DataError
 from penstock.readers.columns.json_values import MAX_RECORD_BYTES
 from penstock.sources.base import Source
 
-__all__ = ["BLOCK_BYTES", "BOM", "blocks", "check_is_text", "checked_blocks", "even_spans", "lines", "no_rows"]
+__all__ = ["BLOCK_BYTES", "BOM", "blocks", "check_is_text", "checked_blocks", "even_spans", "lines"]
 
 BLOCK_BYTES = 8 << 20
 """Bytes per read: large enough for streaming from object stores, small against a worker's memory budget."""
@@ -66,10 +65,6 @@ def checked_blocks(source: Source, size: int) -> Iterator[bytes]:
         yield block
 
 
-def no_rows(source: Source) -> JobWarning:
-    return JobWarning(code="no_rows", message=f"file {source.name!r} holds no rows")
-
-
 def blocks(source: Source, start: int = 0, end: int | None = None, *, size: int = BLOCK_BYTES) -> Iterator[bytes]:
     """Read the bytes from ``start`` up to ``end`` in non-empty blocks of at most ``size``."""
     with source.open_stream(start, end) as stream:
@@ -77,9 +72,9 @@ def blocks(source: Source, start: int = 0, end: int | None = None, *, size: int 
             yield block
 
 
-def even_spans(start: int, end: int, parts: int) -> list[tuple[int, int]]:
-    """Divide ``[start, end)`` into ``parts`` spans whose sizes differ by at most a byte."""
-    bounds = [start + (end - start) * part // parts for part in range(parts + 1)]
+def even_spans(start: int, end: int, count: int) -> list[tuple[int, int]]:
+    """Divide ``[start, end)`` into ``count`` spans whose sizes differ by at most a byte."""
+    bounds = [start + (end - start) * number // count for number in range(count + 1)]
     return list(pairwise(bounds))
 
 

@@ -19,16 +19,17 @@ import numpy.lib.format as npy
 import numpy.typing as npt
 import pyarrow as pa
 
-from penstock.domain.jobs import JobWarning
+from penstock.domain.jobs import FileRange, JobWarning
 from penstock.domain.schema import META_FIELD, DataType
 from penstock.errors import DataError
-from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
+from penstock.readers.base import FormatSpec, ReadRequest, RowBatch
 from penstock.readers.byte_ranges import even_spans
 from penstock.readers.dynamic_columns import DynamicColumns
+from penstock.readers.numpy_set import NUMPY_SET, field_of
 from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
 from penstock.sources.base import Source
 
-__all__ = ["NUMPY_READER"]
+__all__ = ["NUMPY"]
 
 HEAD = 1 << 16
 """Maximum bytes of a header; a plain array's has 128."""
@@ -86,7 +87,7 @@ class _Column:
 
 
 class _NumpyReader:
-    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan]:
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange]:
         columns, _ = _set(request)
         rows = _count(columns, request)
         if rows:
@@ -94,7 +95,7 @@ class _NumpyReader:
         row_bytes = sum(column.row_bytes for column in columns)
         count = min(max(1, round(rows * row_bytes / split_bytes)), max(1, rows))
         return [
-            SplitPlan(spec={"rows": [start, stop]}, size=(stop - start) * row_bytes, max_rows=stop - start)
+            FileRange(spec={"rows": [start, stop]}, size=(stop - start) * row_bytes, max_rows=stop - start)
             for start, stop in even_spans(0, rows, count)
         ]
 
@@ -134,7 +135,7 @@ def _merge_dynamic(
         raise error.at(file=names.get(error.field or ""), row=first_row + (error.row or 0)) from None
 
 
-NUMPY_READER = _NumpyReader()
+NUMPY = FormatSpec(name="Numpy", extensions=("npy",), reader=_NumpyReader(), file_set=NUMPY_SET, counts_rows=True)
 
 
 def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:
@@ -144,7 +145,7 @@ def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:
     field_names = {*schema.names, META_FIELD} if schema.dynamic else set(schema.names)
     sources: dict[str, Source] = {}
     for source in request.sources:
-        field = _field_of(source)
+        field = field_of(source.name)
         if field in sources:
             raise DataError(
                 f"two files are named {field!r}: {sources[field].name!r} and {source.name!r}",
@@ -168,19 +169,15 @@ def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:
 
 
 def _check_missing(request: ReadRequest) -> None:
-    names = [_field_of(source) for source in request.sources]
+    names = [field_of(source.name) for source in request.sources]
     try:
         check_missing(request.schema, names)
     except DataError as error:
         raise error.at(file=" ".join(source.name for source in request.sources)) from None
 
 
-def _field_of(source: Source) -> str:
-    return source.name.rpartition("/")[2].rpartition(".")[0]
-
-
 def _refuse_structs(request: ReadRequest) -> None:
-    names = {_field_of(source): source.name for source in request.sources}
+    names = {field_of(source.name): source.name for source in request.sources}
     for field in request.schema:
         if field.type is DataType.ARRAY_OF_STRUCT and (field.name in names or not field.nullable):
             raise DataError(

@@ -17,14 +17,14 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from penstock.domain.jobs import JobWarning
+from penstock.domain.jobs import FileRange, JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, Field
 from penstock.errors import DataError, shorten
-from penstock.readers.base import ReadRequest, RowBatch, SplitPlan
+from penstock.readers.base import FormatSpec, ReadRequest, RowBatch
 from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
 
-__all__ = ["PARQUET_READER"]
+__all__ = ["PARQUET"]
 
 BUFFER = 1 << 20
 """Read buffer of a column, in bytes. Without it a whole column of a row group is read at once."""
@@ -83,13 +83,13 @@ class _Columns:
 
 
 class _ParquetReader:
-    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan]:
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange]:
         with _opened(request) as file:
             columns = _columns(file, request)
             groups = _groups(file, columns, request)
             if sum(group.rows for group in groups):
                 _check_fields(file, columns, request)
-        return [_split(groups, start, stop) for start, stop in _pack_groups(groups, split_bytes)]
+        return [_range(groups, start, stop) for start, stop in _pack_groups(groups, split_bytes)]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
         start, stop = spec["row_groups"]
@@ -123,7 +123,7 @@ def _merge_dynamic(
         raise error.at(file=request.sources[0].name, row=first_row + (error.row or 0)) from None
 
 
-PARQUET_READER = _ParquetReader()
+PARQUET = FormatSpec(name="Parquet", extensions=("parquet",), reader=_ParquetReader(), counts_rows=True)
 
 
 @contextmanager
@@ -319,7 +319,7 @@ def _row_bytes(file: pq.ParquetFile, columns: _Columns, schema: CollectionSchema
             continue
         field, width = schema.get(name), _width(column)
         if field and field.fields:
-            longest += _struct_part_bytes(field, column.path, width)
+            longest += _subfield_bytes(field, column.path, width)
         elif width and column.path == name:
             fixed += OVERHEAD + width
         elif width and field and field.type.is_dense_vector:
@@ -344,8 +344,8 @@ def _leaves(file: pq.ParquetFile, names: Sequence[str]) -> Iterator[tuple[pq.Col
         yield column, names[at]
 
 
-def _struct_part_bytes(field: Field, path: str, width: int) -> int:
-    """Maximum Arrow bytes of a struct part per row; ``path`` is ``struct.list.element.part.list.element``."""
+def _subfield_bytes(field: Field, path: str, width: int) -> int:
+    """Maximum Arrow bytes of a struct's subfield per row; ``path`` is ``struct.list.element.part.list.element``."""
     names = path.split(".")
     part = next((subfield for subfield in field.fields if subfield.name in names[1:]), None)
     if part is None:
@@ -365,7 +365,7 @@ def _width(column: pq.ColumnSchema) -> int:
 
 
 def _pack_groups(groups: Sequence[_Group], split_bytes: int) -> Iterator[tuple[int, int]]:
-    """Pack row groups into splits of about ``split_bytes`` once decoded; no groups make one empty split."""
+    """Pack row groups into ranges of about ``split_bytes`` once decoded; no groups make one empty range."""
     start = size = 0
     for number, group in enumerate(groups):
         if size and size + group.arrow_size > split_bytes:
@@ -375,9 +375,9 @@ def _pack_groups(groups: Sequence[_Group], split_bytes: int) -> Iterator[tuple[i
     yield start, len(groups)
 
 
-def _split(groups: Sequence[_Group], start: int, stop: int) -> SplitPlan:
+def _range(groups: Sequence[_Group], start: int, stop: int) -> FileRange:
     packed = groups[start:stop]
-    return SplitPlan(
+    return FileRange(
         spec={"row_groups": [start, stop]},
         size=sum(group.size for group in packed),
         max_rows=sum(group.rows for group in packed),

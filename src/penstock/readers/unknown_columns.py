@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from penstock.domain.schema import META_FIELD, CollectionSchema, Field
@@ -30,6 +30,11 @@ class UnknownColumns(StrEnum):
     DROP = "drop"
     ERROR = "error"
 
+    @classmethod
+    def of(cls, options: Mapping[str, str]) -> UnknownColumns:
+        """The policy that import options choose. Raises ValueError for another text."""
+        return cls(options.get("unknown_columns") or cls.DYNAMIC)
+
 
 def listed(names: Sequence[str]) -> str:
     """Join the first twenty names, and the number of further ones."""
@@ -54,7 +59,7 @@ def nearest(name: str, names: Sequence[str]) -> str | None:
 def missing_field(field: Field, names: Sequence[str], noun: str = "file's columns") -> DataError:
     """Error for a required field without a column; ``names`` are the file's columns."""
     near = nearest(field.name, names)
-    hint = f" Is {near!r} meant? Names must match exactly." if near else ""
+    hint = f" Did you mean {near!r}? Names must match exactly." if near else ""
     return DataError(
         f"value of field '{field.name}' is missed",
         field=field.name,
@@ -74,7 +79,7 @@ def unknown_column(name: str, schema: CollectionSchema, noun: str = "column") ->
     """Error for an unknown column under ``unknown_columns=error``."""
     fields = [*schema.names, *([META_FIELD] if schema.dynamic else [])]
     near = nearest(name, schema.names)
-    hint = f" Is {near!r} meant?" if near else ""
+    hint = f" Did you mean {near!r}?" if near else ""
     return DataError(
         f"the {noun} {shorten(name, _NAME)!r} is not a field of the collection",
         field=name,

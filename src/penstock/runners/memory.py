@@ -89,10 +89,10 @@ def _statm() -> tuple[int, ...]:
         return (0,) * 7
 
 
-def memory_exceeded(taken: int) -> MemoryExceeded:
+def memory_exceeded(size: int) -> MemoryExceeded:
     """The error of a task whose worker was killed for the ``taken`` bytes."""
     return MemoryExceeded(
-        f"the task took {taken >> 20} MiB of memory, more than a worker may use. Raise memory_budget", taken=taken
+        f"the task took {size >> 20} MiB of memory, more than a worker may use. Raise memory_budget", taken=size
     )
 
 

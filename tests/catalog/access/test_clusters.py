@@ -8,11 +8,10 @@ from penstock.catalog import Catalog
 from penstock.catalog.access.accounts import AccountKind, NewAccount
 from penstock.catalog.access.clusters import DEFAULT_ORG
 from penstock.catalog.db import tables
-from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
 from penstock.domain.access import Grant, Role
-from penstock.domain.jobs import JobState, Part
+from penstock.domain.jobs import JobState
 from penstock.errors import ClusterExists, ClusterNotEmpty, ClusterNotFound
-from tests.support.catalogs import CLUSTER, new_job, stored_collection
+from tests.support.catalogs import CLUSTER, input_file, new_job, new_split, stored_collection
 
 OTHER = "in01-other"
 
@@ -39,8 +38,8 @@ def test_a_dropped_cluster_leaves_no_jobs_and_no_grants(catalog: Catalog) -> Non
     assert job is not None
     job = catalog.claims.save_plan(
         catalog.claims.move(job, JobState.PLANNING),
-        [PlannedFile(name="a.parquet", locations=[{"uri": "file:///a.parquet"}], size=1, total_rows=1)],
-        [PlannedSplit(parts=[Part(file=0, spec={}, size=1)], auto_ids=0)],
+        [input_file()],
+        [new_split()],
     )
     with pytest.raises(ClusterNotEmpty, match="has 1 collections"):
         catalog.clusters.drop(CLUSTER)

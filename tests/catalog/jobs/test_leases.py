@@ -10,14 +10,13 @@ from cryptography.fernet import Fernet
 
 from penstock.catalog import Catalog
 from penstock.catalog.db.connection import now_millis
-from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
-from penstock.domain.jobs import FileState, ImportJob, JobState, JobWarning, Part, SplitState
+from penstock.domain.jobs import FileState, ImportJob, JobState, JobWarning, SplitState
 from penstock.errors import CatalogError, JobStateConflict, LeaseLost
-from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection
+from tests.support.catalogs import CLUSTER, input_file, new_job, new_split, opened_catalog, stored_collection
 
 LEASE = 60_000
-FILES = [PlannedFile(name="a.parquet", locations=[{"uri": "file:///x/a.parquet", "size": 10}], size=10, total_rows=7)]
-SPLITS = [PlannedSplit(parts=[Part(file=0, spec={"groups": [n]}, size=5)], auto_ids=100) for n in range(2)]
+FILES = [input_file()]
+SPLITS = [new_split(size=5, max_rows=100, group=number) for number in range(2)]
 
 
 def claimed(catalog: Catalog, **secret: str) -> ImportJob:
@@ -29,7 +28,7 @@ def claimed(catalog: Catalog, **secret: str) -> ImportJob:
 
 def importing(catalog: Catalog, **secret: str) -> ImportJob:
     job = catalog.claims.move(claimed(catalog, **secret), JobState.PLANNING)
-    return catalog.claims.save_plan(job, FILES, SPLITS)
+    return catalog.claims.save_plan(job, FILES, SPLITS, auto_id=True)
 
 
 def test_the_oldest_job_is_claimed_by_one_worker_only(catalog: Catalog) -> None:
@@ -103,7 +102,7 @@ def test_a_plan_reserves_id_ranges_that_nobody_else_gets(catalog: Catalog) -> No
     catalog.jobs.insert(new_job(docs))
     other = catalog.claims.claim("worker-2", LEASE)
     assert other is not None
-    other = catalog.claims.save_plan(catalog.claims.move(other, JobState.PLANNING), FILES, SPLITS)
+    other = catalog.claims.save_plan(catalog.claims.move(other, JobState.PLANNING), FILES, SPLITS, auto_id=True)
     assert [split.auto_id_start for split in catalog.jobs.splits(other.id)] == [201, 301]
     assert (job.size, job.total_rows, job.state) == (10, 7, JobState.IMPORTING)
 
@@ -177,7 +176,7 @@ def test_who_meant_a_job_before_its_retry_does_not_end_it_after_that(catalog: Ca
     catalog.jobs.retry(failed, {}, None)
     again = catalog.claims.claim("worker-2", LEASE)
     assert again is not None
-    again = catalog.claims.save_plan(catalog.claims.move(again, JobState.PLANNING), FILES, SPLITS)
+    again = catalog.claims.save_plan(catalog.claims.move(again, JobState.PLANNING), FILES, SPLITS, auto_id=True)
     assert again.state is seen.state
     with pytest.raises(JobStateConflict):
         catalog.jobs.request_transition(seen, JobState.FAILED, reason="import timeout")

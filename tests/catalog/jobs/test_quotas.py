@@ -13,11 +13,10 @@ from penstock.catalog import Catalog
 from penstock.catalog.db import tables
 from penstock.catalog.jobs.idempotency import IdempotencyRecord
 from penstock.catalog.jobs.jobs import NewJob
-from penstock.catalog.jobs.plans import PlannedFile
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.domain.quotas import Quota, Usage
 from penstock.errors import OrgNotFound, QuotaExceeded
-from tests.support.catalogs import new_job, tenant
+from tests.support.catalogs import input_file, new_job, tenant
 
 
 def job_of(
@@ -37,7 +36,7 @@ def plan(catalog: Catalog, job: ImportJob, size: int, quota: Quota | None = None
     assert claimed is not None
     assert claimed.id == job.id
     moved = catalog.claims.move(claimed, JobState.PLANNING)
-    file = PlannedFile(name="a.parquet", locations=[], size=size, total_rows=1)
+    file = input_file(size=size)
     try:
         return catalog.claims.save_plan(moved, [file], [], quota=quota or Quota())
     except QuotaExceeded as error:
@@ -184,9 +183,7 @@ def test_jobs_that_are_planned_at_once_never_take_more_than_the_day_has(servers:
         assert job is not None
         job = catalog.claims.move(job, JobState.PLANNING)
         try:
-            catalog.claims.save_plan(
-                job, [PlannedFile(name="a", locations=[], size=10, total_rows=1)], [], quota=quota
-            )
+            catalog.claims.save_plan(job, [input_file()], [], quota=quota)
         except QuotaExceeded:
             return False
         return True

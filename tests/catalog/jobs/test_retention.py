@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from penstock.catalog import Catalog
 from penstock.catalog.jobs.listing import JobFilter
-from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit
-from penstock.domain.jobs import ImportJob, JobState, Part
-from tests.support.catalogs import CLUSTER, new_job, stored_collection
+from penstock.domain.jobs import ImportJob, JobState
+from tests.support.catalogs import CLUSTER, input_file, new_job, new_split, stored_collection
 
 ALL = JobFilter(cluster_id=CLUSTER)
-FILES = [PlannedFile(name="a.parquet", locations=[{"uri": "file:///a.parquet"}], size=1, total_rows=1)]
-SPLITS = [PlannedSplit(parts=[Part(file=0, spec={}, size=1)], auto_ids=0)]
+FILES, SPLITS = [input_file()], [new_split()]
 
 
 def finished(catalog: Catalog, *, staged: bool = False) -> ImportJob:

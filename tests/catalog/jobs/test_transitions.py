@@ -12,12 +12,11 @@ from structlog.testing import capture_logs
 
 import penstock
 from penstock.catalog import Catalog
-from penstock.catalog.jobs.plans import PlannedFile
 from penstock.catalog.jobs.transitions import Guard, JobTransitions
 from penstock.domain.jobs import RETRIES, TRANSITIONS, ImportJob, JobState
 from penstock.domain.quotas import Quota
 from penstock.errors import JobStateConflict, LeaseLost, QuotaExceeded
-from tests.support.catalogs import CLUSTER, new_job, stored_collection
+from tests.support.catalogs import CLUSTER, input_file, new_job, stored_collection
 
 SOURCES = Path(penstock.__file__).parent
 WRITER = SOURCES / "catalog/jobs/transitions.py"
@@ -84,7 +83,7 @@ def test_a_plan_is_stored_for_a_job_in_planning_only(catalog: Catalog) -> None:
 
 def test_what_is_rolled_back_is_not_logged_as_a_transition(catalog: Catalog) -> None:
     job = catalog.claims.move(claimed(catalog), JobState.PLANNING)
-    file = PlannedFile(name="a.parquet", locations=[], size=10, total_rows=1)
+    file = input_file()
     with capture_logs() as lines:
         with pytest.raises(QuotaExceeded):
             catalog.claims.save_plan(job, [file], [], quota=Quota(daily_bytes=9))

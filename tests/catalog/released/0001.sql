@@ -204,8 +204,8 @@ CREATE TABLE job_split (
 	warnings JSON, 
 	CONSTRAINT pk_job_split PRIMARY KEY (job_id, ordinal)
 );
-INSERT INTO "job_split" VALUES(470802619222992931,0,'[{"file":0,"spec":{},"size":10}]','[7]',1,'Staged',0,7,'{"rows":7,"size":10,"note":{}}','null');
-INSERT INTO "job_split" VALUES(470802619396176901,0,'[{"file":0,"spec":{},"size":10}]','null',8,'Pending',0,0,'null','null');
+INSERT INTO "job_split" VALUES(470802619222992931,0,'[{"file":0,"spec":{"format":"Parquet","part":{"row_groups":[0,1]},"partition":null},"size":10}]','[7]',1,'Staged',0,7,'{"rows":7,"size":10,"note":{}}','null');
+INSERT INTO "job_split" VALUES(470802619396176901,0,'[{"file":0,"spec":{"format":"Parquet","part":{"row_groups":[0,1]},"partition":null},"size":10}]','null',8,'Pending',0,0,'null','null');
 CREATE TABLE maintenance (
 	collection_id TEXT NOT NULL, 
 	owner TEXT, 

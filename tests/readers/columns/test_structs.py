@@ -13,10 +13,10 @@ import pytest
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.base import Reader
-from penstock.readers.csv.reader import CSV_READER
-from penstock.readers.json.array_reader import JSON_READER
-from penstock.readers.json.lines_reader import JSONL_READER
-from penstock.readers.numpy import NUMPY_READER
+from penstock.readers.csv.reader import CSV
+from penstock.readers.json.array_reader import JSON
+from penstock.readers.json.lines_reader import JSON_LINES
+from penstock.readers.numpy import NUMPY
 from tests.support.reading import read_all, request_for
 from tests.support.text_files import schema_of
 
@@ -33,7 +33,7 @@ CHUNKS = Field(
     ),
 )
 SCHEMA = schema_of(CHUNKS)
-READERS: dict[str, Reader] = {"json": JSON_READER, "jsonl": JSONL_READER, "csv": CSV_READER}
+READERS: dict[str, Reader] = {"json": JSON.reader, "jsonl": JSON_LINES.reader, "csv": CSV.reader}
 
 
 def chunk(**changes: Any) -> dict[str, Any]:
@@ -110,5 +110,5 @@ def test_numpy_sets_hold_none(tmp_path: Path) -> None:
         np.save(tmp_path / f"{name}.npy", values)
     files = [tmp_path / f"{name}.npy" for name in ("id", "vector", "chunks")]
     with pytest.raises(DataError, match=r"unsupported importing numpy files .* ArrayOfStruct"):
-        read_all(NUMPY_READER, request_for(files, SCHEMA))
-    assert read_all(NUMPY_READER, request_for(files[:2], SCHEMA)).num_rows == 2
+        read_all(NUMPY.reader, request_for(files, SCHEMA))
+    assert read_all(NUMPY.reader, request_for(files[:2], SCHEMA)).num_rows == 2

@@ -10,8 +10,7 @@ import pytest
 
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, ImportRefused
-from penstock.readers.base import CsvOptions
-from penstock.readers.csv.reader import CSV_READER, CsvReader, check_separator
+from penstock.readers.csv.reader import CSV, CsvReader, check_separator
 from tests.support.text_files import ALL_TYPES, Found, column, columns, read_file, schema_of
 
 TEXT = Field(name="t", type=DataType.VARCHAR, max_length=20)
@@ -45,7 +44,7 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 
 def read(folder: Path, text: str | bytes, *fields: Field, dynamic: bool = False, **options: str) -> Found:
-    return read_file(CSV_READER, write(folder, text), schema_of(*fields, dynamic=dynamic), csv=CsvOptions(**options))
+    return read_file(CSV.reader, write(folder, text), schema_of(*fields, dynamic=dynamic), options=options)
 
 
 def failure(folder: Path, text: str | bytes, *fields: Field, dynamic: bool = False) -> DataError:
@@ -83,7 +82,7 @@ def test_every_type_is_read_into_its_canonical_form(tmp_path: Path) -> None:
         "sparse": '{"7": 0.5, "3": 1}',
     }
     quoted = ['"' + cell.replace('"', '""') + '"' for cell in cells.values()]
-    found = read_file(CSV_READER, write(tmp_path, ",".join(cells) + "\n" + ",".join(quoted)), ALL_TYPES)
+    found = read_file(CSV.reader, write(tmp_path, ",".join(cells) + "\n" + ",".join(quoted)), ALL_TYPES)
     assert found.rows == [
         {
             "id": 2**63 - 1,
@@ -122,7 +121,7 @@ def test_an_unquoted_null_key_is_null_and_a_quoted_one_is_text(tmp_path: Path) -
 
 
 def test_the_null_key_can_be_any_text(tmp_path: Path) -> None:
-    found = read(tmp_path, rows("t,n", r"\N,\N", ",1"), NULLABLE_TEXT, COUNT, null_key=r"\N")
+    found = read(tmp_path, rows("t,n", r"\N,\N", ",1"), NULLABLE_TEXT, COUNT, nullkey=r"\N")
     assert column(found, "t") == [None, ""]
     assert column(found, "n") == [None, 1]
 
@@ -145,7 +144,7 @@ def test_absent_columns_become_null(tmp_path: Path) -> None:
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|", " "])
 def test_the_separator_can_be_chosen(tmp_path: Path, separator: str) -> None:
     text = separator.join(["id", "vector", "t"]) + "\r\n" + separator.join(["1", '"[1,2]"', '"a"",\nb"']) + "\r\n"
-    assert column(read(tmp_path, text, TEXT, separator=separator), "t") == ['a",\nb']
+    assert column(read(tmp_path, text, TEXT, sep=separator), "t") == ['a",\nb']
 
 
 @pytest.mark.parametrize(("text", "separator"), [("", ","), (";", ";"), ("\t", "\t"), ("||", "|")])
@@ -298,7 +297,7 @@ def test_headers_that_are_refused(tmp_path: Path, text: str | bytes, rule: str, 
 def test_a_given_key_that_should_be_generated(tmp_path: Path) -> None:
     schema = CollectionSchema(fields=schema_of().fields, auto_id=True)
     with pytest.raises(DataError, match="the primary key 'id' is auto-generated, no need to provide"):
-        read_file(CSV_READER, write(tmp_path, "id,vector\n"), schema)
+        read_file(CSV.reader, write(tmp_path, "id,vector\n"), schema)
 
 
 def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:

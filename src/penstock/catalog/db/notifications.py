@@ -23,11 +23,11 @@ _RECONNECT_SECONDS = 3.0
 
 
 class NotificationListener:
-    """Call ``heard`` after any transaction that sent a notification; on SQLite there are no other processes."""
+    """Call ``callback`` after any transaction that sent a notification; on SQLite there are no other processes."""
 
-    def __init__(self, database: CatalogDatabase, heard: Callable[[], None]) -> None:
+    def __init__(self, database: CatalogDatabase, callback: Callable[[], None]) -> None:
         self._database = database
-        self._heard = heard
+        self._callback = callback
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="notifications", daemon=True)
 
@@ -60,9 +60,9 @@ class NotificationListener:
             connection.autocommit = True
             connection.execute(f"LISTEN {CHANNEL}")
             # Changes before this moment sent no notification to this connection.
-            self._heard()
+            self._callback()
             while not self._stop.is_set():
                 for _ in connection.notifies(timeout=_TICK, stop_after=1):
-                    self._heard()
+                    self._callback()
         finally:
             connection.close()

@@ -30,18 +30,18 @@ def free(now: ColumnElement[int]) -> ColumnElement[bool]:
 
 
 def claimable_jobs(
-    connection: Connection, most: int | None, quota: Quota, *, one_each: bool = False
+    connection: Connection, max_running: int | None, quota: Quota, *, one_each: bool = False
 ) -> Sequence[int]:
     """The ids of the jobs that may be claimed, at most one per cluster, in scheduling order.
 
     One index lookup per cluster and per running job, however many jobs wait.
 
     Args:
-        most: limit of running jobs per cluster; None: no limit.
+        max_running: limit of running jobs per cluster; None: no limit.
         quota: default for orgs without their own.
         one_each: leave out orgs that have a job running.
     """
-    clusters, orgs = _full(connection, most, quota, one_each)
+    clusters, orgs = _full(connection, max_running, quota, one_each)
     values = {"clusters": clusters, "orgs": orgs, "now": now_millis()}
     return list(connection.execute(_next_jobs(connection.dialect.name), values).scalars())
 
@@ -59,7 +59,9 @@ def mark_served(connection: Connection, cluster_id: str) -> None:
     connection.execute(_MOVE_ORG_TO_END, {"served": cluster_id})
 
 
-def _full(connection: Connection, most: int | None, quota: Quota, one_each: bool) -> tuple[list[str], list[str]]:
+def _full(
+    connection: Connection, max_running: int | None, quota: Quota, one_each: bool
+) -> tuple[list[str], list[str]]:
     """The clusters and the orgs that have reached their limit of running jobs."""
     running = _running_by_cluster(connection)
     owners = connection.execute(_OWNERS, {"clusters": sorted(running)}).all() if running else []
@@ -69,7 +71,7 @@ def _full(connection: Connection, most: int | None, quota: Quota, one_each: bool
     default = quota.running_jobs or 0
     limits = {row.org_id: default if row.max_running_jobs is None else row.max_running_jobs for row in owners}
     return (
-        sorted(cluster_id for cluster_id, jobs in running.items() if most is not None and jobs >= most),
+        sorted(cluster_id for cluster_id, jobs in running.items() if max_running is not None and jobs >= max_running),
         sorted(org_id for org_id, jobs in by_org.items() if one_each or 0 < limits[org_id] <= jobs),
     )
 

@@ -24,7 +24,7 @@ class IdempotencyRecord:
     lifetime: int
 
 
-def job_for_key(connection: Connection, collection_id: str, wanted: IdempotencyRecord) -> int | None:
+def job_for_key(connection: Connection, collection_id: str, record: IdempotencyRecord) -> int | None:
     """Return the job that was created in the collection under this key, until the key expires.
 
     Raises:
@@ -32,8 +32,8 @@ def job_for_key(connection: Connection, collection_id: str, wanted: IdempotencyR
         CatalogError: it was created by a server with another encryption key: the fingerprints can't be compared.
     """
     column = tables.idempotency_key.c
-    query = _row(collection_id, wanted).where(column.expires_at > now_millis())
-    return _job_of_same_request(connection.execute(query), wanted)
+    query = _row(collection_id, record).where(column.expires_at > now_millis())
+    return _job_of_same_request(connection.execute(query), record)
 
 
 def _row(collection_id: str, record: IdempotencyRecord) -> Select[Any]:
@@ -63,7 +63,7 @@ def _job_of_same_request(result: Result[Any], record: IdempotencyRecord) -> int 
     )
 
 
-def reserve_key(connection: Connection, collection_id: str, wanted: IdempotencyRecord, job_id: int) -> int:
+def reserve_key(connection: Connection, collection_id: str, record: IdempotencyRecord, job_id: int) -> int:
     """Reserve the key for a job in the caller's transaction; returns the job that has it, maybe a concurrent one.
 
     Raises:
@@ -73,23 +73,23 @@ def reserve_key(connection: Connection, collection_id: str, wanted: IdempotencyR
     now = now_millis()
     connection.execute(
         delete(table).where(
-            table.c.collection_id == collection_id, table.c.key == wanted.key, table.c.expires_at <= now
+            table.c.collection_id == collection_id, table.c.key == record.key, table.c.expires_at <= now
         )
     )
     # Both databases wait for a transaction that inserts the same key, then DO NOTHING.
     values = {
         "collection_id": collection_id,
-        "key": wanted.key,
+        "key": record.key,
         "job_id": job_id,
-        "fingerprint": wanted.fingerprint,
-        "expires_at": now + wanted.lifetime,
+        "fingerprint": record.fingerprint,
+        "expires_at": now + record.lifetime,
     }
     insertion = (
         upsert_insert(connection.dialect.name, table).values(values).on_conflict_do_nothing().returning(table.c.key)
     )
     while connection.execute(insertion).one_or_none() is None:
         # Without expires_at: the key may expire between the two statements, or by the clock of another server.
-        existing = _job_of_same_request(connection.execute(_row(collection_id, wanted)), wanted)
+        existing = _job_of_same_request(connection.execute(_row(collection_id, record)), record)
         if existing is not None:
             return existing
     return job_id

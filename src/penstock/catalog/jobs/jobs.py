@@ -107,10 +107,10 @@ class JobRepository:
                 log_transition(job, None)
             return job
 
-    def repeated(self, cluster_id: str, collection_id: str, wanted: IdempotencyRecord) -> ImportJob | None:
+    def repeated(self, cluster_id: str, collection_id: str, record: IdempotencyRecord) -> ImportJob | None:
         """Find the job that an earlier call with the same key created. Raises InvalidParameter as :meth:`insert`."""
         with self._database.read() as connection:
-            job_id = job_for_key(connection, collection_id, wanted)
+            job_id = job_for_key(connection, collection_id, record)
         return None if job_id is None else self.get(cluster_id, job_id)
 
     def forget_expired_keys(self) -> int:
@@ -184,6 +184,13 @@ class JobRepository:
                 select(*FILE_COLUMNS).where(tables.job_file.c.job_id == job_id).order_by(tables.job_file.c.ordinal)
             ).all()
         return [file_of(row) for row in rows]
+
+    def empty_files(self, job_id: int) -> Sequence[str]:
+        """The names of the files that are staged and have no rows, in the order of the request."""
+        file = tables.job_file.c
+        is_empty = (file.job_id == job_id, file.state == FileState.COMPLETED.value, file.rows == 0)
+        with self._database.read() as connection:
+            return connection.execute(select(file.name).where(*is_empty).order_by(file.ordinal)).scalars().all()
 
     def locations(self, job_id: int) -> Mapping[int, Sequence[Mapping[str, Any]]]:
         """The resolved locations of each file, by its ordinal."""

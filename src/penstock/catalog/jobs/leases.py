@@ -7,7 +7,7 @@ over, the write changes nothing and raises :class:`LeaseLost`.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     Connection,
@@ -23,13 +23,16 @@ from penstock.catalog.collections.collections import CollectionRepository
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, database_clock, to_millis
 from penstock.catalog.jobs.fair_scheduling import claimable_jobs, free, mark_served
-from penstock.catalog.jobs.plans import PlannedFile, PlannedSplit, store_plan
+from penstock.catalog.jobs.plans import store_plan
 from penstock.catalog.jobs.quotas import record_usage
 from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
 from penstock.catalog.jobs.transitions import Guard, JobTransitions
-from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, SplitState
+from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, Split, SplitState
 from penstock.domain.quotas import UNLIMITED, Quota
 from penstock.errors import LeaseLost
+
+if TYPE_CHECKING:  # the readers' libraries take longer to load than a command takes
+    from penstock.readers.base import InputFile
 
 __all__ = ["JobLeases"]
 
@@ -49,7 +52,7 @@ class JobLeases:
         self,
         owner: str,
         lease_millis: int,
-        most: int | None = None,
+        max_running: int | None = None,
         quota: Quota = UNLIMITED,
         *,
         one_each: bool = False,
@@ -57,19 +60,19 @@ class JobLeases:
         """Claim the next runnable job without a lease, by fair scheduling; raises its fencing epoch.
 
         Args:
-            most: limit of running jobs per cluster, over all processes.
+            max_running: limit of running jobs per cluster, over all processes.
             quota: default for orgs without their own.
             one_each: only jobs of orgs that have none running.
         """
         job = tables.job.c
         with self._database.read() as connection:
             # Usually there is no job to claim: finding that out must not take the write lock.
-            if not claimable_jobs(connection, most, quota, one_each=one_each):
+            if not claimable_jobs(connection, max_running, quota, one_each=one_each):
                 return None
         with self._database.write() as connection:
             self._wait_for_turn(connection)
             now = database_clock(connection)
-            for job_id in claimable_jobs(connection, most, quota, one_each=one_each):
+            for job_id in claimable_jobs(connection, max_running, quota, one_each=one_each):
                 unleased = select(job.id).where(job.id == job_id, free(now)).with_for_update(skip_locked=True)
                 if connection.execute(unleased).scalar_one_or_none() is not None:
                     break
@@ -148,14 +151,17 @@ class JobLeases:
     def save_plan(
         self,
         job: ImportJob,
-        files: Sequence[PlannedFile],
-        splits: Sequence[PlannedSplit],
+        files: Sequence[InputFile],
+        splits: Sequence[Split],
         warnings: Sequence[JobWarning] = (),
         quota: Quota = UNLIMITED,
+        *,
+        auto_id: bool = False,
     ) -> ImportJob:
         """Move a job from Planning to Importing and store its files, splits and id ranges, in one transaction.
 
-        The files count towards the org's daily bytes; ``quota`` is the default for orgs without their own.
+        The files count towards the org's daily bytes; ``quota`` is the default for orgs without their own. With
+        ``auto_id`` the splits that are not staged get ranges of automatic ids.
 
         Raises:
             JobStateConflict: the job isn't in Planning.
@@ -166,7 +172,8 @@ class JobLeases:
         with self._database.write() as connection:
             self._check_claim(connection, job)
             record_usage(connection, job, size, quota)
-            ids = sum(split.auto_ids for split in splits if split.kept is None)
+            pending = [split for split in splits if split.state is SplitState.PENDING]
+            ids = sum(split.max_rows for split in pending) if auto_id else 0
             start = self._collections.reserve_auto_ids(connection, job.collection_id, ids) if ids else None
             store_plan(connection, job.id, files, splits, start)
             return self._transitions.transition(

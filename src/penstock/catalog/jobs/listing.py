@@ -53,24 +53,24 @@ class JobList:
     def __init__(self, database: CatalogDatabase) -> None:
         self._database = database
 
-    def page(self, wanted: JobFilter, *, limit: int, offset: int = 0) -> Sequence[ImportJob]:
+    def page(self, job_filter: JobFilter, *, limit: int, offset: int = 0) -> Sequence[ImportJob]:
         """Return at most ``limit`` jobs after the first ``offset``, newest first.
 
         With ``finished_since``, if more than ``offset + limit`` jobs match, those that ended last are returned.
         """
-        first, end = _ids_of(wanted)
-        values = {"first": first, "end": end if wanted.before is None else min(end, wanted.before)}
-        if wanted.finished_since is not None:
-            values["finished_since"] = wanted.finished_since
-        query = _page(_shape(wanted), limit, offset)
+        first, end = _ids_of(job_filter)
+        values = {"first": first, "end": end if job_filter.before is None else min(end, job_filter.before)}
+        if job_filter.finished_since is not None:
+            values["finished_since"] = job_filter.finished_since
+        query = _page(_shape(job_filter), limit, offset)
         with self._database.read() as connection:
             # all(): fetching row by row takes twice as long.
             rows = connection.execute(query, values).all()
         return [job_of(row) for row in rows]
 
-    def total(self, wanted: JobFilter) -> int:
+    def total(self, job_filter: JobFilter) -> int:
         """Count the jobs that match, ignoring ``before``."""
-        query, values = _total(wanted)
+        query, values = _total(job_filter)
         with self._database.read() as connection:
             return int(connection.execute(query, values).scalar_one())
 

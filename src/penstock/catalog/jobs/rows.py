@@ -9,7 +9,7 @@ from sqlalchemy import Row
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import from_millis
-from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState, JobWarning, Part, Split, SplitState
+from penstock.domain.jobs import FileRange, FileState, ImportFile, ImportJob, JobState, JobWarning, Split, SplitState
 
 __all__ = ["FILE_COLUMNS", "JOB_COLUMNS", "file_of", "job_of", "split_of"]
 
@@ -52,16 +52,13 @@ def file_of(row: Row[Any]) -> ImportFile:
 
 
 def split_of(row: Row[Any]) -> Split:
+    range_rows = row.part_rows or [0] * len(row.parts)
     return Split(
         ordinal=row.ordinal,
-        parts=tuple(Part(**part, rows=rows) for part, rows in zip(row.parts, _part_rows(row), strict=True)),
+        ranges=tuple(FileRange.from_json(part, rows) for part, rows in zip(row.parts, range_rows, strict=True)),
         auto_id_start=row.auto_id_start,
         state=SplitState(row.state),
         attempts=row.attempts,
-        rows=row.rows,
         staged=row.staged,
+        warnings=tuple(JobWarning(**warning) for warning in row.warnings or ()),
     )
-
-
-def _part_rows(row: Row[Any]) -> list[int]:
-    return row.part_rows or [0] * len(row.parts)

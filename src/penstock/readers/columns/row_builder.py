@@ -264,7 +264,7 @@ class _Layout:
 class RowBuilder:
     """Build record batches from rows of JSON text.
 
-    ``start`` is the byte offset of the split in the file, for :attr:`RowBatch.bytes_read`.
+    ``start`` is the byte offset of the file range, for :attr:`RowBatch.bytes_read`.
     """
 
     def __init__(self, request: ReadRequest, start: int = 0) -> None:

@@ -2,7 +2,7 @@
 
 A line break ends a row if an even number of quotes precedes it. The scan of a span lacks the quotes before it, so it
 finds the first end of a row for both cases; the sum of all counts then selects one. Where quotes are misplaced, the
-split with the first such place fails there, as the uncut file would.
+range with the first such place fails there, as the uncut file would.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from penstock.readers.base import SplitPlan
+from penstock.domain.jobs import FileRange
 from penstock.readers.byte_ranges import blocks, even_spans
 from penstock.readers.csv.records import row_ends
 from penstock.sources.base import Source
@@ -36,17 +36,17 @@ class _SpanScan:
 class CsvBoundaryScan:
     """Scan for row ends from ``start``, where the first row begins, to ``size``.
 
-    ``least`` is the minimum bytes of a row.
+    ``count`` is the number of spans.
     """
 
     start: int
     size: int
-    parts: int
-    least: int
+    count: int
+    min_row_bytes: int
 
     @property
     def spans(self) -> Sequence[tuple[int, int]]:
-        return even_spans(self.start, self.size, self.parts)
+        return even_spans(self.start, self.size, self.count)
 
     def scan(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _SpanScan:
         ends: list[int | None] = [None, None]
@@ -61,7 +61,7 @@ class CsvBoundaryScan:
             base += len(block)
         return _SpanScan((ends[0], ends[1]), quoted)
 
-    def cut(self, findings: Sequence[_SpanScan]) -> Sequence[SplitPlan]:
+    def cut(self, findings: Sequence[_SpanScan]) -> Sequence[FileRange]:
         bounds = [self.start]
         quoted = False
         for number, finding in enumerate(findings):
@@ -70,11 +70,11 @@ class CsvBoundaryScan:
                 bounds.append(end)
             quoted ^= finding.odd_quotes
         return [
-            SplitPlan(
+            FileRange(
                 spec={"start": start, "end": end},
-                # The header belongs to the first split.
+                # The header belongs to the first range.
                 size=end - (start if number else 0),
-                max_rows=(end - start) // self.least + 1,
+                max_rows=(end - start) // self.min_row_bytes + 1,
             )
             for number, (start, end) in enumerate(pairwise([*bounds, self.size]))
         ]

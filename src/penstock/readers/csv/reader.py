@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.csv
 
 from penstock.domain.import_options import parse_separator
+from penstock.domain.jobs import FileRange
 from penstock.domain.schema import META_FIELD, Field
 from penstock.errors import DataError, ImportRefused
-from penstock.readers.base import BoundaryScan, ReadRequest, RowBatch, SplitPlan
-from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, check_is_text, no_rows
+from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch
+from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, check_is_text
 from penstock.readers.columns.json_values import MAX_RECORD_BYTES, first_duplicate, is_valid_text
 from penstock.readers.columns.row_builder import (
     DroppedColumnCounts,
@@ -40,18 +41,20 @@ from penstock.readers.csv.records import check_quotes, row_start, whole_rows
 from penstock.readers.unknown_columns import UnknownColumns, missing_field, unknown_column
 from penstock.sources.base import Source
 
-__all__ = ["CSV_READER", "CsvReader", "check_separator"]
+__all__ = ["CSV", "CsvReader", "check_separator"]
 
 _HEADER_BYTES = 1 << 20
 _MAX_COLUMNS = 65_536
 """Maximum columns of a file: beyond, the work per column would take longer than reading the cells."""
 _MAX_SLICE_ROWS = 65_536
 _SEPARATORS = ",;\t|"
+_MAX_SHOWN = 100
+"""Maximum characters of an option in a warning."""
 _INVALID_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 
 
 def check_separator(text: str) -> str:
-    """Parse the ``sep`` option: a character, its escape, or the first of several; a comma if empty.
+    """Parse the option ``sep``: a character, its escape, or the first of several; a comma if empty.
 
     Raises:
         ImportRefused: the character can't separate cells, or is not ASCII.
@@ -62,9 +65,24 @@ def check_separator(text: str) -> str:
     return separator
 
 
+def _check_option(text: str) -> str | None:
+    check_separator(text)
+    if len(parse_separator(text)) > 1:
+        return f"option 'sep' is a single character: only the first one of {text[:_MAX_SHOWN]!r} is used"
+    return None
+
+
+def _separator(request: ReadRequest) -> str:
+    return check_separator(request.options.get("sep") or "")
+
+
+def _null_key(request: ReadRequest) -> str:
+    return request.options.get("nullkey") or ""
+
+
 @dataclass(frozen=True, slots=True)
 class CsvReader:
-    """Reader of ``.csv``. A split is ``{"start", "end"}``: the bytes of whole rows, the header not among them.
+    """Reader of ``.csv``. A range is ``{"start", "end"}``: the bytes of whole rows, the header not among them.
 
     ``max_row_bytes`` is the longest row that is read, at least ``block_bytes``.
     """
@@ -72,12 +90,13 @@ class CsvReader:
     block_bytes: int = BLOCK_BYTES
     max_row_bytes: int = MAX_RECORD_BYTES
 
-    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | BoundaryScan:
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange] | BoundaryScan:
         header = _Header.read(request)
         size = request.sources[0].size
-        least = sum(map(least_text_bytes, file_fields(request.schema))) + len(header.names)
-        scan = CsvBoundaryScan(start=header.end, size=size, parts=max(1, round(size / split_bytes)), least=least)
-        return scan if scan.parts > 1 else scan.cut([])
+        min_bytes = sum(map(least_text_bytes, file_fields(request.schema))) + len(header.names)
+        count = max(1, round(size / split_bytes))
+        scan = CsvBoundaryScan(start=header.end, size=size, count=count, min_row_bytes=min_bytes)
+        return scan if count > 1 else scan.cut([])
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
         name = request.sources[0].name
@@ -95,8 +114,6 @@ class CsvReader:
         for column in table.unknown if not table.keeps_unknown else ():
             table.dropped.add(column, row)
         request.warnings.extend(table.dropped.warnings() if row else ())
-        if not row and spec["start"] == header.end and spec["end"] == request.sources[0].size:
-            request.warnings.append(no_rows(request.sources[0]))
 
     def _cells(
         self, request: ReadRequest, table: _Table, spec: Mapping[str, Any]
@@ -106,7 +123,7 @@ class CsvReader:
             request.sources[0],
             spec["start"],
             spec["end"],
-            request.csv.separator,
+            _separator(request),
             size=self.block_bytes,
             max_row=self.max_row_bytes,
         )
@@ -142,6 +159,7 @@ class _Header:
 
     @classmethod
     def _parse(cls, source: Source, request: ReadRequest) -> _Header:
+        separator = _separator(request)
         with source.open_stream(0, min(source.size, _HEADER_BYTES)) as stream:
             head = stream.read()
         check_is_text(head)
@@ -150,7 +168,7 @@ class _Header:
         # Rows behind the header may have bytes that are not UTF-8 too; those are reported row by row.
         decoded = head[start:].decode(errors="surrogateescape")
         text = io.StringIO(decoded, newline="")
-        rows = csv.reader(text, delimiter=request.csv.separator, strict=True)
+        rows = csv.reader(text, delimiter=separator, strict=True)
         try:
             names = next((row for row in rows if row), None)
         except csv.Error as error:
@@ -166,7 +184,7 @@ class _Header:
             )
         _check_header(names, request)
         header = decoded[:end].encode(errors="surrogateescape")
-        check_quotes(header, start, request.csv.separator)
+        check_quotes(header, start, separator)
         return cls(names, start + len(header))
 
 
@@ -190,7 +208,7 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
             if schema_field.name in present:
                 raise generated_key_error(schema_field)
         elif schema_field.name not in present and not schema_field.nullable and schema_field.default is None:
-            raise _missing_column(schema_field, names, request.csv.separator)
+            raise _missing_column(schema_field, names, _separator(request))
 
 
 def _missing_column(field: Field, names: list[str], separator: str) -> DataError:
@@ -239,7 +257,7 @@ class _Table:
     _columns: dict[str, CellColumn] = field(init=False)
 
     def __post_init__(self) -> None:
-        null_key = self.request.csv.null_key
+        null_key = _null_key(self.request)
         self._columns = {field.name: cell_column(field, null_key) for field in file_fields(self.request.schema)}
 
     @property
@@ -274,11 +292,11 @@ class _Table:
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False, block_size=len(text) + 1, column_names=self.header.names
             ),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=self.request.csv.separator, newlines_in_values=True),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=_separator(self.request), newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types={name: pa.binary() for name in self.selected},
                 include_columns=self.selected,
-                null_values=[self.request.csv.null_key],
+                null_values=[_null_key(self.request)],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
                 check_utf8=False,
@@ -310,7 +328,7 @@ class _Table:
         extras = self._extras(cells)
         inner: list[str | None] = [None] * cells.num_rows
         if META_FIELD in self.header.names:
-            null_key = self.request.csv.null_key.encode()
+            null_key = _null_key(self.request).encode()
             inner = decode_text(META_FIELD, mark_nulls(cells.column(META_FIELD), null_key)).to_pylist()
         for row, (values, meta) in enumerate(zip(extras, inner, strict=True)):
             try:
@@ -340,4 +358,9 @@ def _convert_column(convert: CellColumn, cells: pa.Array[Any]) -> pa.Array[Any]:
     return first_bad_row(lambda start, stop: convert(cells.slice(start, stop - start)), len(cells))
 
 
-CSV_READER = CsvReader()
+CSV = FormatSpec(
+    name="CSV",
+    extensions=("csv",),
+    reader=CsvReader(),
+    options={"sep": _check_option, "nullkey": lambda _: None},
+)

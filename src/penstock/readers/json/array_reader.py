@@ -14,14 +14,15 @@ from typing import Any
 
 import orjson
 
+from penstock.domain.jobs import FileRange
 from penstock.errors import DataError
-from penstock.readers.base import BoundaryScan, ReadRequest, RowBatch, SplitPlan
-from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, checked_blocks, no_rows
+from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch
+from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, checked_blocks
 from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
 from penstock.readers.json.boundary_scan import JsonBoundaryScan
 from penstock.readers.json.record_scanner import RecordScanner
 
-__all__ = ["JSON_READER", "JsonReader"]
+__all__ = ["JSON", "JsonReader"]
 
 _ROOT_BYTES = 1 << 20
 _WHITESPACE = b" \t\r\n"
@@ -33,30 +34,25 @@ _ROOT_KEY_BEGUN = re.compile(rb'\{[ \t\r\n]*(?:"(?:[^"\\]|\\.)*(?:\\|"[ \t\r\n]*
 class JsonReader:
     """Reader of ``.json``.
 
-    A split is ``{"start", "end", "wrapped"}``: rows from byte ``start`` (0 or behind a row's ``}``) up to ``end``
+    A range is ``{"start", "end", "wrapped"}``: rows from byte ``start`` (0 or behind a row's ``}``) up to ``end``
     (behind a row's ``}`` or the end of the file), and whether the list of rows is in an object.
     """
 
     block_bytes: int = BLOCK_BYTES
 
-    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | BoundaryScan:
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange] | BoundaryScan:
         size = request.sources[0].size
         root = _Root.read(request, checked_blocks(request.sources[0], min(self.block_bytes, 64 << 10)))
-        least = min_row_bytes(request.schema) + 1
-        parts = round(size / split_bytes)
-        if parts > 1:
+        min_bytes = min_row_bytes(request.schema) + 1
+        count = round(size / split_bytes)
+        if count > 1:
             spec = {"wrapped": root.wrapped}
-            return JsonBoundaryScan(start=root.offset, size=size, parts=parts, least=least, spec=spec)
+            return JsonBoundaryScan(start=root.offset, size=size, count=count, min_row_bytes=min_bytes, spec=spec)
         whole = {"start": 0, "end": size, "wrapped": root.wrapped}
-        return [SplitPlan(spec=whole, size=size, max_rows=size // least + 1)]
+        return [FileRange(spec=whole, size=size, max_rows=size // min_bytes + 1)]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
-        rows = 0
-        for batch in RowBuilder(request, start=spec["start"]).batches(self._records(request, spec)):
-            rows += batch.batch.num_rows
-            yield batch
-        if not rows and spec["start"] == 0 and spec["end"] == request.sources[0].size:
-            request.warnings.append(no_rows(request.sources[0]))
+        return RowBuilder(request, start=spec["start"]).batches(self._records(request, spec))
 
     def _records(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[list[tuple[int, bytes]]]:
         source, start, end = request.sources[0], spec["start"], spec["end"]
@@ -176,4 +172,4 @@ def _check_rest(blocks: Iterable[bytes], offset: int, *, wrapped: bool) -> None:
         )
 
 
-JSON_READER = JsonReader()
+JSON = FormatSpec(name="JSON", extensions=("json",), reader=JsonReader())

@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from penstock.readers.base import SplitPlan
+from penstock.domain.jobs import FileRange
 from penstock.readers.byte_ranges import blocks, even_spans
 from penstock.readers.json.structural_index import StructuralIndexer
 from penstock.sources.base import Source
@@ -67,19 +67,19 @@ class _SpanScan:
 class JsonBoundaryScan:
     """Scan for row ends from ``start`` to ``size``, where a row may begin at ``start``.
 
-    Splits are ``{"start", "end"}`` and the items of ``spec``; all but the first begin behind a row's closing bracket.
-    ``least`` is the minimum bytes of a row.
+    Ranges are ``{"start", "end"}`` and the items of ``spec``; all but the first begin behind a row's closing
+    bracket. ``count`` is the number of spans.
     """
 
     start: int
     size: int
-    parts: int
-    least: int
+    count: int
+    min_row_bytes: int
     spec: dict[str, bool]
 
     @property
     def spans(self) -> Sequence[tuple[int, int]]:
-        return even_spans(self.start, self.size, self.parts)
+        return even_spans(self.start, self.size, self.count)
 
     def scan(self, source: Source, span: tuple[int, int], check: Callable[[int], None]) -> _SpanScan:
         indexer = StructuralIndexer()
@@ -104,7 +104,7 @@ class JsonBoundaryScan:
             escaping=indexer.escaping,
         )
 
-    def cut(self, findings: Sequence[_SpanScan]) -> Sequence[SplitPlan]:
+    def cut(self, findings: Sequence[_SpanScan]) -> Sequence[FileRange]:
         bounds = [0]
         in_string = escaping = ended = False
         depth = 0
@@ -122,10 +122,10 @@ class JsonBoundaryScan:
             in_string ^= finding.odd_quotes
             escaping = finding.escaping ^ (escaping and finding.all_slashes)
         return [
-            SplitPlan(
+            FileRange(
                 spec={"start": start, "end": end, **self.spec},
                 size=end - start,
-                max_rows=(end - start) // self.least + 1,
+                max_rows=(end - start) // self.min_row_bytes + 1,
             )
             for start, end in pairwise([*bounds, self.size])
         ]

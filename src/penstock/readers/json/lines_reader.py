@@ -12,16 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.domain.jobs import FileRange
 from penstock.errors import DataError
-from penstock.readers.base import BoundaryScan, ReadRequest, RowBatch, SplitPlan
-from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, checked_blocks, even_spans, lines, no_rows
+from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch
+from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, checked_blocks, even_spans, lines
 from penstock.readers.columns.json_values import holds
 from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
 from penstock.readers.json.boundary_scan import JsonBoundaryScan
 from penstock.readers.json.record_scanner import RecordScanner
 from penstock.sources.base import Source
 
-__all__ = ["JSONL_READER", "JsonLinesReader"]
+__all__ = ["JSON_LINES", "JsonLinesReader"]
 
 _PEEK_BYTES = 64 << 10
 _BETWEEN_OBJECTS = re.compile(rb"\}\s*+(?:,\s*+)?\{")
@@ -31,30 +32,30 @@ _BETWEEN_OBJECTS = re.compile(rb"\}\s*+(?:,\s*+)?\{")
 class JsonLinesReader:
     """Reader of ``.jsonl`` and ``.ndjson``.
 
-    A split is ``{"start", "end", "lines"}``. With ``lines`` they are arbitrary offsets, and :meth:`read` reads the
+    A range is ``{"start", "end", "lines"}``. With ``lines`` they are arbitrary offsets, and :meth:`read` reads the
     lines that begin within; without, both are behind a row's ``}`` or at an end of the file.
     """
 
     block_bytes: int = BLOCK_BYTES
 
-    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[SplitPlan] | BoundaryScan:
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange] | BoundaryScan:
         source = request.sources[0]
         size = source.size
-        least = min_row_bytes(request.schema)
+        min_bytes = min_row_bytes(request.schema)
         try:
             by_lines = size == 0 or _has_line_per_row(source, min(self.block_bytes, _PEEK_BYTES))
         except DataError as error:
             raise error.at(file=source.name) from None
-        parts = max(1, round(size / split_bytes))
-        if parts > 1 and not by_lines:
-            return JsonBoundaryScan(start=0, size=size, parts=parts, least=least, spec={"lines": False})
+        count = max(1, round(size / split_bytes))
+        if count > 1 and not by_lines:
+            return JsonBoundaryScan(start=0, size=size, count=count, min_row_bytes=min_bytes, spec={"lines": False})
         return [
-            SplitPlan(
+            FileRange(
                 spec={"start": start, "end": end, "lines": by_lines},
                 size=end - start,
-                max_rows=(end - start) // least + 1,
+                max_rows=(end - start) // min_bytes + 1,
             )
-            for start, end in even_spans(0, size, parts)
+            for start, end in even_spans(0, size, count)
         ]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
@@ -66,12 +67,7 @@ class JsonLinesReader:
             groups = map(_rows_of_lines, lines(source, start, end, size=self.block_bytes))
         else:
             groups = _objects(source, start, end, self.block_bytes)
-        rows = 0
-        for batch in RowBuilder(request, start=start).batches(groups):
-            rows += batch.batch.num_rows
-            yield batch
-        if not rows and start == 0 and end == source.size:
-            request.warnings.append(no_rows(source))
+        return RowBuilder(request, start=start).batches(groups)
 
 
 def _has_line_per_row(source: Source, block_bytes: int) -> bool:
@@ -139,4 +135,4 @@ def _objects(source: Source, start: int, end: int, size: int) -> Iterator[list[t
         scanner.finish()
 
 
-JSONL_READER = JsonLinesReader()
+JSON_LINES = FormatSpec(name="JSONL", extensions=("jsonl", "ndjson"), reader=JsonLinesReader())

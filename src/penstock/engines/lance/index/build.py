@@ -247,7 +247,7 @@ def _build(dataset: LanceDataset, desired: DesiredIndex, target: Field | None, r
         metric=_LANCE_METRICS[desired.metric],
         num_partitions=partitions_for(desired, target, rows),
         replace=True,
-        progress_callback=steps.heard,
+        progress_callback=steps.update,
         **desired.build_options(),
     )
 

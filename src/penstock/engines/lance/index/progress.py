@@ -40,7 +40,7 @@ class Steps:
         self._place += 1
         self._report(0.0)
 
-    def heard(self, event: IndexProgress) -> None:
+    def update(self, event: IndexProgress) -> None:
         """Report the progress in one of Lance's events."""
         stage = _STAGES.get(event.stage)
         if stage is not None:

@@ -1,0 +1,171 @@
+"""A job under this process's lease, and the writes of its steps to the catalog.
+
+Every write carries the lease's fencing epoch: a process that lost its lease changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import structlog
+
+from penstock.domain.collections import Collection
+from penstock.domain.import_options import option_warnings
+from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, SplitState, merge_warnings
+from penstock.engines.base import Staged
+from penstock.errors import CatalogFull, CollectionNotFound, PenstockError, StoreFull, TaskCancelled, Transient
+from penstock.imports.cleanup import discard, overdue_reason
+from penstock.imports.context import ImportContext, staged_of
+from penstock.imports.progress import COMMITTED, INDEXED, PLANNED
+from penstock.imports.retry import retry_transient
+from penstock.imports.throttle import Throttle
+from penstock.readers.base import no_rows
+from penstock.readers.formats import check_options
+
+__all__ = ["JobTimedOut", "LeasedJob"]
+
+log = structlog.get_logger(__name__)
+
+RETRYING = "trying again after: "
+"""Prefix of a job's reason while it is being retried."""
+
+_LEASE_CHECK_SECONDS = 1.0
+"""Seconds between lease checks of a job that makes no progress."""
+_MAX_EMPTY_FILES = 100
+"""Files without rows that warnings name; a folder may have very many."""
+
+_Result = TypeVar("_Result")
+
+
+class JobTimedOut(PenstockError):
+    code = "import_timeout"
+
+
+class LeasedJob:
+    """A leased job: ``job`` is its state as of the last write. ``stop`` is set when the process stops."""
+
+    def __init__(self, context: ImportContext, job: ImportJob, stop: threading.Event) -> None:
+        self.context = context
+        self.job = job
+        self.stop = stop
+        self.log = log.bind(job_id=str(job.id), collection=job.collection, database=job.database)
+        self._claims = context.catalog.claims
+        self._saved = (-1, -1)
+        self._lease_checks = Throttle(_LEASE_CHECK_SECONDS)
+
+    def collection(self) -> Collection:
+        """Raises CollectionNotFound."""
+        collection = self.context.catalog.collections.by_id(self.job.collection_id)
+        if collection is None:
+            raise CollectionNotFound(f"collection {self.job.collection} dropped", collection=self.job.collection)
+        return collection
+
+    def staged(self) -> list[Staged]:
+        """What the job's splits have staged, in order."""
+        return [
+            staged_of(split.staged)
+            for split in self.context.catalog.jobs.splits(self.job.id)
+            if split.state is SplitState.STAGED and split.rows
+        ]
+
+    # State
+
+    def move(self, then: JobState, **values: Any) -> None:
+        self.job = self._claims.move(self.job, then, **{"reason": None, **values})
+        self.context.observer.moved(self.job)
+
+    def fail(self, error: BaseException, *, keep_files: bool = False) -> None:
+        """Fail the job with ``error`` as its reason."""
+        reason = str(error)
+        if not isinstance(error, PenstockError):
+            self.log.exception("job.error", exc_info=error)
+            reason = f"internal error: {type(error).__name__}: {error}"
+        self.move(JobState.FAILED, reason=reason, warnings=self.warnings(), keep_files=keep_files)
+        if isinstance(error, CatalogFull | StoreFull):
+            # Its staged files take the space that other jobs need; a retry stages them again.
+            discard(self.context, self.job.collection_id, self.job.id)
+
+    def warnings(self) -> list[JobWarning]:
+        """The warnings of the plan, of the staged splits, and about files without rows."""
+        is_planned = self.job.state not in (JobState.PENDING, JobState.PLANNING)
+        of_plan = list(self.job.warnings) if is_planned else self.option_warnings()
+        jobs = self.context.catalog.jobs
+        empty = jobs.empty_files(self.job.id)
+        of_files = [no_rows(name) for name in empty[:_MAX_EMPTY_FILES]]
+        if more := len(empty) - len(of_files):
+            of_files.append(JobWarning(code="no_rows", message=f"{more:,} more files have no rows"))
+        return merge_warnings([of_plan, *jobs.split_warnings(self.job.id), of_files])
+
+    def option_warnings(self) -> list[JobWarning]:
+        texts = [*option_warnings(self.job.options), *check_options(self.job.options)]
+        return [JobWarning(code="option_ignored", message=text) for text in texts]
+
+    # Retry
+
+    def retry(
+        self,
+        attempt: Callable[[], _Result],
+        step: str,
+        what: str,
+        remedy: str = "Retry the job when the cause is gone; it keeps what it has done",
+        passing: tuple[type, ...] = (Transient,),
+    ) -> _Result:
+        """Retry ``attempt`` as :func:`retry_transient`; ``step`` is its name for the observer."""
+        return retry_transient(
+            attempt,
+            what,
+            self.context.settings,
+            self.stop,
+            lambda error: self.retrying(step, error),
+            remedy,
+            passing,
+        )
+
+    def retrying(self, step: str, error: BaseException) -> None:
+        self.context.observer.retrying(step, error)
+        self.show(error)
+
+    def show(self, error: BaseException | None) -> None:
+        """Set the job's reason to the error that is being retried; clear it with None."""
+        reason = None if error is None else f"{RETRYING}{error}"
+        if reason == self.job.reason:
+            return
+        with suppress(CatalogFull):  # a status text must not fail the job
+            self._claims.save_reason(self.job, reason)
+            self.job = replace(self.job, reason=reason)
+
+    # Progress
+
+    def check_time(self) -> None:
+        """Raises TaskCancelled when the process stops, JobTimedOut after the deadline."""
+        if self.stop.is_set():
+            raise TaskCancelled("the server is stopping")
+        if self.job.deadline is not None and datetime.now(UTC) > self.job.deadline:
+            raise JobTimedOut(overdue_reason(self.job))
+
+    def save_planning(self) -> None:
+        self._claims.save_progress(self.job, progress=PLANNED // 2, rows=0, total_rows=0, stage="planning")
+
+    def save_importing(self, progress: int, rows: int, files: Sequence[ImportFile]) -> None:
+        self._save_progress(progress, rows, rows, "importing", files)
+
+    def save_indexing(self, share: float) -> None:
+        progress = COMMITTED + int((INDEXED - COMMITTED) * share)
+        self._save_progress(progress, self.job.rows, self.job.total_rows, "indexing")
+
+    def _save_progress(
+        self, progress: int, rows: int, total_rows: int, stage: str, files: Sequence[ImportFile] = ()
+    ) -> None:
+        if files or (progress, rows) != self._saved:
+            self._saved = (progress, rows)
+            self._claims.save_progress(
+                self.job, progress=progress, rows=rows, total_rows=total_rows, stage=stage, files=files
+            )
+        elif self._lease_checks.is_ready():
+            # With no progress to save, the lease is checked: saving would detect an abort or a takeover.
+            self._claims.check(self.job)
