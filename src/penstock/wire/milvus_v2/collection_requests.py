@@ -6,20 +6,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from penstock.collections.parameter_tables import COLLECTION_PARAMS, COLLECTION_PROPERTIES, FIELD_PARAMS
+from penstock.collections.parameters import check_parameters
 from penstock.collections.partitions import MAX_PARTITIONS
 from penstock.domain.collections import DEFAULT_KEY_PARTITIONS, TTL, CollectionSettings
+from penstock.domain.parameter_values import go_boolean, text_values, value_text, whole_number
 from penstock.domain.rest_schema import schema_from_rest
 from penstock.domain.schema import MAX_FIELDS, CollectionSchema, DataType, Field
 from penstock.errors import InvalidName, InvalidParameter, InvalidSchema, MissingParameter, Unsupported, shorten
-from penstock.wire.decoding import Fields, go_boolean, whole_number
+from penstock.wire.decoding import Fields
 from penstock.wire.milvus_v2.errors import Refused
-from penstock.wire.milvus_v2.parameters import (
-    COLLECTION_PARAMS,
-    COLLECTION_PROPERTIES,
-    FIELD_PARAMS,
-    check_parameters,
-)
-from penstock.wire.milvus_v2.row_serializer import text_values, value_text
 
 __all__ = ["check_consistency_level", "creating", "is_quick", "schema_of", "settings_of"]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from penstock.collections.databases import DatabaseService
+from penstock.collections.parameter_tables import DATABASE_PROPERTIES
+from penstock.collections.parameters import check_parameters
 from penstock.domain.access import Role
+from penstock.domain.parameter_values import text_values
 from penstock.errors import DatabaseNotFound, InvalidName, shorten
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 from penstock.wire.milvus_v2.errors import Refused
-from penstock.wire.milvus_v2.parameters import DATABASE_PROPERTIES, check_parameters
-from penstock.wire.milvus_v2.row_serializer import key_values, text_values
+from penstock.wire.milvus_v2.row_serializer import key_values
 
 __all__ = ["routes"]
 

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from penstock.collections.entities import EntityService, SearchQuery
+from penstock.collections.parameter_tables import SEARCH_PARAMS
+from penstock.collections.parameters import check_parameters
 from penstock.domain.collections import Collection
+from penstock.domain.parameter_values import MAX_EXACT_DOUBLE, MAX_INT64
 from penstock.domain.schema import DataType
 from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
-from penstock.wire.decoding import MAX_EXACT_DOUBLE, MAX_INT64, Fields
+from penstock.wire.decoding import Fields
 from penstock.wire.milvus_v2.collection_requests import check_consistency_level
 from penstock.wire.milvus_v2.errors import Refused
-from penstock.wire.milvus_v2.parameters import SEARCH_PARAMS, check_parameters
 from penstock.wire.milvus_v2.query_vectors import query_vectors
 
 __all__ = [

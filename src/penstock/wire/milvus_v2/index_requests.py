@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from penstock.collections.parameter_tables import INDEX_PARAMS
+from penstock.collections.parameters import check_parameters
 from penstock.domain.index import IndexSpec, check_index
+from penstock.domain.parameter_values import text_values
 from penstock.domain.schema import MAX_FIELDS, CollectionSchema, DataType, Field
 from penstock.errors import InvalidParameter, PenstockError, Unsupported, shorten
 from penstock.wire.decoding import Fields
 from penstock.wire.milvus_v2.errors import Refused
-from penstock.wire.milvus_v2.parameters import INDEX_PARAMS, check_parameters
-from penstock.wire.milvus_v2.row_serializer import text_values
 
 __all__ = ["index_specs", "not_in_schema", "not_there", "quick_index"]
 

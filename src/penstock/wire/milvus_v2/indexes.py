@@ -10,10 +10,10 @@ from penstock.collections.collections import CollectionService
 from penstock.collections.indexes import IndexService, IndexStatus
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection
+from penstock.domain.parameter_values import value_text
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 from penstock.wire.milvus_v2.index_requests import index_specs, not_there
-from penstock.wire.milvus_v2.row_serializer import value_text
 
 __all__ = ["routes"]
 

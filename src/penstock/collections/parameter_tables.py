@@ -1,0 +1,203 @@
+"""The free-typed parameters of collections, fields, indexes, databases and searches.
+
+``docs/parameters.md`` is generated from the tables. Their titles name the calls of Milvus's REST API.
+"""
+
+from __future__ import annotations
+
+from penstock.collections.parameters import Kind, ParameterTable, refused, served, unused
+from penstock.domain.collections import TTL
+from penstock.domain.index import GRAPH_INDEXES, NLIST_INDEXES, PRODUCT_INDEXES
+
+__all__ = [
+    "COLLECTION_PARAMS",
+    "COLLECTION_PROPERTIES",
+    "DATABASE_PROPERTIES",
+    "FIELD_PARAMS",
+    "INDEX_PARAMS",
+    "ONE_PROCESS",
+    "READS_ARE_STRONG",
+    "SEARCH_PARAMS",
+]
+
+_MAPPED = "rows are read from files, through the page cache, whatever is mapped"
+_WARMED = "what is read stays in the page cache; nothing is loaded ahead"
+ONE_PROCESS = "a collection is served by each server process; there are no replicas or groups of nodes"
+_TTL = "rows are visible for so many seconds after their import"
+READS_ARE_STRONG = "every read sees all imports that were completed before it, which is what `Strong` promises"
+
+COLLECTION_PARAMS = ParameterTable(
+    title="`collections/create`: `params`",
+    where="params",
+    rows=(
+        served("max_length", about="bytes of a VarChar primary key, quick form", kind=Kind.AMOUNT),
+        served("enableDynamicField", about="whether other fields are kept, quick form; true where absent"),
+        served("partitionsNum", about="partitions of a collection with a partition key", kind=Kind.AMOUNT),
+        served("ttlSeconds", about=_TTL, kind=Kind.AMOUNT),
+        unused("consistencyLevel", about=f"described; {READS_ARE_STRONG}"),
+        unused("shardsNum", about="described, 1 to 16; a table has no shards", kind=Kind.AMOUNT),
+        unused(
+            "partitionKeyIsolation",
+            about="described; it is a layout of indexes in Milvus, answers are the same",
+            kind=Kind.FLAG,
+        ),
+        unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        unused("warmup.", about=f"described; {_WARMED}", kind=Kind.TEXT),
+        refused("ttlField", about="rows have no lifetime of their own; give the collection one by ttlSeconds"),
+    ),
+)
+COLLECTION_PROPERTIES = ParameterTable(
+    title="`collections/create`: `properties`",
+    where="properties",
+    rows=(
+        served(TTL, "ttl.seconds", about=_TTL, kind=Kind.AMOUNT),
+        unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        unused("lazyload.enabled", about="described; nothing is loaded ahead", kind=Kind.FLAG),
+        unused("warmup.", about=f"described; {_WARMED}", kind=Kind.TEXT),
+        unused(
+            "partitionkey.isolation",
+            about="described; it is a layout of indexes in Milvus, answers are the same",
+            kind=Kind.FLAG,
+        ),
+        unused("collection.replica.number", "replica.number", about=f"described; {ONE_PROCESS}", kind=Kind.AMOUNT),
+        unused("collection.resource_groups", about=f"described; {ONE_PROCESS}", kind=Kind.TEXT),
+        unused("timezone", about="described; there is no type of times with a zone", kind=Kind.TEXT),
+        refused("ttl_field", about="rows have no lifetime of their own; give the collection one by ttlSeconds"),
+        refused("allow_insert_auto_id", about="automatic ids can't be given in files", kind=Kind.FLAG),
+        refused("dynamicfield.enabled", about="say enableDynamicField beside the fields"),
+        refused(
+            *("collection.insertRate.", "collection.upsertRate.", "collection.deleteRate.", "collection.queryRate."),
+            *(
+                "collection.searchRate.",
+                "collection.bulkLoadRate.",
+                "collection.diskProtection.",
+                "collection.diskQuota.",
+            ),
+            about="limits are those of orgs: penstock orgs set",
+        ),
+    ),
+)
+DATABASE_PROPERTIES = ParameterTable(
+    title="`databases/create`: `properties`",
+    where="properties",
+    rows=(
+        unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        unused("database.replica.number", about=f"described; {ONE_PROCESS}", kind=Kind.AMOUNT),
+        unused("database.resource_groups", about=f"described; {ONE_PROCESS}", kind=Kind.TEXT),
+        unused("timezone", about="described; there is no type of times with a zone", kind=Kind.TEXT),
+        refused(
+            *("database.force.deny.reading", "database.force.deny.writing"),
+            about="say who may read and write by roles of the database",
+            kind=Kind.FLAG,
+        ),
+        refused(
+            "database.max.collections", "database.diskQuota.", about="limits are those of orgs: penstock orgs set"
+        ),
+    ),
+)
+FIELD_PARAMS = ParameterTable(
+    title="`collections/create`: `elementTypeParams` of fields, `typeParams` of struct fields",
+    where="elementTypeParams",
+    rows=(
+        served("dim", about="dimensions of dense vectors"),
+        served("max_length", about="most bytes of VarChar values, also in arrays; of other types it says nothing"),
+        served("max_capacity", about="most elements of arrays; of other types it says nothing"),
+        unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        unused("warmup", about=f"described; {_WARMED}", kind=Kind.TEXT),
+        refused(
+            *("enable_analyzer", "enable_match"),
+            about="texts aren't analysed: text_match, phrase_match and BM25 are not served. Leave it out, or false",
+            kind=Kind.FLAG,
+        ),
+        refused("analyzer_params", "multi_analyzer_params", about="texts aren't analysed; leave it out"),
+    ),
+)
+_DISK = frozenset({"DISKANN", "AISAQ"})
+_CODED = frozenset({"HNSW_SQ", "HNSW_PQ", "HNSW_PRQ", "IVF_RABITQ", "SCANN"})
+_INSTEAD = "another index is built in its place, see [indexes](indexes.md)"
+INDEX_PARAMS = ParameterTable(
+    title="`indexParams`: `params`",
+    where="params of an index",
+    rows=(
+        served("index_type", "metric_type", about="as indexType and metricType beside params", kind=Kind.TEXT),
+        served("nlist", about="partitions of an IVF index, 1 to 65,536", types=NLIST_INDEXES),
+        served("M", about="neighbours in a graph, 2 to 2,048", types=GRAPH_INDEXES),
+        served("efConstruction", about="candidates while a graph is built", types=GRAPH_INDEXES),
+        served("m", about="codes of a vector, a divisor of its dimension", types=PRODUCT_INDEXES),
+        served("nbits", about="bits of a code: up to 4 are built as 4, more as 8", types=PRODUCT_INDEXES),
+        unused(
+            *("m", "nbits", "nrq", "sq_type", "refine", "refine_type", "rbq_bits_query", "with_raw_data"),
+            about="codes have 8 bits (IVF_RABITQ: 1), and what they find is compared by its real vectors",
+            types=_CODED,
+        ),
+        unused(
+            *("max_degree", "search_list_size", "pq_code_budget_gb", "build_dram_budget_gb", "num_threads"),
+            *(
+                "search_cache_budget_gb",
+                "pq_code_budget_gb_ratio",
+                "search_cache_budget_gb_ratio",
+                "beam_width_ratio",
+            ),
+            *("inline_pq", "rearrange"),
+            about=_INSTEAD,
+            types=_DISK,
+        ),
+        unused(
+            *("intermediate_graph_degree", "graph_degree", "build_algo", "cache_dataset_on_device", "adapt_for_cpu"),
+            about=_INSTEAD,
+            types=frozenset({"GPU_CAGRA", "GPU_IVF_FLAT", "GPU_IVF_PQ", "GPU_BRUTE_FORCE"}),
+        ),
+        unused(
+            *("drop_ratio_build", "inverted_index_algo"),
+            about="sparse vectors are searched exactly",
+            types=frozenset({"SPARSE_INVERTED_INDEX", "SPARSE_WAND"}),
+        ),
+        unused(
+            *("min_gram", "max_gram", "bitmap_cardinality_limit"),
+            about=_INSTEAD,
+            types=frozenset({"NGRAM", "HYBRID"}),
+        ),
+        unused("mmap.enabled", "indexoffsetcache.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        unused("warmup", about=f"described; {_WARMED}", kind=Kind.TEXT),
+        refused(
+            *("json_path", "json_cast_type", "json_cast_function"),
+            about="indexes on a path of a JSON field are not supported by this server",
+        ),
+        refused("bm25_k1", "bm25_b", "bm25_avgdl", about="BM25 is not served"),
+    ),
+)
+SEARCH_PARAMS = ParameterTable(
+    title="`entities/search`: `searchParams`, its `params`, and `params` beside it",
+    where="searchParams",
+    rows=(
+        served("metric_type", "metricType", about="must be the index's metric"),
+        served("radius", "range_filter", about="bounds of the score"),
+        served("nprobe", about="partitions of an IVF index to look into", kind=Kind.COUNT),
+        served("ef", "search_list", about="candidates in a graph", kind=Kind.COUNT),
+        served("level", about="1 to 10: so many times the default effort", kind=Kind.COUNT),
+        served(
+            "refine_k", about="so many times the wanted rows are compared by their real vectors", kind=Kind.NUMBER
+        ),
+        served("reorder_k", about="so many rows are compared by their real vectors", kind=Kind.COUNT),
+        unused("ignore_growing", "ignoreGrowing", about="every visible row is in a sealed part", kind=Kind.FLAG),
+        unused("hints", about="a filter is exact whichever way it is evaluated", kind=Kind.TEXT),
+        unused("drop_ratio_search", about="sparse vectors are searched exactly", kind=Kind.NUMBER),
+        unused("dim_max_score_ratio", about="sparse vectors are searched exactly", kind=Kind.NUMBER),
+        unused("max_empty_result_buckets", about="a range search looks into all that is in range", kind=Kind.COUNT),
+        unused(
+            *("itopk_size", "search_width", "min_iterations", "max_iterations", "team_size", "beamwidth"),
+            *("rbq_query_bits", "vectors_beam_width"),
+            about="they tune indexes of Milvus in whose place others are built, see [indexes](indexes.md)",
+        ),
+        refused(
+            *("group_by_field", "group_size", "search_iter_id", "search_iter_batch_size", "search_iter_last_bound"),
+            about="grouping and iterators are not served",
+        ),
+        refused(
+            *("strict_group_size", "iterator", "search_iter_v2"),
+            about="grouping and iterators are not served",
+            kind=Kind.FLAG,
+        ),
+        refused("round_decimal", about="scores are given as they are; round them where they are shown"),
+    ),
+)

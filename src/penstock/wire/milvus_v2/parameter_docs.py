@@ -1,0 +1,57 @@
+"""All parameter tables of this dialect, as ``docs/parameters.md`` shows them, and those that are only documented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock.collections.parameter_tables import (
+    COLLECTION_PARAMS,
+    COLLECTION_PROPERTIES,
+    DATABASE_PROPERTIES,
+    FIELD_PARAMS,
+    INDEX_PARAMS,
+    ONE_PROCESS,
+    READS_ARE_STRONG,
+    SEARCH_PARAMS,
+)
+from penstock.collections.parameters import ParameterTable, refused, served, unused
+
+__all__ = ["TABLES"]
+
+IMPORT_OPTIONS = ParameterTable(
+    title="`jobs/import/create`: `options`",
+    where="options",
+    rows=(
+        served("timeout", about="the job fails after it: `300s`, `1.5h`, `1h45m`"),
+        served("sep", about="what separates the values of a CSV line; `,` where absent"),
+        served("nullkey", about="the text of a CSV value that means null; nothing where absent"),
+        served("unknown_columns", about="what becomes of columns that are no field: `dynamic`, `drop` or `error`"),
+        served("auto_commit", about="`false`: the job waits for a commit with its rows invisible"),
+        refused("backup", "l0_import", about="files of Milvus's own storage can't be read; `false` is taken"),
+    ),
+)
+REQUEST_KEYS = ParameterTable(
+    title="Keys of the requests themselves that have no effect",
+    where="the request",
+    rows=(
+        unused("consistencyLevel", about=f"of create, query, get and search: checked; {READS_ARE_STRONG}"),
+        unused(
+            *(
+                "dimension",
+                "metricType",
+                "idType",
+                "autoID",
+                "primaryFieldName",
+                "vectorFieldName",
+                "vectorFieldType",
+            ),
+            about="of `collections/create` beside `schema.fields`, as in Milvus: they are the quick form's",
+        ),
+        unused("replicaNumber", "resourceGroups", "loadFields", about=f"of `collections/load`: {ONE_PROCESS}"),
+        unused("any other", about="ignored, as in Milvus: clients send keys of other calls and of other products"),
+    ),
+)
+TABLES: Sequence[ParameterTable] = (
+    *(COLLECTION_PARAMS, COLLECTION_PROPERTIES, FIELD_PARAMS, DATABASE_PROPERTIES, INDEX_PARAMS, SEARCH_PARAMS),
+    *(IMPORT_OPTIONS, REQUEST_KEYS),
+)
