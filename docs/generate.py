@@ -22,7 +22,7 @@ from penstock.settings import Setting, load_settings, settings_table
 from penstock.wire.http import Route
 from penstock.wire.milvus_v2.errors import MILVUS, ZILLIZ
 from penstock.wire.milvus_v2.errors import TIMEOUT as V2_TIMEOUT
-from penstock.wire.milvus_v2.parameters import TABLES
+from penstock.wire.milvus_v2.parameter_docs import TABLES
 from penstock.wire.zilliz_v1.errors import INTERNAL as V1_INTERNAL
 from penstock.wire.zilliz_v1.errors import ROWS as V1
 from penstock.wire.zilliz_v1.errors import UNAVAILABLE as V1_UNAVAILABLE

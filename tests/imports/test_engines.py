@@ -12,8 +12,11 @@ import pytest
 from sqlalchemy import update
 
 from penstock.catalog.db import tables
-from penstock.collections.entities import EntityService, SearchQuery
+from penstock.collections.entities import EntityService
+from penstock.collections.entity_requests import QueryRequest, VectorSearchRequest
+from penstock.collections.index_requests import CreateIndex
 from penstock.collections.indexes import IndexStatus
+from penstock.collections.search_params import SearchParams
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import TTL, CollectionSettings
 from penstock.domain.index import IndexSpec, Metric
@@ -70,10 +73,11 @@ def test_rows_are_staged_published_and_found(world: World, arrow: ArrowEngine) -
     assert (job.state, job.rows, job.warnings) == (JobState.COMPLETED, ROWS, ())
     assert len(world.catalog.jobs.splits(job.id)) > 1
     entities = EntityService(world.catalog, world.engines, world.partitions)
-    assert entities.count(world.fresh(docs), filter="id >= 990") == 10
-    found = entities.query(world.fresh(docs), filter="id in [7, 3]", output_fields=["vector"])
+    assert entities.count(world.fresh(docs), QueryRequest(filter="id >= 990")) == 10
+    found = entities.query(world.fresh(docs), QueryRequest(filter="id in [7, 3]", output_fields=["vector"]))
     assert found.table.to_pydict() == {"id": [3, 7], "vector": [[3, 1, 2, 3], [7, 1, 2, 3]]}
-    query = SearchQuery(field_name="vector", queries=np.array([[500, 1, 2, 3]], np.float32), limit=3, metric="L2")
+    queries = np.array([[500, 1, 2, 3]], np.float32)
+    query = VectorSearchRequest(queries=queries, limit=3, params=SearchParams(metric="L2"))
     [hits] = entities.search(world.fresh(docs), query).hits
     assert hits.rows["id"].to_pylist() == [500, 499, 501]
 
@@ -91,7 +95,7 @@ def test_a_job_with_a_bad_row_leaves_nothing(world: World, arrow: ArrowEngine, t
 
 def test_there_is_nothing_to_maintain(world: World) -> None:
     docs = world.collection()
-    world.indexes.create(docs, INDEX)
+    world.indexes.create(docs, CreateIndex(field_name="vector", index_name="v", metric="L2"))
     write_rows(world)
     assert world.imported(["a.jsonl"]).state is JobState.COMPLETED
     world.until(lambda: world.catalog.maintenance.acquire_due("test", 60_000) is None)
@@ -125,7 +129,7 @@ def test_what_the_engine_cannot_do_is_refused_at_once(world: World, arrow: Arrow
     assert arrow.tables() == []
     docs = world.collection()
     with pytest.raises(Unsupported, match="of the collection docs can't search by HAMMING; it searches by COSINE"):
-        world.indexes.create(docs, replace(INDEX, metric=Metric.HAMMING))
+        world.indexes.create(docs, CreateIndex(field_name="vector", metric="HAMMING"))
     assert world.indexes.list(docs) == []
 
 

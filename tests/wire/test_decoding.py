@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.wire.decoding import MAX_INT64, Fields, MalformedBody, MissingField, parse_object, whole_number
+from penstock.domain.parameter_values import MAX_INT64
+from penstock.wire.decoding import Fields, MalformedBody, MissingField, parse_object
 
 
 def read(**values: Any) -> Fields:
@@ -112,8 +113,3 @@ def test_bodies_that_are_no_object() -> None:
     with pytest.raises(MalformedBody):
         parse_object(b'{"a":' + b"[" * 100_000, "ImportReq")
     assert parse_object(b"null", "ImportReq").raw == {}
-
-
-def test_numbers_beyond_a_doubles_precision_are_not_guessed() -> None:
-    assert whole_number(float(2**60)) is None
-    assert whole_number(44870776388440916) == 44870776388440916

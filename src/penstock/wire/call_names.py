@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from penstock.access.admission import CallNames
-from penstock.wire.decoding import MAX_INT64, Fields, whole_number
+from penstock.domain.parameter_values import MAX_INT64, whole_number
+from penstock.wire.decoding import Fields
 
 __all__ = ["call_names"]
 

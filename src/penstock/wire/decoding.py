@@ -7,34 +7,19 @@ they name the Go type that it decodes into, so ``struct`` and the key's spelling
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import orjson
 
+from penstock.domain.parameter_values import MAX_INT64, whole_number
 from penstock.errors import InvalidParameter, MissingParameter, shorten
 
-__all__ = [
-    "MAX_EXACT_DOUBLE",
-    "MAX_INT32",
-    "MAX_INT64",
-    "Fields",
-    "MalformedBody",
-    "MissingField",
-    "go_boolean",
-    "parse_object",
-    "whole_number",
-]
+__all__ = ["Fields", "MalformedBody", "MissingField", "parse_object"]
 
-MAX_INT32 = 2**31 - 1
-MAX_INT64 = 2**63 - 1
-MAX_EXACT_DOUBLE = 2**53
-"""A double holds every integer up to here; beyond it a JSON parser upstream may have rounded."""
 _T = TypeVar("_T")
 _SECRETS = frozenset({"accesskey", "secretkey", "token", "password"})
 """Keys whose values are left out of errors."""
-_DIGITS = re.compile(r"[+-]?[0-9]{1,20}(\.0*)?\Z")
 
 
 class MalformedBody(InvalidParameter):
@@ -197,30 +182,6 @@ class Fields:
     def _missing_text(self, key: str) -> str:
         name = _go_name(key)
         return f"Key: '{self.struct}.{name}' Error:Field validation for '{name}' failed on the 'required' tag"
-
-
-def whole_number(value: object) -> int | None:
-    """Parse an integer: 10 from ``10``, ``10.0``, ``"10"`` or ``"10.0"``; None from anything else."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) <= MAX_EXACT_DOUBLE else None
-    if isinstance(value, str) and _DIGITS.match(value.strip()):
-        return int(value.strip().partition(".")[0])
-    return None
-
-
-def go_boolean(value: object) -> bool | None:
-    """Parse a JSON value's text like Go's ``strconv.ParseBool``: ``true``, ``"T"``, ``1``, ``"0"``; else None."""
-    number = whole_number(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-    text = value if isinstance(value, str) else str(value if number is None else number)
-    return True if text in _TRUE else False if text in _FALSE else None
-
-
-_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
-_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
 def _kind(value: object) -> str:

@@ -6,18 +6,15 @@ from typing import Any
 
 import pytest
 
-from penstock.wire.milvus_v2.parameters import (
+from penstock.collections.parameter_tables import (
     COLLECTION_PARAMS,
     COLLECTION_PROPERTIES,
     DATABASE_PROPERTIES,
     FIELD_PARAMS,
     INDEX_PARAMS,
     SEARCH_PARAMS,
-    Effect,
-    Kind,
-    Parameter,
-    ParameterTable,
 )
+from penstock.collections.parameters import Effect, Kind, Parameter, ParameterTable
 from tests.support.data_planes import DataPlane
 
 V = {"fieldName": "v", "dataType": "FloatVector", "elementTypeParams": {"dim": 4}}

@@ -8,8 +8,7 @@ from penstock.errors import DatabaseNotFound, InvalidName, shorten
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 from penstock.wire.milvus_v2.errors import Refused
-from penstock.wire.milvus_v2.parameters import DATABASE_PROPERTIES, check_parameters
-from penstock.wire.milvus_v2.row_serializer import key_values, text_values
+from penstock.wire.milvus_v2.row_serializer import key_values
 
 __all__ = ["routes"]
 
@@ -21,9 +20,8 @@ def routes(databases: DatabaseService, v2: MilvusV2) -> tuple[Route, ...]:
     def create(request: Request) -> object:
         name = request.fields.required_string("dbName")
         properties = request.fields.mapping("properties") or {}
-        check_parameters(DATABASE_PROPERTIES, properties)
         try:
-            databases.create(request.cluster_id, name, text_values(properties))
+            databases.create(request.cluster_id, name, properties)
         except InvalidName as error:
             raise Refused(802, f"{error}: invalid database name[database={shorten(name, 300)}]") from error
         return None

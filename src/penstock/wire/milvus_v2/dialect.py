@@ -31,9 +31,10 @@ from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster
 from penstock.domain.deadline import DeadlineExceeded
 from penstock.domain.names import DEFAULT_DATABASE
+from penstock.domain.parameter_values import whole_number
 from penstock.errors import PenstockError
 from penstock.wire.call_names import call_names
-from penstock.wire.decoding import Fields, parse_object, whole_number
+from penstock.wire.decoding import Fields, parse_object
 from penstock.wire.http import Call, Operation, Reply, Route, json_reply
 from penstock.wire.milvus_v2 import errors
 

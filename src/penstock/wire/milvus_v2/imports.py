@@ -20,6 +20,7 @@ from penstock.access.admission import AdmittedCall
 from penstock.domain.access import Caller
 from penstock.domain.collections import Cluster
 from penstock.domain.jobs import JobState
+from penstock.domain.parameter_values import MAX_INT32, MAX_INT64
 from penstock.domain.parse_int import number_of_digits
 from penstock.errors import (
     ClusterNotFound,
@@ -34,7 +35,7 @@ from penstock.errors import (
 from penstock.imports.api import Imports
 from penstock.imports.requests import CreateImport, JobQuery, StoreCredentials
 from penstock.wire.call_names import call_names
-from penstock.wire.decoding import MAX_INT32, MAX_INT64, Fields, MalformedBody, parse_object
+from penstock.wire.decoding import Fields, MalformedBody, parse_object
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.milvus_v2 import import_docs as docs
 from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2, Request

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from penstock.collections.entities import OutputFields
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 
-__all__ = ["UNION_MEMBERS", "key_values", "render_rows", "text_values", "value_text"]
+__all__ = ["UNION_MEMBERS", "key_values", "render_rows"]
 
 UNION_MEMBERS = {
     DataType.BOOL: "BoolData",
@@ -41,16 +41,6 @@ UNION_MEMBERS = {
 def key_values(properties: Mapping[str, str]) -> list[dict[str, str]]:
     """``{"a": "b"}`` as ``[{"key": "a", "value": "b"}]``."""
     return [{"key": key, "value": value} for key, value in properties.items()]
-
-
-def text_values(given: Mapping[str, Any] | None) -> dict[str, str]:
-    """Convert free-typed parameters to text."""
-    return {key: value_text(value) for key, value in (given or {}).items()}
-
-
-def value_text(value: Any) -> str:
-    """A string unchanged, anything else as JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def render_rows(

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from penstock.access.admission import AdmittedCall
 from penstock.domain.access import Role
 from penstock.domain.names import check_collection_name
+from penstock.domain.parameter_values import MAX_INT32, MAX_INT64, whole_number
 from penstock.errors import ClusterNotFound, InvalidName, JobNotFound
 from penstock.imports.api import Imports
 from penstock.imports.requests import CreateImport, JobQuery, StoreCredentials
 from penstock.wire.call_names import call_names
-from penstock.wire.decoding import MAX_INT32, MAX_INT64, Fields, parse_object, whole_number
+from penstock.wire.decoding import Fields, parse_object
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
 from penstock.wire.zilliz_v1 import import_docs as docs
 from penstock.wire.zilliz_v1 import import_views as views

@@ -1,0 +1,205 @@
+"""The free-typed parameters of collections, fields, indexes, databases and searches.
+
+``docs/parameters.md`` is generated from the tables. Their titles name the calls of Milvus's REST API.
+"""
+
+from __future__ import annotations
+
+from penstock.collections.parameters import Kind, ParameterTable, refused, served, unused
+from penstock.domain.collections import TTL
+from penstock.domain.index import GRAPH_INDEXES, NLIST_INDEXES, PRODUCT_INDEXES
+
+__all__ = [
+    "COLLECTION_PARAMS",
+    "COLLECTION_PROPERTIES",
+    "DATABASE_PROPERTIES",
+    "FIELD_PARAMS",
+    "INDEX_PARAMS",
+    "ONE_PROCESS",
+    "READS_ARE_STRONG",
+    "SEARCH_PARAMS",
+]
+
+_MAPPED = "rows are always read from files through the page cache"
+_WARMED = "the page cache keeps what was read; nothing is preloaded"
+ONE_PROCESS = "every server process serves every collection; there are no replicas or resource groups"
+_TTL = "seconds after the import during which rows are visible"
+READS_ARE_STRONG = "every read sees all imports completed before it, as `Strong` guarantees"
+
+COLLECTION_PARAMS = ParameterTable(
+    title="`collections/create`: `params`",
+    where="params",
+    rows=(
+        served("max_length", about="bytes of a VarChar primary key, quick form", kind=Kind.AMOUNT),
+        served("enableDynamicField", about="whether other fields are stored, quick form; default true"),
+        served("partitionsNum", about="partitions of a collection with a partition key", kind=Kind.AMOUNT),
+        served("ttlSeconds", about=_TTL, kind=Kind.AMOUNT),
+        unused("consistencyLevel", about=f"described; {READS_ARE_STRONG}"),
+        unused("shardsNum", about="described, 1 to 16; a table has no shards", kind=Kind.AMOUNT),
+        unused(
+            "partitionKeyIsolation",
+            about="described; an index layout of Milvus, results are the same",
+            kind=Kind.FLAG,
+        ),
+        unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        unused("warmup.", about=f"described; {_WARMED}", kind=Kind.TEXT),
+        refused("ttlField", about="no time to live per row; set ttlSeconds of the collection"),
+    ),
+)
+COLLECTION_PROPERTIES = ParameterTable(
+    title="`collections/create`: `properties`",
+    where="properties",
+    rows=(
+        served(TTL, "ttl.seconds", about=_TTL, kind=Kind.AMOUNT),
+        unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        unused("lazyload.enabled", about="described; nothing is preloaded", kind=Kind.FLAG),
+        unused("warmup.", about=f"described; {_WARMED}", kind=Kind.TEXT),
+        unused(
+            "partitionkey.isolation",
+            about="described; an index layout of Milvus, results are the same",
+            kind=Kind.FLAG,
+        ),
+        unused("collection.replica.number", "replica.number", about=f"described; {ONE_PROCESS}", kind=Kind.AMOUNT),
+        unused("collection.resource_groups", about=f"described; {ONE_PROCESS}", kind=Kind.TEXT),
+        unused("timezone", about="described; there is no data type with a time zone", kind=Kind.TEXT),
+        refused("ttl_field", about="no time to live per row; set ttlSeconds of the collection"),
+        refused("allow_insert_auto_id", about="files cannot contain automatic ids", kind=Kind.FLAG),
+        refused("dynamicfield.enabled", about="use enableDynamicField of the schema"),
+        refused(
+            *("collection.insertRate.", "collection.upsertRate.", "collection.deleteRate.", "collection.queryRate."),
+            *(
+                "collection.searchRate.",
+                "collection.bulkLoadRate.",
+                "collection.diskProtection.",
+                "collection.diskQuota.",
+            ),
+            about="limits are set per org: penstock orgs set",
+        ),
+    ),
+)
+DATABASE_PROPERTIES = ParameterTable(
+    title="`databases/create`: `properties`",
+    where="properties",
+    rows=(
+        unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        unused("database.replica.number", about=f"described; {ONE_PROCESS}", kind=Kind.AMOUNT),
+        unused("database.resource_groups", about=f"described; {ONE_PROCESS}", kind=Kind.TEXT),
+        unused("timezone", about="described; there is no data type with a time zone", kind=Kind.TEXT),
+        refused(
+            *("database.force.deny.reading", "database.force.deny.writing"),
+            about="control access with roles of the database",
+            kind=Kind.FLAG,
+        ),
+        refused("database.max.collections", "database.diskQuota.", about="limits are set per org: penstock orgs set"),
+    ),
+)
+FIELD_PARAMS = ParameterTable(
+    title="`collections/create`: `elementTypeParams` of fields, `typeParams` of struct fields",
+    where="elementTypeParams",
+    rows=(
+        served("dim", about="dimensions of dense vectors"),
+        served("max_length", about="maximum bytes of VarChar values, also in arrays; ignored for other types"),
+        served("max_capacity", about="maximum elements of arrays; ignored for other types"),
+        unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        unused("warmup", about=f"described; {_WARMED}", kind=Kind.TEXT),
+        refused(
+            *("enable_analyzer", "enable_match"),
+            about="no text analysis: text_match, phrase_match and BM25 are not served. Omit it, or set false",
+            kind=Kind.FLAG,
+        ),
+        refused("analyzer_params", "multi_analyzer_params", about="no text analysis; omit it"),
+    ),
+)
+_DISK = frozenset({"DISKANN", "AISAQ"})
+_CODED = frozenset({"HNSW_SQ", "HNSW_PQ", "HNSW_PRQ", "IVF_RABITQ", "SCANN"})
+_INSTEAD = "another index type is built instead, see [indexes](indexes.md)"
+INDEX_PARAMS = ParameterTable(
+    title="`indexParams`: `params`",
+    where="params of an index",
+    rows=(
+        served(
+            "index_type", "metric_type", about="the same as indexType and metricType outside params", kind=Kind.TEXT
+        ),
+        served("nlist", about="partitions of an IVF index, 1 to 65,536", types=NLIST_INDEXES),
+        served("M", about="neighbours per node of a graph, 2 to 2,048", types=GRAPH_INDEXES),
+        served("efConstruction", about="candidates during graph construction", types=GRAPH_INDEXES),
+        served("m", about="codes per vector, a divisor of the dimension", types=PRODUCT_INDEXES),
+        served("nbits", about="bits per code: up to 4 are built as 4, more as 8", types=PRODUCT_INDEXES),
+        unused(
+            *("m", "nbits", "nrq", "sq_type", "refine", "refine_type", "rbq_bits_query", "with_raw_data"),
+            about="codes have 8 bits (IVF_RABITQ: 1), and candidates are re-ranked by their exact vectors",
+            types=_CODED,
+        ),
+        unused(
+            *("max_degree", "search_list_size", "pq_code_budget_gb", "build_dram_budget_gb", "num_threads"),
+            *(
+                "search_cache_budget_gb",
+                "pq_code_budget_gb_ratio",
+                "search_cache_budget_gb_ratio",
+                "beam_width_ratio",
+            ),
+            *("inline_pq", "rearrange"),
+            about=_INSTEAD,
+            types=_DISK,
+        ),
+        unused(
+            *("intermediate_graph_degree", "graph_degree", "build_algo", "cache_dataset_on_device", "adapt_for_cpu"),
+            about=_INSTEAD,
+            types=frozenset({"GPU_CAGRA", "GPU_IVF_FLAT", "GPU_IVF_PQ", "GPU_BRUTE_FORCE"}),
+        ),
+        unused(
+            *("drop_ratio_build", "inverted_index_algo"),
+            about="sparse vectors are searched exactly",
+            types=frozenset({"SPARSE_INVERTED_INDEX", "SPARSE_WAND"}),
+        ),
+        unused(
+            *("min_gram", "max_gram", "bitmap_cardinality_limit"),
+            about=_INSTEAD,
+            types=frozenset({"NGRAM", "HYBRID"}),
+        ),
+        unused("mmap.enabled", "indexoffsetcache.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        unused("warmup", about=f"described; {_WARMED}", kind=Kind.TEXT),
+        refused(
+            *("json_path", "json_cast_type", "json_cast_function"),
+            about="indexes on a path of a JSON field are not supported by this server",
+        ),
+        refused("bm25_k1", "bm25_b", "bm25_avgdl", about="BM25 is not served"),
+    ),
+)
+SEARCH_PARAMS = ParameterTable(
+    title="`entities/search`: `searchParams`, its `params`, and top-level `params`",
+    where="searchParams",
+    rows=(
+        served("metric_type", "metricType", about="must be the index's metric"),
+        served("radius", "range_filter", about="bounds of the score"),
+        served("nprobe", about="number of partitions of an IVF index to search", kind=Kind.COUNT),
+        served("ef", "search_list", about="candidates in a graph", kind=Kind.COUNT),
+        served("level", about="1 to 10: multiple of the default effort", kind=Kind.COUNT),
+        served(
+            "refine_k",
+            about="candidates to re-rank by their exact vectors, as a multiple of the limit",
+            kind=Kind.NUMBER,
+        ),
+        served("reorder_k", about="candidates to re-rank by their exact vectors", kind=Kind.COUNT),
+        unused("ignore_growing", "ignoreGrowing", about="every visible row is sealed", kind=Kind.FLAG),
+        unused("hints", about="filters are always exact", kind=Kind.TEXT),
+        unused("drop_ratio_search", about="sparse vectors are searched exactly", kind=Kind.NUMBER),
+        unused("dim_max_score_ratio", about="sparse vectors are searched exactly", kind=Kind.NUMBER),
+        unused("max_empty_result_buckets", about="a range search considers everything in range", kind=Kind.COUNT),
+        unused(
+            *("itopk_size", "search_width", "min_iterations", "max_iterations", "team_size", "beamwidth"),
+            *("rbq_query_bits", "vectors_beam_width"),
+            about="tunes index types for which others are built, see [indexes](indexes.md)",
+        ),
+        refused(
+            *("group_by_field", "group_size", "search_iter_id", "search_iter_batch_size", "search_iter_last_bound"),
+            about="grouping and iterators are not served",
+        ),
+        refused(
+            *("strict_group_size", "iterator", "search_iter_v2"),
+            about="grouping and iterators are not served",
+            kind=Kind.FLAG,
+        ),
+        refused("round_decimal", about="scores are returned unrounded; round them in the client"),
+    ),
+)

@@ -1,0 +1,57 @@
+"""All parameter tables of this dialect, as ``docs/parameters.md`` shows them, and those that are only documented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock.collections.parameter_tables import (
+    COLLECTION_PARAMS,
+    COLLECTION_PROPERTIES,
+    DATABASE_PROPERTIES,
+    FIELD_PARAMS,
+    INDEX_PARAMS,
+    ONE_PROCESS,
+    READS_ARE_STRONG,
+    SEARCH_PARAMS,
+)
+from penstock.collections.parameters import ParameterTable, refused, served, unused
+
+__all__ = ["TABLES"]
+
+IMPORT_OPTIONS = ParameterTable(
+    title="`jobs/import/create`: `options`",
+    where="options",
+    rows=(
+        served("timeout", about="time after which the job fails: `300s`, `1.5h`, `1h45m`"),
+        served("sep", about="separator of CSV columns; default `,`"),
+        served("nullkey", about="text of null in CSV; default: the empty text"),
+        served("unknown_columns", about="columns without a field: `dynamic`, `drop` or `error`"),
+        served("auto_commit", about="`false`: two-phase commit, the job waits with its rows invisible"),
+        refused("backup", "l0_import", about="files of Milvus's own storage cannot be read; `false` is accepted"),
+    ),
+)
+REQUEST_KEYS = ParameterTable(
+    title="Top-level keys of requests without effect",
+    where="the request",
+    rows=(
+        unused("consistencyLevel", about=f"of create, query, get and search: checked; {READS_ARE_STRONG}"),
+        unused(
+            *(
+                "dimension",
+                "metricType",
+                "idType",
+                "autoID",
+                "primaryFieldName",
+                "vectorFieldName",
+                "vectorFieldType",
+            ),
+            about="of `collections/create` with `schema.fields`, as in Milvus: they belong to the quick form",
+        ),
+        unused("replicaNumber", "resourceGroups", "loadFields", about=f"of `collections/load`: {ONE_PROCESS}"),
+        unused("any other", about="ignored, as in Milvus: clients send keys of other calls and of other products"),
+    ),
+)
+TABLES: Sequence[ParameterTable] = (
+    *(COLLECTION_PARAMS, COLLECTION_PROPERTIES, FIELD_PARAMS, DATABASE_PROPERTIES, INDEX_PARAMS, SEARCH_PARAMS),
+    *(IMPORT_OPTIONS, REQUEST_KEYS),
+)
