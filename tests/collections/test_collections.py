@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.collections.index_requests import CreateIndex
 from penstock.domain.collections import LoadState
 from penstock.domain.index import IndexSpec, Metric
 from penstock.errors import (
@@ -22,6 +23,7 @@ from tests.collections.conftest import UseCases
 from tests.support.catalogs import CLUSTER
 from tests.support.tables import plain
 
+INDEX = CreateIndex(index_name="v", field_name="vector", index_type="HNSW", metric="L2", params={"M": 16})
 SPEC = IndexSpec(name="v", field_name="vector", type="HNSW", metric=Metric.L2, params={"M": 16})
 
 
@@ -55,7 +57,7 @@ def test_load_wants_an_index_on_every_vector(cases: UseCases) -> None:
         cases.collections.load(CLUSTER, "default", "docs")
     with pytest.raises(CollectionNotLoaded):
         cases.collections.refresh_load(CLUSTER, "default", "docs")
-    cases.indexes.create(docs, SPEC)
+    cases.indexes.create(docs, INDEX)
     cases.collections.load(CLUSTER, "default", "docs")
     cases.collections.refresh_load(CLUSTER, "default", "docs")
     assert cases.collections.get(CLUSTER, "default", "docs").load_state is LoadState.LOADED
@@ -63,12 +65,12 @@ def test_load_wants_an_index_on_every_vector(cases: UseCases) -> None:
 
 def test_an_index_is_built_once_it_is_new_or_gone(cases: UseCases) -> None:
     docs = cases.put(cases.create(), rows=5)
-    cases.indexes.create(docs, SPEC)
-    cases.indexes.create(docs, SPEC)
+    cases.indexes.create(docs, INDEX)
+    cases.indexes.create(docs, INDEX)
     assert cases.built == [docs.id]
     status = cases.indexes.status(docs, "v")
     assert (status.spec, status.rows, status.indexed_rows) == (SPEC, 5, 5)
-    for other in (replace(SPEC, params={}), replace(SPEC, metric=Metric.IP), replace(SPEC, name="w")):
+    for other in (replace(INDEX, params={}), replace(INDEX, metric="IP"), replace(INDEX, index_name="w")):
         with pytest.raises(IndexExists):
             cases.indexes.create(docs, other)
     cases.indexes.drop(docs, "v")

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from penstock.collections import entities
-from penstock.collections.entities import OutputFields, SearchQuery
+from penstock.collections.entities import OutputFields
+from penstock.collections.entity_requests import GetRequest, QueryRequest, VectorSearchRequest
+from penstock.collections.search_params import SearchParams
 from penstock.domain.schema import META_FIELD
 from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidFilter, InvalidParameter, Unsupported
 from tests.collections.conftest import UseCases
@@ -17,29 +19,32 @@ from tests.support.tables import vectors
 
 def test_query_get_count(cases: UseCases) -> None:
     docs = cases.put(cases.create(), rows=20)
-    found = cases.entities.query(docs, filter="number > 6", output_fields=["word"], limit=3)
+    found = cases.entities.query(docs, QueryRequest(filter="number > 6", output_fields=["word"], limit=3))
     assert found.table.column_names == ["id", "word"]
     assert found.table["id"].to_pylist() == [7, 8, 9]
-    assert cases.entities.get(docs, [5, 3, 5, 99], output_fields=[]).table["id"].to_pylist() == [3, 5]
-    assert cases.entities.count(docs, filter="number > 6") == 6
+    assert cases.entities.get(docs, GetRequest(keys=[5, 3, 5, 99], output_fields=[])).table["id"].to_pylist() == [
+        3,
+        5,
+    ]
+    assert cases.entities.count(docs, QueryRequest(filter="number > 6")) == 6
     with pytest.raises(InvalidFilter):
-        cases.entities.count(docs, filter="number >")
+        cases.entities.count(docs, QueryRequest(filter="number >"))
 
 
 def test_an_answer_must_fit_into_memory(cases: UseCases, monkeypatch: pytest.MonkeyPatch) -> None:
     docs = cases.put(cases.create(), rows=20)
     monkeypatch.setattr(entities, "MAX_ANSWER_BYTES", 2000)
-    assert len(cases.entities.query(docs, filter="id >= 0", output_fields=["id"]).table) == 20
+    assert len(cases.entities.query(docs, QueryRequest(filter="id >= 0", output_fields=["id"])).table) == 20
     with pytest.raises(InvalidParameter, match="20 rows would take"):
-        cases.entities.query(docs, filter="id >= 0", output_fields=["vector"])
+        cases.entities.query(docs, QueryRequest(filter="id >= 0", output_fields=["vector"]))
     with pytest.raises(InvalidParameter, match="Ask with limit and offset"):
-        cases.entities.get(docs, range(100), output_fields=["vector"])
+        cases.entities.get(docs, GetRequest(keys=range(100), output_fields=["vector"]))
     with pytest.raises(InvalidParameter, match="20 rows would take"):
-        cases.entities.query(docs, output_fields=["vector"], limit=1000)
-    assert len(cases.entities.query(docs, output_fields=["vector"], limit=10).table) == 10
-    few = cases.entities.query(docs, filter="id > 17", output_fields=["vector"], limit=1000)
+        cases.entities.query(docs, QueryRequest(output_fields=["vector"], limit=1000))
+    assert len(cases.entities.query(docs, QueryRequest(output_fields=["vector"], limit=10)).table) == 10
+    few = cases.entities.query(docs, QueryRequest(filter="id > 17", output_fields=["vector"], limit=1000))
     assert len(few.table) == 2, "a limit counts only as far as there are rows"
-    all_of_them = SearchQuery(field_name=None, queries=vectors(20), limit=20)
+    all_of_them = VectorSearchRequest(queries=vectors(20), limit=20)
     with pytest.raises(InvalidParameter, match="400 rows would take"):
         cases.entities.search(docs, all_of_them)
     assert len(cases.entities.search(docs, replace(all_of_them, limit=1)).hits) == 20
@@ -65,16 +70,16 @@ def test_columns_that_an_answer_needs(cases: UseCases) -> None:
 
 def test_search(cases: UseCases) -> None:
     docs = cases.put(cases.create(), rows=20)
-    query = SearchQuery(field_name=None, queries=vectors(20)[[7]], limit=1, output_fields=["word"])
+    query = VectorSearchRequest(queries=vectors(20)[[7]], limit=1, output_fields=["word"])
     found = cases.entities.search(docs, query)
     fields, (hits,) = found.fields, found.hits
     assert fields.columns == ("id", "word")
     assert hits.rows["id"].to_pylist() == [7]
     with pytest.raises(FieldNotFound):
-        cases.entities.search(docs, SearchQuery(field_name="word", queries=vectors(1), limit=1))
+        cases.entities.search(docs, VectorSearchRequest(field_name="word", queries=vectors(1), limit=1))
     with pytest.raises(InvalidParameter, match="must be more than radius"):
         cases.entities.search(
-            docs, SearchQuery(field_name=None, queries=vectors(1), limit=1, radius=0.9, range_filter=0.1)
+            docs, VectorSearchRequest(queries=vectors(1), limit=1, params=SearchParams(radius=0.9, range_filter=0.1))
         )
 
 
@@ -83,10 +88,10 @@ def test_a_released_collection_is_not_read(cases: UseCases) -> None:
     cases.collections.release(CLUSTER, "default", "docs")
     docs = cases.collections.get(CLUSTER, "default", "docs")
     for call in (
-        lambda: cases.entities.query(docs, limit=1),
-        lambda: cases.entities.get(docs, [1]),
-        lambda: cases.entities.count(docs),
-        lambda: cases.entities.search(docs, SearchQuery(field_name=None, queries=vectors(1), limit=1)),
+        lambda: cases.entities.query(docs, QueryRequest(limit=1)),
+        lambda: cases.entities.get(docs, GetRequest(keys=[1])),
+        lambda: cases.entities.count(docs, QueryRequest()),
+        lambda: cases.entities.search(docs, VectorSearchRequest(queries=vectors(1), limit=1)),
     ):
         with pytest.raises(CollectionNotLoaded):
             call()

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from penstock.collections.index_requests import CreateIndex
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import Collection
-from penstock.domain.index import IndexSpec, Metric
+from penstock.domain.index import IndexSpec
 from penstock.domain.jobs import JobState
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.base import Table
@@ -71,9 +72,9 @@ def test_old_versions_go_by_age(tmp_path: Path, runner: LocalRunner) -> None:
 
 
 def a_slow_index(world: World, docs: Collection) -> IndexSpec:
-    spec = IndexSpec(name="vector", field_name="vector", type="HNSW", metric=Metric.L2, params={"M": 8})
-    world.indexes.create(docs, spec)
-    return spec
+    request = CreateIndex(field_name="vector", index_type="HNSW", metric="L2", params={"M": 8})
+    world.indexes.create(docs, request)
+    return world.indexes.get(docs, "vector")
 
 
 def test_the_progress_of_an_index_shows_on_its_job(world: World) -> None:

@@ -16,11 +16,11 @@ from cryptography.fernet import Fernet
 from penstock.catalog import Catalog, open_catalog
 from penstock.cli.main import cli
 from penstock.collections.collections import CollectionService
+from penstock.collections.index_requests import CreateIndex
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.collections import CollectionSettings
-from penstock.domain.index import check_index
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
@@ -140,8 +140,8 @@ def test_collections_come_back_as_they_were(place: Place) -> None:
     PartitionService(place.catalog, place.engine).create(collection, "p")
     PartitionService(place.catalog, place.engine).create(collection, "q")
     PartitionService(place.catalog, place.engine).drop(collection, "q")
-    spec = check_index(collection.schema["vector"], name="v", type_name="HNSW", metric="L2", params={})
-    IndexService(place.catalog, place.engine, lambda _: None).create(collection, spec)
+    index = CreateIndex(field_name="vector", index_name="v", index_type="HNSW", metric="L2")
+    IndexService(place.catalog, place.engine, lambda _: None).create(collection, index)
     place.add_rows(docs, partition=1)
     place.add_rows(ids, first=40)
     place.add_rows(gone, first=90)

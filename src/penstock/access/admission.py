@@ -35,6 +35,8 @@ _MAX_NAME_LENGTH = 256
 
 
 class Clusters(Protocol):
+    """The clusters of the catalog."""
+
     def get(self, cluster_id: str) -> Cluster:
         """Raises ClusterNotFound."""
         ...

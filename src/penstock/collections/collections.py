@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from penstock.catalog import Catalog
 from penstock.catalog.collections.collections import new_collection_id
 from penstock.catalog.collections.descriptions import describe_soon
 from penstock.catalog.jobs.ending import end_jobs
-from penstock.domain.collections import Collection, CollectionSettings, LoadState, Partition
-from penstock.domain.index import IndexSpec
+from penstock.collections.description import CollectionDescription, describe_fields
+from penstock.domain.collections import Collection, CollectionSettings, LoadState
 from penstock.domain.names import check_collection_name
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, Table
 from penstock.errors import CollectionExists, CollectionNotLoaded, IndexNotFound, InvalidParameter
 
-__all__ = ["CollectionDetails", "CollectionService"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollectionDetails:
-    """A collection with its partitions and indexes, each in creation order."""
-
-    collection: Collection
-    partitions: Sequence[Partition]
-    indexes: Sequence[IndexSpec]
+__all__ = ["CollectionService"]
 
 
 class CollectionService:
@@ -106,11 +96,12 @@ class CollectionService:
         """Raises DatabaseNotFound."""
         return self._catalog.collections.list(self._catalog.databases.get(cluster_id, database))
 
-    def describe(self, cluster_id: str, database: str, name: str) -> CollectionDetails:
+    def describe(self, cluster_id: str, database: str, name: str) -> CollectionDescription:
         """Raises DatabaseNotFound, CollectionNotFound."""
         collection = self.get(cluster_id, database, name)
-        return CollectionDetails(
+        return CollectionDescription(
             collection=collection,
+            fields=describe_fields(collection.schema),
             partitions=self._catalog.collections.partitions(collection.id),
             indexes=self._catalog.collections.indexes(collection.id),
         )
@@ -140,9 +131,8 @@ class CollectionService:
             IndexNotFound: no vector field has an index.
             InvalidParameter: some vector fields have one, others don't; as in Milvus.
         """
-        details = self.describe(cluster_id, database, name)
-        collection = details.collection
-        indexed = {index.field_name for index in details.indexes}
+        collection = self.get(cluster_id, database, name)
+        indexed = {index.field_name for index in self._catalog.collections.indexes(collection.id)}
         missing = [vector.name for vector in collection.schema.vectors if vector.name not in indexed]
         if len(missing) == len(collection.schema.vectors):
             raise IndexNotFound(f"index not found[collection={name}]", collection=name)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from penstock.catalog import Catalog
+from penstock.collections.parameter_tables import DATABASE_PROPERTIES
+from penstock.collections.parameters import check_parameters
 from penstock.domain.collections import Database
 from penstock.domain.names import DEFAULT_DATABASE, check_database_name
+from penstock.domain.parameter_values import text_values
 from penstock.errors import InvalidParameter
 
 __all__ = ["DatabaseService"]
@@ -16,10 +20,16 @@ class DatabaseService:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
-    def create(self, cluster_id: str, name: str, properties: Mapping[str, str]) -> Database:
-        """Raises InvalidName, DatabaseExists."""
+    def create(self, cluster_id: str, name: str, properties: Mapping[str, Any]) -> Database:
+        """Create a database with these free-typed properties.
+
+        Raises:
+            InvalidParameter, Unsupported: from :func:`check_parameters`.
+            InvalidName, DatabaseExists.
+        """
+        check_parameters(DATABASE_PROPERTIES, properties)
         check_database_name(name)
-        return self._catalog.databases.create(cluster_id, name, properties)
+        return self._catalog.databases.create(cluster_id, name, text_values(properties))
 
     def get(self, cluster_id: str, name: str) -> Database:
         """Raises DatabaseNotFound."""

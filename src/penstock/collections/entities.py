@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from penstock.catalog import Catalog
+from penstock.collections.entity_requests import (
+    GetRequest,
+    QueryRequest,
+    VectorSearchRequest,
+    check_number_of_keys,
+)
 from penstock.collections.partitions import PartitionService
+from penstock.collections.query_vectors import check_number_of_queries
 from penstock.collections.result_memory import MAX_ANSWER_BYTES, MemoryReservation, ResultMemory
+from penstock.collections.search_params import SearchParams
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import Metric, default_metric
 from penstock.domain.schema import META_FIELD, DataType, Field
@@ -20,10 +27,7 @@ from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter
 from penstock.filters import Filter, parse
 from penstock.filters.ast import Column, In
 
-__all__ = ["EntityService", "OutputFields", "QueryResult", "SearchQuery", "SearchResult"]
-
-MAX_WINDOW = 16384
-"""Maximum of limit plus offset, as in Milvus."""
+__all__ = ["EntityService", "OutputFields", "QueryResult", "SearchResult"]
 
 _VALUE_BYTES = 64
 """Bytes of a value as a Python object; of vectors without their elements."""
@@ -71,24 +75,6 @@ class SearchResult:
     held: MemoryReservation | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchQuery:
-    """The parameters of a search. The caller has decoded ``queries`` for the field."""
-
-    field_name: str | None
-    queries: Any
-    limit: int
-    offset: int = 0
-    filter: str = ""
-    filter_params: Mapping[str, Any] = field(default_factory=dict)
-    partitions: Sequence[str] = ()
-    output_fields: Sequence[str] = ()
-    metric: str = ""
-    radius: float | None = None
-    range_filter: float | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)
-
-
 class EntityService:
     def __init__(self, catalog: Catalog, engine: Engine, partitions: PartitionService) -> None:
         self._catalog = catalog
@@ -96,18 +82,7 @@ class EntityService:
         self._partitions = partitions
         self._room = ResultMemory()
 
-    def query(
-        self,
-        collection: Collection,
-        *,
-        org_id: str = "",
-        filter: str = "",
-        filter_params: Mapping[str, Any] | None = None,
-        output_fields: Sequence[str] = ("*",),
-        partitions: Sequence[str] = (),
-        limit: int | None = None,
-        offset: int = 0,
-    ) -> QueryResult:
+    def query(self, collection: Collection, request: QueryRequest, *, org_id: str = "") -> QueryResult:
         """Query matching rows, ordered by primary key, for a caller of the org.
 
         Raises:
@@ -116,31 +91,26 @@ class EntityService:
             InvalidFilter, InvalidParameter, PartitionNotFound, FieldNotFound.
         """
         _check_loaded(collection)
-        where = parse(filter, collection.schema, filter_params or {})
-        if limit is None and not filter.strip():
+        where = parse(request.filter, collection.schema, request.filter_params)
+        if request.limit is None and not request.filter.strip():
             raise InvalidParameter("empty expression should be used with limit")
-        _check_window(limit, offset)
-        fields = self.output_fields(collection, output_fields)
-        numbers = self._partitions.numbers(collection, partitions)
+        request.check_window()
+        fields = self.output_fields(collection, request.output_fields)
+        numbers = self._partitions.numbers(collection, request.partitions)
         table = self._table(collection)
-        reservation = self._take(collection, org_id, fields, limit, lambda: self._engine.count(table, where, numbers))
-        return self._rows(collection, where, fields, numbers, reservation, limit, offset)
+        reservation = self._take(
+            collection, org_id, fields, request.limit, lambda: self._engine.count(table, where, numbers)
+        )
+        return self._rows(collection, where, fields, numbers, reservation, request.limit, request.offset)
 
-    def get(
-        self,
-        collection: Collection,
-        keys: Sequence[int] | Sequence[str],
-        *,
-        org_id: str = "",
-        output_fields: Sequence[str] = ("*",),
-        partitions: Sequence[str] = (),
-    ) -> QueryResult:
+    def get(self, collection: Collection, request: GetRequest, *, org_id: str = "") -> QueryResult:
         """Get rows by primary key, ordered by it; keys without a row are skipped. Raises as :meth:`query`."""
+        check_number_of_keys(len(request.keys))
         _check_loaded(collection)
         primary = collection.schema.primary
-        where = In(Column(primary.name, primary.type), tuple(dict.fromkeys(keys)))
-        fields = self.output_fields(collection, output_fields)
-        numbers = self._partitions.numbers(collection, partitions)
+        where = In(Column(primary.name, primary.type), tuple(dict.fromkeys(request.keys)))
+        fields = self.output_fields(collection, request.output_fields)
+        numbers = self._partitions.numbers(collection, request.partitions)
         reservation = self._take(collection, org_id, fields, len(where.values), lambda: len(where.values))
         return self._rows(collection, where, fields, numbers, reservation)
 
@@ -164,55 +134,51 @@ class EntityService:
         )
         return QueryResult(collection=collection, fields=fields, table=rows, held=reservation)
 
-    def count(
-        self,
-        collection: Collection,
-        *,
-        filter: str = "",
-        filter_params: Mapping[str, Any] | None = None,
-        partitions: Sequence[str] = (),
-    ) -> int:
-        """Count the matching rows. Raises as :meth:`query`."""
+    def count(self, collection: Collection, request: QueryRequest) -> int:
+        """Count the matching rows, whatever the limit. Raises as :meth:`query`."""
         _check_loaded(collection)
-        where = parse(filter, collection.schema, filter_params or {})
-        return self._engine.count(self._table(collection), where, self._partitions.numbers(collection, partitions))
+        where = parse(request.filter, collection.schema, request.filter_params)
+        numbers = self._partitions.numbers(collection, request.partitions)
+        return self._engine.count(self._table(collection), where, numbers)
 
-    def search(self, collection: Collection, query: SearchQuery, *, org_id: str = "") -> SearchResult:
+    def search(self, collection: Collection, request: VectorSearchRequest, *, org_id: str = "") -> SearchResult:
         """Search the nearest rows to each query vector, nearest first, for a caller of the org.
 
         Raises:
             QuotaExceeded: the memory for answers is full for the moment.
             CollectionNotLoaded, InvalidFilter, InvalidParameter, PartitionNotFound, FieldNotFound.
         """
+        request.check_window()
+        check_number_of_queries(len(request.queries))
         _check_loaded(collection)
-        target = self.search_field(collection, query.field_name)
-        metric = self._metric(collection, target, query.metric)
-        _check_range(metric, query)
-        where = parse(query.filter, collection.schema, query.filter_params)
-        fields = self.output_fields(collection, query.output_fields)
-        table, numbers = self._table(collection), self._partitions.numbers(collection, query.partitions)
-        searches = len(query.queries)
+        target = self.search_field(collection, request.field_name)
+        metric = self._metric(collection, target, request.params.metric)
+        _check_range(metric, request.params)
+        where = parse(request.filter, collection.schema, request.filter_params)
+        fields = self.output_fields(collection, request.output_fields)
+        table, numbers = self._table(collection), self._partitions.numbers(collection, request.partitions)
+        searches = len(request.queries)
         reservation = self._take(
             collection,
             org_id,
             fields,
-            searches * query.limit,
-            lambda: searches * min(query.limit, self._engine.count(table, where, numbers)),
+            searches * request.limit,
+            lambda: searches * min(request.limit, self._engine.count(table, where, numbers)),
         )
         hits = self._engine.search(
             table,
             SearchRequest(
                 field_name=target.name,
-                queries=query.queries,
+                queries=request.queries,
                 metric=metric,
-                limit=query.limit,
-                offset=query.offset,
+                limit=request.limit,
+                offset=request.offset,
                 filter=where,
                 partitions=numbers,
                 columns=fields.with_dynamic,
-                radius=query.radius,
-                range_filter=_range_filter(metric, query.range_filter),
-                params=query.params,
+                radius=request.params.radius,
+                range_filter=_range_filter(metric, request.params.range_filter),
+                params=request.params.tuning,
             ),
         )
         return SearchResult(fields=fields, hits=hits, held=reservation)
@@ -332,33 +298,25 @@ def _check_loaded(collection: Collection) -> None:
         )
 
 
-def _check_window(limit: int | None, offset: int) -> None:
-    window = (limit or 0) + offset
-    if window > MAX_WINDOW:
-        raise InvalidParameter(
-            f"invalid max query result window, (offset+limit) should be in range [1, {MAX_WINDOW}], but got {window}",
-            window=window,
-        )
-
-
 def _value_bytes(field: Field) -> int:
     """Estimate the bytes of a value. Of structs one is counted: their number is unknown before they are read."""
     vector = 4 * field.width if field.type.is_dense_vector else 0
     return _VALUE_BYTES + vector + sum(map(_value_bytes, field.fields))
 
 
-def _check_range(metric: Metric, query: SearchQuery) -> None:
-    if query.radius is None or query.range_filter is None:
+def _check_range(metric: Metric, params: SearchParams) -> None:
+    if params.radius is None or params.range_filter is None:
         return
-    low, high = query.range_filter, query.radius
+    low, high = params.range_filter, params.radius
     word = "less"
     if metric.higher_is_nearer:
         low, high, word = high, low, "more"
     if low > high:
         raise InvalidParameter(
-            f"metric type '{metric}', range_filter({query.range_filter}) must be {word} than radius({query.radius})",
-            radius=query.radius,
-            range_filter=query.range_filter,
+            f"metric type '{metric}', range_filter({params.range_filter}) must be {word} "
+            f"than radius({params.radius})",
+            radius=params.radius,
+            range_filter=params.range_filter,
         )
 
 

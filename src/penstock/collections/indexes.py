@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import describe_soon
+from penstock.collections.index_requests import CreateIndex, index_spec
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import IndexSpec
 from penstock.engines.base import Engine, Table
 from penstock.errors import IndexExists, IndexNotFound, InvalidParameter
 
-__all__ = ["IndexService", "IndexStatus"]
+__all__ = ["IndexService", "IndexState", "IndexStatus"]
+
+
+class IndexState(StrEnum):
+    """The state of an index, with Milvus's words."""
+
+    FINISHED = "Finished"
+    IN_PROGRESS = "InProgress"
+    UNISSUED = "Unissued"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +41,13 @@ class IndexStatus:
     @property
     def indexed_rows(self) -> int:
         return self.rows - self.pending_rows
+
+    @property
+    def state(self) -> IndexState:
+        """Finished once no rows are pending, so that clients stop polling: also where no index is built at all."""
+        if not self.pending_rows:
+            return IndexState.FINISHED
+        return IndexState.IN_PROGRESS if self.is_building else IndexState.UNISSUED
 
 
 class IndexService:
@@ -65,12 +82,14 @@ class IndexService:
         building = pending > 0 and self._catalog.maintenance.is_locked(collection.id)
         return IndexStatus(spec=spec, rows=rows, pending_rows=pending, is_building=building)
 
-    def create(self, collection: Collection, spec: IndexSpec) -> None:
+    def create(self, collection: Collection, request: CreateIndex) -> None:
         """Add an index, built in the background over existing rows; an identical existing one is no error.
 
         Raises:
             IndexExists: the name or the field has another index.
+            FieldNotFound, Unsupported, InvalidParameter: from :func:`index_spec`.
         """
+        spec = index_spec(request, collection.schema)
         for index in self.list(collection):
             if index == spec:
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import describe_soon
@@ -14,11 +15,19 @@ from penstock.domain.names import DEFAULT_PARTITION, check_partition_name
 from penstock.engines.base import Engine, Table
 from penstock.errors import InvalidParameter, JobStateConflict, PartitionNotFound, shorten
 
-__all__ = ["MAX_PARTITIONS", "PartitionService"]
+__all__ = ["MAX_PARTITIONS", "LoadStatus", "PartitionService"]
 
 MAX_PARTITIONS = 1024
 _COMMIT_SECONDS = 30.0
 _LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class LoadStatus:
+    """``progress`` in percent."""
+
+    state: LoadState
+    progress: int
 
 
 class PartitionService:
@@ -55,7 +64,13 @@ class PartitionService:
             numbers[numbers_by_name[name]] = None  # names may repeat; the engine compares with each number
         return list(numbers)
 
-    def check(self, collection: Collection, names: Sequence[str]) -> None:
+    def load_status(self, collection: Collection, names: Sequence[str] = ()) -> LoadStatus:
+        """The load state of a collection, or of these partitions of it. Raises PartitionNotFound."""
+        self._check_names(collection, names)
+        loaded = collection.load_state is LoadState.LOADED
+        return LoadStatus(state=collection.load_state, progress=100 if loaded else 0)
+
+    def _check_names(self, collection: Collection, names: Sequence[str]) -> None:
         """Raise PartitionNotFound for the first unknown name."""
         existing = {partition.name for partition in self.list(collection)} if names else ()
         for name in names:
@@ -145,7 +160,7 @@ class PartitionService:
         _refuse_key_mode(collection, action)
         if not names:
             raise InvalidParameter(f"{action} partitions takes at least one partition name")
-        self.check(collection, names)
+        self._check_names(collection, names)
 
     def count(self, collection: Collection, name: str) -> int:
         """Count the rows of one partition. Raises PartitionNotFound."""

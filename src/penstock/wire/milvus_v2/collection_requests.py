@@ -6,66 +6,77 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from penstock.collections.parameter_tables import COLLECTION_PARAMS, COLLECTION_PROPERTIES, FIELD_PARAMS
+from penstock.collections.collection_settings import DEFAULT_LEVEL, check_consistency_level, collection_settings
+from penstock.collections.create_collection import CreateCollection
+from penstock.collections.parameter_tables import COLLECTION_PARAMS, FIELD_PARAMS
 from penstock.collections.parameters import check_parameters
-from penstock.collections.partitions import MAX_PARTITIONS
-from penstock.domain.collections import DEFAULT_KEY_PARTITIONS, TTL, CollectionSettings
-from penstock.domain.parameter_values import go_boolean, text_values, value_text, whole_number
+from penstock.collections.quick_setup import QuickSetup
+from penstock.domain.collections import CollectionSettings
+from penstock.domain.parameter_values import go_boolean, whole_number
 from penstock.domain.rest_schema import schema_from_rest
-from penstock.domain.schema import MAX_FIELDS, CollectionSchema, DataType, Field
-from penstock.errors import InvalidName, InvalidParameter, InvalidSchema, MissingParameter, Unsupported, shorten
+from penstock.domain.schema import MAX_FIELDS, CollectionSchema, DataType
+from penstock.errors import (
+    FieldNotFound,
+    InvalidName,
+    InvalidParameter,
+    InvalidSchema,
+    MissingParameter,
+    Unsupported,
+    shorten,
+)
 from penstock.wire.decoding import Fields
 from penstock.wire.milvus_v2.errors import Refused
+from penstock.wire.milvus_v2.index_requests import index_requests
 
-__all__ = ["check_consistency_level", "creating", "is_quick", "schema_of", "settings_of"]
+__all__ = ["consistency_level", "create_request", "creating"]
 
-CONSISTENCY_LEVELS = ("Strong", "Session", "Bounded", "Eventually", "Customized")
-MAX_SHARDS = 16
-MAX_TTL = 10**12
-
-_ID_TYPES = {
-    "Int64": DataType.INT64,
-    "int64": DataType.INT64,
-    "VarChar": DataType.VARCHAR,
-    "Varchar": DataType.VARCHAR,
-}
-_QUICK_VECTORS = (
-    DataType.FLOAT_VECTOR,
-    DataType.BINARY_VECTOR,
-    DataType.FLOAT16_VECTOR,
-    DataType.BFLOAT16_VECTOR,
-    DataType.INT8_VECTOR,
-    DataType.SPARSE_FLOAT_VECTOR,
-)
 _FIELD_TEXTS = ("fieldName", "dataType", "elementDataType")
 _FIELD_FLAGS = ("isPrimary", "isPartitionKey", "isClusteringKey", "nullable")
 _PROPERTY_PARAMS = {
-    "ttlSeconds": TTL,
     "partitionKeyIsolation": "partitionkey.isolation",
     "mmap.enabled": "mmap.enabled",
 }
 """``params`` that are stored as properties of the collection; so are those that begin with ``warmup.``."""
 
 
-def is_quick(fields: Fields) -> bool:
+def create_request(fields: Fields, name: str) -> CreateCollection:
+    """Decode the body of ``collections/create``.
+
+    Raises:
+        InvalidSchema, InvalidParameter, MalformedBody, MissingField, Unsupported.
+    """
+    indexes = index_requests(fields)
+    if not _is_quick(fields):
+        schema = _schema_of(fields)
+        settings = _settings_of(fields, schema)
+        return CreateCollection(name=name, schema=schema, settings=settings, indexes=indexes, load=bool(indexes))
+    quick = _quick_setup(fields)
+    schema = quick.schema()
+    return CreateCollection(
+        name=name,
+        schema=schema,
+        settings=_settings_of(fields, schema),
+        indexes=indexes or [quick.index()],
+        load=True,
+    )
+
+
+def _is_quick(fields: Fields) -> bool:
     """Whether the body is the quick form: no schema, or one without fields."""
     schema = fields.fields("schema", "CollectionSchema")
     return schema is None or not schema.list("fields")
 
 
-def schema_of(fields: Fields) -> CollectionSchema:
-    """Decode the schema of a body.
+def _schema_of(fields: Fields) -> CollectionSchema:
+    """Decode the schema of a body that isn't the quick form.
 
     Raises:
         InvalidSchema, InvalidParameter, MalformedBody, MissingField, Unsupported.
     """
-    description = fields.string("description") or ""
-    if is_quick(fields):
-        return _quick_schema(fields).with_description(description)
     schema = fields.fields("schema", "CollectionSchema") or Fields({}, "")
     _check_size(schema)
     _check_json_types(schema)
-    return schema_from_rest(fields.mapping("schema") or {}).with_description(description)
+    return schema_from_rest(fields.mapping("schema") or {}).with_description(fields.string("description") or "")
 
 
 @contextmanager
@@ -83,6 +94,9 @@ def creating() -> Iterator[None]:
         if str(error).startswith("invalid parameter, "):
             raise Refused(1100, str(error)) from error
         raise
+    except FieldNotFound as error:
+        name = error.details["field"]
+        raise Refused(1802, f"missing required parameters, error: `{name}` hasn't defined in schema") from error
 
 
 def _check_size(schema: Fields) -> None:
@@ -143,32 +157,25 @@ def _check_flag(fields: Fields, key: str) -> None:
         raise fields.mismatch(key, value, "bool")
 
 
-def _quick_schema(fields: Fields) -> CollectionSchema:
-    params = fields.fields("params", "CreateCollectionParams") or Fields({}, "")
-    kind = _quick_vector_type(fields.string("vectorFieldType"))
-    dimension = fields.integer("dimension", strict=True)
-    if not dimension and kind is not DataType.SPARSE_FLOAT_VECTOR:
-        raise InvalidParameter(
-            "dimension is required for quickly create collection(default metric type: COSINE): "
-            "invalid parameter[expected=collectionName & dimension][actual=collectionName]"
-        )
-    id_type = fields.string("idType") or "Int64"
-    if id_type not in _ID_TYPES:
-        raise InvalidParameter(
-            "idType can only be [Int64, VarChar], default: Int64: "
-            f"invalid parameter[expected=Int64, VarChar][actual={shorten(id_type)}]",
-            id_type=id_type,
-        )
-    primary = Field(
-        name=fields.string("primaryFieldName") or "id",
-        type=_ID_TYPES[id_type],
-        primary=True,
-        max_length=whole_number(params.value("max_length")) if id_type.lower() == "varchar" else None,
-    )
-    sparse = kind is DataType.SPARSE_FLOAT_VECTOR
-    vector = Field(name=fields.string("vectorFieldName") or "vector", type=kind, dim=None if sparse else dimension)
-    return CollectionSchema(
-        fields=(primary, vector), auto_id=fields.boolean("autoID") or False, dynamic=_quick_dynamic(params)
+def _quick_setup(fields: Fields) -> QuickSetup:
+    """Decode the quick form.
+
+    Raises:
+        MalformedBody.
+        InvalidParameter: ``enableDynamicField`` is no boolean.
+    """
+    params = _params(fields)
+    return QuickSetup(
+        dimension=fields.integer("dimension", strict=True),
+        metric=fields.string("metricType") or "",
+        id_type=fields.string("idType") or "Int64",
+        primary_field=fields.string("primaryFieldName") or "id",
+        vector_field=fields.string("vectorFieldName") or "vector",
+        vector_type=fields.string("vectorFieldType") or DataType.FLOAT_VECTOR.value,
+        auto_id=fields.boolean("autoID") or False,
+        dynamic=_quick_dynamic(params),
+        max_length=whole_number(params.value("max_length")),
+        description=fields.string("description") or "",
     )
 
 
@@ -183,89 +190,36 @@ def _quick_dynamic(params: Fields) -> bool:
     return dynamic
 
 
-def _quick_vector_type(name: str | None) -> DataType:
-    matches = [kind for kind in _QUICK_VECTORS if kind.value == (name or DataType.FLOAT_VECTOR.value)]
-    if not matches:
-        words = ", ".join(kind.value for kind in _QUICK_VECTORS)
-        raise InvalidParameter(f"vectorFieldType can only be [{words}], but got {shorten(name)}", value=name)
-    return matches[0]
-
-
-def settings_of(fields: Fields, schema: CollectionSchema) -> CollectionSettings:
+def _settings_of(fields: Fields, schema: CollectionSchema) -> CollectionSettings:
     """Decode the settings of a body, which are outside of its schema.
 
     Raises:
-        InvalidParameter: a value is out of bounds, or the TTL is set twice.
+        InvalidParameter, Unsupported: from :func:`collection_settings`.
     """
-    params = fields.fields("params", "CreateCollectionParams") or Fields({}, "")
+    params = _params(fields)
     check_parameters(COLLECTION_PARAMS, params.raw)
-    check_parameters(COLLECTION_PROPERTIES, fields.mapping("properties") or {})
-    level = check_consistency_level(fields) or check_consistency_level(params) or "Bounded"
-    shards = whole_number(params.value("shardsNum")) or 1
-    if not 1 <= shards <= MAX_SHARDS:
-        raise InvalidParameter(f"maximum shards's number should be limited to {MAX_SHARDS}", value=shards)
-    return CollectionSettings(
-        consistency_level=level,
-        shards=shards,
-        key_partitions=_key_partitions(params, schema),
-        properties=_properties(fields, params),
+    return collection_settings(
+        schema,
+        consistency_level=consistency_level(fields) or consistency_level(params) or DEFAULT_LEVEL,
+        shards=whole_number(params.value("shardsNum")) or 1,
+        key_partitions=whole_number(params.value("partitionsNum")) or 0,
+        properties={**(fields.mapping("properties") or {}), **_params_as_properties(params)},
+        ttl_seconds=params.value("ttlSeconds"),
     )
 
 
-def check_consistency_level(fields: Fields) -> str | None:
-    """The body's ``consistencyLevel``, exact in case; None where it names none.
-
-    Raises:
-        InvalidParameter: there is no such level.
-    """
+def consistency_level(fields: Fields) -> str | None:
+    """The body's ``consistencyLevel``; None where it names none. Raises InvalidParameter for an unknown one."""
     level = fields.string("consistencyLevel")
-    if level is not None and level not in CONSISTENCY_LEVELS:
-        raise InvalidParameter(
-            f"consistencyLevel can only be [{', '.join(CONSISTENCY_LEVELS)}], default: Bounded, "
-            f"err:there is no level {shorten(level)}",
-            value=level,
-        )
+    if level is not None:
+        check_consistency_level(level)
     return level
 
 
-def _key_partitions(params: Fields, schema: CollectionSchema) -> int:
-    partitions = whole_number(params.value("partitionsNum")) or 0
-    if partitions <= 0:
-        return DEFAULT_KEY_PARTITIONS
-    if schema.partition_key is None:
-        raise InvalidParameter("num_partitions should only be specified with partition key field enabled")
-    if partitions > MAX_PARTITIONS:
-        raise InvalidParameter(
-            f"partition number ({partitions}) exceeds max configuration ({MAX_PARTITIONS})", value=partitions
-        )
-    return partitions
+def _params(fields: Fields) -> Fields:
+    return fields.fields("params", "CreateCollectionParams") or Fields({}, "")
 
 
-def _properties(fields: Fields, params: Fields) -> Mapping[str, str]:
-    properties = text_values(fields.mapping("properties"))
-    ttls: list[Any] = [properties.pop(key) for key in (TTL, "ttl.seconds") if key in properties]
-    from_params = {}
-    for key in params:
-        value = params.value(key)
-        name = _PROPERTY_PARAMS.get(key) or (key if key.startswith("warmup.") else None)
-        if value is None or name is None:
-            continue
-        if name == TTL:
-            ttls.append(value)
-        else:
-            from_params[name] = value_text(value)
-    if len(ttls) > 1:
-        raise InvalidParameter("collection TTL is specified multiple times")
-    if ttls:
-        from_params[TTL] = str(_whole_seconds(ttls[0]))
-    return properties | from_params
-
-
-def _whole_seconds(value: object) -> int:
-    seconds = whole_number(value)
-    if seconds is None or abs(seconds) > MAX_TTL:
-        raise InvalidParameter(
-            f"{TTL} takes whole seconds up to {MAX_TTL}, or 0 for rows that never expire, but got {value}",
-            value=value,
-        )
-    return seconds
+def _params_as_properties(params: Fields) -> Mapping[str, Any]:
+    names = {key: _PROPERTY_PARAMS.get(key) or (key if key.startswith("warmup.") else None) for key in params}
+    return {name: value for key, name in names.items() if name and (value := params.value(key)) is not None}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from penstock.collections.collections import CollectionDetails
-from penstock.domain.collections import Collection, LoadState
-from penstock.domain.schema import DataType, Field
+from penstock.collections.description import CollectionDescription, FieldDescription
+from penstock.domain.collections import LoadState
+from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.wire.milvus_v2.row_serializer import UNION_MEMBERS, key_values
 
 __all__ = ["LOAD_WORDS", "description", "soft_error"]
@@ -17,28 +16,24 @@ LOAD_WORDS = {
     LoadState.NEVER: "LoadStateNotLoad",
     LoadState.RELEASED: "LoadStateNotLoad",
 }
-FIRST_FIELD_ID = 100
 
 
-def description(details: CollectionDetails) -> dict[str, Any]:
+def description(details: CollectionDescription) -> dict[str, Any]:
     """The value of ``data``; its indexes are those of the vector fields, as in Milvus."""
     collection = details.collection
     schema = collection.schema
-    vectors = {field.name for field in schema.vectors}
-    fields, structs = _fields_and_structs(collection)
     return {
         "collectionName": collection.name,
         "collectionID": collection.number,
         "description": schema.description,
         "autoId": schema.auto_id,
-        "fields": fields,
-        "structFields": structs,
+        "fields": [_field(field, schema) for field in details.fields if not field.is_struct_array],
+        "structFields": [_struct(field, schema) for field in details.fields if field.is_struct_array],
         "functions": [],
         "aliases": [],
         "indexes": [
             {"fieldName": index.field_name, "indexName": index.name, "metricType": index.metric or ""}
-            for index in details.indexes
-            if index.field_name in vectors
+            for index in details.vector_indexes
         ],
         "load": LOAD_WORDS[collection.load_state],
         "shardsNum": collection.settings.shards,
@@ -51,50 +46,30 @@ def description(details: CollectionDetails) -> dict[str, Any]:
     }
 
 
-def soft_error(details: CollectionDetails) -> str:
+def soft_error(details: CollectionDescription) -> str:
     """The value of ``message`` of a successful description."""
-    vectors = {field.name for field in details.collection.schema.vectors}
-    if any(index.field_name in vectors for index in details.indexes):
-        return ""
-    return f"index not found[collection={details.collection.name}]"
+    return "" if details.vector_indexes else f"index not found[collection={details.collection.name}]"
 
 
-def _fields_and_structs(collection: Collection) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Render fields and struct fields, numbered in schema order; the fields of a struct follow their struct."""
-    fields: list[dict[str, Any]] = []
-    structs: list[dict[str, Any]] = []
-    number = FIRST_FIELD_ID
-    for field in collection.schema:
-        if field.type is DataType.ARRAY_OF_STRUCT:
-            structs.append(_struct(number, field, collection))
-        else:
-            fields.append(_field(number, field, collection))
-        number += 1 + len(field.fields)
-    return fields, structs
-
-
-def _struct(number: int, field: Field, collection: Collection) -> dict[str, Any]:
+def _struct(struct: FieldDescription, schema: CollectionSchema) -> dict[str, Any]:
+    field = struct.field
     return {
         "name": field.name,
-        "id": number,
+        "id": struct.id,
         "type": field.type.value,
         "description": field.description,
         "nullable": field.nullable,
-        "fields": [
-            _subfield(subfield_id, subfield, field, collection)
-            for subfield_id, subfield in enumerate(field.fields, number + 1)
-        ],
+        "fields": [_subfield(subfield, schema) for subfield in struct.fields],
         "params": _params(field),
     }
 
 
-def _subfield(number: int, subfield: Field, struct: Field, collection: Collection) -> dict[str, Any]:
-    """Render a subfield as Milvus stores it: an array, of scalars or vectors, as long as the struct array."""
-    view = _field(number, replace(subfield, max_capacity=struct.max_capacity, nullable=struct.nullable), collection)
+def _subfield(subfield: FieldDescription, schema: CollectionSchema) -> dict[str, Any]:
+    kind = subfield.field.type
     return {
-        **view,
-        "type": "ArrayOfVector" if subfield.type.is_vector else DataType.ARRAY.value,
-        "elementType": subfield.type.value,
+        **_field(subfield, schema),
+        "type": "ArrayOfVector" if kind.is_vector else DataType.ARRAY.value,
+        "elementType": kind.value,
     }
 
 
@@ -103,15 +78,16 @@ def _params(field: Field) -> list[dict[str, str]]:
     return key_values({key: str(value) for key, value in limits.items() if value is not None} | dict(field.params))
 
 
-def _field(number: int, field: Field, collection: Collection) -> dict[str, Any]:
+def _field(description: FieldDescription, schema: CollectionSchema) -> dict[str, Any]:
+    field = description.field
     view: dict[str, Any] = {
         "name": field.name,
-        "id": number,
+        "id": description.id,
         "type": field.type.value,
         "primaryKey": field.primary,
         "partitionKey": field.partition_key,
         "clusteringKey": False,
-        "autoId": collection.schema.is_generated(field),
+        "autoId": schema.is_generated(field),
         "nullable": field.nullable,
         "description": field.description,
     }

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from penstock.collections.collections import CollectionService
+from penstock.collections.create_collection import create_collection
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.domain.access import Role
 from penstock.domain.collections import LoadState
 from penstock.errors import CollectionNotFound, DatabaseNotFound, shorten
 from penstock.wire.http import Operation, Route
-from penstock.wire.milvus_v2.collection_requests import creating, is_quick, schema_of, settings_of
+from penstock.wire.milvus_v2.collection_requests import create_request, creating
 from penstock.wire.milvus_v2.collection_views import LOAD_WORDS, description, soft_error
 from penstock.wire.milvus_v2.dialect import Answer, MilvusV2, Request
-from penstock.wire.milvus_v2.index_requests import index_specs, quick_index
 
 __all__ = ["cannot_find", "routes"]
 
@@ -52,18 +52,11 @@ def routes(
         return request.cluster_id, request.database, request.fields.required_string("collectionName")
 
     def create(request: Request) -> object:
-        name = qualified_name(request)
-        fields = request.fields
+        name = request.fields.required_string("collectionName")
         with creating():
-            schema = schema_of(fields)
-            collection = collections.create(*name, schema, settings_of(fields, schema))
-        # As in Milvus the collection stays when an index of it is refused, and so do the indexes before that one.
-        quick = is_quick(fields)
-        specs = index_specs(fields, schema) if fields.list("indexParams") else ()
-        for spec in specs if specs or not quick else [quick_index(fields, schema)]:
-            indexes.create(collection, spec)
-        if quick or specs:
-            collections.load(*name)
+            create_collection(
+                collections, indexes, request.cluster_id, request.database, create_request(request.fields, name)
+            )
         return None
 
     def list_all(request: Request) -> object:
@@ -92,10 +85,10 @@ def routes(
 
     def get_load_state(request: Request) -> object:
         collection = collections.get(*qualified_name(request))
-        partitions.check(collection, request.fields.strings("partitionNames") or ())
-        word = LOAD_WORDS[collection.load_state]
-        if collection.load_state is LoadState.LOADED:
-            return Answer({"loadState": word, "loadProgress": 100}, {"message": ""})
+        status = partitions.load_status(collection, request.fields.strings("partitionNames") or ())
+        word = LOAD_WORDS[status.state]
+        if status.state is LoadState.LOADED:
+            return Answer({"loadState": word, "loadProgress": status.progress}, {"message": ""})
         return {"loadState": word}
 
     def load(request: Request) -> object:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from penstock.collections.databases import DatabaseService
-from penstock.collections.parameter_tables import DATABASE_PROPERTIES
-from penstock.collections.parameters import check_parameters
 from penstock.domain.access import Role
-from penstock.domain.parameter_values import text_values
 from penstock.errors import DatabaseNotFound, InvalidName, shorten
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
@@ -23,9 +20,8 @@ def routes(databases: DatabaseService, v2: MilvusV2) -> tuple[Route, ...]:
     def create(request: Request) -> object:
         name = request.fields.required_string("dbName")
         properties = request.fields.mapping("properties") or {}
-        check_parameters(DATABASE_PROPERTIES, properties)
         try:
-            databases.create(request.cluster_id, name, text_values(properties))
+            databases.create(request.cluster_id, name, properties)
         except InvalidName as error:
             raise Refused(802, f"{error}: invalid database name[database={shorten(name, 300)}]") from error
         return None

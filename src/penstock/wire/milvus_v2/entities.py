@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from penstock.collections.collections import CollectionService
 from penstock.collections.entities import EntityService, OutputFields
+from penstock.collections.entity_requests import GetRequest
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.errors import CollectionNotFound, FieldNotFound, InvalidFilter, InvalidParameter, PartitionNotFound
@@ -18,12 +19,11 @@ from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.collections import cannot_find
 from penstock.wire.milvus_v2.dialect import Answer, MilvusV2, Request
 from penstock.wire.milvus_v2.entity_requests import (
-    expression_values,
-    is_count,
-    page_of,
+    output_fields,
     primary_keys,
+    query_request,
     refuse_unserved,
-    search_query,
+    search_request,
 )
 from penstock.wire.milvus_v2.row_serializer import render_rows
 
@@ -63,28 +63,13 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
             raise cannot_find(request, error) from error
 
     def query(request: Request) -> object:
-        fields = request.fields
         collection = collection_of(request)
-        refuse_unserved(fields)
-        names = fields.strings("outputFields")
-        criteria: dict[str, Any] = {
-            "filter": fields.string("filter") or "",
-            "filter_params": expression_values(fields),
-            "partitions": fields.strings("partitionNames") or (),
-        }
         with _read_errors():
-            if is_count(names):
-                count = entities.count(collection, **criteria)
+            query = query_request(request.fields)
+            if query.is_count():
+                count = entities.count(collection, query)
                 return _answer([{"count(*)": count if _takes_int64(request) else str(count)}])
-            limit, offset = page_of(fields)
-            result = entities.query(
-                collection,
-                org_id=request.cluster.org_id,
-                **criteria,
-                output_fields=_or_all(names),
-                limit=limit,
-                offset=offset,
-            )
+            result = entities.query(collection, query, org_id=request.cluster.org_id)
         return _answer(_render(request, collection, result.table, result.fields), result.held)
 
     def get(request: Request) -> object:
@@ -93,20 +78,19 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
         collection = collection_of(request)
         refuse_unserved(fields, ())
         with _read_errors():
-            result = entities.get(
-                collection,
-                primary_keys(fields, collection),
-                org_id=request.cluster.org_id,
-                output_fields=_or_all(fields.strings("outputFields")),
+            lookup = GetRequest(
+                keys=primary_keys(fields, collection),
+                output_fields=output_fields(fields),
                 partitions=fields.strings("partitionNames") or (),
             )
+            result = entities.get(collection, lookup, org_id=request.cluster.org_id)
         return _answer(_render(request, collection, result.table, result.fields), result.held)
 
     def search(request: Request) -> object:
         collection = collection_of(request)
         with _read_errors():
-            parameters = search_query(request.fields, collection, entities)
-            result = entities.search(collection, parameters, org_id=request.cluster.org_id)
+            query = search_request(request.fields, collection, entities)
+            result = entities.search(collection, query, org_id=request.cluster.org_id)
         hits = result.hits
         if not any(len(hit.scores) for hit in hits):
             return _answer([])
@@ -148,11 +132,6 @@ def _operation(summary: str, body: Mapping[str, Mapping[str, Any]], required: Se
 
 def _answer(rows: list[dict[str, Any]], held: object = None, **extra: Any) -> Answer:
     return Answer(rows, {"cost": 0, **extra}, held)
-
-
-def _or_all(names: Sequence[str] | None) -> Sequence[str]:
-    """All fields if absent; an empty list is the primary key alone."""
-    return ("*",) if names is None else names
 
 
 def _takes_int64(request: Request) -> bool:

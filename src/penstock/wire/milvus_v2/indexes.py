@@ -11,9 +11,10 @@ from penstock.collections.indexes import IndexService, IndexStatus
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.domain.parameter_values import value_text
+from penstock.errors import FieldNotFound, InvalidParameter
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
-from penstock.wire.milvus_v2.index_requests import index_specs, not_there
+from penstock.wire.milvus_v2.index_requests import index_requests
 
 __all__ = ["routes"]
 
@@ -37,8 +38,11 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
     def create(request: Request) -> object:
         request.fields.require("collectionName", "indexParams")
         collection = collection_of(request)
-        for spec in index_specs(request.fields, collection.schema, not_there):
-            indexes.create(collection, spec)
+        try:
+            for index in index_requests(request.fields):
+                indexes.create(collection, index)
+        except FieldNotFound as error:
+            raise InvalidParameter(str(error), **error.details) from error
         return None
 
     def drop(request: Request) -> object:
@@ -98,13 +102,6 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
     )
 
 
-def _state(status: IndexStatus) -> str:
-    """``Finished`` once no rows are pending, so that clients stop polling: also where no index is built at all."""
-    if not status.pending_rows:
-        return "Finished"
-    return "InProgress" if status.is_building else "Unissued"
-
-
 def _status(status: IndexStatus) -> dict[str, Any]:
     spec = status.spec
     params = [{"key": "index_type", "value": spec.type}]
@@ -120,7 +117,7 @@ def _status(status: IndexStatus) -> dict[str, Any]:
         "totalRows": status.rows,
         "indexedRows": status.indexed_rows,
         "pendingRows": status.pending_rows,
-        "indexState": _state(status),
+        "indexState": status.state.value,
         "failReason": "",
         **{
             key: value_text(spec.params.get(key, ""))

@@ -3,85 +3,54 @@
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from penstock.collections.query_vectors import (
+    QueryVectors,
+    check_number_of_queries,
+    sparse_vector,
+    vector_from_bytes,
+    vector_from_numbers,
+)
 from penstock.domain.parse_int import number_of_digits
 from penstock.domain.schema import DataType, Field
-from penstock.errors import shorten
-from penstock.validation.sparse import MAX_INDEX
+from penstock.errors import InvalidParameter, shorten
 from penstock.wire.decoding import MalformedBody
 
 __all__ = ["query_vectors"]
 
-MAX_QUERIES = 16384
 
-_NUMBERS = frozenset({int, float})
-_BYTES = (DataType.BINARY_VECTOR, DataType.INT8_VECTOR)
-_STORED_DTYPES: Mapping[DataType, npt.DTypeLike] = {
-    DataType.BINARY_VECTOR: np.uint8,
-    DataType.FLOAT16_VECTOR: np.float16,
-    DataType.BFLOAT16_VECTOR: ml_dtypes.bfloat16,
-    DataType.INT8_VECTOR: np.int8,
-}
-
-
-def query_vectors(data: Sequence[Any], field: Field) -> npt.NDArray[Any] | list[dict[int, float]]:
+def query_vectors(data: Sequence[Any], field: Field) -> QueryVectors:
     """Decode the query vectors for ``field``.
 
-    They are (n, width) float32 (uint8 for binary vectors), or index → value maps for sparse ones.
-
     Raises:
-        MalformedBody: a query has another form, type or dimension than the field.
+        MalformedBody: there are too many, or a query has another form, type or dimension than the field.
     """
-    if len(data) > MAX_QUERIES:
-        raise MalformedBody(f"nq [{len(data)}] is invalid, it should be in range [1, {MAX_QUERIES}]")
+    try:
+        check_number_of_queries(len(data))
+    except InvalidParameter as error:
+        raise MalformedBody(str(error)) from error
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return [_sparse(query, field) for query in data]
     return np.stack([_dense(query, field) for query in data])
 
 
 def _dense(query: Any, field: Field) -> npt.NDArray[Any]:
-    vector = _from_base64(query, field) if isinstance(query, str) else _from_list(query, field)
-    if vector.shape != (field.width,):
-        kind = "[]byte" if field.type in _BYTES else "[]float"
-        raise _unreadable(query, field, f"dimension: {field.dim}, but length of {kind}: {len(vector)}")
-    wide = vector if field.type is DataType.BINARY_VECTOR else vector.astype(np.float32)
-    if not np.isfinite(wide).all():
-        raise _unreadable(query, field, "a query must hold finite numbers only")
-    return wide
-
-
-def _from_base64(query: str, field: Field) -> npt.NDArray[Any]:
-    """Decode a base64 string of the bytes as stored, little-endian."""
-    if field.type not in _STORED_DTYPES:
-        raise _unreadable(query, field, "a query is a list of numbers")
     try:
-        return np.frombuffer(base64.b64decode(query, validate=True), _STORED_DTYPES[field.type])
-    except (binascii.Error, ValueError) as error:
-        raise _unreadable(
-            query, field, f"a {field.type.value} query can't be decoded from base64: {error}"
-        ) from error
-
-
-def _from_list(query: Any, field: Field) -> npt.NDArray[Any]:
-    # set(map(type, …)) runs in C; bools are no numbers.
-    if not isinstance(query, list) or not set(map(type, query)) <= _NUMBERS:
-        raise _unreadable(query, field, "a query is a list of numbers")
-    values = np.asarray(query, np.float64)
-    if field.type in _BYTES:
-        low, high = (0, 255) if field.type is DataType.BINARY_VECTOR else (-128, 127)
-        if not ((values >= low) & (values <= high) & (values == np.floor(values))).all():
-            raise _unreadable(query, field, f"a query holds whole numbers from {low} to {high}")
-        return values.astype(_STORED_DTYPES[field.type])
-    if (np.abs(values) > np.finfo(np.float32).max).any():
-        raise _unreadable(query, field, "a query holds numbers that fit in 32 bits")
-    return values
+        if isinstance(query, str) and field.type is not DataType.FLOAT_VECTOR:
+            return vector_from_bytes(base64.b64decode(query, validate=True), field)
+        if isinstance(query, list):
+            return vector_from_numbers(query, field)
+    except ValueError as error:
+        why = f"a {field.type.value} query can't be decoded from base64: {error}"
+        raise _unreadable(query, field, why) from error
+    except InvalidParameter as error:
+        raise _unreadable(query, field, str(error)) from error
+    raise _unreadable(query, field, "a query is a list of numbers")
 
 
 def _sparse(query: Any, field: Field) -> dict[int, float]:
@@ -93,23 +62,15 @@ def _sparse(query: Any, field: Field) -> dict[int, float]:
         indices, values = query["indices"], query["values"]
         if not isinstance(indices, list) or not isinstance(values, list) or len(indices) != len(values):
             raise _unreadable(query, field, "indices and values must be lists of the same length")
-    if not all(type(value) in _NUMBERS for value in values) or not np.isfinite(np.asarray(values, np.float64)).all():
-        raise _unreadable(query, field, "the values of a sparse query must be finite numbers")
-    numbers = [_index(index) for index in indices]
-    if None in numbers:
-        raise _unreadable(query, field, f"the indices of a sparse query must be whole numbers from 0 to {MAX_INDEX}")
-    vector = {number: float(value) for number, value in zip(numbers, values, strict=True) if number is not None}
-    if len(vector) != len(numbers):
-        raise _unreadable(query, field, "the indices of a sparse query must be unique")
-    return vector
+    try:
+        return sparse_vector([_index(index) for index in indices], values)
+    except InvalidParameter as error:
+        raise _unreadable(query, field, str(error)) from error
 
 
-def _index(value: Any) -> int | None:
-    if isinstance(value, str):
-        value = number_of_digits(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_INDEX:
-        return None
-    return value
+def _index(value: Any) -> Any:
+    """Parse the index in a key of a JSON object."""
+    return number_of_digits(value) if isinstance(value, str) else value
 
 
 def _unreadable(query: Any, field: Field, why: str) -> MalformedBody:

@@ -5,8 +5,7 @@ They answer code 10, "service unimplemented", for any body. Paths that are in no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
+from penstock.collections.unserved import UNSERVED, unserved_text
 from penstock.wire.http import Call, Operation, Reply, Route, json_reply
 from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2
 
@@ -14,73 +13,27 @@ __all__ = ["UNIMPLEMENTED", "routes"]
 
 UNIMPLEMENTED = 10
 
-_IMPORT = "rows come by import jobs: use /v2/vectordb/jobs/import/create"
-_ONE_SEARCH = "search one vector field at a time: use /v2/vectordb/entities/search"
-_MAINTENANCE = "this server looks after its files by itself"
-_NEW = "make a new collection and import into that"
-_ROLES = "roles are built in: give a user one of admin, writer and reader by /v2/vectordb/users/grant_role"
-_TEXTS = "this server analyses no texts"
-_COPY = "copy the data folder while the server is stopped"
-
-_UNSERVED: Sequence[tuple[str, str, Sequence[str]]] = (
-    ("entities", _IMPORT, ("insert", "upsert")),
-    ("entities", "rows go with their partition or collection", ("delete",)),
-    ("entities", _ONE_SEARCH, ("hybrid_search", "advanced_search")),
-    ("collections", _NEW, ("rename", "truncate", "alter_properties", "drop_properties")),
-    ("collections", _NEW, ("fields/add", "fields/alter_properties")),
-    ("collections", _NEW, ("add_function", "alter_function", "drop_function")),
-    ("collections", _MAINTENANCE, ("compact", "get_compaction_state")),
-    ("databases", "name properties when you make the database", ("alter", "alter_properties", "drop_properties")),
-    ("indexes", "drop the index and make it anew", ("alter_properties", "drop_properties")),
-    ("aliases", "use the collection's own name", ("list", "describe", "create", "alter", "drop")),
-    ("roles", _ROLES, ("create", "drop", "grant_privilege", "revoke_privilege")),
-    ("roles", _ROLES, ("grant_privilege_v2", "revoke_privilege_v2")),
-    (
-        "privilege_groups",
-        _ROLES,
-        ("list", "create", "drop", "add_privileges_to_group", "remove_privileges_from_group"),
-    ),
-    ("resource_groups", "this server is one node", ("list", "describe", "create", "drop", "alter")),
-    ("resource_groups", "this server is one node", ("transfer_replica",)),
-    ("segments", _MAINTENANCE, ("describe",)),
-    ("quotacenter", "quotas of orgs are set by penstock orgs set", ("describe",)),
-    ("common", _TEXTS, ("run_analyzer",)),
-    ("file_resources", _TEXTS, ("list", "add", "remove")),
-    ("snapshots", _COPY, ("list", "describe", "create", "drop", "restore")),
-    ("jobs/snapshot", _COPY, ("list", "describe", "restore")),
-    ("jobs/external_collection", _IMPORT, ("list", "describe", "refresh")),
-)
-"""Category, alternative, actions."""
-
 
 def routes(v2: MilvusV2) -> tuple[Route, ...]:
-    """One route per action."""
-    return tuple(
-        _route(f"/{category}/{action}", alternative, v2)
-        for category, alternative, actions in _UNSERVED
-        for action in actions
-    )
+    """One route per call."""
+    return tuple(_route(call, alternative, v2) for call, alternative in UNSERVED.items())
 
 
-def _route(action: str, alternative: str, v2: MilvusV2) -> Route:
+def _route(name: str, alternative: str, v2: MilvusV2) -> Route:
+    content = {"code": UNIMPLEMENTED, "message": unserved_text(name)}
+
+    def handle(call: Call) -> Reply:
+        del call
+        return json_reply(content)
+
     return Route(
         method="POST",
-        path=PREFIX + action,
-        handler=_refuse(action, alternative),
+        path=f"{PREFIX}/{name}",
+        handler=handle,
         dialect=v2,
         operation=Operation(
-            summary=f"Not served: {action.removeprefix('/')}",
+            summary=f"Not served: {name}",
             description=f"Always answers code {UNIMPLEMENTED}; {alternative}.",
             tag="not served",
         ),
     )
-
-
-def _refuse(action: str, alternative: str) -> Callable[[Call], Reply]:
-    text = f"service unimplemented: {action.removeprefix('/')} is not served by Penstock; {alternative}"
-
-    def handle(call: Call) -> Reply:
-        del call
-        return json_reply({"code": UNIMPLEMENTED, "message": text})
-
-    return handle

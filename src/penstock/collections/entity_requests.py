@@ -1,0 +1,105 @@
+"""Requests for reading rows: query, get by primary key, search."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.collections.query_vectors import QueryVectors
+from penstock.collections.search_params import SearchParams
+from penstock.errors import InvalidParameter
+
+__all__ = ["MAX_KEYS", "MAX_WINDOW", "GetRequest", "QueryRequest", "VectorSearchRequest", "check_number_of_keys"]
+
+MAX_WINDOW = 16384
+"""Maximum of limit plus offset, as in Milvus."""
+MAX_KEYS = 65_536
+"""Maximum number of primary keys of one call; each takes some 20 µs."""
+
+_COUNT = re.compile(r"\s*count\s*\(\s*\*\s*\)\s*\Z", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryRequest:
+    """Rows that match a filter.
+
+    ``filter_params`` are the values of its placeholders. ``partitions`` are names, none for all; of the output fields
+    ``*`` is all. ``limit`` None is no limit.
+    """
+
+    filter: str = ""
+    filter_params: Mapping[str, Any] = field(default_factory=dict)
+    partitions: Sequence[str] = ()
+    output_fields: Sequence[str] = ("*",)
+    limit: int | None = None
+    offset: int = 0
+
+    def is_count(self) -> bool:
+        """Whether the request is for the number of rows: its output field is ``count(*)``.
+
+        Raises:
+            InvalidParameter: it has other output fields too.
+        """
+        if not any(map(_COUNT.match, self.output_fields)):
+            return False
+        if len(self.output_fields) > 1:
+            raise InvalidParameter(
+                "count entities with other output fields is not supported", output_fields=self.output_fields
+            )
+        return True
+
+    def check_window(self) -> None:
+        """Raise InvalidParameter if limit plus offset are more than :data:`MAX_WINDOW`."""
+        window = (self.limit or 0) + self.offset
+        if window > MAX_WINDOW:
+            raise InvalidParameter(
+                "invalid max query result window, (offset+limit) should be in range "
+                f"[1, {MAX_WINDOW}], but got {window}",
+                window=window,
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetRequest:
+    """Rows by primary key; keys may repeat. The other fields are as in :class:`QueryRequest`."""
+
+    keys: Sequence[int] | Sequence[str]
+    partitions: Sequence[str] = ()
+    output_fields: Sequence[str] = ("*",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorSearchRequest:
+    """The nearest rows to each of the query vectors, which are decoded for the field.
+
+    ``field_name`` None is the only vector field. ``limit`` is the number of rows per query vector. The other fields
+    are as in :class:`QueryRequest`; without output fields only the primary key is read.
+    """
+
+    queries: QueryVectors
+    limit: int
+    offset: int = 0
+    field_name: str | None = None
+    filter: str = ""
+    filter_params: Mapping[str, Any] = field(default_factory=dict)
+    partitions: Sequence[str] = ()
+    output_fields: Sequence[str] = ()
+    params: SearchParams = field(default_factory=SearchParams)
+
+    def check_window(self) -> None:
+        """Raise InvalidParameter if limit, offset or their sum are out of range."""
+        window = self.offset + self.limit
+        for what, value, least in (("topk", self.limit, 1), ("offset", self.offset, 0), ("offset+limit", window, 1)):
+            if not least <= value <= MAX_WINDOW:
+                raise InvalidParameter(
+                    f"{what} [{value}] is invalid, it should be in range [{least}, {MAX_WINDOW}], but got {value}",
+                    value=value,
+                )
+
+
+def check_number_of_keys(number: int) -> None:
+    """Raise InvalidParameter for more than :data:`MAX_KEYS` primary keys."""
+    if number > MAX_KEYS:
+        raise InvalidParameter(f"at most {MAX_KEYS} ids are taken in one call, but got {number}", key="id")

@@ -1,0 +1,55 @@
+"""Calls of Milvus that this server doesn't serve, each with the alternative to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+__all__ = ["UNSERVED", "unserved_text"]
+
+_IMPORT = "rows come by import jobs: use /v2/vectordb/jobs/import/create"
+_ONE_SEARCH = "search one vector field at a time: use /v2/vectordb/entities/search"
+_MAINTENANCE = "this server looks after its files by itself"
+_NEW = "make a new collection and import into that"
+_ROLES = "roles are built in: give a user one of admin, writer and reader by /v2/vectordb/users/grant_role"
+_TEXTS = "this server analyses no texts"
+_COPY = "copy the data folder while the server is stopped"
+
+_ALTERNATIVES: Sequence[tuple[str, str, Sequence[str]]] = (
+    ("entities", _IMPORT, ("insert", "upsert")),
+    ("entities", "rows go with their partition or collection", ("delete",)),
+    ("entities", _ONE_SEARCH, ("hybrid_search", "advanced_search")),
+    ("collections", _NEW, ("rename", "truncate", "alter_properties", "drop_properties")),
+    ("collections", _NEW, ("fields/add", "fields/alter_properties")),
+    ("collections", _NEW, ("add_function", "alter_function", "drop_function")),
+    ("collections", _MAINTENANCE, ("compact", "get_compaction_state")),
+    ("databases", "name properties when you make the database", ("alter", "alter_properties", "drop_properties")),
+    ("indexes", "drop the index and make it anew", ("alter_properties", "drop_properties")),
+    ("aliases", "use the collection's own name", ("list", "describe", "create", "alter", "drop")),
+    ("roles", _ROLES, ("create", "drop", "grant_privilege", "revoke_privilege")),
+    ("roles", _ROLES, ("grant_privilege_v2", "revoke_privilege_v2")),
+    (
+        "privilege_groups",
+        _ROLES,
+        ("list", "create", "drop", "add_privileges_to_group", "remove_privileges_from_group"),
+    ),
+    ("resource_groups", "this server is one node", ("list", "describe", "create", "drop", "alter")),
+    ("resource_groups", "this server is one node", ("transfer_replica",)),
+    ("segments", _MAINTENANCE, ("describe",)),
+    ("quotacenter", "quotas of orgs are set by penstock orgs set", ("describe",)),
+    ("common", _TEXTS, ("run_analyzer",)),
+    ("file_resources", _TEXTS, ("list", "add", "remove")),
+    ("snapshots", _COPY, ("list", "describe", "create", "drop", "restore")),
+    ("jobs/snapshot", _COPY, ("list", "describe", "restore")),
+    ("jobs/external_collection", _IMPORT, ("list", "describe", "refresh")),
+)
+"""Category, alternative, actions."""
+
+UNSERVED: Mapping[str, str] = {
+    f"{category}/{action}": alternative for category, alternative, actions in _ALTERNATIVES for action in actions
+}
+"""The alternative by the call's name, such as ``entities/insert``."""
+
+
+def unserved_text(call: str) -> str:
+    """The text of the error for a call of :data:`UNSERVED`."""
+    return f"service unimplemented: {call} is not served by Penstock; {UNSERVED[call]}"
