@@ -145,6 +145,7 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
         indexes=IndexService(catalog, engine, scheduler.maintenance.request),
         entities=EntityService(catalog, engine, partitions),
         middleware=watching.middleware,
+        trace_grpc=watching.trace_grpc,
         registry=registry,
         problem=health.problem,
         is_full=lambda: health.is_full,

@@ -62,6 +62,11 @@ class Settings(BaseModel):
         "Whether callers need a key or a password; auto: from the first key or user on, and always beyond loopback.",
         reason="A laptop needs none; a server that others can reach is never without.",
     )
+    grpc: bool = _field(
+        True,
+        "Serve gRPC on the same port as HTTP, for MilvusClient and the other SDKs of Milvus.",
+        reason="A connection's first bytes tell which it is. Off, the server needs less memory.",
+    )
     allow_plaintext: bool = _field(
         False, "Listen beyond loopback without TLS: keys then travel unencrypted, unless a proxy ends TLS before."
     )
