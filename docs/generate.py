@@ -285,7 +285,10 @@ def all_error_classes() -> Sequence[type[PenstockError]]:
 
 
 def _subclasses(kind: type[PenstockError]) -> Iterator[type[PenstockError]]:
-    for each in kind.__subclasses__():
+    # Python lists them in the order in which their modules were imported, which differs from program to program.
+    for each in sorted(
+        kind.__subclasses__(), key=lambda error: (error.__module__ != "penstock.errors", error.__module__)
+    ):
         # Tests and programs may derive errors of their own.
         if each.__module__.startswith("penstock."):
             yield each
