@@ -14,6 +14,7 @@ import penstock
 from docs.error_meanings import MEANINGS
 from penstock.cli.main import cli
 from penstock.errors import PenstockError, Transient
+from penstock.server.grpc.methods import grpc_methods
 from penstock.server.http.app import PLAIN_ROUTES
 from penstock.server.http.routes import dialect_routes
 from penstock.server.options import CATALOG_SETTINGS
@@ -155,6 +156,42 @@ treated as one.
 {_table(["Call", "Description"], own)}"""
 
 
+def grpc_page() -> str:
+    methods = grpc_methods(_no_services()).values()
+    served = [(f"`{method.name}`", method.role or "") for method in methods if not method.refusal]
+    prefix = "is not served by Penstock"
+    refused = [
+        (f"`{method.name}`", _cell(method.refusal.partition(prefix)[2].removeprefix("; ")))
+        for method in methods
+        if method.refusal
+    ]
+    return f"""# gRPC calls
+{MADE}
+Clients of Milvus that speak gRPC (`MilvusClient` and the older calls of pymilvus, the SDKs for Java, Go and Node)
+connect to the port of the HTTP calls, plain or with TLS: a connection's first bytes tell which it is. `--no-grpc`
+turns it off. The service is `milvus.proto.milvus.MilvusService`. To clients the server is Milvus 2.6.
+
+- **Credentials** are an API key as `token`, or `user` and `password`. Wrong ones are the gRPC status
+  `UNAUTHENTICATED`, a role that is missing `PERMISSION_DENIED`; most other errors have the status `OK` and Milvus's
+  number in the response.
+- **The database** is that of the request, else that of the client (metadata `dbname`), else `default`.
+- **Timeouts** are the calls' own, else `--request-timeout`; **messages** have at most `--max-body-bytes`, and must
+  not be compressed.
+- **One connection** takes three of the process's open files, and counts as three towards
+  [the limit of connections](access.md#limits-before-authentication).
+- **HTTP/2 is gRPC here.** Over TLS clients of HTTP agree on HTTP/1.1 by themselves; without TLS, one that speaks
+  HTTP/2 unasked ("prior knowledge") gets an error of gRPC: let it speak HTTP/1.1.
+
+## Served
+
+{_table(["Method", "Role"], served)}
+## Not served
+
+They answer with number 10 and a sentence. Methods that are in neither table are the gRPC status `UNIMPLEMENTED`.
+
+{_table(["Method", "Alternative"], refused)}"""
+
+
 def parameters_page() -> str:
     sections = []
     for table in TABLES:
@@ -190,6 +227,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "errors.md": errors_page,
     "endpoints.md": endpoints_page,
+    "grpc.md": grpc_page,
     "parameters.md": parameters_page,
 }
 
@@ -206,9 +244,14 @@ def all_commands(command: click.Command, path: str) -> Iterator[tuple[str, click
 
 
 def all_routes() -> Sequence[Route]:
-    """Every route of the dialects. They are only looked at, so no services stand behind them."""
+    """Every route of the dialects."""
+    return dialect_routes(_no_services())
+
+
+def _no_services() -> Services:
+    """Services for routes and methods that are only looked at: nothing stands behind them."""
     none = cast(Any, _Nothing())
-    services = Services(
+    return Services(
         settings=load_settings({}, environment={}),
         authentication=none,
         accounts=none,
@@ -221,7 +264,6 @@ def all_routes() -> Sequence[Route]:
         indexes=none,
         entities=none,
     )
-    return dialect_routes(services)
 
 
 class _Nothing:
@@ -244,7 +286,10 @@ def all_error_classes() -> Sequence[type[PenstockError]]:
 
 
 def _subclasses(kind: type[PenstockError]) -> Iterator[type[PenstockError]]:
-    for each in kind.__subclasses__():
+    # Python lists them in the order in which their modules were imported, which differs from program to program.
+    for each in sorted(
+        kind.__subclasses__(), key=lambda error: (error.__module__ != "penstock.errors", error.__module__)
+    ):
         # Tests and programs may derive errors of their own.
         if each.__module__.startswith("penstock."):
             yield each

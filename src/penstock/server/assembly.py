@@ -147,6 +147,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         indexes=IndexService(catalog, engines, scheduler.maintenance.request),
         entities=EntityService(catalog, engines, partitions),
         middleware=watching.middleware,
+        trace_grpc=watching.trace_grpc,
         registry=registry,
         problem=health.problem,
         is_full=lambda: health.is_full,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import signal
 import socket
-import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,16 +12,14 @@ from contextlib import contextmanager, nullcontext
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
 
 from penstock.catalog.db.dialects import parse_catalog_url
 from penstock.errors import InvalidParameter
 from penstock.machine import processors
 from penstock.runners.memory import limit_malloc_arenas
 from penstock.server.calls import Calls
-from penstock.server.http.app import create_app
-from penstock.server.http.protocol import BoundedProtocol
 from penstock.server.observability.logs import configure_logs
+from penstock.server.port import BACKLOG, port_server
 from penstock.server.process.data_dir import lock_catalog, lock_data_dir, private_umask, server_info_file
 from penstock.server.process.hardening import forbid_dumps
 from penstock.server.services import Services
@@ -31,23 +28,12 @@ from penstock.settings import Settings
 
 __all__ = ["serve"]
 
-BACKLOG = 2048
-# Longer than the five seconds between two requests of a polling client.
-KEEP_ALIVE_SECONDS = 75
 # Below the default, so that computing threads (a list of jobs, a search) yield sooner to the one that answers.
 SWITCH_SECONDS = 0.001
 # New objects before a collection of generation 0, collections of 0 before one of 1, of 1 before one of 2.
 GARBAGE_THRESHOLDS = (20_000, 20, 20)
 
 _log = structlog.get_logger("penstock.server")
-
-
-class _Server(uvicorn.Server):
-    """A uvicorn server without signal handlers: :func:`serve` has them, to clean up after the last answer."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def serve(
@@ -82,11 +68,10 @@ def serve(
         services = build_services(settings)
         calls = Calls(services.authentication, threads=settings.request_threads, timeout=settings.request_timeout)
         try:
-            server = _Server(_uvicorn_config(settings, create_app(services, calls)))
             note = (
                 nullcontext() if settings.role == "worker" else server_info_file(settings.data_dir, url, host, port)
             )
-            with _signals(server), note:
+            with port_server(services, calls) as server, _signals(server), note:
                 services.start()
                 _freeze_gc()
                 announce(f"Penstock listens on {url}")
@@ -130,32 +115,6 @@ def is_shared(settings: Settings) -> bool:
             "With SQLite, one process does everything: omit --role"
         )
     return shared
-
-
-def _uvicorn_config(settings: Settings, app: ASGIApp) -> uvicorn.Config:
-    config = uvicorn.Config(
-        app,
-        http=BoundedProtocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=round(settings.shutdown_grace) or 1,
-        ssl_certfile=settings.tls_cert,
-        ssl_keyfile=settings.tls_key,
-        backlog=BACKLOG,
-    )
-    try:
-        config.load()
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidParameter(
-            f"--tls-cert {settings.tls_cert} and --tls-key {settings.tls_key} are not valid: {error}. "
-            "Both must be PEM files, and the key must belong to the certificate",
-        ) from error
-    return config
 
 
 def _listen(settings: Settings) -> socket.socket:

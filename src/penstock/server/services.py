@@ -18,6 +18,7 @@ from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
 from penstock.imports.api import Imports
+from penstock.server.observability.call_tracing import TraceCall, untraced
 from penstock.settings import Settings
 
 __all__ = ["Services"]
@@ -31,7 +32,8 @@ def _nothing() -> None:
 class Services:
     """The use cases behind the routes, and their lifecycle hooks.
 
-    ``middleware`` wraps every HTTP call, inside of the server's own. ``registry`` is what ``/metrics`` shows:
+    ``middleware`` wraps every HTTP call, inside of the server's own, and ``trace_grpc`` every gRPC call. ``registry``
+    is what ``/metrics`` shows:
     other modules register their collectors with it. ``problem`` is the reason why the server can't do its work now,
     or None when it is ready; ``is_full`` whether that is a full disk, during which reads are answered. ``start`` is
     called once the server has its port; ``stop`` after the last call has been answered: it must release everything
@@ -50,6 +52,7 @@ class Services:
     indexes: IndexService
     entities: EntityService
     middleware: Sequence[Middleware] = ()
+    trace_grpc: TraceCall = untraced
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     problem: Callable[[], str | None] = _nothing
     is_full: Callable[[], bool] = bool

@@ -62,6 +62,11 @@ class Settings(BaseModel):
         "Whether calls need a key or a password; auto: from the first key or user on, and always beyond loopback.",
         reason="Optional on a local machine; mandatory for a server reachable from other hosts.",
     )
+    grpc: bool = _field(
+        True,
+        "Serve gRPC on the same port as HTTP, for MilvusClient and the other SDKs of Milvus.",
+        reason="A connection's first bytes tell which it is. Off, the server needs less memory.",
+    )
     allow_plaintext: bool = _field(
         False, "Listen beyond loopback without TLS; keys are sent unencrypted unless a proxy terminates TLS."
     )

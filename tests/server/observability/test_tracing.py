@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
 import requests
 
 from penstock import JobFailed
 from penstock.server.worker_setup import wants_traces
+from tests.support.grpc import call
 from tests.support.http import make_settings
 from tests.support.otlp import Collector, collector
 from tests.support.servers import running_server
@@ -34,6 +36,9 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Collector:
                 answer = requests.post(f"{server.url}{CREATE[5:]}", json=body, headers=headers, timeout=30).json()
                 client.imports.wait(answer["data"]["jobId"])
                 requests.get(f"{server.url}/no/such/thing", timeout=30)
+                with grpc.insecure_channel(server.url.removeprefix("http://")) as channel:
+                    call(channel, "HasCollection", metadata=headers, collection_name="docs")
+                    call(channel, "LoadCollection", collection_name="absent")
                 with pytest.raises(JobFailed):
                     client.imports.wait(client.imports.create("docs", ["absent.jsonl"]))
         return found
@@ -46,6 +51,14 @@ def test_a_call_goes_on_with_the_trace_of_its_caller(collected: Collector) -> No
     assert call.facts["http.response.status_code"] == 200
     assert call.facts["penstock.request_id"]
     assert call.process["service.name"] == "penstock"
+
+
+def test_a_grpc_call_goes_on_with_the_trace_of_its_caller(collected: Collector) -> None:
+    (has,) = collected.named("HasCollection")
+    assert (has.trace, has.parent) == (TRACE, CALLER)
+    assert (has.facts["rpc.system"], has.facts["rpc.response.status_code"]) == ("grpc", "OK")
+    (load,) = collected.named("LoadCollection")
+    assert load.facts["penstock.code"] == 100
 
 
 def test_an_unknown_path_makes_no_name_of_its_own(collected: Collector) -> None:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from starlette.responses import PlainTextResponse
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-__all__ = ["MAX_HEADERS", "MAX_HEAD_BYTES", "BoundedProtocol"]
+__all__ = ["MAX_HEADERS", "MAX_HEAD_BYTES", "BoundedProtocol", "half_of_open_files"]
 
 MAX_HEAD_BYTES = 32 * 2**10
 MAX_HEADERS = 100
@@ -53,7 +53,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > (self.most_connections or _half_of_open_files()):
+        if len(self.connections) > (self.most_connections or half_of_open_files()):
             self.logger.warning("Too many connections; one was rejected.")
             transport.abort()
             return
@@ -192,6 +192,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.pipeline.clear()
 
 
-def _half_of_open_files() -> int:
+def half_of_open_files() -> int:
+    """Half of the process's limit of open files: what connections may use."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft // 2

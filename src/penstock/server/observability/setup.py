@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from penstock.errors import InvalidParameter
 from penstock.imports.events import Observer, Observers
 from penstock.runners.base import Runner
+from penstock.server.observability.call_tracing import TraceCall, untraced
 from penstock.server.observability.job_metrics import JobMetrics
 from penstock.server.worker_setup import wants_traces
 from penstock.settings import Settings
@@ -27,6 +28,7 @@ class Observability:
     observer: Observer
     traced: Callable[[Runner], Runner] = lambda runner: runner
     middleware: tuple[Middleware, ...] = ()
+    trace_grpc: TraceCall = untraced
     stop: Callable[[], None] = lambda: None
 
 
@@ -43,7 +45,13 @@ def start_watching(settings: Settings, registry: CollectorRegistry) -> Observabi
         raise InvalidParameter(
             "traces need OpenTelemetry: pip install 'penstock-import[otel]', or unset --otel-endpoint"
         )
-    from penstock.server.observability.tracing import TracedCalls, TracedRunner, TracingObserver, make_provider
+    from penstock.server.observability.tracing import (
+        TracedCalls,
+        TracedGrpcCalls,
+        TracedRunner,
+        TracingObserver,
+        make_provider,
+    )
 
     provider = make_provider(settings.otel_endpoint)
     tracer = provider.get_tracer("penstock")
@@ -51,5 +59,6 @@ def start_watching(settings: Settings, registry: CollectorRegistry) -> Observabi
         observer=Observers([metrics, TracingObserver(tracer)]),
         traced=TracedRunner,
         middleware=(Middleware(TracedCalls, tracer=tracer),),
+        trace_grpc=TracedGrpcCalls(tracer),
         stop=provider.shutdown,
     )

@@ -1,4 +1,4 @@
-"""OpenTelemetry traces of HTTP calls, jobs with their steps and splits, and worker tasks.
+"""OpenTelemetry traces of HTTP and gRPC calls, jobs with their steps and splits, and worker tasks.
 
 This module is imported only where tracing is on; it needs the extra ``penstock-import[otel]``. Spans are sent
 in batches from a background thread, over HTTP: an unavailable collector costs spans, never a call or a job.
@@ -26,7 +26,7 @@ from penstock.errors import PenstockError
 from penstock.runners.base import Runner, TaskContext, TaskHandle
 from penstock.version import package_version
 
-__all__ = ["TracedCalls", "TracedRunner", "TracingObserver", "begin_in_worker", "make_provider"]
+__all__ = ["TracedCalls", "TracedGrpcCalls", "TracedRunner", "TracingObserver", "begin_in_worker", "make_provider"]
 
 _SCHEDULE_MILLIS = 1000
 _NAMES = {"job": "import job"}
@@ -155,3 +155,27 @@ class TracedCalls:
                 )
                 if state.get("code"):
                     span.set_attribute("penstock.code", int(state["code"]))
+
+
+class TracedGrpcCalls:
+    """A :data:`penstock.server.observability.call_tracing.TraceCall`: a span per gRPC call, a child of the caller's
+    where it sends one."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    @contextmanager
+    def __call__(
+        self, method: str, metadata: Mapping[str, str], request_id: str
+    ) -> Iterator[Callable[[str, int | None], None]]:
+        attributes = {"rpc.system": "grpc", "rpc.method": method, "penstock.request_id": request_id}
+        with self._tracer.start_as_current_span(
+            method, context=extract(metadata), kind=SpanKind.SERVER, attributes=attributes
+        ) as span:
+
+            def ended(status: str, code: int | None) -> None:
+                span.set_attribute("rpc.response.status_code", status)
+                if code:
+                    span.set_attribute("penstock.code", code)
+
+            yield ended

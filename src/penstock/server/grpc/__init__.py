@@ -1,0 +1,1 @@
+"""gRPC on the port of HTTP: telling them apart, relaying, running the dialect's methods."""

@@ -1,0 +1,26 @@
+"""Methods of the Milvus gRPC dialect. Register a new module of methods here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from penstock.server.services import Services
+from penstock.wire.milvus_grpc import collections, databases, loading, partitions, sessions, unserved
+from penstock.wire.milvus_grpc.calls import GrpcMethod
+from penstock.wire.milvus_grpc.dialect import MilvusGrpc
+from penstock.wire.milvus_grpc.stubs import SERVICE
+
+__all__ = ["grpc_methods"]
+
+
+def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
+    """The methods by the path of their calls, such as ``/milvus.proto.milvus.MilvusService/Connect``."""
+    grpc = MilvusGrpc(services.admission)
+    served = (
+        *sessions.methods(services.problem, lambda: services.authentication.is_enabled_cached, grpc),
+        *databases.methods(services.databases, grpc),
+        *collections.methods(services.collections, grpc),
+        *loading.methods(services.collections, services.partitions, grpc),
+        *partitions.methods(services.collections, services.partitions, grpc),
+    )
+    return {f"/{SERVICE}/{method.name}": method for method in (*served, *unserved.methods(served, grpc))}

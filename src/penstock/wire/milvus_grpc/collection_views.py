@@ -1,0 +1,103 @@
+"""Render a collection as the answer of DescribeCollection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.collections.description import CollectionDescription, FieldDescription
+from penstock.domain.collections import Collection
+from penstock.domain.schema import DataType, Field
+from penstock.wire.milvus_grpc.stubs import milvus_pb2, schema_pb2
+from penstock.wire.milvus_grpc.times import hybrid_timestamp, millis
+from penstock.wire.milvus_v2.row_serializer import key_values
+
+__all__ = ["description"]
+
+_DEFAULT_VALUES = {
+    DataType.BOOL: "bool_data",
+    DataType.INT8: "int_data",
+    DataType.INT16: "int_data",
+    DataType.INT32: "int_data",
+    DataType.INT64: "long_data",
+    DataType.FLOAT: "float_data",
+    DataType.DOUBLE: "double_data",
+    DataType.VARCHAR: "string_data",
+}
+"""The member of the proto's ValueField for default values of a type."""
+
+
+def description(shown: CollectionDescription) -> Any:
+    """The DescribeCollectionResponse.
+
+    Clients cache schemas by ``update_timestamp``: it is the time of the last change of the schema.
+    """
+    collection = shown.collection
+    created = hybrid_timestamp(collection.created_at)
+    return milvus_pb2.DescribeCollectionResponse(
+        schema=schema_pb2.CollectionSchema(
+            name=collection.name,
+            description=collection.schema.description,
+            autoID=collection.schema.auto_id,
+            fields=[_field(field, collection) for field in shown.fields if not field.is_struct_array],
+            struct_array_fields=[_struct(field, collection) for field in shown.fields if field.is_struct_array],
+            enable_dynamic_field=collection.schema.dynamic,
+            dbName=collection.database,
+            properties=key_values(collection.settings.properties),
+        ),
+        collectionID=collection.number,
+        created_timestamp=created,
+        created_utc_timestamp=millis(collection.created_at),
+        shards_num=collection.settings.shards,
+        consistency_level=collection.settings.consistency_level,
+        collection_name=collection.name,
+        properties=key_values(collection.settings.properties),
+        db_name=collection.database,
+        db_id=collection.database_id,
+        num_partitions=len(shown.partitions),
+        update_timestamp=created,
+        update_timestamp_str=str(created),
+    )
+
+
+def _struct(struct: FieldDescription, collection: Collection) -> Any:
+    return schema_pb2.StructArrayFieldSchema(
+        fieldID=struct.id,
+        name=struct.field.name,
+        description=struct.field.description,
+        fields=[_subfield(subfield, collection) for subfield in struct.fields],
+        type_params=_type_params(struct.field),
+        nullable=struct.field.nullable,
+    )
+
+
+def _subfield(subfield: FieldDescription, collection: Collection) -> Any:
+    message = _field(subfield, collection)
+    message.element_type = message.data_type
+    message.data_type = schema_pb2.DataType.Value("ArrayOfVector" if subfield.field.type.is_vector else "Array")
+    return message
+
+
+def _field(shown: FieldDescription, collection: Collection) -> Any:
+    field = shown.field
+    message = schema_pb2.FieldSchema(
+        fieldID=shown.id,
+        name=field.name,
+        is_primary_key=field.primary,
+        description=field.description,
+        data_type=field.type.value,
+        type_params=_type_params(field),
+        autoID=collection.schema.is_generated(field),
+        state="FieldCreated",
+        is_partition_key=field.partition_key,
+        nullable=field.nullable,
+    )
+    if field.element_type is not None:
+        message.element_type = schema_pb2.DataType.Value(field.element_type.value)
+    if field.default is not None:
+        setattr(message.default_value, _DEFAULT_VALUES[field.type], field.default)
+    return message
+
+
+def _type_params(field: Field) -> list[dict[str, str]]:
+    limits = {"dim": field.dim, "max_length": field.max_length, "max_capacity": field.max_capacity}
+    return key_values({key: str(value) for key, value in limits.items() if value is not None} | dict(field.params))

@@ -1,0 +1,83 @@
+"""Collections: list, has, describe, drop, statistics. Creating one is in :mod:`penstock.wire.milvus_grpc.schemas`."""
+
+from __future__ import annotations
+
+from penstock.collections.collections import CollectionService
+from penstock.domain.access import Role
+from penstock.domain.collections import Collection, LoadState
+from penstock.errors import CollectionNotFound, DatabaseNotFound, shorten
+from penstock.wire.milvus_grpc.calls import GrpcMethod
+from penstock.wire.milvus_grpc.collection_views import description
+from penstock.wire.milvus_grpc.dialect import Handler, MilvusGrpc, Request
+from penstock.wire.milvus_grpc.stubs import milvus_pb2
+from penstock.wire.milvus_grpc.times import hybrid_timestamp, millis
+from penstock.wire.milvus_v2.row_serializer import key_values
+
+__all__ = ["cannot_find", "methods", "qualified_name"]
+
+_LOADED_PERCENT = 100
+
+
+def qualified_name(request: Request) -> tuple[str, str, str]:
+    """Cluster, database and name of the request's collection."""
+    return request.cluster_id, request.database, request.message.collection_name
+
+
+def cannot_find(request: Request, error: CollectionNotFound) -> CollectionNotFound:
+    """The same error with the text of calls that read a schema, which pymilvus looks for."""
+    name = shorten(str(error.details.get("collection", request.message.collection_name)), 300)
+    return CollectionNotFound(f"can't find collection[database={request.database}][collection={name}]")
+
+
+def methods(collections: CollectionService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
+    def show(request: Request) -> object:
+        shown: list[Collection] = list(collections.list(request.cluster_id, request.database))
+        only_loaded = request.message.type == milvus_pb2.ShowType.Value("InMemory")
+        if only_loaded:
+            names = set(request.message.collection_names)
+            shown = [
+                collection
+                for collection in shown
+                if collection.load_state is LoadState.LOADED and (not names or collection.name in names)
+            ]
+        return milvus_pb2.ShowCollectionsResponse(
+            collection_names=[collection.name for collection in shown],
+            collection_ids=[collection.number for collection in shown],
+            created_timestamps=[hybrid_timestamp(collection.created_at) for collection in shown],
+            created_utc_timestamps=[millis(collection.created_at) for collection in shown],
+            shards_num=[collection.settings.shards for collection in shown],
+            inMemory_percentages=[_LOADED_PERCENT for _ in shown] if only_loaded else [],
+            query_service_available=[True for _ in shown] if only_loaded else [],
+        )
+
+    def has(request: Request) -> object:
+        return milvus_pb2.BoolResponse(value=collections.has(*qualified_name(request)))
+
+    def describe(request: Request) -> object:
+        try:
+            return description(collections.describe(*qualified_name(request)))
+        except CollectionNotFound as error:
+            raise cannot_find(request, error) from error
+
+    def drop(request: Request) -> object:
+        try:
+            collections.drop(*qualified_name(request))
+        except (CollectionNotFound, DatabaseNotFound):
+            # Dropping a missing collection succeeds, as in Milvus.
+            return None
+        return None
+
+    def statistics(request: Request) -> object:
+        rows = collections.count(*qualified_name(request))
+        return milvus_pb2.GetCollectionStatisticsResponse(stats=key_values({"row_count": str(rows)}))
+
+    def method(name: str, handler: Handler, action: str, role: Role = Role.READER) -> GrpcMethod:
+        return grpc.method(name, handler, action=f"collection.{action}", role=role)
+
+    return (
+        method("ShowCollections", show, "list"),
+        method("HasCollection", has, "has"),
+        method("DescribeCollection", describe, "describe"),
+        method("DropCollection", drop, "drop", Role.WRITER),
+        method("GetCollectionStatistics", statistics, "get_stats"),
+    )

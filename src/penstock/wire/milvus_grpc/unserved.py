@@ -1,0 +1,93 @@
+"""Methods of Milvus's service that this server doesn't serve: an error in the response, with an alternative.
+
+A gRPC status UNIMPLEMENTED would reach users of pymilvus as a raw ``grpc.RpcError``. It stays for methods that the
+installed pymilvus doesn't know, and for those in which clients look for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from penstock.collections.unserved import UNSERVED as UNSERVED_CALLS
+from penstock.wire.milvus_grpc.calls import GrpcMethod
+from penstock.wire.milvus_grpc.dialect import MilvusGrpc
+from penstock.wire.milvus_grpc.stubs import METHODS, common_pb2, message_types
+
+__all__ = ["REST_CALLS", "methods"]
+
+_UNIMPLEMENTED = frozenset({"AlterCollectionSchema"})
+"""On UNIMPLEMENTED, and on it alone, pymilvus 3 calls AddCollectionField in its place."""
+
+REST_CALLS: Mapping[str, str] = {
+    "AddCollectionField": "collections/fields/add",
+    "AddCollectionFunction": "collections/add_function",
+    "AddCollectionStructField": "collections/fields/add",
+    "AddFileResource": "file_resources/add",
+    "AlterAlias": "aliases/alter",
+    "AlterCollection": "collections/alter_properties",
+    "AlterCollectionField": "collections/fields/alter_properties",
+    "AlterCollectionFunction": "collections/alter_function",
+    "AlterDatabase": "databases/alter",
+    "AlterIndex": "indexes/alter_properties",
+    "CreateAlias": "aliases/create",
+    "CreatePrivilegeGroup": "privilege_groups/create",
+    "CreateResourceGroup": "resource_groups/create",
+    "CreateRole": "roles/create",
+    "CreateSnapshot": "snapshots/create",
+    "Delete": "entities/delete",
+    "DescribeAlias": "aliases/describe",
+    "DescribeResourceGroup": "resource_groups/describe",
+    "DescribeSnapshot": "snapshots/describe",
+    "DropAlias": "aliases/drop",
+    "DropCollectionFunction": "collections/drop_function",
+    "DropPrivilegeGroup": "privilege_groups/drop",
+    "DropResourceGroup": "resource_groups/drop",
+    "DropRole": "roles/drop",
+    "DropSnapshot": "snapshots/drop",
+    "GetCompactionState": "collections/get_compaction_state",
+    "GetCompactionStateWithPlans": "collections/get_compaction_state",
+    "GetPersistentSegmentInfo": "segments/describe",
+    "GetQuerySegmentInfo": "segments/describe",
+    "HybridSearch": "entities/hybrid_search",
+    "Insert": "entities/insert",
+    "ListAliases": "aliases/list",
+    "ListFileResources": "file_resources/list",
+    "ListPrivilegeGroups": "privilege_groups/list",
+    "ListRefreshExternalCollectionJobs": "jobs/external_collection/list",
+    "ListResourceGroups": "resource_groups/list",
+    "ListSnapshots": "snapshots/list",
+    "ManualCompaction": "collections/compact",
+    "OperatePrivilege": "roles/grant_privilege",
+    "OperatePrivilegeGroup": "privilege_groups/add_privileges_to_group",
+    "OperatePrivilegeV2": "roles/grant_privilege_v2",
+    "RefreshExternalCollection": "jobs/external_collection/refresh",
+    "RemoveFileResource": "file_resources/remove",
+    "RenameCollection": "collections/rename",
+    "RestoreSnapshot": "snapshots/restore",
+    "RunAnalyzer": "common/run_analyzer",
+    "TransferReplica": "resource_groups/transfer_replica",
+    "TruncateCollection": "collections/truncate",
+    "UpdateResourceGroups": "resource_groups/alter",
+    "Upsert": "entities/upsert",
+}
+"""The REST call that does the same; neither is served."""
+
+
+def methods(served: Iterable[GrpcMethod], grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
+    """One method for each of the service's that is not served and can answer with a status."""
+    names = METHODS.keys() - {method.name for method in served} - _UNIMPLEMENTED
+    return tuple(grpc.refused(name, _text(name)) for name in sorted(names) if _answers_with_a_status(name))
+
+
+def _text(name: str) -> str:
+    alternative = UNSERVED_CALLS.get(REST_CALLS.get(name, ""))
+    return f"service unimplemented: {name} is not served by Penstock" + (f"; {alternative}" if alternative else "")
+
+
+def _answers_with_a_status(name: str) -> bool:
+    method = METHODS[name]
+    _, response = message_types(name)
+    status = common_pb2.Status.DESCRIPTOR
+    return not (method.client_streaming or method.server_streaming) and (
+        response.DESCRIPTOR is status or any(field.message_type is status for field in response.DESCRIPTOR.fields)
+    )
