@@ -146,7 +146,7 @@ def test_a_folder_whose_value_is_not_of_the_fields_type(world: World) -> None:
     assert job.state is JobState.FAILED
     assert str(job.reason).startswith(
         "file 't/country=DE/year=soon/a.parquet', field 'year': the folder 'year=soon' gives no value of the field: "
-        "expected Int16"
+        "the value is text, the field is Int16"
     )
 
 

@@ -238,7 +238,9 @@ def _conformed(
     try:
         with unchanged(request.sources):
             for batch in reader_for(part.format).read(request, part.spec):
-                rows = conformer.conform(replace(batch, batch=add_dynamic_values(batch.batch, schema, part.columns)))
+                with_dynamic = add_dynamic_values(batch.batch, schema, part.columns)
+                is_checked = batch.is_checked and with_dynamic is batch.batch
+                rows = conformer.conform(replace(batch, batch=with_dynamic, is_checked=is_checked))
                 decoded += rows.nbytes
                 check_decompression_bomb(decoded, part.size)
                 yield rows, batch.bytes_read

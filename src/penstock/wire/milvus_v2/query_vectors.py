@@ -14,7 +14,7 @@ import numpy.typing as npt
 from penstock.domain.parse_int import number_of_digits
 from penstock.domain.schema import DataType, Field
 from penstock.errors import shorten
-from penstock.validation.sparse import MAX_INDEX
+from penstock.rules.table import MAX_SPARSE_INDEX
 from penstock.wire.decoding import MalformedBody
 
 __all__ = ["query_vectors"]
@@ -97,7 +97,9 @@ def _sparse(query: Any, field: Field) -> dict[int, float]:
         raise _unreadable(query, field, "the values of a sparse query must be finite numbers")
     numbers = [_index(index) for index in indices]
     if None in numbers:
-        raise _unreadable(query, field, f"the indices of a sparse query must be whole numbers from 0 to {MAX_INDEX}")
+        raise _unreadable(
+            query, field, f"the indices of a sparse query must be whole numbers from 0 to {MAX_SPARSE_INDEX}"
+        )
     vector = {number: float(value) for number, value in zip(numbers, values, strict=True) if number is not None}
     if len(vector) != len(numbers):
         raise _unreadable(query, field, "the indices of a sparse query must be unique")
@@ -107,7 +109,7 @@ def _sparse(query: Any, field: Field) -> dict[int, float]:
 def _index(value: Any) -> int | None:
     if isinstance(value, str):
         value = number_of_digits(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_INDEX:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SPARSE_INDEX:
         return None
     return value
 
