@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Set
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from penstock.domain.schema import META_FIELD, DataType, Field
+from penstock.errors import DataError
 from penstock.rules.rule import Array, WarningSink
 from penstock.rules.table import (
     DYNAMIC_KEYS,
@@ -32,7 +33,8 @@ DYNAMIC = Field(name=META_FIELD, type=DataType.JSON, nullable=True)
 _TOO_LARGE = "number is infinity"
 _TOO_DEEP = "depth limit exceeded"
 """orjson's messages for a number beyond a double's range, and for more than 1024 levels."""
-_LONG_NUMBER = re.compile(rb"\d{19}")
+_LONG_NUMBER = r"(^|[^.0-9])[0-9]{19}"
+"""Digits of a whole number that may need more than 64 bits; those of a fraction follow a point."""
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 _ROUNDED = "whole numbers beyond 64 bits in the JSON were rounded to float64"
 
@@ -48,12 +50,19 @@ def parse_json(text: bytes, field: Field, row: int | None = None, *, limit: int 
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        rule = JSON_NUMBERS if error.msg.startswith(_TOO_LARGE) else JSON_SYNTAX
-        rule = JSON_DEPTH if error.msg.startswith(_TOO_DEEP) else rule
-        raise rule.error(field, row=row, value=text.decode(errors="replace"), error=error) from None
+        raise _json_error(text, field, row, error) from None
     if text.count(b"[") + text.count(b"{") > MAX_JSON_DEPTH and _depth_exceeds(value, MAX_JSON_DEPTH):
         raise JSON_DEPTH.error(field, row=row, value=text.decode())
     return value
+
+
+def _json_error(text: bytes, field: Field, row: int | None, error: orjson.JSONDecodeError) -> DataError:
+    rule = JSON_SYNTAX
+    if error.msg.startswith(_TOO_LARGE):
+        rule = JSON_NUMBERS
+    elif error.msg.startswith(_TOO_DEEP):
+        rule = JSON_DEPTH
+    return rule.error(field, row=row, value=text.decode(errors="replace"), error=error)
 
 
 def _depth_exceeds(value: Any, limit: int) -> bool:
@@ -80,15 +89,11 @@ def check_json_texts(texts: Array, field: Field, note: WarningSink) -> Array:
         DataError: as :func:`parse_json`, with the row in ``texts``.
     """
     changed: dict[int, str | None] = {}
-    for row, raw in enumerate(_raw(texts, note)):
-        if raw is None:
-            continue
-        value = parse_json(raw, field, row)
-        if value is None:
-            if field.nullable:
-                changed[row] = None
-        elif b'"' in raw and (text := _with_distinct_keys(raw, value)) is not None:
-            changed[row] = text
+    for row, value, distinct in _parse_rows(texts, field, note):
+        if value is None and field.nullable:
+            changed[row] = None
+        elif distinct is not None:
+            changed[row] = distinct
     return _replace_rows(texts, changed)
 
 
@@ -96,39 +101,64 @@ def check_dynamic_texts(texts: Array, taken: Set[str], note: WarningSink) -> Arr
     """As :func:`check_json_texts` for ``$meta``: objects without a key of ``taken``, the fields' names. Null becomes
     an empty object."""
     changed: dict[int, str | None] = {}
-    for row, raw in enumerate(_raw(texts, note)):
-        if raw is None:
-            continue
-        value = parse_json(raw, DYNAMIC, row)
+    for row, value, distinct in _parse_rows(texts, DYNAMIC, note):
         if type(value) is not dict:
             if value is not None:
-                raise DYNAMIC_OBJECT.error(DYNAMIC, row=row, value=raw.decode())
+                raise DYNAMIC_OBJECT.error(DYNAMIC, row=row, value=texts[row].as_py())
             changed[row] = None
         elif not taken.isdisjoint(value):
             key = next(name for name in value if name in taken)
-            raise DYNAMIC_KEYS.error(DYNAMIC, row=row, value=raw.decode(), key=key)
-        elif (text := _with_distinct_keys(raw, value)) is not None:
-            changed[row] = text
+            raise DYNAMIC_KEYS.error(DYNAMIC, row=row, value=texts[row].as_py(), key=key)
+        elif distinct is not None:
+            changed[row] = distinct
     checked: Array = _replace_rows(texts, changed)
     return checked.fill_null("{}") if checked.null_count else checked
 
 
-def _raw(texts: Array, note: WarningSink) -> list[bytes | None]:
-    """The bytes of each text. Notes the rows with whole numbers that are rounded."""
+def _parse_rows(texts: Array, field: Field, note: WarningSink) -> Iterator[tuple[int, Any, str | None]]:
+    """Yield row, value, and the text to store instead where an object has a key twice.
+
+    What can be counted is counted in the whole column first: searching text by text takes as long as parsing.
+    """
     raws: list[bytes | None] = texts.cast(pa.binary()).to_pylist()
-    # Searched in the whole column first: almost no column has digits in such a row.
-    suspects: Array = pc.match_substring_regex(texts, r"\d{19}")
-    if pc.any(suspects).as_py():
-        rounded = sum(
-            raw is not None
-            and len(raw) <= MAX_JSON_BYTES
-            and bool(_LONG_NUMBER.search(raw))
-            and _has_wide_integer(raw)
-            for raw in raws
-        )
-        if rounded:
-            note(_ROUNDED, rounded)
-    return raws
+    quote_counts: Array = pc.count_substring(texts, '"')
+    quotes = quote_counts.to_pylist()
+    arrays: Array = pc.count_substring(texts, "[")
+    objects: Array = pc.count_substring(texts, "{")
+    brackets: Array = pc.add(arrays, objects)
+    is_deep = (pc.max(brackets).as_py() or 0) > MAX_JSON_DEPTH
+    is_long = (pc.max(pc.binary_length(texts)).as_py() or 0) > MAX_JSON_BYTES
+    # An escaped quote could make up for those of a duplicate key.
+    escaped: Array = pc.match_substring(texts, "\\u0022")
+    has_escaped_quotes = pc.any(escaped).as_py()
+    _note_wide_integers(texts, raws, note)
+    loads, dumps = orjson.loads, orjson.dumps
+    for row, raw in enumerate(raws):
+        if raw is None:
+            continue
+        if is_deep or is_long:
+            value = parse_json(raw, field, row)
+        else:
+            try:
+                value = loads(raw)
+            except orjson.JSONDecodeError as error:
+                raise _json_error(raw, field, row, error) from None
+        distinct = None
+        if quotes[row]:
+            # Parsing drops nothing but duplicate keys, each with at least two quotes.
+            written = dumps(value)
+            if written.count(b'"') != quotes[row] or (has_escaped_quotes and b"\\u0022" in raw):
+                distinct = written.decode()
+        yield row, value, distinct
+
+
+def _note_wide_integers(texts: Array, raws: Sequence[bytes | None], note: WarningSink) -> None:
+    """Note the rows with whole numbers of more than 64 bits."""
+    suspects: Array = pc.match_substring_regex(texts, _LONG_NUMBER)
+    rows = np.flatnonzero(suspects.fill_null(False).to_numpy(zero_copy_only=False)).tolist()
+    rounded = sum(len(raws[row] or b"") <= MAX_JSON_BYTES and _has_wide_integer(raws[row] or b"") for row in rows)
+    if rounded:
+        note(_ROUNDED, rounded)
 
 
 def _has_wide_integer(text: bytes) -> bool:
@@ -145,15 +175,6 @@ def _has_wide_integer(text: bytes) -> bool:
     except (ValueError, RecursionError):
         return False  # the check of the text reports it
     return is_wide
-
-
-def _with_distinct_keys(raw: bytes, value: Any) -> str | None:
-    """The text of ``value`` where an object in ``raw`` has a key twice, else None."""
-    # Parsing drops nothing but duplicate keys, each with at least two quotes. An escaped quote could make up for it.
-    written = orjson.dumps(value)
-    if raw.count(b'"') == written.count(b'"') and b"\\u0022" not in raw:
-        return None
-    return written.decode()
 
 
 def _replace_rows(texts: Array, changed: dict[int, str | None]) -> Array:

@@ -69,7 +69,7 @@ def float_error(field: Field, value: float | None, *, row: int | None = None, po
     ``value`` is the number before it was stored, None if that isn't known any more; ``position`` is that of the
     element in its vector.
     """
-    if value is not None and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         return FINITE.error(field, row=row, value=word_of(value), word=word_of(value))
     kind = element_type(field)
     if kind is DataType.SPARSE_FLOAT_VECTOR:

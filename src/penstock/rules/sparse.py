@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -18,10 +19,18 @@ from penstock.rules.table import (
     SPARSE_INDEX_RANGE,
     SPARSE_LENGTHS,
     SPARSE_ORDER,
+    SPARSE_WEIGHT,
     SPARSE_WEIGHT_SIGN,
 )
 
-__all__ = ["check_sparse_lengths", "sparse_column", "sparse_index"]
+__all__ = [
+    "check_sparse_lengths",
+    "indices_of_keys",
+    "indices_of_numbers",
+    "sparse_column",
+    "sparse_index",
+    "weights_of_numbers",
+]
 
 _MAX_DIGITS = 18
 """Digits of an index that are parsed: surely within 64 bits."""
@@ -35,6 +44,47 @@ def sparse_index(field: Field, key: str) -> int:
     if len(digits) > _MAX_DIGITS:
         raise SPARSE_INDEX_RANGE.error(field, value=key, index=key)
     return int(key)
+
+
+def indices_of_keys(field: Field, keys: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Parse the keys of ``{"3": 0.5}``. Raises DataError as :func:`sparse_index`."""
+    digits = "".join(keys)
+    if digits.isascii() and digits.isdigit():
+        try:
+            return np.array(list(map(int, keys)), np.int64)
+        except (ValueError, OverflowError):  # an empty key, or one with too many digits
+            pass
+    return np.array([sparse_index(field, key) for key in keys], np.int64)
+
+
+def indices_of_numbers(field: Field, elements: Sequence[Any]) -> npt.NDArray[np.int64]:
+    """Convert the list of indices of a vector. Raises DataError unless they are whole numbers."""
+    if not set(map(type, elements)) <= {int}:
+        elements = [_whole_index(field, element) for element in elements]
+    try:
+        return np.array(elements, np.int64)
+    except OverflowError:
+        index = next(element for element in elements if not 0 <= element <= MAX_SPARSE_INDEX)
+        raise SPARSE_INDEX_RANGE.error(field, value=index, index=index) from None
+
+
+def _whole_index(field: Field, element: Any) -> int:
+    if isinstance(element, float) and element.is_integer():
+        return int(element)
+    if isinstance(element, bool) or not isinstance(element, int):
+        raise SPARSE_INDEX.error(field, value=element, index=element)
+    return element
+
+
+def weights_of_numbers(field: Field, elements: Sequence[Any]) -> npt.NDArray[np.float64]:
+    """Convert the list of values of a vector. Raises DataError unless they are numbers."""
+    if not set(map(type, elements)) <= {int, float}:
+        wrong = next(element for element in elements if type(element) not in (int, float))
+        raise SPARSE_WEIGHT.error(field, value=wrong, weight=wrong)
+    try:
+        return np.array(elements, np.float64)
+    except OverflowError:  # an integer of more than 308 digits
+        raise float_error(field, max(elements, key=abs)) from None
 
 
 def check_sparse_lengths(field: Field, indices: int, values: int, row: int | None = None) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.types as pt
 
@@ -15,15 +15,14 @@ from penstock.readers.arrow_values import is_list, plain
 from penstock.rules.forms import FORMS, type_error
 from penstock.rules.json_texts import parse_json
 from penstock.rules.rule import Array, WarningSink
-from penstock.rules.sparse import check_sparse_lengths, sparse_column, sparse_index
-from penstock.rules.table import (
-    MAX_SPARSE_INDEX,
-    NO_NULL_ELEMENTS,
-    SPARSE_INDEX,
-    SPARSE_INDEX_RANGE,
-    SPARSE_ORDER,
-    SPARSE_WEIGHT,
+from penstock.rules.sparse import (
+    check_sparse_lengths,
+    indices_of_keys,
+    indices_of_numbers,
+    sparse_column,
+    weights_of_numbers,
 )
+from penstock.rules.table import NO_NULL_ELEMENTS, SPARSE_ORDER
 from penstock.validation.arrow_lists import flatten, validity
 from penstock.validation.errors import mismatch
 from penstock.validation.numbers import to_floats, to_integers
@@ -47,26 +46,26 @@ def _from_text(text: Array, field: Field) -> Array:
     rows = len(text)
     lengths = np.zeros(rows, dtype=np.int64)
     valid = np.ones(rows, dtype=np.bool_)
-    indices: list[list[int]] = []
-    values: list[list[float]] = []
+    indices = [np.empty(0, np.int64)]
+    values = [np.empty(0, np.float64)]
     for row, raw in enumerate(text.cast(pa.binary()).to_pylist()):
         parsed = None if raw is None else parse_json(raw, field, row, limit=None)
         if parsed is None:
             valid[row] = False
             continue
         try:
-            at, weights = _pairs(field, parsed, raw)
+            places, weights = _pairs(field, parsed, raw)
         except DataError as error:
             raise error.at(row=row, value=raw.decode()) from None
-        indices.append(at)
+        indices.append(places)
         values.append(weights)
-        lengths[row] = len(at)
-    numbers = np.fromiter(chain.from_iterable(values), dtype=np.float64, count=int(lengths.sum()))
-    places = np.fromiter(chain.from_iterable(indices), dtype=np.int64, count=len(numbers))
-    return sparse_column(field, places, numbers, lengths, None if valid.all() else valid)
+        lengths[row] = len(places)
+    return sparse_column(
+        field, np.concatenate(indices), np.concatenate(values), lengths, None if valid.all() else valid
+    )
 
 
-def _pairs(field: Field, parsed: Any, raw: bytes) -> tuple[list[int], list[float]]:
+def _pairs(field: Field, parsed: Any, raw: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Extract indices and values of one parsed JSON value."""
     if not isinstance(parsed, dict):
         raise type_error(field, type(parsed).__name__, FORMS[field.type].json)
@@ -75,25 +74,12 @@ def _pairs(field: Field, parsed: Any, raw: bytes) -> tuple[list[int], list[float
         if not (isinstance(places, list) and isinstance(weights, list)):
             raise type_error(field, "object", FORMS[field.type].json)
         check_sparse_lengths(field, len(places), len(weights))
-    else:
-        places, weights = [sparse_index(field, key) for key in parsed], list(parsed.values())
-        # The parser keeps the last of two equal keys: only the text still has both.
-        if raw.count(b'"') > 2 * len(parsed) and not any(isinstance(weight, str) for weight in weights):
-            raise SPARSE_ORDER.error(field)
-    for weight in weights:
-        if isinstance(weight, bool) or not isinstance(weight, int | float):
-            raise SPARSE_WEIGHT.error(field, weight=weight)
-    return [_index(field, place) for place in places], weights
-
-
-def _index(field: Field, place: Any) -> int:
-    if isinstance(place, float) and place.is_integer():
-        place = int(place)
-    if isinstance(place, bool) or not isinstance(place, int):
-        raise SPARSE_INDEX.error(field, index=place)
-    if not 0 <= place <= MAX_SPARSE_INDEX:
-        raise SPARSE_INDEX_RANGE.error(field, index=place)
-    return place
+        return indices_of_numbers(field, places), weights_of_numbers(field, weights)
+    weights = list(parsed.values())
+    # The parser keeps the last of two equal keys: only the text still has both.
+    if raw.count(b'"') > 2 * len(parsed) and str not in map(type, weights):
+        raise SPARSE_ORDER.error(field)
+    return indices_of_keys(field, list(parsed)), weights_of_numbers(field, weights)
 
 
 def _from_struct(array: Array, field: Field, note: WarningSink) -> Array:

@@ -5,6 +5,7 @@ Dense vectors are copied from the parser's buffer straight into the batch's matr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import ml_dtypes
@@ -19,18 +20,14 @@ from penstock.errors import DataError
 from penstock.readers.columns.json_values import is_json_array, is_json_object, json_type, plain_number, text_of
 from penstock.readers.columns.scalars import first_bad_row, json_type_error, to_double
 from penstock.rules.numbers import EXACT_IN_DOUBLE, WHOLE_RANGES, first_not_finite, float_error, integer_error
-from penstock.rules.sparse import check_sparse_lengths, sparse_column, sparse_index
-from penstock.rules.table import (
-    MAX_SPARSE_INDEX,
-    NO_NULL_ELEMENTS,
-    NOT_NULL,
-    SPARSE_INDEX,
-    SPARSE_INDEX_RANGE,
-    SPARSE_WEIGHT,
-    VECTOR_BYTES,
-    VECTOR_DIM,
-    VECTOR_FLAT,
+from penstock.rules.sparse import (
+    check_sparse_lengths,
+    indices_of_keys,
+    indices_of_numbers,
+    sparse_column,
+    weights_of_numbers,
 )
+from penstock.rules.table import NO_NULL_ELEMENTS, NOT_NULL, VECTOR_BYTES, VECTOR_DIM, VECTOR_FLAT
 
 __all__ = ["DenseColumn", "SparseColumn", "check_flat"]
 
@@ -64,12 +61,7 @@ def _element_error(field: Field, element: Any, position: int) -> DataError:
 
 
 def _to_floats(field: Field, value: Any) -> npt.NDArray[np.float64]:
-    """Convert a JSON array of numbers."""
-    try:
-        if type(value) is simdjson.Array:
-            return np.frombuffer(value.as_buffer(of_type="d"))
-    except (TypeError, ValueError, RuntimeError):
-        pass
+    """Convert a JSON array of numbers one by one: for the first that is none, and for rows of the exact parser."""
     numbers = []
     for position, element in enumerate(value):
         number = plain_number(element)
@@ -119,16 +111,25 @@ class DenseColumn:
             larger[:count] = self._matrix
             self._matrix = larger
         if value is None:
-            if not self._field.nullable:
-                raise NOT_NULL.error(self._field)
-            self._nulls.append(count)
-            self._matrix[count] = 0
-            self._count += 1
+            self._add_null()
             return
-        numbers = self._numbers(value)
+        if type(value) is simdjson.Array and self._range is None:
+            try:
+                numbers = np.frombuffer(value.as_buffer(of_type="d"))
+            except (TypeError, ValueError, RuntimeError):
+                numbers = _to_floats(self._field, value)
+        else:
+            numbers = self._numbers(value)
         if len(numbers) != self._width or len(value) != self._width:
             raise self._length_error(value)
         self._matrix[count] = numbers
+        self._count += 1
+
+    def _add_null(self) -> None:
+        if not self._field.nullable:
+            raise NOT_NULL.error(self._field)
+        self._nulls.append(self._count)
+        self._matrix[self._count] = 0
         self._count += 1
 
     def _numbers(self, value: Any) -> npt.NDArray[Any]:
@@ -207,10 +208,11 @@ class SparseColumn:
             if not all(map(is_json_array, lists)):
                 raise json_type_error(field, value)
             # As Python values: the parser's own buffer would flatten nested lists silently.
-            indices, values = _indices(field, list(lists[0])), _weights(field, list(lists[1]))
+            indices = indices_of_numbers(field, _json_numbers(lists[0]))
+            values = weights_of_numbers(field, _json_numbers(lists[1]))
             check_sparse_lengths(field, len(indices), len(values))
             return indices, values
-        return _indices_of_keys(field, keys), _weights(field, list(value.values()))
+        return indices_of_keys(field, keys), weights_of_numbers(field, _json_numbers(value.values()))
 
     def take(self) -> pa.Array[Any]:
         indices, values, nulls = self._indices, self._values, self._nulls
@@ -231,41 +233,10 @@ class SparseColumn:
         return first_bad_row(column, len(indices))
 
 
-def _indices_of_keys(field: Field, keys: list[str]) -> npt.NDArray[np.int64]:
-    digits = "".join(keys)
-    if digits.isascii() and digits.isdigit():
-        try:
-            return np.array(list(map(int, keys)), np.int64)
-        except (ValueError, OverflowError):  # an empty key, or one with too many digits
-            pass
-    return np.array([sparse_index(field, key) for key in keys], np.int64)
-
-
-def _indices(field: Field, elements: list[Any]) -> npt.NDArray[np.int64]:
-    if not set(map(type, elements)) <= {int}:
-        elements = [_index(field, element) for element in elements]
-    try:
-        return np.array(elements, np.int64)
-    except OverflowError:
-        index = next(element for element in elements if not 0 <= element <= MAX_SPARSE_INDEX)
-        raise SPARSE_INDEX_RANGE.error(field, value=index, index=index) from None
-
-
-def _index(field: Field, element: Any) -> int:
-    number = plain_number(element)
-    if type(number) is float and number.is_integer():
-        return int(number)
-    if type(number) is not int:
-        text = text_of(element)
-        raise SPARSE_INDEX.error(field, value=text, index=text)
-    return number
-
-
-def _weights(field: Field, elements: list[Any]) -> npt.NDArray[np.float64]:
-    if not set(map(type, elements)) <= _NUMBER_TYPES:
-        for element in elements:
-            if type(plain_number(element)) not in _NUMBER_TYPES:
-                text = text_of(element)
-                raise SPARSE_WEIGHT.error(field, value=text, weight=text)
-        elements = [to_double(plain_number(element)) for element in elements]
-    return np.array(elements, np.float64)
+def _json_numbers(elements: Iterable[Any]) -> list[Any]:
+    """List JSON values: numbers beyond 64 bits as Python's, those that are none as JSON text."""
+    values = list(elements)
+    if set(map(type, values)) <= _NUMBER_TYPES:
+        return values
+    numbers = [plain_number(value) for value in values]
+    return [number if type(number) in _NUMBER_TYPES else text_of(number) for number in numbers]
