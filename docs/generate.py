@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import string
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,11 @@ import click
 import penstock
 from docs.error_meanings import MEANINGS
 from penstock.cli.main import cli
+from penstock.domain.schema import DataType
 from penstock.errors import PenstockError, Transient
+from penstock.rules.forms import FORMS
+from penstock.rules.rule import Rule
+from penstock.rules.table import RULES, TYPE
 from penstock.server.grpc.methods import grpc_methods
 from penstock.server.http.app import PLAIN_ROUTES
 from penstock.server.http.routes import dialect_routes
@@ -222,6 +227,46 @@ outside the index. So a client that waits for `Finished`, or for no pending rows
 """
 
 
+def types_page() -> str:
+    forms = [
+        (f"`{kind.value}`", *(_cell(_names_only(form)) for form in FORMS[kind])) for kind in DataType if kind in FORMS
+    ]
+    rules = [
+        (
+            _types(rule),
+            _cell(rule.demand),
+            f"`{_cell(_names_only(rule.message, '<{}>'))}`",
+            _cell(_names_only(rule.remedy)),
+        )
+        for rule in RULES
+        if rule is not TYPE
+    ]
+    return f"""# Types and rules
+{MADE}
+A value of any format, and a row of a [bulk writer](bulk-writer.md), is checked by the same rules and refused in the
+same words. The error adds the file, the row, the field and the value.
+
+## Forms
+
+What a value of a type may be given as. A cell of CSV holds a number or a text, or JSON for all types below `VarChar`.
+Any other kind is refused: `{_names_only(TYPE.message, "<{}>")}`.
+
+{_table(["Type", "Arrow (Parquet, NumPy, data frames)", "JSON, CSV", "Python rows"], forms)}
+## Rules
+
+{_table(["Types", "A value is", "Error", "What to do"], rules)}"""
+
+
+def _names_only(template: str, mark: str = "`{}`") -> str:
+    """Replace the fields of a format string by their names, each within ``mark``."""
+    parts = string.Formatter().parse(template)
+    return "".join(text + (mark.format(name) if name else "") for text, name, _, _ in parts)
+
+
+def _types(rule: Rule) -> str:
+    return "all" if len(rule.types) == len(DataType) else ", ".join(kind.value for kind in rule.types)
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "cli.md": cli_page,
@@ -229,6 +274,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "endpoints.md": endpoints_page,
     "grpc.md": grpc_page,
     "parameters.md": parameters_page,
+    "types.md": types_page,
 }
 
 

@@ -77,7 +77,7 @@ def test_parts_may_come_in_the_forms_of_their_types(tmp_path: Path, way: str) ->
         ([chunk(), {"n": 1}], "chunks", "inconsistent field count in StructArray element: position=1"),
         ([chunk(more=1)], "chunks", "unexpected field in StructArray element: more"),
         ([chunk(n=None)], "chunks[n]", "array element is not allowed to be null value for field 'chunks[n]'"),
-        ([chunk(n=128)], "chunks[n]", "128 is out of range for Int8"),
+        ([chunk(n=128)], "chunks[n]", "out of range for Int8 (-128 to 127)"),
         ([chunk(text="abcde")], "chunks[text]", "exceeds max_length(4)"),
         ([chunk(v=[1.0])], "chunks[v]", "the vector has 1 dimensions, the field has 2"),
         ([chunk(v=[1.0, float("nan")])], "chunks[v]", "value 'NaN'"),

@@ -145,8 +145,8 @@ def test_a_folder_whose_value_is_not_of_the_fields_type(world: World) -> None:
     job = world.imported(["t/"])
     assert job.state is JobState.FAILED
     assert str(job.reason).startswith(
-        "file 't/country=DE/year=soon/a.parquet', field 'year': the folder 'year=soon' has no valid value for "
-        "the field: expected Int16"
+        "file 't/country=DE/year=soon/a.parquet', field 'year': the folder 'year=soon' gives no value of the field: "
+        "the value is text, the field is Int16"
     )
 
 

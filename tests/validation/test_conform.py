@@ -55,7 +55,7 @@ def test_rows_are_counted_from_the_start_of_the_split() -> None:
     assert error.row == 1001
     assert str(error) == (
         "row 1001, field 'vector': the vector has 1 dimensions, the field has 2; value: [2.0]. "
-        "All vectors of a field have one length: mend the row, or use a field of that dim."
+        "All vectors of a field have one length: correct the row, or use a field of that dim."
     )
 
 

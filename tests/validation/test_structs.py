@@ -84,7 +84,7 @@ def test_casts_are_told_in_rows() -> None:
 @pytest.mark.parametrize(
     ("bad", "name", "rule"),
     [
-        (chunk(page=2**15), "chunks[page]", "32768 is out of range"),
+        (chunk(page=2**15), "chunks[page]", "out of range"),
         (chunk(page=None), "chunks[page]", "array element is not allowed to be null value for field 'chunks[page]'"),
         (chunk(text="longer"), "chunks[text]", "value length(6) for field chunks[text] exceeds max_length(5)"),
         (chunk(v=(1,)), "chunks[v]", "the vector has 1 dimensions, the field has 2"),

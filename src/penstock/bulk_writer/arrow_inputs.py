@@ -16,7 +16,7 @@ from penstock.bulk_writer.values import cell_maker, json_text
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError, InvalidParameter
-from penstock.validation.errors import Array
+from penstock.rules.rule import Array
 
 __all__ = ["SLICE_BYTES", "Batches", "to_batches"]
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from penstock.domain.schema import DataType, Field
-from penstock.validation.errors import Array
+from penstock.rules.rule import Array
 
 __all__ = ["NATIVE_VALUES", "file_bytes", "json_values", "sparse_texts", "valid_mask", "vector_matrix"]
 

@@ -18,9 +18,9 @@ from penstock.domain.schema import META_FIELD, CollectionSchema
 from penstock.errors import DataError, FileMissing, InvalidParameter, Unsupported
 from penstock.readers.base import FormatSpec, ReadRequest, no_rows, plan_at_once
 from penstock.readers.formats import EXTENSIONS
+from penstock.rules.rule import Array
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
-from penstock.validation.errors import Array
 
 __all__ = ["Dataset", "DatasetChunk", "Selection", "open_table"]
 

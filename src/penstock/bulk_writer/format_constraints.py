@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from penstock.bulk_writer.file_type import BulkFileType
 from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.errors import DataError, Unsupported
-from penstock.validation.errors import Array
+from penstock.rules.rule import Array
 
 __all__ = ["Limits", "limits_of"]
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from penstock.domain.schema import META_FIELD, DataType, Field
-from penstock.validation.errors import Array
+from penstock.rules.rule import Array
 
 __all__ = ["SCALAR_BYTES", "SPARSE_PAIR_BYTES", "row_sizes"]
 

@@ -18,7 +18,8 @@ from penstock.bulk_writer.values import cell_maker, json_text
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError
-from penstock.validation.errors import Array
+from penstock.rules.rule import Array
+from penstock.rules.table import DYNAMIC_KEYS, DYNAMIC_OBJECT
 
 __all__ = ["RowBuffer"]
 
@@ -116,10 +117,10 @@ class RowBuffer:
             return json_text(extra, META)
         meta = json.loads(json_text(value, META))  # keeps integers of any size
         if not isinstance(meta, dict):
-            raise DataError("illegal value for dynamic field, not a JSON object", field=META_FIELD, value=value)
+            raise DYNAMIC_OBJECT.error(META, value=value)
         duplicate = next((key for key in meta if key in extra or key in self._names), None)
         if duplicate is not None:
-            raise DataError(f"duplicated key is not allowed, key={duplicate}", field=META_FIELD, value=value)
+            raise DYNAMIC_KEYS.error(META, value=value, key=duplicate)
         return json_text({**meta, **extra}, META)
 
     def _refuse_unknown(self, row: Mapping[str, Any]) -> None:

@@ -1,12 +1,12 @@
 """Check single values of a row and convert them to the form that the canonical columns are built from.
 
-The rules are those of ``penstock.validation`` for whole columns; here they run while a single row is appended, so
-that it is rejected at once. ``DataError`` has no row here: the caller adds it.
+The rules are those of ``penstock.rules``, as for whole columns; here they run while a single row is appended, so that
+it is rejected at once. ``DataError`` has no row here: the caller adds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -16,12 +16,30 @@ import numpy.typing as npt
 import orjson
 
 from penstock.bulk_writer.row_size import SCALAR_BYTES, SPARSE_PAIR_BYTES
-from penstock.domain.schema import INTEGER_RANGES, DataType, Field
+from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
-from penstock.readers.columns.json_values import MAX_JSON_BYTES, MAX_JSON_DEPTH, is_nested_too_deeply
-from penstock.validation.errors import describe, not_finite
-from penstock.validation.json_text import parse
-from penstock.validation.sparse import MAX_INDEX
+from penstock.rules.forms import FORMS, type_error
+from penstock.rules.json_texts import parse_json
+from penstock.rules.numbers import WHOLE_RANGES, float_error, integer_error
+from penstock.rules.sparse import check_sparse_lengths, sparse_index
+from penstock.rules.structs import check_struct_keys
+from penstock.rules.table import (
+    ARRAY_CAPACITY,
+    JSON_DEPTH,
+    JSON_SIZE,
+    MAX_JSON_BYTES,
+    MAX_JSON_DEPTH,
+    MAX_SPARSE_INDEX,
+    NO_NULL_ELEMENTS,
+    SPARSE_INDEX,
+    SPARSE_INDEX_RANGE,
+    SPARSE_ORDER,
+    SPARSE_WEIGHT_SIGN,
+    TEXT_ENCODING,
+    TEXT_LENGTH,
+    VECTOR_BYTES,
+    VECTOR_DIM,
+)
 
 __all__ = ["Cell", "cell_maker", "json_text"]
 
@@ -59,15 +77,13 @@ def _refuse(field: Field, rule: str, value: Any, remedy: str | None = None) -> N
     raise DataError(rule, field=field.name, value=value, remedy=remedy)
 
 
-def _wrong_type(field: Field, value: Any, takes: str) -> NoReturn:
-    _refuse(
-        field, f"the value is {type(value).__name__}, the field is {describe(field)}", value, f"It takes {takes}."
-    )
+def _wrong_type(field: Field, value: Any) -> NoReturn:
+    raise type_error(field, type(value).__name__, FORMS[field.type].python, value=value)
 
 
 def _bool(field: Field, value: Any) -> Cell:
     if not isinstance(value, bool | np.bool_):
-        _wrong_type(field, value, "True or False")
+        _wrong_type(field, value)
     return bool(value), 1
 
 
@@ -75,19 +91,19 @@ def _integer(field: Field, value: Any) -> Cell:
     if isinstance(value, np.integer):
         value = value.item()
     if not isinstance(value, int) or isinstance(value, bool):
-        _wrong_type(field, value, "whole numbers")
-    low, high = INTEGER_RANGES[field.type]
+        _wrong_type(field, value)
+    low, high = WHOLE_RANGES[field.type]
     if not low <= value <= high:
-        _refuse(field, f"{value} is out of range for {field.type.value} ({low} to {high})", value)
+        raise integer_error(field, value)
     return value, SCALAR_BYTES[field.type]
 
 
 def _float(field: Field, value: Any) -> Cell:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-        _wrong_type(field, value, "numbers")
+        _wrong_type(field, value)
     number = float(value)
     if not abs(number) <= _limit(field):  # also false for NaN
-        raise not_finite(field, 0, number, overflow=bool(np.isfinite(number))).at(row=None)
+        raise float_error(field, number)
     return number, SCALAR_BYTES[field.type]
 
 
@@ -97,18 +113,13 @@ def _limit(field: Field) -> float:
 
 def _varchar(field: Field, value: Any) -> Cell:
     if not isinstance(value, str):
-        _wrong_type(field, value, "text")
+        _wrong_type(field, value)
     limit = field.max_length or 0
     # A character has one to four bytes: most texts can be checked without encoding them.
     if len(value) * 4 > limit or not value.isascii():
         length = _utf8_length(field, value)
         if length > limit:
-            _refuse(
-                field,
-                f"value length({length}) for field {field.name} exceeds max_length({limit})",
-                value,
-                "Lengths count UTF-8 bytes. Shorten the text, or use a field with a larger max_length.",
-            )
+            raise TEXT_LENGTH.error(field, value=value, length=length)
     return str(value), len(value)
 
 
@@ -116,20 +127,18 @@ def _utf8_length(field: Field, value: str) -> int:
     try:
         return len(value.encode())
     except UnicodeEncodeError:
-        _refuse(field, f"field '{field.name}' contains invalid UTF-8 data", repr(value), "Remove lone surrogates.")
+        raise TEXT_ENCODING.error(field, value=repr(value)) from None
 
 
 def json_text(value: Any, field: Field) -> str:
     """Serialize a Python value as JSON; a str counts as JSON text, as in pymilvus."""
     if isinstance(value, str | bytes):
         raw = value if isinstance(value, bytes) else _json_bytes(field, value)
-        if is_nested_too_deeply(raw):
-            _refuse(field, f"the JSON is nested more than {MAX_JSON_DEPTH} deep", value, "Flatten the value.")
-        parse(raw, 0, field)
+        parse_json(raw, field)
     else:
         raw = _dump(value, field)
-    if len(raw) > MAX_JSON_BYTES:
-        _refuse(field, f"the JSON text has {len(raw)} bytes, the limit is {MAX_JSON_BYTES}", raw.decode())
+        if len(raw) > MAX_JSON_BYTES:
+            raise JSON_SIZE.error(field, value=raw.decode())
     return raw.decode()
 
 
@@ -164,11 +173,11 @@ def _refuse_not_json(value: Any, field: Field, depth: int) -> None:
     """Reject values nested more than ``depth`` deep, and those that the JSON library would write as another value:
     NaN as null, a masked element as the value under the mask."""
     if depth < 0:
-        _refuse(field, f"the JSON is nested more than {MAX_JSON_DEPTH} deep", None, "Flatten the value.")
+        raise JSON_DEPTH.error(field)
     _refuse_masked(field, value)
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
-            raise not_finite(field, 0, float(value), overflow=False).at(row=None)
+            raise float_error(field, float(value))
     elif isinstance(value, Mapping):
         for member in value.values():
             _refuse_not_json(member, field, depth - 1)
@@ -176,14 +185,11 @@ def _refuse_not_json(value: Any, field: Field, depth: int) -> None:
         for element in value:
             _refuse_not_json(element, field, depth - 1)
     elif isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
-        raise not_finite(field, 0, float(value[~np.isfinite(value)][0]), overflow=False).at(row=None)
+        raise float_error(field, float(value[~np.isfinite(value)][0]))
 
 
 def _json(field: Field, value: Any) -> Cell:
-    try:
-        text = json_text(value, field)
-    except DataError as error:
-        raise error.at(row=None) from None
+    text = json_text(value, field)
     return text, len(text)
 
 
@@ -197,7 +203,7 @@ def _array(field: Field, value: Any) -> Cell:
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if not isinstance(value, list | tuple):
-        _wrong_type(field, value, "lists")
+        _wrong_type(field, value)
     _check_capacity(field, value)
     assert field.element_type is not None
     element_field = Field(name=field.name, type=field.element_type, max_length=field.max_length)
@@ -207,61 +213,41 @@ def _array(field: Field, value: Any) -> Cell:
 
 
 def _check_capacity(field: Field, value: Sequence[Any]) -> None:
-    limit = field.max_capacity or 0
-    if len(value) > limit:
-        _refuse(
-            field,
-            f"array capacity({len(value)}) for field {field.name} exceeds max_capacity({limit})",
-            value,
-            "Shorten the array, or use a field with a larger max_capacity.",
-        )
+    if len(value) > (field.max_capacity or 0):
+        raise ARRAY_CAPACITY.error(field, value=value, count=len(value))
 
 
 def _structs(field: Field, value: Any) -> Cell:
     if not isinstance(value, list | tuple):
-        _wrong_type(field, value, "lists of dicts")
+        _wrong_type(field, value)
     _check_capacity(field, value)
     makers = [
-        (subfield.name, part.name, cell_maker(part)) for subfield, part in zip(field.fields, field.parts, strict=True)
+        (subfield.name, part, cell_maker(part)) for subfield, part in zip(field.fields, field.parts, strict=True)
     ]
     names = {subfield.name for subfield in field.fields}
     structs = []
     total = 0
     for position, struct in enumerate(value):
-        _check_keys(field, position, struct, names)
+        if not isinstance(struct, Mapping):
+            _wrong_type(field, struct)
+        if struct.keys() != names:
+            check_struct_keys(field, map(str, struct), position)
         cells = {}
-        for key, name, make in makers:
+        for key, part, make in makers:
             if struct[key] is None:
-                raise DataError(
-                    f"array element is not allowed to be null value for field '{name}'", field=name, value=struct
-                )
+                raise NO_NULL_ELEMENTS.error(part, value=struct)
             cells[key], size = make(struct[key])
             total += size
         structs.append(cells)
     return structs, total
 
 
-def _check_keys(field: Field, position: int, struct: Any, names: Set[str]) -> None:
-    if not isinstance(struct, Mapping):
-        _wrong_type(field, struct, "lists of dicts")
-    if struct.keys() == names:
-        return
-    remedy = f"Each dict holds {', '.join(sorted(names))}."
-    extra = [str(key) for key in struct if key not in names]
-    if extra:
-        _refuse(field, f"unexpected field in StructArray element: {extra[0]}", struct, remedy)
-    missing = ", ".join(sorted(names - struct.keys()))
-    rule = f"inconsistent field count in StructArray element: position={position}, {missing} is missing"
-    _refuse(field, rule, struct, remedy)
-
-
 def _sparse(field: Field, value: Any) -> Cell:
     if not isinstance(value, Mapping):
-        _wrong_type(field, value, 'dicts such as {3: 0.5} or {"indices": [3], "values": [0.5]}')
+        _wrong_type(field, value)
     if value.keys() == {"indices", "values"}:
         places, weights = list(value["indices"]), list(value["values"])
-        if len(places) != len(weights):
-            _refuse(field, f"indices and values length mismatch: {len(places)} and {len(weights)}", value)
+        check_sparse_lengths(field, len(places), len(weights))
     else:
         places, weights = list(value.keys()), list(value.values())
     pairs = sorted(
@@ -270,28 +256,28 @@ def _sparse(field: Field, value: Any) -> Cell:
     )
     indices = [place for place, _ in pairs]
     if len(set(indices)) != len(indices):
-        _refuse(field, "unsorted or same indices in sparse float vector", value, "Give each index once.")
+        raise SPARSE_ORDER.error(field, value=value)
     return {"indices": indices, "values": [weight for _, weight in pairs]}, len(pairs) * SPARSE_PAIR_BYTES
 
 
 def _sparse_index(field: Field, place: Any) -> int:
-    if isinstance(place, str) and place.isascii() and place.isdigit():
-        place = int(place)
+    if isinstance(place, str):
+        place = sparse_index(field, place)
     if isinstance(place, bool) or not isinstance(place, int | np.integer):
-        _refuse(field, f"the index {place!r} is not a whole number", place)
-    if not 0 <= place <= MAX_INDEX:
-        _refuse(field, f"the index {place} is out of range (0 to {MAX_INDEX})", place)
+        raise SPARSE_INDEX.error(field, value=place, index=place)
+    if not 0 <= place <= MAX_SPARSE_INDEX:
+        raise SPARSE_INDEX_RANGE.error(field, value=place, index=place)
     return int(place)
 
 
 def _sparse_weight(field: Field, weight: Any) -> float:
     number, _ = _float(Field(name=field.name, type=DataType.FLOAT), weight)
     if number < 0:
-        _refuse(field, "negative value in sparse float vector", weight, "Sparse weights are zero or more.")
+        raise SPARSE_WEIGHT_SIGN.error(field, value=weight)
     return float(number)
 
 
-def _numbers(field: Field, value: Any, takes: str) -> npt.NDArray[Any]:
+def _numbers(field: Field, value: Any) -> npt.NDArray[Any]:
     """Convert a list, tuple or array to a one-dimensional array of numbers."""
     _refuse_masked(field, value)
     if isinstance(value, np.ndarray):
@@ -300,35 +286,30 @@ def _numbers(field: Field, value: Any, takes: str) -> npt.NDArray[Any]:
         try:
             array = np.asarray(value)
         except (ValueError, OverflowError):
-            _wrong_type(field, value, takes)
+            _wrong_type(field, value)
     else:
-        _wrong_type(field, value, takes)
+        _wrong_type(field, value)
     if array.ndim != 1 or (array.dtype.kind not in "fiu" and array.dtype != _BFLOAT16):
         if array.ndim == 1 and not len(array):
             return np.zeros(0, np.float32)
-        _wrong_type(field, value, takes)
+        _wrong_type(field, value)
     return array
 
 
 def _check_dim(field: Field, array: npt.NDArray[Any], value: Any) -> None:
     if len(array) != field.dim:
-        _refuse(
-            field,
-            f"the vector has {len(array)} dimensions, the field has {field.dim}",
-            value,
-            "All vectors of a field have one length.",
-        )
+        raise VECTOR_DIM.error(field, value=value, count=len(array))
 
 
 def _check_finite(field: Field, vector: npt.NDArray[Any], original: npt.NDArray[Any]) -> None:
     finite = np.isfinite(vector)
     if not finite.all():
-        bad = float(original[int(np.argmin(finite))])
-        raise not_finite(field, 0, bad, overflow=bool(np.isfinite(bad))).at(row=None)
+        position = int(np.argmin(finite))
+        raise float_error(field, float(original[position]), position=position)
 
 
 def _float_vector(field: Field, value: Any) -> Cell:
-    array = _numbers(field, value, f"lists or arrays of {field.dim} numbers")
+    array = _numbers(field, value)
     _check_dim(field, array, value)
     vector = array
     if array.dtype != np.float32:
@@ -343,10 +324,10 @@ def _half_vector(field: Field, value: Any) -> Cell:
     kind = np.dtype(np.float16) if field.type is DataType.FLOAT16_VECTOR else _BFLOAT16
     if isinstance(value, bytes | bytearray):
         if len(value) != 2 * (field.dim or 0):
-            _refuse(field, f"the vector has {len(value)} bytes, the field needs {2 * (field.dim or 0)}", value)
+            raise VECTOR_BYTES.error(field, value=value, count=len(value), needed=2 * (field.dim or 0))
         array: npt.NDArray[Any] = np.frombuffer(value, dtype="<u2").astype(np.uint16).view(kind)
     else:
-        array = _numbers(field, value, f"lists or arrays of {field.dim} floats, or {2 * (field.dim or 0)} bytes")
+        array = _numbers(field, value)
     _check_dim(field, array, value)
     with np.errstate(over="ignore"):
         vector = array.astype(kind, copy=False)
@@ -357,19 +338,19 @@ def _half_vector(field: Field, value: Any) -> Cell:
 
 
 def _int8_vector(field: Field, value: Any) -> Cell:
-    array = _numbers(field, value, f"lists or arrays of {field.dim} whole numbers from -128 to 127")
+    array = _numbers(field, value)
     if array.dtype.kind not in "iu" and len(array):
-        _wrong_type(field, value, "whole numbers from -128 to 127")
+        _wrong_type(field, value)
     _check_dim(field, array, value)
     if array.dtype != np.int8 and (array.min() < -128 or array.max() > 127):
-        bad = int(array[(array < -128) | (array > 127)][0])
-        _refuse(field, f"{bad} is out of range for Int8 (-128 to 127)", bad)
+        position = int(np.argmax((array < -128) | (array > 127)))
+        raise integer_error(field, int(array[position]), position=position)
     return array.astype(np.int8, copy=False), len(array)
 
 
 def _binary_vector(field: Field, value: Any) -> Cell:
     """Check ``dim`` bits, or ``dim / 8`` bytes with the first bit as the most significant."""
-    takes = f"{field.dim} bits (a list of 0 and 1) or {field.width} bytes"
+    takes = FORMS[field.type].python.format(dim=field.dim, width=field.width)
     if isinstance(value, bytes | bytearray):
         array: npt.NDArray[Any] = np.frombuffer(value, dtype=np.uint8)
     elif isinstance(value, np.ndarray) and value.dtype == np.bool_ and value.ndim == 1:
@@ -377,9 +358,9 @@ def _binary_vector(field: Field, value: Any) -> Cell:
     else:
         if isinstance(value, list) and value and isinstance(value[0], bool):
             value = [int(bit) for bit in value]
-        array = _numbers(field, value, takes)
+        array = _numbers(field, value)
     if array.dtype.kind not in "iu" and len(array):
-        _wrong_type(field, value, takes)
+        _wrong_type(field, value)
     is_bits = len(array) == field.dim and not isinstance(value, bytes | bytearray)
     if not is_bits and len(array) != field.width:
         _refuse(field, f"the vector has {len(array)} values, the field takes {takes}", value)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from penstock.domain.schema import DataType, Field
 from penstock.errors import InvalidParameter
-from penstock.validation.sparse import MAX_INDEX
+from penstock.rules.table import MAX_SPARSE_INDEX
 
 __all__ = [
     "QueryVectors",
@@ -84,8 +84,8 @@ def sparse_vector(indices: Sequence[Any], values: Sequence[Any]) -> dict[int, fl
     """
     if not set(map(type, values)) <= _NUMBERS or not np.isfinite(np.asarray(values, np.float64)).all():
         raise InvalidParameter("the values of a sparse query must be finite numbers")
-    if not all(type(index) is int and 0 <= index <= MAX_INDEX for index in indices):
-        raise InvalidParameter(f"the indices of a sparse query must be whole numbers from 0 to {MAX_INDEX}")
+    if not all(type(index) is int and 0 <= index <= MAX_SPARSE_INDEX for index in indices):
+        raise InvalidParameter(f"the indices of a sparse query must be whole numbers from 0 to {MAX_SPARSE_INDEX}")
     vector = {index: float(value) for index, value in zip(indices, values, strict=True)}
     if len(vector) != len(indices):
         raise InvalidParameter("the indices of a sparse query must be unique")

@@ -154,7 +154,7 @@ def _is_nested(field: Field) -> bool:
 
 def _parse_value(field: Field, text: str, name: str) -> Any:
     try:
-        return cell_column(field, _NO_TEXT)(pa.array([text.encode()], pa.binary()))[0].as_py()
+        return cell_column(field, _NO_TEXT, lambda *_: None)(pa.array([text.encode()], pa.binary()))[0].as_py()
     except DataError as error:
         raise DataError(
             f"the folder {shorten(f'{field.name}={text}', 100)!r} has no valid value for the field: {error.rule}",

@@ -233,7 +233,9 @@ def _conformed(
     try:
         with unchanged(request.sources):
             for batch in format_named(file_range.format).reader.read(request, file_range.spec):
-                rows = conformer.conform(replace(batch, batch=add_dynamic_values(batch.batch, schema, columns)))
+                with_dynamic = add_dynamic_values(batch.batch, schema, columns)
+                is_checked = batch.is_checked and with_dynamic is batch.batch
+                rows = conformer.conform(replace(batch, batch=with_dynamic, is_checked=is_checked))
                 decoded += rows.nbytes
                 check_decompression_bomb(decoded, file_range.size)
                 yield rows, batch.bytes_read

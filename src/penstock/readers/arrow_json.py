@@ -19,7 +19,6 @@ import pyarrow.types as pt
 
 from penstock.errors import DataError, shorten
 from penstock.readers.arrow_values import (
-    Array,
     floats_of_decimals,
     is_binary,
     is_json,
@@ -30,11 +29,9 @@ from penstock.readers.arrow_values import (
     plain,
     utf8_texts,
 )
+from penstock.rules.rule import Array, WarningSink
 
-__all__ = ["WarningSink", "json_texts", "object_bytes", "object_texts"]
-
-WarningSink = Callable[[str, int], None]
-"""Called with a description of a change to values, and the number of rows changed."""
+__all__ = ["json_texts", "object_bytes", "object_texts"]
 
 MAX_DEPTH = 100
 """Maximum nesting of types; a file's schema may have thousands of levels."""

@@ -6,7 +6,7 @@ Types without such a value are refused by name. Rows in errors count in the give
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from penstock.errors import DataError, shorten
+from penstock.rules.rule import Array
 
 __all__ = [
     "INVALID_UTF8",
-    "Array",
     "decoded_type",
     "floats_of_decimals",
     "is_binary",
@@ -30,9 +30,6 @@ __all__ = [
     "plain",
     "utf8_texts",
 ]
-
-Array: TypeAlias = Any
-"""A ``pyarrow.Array``. Its type is known at run time only, and the stubs' overloads require it statically."""
 
 _EXTENSION_NAME = b"ARROW:extension:name"
 INVALID_UTF8 = "the text is not valid UTF-8"

@@ -62,11 +62,16 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowBatch:
-    """A record batch, the number of its first row in the file range, and the bytes of the range read so far."""
+    """A record batch, the number of its first row in the file range, and the bytes of the range read so far.
+
+    ``is_checked``: all columns of the file's fields, and ``$meta`` of a dynamic collection, are there in canonical
+    types, and every value keeps the rules. The row formats' column builders check while they build.
+    """
 
     batch: pa.RecordBatch
     first_row: int
     bytes_read: int
+    is_checked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,9 @@ import pyarrow as pa
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema
 from penstock.errors import DataError
-from penstock.readers.arrow_json import WarningSink, json_texts, object_bytes, object_texts
-from penstock.readers.arrow_values import Array, is_binary, is_string, plain, utf8_texts
+from penstock.readers.arrow_json import json_texts, object_bytes, object_texts
+from penstock.readers.arrow_values import is_binary, is_string, plain, utf8_texts
+from penstock.rules.rule import Array, WarningSink
 
 __all__ = ["DynamicColumns"]
 

@@ -7,9 +7,11 @@ import pyarrow as pa
 
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
-from penstock.errors import DataError
+from penstock.readers.arrow_values import is_list
+from penstock.rules.rule import Array, WarningSink
+from penstock.rules.table import ARRAY_CAPACITY
 from penstock.validation.arrow_lists import FlatList, flatten, offsets_of
-from penstock.validation.errors import Array, WarningSink, is_list, mismatch
+from penstock.validation.errors import mismatch, show
 from penstock.validation.numbers import to_bool, to_floats, to_integers
 from penstock.validation.text import to_varchar
 
@@ -48,14 +50,7 @@ def to_array(array: Array, field: Field, note: WarningSink) -> Array:
 
 def check_capacity(lists: FlatList, field: Field, array: Array) -> None:
     """Raise for the first row that has more elements than the field's ``max_capacity``."""
-    limit = field.max_capacity or 0
-    too_long = lists.lengths > limit
+    too_long = lists.lengths > (field.max_capacity or 0)
     if too_long.any():
         row = int(np.argmax(too_long))
-        raise DataError(
-            f"array capacity({lists.lengths[row]}) for field {field.name} exceeds max_capacity({limit})",
-            row=row,
-            field=field.name,
-            value=str(array[row].as_py()),
-            remedy="Shorten the array, or use a field with a larger max_capacity.",
-        )
+        raise ARRAY_CAPACITY.error(field, row=row, value=show(array, row), count=int(lists.lengths[row]))

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from penstock.domain.schema import Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import plain
-from penstock.validation.errors import Array, null_element
+from penstock.rules.rule import Array
+from penstock.rules.table import NO_NULL_ELEMENTS
 
 __all__ = ["FlatList", "flatten", "offsets_of", "validity"]
 
@@ -53,7 +54,7 @@ class FlatList:
     def refuse_null_elements(self, field: Field) -> None:
         if self.values.null_count:
             first = self.values.is_null().index(True).as_py()
-            raise null_element(field, self.row_of(first))
+            raise NO_NULL_ELEMENTS.error(field, row=self.row_of(first))
 
 
 def flatten(array: Array) -> FlatList:

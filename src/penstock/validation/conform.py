@@ -22,16 +22,17 @@ from penstock.errors import DataError
 from penstock.readers.arrow_values import plain
 from penstock.readers.base import RowBatch
 from penstock.readers.unknown_columns import missing_field
+from penstock.rules.json_texts import DYNAMIC
+from penstock.rules.rule import Array, WarningSink
+from penstock.rules.table import NOT_NULL
 from penstock.validation.arrays import to_array, to_scalar
-from penstock.validation.errors import Array, WarningSink, show
+from penstock.validation.errors import show
 from penstock.validation.json_text import to_json, to_meta
 from penstock.validation.sparse import to_sparse
 from penstock.validation.structs import to_structs
 from penstock.validation.vectors import absent_vectors, to_dense
 
 __all__ = ["Conformer"]
-
-_META = Field(name=META_FIELD, type=DataType.JSON, nullable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +80,26 @@ class Conformer:
         rows = batch.batch.num_rows
         if not rows:
             return _empty(self._arrow_schema)
+        arrays = self._canonical(batch) if batch.is_checked else self._checked(batch)
+        arrays.append(pa.array(self._partition_numbers(arrays, rows)))
+        return pa.RecordBatch.from_arrays(arrays, schema=self._arrow_schema)
+
+    def _canonical(self, batch: RowBatch) -> list[Array]:
+        """The columns of a batch that its reader has checked."""
+        names = [*self._schema.names, *([META_FIELD] if self._schema.dynamic else [])]
+        generated = [field for field in self._schema if self._schema.is_generated(field)]
+        ids = {field.name: self._generated(field, None, batch) for field in generated}
+        return [ids[name] if name in ids else batch.batch.column(name) for name in names]
+
+    def _checked(self, batch: RowBatch) -> list[Array]:
         columns = self._columns(batch.batch)
         try:
             arrays = [self._column(field, columns, batch) for field in self._schema]
             if self._schema.dynamic:
-                arrays.append(self._meta(columns, rows))
+                arrays.append(self._meta(columns, batch.batch.num_rows))
         except DataError as error:
             raise error if error.row is None else error.at(row=batch.first_row + error.row) from None
-        arrays.append(pa.array(self._partition_numbers(arrays, rows)))
-        return pa.RecordBatch.from_arrays(arrays, schema=self._arrow_schema)
+        return arrays
 
     def _columns(self, batch: pa.RecordBatch) -> dict[str, _SourceColumn]:
         """Select the file's columns that are in the schema; others are dropped with a warning."""
@@ -145,7 +157,7 @@ class Conformer:
         source = columns.get(META_FIELD)
         if source is None or source.array.null_count == rows:
             return pa.repeat(pa.scalar("{}"), rows)
-        return to_meta(source.array, source.column, set(self._schema.names), self._note_for(_META))
+        return to_meta(source.array, source.column, set(self._schema.names), self._note_for(DYNAMIC))
 
     def _partition_numbers(self, arrays: Sequence[Array], rows: int) -> npt.NDArray[np.int64]:
         if len(self._partitions) == 1:
@@ -184,12 +196,7 @@ def _without_nulls(column: Array, field: Field) -> Array:
         return column.fill_null(pa.scalar(field.default, column.type))
     if field.nullable:
         return column
-    raise DataError(
-        f"the field '{field.name}' is not nullable but the file contains null value",
-        row=column.is_null().index(True).as_py(),
-        field=field.name,
-        remedy="Fill the value, or use a collection in which the field is nullable or has a default.",
-    )
+    raise NOT_NULL.error(field, row=column.is_null().index(True).as_py())
 
 
 def _absent(field: Field, rows: int) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import pyarrow as pa
@@ -10,11 +9,13 @@ import pyarrow.types as pt
 
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import Field
-from penstock.errors import DataError
-from penstock.readers.arrow_values import plain
+from penstock.readers.arrow_values import is_list, plain
+from penstock.rules.rule import Array, WarningSink
+from penstock.rules.structs import check_struct_keys
+from penstock.rules.table import NO_NULL_ELEMENTS
 from penstock.validation.arrays import check_capacity, to_scalar
 from penstock.validation.arrow_lists import flatten, offsets_of
-from penstock.validation.errors import Array, WarningSink, is_list, mismatch, null_element
+from penstock.validation.errors import mismatch
 from penstock.validation.vectors import to_dense
 
 __all__ = ["to_structs"]
@@ -48,22 +49,7 @@ def to_structs(array: Array, field: Field, note: WarningSink) -> Array:
 
 def _parts(structs: Array, field: Field) -> dict[str, Array]:
     """Map the names of :attr:`Field.parts` to the structs' columns; raises for missing or unexpected ones."""
-    counts = Counter(child.name for child in structs.type)
-    names = {subfield.name for subfield in field.fields}
-    remedy = f"Each struct holds {', '.join(sorted(names))}, once."
-    for name, count in counts.items():
-        if name not in names or count > 1:
-            raise DataError(
-                f"unexpected field in StructArray element: {name}", row=0, field=field.name, remedy=remedy
-            )
-    missing = names - counts.keys()
-    if missing:
-        raise DataError(
-            f"inconsistent field count in StructArray element: {', '.join(sorted(missing))} is missing",
-            row=0,
-            field=field.name,
-            remedy=remedy,
-        )
+    check_struct_keys(field, [child.name for child in structs.type], row=0)
     # A struct's flatten, unlike field(), puts the struct's offset on its children.
     vectors = {subfield.name for subfield in field.fields if subfield.type.is_dense_vector}
     columns = zip(structs.flatten(), structs.type, strict=True)
@@ -75,7 +61,7 @@ def _parts(structs: Array, field: Field) -> dict[str, Array]:
 def _part(columns: dict[str, Array], part: Field, note: WarningSink) -> Array:
     column = columns[part.name]
     if column.null_count:
-        raise null_element(part, column.is_null().index(True).as_py())
+        raise NO_NULL_ELEMENTS.error(part, row=column.is_null().index(True).as_py())
     if part.type.is_dense_vector:
         return to_dense(column, part, note)
     return to_scalar(column, part, note)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from penstock.domain.schema import Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import INVALID_UTF8, is_binary, is_string, is_time, iso_texts, utf8_texts
-from penstock.validation.errors import Array, mismatch
+from penstock.rules.rule import Array
+from penstock.rules.table import TEXT_ENCODING
+from penstock.rules.texts import check_lengths
+from penstock.validation.errors import mismatch
 
 __all__ = ["is_text", "to_varchar", "utf8"]
 
@@ -24,9 +25,9 @@ def utf8(array: Array, field: Field) -> Array:
     try:
         return utf8_texts(array)
     except DataError as error:
-        # Milvus's wording.
-        rule = f"field '{field.name}' contains invalid UTF-8 data" if error.rule == INVALID_UTF8 else error.rule
-        raise DataError(rule, row=error.row, field=field.name, value=error.value, remedy=error.remedy) from None
+        if error.rule == INVALID_UTF8:
+            raise TEXT_ENCODING.error(field, row=error.row, value=error.value) from None
+        raise error.at(field=field.name) from None
 
 
 def _iso(array: Array, field: Field) -> Array:
@@ -44,16 +45,5 @@ def to_varchar(array: Array, field: Field) -> Array:
         text = utf8(array, field)
     else:
         raise mismatch(array, field)
-    limit = field.max_length or 0
-    lengths: Array = pc.binary_length(text)
-    longest: int | None = pc.max(lengths).as_py()
-    if longest is not None and longest > limit:
-        row = int(np.argmax(lengths.fill_null(0).to_numpy() > limit))
-        raise DataError(
-            f"value length({lengths[row].as_py()}) for field {field.name} exceeds max_length({limit})",
-            row=row,
-            field=field.name,
-            value=text[row].as_py(),
-            remedy="Lengths count UTF-8 bytes. Shorten the text, or use a field with a larger max_length.",
-        )
+    check_lengths(field, text)
     return text

@@ -14,11 +14,13 @@ import pyarrow.types as pt
 
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
-from penstock.errors import DataError
-from penstock.readers.arrow_values import is_binary
+from penstock.readers.arrow_values import is_binary, is_list
+from penstock.rules.numbers import CHUNK, first_not_finite, float_error
+from penstock.rules.rule import Array, WarningSink
+from penstock.rules.table import VECTOR_BYTES, VECTOR_DIM
 from penstock.validation.arrow_lists import FlatList, flatten, validity
-from penstock.validation.errors import Array, WarningSink, is_list, mismatch, not_finite, show
-from penstock.validation.numbers import CHUNK, first_not_finite, to_floats, to_integers
+from penstock.validation.errors import mismatch, show
+from penstock.validation.numbers import position_of, to_floats, to_integers
 
 __all__ = ["absent_vectors", "to_dense"]
 
@@ -30,7 +32,7 @@ def to_dense(array: Array, field: Field, note: WarningSink) -> Array:
     lists = _flatten_vectors(array, field)
     as_bytes = pt.is_uint8(lists.values.type) and field.type in _HALF
     width = 2 * field.width if as_bytes else field.width
-    _check_lengths(lists, width, field, array, "bytes" if as_bytes or field.type is DataType.BINARY_VECTOR else "")
+    _check_lengths(lists, width, field, array, as_bytes=as_bytes or field.type is DataType.BINARY_VECTOR)
     lists.refuse_null_elements(field)
     rows = len(array) - array.null_count
 
@@ -82,24 +84,15 @@ def _flatten_bytes(array: Array) -> FlatList:
     return FlatList(pa.array(values), lengths.to_numpy(), validity(array))
 
 
-def _check_lengths(lists: FlatList, width: int, field: Field, array: Array, unit: str) -> None:
+def _check_lengths(lists: FlatList, width: int, field: Field, array: Array, *, as_bytes: bool) -> None:
     wrong = lists.lengths != width
     if lists.valid is not None:
         wrong &= lists.valid
     if not wrong.any():
         return
     row = int(np.argmax(wrong))
-    if unit:
-        rule = f"the vector has {lists.lengths[row]} bytes, the field needs {width} (dim {field.dim})"
-    else:
-        rule = f"the vector has {lists.lengths[row]} dimensions, the field has {width}"
-    raise DataError(
-        rule,
-        row=row,
-        field=field.name,
-        value=show(array, row),
-        remedy="All vectors of a field have one length: mend the row, or use a field of that dim.",
-    )
+    rule = VECTOR_BYTES if as_bytes else VECTOR_DIM
+    raise rule.error(field, row=row, value=show(array, row), count=int(lists.lengths[row]), needed=width)
 
 
 def _chunks(values: npt.NDArray[Any]) -> Iterator[slice]:
@@ -114,7 +107,7 @@ def _halves_of_bytes(values: Array, field: Field) -> Array:
         floats = (words.astype(np.uint32) << 16).view(np.float32)
     at = first_not_finite(floats)
     if at is not None:
-        raise not_finite(field, 2 * at, float(floats[at]), overflow=False)
+        raise float_error(field, float(floats[at]), row=2 * at, position=position_of(field, at))
     return pa.array(floats)
 
 
@@ -129,7 +122,7 @@ def _halves_of_numbers(values: Array, field: Field, note: WarningSink) -> Array:
         rounded, name = _round_to_bfloat16(numbers), "bfloat16"
     at = first_not_finite(rounded)
     if at is not None:
-        raise not_finite(field, at, float(numbers[at]), overflow=bool(np.isfinite(numbers[at])))
+        raise float_error(field, float(numbers[at]), row=at, position=position_of(field, at))
     if rounded is not numbers and any((rounded[chunk] != numbers[chunk]).any() for chunk in _chunks(numbers)):
         note(f"{numbers.dtype.name} values were rounded to {name}", len(values))
     return pa.array(rounded)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from penstock.bulk_writer.columns import json_values, sparse_texts
 from penstock.bulk_writer.formats.base import Layout, PartFile
 from penstock.domain.schema import DataType, Field
-from penstock.validation.errors import Array
+from penstock.rules.rule import Array
 
 __all__ = ["CsvChunk"]
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from penstock.bulk_writer.columns import file_bytes, vector_matrix
 from penstock.bulk_writer.formats.base import Layout, sync_folder
 from penstock.domain.schema import DataType, Field
-from penstock.validation.errors import Array
+from penstock.rules.rule import Array
 
 __all__ = ["NumpyChunk"]
 

@@ -20,8 +20,8 @@ from penstock.bulk_writer.formats.background_encoder import BackgroundEncoder
 from penstock.bulk_writer.formats.base import Layout, PartFile
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
+from penstock.rules.rule import Array
 from penstock.validation.arrow_lists import offsets_of
-from penstock.validation.errors import Array
 
 __all__ = ["GROUP_BYTES", "ParquetChunk", "parquet_column", "parquet_schema"]
 

@@ -17,10 +17,10 @@ import simdjson
 
 from penstock.errors import DataError
 from penstock.readers.json.structural_index import StructuralIndexer
+from penstock.rules.json_texts import DYNAMIC
+from penstock.rules.table import DYNAMIC_KEYS, FINITE, JSON_DEPTH, MAX_JSON_DEPTH
 
 __all__ = [
-    "MAX_JSON_BYTES",
-    "MAX_JSON_DEPTH",
     "MAX_RECORD_BYTES",
     "WRAPPED_REMEDY",
     "BigNumber",
@@ -32,7 +32,6 @@ __all__ = [
     "holds",
     "is_json_array",
     "is_json_object",
-    "is_nested_too_deeply",
     "is_valid_text",
     "json_type",
     "plain_number",
@@ -43,17 +42,7 @@ MAX_RECORD_BYTES = 32 << 20
 """Maximum text of one row. simdjson counts at most 2**24 - 1 elements of an array and pysimdjson writes beyond its
 list when there are more, which takes a text of more than 32 MiB."""
 
-MAX_JSON_BYTES = 65536
-"""Maximum text of a JSON field's value, or of a row's dynamic values, as in Milvus."""
-
-MAX_JSON_DEPTH = 128
-"""Maximum nesting of such a value. orjson writes 254 levels, of which responses need some themselves, and the
-engine's parser overflows its stack at some thousands."""
-
 WRAPPED_REMEDY = 'A file that holds {"rows": […]} is named .json; .jsonl and .ndjson hold one object per row'
-
-_TOO_DEEP = f"the JSON is nested more than {MAX_JSON_DEPTH} deep"
-_FLATTEN = "Flatten the value, or write it as text"
 
 
 class SyntaxFault(NamedTuple):
@@ -111,7 +100,7 @@ def _parse_exactly(text: bytes, message: str) -> Any:
     return value
 
 
-def is_nested_too_deeply(text: bytes, limit: int = MAX_JSON_DEPTH) -> bool:
+def _is_nested_too_deeply(text: bytes, limit: int) -> bool:
     """Whether the brackets of a JSON text open more than ``limit`` deep."""
     if len(text) <= limit or text.count(b"[") + text.count(b"{") <= limit:
         return False
@@ -127,8 +116,8 @@ def exact_value(text: bytes) -> Any:
         DataError: the text is not UTF-8 or not JSON, is nested too deeply, or holds NaN or Infinity.
     """
     # A row adds one level around its fields.
-    if is_nested_too_deeply(text, MAX_JSON_DEPTH + 1):
-        raise DataError(_TOO_DEEP, offset=0, remedy=_FLATTEN)
+    if _is_nested_too_deeply(text, MAX_JSON_DEPTH + 1):
+        raise JSON_DEPTH.error(DYNAMIC).at(field=None, offset=0)
     try:
         decoded = text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -182,7 +171,7 @@ def _dict_of_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     distinct = dict(pairs)
     if len(distinct) != len(pairs):
         duplicate = first_duplicate(key for key, _ in pairs)
-        raise DataError(f"duplicated key is not allowed, key={duplicate}", field=duplicate)
+        raise DYNAMIC_KEYS.error(DYNAMIC, key=duplicate).at(field=duplicate)
     return distinct
 
 
@@ -205,7 +194,7 @@ def _refuse_not_a_number(value: Any) -> None:
 
 
 def _number_error(number: _NotANumber, field: str | None) -> DataError:
-    return DataError(f"value {number.word!r} is not a number or infinity", field=field, value=number.word)
+    return FINITE.error(DYNAMIC, value=number.word, word=number.word).at(field=field)
 
 
 def _search_not_a_number(value: Any) -> _NotANumber | None:
@@ -296,13 +285,15 @@ def text_of(value: Any) -> str:
         text: bytes = value.mini
         return text.decode()
     try:
-        text = orjson.dumps(value, default=_number_as_written, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+        text = orjson.dumps(value, default=_as_written, option=orjson.OPT_PASSTHROUGH_DATACLASS)
     except orjson.JSONEncodeError:  # values parsed from JSON fail only beyond 254 levels
-        raise DataError(_TOO_DEEP, remedy=_FLATTEN) from None
+        raise JSON_DEPTH.error(DYNAMIC).at(field=None) from None
     return text.decode()
 
 
-def _number_as_written(value: Any) -> orjson.Fragment:
+def _as_written(value: Any) -> orjson.Fragment:
     if type(value) is BigNumber:
         return orjson.Fragment(value.text)
+    if type(value) is simdjson.Object or type(value) is simdjson.Array:
+        return orjson.Fragment(value.mini)
     raise TypeError(f"{type(value).__name__} is no JSON value")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from penstock.domain.arrow_schema import canonical_type
@@ -19,8 +18,8 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError, shorten
 from penstock.readers.base import ReadRequest, RowBatch
+from penstock.readers.columns.dynamic_field import DynamicFieldBuilder
 from penstock.readers.columns.json_values import (
-    MAX_JSON_BYTES,
     WRAPPED_REMEDY,
     JsonParser,
     first_duplicate,
@@ -34,10 +33,12 @@ from penstock.readers.columns.scalars import ArrayColumn, Column, JsonColumn, Sc
 from penstock.readers.columns.structs import StructColumn
 from penstock.readers.columns.vectors import DenseColumn, SparseColumn, check_flat
 from penstock.readers.unknown_columns import UnknownColumns, missing_field, unknown_column
+from penstock.rules.json_texts import DYNAMIC
+from penstock.rules.rule import WarningSink
+from penstock.rules.table import DYNAMIC_KEYS
 
 __all__ = [
     "DroppedColumnCounts",
-    "DynamicFieldBuilder",
     "RowBuilder",
     "batch_schema",
     "file_fields",
@@ -46,6 +47,8 @@ __all__ = [
     "least_text_bytes",
     "make_column",
     "min_row_bytes",
+    "note_for",
+    "rounding_warnings",
 ]
 
 _MAX_BATCH_ROWS = 65_536
@@ -55,8 +58,6 @@ _MAX_LAYOUT_KEYS = 1_024
 """Layouts of rows with more keys are not cached: the cache would hold the keys of the largest rows."""
 _MAX_LOOKUPS = 64
 """Maximum keys of a row that are looked up one by one."""
-_LEAST_PAIR_BYTES = 5
-"""Minimum bytes of a key and value in a JSON object: ``"":1,``."""
 _MAX_NAMED_WARNINGS = 100
 _MAX_NAME = 200
 """Maximum characters of a key in a warning; a key may be as long as a row."""
@@ -109,8 +110,11 @@ def min_row_bytes(schema: CollectionSchema) -> int:
     return 2 + sum(pair_sizes) + max(0, len(pair_sizes) - 1)
 
 
-def make_column(field: Field, rows: int) -> Column:
-    """Create an empty column for ``field``; ``rows`` is the number expected in a batch."""
+def make_column(field: Field, rows: int, note: WarningSink) -> Column:
+    """Create an empty column for ``field``.
+
+    ``rows`` is the number expected in a batch; ``note`` is called for values that the store rounds.
+    """
     if field.type.is_dense_vector:
         return DenseColumn(field, rows)
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
@@ -118,9 +122,9 @@ def make_column(field: Field, rows: int) -> Column:
     if field.type is DataType.ARRAY:
         return ArrayColumn(field)
     if field.type is DataType.ARRAY_OF_STRUCT:
-        return StructColumn(field, [make_column(part, rows) for part in field.parts])
+        return StructColumn(field, [make_column(part, rows, note) for part in field.parts])
     if field.type is DataType.JSON:
-        return JsonColumn(field)
+        return JsonColumn(field, note)
     return ScalarColumn(field)
 
 
@@ -130,6 +134,20 @@ def generated_key_error(field: Field) -> DataError:
         field=field.name,
         remedy=f"Leave {field.name!r} out of the file",
     )
+
+
+def note_for(name: str, counts: Counter[str]) -> WarningSink:
+    """A sink that counts the rows per warning about the field ``name``."""
+
+    def note(what: str, rows: int) -> None:
+        counts[f"field '{name}': {what}"] += rows
+
+    return note
+
+
+def rounding_warnings(counts: Counter[str]) -> Iterator[JobWarning]:
+    for message, rows in counts.items():
+        yield JobWarning(code="column_cast", message=message, count=rows)
 
 
 class DroppedColumnCounts:
@@ -153,90 +171,6 @@ class DroppedColumnCounts:
         if self._others:
             text = f"further columns (beyond {_MAX_NAMED_WARNINGS}) are not in the schema and were dropped"
             yield JobWarning(code="column_dropped", message=text, count=self._others)
-
-
-class DynamicFieldBuilder:
-    """Build the ``$meta`` column: a row's unknown keys and its ``$meta`` key, as one JSON object text."""
-
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._inner = JsonParser()
-        self._key_texts: dict[str, str] = {}
-
-    def add(self, extras: Sequence[tuple[str, Any]], meta: Any) -> int:
-        """Append a row: ``extras`` are keys and JSON values. Returns the number of ``[`` in the text."""
-        if len(extras) * _LEAST_PAIR_BYTES > MAX_JSON_BYTES:
-            raise _too_large()
-        pairs: list[str] = []
-        length = 0
-        for key, value in extras:
-            pair = (self._key_texts.get(key) or self._key_text(key)) + text_of(value)
-            pairs.append(pair)
-            length += len(pair)
-            if length > MAX_JSON_BYTES:
-                raise _too_large()
-        body = ",".join(pairs)
-        if meta is not None:
-            keys, inner = self._open(meta)
-            for key, _ in extras:
-                if key in keys:
-                    raise _duplicate(key)
-            body = f"{body},{inner}" if body and inner else body or inner
-        text = "{" + body + "}"
-        self._texts.append(text)
-        return text.count("[")
-
-    def _key_text(self, key: str) -> str:
-        """Return a key and its colon. The first keys are cached: they repeat from row to row."""
-        text = orjson.dumps(key).decode() + ":"
-        if len(self._key_texts) < _MAX_LOOKUPS and len(key) < _MAX_NAME:
-            self._key_texts[key] = text
-        return text
-
-    def _open(self, meta: Any) -> tuple[set[str], str]:
-        """Return the keys of a ``$meta`` value and its text without the outer braces."""
-        value = meta
-        if type(meta) is str:
-            if len(meta) > MAX_JSON_BYTES:
-                raise _too_large()
-            try:
-                value = self._inner.parse(meta.encode())
-            except DataError as error:
-                raise DataError(
-                    f"illegal value for dynamic field, not a JSON format string ({error.rule})",
-                    field=META_FIELD,
-                    value=meta,
-                ) from None
-        if not is_json_object(value):
-            raise DataError(
-                f"illegal value for dynamic field, not a JSON object but {json_type(value)}",
-                field=META_FIELD,
-                value=text_of(value),
-            )
-        if len(value) * _LEAST_PAIR_BYTES > MAX_JSON_BYTES:
-            raise _too_large()
-        keys = list(value)
-        if (duplicate := first_duplicate(keys)) is not None:
-            raise _duplicate(duplicate)
-        return set(keys), text_of(value)[1:-1]
-
-    def take(self) -> pa.Array[Any]:
-        texts, self._texts = self._texts, []
-        return pa.array(texts, pa.string())
-
-
-def _too_large() -> DataError:
-    return DataError(
-        f"the dynamic values of the row have more than {MAX_JSON_BYTES} bytes of JSON text, the limit",
-        field=META_FIELD,
-        remedy="Store the large part elsewhere, or in fields of its own",
-    )
-
-
-def _duplicate(key: str) -> DataError:
-    return DataError(
-        f"duplicated key is not allowed, key={key}", field=key, remedy="Give every key once in a row, $meta included"
-    )
 
 
 def _missing_key(field: Field, keys: Sequence[str]) -> DataError:
@@ -279,15 +213,19 @@ class RowBuilder:
         self._max_rows = max(1, min(_MAX_BATCH_ROWS, request.batch_bytes // self._fixed))
         self._fields = {field.name: field for field in file_fields(schema)}
         self._generated = {field.name: field for field in schema if schema.is_generated(field)}
-        self._columns = {name: make_column(field, self._max_rows) for name, field in self._fields.items()}
-        self._meta = DynamicFieldBuilder()
+        self._roundings: Counter[str] = Counter()
+        self._columns = {
+            name: make_column(field, self._max_rows, note_for(field.name, self._roundings))
+            for name, field in self._fields.items()
+        }
+        self._meta = DynamicFieldBuilder(schema.names, note_for(META_FIELD, self._roundings))
         self._layouts: dict[tuple[str, ...], _Layout] = {}
         self._last: tuple[list[str], _Layout] | None = None
         self._dropped = DroppedColumnCounts()
         self._arrays = sum(
             field.type.is_dense_vector or field.type is DataType.ARRAY for field in self._fields.values()
         )
-        self._structs = [column for column in self._columns.values() if isinstance(column, StructColumn)]
+        self._structs = [(name, column) for name, column in self._columns.items() if isinstance(column, StructColumn)]
         self._first_row = 0
         self._count = 0
         self._text_bytes = 0
@@ -314,6 +252,7 @@ class RowBuilder:
                 yield from self._flush()
         yield from self._flush()
         self._request.warnings.extend(self._dropped.warnings())
+        self._request.warnings.extend(rounding_warnings(self._roundings))
 
     def _fill(self, records: Iterator[tuple[int, bytes]]) -> bool:
         """Add rows until the batch is full (True) or ``records`` ends (False)."""
@@ -355,10 +294,10 @@ class RowBuilder:
             add(row[key])
         for add in layout.absent:
             add(None)
-        brackets = self._arrays + sum(column.brackets for column in self._structs)
+        brackets = self._arrays + sum(column.brackets for _, column in self._structs)
         if self._dynamic:
             values = row if layout.by_lookup else dict(row.items())
-            extras = [(key, values[key]) for key in layout.extras]
+            extras = {key: values[key] for key in layout.extras}
             brackets += self._meta.add(extras, row[META_FIELD] if layout.has_meta else None)
         for key in layout.dropped:
             self._dropped.add(key)
@@ -368,6 +307,9 @@ class RowBuilder:
                 value = row[key]
                 if is_json_array(value):
                     check_flat(field, value)
+            for key, column in self._structs:
+                if key in keys:
+                    column.check_flat(row[key])
 
     def _layout(self, keys: list[str]) -> _Layout:
         if len(keys) > _MAX_LAYOUT_KEYS:
@@ -381,7 +323,7 @@ class RowBuilder:
 
     def _make_layout(self, keys: list[str]) -> _Layout:
         if (duplicate := first_duplicate(keys)) is not None:
-            raise _duplicate(duplicate)
+            raise DYNAMIC_KEYS.error(DYNAMIC, key=duplicate).at(field=duplicate)
         present = set(keys)
         for name, field in self._generated.items():
             if name in present:
@@ -419,13 +361,14 @@ class RowBuilder:
     def _take_columns(self) -> list[pa.Array[Any]]:
         arrays: list[pa.Array[Any]] = []
         errors: list[DataError] = []
-        for column in self._columns.values():
+        takers = [column.take for column in self._columns.values()]
+        if self._dynamic:
+            takers.append(self._meta.take)
+        for take in takers:
             try:
-                arrays.append(column.take())
+                arrays.append(take())
             except DataError as error:
                 errors.append(error)
-        if self._dynamic:
-            arrays.append(self._meta.take())
         if errors:
             raise min(errors, key=lambda error: error.row or 0)
         return arrays
@@ -450,4 +393,6 @@ def _slices(batch: pa.RecordBatch, first_row: int, bytes_read: int, limit: int) 
     """Slice a batch that is larger than ``limit`` into batches that aren't (a single row may be)."""
     rows = max(1, int(batch.num_rows * limit / batch.nbytes)) if batch.nbytes > limit else batch.num_rows
     for start in range(0, batch.num_rows, rows):
-        yield RowBatch(batch=batch.slice(start, rows), first_row=first_row + start, bytes_read=bytes_read)
+        yield RowBatch(
+            batch=batch.slice(start, rows), first_row=first_row + start, bytes_read=bytes_read, is_checked=True
+        )

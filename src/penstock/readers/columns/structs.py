@@ -11,14 +11,15 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import simdjson
 
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import Field
 from penstock.errors import DataError
-from penstock.readers.columns.json_values import is_json_array, is_json_object, json_type, text_of
-from penstock.readers.columns.scalars import Column, null_error
+from penstock.readers.columns.json_values import is_json_array, is_json_object
+from penstock.readers.columns.scalars import Column, json_type_error
 from penstock.readers.columns.vectors import check_flat
+from penstock.rules.structs import check_struct_keys
+from penstock.rules.table import ARRAY_CAPACITY, NO_NULL_ELEMENTS, NOT_NULL
 
 __all__ = ["StructColumn"]
 
@@ -26,7 +27,8 @@ __all__ = ["StructColumn"]
 class StructColumn:
     """Build ArrayOfStruct columns. ``parts`` are the empty columns of :attr:`Field.parts`.
 
-    ``brackets`` counts the ``[`` of the value added last: its own and its vectors'.
+    ``brackets`` counts the ``[`` of the value added last: its own and its vectors'. Where its text has others, the
+    caller calls :meth:`check_flat`, since the parser flattens nested lists silently.
     """
 
     def __init__(self, field: Field, parts: Sequence[Column]) -> None:
@@ -34,10 +36,13 @@ class StructColumn:
         self._field = field
         self._capacity = field.max_capacity
         self._keys = [subfield.name for subfield in field.fields]
-        self._remedy = f"Each object holds {', '.join(self._keys)}, once"
         self._parts = parts
+        self._vectors = [
+            (key, part) for key, part in zip(self._keys, field.parts, strict=True) if part.type.is_dense_vector
+        ]
         self._adders = [
-            (key, part, column.add) for key, part, column in zip(self._keys, field.parts, parts, strict=True)
+            (key, part, part.type.is_dense_vector, column.add)
+            for key, part, column in zip(self._keys, field.parts, parts, strict=True)
         ]
         self._lengths: list[int | None] = []
         self.brackets = 0
@@ -46,82 +51,38 @@ class StructColumn:
         self.brackets = 0
         if value is None:
             if not self._field.nullable:
-                raise null_error(self._field)
+                raise NOT_NULL.error(self._field)
             self._lengths.append(None)
             return
         if not is_json_array(value):
-            raise DataError(
-                f"expected an array of objects, got {json_type(value)}",
-                field=self._field.name,
-                value=text_of(value),
-                remedy=self._remedy,
-            )
+            raise json_type_error(self._field, value)
         count = len(value)
         if count > self._capacity:
-            raise DataError(
-                f"array capacity({count}) exceeds max_capacity({self._capacity})",
-                field=self._field.name,
-                remedy="Shorten the array, or use a field with a larger max_capacity",
-            )
-        self.brackets = 1
+            raise ARRAY_CAPACITY.error(self._field, count=count)
         for position, struct in enumerate(value):
             self._add_struct(position, struct)
+        self.brackets = 1 + count * len(self._vectors)
         self._lengths.append(count)
 
     def _add_struct(self, position: int, struct: Any) -> None:
         if not is_json_object(struct):
-            raise DataError(
-                f"expected an array of objects, got {json_type(struct)} at position {position}",
-                field=self._field.name,
-                value=text_of(struct),
-                remedy=self._remedy,
-            )
+            raise json_type_error(self._field, struct)
         keys = list(struct)
         if keys != self._keys:
-            self._check_keys(position, keys)
-        for key, part, add in self._adders:
+            check_struct_keys(self._field, keys, position)
+        for key, part, is_vector, add in self._adders:
             value = struct[key]
             if value is None:
-                raise DataError(
-                    "array element is not allowed to be null value",
-                    field=part.name,
-                    remedy="Fill it, or make the whole array null where the field is nullable",
-                )
-            if part.type.is_dense_vector:
-                # The parser flattens nested lists silently.
-                if type(value) is not simdjson.Array or text_of(value).count("[") != 1:
-                    self._check_vector(part, value)
-                self.brackets += 1
-            elif is_json_array(value) or is_json_object(value):
-                raise DataError(
-                    f"expected {part.type.value}, got {json_type(value)}", field=part.name, value=text_of(value)
-                )
+                raise NO_NULL_ELEMENTS.error(part)
+            if not is_vector and (is_json_array(value) or is_json_object(value)):
+                raise json_type_error(part, value)
             add(value)
 
-    def _check_keys(self, position: int, keys: list[str]) -> None:
-        seen: set[str] = set()
-        for key in keys:
-            if key not in self._keys or key in seen:
-                raise DataError(
-                    f"unexpected field in StructArray element: {key}",
-                    field=self._field.name,
-                    value=key,
-                    remedy=self._remedy,
-                )
-            seen.add(key)
-        missing = [key for key in self._keys if key not in seen]
-        if missing:
-            raise DataError(
-                f"inconsistent field count in StructArray element: position={position}, "
-                f"{', '.join(missing)} is missing",
-                field=self._field.name,
-                remedy=self._remedy,
-            )
-
-    @staticmethod
-    def _check_vector(part: Field, value: Any) -> None:
-        if is_json_array(value):
-            check_flat(part, value)
+    def check_flat(self, value: Any) -> None:
+        """Raise when a vector in ``value``, which was added, holds arrays."""
+        for struct in value or ():
+            for key, part in self._vectors:
+                check_flat(part, struct[key])
 
     def take(self) -> pa.Array[Any]:
         lengths, self._lengths = self._lengths, []

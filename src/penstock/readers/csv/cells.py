@@ -14,22 +14,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from penstock.domain.schema import INTEGER_RANGES, DataType, Field
+from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.columns.json_values import JsonParser, holds
 from penstock.readers.columns.row_builder import make_column
-from penstock.readers.columns.scalars import (
-    EXACT_IN_DOUBLE,
-    INTEGER_TYPES,
-    check_floats,
-    check_lengths,
-    not_whole_error,
-    null_error,
-    to_float32,
-)
+from penstock.readers.columns.scalars import INTEGER_TYPES, check_floats
+from penstock.readers.columns.structs import StructColumn
 from penstock.readers.columns.vectors import check_flat
+from penstock.rules.forms import FORMS, type_error
+from penstock.rules.json_texts import check_json_texts
+from penstock.rules.numbers import WHOLE_RANGES, integer_error, whole_number
+from penstock.rules.rule import WarningSink
+from penstock.rules.table import NOT_NULL, TEXT_ENCODING
+from penstock.rules.texts import check_lengths
 
-__all__ = ["CellColumn", "bad_text_error", "cell_column", "decode_text", "mark_nulls"]
+__all__ = ["CellColumn", "cell_column", "decode_text", "mark_nulls"]
 
 CellColumn: TypeAlias = "Callable[[pa.Array[Any]], pa.Array[Any]]"
 """Converts the cells of some rows (binary, null where the null key is unquoted) to the field's column. Raises
@@ -44,19 +43,19 @@ _NULL_WORDS = frozenset({"", "null", "none", "nil", "nan", "na", "n/a", "<na>", 
 """Common spellings of a missing value, in lower case."""
 
 
-def cell_column(field: Field, null_key: str) -> CellColumn:
-    """Return the converter for a field's cells."""
+def cell_column(field: Field, null_key: str, note: WarningSink) -> CellColumn:
+    """Return the converter for a field's cells; ``note`` is called for values that the store rounds."""
     if field.type is DataType.VARCHAR:
         return lambda cells: _varchar(field, null_key, cells)
     null_bytes = null_key.encode()
     if field.type is DataType.JSON:
-        return lambda cells: _json(field, null_bytes, cells)
+        return lambda cells: _json(field, null_bytes, cells, note)
     if field.type.is_vector or field.type in (DataType.ARRAY, DataType.ARRAY_OF_STRUCT):
-        return lambda cells: _nested(field, null_bytes, cells)
+        return lambda cells: _nested(field, null_bytes, cells, note)
     return lambda cells: _scalar(field, null_bytes, cells)
 
 
-def decode_text(name: str, cells: pa.Array[Any]) -> pa.Array[Any]:
+def decode_text(field: Field, cells: pa.Array[Any]) -> pa.Array[Any]:
     """Decode binary cells to strings; raises for the first that is not UTF-8."""
     try:
         return cells.cast(pa.string())
@@ -67,18 +66,13 @@ def decode_text(name: str, cells: pa.Array[Any]) -> pa.Array[Any]:
                 if value is not None:
                     value.decode()
             except UnicodeDecodeError:
-                raise bad_text_error(name, row, value) from None
+                raise TEXT_ENCODING.error(field, row=row, value=value) from None
         raise
 
 
-def bad_text_error(name: str, row: int, value: bytes) -> DataError:
-    return DataError(
-        f"field '{name}' contains invalid UTF-8 data",
-        row=row,
-        field=name,
-        value=value,
-        remedy="Write the file in UTF-8",
-    )
+def _type_error(field: Field, text: str) -> DataError:
+    """Error for a cell that spells no value of the field's type."""
+    return type_error(field, "text", FORMS[field.type].json, value=text, remedy=_null_hint(field, text))
 
 
 def _null_hint(field: Field, text: str) -> str | None:
@@ -90,7 +84,7 @@ def _null_hint(field: Field, text: str) -> str | None:
 
 
 def _varchar(field: Field, null_key: str, cells: pa.Array[Any]) -> pa.Array[Any]:
-    strings: Any = decode_text(field.name, cells)
+    strings: Any = decode_text(field, cells)
     if strings.null_count:
         # Without null and default the null key is an ordinary text, as in Milvus: "" is a valid string.
         literal = null_key if field.default is None and not field.nullable else field.default
@@ -109,9 +103,9 @@ def mark_nulls(cells: pa.Array[Any], null_key: bytes) -> pa.Array[Any]:
 
 
 def _scalar(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
-    texts: Any = pc.utf8_trim_whitespace(decode_text(field.name, mark_nulls(cells, null_key)))
+    texts: Any = pc.utf8_trim_whitespace(decode_text(field, mark_nulls(cells, null_key)))
     if texts.null_count and field.default is None and not field.nullable:
-        raise null_error(field, pc.index(pc.is_null(texts), True).as_py())
+        raise NOT_NULL.error(field, row=pc.index(pc.is_null(texts), True).as_py())
     values: Any = _bools(field, texts) if field.type is DataType.BOOL else _numbers(field, texts)
     if field.default is not None:
         values = pc.fill_null(values, pa.scalar(field.default, values.type))
@@ -123,13 +117,7 @@ def _bools(field: Field, texts: Any) -> pa.Array[Any]:
     valid = pc.or_(true, pc.or_(pc.is_in(texts, pa.array(_FALSE)), pc.is_null(texts)))
     if not pc.all(valid, min_count=0).as_py():
         row = pc.index(valid, False).as_py()
-        raise DataError(
-            "expected Bool",
-            row=row,
-            field=field.name,
-            value=texts[row].as_py(),
-            remedy=_null_hint(field, texts[row].as_py()) or "Write true or false",
-        )
+        raise _type_error(field, texts[row].as_py()).at(row=row)
     return cast("pa.Array[Any]", pc.if_else(pc.is_null(texts), pa.scalar(None, pa.bool_()), true))
 
 
@@ -140,25 +128,17 @@ def _numbers(field: Field, texts: Any) -> pa.Array[Any]:
         doubles: Any = texts.cast(pa.float64())
     except pa.ArrowInvalid:
         row = _first_failing(texts, pa.float64())
-        text = texts[row].as_py()
-        raise DataError(
-            f"expected {field.type.value}, a number",
-            row=row,
-            field=field.name,
-            value=text,
-            remedy=_null_hint(field, text),
-        ) from None
+        raise _type_error(field, texts[row].as_py()).at(row=row) from None
     filled: Any = pc.fill_null(doubles, 0.0)
-    numbers = filled.to_numpy()
     try:
-        check_floats(field, numbers)
+        numbers = check_floats(field, filled.to_numpy())
     except DataError as error:
         text = texts[error.row].as_py()
-        raise error.at(value=text, remedy=_null_hint(field, text)) from None
+        raise error.at(value=text, remedy=_null_hint(field, text) or error.remedy) from None
     if field.type is DataType.DOUBLE:
         return cast("pa.Array[Any]", doubles)
     mask = pc.is_null(doubles).to_numpy(zero_copy_only=False) if doubles.null_count else None
-    narrowed: pa.Array[Any] = pa.array(to_float32(numbers), mask=mask)
+    narrowed: pa.Array[Any] = pa.array(numbers, mask=mask)
     return narrowed
 
 
@@ -194,7 +174,7 @@ def _integers(field: Field, texts: Any) -> pa.Array[Any]:
 
 def _integer(field: Field, text: str) -> int:
     """Parse digits with an optional sign; with a fraction or exponent only if exact, as in JSON."""
-    low, high = INTEGER_RANGES[field.type]
+    low, high = WHOLE_RANGES[field.type]
     if _DIGITS.fullmatch(text):
         # Without leading zeros, which may be more digits than the interpreter parses.
         digits = text.lstrip("+-0") or "0"
@@ -202,19 +182,15 @@ def _integer(field: Field, text: str) -> int:
         number = -number if text.startswith("-") else number
         if low <= number <= high:
             return number
-        raise DataError(f"out of range for {field.type.value} ({low} to {high})", field=field.name, value=text)
+        raise integer_error(field, number, shown=text)
     if not _DECIMAL.fullmatch(text):
-        remedy = _null_hint(field, text) or "Write it with decimal digits"
-        raise DataError(f"expected {field.type.value}, a whole number", field=field.name, value=text, remedy=remedy)
-    decimal = float(text)
-    if abs(decimal) < EXACT_IN_DOUBLE and decimal.is_integer() and low <= decimal <= high:
-        return int(decimal)
-    raise not_whole_error(field, field.type, decimal).at(value=text)
+        raise _type_error(field, text)
+    return whole_number(field, float(text), shown=text)
 
 
-def _nested(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
+def _nested(field: Field, null_key: bytes, cells: pa.Array[Any], note: WarningSink) -> pa.Array[Any]:
     cells = mark_nulls(cells, null_key)
-    column = make_column(field, len(cells))
+    column = make_column(field, len(cells), note)
     # A new parser per call: one that failed can't be reused, since the error keeps what was parsed alive.
     parser = JsonParser()
     flat = field.type.is_dense_vector
@@ -223,8 +199,14 @@ def _nested(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any
             try:
                 value = None if text is None else parser.parse(text)
                 column.add(value)
-                if flat and text is not None and value is not None and not holds(text, b"[", 1):
-                    check_flat(field, value)
+                if text is None or value is None:
+                    continue
+                # The parser flattens nested lists silently.
+                if flat:
+                    if not holds(text, b"[", 1):
+                        check_flat(field, value)
+                elif isinstance(column, StructColumn) and not holds(text, b"[", column.brackets):
+                    column.check_flat(value)
             except DataError as error:
                 raise _cell_error(error, field, row, text) from None
             # The parser can't be reused while a proxy of its last text is alive.
@@ -232,19 +214,19 @@ def _nested(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any
     return column.take()
 
 
-def _json(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any]:
-    """Check that cells are JSON, and keep their text unchanged."""
-    cells = mark_nulls(cells, null_key)
-    parser = JsonParser()
-    texts: list[str | None] = []
-    for row, text in enumerate(cells.to_pylist()):
-        try:
-            texts.append(None if text is None or parser.parse(text) is None else text.decode())
-        except DataError as error:
-            raise _cell_error(error, field, row, text) from None
-        if texts[-1] is None and not field.nullable:
-            raise null_error(field, row)
-    return pa.array(texts, pa.string())
+def _json(field: Field, null_key: bytes, cells: pa.Array[Any], note: WarningSink) -> pa.Array[Any]:
+    """Check that cells are JSON, and keep their text unchanged. ``null`` is null in all fields."""
+    texts: Any = decode_text(field, mark_nulls(cells, null_key))
+    is_null: Any = pc.match_substring_regex(texts, r"^\s*null\s*$")
+    if pc.any(is_null).as_py():
+        texts = pc.if_else(is_null, pa.scalar(None, pa.string()), texts)
+    if texts.null_count and not field.nullable:
+        raise NOT_NULL.error(field, row=pc.index(pc.is_null(texts), True).as_py())
+    try:
+        return cast("pa.Array[Any]", check_json_texts(texts, field, note))
+    except DataError as error:
+        row = error.row or 0
+        raise _cell_error(error, field, row, cells[row].as_py()) from None
 
 
 def _cell_error(error: DataError, field: Field, row: int, text: bytes | None) -> DataError:

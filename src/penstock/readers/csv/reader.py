@@ -11,8 +11,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pyarrow as pa
@@ -24,21 +25,24 @@ from penstock.domain.schema import META_FIELD, Field
 from penstock.errors import DataError, ImportRefused
 from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch
 from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, check_is_text
+from penstock.readers.columns.dynamic_field import DynamicFieldBuilder
 from penstock.readers.columns.json_values import MAX_RECORD_BYTES, first_duplicate, is_valid_text
 from penstock.readers.columns.row_builder import (
     DroppedColumnCounts,
-    DynamicFieldBuilder,
     batch_schema,
     file_fields,
     fixed_row_bytes,
     generated_key_error,
     least_text_bytes,
+    note_for,
+    rounding_warnings,
 )
 from penstock.readers.columns.scalars import first_bad_row
 from penstock.readers.csv.boundary_scan import CsvBoundaryScan
-from penstock.readers.csv.cells import CellColumn, bad_text_error, cell_column, decode_text, mark_nulls
+from penstock.readers.csv.cells import CellColumn, cell_column, decode_text, mark_nulls
 from penstock.readers.csv.records import check_quotes, row_start, whole_rows
 from penstock.readers.unknown_columns import UnknownColumns, missing_field, unknown_column
+from penstock.rules.json_texts import DYNAMIC
 from penstock.sources.base import Source
 
 __all__ = ["CSV", "CsvReader", "check_separator"]
@@ -107,13 +111,15 @@ class CsvReader:
             for cells, position in self._cells(request, table, spec):
                 for start, count in _slices(cells, request):
                     batch = table.convert(cells.slice(start, count))
-                    yield RowBatch(batch=batch, first_row=row, bytes_read=position - spec["start"])
+                    read = position - spec["start"]
+                    yield RowBatch(batch=batch, first_row=row, bytes_read=read, is_checked=True)
                     row += count
         except DataError as error:
             raise error.at(file=name, row=row + (error.row or 0)) from None
         for column in table.unknown if not table.keeps_unknown else ():
             table.dropped.add(column, row)
         request.warnings.extend(table.dropped.warnings() if row else ())
+        request.warnings.extend(rounding_warnings(table.roundings))
 
     def _cells(
         self, request: ReadRequest, table: _Table, spec: Mapping[str, Any]
@@ -254,11 +260,15 @@ class _Table:
     request: ReadRequest
     header: _Header
     dropped: DroppedColumnCounts = field(default_factory=DroppedColumnCounts)
+    roundings: Counter[str] = field(default_factory=Counter)
     _columns: dict[str, CellColumn] = field(init=False)
 
     def __post_init__(self) -> None:
         null_key = _null_key(self.request)
-        self._columns = {field.name: cell_column(field, null_key) for field in file_fields(self.request.schema)}
+        self._columns = {
+            field.name: cell_column(field, null_key, note_for(field.name, self.roundings))
+            for field in file_fields(self.request.schema)
+        }
 
     @property
     def keeps_unknown(self) -> bool:
@@ -317,40 +327,43 @@ class _Table:
                 arrays.append(_convert_column(convert, column))
             except DataError as error:
                 errors.append(error)
+        if self.request.schema.dynamic:
+            try:
+                arrays.append(self._meta_column(cells))
+            except DataError as error:
+                errors.append(error)
         if errors:
             raise min(errors, key=lambda error: error.row or 0)
-        if self.request.schema.dynamic:
-            arrays.append(self._meta_column(cells))
         return pa.RecordBatch.from_arrays(arrays, schema=batch_schema(self.request.schema))
 
     def _meta_column(self, cells: pa.RecordBatch) -> pa.Array[Any]:
-        builder = DynamicFieldBuilder()
-        extras = self._extras(cells)
+        builder = DynamicFieldBuilder(self.request.schema.names, note_for(META_FIELD, self.roundings))
         inner: list[str | None] = [None] * cells.num_rows
         if META_FIELD in self.header.names:
             null_key = _null_key(self.request).encode()
-            inner = decode_text(META_FIELD, mark_nulls(cells.column(META_FIELD), null_key)).to_pylist()
-        for row, (values, meta) in enumerate(zip(extras, inner, strict=True)):
+            inner = decode_text(DYNAMIC, mark_nulls(cells.column(META_FIELD), null_key)).to_pylist()
+        for row, (values, meta) in enumerate(zip(self._extras(cells), inner, strict=True)):
             try:
                 builder.add(values, meta or None)
             except DataError as error:
                 raise error.at(row=row) from None
         return builder.take()
 
-    def _extras(self, cells: pa.RecordBatch) -> list[list[tuple[str, str]]]:
+    def _extras(self, cells: pa.RecordBatch) -> list[dict[str, str]]:
         """Collect names and texts of each row's non-null cells in unknown columns."""
-        extras: list[list[tuple[str, str]]] = [[] for _ in range(cells.num_rows)]
+        extras: list[dict[str, str]] = [{} for _ in range(cells.num_rows)]
         unknown = set(self.unknown) if self.keeps_unknown else set()
         for name, column in zip(cells.schema.names, cells.columns, strict=True):
-            # Cells are decoded one by one: a cast costs more than the cells of a file with very many columns.
             if name not in unknown or column.null_count == cells.num_rows:
                 continue
-            for row, cell in enumerate(column.to_pylist()):
-                if cell is not None:
-                    try:
-                        extras[row].append((name, cell.decode()))
-                    except UnicodeDecodeError:
-                        raise bad_text_error(name, row, cell) from None
+            # Cells are decoded one by one: a cast costs more than the cells of a file with very many columns.
+            try:
+                for values, cell in zip(extras, column.to_pylist(), strict=True):
+                    if cell is not None:
+                        values[name] = cell.decode()
+            except UnicodeDecodeError:
+                decode_text(replace(DYNAMIC, name=name), column)
+                raise
         return extras
 
 

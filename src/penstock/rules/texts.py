@@ -1,0 +1,31 @@
+"""Lengths of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow.compute as pc
+
+from penstock.domain.schema import Field
+from penstock.rules.rule import Array
+from penstock.rules.table import TEXT_LENGTH
+
+__all__ = ["check_lengths"]
+
+
+def check_lengths(field: Field, texts: Array, row_of: Callable[[int], int] = int) -> None:
+    """Raise DataError for the first text with more bytes of UTF-8 than ``max_length``.
+
+    ``row_of`` gives the row of a position in ``texts``: for elements of arrays.
+    """
+    limit = field.max_length
+    if limit is None:
+        return
+    lengths: Array = pc.binary_length(texts)
+    longest: int | None = pc.max(lengths).as_py()
+    if longest is not None and longest > limit:
+        position = int(np.argmax(lengths.fill_null(0).to_numpy() > limit))
+        raise TEXT_LENGTH.error(
+            field, row=row_of(position), value=texts[position].as_py(), length=lengths[position].as_py()
+        )
