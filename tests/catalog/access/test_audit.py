@@ -74,9 +74,9 @@ def test_a_job_and_the_entry_of_who_made_it_are_stored_together(catalog: Catalog
     job = catalog.jobs.insert(replace(new_job(stored_collection(catalog)), audit=create))
     assert [replace(each, at=None) for each in catalog.audit.read()] == [replace(create, job_id=job.id)]
     abort = AuditEntry(caller="bob", action="import.abort", job_id=job.id)
-    catalog.jobs.request_transition(job, JobState.FAILED, audit=abort)
+    failed = catalog.jobs.request_transition(job, JobState.FAILED, audit=abort)
     with pytest.raises(JobStateConflict):
         catalog.jobs.request_transition(job, JobState.ABORTED, audit=abort)
     retry = AuditEntry(caller="ann", action="import.retry", job_id=job.id)
-    catalog.jobs.retry(replace(job, state=JobState.FAILED), {}, None, audit=retry)
+    catalog.jobs.retry(failed, {}, None, audit=retry)
     assert [each.action for each in catalog.audit.read()] == ["import.create", "import.abort", "import.retry"]
