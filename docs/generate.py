@@ -216,6 +216,7 @@ def all_routes() -> Sequence[Route]:
         clusters=none,
         databases=none,
         collections=none,
+        aliases=none,
         partitions=none,
         indexes=none,
         entities=none,

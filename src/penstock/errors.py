@@ -11,9 +11,11 @@
     │   └── Unsupported             well-formed, but not offered by this server
     ├── NotFound
     │   ├── ClusterNotFound, DatabaseNotFound, CollectionNotFound, PartitionNotFound
-    │   └── FieldNotFound, IndexNotFound, JobNotFound, AccountNotFound, OrgNotFound
+    │   ├── FieldNotFound, IndexNotFound, AliasNotFound
+    │   └── JobNotFound, AccountNotFound, OrgNotFound
     ├── Conflict                    the current state forbids it
     │   ├── CollectionExists, DatabaseExists, DatabaseNotEmpty, IndexExists, AccountExists
+    │   ├── AliasExists, AliasNameConflict
     │   ├── ClusterExists, ClusterNotEmpty
     │   ├── CollectionNotLoaded
     │   └── JobStateConflict        commit, abort or retry in a state that forbids it
@@ -56,6 +58,9 @@ __all__ = [
     "AccessDenied",
     "AccountExists",
     "AccountNotFound",
+    "AliasExists",
+    "AliasNameConflict",
+    "AliasNotFound",
     "ClusterExists",
     "ClusterNotEmpty",
     "ClusterNotFound",
@@ -197,6 +202,12 @@ class IndexNotFound(NotFound):
     code = "index_not_found"
 
 
+class AliasNotFound(NotFound):
+    """``details``: ``database``, ``alias``."""
+
+    code = "alias_not_found"
+
+
 class JobNotFound(NotFound):
     code = "job_not_found"
 
@@ -231,6 +242,18 @@ class DatabaseNotEmpty(Conflict):
 
 class IndexExists(Conflict):
     code = "index_exists"
+
+
+class AliasExists(Conflict):
+    """The name is an alias of another collection. ``details``: ``database``, ``alias``, ``collection``."""
+
+    code = "alias_exists"
+
+
+class AliasNameConflict(Conflict):
+    """A collection and an alias of one database would have the same name. ``details``: ``database``, ``alias``."""
+
+    code = "alias_name_conflict"
 
 
 class AccountExists(Conflict):

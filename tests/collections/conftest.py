@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from penstock.catalog import Catalog
+from penstock.collections.aliases import AliasService
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
@@ -34,6 +35,7 @@ class UseCases:
     def __post_init__(self) -> None:
         self.databases = DatabaseService(self.catalog)
         self.collections = CollectionService(self.catalog, self.engine, lambda: self.woken.append(None))
+        self.aliases = AliasService(self.catalog, self.engine)
         self.partitions = PartitionService(self.catalog, self.engine)
         self.indexes = IndexService(self.catalog, self.engine, self.built.append)
         self.entities = EntityService(self.catalog, self.engine, self.partitions)

@@ -24,7 +24,6 @@ _ALTERNATIVES: Sequence[tuple[str, str, Sequence[str]]] = (
     ("collections", _MAINTENANCE, ("compact", "get_compaction_state")),
     ("databases", "name properties when you make the database", ("alter", "alter_properties", "drop_properties")),
     ("indexes", "drop the index and make it anew", ("alter_properties", "drop_properties")),
-    ("aliases", "use the collection's own name", ("list", "describe", "create", "alter", "drop")),
     ("roles", _ROLES, ("create", "drop", "grant_privilege", "revoke_privilege")),
     ("roles", _ROLES, ("grant_privilege_v2", "revoke_privilege_v2")),
     (

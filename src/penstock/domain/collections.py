@@ -11,7 +11,7 @@ from typing import Any
 
 from penstock.domain.schema import CollectionSchema
 
-__all__ = ["TTL", "Cluster", "Collection", "CollectionSettings", "Database", "LoadState", "Org", "Partition"]
+__all__ = ["TTL", "Alias", "Cluster", "Collection", "CollectionSettings", "Database", "LoadState", "Org", "Partition"]
 
 TTL = "collection.ttl.seconds"
 """The property with the time to live of rows; 0 or less is forever."""
@@ -108,6 +108,15 @@ class Collection:
     version: int
     created_at: datetime
     store: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """A second name of a collection, in the same database. ``collection`` is the collection's own name."""
+
+    name: str
+    database: str
+    collection: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

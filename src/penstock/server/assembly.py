@@ -9,6 +9,7 @@ from penstock.access.accounts import AccountService
 from penstock.access.audit import AuditedAuthentication, AuditLog
 from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.db.errors import CatalogUnavailable
+from penstock.collections.aliases import AliasService
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
@@ -141,6 +142,7 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),
         collections=CollectionService(catalog, engine, scheduler.wake, health.enforce_quota),
+        aliases=AliasService(catalog, engine),
         partitions=partitions,
         indexes=IndexService(catalog, engine, scheduler.maintenance.request),
         entities=EntityService(catalog, engine, partitions),

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from penstock.catalog.collections.aliases import find_alias, refuse_alias_name, refuse_if_aliased
 from penstock.catalog.collections.partition_drop import PartitionJobs, drop_partition, jobs_of_partition
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis
@@ -60,6 +61,7 @@ class CollectionRepository:
         gets ``_default``.
 
         Raises:
+            AliasNameConflict: the name is an alias.
             CollectionExists: the name is taken in this database.
         """
         names = [DEFAULT_PARTITION]
@@ -93,6 +95,7 @@ class CollectionRepository:
                         for number, name in enumerate(names, DEFAULT_PARTITION_NUMBER)
                     ],
                 )
+                refuse_alias_name(connection, database, name)
         except IntegrityError as error:
             if self.find(database, name) is None:
                 raise DatabaseNotFound(
@@ -104,7 +107,7 @@ class CollectionRepository:
         return self.get(database, name)
 
     def get(self, database: Database, name: str) -> Collection:
-        """Raises CollectionNotFound."""
+        """Look up a collection by its name or an alias. Raises CollectionNotFound."""
         collection = self.find(database, name)
         if collection is None:
             raise CollectionNotFound(
@@ -115,14 +118,19 @@ class CollectionRepository:
         return collection
 
     def find(self, database: Database, name: str) -> Collection | None:
+        """The collection of this name or alias, or None; compare its ``name`` to tell which."""
         with self._database.read() as connection:
             row = connection.execute(_BY_NAME, {"database_id": database.id, "name": name}).one_or_none()
+            if row is None:
+                collection_id = find_alias(connection, database.id, name)
+                if collection_id is not None:
+                    row = connection.execute(_BY_ID, {"id": collection_id}).one_or_none()
         return None if row is None else _collection(row)
 
     def by_id(self, collection_id: str) -> Collection | None:
         """The collection, unless it has been dropped."""
         with self._database.read() as connection:
-            row = connection.execute(_live().where(tables.collection.c.id == collection_id)).one_or_none()
+            row = connection.execute(_BY_ID, {"id": collection_id}).one_or_none()
         return None if row is None else _collection(row)
 
     def list(self, database: Database) -> Sequence[Collection]:
@@ -134,8 +142,14 @@ class CollectionRepository:
         return [_collection(row) for row in rows]
 
     def drop(self, collection_id: str) -> None:
-        """Mark the collection as dropped, which hides it; :meth:`forget` deletes it once its files are gone."""
+        """Mark the collection as dropped, which hides it; :meth:`forget` deletes it once its files are gone.
+
+        Raises:
+            InvalidParameter: it has aliases.
+        """
         with self._database.write() as connection:
+            _lock(connection, collection_id)
+            refuse_if_aliased(connection, collection_id)
             connection.execute(
                 update(tables.collection)
                 .where(tables.collection.c.id == collection_id, tables.collection.c.dropped_at.is_(None))
@@ -345,6 +359,7 @@ def _live() -> Select[Any]:
 _BY_NAME = _live().where(
     tables.collection.c.database_id == bindparam("database_id"), tables.collection.c.name == bindparam("name")
 )
+_BY_ID = _live().where(tables.collection.c.id == bindparam("id"))
 
 
 def _collection(row: Row[Any]) -> Collection:

@@ -157,6 +157,18 @@ Index(
     postgresql_where=collection.c.dropped_at.is_(None),
 )
 
+# Aliases of collections. A name is never both an alias and a live collection of the same database.
+alias = Table(
+    "alias",
+    metadata,
+    Column("database_id", BigInteger, ForeignKey("database.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("collection_id", Text, ForeignKey("collection.id"), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("database_id", "name"),
+)
+Index("ix_alias_collection", alias.c.collection_id)
+
 partition = Table(
     "partition",
     metadata,

@@ -90,12 +90,17 @@ MILVUS: Mapping[type[PenstockError], ErrorRow] = {
     errors.PartitionNotFound: ErrorRow(200, template="partition not found[partition={partition}]"),
     errors.FieldNotFound: ErrorRow(1700),
     errors.IndexNotFound: ErrorRow(700, template="index not found[indexName={index}]"),
+    errors.AliasNotFound: ErrorRow(1600, template="alias not found[database={database}][alias={alias}]"),
     errors.JobNotFound: ErrorRow(2101, _IMPORT_SYSTEM),
     errors.Conflict: ErrorRow(1100, _INVALID),
     errors.CollectionExists: ErrorRow(1100, _INVALID),
     errors.DatabaseExists: ErrorRow(1100, _INVALID),
     errors.DatabaseNotEmpty: ErrorRow(1100, _INVALID),
     errors.IndexExists: ErrorRow(1100, _INVALID),
+    errors.AliasExists: ErrorRow(1602),
+    errors.AliasNameConflict: ErrorRow(
+        1601, template="alias and collection name conflict[database={database}][alias={alias}]"
+    ),
     errors.CollectionNotLoaded: ErrorRow(101),
     errors.JobStateConflict: ErrorRow(2100, _IMPORT),
     errors.AccountNotFound: ErrorRow(1100, _INVALID),
