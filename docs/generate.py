@@ -217,6 +217,7 @@ def all_routes() -> Sequence[Route]:
         databases=none,
         collections=none,
         aliases=none,
+        alterations=none,
         partitions=none,
         indexes=none,
         entities=none,

@@ -10,6 +10,7 @@ import pytest
 
 from penstock.catalog import Catalog
 from penstock.collections.aliases import AliasService
+from penstock.collections.alterations import AlterationService
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
@@ -36,6 +37,7 @@ class UseCases:
         self.databases = DatabaseService(self.catalog)
         self.collections = CollectionService(self.catalog, self.engine, lambda: self.woken.append(None))
         self.aliases = AliasService(self.catalog, self.engine)
+        self.alterations = AlterationService(self.catalog, self.engine)
         self.partitions = PartitionService(self.catalog, self.engine)
         self.indexes = IndexService(self.catalog, self.engine, self.built.append)
         self.entities = EntityService(self.catalog, self.engine, self.partitions)

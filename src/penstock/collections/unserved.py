@@ -18,7 +18,7 @@ _ALTERNATIVES: Sequence[tuple[str, str, Sequence[str]]] = (
     ("entities", _IMPORT, ("insert", "upsert")),
     ("entities", "rows go with their partition or collection", ("delete",)),
     ("entities", _ONE_SEARCH, ("hybrid_search", "advanced_search")),
-    ("collections", _NEW, ("rename", "truncate", "alter_properties", "drop_properties")),
+    ("collections", _NEW, ("truncate", "alter_properties", "drop_properties")),
     ("collections", _NEW, ("fields/add", "fields/alter_properties")),
     ("collections", _NEW, ("add_function", "alter_function", "drop_function")),
     ("collections", _MAINTENANCE, ("compact", "get_compaction_state")),

@@ -93,6 +93,7 @@ class Collection:
     """A collection. ``id`` (a uuid) names its table in the engine, ``number`` is its id on the Milvus wire.
 
     ``version`` is the last engine version that a publish or index build committed; readers open at least that.
+    ``updated_at`` rises with every change of name, schema or properties, by which clients cache schemas.
     ``store`` is its cluster's.
     """
 
@@ -107,6 +108,7 @@ class Collection:
     load_state: LoadState
     version: int
     created_at: datetime
+    updated_at: datetime
     store: str = ""
 
 

@@ -10,6 +10,7 @@ from penstock.access.audit import AuditedAuthentication, AuditLog
 from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.db.errors import CatalogUnavailable
 from penstock.collections.aliases import AliasService
+from penstock.collections.alterations import AlterationService
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
@@ -143,6 +144,7 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
         databases=DatabaseService(catalog),
         collections=CollectionService(catalog, engine, scheduler.wake, health.enforce_quota),
         aliases=AliasService(catalog, engine),
+        alterations=AlterationService(catalog, engine),
         partitions=partitions,
         indexes=IndexService(catalog, engine, scheduler.maintenance.request),
         entities=EntityService(catalog, engine, partitions),

@@ -13,6 +13,7 @@ from penstock.access.admission import Admission, Clusters
 from penstock.access.audit import Audit
 from penstock.access.authentication import Authentication
 from penstock.collections.aliases import AliasService
+from penstock.collections.alterations import AlterationService
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
@@ -48,6 +49,7 @@ class Services:
     databases: DatabaseService
     collections: CollectionService
     aliases: AliasService
+    alterations: AlterationService
     partitions: PartitionService
     indexes: IndexService
     entities: EntityService

@@ -15,7 +15,7 @@ from penstock.catalog.db.connection import CatalogDatabase, now_millis
 from penstock.domain.collections import Alias, Collection, Database
 from penstock.errors import AliasExists, AliasNameConflict, AliasNotFound, CollectionNotFound, InvalidParameter
 
-__all__ = ["AliasRepository", "find_alias", "refuse_alias_name", "refuse_if_aliased"]
+__all__ = ["AliasRepository", "find_alias", "lock_collection", "refuse_alias_name", "refuse_if_aliased"]
 
 _TARGET = select(tables.alias.c.collection_id).where(
     tables.alias.c.database_id == bindparam("database_id"), tables.alias.c.name == bindparam("name")
@@ -98,10 +98,10 @@ class AliasRepository:
         Raises:
             AliasNameConflict: a collection of the database has that name.
             AliasExists: the alias leads to another collection.
-            CollectionNotFound: the collection has been dropped or moved to another database.
+            CollectionNotFound: the collection has been dropped, renamed or moved.
         """
         with self._database.write() as connection:
-            _lock(connection, collection)
+            _lock_names(connection, collection)
             _refuse_collection_name(connection, collection, name)
             present = find_alias(connection, collection.database_id, name)
             if present == collection.id:
@@ -125,7 +125,7 @@ class AliasRepository:
         """
         alias = tables.alias.c
         with self._database.write() as connection:
-            _lock(connection, collection)
+            _lock_names(connection, collection)
             _refuse_collection_name(connection, collection, name)
             previous = find_alias(connection, collection.database_id, name)
             if previous is None:
@@ -148,17 +148,21 @@ class AliasRepository:
         return collection_id
 
 
-def _lock(connection: Connection, collection: Collection) -> None:
-    """Lock the names of the collection's database, then the collection: neither may change meanwhile.
+def lock_collection(connection: Connection, collection: Collection) -> None:
+    """Lock a collection's row: its name stays, and it is neither moved nor dropped meanwhile.
 
     Raises:
-        CollectionNotFound: it is no longer in this database.
+        CollectionNotFound: it has been dropped, renamed or moved.
     """
-    database, live = tables.database.c, tables.collection.c
-    connection.execute(select(database.id).where(database.id == collection.database_id).with_for_update())
+    live = tables.collection.c
     present = connection.execute(
         select(live.id)
-        .where(live.id == collection.id, live.database_id == collection.database_id, live.dropped_at.is_(None))
+        .where(
+            live.id == collection.id,
+            live.database_id == collection.database_id,
+            live.name == collection.name,
+            live.dropped_at.is_(None),
+        )
         .with_for_update()
     ).one_or_none()
     if present is None:
@@ -167,6 +171,13 @@ def _lock(connection: Connection, collection: Collection) -> None:
             database=collection.database,
             collection=collection.name,
         )
+
+
+def _lock_names(connection: Connection, collection: Collection) -> None:
+    """Lock the names of the collection's database, then the collection. Raises CollectionNotFound."""
+    database = tables.database.c
+    connection.execute(select(database.id).where(database.id == collection.database_id).with_for_update())
+    lock_collection(connection, collection)
 
 
 def _refuse_collection_name(connection: Connection, collection: Collection, name: str) -> None:

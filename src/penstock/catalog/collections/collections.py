@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from penstock.catalog.collections.aliases import find_alias, refuse_alias_name, refuse_if_aliased
 from penstock.catalog.collections.partition_drop import PartitionJobs, drop_partition, jobs_of_partition
+from penstock.catalog.collections.rename import rename
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis
 from penstock.domain.collections import (
@@ -86,6 +87,7 @@ class CollectionRepository:
                         next_auto_id=1,
                         next_partition=DEFAULT_PARTITION_NUMBER + len(names),
                         created_at=now,
+                        updated_at=now,
                     )
                 )
                 connection.execute(
@@ -197,6 +199,12 @@ class CollectionRepository:
         with self._database.read() as connection:
             result = connection.execute(query.where(cluster.store == store, collection.dropped_at.is_(None)))
             return list(result.scalars())
+
+    def rename(self, collection: Collection, target: Database, name: str) -> None:
+        """Rename a collection or move it; see :func:`penstock.catalog.collections.rename.rename`."""
+        with self._database.write() as connection:
+            rename(connection, collection, target, name)
+            self._database.notify(connection)
 
     def set_load_state(self, collection_id: str, state: LoadState) -> None:
         self._update(collection_id, load_state=state.value)
@@ -375,5 +383,6 @@ def _collection(row: Row[Any]) -> Collection:
         load_state=LoadState(row.load_state),
         version=row.version,
         created_at=from_millis(row.created_at),
+        updated_at=from_millis(row.updated_at),
         store=row.store,
     )

@@ -146,6 +146,7 @@ class DescriptionRepository:
                     cluster_id=cluster["id"],
                     database_id=database.id,
                     version=contents.version if contents else 1,
+                    updated_at=now,
                     next_auto_id=contents.highest_id + 1 if contents else 1,
                     next_partition=max([found.next_partition, *(number + 1 for number in partitions)]),
                 )

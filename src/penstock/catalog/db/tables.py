@@ -145,6 +145,8 @@ collection = Table(
     Column("next_auto_id", BigInteger, nullable=False),
     Column("next_partition", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    # Raised by every change of name, schema or properties: clients cache schemas by it.
+    Column("updated_at", BigInteger, nullable=False, server_default=text("0")),
     Column("dropped_at", BigInteger),
 )
 # A dropped collection keeps its row until its files are gone; its name is free at once.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, tuple_
+from sqlalchemy import Connection, Table, bindparam, delete, select, tuple_
 
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import upsert_insert
@@ -16,6 +16,8 @@ from penstock.domain.jobs import FINAL_STATES, ImportJob, JobState
 
 __all__ = ["add_job", "apply_transition", "forget"]
 
+_DATABASE_OF_JOB = select(tables.job.c.database_id).where(tables.job.c.id == bindparam("id"))
+
 
 def add_job(connection: Connection, cluster_id: str, database_id: int, collection_id: str) -> None:
     """Count a new Pending job."""
@@ -23,8 +25,13 @@ def add_job(connection: Connection, cluster_id: str, database_id: int, collectio
 
 
 def apply_transition(connection: Connection, job: ImportJob, then: JobState) -> None:
-    """Move a job from the counter of its state to that of the next; by day only final states are counted."""
-    of = (job.cluster_id, job.database_id, job.collection_id)
+    """Move a job from the counter of its state to that of the next; by day only final states are counted.
+
+    The caller has updated the job's row, and so locked it.
+    """
+    # A rename of its collection into another database may have moved the job since it was read.
+    database_id = connection.execute(_DATABASE_OF_JOB, {"id": job.id}).scalar_one()
+    of = (job.cluster_id, database_id, job.collection_id)
     changes = ((job.state, -1), (then, 1))
     _add(connection, tables.job_counter, {(*of, state.value): change for state, change in changes})
     day = day_of(job.id)

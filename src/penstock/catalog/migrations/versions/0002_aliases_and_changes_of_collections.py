@@ -1,4 +1,4 @@
-"""Aliases of collections
+"""Aliases and changes of collections
 
 Revision ID: 0002
 Revises: 0001
@@ -27,3 +27,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("database_id", "name", name=op.f("pk_alias")),
     )
     op.create_index("ix_alias_collection", "alias", ["collection_id"])
+    op.add_column("collection", sa.Column("updated_at", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
+    op.execute("UPDATE collection SET updated_at = created_at")
