@@ -40,6 +40,7 @@ MEANINGS: Mapping[str, str] = {
     "account_exists": "There is a user of this name.",
     "cluster_exists": "There is a cluster of this id.",
     "cluster_not_empty": "The cluster holds collections, or files of dropped ones; drop those first.",
+    "collection_loaded": "The property can be changed only while the collection is released; release it first.",
     "collection_not_loaded": "The collection was released; load it to search and query it.",
     "job_state_conflict": "The job can't be committed, aborted or retried in its present state.",
     "access_denied": "The caller may not do this.",

@@ -17,7 +17,7 @@
     │   ├── CollectionExists, DatabaseExists, DatabaseNotEmpty, IndexExists, AccountExists
     │   ├── AliasExists, AliasNameConflict
     │   ├── ClusterExists, ClusterNotEmpty
-    │   ├── CollectionNotLoaded
+    │   ├── CollectionNotLoaded, CollectionLoaded
     │   └── JobStateConflict        commit, abort or retry in a state that forbids it
     ├── AccessDenied
     │   ├── Unauthenticated         no credentials, or wrong ones
@@ -65,6 +65,7 @@ __all__ = [
     "ClusterNotEmpty",
     "ClusterNotFound",
     "CollectionExists",
+    "CollectionLoaded",
     "CollectionNotFound",
     "CollectionNotLoaded",
     "Conflict",
@@ -272,6 +273,12 @@ class ClusterNotEmpty(Conflict):
     """The cluster still holds collections, or files of dropped ones."""
 
     code = "cluster_not_empty"
+
+
+class CollectionLoaded(Conflict):
+    """The property can be changed only while the collection is released. ``details``: ``collection``."""
+
+    code = "collection_loaded"
 
 
 class CollectionNotLoaded(Conflict):

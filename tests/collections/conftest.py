@@ -26,18 +26,20 @@ from tests.support.tables import import_rows, plain, plain_batch, vectors
 
 @dataclass
 class UseCases:
-    """``woken`` counts calls of the background work's wake, ``built`` the collections whose indexes are due."""
+    """``woken`` counts calls of the background work's wake, ``built`` the collections whose indexes are due,
+    ``maintained`` those whose tables are."""
 
     catalog: Catalog
     engine: LanceEngine
     woken: list[None] = field(default_factory=list)
     built: list[str] = field(default_factory=list)
+    maintained: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.databases = DatabaseService(self.catalog)
         self.collections = CollectionService(self.catalog, self.engine, lambda: self.woken.append(None))
         self.aliases = AliasService(self.catalog, self.engine)
-        self.alterations = AlterationService(self.catalog, self.engine)
+        self.alterations = AlterationService(self.catalog, self.engine, self.maintained.append)
         self.partitions = PartitionService(self.catalog, self.engine)
         self.indexes = IndexService(self.catalog, self.engine, self.built.append)
         self.entities = EntityService(self.catalog, self.engine, self.partitions)

@@ -21,7 +21,7 @@ def rename(world: World, name: str, new_name: str, new_database: str) -> None:
         new_name=new_name,
         new_database=new_database,
     )
-    AlterationService(world.catalog, world.engine).rename(request)
+    AlterationService(world.catalog, world.engine, world.scheduler.maintenance.request).rename(request)
 
 
 def test_a_job_that_waits_for_its_commit_commits_under_the_new_name(world: World) -> None:

@@ -144,7 +144,7 @@ def _services(settings: Settings, catalog: Catalog, engine: Engine, roots: Impor
         databases=DatabaseService(catalog),
         collections=CollectionService(catalog, engine, scheduler.wake, health.enforce_quota),
         aliases=AliasService(catalog, engine),
-        alterations=AlterationService(catalog, engine),
+        alterations=AlterationService(catalog, engine, scheduler.maintenance.request),
         partitions=partitions,
         indexes=IndexService(catalog, engine, scheduler.maintenance.request),
         entities=EntityService(catalog, engine, partitions),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from penstock.catalog.collections.aliases import find_alias, refuse_alias_name, refuse_if_aliased
 from penstock.catalog.collections.partition_drop import PartitionJobs, drop_partition, jobs_of_partition
 from penstock.catalog.collections.rename import rename
+from penstock.catalog.collections.row_expiry import record_commits
+from penstock.catalog.collections.update_time import later_update
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis
 from penstock.domain.collections import (
@@ -32,6 +34,7 @@ from penstock.errors import (
     CollectionNotFound,
     DatabaseNotFound,
     IndexExists,
+    IndexNotFound,
     PartitionNotFound,
 )
 
@@ -206,6 +209,38 @@ class CollectionRepository:
             rename(connection, collection, target, name)
             self._database.notify(connection)
 
+    def alter(self, collection_id: str, change: Callable[[Collection], Collection]) -> Collection:
+        """Replace schema and settings by those of ``change(collection)``, which is called under the row's lock.
+
+        The version is raised to the changed one's. If all is as before, nothing is written.
+
+        Raises:
+            CollectionNotFound: it was dropped.
+        """
+        with self._database.write() as connection:
+            _lock(connection, collection_id)
+            row = connection.execute(_BY_ID, {"id": collection_id}).one_or_none()
+            if row is None:
+                raise CollectionNotFound(f"collection {collection_id} was dropped", collection=collection_id)
+            collection = _collection(row)
+            changed = change(collection)
+            if (changed.schema, changed.settings) == (collection.schema, collection.settings):
+                return collection
+            connection.execute(
+                update(tables.collection)
+                .where(tables.collection.c.id == collection_id)
+                .values(
+                    schema=changed.schema.to_json(),
+                    settings=changed.settings.to_json(),
+                    version=max(changed.version, collection.version),
+                    updated_at=later_update(),
+                )
+            )
+            if collection.settings.ttl_seconds is None and changed.settings.ttl_seconds is not None:
+                record_commits(connection, collection_id)
+            row = connection.execute(_BY_ID, {"id": collection_id}).one()
+        return _collection(row)
+
     def set_load_state(self, collection_id: str, state: LoadState) -> None:
         self._update(collection_id, load_state=state.value)
 
@@ -321,6 +356,19 @@ class CollectionRepository:
                     spec=spec.to_json(),
                     created_at=now_millis(),
                 )
+            )
+
+    def alter_index(self, collection_id: str, name: str, change: Callable[[IndexSpec], IndexSpec]) -> None:
+        """Replace an index by ``change(index)``, which has the same name and field. Raises IndexNotFound."""
+        with self._database.write() as connection:
+            _lock(connection, collection_id)
+            index = next((index for index in _indexes(connection, collection_id) if index.name == name), None)
+            if index is None:
+                raise IndexNotFound(f"index not found[indexName={name}]", index=name)
+            connection.execute(
+                update(tables.vector_index)
+                .where(tables.vector_index.c.collection_id == collection_id, tables.vector_index.c.name == name)
+                .values(spec=change(index).to_json())
             )
 
     def drop_index(self, collection_id: str, name: str) -> None:

@@ -102,6 +102,7 @@ MILVUS: Mapping[type[PenstockError], ErrorRow] = {
         1601, template="alias and collection name conflict[database={database}][alias={alias}]"
     ),
     errors.CollectionNotLoaded: ErrorRow(101),
+    errors.CollectionLoaded: ErrorRow(104),
     errors.JobStateConflict: ErrorRow(2100, _IMPORT),
     errors.AccountNotFound: ErrorRow(1100, _INVALID),
     errors.OrgNotFound: ErrorRow(INTERNAL),
