@@ -306,6 +306,8 @@ def _no_services() -> Services:
         clusters=none,
         databases=none,
         collections=none,
+        aliases=none,
+        alterations=none,
         partitions=none,
         indexes=none,
         entities=none,

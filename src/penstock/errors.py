@@ -11,11 +11,13 @@
     │   └── Unsupported             well-formed, but not offered by this server
     ├── NotFound
     │   ├── ClusterNotFound, DatabaseNotFound, CollectionNotFound, PartitionNotFound
-    │   └── FieldNotFound, IndexNotFound, JobNotFound, AccountNotFound, OrgNotFound
+    │   ├── FieldNotFound, IndexNotFound, AliasNotFound
+    │   └── JobNotFound, AccountNotFound, OrgNotFound
     ├── Conflict                    the current state forbids it
     │   ├── CollectionExists, DatabaseExists, DatabaseNotEmpty, IndexExists, AccountExists
+    │   ├── AliasExists, AliasNameConflict
     │   ├── ClusterExists, ClusterNotEmpty
-    │   ├── CollectionNotLoaded
+    │   ├── CollectionNotLoaded, CollectionLoaded
     │   └── JobStateConflict        commit, abort or retry in a state that forbids it
     ├── AccessDenied
     │   ├── Unauthenticated         no credentials, or wrong ones
@@ -60,6 +62,9 @@ __all__ = [
     "AccessDenied",
     "AccountExists",
     "AccountNotFound",
+    "AliasExists",
+    "AliasNameConflict",
+    "AliasNotFound",
     "CatalogError",
     "CatalogFull",
     "CatalogUnavailable",
@@ -67,6 +72,7 @@ __all__ = [
     "ClusterNotEmpty",
     "ClusterNotFound",
     "CollectionExists",
+    "CollectionLoaded",
     "CollectionNotFound",
     "CollectionNotLoaded",
     "Conflict",
@@ -205,6 +211,12 @@ class IndexNotFound(NotFound):
     code = "index_not_found"
 
 
+class AliasNotFound(NotFound):
+    """``details``: ``database``, ``alias``."""
+
+    code = "alias_not_found"
+
+
 class JobNotFound(NotFound):
     code = "job_not_found"
 
@@ -241,6 +253,18 @@ class IndexExists(Conflict):
     code = "index_exists"
 
 
+class AliasExists(Conflict):
+    """The name is an alias of another collection. ``details``: ``database``, ``alias``, ``collection``."""
+
+    code = "alias_exists"
+
+
+class AliasNameConflict(Conflict):
+    """A collection and an alias of one database would have the same name. ``details``: ``database``, ``alias``."""
+
+    code = "alias_name_conflict"
+
+
 class AccountExists(Conflict):
     """A user of that name exists already."""
 
@@ -257,6 +281,12 @@ class ClusterNotEmpty(Conflict):
     """The cluster still holds collections, or files of dropped ones."""
 
     code = "cluster_not_empty"
+
+
+class CollectionLoaded(Conflict):
+    """The property can be changed only while the collection is released. ``details``: ``collection``."""
+
+    code = "collection_loaded"
 
 
 class CollectionNotLoaded(Conflict):

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from penstock.catalog import Catalog
+from penstock.collections.aliases import AliasService
+from penstock.collections.alterations import AlterationService
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
@@ -25,17 +27,21 @@ from tests.support.tables import import_rows, plain, plain_batch, vectors
 
 @dataclass
 class UseCases:
-    """``woken`` counts calls of the background work's wake, ``built`` the collections whose indexes are due."""
+    """``woken`` counts calls of the background work's wake, ``built`` the collections whose indexes are due,
+    ``maintained`` those whose tables are."""
 
     catalog: Catalog
     engine: LanceEngine
     woken: list[None] = field(default_factory=list)
     built: list[str] = field(default_factory=list)
+    maintained: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         engines = only(self.engine)
         self.databases = DatabaseService(self.catalog)
         self.collections = CollectionService(self.catalog, engines, lambda: self.woken.append(None))
+        self.aliases = AliasService(self.catalog, engines)
+        self.alterations = AlterationService(self.catalog, engines, self.maintained.append)
         self.partitions = PartitionService(self.catalog, engines)
         self.indexes = IndexService(self.catalog, engines, self.built.append)
         self.entities = EntityService(self.catalog, engines, self.partitions)

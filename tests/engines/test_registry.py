@@ -27,6 +27,7 @@ DOCS = Collection(
     load_state=LoadState.NEVER,
     version=1,
     created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    updated_at=datetime(2026, 1, 1, tzinfo=UTC),
     engine="lance",
 )
 CLUSTER = Cluster(id="in01-local", org_id="default", region="local", name="local")

@@ -15,6 +15,7 @@ from cryptography.fernet import Fernet
 
 from penstock.catalog import Catalog, open_catalog
 from penstock.cli.main import cli
+from penstock.collections.aliases import AliasService
 from penstock.collections.collections import CollectionService
 from penstock.collections.index_requests import CreateIndex
 from penstock.collections.indexes import IndexService
@@ -143,6 +144,7 @@ def test_collections_come_back_as_they_were(place: Place) -> None:
     PartitionService(place.catalog, only(place.engine)).drop(collection, "q")
     index = CreateIndex(field_name="vector", index_name="v", index_type="HNSW", metric="L2")
     IndexService(place.catalog, only(place.engine), lambda _: None).create(collection, index)
+    AliasService(place.catalog, only(place.engine)).create(place.settings.cluster_id, "default", "docs", "current")
     place.add_rows(docs, partition=1)
     place.add_rows(ids, first=40)
     place.add_rows(gone, first=90)
@@ -165,6 +167,7 @@ def test_collections_come_back_as_they_were(place: Place) -> None:
         assert [getattr(one, fact) for fact in facts] == [getattr(other, fact) for fact in facts]
     assert place.catalog.collections.partitions(docs) == partitions
     assert place.catalog.collections.indexes(docs) == indexes
+    assert place.catalog.aliases.names_of(docs) == ["current"]
     with place.catalog.database.write() as connection:
         assert place.catalog.collections.reserve_auto_ids(connection, ids, 5) == 43
     later = place.catalog.collections.by_id(docs)

@@ -12,6 +12,7 @@ from penstock.catalog.access.accounts import AccountRepository
 from penstock.catalog.access.audit import AuditRepository
 from penstock.catalog.access.clusters import ClusterRepository, DatabaseRepository
 from penstock.catalog.access.orgs import OrgRepository
+from penstock.catalog.collections.aliases import AliasRepository
 from penstock.catalog.collections.collections import CollectionRepository
 from penstock.catalog.collections.descriptions import DescriptionRepository
 from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
@@ -45,6 +46,7 @@ class Catalog:
     clusters: ClusterRepository
     databases: DatabaseRepository
     collections: CollectionRepository
+    aliases: AliasRepository
     descriptions: DescriptionRepository
     jobs: JobRepository
     job_list: JobList
@@ -110,6 +112,7 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         clusters=ClusterRepository(database),
         databases=DatabaseRepository(database),
         collections=collections,
+        aliases=AliasRepository(database),
         descriptions=DescriptionRepository(database),
         jobs=JobRepository(database, encryptor),
         job_list=JobList(database),

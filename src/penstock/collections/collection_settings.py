@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from penstock.collections.parameter_tables import COLLECTION_PROPERTIES
@@ -13,7 +14,7 @@ from penstock.domain.parameter_values import text_values, whole_number
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import InvalidParameter, shorten
 
-__all__ = ["DEFAULT_LEVEL", "check_consistency_level", "collection_settings"]
+__all__ = ["DEFAULT_LEVEL", "check_consistency_level", "collection_settings", "with_properties", "without_properties"]
 
 CONSISTENCY_LEVELS = ("Strong", "Session", "Bounded", "Eventually", "Customized")
 DEFAULT_LEVEL = "Bounded"
@@ -52,6 +53,25 @@ def collection_settings(
         key_partitions=_key_partitions(key_partitions, schema),
         properties=_properties(properties, ttl_seconds),
     )
+
+
+def with_properties(settings: CollectionSettings, properties: Mapping[str, Any]) -> CollectionSettings:
+    """Set free-typed properties of a collection; others stay.
+
+    Raises:
+        InvalidParameter: a value is out of bounds, or the TTL is set twice.
+        Unsupported: a property isn't served.
+    """
+    check_parameters(COLLECTION_PROPERTIES, properties)
+    present = {key: value for key, value in properties.items() if value is not None}
+    return replace(settings, properties={**settings.properties, **_properties(present, None)})
+
+
+def without_properties(settings: CollectionSettings, keys: Sequence[str]) -> CollectionSettings:
+    """Remove properties; missing ones are no error."""
+    removed = {TTL if key == "ttl.seconds" else key for key in keys}
+    kept = {key: value for key, value in settings.properties.items() if key not in removed}
+    return replace(settings, properties=kept)
 
 
 def check_consistency_level(level: str) -> None:

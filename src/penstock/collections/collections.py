@@ -13,7 +13,14 @@ from penstock.domain.names import check_collection_name
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Table
 from penstock.engines.registry import EngineRegistry
-from penstock.errors import CollectionExists, CollectionNotLoaded, IndexNotFound, InvalidParameter, Unsupported
+from penstock.errors import (
+    AliasNameConflict,
+    CollectionExists,
+    CollectionNotLoaded,
+    IndexNotFound,
+    InvalidParameter,
+    Unsupported,
+)
 
 __all__ = ["CollectionService"]
 
@@ -49,6 +56,7 @@ class CollectionService:
 
         Raises:
             DatabaseNotFound, InvalidName, InvalidSchema.
+            AliasNameConflict: the name is an alias.
             CollectionExists: the name is taken by a collection of another shape.
             Unsupported: the rows are to expire, and the cluster's engine keeps them forever.
         """
@@ -85,6 +93,15 @@ class CollectionService:
                 # A concurrent call created it; it may be identical.
                 engine.drop(collection_id)
                 existing = self._catalog.collections.get(home, name)
+            except AliasNameConflict:
+                engine.drop(collection_id)
+                raise
+        if existing.name != name:
+            raise AliasNameConflict(
+                f"alias and collection name conflict[database={database}][alias={name}]",
+                database=database,
+                alias=name,
+            )
         if existing.schema != schema or existing.settings != settings:
             raise CollectionExists(
                 f"create duplicate collection with different parameters, collection: {name}", collection=name
@@ -92,11 +109,11 @@ class CollectionService:
         return existing
 
     def get(self, cluster_id: str, database: str, name: str) -> Collection:
-        """Raises DatabaseNotFound, CollectionNotFound."""
+        """Look up a collection by its name or an alias. Raises DatabaseNotFound, CollectionNotFound."""
         return self._catalog.collections.get(self._catalog.databases.get(cluster_id, database), name)
 
     def has(self, cluster_id: str, database: str, name: str) -> bool:
-        """Raises DatabaseNotFound."""
+        """Whether the name is a collection or an alias. Raises DatabaseNotFound."""
         home = self._catalog.databases.get(cluster_id, database)
         return self._catalog.collections.find(home, name) is not None
 
@@ -112,6 +129,7 @@ class CollectionService:
             fields=describe_fields(collection.schema),
             partitions=self._catalog.collections.partitions(collection.id),
             indexes=self._catalog.collections.indexes(collection.id),
+            aliases=self._catalog.aliases.names_of(collection.id),
         )
 
     def drop(self, cluster_id: str, database: str, name: str) -> None:
@@ -119,11 +137,20 @@ class CollectionService:
 
         Raises:
             DatabaseNotFound, CollectionNotFound.
+            InvalidParameter: the name is an alias, or the collection has aliases.
         """
         collection = self.get(cluster_id, database, name)
+        if collection.name != name:
+            raise InvalidParameter(f"cannot drop the collection via alias = {name}", alias=name)
+        self._catalog.aliases.refuse_drop(collection.id)
         # Before the drop, as another process may remove the table right after it.
         describe_soon(self._catalog.database, self._engines, collection, dropped=True)
-        self._catalog.collections.drop(collection.id)
+        try:
+            self._catalog.collections.drop(collection.id)
+        except InvalidParameter:
+            # A concurrent call gave it an alias.
+            describe_soon(self._catalog.database, self._engines, collection)
+            raise
         self._catalog.jobs.fail_unfinished(collection.id, f"collection {collection.name} dropped")
         self._wake()
 

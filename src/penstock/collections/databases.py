@@ -39,8 +39,33 @@ class DatabaseService:
         """Oldest first."""
         return self._catalog.databases.list(cluster_id)
 
+    def alter_properties(self, cluster_id: str, name: str, properties: Mapping[str, Any]) -> Database:
+        """Set free-typed properties; others stay.
+
+        Raises:
+            InvalidParameter, Unsupported: from :func:`check_parameters`, or there are none.
+            DatabaseNotFound.
+        """
+        _refuse_empty(properties)
+        check_parameters(DATABASE_PROPERTIES, properties)
+        return self._catalog.databases.alter(cluster_id, name, lambda present: {**present, **text_values(properties)})
+
+    def drop_properties(self, cluster_id: str, name: str, keys: Sequence[str]) -> Database:
+        """Remove properties; missing ones are no error. Raises DatabaseNotFound; InvalidParameter for no keys."""
+        _refuse_empty(keys)
+        return self._catalog.databases.alter(
+            cluster_id, name, lambda present: {key: value for key, value in present.items() if key not in keys}
+        )
+
     def drop(self, cluster_id: str, name: str) -> None:
         """Raises DatabaseNotFound, DatabaseNotEmpty; InvalidParameter for the default database."""
         if name == DEFAULT_DATABASE:
             raise InvalidParameter("can not drop default database", database=name)
         self._catalog.databases.drop(cluster_id, name)
+
+
+def _refuse_empty(properties: Mapping[str, Any] | Sequence[str]) -> None:
+    if not properties:
+        raise InvalidParameter(
+            "alter database with empty properties and delete keys, expected to set either properties or delete keys"
+        )

@@ -31,12 +31,13 @@ class FieldDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionDescription:
-    """A collection with its fields, and its partitions and indexes in creation order."""
+    """A collection with its fields, its partitions and indexes in creation order, and its aliases by name."""
 
     collection: Collection
     fields: Sequence[FieldDescription]
     partitions: Sequence[Partition]
     indexes: Sequence[IndexSpec]
+    aliases: Sequence[str]
 
     @property
     def vector_indexes(self) -> Sequence[IndexSpec]:

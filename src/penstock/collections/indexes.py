@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from penstock.catalog import Catalog
 from penstock.catalog.collections.descriptions import describe_soon
 from penstock.collections.index_requests import CreateIndex, index_spec
+from penstock.collections.parameter_tables import INDEX_PROPERTIES
+from penstock.collections.parameters import check_names, check_parameters
 from penstock.domain.collections import Collection, LoadState
 from penstock.domain.index import IndexSpec
 from penstock.engines.base import Table
 from penstock.engines.registry import EngineRegistry
-from penstock.errors import IndexExists, IndexNotFound, InvalidParameter, Unsupported
+from penstock.errors import CollectionLoaded, IndexExists, IndexNotFound, InvalidParameter, Unsupported
 
 __all__ = ["IndexService", "IndexState", "IndexStatus"]
 
@@ -112,6 +115,33 @@ class IndexService:
         describe_soon(self._catalog.database, self._engines, collection)
         self._build(collection.id)
 
+    def alter_properties(self, collection: Collection, name: str, properties: Mapping[str, Any]) -> None:
+        """Set free-typed properties of an index, none of which changes how it is built.
+
+        Raises:
+            IndexNotFound, InvalidParameter.
+            CollectionLoaded: the collection must be released first, as in Milvus.
+        """
+        _check_alter(collection, properties)
+        check_parameters(INDEX_PROPERTIES, properties)
+        self._alter(collection, name, lambda index: replace(index, params={**index.params, **properties}))
+
+    def drop_properties(self, collection: Collection, name: str, keys: Sequence[str]) -> None:
+        """Remove properties of an index; missing ones are no error. Raises as :meth:`alter_properties`."""
+        _check_alter(collection, keys)
+        check_names(INDEX_PROPERTIES, keys)
+        self._alter(
+            collection,
+            name,
+            lambda index: replace(
+                index, params={key: value for key, value in index.params.items() if key not in keys}
+            ),
+        )
+
+    def _alter(self, collection: Collection, name: str, change: Callable[[IndexSpec], IndexSpec]) -> None:
+        self._catalog.collections.alter_index(collection.id, name, change)
+        describe_soon(self._catalog.database, self._engines, collection)
+
     def drop(self, collection: Collection, name: str) -> None:
         """Drop an index; a missing one is fine. Raises InvalidParameter for a loaded collection's vector index."""
         for index in self.list(collection):
@@ -124,3 +154,14 @@ class IndexService:
                 self._catalog.collections.drop_index(collection.id, name)
                 describe_soon(self._catalog.database, self._engines, collection)
                 self._build(collection.id)
+
+
+def _check_alter(collection: Collection, changes: Mapping[str, Any] | Sequence[str]) -> None:
+    if not changes:
+        raise InvalidParameter("no properties or delete keys provided")
+    if collection.load_state is LoadState.LOADED:
+        raise CollectionLoaded(
+            "can't alter index on loaded collection, please release the collection first: "
+            f"collection already loaded[collection={collection.name}]",
+            collection=collection.name,
+        )

@@ -14,7 +14,9 @@ __all__ = [
     "COLLECTION_PROPERTIES",
     "DATABASE_PROPERTIES",
     "FIELD_PARAMS",
+    "FIELD_PROPERTIES",
     "INDEX_PARAMS",
+    "INDEX_PROPERTIES",
     "ONE_PROCESS",
     "READS_ARE_STRONG",
     "SEARCH_PARAMS",
@@ -47,7 +49,7 @@ COLLECTION_PARAMS = ParameterTable(
     ),
 )
 COLLECTION_PROPERTIES = ParameterTable(
-    title="`collections/create`: `properties`",
+    title="`collections/create`, `collections/alter_properties`: `properties`",
     where="properties",
     rows=(
         served(TTL, "ttl.seconds", about=_TTL, kind=Kind.AMOUNT),
@@ -78,7 +80,7 @@ COLLECTION_PROPERTIES = ParameterTable(
     ),
 )
 DATABASE_PROPERTIES = ParameterTable(
-    title="`databases/create`: `properties`",
+    title="`databases/create`, `databases/alter_properties`: `properties`",
     where="properties",
     rows=(
         unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
@@ -108,6 +110,28 @@ FIELD_PARAMS = ParameterTable(
             kind=Kind.FLAG,
         ),
         refused("analyzer_params", "multi_analyzer_params", about="no text analysis; omit it"),
+    ),
+)
+FIELD_PROPERTIES = ParameterTable(
+    title="`collections/fields/alter_properties`: `fieldParams`",
+    where="fieldParams",
+    rows=(
+        served(
+            "max_length", about="most bytes of VarChar values from now on; rows that are there stay", kind=Kind.COUNT
+        ),
+        served(
+            "max_capacity", about="most elements of arrays from now on; rows that are there stay", kind=Kind.COUNT
+        ),
+        unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        unused("warmup", about=f"described; {_WARMED}", kind=Kind.TEXT),
+    ),
+)
+INDEX_PROPERTIES = ParameterTable(
+    title="`indexes/alter_properties`: `properties`",
+    where="properties of an index",
+    rows=(
+        unused("mmap.enabled", "indexoffsetcache.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
+        unused("warmup", about=f"described; {_WARMED}", kind=Kind.TEXT),
     ),
 )
 _DISK = frozenset({"DISKANN", "AISAQ"})

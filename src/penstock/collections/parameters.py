@@ -15,7 +15,17 @@ from typing import Any
 from penstock.domain.parameter_values import MAX_INT32, go_boolean, whole_number
 from penstock.errors import InvalidParameter, Unsupported, shorten
 
-__all__ = ["Effect", "Kind", "Parameter", "ParameterTable", "check_parameters", "refused", "served", "unused"]
+__all__ = [
+    "Effect",
+    "Kind",
+    "Parameter",
+    "ParameterTable",
+    "check_names",
+    "check_parameters",
+    "refused",
+    "served",
+    "unused",
+]
 
 
 class Effect(StrEnum):
@@ -93,16 +103,22 @@ def check_parameters(table: ParameterTable, parameters: Mapping[str, Any], index
             _check_parameter(table, key, value, index_type)
 
 
+def check_names(table: ParameterTable, names: Sequence[str]) -> None:
+    """Raise InvalidParameter for the first name that the table lacks."""
+    for name in names:
+        if not any(row.is_named(name) for row in table.rows):
+            raise InvalidParameter(
+                f"{shorten(name)} is no parameter of {table.where}{_nearest(table, name)}", key=shorten(name)
+            )
+
+
 _MOST = 64
 """Maximum number of keys of one such object; every table has fewer parameters."""
 
 
 def _check_parameter(table: ParameterTable, key: str, value: Any, index_type: str) -> None:
+    check_names(table, [key])
     rows = [row for row in table.rows if row.is_named(key)]
-    if not rows:
-        raise InvalidParameter(
-            f"{shorten(key)} is not a parameter of {table.where}{_nearest(table, key)}", key=shorten(key)
-        )
     row = next((row for row in rows if not row.types or index_type in row.types), None)
     if row is None:
         types = sorted(frozenset().union(*(row.types for row in rows)))

@@ -11,7 +11,7 @@ from typing import Any
 
 from penstock.domain.schema import CollectionSchema
 
-__all__ = ["TTL", "Cluster", "Collection", "CollectionSettings", "Database", "LoadState", "Org", "Partition"]
+__all__ = ["TTL", "Alias", "Cluster", "Collection", "CollectionSettings", "Database", "LoadState", "Org", "Partition"]
 
 TTL = "collection.ttl.seconds"
 """The property with the time to live of rows; 0 or less is forever."""
@@ -94,6 +94,8 @@ class Collection:
 
     ``version`` is the last engine version that a publish or index build committed; readers open at least that.
     ``engine`` is the name of the engine that keeps the table, ``store`` is its cluster's.
+    ``updated_at`` rises with every change of name, schema or properties, by which clients cache schemas.
+    ``store`` is its cluster's.
     """
 
     id: str
@@ -108,7 +110,17 @@ class Collection:
     version: int
     created_at: datetime
     engine: str
+    updated_at: datetime
     store: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """A second name of a collection, in the same database. ``collection`` is the collection's own name."""
+
+    name: str
+    database: str
+    collection: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ import re
 from penstock.errors import InvalidName, shorten
 
 __all__ = [
+    "check_alias_name",
     "check_cluster_id",
     "check_collection_name",
     "check_database_name",
@@ -55,6 +56,11 @@ def _check(kind: str, name: str) -> None:
 def check_collection_name(name: str) -> None:
     """Raise :class:`InvalidName` unless ``name`` is a letter or ``_`` and then letters, digits, ``_``."""
     _check("collection", name)
+
+
+def check_alias_name(name: str) -> None:
+    """Check the name of an alias by the rule of :func:`check_collection_name`."""
+    _check("alias", name)
 
 
 def check_database_name(name: str) -> None:

@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry
 from penstock.access.accounts import AccountService
 from penstock.access.audit import AuditedAuthentication, AuditLog
 from penstock.catalog import Catalog, open_catalog
+from penstock.collections.aliases import AliasService
+from penstock.collections.alterations import AlterationService
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
@@ -143,6 +145,8 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),
         collections=CollectionService(catalog, engines, scheduler.wake, health.enforce_quota),
+        aliases=AliasService(catalog, engines),
+        alterations=AlterationService(catalog, engines, scheduler.maintenance.request),
         partitions=partitions,
         indexes=IndexService(catalog, engines, scheduler.maintenance.request),
         entities=EntityService(catalog, engines, partitions),

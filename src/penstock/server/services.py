@@ -12,6 +12,8 @@ from penstock.access.accounts import AccountService
 from penstock.access.admission import Admission, Clusters
 from penstock.access.audit import Audit
 from penstock.access.authentication import Authentication
+from penstock.collections.aliases import AliasService
+from penstock.collections.alterations import AlterationService
 from penstock.collections.collections import CollectionService
 from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
@@ -48,6 +50,8 @@ class Services:
     clusters: Clusters
     databases: DatabaseService
     collections: CollectionService
+    aliases: AliasService
+    alterations: AlterationService
     partitions: PartitionService
     indexes: IndexService
     entities: EntityService

@@ -8,7 +8,16 @@ from penstock.wire.decoding import Fields
 
 __all__ = ["call_names"]
 
-_SUBJECTS = ("partitionName", "indexName", "userName", "roleName")
+_SUBJECTS = (
+    "partitionName",
+    "indexName",
+    "fieldName",
+    "aliasName",
+    "newDbName",
+    "newCollectionName",
+    "userName",
+    "roleName",
+)
 
 
 def call_names(fields: Fields) -> CallNames:

@@ -10,10 +10,11 @@ from sqlalchemy import func, insert, select, update
 
 from penstock.catalog import Catalog
 from penstock.catalog.db import tables
-from penstock.catalog.db.connection import now_millis
+from penstock.catalog.db.connection import now_millis, to_millis
 from penstock.domain.collections import TTL, Collection, CollectionSettings
 from penstock.domain.ids import first_id_at
-from tests.support.catalogs import stored_collection
+from penstock.domain.jobs import JobState
+from tests.support.catalogs import new_job, stored_collection
 
 SECONDS = 100
 
@@ -72,6 +73,36 @@ def test_the_time_of_a_row_is_its_jobs_commit(catalog: Catalog) -> None:
     following = catalog.row_expiry.next_in(docs)
     assert following is not None
     assert 40 < following < 55
+
+
+def test_a_time_to_live_that_is_set_later_counts_from_each_jobs_end(catalog: Catalog) -> None:
+    docs = stored_collection(catalog)
+    jobs = {}
+    for state in (JobState.COMPLETED, JobState.COMMITTING, JobState.PLANNING, JobState.FAILED):
+        catalog.jobs.insert(new_job(docs))
+        job = catalog.claims.claim("worker", 60_000)
+        assert job is not None
+        jobs[state] = job.id
+        job = catalog.claims.move(job, JobState.PLANNING)
+        if state is JobState.FAILED:
+            catalog.claims.move(job, JobState.FAILED)
+        if state in (JobState.COMMITTING, JobState.COMPLETED):
+            job = catalog.claims.move(catalog.claims.save_plan(job, [], []), JobState.COMMITTING, intent_version=1)
+        if state is JobState.COMPLETED:
+            catalog.claims.move(catalog.claims.move(job, JobState.INDEXING), JobState.COMPLETED)
+    ttl = CollectionSettings(properties={TTL: str(SECONDS)})
+    for _ in range(2):
+        altered = catalog.collections.alter(docs.id, lambda present: replace(present, settings=ttl))
+    with catalog.database.read() as connection:
+        rows = connection.execute(select(tables.job_commit.c.job_id, tables.job_commit.c.committed_at)).all()
+    times = {row.job_id: row.committed_at for row in rows}
+    assert times.keys() == {jobs[JobState.COMPLETED], jobs[JobState.COMMITTING]}
+    ended = catalog.jobs.get(docs.cluster_id, jobs[JobState.COMPLETED]).finished_at
+    assert ended is not None
+    assert times[jobs[JobState.COMPLETED]] == to_millis(ended)
+    following = catalog.row_expiry.next_in(altered)
+    assert following is not None
+    assert SECONDS - 60 < following <= SECONDS
 
 
 def test_a_job_that_commits_now_lives_from_now_on(catalog: Catalog) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from penstock.collections.description import CollectionDescription, describe_fields
 from penstock.domain.collections import Collection, CollectionSettings, LoadState, Partition
@@ -45,11 +45,14 @@ COLLECTION = Collection(
     load_state=LoadState.LOADED,
     version=1,
     created_at=CREATED,
+    updated_at=CREATED + timedelta(seconds=1),
 )
 PARTITIONS = [Partition(collection_id="a-uuid", number=number, name=f"p{number}") for number in range(3)]
 
 ANSWER = description(
-    CollectionDescription(collection=COLLECTION, fields=describe_fields(SCHEMA), partitions=PARTITIONS, indexes=[])
+    CollectionDescription(
+        collection=COLLECTION, fields=describe_fields(SCHEMA), partitions=PARTITIONS, indexes=[], aliases=["latest"]
+    )
 )
 
 
@@ -67,7 +70,9 @@ def test_the_collection() -> None:
 
 def test_times_are_hybrid_timestamps() -> None:
     assert ANSWER.created_utc_timestamp == 1_779_019_200_250
-    assert ANSWER.created_timestamp == ANSWER.update_timestamp == 1_779_019_200_250 << 18
+    assert ANSWER.created_timestamp == 1_779_019_200_250 << 18
+    assert ANSWER.update_timestamp == 1_779_019_201_250 << 18
+    assert list(ANSWER.aliases) == ["latest"]
 
 
 def test_fields_are_numbered_from_100_with_those_of_structs_among_them() -> None:

@@ -32,8 +32,6 @@ def test_the_families_that_milvus_has() -> None:
         "entities/upsert",
         "entities/delete",
         "entities/hybrid_search",
-        "aliases/create",
-        "collections/rename",
         "collections/compact",
         "roles/create",
         "roles/grant_privilege",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
@@ -216,6 +216,22 @@ class DatabaseRepository:
                 .order_by(tables.database.c.id)
             ).all()
         return [_database(row) for row in rows]
+
+    def alter(self, cluster_id: str, name: str, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> Database:
+        """Replace the properties by ``change(properties)``. Raises DatabaseNotFound."""
+        database = self.get(cluster_id, name)
+        column = tables.database.c
+        with self._database.write() as connection:
+            properties = connection.execute(
+                select(column.properties).where(column.id == database.id).with_for_update()
+            ).scalar_one_or_none()
+            if properties is not None:
+                connection.execute(
+                    update(tables.database)
+                    .where(column.id == database.id)
+                    .values(properties=dict(change(properties)))
+                )
+        return self.get(cluster_id, name)
 
     def drop(self, cluster_id: str, name: str) -> None:
         """Delete a database. Raises DatabaseNotFound; DatabaseNotEmpty: it has collections."""

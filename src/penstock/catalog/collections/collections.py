@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from penstock.catalog.collections.aliases import find_alias, refuse_alias_name, refuse_if_aliased
 from penstock.catalog.collections.partition_drop import PartitionJobs, drop_partition, jobs_of_partition
+from penstock.catalog.collections.rename import rename
+from penstock.catalog.collections.row_expiry import record_commits
+from penstock.catalog.collections.update_time import later_update
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_millis
 from penstock.domain.collections import (
@@ -30,6 +34,7 @@ from penstock.errors import (
     CollectionNotFound,
     DatabaseNotFound,
     IndexExists,
+    IndexNotFound,
     PartitionNotFound,
 )
 
@@ -60,6 +65,7 @@ class CollectionRepository:
         gets ``_default``.
 
         Raises:
+            AliasNameConflict: the name is an alias.
             CollectionExists: the name is taken in this database.
         """
         names = [DEFAULT_PARTITION]
@@ -84,6 +90,7 @@ class CollectionRepository:
                         next_auto_id=1,
                         next_partition=DEFAULT_PARTITION_NUMBER + len(names),
                         created_at=now,
+                        updated_at=now,
                     )
                 )
                 connection.execute(
@@ -93,6 +100,7 @@ class CollectionRepository:
                         for number, name in enumerate(names, DEFAULT_PARTITION_NUMBER)
                     ],
                 )
+                refuse_alias_name(connection, database, name)
         except IntegrityError as error:
             if self.find(database, name) is None:
                 raise DatabaseNotFound(
@@ -104,7 +112,7 @@ class CollectionRepository:
         return self.get(database, name)
 
     def get(self, database: Database, name: str) -> Collection:
-        """Raises CollectionNotFound."""
+        """Look up a collection by its name or an alias. Raises CollectionNotFound."""
         collection = self.find(database, name)
         if collection is None:
             raise CollectionNotFound(
@@ -115,14 +123,19 @@ class CollectionRepository:
         return collection
 
     def find(self, database: Database, name: str) -> Collection | None:
+        """The collection of this name or alias, or None; compare its ``name`` to tell which."""
         with self._database.read() as connection:
             row = connection.execute(_BY_NAME, {"database_id": database.id, "name": name}).one_or_none()
+            if row is None:
+                collection_id = find_alias(connection, database.id, name)
+                if collection_id is not None:
+                    row = connection.execute(_BY_ID, {"id": collection_id}).one_or_none()
         return None if row is None else _collection(row)
 
     def by_id(self, collection_id: str) -> Collection | None:
         """The collection, unless it has been dropped."""
         with self._database.read() as connection:
-            row = connection.execute(_live().where(tables.collection.c.id == collection_id)).one_or_none()
+            row = connection.execute(_BY_ID, {"id": collection_id}).one_or_none()
         return None if row is None else _collection(row)
 
     def by_id_with_dropped(self, collection_id: str) -> Collection | None:
@@ -140,8 +153,14 @@ class CollectionRepository:
         return [_collection(row) for row in rows]
 
     def drop(self, collection_id: str) -> None:
-        """Mark the collection as dropped, which hides it; :meth:`forget` deletes it once its files are gone."""
+        """Mark the collection as dropped, which hides it; :meth:`forget` deletes it once its files are gone.
+
+        Raises:
+            InvalidParameter: it has aliases.
+        """
         with self._database.write() as connection:
+            _lock(connection, collection_id)
+            refuse_if_aliased(connection, collection_id)
             connection.execute(
                 update(tables.collection)
                 .where(tables.collection.c.id == collection_id, tables.collection.c.dropped_at.is_(None))
@@ -180,6 +199,44 @@ class CollectionRepository:
                 query.where(cluster.store == store, collection.engine == engine, collection.dropped_at.is_(None))
             )
             return list(result.scalars())
+
+    def rename(self, collection: Collection, target: Database, name: str) -> None:
+        """Rename a collection or move it; see :func:`penstock.catalog.collections.rename.rename`."""
+        with self._database.write() as connection:
+            rename(connection, collection, target, name)
+            self._database.notify(connection)
+
+    def alter(self, collection_id: str, change: Callable[[Collection], Collection]) -> Collection:
+        """Replace schema and settings by those of ``change(collection)``, which is called under the row's lock.
+
+        The version is raised to the changed one's. If all is as before, nothing is written.
+
+        Raises:
+            CollectionNotFound: it was dropped.
+        """
+        with self._database.write() as connection:
+            _lock(connection, collection_id)
+            row = connection.execute(_BY_ID, {"id": collection_id}).one_or_none()
+            if row is None:
+                raise CollectionNotFound(f"collection {collection_id} was dropped", collection=collection_id)
+            collection = _collection(row)
+            changed = change(collection)
+            if (changed.schema, changed.settings) == (collection.schema, collection.settings):
+                return collection
+            connection.execute(
+                update(tables.collection)
+                .where(tables.collection.c.id == collection_id)
+                .values(
+                    schema=changed.schema.to_json(),
+                    settings=changed.settings.to_json(),
+                    version=max(changed.version, collection.version),
+                    updated_at=later_update(),
+                )
+            )
+            if collection.settings.ttl_seconds is None and changed.settings.ttl_seconds is not None:
+                record_commits(connection, collection_id)
+            row = connection.execute(_BY_ID, {"id": collection_id}).one()
+        return _collection(row)
 
     def set_load_state(self, collection_id: str, state: LoadState) -> None:
         self._update(collection_id, load_state=state.value)
@@ -298,6 +355,19 @@ class CollectionRepository:
                 )
             )
 
+    def alter_index(self, collection_id: str, name: str, change: Callable[[IndexSpec], IndexSpec]) -> None:
+        """Replace an index by ``change(index)``, which has the same name and field. Raises IndexNotFound."""
+        with self._database.write() as connection:
+            _lock(connection, collection_id)
+            index = next((index for index in _indexes(connection, collection_id) if index.name == name), None)
+            if index is None:
+                raise IndexNotFound(f"index not found[indexName={name}]", index=name)
+            connection.execute(
+                update(tables.vector_index)
+                .where(tables.vector_index.c.collection_id == collection_id, tables.vector_index.c.name == name)
+                .values(spec=change(index).to_json())
+            )
+
     def drop_index(self, collection_id: str, name: str) -> None:
         """Remove an index, if it exists."""
         with self._database.write() as connection:
@@ -345,6 +415,7 @@ def _live() -> Select[Any]:
 _BY_NAME = _live().where(
     tables.collection.c.database_id == bindparam("database_id"), tables.collection.c.name == bindparam("name")
 )
+_BY_ID = _live().where(tables.collection.c.id == bindparam("id"))
 
 
 def _collection(row: Row[Any]) -> Collection:
@@ -361,5 +432,6 @@ def _collection(row: Row[Any]) -> Collection:
         version=row.version,
         created_at=from_millis(row.created_at),
         engine=row.engine,
+        updated_at=from_millis(row.updated_at),
         store=row.store,
     )

@@ -54,6 +54,7 @@ class Description:
     database: Mapping[str, Any]
     partitions: Sequence[Mapping[str, Any]]
     indexes: Sequence[Mapping[str, Any]]
+    aliases: Sequence[str] = ()
     dropped: bool = False
 
 
@@ -91,6 +92,11 @@ class DescriptionRepository:
                 .where(tables.vector_index.c.collection_id == collection_id)
                 .order_by(tables.vector_index.c.created_at, tables.vector_index.c.name)
             ).scalars()
+            aliases = connection.execute(
+                select(tables.alias.c.name)
+                .where(tables.alias.c.collection_id == collection_id)
+                .order_by(tables.alias.c.name)
+            ).scalars()
             return Description(
                 **{name: row[name] for name in _COLUMNS},
                 dropped=row["dropped_at"] is not None,
@@ -103,10 +109,13 @@ class DescriptionRepository:
                     for partition in partitions
                 ],
                 indexes=list(indexes),
+                aliases=list(aliases),
             )
 
     def adopt(self, found: Description, contents: TableContents | None) -> None:
-        """Store a collection whose table exists, with its cluster, database, partitions and indexes.
+        """Store a collection whose table exists, with its cluster, database, partitions, indexes and aliases.
+
+        Aliases whose names are taken are left out.
 
         ``contents`` is what the table contains; None, as for a damaged table: nothing can be imported into it.
 
@@ -139,6 +148,7 @@ class DescriptionRepository:
                     cluster_id=cluster["id"],
                     database_id=database.id,
                     version=contents.version if contents else 1,
+                    updated_at=now,
                     next_auto_id=contents.highest_id + 1 if contents else 1,
                     next_partition=max([found.next_partition, *(number + 1 for number in partitions)]),
                 )
@@ -156,6 +166,19 @@ class DescriptionRepository:
                         spec=spec,
                         created_at=now,
                     )
+                )
+            taken = connection.execute(
+                select(tables.collection.c.name).where(
+                    tables.collection.c.database_id == database.id,
+                    tables.collection.c.dropped_at.is_(None),
+                    tables.collection.c.name.in_(found.aliases),
+                )
+            ).scalars()
+            for alias in set(found.aliases) - set(taken):
+                connection.execute(
+                    upsert_insert(dialect, tables.alias)
+                    .values(database_id=database.id, name=alias, collection_id=found.id, created_at=now)
+                    .on_conflict_do_nothing()
                 )
 
 
@@ -196,6 +219,8 @@ def describe_soon(
 
 def _text(description: Description, *, dropped: bool) -> bytes:
     values = {name: getattr(description, name) for name in Description.__dataclass_fields__}
+    if not description.aliases:
+        del values["aliases"]  # earlier releases read no description with unknown keys
     options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
     return orjson.dumps({"format": _FORMAT, **values, "dropped": dropped}, option=options)
 

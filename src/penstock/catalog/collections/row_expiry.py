@@ -6,14 +6,35 @@ job's rows are expired and deleted. See docs/decisions/0013-time-to-live.md.
 
 from __future__ import annotations
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import Connection, delete, func, or_, select, update
 
+from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, database_clock, upsert_insert
 from penstock.catalog.db.tables import job_commit
 from penstock.domain.collections import Collection
 from penstock.domain.expiry import Expiry
+from penstock.domain.jobs import JobState
 
-__all__ = ["RowExpiryRepository"]
+__all__ = ["RowExpiryRepository", "record_commits"]
+
+_COMMITTED = (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED)
+
+
+def record_commits(connection: Connection, collection_id: str) -> None:
+    """Record when the jobs committed that were not recorded, as their collection had no time to live until now.
+
+    A job that has ended committed about then, one that is committing or indexing now. Rows of jobs that the catalog
+    no longer has count from their job's creation.
+    """
+    job = tables.job.c
+    commits = select(job.collection_id, job.id, func.coalesce(job.finished_at, database_clock(connection))).where(
+        job.collection_id == collection_id, job.state.in_([state.value for state in _COMMITTED])
+    )
+    connection.execute(
+        upsert_insert(connection.dialect.name, job_commit)
+        .from_select(["collection_id", "job_id", "committed_at"], commits)
+        .on_conflict_do_nothing(index_elements=["collection_id", "job_id"])
+    )
 
 
 class RowExpiryRepository:

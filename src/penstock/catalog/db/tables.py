@@ -145,6 +145,8 @@ collection = Table(
     Column("next_auto_id", BigInteger, nullable=False),
     Column("next_partition", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    # Raised by every change of name, schema or properties: clients cache schemas by it.
+    Column("updated_at", BigInteger, nullable=False, server_default=text("0")),
     Column("dropped_at", BigInteger),
 )
 # A dropped collection keeps its row until its files are gone; its name is free at once.
@@ -156,6 +158,18 @@ Index(
     sqlite_where=collection.c.dropped_at.is_(None),
     postgresql_where=collection.c.dropped_at.is_(None),
 )
+
+# Aliases of collections. A name is never both an alias and a live collection of the same database.
+alias = Table(
+    "alias",
+    metadata,
+    Column("database_id", BigInteger, ForeignKey("database.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("collection_id", Text, ForeignKey("collection.id"), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("database_id", "name"),
+)
+Index("ix_alias_collection", alias.c.collection_id)
 
 partition = Table(
     "partition",

@@ -73,6 +73,13 @@ _JOB = select(*JOB_COLUMNS).where(
     tables.job.c.id == bindparam("id"), tables.job.c.cluster_id == bindparam("cluster_id")
 )
 
+# As long as the transaction lasts, the collection is neither renamed nor moved to another database.
+_COLLECTION = (
+    select(tables.collection.c.name, tables.collection.c.database_id)
+    .where(tables.collection.c.id == bindparam("id"))
+    .with_for_update(read=True, key_share=True)
+)
+
 
 class JobRepository:
     """Insert, read, transition and retry import jobs."""
@@ -136,6 +143,7 @@ class JobRepository:
         return job_id
 
     def _insert(self, connection: Connection, job_id: int, new: NewJob) -> None:
+        new = _with_current_names(connection, new)
         self._transitions.create(
             connection,
             {
@@ -357,6 +365,19 @@ class JobRepository:
                 .order_by(tables.job.c.id)
             ).all()
         return [job_of(row) for row in rows]
+
+
+def _with_current_names(connection: Connection, new: NewJob) -> NewJob:
+    """Replace the names of a collection that was renamed since the call read it."""
+    collection = connection.execute(_COLLECTION, {"id": new.collection_id}).one_or_none()
+    if collection is None:
+        return new
+    new = replace(new, collection=collection.name)
+    if collection.database_id == new.database_id:
+        return new
+    database = tables.database.c
+    name = connection.execute(select(database.name).where(database.id == collection.database_id)).scalar_one()
+    return replace(new, database_id=collection.database_id, database=name)
 
 
 def _roots(connection: Connection, job_id: int) -> list[list[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from enum import Enum
 from functools import lru_cache, partial
 from typing import Any
@@ -114,14 +115,15 @@ class JobTransitions:
         ).rowcount
         if changed != 1:
             raise _changed_meanwhile(job, guard)
-        _count_transition(connection, job, to)
+        updated = job_of(connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one())
+        # A rename of its collection into another database may have moved the job since it was read.
+        _count_transition(connection, replace(job, database_id=updated.database_id), to)
         if to.is_final:
             _end_job(connection, job.id, to, keep_files=keep_files)
         if audit is not None:
             note(connection, audit)
         if guard is not Guard.LEASE or not _is_runnable(to):
             self._database.notify(connection)  # this job or one that waited for it may be claimed now
-        updated = job_of(connection.execute(select(*JOB_COLUMNS).where(tables.job.c.id == job.id)).one())
         self._database.after_commit(connection, partial(self._committed, updated, job))
         return updated
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from penstock.server.services import Services
 from penstock.wire.http import Route
-from penstock.wire.milvus_v2 import collections, databases, entities, indexes, partitions, unsupported, users
+from penstock.wire.milvus_v2 import (
+    aliases,
+    alterations,
+    collections,
+    databases,
+    entities,
+    indexes,
+    partitions,
+    unsupported,
+    users,
+)
 from penstock.wire.milvus_v2 import imports as milvus_v2_imports
 from penstock.wire.milvus_v2.dialect import MilvusV2
 from penstock.wire.zilliz_v1 import imports as zilliz_v1_imports
@@ -22,6 +32,8 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
         *milvus_v2_imports.routes(services.imports, v2, region=settings.region),
         *databases.routes(services.databases, v2),
         *collections.routes(services.collections, services.partitions, services.indexes, v2),
+        *aliases.routes(services.aliases, v2),
+        *alterations.routes(services.alterations, v2),
         *partitions.routes(services.collections, services.partitions, v2),
         *indexes.routes(services.collections, services.indexes, v2),
         *entities.routes(services.collections, services.entities, v2),

@@ -32,7 +32,7 @@ def description(shown: CollectionDescription) -> Any:
     Clients cache schemas by ``update_timestamp``: it is the time of the last change of the schema.
     """
     collection = shown.collection
-    created = hybrid_timestamp(collection.created_at)
+    updated = hybrid_timestamp(collection.updated_at)
     return milvus_pb2.DescribeCollectionResponse(
         schema=schema_pb2.CollectionSchema(
             name=collection.name,
@@ -45,7 +45,8 @@ def description(shown: CollectionDescription) -> Any:
             properties=key_values(collection.settings.properties),
         ),
         collectionID=collection.number,
-        created_timestamp=created,
+        aliases=shown.aliases,
+        created_timestamp=hybrid_timestamp(collection.created_at),
         created_utc_timestamp=millis(collection.created_at),
         shards_num=collection.settings.shards,
         consistency_level=collection.settings.consistency_level,
@@ -54,8 +55,8 @@ def description(shown: CollectionDescription) -> Any:
         db_name=collection.database,
         db_id=collection.database_id,
         num_partitions=len(shown.partitions),
-        update_timestamp=created,
-        update_timestamp_str=str(created),
+        update_timestamp=updated,
+        update_timestamp_str=str(updated),
     )
 
 

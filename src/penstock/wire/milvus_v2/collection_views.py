@@ -30,7 +30,7 @@ def description(details: CollectionDescription) -> dict[str, Any]:
         "fields": [_field(field, schema) for field in details.fields if not field.is_struct_array],
         "structFields": [_struct(field, schema) for field in details.fields if field.is_struct_array],
         "functions": [],
-        "aliases": [],
+        "aliases": list(details.aliases),
         "indexes": [
             {"fieldName": index.field_name, "indexName": index.name, "metricType": index.metric or ""}
             for index in details.vector_indexes

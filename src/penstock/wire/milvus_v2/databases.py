@@ -1,4 +1,4 @@
-"""``/v2/vectordb/databases/…``: create, list, describe, drop."""
+"""``/v2/vectordb/databases/…``: create, list, describe, alter, drop."""
 
 from __future__ import annotations
 
@@ -38,6 +38,16 @@ def routes(databases: DatabaseService, v2: MilvusV2) -> tuple[Route, ...]:
         database = databases.get(request.cluster_id, request.fields.required_string("dbName"))
         return {"dbName": database.name, "dbID": database.id, "properties": key_values(database.properties)}
 
+    def alter_properties(request: Request) -> object:
+        name = request.fields.required_string("dbName")
+        databases.alter_properties(request.cluster_id, name, request.fields.mapping("properties") or {})
+        return None
+
+    def drop_properties(request: Request) -> object:
+        name = request.fields.required_string("dbName")
+        databases.drop_properties(request.cluster_id, name, request.fields.strings("propertyKeys") or ())
+        return None
+
     def drop(request: Request) -> object:
         try:
             databases.drop(request.cluster_id, request.fields.required_string("dbName"))
@@ -71,6 +81,28 @@ def routes(databases: DatabaseService, v2: MilvusV2) -> tuple[Route, ...]:
             role=Role.READER,
             struct="DatabaseReqRequiredName",
             operation=Operation(summary="Describe a database", tag=_TAG, body=_NAME, required=["dbName"]),
+        ),
+        *(
+            v2.post(
+                f"/databases/{action}",
+                alter_properties,
+                role=Role.ADMIN,
+                struct="DatabaseReqWithProperties",
+                operation=Operation(summary="Set properties of a database", tag=_TAG, body=body, required=["dbName"]),
+            )
+            for action in ("alter", "alter_properties")
+        ),
+        v2.post(
+            "/databases/drop_properties",
+            drop_properties,
+            role=Role.ADMIN,
+            struct="DropDatabasePropertiesReq",
+            operation=Operation(
+                summary="Remove properties of a database",
+                tag=_TAG,
+                body={**_NAME, "propertyKeys": {"type": "array", "items": {"type": "string"}}},
+                required=["dbName"],
+            ),
         ),
         v2.post(
             "/databases/drop",

@@ -160,6 +160,6 @@ class MilvusV2:
 def action_of(path: str) -> str:
     """The audit log's action of a route: ``collection.drop`` of ``/collections/drop``."""
     *words, verb = path.strip("/").split("/")
-    nouns = [re.sub(r"e?s\Z" if word == "indexes" else r"s\Z", "", word) for word in words]
+    nouns = [re.sub(r"e?s\Z" if word in ("indexes", "aliases") else r"s\Z", "", word) for word in words]
     nouns = [re.sub(r"ie\Z", "y", noun) for noun in nouns]
     return ".".join([*nouns, verb])

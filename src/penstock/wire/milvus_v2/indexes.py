@@ -1,4 +1,4 @@
-"""``/v2/vectordb/indexes/…``: list, describe, create, drop."""
+"""``/v2/vectordb/indexes/…``: list, describe, create, alter, drop."""
 
 from __future__ import annotations
 
@@ -50,6 +50,18 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
         indexes.drop(collection_of(request), request.fields.required_string("indexName"))
         return None
 
+    def alter_properties(request: Request) -> object:
+        request.fields.require("collectionName", "indexName")
+        name = request.fields.required_string("indexName")
+        indexes.alter_properties(collection_of(request), name, request.fields.mapping("properties") or {})
+        return None
+
+    def drop_properties(request: Request) -> object:
+        request.fields.require("collectionName", "indexName")
+        name = request.fields.required_string("indexName")
+        indexes.drop_properties(collection_of(request), name, request.fields.strings("propertyKeys") or ())
+        return None
+
     index_body = _COLLECTION | {"indexName": _TEXT}
     return (
         v2.post(
@@ -88,6 +100,30 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
                 tag=_TAG,
                 body=_COLLECTION | {"indexParams": {"type": "array", "items": {"type": "object"}}},
                 required=["collectionName", "indexParams"],
+            ),
+        ),
+        v2.post(
+            "/indexes/alter_properties",
+            alter_properties,
+            role=Role.WRITER,
+            struct="IndexReqWithProperties",
+            operation=Operation(
+                summary="Set properties of an index",
+                tag=_TAG,
+                body={**index_body, "properties": {"type": "object"}},
+                required=["collectionName", "indexName"],
+            ),
+        ),
+        v2.post(
+            "/indexes/drop_properties",
+            drop_properties,
+            role=Role.WRITER,
+            struct="DropIndexPropertiesReq",
+            operation=Operation(
+                summary="Remove properties of an index",
+                tag=_TAG,
+                body={**index_body, "propertyKeys": {"type": "array", "items": _TEXT}},
+                required=["collectionName", "indexName"],
             ),
         ),
         v2.post(
