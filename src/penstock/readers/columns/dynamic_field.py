@@ -82,7 +82,7 @@ class DynamicFieldBuilder:
         if rows:
             column = pa.array([texts[row] for row in rows], pa.string())
             try:
-                checked = first_bad_row(
+                checked: pa.Array[Any] = first_bad_row(
                     lambda start, stop: check_dynamic_texts(
                         column.slice(start, stop - start), self._taken, self._note
                     ),
@@ -90,7 +90,8 @@ class DynamicFieldBuilder:
                 )
             except DataError as error:
                 raise error.at(row=rows[error.row or 0]) from None
-            if checked is not column:
-                for row, text in zip(rows, checked.to_pylist(), strict=True):
-                    texts[row] = str(text)
+            if len(rows) == len(texts):
+                return checked
+            for row, text in zip(rows, checked.to_pylist(), strict=True):
+                texts[row] = str(text)
         return pa.array(texts, pa.string())
