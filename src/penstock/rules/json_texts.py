@@ -36,6 +36,8 @@ _TOO_DEEP = "depth limit exceeded"
 _LONG_NUMBER = r"(^|[^.0-9])[0-9]{19}"
 """Digits of a whole number that may need more than 64 bits; those of a fraction follow a point."""
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
+_SHORT = 2 * MAX_JSON_DEPTH
+"""Bytes of a text that can't be nested too deeply: each level takes two brackets."""
 _ROUNDED = "whole numbers beyond 64 bits in the JSON were rounded to float64"
 
 
@@ -118,8 +120,7 @@ def check_dynamic_texts(texts: Array, taken: Set[str], note: WarningSink) -> Arr
 def _parse_rows(texts: Array, field: Field, note: WarningSink) -> Iterator[tuple[int, Any, str | None]]:
     """Yield row, value, and the text to store instead where an object has a key twice.
 
-    A search in all texts at once takes a fraction of one in each, and a short text can be nested neither too deeply
-    nor too long.
+    A search in all texts at once takes a fraction of one in each.
     """
     raws: list[bytes | None] = texts.cast(pa.binary()).to_pylist()
     _note_wide_integers(texts, raws, note)
@@ -130,7 +131,7 @@ def _parse_rows(texts: Array, field: Field, note: WarningSink) -> Iterator[tuple
     for row, raw in enumerate(raws):
         if raw is None:
             continue
-        if len(raw) > 2 * MAX_JSON_DEPTH:
+        if len(raw) > _SHORT:
             value = parse_json(raw, field, row)
         else:
             try:

@@ -1,0 +1,130 @@
+"""Processor time of reading and checking files, without a server and a store.
+
+    python -m benchmarks.readers
+    PYTHONPATH=../other-checkout/src python -m benchmarks.readers    # another version, for pairs in turns
+
+Prints the least user time of three reads per case, in seconds: vectors of 768 dimensions in every format, and rows of
+all kinds of scalars with eight dynamic values.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import resource
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.files import WRITERS
+from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.readers.base import ReadRequest, plan_at_once
+from penstock.readers.formats import Format, reader_for
+from penstock.sources.base import Location
+from penstock.sources.opening import open_source
+from penstock.validation import Conformer
+
+VECTOR_ROWS = {"jsonl": 3_000, "json": 3_000, "csv": 3_000, "parquet": 60_000, "npy": 60_000}
+MIXED_ROWS = 20_000
+ID = Field(name="id", type=DataType.INT64, primary=True)
+VECTORS = CollectionSchema(fields=(ID, Field(name="vector", type=DataType.FLOAT_VECTOR, dim=768)))
+MIXED = CollectionSchema(
+    fields=(
+        ID,
+        Field(name="title", type=DataType.VARCHAR, max_length=200),
+        Field(name="price", type=DataType.FLOAT),
+        Field(name="tags", type=DataType.ARRAY, element_type=DataType.INT64, max_capacity=16),
+        Field(name="doc", type=DataType.JSON),
+        Field(name="vector", type=DataType.FLOAT_VECTOR, dim=32),
+    ),
+    dynamic=True,
+)
+
+
+def mixed_rows() -> list[dict[str, Any]]:
+    rng = random.Random(1)
+    words = ["".join(rng.choices("abcdefghij klmnop", k=rng.randint(5, 60))) for _ in range(500)]
+    return [
+        {
+            "id": number,
+            "title": rng.choice(words),
+            "price": rng.random() * 100,
+            "tags": [rng.randint(0, 99) for _ in range(5)],
+            "doc": {"a": rng.choice(words), "b": [1, 2, {"c": 0.5}]},
+            "vector": [round(rng.random(), 6) for _ in range(32)],
+            **{f"text{column}": rng.choice(words) for column in range(5)},
+            "count": number,
+            "score": rng.random(),
+            "nested": {"x": 1, "y": "z"},
+        }
+        for number in range(MIXED_ROWS)
+    ]
+
+
+def write_mixed(folder: Path) -> None:
+    rows = mixed_rows()
+    (folder / "mixed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with (folder / "mixed.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(rows[0])
+        for row in rows:
+            writer.writerow(
+                [json.dumps(value) if isinstance(value, list | dict) else value for value in row.values()]
+            )
+    fields = [field.name for field in MIXED]
+    texts = [
+        {
+            **{name: row[name] for name in fields},
+            "doc": json.dumps(row["doc"]),
+            "$meta": json.dumps({key: value for key, value in row.items() if key not in fields}),
+        }
+        for row in rows
+    ]
+    pq.write_table(pa.Table.from_pylist(texts), folder / "mixed.parquet")
+
+
+def user_seconds(kind: Format, paths: Sequence[Path], schema: CollectionSchema) -> float:
+    sources = [open_source(Location(uri=path.as_uri(), name=path.name, size=path.stat().st_size)) for path in paths]
+    request = ReadRequest(sources=sources, schema=schema, batch_bytes=8 << 20)
+    reader = reader_for(kind)
+    splits = plan_at_once(reader, request, 64 << 20)
+    conformer = Conformer(schema, [0])
+    start = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    for split in splits:
+        for batch in reader.read(request, split.spec):
+            conformer.conform(batch)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_utime - start
+
+
+def main() -> None:
+    pa.set_memory_pool(pa.system_memory_pool())  # as workers do
+    formats: Mapping[str, Format] = {
+        "jsonl": Format.JSONL,
+        "json": Format.JSON,
+        "csv": Format.CSV,
+        "parquet": Format.PARQUET,
+        "npy": Format.NUMPY,
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        cases: dict[str, tuple[Format, list[Path], CollectionSchema]] = {}
+        for suffix, rows in VECTOR_ROWS.items():
+            path = folder / f"vectors.{suffix}"
+            WRITERS[suffix](path, rows, 768)
+            paths = sorted(path.iterdir()) if path.is_dir() else [path]
+            cases[f"{suffix}-768"] = (formats[suffix], paths, VECTORS)
+        write_mixed(folder)
+        for suffix in ("jsonl", "csv", "parquet"):
+            cases[f"{suffix}-mixed"] = (formats[suffix], [folder / f"mixed.{suffix}"], MIXED)
+        for case, (kind, paths, schema) in cases.items():
+            seconds = min(user_seconds(kind, paths, schema) for _ in range(3))
+            print(f"{case:14} {seconds:.3f}")
+
+
+if __name__ == "__main__":
+    main()
