@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from penstock.server.services import Services
-from penstock.wire.milvus_grpc import collections, databases, loading, partitions, schemas, sessions, unserved
+from penstock.wire.milvus_grpc import (
+    collections,
+    databases,
+    indexes,
+    loading,
+    maintenance,
+    partitions,
+    schemas,
+    sessions,
+    unserved,
+)
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc
 from penstock.wire.milvus_grpc.stubs import SERVICE
@@ -21,7 +31,9 @@ def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
         *databases.methods(services.databases, grpc),
         *collections.methods(services.collections, grpc),
         *schemas.methods(services.collections, grpc),
+        *indexes.methods(services.collections, services.indexes, grpc),
         *loading.methods(services.collections, services.partitions, grpc),
+        *maintenance.methods(services.collections, grpc),
         *partitions.methods(services.collections, services.partitions, grpc),
     )
     return {f"/{SERVICE}/{method.name}": method for method in (*served, *unserved.methods(served, grpc))}

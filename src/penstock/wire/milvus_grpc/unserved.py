@@ -73,6 +73,15 @@ REST_CALLS: Mapping[str, str] = {
 """The REST call that does the same; neither is served."""
 
 
+_IMPORT = "rows come by import jobs: call utility.do_bulk_insert, or POST /v2/vectordb/jobs/import/create"
+_ALTERNATIVES: Mapping[str, str] = {
+    "Insert": _IMPORT,
+    "Upsert": _IMPORT,
+    "Delete": f"{_IMPORT}. To remove rows, drop their partition or collection",
+}
+"""Alternatives that users of a gRPC client have, where they differ from those of REST."""
+
+
 def methods(served: Iterable[GrpcMethod], grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
     """One method for each of the service's that is not served and can answer with a status."""
     names = METHODS.keys() - {method.name for method in served} - _UNIMPLEMENTED
@@ -80,7 +89,7 @@ def methods(served: Iterable[GrpcMethod], grpc: MilvusGrpc) -> tuple[GrpcMethod,
 
 
 def _text(name: str) -> str:
-    alternative = UNSERVED_CALLS.get(REST_CALLS.get(name, ""))
+    alternative = _ALTERNATIVES.get(name) or UNSERVED_CALLS.get(REST_CALLS.get(name, ""))
     return f"service unimplemented: {name} is not served by Penstock" + (f"; {alternative}" if alternative else "")
 
 
