@@ -8,6 +8,7 @@ from penstock.server.services import Services
 from penstock.wire.milvus_grpc import (
     collections,
     databases,
+    imports,
     indexes,
     loading,
     maintenance,
@@ -31,6 +32,7 @@ def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
         *databases.methods(services.databases, grpc),
         *collections.methods(services.collections, grpc),
         *schemas.methods(services.collections, grpc),
+        *imports.methods(services.imports, grpc),
         *indexes.methods(services.collections, services.indexes, grpc),
         *loading.methods(services.collections, services.partitions, grpc),
         *maintenance.methods(services.collections, grpc),
