@@ -6,13 +6,13 @@ from pathlib import Path
 
 from penstock.collections.unserved import UNSERVED
 from penstock.wire.milvus_grpc.stubs import METHODS, common_pb2
-from penstock.wire.milvus_grpc.unserved import REST_CALLS
+from penstock.wire.milvus_grpc.unserved import ALTERNATIVES, REST_CALLS
 from tests.support.grpc_methods import answer
 from tests.support.http import make_services
 
 
 def test_the_table_names_methods_and_calls_that_exist() -> None:
-    assert REST_CALLS.keys() <= METHODS.keys()
+    assert REST_CALLS.keys() | ALTERNATIVES.keys() <= METHODS.keys()
     assert set(REST_CALLS.values()) <= UNSERVED.keys()
 
 

@@ -16,6 +16,7 @@ from penstock.wire.milvus_grpc import (
     schemas,
     sessions,
     unserved,
+    users,
 )
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc
@@ -37,5 +38,6 @@ def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
         *loading.methods(services.collections, services.partitions, grpc),
         *maintenance.methods(services.collections, grpc),
         *partitions.methods(services.collections, services.partitions, grpc),
+        *users.methods(services.accounts, grpc),
     )
     return {f"/{SERVICE}/{method.name}": method for method in (*served, *unserved.methods(served, grpc))}

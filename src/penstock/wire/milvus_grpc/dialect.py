@@ -73,6 +73,7 @@ class MilvusGrpc:
         role: Role | None,
         whole_cluster: bool = False,
         stores_entry: bool = False,
+        action_of: Callable[[Any], str] | None = None,
     ) -> GrpcMethod:
         """Create a method of the service.
 
@@ -82,6 +83,7 @@ class MilvusGrpc:
             role: required of the caller in the request's database, or with ``whole_cluster`` in the cluster; with
                 None the handler does its own authorization.
             stores_entry: as in :meth:`Admission.call`.
+            action_of: the action of a message, for a method that does what several REST calls do.
         """
         request_type, response_type = message_types(name)
 
@@ -94,6 +96,7 @@ class MilvusGrpc:
                 except DecodeError as error:
                     raise MalformedBody(f"the message is no {request_type.DESCRIPTOR.name}") from error
                 admitted.names = _names(message)
+                admitted.action = action if action_of is None else action_of(message)
                 database = _text(message, "db_name") or call.metadata.get("dbname") or DEFAULT_DATABASE
                 cluster = admitted.enter(None)
                 admitted.authorize(role, None if whole_cluster else database)

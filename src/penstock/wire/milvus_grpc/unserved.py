@@ -13,7 +13,7 @@ from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc
 from penstock.wire.milvus_grpc.stubs import METHODS, common_pb2, message_types
 
-__all__ = ["REST_CALLS", "methods"]
+__all__ = ["ALTERNATIVES", "REST_CALLS", "methods"]
 
 _UNIMPLEMENTED = frozenset({"AlterCollectionSchema"})
 """On UNIMPLEMENTED, and on it alone, pymilvus 3 calls AddCollectionField in its place."""
@@ -74,7 +74,15 @@ REST_CALLS: Mapping[str, str] = {
 
 
 _IMPORT = "rows come by import jobs: call utility.do_bulk_insert, or POST /v2/vectordb/jobs/import/create"
-_ALTERNATIVES: Mapping[str, str] = {
+_ROLES = "roles are built in: grant a user admin, writer or reader with grant_role"
+ALTERNATIVES: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            *("CreateRole", "AlterRole", "DropRole", "OperatePrivilege", "OperatePrivilegeV2"),
+            *("CreatePrivilegeGroup", "DropPrivilegeGroup", "ListPrivilegeGroups", "OperatePrivilegeGroup"),
+        ),
+        _ROLES,
+    ),
     "Insert": _IMPORT,
     "Upsert": _IMPORT,
     "Delete": f"{_IMPORT}. To remove rows, drop their partition or collection",
@@ -89,7 +97,7 @@ def methods(served: Iterable[GrpcMethod], grpc: MilvusGrpc) -> tuple[GrpcMethod,
 
 
 def _text(name: str) -> str:
-    alternative = _ALTERNATIVES.get(name) or UNSERVED_CALLS.get(REST_CALLS.get(name, ""))
+    alternative = ALTERNATIVES.get(name) or UNSERVED_CALLS.get(REST_CALLS.get(name, ""))
     return f"service unimplemented: {name} is not served by Penstock" + (f"; {alternative}" if alternative else "")
 
 
