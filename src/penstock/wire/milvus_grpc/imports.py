@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from penstock.domain.access import Role
 from penstock.domain.jobs import ImportFile, ImportJob, JobState
 from penstock.errors import JobNotFound
 from penstock.imports.api import Imports
@@ -82,11 +83,11 @@ def methods(imports: Imports, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
         )
         return milvus_pb2.ListImportTasksResponse(tasks=[_state(job) for job in page.jobs])
 
-    # The use cases authorize the caller.
     return (
-        grpc.method("Import", create, action="import.create", role=None, stores_entry=True),
+        grpc.method("Import", create, action="import.create", role=Role.WRITER, stores_entry=True),
+        # The use case authorizes the caller, in the database of the job.
         grpc.method("GetImportState", state, action="import.describe", role=None),
-        grpc.method("ListImportTasks", list_tasks, action="import.list", role=None),
+        grpc.method("ListImportTasks", list_tasks, action="import.list", role=Role.READER),
     )
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
 from typing import Any
 
 from penstock.access.accounts import AccountService
 from penstock.access.cluster_users import ClusterUser, ClusterUsers
+from penstock.domain.access import Role
 from penstock.errors import InvalidParameter, Unauthenticated, shorten
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import Handler, MilvusGrpc, Request
@@ -102,18 +102,25 @@ def methods(accounts: AccountService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...
         ]
         return milvus_pb2.SelectGrantResponse(entities=entities)
 
-    def method(name: str, handler: Handler, action: str, action_of: Callable[[Any], str] | None = None) -> GrpcMethod:
-        # The use cases authorize the caller.
-        return grpc.method(name, handler, action=action, action_of=action_of, role=None, whole_cluster=True)
+    def method(name: str, handler: Handler, action: str, *, role: Role | None = Role.ADMIN) -> GrpcMethod:
+        return grpc.method(name, handler, action=action, role=role, whole_cluster=True)
 
     return (
         method("CreateCredential", create, "user.create"),
-        method("UpdateCredential", update, "user.update_password"),
+        # Every user may change and see their own.
+        method("UpdateCredential", update, "user.update_password", role=None),
+        method("SelectUser", select_users, "user.describe", role=None),
         method("DeleteCredential", drop, "user.drop"),
         method("ListCredUsers", list_names, "user.list"),
-        method("SelectUser", select_users, "user.describe"),
         method("SelectRole", select_roles, "role.list"),
-        method("OperateUserRole", operate_role, "user.grant_role", _role_action),
+        grpc.method(
+            "OperateUserRole",
+            operate_role,
+            action="user.grant_role",
+            action_of=_role_action,
+            role=Role.ADMIN,
+            whole_cluster=True,
+        ),
         method("SelectGrant", select_grants, "role.describe"),
     )
 
