@@ -42,8 +42,11 @@ def methods(collections: CollectionService, grpc: MilvusGrpc) -> tuple[GrpcMetho
         raise CollectionNotFound(f"collection not found[database={request.database}][collection={number}]")
 
     def check_collections(request: Request, names: Iterable[str]) -> list[str]:
-        """The names without repetitions. Raises CollectionNotFound for the first unknown one."""
-        return [get(request, name).name for name in dict.fromkeys(names)]
+        """The names as sent, without repetitions. Raises CollectionNotFound for the first unknown one."""
+        unique = list(dict.fromkeys(names))
+        for name in unique:
+            get(request, name)
+        return unique
 
     def flush(request: Request) -> object:
         names = check_collections(request, request.message.collection_names)
