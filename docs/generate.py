@@ -184,6 +184,12 @@ turns it off. The service is `milvus.proto.milvus.MilvusService`. To clients the
   not be compressed.
 - **One connection** takes three of the process's open files, and counts as three towards
   [the limit of connections](access.md#limits-before-authentication).
+- **Rows come by import jobs**: `utility.do_bulk_insert` creates one, and `utility.get_bulk_insert_state` and
+  `utility.list_bulk_insert_tasks` show what REST calls jobs. Its files are paths or URLs as in
+  [the REST call](endpoints.md); the `.npy` files of one call are the columns of the same rows. In the state
+  `ImportPersisted` all rows are visible, and indexes are being built.
+- **Nothing is left to flush or compact**: `Flush` and `ManualCompaction` succeed at once, since rows are durable from
+  the import's commit and compaction runs by itself. A collection is shown as one segment and one replica.
 - **HTTP/2 is gRPC here.** Over TLS clients of HTTP agree on HTTP/1.1 by themselves; without TLS, one that speaks
   HTTP/2 unasked ("prior knowledge") gets an error of gRPC: let it speak HTTP/1.1.
 

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from penstock.collections.unserved import UNSERVED
-from penstock.wire.milvus_grpc.stubs import METHODS
-from penstock.wire.milvus_grpc.unserved import REST_CALLS
+from penstock.wire.milvus_grpc.stubs import METHODS, common_pb2
+from penstock.wire.milvus_grpc.unserved import ALTERNATIVES, REST_CALLS
+from tests.support.grpc_methods import answer
+from tests.support.http import make_services
 
 
 def test_the_table_names_methods_and_calls_that_exist() -> None:
-    assert REST_CALLS.keys() <= METHODS.keys()
+    assert REST_CALLS.keys() | ALTERNATIVES.keys() <= METHODS.keys()
     assert set(REST_CALLS.values()) <= UNSERVED.keys()
+
+
+def test_a_write_of_single_rows_names_the_import(tmp_path: Path) -> None:
+    with make_services(tmp_path) as services:
+        for method in ("Insert", "Upsert", "Delete"):
+            status = answer(services, method, collection_name="docs").status
+            assert (status.code, status.error_code) == (10, common_pb2.ErrorCode.Value("UnexpectedError"))
+            assert status.reason.startswith(
+                f"service unimplemented: {method} is not served by Penstock; rows come by import jobs: "
+                "call utility.do_bulk_insert, or POST /v2/vectordb/jobs/import/create"
+            )

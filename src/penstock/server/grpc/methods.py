@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from penstock.server.services import Services
-from penstock.wire.milvus_grpc import collections, databases, loading, partitions, sessions, unserved
+from penstock.wire.milvus_grpc import (
+    collections,
+    databases,
+    imports,
+    indexes,
+    loading,
+    maintenance,
+    partitions,
+    schemas,
+    sessions,
+    unserved,
+    users,
+)
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc
 from penstock.wire.milvus_grpc.stubs import SERVICE
@@ -20,7 +32,12 @@ def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
         *sessions.methods(services.problem, lambda: services.authentication.is_enabled_cached, grpc),
         *databases.methods(services.databases, grpc),
         *collections.methods(services.collections, grpc),
+        *schemas.methods(services.collections, grpc),
+        *imports.methods(services.imports, grpc),
+        *indexes.methods(services.collections, services.indexes, grpc),
         *loading.methods(services.collections, services.partitions, grpc),
+        *maintenance.methods(services.collections, grpc),
         *partitions.methods(services.collections, services.partitions, grpc),
+        *users.methods(services.accounts, grpc),
     )
     return {f"/{SERVICE}/{method.name}": method for method in (*served, *unserved.methods(served, grpc))}

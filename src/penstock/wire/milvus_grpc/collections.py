@@ -5,10 +5,11 @@ from __future__ import annotations
 from penstock.collections.collections import CollectionService
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection, LoadState
-from penstock.errors import CollectionNotFound, DatabaseNotFound, shorten
+from penstock.errors import CollectionNotFound, DatabaseNotFound, InvalidParameter, shorten
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.collection_views import description
 from penstock.wire.milvus_grpc.dialect import Handler, MilvusGrpc, Request
+from penstock.wire.milvus_grpc.errors import status_of
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_grpc.times import hybrid_timestamp, millis
 from penstock.wire.milvus_v2.row_serializer import key_values
@@ -16,6 +17,7 @@ from penstock.wire.milvus_v2.row_serializer import key_values
 __all__ = ["cannot_find", "methods", "qualified_name"]
 
 _LOADED_PERCENT = 100
+_MAX_DESCRIBED = 1000
 
 
 def qualified_name(request: Request) -> tuple[str, str, str]:
@@ -59,6 +61,19 @@ def methods(collections: CollectionService, grpc: MilvusGrpc) -> tuple[GrpcMetho
         except CollectionNotFound as error:
             raise cannot_find(request, error) from error
 
+    def describe_several(request: Request) -> object:
+        names = request.message.collection_name
+        if len(names) > _MAX_DESCRIBED:
+            raise InvalidParameter(f"{len(names)} collections in one call, at most {_MAX_DESCRIBED} are described")
+        responses = []
+        for name in names:
+            try:
+                responses.append(description(collections.describe(request.cluster_id, request.database, name)))
+            except CollectionNotFound as error:
+                status = status_of(cannot_find(request, error))
+                responses.append(milvus_pb2.DescribeCollectionResponse(status=status))
+        return milvus_pb2.BatchDescribeCollectionResponse(responses=responses)
+
     def drop(request: Request) -> object:
         try:
             collections.drop(*qualified_name(request))
@@ -78,6 +93,7 @@ def methods(collections: CollectionService, grpc: MilvusGrpc) -> tuple[GrpcMetho
         method("ShowCollections", show, "list"),
         method("HasCollection", has, "has"),
         method("DescribeCollection", describe, "describe"),
+        method("BatchDescribeCollection", describe_several, "describe"),
         method("DropCollection", drop, "drop", Role.WRITER),
         method("GetCollectionStatistics", statistics, "get_stats"),
     )

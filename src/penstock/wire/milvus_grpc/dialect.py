@@ -65,7 +65,15 @@ class MilvusGrpc:
         self._admission = admission
 
     def method(
-        self, name: str, handler: Handler, *, action: str, role: Role | None, whole_cluster: bool = False
+        self,
+        name: str,
+        handler: Handler,
+        *,
+        action: str,
+        role: Role | None,
+        whole_cluster: bool = False,
+        stores_entry: bool = False,
+        action_of: Callable[[Any], str] | None = None,
     ) -> GrpcMethod:
         """Create a method of the service.
 
@@ -74,16 +82,21 @@ class MilvusGrpc:
             action: its name in the audit log, ``noun.verb``; equal to that of the REST call that does the same.
             role: required of the caller in the request's database, or with ``whole_cluster`` in the cluster; with
                 None the handler does its own authorization.
+            stores_entry: as in :meth:`Admission.call`.
+            action_of: the action of a message, for a method that does what several REST calls do.
         """
         request_type, response_type = message_types(name)
 
         def handle(call: GrpcCall) -> GrpcReply:
-            with self._admission.call(action, authorization=call.authorization, address=call.address) as admitted:
+            with self._admission.call(
+                action, authorization=call.authorization, address=call.address, stores_entry=stores_entry
+            ) as admitted:
                 try:
                     message = request_type.FromString(call.message)
                 except DecodeError as error:
                     raise MalformedBody(f"the message is no {request_type.DESCRIPTOR.name}") from error
                 admitted.names = _names(message)
+                admitted.action = action if action_of is None else action_of(message)
                 database = _text(message, "db_name") or call.metadata.get("dbname") or DEFAULT_DATABASE
                 cluster = admitted.enter(None)
                 admitted.authorize(role, None if whole_cluster else database)

@@ -13,7 +13,7 @@ from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc
 from penstock.wire.milvus_grpc.stubs import METHODS, common_pb2, message_types
 
-__all__ = ["REST_CALLS", "methods"]
+__all__ = ["ALTERNATIVES", "REST_CALLS", "methods"]
 
 _UNIMPLEMENTED = frozenset({"AlterCollectionSchema"})
 """On UNIMPLEMENTED, and on it alone, pymilvus 3 calls AddCollectionField in its place."""
@@ -30,36 +30,21 @@ REST_CALLS: Mapping[str, str] = {
     "AlterDatabase": "databases/alter",
     "AlterIndex": "indexes/alter_properties",
     "CreateAlias": "aliases/create",
-    "CreatePrivilegeGroup": "privilege_groups/create",
     "CreateResourceGroup": "resource_groups/create",
-    "CreateRole": "roles/create",
     "CreateSnapshot": "snapshots/create",
-    "Delete": "entities/delete",
     "DescribeAlias": "aliases/describe",
     "DescribeResourceGroup": "resource_groups/describe",
     "DescribeSnapshot": "snapshots/describe",
     "DropAlias": "aliases/drop",
     "DropCollectionFunction": "collections/drop_function",
-    "DropPrivilegeGroup": "privilege_groups/drop",
     "DropResourceGroup": "resource_groups/drop",
-    "DropRole": "roles/drop",
     "DropSnapshot": "snapshots/drop",
-    "GetCompactionState": "collections/get_compaction_state",
-    "GetCompactionStateWithPlans": "collections/get_compaction_state",
-    "GetPersistentSegmentInfo": "segments/describe",
-    "GetQuerySegmentInfo": "segments/describe",
     "HybridSearch": "entities/hybrid_search",
-    "Insert": "entities/insert",
     "ListAliases": "aliases/list",
     "ListFileResources": "file_resources/list",
-    "ListPrivilegeGroups": "privilege_groups/list",
     "ListRefreshExternalCollectionJobs": "jobs/external_collection/list",
     "ListResourceGroups": "resource_groups/list",
     "ListSnapshots": "snapshots/list",
-    "ManualCompaction": "collections/compact",
-    "OperatePrivilege": "roles/grant_privilege",
-    "OperatePrivilegeGroup": "privilege_groups/add_privileges_to_group",
-    "OperatePrivilegeV2": "roles/grant_privilege_v2",
     "RefreshExternalCollection": "jobs/external_collection/refresh",
     "RemoveFileResource": "file_resources/remove",
     "RenameCollection": "collections/rename",
@@ -68,9 +53,25 @@ REST_CALLS: Mapping[str, str] = {
     "TransferReplica": "resource_groups/transfer_replica",
     "TruncateCollection": "collections/truncate",
     "UpdateResourceGroups": "resource_groups/alter",
-    "Upsert": "entities/upsert",
 }
 """The REST call that does the same; neither is served."""
+
+
+_IMPORT = "rows come by import jobs: call utility.do_bulk_insert, or POST /v2/vectordb/jobs/import/create"
+_ROLES = "roles are built in: grant a user admin, writer or reader with grant_role"
+ALTERNATIVES: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            *("CreateRole", "AlterRole", "DropRole", "OperatePrivilege", "OperatePrivilegeV2"),
+            *("CreatePrivilegeGroup", "DropPrivilegeGroup", "ListPrivilegeGroups", "OperatePrivilegeGroup"),
+        ),
+        _ROLES,
+    ),
+    "Insert": _IMPORT,
+    "Upsert": _IMPORT,
+    "Delete": f"{_IMPORT}. To remove rows, drop their partition or collection",
+}
+"""Alternatives that users of a gRPC client have, where they differ from those of REST."""
 
 
 def methods(served: Iterable[GrpcMethod], grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
@@ -80,7 +81,7 @@ def methods(served: Iterable[GrpcMethod], grpc: MilvusGrpc) -> tuple[GrpcMethod,
 
 
 def _text(name: str) -> str:
-    alternative = UNSERVED_CALLS.get(REST_CALLS.get(name, ""))
+    alternative = ALTERNATIVES.get(name) or UNSERVED_CALLS.get(REST_CALLS.get(name, ""))
     return f"service unimplemented: {name} is not served by Penstock" + (f"; {alternative}" if alternative else "")
 
 

@@ -27,7 +27,7 @@ from penstock.imports.requests import JobDetails, JobPage, JobQuery
 from penstock.wire.milvus_v2 import errors
 from penstock.wire.rendering import files_to_show, object_path, time_text
 
-__all__ = ["MILVUS", "STATE_FILTER", "ZILLIZ", "Profile"]
+__all__ = ["MILVUS", "STATE_FILTER", "ZILLIZ", "Profile", "progress_of", "reason_of"]
 
 ABORTED_REASON = "aborted by user"
 
@@ -81,7 +81,7 @@ class Profile:
             "jobId": job_id,
             "collectionName": job.collection,
             "state": _state(job),
-            "progress": _progress(job),
+            "progress": progress_of(job),
             "importedRows": 0 if job.has_failed else job.rows,
             "totalRows": 0 if job.has_failed else job.total_rows,
             "fileSize": sum(file.size for file in details.files),
@@ -95,13 +95,18 @@ class Profile:
             view["stage"] = job.stage
         if job.warnings:
             view["warnings"] = [warning.to_json() for warning in job.warnings]
-        return view | self._reason(_reason(job))
+        return view | self._reason(reason_of(job))
 
     def page(self, page: JobPage, query: JobQuery) -> dict[str, Any]:
         """``data`` of list."""
         records = [
-            {"collectionName": job.collection, "jobId": str(job.id), "progress": _progress(job), "state": _state(job)}
-            | self._reason(_reason(job))
+            {
+                "collectionName": job.collection,
+                "jobId": str(job.id),
+                "progress": progress_of(job),
+                "state": _state(job),
+            }
+            | self._reason(reason_of(job))
             for job in page.jobs
         ]
         if not self.paged:
@@ -152,7 +157,8 @@ def _state(job: ImportJob) -> str:
     return STATE_WORDS[job.state]
 
 
-def _progress(job: ImportJob) -> int:
+def progress_of(job: ImportJob) -> int:
+    """The progress shown, in percent: 100 only once the job is Completed."""
     if job.state is JobState.COMPLETED:
         return 100
     if not job.auto_commit and job.state in TWO_PHASE_STATES:
@@ -160,7 +166,8 @@ def _progress(job: ImportJob) -> int:
     return min(job.progress, 99)
 
 
-def _reason(job: ImportJob) -> str | None:
+def reason_of(job: ImportJob) -> str | None:
+    """Why the job ended without its rows; None unless it did."""
     return job.reason or (ABORTED_REASON if job.state is JobState.ABORTED else None)
 
 

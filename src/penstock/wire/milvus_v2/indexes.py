@@ -10,13 +10,15 @@ from penstock.collections.collections import CollectionService
 from penstock.collections.indexes import IndexService, IndexStatus
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection
+from penstock.domain.index import IndexSpec
 from penstock.domain.parameter_values import value_text
 from penstock.errors import FieldNotFound, InvalidParameter
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 from penstock.wire.milvus_v2.index_requests import index_requests
+from penstock.wire.milvus_v2.row_serializer import key_values
 
-__all__ = ["routes"]
+__all__ = ["routes", "spec_params"]
 
 _TEXT = {"type": "string"}
 _COLLECTION = {"dbName": _TEXT, "collectionName": _TEXT}
@@ -138,13 +140,18 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
     )
 
 
+def spec_params(spec: IndexSpec) -> dict[str, str]:
+    """Type, metric and parameters of an index as clients give them: the parameters are one JSON text."""
+    params = {"index_type": spec.type}
+    if spec.metric:
+        params["metric_type"] = spec.metric.value
+    if spec.params:
+        params["params"] = orjson.dumps(spec.params, option=orjson.OPT_SORT_KEYS).decode()
+    return params
+
+
 def _status(status: IndexStatus) -> dict[str, Any]:
     spec = status.spec
-    params = [{"key": "index_type", "value": spec.type}]
-    if spec.metric:
-        params.append({"key": "metric_type", "value": spec.metric.value})
-    if spec.params:
-        params.append({"key": "params", "value": orjson.dumps(spec.params, option=orjson.OPT_SORT_KEYS).decode()})
     return {
         "indexName": spec.name,
         "fieldName": spec.field_name,
@@ -161,5 +168,5 @@ def _status(status: IndexStatus) -> dict[str, Any]:
         },
         "minIndexVersion": 0,
         "maxIndexVersion": 0,
-        "indexParams": params,
+        "indexParams": key_values(spec_params(spec)),
     }

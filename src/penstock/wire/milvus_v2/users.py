@@ -6,44 +6,19 @@ single privileges are answered by :mod:`penstock.wire.milvus_v2.unsupported`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from penstock.access.accounts import AccountService
-from penstock.domain.access import Grant, Role
-from penstock.errors import InvalidParameter, PermissionDenied, Unauthenticated
+from penstock.access.cluster_users import PUBLIC, ClusterUsers
+from penstock.domain.access import Role
+from penstock.errors import Unauthenticated
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import Answer, MilvusV2, Request
 from penstock.wire.milvus_v2.errors import Refused
 
-__all__ = ["PUBLIC", "routes"]
+__all__ = ["routes", "wrong_password"]
 
-PUBLIC = "public"
-WRONG_PASSWORD = 1400
-
-# Privileges of a role by object type, with Milvus's names.
-_PRIVILEGES: Mapping[Role, Mapping[str, Sequence[str]]] = {
-    Role.READER: {
-        "Global": ("ListDatabases", "DescribeDatabase", "ShowCollections", "DescribeCollection"),
-        "Collection": (
-            *("Query", "Search", "GetStatistics", "GetLoadState"),
-            *("IndexDetail", "ShowPartitions", "HasPartition", "ListImport", "GetImportProgress"),
-        ),
-    },
-    Role.WRITER: {
-        "Global": ("CreateCollection", "DropCollection"),
-        "Collection": (
-            *("Import", "CreateIndex", "DropIndex", "CreatePartition", "DropPartition"),
-            *("Load", "Release", "Flush"),
-        ),
-    },
-    Role.ADMIN: {
-        "Global": (
-            *("CreateDatabase", "DropDatabase"),
-            *("CreateOwnership", "DropOwnership", "SelectOwnership", "ManageOwnership"),
-        ),
-        "User": ("UpdateUser", "SelectUser"),
-    },
-}
+_WRONG_PASSWORD = 1400
 
 _USER = {"userName": {"type": "string"}}
 _PASSWORD = _USER | {"password": {"type": "string"}}
@@ -54,79 +29,67 @@ _NAMES = {"type": "array", "items": {"type": "string"}}
 _OBJECTS = {"type": "array", "items": {"type": "object"}}
 
 
+def wrong_password(name: str) -> Refused:
+    """The error of a password change with a wrong old password."""
+    return Refused(_WRONG_PASSWORD, f"old password not correct for {name}: not authenticated")
+
+
 def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
+    users = ClusterUsers(accounts)
+
     def list_users(request: Request) -> object:
-        _require_admin(request)
-        return [user.name for user in accounts.users(request.cluster.org_id)]
+        return [user.name for user in users.list(request.caller, request.cluster)]
 
     def describe_user(request: Request) -> object:
         name = request.fields.required_string("userName")
-        if not request.caller.is_user_named(name):
-            _require_admin(request)
-        user = accounts.user(name, request.cluster.org_id)
-        roles = [role.value for role in Role if any(_is_granted(grant, role, request) for grant in user.grants)]
-        return Answer(roles, {"description": user.description})
+        user = users.get(request.caller, request.cluster, name)
+        return Answer(user.roles, {"description": user.description})
 
     def create_user(request: Request) -> object:
         name, password = _required(request, "userName", "password")
-        _require_admin(request, changes=True)
         description = request.fields.string("description") or ""
-        accounts.create_user(request.cluster.org_id, name, password, description=description)
+        users.create(request.caller, request.cluster, name, password, description)
         return None
 
     def update_password(request: Request) -> object:
         name, old, new = _required(request, "userName", "password", "newPassword")
         description = request.fields.string("description")
-        if not request.caller.is_user_named(name):
-            _require_admin(request, changes=True)
-            accounts.set_password(name, new, request.cluster.org_id, by=request.caller, description=description)
-            return None
         try:
-            accounts.change_password(name, old, new, description)
+            users.change_password(request.caller, request.cluster, name, old=old, new=new, description=description)
         except Unauthenticated as error:
-            text = f"old password not correct for {name}: not authenticated"
-            raise Refused(WRONG_PASSWORD, text) from error
+            raise wrong_password(name) from error
         return None
 
     def drop_user(request: Request) -> object:
         (name,) = _required(request, "userName")
-        _require_admin(request, changes=True)
-        accounts.drop_user(name, request.cluster.org_id, by=request.caller, missing_ok=True)
+        users.drop(request.caller, request.cluster, name)
         return None
 
     def grant_role(request: Request) -> object:
-        name, role = _checked_user_and_role(request)
-        if role is not None:
-            accounts.grant(name, Grant(role=role, cluster_id=request.cluster_id), request.cluster.org_id)
+        name, role = _required(request, "userName", "roleName")
+        users.grant_role(request.caller, request.cluster, name, role)
         return None
 
     def revoke_role(request: Request) -> object:
-        name, role = _checked_user_and_role(request)
-        if role is None:
-            return None
-        org_id = request.cluster.org_id
-        accounts.withdraw(name, Grant(role=role, cluster_id=request.cluster_id), org_id)
-        if Grant(role=role) in accounts.user(name, org_id).grants:
-            raise InvalidParameter(
-                f"{name} has the role {role} in every cluster of the org; revoke it with "
-                f"'penstock users revoke-role {name} --role {role}'"
-            )
+        name, role = _required(request, "userName", "roleName")
+        users.revoke_role(request.caller, request.cluster, name, role)
         return None
 
-    def _checked_user_and_role(request: Request) -> tuple[str, Role | None]:
-        name, role = _required(request, "userName", "roleName")
-        _require_admin(request, changes=True)
-        accounts.user(name, request.cluster.org_id)
-        return name, None if role == PUBLIC else _role(role)
-
     def list_roles(request: Request) -> object:
-        _require_admin(request)
-        return sorted((*(role.value for role in Role), PUBLIC))
+        return users.roles(request.caller, request.cluster)
 
     def describe_role(request: Request) -> object:
         (name,) = _required(request, "roleName")
-        _require_admin(request)
-        return [] if name == PUBLIC else _privileges(_role(name))
+        return [
+            {
+                "dbName": "*",
+                "grantor": "",
+                "objectName": "*",
+                "objectType": privilege.object_type,
+                "privilege": privilege.name,
+            }
+            for privilege in users.privileges(request.caller, request.cluster, name)
+        ]
 
     def route(
         action: str,
@@ -171,46 +134,3 @@ def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:
 def _required(request: Request, *keys: str) -> list[str]:
     request.fields.require(*keys)
     return [request.fields.string(key) or "" for key in keys]
-
-
-def _require_admin(request: Request, *, changes: bool = False) -> None:
-    """Require the role admin in the cluster, and for ``changes`` a caller who may manage users.
-
-    Without authentication a change has no accountable caller; and users created over HTTP have no import roots, so a
-    caller with roots could import anything through a new user.
-
-    Raises:
-        PermissionDenied: the caller lacks one of these.
-    """
-    request.caller.require(Role.ADMIN, request.cluster)
-    if changes and request.caller.is_anybody:
-        raise PermissionDenied(
-            "while authentication is off, users can only be managed on the server's machine: 'penstock users'"
-        )
-    if changes and request.caller.roots:
-        raise PermissionDenied(
-            f"{request.caller.name} may import from some roots only, but users from all of them: creating or "
-            "changing users requires a key without --root"
-        )
-
-
-def _role(name: str) -> Role:
-    try:
-        return Role(name)
-    except ValueError as error:
-        names = ", ".join((*(role.value for role in Role), PUBLIC))
-        raise InvalidParameter(f"role not found: {name[:80]}; the roles are {names}", role=name) from error
-
-
-def _is_granted(grant: Grant, role: Role, request: Request) -> bool:
-    return grant.role is role and grant.covers(request.cluster_id, None)
-
-
-def _privileges(role: Role) -> list[dict[str, str]]:
-    return [
-        {"dbName": "*", "grantor": "", "objectName": "*", "objectType": kind, "privilege": privilege}
-        for included in Role
-        if role.includes(included)
-        for kind, privileges in _PRIVILEGES[included].items()
-        for privilege in privileges
-    ]
