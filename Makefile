@@ -74,7 +74,7 @@ lock:
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --output-file requirements/base.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --extra server --output-file requirements/server.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --all-extras --output-file requirements/dev.txt
-	for each in requirements/audit.in benchmarks/environments/*.in tests/clients/*.in tests/fuzz/*.in; do \
+	for each in requirements/audit.in benchmarks/environments/*.in tests/clients/*.in tests/fuzz/*.in tests/server/http/uvicorn/*.in; do \
 		$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" $$each --output-file $${each%.in}.txt || exit 1; \
 	done
 

@@ -33,7 +33,7 @@ def open_uploader(param: S3ConnectParam | AzureConnectParam) -> Uploader:
         MissingExtra: the store's library is not installed.
     """
     if isinstance(param, S3ConnectParam):
-        require_extra("s3", "botocore", reason="uploads to S3 need botocore")
+        require_extra("s3", "botocore", reason="uploads to S3 need its client library")
         from penstock.bulk_writer.uploads_s3 import S3Uploader
 
         return S3Uploader(param)
