@@ -29,7 +29,7 @@ def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int
     except InvalidParameter as error:
         raise click.BadParameter(str(error)) from None
     if size <= 0:
-        raise click.BadParameter(f"{value!r} is no bytes; write 128MiB or 1GB")
+        raise click.BadParameter(f"{value!r} is not a size above 0; write 128MiB or 1GB")
     return size
 
 
