@@ -69,11 +69,13 @@ migration: install
 	$(BIN)/python -m tests.support.migrations $(MESSAGE)
 	$(BIN)/ruff format --quiet src/penstock/catalog/migrations
 
+# The locks of the base package and of the server have the versions that development has.
 lock:
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" requirements/tools.in --output-file requirements/tools.txt
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --output-file requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --all-extras --output-file requirements/dev.txt
-	for each in requirements/audit.in benchmarks/environments/*.in tests/clients/*.in tests/fuzz/*.in; do \
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --constraint requirements/dev.txt --output-file requirements/base.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --constraint requirements/dev.txt --extra server --output-file requirements/server.txt
+	for each in requirements/audit.in benchmarks/environments/*.in tests/clients/*.in tests/fuzz/*.in tests/server/http/uvicorn/*.in; do \
 		$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock" $$each --output-file $${each%.in}.txt || exit 1; \
 	done
 

@@ -20,6 +20,7 @@ MEANINGS: Mapping[str, str] = {
     "invalid_filter": "A filter expression cannot be parsed, or not be evaluated exactly; the message has the "
     "position.",
     "unsupported": "Valid, but not supported by this server.",
+    "missing_extra": "An optional part of Penstock is not installed; the message has the command that installs it.",
     "not_found": "The named object does not exist.",
     "cluster_not_found": "No cluster has this id. The server's own is the setting `cluster_id`.",
     "database_not_found": "No database has this name: `penstock databases list`.",

@@ -14,6 +14,7 @@ import click
 import penstock
 from docs.error_meanings import MEANINGS
 from penstock.cli.main import cli
+from penstock.cli.server_options import CATALOG_SETTINGS
 from penstock.domain.schema import DataType
 from penstock.errors import PenstockError, Transient
 from penstock.rules.forms import FORMS
@@ -22,7 +23,6 @@ from penstock.rules.table import RULES, TYPE
 from penstock.server.grpc.methods import grpc_methods
 from penstock.server.http.app import PLAIN_ROUTES
 from penstock.server.http.routes import dialect_routes
-from penstock.server.options import CATALOG_SETTINGS
 from penstock.server.services import Services
 from penstock.settings import Setting, load_settings, settings_table
 from penstock.wire.http import Route

@@ -9,6 +9,7 @@
     │   ├── InvalidSchema           a collection schema breaks a rule
     │   ├── InvalidFilter           a filter expression can't be parsed or served
     │   └── Unsupported             well-formed, but not offered by this server
+    │       └── MissingExtra        an optional part that is not installed
     ├── NotFound
     │   ├── ClusterNotFound, DatabaseNotFound, CollectionNotFound, PartitionNotFound
     │   ├── FieldNotFound, IndexNotFound, AliasNotFound
@@ -97,6 +98,7 @@ __all__ = [
     "LeaseLost",
     "LimitExceeded",
     "MemoryExceeded",
+    "MissingExtra",
     "MissingParameter",
     "NotFound",
     "OrgNotFound",
@@ -181,6 +183,12 @@ class InvalidFilter(InvalidParameter):
 
 class Unsupported(InvalidParameter):
     code = "unsupported"
+
+
+class MissingExtra(Unsupported, ImportError):
+    """Also an ImportError, since ``import penstock.server`` raises it."""
+
+    code = "missing_extra"
 
 
 class NotFound(PenstockError):

@@ -56,7 +56,7 @@ def test_help_loads_neither_engine_nor_server() -> None:
         "import sys\n"
         "from penstock.cli.main import cli\n"
         "try:\n    cli(['--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'lance', 'pyarrow', 'starlette', 'numpy', 'requests', 'pydantic', 'rich'}\n"
+        "heavy = {'lance', 'pyarrow', 'starlette', 'numpy', 'requests', 'pydantic'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)

@@ -123,7 +123,7 @@ def test_properties_that_are_refused(cases: UseCases) -> None:
         cases.alterations.drop_properties(*HERE, "docs", [])
     with pytest.raises(InvalidParameter, match="did you mean timezone"):
         cases.alterations.alter_properties(*HERE, "docs", {"time_zone": "UTC"})
-    with pytest.raises(Unsupported, match="limits are those of orgs"):
+    with pytest.raises(Unsupported, match="limits are set per org"):
         cases.alterations.alter_properties(*HERE, "docs", {"collection.diskQuota.mb": 5})
     with pytest.raises(InvalidParameter, match="takes whole seconds"):
         cases.alterations.alter_properties(*HERE, "docs", {TTL: 10**13})

@@ -69,7 +69,7 @@ def test_a_page_that_is_too_large_fails_its_job_at_once(tmp_path: Path, runner: 
         bad = world.imported(["good.parquet"], ["bomb.parquet"])
         assert bad.state is JobState.FAILED
         assert bad.reason is not None
-        assert "file 'bomb.parquet' needs more memory than a worker may have" in bad.reason
+        assert "file 'bomb.parquet' needs more memory than a worker may use" in bad.reason
         assert "Raise memory_budget" in bad.reason
         assert max(split.attempts for split in world.catalog.jobs.splits(bad.id)) == 1
         assert runner.restarts == restarts

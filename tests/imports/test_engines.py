@@ -21,6 +21,7 @@ from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import TTL, CollectionSettings
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.jobs import JobState
+from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import StoreError, Unsupported
@@ -127,7 +128,9 @@ def test_what_the_engine_cannot_do_is_refused_at_once(world: World, arrow: Arrow
     with pytest.raises(Unsupported, match=r"arrow of this cluster keeps rows forever: create .* without coll"):
         world.collections.create(CLUSTER, "default", "docs", SCHEMA, expiring)
     assert arrow.tables() == []
-    docs = world.collection()
+    key = Field(name="id", type=DataType.INT64, primary=True)
+    binary = Field(name="vector", type=DataType.BINARY_VECTOR, dim=16)
+    docs = world.collection(schema=CollectionSchema(fields=(key, binary)))
     with pytest.raises(Unsupported, match="of the collection docs can't search by HAMMING; it searches by COSINE"):
         world.indexes.create(docs, CreateIndex(field_name="vector", metric="HAMMING"))
     assert world.indexes.list(docs) == []

@@ -122,7 +122,7 @@ def test_a_collection_without_dynamic_values_leaves_such_folders_out(world: Worl
     job = world.imported(["t/"])
     assert (job.state, job.rows) == (JobState.COMPLETED, 2)
     assert warnings(job, "column_dropped") == [
-        "partition column 'lang', of folders such as 'lang=de', is no field of the collection and was left out",
+        "partition column 'lang', of folders such as 'lang=de', is not a field and was dropped",
         "the folder 'id=7' gives no values of the field 'id', which is a primary key",
     ]
 
@@ -145,8 +145,8 @@ def test_a_folder_whose_value_is_not_of_the_fields_type(world: World) -> None:
     job = world.imported(["t/"])
     assert job.state is JobState.FAILED
     assert str(job.reason).startswith(
-        "file 't/country=DE/year=soon/a.parquet', field 'year': the folder 'year=soon' gives no value of the field: "
-        "the value is text, the field is Int16"
+        "file 't/country=DE/year=soon/a.parquet', field 'year': the folder 'year=soon' has no valid value for the "
+        "field: the value is text, the field is Int16"
     )
 
 
@@ -158,7 +158,7 @@ def test_paths_and_warnings_are_bounded(world: World) -> None:
     assert (job.state, world.count(docs)) == (JobState.COMPLETED, 80)
     assert len(warnings(job, "partition_column")) == 20
     write_parquet(world.files.joinpath("u", *(f"c{number}=1" for number in range(65)), "a.parquet"), 0)
-    assert "the path has 65 partition columns (folders name=value); 64 are taken" in str(
+    assert "the path has 65 partition columns (folders name=value); at most 64 are allowed" in str(
         world.imported(["u/"]).reason
     )
 

@@ -79,4 +79,4 @@ def test_of_very_many_files_without_rows_the_first_are_named(world: World) -> No
     job = world.imported(["many/"])
     messages = [warning.message for warning in job.warnings]
     assert messages[:100] == [f"file 'many/{number:03}.jsonl' holds no rows" for number in range(100)]
-    assert messages[100:] == ["3 further files hold no rows"]
+    assert messages[100:] == ["3 more files have no rows"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 import penstock
 from penstock.sdk.errors import ApiError, ConnectionFailed, InvalidResponse, JobFailed, JobUnfinished
@@ -284,13 +284,27 @@ def test_wait_for_a_server_that_is_not_there() -> None:
         penstock.Client("http://127.0.0.1:9").imports.wait("7")
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def test_the_progress_bar_ends_with_what_was_done() -> None:
     written = io.StringIO()
-    console = Console(width=120, file=written)
-    with progress_bar(console) as show:
+    with progress_bar(written) as show:
         show(job_from_wire(state("Importing", 40, stage="reading", importedRows=400)["data"]))
         show(job_from_wire(COMPLETED))
-    assert "Completed" in written.getvalue()
+    assert written.getvalue() == "Completed 100 %, 1,000 rows, 52.4 kB\n"
+
+
+def test_the_progress_bar_of_a_terminal_shows_stage_percent_and_rows() -> None:
+    written = Terminal()
+    with progress_bar(written) as show:
+        show(job_from_wire(state("Importing", 40, stage="reading", importedRows=400)["data"]))
+        halfway = written.getvalue()
+        show(job_from_wire(COMPLETED))
+    assert re.search(r"reading  \[#+-+\]   40%  400 rows", halfway)
+    assert re.search(r"Completed  \[#+\]  100%  1,000 rows, 52.4 kB", written.getvalue())
 
 
 def test_the_words_beside_the_bar() -> None:

@@ -9,8 +9,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from penstock.cli.server_options import settings_options
 from penstock.errors import InvalidParameter
-from penstock.server.options import settings_options
 from penstock.settings import Settings, load_settings, settings_table
 
 

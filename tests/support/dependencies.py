@@ -67,9 +67,9 @@ def read_lock(text: str) -> Pins:
 
 
 def unmet(asked: Sequence[str], pins: Pins) -> Iterator[str]:
-    """Requirements that the pins don't meet, on this platform."""
+    """Requirements that the pins don't meet, on this platform. An extra's name for another one has no pin."""
     for each in map(Requirement, asked):
-        if each.marker is not None and not each.marker.evaluate():
+        if canonicalize_name(each.name) == DISTRIBUTION or (each.marker is not None and not each.marker.evaluate()):
             continue
         pin = pins.get(canonicalize_name(each.name))
         if pin is None or not each.specifier.contains(pin, prereleases=True):
@@ -146,13 +146,17 @@ def audit(root: Path = ROOT) -> list[str]:
     dev = locks[Path("requirements/dev.txt")]
     needed = [*project["dependencies"], *(each for extra in extras if extra != "dev" for each in extras[extra])]
     told += [f"requirements/dev.txt: {each}: make lock" for each in unmet([*needed, *extras["dev"]], dev)]
-    runtime = locks[Path("requirements/runtime.txt")]
-    told += [f"requirements/runtime.txt: {each}: make lock" for each in unmet(project["dependencies"], runtime)]
-    told += [
-        f"{name} is {pin} in runtime.txt, {dev.get(name)} in dev.txt"
-        for name, pin in runtime.items()
-        if dev.get(name) != pin
-    ]
+    for installed, requirements in (
+        ("base", project["dependencies"]),
+        ("server", [*project["dependencies"], *extras["server"]]),
+    ):
+        lock = Path(f"requirements/{installed}.txt")
+        told += [f"{lock}: {each}: make lock" for each in unmet(requirements, locks[lock])]
+        told += [
+            f"{name} is {pin} in {lock}, {dev.get(name)} in requirements/dev.txt"
+            for name, pin in locks[lock].items()
+            if dev.get(name) != pin
+        ]
     return [*told, *not_as_locked(dev), *not_free(needed)]
 
 

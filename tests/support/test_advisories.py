@@ -67,13 +67,13 @@ def test_no_weakness_in_any_lock_file(capsys: pytest.CaptureFixture[str]) -> Non
     with service("requests==2.19.0") as good:
         assert main([good]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "requirements/runtime.txt: 0 known weaknesses" in lines
+    assert "requirements/server.txt: 0 known weaknesses" in lines
 
 
 def test_a_weakness_is_told_with_its_package(capsys: pytest.CaptureFixture[str]) -> None:
     from tests.support.dependencies import ROOT, read_lock
 
-    version = read_lock((ROOT / "requirements" / "runtime.txt").read_text())["numpy"]
+    version = read_lock((ROOT / "requirements" / "server.txt").read_text())["numpy"]
     with service("requests==2.19.0", f"numpy=={version}") as good:
         assert main([good]) == FOUND
     assert f"  numpy {version}: PYSEC-2018-1" in capsys.readouterr().out

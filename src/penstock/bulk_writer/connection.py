@@ -14,7 +14,7 @@ DEFAULT_BUCKET = "a-bucket"
 @dataclass(frozen=True)
 class S3ConnectParam:
     """A bucket of S3, MinIO, or any compatible store (for Google Cloud Storage: endpoint
-    ``storage.googleapis.com``, ``secure=True``, HMAC keys).
+    ``storage.googleapis.com``, ``secure=True``, HMAC keys). Needs the extra ``penstock-import[s3]``.
 
     Args:
         endpoint: ``host`` or ``host:port`` (``secure`` selects the scheme), or a whole URL. None: AWS.

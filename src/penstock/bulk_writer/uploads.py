@@ -7,6 +7,7 @@ from typing import Protocol
 
 from penstock.bulk_writer.connection import AzureConnectParam, S3ConnectParam
 from penstock.errors import InvalidParameter
+from penstock.extras import require_extra
 
 __all__ = ["Uploader", "open_uploader"]
 
@@ -29,13 +30,15 @@ def open_uploader(param: S3ConnectParam | AzureConnectParam) -> Uploader:
 
     Raises:
         InvalidParameter: the parameters name no store.
-        Unsupported: the store's library is not installed.
+        MissingExtra: the store's library is not installed.
     """
     if isinstance(param, S3ConnectParam):
+        require_extra("s3", "botocore", reason="uploads to S3 need its client library")
         from penstock.bulk_writer.uploads_s3 import S3Uploader
 
         return S3Uploader(param)
     if isinstance(param, AzureConnectParam):
+        require_extra("azure", "azure.storage.blob", reason="uploads to Azure need its client library")
         from penstock.bulk_writer.uploads_azure import AzureUploader
 
         return AzureUploader(param)

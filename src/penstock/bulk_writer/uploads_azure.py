@@ -6,16 +6,13 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.storage.blob import BlobBlock, BlobClient, BlobServiceClient, ContentSettings, ExponentialRetry
+
 from penstock.bulk_writer.arguments import whole_number
 from penstock.bulk_writer.connection import AzureConnectParam
 from penstock.bulk_writer.multipart import send_parts
-from penstock.errors import InvalidParameter, StoreError, StoreUnavailable, Unsupported
-
-try:
-    from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
-    from azure.storage.blob import BlobBlock, BlobClient, BlobServiceClient, ContentSettings, ExponentialRetry
-except ImportError as error:
-    raise Unsupported("uploads to Azure need one more package: pip install 'penstock-import[azure]'") from error
+from penstock.errors import InvalidParameter, StoreError, StoreUnavailable
 
 __all__ = ["AzureUploader"]
 

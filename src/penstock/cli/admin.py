@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from penstock.cli.server_options import CATALOG_SETTINGS, settings_options
 from penstock.domain.access import Grant, Role
-from penstock.server.options import CATALOG_SETTINGS, settings_options
 from penstock.settings import Settings, load_settings
 
 if TYPE_CHECKING:

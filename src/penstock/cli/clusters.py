@@ -8,8 +8,8 @@ import click
 
 from penstock.cli.admin import org_names, org_option, record, with_catalog, with_settings_and_catalog
 from penstock.cli.client_options import json_option
+from penstock.cli.renamed import renamed_option
 from penstock.domain.names import check_cluster_id
-from penstock.server.options import renamed_option
 
 if TYPE_CHECKING:
     from penstock.catalog import Catalog

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import click
-from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from penstock.bulk_writer.convert import convert as convert_files
 from penstock.bulk_writer.convert import fetch_schema
@@ -16,6 +15,8 @@ from penstock.cli.schema_files import read_schema_file
 from penstock.domain.import_options import parse_separator
 from penstock.domain.rest_schema import schema_from_rest
 from penstock.domain.schema import CollectionSchema
+from penstock.domain.sizes import parse_size
+from penstock.errors import InvalidParameter
 
 __all__ = ["convert"]
 
@@ -23,13 +24,12 @@ _TYPES = {file_type.name.lower(): file_type for file_type in BulkFileType}
 
 
 def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int:
-    """Parse a size such as ``134217728``, ``128MiB`` or ``1.5GB``, as in the settings of a server."""
     try:
-        size = TypeAdapter(ByteSize).validate_python(value)
-    except ValidationError:
-        size = ByteSize(0)
+        size = parse_size(value)
+    except InvalidParameter as error:
+        raise click.BadParameter(str(error)) from None
     if size <= 0:
-        raise click.BadParameter(f"{value!r} is not a size; write 128MiB or 1GB")
+        raise click.BadParameter(f"{value!r} is not a size above 0; write 128MiB or 1GB")
     return size
 
 

@@ -8,7 +8,7 @@ import click
 
 from penstock.cli.errors import FAILED
 from penstock.cli.output import print_json, print_table
-from penstock.server.options import settings_options
+from penstock.cli.server_options import settings_options
 from penstock.settings import load_settings
 
 __all__ = ["doctor"]

@@ -10,6 +10,7 @@ import click
 
 from penstock.cli.client_options import cluster_option, json_option, with_client
 from penstock.cli.renamed import Group
+from penstock.domain.sizes import size_text
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -131,7 +132,7 @@ def retry(client: Client, job_ids: tuple[str, ...]) -> None:
 
 
 def _print_job(job: ImportJob) -> None:
-    from penstock.cli.output import moment, print_facts, print_table, size_text
+    from penstock.cli.output import moment, print_facts, print_table
 
     took = job.completed_at - job.created_at if job.completed_at and job.created_at else None
     print_facts(
@@ -141,7 +142,7 @@ def _print_job(job: ImportJob) -> None:
             "State": f"{job.state}, {job.progress} %",
             "Stage": None if job.is_finished else job.stage,
             "Rows": job.rows if job.is_finished or not job.total_rows else f"{job.rows or 0:,} of {job.total_rows:,}",
-            "Size": size_text(job.size),
+            "Size": _size(job.size),
             "Created": moment(job.created_at),
             "Finished": moment(job.completed_at),
             "Took": f"{took.total_seconds():,.0f} s" if took else None,
@@ -153,10 +154,14 @@ def _print_job(job: ImportJob) -> None:
     if job.files:
         click.echo()
         rows = [
-            (file.name, file.state, file.progress, file.rows, size_text(file.size), file.reason or "")
+            (file.name, file.state, file.progress, file.rows, _size(file.size), file.reason or "")
             for file in job.files
         ]
         print_table(["File", "State", "%", "Rows", "Size", "Reason"], rows, none="")
+
+
+def _size(size: int | None) -> str | None:
+    return None if size is None else size_text(size)
 
 
 def _shortened(reason: str | None) -> str:

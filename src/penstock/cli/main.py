@@ -18,27 +18,33 @@ import click
 
 from penstock.cli.errors import Failure, explain
 from penstock.cli.renamed import refuse_renamed
-from penstock.server.process.hardening import leave_out_pandas
+from penstock.extras import require_server
+from penstock.import_guard import leave_out_pandas
 
 __all__ = ["COMMANDS", "LazyCommand", "cli", "main"]
 
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """An entry of the command list. ``place`` is the module in this package and the name of the command in it."""
+    """An entry of the command list.
+
+    ``place`` is the module in this package and the name of the command in it; ``needs_server`` marks commands that
+    need the extra ``server``: they run a server or open its data dir, catalog and store themselves.
+    """
 
     place: str
     help: str
+    needs_server: bool = False
 
 
 COMMANDS: Mapping[str, LazyCommand] = {
-    "serve": LazyCommand("serve:serve", "Run the server."),
-    "doctor": LazyCommand("doctor:doctor", "Check the installation of a server."),
-    "keys": LazyCommand("keys:keys", "Create, list and revoke API keys."),
-    "users": LazyCommand("users:users", "Create, list and drop users, and grant them roles."),
-    "audit": LazyCommand("audit:audit", "Print the audit log."),
-    "orgs": LazyCommand("orgs:orgs", "Create and list orgs, and set their quotas."),
-    "clusters": LazyCommand("clusters:clusters", "Create, list and drop clusters."),
+    "serve": LazyCommand("serve:serve", "Run the server.", needs_server=True),
+    "doctor": LazyCommand("doctor:doctor", "Check the installation of a server.", needs_server=True),
+    "keys": LazyCommand("keys:keys", "Create, list and revoke API keys.", needs_server=True),
+    "users": LazyCommand("users:users", "Create, list and drop users, and grant them roles.", needs_server=True),
+    "audit": LazyCommand("audit:audit", "Print the audit log.", needs_server=True),
+    "orgs": LazyCommand("orgs:orgs", "Create and list orgs, and set their quotas.", needs_server=True),
+    "clusters": LazyCommand("clusters:clusters", "Create, list and drop clusters.", needs_server=True),
     "collections": LazyCommand("collections:collections", "Create, list, describe and drop collections."),
     "databases": LazyCommand("databases:databases", "Create, list and drop databases."),
     "partitions": LazyCommand("partitions:partitions", "Create, list and drop partitions."),
@@ -59,7 +65,10 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].place.partition(":")
+        listed = COMMANDS[cmd_name]
+        if listed.needs_server:
+            require_server()
+        module, _, name = listed.place.partition(":")
         command: click.Command = getattr(import_module(f"penstock.cli.{module}"), name)
         _name_variables(command, f"PENSTOCK_{cmd_name}")
         return command

@@ -10,6 +10,7 @@ from penstock.cli.admin import record, with_catalog
 from penstock.cli.client_options import json_option
 from penstock.cli.renamed import Group
 from penstock.domain.quotas import Quota
+from penstock.domain.sizes import parse_size
 from penstock.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -30,15 +31,13 @@ class _Limit(click.ParamType["int | None"]):
         self._size = size
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        from pydantic import ByteSize, TypeAdapter, ValidationError
-
         if isinstance(value, int):
             return value
         if value in (_NONE, _DEFAULT):
             return 0 if value == _NONE else None
         try:
-            number = int(TypeAdapter(ByteSize if self._size else int).validate_python(value))
-        except ValidationError:
+            number = parse_size(value) if self._size else int(value)
+        except (InvalidParameter, ValueError):
             number = 0
         if number <= 0:
             what = "a size such as 2TiB" if self._size else "a number above 0"

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
+from unicodedata import combining, east_asian_width
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-__all__ = ["moment", "print_facts", "print_json", "print_table", "short_value", "size_text"]
+__all__ = ["moment", "print_facts", "print_json", "print_table", "short_value"]
 
-_PIPE_WIDTH = 10_000
+_LEAST_WIDTH = 8
 _SHOWN_ITEMS = 4
 _SHOWN_TEXT = 60
 
@@ -39,23 +40,64 @@ def _plain(value: object) -> Any:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, none: str) -> None:
     """Print a table without lines, which programs can split into words; without rows print ``none``.
 
-    The first column names the thing and is never broken or shortened. Numbers stand to the right.
+    The first column names the thing and is never broken or shortened. Numbers stand to the right. A terminal gets the
+    other columns wrapped to its width.
     """
     table_rows = [list(row) for row in rows]
     if not table_rows:
         click.echo(none, err=True)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, title in enumerate(columns):
-        is_number = all(isinstance(row[number], int | float) or row[number] is None for row in table_rows)
-        table.add_column(title, justify="right" if is_number else "left", no_wrap=number == 0, overflow="fold")
-    for row in table_rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
-    console = _console()
-    with console.capture() as capture:
-        console.print(table)
-    # Rich fills the last column up with blanks.
-    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    cells = [[_cell(value) for value in row] for row in table_rows]
+    rights = [
+        all(isinstance(value, int | float | None) for value in column) for column in zip(*table_rows, strict=True)
+    ]
+    widths = [max(map(_longest_line, column)) for column in zip(columns, *cells, strict=True)]
+    if sys.stdout.isatty():
+        widths = _fit(widths, shutil.get_terminal_size().columns)
+    click.secho("\n".join(_lines(columns, widths, rights)), bold=True)
+    for row in cells:
+        for line in _lines(row, widths, rights):
+            click.echo(line)
+
+
+def _fit(widths: Sequence[int], columns: int) -> list[int]:
+    """Narrow the widest columns but the first until a line has room, or none is wider than the least width."""
+    fitted = list(widths)
+    while sum(fitted) + len(fitted) - 1 > columns:
+        widest = max(range(1, len(fitted)), key=fitted.__getitem__, default=0)
+        if widest == 0 or fitted[widest] <= _LEAST_WIDTH:
+            break
+        fitted[widest] -= 1
+    return fitted
+
+
+def _lines(cells: Sequence[str], widths: Sequence[int], rights: Sequence[bool]) -> Iterator[str]:
+    """Yield the lines of one row; a cell takes several where it has line breaks or is wider than its column."""
+    wrapped = [_wrap(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    for parts in zip_longest(*wrapped, fillvalue=""):
+        padded = []
+        for part, width, right in zip(parts, widths, rights, strict=True):
+            blanks = " " * (width - _width(part))
+            padded.append(blanks + part if right else part + blanks)
+        yield " ".join(padded).rstrip()
+
+
+def _wrap(cell: str, width: int) -> list[str]:
+    lines = []
+    for line in cell.splitlines():
+        lines += [line] if _width(line) <= width else textwrap.wrap(line, width)
+    return lines
+
+
+def _longest_line(cell: str) -> int:
+    return max(map(_width, cell.splitlines()), default=0)
+
+
+def _width(text: str) -> int:
+    """Count the columns of a text on a terminal: East Asian wide characters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
@@ -64,11 +106,6 @@ def print_facts(facts: Mapping[str, object]) -> None:
     width = max(map(len, entries), default=0)
     for name, value in entries.items():
         click.echo(f"{name:<{width}}  {_cell(value)}")
-
-
-def _console() -> Console:
-    # A pipe has no width; rich would break lines at 80 columns.
-    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
 
 
 def _cell(value: object) -> str:
@@ -94,13 +131,6 @@ def short_value(value: object) -> str:
 
 def _number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def size_text(size: int | None) -> str | None:
-    """Format a size such as ``12.3 MB``."""
-    from rich.filesize import decimal
-
-    return None if size is None else decimal(size)
 
 
 def moment(time: datetime | None) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.client_options import json_option, with_client
-from penstock.server.options import renamed_option
+from penstock.cli.renamed import renamed_option
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from penstock.server.options import settings_options
+from penstock.cli.server_options import settings_options
 from penstock.settings import load_settings
 
 __all__ = ["serve"]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from penstock.cli.errors import FAILED, INTERRUPTED, UNFINISHED
-from penstock.cli.output import print_json, size_text
+from penstock.cli.output import print_json
+from penstock.domain.sizes import size_text
 from penstock.sdk.errors import JobFailed, JobUnfinished
 
 if TYPE_CHECKING:
@@ -74,11 +75,9 @@ def _leave(job_ids: Sequence[str]) -> NoReturn:
 def _shown(position: int, jobs: int) -> Iterator[Callable[[ImportJob], None]]:
     which = f"job {position} of {jobs}: " if jobs > 1 else ""
     if sys.stderr.isatty():
-        from rich.console import Console
-
         from penstock.sdk.progress import progress_bar
 
-        with progress_bar(Console(stderr=True)) as show:
+        with progress_bar(sys.stderr) as show:
             yield show
     else:
         yield _Lines(which).show

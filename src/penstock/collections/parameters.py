@@ -108,7 +108,7 @@ def check_names(table: ParameterTable, names: Sequence[str]) -> None:
     for name in names:
         if not any(row.is_named(name) for row in table.rows):
             raise InvalidParameter(
-                f"{shorten(name)} is no parameter of {table.where}{_nearest(table, name)}", key=shorten(name)
+                f"{shorten(name)} is not a parameter of {table.where}{_nearest(table, name)}", key=shorten(name)
             )
 
 

@@ -149,7 +149,7 @@ class Imports:
         if callable(progress):
             watching: AbstractContextManager[Callable[[ImportJob], object]] = nullcontext(progress)
         elif progress:
-            from penstock.sdk.progress import progress_bar  # rich takes a while to import
+            from penstock.sdk.progress import progress_bar  # click takes a while to import
 
             watching = progress_bar()
         else:

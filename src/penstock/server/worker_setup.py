@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from penstock.import_guard import leave_out_pandas
 from penstock.imports.tasks import init_worker
 from penstock.server.observability.logs import configure_logs
-from penstock.server.process.hardening import forbid_dumps, leave_out_pandas
+from penstock.server.process.hardening import forbid_dumps
 
 if TYPE_CHECKING:  # workers need no settings: don't load them there
     from penstock.settings import Settings

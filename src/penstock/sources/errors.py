@@ -1,65 +1,15 @@
-"""Map errors of remote stores to Penstock's error tree."""
+"""Errors of files in remote stores and of files that change."""
 
 from __future__ import annotations
 
-import re
+from penstock.errors import FileMissing, FileUnreadable, SourceError, SourceUnavailable
 
-from obstore.exceptions import (
-    BaseError,
-    InvalidPathError,
-    PermissionDeniedError,
-    PreconditionError,
-    UnauthenticatedError,
-)
-
-from penstock.errors import FileMissing, FileUnreadable, PathNotAllowed, SourceError, SourceUnavailable
-
-__all__ = ["STORE_FAILURES", "changed", "of_status", "translate"]
-
-STORE_FAILURES = (BaseError, OSError, ValueError)
-"""All exceptions that the object store client raises."""
-
-_NO_KEYS = {
-    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --s3-anonymous for public data",
-    "gs": "Set a service account with --gcs-service-account, or --gcs-anonymous for public data",
-    "az": "Set PENSTOCK_AZURE_ACCOUNT and PENSTOCK_AZURE_KEY, or --azure-anonymous for public data",
-}
-_METADATA_SERVICE = re.compile(r"169\.254\.169\.254|metadata\.google\.internal|metadata/identity")
-"""The instance metadata services, which give a cloud machine its own credentials."""
-
-
-def translate(error: Exception, where: str, name: str) -> SourceError:
-    """Map a client error to ours. Its text is not passed on: it may hold parts of the signed request."""
-    text = str(error)
-    shown = _shown(where, name)
-    match = re.search(r"non-2xx status code: (\d{3})", text)
-    status = int(match[1]) if match else 0
-    if _METADATA_SERVICE.search(text):
-        return FileUnreadable(
-            f"object {shown}: the server has no credentials for the object store. "
-            f"{_NO_KEYS[where.partition('://')[0]]}, or pass accessKey and secretKey with the import",
-            path=name,
-            uri=where,
-        )
-    if isinstance(error, PreconditionError):
-        return changed(name, where)
-    if isinstance(error, FileNotFoundError):
-        return of_status(404, where, name)
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-        return of_status(403, where, name)
-    if isinstance(error, InvalidPathError | ValueError):
-        return PathNotAllowed(
-            f"object {shown}: a key there has an empty segment or a '.' segment, which cannot be read. "
-            "Copy the objects to plain keys",
-            path=name,
-            uri=where,
-        )
-    return of_status(300 if "Received redirect" in text else status, where, name)
+__all__ = ["changed", "described", "of_status"]
 
 
 def of_status(status: int, where: str, name: str) -> SourceError:
     """Map an HTTP status other than success to an error; 0 means no response."""
-    shown = _shown(where, name)
+    shown = described(where, name)
     if status in (404, 410):
         return FileMissing(f"object {shown} does not exist", path=name, uri=where)
     if status in (401, 403):
@@ -88,7 +38,7 @@ def of_status(status: int, where: str, name: str) -> SourceError:
 def changed(name: str, where: str, difference: str = "") -> FileUnreadable:
     """The error for a file that has changed since the job was planned."""
     return FileUnreadable(
-        f"file {_shown(where, name)} has changed while it was imported{f': {difference}' if difference else ''}. "
+        f"file {described(where, name)} has changed while it was imported{f': {difference}' if difference else ''}. "
         "None of the job's rows are visible. Once the file is complete, retry the job or import the file "
         "again",
         path=name,
@@ -96,5 +46,6 @@ def changed(name: str, where: str, difference: str = "") -> FileUnreadable:
     )
 
 
-def _shown(where: str, name: str) -> str:
+def described(where: str, name: str) -> str:
+    """Quote a file's name, and its address where that is another text."""
     return f"{name!r} ({where})" if name != where else repr(name)

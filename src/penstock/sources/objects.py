@@ -9,8 +9,9 @@ import obstore
 from penstock.errors import FileMissing
 from penstock.sources.base import Location, is_marker, side_file
 from penstock.sources.credentials import Settings
-from penstock.sources.errors import STORE_FAILURES, changed, translate
+from penstock.sources.errors import changed
 from penstock.sources.object_store_clients import connect
+from penstock.sources.object_store_errors import STORE_FAILURES, translate
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta

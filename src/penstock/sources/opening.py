@@ -10,7 +10,6 @@ from penstock.sources.base import Location, Source
 from penstock.sources.local import LocalSource
 from penstock.sources.paths import BUCKETS, LOCAL, WEB
 from penstock.sources.prefetching_reader import KEPT
-from penstock.sources.remote import RemoteSource
 
 __all__ = ["open_source", "unchanged"]
 
@@ -28,6 +27,9 @@ def open_source(location: Location, held_bytes: int = KEPT) -> Source:
     if scheme == LOCAL:
         return LocalSource(location)
     if scheme in BUCKETS | WEB:
+        # Its clients are not in the base package, which opens local files only.
+        from penstock.sources.remote import RemoteSource
+
         return RemoteSource(location, held_bytes)
     raise Unsupported(f"file {location.name!r}: {scheme}:// cannot be read by this server", scheme=scheme)
 

@@ -26,7 +26,7 @@ def test_a_collection_has_so_many_live_jobs_and_no_more(catalog: Catalog) -> Non
     limits = JobLimits(collection=2)
     first = catalog.jobs.insert(job_of(docs, limits))
     catalog.jobs.insert(job_of(docs, limits))
-    with pytest.raises(LimitExceeded, match="2 jobs of collection docs have not ended") as caught:
+    with pytest.raises(LimitExceeded, match="2 jobs of collection docs are unfinished") as caught:
         catalog.jobs.insert(job_of(docs, limits))
     assert caught.value.details == {"limit": "max_jobs_per_collection", "value": 2}
     assert catalog.jobs.live_jobs(docs.id) == 2, "what is refused doesn't count"
@@ -39,7 +39,7 @@ def test_a_cluster_has_so_many_live_jobs_in_all_of_its_collections(catalog: Cata
     limits = JobLimits(cluster=2)
     for name in ("one", "two"):
         catalog.jobs.insert(job_of(stored_collection(catalog, name), limits))
-    with pytest.raises(LimitExceeded, match="2 jobs of the cluster have not ended") as caught:
+    with pytest.raises(LimitExceeded, match="2 jobs of the cluster are unfinished") as caught:
         catalog.jobs.insert(job_of(stored_collection(catalog, "three"), limits))
     assert caught.value.details == {"limit": "max_jobs_per_cluster", "value": 2}
     assert catalog.jobs.insert(job_of(tenant(catalog, "ann", "in01-ann"), limits)).state is JobState.PENDING

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from penstock.collections.unserved import UNSERVED
+from penstock.server.http.routes import dialect_routes
 from penstock.wire.milvus_grpc.stubs import METHODS, common_pb2
 from penstock.wire.milvus_grpc.unserved import ALTERNATIVES, REST_CALLS
+from penstock.wire.milvus_v2.dialect import PREFIX
 from tests.support.grpc_methods import answer
 from tests.support.http import make_services
 
 
-def test_the_table_names_methods_and_calls_that_exist() -> None:
+def test_the_table_names_methods_and_calls_that_exist(tmp_path: Path) -> None:
     assert REST_CALLS.keys() | ALTERNATIVES.keys() <= METHODS.keys()
-    assert set(REST_CALLS.values()) <= UNSERVED.keys()
+    with make_services(tmp_path) as services:
+        paths = {route.path for route in dialect_routes(services)}
+    assert {f"{PREFIX}/{call}" for call in REST_CALLS.values()} <= paths
+
+
+def test_a_method_that_only_rest_serves_names_its_call(tmp_path: Path) -> None:
+    with make_services(tmp_path) as services:
+        status = answer(services, "CreateAlias", collection_name="docs", alias="latest").status
+    assert status.reason.endswith("; use /v2/vectordb/aliases/create"), status.reason
 
 
 def test_a_write_of_single_rows_names_the_import(tmp_path: Path) -> None:

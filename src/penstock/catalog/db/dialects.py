@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import orjson
@@ -10,6 +9,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from penstock.errors import InvalidParameter
+from penstock.extras import require_extra
 
 __all__ = ["make_engine", "parse_catalog_url", "without_secrets"]
 
@@ -58,8 +58,7 @@ def parse_catalog_url(text: str) -> URL:
         return url
     if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
         raise InvalidParameter(f"{url.drivername} is not supported for the catalog. {usage}", driver=url.drivername)
-    if find_spec("psycopg") is None:
-        raise InvalidParameter("a catalog in PostgreSQL needs its driver: pip install 'penstock-import[postgresql]'")
+    require_extra("postgresql", "psycopg", reason="a catalog in PostgreSQL needs its driver")
     return url.set(drivername="postgresql+psycopg")
 
 

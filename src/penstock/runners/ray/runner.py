@@ -8,7 +8,6 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
-from importlib.util import find_spec
 from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import structlog
 
 from penstock.errors import InvalidParameter, PenstockError, TaskCancelled, WorkerLost
+from penstock.extras import require_extra
 from penstock.runners.base import TaskContext
 from penstock.runners.memory import memory_exceeded
 from penstock.runners.ray.messages import (
@@ -51,16 +51,14 @@ class RayRunner:
         grace: seconds after which a cancelled task is killed.
 
     Raises:
-        InvalidParameter: Ray isn't installed, or the address is malformed.
+        MissingExtra: Ray isn't installed.
+        InvalidParameter: the address is malformed.
     """
 
     def __init__(
         self, address: str | None = None, setup: Callable[[], None] | None = None, *, grace: float = CANCEL_GRACE
     ) -> None:
-        if find_spec("ray") is None:
-            raise InvalidParameter(
-                "--runner ray needs Ray: pip install 'penstock-import[ray]', or use --runner local"
-            )
+        require_extra("ray", "ray", reason="--runner ray needs Ray", otherwise="use --runner local")
         if address not in (None, "auto") and not _ADDRESS.fullmatch(address or ""):
             raise InvalidParameter(
                 f"--ray-address {address} is not valid: set HOST:PORT of the cluster's head (default port 6379), "

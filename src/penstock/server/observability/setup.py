@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from prometheus_client import CollectorRegistry
 from starlette.middleware import Middleware
 
-from penstock.errors import InvalidParameter
+from penstock.extras import require_extra
 from penstock.imports.events import Observer, Observers
 from penstock.runners.base import Runner
 from penstock.server.observability.call_tracing import TraceCall, untraced
@@ -36,15 +35,18 @@ def start_watching(settings: Settings, registry: CollectorRegistry) -> Observabi
     """Create metrics in ``registry``, and traces where configured.
 
     Raises:
-        InvalidParameter: traces are configured, but OpenTelemetry isn't installed.
+        MissingExtra: traces are configured, but OpenTelemetry isn't installed.
     """
     metrics = JobMetrics(registry)
     if not wants_traces(settings, os.environ):
         return Observability(observer=metrics)
-    if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:
-        raise InvalidParameter(
-            "traces need OpenTelemetry: pip install 'penstock-import[otel]', or unset --otel-endpoint"
-        )
+    require_extra(
+        "otel",
+        "opentelemetry.sdk",
+        "opentelemetry.exporter",
+        reason="traces need OpenTelemetry",
+        otherwise="unset --otel-endpoint",
+    )
     from penstock.server.observability.tracing import (
         TracedCalls,
         TracedGrpcCalls,

@@ -12,6 +12,7 @@ from penstock.collections.unserved import UNSERVED as UNSERVED_CALLS
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc
 from penstock.wire.milvus_grpc.stubs import METHODS, common_pb2, message_types
+from penstock.wire.milvus_v2.dialect import PREFIX
 
 __all__ = ["ALTERNATIVES", "REST_CALLS", "methods"]
 
@@ -54,7 +55,7 @@ REST_CALLS: Mapping[str, str] = {
     "TruncateCollection": "collections/truncate",
     "UpdateResourceGroups": "resource_groups/alter",
 }
-"""The REST call that does the same; neither is served."""
+"""The REST call that does the same: the alternative, or if it isn't served either, it has the alternative."""
 
 
 _IMPORT = "rows come by import jobs: call utility.do_bulk_insert, or POST /v2/vectordb/jobs/import/create"
@@ -81,7 +82,9 @@ def methods(served: Iterable[GrpcMethod], grpc: MilvusGrpc) -> tuple[GrpcMethod,
 
 
 def _text(name: str) -> str:
-    alternative = ALTERNATIVES.get(name) or UNSERVED_CALLS.get(REST_CALLS.get(name, ""))
+    alternative = ALTERNATIVES.get(name)
+    if alternative is None and (call := REST_CALLS.get(name)) is not None:
+        alternative = UNSERVED_CALLS.get(call, f"use {PREFIX}/{call}")
     return f"service unimplemented: {name} is not served by Penstock" + (f"; {alternative}" if alternative else "")
 
 

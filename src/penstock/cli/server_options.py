@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
+from penstock.cli.renamed import renamed_option
 from penstock.settings import RENAMED_SETTINGS, Setting, flag_of, row_of, settings_table
 
-__all__ = ["CATALOG_SETTINGS", "renamed_option", "settings_options"]
+__all__ = ["CATALOG_SETTINGS", "settings_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,25 +39,6 @@ def settings_options(command: F, only: Collection[str] = ()) -> F:
         allow_from_autoenv=False,
         help="TOML file with settings. [env: PENSTOCK_CONFIG]",
     )(command)
-
-
-def renamed_option(old: str, new: str, *, is_flag: bool = False) -> Callable[[F], F]:
-    """Decorate a command with the hidden option ``old``, whose use is an error that names ``new``."""
-
-    def refuse(ctx: click.Context, param: click.Parameter, value: object) -> None:
-        if value and not ctx.resilient_parsing:
-            raise click.UsageError(f"{old} is now {new}.", ctx)
-
-    name = f"{old}/--no-{old.removeprefix('--')}" if is_flag else old
-    return click.option(
-        name,
-        hidden=True,
-        expose_value=False,
-        allow_from_autoenv=False,
-        default=None,
-        multiple=not is_flag,
-        callback=refuse,
-    )
 
 
 def _option(row: Setting) -> Callable[[F], F]:
