@@ -14,7 +14,7 @@ import json
 import random
 import resource
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.files import WRITERS
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.readers.base import ReadRequest, plan_at_once
-from penstock.readers.formats import Format, reader_for
+from penstock.readers.base import FormatSpec, ReadRequest, plan_at_once
+from penstock.readers.formats import EXTENSIONS
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.validation import Conformer
@@ -88,39 +88,32 @@ def write_mixed(folder: Path) -> None:
     pq.write_table(pa.Table.from_pylist(texts), folder / "mixed.parquet")
 
 
-def user_seconds(kind: Format, paths: Sequence[Path], schema: CollectionSchema) -> float:
+def user_seconds(spec: FormatSpec, paths: Sequence[Path], schema: CollectionSchema) -> float:
     sources = [open_source(Location(uri=path.as_uri(), name=path.name, size=path.stat().st_size)) for path in paths]
     request = ReadRequest(sources=sources, schema=schema, batch_bytes=8 << 20)
-    reader = reader_for(kind)
-    splits = plan_at_once(reader, request, 64 << 20)
+    reader = spec.reader
+    ranges = plan_at_once(reader, request, 64 << 20)
     conformer = Conformer(schema, [0])
     start = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    for split in splits:
-        for batch in reader.read(request, split.spec):
+    for file_range in ranges:
+        for batch in reader.read(request, file_range.spec):
             conformer.conform(batch)
     return resource.getrusage(resource.RUSAGE_SELF).ru_utime - start
 
 
 def main() -> None:
     pa.set_memory_pool(pa.system_memory_pool())  # as workers do
-    formats: Mapping[str, Format] = {
-        "jsonl": Format.JSONL,
-        "json": Format.JSON,
-        "csv": Format.CSV,
-        "parquet": Format.PARQUET,
-        "npy": Format.NUMPY,
-    }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        cases: dict[str, tuple[Format, list[Path], CollectionSchema]] = {}
+        cases: dict[str, tuple[FormatSpec, list[Path], CollectionSchema]] = {}
         for suffix, rows in VECTOR_ROWS.items():
             path = folder / f"vectors.{suffix}"
             WRITERS[suffix](path, rows, 768)
             paths = sorted(path.iterdir()) if path.is_dir() else [path]
-            cases[f"{suffix}-768"] = (formats[suffix], paths, VECTORS)
+            cases[f"{suffix}-768"] = (EXTENSIONS[suffix], paths, VECTORS)
         write_mixed(folder)
         for suffix in ("jsonl", "csv", "parquet"):
-            cases[f"{suffix}-mixed"] = (formats[suffix], [folder / f"mixed.{suffix}"], MIXED)
+            cases[f"{suffix}-mixed"] = (EXTENSIONS[suffix], [folder / f"mixed.{suffix}"], MIXED)
         for case, (kind, paths, schema) in cases.items():
             seconds = min(user_seconds(kind, paths, schema) for _ in range(3))
             print(f"{case:14} {seconds:.3f}")

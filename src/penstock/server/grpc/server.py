@@ -151,7 +151,7 @@ class GrpcServer:
     def _record(self, method: str, reply: GrpcReply, request_id: str, seconds: float) -> None:
         self._metrics.observe(method=method, status=reply.status, code=reply.code, seconds=seconds)
         _log.info(
-            "request",
+            "grpc.request",
             method=method,
             status=reply.status,
             code=reply.code,
