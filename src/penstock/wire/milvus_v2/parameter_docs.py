@@ -11,6 +11,7 @@ from penstock.collections.parameter_tables import (
     FIELD_PARAMS,
     INDEX_PARAMS,
     ONE_PROCESS,
+    QUERY_PARAMS,
     READS_ARE_STRONG,
     SEARCH_PARAMS,
 )
@@ -53,5 +54,6 @@ REQUEST_KEYS = ParameterTable(
 )
 TABLES: Sequence[ParameterTable] = (
     *(COLLECTION_PARAMS, COLLECTION_PROPERTIES, FIELD_PARAMS, DATABASE_PROPERTIES, INDEX_PARAMS, SEARCH_PARAMS),
+    QUERY_PARAMS,
     *(IMPORT_OPTIONS, REQUEST_KEYS),
 )
