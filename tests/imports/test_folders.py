@@ -123,7 +123,7 @@ def test_a_collection_without_dynamic_values_leaves_such_folders_out(world: Worl
     assert (job.state, job.rows) == (JobState.COMPLETED, 2)
     assert warnings(job, "column_dropped") == [
         "partition column 'lang', of folders such as 'lang=de', is not a field and was dropped",
-        "the folder 'id=7' gives no values of the field 'id', which is a primary key",
+        "the folder 'id=7' sets no values of the field 'id', which is a primary key",
     ]
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pymilvus import MilvusClient
 
 from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.db.encryption import load_key
@@ -27,10 +28,11 @@ from penstock.engines.lance import LanceEngine
 from penstock.readers.base import plan_at_once
 from penstock.readers.json.lines_reader import JSON_LINES
 from penstock.validation import Conformer
+from tests.support.grpc import grpc_port
 from tests.support.http import http_server, make_services
 from tests.support.reading import request_for
 
-__all__ = ["DataPlane", "data_plane"]
+__all__ = ["DataPlane", "data_plane", "grpc_data_plane"]
 
 CLUSTER = "in01-local"
 
@@ -133,17 +135,32 @@ class DataPlane:
 
 @contextmanager
 def data_plane(folder: Path) -> Iterator[DataPlane]:
-    """A server on ``folder``."""
+    """A server of HTTP on ``folder``."""
+    with make_services(folder / "data") as services, http_server(services) as url, _plane(folder, url) as plane:
+        yield plane
+
+
+@contextmanager
+def grpc_data_plane(folder: Path) -> Iterator[tuple[DataPlane, MilvusClient]]:
+    """A server of HTTP and gRPC on ``folder``, and pymilvus's client of it."""
     with (
         make_services(folder / "data") as services,
-        http_server(services) as url,
-        httpx.Client(base_url=url) as client,
+        grpc_port(services) as address,
+        _plane(folder, f"http://{address}") as plane,
     ):
-        # A handle of its own, as another server on the same folder would have.
-        catalog = open_catalog(
-            f"sqlite:///{folder / 'data' / 'catalog.db'}", load_key(folder / "data" / "secret.key")
-        )
+        client = MilvusClient(f"http://{address}", timeout=30)
         try:
-            yield DataPlane(client, folder, catalog, LanceEngine(str(folder / "data" / "collections")))
+            yield plane, client
         finally:
-            catalog.close()
+            client.close()
+
+
+@contextmanager
+def _plane(folder: Path, url: str) -> Iterator[DataPlane]:
+    # A handle of its own, as another server on the same folder would have.
+    catalog = open_catalog(f"sqlite:///{folder / 'data' / 'catalog.db'}", load_key(folder / "data" / "secret.key"))
+    try:
+        with httpx.Client(base_url=url) as client:
+            yield DataPlane(client, folder, catalog, LanceEngine(str(folder / "data" / "collections")))
+    finally:
+        catalog.close()

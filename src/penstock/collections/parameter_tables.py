@@ -18,6 +18,7 @@ __all__ = [
     "INDEX_PARAMS",
     "INDEX_PROPERTIES",
     "ONE_PROCESS",
+    "QUERY_PARAMS",
     "READS_ARE_STRONG",
     "SEARCH_PARAMS",
 ]
@@ -188,6 +189,25 @@ INDEX_PARAMS = ParameterTable(
             about="indexes on a path of a JSON field are not supported by this server",
         ),
         refused("bm25_k1", "bm25_b", "bm25_avgdl", about="BM25 is not served"),
+    ),
+)
+QUERY_PARAMS = ParameterTable(
+    title="gRPC `Query`: `query_params`",
+    where="query_params",
+    rows=(
+        served("limit", "offset", about="which of the rows in order of the primary key", kind=Kind.AMOUNT),
+        served("collection_id", about="the collection that an iterator began with must still have the name"),
+        unused("iterator", about="rows are always in order of the primary key", kind=Kind.FLAG),
+        unused(
+            "reduce_stop_for_best", about="a result has as many rows as there are, up to the limit", kind=Kind.FLAG
+        ),
+        unused("ignore_growing", about="every visible row is sealed", kind=Kind.FLAG),
+        unused("cluster_id", about="the server has one cluster", kind=Kind.TEXT),
+        unused("timezone", "time_fields", about="there is no data type with a time zone", kind=Kind.TEXT),
+        refused("order_by_fields", "group_by_fields", about="order and group the rows in the client"),
+        refused(
+            "query_iter_last_pk", "query_iter_last_element_offset", about="filters select rows, not their elements"
+        ),
     ),
 )
 SEARCH_PARAMS = ParameterTable(

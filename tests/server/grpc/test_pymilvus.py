@@ -112,7 +112,7 @@ def test_the_log_has_a_line_per_call_without_secrets(tmp_path: Path) -> None:
             client.list_collections()
         log = server.log.read_text()
     line = next(line for line in log.splitlines() if '"method":"ShowCollections"' in line)
-    assert re.search(r'"status":"OK","code":0,"ms":[0-9.]+,"request_id":"[0-9a-f]+","event":"request"', line)
+    assert re.search(r'"status":"OK","code":0,"ms":[0-9.]+,"request_id":"[0-9a-f]+","event":"grpc.request"', line)
     assert "secret" not in log
 
 

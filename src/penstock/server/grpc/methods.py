@@ -13,6 +13,7 @@ from penstock.wire.milvus_grpc import (
     loading,
     maintenance,
     partitions,
+    queries,
     schemas,
     sessions,
     unserved,
@@ -39,5 +40,6 @@ def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
         *maintenance.methods(services.collections, grpc),
         *partitions.methods(services.collections, services.partitions, grpc),
         *users.methods(services.accounts, grpc),
+        *queries.methods(services.collections, services.entities, grpc),
     )
     return {f"/{SERVICE}/{method.name}": method for method in (*served, *unserved.methods(served, grpc))}

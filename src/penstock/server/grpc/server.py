@@ -107,6 +107,7 @@ class GrpcServer:
                 self._trace(method.name, metadata, request_id) as traced,
             ):
                 reply = await self._reply(method, context, metadata, request_id)
+                self._release_when_sent(reply, context)
                 traced(reply.status, reply.code)
         finally:
             self._record(method.name, reply, request_id, time.perf_counter() - started)
@@ -139,9 +140,15 @@ class GrpcServer:
                 partial(method.handler, call),
                 route=method.name,
                 timeout=ends - time.monotonic(),
+                discard=GrpcReply.release,
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer, and calls.run logs it
             return method.failure(error, request_id)
+
+    def _release_when_sent(self, reply: GrpcReply, context: Any) -> None:
+        """Release the memory held for a reply when its call has ended; the type stubs lack the callback."""
+        if reply.held is not None:
+            context.add_done_callback(lambda _: reply.release())
 
     def _is_known(self, authorization: str) -> bool:
         """Whether credentials were accepted lately, or none are asked for; without a query of the catalog."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from penstock.collections.result_memory import MemoryReservation
 from penstock.domain.access import Role
 
 __all__ = ["GrpcCall", "GrpcMethod", "GrpcReply", "authorization_of"]
@@ -35,13 +36,19 @@ class GrpcCall:
 class GrpcReply:
     """One response, encoded. ``status`` is the name of a gRPC status code, ``details`` the text of one that isn't OK.
 
-    ``code`` is Milvus's number within the response, for logs and metrics.
+    ``code`` is Milvus's number within the response, for logs and metrics. ``held`` is the memory reserved for the
+    content: whatever sends or drops the reply releases it.
     """
 
     content: bytes = b""
     status: str = "OK"
     details: str = ""
     code: int | None = None
+    held: MemoryReservation | None = None
+
+    def release(self) -> None:
+        if self.held is not None:
+            self.held.release()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

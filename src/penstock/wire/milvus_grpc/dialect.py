@@ -1,6 +1,7 @@
 """The Milvus gRPC dialect, and how to add a method to it.
 
-A handler takes a :class:`Request` and returns the response message, without a status; None is an empty one::
+A handler takes a :class:`Request` and returns the response message, without a status; None is an empty one. With
+memory reserved for it, it returns an :class:`Answer`::
 
     def methods(databases: DatabaseService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
         def describe(request: Request) -> object:
@@ -23,6 +24,7 @@ from typing import Any
 from google.protobuf.message import DecodeError, Message
 
 from penstock.access.admission import Admission, CallNames
+from penstock.collections.result_memory import MemoryReservation, release_on_error
 from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster
 from penstock.domain.names import DEFAULT_DATABASE
@@ -32,7 +34,7 @@ from penstock.wire.milvus_grpc.errors import UNSERVED, failure_reply, success_re
 from penstock.wire.milvus_grpc.stubs import message_types
 from penstock.wire.milvus_v2.errors import Refused
 
-__all__ = ["Handler", "MilvusGrpc", "Request"]
+__all__ = ["Answer", "Handler", "MilvusGrpc", "Request"]
 
 _SUBJECTS = ("partition_name", "index_name", "alias", "username", "role_name")
 
@@ -53,6 +55,14 @@ class Request:
     @property
     def cluster_id(self) -> str:
         return self.cluster.id
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response message; ``held`` as in :class:`penstock.wire.milvus_grpc.calls.GrpcReply`."""
+
+    message: object
+    held: MemoryReservation | None = None
 
 
 Handler = Callable[[Request], object]
@@ -103,9 +113,11 @@ class MilvusGrpc:
                 response = handler(
                     Request(call=call, message=message, cluster=cluster, database=database, caller=admitted.caller)
                 )
-                response = response_type() if response is None else response
-                assert isinstance(response, response_type), f"{name} answers {type(response)}"
-                return success_reply(response)
+                answer = response if isinstance(response, Answer) else Answer(response)
+                with release_on_error(answer.held):
+                    content = response_type() if answer.message is None else answer.message
+                    assert isinstance(content, response_type), f"{name} answers {type(content)}"
+                    return success_reply(content, answer.held)
 
         return GrpcMethod(name=name, handler=handle, failure=partial(failure_reply, response_type), role=role)
 

@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from penstock import errors
+from penstock.collections.result_memory import MemoryReservation
 from penstock.domain.deadline import DeadlineExceeded
 from penstock.errors import PenstockError, Transient
 from penstock.wire.decoding import MalformedBody
@@ -67,11 +68,11 @@ def status_of(error: PenstockError) -> Any:
     )
 
 
-def success_reply(response: Message) -> GrpcReply:
-    """The reply with a response, whose status becomes success."""
+def success_reply(response: Message, held: MemoryReservation | None = None) -> GrpcReply:
+    """The reply with a response, whose status becomes success. ``held`` is the memory reserved for it."""
     if not isinstance(response, common_pb2.Status):
         _status_in(response).SetInParent()
-    return GrpcReply(content=response.SerializeToString(), code=0)
+    return GrpcReply(content=response.SerializeToString(), code=0, held=held)
 
 
 def failure_reply(response_type: type[Message], error: Exception, request_id: str) -> GrpcReply:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from penstock.collections.entity_requests import GetRequest
 from penstock.collections.result_memory import MemoryReservation, release_on_error
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection
-from penstock.errors import CollectionNotFound, FieldNotFound, InvalidFilter, InvalidParameter, PartitionNotFound
+from penstock.errors import CollectionNotFound
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.collections import cannot_find
 from penstock.wire.milvus_v2.dialect import Answer, MilvusV2, Request
@@ -26,6 +25,7 @@ from penstock.wire.milvus_v2.entity_requests import (
     refuse_unserved,
     search_request,
 )
+from penstock.wire.milvus_v2.read_errors import read_errors
 from penstock.wire.milvus_v2.row_serializer import render_rows
 
 __all__ = ["routes"]
@@ -65,7 +65,7 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
 
     def query(request: Request) -> object:
         collection = collection_of(request)
-        with _read_errors():
+        with read_errors():
             query = query_request(request.fields)
             if query.is_count():
                 count = entities.count(collection, query)
@@ -79,7 +79,7 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
         fields.require("collectionName", "id")
         collection = collection_of(request)
         refuse_unserved(fields, ())
-        with _read_errors():
+        with read_errors():
             lookup = GetRequest(
                 keys=primary_keys(fields, collection),
                 output_fields=output_fields(fields),
@@ -91,7 +91,7 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
 
     def search(request: Request) -> object:
         collection = collection_of(request)
-        with _read_errors():
+        with read_errors():
             query = search_request(request.fields, collection, entities)
             result = entities.search(collection, query, org_id=request.cluster.org_id)
         hits = result.hits
@@ -144,14 +144,3 @@ def _takes_int64(request: Request) -> bool:
 
 def _render(request: Request, collection: Collection, table: pa.Table, fields: OutputFields) -> list[dict[str, Any]]:
     return render_rows(table, collection.schema, fields, int64_as_number=_takes_int64(request))
-
-
-@contextmanager
-def _read_errors() -> Iterator[None]:
-    """Translate errors to the texts of reading calls."""
-    try:
-        yield
-    except InvalidFilter as error:
-        raise InvalidParameter(f"failed to create query plan: {error}") from error
-    except (FieldNotFound, PartitionNotFound) as error:
-        raise InvalidParameter(str(error)) from error

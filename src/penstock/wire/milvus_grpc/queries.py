@@ -1,0 +1,84 @@
+"""Query: rows that match an expression, and their number. ``get`` of the clients is a query by primary key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from penstock.collections.collections import CollectionService
+from penstock.collections.entities import EntityService
+from penstock.collections.entity_requests import QueryRequest
+from penstock.collections.parameter_tables import QUERY_PARAMS
+from penstock.collections.parameters import check_parameters
+from penstock.collections.result_memory import release_on_error
+from penstock.domain.access import Role
+from penstock.domain.collections import Collection
+from penstock.errors import InvalidParameter
+from penstock.wire.milvus_grpc.calls import GrpcMethod
+from penstock.wire.milvus_grpc.dialect import Answer, MilvusGrpc, Request
+from penstock.wire.milvus_grpc.field_data import count_data, fields_data
+from penstock.wire.milvus_grpc.placeholders import template_values
+from penstock.wire.milvus_grpc.read_requests import (
+    check_collection_id,
+    collection_to_read,
+    output_names,
+    pairs,
+    session_timestamp,
+    whole_parameter,
+)
+from penstock.wire.milvus_grpc.stubs import milvus_pb2
+from penstock.wire.milvus_v2.read_errors import read_errors
+
+__all__ = ["methods"]
+
+
+def methods(collections: CollectionService, entities: EntityService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
+    def query(request: Request) -> object:
+        collection = collection_to_read(request, collections)
+        parameters = pairs(request.message.query_params)
+        check_parameters(QUERY_PARAMS, parameters)
+        check_collection_id(collection, parameters.get("collection_id"))
+        with read_errors():
+            query = _query_request(request.message, parameters)
+            if query.is_count():
+                count = count_data(entities.count(collection, query))
+                return _results(collection, [count], ["count(*)"])
+            result = entities.query(collection, query, org_id=request.cluster.org_id)
+        with release_on_error(result.held):
+            data = fields_data(result.table, collection.schema, result.fields)
+            return Answer(_results(collection, data, output_names(result.fields)), result.held)
+
+    return (grpc.method("Query", query, action="entity.query", role=Role.READER),)
+
+
+def _query_request(message: Any, parameters: Mapping[str, str]) -> QueryRequest:
+    """Decode a query; without output fields it is for the primary key alone.
+
+    Raises:
+        InvalidParameter
+    """
+    request = QueryRequest(
+        filter=message.expr,
+        filter_params=template_values(message.expr_template_values),
+        partitions=list(message.partition_names),
+        output_fields=list(message.output_fields),
+    )
+    if request.is_count():
+        return request
+    limit = whole_parameter(parameters, "limit")
+    if limit is None:
+        return request
+    if limit <= 0:
+        raise InvalidParameter(f"limit [{limit}] is invalid, it should be greater than 0", key="limit")
+    return replace(request, limit=limit, offset=whole_parameter(parameters, "offset") or 0)
+
+
+def _results(collection: Collection, data: Sequence[Any], names: Sequence[str]) -> Any:
+    return milvus_pb2.QueryResults(
+        fields_data=data,
+        collection_name=collection.name,
+        output_fields=names,
+        session_ts=session_timestamp(),
+        primary_field_name=collection.schema.primary.name,
+    )

@@ -1,0 +1,79 @@
+"""What requests for rows and their answers have in common: query, search and hybrid search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from penstock.collections.collections import CollectionService
+from penstock.collections.entities import OutputFields
+from penstock.domain.collections import Collection
+from penstock.domain.parameter_values import whole_number
+from penstock.domain.schema import META_FIELD
+from penstock.errors import CollectionNotFound, InvalidParameter, shorten
+from penstock.wire.milvus_grpc.collections import cannot_find, qualified_name
+from penstock.wire.milvus_grpc.dialect import Request
+from penstock.wire.milvus_grpc.times import hybrid_timestamp
+
+__all__ = [
+    "check_collection_id",
+    "collection_to_read",
+    "output_names",
+    "pairs",
+    "session_timestamp",
+    "whole_parameter",
+]
+
+
+def collection_to_read(request: Request, collections: CollectionService) -> Collection:
+    """The request's collection. Raises CollectionNotFound with the text of calls that read a schema."""
+    try:
+        return collections.get(*qualified_name(request))
+    except CollectionNotFound as error:
+        raise cannot_find(request, error) from error
+
+
+def check_collection_id(collection: Collection, number: str | None) -> None:
+    """Check that an iterator reads the collection that it began with.
+
+    Raises:
+        InvalidParameter: another collection has the name now.
+    """
+    if number and number != str(collection.number):
+        raise InvalidParameter(
+            f"Input collection id is not consistent to collectionID in the context, "
+            f"alias or database may have changed: collection_id is {shorten(number)}, "
+            f"{collection.name} is {collection.number}. Begin a new iterator",
+            key="collection_id",
+        )
+
+
+def pairs(parameters: Iterable[Any]) -> dict[str, str]:
+    """The ``KeyValuePair`` messages as a dict; of a repeated key the last value counts."""
+    return {pair.key: pair.value for pair in parameters}
+
+
+def whole_parameter(parameters: Mapping[str, Any], key: str) -> int | None:
+    """The whole number of a parameter; None without it.
+
+    Raises:
+        InvalidParameter: it is another value.
+    """
+    value = parameters.get(key)
+    if value is None or value == "":
+        return None
+    number = whole_number(value)
+    if number is None:
+        raise InvalidParameter(f"{key} [{shorten(value)}] is invalid, it should be a whole number", key=key)
+    return number
+
+
+def output_names(fields: OutputFields) -> list[str]:
+    """The names of a result's fields, of dynamic ones their keys, or ``$meta`` if all are shown."""
+    return [*fields.columns, *((META_FIELD,) if fields.meta_keys is None else fields.meta_keys)]
+
+
+def session_timestamp() -> int:
+    """The hybrid timestamp of now. Iterators send it with their next calls; these are strongly consistent anyway."""
+    return hybrid_timestamp(datetime.now(UTC))

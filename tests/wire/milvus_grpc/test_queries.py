@@ -1,0 +1,110 @@
+"""Query, get, count and query iterators of pymilvus's client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pymilvus import MilvusClient, MilvusException
+
+from tests.support.data_planes import DataPlane
+
+
+@pytest.fixture(scope="module")
+def docs(served: tuple[DataPlane, MilvusClient]) -> str:
+    """Ten rows, odd ones red, in two partitions."""
+    plane, _ = served
+    name = plane.quick(2, metricType="L2")
+    plane.call("partitions/create", collectionName=name, partitionName="late")
+    rows = [{"id": i, "vector": [i, 0], "color": "red" if i % 2 else "blue", "size": i} for i in range(10)]
+    plane.put(name, rows[:7])
+    plane.put(name, rows[7:], partition="late")
+    return name
+
+
+def test_rows_with_all_fields_or_with_some(client: MilvusClient, docs: str) -> None:
+    (row,) = client.query(docs, "id == 3", output_fields=["*"])
+    assert row == {"id": 3, "vector": [3.0, 0.0], "color": "red", "size": 3}
+    assert list(client.query(docs, "id == 3", output_fields=["color"])) == [{"id": 3, "color": "red"}]
+    assert list(client.query(docs, "id == 3", output_fields=["vector"])) == [{"id": 3, "vector": [3.0, 0.0]}]
+    assert list(client.query(docs, "id > 99", output_fields=["vector"])) == []
+
+
+def test_limit_offset_and_partitions(client: MilvusClient, docs: str) -> None:
+    def ids(expression: str = "", **options: Any) -> list[int]:
+        return [row["id"] for row in client.query(docs, expression, output_fields=["id"], **options)]
+
+    assert ids(limit=3) == [0, 1, 2]
+    assert ids(limit=3, offset=8) == [8, 9]
+    assert ids("id >= 0") == list(range(10))
+    assert ids(limit=10, partition_names=["late"]) == [7, 8, 9]
+
+
+def test_templates_keys_and_counts(client: MilvusClient, docs: str) -> None:
+    rows = client.query(docs, "id in {ids} and color == {color}", filter_params={"ids": [1, 2, 3], "color": "red"})
+    assert [row["id"] for row in rows] == [1, 3]
+    assert [row["id"] for row in client.get(docs, [5, 4, 77], output_fields=["id"])] == [4, 5]
+    assert list(client.query(docs, "id < 4", output_fields=["count(*)"])) == [{"count(*)": 4}]
+    assert list(client.query(docs, output_fields=["count(*)"])) == [{"count(*)": 10}]
+
+
+@pytest.mark.parametrize(("expression", "expected"), [("", list(range(10))), ("id > 2", list(range(3, 10)))])
+def test_an_iterator_reads_each_row_once(
+    client: MilvusClient, docs: str, expression: str, expected: list[int]
+) -> None:
+    iterator = client.query_iterator(docs, batch_size=3, filter=expression, output_fields=["id"])
+    ids, batch = [], iterator.next()
+    while batch:
+        assert len(batch) <= 3
+        ids += [row["id"] for row in batch]
+        batch = iterator.next()
+    iterator.close()
+    assert ids == expected
+
+
+def test_an_iterator_ends_when_another_collection_has_its_name(plane: DataPlane, client: MilvusClient) -> None:
+    name = plane.quick(2)
+    plane.put(name, [{"id": i, "vector": [1, 2]} for i in range(9)])
+    iterator = client.query_iterator(name, batch_size=3)
+    plane.call("collections/drop", collectionName=name)
+    plane.call("collections/create", collectionName=name, dimension=2)
+    with pytest.raises(MilvusException, match="collection id is not consistent"):
+        iterator.next()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "text"),
+    [
+        ({"filter": "id >"}, 1100, "failed to create query plan: cannot parse expression: id >, error: "),
+        ({"filter": ""}, 1100, "empty expression should be used with limit"),
+        ({"filter": "", "limit": 20000}, 1100, "invalid max query result window, (offset+limit) should be in range"),
+        ({"filter": "", "limit": 0}, 1100, "limit [0] is invalid"),
+        ({"filter": "id > 1", "partition_names": ["nope"]}, 1100, "nope"),
+        ({"filter": "id > 1", "order_by_fields": ["size"]}, 1100, "order_by_fields"),
+        ({"filter": "id in {a}"}, 1100, "failed to create query plan: "),
+    ],
+)
+def test_errors(client: MilvusClient, docs: str, options: dict[str, Any], code: int, text: str) -> None:
+    with pytest.raises(MilvusException) as error:
+        client.query(docs, **options)
+    assert error.value.code == code
+    assert text in error.value.message
+
+
+def test_a_field_that_is_missing_and_a_collection_that_is_missing_or_released(
+    plane: DataPlane, client: MilvusClient
+) -> None:
+    with pytest.raises(MilvusException) as error:
+        client.query("nope", "id > 1")
+    assert (error.value.code, error.value.message) == (
+        100,
+        "can't find collection[database=default][collection=nope]",
+    )
+    name = plane.collection({"fieldName": "v", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}})
+    with pytest.raises(MilvusException, match="field colour not exist") as error:
+        client.query(name, "id > 1", output_fields=["colour"])
+    assert error.value.code == 1100
+    plane.call("collections/release", collectionName=name)
+    with pytest.raises(MilvusException, match="collection not loaded") as error:
+        client.query(name, "id > 1")
+    assert error.value.code == 101
