@@ -21,7 +21,7 @@ def test_the_table_names_methods_and_calls_that_exist(tmp_path: Path) -> None:
 
 def test_a_method_that_only_rest_serves_names_its_call(tmp_path: Path) -> None:
     with make_services(tmp_path) as services:
-        status = answer(services, "CreateAlias", collection_name="docs", alias="latest").status
+        status = answer(services, "CreateAlias", collection_name="docs", alias="latest")
     assert status.reason.endswith("; use /v2/vectordb/aliases/create"), status.reason
 
 
