@@ -24,7 +24,7 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
         *collections.routes(services.collections, services.partitions, services.indexes, v2),
         *partitions.routes(services.collections, services.partitions, v2),
         *indexes.routes(services.collections, services.indexes, v2),
-        *entities.routes(services.collections, services.entities, v2),
+        *entities.routes(services.collections, services.entities, services.searches, v2),
         *users.routes(services.accounts, v2),
         *unsupported.routes(v2),
     )
