@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from penstock.server.services import Services
-from penstock.wire.milvus_grpc import collections, databases, loading, partitions, queries, sessions, unserved
+from penstock.wire.milvus_grpc import (
+    collections,
+    databases,
+    loading,
+    partitions,
+    queries,
+    searches,
+    sessions,
+    unserved,
+)
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc
 from penstock.wire.milvus_grpc.stubs import SERVICE
@@ -23,5 +32,6 @@ def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
         *loading.methods(services.collections, services.partitions, grpc),
         *partitions.methods(services.collections, services.partitions, grpc),
         *queries.methods(services.collections, services.entities, grpc),
+        *searches.methods(services.collections, services.searches, grpc),
     )
     return {f"/{SERVICE}/{method.name}": method for method in (*served, *unserved.methods(served, grpc))}
