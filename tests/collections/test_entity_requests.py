@@ -12,8 +12,8 @@ from penstock.collections.entity_requests import (
     QueryRequest,
     VectorSearchRequest,
 )
-from penstock.collections.grouping import Grouping
 from penstock.collections.query_vectors import sparse_vector, vector_from_bytes, vector_from_numbers
+from penstock.collections.search_groups import Grouping
 from penstock.collections.search_params import SearchParams, search_params
 from penstock.domain.schema import DataType, Field
 from penstock.errors import InvalidParameter, Unsupported

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from penstock.collections.grouping import Grouping
 from penstock.collections.parameter_tables import SEARCH_PARAMS
 from penstock.collections.parameters import check_parameters
+from penstock.collections.search_groups import Grouping
 from penstock.domain.parameter_values import go_boolean, whole_number
 from penstock.errors import InvalidParameter, shorten
 

@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from penstock.catalog import Catalog
 from penstock.collections.entities import EntityService, OutputFields, check_loaded
 from penstock.collections.entity_requests import GetRequest, VectorSearchRequest
-from penstock.collections.grouping import Grouping, first_groups, group_field
 from penstock.collections.partitions import PartitionService
 from penstock.collections.query_vectors import QueryVectors, check_number_of_queries, stored_vectors
 from penstock.collections.result_memory import MemoryReservation, release_on_error
+from penstock.collections.search_groups import Grouping, first_groups, group_field
 from penstock.collections.search_params import SearchParams
 from penstock.domain.collections import Collection
 from penstock.domain.index import Metric, default_metric
