@@ -317,6 +317,7 @@ def _no_services() -> Services:
         partitions=none,
         indexes=none,
         entities=none,
+        searches=none,
     )
 
 

@@ -68,7 +68,7 @@ def test_parquet_files_have_the_same_types(samples: list[Sample], tmp_path: Path
     for sample in samples:
         if not sample.name.startswith("parquet"):
             continue
-        ours, _ = rewrite(sample, tmp_path / sample.name)
+        ours = rewrite(sample, tmp_path / sample.name)
         different = {column: kind for (name, column), kind in DIFFERENT_TYPES.items() if name == sample.name}
         for mine, theirs in zip(ours, sample.files, strict=True):
             assert types(mine[0]) == types(theirs[0]) | different
@@ -86,7 +86,7 @@ def test_numpy_files_are_the_same(samples: list[Sample], tmp_path: Path) -> None
     for sample in samples:
         if not sample.name.startswith("numpy") or "half" in sample.name:
             continue
-        ours, _ = rewrite(sample, tmp_path / sample.name)
+        ours = rewrite(sample, tmp_path / sample.name)
         for mine, theirs in zip(ours, sample.files, strict=True):
             assert [Path(each).name for each in mine] == [Path(their).name for their in theirs]
             for name, other in zip(mine, theirs, strict=True):

@@ -50,7 +50,7 @@ def test_quick_form(run: Run) -> None:
     assert made.exit_code == 0, made.output
     assert "penstock import FILES --collection cli_quick" in made.stdout
     told = run("collections", "describe", "cli_quick").stdout
-    assert "vector  FloatVector, dimension 4  " in told
+    assert "vector FloatVector, dimension 4  " in told
     assert told.rstrip().endswith("vector (L2)")
     assert "Load state    loaded\n" in told
     assert "stored as dynamic values" in told
@@ -70,7 +70,7 @@ def test_who_queries_a_released_collection_is_told_the_call_that_loads_it(run: R
 
 def test_quick_form_with_text_ids(run: Run) -> None:
     run("collections", "create", "cli_text", "--dimension", "4", "--id-type", "VarChar", "--max-length", "36")
-    assert "id      VarChar, max length 36" in run("collections", "describe", "cli_text").stdout
+    assert "id     VarChar, max length 36" in run("collections", "describe", "cli_text").stdout
 
 
 def test_schema_file_as_json(run: Run, tmp_path: Path) -> None:

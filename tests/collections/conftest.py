@@ -16,6 +16,7 @@ from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
+from penstock.collections.searches import SearchService
 from penstock.domain.collections import Collection, CollectionSettings
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Table
@@ -45,6 +46,7 @@ class UseCases:
         self.partitions = PartitionService(self.catalog, engines)
         self.indexes = IndexService(self.catalog, engines, self.built.append)
         self.entities = EntityService(self.catalog, engines, self.partitions)
+        self.searches = SearchService(self.catalog, engines, self.partitions, self.entities)
 
     def create(self, name: str = "docs", schema: CollectionSchema | None = None) -> Collection:
         return self.collections.create(CLUSTER, "default", name, schema or plain(), CollectionSettings())

@@ -46,8 +46,8 @@ def test_an_answer_must_fit_into_memory(cases: UseCases, monkeypatch: pytest.Mon
     assert len(few.table) == 2, "a limit counts only as far as there are rows"
     all_of_them = VectorSearchRequest(queries=vectors(20), limit=20)
     with pytest.raises(InvalidParameter, match="400 rows would take"):
-        cases.entities.search(docs, all_of_them)
-    assert len(cases.entities.search(docs, replace(all_of_them, limit=1)).hits) == 20
+        cases.searches.search(docs, all_of_them)
+    assert len(cases.searches.search(docs, replace(all_of_them, limit=1)).hits) == 20
 
 
 def test_columns_that_an_answer_needs(cases: UseCases) -> None:
@@ -71,14 +71,14 @@ def test_columns_that_an_answer_needs(cases: UseCases) -> None:
 def test_search(cases: UseCases) -> None:
     docs = cases.put(cases.create(), rows=20)
     query = VectorSearchRequest(queries=vectors(20)[[7]], limit=1, output_fields=["word"])
-    found = cases.entities.search(docs, query)
+    found = cases.searches.search(docs, query)
     fields, (hits,) = found.fields, found.hits
     assert fields.columns == ("id", "word")
     assert hits.rows["id"].to_pylist() == [7]
     with pytest.raises(FieldNotFound):
-        cases.entities.search(docs, VectorSearchRequest(field_name="word", queries=vectors(1), limit=1))
+        cases.searches.search(docs, VectorSearchRequest(field_name="word", queries=vectors(1), limit=1))
     with pytest.raises(InvalidParameter, match="must be more than radius"):
-        cases.entities.search(
+        cases.searches.search(
             docs, VectorSearchRequest(queries=vectors(1), limit=1, params=SearchParams(radius=0.9, range_filter=0.1))
         )
 
@@ -91,7 +91,7 @@ def test_a_released_collection_is_not_read(cases: UseCases) -> None:
         lambda: cases.entities.query(docs, QueryRequest(limit=1)),
         lambda: cases.entities.get(docs, GetRequest(keys=[1])),
         lambda: cases.entities.count(docs, QueryRequest()),
-        lambda: cases.entities.search(docs, VectorSearchRequest(queries=vectors(1), limit=1)),
+        lambda: cases.searches.search(docs, VectorSearchRequest(queries=vectors(1), limit=1)),
     ):
         with pytest.raises(CollectionNotLoaded):
             call()

@@ -13,6 +13,7 @@ from penstock.collections.entity_requests import (
     VectorSearchRequest,
 )
 from penstock.collections.query_vectors import sparse_vector, vector_from_bytes, vector_from_numbers
+from penstock.collections.search_groups import Grouping
 from penstock.collections.search_params import SearchParams, search_params
 from penstock.domain.schema import DataType, Field
 from penstock.errors import InvalidParameter, Unsupported
@@ -39,9 +40,9 @@ def test_limits_of_reading_calls(cases: UseCases) -> None:
         cases.entities.get(docs, GetRequest(keys=range(MAX_KEYS + 1)))
     for limit, offset, what in ((0, 0, r"topk \[0\]"), (1, -1, r"offset \[-1\]"), (1, MAX_WINDOW, r"offset\+limit")):
         with pytest.raises(InvalidParameter, match=what):
-            cases.entities.search(docs, VectorSearchRequest(queries=vectors(1), limit=limit, offset=offset))
+            cases.searches.search(docs, VectorSearchRequest(queries=vectors(1), limit=limit, offset=offset))
     with pytest.raises(InvalidParameter, match=r"nq \[0\] is invalid"):
-        cases.entities.search(docs, VectorSearchRequest(queries=vectors(0), limit=1))
+        cases.searches.search(docs, VectorSearchRequest(queries=vectors(0), limit=1))
 
 
 def test_search_parameters_are_merged_and_taken_apart() -> None:
@@ -53,8 +54,12 @@ def test_search_parameters_are_merged_and_taken_apart() -> None:
         search_params({"metric_type": "IP"}, metric="L2")
     with pytest.raises(InvalidParameter, match="did you mean nprobe"):
         search_params({"nprob": 8})
-    with pytest.raises(Unsupported, match="grouping and iterators"):
-        search_params({"group_by_field": "word"})
+    grouped = search_params({"group_by_field": "word", "group_size": "3", "strict_group_size": "True"})
+    assert grouped.grouping == Grouping(field_name="word", size=3, strict=True)
+    assert search_params({"round_decimal": "-1"}) == SearchParams()
+    assert search_params({"round_decimal": 2}).round_decimal == 2
+    with pytest.raises(Unsupported, match="over gRPC only"):
+        search_params({"search_iter_v2": True})
     with pytest.raises(InvalidParameter, match="radius should be a number"):
         search_params({"radius": "near"})
 

@@ -17,6 +17,7 @@ from penstock.collections.entity_requests import QueryRequest, VectorSearchReque
 from penstock.collections.index_requests import CreateIndex
 from penstock.collections.indexes import IndexStatus
 from penstock.collections.search_params import SearchParams
+from penstock.collections.searches import SearchService
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import TTL, CollectionSettings
 from penstock.domain.index import IndexSpec, Metric
@@ -79,7 +80,8 @@ def test_rows_are_staged_published_and_found(world: World, arrow: ArrowEngine) -
     assert found.table.to_pydict() == {"id": [3, 7], "vector": [[3, 1, 2, 3], [7, 1, 2, 3]]}
     queries = np.array([[500, 1, 2, 3]], np.float32)
     query = VectorSearchRequest(queries=queries, limit=3, params=SearchParams(metric="L2"))
-    [hits] = entities.search(world.fresh(docs), query).hits
+    searches = SearchService(world.catalog, world.engines, world.partitions, entities)
+    [hits] = searches.search(world.fresh(docs), query).hits
     assert hits.rows["id"].to_pylist() == [500, 499, 501]
 
 

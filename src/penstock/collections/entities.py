@@ -1,4 +1,4 @@
-"""Reading rows: query, get by primary key, count, and search."""
+"""Reading rows: query, get by primary key, and count. Search is in :mod:`penstock.collections.searches`."""
 
 from __future__ import annotations
 
@@ -12,23 +12,19 @@ from penstock.catalog import Catalog
 from penstock.collections.entity_requests import (
     GetRequest,
     QueryRequest,
-    VectorSearchRequest,
     check_number_of_keys,
 )
 from penstock.collections.partitions import PartitionService
-from penstock.collections.query_vectors import check_number_of_queries
 from penstock.collections.result_memory import MAX_ANSWER_BYTES, MemoryReservation, ResultMemory, release_on_error
-from penstock.collections.search_params import SearchParams
 from penstock.domain.collections import Collection, LoadState
-from penstock.domain.index import Metric, default_metric
 from penstock.domain.schema import META_FIELD, DataType, Field
-from penstock.engines.base import QueryHits, SearchRequest, Table
+from penstock.engines.base import Table
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter, Unsupported
 from penstock.filters import Filter, parse
 from penstock.filters.ast import Column, In
 
-__all__ = ["EntityService", "OutputFields", "QueryResult", "SearchResult"]
+__all__ = ["EntityService", "OutputFields", "QueryResult", "check_loaded"]
 
 _VALUE_BYTES = 64
 """Bytes of a value as a Python object; of vectors without their elements."""
@@ -67,15 +63,6 @@ class QueryResult:
     held: MemoryReservation | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchResult:
-    """The nearest rows to each query vector; ``held`` as in :class:`QueryResult`."""
-
-    fields: OutputFields
-    hits: Sequence[QueryHits]
-    held: MemoryReservation | None
-
-
 class EntityService:
     def __init__(self, catalog: Catalog, engines: EngineRegistry, partitions: PartitionService) -> None:
         self._catalog = catalog
@@ -91,15 +78,15 @@ class EntityService:
             QuotaExceeded: the memory for answers is full for the moment.
             InvalidFilter, InvalidParameter, PartitionNotFound, FieldNotFound.
         """
-        _check_loaded(collection)
+        check_loaded(collection)
         where = parse(request.filter, collection.schema, request.filter_params)
         if request.limit is None and not request.filter.strip():
             raise InvalidParameter("empty expression should be used with limit")
         request.check_window()
         fields = self.output_fields(collection, request.output_fields)
         numbers = self._partitions.numbers(collection, request.partitions)
-        engine, table = self._engines.for_collection(collection), self._table(collection)
-        reservation = self._take(
+        engine, table = self._engines.for_collection(collection), self.table(collection)
+        reservation = self.reserve(
             collection, org_id, fields, request.limit, lambda: engine.count(table, where, numbers)
         )
         return self._rows(collection, where, fields, numbers, reservation, request.limit, request.offset)
@@ -107,12 +94,12 @@ class EntityService:
     def get(self, collection: Collection, request: GetRequest, *, org_id: str = "") -> QueryResult:
         """Get rows by primary key, ordered by it; keys without a row are skipped. Raises as :meth:`query`."""
         check_number_of_keys(len(request.keys))
-        _check_loaded(collection)
+        check_loaded(collection)
         primary = collection.schema.primary
         where = In(Column(primary.name, primary.type), tuple(dict.fromkeys(request.keys)))
         fields = self.output_fields(collection, request.output_fields)
         numbers = self._partitions.numbers(collection, request.partitions)
-        reservation = self._take(collection, org_id, fields, len(where.values), lambda: len(where.values))
+        reservation = self.reserve(collection, org_id, fields, len(where.values), lambda: len(where.values))
         return self._rows(collection, where, fields, numbers, reservation)
 
     def _rows(
@@ -127,7 +114,7 @@ class EntityService:
     ) -> QueryResult:
         with release_on_error(reservation):
             rows = self._engines.for_collection(collection).query(
-                self._table(collection),
+                self.table(collection),
                 filter=where,
                 partitions=partitions,
                 columns=fields.with_dynamic,
@@ -138,60 +125,16 @@ class EntityService:
 
     def count(self, collection: Collection, request: QueryRequest) -> int:
         """Count the matching rows, whatever the limit. Raises as :meth:`query`."""
-        _check_loaded(collection)
+        check_loaded(collection)
         where = parse(request.filter, collection.schema, request.filter_params)
         numbers = self._partitions.numbers(collection, request.partitions)
-        return self._engines.for_collection(collection).count(self._table(collection), where, numbers)
+        return self._engines.for_collection(collection).count(self.table(collection), where, numbers)
 
-    def search(self, collection: Collection, request: VectorSearchRequest, *, org_id: str = "") -> SearchResult:
-        """Search the nearest rows to each query vector, nearest first, for a caller of the org.
-
-        Raises:
-            QuotaExceeded: the memory for answers is full for the moment.
-            CollectionNotLoaded, InvalidFilter, InvalidParameter, PartitionNotFound, FieldNotFound.
-        """
-        request.check_window()
-        check_number_of_queries(len(request.queries))
-        _check_loaded(collection)
-        target = self.search_field(collection, request.field_name)
-        metric = self._metric(collection, target, request.params.metric)
-        _check_range(metric, request.params)
-        where = parse(request.filter, collection.schema, request.filter_params)
-        fields = self.output_fields(collection, request.output_fields)
-        engine, table = self._engines.for_collection(collection), self._table(collection)
-        numbers = self._partitions.numbers(collection, request.partitions)
-        searches = len(request.queries)
-        reservation = self._take(
-            collection,
-            org_id,
-            fields,
-            searches * request.limit,
-            lambda: searches * min(request.limit, engine.count(table, where, numbers)),
-        )
-        with release_on_error(reservation):
-            hits = engine.search(
-                table,
-                SearchRequest(
-                    field_name=target.name,
-                    queries=request.queries,
-                    metric=metric,
-                    limit=request.limit,
-                    offset=request.offset,
-                    filter=where,
-                    partitions=numbers,
-                    columns=fields.with_dynamic,
-                    radius=request.params.radius,
-                    range_filter=_range_filter(metric, request.params.range_filter),
-                    params=request.params.tuning,
-                ),
-            )
-        return SearchResult(fields=fields, hits=hits, held=reservation)
-
-    def _table(self, collection: Collection) -> Table:
+    def table(self, collection: Collection) -> Table:
         """The collection's table, with the rows that are not expired now."""
         return Table.of(collection, self._catalog.row_expiry.of(collection))
 
-    def _take(
+    def reserve(
         self,
         collection: Collection,
         org_id: str,
@@ -211,51 +154,6 @@ class EntityService:
                 rows=rows,
             )
         return self._room.take(org_id, rows * width)
-
-    def search_field(self, collection: Collection, name: str | None) -> Field:
-        """Return the vector field to search, the named or the only one. Raises InvalidParameter, FieldNotFound."""
-        vectors = collection.schema.vectors
-        if not name:
-            if len(vectors) > 1:
-                # Milvus stops at the second one, and writes it so.
-                raise InvalidParameter(
-                    "search without annsField, but already found multiple vector fields: "
-                    f"[{vectors[0].name}, {vectors[1].name},,,]",
-                    fields=[vector.name for vector in vectors],
-                )
-            return vectors[0]
-        for vector in vectors:
-            if vector.name == name:
-                return vector
-        struct = collection.schema.get(name.partition("[")[0])
-        if struct is not None and struct.type is DataType.ARRAY_OF_STRUCT:
-            raise Unsupported(
-                f"searching the vectors of struct arrays is not supported by this server: {name}", field=name
-            )
-        raise FieldNotFound(f"cannot find a vector field: field not found[field={name}]", field=name)
-
-    def _metric(self, collection: Collection, target: Field, requested: str) -> Metric:
-        """Return the index's metric; a requested one must be the same."""
-        own = next(
-            (
-                index.metric
-                for index in self._catalog.collections.indexes(collection.id)
-                if index.field_name == target.name and index.metric
-            ),
-            None,
-        )
-        if not requested:
-            return own or default_metric(target.type)
-        if own is not None and requested.upper() != own.value:
-            raise InvalidParameter(
-                f"metric type not match: invalid [expected={own.value}][actual={requested}]",
-                expected=own.value,
-                actual=requested,
-            )
-        try:
-            return Metric(requested.upper())
-        except ValueError:
-            raise InvalidParameter(f"metric type {requested} is not supported", metric=requested) from None
 
     def output_fields(self, collection: Collection, names: Sequence[str]) -> OutputFields:
         """Resolve ``outputFields`` for this collection. The primary key is always among the columns.
@@ -294,7 +192,8 @@ class EntityService:
         )
 
 
-def _check_loaded(collection: Collection) -> None:
+def check_loaded(collection: Collection) -> None:
+    """Raise CollectionNotLoaded if the collection was released."""
     if collection.load_state is LoadState.RELEASED:
         raise CollectionNotLoaded(
             f"collection not loaded[collection={collection.number}]. It was released: load it first",
@@ -306,24 +205,3 @@ def _value_bytes(field: Field) -> int:
     """Estimate the bytes of a value. Of structs one is counted: their number is unknown before they are read."""
     vector = 4 * field.width if field.type.is_dense_vector else 0
     return _VALUE_BYTES + vector + sum(map(_value_bytes, field.fields))
-
-
-def _check_range(metric: Metric, params: SearchParams) -> None:
-    if params.radius is None or params.range_filter is None:
-        return
-    low, high = params.range_filter, params.radius
-    word = "less"
-    if metric.higher_is_nearer:
-        low, high, word = high, low, "more"
-    if low > high:
-        raise InvalidParameter(
-            f"metric type '{metric}', range_filter({params.range_filter}) must be {word} "
-            f"than radius({params.radius})",
-            radius=params.radius,
-            range_filter=params.range_filter,
-        )
-
-
-def _range_filter(metric: Metric, bound: float | None) -> float | None:
-    """Drop a bound of 1 or more for COSINE, which only rounding exceeds: rows equal to the query must stay."""
-    return None if metric is Metric.COSINE and bound is not None and bound >= 1 else bound

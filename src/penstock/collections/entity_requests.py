@@ -72,14 +72,16 @@ class GetRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorSearchRequest:
-    """The nearest rows to each of the query vectors, which are decoded for the field.
+    """The nearest rows to each of the query vectors, which are decoded for the field, or to the rows of these keys.
 
-    ``field_name`` None is the only vector field. ``limit`` is the number of rows per query vector. The other fields
-    are as in :class:`QueryRequest`; without output fields only the primary key is read.
+    A request has either ``queries`` or ``keys``. ``field_name`` None is the only vector field. ``limit`` counts the
+    rows of a query vector or, where rows are grouped, the groups. The other fields are as in :class:`QueryRequest`;
+    without output fields only the primary key is read.
     """
 
-    queries: QueryVectors
     limit: int
+    queries: QueryVectors = ()
+    keys: Sequence[int] | Sequence[str] = ()
     offset: int = 0
     field_name: str | None = None
     filter: str = ""

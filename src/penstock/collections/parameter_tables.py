@@ -235,15 +235,23 @@ SEARCH_PARAMS = ParameterTable(
             *("rbq_query_bits", "vectors_beam_width"),
             about="tunes index types for which others are built, see [indexes](indexes.md)",
         ),
+        served(
+            "group_by_field", about="scalar field whose values make groups; the limit counts groups", kind=Kind.TEXT
+        ),
+        served("group_size", about="rows per group, 1 to 10; default 1", kind=Kind.COUNT),
+        served("strict_group_size", about="whether to look further for groups with fewer rows", kind=Kind.FLAG),
+        served("round_decimal", about="decimals of scores, 0 to 6; -1 leaves them as they are", kind=Kind.AMOUNT),
+        unused("page_retain_order", about="the order of rows does not depend on the page", kind=Kind.FLAG),
         refused(
-            *("group_by_field", "group_size", "search_iter_id", "search_iter_batch_size", "search_iter_last_bound"),
-            about="grouping and iterators are not served",
+            *("search_iter_id", "search_iter_batch_size", "search_iter_last_bound"),
+            about="search iterators are served over gRPC only; over REST page with radius and range_filter",
         ),
         refused(
-            *("strict_group_size", "iterator", "search_iter_v2"),
-            about="grouping and iterators are not served",
+            *("iterator", "search_iter_v2"),
+            about="search iterators are served over gRPC only; over REST page with radius and range_filter",
             kind=Kind.FLAG,
         ),
-        refused("round_decimal", about="scores are returned unrounded; round them in the client"),
+        refused("order_by_fields", "group_by_fields", about="rows are ordered by their scores; group by one field"),
+        refused("json_path", "json_type", "strict_cast", about="groups are made by scalar fields only"),
     ),
 )

@@ -6,11 +6,12 @@ Errors say what is wrong with one query; a dialect adds the query as it was sent
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from penstock.domain.schema import DataType, Field
 from penstock.errors import InvalidParameter
@@ -20,6 +21,7 @@ __all__ = [
     "QueryVectors",
     "check_number_of_queries",
     "sparse_vector",
+    "stored_vectors",
     "vector_from_bytes",
     "vector_from_numbers",
 ]
@@ -90,6 +92,15 @@ def sparse_vector(indices: Sequence[Any], values: Sequence[Any]) -> dict[int, fl
     if len(vector) != len(indices):
         raise InvalidParameter("the indices of a sparse query must be unique")
     return vector
+
+
+def stored_vectors(array: pa.Array[Any], field: Field) -> QueryVectors:
+    """The vectors of a column in canonical types, without nulls, as query vectors."""
+    if field.type is DataType.SPARSE_FLOAT_VECTOR:
+        rows: list[Any] = array.to_pylist()
+        return [dict(zip(row["indices"], row["values"], strict=True)) for row in rows]
+    values = cast(Any, array).flatten().to_numpy(zero_copy_only=False).reshape(-1, field.width)
+    return np.ascontiguousarray(values, np.uint8 if field.type is DataType.BINARY_VECTOR else np.float32)
 
 
 def _checked(vector: npt.NDArray[Any], field: Field) -> npt.NDArray[Any]:

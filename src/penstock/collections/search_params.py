@@ -6,21 +6,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from penstock.collections.parameter_tables import SEARCH_PARAMS
 from penstock.collections.parameters import check_parameters
+from penstock.collections.search_groups import Grouping
+from penstock.domain.parameter_values import go_boolean, whole_number
 from penstock.errors import InvalidParameter, shorten
 
-__all__ = ["SearchParams", "search_params"]
+__all__ = ["SearchParams", "round_decimal", "search_params"]
+
+MAX_DECIMALS = 6
+"""Of scores that are rounded, as in Milvus."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchParams:
-    """``metric`` "" is the index's. ``radius`` and ``range_filter`` bound the score. ``tuning`` are all others."""
+    """``metric`` "" is the index's. ``radius`` and ``range_filter`` bound the score. ``tuning`` are all others.
+
+    ``round_decimal`` are the decimals of scores; None leaves them as they are.
+    """
 
     metric: str = ""
     radius: float | None = None
     range_filter: float | None = None
+    grouping: Grouping | None = None
+    round_decimal: int | None = None
     tuning: Mapping[str, Any] = field(default_factory=dict)
+
+    def rounded(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The scores with :attr:`round_decimal` decimals."""
+        if self.round_decimal is None:
+            return scores
+        return np.round(scores.astype(np.float64), self.round_decimal).astype(np.float32)
 
 
 def search_params(params: Mapping[str, Any], *more: Mapping[str, Any], metric: object = None) -> SearchParams:
@@ -48,7 +67,39 @@ def search_params(params: Mapping[str, Any], *more: Mapping[str, Any], metric: o
         metric=_metric(metric, merged.pop("metric_type", None), merged.pop("metricType", None)),
         radius=_number(merged, "radius"),
         range_filter=_number(merged, "range_filter"),
+        grouping=_grouping(merged),
+        round_decimal=round_decimal(merged.pop("round_decimal", None)),
         tuning=merged,
+    )
+
+
+def round_decimal(value: object) -> int | None:
+    """The number of decimals of scores; None for None and -1.
+
+    Raises:
+        InvalidParameter: it is out of range.
+    """
+    if value is None or value == "":
+        return None
+    decimals = whole_number(value)
+    if decimals is None or not -1 <= decimals <= MAX_DECIMALS:
+        raise InvalidParameter(
+            f"round_decimal [{shorten(value)}] is invalid, it should be -1 or an integer in range "
+            f"[0, {MAX_DECIMALS}]",
+            key="round_decimal",
+        )
+    return None if decimals < 0 else decimals
+
+
+def _grouping(params: dict[str, Any]) -> Grouping | None:
+    name, size = params.pop("group_by_field", None), params.pop("group_size", None)
+    strict = params.pop("strict_group_size", None)
+    if not name:
+        return None
+    return Grouping(
+        field_name=name,
+        size=1 if size is None or size == "" else whole_number(size) or 0,
+        strict=bool(go_boolean(strict)),
     )
 
 

@@ -15,6 +15,7 @@ from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
+from penstock.collections.searches import SearchService
 from penstock.domain.collections import Cluster
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
@@ -111,6 +112,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
     traced = watching.traced(runner)
     scheduler = Scheduler(ImportContext(catalog, engines, traced, roots, job_settings, watching.observer))
     partitions = PartitionService(catalog, engines)
+    entities = EntityService(catalog, engines, partitions)
     registry.register(CatalogMetrics(catalog, settings.cluster_id))
     registry.register(ProcessMetrics(lambda: scheduler.running, lambda: runner.restarts))
 
@@ -149,7 +151,8 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         alterations=AlterationService(catalog, engines, scheduler.maintenance.request),
         partitions=partitions,
         indexes=IndexService(catalog, engines, scheduler.maintenance.request),
-        entities=EntityService(catalog, engines, partitions),
+        entities=entities,
+        searches=SearchService(catalog, engines, partitions, entities),
         middleware=watching.middleware,
         trace_grpc=watching.trace_grpc,
         registry=registry,

@@ -37,6 +37,7 @@ SAMPLES = {
     "metric_type": "L2",
     "metricType": "L2",
     "index_type": "HNSW",
+    "group_by_field": "id",
     "consistencyLevel": "Strong",
     "enableDynamicField": "0",
     "M": 16,

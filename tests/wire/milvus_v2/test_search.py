@@ -200,7 +200,12 @@ def test_without_an_index_any_metric_of_the_type_goes(plane: DataPlane) -> None:
         ({"nprobe": 1, "params": {"nprobe": 2}}, "ambiguous parameter: nprobe"),
         ({"params": [1]}, "searchParams.params must be a dict"),
         ({"metricType": "L2", "metric_type": "IP"}, "metric type should be one string"),
-        ({"group_by_field": "color"}, "group_by_field in searchParams is not supported"),
+        ({"group_by_field": "colour"}, "field not found[field=colour]"),
+        ({"group_by_field": "vector"}, "field vector of type FloatVector can't be grouped by"),
+        ({"group_by_field": "id", "group_size": 11}, "group size:11 is invalid"),
+        ({"group_by_field": "id", "radius": 1}, "Not allowed to do range-search when doing search-group-by"),
+        ({"round_decimal": 7}, "round_decimal [7] is invalid, it should be -1 or an integer in range [0, 6]"),
+        ({"iterator": True}, "search iterators are served over gRPC only"),
     ],
 )
 def test_search_params_that_are_refused(plane: DataPlane, docs: str, params: dict[str, Any], text: str) -> None:
@@ -215,13 +220,113 @@ def test_search_params_that_make_no_difference_here(plane: DataPlane, docs: str)
     assert plane.error("entities/search", collectionName=docs, data=[[0, 0]], params={"nprobe": "1"})[0] == 1801
 
 
+# By stored rows, in groups, rounded
+
+
+def test_ids_search_by_their_stored_vectors(plane: DataPlane, docs: str) -> None:
+    ask = {"collectionName": docs, "limit": 2}
+    told = plane.reply("entities/search", {**ask, "ids": ["4", 0]})
+    assert told["topks"] == [2, 2]
+    assert [(int(hit["id"]), hit["distance"]) for hit in told["data"]] == [(4, 0.0), (3, 1.0), (0, 0.0), (1, 1.0)]
+    assert plane.error("entities/search", **ask, ids=[4, 77]) == (
+        1100,
+        "some of the provided primary key IDs do not exist: missing IDs = [77]: invalid parameter",
+    )
+    code, text = plane.error("entities/search", **ask, ids=[4], data=[[0, 0]])
+    assert (code, "mutually exclusive" in text) == (1100, True)
+    assert plane.error("entities/search", **ask, ids=[])[0] == 1802
+
+
+def test_ids_search_vectors_of_any_type(plane: DataPlane) -> None:
+    docs = plane.collection(
+        vector("half", "Float16Vector", 2),
+        vector("bits", "BinaryVector", 8),
+        vector("sparse", "SparseFloatVector", None),
+    )
+    plane.put(docs, [{"id": i, "half": [i, 1], "bits": [2**i - 1], "sparse": {"1": i}} for i in range(1, 5)])
+    for field, metric, nearest in (("half", "L2", 3), ("bits", "HAMMING", 3), ("sparse", "IP", 4)):
+        found = plane.call(
+            "entities/search",
+            collectionName=docs,
+            ids=[3],
+            annsField=field,
+            limit=1,
+            searchParams={"metricType": metric},
+        )
+        assert [int(hit["id"]) for hit in found] == [nearest]
+
+
+@pytest.fixture(scope="module")
+def pages(plane: DataPlane) -> str:
+    """Rows on a line, near ones first: three quarters of them belong to one book."""
+    name = plane.collection(
+        vector("v", "FloatVector", 2),
+        {"fieldName": "book", "dataType": "VarChar", "elementTypeParams": {"max_length": 9}},
+        {"fieldName": "shelf", "dataType": "Int64", "nullable": True},
+    )
+    books = ["a"] * 900 + ["b", "c", "b", "b", "c", "d"] * 50
+    plane.put(
+        name,
+        [{"id": i, "v": [i, 0], "book": book, "shelf": i % 2 or None} for i, book in enumerate(books)],
+    )
+    return name
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"limit": 3}, [0, 900, 901]),
+        ({"limit": 9}, [0, 900, 901, 905]),
+        ({"limit": 2, "offset": 1}, [900, 901]),
+        ({"limit": 2, "groupSize": 2, "strictGroupSize": True}, [0, 1, 900, 902]),
+        (
+            {"limit": 4, "groupSize": 3, "strictGroupSize": True},
+            [0, 1, 2, 900, 902, 903, 901, 904, 907, 905, 911, 917],
+        ),
+        ({"limit": 1, "groupSize": 2, "filter": "book == 'c'"}, [901, 904]),
+    ],
+)
+def test_groups_hold_the_best_rows_of_each_value(
+    plane: DataPlane, pages: str, more: dict[str, Any], expected: list[int]
+) -> None:
+    params = {"metricType": "L2"}
+    found = plane.call(
+        "entities/search", collectionName=pages, data=[[0, 0]], groupingField="book", searchParams=params, **more
+    )
+    assert [int(hit["id"]) for hit in found] == expected
+    assert [hit["distance"] for hit in found] == [key**2 for key in expected]
+
+
+def test_groups_come_with_output_fields_and_null_is_a_group(plane: DataPlane, pages: str) -> None:
+    found = plane.call(
+        "entities/search",
+        collectionName=pages,
+        data=[[0, 0]],
+        groupingField="shelf",
+        outputFields=["book", "v"],
+        searchParams={"metricType": "L2"},
+    )
+    assert found == [
+        {"id": "0", "distance": 0.0, "book": "a", "v": [0.0, 0.0]},
+        {"id": "1", "distance": 1.0, "book": "a", "v": [1.0, 0.0]},
+    ]
+
+
+def test_scores_are_rounded(plane: DataPlane, docs: str) -> None:
+    for decimals, distance in ((-1, 0.123904), (0, 0.0), (2, 0.12), (6, 0.123904)):
+        (hit,) = plane.call(
+            "entities/search",
+            collectionName=docs,
+            data=[[0.352, 0]],
+            limit=1,
+            searchParams={"round_decimal": decimals},
+        )
+        assert hit["distance"] == pytest.approx(distance, abs=1e-7)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("ids", [1]),
-        ("groupingField", "color"),
-        ("groupSize", 2),
-        ("strictGroupSize", True),
         ("functionScore", {"a": 1}),
         ("searchAggregation", {"a": 1}),
         ("orderByFields", ["id"]),

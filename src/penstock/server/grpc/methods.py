@@ -15,6 +15,7 @@ from penstock.wire.milvus_grpc import (
     partitions,
     queries,
     schemas,
+    searches,
     sessions,
     unserved,
     users,
@@ -41,5 +42,6 @@ def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
         *partitions.methods(services.collections, services.partitions, grpc),
         *users.methods(services.accounts, grpc),
         *queries.methods(services.collections, services.entities, grpc),
+        *searches.methods(services.collections, services.searches, grpc),
     )
     return {f"/{SERVICE}/{method.name}": method for method in (*served, *unserved.methods(served, grpc))}

@@ -36,7 +36,7 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
         *alterations.routes(services.alterations, v2),
         *partitions.routes(services.collections, services.partitions, v2),
         *indexes.routes(services.collections, services.indexes, v2),
-        *entities.routes(services.collections, services.entities, v2),
+        *entities.routes(services.collections, services.entities, services.searches, v2),
         *users.routes(services.accounts, v2),
         *unsupported.routes(v2),
     )

@@ -12,6 +12,7 @@ from penstock.collections.collections import CollectionService
 from penstock.collections.entities import EntityService, OutputFields
 from penstock.collections.entity_requests import GetRequest
 from penstock.collections.result_memory import MemoryReservation, release_on_error
+from penstock.collections.searches import SearchService
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.errors import CollectionNotFound
@@ -49,13 +50,19 @@ _QUERY_BODY: Mapping[str, Mapping[str, Any]] = {
 _SEARCH_BODY: Mapping[str, Mapping[str, Any]] = {
     **_QUERY_BODY,
     "data": {"type": "array", "items": {}, "description": "Vectors: lists, base64 or sparse maps."},
+    "ids": {"type": "array", "items": {}, "description": "Primary keys, in place of data: search by their vectors."},
     "annsField": _TEXT,
     "searchParams": {"type": "object"},
+    "groupingField": _TEXT,
+    "groupSize": {"type": "integer"},
+    "strictGroupSize": {"type": "boolean"},
 }
 _TRUE_WORDS = ("1", "t", "T", "true", "TRUE", "True")
 
 
-def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2) -> tuple[Route, ...]:
+def routes(
+    collections: CollectionService, entities: EntityService, searches: SearchService, v2: MilvusV2
+) -> tuple[Route, ...]:
     def collection_of(request: Request) -> Collection:
         name = request.fields.required_string("collectionName")
         try:
@@ -81,7 +88,7 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
         refuse_unserved(fields, ())
         with read_errors():
             lookup = GetRequest(
-                keys=primary_keys(fields, collection),
+                keys=primary_keys(fields.value("id"), collection),
                 output_fields=output_fields(fields),
                 partitions=fields.strings("partitionNames") or (),
             )
@@ -92,8 +99,8 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
     def search(request: Request) -> object:
         collection = collection_of(request)
         with read_errors():
-            query = search_request(request.fields, collection, entities)
-            result = entities.search(collection, query, org_id=request.cluster.org_id)
+            query = search_request(request.fields, collection, searches)
+            result = searches.search(collection, query, org_id=request.cluster.org_id)
         hits = result.hits
         if not any(len(hit.scores) for hit in hits):
             return _answer([], result.held)
@@ -124,7 +131,7 @@ def routes(collections: CollectionService, entities: EntityService, v2: MilvusV2
             search,
             role=Role.READER,
             struct="SearchReqV2",
-            operation=_operation("Get the rows nearest to query vectors", _SEARCH_BODY, ["collectionName", "data"]),
+            operation=_operation("Get the rows nearest to query vectors", _SEARCH_BODY, ["collectionName"]),
         ),
     )
 

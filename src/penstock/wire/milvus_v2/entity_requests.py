@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from penstock.collections.entities import EntityService
 from penstock.collections.entity_requests import QueryRequest, VectorSearchRequest, check_number_of_keys
 from penstock.collections.search_params import SearchParams, search_params
+from penstock.collections.searches import SearchService
 from penstock.domain.collections import Collection
 from penstock.domain.parameter_values import MAX_EXACT_DOUBLE, MAX_INT64
 from penstock.domain.schema import DataType
@@ -31,10 +31,7 @@ DEFAULT_LIMIT = 100
 MAX_NESTED_LISTS = 32
 """The same limit as the depth of a filter."""
 UNSERVED_QUERY = ("orderByFields", "groupByFields")
-_UNSERVED_SEARCH = (
-    *("ids", "groupingField", "groupSize", "strictGroupSize", "functionScore", "functionChains"),
-    *("searchAggregation", "orderByFields"),
-)
+_UNSERVED_SEARCH = (*("functionScore", "functionChains", "searchAggregation", "orderByFields"),)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
 
 
@@ -93,13 +90,12 @@ def _value(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def primary_keys(fields: Fields, collection: Collection) -> list[int] | list[str]:
-    """Decode the ``id`` of a get: one or a list of numbers or strings, for any key type.
+def primary_keys(ids: Any, collection: Collection) -> list[int] | list[str]:
+    """Decode primary keys: one or a list of numbers or strings, for any key type.
 
     Raises:
         Refused: 1806, one can't be a key.
     """
-    ids = fields.value("id")
     values: list[Any] = ids if isinstance(ids, list) else [ids]
     check_number_of_keys(len(values))
     primary = collection.schema.primary
@@ -125,24 +121,29 @@ def _int64(value: Any) -> int | None:
     return number if -MAX_INT64 - 1 <= number <= MAX_INT64 else None
 
 
-def search_request(fields: Fields, collection: Collection, entities: EntityService) -> VectorSearchRequest:
+def search_request(fields: Fields, collection: Collection, searches: SearchService) -> VectorSearchRequest:
     """Decode the body of a search.
 
     Raises:
-        Refused: 1802 without query vectors, 1801 for a field that can't be searched.
+        Refused: 1802 without query vectors or keys, 1801 for a field that can't be searched.
         MalformedBody: a query isn't of the field's type.
         InvalidParameter, Unsupported.
     """
     refuse_unserved(fields, _UNSERVED_SEARCH)
-    data = fields.list("data")
-    if not data:
+    data, ids = fields.list("data"), fields.list("ids")
+    if data and ids:
+        raise InvalidParameter(
+            "primary keys (ids) and query vectors (data) are mutually exclusive. "
+            "Specify either 'ids' or 'data', not both"
+        )
+    if not data and not ids:
         raise Refused(
             1802,
             "missing required parameters, error: either 'ids' (for primary key search) or 'data' "
             "(for vector search) must be provided",
         )
     try:
-        target = entities.search_field(collection, fields.string("annsField"))
+        target = searches.search_field(collection, fields.string("annsField"))
     except Unsupported:
         raise
     except (InvalidParameter, FieldNotFound) as error:
@@ -151,7 +152,8 @@ def search_request(fields: Fields, collection: Collection, entities: EntityServi
     return VectorSearchRequest(
         field_name=target.name,
         params=_search_params(fields),
-        queries=query_vectors(data, target),
+        queries=query_vectors(data, target) if data else (),
+        keys=primary_keys(ids, collection) if ids else (),
         limit=DEFAULT_LIMIT if limit is None else limit,
         offset=offset or 0,
         filter=fields.string("filter") or "",
@@ -171,4 +173,14 @@ def _search_params(fields: Fields) -> SearchParams:
     for value in extra.values():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise fields.mismatch("params", value, "float64")
-    return search_params(params, nested, extra, metric=fields.value("metricType"))
+    return search_params(params, nested, extra, grouping_params(fields), metric=fields.value("metricType"))
+
+
+def grouping_params(fields: Fields) -> dict[str, Any]:
+    """Decode ``groupingField``, ``groupSize`` and ``strictGroupSize`` into search parameters."""
+    values = {
+        "group_by_field": fields.string("groupingField") or None,
+        "group_size": fields.integer("groupSize", strict=True) or None,
+        "strict_group_size": fields.boolean("strictGroupSize"),
+    }
+    return {key: value for key, value in values.items() if value is not None}

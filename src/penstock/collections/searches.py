@@ -1,0 +1,262 @@
+"""Vector search: the rows nearest to query vectors, or to the vectors of stored rows; grouped by a field or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from penstock.catalog import Catalog
+from penstock.collections.entities import EntityService, OutputFields, check_loaded
+from penstock.collections.entity_requests import GetRequest, VectorSearchRequest
+from penstock.collections.partitions import PartitionService
+from penstock.collections.query_vectors import QueryVectors, check_number_of_queries, stored_vectors
+from penstock.collections.result_memory import MemoryReservation, release_on_error
+from penstock.collections.search_groups import Grouping, first_groups, group_field
+from penstock.collections.search_params import SearchParams
+from penstock.domain.collections import Collection
+from penstock.domain.index import Metric, default_metric
+from penstock.domain.schema import DataType, Field
+from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
+from penstock.engines.registry import EngineRegistry
+from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
+from penstock.filters import parse
+from penstock.filters.ast import Column, In
+
+__all__ = ["SearchResult", "SearchService"]
+
+_FIRST_CANDIDATES = 128
+_MORE_CANDIDATES = 4
+"""A grouping search whose groups aren't complete reads so many times as many rows."""
+_MAX_CANDIDATES = 65_536
+"""Rows of one query that a grouping search looks at: with fewer groups among them, the result has fewer."""
+_MAX_CANDIDATES_OF_ALL_QUERIES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """The nearest rows to each query vector. The caller releases ``held`` when it has sent them.
+
+    The rows have the columns of ``fields``, and that of the field that they are grouped by.
+    """
+
+    fields: OutputFields
+    metric: Metric
+    hits: Sequence[QueryHits]
+    held: MemoryReservation | None
+
+
+class SearchService:
+    def __init__(
+        self, catalog: Catalog, engines: EngineRegistry, partitions: PartitionService, entities: EntityService
+    ) -> None:
+        self._catalog = catalog
+        self._engines = engines
+        self._partitions = partitions
+        self._entities = entities
+
+    def search(self, collection: Collection, request: VectorSearchRequest, *, org_id: str = "") -> SearchResult:
+        """Search the nearest rows to each query vector, nearest first, for a caller of the org.
+
+        Raises:
+            QuotaExceeded: the memory for answers is full for the moment.
+            CollectionNotLoaded, InvalidFilter, InvalidParameter, PartitionNotFound, FieldNotFound.
+        """
+        request.check_window()
+        check_number_of_queries(len(request.keys or request.queries))
+        check_loaded(collection)
+        target = self.search_field(collection, request.field_name)
+        metric = self.metric(collection, target, request.params.metric)
+        _check_range(metric, request.params)
+        where = parse(request.filter, collection.schema, request.filter_params)
+        fields = self._entities.output_fields(collection, request.output_fields)
+        grouping = request.params.grouping
+        size = 1
+        if grouping is not None:
+            group_field(collection.schema, grouping)
+            _check_grouping(request.params)
+            size = grouping.size
+        engine, table = self._engines.for_collection(collection), self._entities.table(collection)
+        numbers = self._partitions.numbers(collection, request.partitions)
+        queries = self._stored(collection, target, request, org_id) if request.keys else request.queries
+        reservation = self._entities.reserve(
+            collection,
+            org_id,
+            fields,
+            len(queries) * request.limit * size,
+            lambda: len(queries) * min(request.limit * size, engine.count(table, where, numbers)),
+        )
+        with release_on_error(reservation):
+            wanted = SearchRequest(
+                field_name=target.name,
+                queries=queries,
+                metric=metric,
+                limit=request.limit,
+                offset=request.offset,
+                filter=where,
+                partitions=numbers,
+                columns=fields.with_dynamic,
+                radius=request.params.radius,
+                range_filter=_range_filter(metric, request.params.range_filter),
+                params=request.params.tuning,
+            )
+            if grouping is None:
+                hits: Sequence[QueryHits] = engine.search(table, wanted)
+            else:
+                hits = self._grouped(collection, engine, table, wanted, grouping)
+            hits = [QueryHits(rows=hit.rows, scores=request.params.rounded(hit.scores)) for hit in hits]
+        return SearchResult(fields=fields, metric=metric, hits=hits, held=reservation)
+
+    def _stored(
+        self, collection: Collection, target: Field, request: VectorSearchRequest, org_id: str
+    ) -> QueryVectors:
+        """The stored vectors of the requested keys, in their order."""
+        result = self._entities.get(
+            collection, GetRequest(keys=request.keys, output_fields=[target.name]), org_id=org_id
+        )
+        try:
+            keys = pa.array(request.keys, result.table[collection.schema.primary.name].type)
+            positions = pc.index_in(keys, value_set=result.table[collection.schema.primary.name].combine_chunks())
+            if positions.null_count:
+                missing = shorten(keys.filter(pc.is_null(positions)).to_pylist(), 200)
+                raise InvalidParameter(
+                    f"some of the provided primary key IDs do not exist: missing IDs = {missing}", key="ids"
+                )
+            vectors = result.table[target.name].combine_chunks().take(positions)
+            if vectors.null_count:
+                empty = shorten(keys.filter(pc.is_null(vectors)).to_pylist(), 200)
+                raise InvalidParameter(
+                    f"some of the provided primary key IDs have a null vector in field {target.name}: {empty}",
+                    key="ids",
+                )
+            return stored_vectors(vectors, target)
+        finally:
+            if result.held is not None:
+                result.held.release()
+
+    def _grouped(
+        self, collection: Collection, engine: Engine, table: Table, wanted: SearchRequest, grouping: Grouping
+    ) -> Sequence[QueryHits]:
+        """The hits of each query in whole groups, of which ``wanted`` has limit and offset.
+
+        Nearest rows are read, more and more, until the groups among them are complete.
+        """
+        primary = collection.schema.primary.name
+        groups = wanted.limit + wanted.offset
+        most = max(
+            min(_MAX_CANDIDATES, _MAX_CANDIDATES_OF_ALL_QUERIES // len(wanted.queries)), groups * grouping.size
+        )
+        candidates = min(max(groups * grouping.size * _MORE_CANDIDATES, _FIRST_CANDIDATES), most)
+        narrow = list(dict.fromkeys((primary, grouping.field_name)))
+        while True:
+            nearest = engine.search(table, replace(wanted, limit=candidates, offset=0, columns=narrow))
+            chosen = [first_groups(hit.rows[grouping.field_name].to_pylist(), groups, grouping) for hit in nearest]
+            exhausted = [len(hit.scores) < candidates for hit in nearest]
+            if candidates == most or all(
+                groups.complete or end for groups, end in zip(chosen, exhausted, strict=True)
+            ):
+                break
+            candidates = min(candidates * _MORE_CANDIDATES, most)
+        hits = []
+        for hit, groups_of_hit in zip(nearest, chosen, strict=True):
+            positions = pa.array(chain(*groups_of_hit.positions[wanted.offset :]), pa.int64())
+            hits.append(QueryHits(rows=hit.rows.take(positions), scores=hit.scores[positions.to_numpy()]))
+        return self.with_columns(collection, hits, list(dict.fromkeys((*wanted.columns, grouping.field_name))))
+
+    def with_columns(
+        self, collection: Collection, hits: Sequence[QueryHits], columns: Sequence[str]
+    ) -> Sequence[QueryHits]:
+        """The hits with these columns of their rows, read by primary key; rows deleted meanwhile are missing."""
+        primary = collection.schema.primary
+        if not hits or set(columns) <= set(hits[0].rows.column_names):
+            return [replace(hit, rows=hit.rows.select(columns)) for hit in hits]
+        keys = pc.unique(pa.concat_tables([hit.rows.select([primary.name]) for hit in hits])[primary.name])
+        values: list[Any] = keys.to_pylist()
+        rows = self._engines.for_collection(collection).query(
+            self._entities.table(collection),
+            filter=In(Column(primary.name, primary.type), tuple(values)),
+            columns=columns,
+        )
+        stored = rows[primary.name].combine_chunks()
+        complete = []
+        for hit in hits:
+            positions = pc.index_in(hit.rows[primary.name].combine_chunks(), value_set=stored)
+            present = np.asarray(positions.is_valid().to_numpy(zero_copy_only=False), np.bool_)
+            complete.append(QueryHits(rows=rows.take(positions.drop_null()), scores=hit.scores[present]))
+        return complete
+
+    def search_field(self, collection: Collection, name: str | None) -> Field:
+        """Return the vector field to search, the named or the only one. Raises InvalidParameter, FieldNotFound."""
+        vectors = collection.schema.vectors
+        if not name:
+            if len(vectors) > 1:
+                # Milvus stops at the second one, and writes it so.
+                raise InvalidParameter(
+                    "search without annsField, but already found multiple vector fields: "
+                    f"[{vectors[0].name}, {vectors[1].name},,,]",
+                    fields=[vector.name for vector in vectors],
+                )
+            return vectors[0]
+        for vector in vectors:
+            if vector.name == name:
+                return vector
+        struct = collection.schema.get(name.partition("[")[0])
+        if struct is not None and struct.type is DataType.ARRAY_OF_STRUCT:
+            raise Unsupported(
+                f"searching the vectors of struct arrays is not supported by this server: {name}", field=name
+            )
+        raise FieldNotFound(f"cannot find a vector field: field not found[field={name}]", field=name)
+
+    def metric(self, collection: Collection, target: Field, requested: str) -> Metric:
+        """Return the index's metric; a requested one must be the same."""
+        own = next(
+            (
+                index.metric
+                for index in self._catalog.collections.indexes(collection.id)
+                if index.field_name == target.name and index.metric
+            ),
+            None,
+        )
+        if not requested:
+            return own or default_metric(target.type)
+        if own is not None and requested.upper() != own.value:
+            raise InvalidParameter(
+                f"metric type not match: invalid [expected={own.value}][actual={requested}]",
+                expected=own.value,
+                actual=requested,
+            )
+        try:
+            return Metric(requested.upper())
+        except ValueError:
+            raise InvalidParameter(f"metric type {requested} is not supported", metric=requested) from None
+
+
+def _check_range(metric: Metric, params: SearchParams) -> None:
+    if params.radius is None or params.range_filter is None:
+        return
+    low, high = params.range_filter, params.radius
+    word = "less"
+    if metric.higher_is_nearer:
+        low, high, word = high, low, "more"
+    if low > high:
+        raise InvalidParameter(
+            f"metric type '{metric}', range_filter({params.range_filter}) must be {word} "
+            f"than radius({params.radius})",
+            radius=params.radius,
+            range_filter=params.range_filter,
+        )
+
+
+def _range_filter(metric: Metric, bound: float | None) -> float | None:
+    """Drop a bound of 1 or more for COSINE, which only rounding exceeds: rows equal to the query must stay."""
+    return None if metric is Metric.COSINE and bound is not None and bound >= 1 else bound
+
+
+def _check_grouping(params: SearchParams) -> None:
+    if params.radius is not None or params.range_filter is not None:
+        raise InvalidParameter("Not allowed to do range-search when doing search-group-by")
