@@ -161,7 +161,7 @@ def test_limits_of_fields_hold_from_now_on(cases: UseCases) -> None:
         cases.alterations.alter_field(*HERE, "docs", "tag", {"max_length": 70_000})
     with pytest.raises(InvalidSchema, match="the default none does not fit"):
         cases.alterations.alter_field(*HERE, "docs", "tag", {"max_length": 3})
-    with pytest.raises(InvalidParameter, match="dim is no parameter of fieldParams"):
+    with pytest.raises(InvalidParameter, match="dim is not a parameter of fieldParams"):
         cases.alterations.alter_field(*HERE, "docs", "vector", {"dim": 8})
     with pytest.raises(FieldNotFound):
         cases.alterations.alter_field(*HERE, "docs", "nope", {"max_length": 10})
@@ -173,7 +173,7 @@ def test_properties_of_an_index(cases: UseCases) -> None:
     cases.indexes.create(docs, CreateIndex(field_name="vector", index_type="HNSW", metric="L2", params={"M": 16}))
     cases.indexes.alter_properties(docs, "vector", {"mmap.enabled": True})
     assert cases.indexes.get(docs, "vector").params == {"M": 16, "mmap.enabled": True}
-    with pytest.raises(InvalidParameter, match="M is no parameter of properties of an index"):
+    with pytest.raises(InvalidParameter, match="M is not a parameter of properties of an index"):
         cases.indexes.drop_properties(docs, "vector", ["M"])
     cases.indexes.drop_properties(docs, "vector", ["mmap.enabled"])
     assert cases.indexes.get(docs, "vector").params == {"M": 16}

@@ -130,7 +130,7 @@ def test_fields_of_a_struct_follow_it_and_are_as_long() -> None:
 def test_properties_of_a_database_are_checked(cases: UseCases) -> None:
     database = cases.databases.create(CLUSTER, "sales", {"mmap.enabled": True})
     assert database.properties == {"mmap.enabled": "true"}
-    with pytest.raises(InvalidParameter, match="no parameter of properties"):
+    with pytest.raises(InvalidParameter, match="not a parameter of properties"):
         cases.databases.create(CLUSTER, "other", {"colour": "red"})
     with pytest.raises(InvalidName):
         cases.databases.create(CLUSTER, "no name", {})

@@ -27,6 +27,6 @@ def test_options_of_formats_are_known_to_clients() -> None:
 def test_options_are_checked_whatever_the_files() -> None:
     assert check_options({}) == check_options({"sep": "", "nullkey": "NULL", "timeout": "soon"}) == []
     assert check_options({"sep": r"\t"}) == []
-    assert check_options({"sep": "||"}) == ["option 'sep' is one character: of '||' only the first one counts"]
+    assert check_options({"sep": "||"}) == ["option 'sep' is a single character: only the first one of '||' is used"]
     with pytest.raises(ImportRefused, match="unsupported csv separator"):
         check_options({"sep": "§"})

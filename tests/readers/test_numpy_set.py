@@ -25,7 +25,7 @@ def test_a_file_is_named_as_its_field() -> None:
 
 def test_a_set_needs_a_file_for_each_field_without_null_and_default() -> None:
     NUMPY_SET.check(["x/id.npy", "x/vector.npy"], OPTIONAL)
-    with pytest.raises(ImportRefused, match=r"has 1 files .* 2 fields that need one; missing: vector\.npy") as raised:
+    with pytest.raises(ImportRefused, match=r"has 1 files .* 2 required fields; missing: vector\.npy") as raised:
         NUMPY_SET.check(["x/id.npy"], OPTIONAL)
     assert raised.value.details == {"rule": "numpy_fields", "missing": ["vector"]}
     NUMPY_SET.check(["vector.npy"], CollectionSchema(fields=(ID, VECTOR), auto_id=True))

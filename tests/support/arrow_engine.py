@@ -68,7 +68,7 @@ class ArrowEngine:
         self._root.mkdir(parents=True, exist_ok=True)
         if known and not set(known) & set(self.tables()):
             raise StoreError(
-                f"The store {self._root} has none of the {len(known)} tables that the catalog knows. Mount it"
+                f"The store {self._root} has none of the {len(known)} tables in the catalog. Mount it"
             )
 
     def tables(self) -> list[str]:
