@@ -96,7 +96,13 @@ def _cut_and_joined(random_: random.Random, content: bytes, format_: str) -> byt
         case 3:
             return content[:end] + content[start:]
         case _:
-            other = next(iter(_MAKERS[format_](random_, random_.choice(_NUMPY_SCHEMAS), {"sep": ",", "nullkey": ""}, False).values()))
+            other = next(
+                iter(
+                    _MAKERS[format_](
+                        random_, random_.choice(_NUMPY_SCHEMAS), {"sep": ",", "nullkey": ""}, False
+                    ).values()
+                )
+            )
             return content[:start] + other[random_.randint(0, len(other)) :]
 
 

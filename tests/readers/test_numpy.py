@@ -142,7 +142,9 @@ def test_files_of_no_field_are_dynamic_values(tmp_path: Path) -> None:
 def test_a_missing_file_tells_the_files_and_the_nearest(tmp_path: Path) -> None:
     values = {"id": np.arange(3), "Vector": np.zeros((3, 4), np.float32)}
     request = request_for(saved(tmp_path, values), SCHEMA)
-    with pytest.raises(DataError, match=r"'vector' is missed\. The file's columns: id, Vector\. Did you mean 'Vector'\?"):
+    with pytest.raises(
+        DataError, match=r"'vector' is missed\. The file's columns: id, Vector\. Did you mean 'Vector'\?"
+    ):
         plan_at_once(NUMPY.reader, request, 1000)
 
 

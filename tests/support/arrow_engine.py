@@ -67,9 +67,7 @@ class ArrowEngine:
     def check(self, known: Sequence[str] = ()) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
         if known and not set(known) & set(self.tables()):
-            raise StoreError(
-                f"The store {self._root} has none of the {len(known)} tables in the catalog. Mount it"
-            )
+            raise StoreError(f"The store {self._root} has none of the {len(known)} tables in the catalog. Mount it")
 
     def tables(self) -> list[str]:
         return sorted(path.name for path in self._root.iterdir())
