@@ -79,6 +79,7 @@ MILVUS: Mapping[type[PenstockError], ErrorRow] = {
     errors.InvalidSchema: ErrorRow(1100, _INVALID),
     errors.InvalidFilter: ErrorRow(1100, _INVALID),
     errors.Unsupported: ErrorRow(1100, _INVALID),
+    errors.MissingExtra: ErrorRow(1100, _INVALID),
     errors.NotFound: ErrorRow(1100, _INVALID),
     errors.ClusterNotFound: ErrorRow(
         96018, template="Cluster not found. Please use the ListClusters API to obtain your scoped clusters."

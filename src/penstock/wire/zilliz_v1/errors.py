@@ -118,6 +118,7 @@ ROWS: Mapping[type[PenstockError], ErrorRow] = {
     errors.InvalidSchema: ErrorRow(80000),
     errors.InvalidFilter: ErrorRow(80000),
     errors.Unsupported: ErrorRow(83004),
+    errors.MissingExtra: ErrorRow(83004),
     errors.NotFound: ErrorRow(80000),
     errors.ClusterNotFound: ErrorRow(40021),
     errors.DatabaseNotFound: ErrorRow(80000),
