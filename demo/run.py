@@ -55,7 +55,7 @@ def main() -> int:
                 out.print("The last lines of the server's log:", log.read_text()[-2000:], sep="\n", markup=False)
             return 1
     out.print(f"\nAll done in {time.monotonic() - started:.0f} s. The server is stopped and its folder removed.")
-    out.print("Next: README.md, “By hand”, starts a server of your own.")
+    out.print("Next: README.md, “Quick start”, starts your own server.")
     return 0
 
 

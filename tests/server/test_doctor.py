@@ -152,7 +152,7 @@ def test_a_table_older_than_was_noted(folder: Path) -> None:
 
 def test_a_lost_store(folder: Path) -> None:
     shutil.rmtree(folder / "data" / "collections")
-    assert "knows 1 collections" in bad(folder)["store"].found
+    assert "the catalog has 1 collections" in bad(folder)["store"].found
 
 
 def test_files_that_belong_to_nothing(folder: Path) -> None:
@@ -162,7 +162,7 @@ def test_files_that_belong_to_nothing(folder: Path) -> None:
     os.utime(orphan, (old, old))
     shutil.copytree(table(folder), folder / "data" / "collections" / "0123456789abcdef.lance")
     found = bad(folder)
-    assert "1,000 bytes in files of default.docs" in found["orphans"].found
+    assert "1,000 bytes in orphan files of default.docs" in found["orphans"].found
     assert "0123456789abcdef.lance" in found["strays"].found
     assert orphan.exists()
 
@@ -193,7 +193,7 @@ def test_a_folder_that_others_may_read(folder: Path) -> None:
     assert "data dir" not in bad(folder), "what is in it was made for its owner alone"
     (data / "catalog.db").chmod(0o644)
     found = bad(folder)["data dir"]
-    assert "they may use catalog.db in it" in found.found
+    assert "with catalog.db in it" in found.found
     assert found.remedy == f"chmod -R go= {data}"
     data.chmod(0o700)
     assert "data dir" not in bad(folder)

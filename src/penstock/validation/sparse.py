@@ -30,7 +30,7 @@ from penstock.validation.text import is_text, utf8
 
 __all__ = ["to_sparse"]
 
-_EMPTY: Array = pa.array([], pa.int64())
+_EMPTY: Array = pa.nulls(0, pa.int64())  # pa.array() of a list would import pandas
 
 
 def to_sparse(array: Array, field: Field, note: WarningSink) -> Array:
