@@ -92,7 +92,7 @@ class SearchService:
             lambda: len(queries) * min(request.limit * size, engine.count(table, where, numbers)),
         )
         with release_on_error(reservation):
-            wanted = SearchRequest(
+            engine_request = SearchRequest(
                 field_name=target.name,
                 queries=queries,
                 metric=metric,
@@ -106,9 +106,9 @@ class SearchService:
                 params=request.params.tuning,
             )
             if grouping is None:
-                hits: Sequence[QueryHits] = engine.search(table, wanted)
+                hits: Sequence[QueryHits] = engine.search(table, engine_request)
             else:
-                hits = self._grouped(collection, engine, table, wanted, grouping)
+                hits = self._grouped(collection, engine, table, engine_request, grouping)
             hits = [QueryHits(rows=hit.rows, scores=request.params.rounded(hit.scores)) for hit in hits]
         return SearchResult(fields=fields, metric=metric, hits=hits, held=reservation)
 
@@ -140,33 +140,36 @@ class SearchService:
                 result.held.release()
 
     def _grouped(
-        self, collection: Collection, engine: Engine, table: Table, wanted: SearchRequest, grouping: Grouping
+        self, collection: Collection, engine: Engine, table: Table, engine_request: SearchRequest, grouping: Grouping
     ) -> Sequence[QueryHits]:
-        """The hits of each query in whole groups, of which ``wanted`` has limit and offset.
+        """The hits of each query in whole groups, of which ``engine_request`` has limit and offset.
 
         Nearest rows are read, more and more, until the groups among them are complete.
         """
         primary = collection.schema.primary.name
-        groups = wanted.limit + wanted.offset
-        most = max(
-            min(_MAX_CANDIDATES, _MAX_CANDIDATES_OF_ALL_QUERIES // len(wanted.queries)), groups * grouping.size
+        groups = engine_request.limit + engine_request.offset
+        candidate_limit = max(
+            min(_MAX_CANDIDATES, _MAX_CANDIDATES_OF_ALL_QUERIES // len(engine_request.queries)),
+            groups * grouping.size,
         )
-        candidates = min(max(groups * grouping.size * _MORE_CANDIDATES, _FIRST_CANDIDATES), most)
+        candidates = min(max(groups * grouping.size * _MORE_CANDIDATES, _FIRST_CANDIDATES), candidate_limit)
         narrow = list(dict.fromkeys((primary, grouping.field_name)))
         while True:
-            nearest = engine.search(table, replace(wanted, limit=candidates, offset=0, columns=narrow))
+            nearest = engine.search(table, replace(engine_request, limit=candidates, offset=0, columns=narrow))
             chosen = [first_groups(hit.rows[grouping.field_name].to_pylist(), groups, grouping) for hit in nearest]
             exhausted = [len(hit.scores) < candidates for hit in nearest]
-            if candidates == most or all(
+            if candidates == candidate_limit or all(
                 groups.complete or end for groups, end in zip(chosen, exhausted, strict=True)
             ):
                 break
-            candidates = min(candidates * _MORE_CANDIDATES, most)
+            candidates = min(candidates * _MORE_CANDIDATES, candidate_limit)
         hits = []
         for hit, groups_of_hit in zip(nearest, chosen, strict=True):
-            positions = pa.array(chain(*groups_of_hit.positions[wanted.offset :]), pa.int64())
+            positions = pa.array(chain(*groups_of_hit.positions[engine_request.offset :]), pa.int64())
             hits.append(QueryHits(rows=hit.rows.take(positions), scores=hit.scores[positions.to_numpy()]))
-        return self.with_columns(collection, hits, list(dict.fromkeys((*wanted.columns, grouping.field_name))))
+        return self.with_columns(
+            collection, hits, list(dict.fromkeys((*engine_request.columns, grouping.field_name)))
+        )
 
     def with_columns(
         self, collection: Collection, hits: Sequence[QueryHits], columns: Sequence[str]
