@@ -110,7 +110,7 @@ def test_health_tells_what_vanished_and_that_it_is_back(tmp_path: Path) -> None:
         for folder, words in (
             (server.import_root, "import root"),
             (server.data_dir / "collections", "none of the 1 tables"),
-            (server.data_dir, "data folder"),
+            (server.data_dir, "data dir"),
         ):
             until_health(server, 200)
             away = folder.rename(tmp_path / "away")

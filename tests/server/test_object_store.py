@@ -51,7 +51,7 @@ def test_objects_are_read_with_the_keys_that_may_read_them(tmp_path: Path, s3: S
 
         for call in (f"s3://{foreign}/c.jsonl", "s3://another-bucket/c.jsonl"):
             refused = client_refusal(client, call)
-            assert "own keys" in refused
+            assert "own credentials" in refused
     assert SECRET not in server.log.read_text()
     assert SECRET.encode() not in b"".join(path.read_bytes() for path in tmp_path.glob("data/catalog.db*"))
 
