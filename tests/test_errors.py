@@ -46,11 +46,6 @@ def test_the_drawing_marks_what_may_be_tried_again() -> None:
     assert marked == {each.__name__ for each in KINDS if issubclass(each, Transient)}
 
 
-def test_all_names_every_class() -> None:
-    assert set(errors.__all__) == set(CLASSES)
-    assert errors.__all__ == sorted(errors.__all__)
-
-
 def test_codes_are_unique_and_every_class_has_its_own() -> None:
     codes = [each.code for each in CLASSES.values() if issubclass(each, PenstockError)]
     assert len(set(codes)) == len(codes)

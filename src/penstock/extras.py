@@ -7,8 +7,6 @@ from importlib.util import find_spec
 from penstock.errors import MissingExtra
 from penstock.version import DISTRIBUTION
 
-__all__ = ["SERVER_MODULES", "require_extra", "require_server"]
-
 SERVER_MODULES = (
     "alembic",
     "argon2",

@@ -8,8 +8,6 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-__all__ = ["leave_out_pandas"]
-
 
 class _NoPandas(MetaPathFinder):
     def find_spec(

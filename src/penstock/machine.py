@@ -18,8 +18,6 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["MemoryLimit", "memory_limit", "oom_kills", "processors"]
-
 _ROOT = Path("/")
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 

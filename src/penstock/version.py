@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-__all__ = ["DISTRIBUTION", "package_version"]
-
 DISTRIBUTION: Final = "penstock-import"
 """The name to install this package by. ``penstock`` on the public index is another project."""
 

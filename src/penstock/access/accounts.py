@@ -15,8 +15,6 @@ from penstock.domain.names import check_user_name
 from penstock.errors import AccountNotFound, InvalidParameter, PermissionDenied, Unauthenticated
 from penstock.sources.paths import parse_root
 
-__all__ = ["AccountService", "CreatedApiKey"]
-
 _LONGEST_NAME = 64
 
 MAX_DESCRIPTION = 1024

@@ -20,8 +20,6 @@ from penstock.domain.access import Caller
 from penstock.domain.audit import AuditEntry, plain
 from penstock.errors import AccessDenied, PenstockError
 
-__all__ = ["Audit", "AuditLog", "AuditedAuthentication", "NoAudit"]
-
 log = structlog.get_logger(__name__)
 
 WINDOW = 60.0

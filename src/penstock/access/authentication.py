@@ -21,8 +21,6 @@ from penstock.catalog.access.accounts import Account, AccountRepository
 from penstock.domain.access import ANONYMOUS, Caller
 from penstock.errors import TooManyAttempts, Unauthenticated
 
-__all__ = ["Authentication", "Authenticator", "NoAuthentication"]
-
 FRESH_SECONDS = 0.5
 """Cache time of accounts: a revocation takes effect within a second."""
 _CACHED_ACCOUNTS = 10_000

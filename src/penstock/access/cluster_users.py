@@ -14,8 +14,6 @@ from penstock.domain.access import Caller, Grant, Role
 from penstock.domain.collections import Cluster
 from penstock.errors import InvalidParameter, PermissionDenied
 
-__all__ = ["PUBLIC", "ClusterUser", "ClusterUsers", "Privilege"]
-
 PUBLIC = "public"
 _ROLE_NAMES = (*(role.value for role in Role), PUBLIC)
 

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 
 from penstock.errors import Unauthenticated
 
-__all__ = ["KeyCredentials", "UserCredentials", "digest_of", "new_key", "parse_credentials"]
-
 KEY_PREFIX = "psk_"
 HINT_LENGTH = len(KEY_PREFIX) + 6
 

@@ -16,8 +16,6 @@ from cachetools import TTLCache
 from penstock.access.credentials import UserCredentials, parse_credentials
 from penstock.errors import Unauthenticated
 
-__all__ = ["ANONYMOUS_KEY", "UNAUTHENTICATED_KEY", "UNVERIFIED_PASSWORD_KEY", "FairnessKeys"]
-
 ANONYMOUS_KEY = "anybody"
 """Of all calls while authentication is off."""
 UNVERIFIED_PASSWORD_KEY = "password"  # noqa: S105 - the name of a queue  # nosec B105

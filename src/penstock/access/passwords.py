@@ -16,8 +16,6 @@ from cachetools import TTLCache
 
 from penstock.errors import InvalidParameter
 
-__all__ = ["Passwords", "check_password"]
-
 REMEMBERED_SECONDS = 60
 _MAX_CACHED = 10_000
 _LENGTHS = (6, 256)

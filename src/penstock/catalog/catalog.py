@@ -27,8 +27,6 @@ from penstock.catalog.jobs.retention import RetentionRepository
 from penstock.catalog.jobs.staged_files import StagedFileRepository
 from penstock.errors import CatalogUnavailable
 
-__all__ = ["Catalog", "open_catalog"]
-
 log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1.0

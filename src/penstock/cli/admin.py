@@ -22,17 +22,6 @@ from penstock.settings import Settings, load_settings
 if TYPE_CHECKING:
     from penstock.catalog import Catalog
 
-__all__ = [
-    "grants_of",
-    "org_names",
-    "org_option",
-    "record",
-    "role_options",
-    "roots_option",
-    "with_catalog",
-    "with_settings_and_catalog",
-]
-
 _HERE = "this machine"
 
 

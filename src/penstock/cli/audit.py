@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from penstock.catalog import Catalog
     from penstock.domain.audit import AuditEntry
 
-__all__ = ["audit"]
-
 _FIELDS = (
     *("at", "caller", "caller_id", "org_id", "address", "action", "cluster_id", "database", "collection", "job_id"),
     *("subject", "outcome", "reason", "times"),

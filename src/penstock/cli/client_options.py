@@ -8,8 +8,6 @@ from typing import Any
 
 import click
 
-__all__ = ["cluster_option", "connection_options", "json_option", "with_client"]
-
 DEFAULT_URL = "http://127.0.0.1:19530"
 
 

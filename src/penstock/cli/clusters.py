@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from penstock.catalog import Catalog
     from penstock.settings import Settings
 
-__all__ = ["clusters"]
-
 
 @click.group()
 def clusters() -> None:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from penstock.sdk.client import Client
     from penstock.sdk.schema import CollectionInfo, FieldInfo
 
-__all__ = ["collections"]
-
 METRICS = ("COSINE", "L2", "IP")
 _LOAD_STATES = {"LoadStateLoaded": "loaded", "LoadStateNotLoad": "not loaded", "LoadStateLoading": "loading"}
 

@@ -18,8 +18,6 @@ from penstock.domain.schema import CollectionSchema
 from penstock.domain.sizes import parse_size
 from penstock.errors import InvalidParameter
 
-__all__ = ["convert"]
-
 _TYPES = {file_type.name.lower(): file_type for file_type in BulkFileType}
 
 

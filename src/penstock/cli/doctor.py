@@ -11,8 +11,6 @@ from penstock.cli.output import print_json, print_table
 from penstock.cli.server_options import settings_options
 from penstock.settings import load_settings
 
-__all__ = ["doctor"]
-
 
 @click.command()
 @settings_options

@@ -7,8 +7,6 @@ import click
 from penstock.errors import PenstockError
 from penstock.sdk.errors import AccessDenied, ConnectionFailed, ImportCallError, NotFound, SdkError
 
-__all__ = ["FAILED", "INTERRUPTED", "UNFINISHED", "Failure", "explain"]
-
 FAILED = 1
 UNFINISHED = 3
 INTERRUPTED = 130

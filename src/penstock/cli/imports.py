@@ -13,8 +13,6 @@ from penstock.cli.client_options import cluster_option, json_option, with_client
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
 
-__all__ = ["import_files"]
-
 GROUPS_PER_JOB = 1024
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from penstock.sdk.client import Client
     from penstock.sdk.jobs import ImportJob
 
-__all__ = ["jobs"]
-
 STATES = ("Pending", "Importing", "Uncommitted", "Committing", "Completed", "Failed")
 _REASON_SHOWN = 100
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from penstock.catalog import Catalog
     from penstock.catalog.access.accounts import Account
 
-__all__ = ["keys"]
-
 
 @click.group()
 def keys() -> None:

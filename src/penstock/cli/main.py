@@ -21,8 +21,6 @@ from penstock.cli.renamed import refuse_renamed
 from penstock.extras import require_server
 from penstock.import_guard import leave_out_pandas
 
-__all__ = ["COMMANDS", "LazyCommand", "cli", "main"]
-
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:

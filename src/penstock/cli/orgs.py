@@ -16,8 +16,6 @@ from penstock.errors import InvalidParameter
 if TYPE_CHECKING:
     from penstock.catalog import Catalog
 
-__all__ = ["orgs"]
-
 _NONE, _DEFAULT = "none", "default"
 _UNCHANGED = -1
 

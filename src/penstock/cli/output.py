@@ -15,8 +15,6 @@ from unicodedata import combining, east_asian_width
 
 import click
 
-__all__ = ["moment", "print_facts", "print_json", "print_table", "short_value"]
-
 _LEAST_WIDTH = 8
 _SHOWN_ITEMS = 4
 _SHOWN_TEXT = 60

@@ -11,8 +11,6 @@ from penstock.cli.client_options import json_option, with_client
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
 
-__all__ = ["partitions"]
-
 
 @click.group()
 def partitions() -> None:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from penstock.errors import FileMissing
 
-__all__ = ["import_groups", "server_groups"]
-
 
 def import_groups(paths: Iterable[str], folder: Path | None = None) -> list[list[str]]:
     """Group files as the create call takes them: one per group, the ``.npy`` files of one folder together.

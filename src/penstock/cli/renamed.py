@@ -7,8 +7,6 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["RENAMED_COMMANDS", "Group", "refuse_renamed", "renamed_option"]
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 RENAMED_COMMANDS: Mapping[str, str] = {

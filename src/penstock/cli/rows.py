@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from penstock.sdk.client import Client
     from penstock.sdk.schema import CollectionInfo, FieldInfo
 
-__all__ = ["query", "search"]
-
 _FIELDS_HELP = "Fields to print, separated by commas. [default: all]"
 
 

@@ -21,8 +21,6 @@ from typing import Any
 
 from penstock.errors import InvalidSchema
 
-__all__ = ["SchemaFile", "read_schema_file"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaFile:

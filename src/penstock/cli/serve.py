@@ -10,8 +10,6 @@ import click
 from penstock.cli.server_options import settings_options
 from penstock.settings import load_settings
 
-__all__ = ["serve"]
-
 
 @click.command()
 @settings_options

@@ -11,8 +11,6 @@ import click
 from penstock.cli.renamed import renamed_option
 from penstock.settings import RENAMED_SETTINGS, Setting, flag_of, row_of, settings_table
 
-__all__ = ["CATALOG_SETTINGS", "settings_options"]
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 

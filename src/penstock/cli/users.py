@@ -21,8 +21,6 @@ from penstock.cli.renamed import Group
 if TYPE_CHECKING:
     from penstock.catalog import Catalog
 
-__all__ = ["users"]
-
 _password = click.option(
     "--password",
     prompt=True,

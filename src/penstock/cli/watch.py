@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from penstock.sdk.client import Client
     from penstock.sdk.jobs import ImportedFile, ImportJob
 
-__all__ = ["ABORTED", "follow", "summary"]
-
 _FILES_SHOWN = 20
 _STEP_PERCENT = 10
 _STEP_SECONDS = 10.0

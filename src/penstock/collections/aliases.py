@@ -11,8 +11,6 @@ from penstock.domain.names import check_alias_name
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import AliasNotFound
 
-__all__ = ["AliasService"]
-
 
 class AliasService:
     """The use cases of aliases. ``collection`` may itself be an alias: then of the same collection."""

@@ -19,8 +19,6 @@ from penstock.domain.schema import DataType, Field
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import CollectionLoaded, InvalidParameter
 
-__all__ = ["AlterationService", "RenameCollection"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameCollection:

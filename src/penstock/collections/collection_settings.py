@@ -14,8 +14,6 @@ from penstock.domain.parameter_values import text_values, whole_number
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import InvalidParameter, shorten
 
-__all__ = ["DEFAULT_LEVEL", "check_consistency_level", "collection_settings", "with_properties", "without_properties"]
-
 CONSISTENCY_LEVELS = ("Strong", "Session", "Bounded", "Eventually", "Customized")
 DEFAULT_LEVEL = "Bounded"
 MAX_SHARDS = 16

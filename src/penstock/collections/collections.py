@@ -22,8 +22,6 @@ from penstock.errors import (
     Unsupported,
 )
 
-__all__ = ["CollectionService"]
-
 
 class CollectionService:
     """The use cases of collections.

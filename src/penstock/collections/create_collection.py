@@ -11,8 +11,6 @@ from penstock.collections.indexes import IndexService
 from penstock.domain.collections import Collection, CollectionSettings
 from penstock.domain.schema import CollectionSchema
 
-__all__ = ["CreateCollection", "create_collection"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateCollection:

@@ -13,8 +13,6 @@ from penstock.domain.names import DEFAULT_DATABASE, check_database_name
 from penstock.domain.parameter_values import text_values
 from penstock.errors import InvalidParameter
 
-__all__ = ["DatabaseService"]
-
 
 class DatabaseService:
     def __init__(self, catalog: Catalog) -> None:

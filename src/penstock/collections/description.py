@@ -9,8 +9,6 @@ from penstock.domain.collections import Collection, Partition
 from penstock.domain.index import IndexSpec
 from penstock.domain.schema import CollectionSchema, DataType, Field
 
-__all__ = ["CollectionDescription", "FieldDescription", "describe_fields"]
-
 _FIRST_FIELD_ID = 100
 """Milvus keeps the ids below for fields of its own."""
 

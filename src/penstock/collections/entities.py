@@ -24,8 +24,6 @@ from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter
 from penstock.filters import Filter, parse
 from penstock.filters.ast import Column, In
 
-__all__ = ["EntityService", "OutputFields", "QueryResult", "check_loaded"]
-
 _VALUE_BYTES = 64
 """Bytes of a value as a Python object; of vectors without their elements."""
 

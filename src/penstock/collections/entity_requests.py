@@ -11,8 +11,6 @@ from penstock.collections.query_vectors import QueryVectors
 from penstock.collections.search_params import SearchParams
 from penstock.errors import InvalidParameter
 
-__all__ = ["MAX_KEYS", "MAX_WINDOW", "GetRequest", "QueryRequest", "VectorSearchRequest", "check_number_of_keys"]
-
 MAX_WINDOW = 16384
 """Maximum of limit plus offset, as in Milvus."""
 MAX_KEYS = 65_536

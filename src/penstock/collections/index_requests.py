@@ -13,8 +13,6 @@ from penstock.domain.parameter_values import text_values
 from penstock.domain.schema import CollectionSchema, DataType
 from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
 
-__all__ = ["CreateIndex", "index_spec"]
-
 _DISPLAYED = ("mmap.enabled", "indexoffsetcache.enabled", "warmup")
 """Parameters without effect on how an index is built; AUTOINDEX takes them too."""
 

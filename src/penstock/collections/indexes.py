@@ -18,8 +18,6 @@ from penstock.engines.base import Table
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import CollectionLoaded, IndexExists, IndexNotFound, InvalidParameter, Unsupported
 
-__all__ = ["IndexService", "IndexState", "IndexStatus"]
-
 
 class IndexState(StrEnum):
     """The state of an index, with Milvus's words."""

@@ -9,20 +9,6 @@ from penstock.collections.parameters import Kind, ParameterTable, refused, serve
 from penstock.domain.collections import TTL
 from penstock.domain.index import GRAPH_INDEXES, NLIST_INDEXES, PRODUCT_INDEXES
 
-__all__ = [
-    "COLLECTION_PARAMS",
-    "COLLECTION_PROPERTIES",
-    "DATABASE_PROPERTIES",
-    "FIELD_PARAMS",
-    "FIELD_PROPERTIES",
-    "INDEX_PARAMS",
-    "INDEX_PROPERTIES",
-    "ONE_PROCESS",
-    "QUERY_PARAMS",
-    "READS_ARE_STRONG",
-    "SEARCH_PARAMS",
-]
-
 _MAPPED = "rows are always read from files through the page cache"
 _WARMED = "the page cache keeps what was read; nothing is preloaded"
 ONE_PROCESS = "every server process serves every collection; there are no replicas or resource groups"

@@ -15,18 +15,6 @@ from typing import Any
 from penstock.domain.parameter_values import MAX_INT32, go_boolean, whole_number
 from penstock.errors import InvalidParameter, Unsupported, shorten
 
-__all__ = [
-    "Effect",
-    "Kind",
-    "Parameter",
-    "ParameterTable",
-    "check_names",
-    "check_parameters",
-    "refused",
-    "served",
-    "unused",
-]
-
 
 class Effect(StrEnum):
     """The effect of a parameter."""

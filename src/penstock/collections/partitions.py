@@ -15,8 +15,6 @@ from penstock.engines.base import Table
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import InvalidParameter, JobStateConflict, PartitionNotFound, shorten
 
-__all__ = ["MAX_PARTITIONS", "LoadStatus", "PartitionService"]
-
 MAX_PARTITIONS = 1024
 _COMMIT_SECONDS = 30.0
 _LOOK_SECONDS = 0.05

@@ -17,15 +17,6 @@ from penstock.domain.schema import DataType, Field
 from penstock.errors import InvalidParameter
 from penstock.rules.table import MAX_SPARSE_INDEX
 
-__all__ = [
-    "QueryVectors",
-    "check_number_of_queries",
-    "sparse_vector",
-    "stored_vectors",
-    "vector_from_bytes",
-    "vector_from_numbers",
-]
-
 QueryVectors: TypeAlias = npt.NDArray[Any] | Sequence[dict[int, float]]
 """(n, width) float32, for binary vectors uint8; of sparse vectors a list of maps from index to value."""
 

@@ -8,8 +8,6 @@ from penstock.collections.index_requests import CreateIndex
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidParameter, shorten
 
-__all__ = ["QuickSetup"]
-
 _ID_TYPES = {
     "Int64": DataType.INT64,
     "int64": DataType.INT64,

@@ -14,8 +14,6 @@ from typing import Self
 
 from penstock.errors import QuotaExceeded
 
-__all__ = ["MAX_ANSWER_BYTES", "MemoryReservation", "ResultMemory", "release_on_error"]
-
 MAX_ANSWER_BYTES = 256 << 20
 """Maximum bytes of rows in one answer, as Arrow columns; also the maximum of one org in total."""
 _SMALL = 1 << 20

@@ -9,8 +9,6 @@ from typing import Any
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import FieldNotFound, InvalidParameter
 
-__all__ = ["Grouping", "Groups", "first_groups", "group_field"]
-
 MAX_GROUP_SIZE = 10
 """As in Milvus's default configuration."""
 _TYPES = (DataType.BOOL, DataType.INT8, DataType.INT16, DataType.INT32, DataType.INT64, DataType.VARCHAR)

@@ -15,8 +15,6 @@ from penstock.collections.search_groups import Grouping
 from penstock.domain.parameter_values import go_boolean, whole_number
 from penstock.errors import InvalidParameter, shorten
 
-__all__ = ["SearchParams", "round_decimal", "search_params"]
-
 MAX_DECIMALS = 6
 """Of scores that are rounded, as in Milvus."""
 

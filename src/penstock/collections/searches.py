@@ -28,8 +28,6 @@ from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorte
 from penstock.filters import parse
 from penstock.filters.ast import Column, In
 
-__all__ = ["SearchResult", "SearchService"]
-
 _FIRST_CANDIDATES = 128
 _MORE_CANDIDATES = 4
 """A grouping search whose groups aren't complete reads so many times as many rows."""

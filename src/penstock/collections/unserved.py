@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ["UNSERVED", "unserved_text"]
-
 _IMPORT = "rows are written by import jobs: use /v2/vectordb/jobs/import/create"
 _ONE_SEARCH = "search one vector field at a time: use /v2/vectordb/entities/search"
 _MAINTENANCE = "this server maintains its files automatically"

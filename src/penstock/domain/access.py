@@ -13,8 +13,6 @@ from enum import StrEnum
 from penstock.domain.collections import Cluster
 from penstock.errors import PermissionDenied
 
-__all__ = ["ANONYMOUS", "Caller", "Grant", "Role"]
-
 
 class Role(StrEnum):
     """A set of permissions; each role includes those before it.

@@ -24,8 +24,6 @@ import pyarrow as pa
 
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 
-__all__ = ["PARTITION_COLUMN", "SPARSE", "canonical_schema", "canonical_type"]
-
 PARTITION_COLUMN = "__part"
 """Hidden int64 column of a canonical batch: the number of the partition that the row belongs to."""
 

@@ -8,8 +8,6 @@ from datetime import datetime
 
 from penstock.domain.access import Caller
 
-__all__ = ["DONE", "AuditEntry", "entry_of", "plain"]
-
 DONE = "ok"
 """The outcome of a successful action; that of a failed one is the error's code."""
 

@@ -11,8 +11,6 @@ from typing import Any
 
 from penstock.domain.schema import CollectionSchema
 
-__all__ = ["TTL", "Alias", "Cluster", "Collection", "CollectionSettings", "Database", "LoadState", "Org", "Partition"]
-
 TTL = "collection.ttl.seconds"
 """The property with the time to live of rows; 0 or less is forever."""
 

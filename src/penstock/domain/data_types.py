@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-__all__ = ["ELEMENT_TYPES", "INTEGER_RANGES", "DataType"]
-
 
 class DataType(StrEnum):
     """A field's type, spelled as on the Milvus REST v2 wire."""

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["DeadlineExceeded", "check_deadline", "deadline"]
-
 _ends: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from penstock.domain.ids import first_id_at
 
-__all__ = ["Expiry"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expiry:

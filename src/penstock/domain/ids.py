@@ -6,8 +6,6 @@ import secrets
 import threading
 import time
 
-__all__ = ["DAY_MILLIS", "day_of", "first_id_at", "millis_of", "new_id"]
-
 DAY_MILLIS = 24 * 3600 * 1000
 
 _RANDOM_BITS = 18

@@ -6,8 +6,6 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["SERVED_OPTIONS", "option_warnings", "parse_separator", "unknown_option"]
-
 SERVED_OPTIONS = frozenset({"auto_commit", "nullkey", "sep", "timeout", "unknown_columns"})
 """Options that this server supports. The ``FormatSpec`` of a format declares those that belong to it."""
 _OF_MILVUS = frozenset(

@@ -14,16 +14,6 @@ from penstock.domain.parse_int import number_of_digits
 from penstock.domain.schema import DataType, Field
 from penstock.errors import InvalidParameter, shorten
 
-__all__ = [
-    "GRAPH_INDEXES",
-    "NLIST_INDEXES",
-    "PRODUCT_INDEXES",
-    "IndexSpec",
-    "Metric",
-    "check_index",
-    "default_metric",
-]
-
 
 class Metric(StrEnum):
     """A metric between two vectors. L2 is the squared distance; COSINE and IP are similarities, higher is nearer."""

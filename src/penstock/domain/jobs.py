@@ -20,22 +20,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-__all__ = [
-    "RETRIES",
-    "TRANSITIONS",
-    "FileRange",
-    "FileState",
-    "ImportFile",
-    "ImportJob",
-    "JobState",
-    "JobWarning",
-    "Split",
-    "SplitState",
-    "can_retry_as",
-    "can_transition",
-    "merge_warnings",
-]
-
 
 class JobState(StrEnum):
     PENDING = "Pending"

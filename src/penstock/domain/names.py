@@ -6,16 +6,6 @@ import re
 
 from penstock.errors import InvalidName, shorten
 
-__all__ = [
-    "check_alias_name",
-    "check_cluster_id",
-    "check_collection_name",
-    "check_database_name",
-    "check_field_name",
-    "check_partition_name",
-    "check_user_name",
-]
-
 MAX_NAME_BYTES = 255
 _SHOWN = 300
 """Maximum characters of an invalid name that an error repeats."""

@@ -8,16 +8,6 @@ from typing import Any
 
 import orjson
 
-__all__ = [
-    "MAX_EXACT_DOUBLE",
-    "MAX_INT32",
-    "MAX_INT64",
-    "go_boolean",
-    "text_values",
-    "value_text",
-    "whole_number",
-]
-
 MAX_INT32 = 2**31 - 1
 MAX_INT64 = 2**63 - 1
 MAX_EXACT_DOUBLE = 2**53

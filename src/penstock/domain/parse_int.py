@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["number_of_digits"]
-
 _DIGITS = re.compile(r"[+-]?[0-9]{1,100}\Z")
 """Python refuses to parse thousands of digits; no number that is compared with a limit needs a hundred."""
 

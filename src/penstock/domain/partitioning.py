@@ -13,8 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["partition_of"]
-
 _HASHED_BYTES = 100
 
 

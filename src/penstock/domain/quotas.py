@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["NO_LIMITS", "UNLIMITED", "JobLimits", "Quota", "Usage"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLimits:

@@ -30,8 +30,6 @@ from penstock.domain.parse_int import number_of_digits
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidSchema, MissingParameter, Unsupported, shorten
 
-__all__ = ["schema_from_rest", "schema_to_rest"]
-
 _DATA_TYPES = {data_type.value: data_type for data_type in DataType}
 _UNSUPPORTED_TYPES = frozenset({"Geometry", "Timestamptz", "Text", "String"})
 _STRUCT_TYPES = frozenset({"ArrayOfVector", "ArrayOfStruct"})

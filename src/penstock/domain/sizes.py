@@ -6,8 +6,6 @@ import re
 
 from penstock.errors import InvalidParameter, shorten
 
-__all__ = ["parse_size", "size_text"]
-
 _PREFIXES = "kmgtpe"
 _SIZE = re.compile(
     r"(?P<number>\d+(?:\.\d+)?|\.\d+)\s*(?:(?P<prefix>[kmgtpe])(?:(?P<binary>i)b|b)?|b)?", re.IGNORECASE

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-__all__ = ["is_folder", "normal_place", "overlap"]
-
 
 def normal_place(text: str) -> str:
     """Normalize a location: a folder's real path, or a URL without a trailing slash.

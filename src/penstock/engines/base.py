@@ -25,19 +25,6 @@ from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema
 from penstock.filters import Filter
 
-__all__ = [
-    "Engine",
-    "EngineCapabilities",
-    "MaintainableEngine",
-    "MaintenanceNeeds",
-    "Published",
-    "QueryHits",
-    "SearchRequest",
-    "Staged",
-    "Table",
-    "TableContents",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:

@@ -8,8 +8,6 @@ from penstock.domain.collections import Cluster, Collection
 from penstock.engines.base import Engine, MaintainableEngine
 from penstock.errors import StoreError
 
-__all__ = ["EngineRegistry"]
-
 
 class EngineRegistry:
     """Engines by name and store, each opened when it is first needed. Thread-safe.

@@ -17,34 +17,6 @@ from typing import TypeAlias
 
 from penstock.domain.schema import DataType
 
-__all__ = [
-    "And",
-    "Arithmetic",
-    "ArithmeticOp",
-    "ArrayColumn",
-    "Column",
-    "Compare",
-    "CompareColumns",
-    "CompareOp",
-    "Constant",
-    "Contains",
-    "Element",
-    "Exists",
-    "Filter",
-    "In",
-    "IsNull",
-    "JsonPath",
-    "Length",
-    "Like",
-    "Not",
-    "Operand",
-    "Or",
-    "Scalar",
-    "Term",
-    "Value",
-    "field_names",
-]
-
 Scalar: TypeAlias = bool | int | float | str
 Value: TypeAlias = "Scalar | tuple[Value, ...]"
 """A constant; tuples stand for list literals, which only JSON terms are compared with."""

@@ -32,8 +32,6 @@ from penstock.filters.ast import (
 )
 from penstock.filters.numbers import fold, power
 
-__all__ = ["MAX_DEPTH", "Builder", "Literal", "as_filter"]
-
 MAX_DEPTH = 32
 """Nesting depth of brackets and prefix operators, and of lists in a template's value. Engines nest parentheses as
 deep, and their limit is fifty."""

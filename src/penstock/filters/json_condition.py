@@ -24,8 +24,6 @@ from penstock.filters.literals import INT64_MAX, INT64_MIN
 from penstock.filters.members import Members, json_equal, kind_of
 from penstock.filters.numbers import calculate
 
-__all__ = ["json_condition"]
-
 _COMPARE: dict[CompareOp, Callable[[Any, Any], bool]] = {
     CompareOp.EQ: operator.eq,
     CompareOp.NE: operator.ne,

@@ -8,8 +8,6 @@ from enum import Enum
 
 from penstock.errors import InvalidFilter
 
-__all__ = ["Wildcard", "like_matcher", "split_pattern"]
-
 
 class Wildcard(Enum):
     ONE = "_"

@@ -27,20 +27,6 @@ from penstock.filters.ast import (
     Value,
 )
 
-__all__ = [
-    "MAX_CONDITIONS",
-    "MAX_JSON_CONDITIONS",
-    "MAX_KEYS",
-    "MAX_NESTED_LISTS",
-    "MAX_PATTERN",
-    "MAX_VALUES",
-    "check_limits",
-    "evaluations",
-    "is_on_json",
-    "json_conditions",
-    "json_path",
-]
-
 MAX_CONDITIONS = 1024
 """Conditions of a filter. Each is evaluated for each row."""
 

@@ -6,8 +6,6 @@ import re
 
 from penstock.errors import InvalidFilter
 
-__all__ = ["INT64_MAX", "INT64_MIN", "long_list", "number", "raw_string", "string", "whole_number"]
-
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 _ESCAPE = re.compile(

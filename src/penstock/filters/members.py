@@ -11,8 +11,6 @@ from typing import Any
 
 from penstock.filters.literals import INT64_MAX, INT64_MIN
 
-__all__ = ["Members", "json_equal", "kind_of"]
-
 
 def kind_of(value: Any) -> str:
     """The kind of a JSON value; values of different kinds are neither equal nor comparable."""

@@ -10,8 +10,6 @@ from penstock.errors import InvalidFilter
 from penstock.filters.ast import ArithmeticOp, CompareOp
 from penstock.filters.literals import INT64_MAX, INT64_MIN
 
-__all__ = ["calculate", "check_step", "fold", "integer_bound", "power", "to_float32", "wrap"]
-
 
 def wrap(value: int) -> int:
     """``value`` modulo 2^64, as a signed number."""

@@ -30,8 +30,6 @@ from penstock.filters.like import split_pattern
 from penstock.filters.literals import INT64_MAX, INT64_MIN
 from penstock.filters.numbers import check_step, integer_bound, to_float32
 
-__all__ = ["arithmetic", "compare", "compare_columns", "compare_constants", "contains", "is_in", "like", "type_name"]
-
 
 def type_name(value: object) -> str:
     """The type of a term or constant, for messages."""

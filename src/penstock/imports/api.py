@@ -8,8 +8,6 @@ from penstock.domain.access import Caller
 from penstock.domain.jobs import ImportJob
 from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
 
-__all__ = ["Imports"]
-
 
 class Imports(Protocol):
     """Synchronous calls; none of them waits for files to be read."""

@@ -17,17 +17,6 @@ from penstock.engines.base import Table
 from penstock.errors import JobStateConflict, PenstockError, StoreError
 from penstock.imports.context import ImportContext, staged_of
 
-__all__ = [
-    "OrphanCleanup",
-    "Retention",
-    "delete_expired_idempotency_keys",
-    "delete_staged_files",
-    "drop_tables",
-    "fail_overdue_jobs",
-    "overdue_reason",
-    "purge_deleted_secrets",
-]
-
 log = structlog.get_logger(__name__)
 
 _ORPHAN_SCAN_SECONDS = 24 * 3600.0

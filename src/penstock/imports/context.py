@@ -13,8 +13,6 @@ from penstock.imports.settings import JobSettings
 from penstock.runners.base import Runner
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["ImportContext", "note_of", "staged_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class ImportContext:

@@ -20,8 +20,6 @@ from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["without_removed"]
-
 _LOG = "_delta_log/"
 _COMMIT = re.compile(r"(\d{20})\.json")
 _MAX_COMMITS = 2_000

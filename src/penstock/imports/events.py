@@ -8,8 +8,6 @@ from typing import Protocol
 
 from penstock.domain.jobs import ImportJob
 
-__all__ = ["NullObserver", "Observer", "Observers"]
-
 
 class Observer(Protocol):
     """Called from many threads. No method may raise or wait: observation must not fail a job."""

@@ -47,8 +47,6 @@ from penstock.runners.base import TaskContext, TaskHandle
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["Executor"]
-
 log = structlog.get_logger(__name__)
 
 

@@ -18,8 +18,6 @@ from penstock.imports.requests import StoreCredentials
 from penstock.readers.base import InputFile
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["FileProbe"]
-
 MAX_PROBES_PER_ORG = 4
 """Concurrent probes of one org."""
 

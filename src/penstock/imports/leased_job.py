@@ -27,8 +27,6 @@ from penstock.imports.throttle import Throttle
 from penstock.readers.base import no_rows
 from penstock.readers.formats import check_options
 
-__all__ = ["JobTimedOut", "LeasedJob"]
-
 log = structlog.get_logger(__name__)
 
 RETRYING = "trying again after: "

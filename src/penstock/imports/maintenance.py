@@ -32,8 +32,6 @@ from penstock.imports.throttle import Throttle
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.runners.fair_share import FairShareRunner
 
-__all__ = ["MaintenanceWorker"]
-
 log = structlog.get_logger(__name__)
 
 _TICK = 0.2

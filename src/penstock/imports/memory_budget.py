@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 from penstock.errors import MemoryExceeded
 
-__all__ = ["LEAST_MEMORY", "MIB", "WorkerMemory", "share_out", "too_large"]
-
 MIB = 1 << 20
 
 _IDLE = 112 * MIB

@@ -22,8 +22,6 @@ from penstock.errors import DataError, shorten
 from penstock.readers.csv.cells import cell_column
 from penstock.readers.unknown_columns import UnknownColumns, unknown_column
 
-__all__ = ["PartitionColumns", "add_dynamic_values", "parse_folders", "partition_columns", "with_values"]
-
 PartitionColumns: TypeAlias = Mapping[str, Any]
 """Values for all rows of a file, by column: typed for fields, as JSON for others."""
 

@@ -33,8 +33,6 @@ from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["Plan", "check_input", "plan_ranges", "resolve_files"]
-
 RunTasks: TypeAlias = Callable[[Callable[[Any, TaskContext], Any], Sequence[Any]], Iterable[Any]]
 """Map a function over tasks in workers; results in order."""
 

@@ -11,8 +11,6 @@ from itertools import accumulate
 from penstock.domain.jobs import FileRange, FileState, ImportFile, Split, SplitState
 from penstock.runners.base import TaskHandle
 
-__all__ = ["COMMITTED", "INDEXED", "PLANNED", "UNCOMMITTED", "ProgressTracker"]
-
 PLANNED = 2
 """Percent of a job once its plan is saved; staging takes it to COMMITTED."""
 COMMITTED = 90

@@ -9,8 +9,6 @@ from datetime import datetime
 from penstock.domain.access import Caller
 from penstock.domain.jobs import ImportFile, ImportJob, JobState
 
-__all__ = ["CreateImport", "JobDetails", "JobPage", "JobQuery", "StoreCredentials"]
-
 
 @dataclass(frozen=True, slots=True)
 class StoreCredentials:

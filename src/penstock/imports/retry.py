@@ -13,8 +13,6 @@ import tenacity
 from penstock.errors import CatalogError, PenstockError, Transient
 from penstock.imports.settings import JobSettings
 
-__all__ = ["MAX_BACKOFF_SECONDS", "RetriesExhausted", "retry_transient"]
-
 log = structlog.get_logger(__name__)
 
 MAX_BACKOFF_SECONDS = 30.0

@@ -29,8 +29,6 @@ from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.throttle import Throttle
 from penstock.runners.fair_share import FairShareRunner
 
-__all__ = ["Scheduler"]
-
 log = structlog.get_logger(__name__)
 
 _RENEWALS = 6

@@ -37,8 +37,6 @@ from penstock.readers.input_files import check_group
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["ImportService"]
-
 MAX_KEY = 256
 _MAX_IGNORED_OPTIONS, _MAX_OPTION_NAME = 20, 200
 """Unsupported options whose names a job keeps for its warnings, and characters of a name."""

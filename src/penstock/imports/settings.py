@@ -11,8 +11,6 @@ from penstock.imports.memory_budget import WorkerMemory
 if TYPE_CHECKING:
     from penstock.settings import Settings  # workers import this module, and do without pydantic
 
-__all__ = ["JobSettings"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettings:

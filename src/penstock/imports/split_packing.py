@@ -11,8 +11,6 @@ from typing import Any
 from penstock.domain.jobs import FileRange, Split, SplitState
 from penstock.imports.planner import Plan
 
-__all__ = ["pack_splits"]
-
 _MIN_BYTES = 4 << 20
 """A split costs some 20 ms of overhead (a task, a file of the engine, waits for the disk): smaller ones don't pay."""
 _SHARES = 3

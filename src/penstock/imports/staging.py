@@ -23,8 +23,6 @@ from penstock.readers.unknown_columns import UnknownColumns
 from penstock.runners.base import Runner, TaskHandle
 from penstock.sources.base import Location
 
-__all__ = ["SplitFailed", "StagingRun"]
-
 _TICK = 0.2
 """Seconds between progress updates."""
 

@@ -27,28 +27,6 @@ from penstock.sources.base import Location
 from penstock.sources.opening import open_source, unchanged
 from penstock.validation import Conformer
 
-__all__ = [
-    "PROGRESS_SCALE",
-    "BoundaryScanTask",
-    "FilePlan",
-    "IndexTask",
-    "MaintenanceResult",
-    "MaintenanceTask",
-    "PlanTask",
-    "RangeFailed",
-    "StageResult",
-    "StageTask",
-    "build_indexes",
-    "check_decompression_bomb",
-    "file_at",
-    "init_worker",
-    "maintain_table",
-    "plan_files",
-    "scan_range",
-    "stage_split",
-]
-
-
 MAX_DECODE_RATIO = 1000
 """Decoded bytes per byte of a file. Vectors hardly compress; texts reach a ratio of a hundred."""
 BOMB_CHECK_MIN_BYTES = 1 << 30

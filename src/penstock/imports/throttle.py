@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-__all__ = ["Throttle"]
-
 
 class Throttle:
     """Allows one action per ``seconds``. Not thread-safe."""

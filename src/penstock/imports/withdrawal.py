@@ -7,8 +7,6 @@ from penstock.errors import JobWithdrawn, PenstockError, TableDamaged
 from penstock.imports.cleanup import discard
 from penstock.imports.leased_job import LeasedJob
 
-__all__ = ["withdraw_intent"]
-
 
 def withdraw_intent(leased: LeasedJob, engine: Engine, table: Table, error: PenstockError) -> Published | None:
     """Withdraw a job's intent and fail the job with ``error``; return what was published if the rows are visible."""

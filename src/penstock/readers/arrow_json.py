@@ -31,8 +31,6 @@ from penstock.readers.arrow_values import (
 )
 from penstock.rules.rule import Array, WarningSink
 
-__all__ = ["json_texts", "object_bytes", "object_texts"]
-
 MAX_DEPTH = 100
 """Maximum nesting of types; a file's schema may have thousands of levels."""
 STEP_BYTES = 32 << 20

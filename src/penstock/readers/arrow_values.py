@@ -17,20 +17,6 @@ import pyarrow.types as pt
 from penstock.errors import DataError, shorten
 from penstock.rules.rule import Array
 
-__all__ = [
-    "INVALID_UTF8",
-    "decoded_type",
-    "floats_of_decimals",
-    "is_binary",
-    "is_json",
-    "is_list",
-    "is_string",
-    "is_time",
-    "iso_texts",
-    "plain",
-    "utf8_texts",
-]
-
 _EXTENSION_NAME = b"ARROW:extension:name"
 INVALID_UTF8 = "the text is not valid UTF-8"
 _CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"

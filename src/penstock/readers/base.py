@@ -22,19 +22,6 @@ from penstock.domain.schema import CollectionSchema
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.base import Location, Source
 
-__all__ = [
-    "BoundaryScan",
-    "FileSet",
-    "FormatSpec",
-    "InputFile",
-    "OptionCheck",
-    "ReadRequest",
-    "Reader",
-    "RowBatch",
-    "no_rows",
-    "plan_at_once",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:

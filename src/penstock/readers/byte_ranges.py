@@ -10,8 +10,6 @@ from penstock.errors import DataError
 from penstock.readers.columns.json_values import MAX_RECORD_BYTES
 from penstock.sources.base import Source
 
-__all__ = ["BLOCK_BYTES", "BOM", "blocks", "check_is_text", "checked_blocks", "even_spans", "lines"]
-
 BLOCK_BYTES = 8 << 20
 """Bytes per read: large enough for streaming from object stores, small against a worker's memory budget."""
 

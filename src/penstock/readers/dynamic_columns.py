@@ -16,8 +16,6 @@ from penstock.readers.arrow_json import json_texts, object_bytes, object_texts
 from penstock.readers.arrow_values import is_binary, is_string, plain, utf8_texts
 from penstock.rules.rule import Array, WarningSink
 
-__all__ = ["DynamicColumns"]
-
 _REMEDY = "Write the column in another form, leave it out, or import with the option unknown_columns=drop"
 
 

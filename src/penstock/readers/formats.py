@@ -11,8 +11,6 @@ from penstock.readers.json.lines_reader import JSON_LINES
 from penstock.readers.numpy import NUMPY
 from penstock.readers.parquet import PARQUET
 
-__all__ = ["EXTENSIONS", "FORMATS", "check_options", "format_named"]
-
 FORMATS: Sequence[FormatSpec] = (PARQUET, JSON, JSON_LINES, CSV, NUMPY)
 
 EXTENSIONS: Mapping[str, FormatSpec] = {extension: spec for spec in FORMATS for extension in spec.extensions}

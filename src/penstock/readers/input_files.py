@@ -14,8 +14,6 @@ from penstock.readers.base import FormatSpec, InputFile
 from penstock.readers.formats import EXTENSIONS
 from penstock.sources.base import Location
 
-__all__ = ["check_group", "detect", "expand"]
-
 _COMPRESSED = ("gz", "zst", "zip", "bz2", "xz", "lz4", "snappy")
 
 

@@ -29,8 +29,6 @@ from penstock.readers.numpy_set import NUMPY_SET, field_of
 from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
 from penstock.sources.base import Source
 
-__all__ = ["NUMPY"]
-
 HEAD = 1 << 16
 """Maximum bytes of a header; a plain array's has 128."""
 MAX_ROW = 64 << 20

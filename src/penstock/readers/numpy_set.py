@@ -9,8 +9,6 @@ from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import ImportRefused
 from penstock.readers.base import FileSet
 
-__all__ = ["NUMPY_SET", "field_of"]
-
 _MAX_LISTED = 4
 
 

@@ -24,8 +24,6 @@ from penstock.readers.base import FormatSpec, ReadRequest, RowBatch
 from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
 
-__all__ = ["PARQUET"]
-
 BUFFER = 1 << 20
 """Read buffer of a column, in bytes. Without it a whole column of a row group is read at once."""
 MAX_BATCH_ROWS = 1 << 16

@@ -9,8 +9,6 @@ from enum import StrEnum
 from penstock.domain.schema import META_FIELD, CollectionSchema, Field
 from penstock.errors import DataError, shorten
 
-__all__ = ["UnknownColumns", "check_missing", "listed", "missing_field", "nearest", "unknown_column"]
-
 _LISTED = 20
 """Maximum names listed in a message; a file may have a million."""
 _NAME = 60

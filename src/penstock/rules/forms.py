@@ -10,8 +10,6 @@ from penstock.errors import DataError
 from penstock.rules.rule import describe
 from penstock.rules.table import TYPE
 
-__all__ = ["FORMS", "Forms", "type_error"]
-
 
 class Forms(NamedTuple):
     """Accepted forms of a type. Format strings: ``{dim}``, ``{width}``, ``{element}``, ``{parts}``."""

@@ -25,8 +25,6 @@ from penstock.rules.table import (
     MAX_JSON_DEPTH,
 )
 
-__all__ = ["DYNAMIC", "check_dynamic_texts", "check_json_texts", "parse_json"]
-
 DYNAMIC = Field(name=META_FIELD, type=DataType.JSON, nullable=True)
 """The dynamic field, as a field of a schema."""
 

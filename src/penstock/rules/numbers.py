@@ -13,19 +13,6 @@ from penstock.domain.schema import Field
 from penstock.errors import DataError
 from penstock.rules.table import ELEMENT_RANGE, EXACT_NUMBER, FINITE, NUMBER_RANGE, WHOLE_NUMBER
 
-__all__ = [
-    "CHUNK",
-    "EXACT_IN_DOUBLE",
-    "WHOLE_RANGES",
-    "element_type",
-    "first_not_finite",
-    "float_error",
-    "integer_error",
-    "to_float32",
-    "whole_number",
-    "word_of",
-]
-
 EXACT_IN_DOUBLE = 2**53
 """Below this, a double represents every whole number exactly."""
 

@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 
-__all__ = ["Array", "Rule", "WarningSink", "describe"]
-
 Array: TypeAlias = Any
 """A ``pyarrow.Array``. Its type is known at run time only, and the stubs' overloads require it statically."""
 

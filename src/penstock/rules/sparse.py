@@ -23,15 +23,6 @@ from penstock.rules.table import (
     SPARSE_WEIGHT_SIGN,
 )
 
-__all__ = [
-    "check_sparse_lengths",
-    "indices_of_keys",
-    "indices_of_numbers",
-    "sparse_column",
-    "sparse_index",
-    "weights_of_numbers",
-]
-
 _MAX_DIGITS = 18
 """Digits of an index that are parsed: surely within 64 bits."""
 

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from penstock.domain.schema import Field
 from penstock.rules.table import STRUCT_FIELDS, STRUCT_KEYS
 
-__all__ = ["check_struct_keys"]
-
 
 def check_struct_keys(field: Field, keys: Iterable[str], position: int | None = None, row: int | None = None) -> None:
     """Raise DataError unless ``keys`` are the names of the field's parts, each once.

@@ -8,42 +8,6 @@ from __future__ import annotations
 from penstock.domain.data_types import INTEGER_RANGES, DataType
 from penstock.rules.rule import Rule
 
-__all__ = [
-    "ARRAY_CAPACITY",
-    "DYNAMIC_KEYS",
-    "DYNAMIC_OBJECT",
-    "DYNAMIC_TEXT",
-    "ELEMENT_RANGE",
-    "EXACT_NUMBER",
-    "FINITE",
-    "JSON_DEPTH",
-    "JSON_NUMBERS",
-    "JSON_SIZE",
-    "JSON_SYNTAX",
-    "MAX_JSON_BYTES",
-    "MAX_JSON_DEPTH",
-    "MAX_SPARSE_INDEX",
-    "NOT_NULL",
-    "NO_NULL_ELEMENTS",
-    "NUMBER_RANGE",
-    "RULES",
-    "SPARSE_INDEX",
-    "SPARSE_INDEX_RANGE",
-    "SPARSE_LENGTHS",
-    "SPARSE_ORDER",
-    "SPARSE_WEIGHT",
-    "SPARSE_WEIGHT_SIGN",
-    "STRUCT_FIELDS",
-    "STRUCT_KEYS",
-    "TEXT_ENCODING",
-    "TEXT_LENGTH",
-    "TYPE",
-    "VECTOR_BYTES",
-    "VECTOR_DIM",
-    "VECTOR_FLAT",
-    "WHOLE_NUMBER",
-]
-
 MAX_JSON_BYTES = 65536
 """Maximum text of a JSON field's value, or of a row's dynamic values, as in Milvus."""
 MAX_JSON_DEPTH = 128

@@ -11,8 +11,6 @@ from penstock.domain.schema import Field
 from penstock.rules.rule import Array
 from penstock.rules.table import TEXT_LENGTH
 
-__all__ = ["check_lengths"]
-
 
 def check_lengths(field: Field, texts: Array, row_of: Callable[[int], int] = int) -> None:
     """Raise DataError for the first text with more bytes of UTF-8 than ``max_length``.

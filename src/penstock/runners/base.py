@@ -10,8 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-__all__ = ["Bounded", "Runner", "TaskContext", "TaskHandle"]
-
 Result = TypeVar("Result", covariant=True)
 
 

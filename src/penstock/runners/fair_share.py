@@ -34,8 +34,6 @@ import structlog
 from penstock.errors import TaskCancelled, WorkerLost
 from penstock.runners.base import Runner, TaskContext, TaskHandle
 
-__all__ = ["FairShareRunner"]
-
 log = structlog.get_logger(__name__)
 
 _PREEMPT_AFTER = 1.0

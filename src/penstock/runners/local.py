@@ -36,8 +36,6 @@ from penstock.runners.base import Bounded
 from penstock.runners.memory import die_before_server, limit_memory, memory_exceeded, trim_malloc
 from penstock.runners.parent_death import die_with_parent
 
-__all__ = ["LocalRunner"]
-
 log = structlog.get_logger(__name__)
 
 _SLOTS = 256

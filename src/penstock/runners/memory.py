@@ -12,16 +12,6 @@ from pathlib import Path
 
 from penstock.errors import MemoryExceeded
 
-__all__ = [
-    "die_before_server",
-    "limit_malloc_arenas",
-    "limit_memory",
-    "memory_exceeded",
-    "private_bytes",
-    "trim_malloc",
-    "tune_malloc_reuse",
-]
-
 _MIB = 1 << 20
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Parameters of glibc's ``mallopt``."""

@@ -7,8 +7,6 @@ import os
 import threading
 import time
 
-__all__ = ["die_with_parent"]
-
 
 def die_with_parent(grace: float = 0.0) -> None:
     """End this process ``grace`` seconds after its parent has ended."""

@@ -39,8 +39,6 @@ from penstock.server.storage_settings import catalog_file, catalog_url, sealing_
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["build_services"]
-
 log = structlog.get_logger(__name__)
 
 _REPAIR_MILLIS = 60_000

@@ -20,8 +20,6 @@ from penstock.domain.deadline import DeadlineExceeded, deadline
 from penstock.errors import PenstockError
 from penstock.server.request_pool import Threads, keep
 
-__all__ = ["Calls"]
-
 T = TypeVar("T")
 
 _log = structlog.get_logger("penstock.http")

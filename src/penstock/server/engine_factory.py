@@ -9,8 +9,6 @@ from penstock.errors import InvalidParameter
 from penstock.server.storage_settings import table_store
 from penstock.settings import Settings
 
-__all__ = ["check_store_of_cluster", "engine_of", "engines_of"]
-
 
 def engine_of(settings: Settings) -> LanceEngine:
     """Create the engine on the server's own store: a prefix of an object store, or a folder of the data dir."""

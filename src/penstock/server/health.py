@@ -24,8 +24,6 @@ from penstock.server.process.data_dir import LOCK
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["LEAST_FREE", "RESERVE", "Health", "release_reserve"]
-
 log = structlog.get_logger(__name__)
 
 LEAST_FREE = 16 << 20

@@ -23,17 +23,6 @@ from penstock.settings import Settings
 if TYPE_CHECKING:  # commands for keys and users load no engine
     from penstock.engines.base import MaintainableEngine
 
-__all__ = [
-    "KEYS_MARKER",
-    "StoreNote",
-    "asks_for_keys",
-    "keep_marks",
-    "mark_keys",
-    "orphaned_tables",
-    "read_store_note",
-    "refuse_lost_catalog",
-]
-
 log = structlog.get_logger(__name__)
 
 KEYS_MARKER = "keys.required"

@@ -23,8 +23,6 @@ from penstock.settings import Settings
 if TYPE_CHECKING:
     from penstock.server.grpc.server import GrpcServer
 
-__all__ = ["BACKLOG", "PortServer", "port_server"]
-
 BACKLOG = 2048
 # Longer than the five seconds between two requests of a polling client.
 KEEP_ALIVE_SECONDS = 75

@@ -23,8 +23,6 @@ import structlog
 
 from penstock.access.fairness_key import ANONYMOUS_KEY, UNVERIFIED_PASSWORD_KEY
 
-__all__ = ["Pool", "Threads"]
-
 T = TypeVar("T")
 
 _log = structlog.get_logger("penstock.http")

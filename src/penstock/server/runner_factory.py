@@ -11,8 +11,6 @@ from penstock.runners.ray import RayRunner
 from penstock.server.worker_setup import WorkerSetup
 from penstock.settings import Settings
 
-__all__ = ["runner_of", "worker_memory"]
-
 
 def worker_memory(settings: Settings) -> WorkerMemory:
     """The number of workers and the memory of each. The memory of a Ray cluster's hosts isn't known here."""

@@ -26,8 +26,6 @@ from penstock.server.services import Services
 from penstock.server.storage_settings import catalog_url
 from penstock.settings import Settings
 
-__all__ = ["serve"]
-
 # Below the default, so that computing threads (a list of jobs, a search) yield sooner to the one that answers.
 SWITCH_SECONDS = 0.001
 # New objects before a collection of generation 0, collections of 0 before one of 1, of 1 before one of 2.

@@ -24,8 +24,6 @@ from penstock.imports.api import Imports
 from penstock.server.observability.call_tracing import TraceCall, untraced
 from penstock.settings import Settings
 
-__all__ = ["Services"]
-
 
 def _nothing() -> None:
     return None

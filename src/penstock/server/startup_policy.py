@@ -10,8 +10,6 @@ from penstock.catalog import Catalog
 from penstock.errors import InvalidParameter
 from penstock.settings import Settings
 
-__all__ = ["authentication_of", "is_loopback"]
-
 
 def authentication_of(settings: Settings, catalog: Catalog, *, had_keys: bool = False) -> Authentication:
     """Choose the authentication. ``had_keys``: it was required before, whatever the catalog contains.

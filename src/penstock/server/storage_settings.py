@@ -11,15 +11,6 @@ from penstock.catalog.db.encryption import check_key, load_key
 from penstock.errors import InvalidParameter
 from penstock.settings import Settings
 
-__all__ = [
-    "catalog_file",
-    "catalog_url",
-    "key_file",
-    "sealing_key",
-    "source_stores",
-    "table_store",
-]
-
 
 def catalog_file(settings: Settings) -> Path:
     """The SQLite catalog in the data dir, used where no other is set."""

@@ -15,8 +15,6 @@ from penstock.server.process.hardening import forbid_dumps
 if TYPE_CHECKING:  # workers need no settings: don't load them there
     from penstock.settings import Settings
 
-__all__ = ["WorkerSetup", "wants_traces"]
-
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 

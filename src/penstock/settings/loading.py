@@ -16,8 +16,6 @@ from penstock.settings.names import ENVIRONMENT_PREFIX, flag_of, variable_of
 from penstock.settings.renamed import RENAMED_SETTINGS
 from penstock.settings.table import row_of
 
-__all__ = ["load_settings"]
-
 
 def load_settings(
     flags: Mapping[str, object] | None = None,

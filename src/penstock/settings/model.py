@@ -13,8 +13,6 @@ from penstock.machine import memory_limit, processors
 from penstock.settings.names import flag_of
 from penstock.settings.values import BucketUrl, Bytes, Count, Networks, Roots, Seconds, SuccessCode
 
-__all__ = ["Settings"]
-
 
 def _quarter_of_memory() -> ByteSize:
     return ByteSize(memory_limit().size // 4)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ENVIRONMENT_PREFIX", "flag_of", "variable_of"]
-
 ENVIRONMENT_PREFIX = "PENSTOCK_"
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["RENAMED_SETTINGS"]
-
 # Pairs, no dictionary: the security linter takes values of keys that name secrets for passwords.
 _RENAMES = (
     ("attempts", "max_attempts"),

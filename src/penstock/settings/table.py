@@ -11,8 +11,6 @@ from pydantic import ByteSize, SecretStr
 from penstock.settings.model import Settings
 from penstock.settings.names import flag_of, variable_of
 
-__all__ = ["Setting", "row_of", "settings_table"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:

@@ -8,8 +8,6 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
-__all__ = ["Location", "Source", "is_marker", "side_file"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:

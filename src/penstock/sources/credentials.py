@@ -19,8 +19,6 @@ from collections.abc import Callable, Mapping
 
 from penstock.errors import FileUnreadable
 
-__all__ = ["Settings", "settings_from_environment", "with_keys"]
-
 Settings = Mapping[str, str]
 
 _ENVIRONMENT = {

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from penstock.errors import FileMissing, FileUnreadable, SourceError, SourceUnavailable
 
-__all__ = ["changed", "described", "of_status"]
-
 
 def of_status(status: int, where: str, name: str) -> SourceError:
     """Map an HTTP status other than success to an error; 0 means no response."""

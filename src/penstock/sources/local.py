@@ -21,8 +21,6 @@ from penstock.sources.base import Location, is_marker, side_file
 from penstock.sources.errors import changed
 from penstock.sources.paths import check_unicode
 
-__all__ = ["LocalSource", "find_local", "is_below"]
-
 STREAM_BUFFER = 1 << 20
 """Bytes per read of a stream: large enough to make the system call's cost negligible."""
 _CLOCK_STEP = 0.02

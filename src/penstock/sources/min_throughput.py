@@ -12,8 +12,6 @@ import socket
 import time
 from typing import Any
 
-__all__ = ["GRACE_SECONDS", "SLOWEST", "PacedResponse", "TooSlow"]
-
 GRACE_SECONDS = 90.0
 """Seconds of waiting before the minimum applies: more than the timeout between bytes."""
 SLOWEST = 64 << 10

@@ -14,8 +14,6 @@ from penstock.sources.credentials import Settings
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, GCSCredential, ObjectStore, RetryConfig, S3Config, S3Credential
 
-__all__ = ["connect"]
-
 _CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
 _RETRY: RetryConfig = {
     "max_retries": 3,

@@ -15,8 +15,6 @@ from obstore.exceptions import (
 from penstock.errors import FileUnreadable, PathNotAllowed, SourceError
 from penstock.sources.errors import changed, described, of_status
 
-__all__ = ["STORE_FAILURES", "translate"]
-
 STORE_FAILURES = (BaseError, OSError, ValueError)
 """All exceptions that the object store client raises."""
 

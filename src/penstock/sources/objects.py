@@ -16,8 +16,6 @@ from penstock.sources.object_store_errors import STORE_FAILURES, translate
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
 
-__all__ = ["check_object_unchanged", "fetch_object", "find_objects", "probe"]
-
 
 def find_objects(
     scheme: str, bucket: str, key: str, name: str, is_folder: bool, settings: Settings, side_files: list[str]

@@ -11,8 +11,6 @@ from penstock.sources.local import LocalSource
 from penstock.sources.paths import BUCKETS, LOCAL, WEB
 from penstock.sources.prefetching_reader import KEPT
 
-__all__ = ["open_source", "unchanged"]
-
 
 def open_source(location: Location, held_bytes: int = KEPT) -> Source:
     """Create the source for a location, lazily: nothing is opened before one of its methods is called.

@@ -27,8 +27,6 @@ from urllib.parse import quote, unquote
 
 from penstock.errors import PathNotAllowed, Unsupported
 
-__all__ = ["BUCKETS", "LOCAL", "WEB", "Address", "check_unicode", "parse_path", "parse_root"]
-
 LOCAL = "file"
 BUCKETS = frozenset({"s3", "gs", "az"})
 """Schemes of object stores."""

@@ -8,8 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["KEPT", "RangeReader"]
-
 FIRST = 256 << 10
 """Bytes of the first request after a seek: headers and footers need no more."""
 LARGEST = 8 << 20

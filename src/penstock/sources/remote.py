@@ -15,8 +15,6 @@ from penstock.sources.paths import BUCKETS
 from penstock.sources.prefetching_reader import KEPT, RangeReader
 from penstock.sources.web import check_web_unchanged, fetch_web, open_whole
 
-__all__ = ["RemoteSource"]
-
 STREAM_BUFFER = 1 << 20
 
 _FETCH: Mapping[str, Callable[[Location, int, int], Any]] = {

@@ -10,8 +10,6 @@ from urllib.parse import quote
 from penstock.sources.local import is_below
 from penstock.sources.paths import BUCKETS, LOCAL, WEB, Address, parse_path, parse_root
 
-__all__ = ["LocalPlace", "LocalRoot", "Place", "RemotePlace", "RemoteRoot", "RootSet", "parse_limit", "parse_roots"]
-
 
 @dataclass(frozen=True, slots=True)
 class LocalPlace:

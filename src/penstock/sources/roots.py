@@ -30,8 +30,6 @@ from penstock.sources.root_matching import (
 )
 from penstock.sources.web import find_web, is_within
 
-__all__ = ["ImportRoots"]
-
 _NOTHING: Mapping[str, Settings] = MappingProxyType({})
 
 

@@ -22,8 +22,6 @@ from urllib3.util.connection import create_connection
 
 from penstock.sources.min_throughput import PacedResponse
 
-__all__ = ["AddressRefused", "is_allowed_address", "parse_networks", "ssrf_safe_session"]
-
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

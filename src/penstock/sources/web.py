@@ -24,8 +24,6 @@ from penstock.sources.min_throughput import SLOWEST, TooSlow
 from penstock.sources.paths import WEB, parse_path
 from penstock.sources.ssrf_guard import AddressRefused, ssrf_safe_session
 
-__all__ = ["check_web_unchanged", "fetch_web", "find_web", "is_within", "open_whole"]
-
 _TIMEOUT = (5.0, 60.0)
 """Timeouts in seconds: to connect, and between two reads of a response."""
 _ATTEMPTS = 4

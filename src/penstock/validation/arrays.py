@@ -15,8 +15,6 @@ from penstock.validation.errors import mismatch, show
 from penstock.validation.numbers import to_bool, to_floats, to_integers
 from penstock.validation.text import to_varchar
 
-__all__ = ["check_capacity", "to_array", "to_scalar"]
-
 
 def to_scalar(array: Array, field: Field, note: WarningSink) -> Array:
     """Convert a Bool, number or VarChar column to its canonical type."""

@@ -17,8 +17,6 @@ from penstock.readers.arrow_values import plain
 from penstock.rules.rule import Array
 from penstock.rules.table import NO_NULL_ELEMENTS
 
-__all__ = ["FlatList", "flatten", "offsets_of", "validity"]
-
 
 def validity(array: Array) -> npt.NDArray[np.bool_] | None:
     """Validity mask (True per row that is not null), or None when no row is null."""

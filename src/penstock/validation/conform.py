@@ -32,8 +32,6 @@ from penstock.validation.sparse import to_sparse
 from penstock.validation.structs import to_structs
 from penstock.validation.vectors import absent_vectors, to_dense
 
-__all__ = ["Conformer"]
-
 
 @dataclass(frozen=True, slots=True)
 class _SourceColumn:

@@ -16,8 +16,6 @@ from penstock.readers.arrow_values import is_string
 from penstock.rules.forms import FORMS, type_error
 from penstock.rules.rule import Array
 
-__all__ = ["mismatch", "show"]
-
 
 def show(array: Array, row: int) -> str:
     """Format one value: as JSON if it has that form, else as Arrow prints it (``as_py`` fails for some types)."""

@@ -15,8 +15,6 @@ from penstock.rules.json_texts import DYNAMIC, check_dynamic_texts, check_json_t
 from penstock.rules.rule import Array, WarningSink
 from penstock.validation.text import is_text, utf8
 
-__all__ = ["to_json", "to_meta"]
-
 
 def to_json(array: Array, column: pa.Field[Any] | None, field: Field, note: WarningSink) -> Array:
     """Convert text, and values of all types with a JSON form, to JSON text."""

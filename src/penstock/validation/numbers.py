@@ -17,8 +17,6 @@ from penstock.rules.numbers import first_not_finite, float_error, integer_error
 from penstock.rules.rule import Array, WarningSink
 from penstock.validation.errors import mismatch
 
-__all__ = ["position_of", "to_bool", "to_floats", "to_integers"]
-
 
 def to_bool(array: Array, field: Field) -> Array:
     """Accept only booleans; 0 and 1 are refused, since the meaning of other numbers would be a guess."""

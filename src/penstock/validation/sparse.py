@@ -28,8 +28,6 @@ from penstock.validation.errors import mismatch
 from penstock.validation.numbers import to_floats, to_integers
 from penstock.validation.text import is_text, utf8
 
-__all__ = ["to_sparse"]
-
 _EMPTY: Array = pa.nulls(0, pa.int64())  # pa.array() of a list would import pandas
 
 

@@ -18,8 +18,6 @@ from penstock.validation.arrow_lists import flatten, offsets_of
 from penstock.validation.errors import mismatch
 from penstock.validation.vectors import to_dense
 
-__all__ = ["to_structs"]
-
 
 def to_structs(array: Array, field: Field, note: WarningSink) -> Array:
     """Convert any of Arrow's lists to ``list<struct<…>>``: no nulls, exactly the parts, within ``max_capacity``.

@@ -12,8 +12,6 @@ from penstock.rules.table import TEXT_ENCODING
 from penstock.rules.texts import check_lengths
 from penstock.validation.errors import mismatch
 
-__all__ = ["is_text", "to_varchar", "utf8"]
-
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether a type may hold UTF-8: strings and binary of every width, and views. Fixed-length binary holds ids."""

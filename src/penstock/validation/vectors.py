@@ -22,8 +22,6 @@ from penstock.validation.arrow_lists import FlatList, flatten, validity
 from penstock.validation.errors import mismatch, show
 from penstock.validation.numbers import position_of, to_floats, to_integers
 
-__all__ = ["absent_vectors", "to_dense"]
-
 _HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
 
 

@@ -6,8 +6,6 @@ from penstock.access.admission import CallNames
 from penstock.domain.parameter_values import MAX_INT64, whole_number
 from penstock.wire.decoding import Fields
 
-__all__ = ["call_names"]
-
 _SUBJECTS = (
     "partitionName",
     "indexName",

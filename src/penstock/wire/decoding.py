@@ -15,8 +15,6 @@ import orjson
 from penstock.domain.parameter_values import MAX_INT64, whole_number
 from penstock.errors import InvalidParameter, MissingParameter, shorten
 
-__all__ = ["Fields", "MalformedBody", "MissingField", "parse_object"]
-
 _T = TypeVar("_T")
 _SECRETS = frozenset({"accesskey", "secretkey", "token", "password"})
 """Keys whose values are left out of errors."""

@@ -19,18 +19,6 @@ import orjson
 from penstock.collections.result_memory import MemoryReservation
 from penstock.errors import InvalidParameter, PenstockError, Transient
 
-__all__ = [
-    "IDEMPOTENCY_KEY",
-    "BodyTooLarge",
-    "Call",
-    "Dialect",
-    "Handler",
-    "Operation",
-    "Reply",
-    "Route",
-    "json_reply",
-]
-
 IDEMPOTENCY_KEY = "idempotency-key"
 """The header with a create call's idempotency key: a call that is sent again makes no second job."""
 JSON_MEDIA_TYPE = "application/json; charset=utf-8"

@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from penstock.domain.jobs import FileState, ImportFile
 from penstock.imports.requests import JobDetails
 
-__all__ = ["files_to_show", "object_path", "time_text"]
-
 # Hosts whose URLs have the bucket or container as the first segment of the path.
 _BUCKET_IN_PATH = re.compile(r"(s3[.-].*|storage\.googleapis\.com|.*\.blob\.core\.windows\.net)\Z")
 _BLANK_BEFORE_URL = re.compile(r" (?=[a-z0-9+.-]+://)", re.IGNORECASE)

@@ -17,8 +17,6 @@ from penstock.catalog.db.connection import CatalogDatabase, from_millis, now_mil
 from penstock.domain.access import Caller, Grant, Role
 from penstock.errors import AccountExists, AccountNotFound
 
-__all__ = ["Account", "AccountKind", "AccountRepository", "NewAccount"]
-
 
 class AccountKind(StrEnum):
     KEY = "key"

@@ -14,8 +14,6 @@ from penstock.catalog.db import tables
 from penstock.catalog.db.connection import SERVER_CLOCK, CatalogDatabase, from_millis, now_millis, to_millis
 from penstock.domain.audit import AuditEntry
 
-__all__ = ["AuditRepository", "note"]
-
 _PAGE = 1000
 _NAMES = [field.name for field in fields(AuditEntry) if field.name != "at"]
 

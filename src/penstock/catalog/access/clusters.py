@@ -24,8 +24,6 @@ from penstock.errors import (
     InvalidParameter,
 )
 
-__all__ = ["DEFAULT_ORG", "ClusterRepository", "DatabaseRepository"]
-
 DEFAULT_ORG = "org-default"
 
 # Built once, every call needs them: building such a statement takes longer than running it.

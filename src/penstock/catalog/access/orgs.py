@@ -12,8 +12,6 @@ from penstock.catalog.db.connection import CatalogDatabase, now_millis, upsert_i
 from penstock.domain.collections import Org
 from penstock.errors import OrgNotFound
 
-__all__ = ["OrgRepository"]
-
 
 class OrgRepository:
     """Create and look up orgs."""

@@ -15,8 +15,6 @@ from penstock.catalog.db.connection import CatalogDatabase, now_millis
 from penstock.domain.collections import Alias, Collection, Database
 from penstock.errors import AliasExists, AliasNameConflict, AliasNotFound, CollectionNotFound, InvalidParameter
 
-__all__ = ["AliasRepository", "find_alias", "lock_collection", "refuse_alias_name", "refuse_if_aliased"]
-
 _TARGET = select(tables.alias.c.collection_id).where(
     tables.alias.c.database_id == bindparam("database_id"), tables.alias.c.name == bindparam("name")
 )

@@ -38,8 +38,6 @@ from penstock.errors import (
     PartitionNotFound,
 )
 
-__all__ = ["CollectionRepository"]
-
 
 class CollectionRepository:
     """Collections by database and name, or by id."""

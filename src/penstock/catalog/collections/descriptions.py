@@ -25,8 +25,6 @@ if TYPE_CHECKING:  # the engine's libraries take longer to load than a command t
     from penstock.engines.base import MaintainableEngine, TableContents
     from penstock.engines.registry import EngineRegistry
 
-__all__ = ["Description", "DescriptionRepository", "describe", "describe_soon", "read_description"]
-
 log = structlog.get_logger(__name__)
 
 _FORMAT = 1

@@ -13,8 +13,6 @@ from sqlalchemy import ColumnElement, case, literal, or_, select, update
 from penstock.catalog.db.connection import CatalogDatabase, database_clock, upsert_insert
 from penstock.catalog.db.tables import collection, maintenance
 
-__all__ = ["Maintenance", "MaintenanceLeases"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance:

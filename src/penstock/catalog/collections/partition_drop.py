@@ -11,8 +11,6 @@ from penstock.domain.jobs import ImportJob, JobState
 from penstock.domain.names import DEFAULT_PARTITION
 from penstock.errors import PartitionNotFound
 
-__all__ = ["PartitionJobs", "drop_partition", "jobs_of_partition", "lock_partition_for_commit"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionJobs:

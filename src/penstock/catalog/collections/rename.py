@@ -13,8 +13,6 @@ from penstock.catalog.db import tables
 from penstock.domain.collections import Collection, Database
 from penstock.errors import DatabaseNotFound, InvalidParameter
 
-__all__ = ["rename"]
-
 
 def rename(connection: Connection, collection: Collection, target: Database, name: str) -> None:
     """Give a collection another name, in its own or another database of the same cluster.

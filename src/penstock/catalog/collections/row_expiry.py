@@ -15,8 +15,6 @@ from penstock.domain.collections import Collection
 from penstock.domain.expiry import Expiry
 from penstock.domain.jobs import JobState
 
-__all__ = ["RowExpiryRepository", "record_commits"]
-
 _COMMITTED = (JobState.COMMITTING, JobState.INDEXING, JobState.COMPLETED)
 
 

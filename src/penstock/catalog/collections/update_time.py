@@ -7,8 +7,6 @@ from sqlalchemy import ColumnElement, case
 from penstock.catalog.db.connection import now_millis
 from penstock.catalog.db.tables import collection
 
-__all__ = ["later_update"]
-
 
 def later_update() -> ColumnElement[int]:
     """Now, in milliseconds since 1970, or one more than stored: two changes never have the same time."""

@@ -22,17 +22,6 @@ from penstock.catalog.db.errors import translate
 from penstock.catalog.db.group_commit import GroupCommit
 from penstock.errors import CatalogError, PenstockError
 
-__all__ = [
-    "SERVER_CLOCK",
-    "CatalogDatabase",
-    "database_clock",
-    "from_millis",
-    "migrations",
-    "now_millis",
-    "to_millis",
-    "upsert_insert",
-]
-
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 Result = TypeVar("Result")

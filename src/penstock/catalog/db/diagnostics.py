@@ -15,19 +15,6 @@ from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, from_millis, migrations, now_millis
 from penstock.domain.jobs import FINAL_STATES, JobState
 
-__all__ = [
-    "Revision",
-    "WaitingJob",
-    "abandoned_jobs",
-    "database_time",
-    "jobs_with_staged_files",
-    "newest_job",
-    "problems_of",
-    "revision_of",
-    "sealed_secrets",
-    "uncommitted_jobs",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:

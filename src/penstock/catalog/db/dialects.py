@@ -11,8 +11,6 @@ from sqlalchemy.exc import ArgumentError
 from penstock.errors import InvalidParameter
 from penstock.extras import require_extra
 
-__all__ = ["make_engine", "parse_catalog_url", "without_secrets"]
-
 _BUSY_SECONDS = 30
 _POOL_SECONDS = 10
 _SPARE_CONNECTIONS = 4

@@ -13,8 +13,6 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from penstock.errors import CatalogError
 
-__all__ = ["Encryptor", "check_key", "load_key", "same_key_fingerprint"]
-
 _KEY_ID_TEXT = b"which key this is"
 _KEY_ID_LENGTH = 16
 

@@ -7,8 +7,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from penstock.errors import CatalogError, CatalogFull, CatalogUnavailable
 
-__all__ = ["translate"]
-
 # https://www.sqlite.org/rescode.html; the names of extended codes begin with that of their primary code.
 _SQLITE_UNAVAILABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 _SQLITE_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")  # the latter: no space for its shared memory, on opening

@@ -12,8 +12,6 @@ from sqlalchemy.exc import IntegrityError
 
 from penstock.errors import PenstockError
 
-__all__ = ["GroupCommit"]
-
 Result = TypeVar("Result")
 
 

@@ -14,8 +14,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from penstock.catalog.db.connection import CHANNEL, CatalogDatabase
 
-__all__ = ["NotificationListener"]
-
 log = structlog.get_logger(__name__)
 
 _TICK = 0.5

@@ -24,8 +24,6 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = ["metadata"]
-
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -17,8 +17,6 @@ from penstock.catalog.db import tables
 from penstock.catalog.db.connection import SERVER_CLOCK, now_millis
 from penstock.domain.quotas import Quota
 
-__all__ = ["claimable_jobs", "free", "mark_served", "running_jobs"]
-
 _CANDIDATES = 16
 """The first of these is claimed, unless another transaction has locked that job's row."""
 

@@ -12,8 +12,6 @@ from penstock.catalog.db.connection import now_millis, upsert_insert
 from penstock.catalog.db.encryption import same_key_fingerprint
 from penstock.errors import CatalogError, InvalidParameter
 
-__all__ = ["IdempotencyRecord", "forget_expired", "job_for_key", "reserve_key"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyRecord:

@@ -34,8 +34,6 @@ from penstock.domain.names import DEFAULT_PARTITION
 from penstock.domain.quotas import NO_LIMITS, UNLIMITED, JobLimits, Quota
 from penstock.errors import JobNotFound, JobStateConflict
 
-__all__ = ["JobRepository", "NewJob"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:

@@ -34,8 +34,6 @@ from penstock.errors import LeaseLost
 if TYPE_CHECKING:  # the readers' libraries take longer to load than a command takes
     from penstock.readers.base import InputFile
 
-__all__ = ["JobLeases"]
-
 _CLAIMING = 0x70656E74
 """PostgreSQL advisory lock: one claim at a time."""
 

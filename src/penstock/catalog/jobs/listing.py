@@ -19,8 +19,6 @@ from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
 from penstock.domain.ids import DAY_MILLIS, first_id_at, millis_of
 from penstock.domain.jobs import LIVE_STATES, ImportJob, JobState
 
-__all__ = ["JobFilter", "JobList"]
-
 _END = 2**63 - 1
 """Greater than any id."""
 

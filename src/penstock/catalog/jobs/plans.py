@@ -17,8 +17,6 @@ from penstock.domain.jobs import FileState, Split, SplitState
 if TYPE_CHECKING:  # the readers' libraries take longer to load than a command takes
     from penstock.readers.base import InputFile
 
-__all__ = ["store_plan"]
-
 
 def store_plan(
     connection: Connection, job_id: int, files: Sequence[InputFile], splits: Sequence[Split], start: int | None

@@ -20,15 +20,6 @@ from penstock.domain.jobs import FINAL_STATES, ImportJob
 from penstock.domain.quotas import JobLimits, Quota, Usage
 from penstock.errors import LimitExceeded, OrgNotFound, QuotaExceeded
 
-__all__ = [
-    "LIVE_JOBS",
-    "QuotaRepository",
-    "enforce_job_limits",
-    "enforce_quota",
-    "lock_cluster",
-    "record_usage",
-]
-
 _org, _usage, _counter = tables.org.c, tables.org_usage.c, tables.job_counter.c
 
 # Built once, every create call needs them: building such a statement takes longer than running it.

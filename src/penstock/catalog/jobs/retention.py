@@ -8,8 +8,6 @@ from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase
 from penstock.catalog.jobs.transitions import subtract_deleted
 
-__all__ = ["RetentionRepository"]
-
 _BATCH = 500
 
 

@@ -11,8 +11,6 @@ from penstock.catalog.db import tables
 from penstock.catalog.db.connection import from_millis
 from penstock.domain.jobs import FileRange, FileState, ImportFile, ImportJob, JobState, JobWarning, Split, SplitState
 
-__all__ = ["FILE_COLUMNS", "JOB_COLUMNS", "file_of", "job_of", "split_of"]
-
 _NAMES = [field.name for field in fields(ImportJob)]
 _TIMES = ("created_at", "started_at", "finished_at", "deadline")
 _STATES = {state.value: state for state in JobState}

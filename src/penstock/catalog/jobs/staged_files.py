@@ -12,8 +12,6 @@ from penstock.catalog.db.connection import CatalogDatabase
 from penstock.catalog.jobs.rows import JOB_COLUMNS, job_of
 from penstock.domain.jobs import LIVE_STATES, ImportJob, JobState, SplitState
 
-__all__ = ["StagedFileRepository"]
-
 
 class StagedFileRepository:
     """Find staged files that can be deleted."""

@@ -34,8 +34,6 @@ from penstock.domain.jobs import (
 )
 from penstock.errors import JobStateConflict, LeaseLost
 
-__all__ = ["Guard", "JobTransitions", "log_transition", "subtract_deleted"]
-
 log = structlog.get_logger(__name__)
 
 

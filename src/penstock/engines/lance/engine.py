@@ -36,8 +36,6 @@ from penstock.engines.lance.write import delete_partition, publish, staging
 from penstock.errors import StoreError
 from penstock.filters import Filter
 
-__all__ = ["LanceEngine"]
-
 
 class LanceEngine:
     """Tables below ``root``, a folder or ``s3://bucket/prefix``; a :class:`penstock.engines.base.MaintainableEngine`.

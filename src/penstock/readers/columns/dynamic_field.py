@@ -14,8 +14,6 @@ from penstock.rules.json_texts import DYNAMIC, check_dynamic_texts
 from penstock.rules.rule import WarningSink
 from penstock.rules.table import DYNAMIC_KEYS, DYNAMIC_OBJECT, DYNAMIC_TEXT, JSON_SIZE, MAX_JSON_BYTES
 
-__all__ = ["DynamicFieldBuilder"]
-
 _LEAST_PAIR_BYTES = 5
 """Minimum bytes of a key and value in a JSON object: ``"":1,``."""
 _PLAIN = frozenset({str, int, float, bool, type(None)})

@@ -20,24 +20,6 @@ from penstock.readers.json.structural_index import StructuralIndexer
 from penstock.rules.json_texts import DYNAMIC
 from penstock.rules.table import DYNAMIC_KEYS, FINITE, JSON_DEPTH, MAX_JSON_DEPTH
 
-__all__ = [
-    "MAX_RECORD_BYTES",
-    "WRAPPED_REMEDY",
-    "BigNumber",
-    "JsonParser",
-    "SyntaxFault",
-    "exact_value",
-    "find_syntax_fault",
-    "first_duplicate",
-    "holds",
-    "is_json_array",
-    "is_json_object",
-    "is_valid_text",
-    "json_type",
-    "plain_number",
-    "text_of",
-]
-
 MAX_RECORD_BYTES = 32 << 20
 """Maximum text of one row. simdjson counts at most 2**24 - 1 elements of an array and pysimdjson writes beyond its
 list when there are more, which takes a text of more than 32 MiB."""

@@ -37,20 +37,6 @@ from penstock.rules.json_texts import DYNAMIC
 from penstock.rules.rule import WarningSink
 from penstock.rules.table import DYNAMIC_KEYS
 
-__all__ = [
-    "DroppedColumnCounts",
-    "RowBuilder",
-    "batch_schema",
-    "file_fields",
-    "fixed_row_bytes",
-    "generated_key_error",
-    "least_text_bytes",
-    "make_column",
-    "min_row_bytes",
-    "note_for",
-    "rounding_warnings",
-]
-
 _MAX_BATCH_ROWS = 65_536
 _FIRST_BATCH_ROWS = 1_024
 _MAX_LAYOUTS = 256

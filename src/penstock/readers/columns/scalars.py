@@ -30,18 +30,6 @@ from penstock.rules.rule import WarningSink
 from penstock.rules.table import ARRAY_CAPACITY, NO_NULL_ELEMENTS, NOT_NULL
 from penstock.rules.texts import check_lengths
 
-__all__ = [
-    "INTEGER_TYPES",
-    "ArrayColumn",
-    "Column",
-    "JsonColumn",
-    "ScalarColumn",
-    "check_floats",
-    "first_bad_row",
-    "json_type_error",
-    "to_double",
-]
-
 
 class Column(Protocol):
     """Builder of one column."""

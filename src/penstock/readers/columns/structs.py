@@ -21,8 +21,6 @@ from penstock.readers.columns.vectors import check_flat
 from penstock.rules.structs import check_struct_keys
 from penstock.rules.table import ARRAY_CAPACITY, NO_NULL_ELEMENTS, NOT_NULL
 
-__all__ = ["StructColumn"]
-
 
 class StructColumn:
     """Build ArrayOfStruct columns. ``parts`` are the empty columns of :attr:`Field.parts`.

@@ -29,8 +29,6 @@ from penstock.rules.sparse import (
 )
 from penstock.rules.table import NO_NULL_ELEMENTS, NOT_NULL, VECTOR_BYTES, VECTOR_DIM, VECTOR_FLAT
 
-__all__ = ["DenseColumn", "SparseColumn", "check_flat"]
-
 _STORED: dict[DataType, npt.DTypeLike] = {
     DataType.FLOAT_VECTOR: np.float32,
     DataType.FLOAT16_VECTOR: np.float16,

@@ -18,8 +18,6 @@ from penstock.readers.byte_ranges import blocks, even_spans
 from penstock.readers.csv.records import row_ends
 from penstock.sources.base import Source
 
-__all__ = ["CsvBoundaryScan"]
-
 _QUOTE = 0x22
 _BLOCK_BYTES = 1 << 20
 

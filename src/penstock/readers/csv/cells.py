@@ -28,8 +28,6 @@ from penstock.rules.rule import WarningSink
 from penstock.rules.table import NOT_NULL, TEXT_ENCODING
 from penstock.rules.texts import check_lengths
 
-__all__ = ["CellColumn", "cell_column", "decode_text", "mark_nulls"]
-
 CellColumn: TypeAlias = "Callable[[pa.Array[Any]], pa.Array[Any]]"
 """Converts the cells of some rows (binary, null where the null key is unquoted) to the field's column. Raises
 DataError with the row in the batch."""

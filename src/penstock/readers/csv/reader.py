@@ -45,8 +45,6 @@ from penstock.readers.unknown_columns import UnknownColumns, missing_field, unkn
 from penstock.rules.json_texts import DYNAMIC
 from penstock.sources.base import Source
 
-__all__ = ["CSV", "CsvReader", "check_separator"]
-
 _HEADER_BYTES = 1 << 20
 _MAX_COLUMNS = 65_536
 """Maximum columns of a file: beyond, the work per column would take longer than reading the cells."""

@@ -18,8 +18,6 @@ from penstock.errors import DataError
 from penstock.readers.byte_ranges import blocks
 from penstock.sources.base import Source
 
-__all__ = ["check_quotes", "row_ends", "row_start", "whole_rows"]
-
 _QUOTE, _LF, _CR = 0x22, 0x0A, 0x0D
 _CHUNK = 128 << 10
 """Bytes per NumPy operation: they fit the CPU cache."""

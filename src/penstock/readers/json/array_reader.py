@@ -22,8 +22,6 @@ from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
 from penstock.readers.json.boundary_scan import JsonBoundaryScan
 from penstock.readers.json.record_scanner import RecordScanner
 
-__all__ = ["JSON", "JsonReader"]
-
 _ROOT_BYTES = 1 << 20
 _WHITESPACE = b" \t\r\n"
 _ROOT_KEY = re.compile(rb'\{[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)

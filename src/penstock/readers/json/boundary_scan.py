@@ -21,8 +21,6 @@ from penstock.readers.byte_ranges import blocks, even_spans
 from penstock.readers.json.structural_index import StructuralIndexer
 from penstock.sources.base import Source
 
-__all__ = ["JsonBoundaryScan"]
-
 _BLOCK_BYTES = 1 << 20
 _MAX_DEPTH = 64
 """A span that begins deeper inside a row than this is not cut."""

@@ -22,8 +22,6 @@ from penstock.readers.json.boundary_scan import JsonBoundaryScan
 from penstock.readers.json.record_scanner import RecordScanner
 from penstock.sources.base import Source
 
-__all__ = ["JSON_LINES", "JsonLinesReader"]
-
 _PEEK_BYTES = 64 << 10
 _BETWEEN_OBJECTS = re.compile(rb"\}\s*+(?:,\s*+)?\{")
 

@@ -14,8 +14,6 @@ from penstock.errors import DataError
 from penstock.readers.columns.json_values import MAX_RECORD_BYTES, WRAPPED_REMEDY, find_syntax_fault
 from penstock.readers.json.structural_index import OPEN, StructuralIndexer
 
-__all__ = ["RecordScanner"]
-
 _PREFIX_BYTES = 1 << 20
 _GAP_BYTES = 64
 _WRAPPED = re.compile(rb'\{\s*"rows"\s*:\s*\[')

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CLOSE", "OPEN", "StructuralIndex", "StructuralIndexer"]
-
 OPEN, CLOSE = 0x7B, 0x7D
 _QUOTE, _BACKSLASH = 0x22, 0x5C
 _LOWER = 0x20

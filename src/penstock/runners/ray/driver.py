@@ -36,8 +36,6 @@ from penstock.runners.ray.messages import (
 )
 from penstock.runners.ray.worker import Board, describe, run_task, versions
 
-__all__ = ["drive"]
-
 _TICK = 0.1
 _PROGRESS_SECONDS = 0.5
 _SLOTS_SECONDS = 2.0

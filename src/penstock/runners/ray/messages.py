@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-__all__ = ["Cancel", "Ended", "JoinRejected", "Progress", "Ready", "Shutdown", "Slots", "Submit", "TaskOutcome"]
-
 
 @dataclass(frozen=True, slots=True)
 class Submit:

@@ -30,8 +30,6 @@ from penstock.runners.ray.messages import (
     TaskOutcome,
 )
 
-__all__ = ["RayRunner"]
-
 log = structlog.get_logger(__name__)
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/\s]+):\d{1,5}")

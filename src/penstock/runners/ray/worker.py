@@ -21,8 +21,6 @@ from penstock.runners.base import Bounded
 from penstock.runners.memory import limit_memory, trim_malloc
 from penstock.version import DISTRIBUTION
 
-__all__ = ["Board", "RayContext", "describe", "run_task", "versions"]
-
 REPORT_SECONDS = 1.0
 """A report costs the worker 0.4 ms of processor time and the board 0.5 ms: this rate serves a thousand workers."""
 

@@ -25,8 +25,6 @@ from penstock.server.process.data_dir import lock_catalog, lock_data_dir, privat
 from penstock.server.storage_settings import catalog_url, sealing_key
 from penstock.settings import Settings
 
-__all__ = ["adopt"]
-
 _CHECK = "adopt"
 
 

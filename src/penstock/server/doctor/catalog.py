@@ -23,8 +23,6 @@ from penstock.server.process.data_dir import lock_owner
 from penstock.server.storage_settings import catalog_url, key_file, sealing_key
 from penstock.settings import Settings
 
-__all__ = ["check_catalog"]
-
 _ABANDONED_SECONDS = 60.0
 _UNCOMMITTED_SECONDS = 7 * 24 * 3600.0
 _SKEW = timedelta(seconds=5)

@@ -10,8 +10,6 @@ from penstock.server.doctor.result import CheckResult, fail
 from penstock.server.doctor.roots import check_roots
 from penstock.settings import Settings
 
-__all__ = ["examine"]
-
 _CHECKS: Sequence[tuple[str, Callable[[Settings], Iterator[CheckResult]]]] = (
     ("versions", check_versions),
     ("clock", check_clock),

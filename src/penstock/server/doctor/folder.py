@@ -18,8 +18,6 @@ from penstock.server.storage_settings import catalog_file, key_file
 from penstock.settings import Settings
 from penstock.version import DISTRIBUTION
 
-__all__ = ["check_clock", "check_folder", "check_key", "check_space", "check_versions"]
-
 _LEAST_FREE = 512 << 20
 _FEW_FREE = 5 << 30
 _FEW_SHARE = 0.05

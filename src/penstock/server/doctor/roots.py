@@ -10,8 +10,6 @@ from penstock.server.storage_settings import source_stores
 from penstock.settings import Settings
 from penstock.sources.roots import ImportRoots
 
-__all__ = ["check_roots"]
-
 
 def check_roots(settings: Settings) -> Iterator[CheckResult]:
     if not settings.import_root:

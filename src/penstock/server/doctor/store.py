@@ -26,8 +26,6 @@ from penstock.server.engine_factory import engine_of, engines_of
 from penstock.server.lost_catalog import orphaned_tables
 from penstock.settings import Settings
 
-__all__ = ["check_store"]
-
 _ORPHAN_SECONDS = 60.0
 _SHOWN = 3
 

@@ -10,8 +10,6 @@ from penstock.catalog.db.connection import CatalogDatabase
 from penstock.domain.access import Role
 from penstock.server.doctor.result import CheckResult, ok, warn
 
-__all__ = ["check_tenants"]
-
 _SHOWN = 5
 
 

@@ -16,8 +16,6 @@ from penstock.server.grpc.server import GrpcServer
 from penstock.server.observability.grpc_metrics import GrpcMetrics
 from penstock.server.services import Services
 
-__all__ = ["grpc_server"]
-
 _MAX_SOCKET_PATH = 107
 """Bytes that Linux takes as the path of a Unix socket."""
 

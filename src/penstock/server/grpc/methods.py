@@ -24,8 +24,6 @@ from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc
 from penstock.wire.milvus_grpc.stubs import SERVICE
 
-__all__ = ["grpc_methods"]
-
 
 def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
     """The methods by the path of their calls, such as ``/milvus.proto.milvus.MilvusService/Connect``."""

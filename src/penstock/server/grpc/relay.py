@@ -24,8 +24,6 @@ from uvicorn.server import ServerState
 
 from penstock.server.http.protocol import BoundedProtocol, half_of_open_files
 
-__all__ = ["HTTP2_PREFACE", "MAX_FILE_NAME", "FirstBytesProtocol", "Relay", "address_of_peer"]
-
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MAX_FILE_NAME = 64
 """Bytes of a socket's name in the relay's folder: a number, and an IPv6 address with the name of an interface."""

@@ -28,8 +28,6 @@ from penstock.server.observability.call_tracing import TraceCall
 from penstock.server.observability.grpc_metrics import GrpcMetrics
 from penstock.wire.milvus_grpc.calls import GrpcCall, GrpcMethod, GrpcReply, authorization_of
 
-__all__ = ["GrpcServer"]
-
 MAX_TIMEOUT = 24 * 3600.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _CONNECTION_OPTIONS: Mapping[str, int] = {

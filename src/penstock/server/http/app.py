@@ -33,8 +33,6 @@ from penstock.server.services import Services
 from penstock.wire.http import Route
 from penstock.wire.milvus_v2.errors import status_of
 
-__all__ = ["create_app"]
-
 PLAIN_ROUTES = {
     "/healthz": "Readiness: 200, or 503, with the reason while authentication is off. "
     "With a full disk, when only reads are served, the status is `read-only`",

@@ -21,8 +21,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from penstock.access.authentication import Authentication
 from penstock.errors import PenstockError
 
-__all__ = ["OriginGuardMiddleware", "SecurityHeaders"]
-
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),

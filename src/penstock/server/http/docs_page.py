@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 
-__all__ = ["DOCS_PAGE", "DOCS_POLICY"]
-
 _START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true})'
 
 DOCS_PAGE = f"""<!doctype html>

@@ -15,8 +15,6 @@ from penstock.domain.deadline import DeadlineExceeded
 from penstock.server.calls import Calls
 from penstock.wire.http import BodyTooLarge, Call, Reply, Route
 
-__all__ = ["OPEN_BODY_BYTES", "Endpoint", "make_endpoint"]
-
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 OPEN_BODY_BYTES = 2**20

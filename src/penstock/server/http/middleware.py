@@ -12,8 +12,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.server.observability.http_metrics import HttpMetrics
 
-__all__ = ["NormalizePathMiddleware", "RequestLogMiddleware"]
-
 UNKNOWN_ROUTE = "unknown"
 # Probes come every few seconds and carry no information.
 _QUIET = frozenset({"/healthz", "/metrics"})

@@ -7,8 +7,6 @@ from typing import Any
 
 from penstock.wire.http import Operation, Route
 
-__all__ = ["openapi_document"]
-
 _ERROR: Mapping[str, Any] = {
     "type": "object",
     "properties": {"code": {"type": "integer"}, "message": {"type": "string"}},

@@ -17,8 +17,6 @@ from typing import Any, ClassVar
 from starlette.responses import PlainTextResponse
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-__all__ = ["MAX_HEADERS", "MAX_HEAD_BYTES", "BoundedProtocol", "half_of_open_files"]
-
 MAX_HEAD_BYTES = 32 * 2**10
 MAX_HEADERS = 100
 

@@ -20,8 +20,6 @@ from penstock.wire.milvus_v2.dialect import MilvusV2
 from penstock.wire.zilliz_v1 import imports as zilliz_v1_imports
 from penstock.wire.zilliz_v1.dialect import ZillizV1
 
-__all__ = ["dialect_routes"]
-
 
 def dialect_routes(services: Services) -> tuple[Route, ...]:
     settings = services.settings

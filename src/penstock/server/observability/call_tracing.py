@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeAlias
 
-__all__ = ["TraceCall", "untraced"]
-
 TraceCall: TypeAlias = Callable[
     [str, Mapping[str, str], str], AbstractContextManager[Callable[[str, int | None], None]]
 ]

@@ -9,8 +9,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from penstock.server.observability.http_metrics import SECONDS
 
-__all__ = ["GrpcMetrics"]
-
 
 class GrpcMetrics:
     """Calls by method and outcome, beside those of HTTP: their labels are gRPC's. ``connections`` counts those open.

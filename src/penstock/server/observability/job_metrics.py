@@ -15,8 +15,6 @@ from penstock.catalog import Catalog
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.errors import PenstockError
 
-__all__ = ["CatalogMetrics", "JobMetrics", "ProcessMetrics"]
-
 # A small job takes a tenth of a second, a nightly load hours.
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 28800.0)
 QUEUED = (0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 28800.0)

@@ -13,8 +13,6 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-__all__ = ["configure_logs", "redact"]
-
 REDACTED = "[redacted]"
 _SHORTEST = 8
 _SECRET_KEYS = frozenset(

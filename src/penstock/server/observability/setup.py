@@ -17,8 +17,6 @@ from penstock.server.observability.job_metrics import JobMetrics
 from penstock.server.worker_setup import wants_traces
 from penstock.settings import Settings
 
-__all__ = ["Observability", "start_watching"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observability:

@@ -26,8 +26,6 @@ from penstock.errors import PenstockError
 from penstock.runners.base import Runner, TaskContext, TaskHandle
 from penstock.version import package_version
 
-__all__ = ["TracedCalls", "TracedGrpcCalls", "TracedRunner", "TracingObserver", "begin_in_worker", "make_provider"]
-
 _SCHEDULE_MILLIS = 1000
 _NAMES = {"job": "import job"}
 _W3C = TraceContextTextMapPropagator()

@@ -15,17 +15,6 @@ from sqlalchemy import URL
 
 from penstock.errors import DataFolderInUse, InvalidParameter
 
-__all__ = [
-    "LOCK",
-    "NOTE",
-    "lock_catalog",
-    "lock_data_dir",
-    "lock_owner",
-    "make_data_folder",
-    "private_umask",
-    "server_info_file",
-]
-
 log = structlog.get_logger(__name__)
 
 LOCK = "server.lock"

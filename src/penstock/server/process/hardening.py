@@ -5,8 +5,6 @@ from __future__ import annotations
 import ctypes
 import resource
 
-__all__ = ["forbid_dumps"]
-
 _PR_SET_DUMPABLE = 4
 
 

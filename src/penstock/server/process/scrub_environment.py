@@ -10,8 +10,6 @@ from sqlalchemy.exc import ArgumentError
 
 from penstock.settings import Settings, settings_table
 
-__all__ = ["scrub_environment"]
-
 _AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 

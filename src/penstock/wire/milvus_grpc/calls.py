@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from penstock.collections.result_memory import MemoryReservation
 from penstock.domain.access import Role
 
-__all__ = ["GrpcCall", "GrpcMethod", "GrpcReply", "authorization_of"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrpcCall:

@@ -11,8 +11,6 @@ from penstock.wire.milvus_grpc.stubs import milvus_pb2, schema_pb2
 from penstock.wire.milvus_grpc.times import hybrid_timestamp, millis
 from penstock.wire.milvus_v2.row_serializer import key_values
 
-__all__ = ["description"]
-
 _DEFAULT_VALUES = {
     DataType.BOOL: "bool_data",
     DataType.INT8: "int_data",

@@ -14,8 +14,6 @@ from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_grpc.times import hybrid_timestamp, millis
 from penstock.wire.milvus_v2.row_serializer import key_values
 
-__all__ = ["cannot_find", "methods", "qualified_name"]
-
 _LOADED_PERCENT = 100
 _MAX_DESCRIBED = 1000
 

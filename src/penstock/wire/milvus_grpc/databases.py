@@ -11,8 +11,6 @@ from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.row_serializer import key_values
 
-__all__ = ["methods"]
-
 
 def methods(databases: DatabaseService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
     def create(request: Request) -> object:

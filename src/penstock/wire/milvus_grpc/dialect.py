@@ -34,8 +34,6 @@ from penstock.wire.milvus_grpc.errors import UNSERVED, failure_reply, success_re
 from penstock.wire.milvus_grpc.stubs import message_types
 from penstock.wire.milvus_v2.errors import Refused
 
-__all__ = ["Answer", "Handler", "MilvusGrpc", "Request"]
-
 _SUBJECTS = ("partition_name", "index_name", "alias", "username", "role_name")
 
 

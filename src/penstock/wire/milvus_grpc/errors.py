@@ -21,8 +21,6 @@ from penstock.wire.milvus_grpc.calls import GrpcReply
 from penstock.wire.milvus_grpc.stubs import common_pb2
 from penstock.wire.milvus_v2.errors import INTERNAL, MILVUS, ErrorRow, code_and_text
 
-__all__ = ["GRPC", "UNSERVED", "failure_reply", "status_of", "success_reply"]
-
 UNSERVED = 10
 """Milvus's number of "service unimplemented"."""
 _INVALID_PARAMETER = 1100

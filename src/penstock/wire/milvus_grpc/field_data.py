@@ -22,8 +22,6 @@ from penstock.collections.entities import OutputFields
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.wire.milvus_grpc.stubs import schema_pb2
 
-__all__ = ["count_data", "field_data", "fields_data", "ids_of", "packed"]
-
 assert sys.byteorder == "little", "vectors are sent as they are in memory"
 
 _PACKED_FIELD_1 = b"\x0a"

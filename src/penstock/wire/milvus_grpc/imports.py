@@ -28,8 +28,6 @@ from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_v2.import_views import progress_of, reason_of
 from penstock.wire.milvus_v2.row_serializer import key_values
 
-__all__ = ["STATES", "methods"]
-
 _MAX_TASKS = 10_000
 
 STATES: Mapping[JobState, str] = {

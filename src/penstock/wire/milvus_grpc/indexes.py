@@ -26,8 +26,6 @@ from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_v2.indexes import spec_params
 from penstock.wire.milvus_v2.row_serializer import key_values
 
-__all__ = ["index_request", "methods"]
-
 
 def methods(collections: CollectionService, indexes: IndexService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
     def collection_of(request: Request) -> Collection:

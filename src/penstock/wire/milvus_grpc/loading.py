@@ -12,8 +12,6 @@ from penstock.wire.milvus_grpc.collections import qualified_name
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc, Request
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
 
-__all__ = ["methods"]
-
 _LOAD_STATES = {
     LoadState.LOADED: "LoadStateLoaded",
     LoadState.NEVER: "LoadStateNotLoad",

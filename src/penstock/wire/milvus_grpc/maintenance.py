@@ -20,8 +20,6 @@ from penstock.wire.milvus_grpc.dialect import MilvusGrpc, Request
 from penstock.wire.milvus_grpc.stubs import milvus_pb2, schema_pb2
 from penstock.wire.milvus_grpc.times import hybrid_timestamp
 
-__all__ = ["methods"]
-
 _RESOURCE_GROUP = "__default_resource_group"
 """Milvus's name for the group of all nodes."""
 _ALL_PARTITIONS = -1

@@ -13,8 +13,6 @@ from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_grpc.times import hybrid_timestamp, millis
 from penstock.wire.milvus_v2.row_serializer import key_values
 
-__all__ = ["methods"]
-
 
 def methods(collections: CollectionService, partitions: PartitionService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
     def collection_of(request: Request) -> Collection:

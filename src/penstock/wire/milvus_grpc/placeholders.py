@@ -20,8 +20,6 @@ from penstock.domain.schema import DataType, Field
 from penstock.errors import InvalidParameter, Unsupported, shorten
 from penstock.wire.milvus_grpc.stubs import common_pb2
 
-__all__ = ["query_vectors", "template_values"]
-
 _ELEMENT_BYTES: Mapping[DataType, int] = {
     DataType.FLOAT_VECTOR: 4,
     DataType.FLOAT16_VECTOR: 2,

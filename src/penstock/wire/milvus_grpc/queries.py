@@ -30,8 +30,6 @@ from penstock.wire.milvus_grpc.read_requests import (
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_v2.read_errors import read_errors
 
-__all__ = ["methods"]
-
 
 def methods(collections: CollectionService, entities: EntityService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
     def query(request: Request) -> object:

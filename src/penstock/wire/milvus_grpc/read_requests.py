@@ -16,15 +16,6 @@ from penstock.wire.milvus_grpc.collections import cannot_find, qualified_name
 from penstock.wire.milvus_grpc.dialect import Request
 from penstock.wire.milvus_grpc.times import hybrid_timestamp
 
-__all__ = [
-    "check_collection_id",
-    "collection_to_read",
-    "output_names",
-    "pairs",
-    "session_timestamp",
-    "whole_parameter",
-]
-
 
 def collection_to_read(request: Request, collections: CollectionService) -> Collection:
     """The request's collection. Raises CollectionNotFound with the text of calls that read a schema."""

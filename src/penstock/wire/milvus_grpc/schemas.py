@@ -26,8 +26,6 @@ from penstock.wire.milvus_grpc.dialect import MilvusGrpc, Request
 from penstock.wire.milvus_grpc.stubs import common_pb2, schema_pb2
 from penstock.wire.milvus_v2.collection_requests import creating
 
-__all__ = ["key_value_mapping", "methods", "schema_of"]
-
 _TYPE_PARAMS = replace(FIELD_PARAMS, where="type_params")
 _UNSERVED_MEMBERS = ("external_source", "external_spec", "enable_namespace")
 

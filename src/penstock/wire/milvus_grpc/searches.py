@@ -33,8 +33,6 @@ from penstock.wire.milvus_grpc.read_requests import (
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_v2.read_errors import read_errors
 
-__all__ = ["methods"]
-
 _UNSERVED = ("function_score", "function_chains", "highlighter", "search_aggregation", "sub_reqs", "namespace")
 _OUTSIDE = ("topk", "limit", "offset", "anns_field", "metric_type", "collection_id", "cluster_id", "params")
 """Parameters of the request itself, not of the search of an index."""

@@ -12,8 +12,6 @@ from penstock.wire.milvus_grpc.dialect import Handler, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.stubs import common_pb2, milvus_pb2
 from penstock.wire.milvus_grpc.times import hybrid_timestamp
 
-__all__ = ["MILVUS_VERSION", "methods"]
-
 MILVUS_VERSION = "v2.6.0"
 """The Milvus release whose behaviour clients may expect: they compare it with releases of Milvus."""
 

@@ -20,8 +20,6 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
-__all__ = ["METHODS", "SERVICE", "common_pb2", "message_types", "milvus_pb2", "schema_pb2"]
-
 _PACKAGE = f"{__name__}_of_pymilvus"
 
 

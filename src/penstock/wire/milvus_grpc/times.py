@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-__all__ = ["hybrid_timestamp", "millis"]
-
 _LOGICAL_BITS = 18
 
 

@@ -14,8 +14,6 @@ from penstock.wire.milvus_grpc.dialect import MilvusGrpc
 from penstock.wire.milvus_grpc.stubs import METHODS, common_pb2, message_types
 from penstock.wire.milvus_v2.dialect import PREFIX
 
-__all__ = ["ALTERNATIVES", "REST_CALLS", "methods"]
-
 _UNIMPLEMENTED = frozenset({"AlterCollectionSchema"})
 """On UNIMPLEMENTED, and on it alone, pymilvus 3 calls AddCollectionField in its place."""
 

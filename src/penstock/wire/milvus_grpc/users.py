@@ -18,8 +18,6 @@ from penstock.wire.milvus_grpc.dialect import Handler, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_v2.users import wrong_password
 
-__all__ = ["methods"]
-
 
 def methods(accounts: AccountService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
     users = ClusterUsers(accounts)

@@ -9,8 +9,6 @@ from penstock.domain.access import Role
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 
-__all__ = ["routes"]
-
 _TEXT = {"type": "string"}
 _TAG = "aliases"
 _DATABASE = {"dbName": _TEXT}

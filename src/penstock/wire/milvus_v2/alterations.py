@@ -7,8 +7,6 @@ from penstock.domain.access import Role
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 
-__all__ = ["routes"]
-
 _TEXT = {"type": "string"}
 _TAG = "collections"
 _COLLECTION = {"dbName": _TEXT, "collectionName": _TEXT}

@@ -28,8 +28,6 @@ from penstock.wire.decoding import Fields
 from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.index_requests import index_requests
 
-__all__ = ["consistency_level", "create_request", "creating"]
-
 _FIELD_TEXTS = ("fieldName", "dataType", "elementDataType")
 _FIELD_FLAGS = ("isPrimary", "isPartitionKey", "isClusteringKey", "nullable")
 _PROPERTY_PARAMS = {

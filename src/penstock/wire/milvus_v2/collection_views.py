@@ -9,8 +9,6 @@ from penstock.domain.collections import LoadState
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.wire.milvus_v2.row_serializer import UNION_MEMBERS, key_values
 
-__all__ = ["LOAD_WORDS", "description", "soft_error"]
-
 LOAD_WORDS = {
     LoadState.LOADED: "LoadStateLoaded",
     LoadState.NEVER: "LoadStateNotLoad",

@@ -17,8 +17,6 @@ from penstock.wire.milvus_v2.collection_requests import create_request, creating
 from penstock.wire.milvus_v2.collection_views import LOAD_WORDS, description, soft_error
 from penstock.wire.milvus_v2.dialect import Answer, MilvusV2, Request
 
-__all__ = ["cannot_find", "routes"]
-
 _TEXT = {"type": "string"}
 _COLLECTION: Mapping[str, Mapping[str, Any]] = {"dbName": _TEXT, "collectionName": _TEXT}
 _CREATE_BODY: Mapping[str, Mapping[str, Any]] = {

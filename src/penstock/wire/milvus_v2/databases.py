@@ -10,8 +10,6 @@ from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.row_serializer import key_values
 
-__all__ = ["routes"]
-
 _TAG = "databases"
 _NAME = {"dbName": {"type": "string"}}
 

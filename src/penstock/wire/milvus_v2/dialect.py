@@ -38,8 +38,6 @@ from penstock.wire.decoding import Fields, parse_object
 from penstock.wire.http import Call, Operation, Reply, Route, json_reply
 from penstock.wire.milvus_v2 import errors
 
-__all__ = ["PREFIX", "Answer", "MilvusV2", "Request"]
-
 PREFIX = "/v2/vectordb"
 MAX_TIMEOUT = 24 * 3600
 

@@ -29,8 +29,6 @@ from penstock.wire.milvus_v2.entity_requests import (
 from penstock.wire.milvus_v2.read_errors import read_errors
 from penstock.wire.milvus_v2.row_serializer import render_rows
 
-__all__ = ["routes"]
-
 _TEXT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT}
 _GET_BODY: Mapping[str, Mapping[str, Any]] = {

@@ -19,14 +19,6 @@ from penstock.wire.milvus_v2.collection_requests import consistency_level
 from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.query_vectors import query_vectors
 
-__all__ = [
-    "output_fields",
-    "primary_keys",
-    "query_request",
-    "refuse_unserved",
-    "search_request",
-]
-
 DEFAULT_LIMIT = 100
 MAX_NESTED_LISTS = 32
 """The same limit as the depth of a filter."""

@@ -17,18 +17,6 @@ from penstock.errors import PenstockError, shorten
 from penstock.wire.decoding import MalformedBody, MissingField
 from penstock.wire.http import BodyTooLarge
 
-__all__ = [
-    "INTERNAL",
-    "MILVUS",
-    "TIMEOUT",
-    "UNAUTHENTICATED",
-    "ZILLIZ",
-    "ErrorRow",
-    "Refused",
-    "code_and_text",
-    "status_of",
-]
-
 SUCCESS = 0
 UNAUTHENTICATED = 1800
 TIMEOUT = 10001

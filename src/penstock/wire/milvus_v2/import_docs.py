@@ -8,8 +8,6 @@ from typing import Any
 
 from penstock.wire.http import Operation
 
-__all__ = ["ABORT", "COMMIT", "CREATE", "DESCRIBE", "DESCRIBE_BY_GET", "LIST", "RETRY"]
-
 Schema = Mapping[str, Any]
 
 _TEXT: Schema = {"type": "string"}

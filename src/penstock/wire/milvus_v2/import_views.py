@@ -27,8 +27,6 @@ from penstock.imports.requests import JobDetails, JobPage, JobQuery
 from penstock.wire.milvus_v2 import errors
 from penstock.wire.rendering import files_to_show, object_path, time_text
 
-__all__ = ["MILVUS", "STATE_FILTER", "ZILLIZ", "Profile", "progress_of", "reason_of"]
-
 ABORTED_REASON = "aborted by user"
 
 STATE_WORDS: Mapping[JobState, str] = {

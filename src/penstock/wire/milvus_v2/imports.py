@@ -42,8 +42,6 @@ from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2, Request
 from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.import_views import MILVUS, STATE_FILTER, ZILLIZ, Profile
 
-__all__ = ["routes"]
-
 MAX_PAGE_SIZE = 100
 _CLUSTER_ID = re.compile(r"in\d{2}-[0-9A-Za-z_-]+\Z")
 _PROJECT_ID = re.compile(r"proj-[0-9A-Za-z_-]+\Z")

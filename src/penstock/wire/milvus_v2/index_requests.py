@@ -9,8 +9,6 @@ from penstock.domain.schema import MAX_FIELDS
 from penstock.errors import InvalidParameter
 from penstock.wire.decoding import Fields
 
-__all__ = ["index_requests"]
-
 
 def index_requests(fields: Fields) -> Sequence[CreateIndex]:
     """Decode the ``indexParams`` of a body.

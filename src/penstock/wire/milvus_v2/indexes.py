@@ -18,8 +18,6 @@ from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 from penstock.wire.milvus_v2.index_requests import index_requests
 from penstock.wire.milvus_v2.row_serializer import key_values
 
-__all__ = ["routes", "spec_params"]
-
 _TEXT = {"type": "string"}
 _COLLECTION = {"dbName": _TEXT, "collectionName": _TEXT}
 _TAG = "indexes"

@@ -19,8 +19,6 @@ from penstock.collections.parameter_tables import (
 )
 from penstock.collections.parameters import ParameterTable, refused, served, unused
 
-__all__ = ["TABLES"]
-
 IMPORT_OPTIONS = ParameterTable(
     title="`jobs/import/create`: `options`",
     where="options",

@@ -12,8 +12,6 @@ from penstock.domain.collections import Collection
 from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 
-__all__ = ["routes"]
-
 _TEXT = {"type": "string"}
 _BODY = {"dbName": _TEXT, "collectionName": _TEXT, "partitionName": _TEXT}
 _BODY_OF_MANY: Mapping[str, Mapping[str, Any]] = {

@@ -21,8 +21,6 @@ from penstock.domain.schema import DataType, Field
 from penstock.errors import InvalidParameter, shorten
 from penstock.wire.decoding import MalformedBody
 
-__all__ = ["query_vectors"]
-
 
 def query_vectors(data: Sequence[Any], field: Field) -> QueryVectors:
     """Decode the query vectors for ``field``.

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 
 from penstock.errors import FieldNotFound, InvalidFilter, InvalidParameter, PartitionNotFound
 
-__all__ = ["read_errors"]
-
 
 @contextmanager
 def read_errors() -> Iterator[None]:

@@ -23,8 +23,6 @@ import pyarrow.compute as pc
 from penstock.collections.entities import OutputFields
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 
-__all__ = ["UNION_MEMBERS", "key_values", "render_rows"]
-
 UNION_MEMBERS = {
     DataType.BOOL: "BoolData",
     DataType.INT8: "IntData",

@@ -9,8 +9,6 @@ from penstock.collections.unserved import UNSERVED, unserved_text
 from penstock.wire.http import Call, Operation, Reply, Route, json_reply
 from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2
 
-__all__ = ["UNIMPLEMENTED", "routes"]
-
 UNIMPLEMENTED = 10
 
 

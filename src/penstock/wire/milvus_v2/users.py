@@ -16,8 +16,6 @@ from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.dialect import Answer, MilvusV2, Request
 from penstock.wire.milvus_v2.errors import Refused
 
-__all__ = ["routes", "wrong_password"]
-
 _WRONG_PASSWORD = 1400
 
 _USER = {"userName": {"type": "string"}}

@@ -11,8 +11,6 @@ from penstock.errors import PenstockError
 from penstock.wire.http import Call, Reply, json_reply
 from penstock.wire.zilliz_v1 import errors
 
-__all__ = ["PREFIX", "ZillizV1"]
-
 PREFIX = "/v1/vector/collections"
 SUCCESS = 200
 

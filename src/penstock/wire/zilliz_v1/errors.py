@@ -33,8 +33,6 @@ from penstock.errors import PenstockError
 from penstock.wire.decoding import MalformedBody, MissingField
 from penstock.wire.http import BodyTooLarge
 
-__all__ = ["ROWS", "TEXTS", "Refused", "code_and_text"]
-
 UNAVAILABLE = 40003
 INTERNAL = 80000
 

@@ -7,8 +7,6 @@ from typing import Any
 
 from penstock.wire.http import Operation
 
-__all__ = ["CREATE", "GET", "LIST"]
-
 Schema = Mapping[str, Any]
 
 _TAG = "import jobs (v1)"

@@ -10,8 +10,6 @@ from penstock.domain.jobs import FileState, ImportFile, JobState
 from penstock.imports.requests import JobDetails, JobPage, JobQuery
 from penstock.wire.rendering import files_to_show, object_path, time_text
 
-__all__ = ["page", "progress"]
-
 RUNNING, COMPLETED, FAILED = "ImportRunning", "ImportCompleted", "ImportFailed"
 STATE_WORDS: Mapping[JobState, str] = dict.fromkeys(JobState, RUNNING) | {
     JobState.COMPLETED: COMPLETED,

@@ -23,8 +23,6 @@ from penstock.wire.zilliz_v1 import import_views as views
 from penstock.wire.zilliz_v1.dialect import PREFIX, ZillizV1
 from penstock.wire.zilliz_v1.errors import Refused
 
-__all__ = ["routes"]
-
 DEFAULT_PAGE_SIZE = 10
 MIN_PAGE_SIZE = 5
 MAX_PAGE_SIZE = 100

@@ -26,18 +26,6 @@ from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.names import stored_name
 from penstock.engines.lance.layout.tables import TableRoot
 
-__all__ = [
-    "ActualIndex",
-    "durable_indexes",
-    "index",
-    "index_is_due",
-    "indexed_rows",
-    "partitions_of",
-    "segment_ids",
-    "spec_is_due",
-    "vector_index",
-]
-
 MAX_UNINDEXED_ROWS = 10_000
 """Rows that may be outside of an index before it is extended."""
 

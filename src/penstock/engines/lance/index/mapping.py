@@ -29,16 +29,6 @@ from typing import Any, Literal
 from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import DataType, Field
 
-__all__ = [
-    "LEAST_SCALAR_ROWS",
-    "LEAST_VECTOR_BYTES",
-    "DesiredIndex",
-    "Kind",
-    "desired_index",
-    "partitions_for",
-    "vector_bytes",
-]
-
 Kind = Literal[
     "IVF_FLAT", "IVF_SQ", "IVF_PQ", "IVF_RQ", "IVF_HNSW_FLAT", "IVF_HNSW_SQ", "BTREE", "BITMAP", "LABEL_LIST"
 ]

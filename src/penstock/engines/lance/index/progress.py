@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lance.progress import IndexProgress
 
-__all__ = ["Progress", "Steps"]
-
 Progress = Callable[[float], None]
 """Called with a share from 0 to 1 that never falls."""
 

@@ -10,8 +10,6 @@ from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.files import TableFiles, files_of
 from penstock.engines.lance.layout.tables import TableRoot
 
-__all__ = ["NOTE", "is_in_use", "note", "save_note"]
-
 NOTE = "penstock.json"
 
 

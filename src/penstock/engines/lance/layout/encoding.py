@@ -28,8 +28,6 @@ from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.engines.lance.layout.names import stored_name
 from penstock.errors import StoreError
 
-__all__ = ["JOB_COLUMN", "STORAGE_VERSION", "decode", "encode", "in_small_batches", "stored_schema"]
-
 JOB_COLUMN = "__job"
 """Hidden int64 column: the job that wrote the row."""
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from penstock.domain.deadline import DeadlineExceeded
 from penstock.errors import PenstockError, StoreConflict, StoreError, StoreFull, StoreUnavailable, TableDamaged
 
-__all__ = ["is_unexplained", "translate", "translating_errors"]
-
 _SOURCE_PLACE = re.compile(r",? ?/\S+\.rs:\d+(:\d+)?")
 _PUBLIC = re.compile(r"(?i)region|endpoint|allow_http|virtual|timeout|addressing|bucket")
 

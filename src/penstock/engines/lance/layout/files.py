@@ -18,8 +18,6 @@ from penstock.errors import StoreError
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
 
-__all__ = ["LocalFiles", "ObjectFiles", "TableFiles", "files_of", "object_store"]
-
 _LIST_FROM = 16
 """From this many names on, one listing is cheaper than a request for each."""
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from lance.dataset import LanceDataset
 
-__all__ = ["highest_fragment_id"]
-
 _MAX_FRAGMENT_ID = 11
 
 

@@ -8,8 +8,6 @@ and a name that a later Lance reserves is safe already. Everything else, ``$meta
 
 from __future__ import annotations
 
-__all__ = ["field_name", "quoted", "stored_name"]
-
 ESCAPE = "$"
 
 

@@ -12,8 +12,6 @@ from penstock.engines.lance.layout.files import object_store
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.errors import StoreError
 
-__all__ = ["check", "tables"]
-
 _DOING = "checking the store"
 _TABLE = ".lance"
 

@@ -19,8 +19,6 @@ from penstock.engines.lance.layout.files import TableFiles, files_of
 from penstock.errors import StoreError, TableDamaged
 from penstock.machine import memory_limit
 
-__all__ = ["TableCache", "TableRoot", "manifest_name"]
-
 Result = TypeVar("Result")
 
 _MAX_OPEN = 64

@@ -33,8 +33,6 @@ from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.write.staging import MAX_FILE_BYTES, MAX_FILE_ROWS
 from penstock.errors import StoreConflict
 
-__all__ = ["FEW", "compact", "compaction_is_due"]
-
 FEW = 8
 """This many fragments of a tier are joined."""
 

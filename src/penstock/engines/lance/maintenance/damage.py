@@ -11,8 +11,6 @@ from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.errors import TableDamaged
 
-__all__ = ["damage", "refuse_damaged"]
-
 
 def damage(store: TableRoot, table: Table) -> Mapping[str, str]:
     """Describe damaged files, by their names relative to the table. Opens no file but the newest manifest."""

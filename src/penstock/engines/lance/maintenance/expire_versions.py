@@ -24,8 +24,6 @@ from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.files import TableFiles
 from penstock.engines.lance.layout.tables import TableRoot, manifest_name
 
-__all__ = ["ReferencedFiles", "expire_versions", "referenced_by"]
-
 _MAX_OLD_VERSIONS = 1000
 """More old versions expire as if they held too much: opening one takes half a millisecond, or a request."""
 

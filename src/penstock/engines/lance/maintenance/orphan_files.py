@@ -10,8 +10,6 @@ from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.maintenance.expire_versions import referenced_by
 from penstock.engines.lance.write.staging import file_sizes
 
-__all__ = ["orphans"]
-
 _DATA, _INDEXES = "data", "_indices"
 
 

@@ -17,8 +17,6 @@ from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.names import field_name, quoted
 from penstock.engines.lance.layout.tables import TableRoot
 
-__all__ = ["read_contents"]
-
 _MAX_LENGTH, _MAX_CAPACITY = 65_535, 4_096
 """The largest values that a schema allows: the table doesn't record them."""
 

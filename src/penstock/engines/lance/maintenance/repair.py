@@ -17,8 +17,6 @@ from penstock.engines.lance.layout.errors import translate, translating_errors
 from penstock.engines.lance.layout.tables import TableRoot, manifest_name
 from penstock.errors import StoreError
 
-__all__ = ["QUARANTINE", "repair"]
-
 QUARANTINE = "_quarantine"
 _HINT = "_versions/latest_version_hint.json"
 

@@ -40,8 +40,6 @@ from penstock.filters.json_condition import json_condition
 from penstock.filters.like import like_matcher
 from penstock.filters.limits import json_conditions, json_path
 
-__all__ = ["matching"]
-
 Mask = npt.NDArray[np.bool_]
 Answer = Callable[[Any], "bool | None"]
 """The result of a condition for one value: true, false, or None for unknown."""

@@ -18,8 +18,6 @@ from lance.dataset import LanceDataset
 from penstock.domain.deadline import check_deadline
 from penstock.domain.index import Metric
 
-__all__ = ["ADDRESS", "DISTANCE", "KEY", "Scan", "dense_distances", "inner_products", "jaccard_distances"]
-
 KEY, ADDRESS, DISTANCE = "key", "address", "distance"
 _BATCH_ROWS = 8192
 

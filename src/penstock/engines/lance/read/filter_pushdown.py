@@ -26,8 +26,6 @@ from penstock.filters.ast import (
 )
 from penstock.filters.limits import evaluations, is_on_json
 
-__all__ = ["NEAREST_WEIGHT", "SCAN_WEIGHT", "fits_sql", "split", "weight"]
-
 _JSON_WEIGHT = 8
 _LIKE_WEIGHT = 4
 

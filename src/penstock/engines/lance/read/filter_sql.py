@@ -41,8 +41,6 @@ from penstock.filters.ast import (
 )
 from penstock.filters.like import Wildcard, split_pattern
 
-__all__ = ["term_sql", "to_sql", "to_sql_of"]
-
 _CHAIN = 32
 
 _LAST_ELEMENT = 1_000_000

@@ -24,8 +24,6 @@ from penstock.errors import InvalidFilter
 from penstock.filters.ast import Arithmetic, CompareOp, JsonPath, Scalar, Value
 from penstock.filters.like import Wildcard, split_pattern
 
-__all__ = ["compare", "compare_step", "contains", "exists", "is_in", "is_null", "like", "value_sql"]
-
 _EXACT_IN_DOUBLE = 2**53
 _LAST_INDEX = 2**31 - 1
 _ONE_CHARACTER = r'(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-f]{4}))'

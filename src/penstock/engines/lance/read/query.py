@@ -23,8 +23,6 @@ from penstock.engines.lance.read.row_expiry import not_expired
 from penstock.errors import FieldNotFound
 from penstock.filters import Filter
 
-__all__ = ["condition", "count", "output_columns", "query", "take_rows"]
-
 
 def condition(table: Table, filter: Filter | None, partitions: Sequence[int] | None) -> str | None:
     """The WHERE clause of a filter and partitions, or None for all rows. An empty list of these matches nothing."""

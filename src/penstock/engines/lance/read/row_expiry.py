@@ -9,8 +9,6 @@ from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.manifest import highest_fragment_id
 from penstock.engines.lance.layout.tables import TableRoot
 
-__all__ = ["not_expired", "remove_expired"]
-
 
 def not_expired(expiry: Expiry) -> str:
     """The SQL condition for rows that are not expired."""

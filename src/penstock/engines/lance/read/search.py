@@ -43,8 +43,6 @@ from penstock.engines.lance.read.search_params import choose_search_params
 from penstock.errors import InvalidParameter
 from penstock.filters import Filter
 
-__all__ = ["search"]
-
 LANCE_METRICS = {Metric.L2: "l2", Metric.IP: "dot", Metric.COSINE: "cosine", Metric.HAMMING: "hamming"}
 
 EXACT_BYTES = 16 << 20

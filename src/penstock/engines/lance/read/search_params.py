@@ -21,8 +21,6 @@ from typing import Any
 
 from penstock.engines.lance.index.build import ActualIndex
 
-__all__ = ["choose_search_params"]
-
 _LEAST_PROBES, _MOST_PROBES = 8, 64
 _LEAST_EF = 64
 _REFINE = {"IVFSQ": 2, "IVFHNSWSQ": 2, "IVFRQ": 10, "IVFPQ": 10}

@@ -6,8 +6,6 @@ import math
 
 from penstock.filters.ast import ArithmeticOp, CompareOp, Scalar
 
-__all__ = ["SQL_OPS", "floating", "integer", "integer_step", "literal", "text"]
-
 SQL_OPS = {
     CompareOp.EQ: "=",
     CompareOp.NE: "<>",

@@ -7,8 +7,6 @@ from penstock.engines.base import Table
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
 
-__all__ = ["remove_partition"]
-
 
 def remove_partition(store: TableRoot, table: Table, partition: int) -> int:
     doing = f"deleting the rows of partition {partition}"

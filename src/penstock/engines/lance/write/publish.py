@@ -32,8 +32,6 @@ from penstock.engines.lance.maintenance.damage import refuse_damaged
 from penstock.engines.lance.write.staging import file_sizes, fragments
 from penstock.errors import JobWithdrawn, StoreConflict, StoreError, TableDamaged, Transient
 
-__all__ = ["publish", "withdraw"]
-
 _WITHDRAWN = "withdrawn"
 """Transaction property that names a withdrawn job."""
 

@@ -16,8 +16,6 @@ from penstock.engines.lance.layout.errors import translate, translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.errors import StoreError
 
-__all__ = ["MAX_FILE_BYTES", "MAX_FILE_ROWS", "create", "discard", "drop", "file_sizes", "fragments", "stage"]
-
 MAX_FILE_ROWS = 1 << 20
 MAX_FILE_BYTES = 2 << 30
 """One split is one file, unless the split is huge; queries open every file."""
