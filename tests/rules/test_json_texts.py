@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
@@ -61,6 +66,40 @@ def test_rows_with_rounded_numbers_are_counted(texts: list[str], rows: int) -> N
 
     check_json_texts(pa.array(texts), JSON, note)
     assert counts == [rows]
+
+
+NUMBERS = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    st.lists(st.none() | NUMBERS | st.lists(NUMBERS, max_size=3), max_size=12), st.integers(0, 4), st.integers(0, 4)
+)
+def test_wide_integers_are_found_in_slices_of_columns(values: list[Any], before: int, after: int) -> None:
+    texts = [None if value is None else json.dumps(value) for value in values]
+    column = pa.array(["99999999999999999999"] * before + texts + ["1"] * after, pa.string())
+    counts = [0]
+
+    def note(_: str, count: int) -> None:
+        counts[0] += count
+
+    check_json_texts(column.slice(before, len(texts)), JSON, note)
+
+    def is_wide(value: object) -> bool:
+        if isinstance(value, list):
+            return any(map(is_wide, value))
+        return isinstance(value, int) and not -(2**63) <= value < 2**64
+
+    assert counts == [sum(map(is_wide, values))]
+
+
+def test_a_deep_text_in_a_slice_is_refused_at_its_row() -> None:
+    deep = '{"a":[' * 80 + "]}" * 80
+    shallow = '[{"a":[]}, []]'
+    column = pa.array([deep, *[shallow] * 90, deep], pa.string())
+    check_json_texts(column.slice(1, 90), JSON, lambda *_: None)
+    with pytest.raises(DataError, match="nested more than 128 deep") as caught:
+        check_json_texts(column.slice(1), JSON, lambda *_: None)
+    assert caught.value.row == 90
 
 
 def test_dynamic_values_are_objects_without_fields() -> None:
