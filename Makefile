@@ -23,10 +23,15 @@ quick: install
 test: install
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
 
-# One after the other: the heavy tests measure memory and fill the machine by themselves. Properties are tried with
-# other examples than `make test` has, and with others each time.
-test-all: test
+# With the lines and branches that are run, also in the processes that tests start. The heavy tests measure memory and
+# fill the machine by themselves: one after the other. Properties are tried with other examples than `make test` has,
+# and with others each time.
+test-all: install
+	rm -rf .cache/coverage
+	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup -m "not slow"
 	$(BIN)/pytest --hypothesis-profile=default -m "slow or hypothesis"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --sort=cover
 
 # Two hundred kills of servers and workers on each catalog; CHAOS_SEED=7 makes another run, and the same one again.
 CHAOS_SEED ?= 1
