@@ -241,3 +241,27 @@ SEARCH_PARAMS = ParameterTable(
         refused("json_path", "json_type", "strict_cast", about="groups are made by scalar fields only"),
     ),
 )
+RANK_PARAMS = ParameterTable(
+    title="gRPC `HybridSearch`: `rank_params`",
+    where="rank_params",
+    rows=(
+        served("limit", "offset", about="which of the rows or groups in order of the fused scores", kind=Kind.AMOUNT),
+        served("strategy", about="`rrf`, which is the default, or `weighted`", kind=Kind.TEXT),
+        served(
+            "params",
+            about="a JSON object: for `rrf` `k`, above 0 and below 16,384, default 60; for `weighted` `weights`, one "
+            "from 0 to 1 per search, and `norm_score`, default false",
+            kind=Kind.TEXT,
+        ),
+        served("round_decimal", about="decimals of fused scores, 0 to 6; -1 leaves them as is", kind=Kind.AMOUNT),
+        served("group_by_field", about="scalar field whose values make groups, in each search too", kind=Kind.TEXT),
+        served("group_size", about="rows per group, 1 to 10; default 1", kind=Kind.COUNT),
+        served("strict_group_size", about="whether groups with fewer rows are left out", kind=Kind.FLAG),
+        served(
+            "rank_group_scorer",
+            about="groups in order of the `max` (default), `sum` or `avg` of their rows' scores",
+            kind=Kind.TEXT,
+        ),
+        unused("cluster_id", about="the server has one cluster", kind=Kind.TEXT),
+    ),
+)

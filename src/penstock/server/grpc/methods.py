@@ -8,6 +8,7 @@ from penstock.server.services import Services
 from penstock.wire.milvus_grpc import (
     collections,
     databases,
+    hybrid_searches,
     imports,
     indexes,
     loading,
@@ -41,5 +42,6 @@ def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
         *users.methods(services.accounts, grpc),
         *queries.methods(services.collections, services.entities, grpc),
         *searches.methods(services.collections, services.searches, grpc),
+        *hybrid_searches.methods(services.collections, services.searches, grpc),
     )
     return {f"/{SERVICE}/{method.name}": method for method in (*served, *unserved.methods(served, grpc))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow as pa
 from penstock.collections.collections import CollectionService
 from penstock.collections.entity_requests import VectorSearchRequest
 from penstock.collections.result_memory import release_on_error
+from penstock.collections.search_groups import Grouping
 from penstock.collections.search_params import SearchParams, search_params
 from penstock.collections.searches import SearchResult, SearchService
 from penstock.domain.access import Role
@@ -46,16 +47,19 @@ def methods(collections: CollectionService, searches: SearchService, grpc: Milvu
     def search(request: Request) -> object:
         collection = collection_to_read(request, collections)
         with read_errors():
-            query = _search_request(request.message, collection, searches)
+            query = search_request(request.message, collection, searches)
             result = searches.search(collection, query, org_id=request.cluster.org_id)
         with release_on_error(result.held):
-            return Answer(_results(collection, query, result), result.held)
+            message = search_results(collection, result, query.output_fields, query.limit, query.params.grouping)
+            return Answer(message, result.held)
 
     return (grpc.method("Search", search, action="entity.search", role=Role.READER),)
 
 
-def _search_request(message: Any, collection: Collection, searches: SearchService) -> VectorSearchRequest:
-    """Decode a search.
+def search_request(
+    message: Any, collection: Collection, searches: SearchService, default_limit: int | None = None
+) -> VectorSearchRequest:
+    """Decode a search; one of a hybrid search may be without a limit.
 
     Raises:
         InvalidParameter, FieldNotFound, Unsupported.
@@ -64,10 +68,11 @@ def _search_request(message: Any, collection: Collection, searches: SearchServic
         if field.name in _UNSERVED:
             raise Unsupported(f"{field.name} of a search is not supported by this server", key=field.name)
     outer = pairs(message.search_params)
-    inner = _inner_params(outer.get("params", ""))
+    inner = json_parameters(outer.get("params", ""), "params of a search")
     check_collection_id(collection, outer.get("collection_id"))
     target = searches.search_field(collection, outer.get("anns_field") or None)
     limit = whole_parameter(outer, "topk")
+    limit = default_limit if limit is None else limit
     if limit is None:
         raise InvalidParameter("topk not found in search_params", key="topk")
     offset = whole_parameter(outer, "offset")
@@ -86,16 +91,18 @@ def _search_request(message: Any, collection: Collection, searches: SearchServic
     )
 
 
-def _inner_params(text: str) -> dict[str, Any]:
-    """Decode ``params``, the JSON object within the parameters."""
+def json_parameters(text: str, what: str) -> dict[str, Any]:
+    """Decode the JSON object in the text of a parameter; ``what`` names it in errors.
+
+    Raises:
+        InvalidParameter
+    """
     try:
         params = orjson.loads(text or "{}")
     except orjson.JSONDecodeError as error:
-        raise InvalidParameter(
-            f"params of a search can't be parsed as JSON: {shorten(text)}", key="params"
-        ) from error
+        raise InvalidParameter(f"{what} can't be parsed as JSON: {shorten(text)}", key="params") from error
     if not isinstance(params, dict):
-        raise InvalidParameter(f"params of a search must be a dict, but got {shorten(text)}", key="params")
+        raise InvalidParameter(f"{what} must be a dict, but got {shorten(text)}", key="params")
     return params
 
 
@@ -117,25 +124,31 @@ def _keys(ids: Any, collection: Collection) -> list[int] | list[str]:
     return list(getattr(ids, member).data)
 
 
-def _results(collection: Collection, request: VectorSearchRequest, result: SearchResult) -> Any:
+def search_results(
+    collection: Collection,
+    result: SearchResult,
+    output_fields: Sequence[str],
+    limit: int,
+    grouping: Grouping | None,
+) -> Any:
     """The SearchResults message: the hits of all queries one after the other, ``topks`` of each."""
     schema, fields = collection.schema, result.fields
     rows = pa.concat_tables([hit.rows for hit in result.hits])
     response = milvus_pb2.SearchResults(collection_name=collection.name, session_ts=session_timestamp())
     data = response.results
     data.num_queries = len(result.hits)
-    data.top_k = request.limit
+    data.top_k = limit
     data.topks.extend(len(hit.scores) for hit in result.hits)
     data.primary_field_name = schema.primary.name
     data.ids.CopyFrom(ids_of(rows[schema.primary.name].combine_chunks()))
     data.scores.extend(np.concatenate([hit.scores for hit in result.hits]).tolist())
     # The primary key is among the fields only where it is requested.
-    hidden = set() if {"*", schema.primary.name} & set(request.output_fields) else {schema.primary.name}
+    hidden = set() if {"*", schema.primary.name} & set(output_fields) else {schema.primary.name}
     data.output_fields.extend(name for name in output_names(fields) if name not in hidden)
     data.fields_data.extend(
         message for message in fields_data(rows, schema, fields) if message.field_name not in hidden
     )
-    if request.params.grouping is not None:
-        name = request.params.grouping.field_name
+    if grouping is not None:
+        name = grouping.field_name
         data.group_by_field_value.CopyFrom(field_data(schema[name], rows[name].combine_chunks()))
     return response
