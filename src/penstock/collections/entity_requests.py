@@ -28,7 +28,8 @@ class QueryRequest:
     """Rows that match a filter.
 
     ``filter_params`` are the values of its placeholders. ``partitions`` are names, none for all; of the output fields
-    ``*`` is all. ``limit`` None is no limit.
+    ``*`` is all. ``limit`` None is no limit. With ``whole_keys`` the page of a query iterator, which continues after
+    the last key, has all rows of that key.
     """
 
     filter: str = ""
@@ -37,6 +38,7 @@ class QueryRequest:
     output_fields: Sequence[str] = ("*",)
     limit: int | None = None
     offset: int = 0
+    whole_keys: bool = False
 
     def is_count(self) -> bool:
         """Whether the request is for the number of rows: its output field is ``count(*)``.
@@ -71,8 +73,8 @@ class VectorSearchRequest:
     """The nearest rows to each of the query vectors, which are decoded for the field, or to the rows of these keys.
 
     A request has either ``queries`` or ``keys``. ``field_name`` None is the only vector field. ``limit`` counts the
-    rows of a query vector or, where rows are grouped, the groups. The other fields are as in :class:`QueryRequest`;
-    without output fields only the primary key is read.
+    rows of a query vector or, where rows are grouped, the groups. ``exact``: search without an index. The other
+    fields are as in :class:`QueryRequest`; without output fields only the primary key is read.
     """
 
     limit: int
@@ -85,6 +87,7 @@ class VectorSearchRequest:
     partitions: Sequence[str] = ()
     output_fields: Sequence[str] = ()
     params: SearchParams = field(default_factory=SearchParams)
+    exact: bool = False
 
     @property
     def number_of_queries(self) -> int:

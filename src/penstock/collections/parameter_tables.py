@@ -183,7 +183,7 @@ QUERY_PARAMS = ParameterTable(
     rows=(
         served("limit", "offset", about="which of the rows in order of the primary key", kind=Kind.AMOUNT),
         served("collection_id", about="the collection that an iterator began with must still have the name"),
-        unused("iterator", about="rows are always in order of the primary key", kind=Kind.FLAG),
+        served("iterator", about="a page has all rows of its last primary key", kind=Kind.FLAG),
         unused(
             "reduce_stop_for_best", about="a result has as many rows as there are, up to the limit", kind=Kind.FLAG
         ),
@@ -263,5 +263,20 @@ RANK_PARAMS = ParameterTable(
             kind=Kind.TEXT,
         ),
         unused("cluster_id", about="the server has one cluster", kind=Kind.TEXT),
+    ),
+)
+ITERATOR_PARAMS = ParameterTable(
+    title="gRPC `Search`: `search_params` of search iterators",
+    where="search_params of an iterator",
+    rows=(
+        served("iterator", about="search exactly, without an index, so that no page misses a row", kind=Kind.FLAG),
+        served("search_iter_v2", about="the response says where the next page begins", kind=Kind.FLAG),
+        served(
+            "search_iter_batch_size",
+            about="rows of a page; more if the last ones have equal scores, fewer on the last page",
+            kind=Kind.AMOUNT,
+        ),
+        served("search_iter_last_bound", about="the score at which the page before ended", kind=Kind.NUMBER),
+        served("search_iter_id", about="the token of the first page; of this search and no other", kind=Kind.TEXT),
     ),
 )

@@ -70,7 +70,7 @@ class SearchService:
             QuotaExceeded: the memory for answers is full for the moment.
             CollectionNotLoaded, InvalidFilter, InvalidParameter, PartitionNotFound, FieldNotFound.
         """
-        engine_request = self._engine_request(collection, request, org_id)
+        engine_request = self.engine_request(collection, request, org_id)
         fields = self._entities.output_fields(collection, request.output_fields)
         grouping = request.params.grouping
         queries, size = len(engine_request.queries), 1 if grouping is None else grouping.size
@@ -107,7 +107,7 @@ class SearchService:
             narrow = list(dict.fromkeys((primary, grouping.field_name)))
         engine_requests = [
             replace(
-                self._engine_request(
+                self.engine_request(
                     collection, replace(each, offset=0, params=replace(each.params, grouping=grouping)), org_id
                 ),
                 columns=narrow,
@@ -150,7 +150,7 @@ class SearchService:
             ),
         )
 
-    def _engine_request(self, collection: Collection, request: VectorSearchRequest, org_id: str) -> SearchRequest:
+    def engine_request(self, collection: Collection, request: VectorSearchRequest, org_id: str) -> SearchRequest:
         """Check a search and take it apart for the engine; the columns are still missing."""
         request.check_window()
         check_number_of_queries(request.number_of_queries)
@@ -174,6 +174,7 @@ class SearchService:
             partitions=numbers,
             radius=params.radius,
             range_filter=_range_filter(metric, params.range_filter),
+            exact=request.exact,
             params=params.tuning,
         )
 
