@@ -222,7 +222,10 @@ SEARCH_PARAMS = ParameterTable(
             about="tunes index types for which others are built, see [indexes](indexes.md)",
         ),
         served(
-            "group_by_field", about="scalar field whose values make groups; the limit counts groups", kind=Kind.TEXT
+            "group_by_field",
+            about="scalar field whose values make groups; the limit counts groups. They are made of the nearest "
+            "65,536 rows, of fewer with over 16 query vectors: with fewer groups among them, the result has fewer",
+            kind=Kind.TEXT,
         ),
         served("group_size", about="rows per group, 1 to 10; default 1", kind=Kind.COUNT),
         served("strict_group_size", about="whether to look further for groups with fewer rows", kind=Kind.FLAG),

@@ -31,8 +31,8 @@ from penstock.domain.schema import DataType, Field
 from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
-from penstock.filters import parse
-from penstock.filters.ast import Column, In
+from penstock.filters import Filter, parse
+from penstock.filters.ast import And, Column, In
 
 _FIRST_CANDIDATES = 128
 _MORE_CANDIDATES = 4
@@ -125,7 +125,9 @@ class SearchService:
         reservation = self._entities.reserve(collection, org_id, fields, rows, lambda: rows)
         with release_on_error(reservation):
             columns = list(dict.fromkeys((*fields.with_dynamic, *narrow)))
-            hits = list(self.with_columns(collection, hits, columns, _union(engine_requests)))
+            first, *others = (each.filter for each in engine_requests)
+            common = first if all(each == first for each in others) else None
+            hits = list(self.with_columns(collection, hits, columns, _union(engine_requests), common))
             hits = [QueryHits(rows=hit.rows, scores=rounded(hit.scores, request.round_decimal)) for hit in hits]
         return SearchResult(fields=fields, hits=hits, held=reservation)
 
@@ -246,6 +248,7 @@ class SearchService:
             hits,
             list(dict.fromkeys((*engine_request.columns, grouping.field_name))),
             engine_request.partitions,
+            engine_request.filter,
         )
 
     def with_columns(
@@ -254,19 +257,22 @@ class SearchService:
         hits: Sequence[QueryHits],
         columns: Sequence[str],
         partitions: Sequence[int] | None = None,
+        filter: Filter | None = None,
     ) -> Sequence[QueryHits]:
         """The hits with these columns of their rows; rows deleted meanwhile are missing.
 
-        They are read from the partitions by primary key, and among rows of one key by the other columns of the hits.
+        They are read by primary key among the rows that the search looked at, and where a key has several rows by the
+        other columns of the hits.
         """
         if not hits or set(columns) <= set(hits[0].rows.column_names):
             return [replace(hit, rows=hit.rows.select(columns)) for hit in hits]
         primary, known = collection.schema.primary, hits[0].rows.column_names
         keys = pc.unique(pa.concat_tables([hit.rows.select([primary.name]) for hit in hits])[primary.name])
         values: list[Any] = keys.to_pylist()
+        keys_filter = In(Column(primary.name, primary.type), tuple(values))
         stored = self._engines.for_collection(collection).query(
             self._entities.table(collection),
-            filter=In(Column(primary.name, primary.type), tuple(values)),
+            filter=keys_filter if filter is None else And((filter, keys_filter)),
             partitions=partitions,
             columns=list(dict.fromkeys((*columns, *known))),
         )

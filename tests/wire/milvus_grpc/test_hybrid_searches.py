@@ -181,6 +181,7 @@ def test_groups(client: MilvusClient, docs: str) -> None:
         ({"output_fields": ["colour"]}, "field colour not exist"),
         ({"partition_names": ["nope"]}, "nope"),
         ({"group_by_field": "near"}, "can't be grouped by"),
+        ({"iterator": True}, "iterator of a hybrid search is not supported"),
         ({"reqs": []}, "a hybrid search has 1 to 1024 ann search requests, but got 0"),
         ({"reqs": [request("near", 20000)]}, "topk [20000] is invalid"),
         ({"reqs": [request("near", 5, expr="id >")]}, "cannot parse expression: id >"),

@@ -80,6 +80,43 @@ def test_by_stored_rows_in_groups_and_rounded(plane: DataPlane, client: MilvusCl
     assert hit["distance"] == 0.0
 
 
+def test_groups_of_keys_that_were_imported_twice(plane: DataPlane, client: MilvusClient) -> None:
+    name = plane.collection(
+        {"fieldName": "v", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
+        {"fieldName": "book", "dataType": "VarChar", "nullable": True, "elementTypeParams": {"max_length": 9}},
+        {"fieldName": "page", "dataType": "Int64"},
+    )
+    books = [None if i % 4 == 3 else "ab"[i % 2] for i in range(12)]
+    plane.put(name, [{"id": i // 2, "v": [i, 0], "book": books[i], "page": i} for i in range(12)])
+
+    def groups(**options: Any) -> list[tuple[int, str | None, int]]:
+        (hits,) = client.search(
+            name,
+            [[0, 0]],
+            group_by_field="book",
+            search_params={"metric_type": "L2"},
+            output_fields=["book", "page"],
+            **options,
+        )
+        assert [hit["distance"] for hit in hits] == [hit["entity"]["page"] ** 2 for hit in hits]
+        return [(hit["id"], hit["entity"]["book"], hit["entity"]["page"]) for hit in hits]
+
+    assert groups(limit=3) == [(0, "a", 0), (0, "b", 1), (1, None, 3)]
+    assert groups(limit=2, offset=1) == [(0, "b", 1), (1, None, 3)]
+    strict = groups(limit=2, group_size=3, strict_group_size=True)
+    assert strict == [(0, "a", 0), (1, "a", 2), (2, "a", 4), (0, "b", 1), (2, "b", 5), (4, "b", 9)]
+    assert groups(limit=1, group_size=2, filter="page > 4") == [(2, "b", 5), (4, "b", 9)]
+
+
+def test_by_stored_rows(client: MilvusClient, docs: str) -> None:
+    options: dict[str, Any] = {"limit": 1, "search_params": {"metric_type": "L2"}}
+    assert [hits[0]["id"] for hits in client.search(docs, ids=[7, 3, 7], **options)] == [7, 3, 7]
+    with pytest.raises(MilvusException, match=r"primary key IDs do not exist: missing IDs = \[99\]"):
+        client.search(docs, ids=[3, 99], **options)
+    with pytest.raises(MilvusException, match="ids must be of the type of the primary key: id is Int64"):
+        client.search(docs, ids=["three"], **options)
+
+
 # Iterators
 
 

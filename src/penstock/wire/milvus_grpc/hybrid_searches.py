@@ -15,11 +15,12 @@ from penstock.collections.search_params import grouping_of, round_decimal
 from penstock.collections.searches import SearchService
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection
+from penstock.domain.parameter_values import go_boolean
 from penstock.errors import InvalidParameter, Unsupported
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import Answer, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.read_requests import collection_to_read, pairs, whole_parameter
-from penstock.wire.milvus_grpc.searches import json_parameters, search_request, search_results
+from penstock.wire.milvus_grpc.searches import iterator_parameters, json_parameters, search_request, search_results
 from penstock.wire.milvus_grpc.stubs import schema_pb2
 from penstock.wire.milvus_v2.read_errors import read_errors
 
@@ -71,6 +72,12 @@ def _search(
     each: Any, message: Any, collection: Collection, searches: SearchService, default_limit: int
 ) -> VectorSearchRequest:
     """Decode one search. Clients send the partitions of the hybrid search with each of them."""
+    if go_boolean(iterator_parameters(each).get("iterator")):
+        raise Unsupported(
+            "iterator of a hybrid search is not supported by this server; page with limit and offset, or iterate "
+            "over one search",
+            key="iterator",
+        )
     if not each.partition_names:
         each.partition_names.extend(message.partition_names)
     return search_request(each, collection, searches, default_limit)

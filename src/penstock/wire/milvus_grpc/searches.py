@@ -55,7 +55,7 @@ def methods(
         collection = collection_to_read(request, collections)
         with read_errors():
             query = search_request(request.message, collection, searches)
-            parameters = _iterator_parameters(request.message)
+            parameters = iterator_parameters(request.message)
             query = replace(query, exact=bool(go_boolean(parameters.get("iterator"))))
             if go_boolean(parameters.get("search_iter_v2")):
                 return page(request, collection, _page_request(query, parameters), _cursor(parameters))
@@ -113,7 +113,8 @@ def search_request(
     )
 
 
-def _iterator_parameters(message: Any) -> Mapping[str, str]:
+def iterator_parameters(message: Any) -> Mapping[str, str]:
+    """The parameters of a search that make it a page of an iterator. Raises InvalidParameter."""
     parameters = {key: value for key, value in pairs(message.search_params).items() if key in _ITERATOR}
     check_parameters(ITERATOR_PARAMS, parameters)
     return parameters
