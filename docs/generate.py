@@ -190,6 +190,13 @@ turns it off. The service is `milvus.proto.milvus.MilvusService`. To clients the
   `ImportPersisted` all rows are visible, and indexes are being built.
 - **Nothing is left to flush or compact**: `Flush` and `ManualCompaction` succeed at once, since rows are durable from
   the import's commit and compaction runs by itself. A collection is shown as one segment and one replica.
+- **Hybrid search** fuses the rankings of its searches by primary key; equal scores are in order of their keys. An
+  offset of one of the searches has no effect, as in Milvus. A weighted sum of distances alone without `norm_score`
+  is a distance: the lowest comes first. All searches together have at most 16,384 query vectors.
+- **Iterators** return each row once, in order. A search iterator searches exactly, whatever the index, so each page
+  costs a scan of the field. Rows with equal scores are on one page, which then has more rows than `batch_size`. Rows
+  that are imported meanwhile are met if they come after the last page. With a radius, iterators of clients before
+  v2 end at a wide gap between distances, since they look for the next rows step by step.
 - **HTTP/2 is gRPC here.** Over TLS clients of HTTP agree on HTTP/1.1 by themselves; without TLS, one that speaks
   HTTP/2 unasked ("prior knowledge") gets an error of gRPC: let it speak HTTP/1.1.
 
@@ -318,6 +325,7 @@ def _no_services() -> Services:
         indexes=none,
         entities=none,
         searches=none,
+        search_iterators=none,
     )
 
 

@@ -80,6 +80,22 @@ GOOD: Mapping[str, dict[str, Any]] = {
         "partitionNames": ["_default"],
         "searchParams": {"metric_type": "COSINE", "params": {"radius": 0.5, "range_filter": 0.9, "nprobe": 3}},
     },
+    "entities/hybrid_search": {
+        **DOCS,
+        "search": [
+            {
+                "data": [[1, 2]],
+                "annsField": "vector",
+                "limit": 3,
+                "filter": "id in {l}",
+                "exprParams": {"l": [1, 2]},
+                "params": {"metric_type": "COSINE", "params": {"nprobe": 3}},
+            }
+        ],
+        "rerank": {"strategy": "weighted", "params": {"weights": [0.5], "norm_score": True}},
+        "limit": 3,
+        "outputFields": ["*"],
+    },
     "entities/query": {
         **DOCS,
         "filter": 'id in {l} or k["a"] == 1',

@@ -16,6 +16,7 @@ from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
+from penstock.collections.search_iterators import SearchIteratorService
 from penstock.collections.searches import SearchService
 from penstock.domain.collections import Collection, CollectionSettings
 from penstock.domain.schema import CollectionSchema
@@ -47,6 +48,7 @@ class UseCases:
         self.indexes = IndexService(self.catalog, engines, self.built.append)
         self.entities = EntityService(self.catalog, engines, self.partitions)
         self.searches = SearchService(self.catalog, engines, self.partitions, self.entities)
+        self.search_iterators = SearchIteratorService(engines, self.entities, self.searches)
 
     def create(self, name: str = "docs", schema: CollectionSchema | None = None) -> Collection:
         return self.collections.create(CLUSTER, "default", name, schema or plain(), CollectionSettings())

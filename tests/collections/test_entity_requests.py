@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,11 @@ from penstock.collections.entity_requests import (
     MAX_KEYS,
     MAX_WINDOW,
     GetRequest,
+    HybridSearchRequest,
     QueryRequest,
     VectorSearchRequest,
 )
-from penstock.collections.query_vectors import sparse_vector, vector_from_bytes, vector_from_numbers
+from penstock.collections.query_vectors import MAX_QUERIES, sparse_vector, vector_from_bytes, vector_from_numbers
 from penstock.collections.search_groups import Grouping
 from penstock.collections.search_params import SearchParams, search_params
 from penstock.domain.schema import DataType, Field
@@ -103,3 +106,12 @@ def test_sparse_query_vectors() -> None:
     ):
         with pytest.raises(InvalidParameter, match=what):
             sparse_vector(indices, values)
+
+
+def test_a_hybrid_search_counts_as_the_sum_of_its_searches() -> None:
+    search = VectorSearchRequest(limit=1, keys=range(MAX_QUERIES // 2))
+    HybridSearchRequest(searches=[search] * 2, limit=1).check()
+    with pytest.raises(InvalidParameter, match=rf"nq \[{MAX_QUERIES // 2 * 3}\] is invalid"):
+        HybridSearchRequest(searches=[search] * 3, limit=1).check()
+    with pytest.raises(InvalidParameter, match="1 to 1024 ann search requests, but got 1025"):
+        HybridSearchRequest(searches=[replace(search, keys=[1])] * 1025, limit=1).check()

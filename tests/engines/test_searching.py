@@ -205,6 +205,39 @@ def test_radius_and_range_filter(engine: Engine, metric: Metric) -> None:
     assert len(ids(beyond)) > len(ids(hits))
 
 
+@pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE, Metric.HAMMING, Metric.JACCARD])
+@pytest.mark.parametrize("size", [1, 300])
+def test_rows_beyond_a_score(engine: Engine, metric: Metric, size: int) -> None:
+    """Rows whose score is equal to the bound as 32 bits are never found, all farther ones are."""
+    needs(engine, metric)
+    rng = np.random.default_rng(3)
+    binary = metric in (Metric.HAMMING, Metric.JACCARD)
+    schema = plain(dim=16, type=DataType.BINARY_VECTOR) if binary else plain()
+    rows: npt.NDArray[Any] = rng.integers(0, 4, (300, 2 if binary else DIM))
+    rows = rows.astype(np.uint8) if binary else (rows * size + rng.choice([0.1, 0.7], (300, 1))).astype(np.float32)
+    table, _ = import_rows(engine, new_table(engine, schema), plain_batch(rows, schema=schema))
+    request = SearchRequest(field_name="vector", queries=rows[:1], metric=metric, limit=300, exact=True)
+    [everything] = engine.search(table, request)
+    scores = everything.scores
+    assert len(np.unique(scores)) < len(scores), "there are ties"
+    for score in np.unique(scores)[::7]:
+        [hits] = engine.search(table, replace(request, beyond=float(score)))
+        farther = scores < score if metric.higher_is_nearer else scores > score
+        assert ids(hits) == np.array(ids(everything))[farther].tolist()
+    [inside] = engine.search(table, replace(request, beyond=float(scores[150]), radius=float(scores[150])))
+    assert ids(inside) == []
+
+
+def test_sparse_rows_beyond_a_score(engine: Engine) -> None:
+    schema = plain(None, type=DataType.SPARSE_FLOAT_VECTOR)
+    column = pa.array([{"indices": [1], "values": [i // 3 + 0.1]} for i in range(30)], SPARSE)
+    table, _ = import_rows(engine, new_table(engine, schema), plain_batch(column, schema=schema))
+    request = SearchRequest(field_name="vector", queries=[{1: 0.3}], metric=Metric.IP, limit=30)
+    [everything] = engine.search(table, request)
+    [hits] = engine.search(table, replace(request, beyond=float(everything.scores[6])))
+    assert ids(hits) == ids(everything)[9:]
+
+
 def test_sparse_and_jaccard_radius(engine: Engine) -> None:
     needs(engine, Metric.JACCARD)
     schema = CollectionSchema(

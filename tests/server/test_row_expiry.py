@@ -39,6 +39,7 @@ class Calls:
             "page": self("entities/query", **target, limit=100),
             "get": self("entities/get", **target, id=list(range(8))),
             "search": self("entities/search", **target, data=[[1, 0]], limit=100),
+            "hybrid": self("entities/hybrid_search", **target, search=[{"data": [[1, 0]], "limit": 100}], limit=100),
         }
         return {call: sorted(int(row["id"]) for row in rows) for call, rows in found.items()}
 
@@ -52,7 +53,7 @@ class Calls:
 
 
 def all_found(ids: list[int]) -> dict[str, list[int]]:
-    return dict.fromkeys(("query", "page", "get", "search"), ids)
+    return dict.fromkeys(("query", "page", "get", "search", "hybrid"), ids)
 
 
 def test_no_call_shows_expired_rows_also_after_a_kill(tmp_path: Path) -> None:

@@ -277,6 +277,8 @@ def _hits(rows: pa.Table, scores: npt.NDArray[np.float64], request: SearchReques
         inside &= distances < sign * request.radius
     if request.range_filter is not None:
         inside &= distances >= sign * request.range_filter
+    if request.beyond is not None:
+        inside &= sign * scores.astype(np.float32) > sign * np.float32(request.beyond)
     order = np.argsort(distances, kind="stable")
     order = order[inside[order]][request.offset : request.offset + request.limit]
     return QueryHits(rows=rows.take(pa.array(order, pa.int64())), scores=scores[order].astype(np.float32))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -20,7 +20,7 @@ from penstock.domain.collections import Collection, LoadState
 from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.engines.base import Table
 from penstock.engines.registry import EngineRegistry
-from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter, Unsupported
+from penstock.errors import CollectionNotLoaded, FieldNotFound, InvalidParameter, Unsupported, shorten
 from penstock.filters import Filter, parse
 from penstock.filters.ast import Column, In
 
@@ -87,7 +87,12 @@ class EntityService:
         reservation = self.reserve(
             collection, org_id, fields, request.limit, lambda: engine.count(table, where, numbers)
         )
-        return self._rows(collection, where, fields, numbers, reservation, request.limit, request.offset)
+        # Iterators begin with a query for one row, of which they read the time only.
+        if not request.whole_keys or request.limit is None or request.limit == 1:
+            return self._rows(collection, where, fields, numbers, reservation, request.limit, request.offset)
+        result = self._rows(collection, where, fields, numbers, reservation, request.limit + 1, request.offset)
+        with release_on_error(reservation):
+            return replace(result, table=_whole_keys(result.table, collection.schema.primary.name, request.limit))
 
     def get(self, collection: Collection, request: GetRequest, *, org_id: str = "") -> QueryResult:
         """Get rows by primary key, ordered by it; keys without a row are skipped. Raises as :meth:`query`."""
@@ -188,6 +193,27 @@ class EntityService:
         return OutputFields(
             columns=tuple(dict.fromkeys(columns)), meta_keys=None if keys is None else tuple(dict.fromkeys(keys))
         )
+
+
+def _whole_keys(rows: pa.Table, primary: str, limit: int) -> pa.Table:
+    """At most ``limit`` of one row more, in order of their keys, without those whose key has further rows.
+
+    Raises:
+        InvalidParameter: there would be none.
+    """
+    if len(rows) <= limit:
+        return rows
+    keys = rows[primary].to_pylist()
+    end = limit
+    while end and keys[end - 1] == keys[limit]:
+        end -= 1
+    if not end:
+        raise InvalidParameter(
+            f"more than {limit} rows have the primary key {shorten(repr(keys[0]))}, which an iterator reads on one "
+            "page; take a larger batch_size",
+            key="batch_size",
+        )
+    return rows.slice(0, end)
 
 
 def check_loaded(collection: Collection) -> None:

@@ -1,4 +1,4 @@
-"""Requests for reading rows: query, get by primary key, search."""
+"""Requests for reading rows: query, get by primary key, search, hybrid search."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.collections.query_vectors import QueryVectors
+from penstock.collections.query_vectors import QueryVectors, check_number_of_queries
+from penstock.collections.rankers import Ranker, ReciprocalRankFusion, check_number_of_weights
+from penstock.collections.search_groups import Grouping
 from penstock.collections.search_params import SearchParams
 from penstock.errors import InvalidParameter
 
 MAX_WINDOW = 16384
 """Maximum of limit plus offset, as in Milvus."""
+MAX_SEARCHES = 1024
+"""Maximum number of searches of a hybrid search, as in Milvus."""
 MAX_KEYS = 65_536
 """Maximum number of primary keys of one call; each takes some 20 µs."""
 
@@ -24,7 +28,8 @@ class QueryRequest:
     """Rows that match a filter.
 
     ``filter_params`` are the values of its placeholders. ``partitions`` are names, none for all; of the output fields
-    ``*`` is all. ``limit`` None is no limit.
+    ``*`` is all. ``limit`` None is no limit. With ``whole_keys`` the page of a query iterator, which continues after
+    the last key, has all rows of that key.
     """
 
     filter: str = ""
@@ -33,6 +38,7 @@ class QueryRequest:
     output_fields: Sequence[str] = ("*",)
     limit: int | None = None
     offset: int = 0
+    whole_keys: bool = False
 
     def is_count(self) -> bool:
         """Whether the request is for the number of rows: its output field is ``count(*)``.
@@ -50,13 +56,7 @@ class QueryRequest:
 
     def check_window(self) -> None:
         """Raise InvalidParameter if limit plus offset are more than :data:`MAX_WINDOW`."""
-        window = (self.limit or 0) + self.offset
-        if window > MAX_WINDOW:
-            raise InvalidParameter(
-                "invalid max query result window, (offset+limit) should be in range "
-                f"[1, {MAX_WINDOW}], but got {window}",
-                window=window,
-            )
+        _check_result_window((self.limit or 0) + self.offset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +73,8 @@ class VectorSearchRequest:
     """The nearest rows to each of the query vectors, which are decoded for the field, or to the rows of these keys.
 
     A request has either ``queries`` or ``keys``. ``field_name`` None is the only vector field. ``limit`` counts the
-    rows of a query vector or, where rows are grouped, the groups. The other fields are as in :class:`QueryRequest`;
-    without output fields only the primary key is read.
+    rows of a query vector or, where rows are grouped, the groups. ``exact``: search without an index. The other
+    fields are as in :class:`QueryRequest`; without output fields only the primary key is read.
     """
 
     limit: int
@@ -87,6 +87,11 @@ class VectorSearchRequest:
     partitions: Sequence[str] = ()
     output_fields: Sequence[str] = ()
     params: SearchParams = field(default_factory=SearchParams)
+    exact: bool = False
+
+    @property
+    def number_of_queries(self) -> int:
+        return len(self.keys) or len(self.queries)
 
     def check_window(self) -> None:
         """Raise InvalidParameter if limit, offset or their sum are out of range."""
@@ -97,6 +102,60 @@ class VectorSearchRequest:
                     f"{what} [{value}] is invalid, it should be in range [{least}, {MAX_WINDOW}], but got {value}",
                     value=value,
                 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HybridSearchRequest:
+    """Searches of vector fields whose rankings become one, by ``ranker``.
+
+    The searches have as many query vectors each. Their partitions, limits and filters are their own; their offsets,
+    output fields, groups and roundings don't count, only those of the hybrid search. The other fields are as in
+    :class:`VectorSearchRequest`.
+    """
+
+    searches: Sequence[VectorSearchRequest]
+    limit: int
+    ranker: Ranker = field(default_factory=ReciprocalRankFusion)
+    offset: int = 0
+    output_fields: Sequence[str] = ()
+    grouping: Grouping | None = None
+    round_decimal: int | None = None
+
+    def check(self) -> None:
+        """Check limit, offset, and the number of searches, weights and query vectors.
+
+        Raises:
+            InvalidParameter
+        """
+        if self.limit < 1:
+            raise InvalidParameter(f"limit [{self.limit}] is invalid, it should be greater than 0", key="limit")
+        if self.offset < 0:
+            raise InvalidParameter(f"offset [{self.offset}] is invalid, it should be 0 or more", key="offset")
+        _check_result_window(self.limit + self.offset)
+        if not 1 <= len(self.searches) <= MAX_SEARCHES:
+            raise InvalidParameter(
+                f"a hybrid search has 1 to {MAX_SEARCHES} ann search requests, but got {len(self.searches)}",
+                value=len(self.searches),
+            )
+        check_number_of_weights(self.ranker, len(self.searches))
+        queries = [search.number_of_queries for search in self.searches]
+        for number in queries:
+            if number != queries[0]:
+                raise InvalidParameter(
+                    "sub search request nq should be the same: invalid parameter"
+                    f"[expected={queries[0]}][actual={number}]. Give each search as many query vectors",
+                    expected=queries[0],
+                    actual=number,
+                )
+        check_number_of_queries(sum(queries))
+
+
+def _check_result_window(window: int) -> None:
+    if window > MAX_WINDOW:
+        raise InvalidParameter(
+            f"invalid max query result window, (offset+limit) should be in range [1, {MAX_WINDOW}], but got {window}",
+            window=window,
+        )
 
 
 def check_number_of_keys(number: int) -> None:

@@ -183,7 +183,7 @@ QUERY_PARAMS = ParameterTable(
     rows=(
         served("limit", "offset", about="which of the rows in order of the primary key", kind=Kind.AMOUNT),
         served("collection_id", about="the collection that an iterator began with must still have the name"),
-        unused("iterator", about="rows are always in order of the primary key", kind=Kind.FLAG),
+        served("iterator", about="a page has all rows of its last primary key", kind=Kind.FLAG),
         unused(
             "reduce_stop_for_best", about="a result has as many rows as there are, up to the limit", kind=Kind.FLAG
         ),
@@ -222,7 +222,10 @@ SEARCH_PARAMS = ParameterTable(
             about="tunes index types for which others are built, see [indexes](indexes.md)",
         ),
         served(
-            "group_by_field", about="scalar field whose values make groups; the limit counts groups", kind=Kind.TEXT
+            "group_by_field",
+            about="scalar field whose values make groups; the limit counts groups. They are made of the nearest "
+            "65,536 rows, of fewer with over 16 query vectors: with fewer groups among them, the result has fewer",
+            kind=Kind.TEXT,
         ),
         served("group_size", about="rows per group, 1 to 10; default 1", kind=Kind.COUNT),
         served("strict_group_size", about="whether to look further for groups with fewer rows", kind=Kind.FLAG),
@@ -239,5 +242,44 @@ SEARCH_PARAMS = ParameterTable(
         ),
         refused("order_by_fields", "group_by_fields", about="rows are ordered by their scores; group by one field"),
         refused("json_path", "json_type", "strict_cast", about="groups are made by scalar fields only"),
+    ),
+)
+RANK_PARAMS = ParameterTable(
+    title="gRPC `HybridSearch`: `rank_params`",
+    where="rank_params",
+    rows=(
+        served("limit", "offset", about="which of the rows or groups in order of the fused scores", kind=Kind.AMOUNT),
+        served("strategy", about="`rrf`, which is the default, or `weighted`", kind=Kind.TEXT),
+        served(
+            "params",
+            about="a JSON object: for `rrf` `k`, above 0 and below 16,384, default 60; for `weighted` `weights`, one "
+            "from 0 to 1 per search, and `norm_score`, default false",
+            kind=Kind.TEXT,
+        ),
+        served("round_decimal", about="decimals of fused scores, 0 to 6; -1 leaves them as is", kind=Kind.AMOUNT),
+        served("group_by_field", about="scalar field whose values make groups, in each search too", kind=Kind.TEXT),
+        served("group_size", about="rows per group, 1 to 10; default 1", kind=Kind.COUNT),
+        served("strict_group_size", about="whether groups with fewer rows are left out", kind=Kind.FLAG),
+        served(
+            "rank_group_scorer",
+            about="groups in order of the `max` (default), `sum` or `avg` of their rows' scores",
+            kind=Kind.TEXT,
+        ),
+        unused("cluster_id", about="the server has one cluster", kind=Kind.TEXT),
+    ),
+)
+ITERATOR_PARAMS = ParameterTable(
+    title="gRPC `Search`: `search_params` of search iterators",
+    where="search_params of an iterator",
+    rows=(
+        served("iterator", about="search exactly, without an index, so that no page misses a row", kind=Kind.FLAG),
+        served("search_iter_v2", about="the response says where the next page begins", kind=Kind.FLAG),
+        served(
+            "search_iter_batch_size",
+            about="rows of a page; more if the last ones have equal scores, fewer on the last page",
+            kind=Kind.AMOUNT,
+        ),
+        served("search_iter_last_bound", about="the score at which the page before ended", kind=Kind.NUMBER),
+        served("search_iter_id", about="the token of the first page; of this search and no other", kind=Kind.TEXT),
     ),
 )

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.errors import FieldNotFound, InvalidParameter
+from penstock.errors import FieldNotFound, InvalidParameter, shorten
 
 MAX_GROUP_SIZE = 10
 """As in Milvus's default configuration."""
+_SCORERS: Mapping[str, Callable[[npt.NDArray[np.float32]], float]] = {
+    "max": lambda scores: float(scores[0]),
+    "sum": lambda scores: float(scores.sum()),
+    "avg": lambda scores: float(scores.mean()),
+}
 _TYPES = (DataType.BOOL, DataType.INT8, DataType.INT16, DataType.INT32, DataType.INT64, DataType.VARCHAR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grouping:
-    """Groups by a field, of at most ``size`` rows. ``strict``: look further for rows of groups that have fewer."""
+    """Groups by a field, of at most ``size`` rows. ``strict``: look further for rows of groups that have fewer.
+
+    ``scorer`` orders the groups of a hybrid search: by the ``max``, ``sum`` or ``avg`` of their rows' scores.
+    """
 
     field_name: str
     size: int = 1
     strict: bool = False
+    scorer: str = "max"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,11 @@ def group_field(schema: CollectionSchema, grouping: Grouping) -> Field:
             f"{', '.join(type.value for type in _TYPES)}",
             field=field.name,
         )
+    if grouping.scorer not in _SCORERS:
+        raise InvalidParameter(
+            f"input group scorer type: {shorten(grouping.scorer)} is not supported! Use one of {', '.join(_SCORERS)}",
+            key="rank_group_scorer",
+        )
     if not 1 <= grouping.size <= MAX_GROUP_SIZE:
         raise InvalidParameter(
             f"input group size:{grouping.size} is invalid, it should be in range [1, {MAX_GROUP_SIZE}]",
@@ -70,3 +87,18 @@ def first_groups(values: Iterable[Any], groups: int, grouping: Grouping) -> Grou
             members[value] = [position]
     full = all(len(rows) == grouping.size for rows in members.values())
     return Groups(list(members.values()), len(members) == groups and (full or not grouping.strict))
+
+
+def best_groups(
+    values: Iterable[Any], scores: npt.NDArray[np.float32], grouping: Grouping, *, descending: bool
+) -> Sequence[Sequence[int]]:
+    """The groups of all rows, which are in order of their scores, the best group first.
+
+    With a strict grouping, groups with fewer rows than its size are left out.
+    """
+    groups = first_groups(values, len(scores), grouping).positions
+    if grouping.strict:
+        groups = [rows for rows in groups if len(rows) == grouping.size]
+    summary = _SCORERS[grouping.scorer]
+    sign = -1 if descending else 1
+    return sorted(groups, key=lambda rows: (sign * summary(scores[list(rows)]), -len(rows), rows[0]))

@@ -35,9 +35,14 @@ class SearchParams:
 
     def rounded(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The scores with :attr:`round_decimal` decimals."""
-        if self.round_decimal is None:
-            return scores
-        return np.round(scores.astype(np.float64), self.round_decimal).astype(np.float32)
+        return rounded(scores, self.round_decimal)
+
+
+def rounded(scores: npt.NDArray[np.float32], decimals: int | None) -> npt.NDArray[np.float32]:
+    """The scores with so many decimals; None leaves them as they are."""
+    if decimals is None:
+        return scores
+    return np.round(scores.astype(np.float64), decimals).astype(np.float32)
 
 
 def search_params(params: Mapping[str, Any], *more: Mapping[str, Any], metric: object = None) -> SearchParams:
@@ -65,7 +70,7 @@ def search_params(params: Mapping[str, Any], *more: Mapping[str, Any], metric: o
         metric=_metric(metric, merged.pop("metric_type", None), merged.pop("metricType", None)),
         radius=_number(merged, "radius"),
         range_filter=_number(merged, "range_filter"),
-        grouping=_grouping(merged),
+        grouping=grouping_of(merged),
         round_decimal=round_decimal(merged.pop("round_decimal", None)),
         tuning=merged,
     )
@@ -89,15 +94,17 @@ def round_decimal(value: object) -> int | None:
     return None if decimals < 0 else decimals
 
 
-def _grouping(params: dict[str, Any]) -> Grouping | None:
+def grouping_of(params: dict[str, Any]) -> Grouping | None:
+    """Take the grouping out of checked parameters; None without a field to group by."""
     name, size = params.pop("group_by_field", None), params.pop("group_size", None)
-    strict = params.pop("strict_group_size", None)
+    strict, scorer = params.pop("strict_group_size", None), params.pop("rank_group_scorer", None)
     if not name:
         return None
     return Grouping(
         field_name=name,
         size=1 if size is None or size == "" else whole_number(size) or 0,
         strict=bool(go_boolean(strict)),
+        scorer=scorer or "max",
     )
 
 

@@ -1,8 +1,12 @@
-"""Vector search: the rows nearest to query vectors, or to the vectors of stored rows; grouped by a field or not."""
+"""Vector search: the rows nearest to query vectors, or to the vectors of stored rows; grouped by a field or not.
+
+A hybrid search fuses the rankings of several searches.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -13,20 +17,22 @@ import pyarrow.compute as pc
 
 from penstock.catalog import Catalog
 from penstock.collections.entities import EntityService, OutputFields, check_loaded
-from penstock.collections.entity_requests import GetRequest, VectorSearchRequest
+from penstock.collections.entity_requests import GetRequest, HybridSearchRequest, VectorSearchRequest
 from penstock.collections.partitions import PartitionService
 from penstock.collections.query_vectors import QueryVectors, check_number_of_queries, stored_vectors
+from penstock.collections.rank_fusion import Ranking, fuse, take
 from penstock.collections.result_memory import MemoryReservation, release_on_error
-from penstock.collections.search_groups import Grouping, first_groups, group_field
-from penstock.collections.search_params import SearchParams
+from penstock.collections.search_groups import Grouping, best_groups, first_groups, group_field
+from penstock.collections.search_params import SearchParams, rounded
 from penstock.domain.collections import Collection
+from penstock.domain.deadline import check_deadline
 from penstock.domain.index import Metric, default_metric
 from penstock.domain.schema import DataType, Field
 from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
 from penstock.engines.registry import EngineRegistry
 from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
-from penstock.filters import parse
-from penstock.filters.ast import Column, In
+from penstock.filters import Filter, parse
+from penstock.filters.ast import And, Column, In
 
 _FIRST_CANDIDATES = 128
 _MORE_CANDIDATES = 4
@@ -44,7 +50,6 @@ class SearchResult:
     """
 
     fields: OutputFields
-    metric: Metric
     hits: Sequence[QueryHits]
     held: MemoryReservation | None
 
@@ -65,50 +70,123 @@ class SearchService:
             QuotaExceeded: the memory for answers is full for the moment.
             CollectionNotLoaded, InvalidFilter, InvalidParameter, PartitionNotFound, FieldNotFound.
         """
-        request.check_window()
-        check_number_of_queries(len(request.keys or request.queries))
-        check_loaded(collection)
-        target = self.search_field(collection, request.field_name)
-        metric = self.metric(collection, target, request.params.metric)
-        _check_range(metric, request.params)
-        where = parse(request.filter, collection.schema, request.filter_params)
+        engine_request = self.engine_request(collection, request, org_id)
         fields = self._entities.output_fields(collection, request.output_fields)
         grouping = request.params.grouping
-        size = 1
-        if grouping is not None:
-            group_field(collection.schema, grouping)
-            _check_grouping(request.params)
-            size = grouping.size
+        queries, size = len(engine_request.queries), 1 if grouping is None else grouping.size
         engine, table = self._engines.for_collection(collection), self._entities.table(collection)
-        numbers = self._partitions.numbers(collection, request.partitions)
-        queries = self._stored(collection, target, request, org_id) if request.keys else request.queries
         reservation = self._entities.reserve(
             collection,
             org_id,
             fields,
-            len(queries) * request.limit * size,
-            lambda: len(queries) * min(request.limit * size, engine.count(table, where, numbers)),
+            queries * request.limit * size,
+            lambda: (
+                queries
+                * min(request.limit * size, engine.count(table, engine_request.filter, engine_request.partitions))
+            ),
         )
         with release_on_error(reservation):
-            engine_request = SearchRequest(
-                field_name=target.name,
-                queries=queries,
-                metric=metric,
-                limit=request.limit,
-                offset=request.offset,
-                filter=where,
-                partitions=numbers,
-                columns=fields.with_dynamic,
-                radius=request.params.radius,
-                range_filter=_range_filter(metric, request.params.range_filter),
-                params=request.params.tuning,
-            )
-            if grouping is None:
-                hits: Sequence[QueryHits] = engine.search(table, engine_request)
-            else:
-                hits = self._grouped(collection, engine, table, engine_request, grouping)
+            hits = self._hits(collection, replace(engine_request, columns=fields.with_dynamic), grouping)
             hits = [QueryHits(rows=hit.rows, scores=request.params.rounded(hit.scores)) for hit in hits]
-        return SearchResult(fields=fields, metric=metric, hits=hits, held=reservation)
+        return SearchResult(fields=fields, hits=hits, held=reservation)
+
+    def hybrid_search(
+        self, collection: Collection, request: HybridSearchRequest, *, org_id: str = ""
+    ) -> SearchResult:
+        """Search several times, and fuse the rankings of each query vector, best rows first.
+
+        Raises as :meth:`search`.
+        """
+        request.check()
+        check_loaded(collection)
+        fields = self._entities.output_fields(collection, request.output_fields)
+        primary, grouping = collection.schema.primary.name, request.grouping
+        narrow = [primary]
+        if grouping is not None:
+            group_field(collection.schema, grouping)
+            narrow = list(dict.fromkeys((primary, grouping.field_name)))
+        engine_requests = [
+            replace(
+                self.engine_request(
+                    collection, replace(each, offset=0, params=replace(each.params, grouping=grouping)), org_id
+                ),
+                columns=narrow,
+            )
+            for each in request.searches
+        ]
+        with self._candidate_memory(collection, engine_requests, grouping, org_id) or nullcontext():
+            found = []
+            for each in engine_requests:
+                check_deadline()
+                found.append(self._hits(collection, each, grouping))
+            metrics = [each.metric for each in engine_requests]
+            hits = [_fused(collection, request, metrics, of_query) for of_query in zip(*found, strict=True)]
+        rows = sum(len(hit.scores) for hit in hits)
+        reservation = self._entities.reserve(collection, org_id, fields, rows, lambda: rows)
+        with release_on_error(reservation):
+            columns = list(dict.fromkeys((*fields.with_dynamic, *narrow)))
+            first, *others = (each.filter for each in engine_requests)
+            common = first if all(each == first for each in others) else None
+            hits = list(self.with_columns(collection, hits, columns, _union(engine_requests), common))
+            hits = [QueryHits(rows=hit.rows, scores=rounded(hit.scores, request.round_decimal)) for hit in hits]
+        return SearchResult(fields=fields, hits=hits, held=reservation)
+
+    def _candidate_memory(
+        self,
+        collection: Collection,
+        engine_requests: Sequence[SearchRequest],
+        grouping: Grouping | None,
+        org_id: str,
+    ) -> MemoryReservation | None:
+        """Reserve memory for what the searches of a hybrid search find together."""
+        engine, table = self._engines.for_collection(collection), self._entities.table(collection)
+        size = 1 if grouping is None else grouping.size
+        return self._entities.reserve(
+            collection,
+            org_id,
+            OutputFields(columns=engine_requests[0].columns),
+            sum(len(each.queries) * each.limit * size for each in engine_requests),
+            lambda: sum(
+                len(each.queries) * min(each.limit * size, engine.count(table, each.filter, each.partitions))
+                for each in engine_requests
+            ),
+        )
+
+    def engine_request(self, collection: Collection, request: VectorSearchRequest, org_id: str) -> SearchRequest:
+        """Check a search and take it apart for the engine; the columns are still missing."""
+        request.check_window()
+        check_number_of_queries(request.number_of_queries)
+        check_loaded(collection)
+        target = self.search_field(collection, request.field_name)
+        params = request.params
+        metric = self.metric(collection, target, params.metric)
+        _check_range(metric, params)
+        where = parse(request.filter, collection.schema, request.filter_params)
+        if params.grouping is not None:
+            group_field(collection.schema, params.grouping)
+            _check_grouping(params)
+        numbers = self._partitions.numbers(collection, request.partitions)
+        return SearchRequest(
+            field_name=target.name,
+            queries=self._stored(collection, target, request, org_id) if request.keys else request.queries,
+            metric=metric,
+            limit=request.limit,
+            offset=request.offset,
+            filter=where,
+            partitions=numbers,
+            radius=params.radius,
+            range_filter=_range_filter(metric, params.range_filter),
+            exact=request.exact,
+            params=params.tuning,
+        )
+
+    def _hits(
+        self, collection: Collection, engine_request: SearchRequest, grouping: Grouping | None
+    ) -> Sequence[QueryHits]:
+        engine, table = self._engines.for_collection(collection), self._entities.table(collection)
+        if grouping is None:
+            return engine.search(table, engine_request)
+        return self._grouped(collection, engine, table, engine_request, grouping)
 
     def _stored(
         self, collection: Collection, target: Field, request: VectorSearchRequest, org_id: str
@@ -166,29 +244,47 @@ class SearchService:
             positions = pa.array(chain(*groups_of_hit.positions[engine_request.offset :]), pa.int64())
             hits.append(QueryHits(rows=hit.rows.take(positions), scores=hit.scores[positions.to_numpy()]))
         return self.with_columns(
-            collection, hits, list(dict.fromkeys((*engine_request.columns, grouping.field_name)))
+            collection,
+            hits,
+            list(dict.fromkeys((*engine_request.columns, grouping.field_name))),
+            engine_request.partitions,
+            engine_request.filter,
         )
 
     def with_columns(
-        self, collection: Collection, hits: Sequence[QueryHits], columns: Sequence[str]
+        self,
+        collection: Collection,
+        hits: Sequence[QueryHits],
+        columns: Sequence[str],
+        partitions: Sequence[int] | None = None,
+        filter: Filter | None = None,
     ) -> Sequence[QueryHits]:
-        """The hits with these columns of their rows, read by primary key; rows deleted meanwhile are missing."""
-        primary = collection.schema.primary
+        """The hits with these columns of their rows; rows deleted meanwhile are missing.
+
+        They are read by primary key among the rows that the search looked at, and where a key has several rows by the
+        other columns of the hits.
+        """
         if not hits or set(columns) <= set(hits[0].rows.column_names):
             return [replace(hit, rows=hit.rows.select(columns)) for hit in hits]
+        primary, known = collection.schema.primary, hits[0].rows.column_names
         keys = pc.unique(pa.concat_tables([hit.rows.select([primary.name]) for hit in hits])[primary.name])
         values: list[Any] = keys.to_pylist()
-        rows = self._engines.for_collection(collection).query(
+        keys_filter = In(Column(primary.name, primary.type), tuple(values))
+        stored = self._engines.for_collection(collection).query(
             self._entities.table(collection),
-            filter=In(Column(primary.name, primary.type), tuple(values)),
-            columns=columns,
+            filter=keys_filter if filter is None else And((filter, keys_filter)),
+            partitions=partitions,
+            columns=list(dict.fromkeys((*columns, *known))),
         )
-        stored = rows[primary.name].combine_chunks()
+        position_of: dict[Any, int] = {}
+        for position, identity in enumerate(_identities(stored, known)):
+            position_of.setdefault(identity, position)
         complete = []
         for hit in hits:
-            positions = pc.index_in(hit.rows[primary.name].combine_chunks(), value_set=stored)
-            present = np.asarray(positions.is_valid().to_numpy(zero_copy_only=False), np.bool_)
-            complete.append(QueryHits(rows=rows.take(positions.drop_null()), scores=hit.scores[present]))
+            found = [position_of.get(identity) for identity in _identities(hit.rows, known)]
+            present = np.array([position is not None for position in found], np.bool_)
+            rows = stored.take(pa.array([position for position in found if position is not None], pa.int64()))
+            complete.append(QueryHits(rows=rows.select(columns), scores=hit.scores[present]))
         return complete
 
     def search_field(self, collection: Collection, name: str | None) -> Field:
@@ -237,6 +333,10 @@ class SearchService:
             raise InvalidParameter(f"metric type {requested} is not supported", metric=requested) from None
 
 
+def _identities(rows: pa.Table, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    return zip(*(rows[name].to_pylist() for name in names), strict=True)
+
+
 def _check_range(metric: Metric, params: SearchParams) -> None:
     if params.radius is None or params.range_filter is None:
         return
@@ -256,6 +356,37 @@ def _check_range(metric: Metric, params: SearchParams) -> None:
 def _range_filter(metric: Metric, bound: float | None) -> float | None:
     """Drop a bound of 1 or more for COSINE, which only rounding exceeds: rows equal to the query must stay."""
     return None if metric is Metric.COSINE and bound is not None and bound >= 1 else bound
+
+
+def _union(engine_requests: Sequence[SearchRequest]) -> Sequence[int] | None:
+    """The partitions of all searches together; None for all there are."""
+    numbers = set[int]()
+    for each in engine_requests:
+        if each.partitions is None:
+            return None
+        numbers.update(each.partitions)
+    return sorted(numbers)
+
+
+def _fused(
+    collection: Collection, request: HybridSearchRequest, metrics: Sequence[Metric], hits: Sequence[QueryHits]
+) -> QueryHits:
+    """One ranking of the hits that the searches have for one query: whole groups or rows, by offset and limit."""
+    primary, grouping = collection.schema.primary.name, request.grouping
+    rows = pa.concat_tables([hit.rows for hit in hits])
+    rankings = [
+        Ranking(keys=hit.rows[primary].combine_chunks(), scores=hit.scores, metric=metric)
+        for hit, metric in zip(hits, metrics, strict=True)
+    ]
+    fused = fuse(request.ranker, rankings)
+    end = request.offset + request.limit
+    if grouping is None:
+        chosen = np.arange(len(fused.scores))[request.offset : end]
+    else:
+        values = take(rows[grouping.field_name], fused.positions).to_pylist()
+        groups = best_groups(values, fused.scores, grouping, descending=fused.descending)
+        chosen = np.fromiter(chain(*groups[request.offset : end]), np.intp)
+    return QueryHits(rows=take(rows, fused.positions[chosen]), scores=fused.scores[chosen])
 
 
 def _check_grouping(params: SearchParams) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 _IMPORT = "rows are written by import jobs: use /v2/vectordb/jobs/import/create"
-_ONE_SEARCH = "search one vector field at a time: use /v2/vectordb/entities/search"
 _MAINTENANCE = "this server maintains its files automatically"
 _NEW = "create a new collection and import into it"
 _ROLES = "roles are built in: grant a user admin, writer or reader with /v2/vectordb/users/grant_role"
@@ -15,7 +14,6 @@ _COPY = "copy the data dir while the server is stopped"
 _ALTERNATIVES: Sequence[tuple[str, str, Sequence[str]]] = (
     ("entities", _IMPORT, ("insert", "upsert")),
     ("entities", "drop the partition or the collection", ("delete",)),
-    ("entities", _ONE_SEARCH, ("hybrid_search", "advanced_search")),
     ("collections", _NEW, ("truncate",)),
     ("collections", _NEW, ("fields/add",)),
     ("collections", _NEW, ("add_function", "alter_function", "drop_function")),

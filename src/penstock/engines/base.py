@@ -64,7 +64,8 @@ class Published:
 class SearchRequest:
     """Nearest neighbours of ``queries``: a (n, width) array for dense vectors, a list of index→value maps for sparse.
 
-    Binary queries are uint8 of dim / 8 bytes. ``radius`` and ``range_filter`` bound the score as Milvus does.
+    Binary queries are uint8 of dim / 8 bytes. ``radius`` and ``range_filter`` bound the score as Milvus does; found
+    rows are farther than the score ``beyond``. ``exact``: search without an index.
     """
 
     field_name: str
@@ -77,6 +78,8 @@ class SearchRequest:
     columns: Sequence[str] = ()
     radius: float | None = None
     range_filter: float | None = None
+    beyond: float | None = None
+    exact: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
 
 

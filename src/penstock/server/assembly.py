@@ -15,6 +15,7 @@ from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
+from penstock.collections.search_iterators import SearchIteratorService
 from penstock.collections.searches import SearchService
 from penstock.domain.collections import Cluster
 from penstock.engines.base import Table
@@ -111,6 +112,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
     scheduler = Scheduler(ImportContext(catalog, engines, traced, roots, job_settings, watching.observer))
     partitions = PartitionService(catalog, engines)
     entities = EntityService(catalog, engines, partitions)
+    searches = SearchService(catalog, engines, partitions, entities)
     registry.register(CatalogMetrics(catalog, settings.cluster_id))
     registry.register(ProcessMetrics(lambda: scheduler.running, lambda: runner.restarts))
 
@@ -150,7 +152,8 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         partitions=partitions,
         indexes=IndexService(catalog, engines, scheduler.maintenance.request),
         entities=entities,
-        searches=SearchService(catalog, engines, partitions, entities),
+        searches=searches,
+        search_iterators=SearchIteratorService(engines, entities, searches),
         middleware=watching.middleware,
         trace_grpc=watching.trace_grpc,
         registry=registry,

@@ -19,6 +19,7 @@ from penstock.collections.databases import DatabaseService
 from penstock.collections.entities import EntityService
 from penstock.collections.indexes import IndexService
 from penstock.collections.partitions import PartitionService
+from penstock.collections.search_iterators import SearchIteratorService
 from penstock.collections.searches import SearchService
 from penstock.imports.api import Imports
 from penstock.server.observability.call_tracing import TraceCall, untraced
@@ -55,6 +56,7 @@ class Services:
     indexes: IndexService
     entities: EntityService
     searches: SearchService
+    search_iterators: SearchIteratorService
     middleware: Sequence[Middleware] = ()
     trace_grpc: TraceCall = untraced
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)

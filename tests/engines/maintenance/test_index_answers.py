@@ -184,6 +184,22 @@ def test_as_many_rows_come_as_match(
         assert (np.diff(shown) <= 1e-6).all(), "not nearest first"
 
 
+def test_pages_of_an_exact_search_have_every_row_once(case: Case) -> None:
+    request = SearchRequest(
+        field_name="vector", queries=case.rows[:1], metric=case.metric, limit=4000, params={"nprobe": 1}, exact=True
+    )
+    found: list[int] = []
+    while True:
+        [hits] = case.engine.search(case.table, request)
+        whole = len(hits.scores) < request.limit
+        kept = hits.scores == hits.scores if whole else hits.scores != hits.scores[-1]
+        found += np.asarray(hits.rows["id"].to_numpy())[kept].tolist()
+        if whole:
+            break
+        request = replace(request, beyond=float(hits.scores[kept][-1]))
+    assert sorted(found) == np.flatnonzero(case.present).tolist()
+
+
 @pytest.mark.parametrize("text", ["", "number < 5", "id < 3000", "number == 3"])
 def test_the_right_rows_come(case: Case, text: str) -> None:
     masks = {"": NUMBERS >= 0, "number < 5": REAL & (DIGIT < 5), "id < 3000": NUMBERS < 3000}

@@ -62,6 +62,22 @@ def test_an_iterator_reads_each_row_once(
     assert ids == expected
 
 
+def test_an_iterator_has_all_rows_of_a_key_on_one_page(plane: DataPlane, client: MilvusClient) -> None:
+    """Keys that were imported twice are stored twice, and the next page begins behind the last key."""
+    name = plane.quick(2)
+    keys = [1, 2, 3, 3, 3, 4, 5, 5, 6]
+    plane.put(name, [{"id": key, "vector": [i, 1], "place": i} for i, key in enumerate(keys)])
+    iterator = client.query_iterator(name, batch_size=4, output_fields=["place"])
+    pages = []
+    while rows := iterator.next():
+        pages.append([row["id"] for row in rows])
+    assert pages == [[1, 2], [3, 3, 3, 4], [5, 5, 6]]
+    iterator = client.query_iterator(name, batch_size=2)
+    assert [row["id"] for row in iterator.next()] == [1, 2]
+    with pytest.raises(MilvusException, match=r"more than 2 rows have the primary key 3, .*larger batch_size"):
+        iterator.next()
+
+
 def test_an_iterator_ends_when_another_collection_has_its_name(plane: DataPlane, client: MilvusClient) -> None:
     name = plane.quick(2)
     plane.put(name, [{"id": i, "vector": [1, 2]} for i in range(9)])

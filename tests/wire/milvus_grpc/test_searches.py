@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pymilvus import MilvusClient, MilvusException
+from pymilvus import Collection, MilvusClient, MilvusException, connections
+from pymilvus.client.iterator import SearchIteratorV2
 
 from tests.support.data_planes import DataPlane
 
@@ -78,13 +80,164 @@ def test_by_stored_rows_in_groups_and_rounded(plane: DataPlane, client: MilvusCl
     assert hit["distance"] == 0.0
 
 
-def test_an_iterator_reads_each_row_once(client: MilvusClient, docs: str) -> None:
-    iterator = client.search_iterator(docs, [[0, 0]], batch_size=4, search_params={"metric_type": "L2"})
-    ids: list[int] = []
+def test_groups_of_keys_that_were_imported_twice(plane: DataPlane, client: MilvusClient) -> None:
+    name = plane.collection(
+        {"fieldName": "v", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
+        {"fieldName": "book", "dataType": "VarChar", "nullable": True, "elementTypeParams": {"max_length": 9}},
+        {"fieldName": "page", "dataType": "Int64"},
+    )
+    books = [None if i % 4 == 3 else "ab"[i % 2] for i in range(12)]
+    plane.put(name, [{"id": i // 2, "v": [i, 0], "book": books[i], "page": i} for i in range(12)])
+
+    def groups(**options: Any) -> list[tuple[int, str | None, int]]:
+        (hits,) = client.search(
+            name,
+            [[0, 0]],
+            group_by_field="book",
+            search_params={"metric_type": "L2"},
+            output_fields=["book", "page"],
+            **options,
+        )
+        assert [hit["distance"] for hit in hits] == [hit["entity"]["page"] ** 2 for hit in hits]
+        return [(hit["id"], hit["entity"]["book"], hit["entity"]["page"]) for hit in hits]
+
+    assert groups(limit=3) == [(0, "a", 0), (0, "b", 1), (1, None, 3)]
+    assert groups(limit=2, offset=1) == [(0, "b", 1), (1, None, 3)]
+    strict = groups(limit=2, group_size=3, strict_group_size=True)
+    assert strict == [(0, "a", 0), (1, "a", 2), (2, "a", 4), (0, "b", 1), (2, "b", 5), (4, "b", 9)]
+    assert groups(limit=1, group_size=2, filter="page > 4") == [(2, "b", 5), (4, "b", 9)]
+
+
+def test_by_stored_rows(client: MilvusClient, docs: str) -> None:
+    options: dict[str, Any] = {"limit": 1, "search_params": {"metric_type": "L2"}}
+    assert [hits[0]["id"] for hits in client.search(docs, ids=[7, 3, 7], **options)] == [7, 3, 7]
+    with pytest.raises(MilvusException, match=r"primary key IDs do not exist: missing IDs = \[99\]"):
+        client.search(docs, ids=[3, 99], **options)
+    with pytest.raises(MilvusException, match="ids must be of the type of the primary key: id is Int64"):
+        client.search(docs, ids=["three"], **options)
+
+
+# Iterators
+
+
+GAPS = [0, 0, 0, 0, 0, 1, 1, 1.5, 40, 40, 9000, 9000, 9000, 9001]
+
+
+@pytest.fixture(scope="module")
+def gaps(served: tuple[DataPlane, MilvusClient]) -> str:
+    """Fourteen rows on a line at :data:`GAPS`, found by L2: equal distances and wide gaps."""
+    plane, _ = served
+    name = plane.quick(2, metricType="L2")
+    plane.put(name, [{"id": i, "vector": [place, 0], "place": str(place)} for i, place in enumerate(GAPS)])
+    return name
+
+
+def read(iterator: Any) -> list[list[int]]:
+    """The ids of each page."""
+    pages = []
+    while page := iterator.next():
+        pages.append(page.ids())
+        assert page.distances() == sorted(page.distances())
+    iterator.close()
+    return pages
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 14, 15])
+def test_an_iterator_reads_each_row_once(client: MilvusClient, gaps: str, size: int) -> None:
+    iterator = client.search_iterator(gaps, [[0, 0]], batch_size=size)
+    assert isinstance(iterator, SearchIteratorV2)
+    pages = read(iterator)
+    assert [id for page in pages for id in page] == list(range(14))
+    assert all(len(page) >= size for page in pages[:-1])
+
+
+def test_what_an_iterator_takes(client: MilvusClient, gaps: str) -> None:
+    def ids(**options: Any) -> list[int]:
+        return [id for page in read(client.search_iterator(gaps, [[0, 0]], batch_size=2, **options)) for id in page]
+
+    assert ids(limit=3) == [0, 1, 2]
+    assert ids(filter="id > 6 and id < 10") == [7, 8, 9]
+    assert ids(search_params={"params": {"radius": 2000, "range_filter": 2}}) == [7, 8, 9]
+    assert ids(search_params={"metric_type": "L2", "nprobe": 1}, round_decimal=1) == list(range(14))
+    assert ids(external_filter_func=lambda hits: [hit for hit in hits if hit["id"] % 3 == 0]) == [0, 3, 6, 9, 12]
+    page = client.search_iterator(gaps, [[9001, 0]], batch_size=1, output_fields=["place"]).next()
+    assert page is not None
+    assert page[0]["entity"] == {"place": "9001"}
+
+
+def test_an_iterator_of_sparse_vectors(plane: DataPlane, client: MilvusClient) -> None:
+    name = plane.collection({"fieldName": "words", "dataType": "SparseFloatVector"})
+    plane.put(name, [{"id": i, "words": {"7": i // 4 + 0.1, str(90 + i): 1}} for i in range(20)])
+    iterator = client.search_iterator(name, [{7: 0.3}], batch_size=3)
+    ids = []
     while page := iterator.next():
         ids += page.ids()
-    iterator.close()
-    assert ids == list(range(20))
+    assert ids == [4 * four + i for four in reversed(range(5)) for i in range(4)]
+
+
+older_calls = pytest.mark.filterwarnings("ignore:.*ORM-style:pymilvus.decorators.PyMilvusDeprecationWarning")
+
+
+@pytest.fixture
+def older(plane: DataPlane, gaps: str) -> Iterator[Any]:
+    """The collection by the older calls of pymilvus, whose search iterator is that before v2."""
+    url = plane.post("collections/list").url
+    connections.connect("older", uri=f"http://{url.host}:{url.port}")
+    yield Collection(gaps, using="older")
+    connections.disconnect("older")
+
+
+@older_calls
+@pytest.mark.parametrize("size", [1, 3, 14])
+def test_an_iterator_before_v2_reads_each_row_once(older: Any, size: int) -> None:
+    iterator = older.search_iterator([[0, 0]], "vector", {"metric_type": "L2"}, batch_size=size)
+    assert not isinstance(iterator, SearchIteratorV2)
+    assert [id for page in read(iterator) for id in page] == list(range(14))
+
+
+@older_calls
+def test_an_iterator_before_v2_keeps_to_the_range_of_its_user(older: Any) -> None:
+    ranged = {"metric_type": "L2", "params": {"radius": 1601, "range_filter": 2}}
+    iterator = older.search_iterator([[0, 0]], "vector", ranged, batch_size=3)
+    assert read(iterator) == [[7, 8, 9]]
+
+
+@older_calls
+def test_a_query_iterator_of_the_older_calls(older: Any) -> None:
+    iterator = older.query_iterator(batch_size=4, expr="id > 2", output_fields=["place"])
+    ids: list[int] = []
+    while rows := iterator.next():
+        ids += [row["id"] for row in rows]
+    assert ids == list(range(3, 14))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"iterator": False}, "both iterator and search_iter_v2 must be set"),
+        ({"search_iter_batch_size": ""}, "batch size is required"),
+        ({"search_iter_batch_size": 0}, "batch size is invalid, it should be in range [1, 16384], but got 0"),
+        ({"search_iter_last_bound": "far"}, "search_iter_last_bound in search_params of an iterator should be a num"),
+        ({"search_iter_id": "one"}, "invalid token format"),
+        ({"search_iter_id": "00000000-0000-0000-0000-000000000000"}, "begin a new iterator"),
+        ({"group_by_field": "place"}, "GroupBy is not permitted when using a search iterator"),
+        ({"offset": 1}, "Setting an offset is not permitted when using a search iterator v2"),
+        ({"data": [[0, 0], [1, 1]]}, "a search iterator takes one query vector, but got 2"),
+    ],
+)
+def test_what_is_no_page_of_an_iterator(plane: DataPlane, client: MilvusClient, options: Any, text: str) -> None:
+    name = plane.collection(
+        {"fieldName": "v", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
+        {"fieldName": "place", "dataType": "VarChar", "elementTypeParams": {"max_length": 9}},
+    )
+    page = {"data": [[0, 0]], "iterator": True, "search_iter_v2": True, "search_iter_batch_size": 2}
+    with pytest.raises(MilvusException) as error:
+        client.search(name, **{**page, **options})
+    assert error.value.code == 1100
+    assert text in error.value.message
+
+
+# Errors
 
 
 @pytest.mark.parametrize(

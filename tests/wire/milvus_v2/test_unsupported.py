@@ -31,7 +31,6 @@ def test_the_families_that_milvus_has() -> None:
         "entities/insert",
         "entities/upsert",
         "entities/delete",
-        "entities/hybrid_search",
         "collections/compact",
         "roles/create",
         "roles/grant_privilege",

@@ -8,6 +8,7 @@ from penstock.server.services import Services
 from penstock.wire.milvus_grpc import (
     collections,
     databases,
+    hybrid_searches,
     imports,
     indexes,
     loading,
@@ -40,6 +41,7 @@ def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
         *partitions.methods(services.collections, services.partitions, grpc),
         *users.methods(services.accounts, grpc),
         *queries.methods(services.collections, services.entities, grpc),
-        *searches.methods(services.collections, services.searches, grpc),
+        *searches.methods(services.collections, services.searches, services.search_iterators, grpc),
+        *hybrid_searches.methods(services.collections, services.searches, grpc),
     )
     return {f"/{SERVICE}/{method.name}": method for method in (*served, *unserved.methods(served, grpc))}

@@ -14,6 +14,7 @@ from penstock.collections.parameters import check_parameters
 from penstock.collections.result_memory import release_on_error
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection
+from penstock.domain.parameter_values import go_boolean
 from penstock.errors import InvalidParameter
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import Answer, MilvusGrpc, Request
@@ -69,7 +70,12 @@ def _query_request(message: Any, parameters: Mapping[str, str]) -> QueryRequest:
         return request
     if limit <= 0:
         raise InvalidParameter(f"limit [{limit}] is invalid, it should be greater than 0", key="limit")
-    return replace(request, limit=limit, offset=whole_parameter(parameters, "offset") or 0)
+    return replace(
+        request,
+        limit=limit,
+        offset=whole_parameter(parameters, "offset") or 0,
+        whole_keys=bool(go_boolean(parameters.get("iterator"))),
+    )
 
 
 def _results(collection: Collection, data: Sequence[Any], names: Sequence[str]) -> Any:

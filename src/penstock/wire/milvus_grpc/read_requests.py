@@ -65,6 +65,14 @@ def output_names(fields: OutputFields) -> list[str]:
     return [*fields.columns, *((META_FIELD,) if fields.meta_keys is None else fields.meta_keys)]
 
 
-def session_timestamp() -> int:
-    """The hybrid timestamp of now. Iterators send it with their next calls; these are strongly consistent anyway."""
-    return hybrid_timestamp(datetime.now(UTC))
+def session_timestamp(*, without_radius: bool = False) -> int:
+    """The hybrid timestamp of now, which iterators send with their next calls; these are strongly consistent anyway.
+
+    Its lowest bit is the mark that :func:`is_without_radius` reads.
+    """
+    return hybrid_timestamp(datetime.now(UTC)) | without_radius
+
+
+def is_without_radius(timestamp: int) -> bool:
+    """Whether an iterator that sends this timestamp began without a radius, so that its radius is not the user's."""
+    return bool(timestamp & 1)

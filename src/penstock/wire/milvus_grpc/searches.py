@@ -1,8 +1,9 @@
-"""Search: the rows nearest to query vectors, or to the vectors of stored rows."""
+"""Search: the rows nearest to query vectors, or to the vectors of stored rows; pages of search iterators."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,17 @@ import orjson
 import pyarrow as pa
 
 from penstock.collections.collections import CollectionService
-from penstock.collections.entity_requests import VectorSearchRequest
+from penstock.collections.entity_requests import MAX_WINDOW, VectorSearchRequest
+from penstock.collections.parameter_tables import ITERATOR_PARAMS
+from penstock.collections.parameters import check_parameters
 from penstock.collections.result_memory import release_on_error
+from penstock.collections.search_groups import Grouping
+from penstock.collections.search_iterators import SearchCursor, SearchIteratorService
 from penstock.collections.search_params import SearchParams, search_params
 from penstock.collections.searches import SearchResult, SearchService
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection
+from penstock.domain.parameter_values import go_boolean
 from penstock.domain.schema import DataType
 from penstock.errors import InvalidParameter, Unsupported, shorten
 from penstock.wire.milvus_grpc.calls import GrpcMethod
@@ -25,6 +31,7 @@ from penstock.wire.milvus_grpc.placeholders import query_vectors, template_value
 from penstock.wire.milvus_grpc.read_requests import (
     check_collection_id,
     collection_to_read,
+    is_without_radius,
     output_names,
     pairs,
     session_timestamp,
@@ -36,26 +43,45 @@ from penstock.wire.milvus_v2.read_errors import read_errors
 _UNSERVED = ("function_score", "function_chains", "highlighter", "search_aggregation", "sub_reqs", "namespace")
 _OUTSIDE = ("topk", "limit", "offset", "anns_field", "metric_type", "collection_id", "cluster_id", "params")
 """Parameters of the request itself, not of the search of an index."""
-_ITERATOR = ("iterator", "search_iter_v2", "search_iter_batch_size", "search_iter_id", "search_iter_last_bound")
-"""Parameters of iterators. Without a token in the answer clients iterate by radius and range_filter, as before v2."""
+_ITERATOR = tuple(name for parameter in ITERATOR_PARAMS.rows for name in parameter.names)
 _TIMES = ("timezone", "time_fields")
 """Parameters for fields with a time zone, which no collection has."""
 
 
-def methods(collections: CollectionService, searches: SearchService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
+def methods(
+    collections: CollectionService, searches: SearchService, iterators: SearchIteratorService, grpc: MilvusGrpc
+) -> tuple[GrpcMethod, ...]:
     def search(request: Request) -> object:
         collection = collection_to_read(request, collections)
         with read_errors():
-            query = _search_request(request.message, collection, searches)
+            query = search_request(request.message, collection, searches)
+            parameters = iterator_parameters(request.message)
+            query = replace(query, exact=bool(go_boolean(parameters.get("iterator"))))
+            if go_boolean(parameters.get("search_iter_v2")):
+                return page(request, collection, _page_request(query, parameters), _cursor(parameters))
+            if query.exact and is_without_radius(request.message.guarantee_timestamp):
+                query = _without_probing(query)
             result = searches.search(collection, query, org_id=request.cluster.org_id)
         with release_on_error(result.held):
-            return Answer(_results(collection, query, result), result.held)
+            message = search_results(collection, result, query.output_fields, query.limit, query.params.grouping)
+            message.session_ts = session_timestamp(without_radius=query.exact and query.params.radius is None)
+            return Answer(message, result.held)
+
+    def page(request: Request, collection: Collection, query: VectorSearchRequest, cursor: SearchCursor) -> Answer:
+        found = iterators.next_page(collection, query, cursor, org_id=request.cluster.org_id)
+        with release_on_error(found.result.held):
+            message = search_results(collection, found.result, query.output_fields, query.limit, None)
+            info = message.results.search_iterator_v2_results
+            info.token, info.last_bound = found.cursor.id or "", found.cursor.last_bound or 0.0
+            return Answer(message, found.result.held)
 
     return (grpc.method("Search", search, action="entity.search", role=Role.READER),)
 
 
-def _search_request(message: Any, collection: Collection, searches: SearchService) -> VectorSearchRequest:
-    """Decode a search.
+def search_request(
+    message: Any, collection: Collection, searches: SearchService, default_limit: int | None = None
+) -> VectorSearchRequest:
+    """Decode a search; one of a hybrid search may be without a limit.
 
     Raises:
         InvalidParameter, FieldNotFound, Unsupported.
@@ -64,10 +90,11 @@ def _search_request(message: Any, collection: Collection, searches: SearchServic
         if field.name in _UNSERVED:
             raise Unsupported(f"{field.name} of a search is not supported by this server", key=field.name)
     outer = pairs(message.search_params)
-    inner = _inner_params(outer.get("params", ""))
+    inner = json_parameters(outer.get("params", ""), "params of a search")
     check_collection_id(collection, outer.get("collection_id"))
     target = searches.search_field(collection, outer.get("anns_field") or None)
     limit = whole_parameter(outer, "topk")
+    limit = default_limit if limit is None else limit
     if limit is None:
         raise InvalidParameter("topk not found in search_params", key="topk")
     offset = whole_parameter(outer, "offset")
@@ -86,16 +113,63 @@ def _search_request(message: Any, collection: Collection, searches: SearchServic
     )
 
 
-def _inner_params(text: str) -> dict[str, Any]:
-    """Decode ``params``, the JSON object within the parameters."""
+def iterator_parameters(message: Any) -> Mapping[str, str]:
+    """The parameters of a search that make it a page of an iterator. Raises InvalidParameter."""
+    parameters = {key: value for key, value in pairs(message.search_params).items() if key in _ITERATOR}
+    check_parameters(ITERATOR_PARAMS, parameters)
+    return parameters
+
+
+def _without_probing(query: VectorSearchRequest) -> VectorSearchRequest:
+    """The search of an iterator before v2, without the radius that it has beside its range filter.
+
+    Such an iterator widens the radius step by step, and ends after twenty steps without a row: those beyond a gap
+    would be missing.
+    """
+    if query.params.range_filter is None:
+        return query
+    return replace(query, params=replace(query.params, radius=None))
+
+
+def _page_request(query: VectorSearchRequest, parameters: Mapping[str, str]) -> VectorSearchRequest:
+    """The search of an iterator's page, whose size is its limit.
+
+    Raises:
+        InvalidParameter: it has no size, or is no search of an iterator.
+    """
+    if not query.exact:
+        raise InvalidParameter("both iterator and search_iter_v2 must be set in the SDK", key="iterator")
+    size = whole_parameter(parameters, "search_iter_batch_size")
+    if size is None:
+        raise InvalidParameter("batch size is required: set search_iter_batch_size", key="search_iter_batch_size")
+    if not 1 <= size <= MAX_WINDOW:
+        raise InvalidParameter(
+            f"batch size is invalid, it should be in range [1, {MAX_WINDOW}], but got {size}",
+            key="search_iter_batch_size",
+        )
+    return replace(query, limit=size)
+
+
+def _cursor(parameters: Mapping[str, str]) -> SearchCursor:
+    """Where the iterator stands. Its id comes with the second page, and its bound too."""
+    bound = parameters.get("search_iter_last_bound") or None
+    return SearchCursor(
+        last_bound=None if bound is None else float(bound), id=parameters.get("search_iter_id") or None
+    )
+
+
+def json_parameters(text: str, what: str) -> dict[str, Any]:
+    """Decode the JSON object in the text of a parameter; ``what`` names it in errors.
+
+    Raises:
+        InvalidParameter
+    """
     try:
         params = orjson.loads(text or "{}")
     except orjson.JSONDecodeError as error:
-        raise InvalidParameter(
-            f"params of a search can't be parsed as JSON: {shorten(text)}", key="params"
-        ) from error
+        raise InvalidParameter(f"{what} can't be parsed as JSON: {shorten(text)}", key="params") from error
     if not isinstance(params, dict):
-        raise InvalidParameter(f"params of a search must be a dict, but got {shorten(text)}", key="params")
+        raise InvalidParameter(f"{what} must be a dict, but got {shorten(text)}", key="params")
     return params
 
 
@@ -117,25 +191,31 @@ def _keys(ids: Any, collection: Collection) -> list[int] | list[str]:
     return list(getattr(ids, member).data)
 
 
-def _results(collection: Collection, request: VectorSearchRequest, result: SearchResult) -> Any:
+def search_results(
+    collection: Collection,
+    result: SearchResult,
+    output_fields: Sequence[str],
+    limit: int,
+    grouping: Grouping | None,
+) -> Any:
     """The SearchResults message: the hits of all queries one after the other, ``topks`` of each."""
     schema, fields = collection.schema, result.fields
     rows = pa.concat_tables([hit.rows for hit in result.hits])
     response = milvus_pb2.SearchResults(collection_name=collection.name, session_ts=session_timestamp())
     data = response.results
     data.num_queries = len(result.hits)
-    data.top_k = request.limit
+    data.top_k = limit
     data.topks.extend(len(hit.scores) for hit in result.hits)
     data.primary_field_name = schema.primary.name
     data.ids.CopyFrom(ids_of(rows[schema.primary.name].combine_chunks()))
     data.scores.extend(np.concatenate([hit.scores for hit in result.hits]).tolist())
     # The primary key is among the fields only where it is requested.
-    hidden = set() if {"*", schema.primary.name} & set(request.output_fields) else {schema.primary.name}
+    hidden = set() if {"*", schema.primary.name} & set(output_fields) else {schema.primary.name}
     data.output_fields.extend(name for name in output_names(fields) if name not in hidden)
     data.fields_data.extend(
         message for message in fields_data(rows, schema, fields) if message.field_name not in hidden
     )
-    if request.params.grouping is not None:
-        name = request.params.grouping.field_name
+    if grouping is not None:
+        name = grouping.field_name
         data.group_by_field_value.CopyFrom(field_data(schema[name], rows[name].combine_chunks()))
     return response

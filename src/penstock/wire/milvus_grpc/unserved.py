@@ -38,7 +38,6 @@ REST_CALLS: Mapping[str, str] = {
     "DropCollectionFunction": "collections/drop_function",
     "DropResourceGroup": "resource_groups/drop",
     "DropSnapshot": "snapshots/drop",
-    "HybridSearch": "entities/hybrid_search",
     "ListAliases": "aliases/list",
     "ListFileResources": "file_resources/list",
     "ListRefreshExternalCollectionJobs": "jobs/external_collection/list",

@@ -1,4 +1,4 @@
-"""``/v2/vectordb/entities/…``: query, get, search."""
+"""``/v2/vectordb/entities/…``: query, get, search, hybrid search."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from penstock.collections.collections import CollectionService
 from penstock.collections.entities import EntityService, OutputFields
 from penstock.collections.entity_requests import GetRequest
 from penstock.collections.result_memory import MemoryReservation, release_on_error
-from penstock.collections.searches import SearchService
+from penstock.collections.searches import SearchResult, SearchService
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.errors import CollectionNotFound
@@ -20,6 +20,7 @@ from penstock.wire.http import Operation, Route
 from penstock.wire.milvus_v2.collections import cannot_find
 from penstock.wire.milvus_v2.dialect import Answer, MilvusV2, Request
 from penstock.wire.milvus_v2.entity_requests import (
+    hybrid_search_request,
     output_fields,
     primary_keys,
     query_request,
@@ -54,6 +55,29 @@ _SEARCH_BODY: Mapping[str, Mapping[str, Any]] = {
     "groupingField": _TEXT,
     "groupSize": {"type": "integer"},
     "strictGroupSize": {"type": "boolean"},
+}
+_SUB_SEARCH_BODY: Mapping[str, Mapping[str, Any]] = {
+    "data": _SEARCH_BODY["data"],
+    "annsField": _TEXT,
+    "limit": {"type": "integer"},
+    "filter": _QUERY_BODY["filter"],
+    "exprParams": {"type": "object"},
+    "params": {"type": "object", "description": "As searchParams of a search."},
+}
+_HYBRID_SEARCH_BODY: Mapping[str, Mapping[str, Any]] = {
+    **{name: body for name, body in _QUERY_BODY.items() if name not in ("filter", "exprParams")},
+    "search": {
+        "type": "array",
+        "items": {"type": "object", "properties": _SUB_SEARCH_BODY},
+        "description": "One search per vector field, with as many query vectors each. Rankings are fused by key.",
+    },
+    "rerank": {
+        "type": "object",
+        "properties": {"strategy": {"type": "string", "enum": ["rrf", "weighted"]}, "params": {"type": "object"}},
+        "description": "rrf: k, default 60. weighted: weights, one per search, and norm_score.",
+    },
+    "functionScore": {"type": "object", "description": "In place of rerank: one function of type Rerank."},
+    **{name: _SEARCH_BODY[name] for name in ("groupingField", "groupSize", "strictGroupSize")},
 }
 _TRUE_WORDS = ("1", "t", "T", "true", "TRUE", "True")
 
@@ -99,6 +123,16 @@ def routes(
         with read_errors():
             query = search_request(request.fields, collection, searches)
             result = searches.search(collection, query, org_id=request.cluster.org_id)
+        return search_answer(request, collection, result)
+
+    def hybrid_search(request: Request) -> object:
+        collection = collection_of(request)
+        with read_errors():
+            query = hybrid_search_request(request.fields, collection, searches)
+            result = searches.hybrid_search(collection, query, org_id=request.cluster.org_id)
+        return search_answer(request, collection, result)
+
+    def search_answer(request: Request, collection: Collection, result: SearchResult) -> Answer:
         hits = result.hits
         if not any(len(hit.scores) for hit in hits):
             return _answer([], result.held)
@@ -130,6 +164,19 @@ def routes(
             role=Role.READER,
             struct="SearchReqV2",
             operation=_operation("Get the rows nearest to query vectors", _SEARCH_BODY, ["collectionName"]),
+        ),
+        *(
+            v2.post(
+                f"/entities/{name}",
+                hybrid_search,
+                role=Role.READER,
+                struct="HybridSearchReq",
+                operation=_operation(summary, _HYBRID_SEARCH_BODY, ["collectionName", "search"]),
+            )
+            for name, summary in (
+                ("hybrid_search", "Search several vector fields, and fuse the rankings"),
+                ("advanced_search", "The older name of hybrid_search"),
+            )
         ),
     )
 

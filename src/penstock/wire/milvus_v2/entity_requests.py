@@ -1,4 +1,4 @@
-"""Decode the bodies of ``entities/query``, ``get`` and ``search``."""
+"""Decode the bodies of ``entities/query``, ``get``, ``search`` and ``hybrid_search``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from penstock.collections.entity_requests import QueryRequest, VectorSearchRequest, check_number_of_keys
-from penstock.collections.search_params import SearchParams, search_params
+from penstock.collections.entity_requests import (
+    HybridSearchRequest,
+    QueryRequest,
+    VectorSearchRequest,
+    check_number_of_keys,
+)
+from penstock.collections.rankers import Ranker, RerankFunction, function_ranker, ranker_of
+from penstock.collections.search_params import SearchParams, grouping_of, search_params
 from penstock.collections.searches import SearchService
 from penstock.domain.collections import Collection
 from penstock.domain.parameter_values import MAX_EXACT_DOUBLE, MAX_INT64
-from penstock.domain.schema import DataType
+from penstock.domain.schema import DataType, Field
 from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
 from penstock.wire.decoding import Fields
 from penstock.wire.milvus_v2.collection_requests import consistency_level
@@ -23,7 +29,8 @@ DEFAULT_LIMIT = 100
 MAX_NESTED_LISTS = 32
 """The same limit as the depth of a filter."""
 UNSERVED_QUERY = ("orderByFields", "groupByFields")
-_UNSERVED_SEARCH = (*("functionScore", "functionChains", "searchAggregation", "orderByFields"),)
+_UNSERVED_HYBRID_SEARCH = ("functionChains", "searchAggregation", "orderByFields")
+_UNSERVED_SEARCH = ("functionScore", *_UNSERVED_HYBRID_SEARCH)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z")
 
 
@@ -134,12 +141,7 @@ def search_request(fields: Fields, collection: Collection, searches: SearchServi
             "missing required parameters, error: either 'ids' (for primary key search) or 'data' "
             "(for vector search) must be provided",
         )
-    try:
-        target = searches.search_field(collection, fields.string("annsField"))
-    except Unsupported:
-        raise
-    except (InvalidParameter, FieldNotFound) as error:
-        raise Refused(1801, f"can only accept json format request, error: {error}") from error
+    target = _search_field(fields, collection, searches)
     limit, offset = fields.integer("limit", strict=True), fields.integer("offset", strict=True)
     return VectorSearchRequest(
         field_name=target.name,
@@ -153,6 +155,85 @@ def search_request(fields: Fields, collection: Collection, searches: SearchServi
         partitions=fields.strings("partitionNames") or (),
         output_fields=fields.strings("outputFields") or (),
     )
+
+
+def hybrid_search_request(fields: Fields, collection: Collection, searches: SearchService) -> HybridSearchRequest:
+    """Decode the body of a hybrid search. Raises as :func:`search_request`."""
+    refuse_unserved(fields, _UNSERVED_HYBRID_SEARCH)
+    partitions = fields.strings("partitionNames") or ()
+    limit, offset = fields.integer("limit", strict=True), fields.integer("offset", strict=True)
+    bodies = fields.list("search") or ()
+    for body in bodies:
+        if not isinstance(body, dict):
+            raise fields.mismatch("search", body, "httpserver.SubSearchReq")
+    return HybridSearchRequest(
+        searches=[
+            _sub_search(Fields(body, f"HybridSearchReq.Search[{number}]"), collection, searches, partitions)
+            for number, body in enumerate(bodies)
+        ],
+        ranker=_ranker(fields),
+        limit=DEFAULT_LIMIT if limit is None else limit,
+        offset=offset or 0,
+        output_fields=fields.strings("outputFields") or (),
+        grouping=grouping_of(grouping_params(fields)),
+    )
+
+
+def _sub_search(
+    fields: Fields, collection: Collection, searches: SearchService, partitions: Sequence[str]
+) -> VectorSearchRequest:
+    """Decode one search of a hybrid search. As in Milvus it needs a limit, and its offset has no effect."""
+    fields.require("data")
+    if fields.string("groupingField"):
+        raise InvalidParameter(
+            "not support search_group_by operation in the hybrid search; give groupingField beside search",
+            key="groupingField",
+        )
+    target = _search_field(fields, collection, searches)
+    params = dict(fields.mapping("params") or {})
+    nested = params.pop("params", None) or {}
+    if not isinstance(nested, dict):
+        raise InvalidParameter("params of a search in its params must be a dict", key="params.params")
+    return VectorSearchRequest(
+        field_name=target.name,
+        params=search_params(params, nested, metric=fields.value("metricType")),
+        queries=query_vectors(fields.list("data") or (), target),
+        limit=fields.integer("limit", strict=True) or 0,
+        filter=fields.string("filter") or "",
+        filter_params=_expression_values(fields),
+        partitions=partitions,
+    )
+
+
+def _ranker(fields: Fields) -> Ranker:
+    """Decode ``functionScore`` or, without it, ``rerank``."""
+    score = fields.fields("functionScore", "FunctionScore")
+    if score is None:
+        rerank = fields.fields("rerank", "Rand") or Fields({}, "Rand")
+        return ranker_of(rerank.string("strategy") or "", rerank.mapping("params") or {})
+    functions = []
+    for body in score.list("functions") or ():
+        if not isinstance(body, dict):
+            raise score.mismatch("functions", body, "httpserver.FunctionSchema")
+        function = Fields(body, "FunctionSchema")
+        functions.append(
+            RerankFunction(
+                type=function.string("type") or "",
+                input_fields=function.strings("inputFieldNames") or (),
+                output_fields=function.strings("outputFieldNames") or (),
+                params=function.mapping("params") or {},
+            )
+        )
+    return function_ranker(functions, score.mapping("params") or {})
+
+
+def _search_field(fields: Fields, collection: Collection, searches: SearchService) -> Field:
+    try:
+        return searches.search_field(collection, fields.string("annsField"))
+    except Unsupported:
+        raise
+    except (InvalidParameter, FieldNotFound) as error:
+        raise Refused(1801, f"can only accept json format request, error: {error}") from error
 
 
 def _search_params(fields: Fields) -> SearchParams:

@@ -97,12 +97,33 @@ def _similarity_offset(field: Field) -> int:
 
 
 def _bounds(field: Field, request: SearchRequest) -> tuple[float | None, float | None]:
-    """Range filter and radius as distances (lower, below)."""
+    """Range filter, or the first distance beyond a score, and radius as distances (lower, below)."""
     lower, below = request.range_filter, request.radius
     if request.metric.higher_is_nearer:
         offset = _similarity_offset(field)
-        return (None if lower is None else offset - lower), (None if below is None else offset - below)
+        lower = None if lower is None else offset - lower
+        below = None if below is None else offset - below
+    if request.beyond is not None:
+        beyond = _first_distance_beyond(field, request, request.beyond)
+        lower = beyond if lower is None else max(lower, beyond)
     return lower, below
+
+
+def _first_distance_beyond(field: Field, request: SearchRequest, score: float) -> float:
+    """The lowest distance whose score, as rounded to 32 bits, is farther than this one."""
+    bound = np.float32(score)
+    if not request.metric.higher_is_nearer:
+        return float(np.nextafter(bound, np.float32(np.inf)))
+    offset = np.float32(_similarity_offset(field))
+    near = offset - bound
+    far = offset - np.nextafter(bound, np.float32(-np.inf))
+    while offset - near < bound:
+        near = np.nextafter(near, np.float32(-np.inf))
+    while not offset - far < bound:
+        far = np.nextafter(far, np.float32(np.inf))
+    while (middle := near + (far - near) / np.float32(2)) not in (near, far):
+        near, far = (near, middle) if offset - middle < bound else (middle, far)
+    return float(far)
 
 
 def _nearest(
@@ -177,7 +198,7 @@ class _SearchPlan:
 
 def _plan_search(dataset: LanceDataset, field: Field, request: SearchRequest, scan: Scan) -> _SearchPlan:
     exact = _SearchPlan({"use_index": False}, 0)
-    index = vector_index(dataset, field)
+    index = None if request.exact else vector_index(dataset, field)
     if index is None or index.metric is not request.metric:
         return exact
     if index.is_graph and scan.bounds != (None, None):
