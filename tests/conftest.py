@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.catalogs import migrated_file
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.s3 import S3Server, s3_server
@@ -70,8 +71,8 @@ def ray_nodes() -> Iterator[RayCluster]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database, once of each kind that a catalog may live in."""
+    """A catalog with nothing in it, once on each database that it may live in."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'catalog.db'}"
+        return f"sqlite:///{migrated_file(tmp_path)}"
     url: str = request.getfixturevalue("postgres_url")
     return url
