@@ -76,6 +76,7 @@ def test_a_life_in_a_bucket(tmp_path: Path, s3: S3Server) -> None:
         assert ids(client) == list(range(ROWS))
         [hits] = client.search("docs", [[7.0, 1.0, 2.0, 3.0]], limit=1)
         assert [hit.id for hit in hits] == [7]
+        server.wait_until_maintained()
         client.collections.drop("docs")
         wait_until(lambda: s3.keys(bucket) == [])
     assert "the-stores-own" not in server.log.read_text()

@@ -14,11 +14,12 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ PENSTOCK = Path(sys.executable).with_name("penstock")
 
 _START_SECONDS = 60
 _STOP_SECONDS = 60
+_MAINTAINED_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,18 @@ class RunningServer:
         """A client of this server; ``options`` as :class:`penstock.Client` takes them."""
         return penstock.Client(self.url, **options)
 
+    def wait_until_maintained(self) -> None:
+        """Wait until no table is under maintenance or due: files of one that is dropped meanwhile stay a minute more.
+
+        For a catalog in the data folder.
+        """
+        until = time.monotonic() + _MAINTAINED_SECONDS
+        open_work = "SELECT count(*) FROM maintenance WHERE due_at IS NOT NULL OR owner IS NOT NULL"
+        with closing(sqlite3.connect(f"file:{self.data_dir / 'catalog.db'}?mode=ro", uri=True)) as catalog:
+            while catalog.execute(open_work).fetchone()[0]:
+                assert time.monotonic() < until, "a table is still under maintenance"
+                time.sleep(0.05)
+
     def kill(self) -> None:
         """End it as a power failure would: nothing is put in order."""
         self.process.kill()
@@ -64,7 +78,8 @@ class RunningServer:
 def running_server(
     folder: Path, *flags: str, env: Mapping[str, str] | None = None, name: str = "server", ready: int = 200
 ) -> Iterator[RunningServer]:
-    """A server on a free port, with ``folder/data`` and the import root ``folder/files``; stopped at the end.
+    """A server of one worker on a free port, with ``folder/data`` and the import root ``folder/files``; stopped at
+    the end.
 
     Args:
         flags: further flags of ``penstock serve``; they may repeat ``--data-dir`` and so on, the last one counts.
@@ -80,6 +95,7 @@ def running_server(
     data_dir, import_root, log = folder / "data", folder / "files", folder / f"{name}.log"
     import_root.mkdir(parents=True, exist_ok=True)
     command = [str(PENSTOCK), "serve", "--port", "0", "--data-dir", str(data_dir), "--import-root", str(import_root)]
+    command += ["--workers", "1"]  # each imports for a second of processor time
     with log.open("ab") as output:
         printed = output.tell()
         process = subprocess.Popen(
