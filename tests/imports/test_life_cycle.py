@@ -40,6 +40,7 @@ from penstock.sources.roots import ImportRoots
 from tests.support.catalogs import CLUSTER, SCHEMA, migrated_file
 from tests.support.doubles import InlineRunner, MemoryEngine
 from tests.support.engines import only
+from tests.support.examples import examples
 from tests.support.worlds import job_settings
 
 SETTINGS = job_settings(split_bytes=60, max_attempts=2, retry_pause=0.0)
@@ -368,4 +369,4 @@ class LifeCycle(RuleBasedStateMachine):
 assert {JobState.FAILED: {JobState.PENDING}} == RETRIES, "the model knows one way back"
 
 TestLifeCycle = LifeCycle.TestCase
-TestLifeCycle.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestLifeCycle.settings = settings(max_examples=examples(12, 100), stateful_step_count=30, deadline=None)

@@ -11,7 +11,7 @@ import httpx
 
 from tests.support.servers import RunningServer, running_server
 
-TTL = 5
+TTL = 3
 
 
 class Calls:
