@@ -42,7 +42,15 @@ class Fleet:
     def start(self, role: str) -> RunningServer:
         name = f"{role}-{len(self.servers)}"
         server = self.stack.enter_context(
-            running_server(self.folder, *FLAGS, "--role", role, env={"PENSTOCK_CATALOG_URL": self.url}, name=name)
+            running_server(
+                self.folder,
+                *FLAGS,
+                "--role",
+                role,
+                env={"PENSTOCK_CATALOG_URL": self.url},
+                name=name,
+                forked=role != "api",
+            )
         )
         self.servers.append(server)
         return server
