@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.support.catalogs import migrated_file
 from tests.support.postgres import PostgresServer, running_postgres
@@ -19,19 +20,41 @@ settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a fixture of their module run in one process: otherwise each process makes it again."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None and _shares_a_fixture(item):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+LONG = ("runners", "server", "chaos", "attack", "imports", "cli", "bulk_writer", "engines", "sdk", "catalog")
+"""The folders with tests of many seconds, which begin first: whoever has one left at the end keeps all waiting."""
+RAY_FILES = ("tests/runners/test_conformance.py", "tests/runners/test_ray.py", "tests/server/test_ray.py")
+"""They share a Ray cluster."""
 
 
-def _shares_a_fixture(item: pytest.Item) -> bool:
-    if not isinstance(item, pytest.Function):
-        return False
-    definitions = item._fixtureinfo.name2fixturedefs  # pytest has no public name for it
-    return any(each.scope == "module" for found in definitions.values() for each in found)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    file = item.nodeid.partition("::")[0]
+    folder = Path(file).parts[1]
+    if file in RAY_FILES:
+        return -1
+    return LONG.index(folder) if folder in LONG else len(LONG)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FileScheduling:
+    config.option.loadscopereorder = False
+    return FileScheduling(config, log)
+
+
+class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """The tests of a file run in one process, which makes what they share once.
+
+    Not by ``--dist loadgroup``: with pytest 9.2 it knows no groups (pytest-dev/pytest-xdist#1386), and every server
+    of a module ran twice.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "ray" if file in RAY_FILES else file
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +87,7 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def ray_nodes() -> Iterator[RayCluster]:
-    """A Ray cluster of one node with two processors. Tests that use it belong to the xdist group "ray"."""
+    """A Ray cluster of one node with two processors, for the tests in :data:`RAY_FILES`."""
     with ray_cluster(0, head_cpus=2) as cluster:
         yield cluster
 

@@ -92,7 +92,10 @@ def test_a_clusters_collections_and_staged_files_are_in_its_store(tmp_path: Path
         with pytest.raises(penstock.JobFailed):
             client.imports.wait(client.imports.create("docs", ["bad.jsonl"]))
         until(lambda: data_files(kept) == data)  # what the failed job had staged goes, from where it was staged
-    with running_server(tmp_path, *flags, env=kept.environment, forked=True) as server, client_of(server, key) as client:
+    with (
+        running_server(tmp_path, *flags, env=kept.environment, forked=True) as server,
+        client_of(server, key) as client,
+    ):
         assert client.count("docs") == 300
         found = list(examine(make_settings(server.data_dir, **_store_flags(kept))))
         assert [each for each in found if each.check in _OF_STORES and each.health is not Health.OK] == []

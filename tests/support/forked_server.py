@@ -1,7 +1,7 @@
 """``penstock serve``, forked from a process that has loaded the program already; so are its workers.
 
 Such a server begins in a tenth of the time, and serves as one that was started: by the same command line, in a
-process of its own. What others see of it (its command line and environment) is that of the process it was forked from.
+process of its own. What others see of it (its command line and environment) is that of the process that was forked.
 """
 
 from __future__ import annotations

@@ -47,9 +47,7 @@ class Tenants:
 
     def v1(self, who: str, **body: Any) -> httpx.Response:
         place = {"clusterId": f"in01-{who.partition(':')[0]}", "collectionName": "docs"}
-        return self.client.post(
-            "/v1/vector/collections/import", json={**place, **body}, headers=self.headers(who)
-        )
+        return self.client.post("/v1/vector/collections/import", json={**place, **body}, headers=self.headers(who))
 
     def create(self, who: str, *files: str, **body: Any) -> httpx.Response:
         groups = [[file] for file in files]
