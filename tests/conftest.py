@@ -7,54 +7,22 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.support.catalogs import migrated_file
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.s3 import S3Server, s3_server
+from tests.support.scheduling import (  # noqa: F401 - hooks
+    pytest_collection_modifyitems,
+    pytest_runtest_logreport,
+    pytest_terminal_summary,
+    pytest_xdist_make_scheduler,
+)
 from tests.support.servers import RunningServer, running_server
 
 # The same examples each time: whether a commit passes must not be a matter of luck. `make test-all` tries others.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
-
-
-LONG = ("runners", "server", "chaos", "attack", "imports", "cli", "bulk_writer", "engines", "sdk", "catalog")
-"""The folders with tests of many seconds, which begin first: whoever has one left at the end keeps all waiting."""
-RAY_FILES = ("tests/runners/test_conformance.py", "tests/runners/test_ray.py", "tests/server/test_ray.py")
-"""They share a Ray cluster."""
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if hasattr(config, "workerinput"):
-        items.sort(key=_turn)
-
-
-def _turn(item: pytest.Item) -> int:
-    file = item.nodeid.partition("::")[0]
-    folder = Path(file).parts[1]
-    if file in RAY_FILES:
-        return -1
-    return LONG.index(folder) if folder in LONG else len(LONG)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FileScheduling:
-    config.option.loadscopereorder = False
-    return FileScheduling(config, log)
-
-
-class FileScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """The tests of a file run in one process, which makes what they share once.
-
-    Not by ``--dist loadgroup``: with pytest 9.2 it knows no groups (pytest-dev/pytest-xdist#1386), and every server
-    of a module ran twice.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "ray" if file in RAY_FILES else file
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +55,7 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def ray_nodes() -> Iterator[RayCluster]:
-    """A Ray cluster of one node with two processors, for the tests in :data:`RAY_FILES`."""
+    """A Ray cluster of one node with two processors, for the tests in ``tests.support.scheduling.RAY_FILES``."""
     with ray_cluster(0, head_cpus=2) as cluster:
         yield cluster
 
