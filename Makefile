@@ -19,9 +19,9 @@ demo: install
 quick: install
 	$(BIN)/pytest -n 2 $(QUICK_TESTS)
 
-# Two processes, as on the smallest machine; tests that share a server stay together.
+# Two processes, as on the smallest machine; the tests of a file stay together, as they share servers.
 test: install
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/pytest -n 2 --durations 15 -m "not slow"
 
 # With the lines and branches that are run, also in the processes that tests start. The heavy tests measure memory and
 # fill the machine by themselves: one after the other. Properties are tried with other examples than `make test` has,

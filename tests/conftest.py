@@ -8,29 +8,21 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.catalogs import migrated_file
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.s3 import S3Server, s3_server
+from tests.support.scheduling import (  # noqa: F401 - hooks
+    pytest_collection_modifyitems,
+    pytest_runtest_logreport,
+    pytest_terminal_summary,
+    pytest_xdist_make_scheduler,
+)
 from tests.support.servers import RunningServer, running_server
 
 # The same examples each time: whether a commit passes must not be a matter of luck. `make test-all` tries others.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a fixture of their module run in one process: otherwise each process makes it again."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None and _shares_a_fixture(item):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-
-
-def _shares_a_fixture(item: pytest.Item) -> bool:
-    if not isinstance(item, pytest.Function):
-        return False
-    definitions = item._fixtureinfo.name2fixturedefs  # pytest has no public name for it
-    return any(each.scope == "module" for found in definitions.values() for each in found)
 
 
 @pytest.fixture(scope="session")
@@ -63,15 +55,15 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def ray_nodes() -> Iterator[RayCluster]:
-    """A Ray cluster of one node with two processors. Tests that use it belong to the xdist group "ray"."""
+    """A Ray cluster of one node with two processors, for the tests in ``tests.support.scheduling.RAY_FILES``."""
     with ray_cluster(0, head_cpus=2) as cluster:
         yield cluster
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database, once of each kind that a catalog may live in."""
+    """A catalog with nothing in it, once on each database that it may live in."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'catalog.db'}"
+        return f"sqlite:///{migrated_file(tmp_path)}"
     url: str = request.getfixturevalue("postgres_url")
     return url

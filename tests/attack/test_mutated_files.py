@@ -30,13 +30,15 @@ from tests.support.doubles import InlineRunner
 
 FILES = int(os.environ.get("PENSTOCK_ATTACK_FILES", "0"))
 SEED = int(os.environ.get("PENSTOCK_ATTACK_SEED", "1"))
-SHORT = 1000
+SHORT = 300
+LONGER = 2000
+"""In `make test-all`."""
 TASKS = 200
 """What the cases are given out by, at most. Those of one that died are done one by one."""
 WORKERS = 2
 MEMORY = share_out(1 << 30, WORKERS).limit
 
-pytestmark = pytest.mark.timeout(600 + max(FILES, SHORT) // 10)
+pytestmark = pytest.mark.timeout(600 + max(FILES, LONGER) // 10)
 
 
 def outcomes(runner: LocalRunner, folder: Path, count: int) -> Iterator[Outcome]:
@@ -68,8 +70,8 @@ def alone(runner: LocalRunner, attack: Attack) -> Outcome:
         return Outcome(number=attack.start, rows=0, error="", fault=fault, memory=0)
 
 
-def test_a_broken_file_gives_rows_or_an_error_that_names_it(tmp_path: Path) -> None:
-    count = FILES or SHORT
+@pytest.mark.parametrize("count", [FILES] if FILES else [SHORT, pytest.param(LONGER, marks=pytest.mark.slow)])
+def test_a_broken_file_gives_rows_or_an_error_that_names_it(tmp_path: Path, count: int) -> None:
     runner = LocalRunner(WORKERS, init_worker)
     started = time.monotonic()
     try:

@@ -28,8 +28,6 @@ EXAMPLES = int(os.environ.get("PENSTOCK_ATTACK_EXAMPLES", "0")) or 3
 schema = schemathesis.openapi.from_dict(openapi_document(all_routes(), PLAIN_ROUTES))
 schema.config.generation.update(modes=list(GenerationMode))
 
-pytestmark = pytest.mark.xdist_group("openapi")
-
 
 @pytest.fixture(scope="module")
 def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, str]]:

@@ -23,10 +23,19 @@ def test_there_are_released_schemas() -> None:
     assert DUMPS[0].stem == "0001"
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'catalog.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
 @pytest.mark.parametrize("dump", DUMPS, ids=lambda each: each.stem)
-def test_a_released_catalog_is_brought_up_to_date_and_serves(catalog_url: str, dump: Path) -> None:
-    load_release(dump, catalog_url)
-    with opened_catalog(catalog_url, RELEASE_KEY) as catalog:
+def test_a_released_catalog_is_brought_up_to_date_and_serves(empty_database: str, dump: Path) -> None:
+    load_release(dump, empty_database)
+    with opened_catalog(empty_database, RELEASE_KEY) as catalog:
         with catalog.database.read() as connection:
             assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         jobs = catalog.job_list.page(JobFilter(cluster_id=CLUSTER), limit=10)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Literal, cast
 
@@ -94,13 +94,14 @@ class Campaign:
         self._watch: Takeovers | None = None
         (folder / "files").mkdir(parents=True)
 
-    def run(self, kills: int) -> None:
+    def run(self, kills: int, skip: int = 0) -> None:
+        """``skip``: how many of the first deaths are left to another campaign."""
         with ExitStack() as stack:
             stack.callback(self._clear)
             self._begin()
             if self._catalog_url is not None:
                 self._watch = stack.enter_context(Takeovers(self._catalog_url))
-            fates = self._fates(random.Random(self._seed))
+            fates = islice(self._fates(random.Random(self._seed)), skip, None)
             for number in count():
                 if self.killed.total() >= kills:
                     break

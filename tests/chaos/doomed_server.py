@@ -1,7 +1,6 @@
 """``penstock serve``, made to die by SIGKILL just before or just after the n-th call of one step of a job.
 
-Server and workers are forked from a process that has loaded everything already: so they begin in a tenth of the time,
-and there can be many kills.
+Server and workers are forked, so that there can be many kills: :mod:`tests.support.forked_server`.
 
 Nothing of the process's own handling runs when it dies. Where the step is a worker's, a worker dies; only one of
 them: who is about to die makes the note, and who finds it there goes on.
@@ -11,25 +10,20 @@ from __future__ import annotations
 
 import functools
 import importlib
-import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import penstock.server.assembly
-import penstock.server.serve  # noqa: F401
-from penstock.cli.main import cli
 from penstock.engines.lance.index import build
-from penstock.runners import local
 from penstock.server import runner_factory
 from penstock.server.worker_setup import WorkerSetup
 from penstock.settings import Settings
 from tests.chaos.steps import STEPS, Step
+from tests.support import forked_server
 
 __all__ = ["Death", "place_of", "serve"]
 
@@ -46,32 +40,10 @@ class Death:
 
 def serve(arguments: Sequence[str], environment: Mapping[str, str], log: Path, death: Death | None) -> None:
     """In a process of its own: run the command line as a user would."""
-    os.environ.clear()
-    os.environ.update(environment)
-    with log.open("wb") as output:
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     vars(runner_factory)["WorkerSetup"] = _Setups(death, f"{log}.workers")
-    vars(local)["multiprocessing"] = _Forks
-    vars(local)["_begin"] = begin_worker
     index_every_job()
     arm("server", death)
-    cli(["serve", *arguments], prog_name="penstock")
-
-
-class _Forks:
-    """Stands in for ``multiprocessing`` where workers are started."""
-
-    @staticmethod
-    def get_context(_: str) -> object:
-        return multiprocessing.get_context("forkserver")
-
-
-def begin_worker(board: Any, place: int, setup: Callable[[], None]) -> None:
-    """As ever, but not with less of the processor than others."""
-    vars(local)["_NICENESS"] = 0
-    local._begin(board, place, setup)
+    forked_server.serve(["serve", *arguments], environment, log)
 
 
 @dataclass(frozen=True, slots=True)

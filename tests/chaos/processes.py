@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from tests.chaos import doomed_server
 from tests.chaos.doomed_server import Death
+from tests.support.forked_server import FORKS
 from tests.support.servers import clean_environment
 
 __all__ = ["Server", "start"]
@@ -22,9 +22,6 @@ __all__ = ["Server", "start"]
 _START_SECONDS = 120.0
 _END_SECONDS = 30.0
 _LISTENS = re.compile(rb"^Penstock listens on (\S+)$", re.MULTILINE)
-
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload([doomed_server.__name__])
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +103,6 @@ def start(
         environment["PENSTOCK_CATALOG_URL"] = catalog_url
     log = folder / f"{name}.log"
     places = ["--port", "0", "--data-dir", str(folder / "data"), "--import-root", str(folder / "files")]
-    process = _FORKS.Process(target=doomed_server.serve, args=([*places, *flags], environment, log, death))
+    process = FORKS.Process(target=doomed_server.serve, args=([*places, *flags], environment, log, death))
     process.start()
     return Server(process, log, death)

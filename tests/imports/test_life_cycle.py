@@ -14,7 +14,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,9 +37,10 @@ from penstock.imports.requests import CreateImport, StoreCredentials
 from penstock.imports.service import ImportService
 from penstock.runners.fair_share import FairShareRunner
 from penstock.sources.roots import ImportRoots
-from tests.support.catalogs import CLUSTER, SCHEMA
+from tests.support.catalogs import CLUSTER, SCHEMA, migrated_file
 from tests.support.doubles import InlineRunner, MemoryEngine
 from tests.support.engines import only
+from tests.support.examples import examples
 from tests.support.worlds import job_settings
 
 SETTINGS = job_settings(split_bytes=60, max_attempts=2, retry_pause=0.0)
@@ -50,19 +50,6 @@ EVENTS = ("nothing", "crash", "hiccup", "outage", "full", "abort", "takeover")
 
 
 KEY = Fernet.generate_key()
-
-
-@cache
-def empty_catalog() -> bytes:
-    """A migrated catalog; making one takes longer than a whole run of the model."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "catalog.db"
-        catalog = open_catalog(f"sqlite:///{path}", KEY)
-        catalog.clusters.ensure(CLUSTER, "local")
-        with catalog.database.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        catalog.close()
-        return path.read_bytes()
 
 
 class Crash(BaseException):
@@ -119,8 +106,8 @@ class LifeCycle(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="penstock-life-"))
         (self.folder / "files").mkdir()
-        (self.folder / "catalog.db").write_bytes(empty_catalog())
-        self.catalog: Catalog = open_catalog(f"sqlite:///{self.folder / 'catalog.db'}", KEY)
+        self.catalog: Catalog = open_catalog(f"sqlite:///{migrated_file(self.folder)}", KEY)
+        self.catalog.clusters.ensure(CLUSTER, "local")
         self.engine = MemoryEngine()
         self.roots = ImportRoots([str(self.folder / "files")])
         self.imports = ImportService(self.catalog, self.roots, SETTINGS, lambda: None)
@@ -382,4 +369,4 @@ class LifeCycle(RuleBasedStateMachine):
 assert {JobState.FAILED: {JobState.PENDING}} == RETRIES, "the model knows one way back"
 
 TestLifeCycle = LifeCycle.TestCase
-TestLifeCycle.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestLifeCycle.settings = settings(max_examples=examples(12, 100), stateful_step_count=30, deadline=None)

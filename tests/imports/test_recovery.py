@@ -216,7 +216,7 @@ def test_an_abort_ends_a_running_job_and_may_be_repeated(tmp_path: Path, runner:
 def test_progress_never_falls(tmp_path: Path, runner: LocalRunner) -> None:
     with a_world(tmp_path, runner, SMALL_SPLITS) as world:
         world.collection()
-        write_rows(world.files, 200_000)
+        write_rows(world.files, 40_000)
         job = world.create(["a.jsonl"])
         seen: list[tuple[int, int]] = []
         while not (now := world.job(job.id)).state.is_final:

@@ -16,7 +16,7 @@ from penstock.runners.local import LocalRunner
 from tests.support.catalogs import SCHEMA
 from tests.support.worlds import LIMIT, World, a_world, job_settings
 
-ROWS = 600_000
+ROWS = 400_000
 """Of a split that takes several seconds."""
 
 

@@ -29,7 +29,7 @@ def local_runner() -> Iterator[LocalRunner]:
     local.close()
 
 
-@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.xdist_group("ray"))])
+@pytest.fixture(params=["local", "ray"])
 def runner(request: pytest.FixtureRequest) -> Runner:
     """Each runner with two slots, in turn."""
     found: Runner = request.getfixturevalue(f"{request.param}_runner")

@@ -16,8 +16,6 @@ from penstock.runners.ray import RayRunner
 from tests.runners.tasks import double, pid_of, wait_for_file
 from tests.support.ray_cluster import RayCluster
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 LIMIT = 60
 
 

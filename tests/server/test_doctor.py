@@ -26,7 +26,7 @@ from tests.support.servers import RunningServer, running_server
 def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a server that has imported, failed, and was stopped: ``data`` and ``files``."""
     folder = tmp_path_factory.mktemp("used")
-    with running_server(folder, "--workers", "1") as server:
+    with running_server(folder, forked=True) as server:
         (server.import_root / "docs.jsonl").write_text('{"id": 1, "vector": [1, 2]}\n{"id": 2, "vector": [3, 4]}\n')
         with server.client() as client:
             client.collections.create("docs", dimension=2)
@@ -258,7 +258,7 @@ def test_buckets(folder: Path, s3: S3Server) -> None:
 
 
 def test_a_catalog_in_postgresql(tmp_path: Path, postgres: PostgresServer, postgres_url: str) -> None:
-    with running_server(tmp_path, "--workers", "1", env={"PENSTOCK_CATALOG_URL": postgres_url}) as server:
+    with running_server(tmp_path, env={"PENSTOCK_CATALOG_URL": postgres_url}, forked=True) as server:
         (server.import_root / "docs.jsonl").write_text('{"id": 1, "vector": [1, 2]}\n')
         with server.client() as client:
             client.collections.create("docs", dimension=2)

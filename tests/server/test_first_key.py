@@ -43,7 +43,7 @@ def until(true: Callable[[], bool]) -> None:
 
 def test_a_running_server_learns_of_keys_and_users(tmp_path: Path, catalog_url: str) -> None:
     assert FRESH_SECONDS < 1
-    with running_server(tmp_path, env={"PENSTOCK_CATALOG_URL": catalog_url}) as server:
+    with running_server(tmp_path, env={"PENSTOCK_CATALOG_URL": catalog_url}, forked=True) as server:
         assert code_for(server.url, "") == 0, "no key yet: everybody on this machine may come in"
         key = run(tmp_path, catalog_url, "keys", "create", "ops", "--role", "admin").stdout.strip()
         until(lambda: code_for(server.url, "") == 1800)

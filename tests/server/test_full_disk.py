@@ -69,13 +69,13 @@ def until_health(server: RunningServer, status: int, words: str = "") -> dict[st
 
 def test_a_full_disk_lets_a_server_start_for_reading(tmp_path: Path, small_disk: Path) -> None:
     rows = '{"id": 1, "vector": [1, 2]}\n'
-    with running_server(tmp_path, "--workers", "1") as server, server.client() as client:
+    with running_server(tmp_path, forked=True) as server, server.client() as client:
         (server.import_root / "docs.jsonl").write_text(rows)
         client.collections.create("docs", dimension=2)
         client.imports.wait(client.imports.create("docs", ["docs.jsonl"]))
         assert (small_disk / RESERVE).stat().st_size > 0
     filler = fill(small_disk)
-    with running_server(tmp_path, "--workers", "1", ready=503) as server, server.client() as client:
+    with running_server(tmp_path, ready=503, forked=True) as server, server.client() as client:
         told = until_health(server, 503, "is full")
         assert told["status"] == "read-only"
         assert client.count("docs") == 1
@@ -95,7 +95,7 @@ def test_a_full_disk_lets_a_server_start_for_reading(tmp_path: Path, small_disk:
 
 
 def test_a_disk_that_fills_while_the_server_runs(tmp_path: Path, small_disk: Path) -> None:
-    with running_server(tmp_path, "--workers", "1") as server, server.client() as client:
+    with running_server(tmp_path, forked=True) as server, server.client() as client:
         client.collections.create("docs", dimension=2)
         filler = fill(small_disk)
         until_health(server, 503, "is full")
@@ -105,7 +105,7 @@ def test_a_disk_that_fills_while_the_server_runs(tmp_path: Path, small_disk: Pat
 
 
 def test_health_tells_what_vanished_and_that_it_is_back(tmp_path: Path) -> None:
-    with running_server(tmp_path, "--workers", "1") as server, server.client() as client:
+    with running_server(tmp_path, forked=True) as server, server.client() as client:
         client.collections.create("docs", dimension=2)
         for folder, words in (
             (server.import_root, "import root"),

@@ -249,7 +249,7 @@ def test_the_doctor_tells_an_empty_catalog_and_damaged_tables(tmp_path: Path) ->
 
 
 def test_a_real_server(tmp_path: Path) -> None:
-    with running_server(tmp_path, "--workers", "1") as server, server.client() as client:
+    with running_server(tmp_path, forked=True) as server, server.client() as client:
         (server.import_root / "docs.jsonl").write_text('{"id": 1, "vector": [1, 2]}\n')
         client.collections.create("docs", dimension=2)
         client.imports.wait(client.imports.create("docs", ["docs.jsonl"]))
@@ -263,7 +263,7 @@ def test_a_real_server(tmp_path: Path) -> None:
     doctor = CliRunner().invoke(cli, ["doctor", "--adopt", "--data-dir", str(tmp_path / "data")])
     assert doctor.exit_code == 0, doctor.output
     key = CliRunner().invoke(cli, ["keys", "create", "ops", "--role", "admin", "--data-dir", str(tmp_path / "data")])
-    with running_server(tmp_path, "--workers", "1") as server:
+    with running_server(tmp_path, forked=True) as server:
         assert httpx.post(f"{server.url}{V2}/list", content="{}").json()["code"] == 1800
         with server.client(api_key=key.stdout.strip()) as client:
             assert client.count("docs") == 1

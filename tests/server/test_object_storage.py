@@ -72,10 +72,11 @@ def test_a_life_in_a_bucket(tmp_path: Path, s3: S3Server) -> None:
     lost = examine(load_settings(given | {"storage_url": "s3://no-such-bucket"}, environment=keys(s3)))
     assert "its bucket is missing" in next(each.found for each in lost if each.check == "store")
 
-    with running_server(tmp_path, *flags, env=keys(s3)) as server, server.client() as client:
+    with running_server(tmp_path, *flags, env=keys(s3), forked=True) as server, server.client() as client:
         assert ids(client) == list(range(ROWS))
         [hits] = client.search("docs", [[7.0, 1.0, 2.0, 3.0]], limit=1)
         assert [hit.id for hit in hits] == [7]
+        server.wait_until_maintained()
         client.collections.drop("docs")
         wait_until(lambda: s3.keys(bucket) == [])
     assert "the-stores-own" not in server.log.read_text()
@@ -103,7 +104,7 @@ def test_a_store_that_will_not_do_ends_the_start_with_one_sentence(tmp_path: Pat
             environment = keys(s3) | {"PENSTOCK_STORAGE_ENDPOINT": endpoint}
             with (
                 pytest.raises(RuntimeError) as raised,
-                running_server(tmp_path, "--storage-url", store, env=environment),
+                running_server(tmp_path, "--storage-url", store, env=environment, forked=True),
             ):
                 pass
             [line] = [line for line in str(raised.value).splitlines() if reason in line]
@@ -141,7 +142,7 @@ def test_a_server_that_dies_on_the_way_to_a_commit(
         assert doomed.has_died_as_told
     finally:
         doomed.kill(with_workers=True)
-    with running_server(tmp_path, *flags, env=keys(s3)) as server, server.client() as client:
+    with running_server(tmp_path, *flags, env=keys(s3), forked=True) as server, server.client() as client:
         client.imports.wait(job.id, timeout=LIMIT)
         assert ids(client) == list(range(ROWS))
 
@@ -164,6 +165,7 @@ def test_servers_far_apart_share_a_bucket(tmp_path: Path, s3: S3Server, postgres
                     "--import-root",
                     str(tmp_path / "files"),
                     env=keys(s3) | {"PENSTOCK_CATALOG_URL": postgres_url},
+                    forked=True,
                 )
             )
             clients.append(stack.enter_context(server.client()))

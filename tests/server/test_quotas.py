@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import httpx
 
 from penstock.domain.quotas import Quota
+from tests.support.catalogs import migrated_file
 from tests.support.many_tenants import tenants
 
 ROW = '{"id": %d, "vector": [0.5, 1.5]}\n'
@@ -94,6 +96,7 @@ def test_an_org_has_no_more_running_jobs_than_it_may_and_the_others_wait(tmp_pat
         most = 0
         while server.catalog.quotas.usage("org-ann").jobs:
             most = max(most, server.catalog.quotas.usage("org-ann").running_jobs)
+            time.sleep(0.005)
         assert most == 1
         assert {server.ended("ann", job)["state"] for job in jobs} == {"Completed"}
 
@@ -103,8 +106,8 @@ def assert_until_midnight(reply: httpx.Response) -> None:
     assert "T00:00Z" in reply.json()["message"]
 
 
-def test_wrong_passwords_are_told_when_to_come_back(tmp_path: Path, catalog_url: str) -> None:
-    with tenants(tmp_path, catalog_url, started=False) as server:
+def test_wrong_passwords_are_told_when_to_come_back(tmp_path: Path) -> None:
+    with tenants(tmp_path, f"sqlite:///{migrated_file(tmp_path)}", started=False) as server:
         replies = [server.v2("ann:wrong", "collections/list") for _ in range(11)]
         assert replies[-1].status_code == 429
         assert 0 < int(replies[-1].headers["retry-after"]) <= 60

@@ -18,8 +18,6 @@ from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.s3 import S3Server
 from tests.support.servers import PENSTOCK, RunningServer, clean_environment, running_server
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 LIMIT = 120.0
 
 

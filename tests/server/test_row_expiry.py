@@ -11,7 +11,7 @@ import httpx
 
 from tests.support.servers import RunningServer, running_server
 
-TTL = 5
+TTL = 3
 
 
 class Calls:
@@ -62,7 +62,7 @@ def test_no_call_shows_expired_rows_also_after_a_kill(tmp_path: Path) -> None:
     for name, first in (("a", 0), ("b", 4)):
         rows = [{"id": first + row, "vector": [1, row]} for row in range(4)]
         (files / f"{name}.json").write_text(json.dumps(rows))
-    with running_server(tmp_path) as server:
+    with running_server(tmp_path, forked=True) as server:
         call = Calls(server)
         for name, params in (("docs", {"ttlSeconds": TTL}), ("kept", {"ttlSeconds": 0})):
             call("collections/create", collectionName=name, dimension=2, params=params)
@@ -76,7 +76,7 @@ def test_no_call_shows_expired_rows_also_after_a_kill(tmp_path: Path) -> None:
         committed = call.imported("docs", "b.json")
         assert call.ids("docs") == all_found([4, 5, 6, 7])
         server.kill()
-    with running_server(tmp_path) as server:
+    with running_server(tmp_path, forked=True) as server:
         call = Calls(server)
         time.sleep(max(0.0, TTL - (time.monotonic() - committed)))
         assert call.ids("docs") == all_found([])

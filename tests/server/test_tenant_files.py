@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import penstock
 from penstock.bulk_writer import bulk_import
+from penstock.cli.main import cli
 from penstock.sdk import v1_calls
 from penstock.sdk.errors import ImportCallError
-from tests.support.servers import PENSTOCK, RunningServer, clean_environment, running_server
+from tests.support.servers import RunningServer, running_server
 
 CLUSTERS = {"acme": "in01-acme", "globex": "in01-globex"}
 
@@ -45,14 +46,8 @@ class Tenants:
 
 
 def command(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(
-        [PENSTOCK, *arguments, "--data-dir", folder / "data"],
-        env=clean_environment() | dict(env or {}),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
+    done = CliRunner().invoke(cli, [*arguments, "--data-dir", str(folder / "data")], env=dict(env or {}))
+    assert done.exit_code == 0, done.output
     return done.stdout.strip()
 
 

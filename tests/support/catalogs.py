@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -17,7 +19,17 @@ from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.readers.base import InputFile
 from penstock.sources.base import Location
 
-__all__ = ["CLUSTER", "SCHEMA", "input_file", "new_job", "new_split", "opened_catalog", "stored_collection", "tenant"]
+__all__ = [
+    "CLUSTER",
+    "SCHEMA",
+    "input_file",
+    "migrated_file",
+    "new_job",
+    "new_split",
+    "opened_catalog",
+    "stored_collection",
+    "tenant",
+]
 
 CLUSTER = "in01-local"
 SCHEMA = CollectionSchema(
@@ -32,13 +44,34 @@ SCHEMA = CollectionSchema(
 @contextmanager
 def opened_catalog(where: Path | str, key: bytes | None = None) -> Iterator[Catalog]:
     """The catalog at a URL, or in a file of a folder; new ones get a cluster."""
-    url = where if isinstance(where, str) else f"sqlite:///{where / 'catalog.db'}"
+    url = where if isinstance(where, str) else f"sqlite:///{migrated_file(where)}"
     catalog = open_catalog(url, key or Fernet.generate_key())
     catalog.clusters.ensure(CLUSTER, "local")
     try:
         yield catalog
     finally:
         catalog.close()
+
+
+def migrated_file(folder: Path) -> Path:
+    """The SQLite catalog of a folder; a new one has all tables, and nothing in them.
+
+    It is a copy: the migrations take ten times as long as most tests of a catalog. Servers that are started as
+    processes run them, and so do the tests of migrations.
+    """
+    file = folder / "catalog.db"
+    if not file.exists():
+        file.write_bytes(_migrated())
+        file.chmod(0o600)
+    return file
+
+
+@cache
+def _migrated() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "catalog.db"
+        open_catalog(f"sqlite:///{file}", Fernet.generate_key()).close()
+        return file.read_bytes()
 
 
 def tenant(catalog: Catalog, org: str, cluster_id: str) -> Collection:

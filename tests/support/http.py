@@ -18,6 +18,7 @@ from penstock.server.http.app import create_app
 from penstock.server.http.protocol import BoundedProtocol
 from penstock.server.services import Services
 from penstock.settings import Settings, load_settings
+from tests.support.catalogs import migrated_file
 from tests.support.imports import MemoryClusters, MemoryImports
 
 __all__ = ["http_server", "make_services", "make_settings"]
@@ -39,6 +40,7 @@ def make_services(
 ) -> Iterator[Services]:
     """The services of a server that runs no jobs: imports and clusters are in memory, the rest is real."""
     data_dir.mkdir(parents=True, exist_ok=True)
+    migrated_file(data_dir)
     services = build_services(make_settings(data_dir, **flags))
     try:
         yield replace(services, imports=MemoryImports(), clusters=MemoryClusters(), problem=problem)

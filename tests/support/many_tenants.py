@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ class Tenants:
     """``files`` is the import root. Callers are ``ann`` or ``ann:reader``: an org, and a role other than writer."""
 
     url: str
+    client: httpx.Client
     catalog: Catalog
     files: Path
     secrets: dict[str, str] = field(default_factory=dict)
@@ -41,16 +43,11 @@ class Tenants:
             assert self.v2(name, "collections/create", collectionName="docs", dimension=2).json()["code"] == 0
 
     def v2(self, who: str, path: str, **body: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}/v2/vectordb/{path}", json=body, headers=self.headers(who), timeout=60)
+        return self.client.post(f"/v2/vectordb/{path}", json=body, headers=self.headers(who))
 
     def v1(self, who: str, **body: Any) -> httpx.Response:
         place = {"clusterId": f"in01-{who.partition(':')[0]}", "collectionName": "docs"}
-        return httpx.post(
-            f"{self.url}/v1/vector/collections/import",
-            json={**place, **body},
-            headers=self.headers(who),
-            timeout=60,
-        )
+        return self.client.post("/v1/vector/collections/import", json={**place, **body}, headers=self.headers(who))
 
     def create(self, who: str, *files: str, **body: Any) -> httpx.Response:
         groups = [[file] for file in files]
@@ -62,6 +59,7 @@ class Tenants:
             told: dict[str, Any] = self.v2(who, "jobs/import/describe", jobId=job_id).json()["data"]
             if told["state"] in ("Completed", "Failed"):
                 return told
+            time.sleep(0.02)
 
     def headers(self, who: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.secrets.get(who, who)}"} if who else {}
@@ -80,8 +78,8 @@ def tenants(folder: Path, catalog_url: str, *, started: bool = True, **flags: ob
     try:
         if started:
             services.start()
-        with http_server(services) as url:
-            yield Tenants(url, catalog, files)
+        with http_server(services) as url, httpx.Client(base_url=url, timeout=60) as client:
+            yield Tenants(url, client, catalog, files)
     finally:
         catalog.close()
         services.stop()

@@ -14,11 +14,12 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from typing import Any
 import requests
 
 import penstock
+from tests.support import forked_server
+from tests.support.forked_server import ForkedProcess
 
 __all__ = ["PENSTOCK", "RunningServer", "clean_environment", "running_server"]
 
@@ -33,6 +36,7 @@ PENSTOCK = Path(sys.executable).with_name("penstock")
 
 _START_SECONDS = 60
 _STOP_SECONDS = 60
+_MAINTAINED_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +47,23 @@ class RunningServer:
     data_dir: Path
     import_root: Path
     log: Path
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedProcess
 
     def client(self, **options: Any) -> penstock.Client:
         """A client of this server; ``options`` as :class:`penstock.Client` takes them."""
         return penstock.Client(self.url, **options)
+
+    def wait_until_maintained(self) -> None:
+        """Wait until no table is under maintenance or due: files of one that is dropped meanwhile stay a minute more.
+
+        For a catalog in the data folder.
+        """
+        until = time.monotonic() + _MAINTAINED_SECONDS
+        open_work = "SELECT count(*) FROM maintenance WHERE due_at IS NOT NULL OR owner IS NOT NULL"
+        with closing(sqlite3.connect(f"file:{self.data_dir / 'catalog.db'}?mode=ro", uri=True)) as catalog:
+            while catalog.execute(open_work).fetchone()[0]:
+                assert time.monotonic() < until, "a table is still under maintenance"
+                time.sleep(0.05)
 
     def kill(self) -> None:
         """End it as a power failure would: nothing is put in order."""
@@ -62,9 +78,15 @@ class RunningServer:
 
 @contextmanager
 def running_server(
-    folder: Path, *flags: str, env: Mapping[str, str] | None = None, name: str = "server", ready: int = 200
+    folder: Path,
+    *flags: str,
+    env: Mapping[str, str] | None = None,
+    name: str = "server",
+    ready: int = 200,
+    forked: bool = False,
 ) -> Iterator[RunningServer]:
-    """A server on a free port, with ``folder/data`` and the import root ``folder/files``; stopped at the end.
+    """A server of one worker on a free port, with ``folder/data`` and the import root ``folder/files``; stopped at
+    the end.
 
     Args:
         flags: further flags of ``penstock serve``; they may repeat ``--data-dir`` and so on, the last one counts.
@@ -72,6 +94,8 @@ def running_server(
             kept from it.
         name: of its log; for several servers in one folder.
         ready: what ``/healthz`` answers once it listens.
+        forked: fork it, which saves two seconds of processor time, see :mod:`tests.support.forked_server`. For tests
+            of what a server does after its start, and not of how a process of it looks from outside.
 
     Raises:
         RuntimeError: it didn't start, or didn't end with exit code 0 (one that the test killed or stopped isn't
@@ -79,16 +103,12 @@ def running_server(
     """
     data_dir, import_root, log = folder / "data", folder / "files", folder / f"{name}.log"
     import_root.mkdir(parents=True, exist_ok=True)
-    command = [str(PENSTOCK), "serve", "--port", "0", "--data-dir", str(data_dir), "--import-root", str(import_root)]
-    with log.open("ab") as output:
-        printed = output.tell()
-        process = subprocess.Popen(
-            [*command, *flags],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=clean_environment() | dict(env or {}),
-        )
+    arguments = ["serve", "--port", "0", "--data-dir", str(data_dir), "--import-root", str(import_root)]
+    arguments += ["--workers", "1"]  # each imports for a second of processor time
+    environment = clean_environment() | dict(env or {})
+    printed = log.stat().st_size if log.exists() else 0
+    start = _forked if forked else _started
+    process = start([*arguments, *flags], environment, log)
     try:
         url = _address(process, log, printed, ready)
         server = RunningServer(url=url, data_dir=data_dir, import_root=import_root, log=log, process=process)
@@ -101,12 +121,28 @@ def running_server(
             process.wait(_STOP_SECONDS)
 
 
+def _started(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [str(PENSTOCK), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+
+
+def _forked(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> ForkedProcess:
+    log.touch()
+    return forked_server.start(arguments, environment, log)
+
+
 def clean_environment() -> dict[str, str]:
     """The environment without settings of Penstock and keys of object stores."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("PENSTOCK_", "AWS_"))}
 
 
-def _address(process: subprocess.Popen[bytes], log: Path, printed: int, ready: int) -> str:
+def _address(process: subprocess.Popen[bytes] | ForkedProcess, log: Path, printed: int, ready: int) -> str:
     """Where the server says that it listens, once it is ready. The log may begin with what earlier ones printed."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:

@@ -29,6 +29,7 @@ from penstock.catalog import Catalog, open_catalog
 from penstock.catalog.db.encryption import load_key
 from penstock.domain.access import Grant, Role
 from penstock.server.assembly import build_services
+from tests.support.catalogs import migrated_file
 from tests.support.http import http_server, make_settings
 
 __all__ = ["ABROAD", "ACME", "LOCAL", "Callers", "two_tenants"]
@@ -67,7 +68,9 @@ def two_tenants(folder: Path, catalog_url: str | None = None, **flags: object) -
     """``flags`` are settings of the server."""
     (folder / "files").mkdir()
     (folder / "data").mkdir()
-    if catalog_url is not None:
+    if catalog_url is None:
+        migrated_file(folder / "data")
+    else:
         flags["catalog"] = catalog_url
     services = build_services(make_settings(folder / "data", import_root=[str(folder / "files")], **flags))
     url = catalog_url or f"sqlite:///{folder}/data/catalog.db"

@@ -29,6 +29,7 @@ from penstock.domain.ids import DAY_MILLIS, millis_of
 from penstock.domain.jobs import FINAL_STATES, LIVE_STATES, TRANSITIONS, ImportJob, JobState
 from tests.catalog.conftest import FreshCatalog
 from tests.support.catalogs import CLUSTER, new_job, opened_catalog, stored_collection
+from tests.support.examples import examples
 
 DAYS = st.none() | st.sampled_from([0, 0.2, 1, 2.5, 3, 3.6, 5, 9.9])
 """Where a filter by time begins and ends, in days since the clock of the histories began."""
@@ -143,7 +144,8 @@ class JobHistory(RuleBasedStateMachine):
 @pytest.mark.hypothesis
 def test_lists_and_totals_are_what_the_model_says(fresh_catalog: FreshCatalog) -> None:
     here = type("JobHistoryHere", (JobHistory,), {"fresh_catalog": staticmethod(fresh_catalog)})
-    run_state_machine_as_test(here, settings=settings(max_examples=15, stateful_step_count=20, deadline=None))
+    tries = settings(max_examples=examples(6, 30), stateful_step_count=20, deadline=None)
+    run_state_machine_as_test(here, settings=tries)
 
 
 def test_an_old_finished_job_leaves_the_unpaged_list_and_an_unfinished_one_stays(catalog: Catalog) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from penstock.cli.main import cli
 from tests.support.clients import run_client
-from tests.support.servers import PENSTOCK, RunningServer, running_server
+from tests.support.servers import RunningServer, running_server
 
 PROGRAM = Path(__file__).with_name("released_clients.py")
 FILMS = pa.table(
@@ -33,8 +35,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def key(server: RunningServer) -> str:
-    command = [str(PENSTOCK), "keys", "create", "ops", "--role", "admin", "--data-dir", str(server.data_dir)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    made = CliRunner().invoke(cli, ["keys", "create", "ops", "--role", "admin", "--data-dir", str(server.data_dir)])
+    assert made.exit_code == 0, made.output
+    return made.stdout.strip()
 
 
 def test_the_installed_client(server: RunningServer, key: str) -> None:
@@ -46,6 +49,6 @@ def test_the_installed_client(server: RunningServer, key: str) -> None:
 
 
 @pytest.mark.clients
-@pytest.mark.parametrize("version", ["2.4.9", "2.6.17", "3.0.2"])
+@pytest.mark.parametrize("version", ["2.4.9", "2.6.17", pytest.param("3.0.2", marks=pytest.mark.slow)])
 def test_a_released_client(server: RunningServer, key: str, version: str) -> None:
     assert run_client(version, PROGRAM, server.url, key, server.import_root, version) == "done\n"

@@ -98,7 +98,9 @@ def test_a_failed_job_is_marked(collected: Collector) -> None:
 
 
 def test_a_collector_that_is_away_costs_no_job(tmp_path: Path) -> None:
-    with running_server(tmp_path, "--workers", "1", "--otel-endpoint", "http://127.0.0.1:9") as server:
+    # The last spans are tried for so long when a server or a worker ends; ten seconds by default.
+    soon = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+    with running_server(tmp_path, "--otel-endpoint", "http://127.0.0.1:9", env=soon) as server:
         (server.import_root / "docs.jsonl").write_text('{"id": 1, "vector": [1, 2]}\n')
         with server.client() as client:
             client.collections.create("docs", dimension=2)
