@@ -12,9 +12,12 @@ from typing import Any, cast
 import click
 
 import penstock
+from docs.drop_in import ADDRESSES, DIFFERENCES, PINECONE_CALLS, PINECONE_COLUMNS, UNSERVED_KINDS
 from docs.error_meanings import MEANINGS
 from penstock.cli.main import cli
 from penstock.cli.server_options import CATALOG_SETTINGS
+from penstock.collections.parameters import Effect, Parameter
+from penstock.collections.unserved import UNSERVED as UNSERVED_CALLS
 from penstock.domain.schema import DataType
 from penstock.errors import PenstockError, Transient
 from penstock.rules.forms import FORMS
@@ -26,6 +29,7 @@ from penstock.server.http.routes import dialect_routes
 from penstock.server.services import Services
 from penstock.settings import Setting, load_settings, settings_table
 from penstock.wire.http import Route
+from penstock.wire.milvus_v2.dialect import PREFIX
 from penstock.wire.milvus_v2.errors import MILVUS, ZILLIZ
 from penstock.wire.milvus_v2.errors import TIMEOUT as V2_TIMEOUT
 from penstock.wire.milvus_v2.parameter_docs import TABLES
@@ -210,12 +214,76 @@ They answer with number 10 and a sentence. Methods that are in neither table are
 {_table(["Method", "Alternative"], refused)}"""
 
 
+def drop_in_page() -> str:
+    methods = grpc_methods(_no_services()).values()
+    routes = [route for route in all_routes() if route.path.startswith("/v2/")]
+    refused_routes = {f"{PREFIX}/{call}" for call in UNSERVED_CALLS}
+    served_calls = sum(route.path not in refused_routes for route in routes)
+    served_methods = sum(not method.refusal for method in methods)
+    keys = [
+        (f"{_key_names(row)} of {table.title}", _cell(row.about))
+        for table in TABLES
+        for row in table.rows
+        if row.effect is Effect.REFUSED
+    ]
+    alternatives: dict[str, list[str]] = {}
+    for call, alternative in UNSERVED_CALLS.items():
+        alternatives.setdefault(alternative, []).append(f"`{call}`")
+    calls = [(", ".join(names), _cell(alternative)) for alternative, names in alternatives.items()]
+    reasons: dict[str, list[str]] = {}
+    for table in TABLES:
+        for row in table.rows:
+            if row.effect is Effect.NONE and row.names != ("any other",):
+                reasons.setdefault(row.about.removeprefix("described; "), []).append(_key_names(row))
+    unused = [
+        (", ".join(dict.fromkeys(", ".join(names).split(", "))), _cell(about)) for about, names in reasons.items()
+    ]
+    return f"""# Coming from Milvus, Zilliz Cloud or Pinecone
+{MADE}
+## What to change
+
+{_table(["Client", "Change"], ADDRESSES)}
+Programs that only import may also use [Penstock's own client](python.md), which has the calls of all of them.
+
+## What is the same
+
+{served_calls} REST calls ([all of them](endpoints.md)) and {served_methods} gRPC calls ([all of them](grpc.md)), with
+the fields, types, states, error numbers and texts of Milvus and Zilliz Cloud; the [forms](types.md) of values in
+files; the language of filters, with templates. Released clients run against it in the tests.
+
+## What differs
+
+{_table(["Subject", "Milvus", "Penstock"], DIFFERENCES)}
+## What has no effect
+
+These keys are accepted and described. [Parameters](parameters.md) has them by call.
+
+{_table(["Keys", "Reason"], unused)}
+## What is refused
+
+With an error that names the alternative. gRPC calls that are not served: [grpc.md](grpc.md#not-served).
+
+{_table(["Call", "Alternative"], calls)}
+{_table(["Key", "Alternative"], keys)}
+{_table(["Kind", "Alternative"], UNSERVED_KINDS)}
+## Pinecone
+
+There is no dialect of Pinecone; its import files can be used as they are. A collection with these fields takes them:
+
+{_table(["Column", "Field"], PINECONE_COLUMNS)}
+{_table(["Pinecone", "Penstock"], PINECONE_CALLS)}"""
+
+
+def _key_names(row: Parameter) -> str:
+    return ", ".join(f"`{name}*`" if name.endswith(".") else f"`{name}`" for name in row.names)
+
+
 def parameters_page() -> str:
     sections = []
     for table in TABLES:
         rows = [
             (
-                ", ".join(f"`{name}*`" if name.endswith(".") else f"`{name}`" for name in row.names),
+                _key_names(row),
                 row.effect.value,
                 _cell(", ".join(filter(None, [row.about, f"({', '.join(sorted(row.types))})" if row.types else ""]))),
             )
@@ -284,6 +352,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "cli.md": cli_page,
     "errors.md": errors_page,
+    "drop-in.md": drop_in_page,
     "endpoints.md": endpoints_page,
     "grpc.md": grpc_page,
     "parameters.md": parameters_page,

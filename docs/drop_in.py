@@ -1,0 +1,88 @@
+"""What users of Milvus, Zilliz Cloud and Pinecone change, and what differs for them.
+
+``docs/drop-in.md`` is generated from these tables and from those of calls and parameters in the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["ADDRESSES", "DIFFERENCES", "PINECONE_CALLS", "PINECONE_COLUMNS", "UNSERVED_KINDS"]
+
+ADDRESSES: Sequence[tuple[str, str]] = (
+    (
+        "pymilvus: `MilvusClient`, `connections.connect`",
+        '`uri="http://127.0.0.1:19530"`, `token="KEY"` if there are keys',
+    ),
+    (
+        "pymilvus: `bulk_import`, `list_import_jobs`, `get_import_progress`",
+        '`url="http://127.0.0.1:19530"`, `api_key="KEY"`',
+    ),
+    ("the SDKs for Java, Go and Node", "the address and the token, as above; the port is that of the HTTP calls"),
+    (
+        "REST, `/v2/vectordb/…` of Milvus, `/v1/vector/collections/import…` of Zilliz Cloud",
+        "the host; `Authorization: Bearer KEY`",
+    ),
+    ("`RemoteBulkWriter`, `LocalBulkWriter` of pymilvus", "nothing: their files are read as they are"),
+)
+"""Client, what changes."""
+
+DIFFERENCES: Sequence[tuple[str, str, str]] = (
+    ("Rows", "insert, upsert and delete of single rows", "import jobs only; the error of the other calls says so"),
+    (
+        "An import job",
+        "the rows of one shard may be visible before those of another",
+        "visible completely and at once, or not at all",
+    ),
+    ("A failed job", "a reason in short", "file, row, field, value and what to do; `importedRows` is 0"),
+    (
+        "Columns without a field",
+        "dropped from Parquet and NumPy files",
+        "become dynamic values; option `unknown_columns`",
+    ),
+    (
+        "Unknown keys of parameters",
+        "ignored",
+        "refused with the nearest name; of import options: a warning of the job",
+    ),
+    ("Loading", "needed before a search", "accepted and shown; only a released collection refuses to be read"),
+    ("Consistency levels", "`Strong` to `Eventually`", "accepted; every read sees all imports completed before it"),
+    ("Indexes", "needed before a load", "not needed: rows outside of an index are searched exactly"),
+    ("Index types", "each its own", "the nearest of the engine, see [indexes](indexes.md)"),
+    ("Search iterators", "use the index", "exact, so each page costs a scan of the field"),
+    ("Flush, compaction", "asked for", "automatic; the calls succeed at once"),
+    ("Replicas, resource groups, shards, mmap, warm-up", "tuned", "accepted without effect, or refused; see below"),
+    (
+        "Import roots",
+        "the bucket of the cluster",
+        "folders, buckets and web servers that the server may read: `--import-root`",
+    ),
+)
+"""Subject, there, here."""
+
+UNSERVED_KINDS: Sequence[tuple[str, str]] = (
+    ("Searches within arrays of structs", "such fields are imported and returned"),
+    ("Indexes on a path of a JSON field", "filters on JSON work without"),
+    ("Roles and privileges of your own", "`admin`, `writer` and `reader` are built in"),
+)
+"""What has no call or parameter of its own."""
+
+PINECONE_CALLS: Sequence[tuple[str, str]] = (
+    ("index", "collection"),
+    ("namespace", "partition; or a field that is the partition key"),
+    ("`start_import(uri)`", "`POST /v2/vectordb/jobs/import/create`, `penstock import FOLDER/*.parquet`"),
+    ("`list_imports()`, `describe_import(id)`", "`jobs/import/list`, `jobs/import/describe`"),
+    ("`cancel_import(id)`", "`jobs/import/abort`; rows of the job are removed"),
+    (
+        '`query(vector=…, filter={"year": {"$gt": 2000}})`',
+        '`entities/search` with the filter `metadata["year"] > 2000`',
+    ),
+    ("`query(id=…)`", "`entities/search` with `ids`"),
+    ("`fetch(ids)`", "`entities/get`"),
+)
+PINECONE_COLUMNS: Sequence[tuple[str, str]] = (
+    ("`id`", "`VarChar`, the primary key"),
+    ("`values`", "`FloatVector`"),
+    ("`sparse_values`", "`SparseFloatVector`; structs of `indices` and `values` are taken as they are"),
+    ("`metadata`", "`JSON`"),
+)
