@@ -41,7 +41,7 @@ def test_listing_those_of_one_collection(cases: UseCases) -> None:
 
 def test_names_that_are_refused(cases: UseCases) -> None:
     cases.create()
-    with pytest.raises(InvalidName, match="Invalid alias name: 1st"):
+    with pytest.raises(InvalidName, match="Invalid collection alias: 1st"):
         cases.aliases.create(*HERE, "docs", "1st")
     cases.aliases.create(*HERE, "docs", "current")
     with pytest.raises(AliasNameConflict):

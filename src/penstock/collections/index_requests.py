@@ -9,6 +9,7 @@ from typing import Any
 from penstock.collections.parameter_tables import INDEX_PARAMS
 from penstock.collections.parameters import check_parameters
 from penstock.domain.index import IndexSpec, check_index
+from penstock.domain.names import check_index_name
 from penstock.domain.parameter_values import text_values
 from penstock.domain.schema import CollectionSchema, DataType
 from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
@@ -38,9 +39,12 @@ def index_spec(request: CreateIndex, schema: CollectionSchema) -> IndexSpec:
     Raises:
         FieldNotFound: the schema has no such field.
         Unsupported: the field or a parameter isn't served.
+        InvalidName: the index's name.
         InvalidParameter: a type, metric or parameter that the field can't have.
     """
     name = request.field_name
+    if request.index_name and request.index_name != name:
+        check_index_name(request.index_name)
     target = schema.get(name)
     struct = target or schema.get(name.partition("[")[0])
     if struct is not None and struct.type is DataType.ARRAY_OF_STRUCT:

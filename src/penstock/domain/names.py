@@ -21,26 +21,21 @@ MAX_USER_NAME = 32
 _PARTITION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
 
 
-def _check(kind: str, name: str) -> None:
-    label = f"Invalid {kind} name: {shorten(name, _SHOWN)}."
+def _check(kind: str, name: str, what: str | None = None) -> None:
+    what = what or f"{kind} name"
+    label = f"Invalid {what}: {shorten(name, _SHOWN)}."
     if not name:
-        raise InvalidName(f"Invalid {kind} name: the name must not be empty", kind=kind, name=name)
+        raise InvalidName(f"Invalid {what}: the name must not be empty", kind=kind, name=name)
     if len(name) > MAX_NAME_BYTES or len(name.encode()) > MAX_NAME_BYTES:
         raise InvalidName(
-            f"{label} the length of a {kind} name must be less than {MAX_NAME_BYTES} characters",
-            kind=kind,
-            name=name,
+            f"{label} the length of a {what} must be less than {MAX_NAME_BYTES} characters", kind=kind, name=name
         )
     if not re.match(r"[A-Za-z_]", name):
         raise InvalidName(
-            f"{label} the first character of a {kind} name must be an underscore or letter",
-            kind=kind,
-            name=name,
+            f"{label} the first character of a {what} must be an underscore or letter", kind=kind, name=name
         )
     if not _NAME.match(name):
-        raise InvalidName(
-            f"{label} {kind} name can only contain numbers, letters and underscores", kind=kind, name=name
-        )
+        raise InvalidName(f"{label} {what} can only contain numbers, letters and underscores", kind=kind, name=name)
 
 
 def check_collection_name(name: str) -> None:
@@ -50,7 +45,7 @@ def check_collection_name(name: str) -> None:
 
 def check_alias_name(name: str) -> None:
     """Check the name of an alias by the rule of :func:`check_collection_name`."""
-    _check("alias", name)
+    _check("alias", name, "collection alias")
 
 
 def check_database_name(name: str) -> None:
@@ -63,6 +58,11 @@ def check_field_name(name: str) -> None:
     _check("field", name)
     if name in RESERVED_FIELDS:
         raise InvalidName(f"Invalid field name: {name}. The name is reserved", kind="field", name=name)
+
+
+def check_index_name(name: str) -> None:
+    """Check a given name of an index by the rule of :func:`check_collection_name`."""
+    _check("index", name)
 
 
 def check_partition_name(name: str) -> None:

@@ -125,6 +125,13 @@ def test_a_wrong_index_has_milvuss_number(docs: Services) -> None:
     assert create(docs, "vector", metric_type="BM25").code == 1100
 
 
+def test_names_of_indexes_have_the_rule_of_milvus(docs: Services) -> None:
+    refused = create(docs, "vector", name="1-2")
+    assert refused.code == 1100
+    assert refused.reason.startswith("Invalid index name: 1-2. the first character of a index name must be an")
+    assert create(docs, "vector", name="_ann_1").code == 0
+
+
 @pytest.mark.parametrize("method", ["DescribeIndex", "GetIndexStatistics", "GetIndexState", "GetIndexBuildProgress"])
 def test_a_missing_index_is_what_clients_look_for(docs: Services, method: str) -> None:
     for selection, text in (({}, "collection=docs"), ({"index_name": "ann"}, "indexName=ann")):

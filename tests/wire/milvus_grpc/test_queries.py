@@ -46,6 +46,8 @@ def test_templates_keys_and_counts(client: MilvusClient, docs: str) -> None:
     assert [row["id"] for row in client.get(docs, [5, 4, 77], output_fields=["id"])] == [4, 5]
     assert list(client.query(docs, "id < 4", output_fields=["count(*)"])) == [{"count(*)": 4}]
     assert list(client.query(docs, output_fields=["count(*)"])) == [{"count(*)": 10}]
+    with pytest.raises(MilvusException, match="count entities with pagination is not allowed"):
+        client.query(docs, output_fields=["count(*)"], limit=3)
 
 
 @pytest.mark.parametrize(("expression", "expected"), [("", list(range(10))), ("id > 2", list(range(3, 10)))])

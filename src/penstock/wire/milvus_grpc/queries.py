@@ -63,11 +63,11 @@ def _query_request(message: Any, parameters: Mapping[str, str]) -> QueryRequest:
         partitions=list(message.partition_names),
         output_fields=list(message.output_fields),
     )
-    if request.is_count():
-        return request
     limit = whole_parameter(parameters, "limit")
     if limit is None:
         return request
+    if request.is_count():
+        raise InvalidParameter("count entities with pagination is not allowed: leave out the limit", key="limit")
     if limit <= 0:
         raise InvalidParameter(f"limit [{limit}] is invalid, it should be greater than 0", key="limit")
     return replace(
