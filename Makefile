@@ -19,9 +19,11 @@ demo: install
 quick: install
 	$(BIN)/pytest -n 2 $(QUICK_TESTS)
 
-# Two processes, as on the smallest machine; the tests of a file stay together, as they share servers.
+# The tests of a file stay together, as they share servers. One process more than the smallest machine has cores: a
+# process waits for its servers most of the time.
+TEST_PROCESSES ?= 3
 test: install
-	$(BIN)/pytest -n 2 --durations 15 -m "not slow"
+	$(BIN)/pytest -n $(TEST_PROCESSES) --durations 15 -m "not slow"
 
 # With the lines and branches that are run, also in the processes that tests start. The heavy tests measure memory and
 # fill the machine by themselves: one after the other. Properties are tried with other examples than `make test` has,

@@ -43,7 +43,7 @@ pytestmark = pytest.mark.timeout(600 + max(FILES, LONGER) // 10)
 
 def outcomes(runner: LocalRunner, folder: Path, count: int) -> Iterator[Outcome]:
     """Those of all cases, in any order."""
-    chunk = max(50, -(-count // TASKS))
+    chunk = max(10, -(-count // TASKS))
     attacks = [
         Attack(folder=folder, seed=SEED, start=start, stop=min(start + chunk, count), memory_limit=MEMORY)
         for start in range(0, count, chunk)

@@ -138,7 +138,7 @@ def test_chunks_end_after_the_same_rows(tmp_path: Path) -> None:
             "s": {str(index): 1.0 for index in range(1 + number % 3)},
             "extra": "y" * number,
         }
-        for number in range(200)
+        for number in range(0, 200, 5)  # pymilvus's writer takes a moment for each chunk
     ]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     theirs = json.loads(run_client("3.0.2", _CHUNKS, tmp_path / "rows.json", tmp_path / "theirs"))

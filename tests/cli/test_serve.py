@@ -64,7 +64,7 @@ def test_a_port_in_use(server: RunningServer, tmp_path: Path) -> None:
 
 
 def test_what_was_imported_is_there_after_a_restart(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server, server.client() as client:
+    with running_server(tmp_path, forked=True) as server, server.client() as client:
         client.collections.create("docs", dimension=2)
         path = server.import_root / "docs.json"
         path.write_text('[{"id": 1, "vector": [1, 2]}]')

@@ -15,13 +15,7 @@ from penstock.engines.base import Engine
 from penstock.engines.lance import LanceEngine
 from tests.support.arrow_engine import ArrowEngine
 from tests.support.racers import Racers
-from tests.support.s3 import S3Server, s3_server
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
+from tests.support.s3 import S3Server
 
 
 @pytest.fixture(scope="session")

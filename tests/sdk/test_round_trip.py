@@ -19,7 +19,7 @@ pytestmark = pytest.mark.clients
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("server")) as server:
+    with running_server(tmp_path_factory.mktemp("server"), forked=True) as server:
         yield server
 
 

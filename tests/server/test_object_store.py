@@ -34,7 +34,7 @@ def test_objects_are_read_with_the_keys_that_may_read_them(tmp_path: Path, s3: S
         s3.put(own, f"night/{name}", ROWS)
     s3.put(foreign, "c.jsonl", ROWS)
     roots = ["--import-root", f"s3://{own}/night", "--import-root", "s3://"]
-    with running_server(tmp_path, *roots, env=s3.environment) as server, server.client() as client:
+    with running_server(tmp_path, *roots, env=s3.environment, forked=True) as server, server.client() as client:
         client.collections.create("docs", dimension=2)
 
         folder = v1_outcome(server, f"s3://{own}/night/docs/")

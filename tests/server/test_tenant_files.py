@@ -72,7 +72,7 @@ def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
         write_rows(folder / "files" / who / "a.jsonl", 10 * number)
     (folder / "files" / "acme" / "theirs.jsonl").symlink_to(folder / "files" / "globex" / "a.jsonl")
     (folder / "files" / "acme" / "guess.jsonl").symlink_to(folder / "files" / "globex" / "none.jsonl")
-    with running_server(folder) as server:
+    with running_server(folder, forked=True) as server:
         made = Tenants(server, keys)
         for who in CLUSTERS:
             with made.client(who) as client:

@@ -18,7 +18,7 @@ def test_only_the_networks_of_the_setting_are_reached(tmp_path: Path) -> None:
         known.redirects["/moved.jsonl"] = f"{unknown.url}/docs.jsonl"
         roots = ("--import-root", f"{known.url}/", "--import-root", f"{unknown.url}/")
         flags = ("--workers", "1", "--allow-private-networks", "127.0.0.2")
-        with running_server(tmp_path, *roots, *flags) as server, server.client() as client:
+        with running_server(tmp_path, *roots, *flags, forked=True) as server, server.client() as client:
             client.collections.create("docs", dimension=2)
             assert client.imports.wait(client.imports.create("docs", [[f"{known.url}/docs.jsonl"]])).rows == 1
             for path in (f"{unknown.url}/docs.jsonl", f"{known.url}/moved.jsonl"):

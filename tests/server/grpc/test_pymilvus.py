@@ -107,7 +107,7 @@ def test_released_clients_do_the_same(docs: RunningServer, version: str) -> None
 
 
 def test_the_log_has_a_line_per_call_without_secrets(tmp_path: Path) -> None:
-    with running_server(tmp_path, "--log-format", "json") as server:
+    with running_server(tmp_path, "--log-format", "json", forked=True) as server:
         with connected(server.url, token="root:a secret thing") as client:
             client.list_collections()
         log = server.log.read_text()
@@ -117,7 +117,7 @@ def test_the_log_has_a_line_per_call_without_secrets(tmp_path: Path) -> None:
 
 
 def test_no_grpc_leaves_http_only(tmp_path: Path) -> None:
-    with running_server(tmp_path, "--no-grpc") as server:
+    with running_server(tmp_path, "--no-grpc", forked=True) as server:
         host, port = server.url.removeprefix("http://").split(":")
         with grpc.insecure_channel(f"{host}:{port}") as channel, pytest.raises(grpc.FutureTimeoutError):
             grpc.channel_ready_future(channel).result(2)
@@ -128,7 +128,7 @@ def test_no_grpc_leaves_http_only(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 def test_with_tls_both_protocols_share_the_port(tmp_path: Path) -> None:
     certificate, key = self_signed(tmp_path)
-    with running_server(tmp_path, "--tls-cert", str(certificate), "--tls-key", str(key)) as server:
+    with running_server(tmp_path, "--tls-cert", str(certificate), "--tls-key", str(key), forked=True) as server:
         with connected(server.url, secure=True, server_pem_path=str(certificate)) as client:
             assert client.list_collections() == []
         host, port = server.url.removeprefix("https://").split(":")

@@ -28,7 +28,7 @@ FILMS = pa.table(
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("released")) as server:
+    with running_server(tmp_path_factory.mktemp("released"), forked=True) as server:
         pq.write_table(FILMS, server.import_root / "films.parquet")
         yield server
 
