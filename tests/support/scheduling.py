@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ RAY_FILES = ("tests/runners/test_conformance.py", "tests/runners/test_ray.py", "
 """They share a Ray cluster."""
 SLOWEST = 10
 
-_seconds: Counter[str] = Counter()
+_seconds: defaultdict[str, float] = defaultdict(float)
 _processes: dict[str, set[str]] = defaultdict(set)
 
 
@@ -74,8 +74,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The files that took longest, and those whose tests were not kept together."""
     if not _processes:
         return
-    terminalreporter.section(f"slowest {SLOWEST} of {len(_seconds)} files, {_seconds.total():.0f} s in all")
-    for file, seconds in _seconds.most_common(SLOWEST):
+    terminalreporter.section(f"slowest {SLOWEST} of {len(_seconds)} files, {sum(_seconds.values()):.0f} s in all")
+    for seconds, file in sorted(((seconds, file) for file, seconds in _seconds.items()), reverse=True)[:SLOWEST]:
         terminalreporter.write_line(f"{seconds:.1f}s {file}")
     for file, processes in _processes.items():
         if len(processes) > 1:

@@ -79,8 +79,10 @@ def test_what_is_refused(plane: DataPlane) -> None:
     code, text = plane.error("aliases/create", collectionName=docs, aliasName="a-b")
     assert (code, text) == (
         1100,
-        "Invalid collection alias: a-b. collection alias can only contain numbers, letters and underscores"
-        ": invalid parameter",
+        (
+            "Invalid collection alias: a-b. collection alias can only contain numbers, letters and underscores"
+            ": invalid parameter"
+        ),
     )
 
 
