@@ -148,6 +148,16 @@ def bulk_insert() -> None:
         films.compact()
         assert films.get_compaction_state().state.name == "Completed"
     assert [segment.num_rows for segment in utility.get_query_segment_info(name)] == [ROWS + 5]
+    alias = f"{PREFIX}_latest"
+    utility.create_alias(name, alias)
+    assert utility.list_aliases(name) == [alias]
+    fourth = utility.do_bulk_insert(alias, [f"{FOLDER}/films.parquet"], partition_name="old")
+    assert wait(fourth).collection_name == name
+    assert [task.task_id for task in utility.list_bulk_insert_tasks(limit=1, collection_name=alias)] == [fourth]
+    assert Collection(alias).num_entities == ROWS + 10
+    utility.rename_collection(name, f"{name}_renamed")
+    utility.rename_collection(f"{name}_renamed", name)
+    utility.drop_alias(alias)
     films.release()
     films.drop_index()
     assert not films.has_index()
