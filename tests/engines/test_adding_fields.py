@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -50,7 +51,7 @@ def values(engine: Engine, table: Table, *names: str) -> list[tuple[Any, ...]]:
 
 def matches(engine: Engine, table: Table, expression: str) -> list[int]:
     filter = parse(expression, table.schema)
-    found: list[int] = engine.query(table, filter=filter)["id"].to_pylist()
+    found: list[Any] = engine.query(table, filter=filter)["id"].to_pylist()
     assert engine.count(table, filter) == len(found)
     return found
 
@@ -78,9 +79,7 @@ def test_every_type_of_a_default(stored_engine: Engine) -> None:
     published = stored_engine.publish(table, 1, 1, [staged])
     table = replace(table, version=published.version)
     expected = {field.name: field.default for field in DEFAULTS}
-    assert stored_engine.query(table, columns=list(expected)).to_pylist() == [
-        {"id": i, **expected} for i in range(3)
-    ]
+    assert stored_engine.query(table, columns=list(expected)).to_pylist() == [{"id": i, **expected} for i in range(3)]
     assert matches(stored_engine, table, "b == true and i8 == -128 and f == 1.0 and t like 'na%'") == [0, 1, 2]
 
 
@@ -146,7 +145,9 @@ def test_a_vector_field_finds_the_rows_that_have_it(engine: Engine) -> None:
     other = Field(name="other", type=DataType.FLOAT_VECTOR, dim=2, nullable=True)
     table, _ = import_rows(engine, new_table(engine), plain_batch(vectors(3)))
     table = added(engine, table, other)
-    request = SearchRequest(field_name="other", queries=[[1.0, 0.0]], metric=Metric.L2, limit=5, columns=["other"])
+    request = SearchRequest(
+        field_name="other", queries=np.array([[1.0, 0.0]], np.float32), metric=Metric.L2, limit=5, columns=["other"]
+    )
     [hits] = engine.search(table, request)
     assert len(hits.scores) == 0
     batch = with_values(plain_batch(vectors(2), first_id=3), other, [[1.0, 0.0], None])
