@@ -1,4 +1,4 @@
-"""Changes of collections that exist: their name, their properties, those of their fields."""
+"""Changes of collections that exist: their name, their fields, the properties of both."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.collections import qualified_name
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc, Request
 from penstock.wire.milvus_grpc.property_changes import property_method
-from penstock.wire.milvus_grpc.schemas import key_value_mapping
+from penstock.wire.milvus_grpc.schemas import added_field, key_value_mapping
+from penstock.wire.milvus_v2.collection_requests import creating
 
 
 def methods(alterations: AlterationService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
@@ -45,6 +46,11 @@ def methods(alterations: AlterationService, grpc: MilvusGrpc) -> tuple[GrpcMetho
         alterations.alter_field(*qualified_name(request), message.field_name, key_value_mapping(message.properties))
         return None
 
+    def add_field(request: Request) -> object:
+        with creating():
+            alterations.add_field(*qualified_name(request), added_field(request.message.schema))
+        return None
+
     return (
         grpc.method("RenameCollection", rename, action="collection.rename", role=Role.WRITER),
         property_method(
@@ -55,6 +61,7 @@ def methods(alterations: AlterationService, grpc: MilvusGrpc) -> tuple[GrpcMetho
             alter=alter_properties,
             drop=drop_properties,
         ),
+        grpc.method("AddCollectionField", add_field, action="collection.field.add", role=Role.WRITER),
         grpc.method(
             "AlterCollectionField", alter_field, action="collection.field.alter_properties", role=Role.WRITER
         ),

@@ -18,9 +18,7 @@ _UNIMPLEMENTED = frozenset({"AlterCollectionSchema"})
 """On UNIMPLEMENTED, and on it alone, pymilvus 3 calls AddCollectionField in its place."""
 
 REST_CALLS: Mapping[str, str] = {
-    "AddCollectionField": "collections/fields/add",
     "AddCollectionFunction": "collections/add_function",
-    "AddCollectionStructField": "collections/fields/add",
     "AddFileResource": "file_resources/add",
     "AlterCollectionFunction": "collections/alter_function",
     "CreateResourceGroup": "resource_groups/create",
@@ -56,6 +54,7 @@ ALTERNATIVES: Mapping[str, str] = {
         ),
         _ROLES,
     ),
+    "AddCollectionStructField": "create a new collection and import into it",
     "Insert": _IMPORT,
     "Upsert": _IMPORT,
     "Delete": f"{_IMPORT}. To remove rows, drop their partition or collection",
