@@ -137,7 +137,7 @@ def test_a_column_of_no_field_is_replaced(lance_on_a_disk: LanceEngine) -> None:
     staged = engine.stage(table, 1, iter([plain_batch(vectors(1), first_id=2)]))
     engine.add_field(table, Field(name="size", type=DataType.VARCHAR, max_length=5, nullable=True))
     table = added(engine, table, SIZE)
-    published = engine.publish(table, 1, 1, [staged])
+    published = engine.publish(replace(table, version=1), 1, 1, [staged])
     assert values(engine, replace(table, version=published.version), "size") == [(0, 7), (1, 7), (2, 7)]
 
 

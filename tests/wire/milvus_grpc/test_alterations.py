@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pymilvus import MilvusClient, MilvusException
+from pymilvus import DataType, MilvusClient, MilvusException
 
+from penstock.errors import InvalidParameter
+from penstock.wire.milvus_grpc.schemas import added_field
 from penstock.wire.milvus_grpc.stubs import common_pb2
 from tests.support.data_planes import DataPlane
 from tests.support.grpc_methods import answer
@@ -71,6 +73,54 @@ def test_limits_of_a_field(plane: DataPlane, client: MilvusClient) -> None:
         1100,
         "v can not modify the maxlength for non-string types: invalid parameter",
     )
+
+
+def test_fields_are_added(plane: DataPlane, client: MilvusClient) -> None:
+    docs = plane.quick(metricType="L2")
+    plane.put(docs, [{"id": 1, "vector": [1, 0]}])
+    before = client.describe_collection(docs)
+    client.add_collection_field(docs, "size", DataType.INT64, nullable=True, default_value=7)
+    client.add_collection_field(docs, "note", DataType.VARCHAR, desc="free text", nullable=True, max_length=8)
+    client.add_collection_field(
+        docs, "tags", DataType.ARRAY, element_type=DataType.INT8, max_capacity=2, nullable=True
+    )
+    client.add_collection_field(docs, "other", DataType.FLOAT_VECTOR, dim=2, nullable=True)
+    described = client.describe_collection(docs)
+    assert described["update_timestamp"] > before["update_timestamp"]
+    size, note, tags, other = described["fields"][2:]
+    assert (size["field_id"], size["name"], size["nullable"]) == (102, "size", True)
+    assert (note["description"], note["params"]) == ("free text", {"max_length": 8})
+    assert (tags["element_type"], other["params"]) == (DataType.INT8, {"dim": 2})
+    plane.put(docs, [{"id": 2, "vector": [2, 0], "size": 1, "note": "x", "tags": [1], "other": [0, 1]}])
+    rows = client.query(docs, "id > 0", output_fields=["size", "note", "tags", "other"])
+    assert list(rows) == [
+        {"id": 1, "size": 7, "note": None, "tags": None, "other": None},
+        {"id": 2, "size": 1, "note": "x", "tags": [1], "other": [0.0, 1.0]},
+    ]
+    assert [row["id"] for row in client.query(docs, "size == 7 and note is null", output_fields=["id"])] == [1]
+    ((hit,),) = client.search(docs, [[1.0, 0.0]], limit=1, anns_field="vector", output_fields=["size", "note"])
+    assert hit["entity"] == {"size": 7, "note": None}
+    params = client.prepare_index_params()
+    params.add_index("other", metric_type="L2")
+    client.create_index(docs, params)
+    (hits,) = client.search(docs, [[0.0, 1.0]], limit=5, anns_field="other")
+    assert [hit["id"] for hit in hits] == [2]
+    assert refusal(client.add_collection_field, docs, "size", DataType.INT64, nullable=True) == (
+        1100,
+        "duplicated field name size found: invalid parameter",
+    )
+    assert refusal(client.add_collection_field, docs, "n", DataType.INT64) == (
+        1100,
+        (
+            "added field must be nullable, please check it, field name = n; or give it a default value: "
+            "invalid parameter"
+        ),
+    )
+
+
+def test_a_field_that_is_no_message() -> None:
+    with pytest.raises(InvalidParameter, match="the schema of the added field is no FieldSchema message"):
+        added_field(b"\xff")
 
 
 def test_properties_of_an_index(plane: DataPlane, client: MilvusClient) -> None:
