@@ -294,7 +294,8 @@ def parameters_page() -> str:
 {MADE}
 Request objects with free keys: which keys are **served**, accepted with **no effect**, or **refused**.
 A key in none of these tables is refused with the nearest name, where Milvus ignores it. Unknown import
-options only add a warning to the job.
+options only add a warning to the job. Calls are named as in REST; gRPC takes the same keys for the calls that do the
+same: `AlterCollection`, `AlterCollectionField`, `AlterIndex`, `AlterDatabase`, `AddCollectionField`.
 
 {chr(10).join(sections)}
 ## State of an index: `indexes/describe`

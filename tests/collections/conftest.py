@@ -39,7 +39,7 @@ class UseCases:
     maintained: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        engines = only(self.engine)
+        self.engines = engines = only(self.engine)
         self.databases = DatabaseService(self.catalog)
         self.collections = CollectionService(self.catalog, engines, lambda: self.woken.append(None))
         self.aliases = AliasService(self.catalog, engines)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ from penstock.collections.alterations import RenameCollection
 from penstock.collections.index_requests import CreateIndex
 from penstock.domain.access import ANONYMOUS, Caller, Grant, Role
 from penstock.domain.collections import TTL
-from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.domain.schema import MAX_FIELDS, CollectionSchema, DataType, Field
+from penstock.engines.base import Table
 from penstock.errors import (
     CollectionLoaded,
     CollectionNotFound,
@@ -26,6 +29,7 @@ from penstock.errors import (
 )
 from tests.collections.conftest import UseCases
 from tests.support.catalogs import CLUSTER
+from tests.support.tables import plain
 
 HERE = (CLUSTER, "default")
 
@@ -192,3 +196,98 @@ def test_properties_of_a_database(cases: UseCases) -> None:
         cases.databases.alter_properties(CLUSTER, "sales", {"database.max.collections": 3})
     with pytest.raises(DatabaseNotFound):
         cases.databases.drop_properties(CLUSTER, "nope", ["timezone"])
+
+
+# Fields
+
+SIZE = Field(name="size", type=DataType.INT32, default=7)
+NOTE = Field(name="note", type=DataType.VARCHAR, max_length=20, nullable=True)
+
+
+def sizes(cases: UseCases, *names: str) -> list[dict[str, Any]]:
+    docs = cases.collections.get(*HERE, "docs")
+    return cases.engine.query(Table.of(docs), columns=list(names)).to_pylist()
+
+
+def test_a_field_is_added_for_rows_that_are_there_and_to_come(cases: UseCases) -> None:
+    docs = cases.put(cases.create(), rows=2)
+    cases.aliases.create(*HERE, "docs", "current")
+    cases.alterations.add_field(*HERE, "docs", SIZE)
+    cases.alterations.add_field(*HERE, "current", NOTE)
+    altered = cases.collections.get(*HERE, "docs")
+    assert altered.schema.names == (*docs.schema.names, "size", "note")
+    assert altered.updated_at > docs.updated_at
+    assert sizes(cases, "size", "note") == [{"id": i, "size": 7, "note": None} for i in range(2)]
+    note = json.loads(cases.engine.note(docs.id) or b"")
+    assert [field["name"] for field in note["schema"]["fields"]][-2:] == ["size", "note"]
+    cases.indexes.create(altered, CreateIndex(field_name="size", index_name="s", index_type="STL_SORT"))
+    with pytest.raises(InvalidSchema, match="duplicated field name size found"):
+        cases.alterations.add_field(*HERE, "docs", SIZE)
+
+
+@pytest.mark.parametrize(
+    ("field", "error", "text"),
+    [
+        (replace(SIZE, default=None), InvalidParameter, "added field must be nullable, .* = size; or give it a def"),
+        (
+            Field(name="v", type=DataType.FLOAT_VECTOR, dim=4),
+            InvalidParameter,
+            r"added field must be nullable, please check it, field name = v\Z",
+        ),
+        (Field(name="k", type=DataType.INT64, primary=True), InvalidParameter, "not support to add pk field, .* = k"),
+        (
+            Field(name="k", type=DataType.INT64, partition_key=True, default=1),
+            InvalidParameter,
+            "not support to add partition key field, field name = k",
+        ),
+        (replace(SIZE, default=2**40), InvalidSchema, "the default 1099511627776 does not fit the type Int32"),
+        (replace(NOTE, max_length=None), InvalidSchema, r"type param\(max_length\) should be specified"),
+        (replace(NOTE, name="1st"), InvalidName, "1st"),
+        (replace(NOTE, name="id"), InvalidSchema, "duplicated field name id found"),
+        (
+            Field(name="s", type=DataType.ARRAY_OF_STRUCT, max_capacity=2, nullable=True, fields=(SIZE,)),
+            Unsupported,
+            "a struct array cannot be added to a collection that exists, field name = s",
+        ),
+    ],
+)
+def test_fields_that_are_refused(cases: UseCases, field: Field, error: type[Exception], text: str) -> None:
+    cases.create()
+    with pytest.raises(error, match=text):
+        cases.alterations.add_field(*HERE, "docs", field)
+    assert cases.catalog.added_fields.unfinished(0) == []
+
+
+def test_there_are_as_many_fields_as_at_creation(cases: UseCases) -> None:
+    extra = tuple(Field(name=f"f{i}", type=DataType.INT8, nullable=True) for i in range(MAX_FIELDS - 4))
+    cases.create(schema=replace(plain(), fields=(*plain().fields, *extra)))
+    with pytest.raises(InvalidSchema, match=f"maximum field's number should be limited to {MAX_FIELDS}"):
+        cases.alterations.add_field(*HERE, "docs", SIZE)
+
+
+@pytest.mark.parametrize("has_column", [False, True])
+def test_an_interrupted_addition_is_finished_by_the_next_call(cases: UseCases, has_column: bool) -> None:
+    docs = cases.put(cases.create(), rows=1)
+    cases.catalog.added_fields.begin(docs.id, SIZE)
+    if has_column:
+        cases.engine.add_field(Table.of(docs), SIZE)
+    assert cases.collections.get(*HERE, "docs").schema == docs.schema
+    cases.put(docs, rows=1, first_id=1)
+    cases.alterations.add_field(*HERE, "docs", NOTE)
+    assert sizes(cases, "size", "note") == [{"id": i, "size": 7, "note": None} for i in range(2)]
+
+
+def test_the_call_again_finishes_it(cases: UseCases) -> None:
+    docs = cases.create()
+    cases.catalog.added_fields.begin(docs.id, SIZE)
+    cases.alterations.add_field(*HERE, "docs", SIZE)
+    assert cases.collections.get(*HERE, "docs").schema.names[-1] == "size"
+
+
+def test_calls_at_the_same_moment_add_both_fields_once(cases: UseCases) -> None:
+    cases.put(cases.create(), rows=2)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda field: cases.alterations.add_field(*HERE, "docs", field), (SIZE, NOTE)))
+    names = cases.collections.get(*HERE, "docs").schema.names
+    assert sorted(names[-2:]) == ["note", "size"]
+    assert sizes(cases, "size", "note") == [{"id": i, "size": 7, "note": None} for i in range(2)]

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from penstock.domain.arrow_schema import PARTITION_COLUMN, canonical_schema
 from penstock.domain.index import Metric
-from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.engines.base import (
     Engine,
     EngineCapabilities,
@@ -48,6 +48,7 @@ class _Version:
     rows: Mapping[str, int] = field(default_factory=dict)
     removed: Mapping[str, Sequence[int]] = field(default_factory=dict)
     withdrawn: Sequence[str] = ()
+    added: Sequence[str] = ()
 
 
 class ArrowEngine:
@@ -79,6 +80,12 @@ class ArrowEngine:
             (folder / "versions").mkdir()
             self._write(table.id, _Version())
         return self._newest(table.id).number
+
+    def add_field(self, table: Table, field: Field) -> int:
+        def add(version: _Version) -> _Version:
+            return version if field.name in version.added else replace(version, added=[*version.added, field.name])
+
+        return self._commit(table.id, add).number
 
     def drop(self, table_id: str) -> None:
         shutil.rmtree(self._root / table_id, ignore_errors=True)
@@ -219,7 +226,7 @@ class ArrowEngine:
         parts = [canonical_schema(table.schema).empty_table()]
         for name in (name for names in version.files.values() for name in names):
             with pa.OSFile(str(self._root / table.id / "data" / name), "rb") as source:
-                rows = pa.ipc.open_file(source).read_all()
+                rows = _completed(pa.ipc.open_file(source).read_all(), table.schema)
             removed = pa.array(version.removed.get(name, ()), pa.int64())
             parts.append(rows.filter(pc.invert(pc.is_in(rows[PARTITION_COLUMN], removed))))
         rows = pa.concat_tables(parts)
@@ -228,6 +235,17 @@ class ArrowEngine:
         if filter is not None:
             rows = rows.filter(pa.array(_matches(rows, table.schema, filter), pa.bool_()))
         return rows.take(pc.sort_indices(rows[table.schema.primary.name]))
+
+
+def _completed(rows: pa.Table, schema: CollectionSchema) -> pa.Table:
+    """Fields that were added after the rows: their defaults, else null."""
+    arrays: list[Any] = []
+    for column in canonical_schema(schema):
+        known = schema.get(column.name)
+        default = None if known is None else known.default
+        is_there = column.name in rows.schema.names
+        arrays.append(rows[column.name] if is_there else pa.repeat(pa.scalar(default, column.type), len(rows)))
+    return pa.Table.from_arrays(arrays, schema=canonical_schema(schema))
 
 
 def _output(schema: CollectionSchema, columns: Sequence[str]) -> list[str]:

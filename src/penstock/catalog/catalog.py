@@ -12,6 +12,7 @@ from penstock.catalog.access.accounts import AccountRepository
 from penstock.catalog.access.audit import AuditRepository
 from penstock.catalog.access.clusters import ClusterRepository, DatabaseRepository
 from penstock.catalog.access.orgs import OrgRepository
+from penstock.catalog.collections.added_fields import AddedFieldRepository
 from penstock.catalog.collections.aliases import AliasRepository
 from penstock.catalog.collections.collections import CollectionRepository
 from penstock.catalog.collections.descriptions import DescriptionRepository
@@ -45,6 +46,7 @@ class Catalog:
     databases: DatabaseRepository
     collections: CollectionRepository
     aliases: AliasRepository
+    added_fields: AddedFieldRepository
     descriptions: DescriptionRepository
     jobs: JobRepository
     job_list: JobList
@@ -111,6 +113,7 @@ def _stores(database: CatalogDatabase, encryptor: Encryptor) -> Catalog:
         databases=DatabaseRepository(database),
         collections=collections,
         aliases=AliasRepository(database),
+        added_fields=AddedFieldRepository(database),
         descriptions=DescriptionRepository(database),
         jobs=JobRepository(database, encryptor),
         job_list=JobList(database),

@@ -1,4 +1,4 @@
-"""Changes of collections that exist: their name and database, their properties, those of their fields."""
+"""Changes of collections that exist: their name and database, their fields, the properties of both."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.catalog import Catalog
+from penstock.catalog.collections.added_fields import finish_added_field
 from penstock.catalog.collections.descriptions import describe_soon
 from penstock.collections.collection_settings import with_properties, without_properties
 from penstock.collections.parameter_tables import FIELD_PROPERTIES
@@ -17,7 +18,7 @@ from penstock.domain.names import check_collection_name
 from penstock.domain.parameter_values import text_values, whole_number
 from penstock.domain.schema import DataType, Field
 from penstock.engines.registry import EngineRegistry
-from penstock.errors import CollectionLoaded, InvalidParameter
+from penstock.errors import CollectionLoaded, InvalidParameter, Unsupported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,26 @@ class AlterationService:
 
         self._alter(collection, change)
 
+    def add_field(self, cluster_id: str, database: str, name: str, field: Field) -> None:
+        """Add a field, with its default or null in all rows without it, those of running jobs included.
+
+        After an error of the store the field may still be added, by a repeated call or by itself.
+
+        Raises:
+            DatabaseNotFound, CollectionNotFound, InvalidName, InvalidSchema.
+            InvalidParameter: the field is neither nullable nor has it a default, or it is a key.
+            Unsupported: it is a struct array.
+            StoreConflict, StoreError, StoreFull, StoreUnavailable
+        """
+        collection = self._catalog.collections.get(self._catalog.databases.get(cluster_id, database), name)
+        _check_added(field)
+        while True:
+            # Another field comes first whose addition was interrupted.
+            added = self._catalog.added_fields.begin(collection.id, field)
+            finish_added_field(self._catalog.database, self._engines, collection, added)
+            if added == field:
+                return
+
     def _alterable(
         self, cluster_id: str, database: str, name: str, changes: Mapping[str, Any] | Sequence[str]
     ) -> Collection:
@@ -134,6 +155,24 @@ class AlterationService:
         describe_soon(self._catalog.database, self._engines, collection)
         if altered.settings.ttl_seconds != collection.settings.ttl_seconds:
             self._maintain(collection.id)
+
+
+def _check_added(field: Field) -> None:
+    kind = "pk" if field.primary else "partition key" if field.partition_key else None
+    if kind is not None:
+        raise InvalidParameter(f"not support to add {kind} field, field name = {field.name}", field=field.name)
+    if field.type is DataType.ARRAY_OF_STRUCT:
+        raise Unsupported(
+            f"a struct array cannot be added to a collection that exists, field name = {field.name}; create a new "
+            "collection and import into it",
+            field=field.name,
+        )
+    if not field.nullable and field.default is None:
+        raise InvalidParameter(
+            f"added field must be nullable, please check it, field name = {field.name}"
+            + ("" if field.type.is_vector else "; or give it a default value"),
+            field=field.name,
+        )
 
 
 def _altered(field: Field, params: Mapping[str, Any]) -> Field:

@@ -83,7 +83,7 @@ DATABASE_PROPERTIES = ParameterTable(
     ),
 )
 FIELD_PARAMS = ParameterTable(
-    title="`collections/create`: `elementTypeParams` of fields, `typeParams` of struct fields",
+    title="`collections/create`, `collections/fields/add`: `elementTypeParams`; `typeParams` of struct fields",
     where="elementTypeParams",
     rows=(
         served("dim", about="dimensions of dense vectors"),

@@ -15,7 +15,6 @@ _ALTERNATIVES: Sequence[tuple[str, str, Sequence[str]]] = (
     ("entities", _IMPORT, ("insert", "upsert")),
     ("entities", "drop the partition or the collection", ("delete",)),
     ("collections", _NEW, ("truncate",)),
-    ("collections", _NEW, ("fields/add",)),
     ("collections", _NEW, ("add_function", "alter_function", "drop_function")),
     ("collections", _MAINTENANCE, ("compact", "get_compaction_state")),
     ("roles", _ROLES, ("create", "drop", "grant_privilege", "revoke_privilege")),

@@ -215,7 +215,8 @@ class ImportJob:
     """The public view of an import job. Times are UTC; ``progress`` is 0 to 100 and never falls.
 
     ``deadline`` is when an unfinished job times out; ``has_credentials`` says that its files are opened with the
-    caller's own keys; ``trace`` is the W3C traceparent of the call that created it.
+    caller's own keys; ``trace`` is the W3C traceparent of the call that created it. ``field_count`` is how many
+    fields the collection had then, the only ones that its rows have values of; None is all.
     """
 
     id: int
@@ -243,6 +244,7 @@ class ImportJob:
     deadline: datetime | None = None
     has_credentials: bool = False
     trace: str | None = None
+    field_count: int | None = None
 
     @property
     def has_failed(self) -> bool:

@@ -61,6 +61,11 @@ def schema_from_rest(data: Mapping[str, Any]) -> CollectionSchema:
     )
 
 
+def field_from_rest(data: Mapping[str, Any]) -> Field:
+    """Parse one item of the ``fields`` of a REST ``schema`` object. Raises as :func:`schema_from_rest`."""
+    return _field(data)
+
+
 def schema_to_rest(schema: CollectionSchema) -> dict[str, Any]:
     """Convert a schema to the REST ``schema`` object: ``schema_from_rest(schema_to_rest(s)) == s``.
 

@@ -159,6 +159,14 @@ class CollectionSchema:
         _check_schema(self, collection)
         return self
 
+    def with_field(self, field: Field) -> CollectionSchema:
+        """The schema with one more field, the last; call :meth:`check` on it."""
+        return replace(self, fields=(*self.fields, field))
+
+    def first_fields(self, count: int | None) -> CollectionSchema:
+        """The schema as it was when it had that many fields; None is as it is now."""
+        return self if count is None else replace(self, fields=self.fields[:count])
+
     def with_description(self, description: str) -> CollectionSchema:
         return replace(self, description=description)
 

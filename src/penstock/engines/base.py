@@ -22,7 +22,7 @@ import pyarrow as pa
 from penstock.domain.collections import Collection
 from penstock.domain.expiry import Expiry
 from penstock.domain.index import IndexSpec, Metric
-from penstock.domain.schema import CollectionSchema
+from penstock.domain.schema import CollectionSchema, Field
 from penstock.filters import Filter
 
 
@@ -172,6 +172,19 @@ class Engine(Protocol):
 
         Raises:
             StoreError: the store does not exist (any more).
+        """
+        ...
+
+    def add_field(self, table: Table, field: Field) -> int:
+        """Add a field to the table; rows without it read as its default, else null. Returns the version with it.
+
+        Rows without it are those that are there, and those that a job has staged before or still stages with a
+        ``Table`` whose schema lacks the field. The field is nullable or has a default. Idempotent; a column of that
+        name and another type belongs to no collection's schema and is replaced.
+
+        Raises:
+            StoreConflict: other commits kept changing the table; try again.
+            StoreError, StoreFull, StoreUnavailable
         """
         ...
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import structlog
 
+from penstock.catalog.collections.added_fields import finish_added_field
 from penstock.catalog.db.connection import now_millis
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState
@@ -22,6 +23,9 @@ log = structlog.get_logger(__name__)
 _ORPHAN_SCAN_SECONDS = 24 * 3600.0
 _RETENTION_SECONDS = 600.0
 _BATCH_PAUSE_SECONDS = 0.05
+_INTERRUPTED_MILLIS = 30_000
+"""Age from which on an unfinished addition of a field is taken for interrupted: most take less than a second, and two
+processes that finish the same one only work twice."""
 
 
 def overdue_reason(job: ImportJob) -> str:
@@ -88,6 +92,20 @@ def drop_tables(context: ImportContext) -> None:
             continue
         collections.forget(collection.id)
         log.info("collection.dropped", collection_id=collection.id)
+
+
+def finish_added_fields(context: ImportContext) -> None:
+    """Finish the additions of fields that a process began and, as it seems, didn't survive."""
+    for collection_id, field in context.catalog.added_fields.unfinished(_INTERRUPTED_MILLIS):
+        collection = context.catalog.collections.by_id(collection_id)
+        if collection is None:
+            continue
+        try:
+            finish_added_field(context.catalog.database, context.engines, collection, field)
+        except StoreError as error:  # may affect one tenant only
+            log.warning("field.not_added", collection_id=collection_id, field=field.name, error=str(error))
+        else:
+            log.info("field.added", collection_id=collection_id, field=field.name)
 
 
 def purge_deleted_secrets(context: ImportContext) -> None:

@@ -57,11 +57,11 @@ class LeasedJob:
         self._lease_checks = Throttle(_LEASE_CHECK_SECONDS)
 
     def collection(self) -> Collection:
-        """Raises CollectionNotFound."""
+        """The collection with the schema that the job began with. Raises CollectionNotFound."""
         collection = self.context.catalog.collections.by_id(self.job.collection_id)
         if collection is None:
             raise CollectionNotFound(f"collection {self.job.collection} dropped", collection=self.job.collection)
-        return collection
+        return replace(collection, schema=collection.schema.first_fields(self.job.field_count))
 
     def staged(self) -> list[Staged]:
         """What the job's splits have staged, in order."""

@@ -21,6 +21,7 @@ from penstock.imports.cleanup import (
     delete_staged_files,
     drop_tables,
     fail_overdue_jobs,
+    finish_added_fields,
     purge_deleted_secrets,
 )
 from penstock.imports.context import ImportContext
@@ -204,7 +205,13 @@ class Scheduler:
     def _cleanup_loop(self) -> None:
         steps: list[Callable[[], None]] = [
             partial(step, self._context)
-            for step in (purge_deleted_secrets, delete_staged_files, drop_tables, delete_expired_idempotency_keys)
+            for step in (
+                purge_deleted_secrets,
+                delete_staged_files,
+                drop_tables,
+                delete_expired_idempotency_keys,
+                finish_added_fields,
+            )
         ]
         retention = Retention(self._context)
         steps += [OrphanCleanup(self._context), lambda: retention(self._stop)]

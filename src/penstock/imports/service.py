@@ -100,6 +100,7 @@ class ImportService:
                 quota=self._settings.quota,
                 limits=self._settings.limits,
                 size=size,
+                field_count=len(collection.schema.fields),
                 audit=replace(
                     entry_of(request.caller, "import.create"),
                     cluster_id=request.cluster_id,

@@ -148,11 +148,20 @@ def bulk_insert() -> None:
         films.compact()
         assert films.get_compaction_state().state.name == "Completed"
     assert [segment.num_rows for segment in utility.get_query_segment_info(name)] == [ROWS + 5]
+    alias = f"{PREFIX}_latest"
+    utility.create_alias(name, alias)
+    assert utility.list_aliases(name) == [alias]
+    fourth = utility.do_bulk_insert(alias, [f"{FOLDER}/films.parquet"], partition_name="old")
+    assert wait(fourth).collection_name == name
+    assert [task.task_id for task in utility.list_bulk_insert_tasks(limit=1, collection_name=alias)] == [fourth]
+    assert Collection(alias).num_entities == ROWS + 10
+    utility.rename_collection(name, f"{name}_renamed")
+    utility.rename_collection(f"{name}_renamed", name)
+    utility.drop_alias(alias)
     films.release()
     films.drop_index()
     assert not films.has_index()
     utility.drop_collection(name)
-    connections.disconnect("default")
 
 
 def wait(task: int) -> Any:
@@ -163,6 +172,31 @@ def wait(task: int) -> Any:
             return state
         time.sleep(0.1)
     raise AssertionError(f"not done: {state}")
+
+
+def added_fields(client: MilvusClient) -> None:
+    name = f"{PREFIX}_added"
+    client.create_collection(name, dimension=4)
+    rows = [{"id": number, "vector": [number, 1.0, 2.0, 3.0]} for number in range(3)]
+    (Path(FOLDER) / f"{name}.json").write_text(json.dumps(rows))
+    assert wait(utility.do_bulk_insert(name, [f"{FOLDER}/{name}.json"])).row_count == 3
+    client.add_collection_field(name, "size", DataType.INT64, nullable=True, default_value=7)
+    client.add_collection_field(name, "note", DataType.VARCHAR, nullable=True, max_length=8)
+    rows = [{"id": 3, "vector": [3.0, 1.0, 2.0, 3.0], "size": 1, "note": "new"}]
+    (Path(FOLDER) / f"{name}_2.json").write_text(json.dumps(rows))
+    wait(utility.do_bulk_insert(name, [f"{FOLDER}/{name}_2.json"]))
+    found = client.query(name, "size in [1, 7]", output_fields=["size", "note"])
+    assert [(row["id"], row["size"], row["note"]) for row in found] == [
+        *((number, 7, None) for number in range(3)),
+        (3, 1, "new"),
+    ], found
+    client.alter_collection_properties(name, {"collection.ttl.seconds": 3600})
+    assert client.describe_collection(name)["properties"] == {"collection.ttl.seconds": "3600"}
+    client.drop_collection_properties(name, ["collection.ttl.seconds"])
+    client.release_collection(name)
+    client.alter_index_properties(name, "vector", {"mmap.enabled": True})
+    client.drop_index_properties(name, "vector", ["mmap.enabled"])
+    client.drop_collection(name)
 
 
 def users(client: MilvusClient) -> None:
@@ -201,6 +235,9 @@ client = MilvusClient(URL, token=KEY)
 quick_setup(client)
 schema_with_indexes(client)
 bulk_insert()
+if SINCE_2_6:
+    added_fields(client)
+connections.disconnect("default")
 users(client)
 maintenance(client)
 client.close()

@@ -19,10 +19,10 @@ def test_the_table_names_methods_and_calls_that_exist(tmp_path: Path) -> None:
     assert {f"{PREFIX}/{call}" for call in REST_CALLS.values()} <= paths
 
 
-def test_a_method_that_only_rest_serves_names_its_call(tmp_path: Path) -> None:
+def test_a_method_that_rest_does_not_serve_either_has_the_alternative_of_its_call(tmp_path: Path) -> None:
     with make_services(tmp_path) as services:
-        status = answer(services, "CreateAlias", collection_name="docs", alias="latest")
-    assert status.reason.endswith("; use /v2/vectordb/aliases/create"), status.reason
+        status = answer(services, "RunAnalyzer").status
+    assert status.reason.endswith("; text analysis is not supported"), status.reason
 
 
 def test_a_write_of_single_rows_names_the_import(tmp_path: Path) -> None:

@@ -113,6 +113,82 @@ def test_limits_of_a_field(plane: DataPlane) -> None:
     assert (code, "'FieldName' failed on the 'required' tag" in text) == (1802, True)
 
 
+def test_a_field_is_added(plane: DataPlane) -> None:
+    docs = plane.collection(V, dynamic=True)
+    plane.call("indexes/create", collectionName=docs, indexParams=[{"fieldName": "v", "metricType": "L2"}])
+    plane.call("collections/load", collectionName=docs)
+    plane.put(docs, [{"id": 1, "v": [1, 0], "size": 5}])
+    size = {"fieldName": "size", "dataType": "Int32", "defaultValue": 7, "description": "bytes"}
+    tag = {"fieldName": "tag", "dataType": "VarChar", "nullable": True, "elementTypeParams": {"max_length": "8"}}
+    for schema in (size, tag):
+        assert plane.reply("collections/fields/add", {"collectionName": docs, "schema": schema}) == {
+            "code": 0,
+            "data": {},
+        }
+    fields = plane.call("collections/describe", collectionName=docs)["fields"][2:]
+    assert [(field["id"], field["name"], field["type"], field["nullable"]) for field in fields] == [
+        (102, "size", "Int32", False),
+        (103, "tag", "VarChar", True),
+    ]
+    assert fields[0]["defaultValue"] == {"Data": {"IntData": 7}}
+    plane.put(docs, [{"id": 2, "v": [2, 0], "size": 1, "tag": "new"}, {"id": 3, "v": [3, 0]}])
+    rows = plane.call("entities/query", collectionName=docs, filter="size == 7", outputFields=["size", "tag"])
+    assert rows == [{"id": "1", "size": 7, "tag": None}, {"id": "3", "size": 7, "tag": None}]
+    # What row 1 has under the name as a dynamic value is still there, and the field comes first.
+    rows = plane.call("entities/query", collectionName=docs, filter='$meta["size"] == 5', outputFields=["*"])
+    assert rows == [{"id": "1", "v": [1, 0], "size": 7, "tag": None}]
+    body = {"collectionName": docs, "data": [[1, 0]], "annsField": "v", "outputFields": ["size", "tag"]}
+    assert plane.call("entities/search", **body, filter="tag is null") == [
+        {"id": "1", "distance": 0, "size": 7, "tag": None},
+        {"id": "3", "distance": 4, "size": 7, "tag": None},
+    ]
+    index = {"fieldName": "tag", "indexName": "by_tag", "indexType": "INVERTED"}
+    plane.call("indexes/create", collectionName=docs, indexParams=[index])
+    plane.index(docs)
+    assert plane.call("entities/query", collectionName=docs, filter="tag == 'new'")[0]["id"] == "2"
+
+
+def test_a_vector_field_is_added_if_it_is_nullable(plane: DataPlane) -> None:
+    docs = plane.quick()
+    plane.put(docs, [{"id": 1, "vector": [1, 2]}])
+    w = {"fieldName": "w", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}}
+    assert plane.error("collections/fields/add", collectionName=docs, schema=w) == (
+        1100,
+        "added field must be nullable, please check it, field name = w: invalid parameter",
+    )
+    plane.call("collections/fields/add", collectionName=docs, schema=w | {"nullable": True})
+    plane.call("indexes/create", collectionName=docs, indexParams=[{"fieldName": "w", "metricType": "L2"}])
+    plane.put(docs, [{"id": 2, "vector": [1, 2], "w": [1, 1]}])
+    body = {"collectionName": docs, "data": [[1, 1]], "annsField": "w", "outputFields": ["w"]}
+    assert plane.call("entities/search", **body) == [{"id": "2", "distance": 0, "w": [1, 1]}]
+
+
+def test_fields_that_are_not_added(plane: DataPlane) -> None:
+    docs = plane.quick()
+    size = {"fieldName": "size", "dataType": "Int32", "nullable": True}
+    call = "collections/fields/add"
+    assert plane.error(call, collectionName="nope", schema=size)[0] == 100
+    assert plane.error(call, collectionName=docs, schema=size | {"fieldName": "vector"}) == (
+        1100,
+        "duplicated field name vector found: invalid parameter",
+    )
+    assert plane.error(call, collectionName=docs, schema=size | {"fieldName": "a-b"})[0] == 1701
+    assert plane.error(call, collectionName=docs, schema=size | {"dataType": "Int31"})[0] == 1100
+    assert plane.error(call, collectionName=docs, schema=size | {"defaultValue": 2**40})[0] == 1100
+    assert plane.error(call, collectionName=docs, schema=size | {"isPrimary": True}) == (
+        1100,
+        "not support to add pk field, field name = size: invalid parameter",
+    )
+    assert plane.error(call, collectionName=docs, schema=size | {"nullable": "yes"})[0] == 1801
+    assert plane.error(call, collectionName=docs, schema=[size])[0] == 1801
+    assert plane.error(call, collectionName=docs, schema={"fieldName": "size"})[0] == 1802
+    code, text = plane.error(call, collectionName=docs)
+    assert (code, "'Schema' failed on the 'required' tag" in text) == (1802, True)
+    params = {"elementTypeParams": {"enable_match": True}}
+    assert "text_match" in plane.error(call, collectionName=docs, schema=size | params)[1]
+    assert len(plane.call("collections/describe", collectionName=docs)["fields"]) == 2
+
+
 def test_properties_of_an_index(plane: DataPlane) -> None:
     docs = plane.quick()
     body = {"collectionName": docs, "indexName": "vector", "properties": {"mmap.enabled": True}}

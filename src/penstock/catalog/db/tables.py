@@ -146,6 +146,8 @@ collection = Table(
     # Raised by every change of name, schema or properties: clients cache schemas by it.
     Column("updated_at", BigInteger, nullable=False, server_default=text("0")),
     Column("dropped_at", BigInteger),
+    # The intent to add a field: recorded before the table gets its column, removed when the schema gets the field.
+    Column("added_field", JSON),
 )
 # A dropped collection keeps its row until its files are gone; its name is free at once.
 Index(
@@ -238,6 +240,8 @@ job = Table(
     Column("charged", BigInteger, nullable=False, server_default=text("0")),
     # The W3C traceparent of the call that created it, if calls are traced.
     Column("trace", Text),
+    # How many fields the collection had when it was created: its rows have no values of later ones. Null is all.
+    Column("field_count", Integer),
 )
 # For listing: each filter's jobs by id, and by finish time.
 Index("ix_job_cluster", job.c.cluster_id, job.c.id)

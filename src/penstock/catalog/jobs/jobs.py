@@ -43,7 +43,8 @@ class NewJob:
     milliseconds since 1970; ``repeated`` is the call's idempotency key: one job however often the call is sent;
     ``trace`` is the call's traceparent. ``roots`` restricts what the caller may import from; empty: all roots of the
     server. ``quota`` is the default for orgs without their own, ``limits`` is of the collection and its cluster;
-    ``size`` is the bytes of the files, as far as known at creation. ``audit`` is the entry to log with the insert.
+    ``size`` is the bytes of the files, as far as known at creation. ``field_count`` is the number of the collection's
+    fields. ``audit`` is the entry to log with the insert.
     """
 
     cluster_id: str
@@ -63,6 +64,7 @@ class NewJob:
     quota: Quota = UNLIMITED
     limits: JobLimits = NO_LIMITS
     size: int = 0
+    field_count: int | None = None
     audit: AuditEntry | None = None
 
 
@@ -160,6 +162,7 @@ class JobRepository:
                 "deadline": new.deadline,
                 "has_credentials": bool(new.secret),
                 "trace": new.trace,
+                "field_count": new.field_count,
                 "roots": _added([], new.roots),
             },
         )

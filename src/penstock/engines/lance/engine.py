@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from penstock.domain.index import IndexSpec, Metric
-from penstock.domain.schema import CollectionSchema
+from penstock.domain.schema import CollectionSchema, Field
 from penstock.domain.store_location import overlap
 from penstock.engines.base import (
     EngineCapabilities,
@@ -32,7 +32,7 @@ from penstock.engines.lance.maintenance import (
     repair,
 )
 from penstock.engines.lance.read import query, row_expiry, search
-from penstock.engines.lance.write import delete_partition, publish, staging
+from penstock.engines.lance.write import add_field, delete_partition, publish, staging
 from penstock.errors import StoreError
 from penstock.filters import Filter
 
@@ -110,6 +110,9 @@ class LanceEngine:
 
     def create(self, table: Table) -> int:
         return staging.create(self._tables, table)
+
+    def add_field(self, table: Table, field: Field) -> int:
+        return add_field.add_field(self._tables, table, field)
 
     def drop(self, table_id: str) -> None:
         staging.drop(self._tables, table_id)

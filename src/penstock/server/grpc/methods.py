@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from penstock.server.services import Services
 from penstock.wire.milvus_grpc import (
+    aliases,
+    alterations,
     collections,
     databases,
     hybrid_searches,
@@ -33,6 +35,8 @@ def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
         *sessions.methods(services.problem, lambda: services.authentication.is_enabled_cached, grpc),
         *databases.methods(services.databases, grpc),
         *collections.methods(services.collections, grpc),
+        *aliases.methods(services.aliases, grpc),
+        *alterations.methods(services.alterations, grpc),
         *schemas.methods(services.collections, grpc),
         *imports.methods(services.imports, grpc),
         *indexes.methods(services.collections, services.indexes, grpc),

@@ -1,12 +1,16 @@
-"""Databases: create, list, describe, drop."""
+"""Databases: create, list, describe, alter, drop."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 from penstock.collections.databases import DatabaseService
 from penstock.domain.access import Role
 from penstock.errors import DatabaseNotFound, InvalidName, shorten
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc, Request
+from penstock.wire.milvus_grpc.property_changes import property_method
+from penstock.wire.milvus_grpc.schemas import key_value_mapping
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.row_serializer import key_values
@@ -14,7 +18,7 @@ from penstock.wire.milvus_v2.row_serializer import key_values
 
 def methods(databases: DatabaseService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:
     def create(request: Request) -> object:
-        properties = {pair.key: pair.value for pair in request.message.properties}
+        properties = key_value_mapping(request.message.properties)
         name = request.message.db_name
         try:
             databases.create(request.cluster_id, name, properties)
@@ -37,6 +41,12 @@ def methods(databases: DatabaseService, grpc: MilvusGrpc) -> tuple[GrpcMethod, .
             db_name=database.name, dbID=database.id, properties=key_values(database.properties)
         )
 
+    def alter_properties(request: Request, properties: Mapping[str, str]) -> None:
+        databases.alter_properties(request.cluster_id, request.database, properties)
+
+    def drop_properties(request: Request, keys: Sequence[str]) -> None:
+        databases.drop_properties(request.cluster_id, request.database, keys)
+
     def drop(request: Request) -> object:
         try:
             databases.drop(request.cluster_id, request.message.db_name)
@@ -49,5 +59,13 @@ def methods(databases: DatabaseService, grpc: MilvusGrpc) -> tuple[GrpcMethod, .
         grpc.method("CreateDatabase", create, action="database.create", role=Role.ADMIN, whole_cluster=True),
         grpc.method("ListDatabases", list_all, action="database.list", role=None),
         grpc.method("DescribeDatabase", describe, action="database.describe", role=Role.READER),
+        property_method(
+            "AlterDatabase",
+            grpc,
+            action="database",
+            role=Role.ADMIN,
+            alter=alter_properties,
+            drop=drop_properties,
+        ),
         grpc.method("DropDatabase", drop, action="database.drop", role=Role.ADMIN, whole_cluster=True),
     )

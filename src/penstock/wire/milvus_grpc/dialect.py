@@ -34,7 +34,16 @@ from penstock.wire.milvus_grpc.errors import UNSERVED, failure_reply, success_re
 from penstock.wire.milvus_grpc.stubs import message_types
 from penstock.wire.milvus_v2.errors import Refused
 
-_SUBJECTS = ("partition_name", "index_name", "alias", "username", "role_name")
+_SUBJECTS = (
+    "partition_name",
+    "index_name",
+    "field_name",
+    "alias",
+    "newDBName",
+    "newName",
+    "username",
+    "role_name",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +142,7 @@ class MilvusGrpc:
 def _names(message: Message) -> CallNames:
     return CallNames(
         database=_text(message, "db_name"),
-        collection=_text(message, "collection_name"),
+        collection=_text(message, "collection_name") or _text(message, "oldName"),
         subjects=[name for field in _SUBJECTS if (name := _text(message, field))],
     )
 

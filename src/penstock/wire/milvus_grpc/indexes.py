@@ -1,11 +1,11 @@
-"""Indexes: create, describe, drop, state, progress and statistics.
+"""Indexes: create, describe, alter, drop, state, progress and statistics.
 
 Calls name an index by its name, its field, both or neither; neither is all indexes of the collection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -21,6 +21,7 @@ from penstock.errors import FieldNotFound, IndexNotFound, InvalidParameter, shor
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.collections import qualified_name
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc, Request
+from penstock.wire.milvus_grpc.property_changes import property_method
 from penstock.wire.milvus_grpc.schemas import key_value_mapping
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_v2.indexes import spec_params
@@ -73,6 +74,12 @@ def methods(collections: CollectionService, indexes: IndexService, grpc: MilvusG
 
         return handle
 
+    def alter_properties(request: Request, properties: Mapping[str, str]) -> None:
+        indexes.alter_properties(collection_of(request), request.message.index_name, properties)
+
+    def drop_properties(request: Request, keys: Sequence[str]) -> None:
+        indexes.drop_properties(collection_of(request), request.message.index_name, keys)
+
     def drop(request: Request) -> object:
         collection = collection_of(request)
         for spec in select(request, collection):
@@ -92,6 +99,15 @@ def methods(collections: CollectionService, indexes: IndexService, grpc: MilvusG
     return (
         grpc.method("CreateIndex", create, action="index.create", role=Role.WRITER),
         grpc.method("DropIndex", drop, action="index.drop", role=Role.WRITER),
+        property_method(
+            "AlterIndex",
+            grpc,
+            action="index",
+            role=Role.WRITER,
+            alter=alter_properties,
+            drop=drop_properties,
+            pairs="extra_params",
+        ),
         reading("DescribeIndex", describe(milvus_pb2.DescribeIndexResponse)),
         reading("GetIndexStatistics", describe(milvus_pb2.GetIndexStatisticsResponse)),
         reading("GetIndexState", state),

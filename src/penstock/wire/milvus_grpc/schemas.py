@@ -17,8 +17,8 @@ from penstock.collections.collections import CollectionService
 from penstock.collections.parameter_tables import FIELD_PARAMS
 from penstock.collections.parameters import check_parameters
 from penstock.domain.access import Role
-from penstock.domain.rest_schema import schema_from_rest
-from penstock.domain.schema import MAX_FIELDS, CollectionSchema
+from penstock.domain.rest_schema import field_from_rest, schema_from_rest
+from penstock.domain.schema import MAX_FIELDS, CollectionSchema, Field
 from penstock.errors import InvalidParameter, InvalidSchema, Unsupported, shorten
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.collections import qualified_name
@@ -76,6 +76,15 @@ def schema_of(encoded: bytes) -> CollectionSchema:
             "structFields": [_struct(struct) for struct in message.struct_array_fields],
         }
     )
+
+
+def added_field(encoded: bytes) -> Field:
+    """Decode the ``FieldSchema`` of a field to add. Raises as :func:`schema_of`."""
+    try:
+        message = schema_pb2.FieldSchema.FromString(encoded)
+    except DecodeError as error:
+        raise InvalidParameter("the schema of the added field is no FieldSchema message") from error
+    return field_from_rest(_field(message))
 
 
 def key_value_mapping(pairs: Iterable[Any]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from penstock.collections.alterations import AlterationService, RenameCollection
 from penstock.domain.access import Role
 from penstock.wire.http import Operation, Route
+from penstock.wire.milvus_v2.collection_requests import added_field, creating
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 
 _TEXT = {"type": "string"}
@@ -44,6 +45,11 @@ def routes(alterations: AlterationService, v2: MilvusV2) -> tuple[Route, ...]:
         alterations.alter_field(*target(request), name, request.fields.mapping("fieldParams") or {})
         return None
 
+    def add_field(request: Request) -> object:
+        with creating():
+            alterations.add_field(*target(request), added_field(request.fields))
+        return None
+
     return (
         v2.post(
             "/collections/alter_properties",
@@ -67,6 +73,18 @@ def routes(alterations: AlterationService, v2: MilvusV2) -> tuple[Route, ...]:
                 tag=_TAG,
                 body={**_COLLECTION, "propertyKeys": {"type": "array", "items": _TEXT}},
                 required=["collectionName"],
+            ),
+        ),
+        v2.post(
+            "/collections/fields/add",
+            add_field,
+            role=Role.WRITER,
+            struct="CollectionFieldReqWithSchema",
+            operation=Operation(
+                summary="Add a field, nullable or with a default, to a collection",
+                tag=_TAG,
+                body={**_COLLECTION, "schema": {"type": "object"}},
+                required=["collectionName", "schema"],
             ),
         ),
         v2.post(

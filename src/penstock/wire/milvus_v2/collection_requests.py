@@ -13,8 +13,8 @@ from penstock.collections.parameters import check_parameters
 from penstock.collections.quick_setup import QuickSetup
 from penstock.domain.collections import CollectionSettings
 from penstock.domain.parameter_values import go_boolean, whole_number
-from penstock.domain.rest_schema import schema_from_rest
-from penstock.domain.schema import MAX_FIELDS, CollectionSchema, DataType
+from penstock.domain.rest_schema import field_from_rest, schema_from_rest
+from penstock.domain.schema import MAX_FIELDS, CollectionSchema, DataType, Field
 from penstock.errors import (
     FieldNotFound,
     InvalidName,
@@ -77,6 +77,23 @@ def _schema_of(fields: Fields) -> CollectionSchema:
     return schema_from_rest(fields.mapping("schema") or {}).with_description(fields.string("description") or "")
 
 
+def added_field(fields: Fields) -> Field:
+    """Decode the ``schema`` of ``collections/fields/add``: one field.
+
+    Raises:
+        InvalidSchema, InvalidParameter, MalformedBody, MissingField, Unsupported.
+    """
+    fields.require("collectionName", "schema")
+    content = fields.fields("schema", "FieldSchema") or Fields({}, "FieldSchema")
+    _check_field(content)
+    if content.value("autoID") is True:
+        raise InvalidParameter(
+            f"only primary field can specify AutoID with true, field name = {shorten(content.string('fieldName'))}",
+            key="autoID",
+        )
+    return field_from_rest(content.raw)
+
+
 @contextmanager
 def creating() -> Iterator[None]:
     """Translate errors of a new collection to Milvus's error numbers."""
@@ -135,18 +152,22 @@ def _check_field_types(owner: Fields, place: str) -> None:
         if not isinstance(entry, dict):
             raise owner.mismatch("fields", entry, "httpserver.FieldSchema")
         field = Fields(entry, f"{place}[{number}]")
-        field.require("fieldName", "dataType")
-        for key in _FIELD_TEXTS:
-            field.string(key)
-        for key in _FIELD_FLAGS:
-            _check_flag(field, key)
-        check_parameters(FIELD_PARAMS, field.mapping("elementTypeParams") or {})
+        _check_field(field)
         if field.value("autoID") is True and not owner.value("autoID"):
             raise Unsupported(
                 f"autoID of the field {shorten(field.string('fieldName'))} has no effect: set schema.autoID, "
                 "next to fields",
                 key="autoID",
             )
+
+
+def _check_field(field: Fields) -> None:
+    field.require("fieldName", "dataType")
+    for key in _FIELD_TEXTS:
+        field.string(key)
+    for key in _FIELD_FLAGS:
+        _check_flag(field, key)
+    check_parameters(FIELD_PARAMS, field.mapping("elementTypeParams") or {})
 
 
 def _check_flag(fields: Fields, key: str) -> None:

@@ -21,6 +21,7 @@ from penstock.domain.index import IndexSpec, Metric
 from penstock.domain.schema import Field
 from penstock.engines.base import Table
 from penstock.engines.lance.index.mapping import LEAST_SCALAR_ROWS, DesiredIndex, desired_index, partitions_for
+from penstock.engines.lance.index.present_rows import present_rows
 from penstock.engines.lance.index.progress import Progress, Steps
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.names import stored_name
@@ -111,7 +112,7 @@ def indexed_rows(store: TableRoot, table: Table, spec: IndexSpec) -> int:
     dataset = store.at_least(table, doing)
     with translating_errors(doing, store.options):
         rows = int(dataset.count_rows())
-        desired = _desired(table, spec, rows)
+        desired = _desired(dataset, table, spec, rows)
         if desired is None:
             return rows
         actual = _existing_indexes(dataset).get(_name(desired.column))
@@ -124,7 +125,7 @@ def spec_is_due(store: TableRoot, table: Table, spec: IndexSpec) -> bool:
     dataset = store.at_least(table, doing)
     with translating_errors(doing, store.options):
         rows = int(dataset.count_rows())
-        desired = _desired(table, spec, rows)
+        desired = _desired(dataset, table, spec, rows)
         if desired is None:
             return False
         target = table.schema[spec.field_name]
@@ -133,8 +134,9 @@ def spec_is_due(store: TableRoot, table: Table, spec: IndexSpec) -> bool:
         )
 
 
-def _desired(table: Table, spec: IndexSpec, rows: int) -> DesiredIndex | None:
-    return desired_index(stored_name(spec.field_name), table.schema[spec.field_name], spec, rows)
+def _desired(dataset: LanceDataset, table: Table, spec: IndexSpec, rows: int) -> DesiredIndex | None:
+    target = table.schema[spec.field_name]
+    return desired_index(stored_name(target.name), target, spec, present_rows(dataset, target, rows))
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def _plan(dataset: LanceDataset, table: Table, specs: Sequence[IndexSpec]) -> _P
     rows = int(dataset.count_rows())
     desired_indexes: list[tuple[DesiredIndex, Field | None]] = []
     for spec in specs:
-        candidate = _desired(table, spec, rows)
+        candidate = _desired(dataset, table, spec, rows)
         if candidate is not None:
             desired_indexes.append((candidate, table.schema[spec.field_name]))
     existing = _existing_indexes(dataset)
@@ -175,7 +177,8 @@ def _action(
         return _IndexAction.BUILD
     lags = rows - actual.rows > MAX_UNINDEXED_ROWS or actual.rows == 0 < rows
     if target is not None and desired.is_vector and (lags or desired.partitions is not None):
-        has, should = partitions_of(dataset, actual), partitions_for(desired, target, rows)
+        has = partitions_of(dataset, actual)
+        should = partitions_for(desired, target, present_rows(dataset, target, rows))
         differs = desired.partitions is not None and has != should and (has > should or should == desired.partitions)
         if differs or should > _REBUILD_GROWTH * has:
             return _IndexAction.BUILD
@@ -233,7 +236,7 @@ def _build(dataset: LanceDataset, desired: DesiredIndex, target: Field | None, r
         desired.kind,
         name=name,
         metric=_LANCE_METRICS[desired.metric],
-        num_partitions=partitions_for(desired, target, rows),
+        num_partitions=partitions_for(desired, target, present_rows(dataset, target, rows)),
         replace=True,
         progress_callback=steps.update,
         **desired.build_options(),

@@ -44,7 +44,8 @@ def _is_json(field: Field | None) -> bool:
     return field is None or field.type is DataType.JSON
 
 
-def _stored_type(field: Field | None) -> pa.DataType:
+def stored_type(field: Field | None) -> pa.DataType:
+    """The Arrow type of a field's column; None is ``$meta``."""
     if _is_json(field):
         return _JSON
     assert field is not None
@@ -55,7 +56,7 @@ def _stored_type(field: Field | None) -> pa.DataType:
 
 def stored_schema(schema: CollectionSchema) -> pa.Schema:
     """The schema of a collection's dataset: fields, ``$meta`` if dynamic, ``__part``, ``__job``."""
-    columns = [pa.field(stored_name(field.name), _stored_type(field), field.nullable) for field in schema]
+    columns = [pa.field(stored_name(field.name), stored_type(field), field.nullable) for field in schema]
     if schema.dynamic:
         columns.append(pa.field(stored_name(META_FIELD), _JSON, nullable=False))
     columns.append(pa.field(PARTITION_COLUMN, pa.int64(), nullable=False))
@@ -86,10 +87,10 @@ def encode(batch: pa.RecordBatch, schema: CollectionSchema, job_id: int) -> pa.R
 def _encode_column(column: pa.Array[Any], field: Field | None, name: str) -> pa.Array[Any]:
     if name == PARTITION_COLUMN:
         return column
-    stored_type = _stored_type(field)
+    kind = stored_type(field)
     if _is_json(field):
-        return pa.ExtensionArray.from_storage(stored_type, column)  # type: ignore[type-var,arg-type,unused-ignore]
-    return column if column.type == stored_type else column.cast(stored_type)
+        return pa.ExtensionArray.from_storage(kind, column)  # type: ignore[type-var,arg-type,unused-ignore]
+    return column if column.type == kind else column.cast(kind)
 
 
 def in_small_batches(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

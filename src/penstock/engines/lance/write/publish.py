@@ -7,7 +7,8 @@ own check at the same moment both succeed and one commit is lost.
 
 What holds is a Merge, the operation that states the whole list of fragments: Lance refuses it when any append, merge,
 delete or compaction was committed since ``read_version`` (an index build may be), and the manifest is still created
-atomically, on local disks as in object stores. Ours lists present and staged fragments; the schema stays.
+atomically, on local disks as in object stores. Ours lists present and staged fragments; the schema stays. Staged
+files may lack columns that were added since: their defaults are written before the commit (``add_field``).
 
 A job that can't be published, since the table is damaged, is withdrawn: by a Merge that changes nothing and names the
 job. A process that stalled before the commit of its rows is refused by that, and finds the name on its next attempt.
@@ -21,7 +22,6 @@ from collections.abc import Sequence
 import lance
 from lance.dataset import LanceDataset, LanceOperation
 from lance.fragment import FragmentMetadata
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from penstock.engines.base import Published, Staged, Table
 from penstock.engines.lance.layout.encoding import JOB_COLUMN
@@ -29,14 +29,13 @@ from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.manifest import highest_fragment_id
 from penstock.engines.lance.layout.tables import TableRoot, manifest_name
 from penstock.engines.lance.maintenance.damage import refuse_damaged
+from penstock.engines.lance.write.add_field import with_defaults
+from penstock.engines.lance.write.commit import retry_conflicts
 from penstock.engines.lance.write.staging import file_sizes, fragments
-from penstock.errors import JobWithdrawn, StoreConflict, StoreError, TableDamaged, Transient
+from penstock.errors import JobWithdrawn, StoreError, TableDamaged, Transient
 
 _WITHDRAWN = "withdrawn"
 """Transaction property that names a withdrawn job."""
-
-_ATTEMPTS = 40
-"""Each attempt that fails means that another publisher of this table succeeded."""
 
 
 def publish(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published:
@@ -55,30 +54,33 @@ def publish(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Seq
     if published is None:
         with translating_errors(doing, store.options):
             _check_files(store, table, staged)
-        attempts = Retrying(
-            retry=retry_if_exception_type(StoreConflict),
-            stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.01, max=0.5),
-            reraise=True,
-        )
-        published = attempts(_attempt, store, table, job_id, epoch, staged, doing, int(dataset.version))
+        added = fragments(staged)
+        published = retry_conflicts(_attempt, store, table, job_id, epoch, added, rows, doing, int(dataset.version))
     with translating_errors(doing, store.options):
         store.sync_version(table.id, published.version)
     return published
 
 
 def _attempt(
-    store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged], doing: str, absent_until: int
+    store: TableRoot,
+    table: Table,
+    job_id: int,
+    epoch: int,
+    added: Sequence[FragmentMetadata],
+    rows: int,
+    doing: str,
+    absent_until: int,
 ) -> Published:
-    """Commit on top of the newest version; ``looked`` is the version up to which the job is known to be absent."""
+    """Commit on top of the newest version; ``absent_until`` is up to which the job is known to be absent."""
     dataset = store.latest(table.id, doing)
     with translating_errors(doing, store.options):
         published = _find_by_transaction(dataset, job_id, absent_until)
-    if published is not None:
-        return published
+        if published is not None:
+            return published
+        complete = with_defaults(store, table, dataset, added)
     transaction = lance.Transaction(
         read_version=int(dataset.version),
-        operation=_with_fragments(dataset, fragments(staged)),
+        operation=_with_fragments(dataset, complete),
         transaction_properties={"job": str(job_id), "epoch": str(epoch)},
     )
     try:
@@ -94,18 +96,12 @@ def _attempt(
         if published is not None:
             return published
         raise
-    return Published(version=int(committed.version), rows=sum(split.rows for split in staged))
+    return Published(version=int(committed.version), rows=rows)
 
 
 def withdraw(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Sequence[Staged]) -> Published | int:
     doing = f"withdrawing the intent of job {job_id}"
-    attempts = Retrying(
-        retry=retry_if_exception_type(StoreConflict),
-        stop=stop_after_attempt(_ATTEMPTS),
-        wait=wait_random_exponential(multiplier=0.01, max=0.5),
-        reraise=True,
-    )
-    return attempts(_withdraw_once, store, table, job_id, epoch, staged, doing)
+    return retry_conflicts(_withdraw_once, store, table, job_id, epoch, staged, doing)
 
 
 def _withdraw_once(
@@ -146,7 +142,7 @@ def _data_files(dataset: LanceDataset, table: Table, version: int) -> set[str]:
     return {f"data/{file.path}" for fragment in snapshot.get_fragments() for file in fragment.data_files()}
 
 
-def _with_fragments(dataset: LanceDataset, added: list[FragmentMetadata]) -> LanceOperation.Merge:
+def _with_fragments(dataset: LanceDataset, added: Sequence[FragmentMetadata]) -> LanceOperation.Merge:
     present = [fragment.metadata for fragment in dataset.get_fragments()]
     next_id = highest_fragment_id(dataset) + 1
     for offset, new_fragment in enumerate(added):
