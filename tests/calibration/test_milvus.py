@@ -26,7 +26,6 @@ UNTYPED = 65535
 DEPARTURES = {
     "create: no vector": "as Milvus from 2.4 on",
     "create: dim 1": "as Milvus from 2.4 on",
-    "load: no index": "rows without an index are searched exactly",
     "search: three elements": "Milvus 2.3 does not look at vectors while a collection is empty",
     "search: bits": "as above",
     "search: broken params": "as above",
