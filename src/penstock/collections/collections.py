@@ -26,7 +26,7 @@ from penstock.errors import (
 class CollectionService:
     """The use cases of collections.
 
-    ``wake`` starts the background cleanup of a dropped collection's files. ``enforce_quota`` raises StoreFull while
+    ``wake`` starts the background cleanup of a dropped collection's files. ``enforce_quota`` raises StorageFull while
     nothing can be stored.
     """
 

@@ -157,7 +157,7 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
     Raises:
         RangeFailed: a row breaks a rule, or a file can't be read or takes too much memory; ``row`` of the error
             counts within the file range.
-        TaskCancelled, SourceUnavailable, StoreError: no files remain except those that the engine documents.
+        TaskCancelled, SourceUnavailable, StorageError: no files remain except those that the engine documents.
     """
     rows: list[int] = []
     warnings: list[list[JobWarning]] = []
@@ -293,7 +293,7 @@ def maintain_table(task: MaintenanceTask, context: TaskContext) -> MaintenanceRe
     """Expire old versions of a table, remove expired rows, and compact it.
 
     Raises:
-        StoreConflict: concurrent changes of the table did not stop.
+        StorageConflict: concurrent changes of the table did not stop.
     """
     context.check()
     # Old versions first: those before the catalog's version when the task was created.
