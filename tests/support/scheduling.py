@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ RAY_FILES = ("tests/runners/test_conformance.py", "tests/runners/test_ray.py", "
 """They share a Ray cluster."""
 SLOWEST = 10
 
-_seconds: Counter[str] = Counter()
+_seconds: dict[str, float] = defaultdict(float)
 _processes: dict[str, set[str]] = defaultdict(set)
 
 
@@ -74,9 +74,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The files that took longest, and those whose tests were not kept together."""
     if not _processes:
         return
-    terminalreporter.section(f"slowest {SLOWEST} of {len(_seconds)} files, {_seconds.total():.0f} s in all")
-    for file, seconds in _seconds.most_common(SLOWEST):
-        terminalreporter.write_line(f"{seconds:.1f}s {file}")
+    terminalreporter.section(f"slowest {SLOWEST} of {len(_seconds)} files, {sum(_seconds.values()):.0f} s in all")
+    for file in sorted(_seconds, key=_seconds.__getitem__, reverse=True)[:SLOWEST]:
+        terminalreporter.write_line(f"{_seconds[file]:.1f}s {file}")
     for file, processes in _processes.items():
         if len(processes) > 1:
             terminalreporter.write_line(f"{file} ran in several processes, and each made what its tests share")
