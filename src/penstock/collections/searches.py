@@ -15,12 +15,12 @@ from penstock.catalog import Catalog
 from penstock.collections.entities import EntityService, OutputFields, check_loaded
 from penstock.collections.entity_requests import GetRequest, VectorSearchRequest
 from penstock.collections.partitions import PartitionService
-from penstock.collections.query_vectors import QueryVectors, check_number_of_queries, stored_vectors
+from penstock.collections.query_vectors import QueryVectors, analyzed, check_number_of_queries, stored_vectors
 from penstock.collections.result_memory import MemoryReservation, release_on_error
 from penstock.collections.search_groups import Grouping, first_groups, group_field
 from penstock.collections.search_params import SearchParams
 from penstock.domain.collections import Collection
-from penstock.domain.index import Metric, default_metric
+from penstock.domain.index import Bm25Params, Metric, default_metric
 from penstock.domain.schema import DataType, Field
 from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
 from penstock.engines.registry import EngineRegistry
@@ -81,7 +81,10 @@ class SearchService:
             size = grouping.size
         engine, table = self._engines.for_collection(collection), self._entities.table(collection)
         numbers = self._partitions.numbers(collection, request.partitions)
-        queries = self._stored(collection, target, request, org_id) if request.keys else request.queries
+        if request.keys:
+            queries = self._stored(collection, target, request, org_id)
+        else:
+            queries = analyzed(request.queries, target, collection.schema)
         reservation = self._entities.reserve(
             collection,
             org_id,
@@ -99,6 +102,7 @@ class SearchService:
                 filter=where,
                 partitions=numbers,
                 columns=fields.with_dynamic,
+                bm25=self._bm25(collection, target),
                 radius=request.params.radius,
                 range_filter=_range_filter(metric, request.params.range_filter),
                 params=request.params.tuning,
@@ -224,7 +228,7 @@ class SearchService:
             None,
         )
         if not requested:
-            return own or default_metric(target.type)
+            return own or default_metric(target)
         if own is not None and requested.upper() != own.value:
             raise InvalidParameter(
                 f"metric type not match: invalid [expected={own.value}][actual={requested}]",
@@ -235,6 +239,13 @@ class SearchService:
             return Metric(requested.upper())
         except ValueError:
             raise InvalidParameter(f"metric type {requested} is not supported", metric=requested) from None
+
+    def _bm25(self, collection: Collection, target: Field) -> Bm25Params:
+        """The parameters of the field's index."""
+        indexes = self._catalog.collections.indexes(collection.id) if target.function_output else ()
+        return next(
+            (Bm25Params.of(index.params) for index in indexes if index.field_name == target.name), Bm25Params()
+        )
 
 
 def _check_range(metric: Metric, params: SearchParams) -> None:

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from penstock.domain.collections import Collection
 from penstock.domain.expiry import Expiry
-from penstock.domain.index import IndexSpec, Metric
+from penstock.domain.index import Bm25Params, IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema
 from penstock.filters import Filter
 
@@ -64,7 +64,8 @@ class Published:
 class SearchRequest:
     """Nearest neighbours of ``queries``: a (n, width) array for dense vectors, a list of index→value maps for sparse.
 
-    Binary queries are uint8 of dim / 8 bytes. ``radius`` and ``range_filter`` bound the score as Milvus does.
+    For BM25 the maps are term vectors; the statistics are those of all rows that aren't expired. Binary queries are
+    uint8 of dim / 8 bytes. ``radius`` and ``range_filter`` bound the score as Milvus does.
     """
 
     field_name: str
@@ -77,6 +78,7 @@ class SearchRequest:
     columns: Sequence[str] = ()
     radius: float | None = None
     range_filter: float | None = None
+    bm25: Bm25Params = field(default_factory=Bm25Params)
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
