@@ -19,13 +19,13 @@ import orjson
 
 from penstock.analyzers.analyzer import Analyzer
 from penstock.analyzers.token_filters import (
+    ALPHANUMERIC_ONLY,
+    ASCII_FOLDING,
     ENGLISH_STOP_WORDS,
+    LOWERCASE,
     STEMMER_LANGUAGES,
     TokenFilter,
-    ascii_alphanumeric_only,
-    ascii_folding,
     length_filter,
-    lowercase,
     stemmer_filter,
     stop_filter,
 )
@@ -42,15 +42,15 @@ _TOKENIZERS: Mapping[str, Callable[[], Tokenizer]] = {
     "whitespace": whitespace_tokenizer,
 }
 _PLAIN_FILTERS: Mapping[str, TokenFilter] = {
-    "lowercase": lowercase,
-    "asciifolding": ascii_folding,
-    "alphanumonly": ascii_alphanumeric_only,
+    "lowercase": LOWERCASE,
+    "asciifolding": ASCII_FOLDING,
+    "alphanumonly": ALPHANUMERIC_ONLY,
 }
 _FURTHER_FILTERS = ("length", "stemmer", "stop")
 BUILT_IN_ANALYZERS: Mapping[str, Callable[[], tuple[TokenFilter, ...]]] = {
-    "standard": lambda: (lowercase,),
+    "standard": lambda: (LOWERCASE,),
     # Stems before stop words, as in Milvus.
-    "english": lambda: (lowercase, stemmer_filter("english"), stop_filter(ENGLISH_STOP_WORDS)),
+    "english": lambda: (LOWERCASE, stemmer_filter("english"), stop_filter(ENGLISH_STOP_WORDS)),
 }
 
 

@@ -40,27 +40,34 @@ def term_vectors(texts: pa.Array[Any], analyzer: Analyzer) -> pa.Array[Any]:
     return slices[0] if len(slices) == 1 else pa.concat_arrays(slices)
 
 
-class _TermIds(dict[str, int]):
-    """The ids of terms seen before."""
+class _TokenIds(dict[str, int]):
+    """The ids of the terms of tokens; :data:`_IDS` for dropped ones."""
 
-    def __missing__(self, term: str) -> int:
-        number = self[term] = term_id(term)
+    def __init__(self, analyzer: Analyzer) -> None:
+        super().__init__()
+        self._analyzer = analyzer
+
+    def __missing__(self, token: str) -> int:
+        term = self._analyzer.term(token)
+        number = self[token] = _IDS if term is None else term_id(term)
         return number
 
 
 def _term_vectors(texts: pa.Array[Any], analyzer: Analyzer) -> pa.Array[Any]:
     ids = array("Q")
-    counts_per_row = []
-    known = _TermIds()
+    token_counts = []
+    id_of = _TokenIds(analyzer).__getitem__
     for text in texts.to_pylist():
-        terms = analyzer.terms(text) if text else []
-        ids.extend(map(known.__getitem__, terms))
-        counts_per_row.append(len(terms))
-    rows = np.repeat(np.arange(len(texts), dtype=np.uint64), counts_per_row)
+        tokens = analyzer.split(text) if text else []
+        ids.extend(map(id_of, tokens))
+        token_counts.append(len(tokens))
+    rows = np.repeat(np.arange(len(texts), dtype=np.uint64), token_counts)
     # Sorted by row, then by id.
     keys, counts = np.unique((rows << np.uint64(32)) | np.asarray(ids, np.uint64), return_counts=True)
-    lengths = np.bincount((keys >> np.uint64(32)).astype(np.int64), minlength=len(texts))
+    term_ids = keys.astype(np.uint32)
+    kept = term_ids != _IDS
+    lengths = np.bincount((keys[kept] >> np.uint64(32)).astype(np.int64), minlength=len(texts))
     offsets: Any = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
-    indices = pa.ListArray.from_arrays(offsets, pa.array(keys.astype(np.uint32)))
-    values = pa.ListArray.from_arrays(offsets, pa.array(counts.astype(np.float32)))
+    indices = pa.ListArray.from_arrays(offsets, pa.array(term_ids[kept]))
+    values = pa.ListArray.from_arrays(offsets, pa.array(counts[kept].astype(np.float32)))
     return pa.StructArray.from_arrays([indices, values], ["indices", "values"])

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import Any
 
 import snowballstemmer
 
-TokenFilter: TypeAlias = Callable[[str], "str | None"]
+
+@dataclass(frozen=True, slots=True)
+class TokenFilter:
+    """A function of a token. ``keeps_spelling``: it changes nothing but the case; it may drop some tokens."""
+
+    apply: Callable[[str], str | None]
+    keeps_spelling: bool = True
+
 
 ENGLISH_STOP_WORDS = frozenset(
     {
@@ -33,12 +41,7 @@ _FOLDED = str.maketrans(
 """Letters that have no decomposition in Unicode."""
 
 
-def lowercase(token: str) -> str:
-    return token.lower()
-
-
-def ascii_folding(token: str) -> str:
-    """Replace letters with diacritics by ASCII ones. What has none stays."""
+def _fold(token: str) -> str:
     if token.isascii():
         return token
     decomposed = unicodedata.normalize("NFKD", token.translate(_FOLDED))
@@ -46,19 +49,22 @@ def ascii_folding(token: str) -> str:
     return folded if folded.isascii() else unicodedata.normalize("NFC", folded)
 
 
-def ascii_alphanumeric_only(token: str) -> str | None:
-    return token if token.isascii() and token.isalnum() else None
+LOWERCASE = TokenFilter(str.lower)
+ASCII_FOLDING = TokenFilter(_fold, keeps_spelling=False)
+"""Replace letters with diacritics by ASCII ones. What has none stays."""
+ALPHANUMERIC_ONLY = TokenFilter(lambda token: token if token.isascii() and token.isalnum() else None)
+"""Drop tokens of anything but ASCII letters and digits."""
 
 
 def length_filter(most: int) -> TokenFilter:
     """Drop tokens of more than so many UTF-8 bytes."""
-    return lambda token: token if len(token.encode()) <= most else None
+    return TokenFilter(lambda token: token if len(token.encode()) <= most else None)
 
 
 def stop_filter(words: Iterable[str]) -> TokenFilter:
     """Drop these tokens."""
     dropped = frozenset(words)
-    return lambda token: None if token in dropped else token
+    return TokenFilter(lambda token: None if token in dropped else token)
 
 
 @cache
@@ -71,4 +77,4 @@ def stemmer_filter(language: str) -> TokenFilter:
         with lock:
             return str(stemmer.stemWord(token))
 
-    return stem
+    return TokenFilter(stem, keeps_spelling=False)

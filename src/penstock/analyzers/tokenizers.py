@@ -5,40 +5,41 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 
 
+@dataclass(frozen=True, slots=True)
 class Tokenizer:
-    """Tokens are the matches of a pattern, which may differ from the text's characters in underscores only."""
+    """The tokens of a text without their places, and with the index of the first character of each."""
 
-    def __init__(self, pattern: re.Pattern[str], *, splits_at_underscores: bool) -> None:
-        self._pattern = pattern
-        self._splits_at_underscores = splits_at_underscores
-
-    def split(self, text: str) -> list[str]:
-        """The tokens of a text."""
-        found: list[str] = self._pattern.findall(self._prepared(text))
-        return found
-
-    def spans(self, text: str) -> Iterator[tuple[str, int]]:
-        """The tokens of a text, each with the index of its first character."""
-        return ((match.group(), match.start()) for match in self._pattern.finditer(self._prepared(text)))
-
-    def _prepared(self, text: str) -> str:
-        return text.replace("_", " ") if self._splits_at_underscores else text
+    split: Callable[[str], list[str]]
+    spans: Callable[[str], Iterator[tuple[str, int]]]
 
 
 @cache
 def standard_tokenizer() -> Tokenizer:
     """Runs of letters and digits of any script, with their combining marks."""
-    return Tokenizer(re.compile(rf"[\w{_combining_marks()}]+"), splits_at_underscores=True)
+    any_script = re.compile(rf"[\w{_combining_marks()}]+")
+    find_all, find_ascii = any_script.findall, re.compile(r"[A-Za-z0-9]+").findall
+
+    def split(text: str) -> list[str]:
+        # Twice as fast for most texts.
+        return find_ascii(text) if text.isascii() else find_all(text.replace("_", " "))
+
+    return Tokenizer(split, lambda text: _spans(any_script, text.replace("_", " ")))
 
 
 @cache
 def whitespace_tokenizer() -> Tokenizer:
     """Runs of anything but ASCII whitespace."""
-    return Tokenizer(re.compile(r"[^ \t\n\r\f]+"), splits_at_underscores=False)
+    pattern = re.compile(r"[^ \t\n\r\f]+")
+    return Tokenizer(pattern.findall, lambda text: _spans(pattern, text))
+
+
+def _spans(pattern: re.Pattern[str], text: str) -> Iterator[tuple[str, int]]:
+    return ((match.group(), match.start()) for match in pattern.finditer(text))
 
 
 def _combining_marks() -> str:

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from penstock.analyzers import field_analyzer
 from penstock.analyzers.term_vectors import query_vector
-from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.domain.deadline import check_deadline
+from penstock.domain.schema import MAX_VARCHAR_BYTES, CollectionSchema, DataType, Field
 from penstock.errors import InvalidParameter
 from penstock.rules.table import MAX_SPARSE_INDEX
 
@@ -102,7 +103,15 @@ def analyzed(queries: Queries, field: Field, schema: CollectionSchema) -> QueryV
     if not field.function_output:
         return cast(QueryVectors, queries)
     analyzer = field_analyzer(schema.function_input(field))
-    return [query_vector(str(text), analyzer) for text in queries]
+    vectors = []
+    for text in cast(Sequence[str], queries):
+        check_deadline()
+        if len(text) > MAX_VARCHAR_BYTES:
+            raise InvalidParameter(
+                f"a query text has {len(text):,} characters, more than {MAX_VARCHAR_BYTES:,}", field=field.name
+            )
+        vectors.append(query_vector(text, analyzer))
+    return vectors
 
 
 def stored_vectors(array: pa.Array[Any], field: Field) -> QueryVectors:

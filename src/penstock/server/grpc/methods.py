@@ -17,6 +17,7 @@ from penstock.wire.milvus_grpc import (
     schemas,
     searches,
     sessions,
+    text_analysis,
     unserved,
     users,
 )
@@ -40,6 +41,7 @@ def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
         *partitions.methods(services.collections, services.partitions, grpc),
         *users.methods(services.accounts, grpc),
         *queries.methods(services.collections, services.entities, grpc),
+        *text_analysis.methods(services.collections, grpc),
         *searches.methods(services.collections, services.searches, grpc),
     )
     return {f"/{SERVICE}/{method.name}": method for method in (*served, *unserved.methods(served, grpc))}
