@@ -36,7 +36,7 @@ def query_vector(text: str, analyzer: Analyzer) -> dict[int, float]:
 def term_vectors(texts: pa.Array[Any], analyzer: Analyzer) -> pa.Array[Any]:
     """The term vectors of a column of texts, in the canonical type of sparse vectors; a null has no terms."""
     rows = max(1, len(texts) * _SLICE_BYTES // max(texts.nbytes, 1))
-    slices = [_term_vectors(texts.slice(start, rows), analyzer) for start in range(0, len(texts), rows)]
+    slices = [_term_vectors(texts.slice(start, rows), analyzer) for start in range(0, len(texts) or 1, rows)]
     return slices[0] if len(slices) == 1 else pa.concat_arrays(slices)
 
 

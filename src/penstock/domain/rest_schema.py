@@ -84,11 +84,12 @@ def schema_to_rest(schema: CollectionSchema) -> dict[str, Any]:
 def _function(data: Any) -> Function:
     members = _lower(data, "function")
     name = _text(members, "name", "function")
+    kind = _function_type(members.get("type"), name)
     if _has_params(members.get("params"), name):
         raise InvalidSchema("BM25 function accepts no params", function=name)
     return Function(
         name=name,
-        type=_function_type(members.get("type"), name),
+        type=kind,
         inputs=_texts(members, "inputfieldnames", name),
         outputs=_texts(members, "outputfieldnames", name),
         description=_text(members, "description", name),

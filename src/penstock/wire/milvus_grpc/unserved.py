@@ -48,7 +48,6 @@ REST_CALLS: Mapping[str, str] = {
     "RemoveFileResource": "file_resources/remove",
     "RenameCollection": "collections/rename",
     "RestoreSnapshot": "snapshots/restore",
-    "RunAnalyzer": "common/run_analyzer",
     "TransferReplica": "resource_groups/transfer_replica",
     "TruncateCollection": "collections/truncate",
     "UpdateResourceGroups": "resource_groups/alter",
