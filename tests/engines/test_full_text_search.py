@@ -14,6 +14,7 @@ from penstock.analyzers import analyzer_from_params
 from penstock.analyzers.term_vectors import query_vector, term_vectors
 from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.expiry import Expiry
+from penstock.domain.ids import first_id_at
 from penstock.domain.index import Bm25Params, IndexSpec, Metric
 from penstock.domain.rest_schema import schema_from_rest
 from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
@@ -45,7 +46,7 @@ TEXTS = {key: " ".join(CHANCE.choices(WORDS, range(40, 0, -1), k=CHANCE.choice([
 def batch(texts: Mapping[int, str], partition: int = 0) -> pa.RecordBatch:
     column = pa.array(texts.values(), pa.string())
     keys, numbers = pa.array(texts, pa.int64()), pa.array([partition] * len(texts), pa.int64())
-    arrays = [keys, column, term_vectors(column, ANALYZER), numbers]
+    arrays: list[pa.Array[Any]] = [keys, column, term_vectors(column, ANALYZER), numbers]
     return pa.RecordBatch.from_arrays(arrays, schema=canonical_schema(SCHEMA))
 
 
@@ -56,7 +57,12 @@ def search(engine: Engine, table: Table, *queries: str, limit: int = 300, **opti
 
 
 def scores(hits: QueryHits) -> dict[int, float]:
-    return dict(zip(hits.rows["id"].to_pylist(), hits.scores.tolist(), strict=True))
+    return dict(zip(keys_of(hits), hits.scores.tolist(), strict=True))
+
+
+def keys_of(hits: QueryHits) -> list[int]:
+    keys: list[Any] = hits.rows["id"].to_pylist()
+    return keys
 
 
 def expected(texts: Mapping[int, str], query: str, among: Sequence[int] | None = None, **params: float) -> Any:
@@ -108,7 +114,7 @@ def test_filters_partitions_and_ranges_choose_rows_but_not_statistics(engine: En
     )
     (hits,) = search(engine, table, "w3 w4", partitions=[0], columns=["text"])
     assert scores(hits) == expected(TEXTS, "w3 w4", range(0, 200, 3))
-    assert hits.rows["text"].to_pylist() == [TEXTS[key] for key in hits.rows["id"].to_pylist()]
+    assert hits.rows["text"].to_pylist() == [TEXTS[key] for key in keys_of(hits)]
     (hits,) = search(engine, table, "w3 w4", radius=1.0, range_filter=2.0)
     assert set(scores(hits)) == {
         key for key, score in expected(TEXTS, "w3 w4").expected.items() if 1.0 < score <= 2.0
@@ -132,10 +138,13 @@ def test_expired_rows_do_not_count(engine: Engine) -> None:
     if Metric.BM25 not in engine.capabilities.metrics:
         pytest.skip(f"{engine.name} can't search by BM25")
     table = new_table(engine, SCHEMA)
-    for job, texts in ((5, {1: "old word", 2: "old"}), (20, {3: "new word", 4: "word word"})):
+    for job, texts in (
+        (first_id_at(5), {1: "old word", 2: "old"}),
+        (first_id_at(20), {3: "new word", 4: "word word"}),
+    ):
         staged = engine.stage(table, job, iter([batch(texts)]))
         table = replace(table, version=engine.publish(table, job, 1, [staged]).version)
-    table = replace(table, expiry=Expiry(before=10, late=()))
+    table = replace(table, expiry=Expiry(cutoff=10))
     (hits,) = search(engine, table, "word old")
     assert scores(hits) == expected({3: "new word", 4: "word word"}, "word old")
 

@@ -45,10 +45,12 @@ def schema(auto_id: bool = False) -> CollectionSchema:
 
 def scores(world: World, collection: Collection, text: str) -> dict[int, float]:
     current = world.catalog.collections.by_id(collection.id)
+    assert current is not None
     query = query_vector(text, analyzer_from_params(json.dumps(ENGLISH)))
     request = SearchRequest(field_name="terms", queries=[query], metric=Metric.BM25, limit=99)
     (hits,) = world.engine.search(Table.of(current), request)
-    return dict(zip(hits.rows["id"].to_pylist(), hits.scores.tolist(), strict=True))
+    keys: list[Any] = hits.rows["id"].to_pylist()
+    return dict(zip(keys, hits.scores.tolist(), strict=True))
 
 
 @pytest.mark.parametrize(

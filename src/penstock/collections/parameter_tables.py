@@ -97,7 +97,11 @@ FIELD_PARAMS = ParameterTable(
         served(
             "enable_match", about="filters may use text_match and phrase_match; needs enable_analyzer", kind=Kind.FLAG
         ),
-        served("analyzer_params", about="the analyzer, see [types](types.md#text-analysis); default standard"),
+        served(
+            "analyzer_params",
+            about="the analyzer, see [types](types.md#text-analysis); default standard",
+            kind=Kind.OBJECT,
+        ),
         refused("multi_analyzer_params", about="one analyzer per field: use analyzer_params"),
     ),
 )

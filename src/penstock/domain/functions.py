@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from penstock.domain.schema import Field
 
 
+_MAX_NAME = 255
+_MAX_DESCRIPTION = 65535
+
+
 class FunctionType(StrEnum):
     """What a function computes. BM25: the terms of a text, for full-text search."""
 
@@ -77,6 +81,12 @@ def check_functions(functions: Sequence[Function], fields: Iterable[Field]) -> N
 def _check_names(function: Function) -> None:
     if not function.name:
         raise MissingParameter("function name cannot be empty")
+    if len(function.name) > _MAX_NAME or len(function.description) > _MAX_DESCRIPTION:
+        raise InvalidSchema(
+            f"the name of a function has at most {_MAX_NAME} characters, its description {_MAX_DESCRIPTION}: "
+            f"{shorten(function.name)}",
+            function=shorten(function.name),
+        )
     for kind, fields in (("input", function.inputs), ("output", function.outputs)):
         if not fields:
             raise MissingParameter(f"function {kind} field names cannot be empty, function: {function.name}")

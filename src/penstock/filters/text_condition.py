@@ -93,16 +93,16 @@ def _has_phrase(text: Sequence[str | None], phrase: PhraseMatch) -> bool:
     if not phrase.slop:
         common = set(shifts[0])
         return bool(common.intersection(*shifts))
-    return _narrowest(shifts) <= phrase.slop
+    return _are_close(shifts, phrase.slop)
 
 
-def _narrowest(lists: Sequence[Sequence[int]]) -> int:
-    """The least difference between the highest and the lowest of values of which one is in each list."""
+def _are_close(lists: Sequence[Sequence[int]], most: int) -> bool:
+    """Whether there are values, one of each list, of which the highest and the lowest differ by ``most`` at most."""
     owners = len(lists)
     # As single integers, in ascending runs: their sort takes a tenth of that of pairs.
     merged = sorted(value * owners + owner for owner, values in enumerate(lists) for value in values)
     counts = [0] * owners
-    missing, start, best = owners, 0, _MAX_SLOP + 1
+    missing, start = owners, 0
     for step, item in enumerate(merged):
         if step % _STEPS_BETWEEN_CHECKS == 0:
             check_deadline()
@@ -111,8 +111,9 @@ def _narrowest(lists: Sequence[Sequence[int]]) -> int:
         counts[owner] += 1
         while not missing:
             first, first_owner = divmod(merged[start], owners)
-            best = min(best, value - first)
+            if value - first <= most:
+                return True
             counts[first_owner] -= 1
             missing += not counts[first_owner]
             start += 1
-    return best
+    return False

@@ -193,12 +193,12 @@ def test_a_dense_vector_beside_the_texts(client: MilvusClient, plane: DataPlane)
     schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
     schema.add_function(Function("f", FunctionType.BM25, ["text"], "sparse"))
     client.create_collection(name, schema=schema)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"id": 1, "text": "one two", "dense": [0, 1]},
         {"id": 2, "text": None, "dense": [1, 1], "k": 5},
         {"id": 3, "text": "two two two", "dense": [1, 0]},
     ]
     plane.put(name, rows)
     (hits,) = client.search(name, ["two"], anns_field="sparse", limit=9, output_fields=["$meta"])
-    words = {row["id"]: (row["text"] or "").split() for row in rows}  # type: ignore[attr-defined]
+    words = {row["id"]: (row["text"] or "").split() for row in rows}
     assert scores_of(hits) == pytest.approx(bm25(words, ["two"]), rel=1e-5)

@@ -86,7 +86,10 @@ def selected(dataset: lance.LanceDataset, text: str, params: dict[str, Any]) -> 
     pushed, rest = split(parse(text, SCHEMA, params), NEAREST_WEIGHT)
     where = None if pushed is None else to_sql(pushed, SCHEMA)
     assert rest is not None
-    return sorted(key for batch in matching(dataset, where, rest, {"id": "id"}) for key in batch["id"].to_pylist())
+    found: list[Any] = []
+    for batch in matching(dataset, where, rest, {"id": "id"}):
+        found += batch["id"].to_pylist()
+    return sorted(found)
 
 
 FIELDS = st.sampled_from(list(ANALYZERS))
