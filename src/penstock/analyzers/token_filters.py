@@ -9,8 +9,6 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
-import snowballstemmer
-
 
 @dataclass(frozen=True, slots=True)
 class TokenFilter:
@@ -70,6 +68,8 @@ def stop_filter(words: Iterable[str]) -> TokenFilter:
 @cache
 def stemmer_filter(language: str) -> TokenFilter:
     """Replace a token by its stem in one of :data:`STEMMER_LANGUAGES`."""
+    import snowballstemmer  # of the extra server; the bulk writers import this module, too
+
     stemmer: Any = snowballstemmer.stemmer(language)
     lock = Lock()  # a stemmer keeps the word that it works on
 

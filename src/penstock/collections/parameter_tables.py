@@ -99,7 +99,7 @@ FIELD_PARAMS = ParameterTable(
         ),
         served(
             "analyzer_params",
-            about="the analyzer, see [types](types.md#text-analysis); default standard",
+            about="the analyzer, see [text analysis](full-text-search.md#text-analysis); default standard",
             kind=Kind.OBJECT,
         ),
         refused("multi_analyzer_params", about="one analyzer per field: use analyzer_params"),

@@ -84,7 +84,8 @@ class Scan:
         tops = [_TopK(self.k) for _ in range(queries)]
         for batch in self._batches():
             check_deadline()
-            batch = batch.filter(batch[self.vector].is_valid())
+            if batch[self.vector].null_count:
+                batch = batch.filter(batch[self.vector].is_valid())
             if not len(batch):
                 continue
             for top, (places, distances) in zip(tops, measure(batch[self.vector]), strict=True):
