@@ -331,7 +331,8 @@ same words. The error adds the file, the row, the field and the value.
 ## Forms
 
 What a value of a type may be given as. A cell of CSV holds a number or a text, or JSON for all types below `VarChar`.
-Any other kind is refused: `{_names_only(TYPE.message, "<{}>")}`.
+Any other kind is refused: `{_names_only(TYPE.message, "<{}>")}`. The output field of a
+[BM25 function](full-text-search.md) must not be given at all: the server computes it from the text.
 
 {_table(["Type", "Arrow (Parquet, NumPy, data frames)", "JSON, CSV", "Python rows"], forms)}
 ## Rules

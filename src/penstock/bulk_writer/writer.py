@@ -25,7 +25,7 @@ from penstock.bulk_writer.progress import ProgressBar, ProgressCallback, WritePr
 from penstock.bulk_writer.rolling_writer import CallBack, Chunks, Deliver
 from penstock.bulk_writer.rows import RowBuffer
 from penstock.bulk_writer.schemas import collection_schema, function_outputs, written_fields
-from penstock.domain.schema import CollectionSchema
+from penstock.domain.schema import CollectionSchema, DataType
 from penstock.errors import DataError, InvalidParameter, StorageError
 
 __all__ = ["GB", "MB", "BulkWriter"]
@@ -308,6 +308,8 @@ def _rejected_fields(schema: CollectionSchema, written: CollectionSchema) -> dic
     return {
         field.name: f"the primary key '{field.name}' is auto-generated, no need to provide"
         if schema.is_generated(field)
+        else f"not allowed to provide data for BM25 function output field '{field.name}'"
+        if field.type is DataType.SPARSE_FLOAT_VECTOR
         else f"the field '{field.name}' is computed by the server, no need to provide"
         for field in schema
         if written.get(field.name) is None

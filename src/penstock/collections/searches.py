@@ -19,14 +19,14 @@ from penstock.catalog import Catalog
 from penstock.collections.entities import EntityService, OutputFields, check_loaded
 from penstock.collections.entity_requests import GetRequest, HybridSearchRequest, VectorSearchRequest
 from penstock.collections.partitions import PartitionService
-from penstock.collections.query_vectors import QueryVectors, check_number_of_queries, stored_vectors
+from penstock.collections.query_vectors import QueryVectors, analyzed, check_number_of_queries, stored_vectors
 from penstock.collections.rank_fusion import Ranking, fuse, take
 from penstock.collections.result_memory import MemoryReservation, release_on_error
 from penstock.collections.search_groups import Grouping, best_groups, first_groups, group_field
 from penstock.collections.search_params import SearchParams, rounded
 from penstock.domain.collections import Collection
 from penstock.domain.deadline import check_deadline
-from penstock.domain.index import Metric, default_metric
+from penstock.domain.index import Bm25Params, Metric, default_metric
 from penstock.domain.schema import DataType, Field
 from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
 from penstock.engines.registry import EngineRegistry
@@ -166,9 +166,13 @@ class SearchService:
             group_field(collection.schema, params.grouping)
             _check_grouping(params)
         numbers = self._partitions.numbers(collection, request.partitions)
+        if request.keys:
+            queries = self._stored(collection, target, request, org_id)
+        else:
+            queries = analyzed(request.queries, target, collection.schema)
         return SearchRequest(
             field_name=target.name,
-            queries=self._stored(collection, target, request, org_id) if request.keys else request.queries,
+            queries=queries,
             metric=metric,
             limit=request.limit,
             offset=request.offset,
@@ -177,6 +181,7 @@ class SearchService:
             radius=params.radius,
             range_filter=_range_filter(metric, params.range_filter),
             exact=request.exact,
+            bm25=self._bm25(collection, target),
             params=params.tuning,
         )
 
@@ -320,7 +325,7 @@ class SearchService:
             None,
         )
         if not requested:
-            return own or default_metric(target.type)
+            return own or default_metric(target)
         if own is not None and requested.upper() != own.value:
             raise InvalidParameter(
                 f"metric type not match: invalid [expected={own.value}][actual={requested}]",
@@ -331,6 +336,13 @@ class SearchService:
             return Metric(requested.upper())
         except ValueError:
             raise InvalidParameter(f"metric type {requested} is not supported", metric=requested) from None
+
+    def _bm25(self, collection: Collection, target: Field) -> Bm25Params:
+        """The parameters of the field's index."""
+        indexes = self._catalog.collections.indexes(collection.id) if target.function_output else ()
+        return next(
+            (Bm25Params.of(index.params) for index in indexes if index.field_name == target.name), Bm25Params()
+        )
 
 
 def _identities(rows: pa.Table, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:

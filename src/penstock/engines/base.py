@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from penstock.domain.collections import Collection
 from penstock.domain.expiry import Expiry
-from penstock.domain.index import IndexSpec, Metric
+from penstock.domain.index import Bm25Params, IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema, Field
 from penstock.filters import Filter
 
@@ -64,7 +64,8 @@ class Published:
 class SearchRequest:
     """Nearest neighbours of ``queries``: a (n, width) array for dense vectors, a list of index→value maps for sparse.
 
-    Binary queries are uint8 of dim / 8 bytes. ``radius`` and ``range_filter`` bound the score as Milvus does; found
+    For BM25 the maps are term vectors; the statistics are those of all rows that aren't expired. Binary queries are
+    uint8 of dim / 8 bytes. ``radius`` and ``range_filter`` bound the score as Milvus does; found
     rows are farther than the score ``beyond``. ``exact``: search without an index.
     """
 
@@ -80,6 +81,7 @@ class SearchRequest:
     range_filter: float | None = None
     beyond: float | None = None
     exact: bool = False
+    bm25: Bm25Params = field(default_factory=Bm25Params)
     params: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -26,7 +26,13 @@ from penstock.readers.base import FormatSpec, ReadRequest, RowBatch
 from penstock.readers.byte_ranges import even_spans
 from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.readers.numpy_set import NUMPY_SET, field_of
-from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
+from penstock.readers.unknown_columns import (
+    UnknownColumns,
+    check_missing,
+    computed_field_error,
+    listed,
+    unknown_column,
+)
 from penstock.sources.base import Source
 
 HEAD = 1 << 16
@@ -152,6 +158,9 @@ def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:
                 remedy="Give each field one file",
             )
         sources[field] = source
+        known = schema.get(field)
+        if known is not None and known.function_output:
+            raise computed_field_error(known).at(file=source.name)
     unknown = [field for field in sources if field not in field_names]
     if unknown and request.unknown_columns is UnknownColumns.ERROR:
         raise unknown_column(unknown[0], schema, "file").at(file=sources[unknown[0]].name)

@@ -251,7 +251,7 @@ def test_what_is_no_page_of_an_iterator(plane: DataPlane, client: MilvusClient, 
         ({"anns_field": "nope"}, "field not found[field=nope]"),
         ({"search_params": {"params": {"n_probe": 1}}}, "did you mean nprobe?"),
         ({"group_by_field": "nope"}, "field not found[field=nope]"),
-        ({"data": ["words"]}, "full-text search"),
+        ({"data": ["words"]}, "field vector - type FloatVector, search info type VarChar"),
     ],
 )
 def test_errors(client: MilvusClient, docs: str, options: dict[str, Any], text: str) -> None:

@@ -32,7 +32,6 @@ from penstock.readers.columns.row_builder import (
     batch_schema,
     file_fields,
     fixed_row_bytes,
-    generated_key_error,
     least_text_bytes,
     note_for,
     rounding_warnings,
@@ -41,7 +40,7 @@ from penstock.readers.columns.scalars import first_bad_row
 from penstock.readers.csv.boundary_scan import CsvBoundaryScan
 from penstock.readers.csv.cells import CellColumn, cell_column, decode_text, mark_nulls
 from penstock.readers.csv.records import check_quotes, row_start, whole_rows
-from penstock.readers.unknown_columns import UnknownColumns, missing_field, unknown_column
+from penstock.readers.unknown_columns import UnknownColumns, computed_field_error, missing_field, unknown_column
 from penstock.rules.json_texts import DYNAMIC
 from penstock.sources.base import Source
 
@@ -208,9 +207,9 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
         raise unknown_column(unknown, request.schema)
     present = set(names)
     for schema_field in request.schema:
-        if request.schema.is_generated(schema_field):
+        if request.schema.is_computed(schema_field):
             if schema_field.name in present:
-                raise generated_key_error(schema_field)
+                raise computed_field_error(schema_field)
         elif schema_field.name not in present and not schema_field.nullable and schema_field.default is None:
             raise _missing_column(schema_field, names, _separator(request))
 

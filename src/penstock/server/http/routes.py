@@ -12,6 +12,7 @@ from penstock.wire.milvus_v2 import (
     entities,
     indexes,
     partitions,
+    text_analysis,
     unsupported,
     users,
 )
@@ -35,6 +36,7 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
         *partitions.routes(services.collections, services.partitions, v2),
         *indexes.routes(services.collections, services.indexes, v2),
         *entities.routes(services.collections, services.entities, services.searches, v2),
+        *text_analysis.routes(services.collections, v2),
         *users.routes(services.accounts, v2),
         *unsupported.routes(v2),
     )
