@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
 import pytest
-from pymilvus import DataType, Function, FunctionType, MilvusClient, MilvusException
+from pymilvus import (
+    AnnSearchRequest,
+    DataType,
+    Function,
+    FunctionType,
+    MilvusClient,
+    MilvusException,
+    RRFRanker,
+    WeightedRanker,
+)
 
 from tests.support.bm25_oracle import bm25
 from tests.support.data_planes import DataPlane
@@ -202,3 +212,14 @@ def test_a_dense_vector_beside_the_texts(client: MilvusClient, plane: DataPlane)
     (hits,) = client.search(name, ["two"], anns_field="sparse", limit=9, output_fields=["$meta"])
     words = {row["id"]: (row["text"] or "").split() for row in rows}
     assert scores_of(hits) == pytest.approx(bm25(words, ["two"]), rel=1e-5)
+
+    dense = AnnSearchRequest([[0.0, 1.0]], "dense", {}, limit=9)
+    sparse = AnnSearchRequest(["two"], "sparse", {}, limit=9)
+    (fused,) = client.hybrid_search(name, [dense, sparse], RRFRanker(), limit=9)
+    assert [hit["id"] for hit in fused] == [1, 3, 2]
+    (fused,) = client.hybrid_search(name, [dense, sparse], WeightedRanker(0.25, 0.5), limit=9)
+    words_scores = {key: 2 * math.atan(score) / math.pi for key, score in bm25(words, ["two"]).items()}
+    cosines = {1: 1.0, 2: math.sqrt(0.5), 3: 0.0}
+    assert scores_of(fused) == pytest.approx(
+        {key: 0.25 * (1 + cosine) / 2 + 0.5 * words_scores.get(key, 0) for key, cosine in cosines.items()}, rel=1e-5
+    )

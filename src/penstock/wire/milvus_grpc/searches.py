@@ -68,12 +68,12 @@ def methods(
             return Answer(message, result.held)
 
     def page(request: Request, collection: Collection, query: VectorSearchRequest, cursor: SearchCursor) -> Answer:
-        found = iterators.next_page(collection, query, cursor, org_id=request.cluster.org_id)
-        with release_on_error(found.result.held):
-            message = search_results(collection, found.result, query.output_fields, query.limit, None)
+        page = iterators.next_page(collection, query, cursor, org_id=request.cluster.org_id)
+        with release_on_error(page.result.held):
+            message = search_results(collection, page.result, query.output_fields, query.limit, None)
             info = message.results.search_iterator_v2_results
-            info.token, info.last_bound = found.cursor.id or "", found.cursor.last_bound or 0.0
-            return Answer(message, found.result.held)
+            info.token, info.last_bound = page.cursor.id or "", page.cursor.last_bound or 0.0
+            return Answer(message, page.result.held)
 
     return (grpc.method("Search", search, action="entity.search", role=Role.READER),)
 
