@@ -29,9 +29,9 @@ from penstock.server.http.routes import dialect_routes
 from penstock.server.services import Services
 from penstock.settings import Setting, load_settings, settings_table
 from penstock.wire.http import Route
+from penstock.wire.milvus.errors import MILVUS, ZILLIZ
+from penstock.wire.milvus.errors import TIMEOUT as V2_TIMEOUT
 from penstock.wire.milvus_v2.dialect import PREFIX
-from penstock.wire.milvus_v2.errors import MILVUS, ZILLIZ
-from penstock.wire.milvus_v2.errors import TIMEOUT as V2_TIMEOUT
 from penstock.wire.milvus_v2.parameter_docs import TABLES
 from penstock.wire.zilliz_v1.errors import INTERNAL as V1_INTERNAL
 from penstock.wire.zilliz_v1.errors import ROWS as V1

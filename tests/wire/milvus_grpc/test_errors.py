@@ -10,9 +10,9 @@ from penstock import errors
 from penstock.domain.deadline import DeadlineExceeded
 from penstock.errors import PenstockError
 from penstock.wire.decoding import MalformedBody
+from penstock.wire.milvus.errors import MILVUS, Refused
 from penstock.wire.milvus_grpc.errors import GRPC, failure_reply, status_of, success_reply
 from penstock.wire.milvus_grpc.stubs import METHODS, common_pb2, message_types, milvus_pb2
-from penstock.wire.milvus_v2.errors import MILVUS, Refused
 
 NAMES = {"database": "default", "collection": "docs"}
 

@@ -7,9 +7,9 @@ from typing import Any
 from penstock.collections.description import CollectionDescription, FieldDescription, FunctionDescription
 from penstock.domain.collections import Collection
 from penstock.domain.schema import DataType, Field
+from penstock.wire.milvus.properties import key_values
 from penstock.wire.milvus_grpc.stubs import milvus_pb2, schema_pb2
 from penstock.wire.milvus_grpc.times import hybrid_timestamp, millis
-from penstock.wire.milvus_v2.row_serializer import key_values
 
 _DEFAULT_VALUES = {
     DataType.BOOL: "bool_data",

@@ -17,12 +17,12 @@ from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.domain.parameter_values import go_boolean
 from penstock.errors import InvalidParameter, Unsupported
+from penstock.wire.milvus.call_errors import read_errors
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import Answer, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.read_requests import collection_to_read, pairs, whole_parameter
 from penstock.wire.milvus_grpc.searches import iterator_parameters, json_parameters, search_request, search_results
 from penstock.wire.milvus_grpc.stubs import schema_pb2
-from penstock.wire.milvus_v2.read_errors import read_errors
 
 _UNSERVED = ("function_chains", "namespace")
 _RANKER = ("strategy", "params")

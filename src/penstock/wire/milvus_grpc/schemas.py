@@ -20,11 +20,11 @@ from penstock.domain.access import Role
 from penstock.domain.rest_schema import field_from_rest, schema_from_rest
 from penstock.domain.schema import MAX_FIELDS, CollectionSchema, Field
 from penstock.errors import InvalidParameter, InvalidSchema, Unsupported, shorten
+from penstock.wire.milvus.call_errors import creating
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.collections import qualified_name
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc, Request
 from penstock.wire.milvus_grpc.stubs import common_pb2, schema_pb2
-from penstock.wire.milvus_v2.collection_requests import creating
 
 _TYPE_PARAMS = replace(FIELD_PARAMS, where="type_params")
 _UNSERVED_MEMBERS = ("external_source", "external_spec", "enable_namespace")

@@ -24,6 +24,7 @@ from penstock.domain.collections import Collection
 from penstock.domain.parameter_values import go_boolean
 from penstock.domain.schema import DataType
 from penstock.errors import InvalidParameter, Unsupported, shorten
+from penstock.wire.milvus.call_errors import read_errors
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import Answer, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.field_data import field_data, fields_data, ids_of
@@ -38,7 +39,6 @@ from penstock.wire.milvus_grpc.read_requests import (
     whole_parameter,
 )
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
-from penstock.wire.milvus_v2.read_errors import read_errors
 
 _UNSERVED = ("function_score", "function_chains", "highlighter", "search_aggregation", "sub_reqs", "namespace")
 _OUTSIDE = ("topk", "limit", "offset", "anns_field", "metric_type", "collection_id", "cluster_id", "params")

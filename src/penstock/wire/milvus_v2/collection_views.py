@@ -8,7 +8,8 @@ from penstock.collections.description import CollectionDescription, FieldDescrip
 from penstock.domain.collections import LoadState
 from penstock.domain.functions import FUNCTION_NUMBERS
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.wire.milvus_v2.row_serializer import UNION_MEMBERS, key_values
+from penstock.wire.milvus.properties import key_values
+from penstock.wire.milvus_v2.row_serializer import UNION_MEMBERS
 
 LOAD_WORDS = {
     LoadState.LOADED: "LoadStateLoaded",

@@ -37,9 +37,9 @@ from penstock.imports.requests import CreateImport, JobQuery, StoreCredentials
 from penstock.wire.call_names import call_names
 from penstock.wire.decoding import Fields, MalformedBody, parse_object
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
+from penstock.wire.milvus.errors import Refused
 from penstock.wire.milvus_v2 import import_docs as docs
 from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2, Request
-from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.import_views import MILVUS, STATE_FILTER, ZILLIZ, Profile
 
 MAX_PAGE_SIZE = 100

@@ -164,3 +164,8 @@ def _text(row: ErrorRow, error: PenstockError) -> str:
         text = row.prefix + text
     # Some texts have the suffix in their middle: "…: invalid parameter[expected=A][actual=B]".
     return text if row.suffix in text else text + row.suffix
+
+
+def wrong_password(name: str) -> Refused:
+    """The error of a password change with a wrong old password."""
+    return Refused(1400, f"old password not correct for {name}: not authenticated")
