@@ -1,7 +1,8 @@
 """A program for released pymilvus: every call of its clients on rows that came by import.
 
-Arguments: the server's address, an API key, a folder of its import roots, the release. Prints one JSON object: for each
-step what the call returned, or ``{"refused": [code, message]}``; and which methods of ``MilvusClient`` no step called.
+Arguments: the server's address, an API key, a folder of its import roots, the release. Prints one JSON object: for
+each step what the call returned, or ``{"refused": [code, message]}``; and which methods of ``MilvusClient`` no step
+called.
 """
 
 from __future__ import annotations
@@ -139,10 +140,11 @@ def define(client: Any) -> Any:
     step("create_collection", client.create_collection, DOCS, schema=schema, index_params=params)
     step("has_collection", client.has_collection, DOCS)
     described = client.describe_collection(DOCS)
-    keys = ("collection_name", "auto_id", "num_shards", "description", "functions", "aliases", "consistency_level")
+    keys = ("collection_name", "auto_id", "num_shards", "description", "aliases", "consistency_level")
     results["describe_collection"] = {key: plain(described.get(key)) for key in keys}
     results["describe_collection fields"] = [
-        [field["field_id"], field["name"], int(field["type"]), plain(field["params"])] for field in described["fields"]
+        [field["field_id"], field["name"], int(field["type"]), plain(field["params"])]
+        for field in described["fields"]
     ]
     step("create_partition", client.create_partition, DOCS, "late")
     step("list_partitions", client.list_partitions, DOCS)
@@ -236,7 +238,9 @@ def read(client: Any) -> None:
             ),
         )
     step("search wrong dimension", client.search, DOCS, [[1.0, 2.0]], limit=1, anns_field="vector")
-    step("search wrong metric", client.search, DOCS, [query], search_params={"metric_type": "IP"}, anns_field="vector")
+    step(
+        "search wrong metric", client.search, DOCS, [query], search_params={"metric_type": "IP"}, anns_field="vector"
+    )
     step("search no anns_field", client.search, DOCS, [query], limit=1)
     step("search missing collection", client.search, f"{PREFIX}_nope", [query], limit=1, anns_field="vector")
     step("search missing partition", client.search, DOCS, [query], partition_names=["nope"], anns_field="vector")
@@ -303,6 +307,56 @@ def indexes(client: Any) -> None:
     step("query after drop_partition", client.query, DOCS, "", output_fields=["count(*)"])
 
 
+def aliases_and_names(client: Any) -> None:
+    alias, other = f"{PREFIX}_alias", f"{PREFIX}_other"
+    client.create_collection(other, dimension=4)
+    step("create_alias", client.create_alias, DOCS, alias)
+    step("create_alias of another", client.create_alias, other, alias)
+    step("describe_alias", client.describe_alias, alias)
+    step("list_aliases", client.list_aliases, DOCS)
+    step("query by alias", client.query, alias, "id == 2", output_fields=["title"])
+    step("describe_collection by alias", lambda: client.describe_collection(alias)["collection_name"])
+    step("drop_collection with alias", client.drop_collection, DOCS)
+    step("alter_alias", client.alter_alias, other, alias)
+    step("query by altered alias", client.query, alias, "", output_fields=["count(*)"])
+    step("drop_alias", client.drop_alias, alias)
+    step("describe_alias missing", client.describe_alias, alias)
+    step("rename_collection", client.rename_collection, other, f"{other}_2")
+    step("rename_collection missing", client.rename_collection, other, f"{other}_3")
+    step("has_collection renamed", client.has_collection, f"{other}_2")
+    client.drop_collection(f"{other}_2")
+
+
+def alterations(client: Any) -> None:
+    def properties() -> Any:
+        return sorted(client.describe_collection(DOCS)["properties"].items())
+
+    step("alter_collection_properties", client.alter_collection_properties, DOCS, {"collection.ttl.seconds": 86400})
+    step("properties", properties)
+    step("drop_collection_properties", client.drop_collection_properties, DOCS, ["collection.ttl.seconds"])
+    step("properties dropped", properties)
+    step("alter_collection_field", client.alter_collection_field, DOCS, "title", {"max_length": 128})
+    step("alter_index_properties loaded", client.alter_index_properties, DOCS, "vector", {"mmap.enabled": True})
+    client.release_collection(DOCS)
+    step("alter_index_properties", client.alter_index_properties, DOCS, "vector", {"mmap.enabled": True})
+    step("drop_index_properties", client.drop_index_properties, DOCS, "vector", ["mmap.enabled"])
+    client.load_collection(DOCS)
+    step("add_collection_field", client.add_collection_field, DOCS, "stars", DataType.INT32, nullable=True)
+    step("add_collection_field not nullable", client.add_collection_field, DOCS, "moons", DataType.INT32)
+    step("query added field", client.query, DOCS, "id == 2 and stars is null", output_fields=["stars"])
+    step("truncate_collection", client.truncate_collection, DOCS)
+
+
+def database_properties(client: Any) -> None:
+    name = f"{PREFIX}_properties"
+    client.create_database(name)
+    step("alter_database_properties", client.alter_database_properties, name, {"database.replica.number": 1})
+    step("describe_database altered", client.describe_database, name)
+    step("drop_database_properties", client.drop_database_properties, name, ["database.replica.number"])
+    step("describe_database dropped", client.describe_database, name)
+    client.drop_database(name)
+
+
 def databases(client: Any) -> None:
     name = f"{PREFIX}_db"
     step("create_database", client.create_database, name)
@@ -330,7 +384,7 @@ def users(client: Any) -> None:
     step("list_users", lambda: name in client.list_users())
     step("grant_role", client.grant_role, name, "reader")
     step("grant_role missing", client.grant_role, name, "king")
-    step("describe_user", client.describe_user, name)
+    step("describe_user", lambda: list(client.describe_user(name)["roles"]))
     step("update_password", client.update_password, name, "correct horse", "battery staple")
     step("update_password wrong", client.update_password, name, "correct horse", "battery staple")
     step("list_roles", client.list_roles)
@@ -357,6 +411,10 @@ def maintenance(client: Any) -> None:
     step("list_persistent_segments", lambda: [each.num_rows for each in client.list_persistent_segments(DOCS)])
     step("list_loaded_segments", lambda: [each.num_rows for each in client.list_loaded_segments(DOCS)])
     step("describe_replica", lambda: len(client.describe_replica(DOCS)))
+    if SINCE_3:
+        step("list_segments", lambda: [each.num_rows for each in client.list_segments(DOCS)])
+        step("list_compaction_tasks", lambda: client.list_compaction_tasks(DOCS).state.name)
+    step("optimize", lambda: client.optimize(DOCS).status)
     step("flush_all", client.flush_all)
     step("get_flush_all_state", client.get_flush_all_state, flush_all_ts=1)
     step("get_compaction_plans", lambda: client.get_compaction_plans(client.compact(DOCS)).state.name)
@@ -384,15 +442,21 @@ def older_calls() -> None:
         "ORM search",
         lambda: [
             [[hit.id, round(hit.distance, 4), hit.entity.get("title")] for hit in one]
-            for one in docs.search([[1.0, 0, 0, 0]], "vector", param, limit=1, expr="id == 4", output_fields=["title"])
+            for one in docs.search(
+                [[1.0, 0, 0, 0]], "vector", param, limit=1, expr="id == 4", output_fields=["title"]
+            )
         ],
     )
     step("ORM query_iterator", lambda: pages(docs.query_iterator(batch_size=8, output_fields=["id"])))
     step(
         "ORM search_iterator",
-        lambda: sorted(each for page in pages(docs.search_iterator(
-            [[1.0, 0, 0, 0]], "vector", {"metric_type": "COSINE"}, batch_size=5, limit=12
-        )) for each in page),
+        lambda: sorted(
+            each
+            for page in pages(
+                docs.search_iterator([[1.0, 0, 0, 0]], "vector", {"metric_type": "COSINE"}, batch_size=5, limit=12)
+            )
+            for each in page
+        ),
     )
     dense = AnnSearchRequest([[1.0, 0, 0, 0]], "vector", param, limit=12)
     sparse = AnnSearchRequest([{1: 1.0}], "words", {"metric_type": "IP"}, limit=3)
@@ -437,6 +501,10 @@ sessions(wrapped)
 import_rows(define(wrapped))
 read(wrapped)
 indexes(wrapped)
+aliases_and_names(wrapped)
+if SINCE_2_6:
+    alterations(wrapped)
+    database_properties(wrapped)
 databases(wrapped)
 users(wrapped)
 writes(wrapped)
