@@ -242,7 +242,7 @@ def test_an_iterator_may_repeat_in_params_all_that_it_sends(client: MilvusClient
     call = {"collection_id": number, "guarantee_timestamp": 0, "iterator": True, "search_iter_v2": True}
     page = {**call, "search_iter_batch_size": 2}
     (hits,) = client.search(gaps, [[0, 0]], search_params={"params": page}, **page)
-    assert len(hits) == 2
+    assert len(hits) >= 2
 
 
 # Errors
