@@ -5,9 +5,6 @@ It is installed once with npm, as ``azurite/package-lock.json`` pins it, and kep
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import shutil
 import socket
 import subprocess
 import time
@@ -15,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.environments import node_modules
 
 __all__ = ["AzuriteServer", "azurite_server"]
 
@@ -25,7 +24,6 @@ ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """The well-known account and key of the emulator."""
 
-_INSTALL_SECONDS = 600
 _START_SECONDS = 60
 
 
@@ -45,7 +43,7 @@ class AzuriteServer:
 @contextmanager
 def azurite_server() -> Iterator[AzuriteServer]:
     """Run a server with nothing in it; what it holds is in memory."""
-    program = _installed()
+    program = node_modules(PINS, HOME) / "azurite" / "dist" / "src" / "blob" / "main.js"
     server = AzuriteServer(_free_port())
     command = ["node", str(program), "--blobHost", "127.0.0.1", "--blobPort", str(server.port)]
     command += ["--inMemoryPersistence", "--skipApiVersionCheck", "--silent"]
@@ -55,25 +53,6 @@ def azurite_server() -> Iterator[AzuriteServer]:
             yield server
         finally:
             process.terminate()
-
-
-def _installed() -> Path:
-    """The server's program; parallel test workers wait for the one that installs."""
-    HOME.mkdir(parents=True, exist_ok=True)
-    stamp = hashlib.sha256((PINS / "package-lock.json").read_bytes()).hexdigest()
-    with (HOME / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (HOME / "stamp").exists() or (HOME / "stamp").read_text() != stamp:
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(PINS / name, HOME / name)
-            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            done = subprocess.run(
-                command, cwd=HOME, capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False
-            )
-            if done.returncode:
-                raise RuntimeError(f"npm ci: {done.stderr}")
-            (HOME / "stamp").write_text(stamp)
-    return HOME / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
 
 
 def _free_port() -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.support.environments import environment_python
 
-__all__ = ["CLIENT_VERSIONS", "client_python", "run_client"]
+__all__ = ["CLIENT_VERSIONS", "ENVIRONMENTS", "client_python", "run_client"]
 
 CLIENT_VERSIONS = ("2.3.8", "2.4.9", "2.5.18", "2.6.17", "3.0.2")
 

@@ -1,4 +1,4 @@
-"""Python environments of foreign packages, each made once from a lock file and kept under ``.cache``."""
+"""Environments of foreign packages, of Python and Node.js, each made once from a lock and kept under ``.cache``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["environment_python"]
+__all__ = ["environment_python", "node_modules"]
 
 BUILD_SECONDS = 600
 
@@ -33,6 +33,30 @@ def environment_python(lock: Path, home: Path) -> Path:
             _uv("pip", "sync", "--quiet", "--require-hashes", "--python", str(home / "bin" / "python"), str(lock))
             (home / "stamp").write_text(stamp)
     return home / "bin" / "python"
+
+
+def node_modules(pins: Path, home: Path) -> Path:
+    """The folder ``node_modules`` below ``home`` with what ``pins/package-lock.json`` lists, installed if need be.
+
+    Raises:
+        RuntimeError: there is no npm, or a package can't be had; the message holds what npm printed.
+    """
+    if shutil.which("npm") is None:
+        raise RuntimeError("npm is not installed: Debian's packages nodejs and npm have it")
+    stamp = hashlib.sha256((pins / "package-lock.json").read_bytes()).hexdigest()
+    with _locked(home.with_name(f"{home.name}.lock")):
+        if _read(home / "stamp") != stamp:
+            home.mkdir(exist_ok=True)
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(pins / name, home / name)
+            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            done = subprocess.run(
+                command, cwd=home, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
+            )
+            if done.returncode:
+                raise RuntimeError(f"npm ci: exit code {done.returncode}\n{done.stderr}")
+            (home / "stamp").write_text(stamp)
+    return home / "node_modules"
 
 
 @contextmanager

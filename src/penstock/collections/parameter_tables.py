@@ -289,5 +289,6 @@ ITERATOR_PARAMS = ParameterTable(
         ),
         served("search_iter_last_bound", about="the score at which the page before ended", kind=Kind.NUMBER),
         served("search_iter_id", about="the token of the first page; of this search and no other", kind=Kind.TEXT),
+        unused("guarantee_timestamp", about=f"of the Node.js client; {READS_ARE_STRONG}", kind=Kind.AMOUNT),
     ),
 )

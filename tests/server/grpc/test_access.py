@@ -66,6 +66,18 @@ def test_a_key_and_a_password_let_in(guarded: Guarded) -> None:
     assert call(guarded.channel, "Connect", secret=guarded.reader).identifier
 
 
+def test_connecting_to_a_database_that_is_missing_or_anothers_says_that_there_is_none(guarded: Guarded) -> None:
+    def connect(secret: str, database: str) -> tuple[int, str]:
+        status = call(guarded.channel, "Connect", secret=secret, metadata={"dbname": database}).status
+        return status.code, status.reason
+
+    assert connect(guarded.reader, "sales") == connect(guarded.reader, "default") == (0, "")
+    assert connect(guarded.admin, "nope") == (800, "database not found[database=nope]")
+    call(guarded.channel, "CreateDatabase", secret=guarded.admin, db_name="hidden")
+    assert connect(guarded.admin, "hidden") == (0, "")
+    assert connect(guarded.reader, "hidden") == (800, "database not found[database=hidden]")
+
+
 def test_a_caller_sees_and_does_what_its_role_allows(guarded: Guarded) -> None:
     assert call(guarded.channel, "ListDatabases", secret=guarded.reader).db_names == ["sales"]
     assert (

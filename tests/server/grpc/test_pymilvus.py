@@ -17,38 +17,7 @@ from pymilvus import MilvusClient, MilvusException
 from pymilvus.client.types import LoadState
 
 from tests.support.certificates import self_signed
-from tests.support.clients import run_client
 from tests.support.servers import RunningServer, running_server
-
-FLOW = """
-import sys
-from pymilvus import DataType, MilvusClient
-client = MilvusClient(sys.argv[1], db_name=sys.argv[2] if sys.argv[2:] else "")
-assert client.has_collection("nope") is False
-assert "docs" in client.list_collections()
-assert client.describe_collection("docs")["num_partitions"] >= 1
-assert client.get_load_state("docs")["state"].name == "Loaded"
-client.create_partition("docs", "p1")
-assert client.has_partition("docs", "p1")
-client.release_partitions("docs", ["p1"])
-client.load_partitions("docs", ["p1"])
-assert sorted(client.list_partitions("docs")) == ["_default", "p1"]
-assert client.get_partition_stats("docs", "p1")["row_count"] == 0
-client.drop_partition("docs", "p1")
-client.release_collection("docs")
-assert client.get_load_state("docs")["state"].name == "NotLoad"
-client.load_collection("docs")
-assert client.get_collection_stats("docs")["row_count"] == 0
-client.drop_collection("nope")
-try:
-    client.insert("docs", [{"id": 1, "vector": [1.0, 2.0]}])
-except Exception as error:
-    assert "rows come by import jobs" in str(error), error
-else:
-    raise AssertionError("inserted")
-client.close()
-print("done")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +67,6 @@ def test_a_missing_collection_and_a_bad_name_are_told_as_milvus_tells_them(docs:
         with pytest.raises(MilvusException) as error:
             client.create_database("1st")
         assert error.value.code == 802
-
-
-@pytest.mark.clients
-@pytest.mark.parametrize("version", ["2.4.9", "2.6.17", "3.0.2"])
-def test_released_clients_do_the_same(docs: RunningServer, version: str) -> None:
-    assert run_client(version, FLOW, docs.url) == "done\n"
 
 
 def test_the_log_has_a_line_per_call_without_secrets(tmp_path: Path) -> None:

@@ -237,6 +237,14 @@ def test_what_is_no_page_of_an_iterator(plane: DataPlane, client: MilvusClient, 
     assert text in error.value.message
 
 
+def test_an_iterator_may_repeat_in_params_all_that_it_sends(client: MilvusClient, gaps: str) -> None:
+    number = client.describe_collection(gaps)["collection_id"]
+    call = {"collection_id": number, "guarantee_timestamp": 0, "iterator": True, "search_iter_v2": True}
+    page = {**call, "search_iter_batch_size": 2}
+    (hits,) = client.search(gaps, [[0, 0]], search_params={"params": page}, **page)
+    assert len(hits) >= 2
+
+
 # Errors
 
 

@@ -33,7 +33,9 @@ def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
     """The methods by the path of their calls, such as ``/milvus.proto.milvus.MilvusService/Connect``."""
     grpc = MilvusGrpc(services.admission)
     served = (
-        *sessions.methods(services.problem, lambda: services.authentication.is_enabled_cached, grpc),
+        *sessions.methods(
+            services.problem, lambda: services.authentication.is_enabled_cached, services.databases, grpc
+        ),
         *databases.methods(services.databases, grpc),
         *collections.methods(services.collections, grpc),
         *aliases.methods(services.aliases, grpc),

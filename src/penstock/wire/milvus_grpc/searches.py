@@ -43,6 +43,8 @@ from penstock.wire.milvus_grpc.stubs import milvus_pb2
 _UNSERVED = ("function_score", "function_chains", "highlighter", "search_aggregation", "sub_reqs", "namespace")
 _OUTSIDE = ("topk", "limit", "offset", "anns_field", "metric_type", "collection_id", "cluster_id", "params")
 """Parameters of the request itself, not of the search of an index."""
+_OF_THE_CALL = ("collection_id", "cluster_id")
+"""Of these the Node.js client copies all that it sends into ``params``."""
 _ITERATOR = tuple(name for parameter in ITERATOR_PARAMS.rows for name in parameter.names)
 _TIMES = ("timezone", "time_fields")
 """Parameters for fields with a time zone, which no collection has."""
@@ -176,7 +178,8 @@ def json_parameters(text: str, what: str) -> dict[str, Any]:
 def _search_params(outer: Mapping[str, str], inner: Mapping[str, Any]) -> SearchParams:
     """Merge the parameters of both places. Clients copy those outside, as text, into ``params``, as JSON."""
     beside = {key: value for key, value in outer.items() if key not in (*_OUTSIDE, *_ITERATOR, *_TIMES)}
-    within = {key: value for key, value in inner.items() if key not in ("offset", *_ITERATOR, *beside)}
+    copies = {key for key in _OF_THE_CALL if str(inner.get(key)) == outer.get(key)}
+    within = {key: value for key, value in inner.items() if key not in ("offset", *_ITERATOR, *beside, *copies)}
     return search_params(within, beside, metric=outer.get("metric_type"))
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from penstock.collections.databases import DatabaseService
+from penstock.domain.access import Role
 from penstock.domain.ids import new_id
+from penstock.domain.names import DEFAULT_DATABASE
+from penstock.errors import DatabaseNotFound, shorten
 from penstock.version import package_version
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import Handler, MilvusGrpc, Request
@@ -17,13 +21,22 @@ MILVUS_VERSION = "v2.6.0"
 
 
 def methods(
-    problem: Callable[[], str | None], asks_for_keys: Callable[[], bool], grpc: MilvusGrpc
+    problem: Callable[[], str | None],
+    asks_for_keys: Callable[[], bool],
+    databases: DatabaseService,
+    grpc: MilvusGrpc,
 ) -> tuple[GrpcMethod, ...]:
     """The methods. ``problem`` and ``asks_for_keys`` as ``/healthz`` uses them: the reason, which may name hosts and
     folders, is shown only while no keys are asked for."""
 
     def connect(request: Request) -> object:
-        del request
+        # Clients before 2.6 choose a database by connecting again, and learn by it that there is none.
+        if request.database != DEFAULT_DATABASE:
+            visible = request.caller.databases(Role.READER, request.cluster)
+            if visible is not None and request.database not in visible:
+                name = shorten(request.database, 300)
+                raise DatabaseNotFound(f"database not found[database={name}]", database=name)
+            databases.get(request.cluster_id, request.database)
         info = common_pb2.ServerInfo(
             build_tags=MILVUS_VERSION,
             git_commit=f"penstock-{package_version()}",
