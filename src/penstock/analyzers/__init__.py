@@ -5,6 +5,6 @@ be equal to them.
 """
 
 from penstock.analyzers.analyzer import Analyzer, Token
-from penstock.analyzers.params import analyzer_from_params, field_analyzer
+from penstock.analyzers.params import analyzer_from_params, build_analyzer, field_analyzer
 
-__all__ = ["Analyzer", "Token", "analyzer_from_params", "field_analyzer"]
+__all__ = ["Analyzer", "Token", "analyzer_from_params", "build_analyzer", "field_analyzer"]

@@ -33,7 +33,7 @@ from penstock.analyzers.tokenizers import Tokenizer, standard_tokenizer, whitesp
 from penstock.domain.schema import ANALYZER_PARAMS, Field
 from penstock.errors import InvalidParameter, Unsupported, shorten
 
-_CACHED_ANALYZERS = 64
+_CACHED_ANALYZERS = 16
 _MAX_PARAMS = 64 * 1024
 _MAX_FILTERS = 32
 _STOP_WORD_LISTS: Mapping[str, frozenset[str]] = {"_english_": ENGLISH_STOP_WORDS}
@@ -56,6 +56,11 @@ BUILT_IN_ANALYZERS: Mapping[str, Callable[[], tuple[TokenFilter, ...]]] = {
 
 @lru_cache(_CACHED_ANALYZERS)
 def analyzer_from_params(text: str) -> Analyzer:
+    """The analyzer of stored parameters, with what it has cached. Raises as :func:`build_analyzer`."""
+    return build_analyzer(text)
+
+
+def build_analyzer(text: str) -> Analyzer:
     """Build the analyzer of parameters in JSON; ``""`` is the standard one.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from penstock.analyzers import Analyzer, Token, analyzer_from_params, field_analyzer
+from penstock.analyzers import Analyzer, Token, build_analyzer, field_analyzer
 from penstock.domain.collections import Collection
 from penstock.domain.deadline import check_deadline
 from penstock.errors import InvalidParameter, MissingParameter, Unsupported
@@ -50,7 +50,7 @@ def run_analyzer(request: RunAnalyzer, collection: Callable[[], Collection]) -> 
 
 def _analyzer(request: RunAnalyzer, collection: Callable[[], Collection]) -> Analyzer:
     if not request.collection:
-        return analyzer_from_params(request.analyzer_params)
+        return build_analyzer(request.analyzer_params)
     if not request.field_name:
         raise MissingParameter("field_name must be set when collection_name is set", key="field_name")
     field = collection().schema[request.field_name]
