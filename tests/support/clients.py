@@ -35,9 +35,10 @@ def client_python(version: str) -> Path:
 def run_client(
     version: str, script: str | Path, *args: str | Path, timeout: float = 120, cwd: Path | None = None
 ) -> str:
-    """Run a program inside the environment of pymilvus ``version`` and return what it printed.
+    """Run a program inside the environment of a lock file, and return what it printed.
 
     Args:
+        version: the lock's name, which is the release of pymilvus or what else it is made for.
         script: a file (a Path, or a str ending in ``.py``), else the text of a program.
         timeout: seconds; making the environment doesn't count.
 
@@ -58,5 +59,5 @@ def run_client(
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"pymilvus {version}: exit code {done.returncode}\n{done.stderr}")
+        raise RuntimeError(f"the environment {version}: exit code {done.returncode}\n{done.stderr}")
     return done.stdout

@@ -27,5 +27,5 @@ def test_the_writer_of_a_release_writes_all_that_it_can(version: str, tmp_path: 
 
 
 def test_a_failing_program_tells_why() -> None:
-    with pytest.raises(RuntimeError, match=r"pymilvus 3\.0\.2: exit code 1\n[\s\S]*ZeroDivisionError"):
+    with pytest.raises(RuntimeError, match=r"environment 3\.0\.2: exit code 1\n[\s\S]*ZeroDivisionError"):
         run_client("3.0.2", "1 / 0")
