@@ -37,6 +37,7 @@ from penstock.readers.columns.row_builder import (
     rounding_warnings,
 )
 from penstock.readers.columns.scalars import first_bad_row
+from penstock.readers.compression import CompressibleText, with_compressed
 from penstock.readers.csv.boundary_scan import CsvBoundaryScan
 from penstock.readers.csv.cells import CellColumn, cell_column, decode_text, mark_nulls
 from penstock.readers.csv.records import check_quotes, row_start, whole_rows
@@ -141,6 +142,23 @@ class CsvReader:
                 yield batch, offset + len(text)
             if data_error is not None:
                 raise data_error
+
+
+@dataclass(frozen=True, slots=True)
+class _TsvReader:
+    """Reader of ``.tsv``: CSV whose separator is a tab, unless the option ``sep`` names another."""
+
+    reader: CsvReader = CsvReader()
+
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange] | BoundaryScan:
+        return self.reader.plan(_separated_by_tabs(request), split_bytes)
+
+    def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
+        return self.reader.read(_separated_by_tabs(request), spec)
+
+
+def _separated_by_tabs(request: ReadRequest) -> ReadRequest:
+    return replace(request, options={**request.options, "sep": request.options.get("sep") or "\t"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +388,13 @@ def _convert_column(convert: CellColumn, cells: pa.Array[Any]) -> pa.Array[Any]:
 
 CSV = FormatSpec(
     name="CSV",
-    extensions=("csv",),
-    reader=CsvReader(),
+    extensions=with_compressed("csv"),
+    reader=CompressibleText(CsvReader()),
     options={"sep": _check_option, "nullkey": lambda _: None},
+)
+
+TSV = FormatSpec(
+    name="TSV",
+    extensions=with_compressed("tsv"),
+    reader=CompressibleText(_TsvReader()),
 )

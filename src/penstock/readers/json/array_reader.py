@@ -19,6 +19,7 @@ from penstock.errors import DataError
 from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch
 from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, checked_blocks
 from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
+from penstock.readers.compression import CompressibleText, with_compressed
 from penstock.readers.json.boundary_scan import JsonBoundaryScan
 from penstock.readers.json.record_scanner import RecordScanner
 
@@ -170,4 +171,4 @@ def _check_rest(blocks: Iterable[bytes], offset: int, *, wrapped: bool) -> None:
         )
 
 
-JSON = FormatSpec(name="JSON", extensions=("json",), reader=JsonReader())
+JSON = FormatSpec(name="JSON", extensions=with_compressed("json"), reader=CompressibleText(JsonReader()))

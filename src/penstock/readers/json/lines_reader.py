@@ -18,6 +18,7 @@ from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatc
 from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, checked_blocks, even_spans, lines
 from penstock.readers.columns.json_values import holds
 from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
+from penstock.readers.compression import CompressibleText, with_compressed
 from penstock.readers.json.boundary_scan import JsonBoundaryScan
 from penstock.readers.json.record_scanner import RecordScanner
 from penstock.sources.base import Source
@@ -133,4 +134,6 @@ def _objects(source: Source, start: int, end: int, size: int) -> Iterator[list[t
         scanner.finish()
 
 
-JSON_LINES = FormatSpec(name="JSONL", extensions=("jsonl", "ndjson"), reader=JsonLinesReader())
+JSON_LINES = FormatSpec(
+    name="JSONL", extensions=with_compressed("jsonl", "ndjson"), reader=CompressibleText(JsonLinesReader())
+)
