@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from penstock.inference.sampling import MAX_FILES, choose_files
-from penstock.readers.base import InputFile
+from penstock.inference.sampling import evenly_spread
 from tests.support.inference import npy, parquet, sample
 
 ROWS = 5000
@@ -49,7 +48,5 @@ def test_many_columns() -> None:
 
 
 def test_few_of_many_files() -> None:
-    files = [InputFile(locations=[], format="CSV", total_rows=number) for number in range(100)]
-    chosen = [file.total_rows for file in choose_files(files)]
-    assert (len(chosen), chosen[0], chosen[-1]) == (MAX_FILES, 0, 99)
-    assert choose_files(files[:3]) == files[:3]
+    assert evenly_spread(range(100), 8) == [0, 14, 28, 42, 56, 70, 84, 99]
+    assert evenly_spread("abc", 8) == ["a", "b", "c"]

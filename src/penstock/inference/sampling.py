@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from penstock.readers.base import InputFile, Sample, SampleRequest
 from penstock.readers.formats import format_named
 from penstock.sources.opening import open_source, unchanged
 
 MAX_FILES = 8
+"""Files of a request that are sampled."""
+
+_Item = TypeVar("_Item")
 
 
-def choose_files(files: Sequence[InputFile]) -> list[InputFile]:
-    """Choose at most ``MAX_FILES`` files, the first and the last among them, evenly spread."""
-    if len(files) <= MAX_FILES:
-        return list(files)
-    return [files[number * (len(files) - 1) // (MAX_FILES - 1)] for number in range(MAX_FILES)]
+def evenly_spread(items: Sequence[_Item], count: int) -> list[_Item]:
+    """Choose at most ``count`` items, the first and the last among them."""
+    if len(items) <= count:
+        return list(items)
+    return [items[number * (len(items) - 1) // (count - 1)] for number in range(count)]
 
 
 def sample_file(file: InputFile, options: Mapping[str, str]) -> Sample:
