@@ -387,6 +387,7 @@ def _no_services() -> Services:
         accounts=none,
         audit=none,
         imports=none,
+        inference=none,
         clusters=none,
         databases=none,
         collections=none,

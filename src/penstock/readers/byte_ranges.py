@@ -13,6 +13,9 @@ from penstock.sources.base import Source
 BLOCK_BYTES = 8 << 20
 """Bytes per read: large enough for streaming from object stores, small against a worker's memory budget."""
 
+SAMPLE_BLOCK_BYTES = 256 << 10
+"""Bytes per read for the first rows of a file."""
+
 BOM = b"\xef\xbb\xbf"
 _TAIL_BYTES = 256 << 10
 _SHORT_LINE = 8

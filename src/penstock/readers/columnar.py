@@ -17,7 +17,7 @@ import pyarrow as pa
 from penstock.domain.jobs import FileRange, JobWarning
 from penstock.domain.schema import META_FIELD, Field
 from penstock.errors import DataError, shorten
-from penstock.readers.base import ReadRequest, RowBatch
+from penstock.readers.base import ReadRequest, RowBatch, Sample, SampleRequest
 from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
 
@@ -93,6 +93,14 @@ def check_fields(columns: Columns, request: ReadRequest, hint: Callable[[str], s
         check_missing(schema, columns.names)
     except DataError as error:
         raise error.at(file=source, remedy=f"{error.remedy}{hint(error.field or '')}") from None
+
+
+def vector_name(request: ReadRequest) -> str:
+    """The name of the vectors of a file without names: that of their field, ``vector`` where there is no schema yet.
+
+    Raises as :func:`vector_field`.
+    """
+    return vector_field(request).name if request.schema.fields else VECTOR
 
 
 def vector_field(request: ReadRequest) -> Field:
@@ -255,6 +263,34 @@ class ColumnarReader:
                 done += chunk.size
             warn_of_dropped(request, columns, row)
             request.warnings.extend(dynamic.warnings())
+
+    def sample(self, request: SampleRequest) -> Sample:
+        read = request.read_request()
+        with self.open_file(read) as file:
+            check_names(file.names, read.sources[0].name)
+            names = file.names[: request.max_columns]
+            batches: list[pa.RecordBatch] = []
+            rows = size = 0
+            is_complete = True
+            for number in range(len(file.chunks)):
+                for batch in _batches(file, number, names, read, rows):
+                    batches.append(batch)
+                    rows += batch.num_rows
+                    size += batch.nbytes
+                    if rows > request.max_rows or size > request.max_bytes:
+                        is_complete = False
+                        break
+                if not is_complete:
+                    break
+            table = pa.Table.from_batches(batches) if batches else pa.table({name: pa.nulls(0) for name in names})
+            table = table.slice(0, request.max_rows)
+            return Sample(
+                columns=dict(zip(names, table.columns, strict=True)),
+                rows=table.num_rows,
+                arrow={name: table.schema.field(name) for name in names},
+                is_complete=is_complete,
+                has_all_columns=len(names) == len(file.names),
+            )
 
 
 def _batches(

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from penstock.domain.jobs import FileRange
 from penstock.errors import DataError
-from penstock.readers.base import BoundaryScan, Reader, ReadRequest, RowBatch
+from penstock.readers.base import BoundaryScan, Reader, ReadRequest, RowBatch, Sample, SampleRequest
 from penstock.readers.decompression_bombs import check_decompression_bomb, max_decoded_bytes
 from penstock.sources.base import Source
 
@@ -60,7 +60,7 @@ class CompressibleText:
     reader: Reader
 
     def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange] | BoundaryScan:
-        text = _text_of(request)
+        text = _text_of(request.sources[0])
         if text is None:
             return self.reader.plan(request, split_bytes)
         ranges = self.reader.plan(replace(request, sources=[text]), max(1, text.size))
@@ -73,17 +73,20 @@ class CompressibleText:
         ]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
-        text = _text_of(request)
+        text = _text_of(request.sources[0])
         if text is None:
             yield from self.reader.read(request, spec)
             return
         for batch in self.reader.read(replace(request, sources=[text]), spec):
             yield replace(batch, bytes_read=text.read_bytes)
 
+    def sample(self, request: SampleRequest) -> Sample:
+        text = _text_of(request.sources[0])
+        return self.reader.sample(request if text is None else replace(request, sources=[text]))
 
-def _text_of(request: ReadRequest) -> _DecompressedSource | None:
-    """The decompressed text of the request's file, None where it isn't compressed."""
-    compressed = request.sources[0]
+
+def _text_of(compressed: Source) -> _DecompressedSource | None:
+    """The decompressed text of a file, None where it isn't compressed."""
     compression = _compression_of(compressed.name)
     return None if compression is None else _DecompressedSource(compressed, compression)
 

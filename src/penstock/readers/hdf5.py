@@ -19,7 +19,7 @@ from penstock.domain.jobs import JobWarning
 from penstock.errors import DataError
 from penstock.extras import require_extra
 from penstock.readers.base import FormatSpec, ReadRequest
-from penstock.readers.columnar import MAX_BATCH_ROWS, REWRITE, Chunk, ColumnarReader, broken, vector_field
+from penstock.readers.columnar import MAX_BATCH_ROWS, REWRITE, Chunk, ColumnarReader, broken, vector_name
 from penstock.readers.decompression_bombs import max_decoded_bytes
 from penstock.readers.unknown_columns import UnknownColumns, listed
 from penstock.sources.base import Source
@@ -238,7 +238,7 @@ def _chosen(datasets: Mapping[str, Any], request: ReadRequest) -> Mapping[str, _
     _check_others(datasets, names, request)
     columns = {name: _column(datasets[name], name, source.name) for name in names}
     if len(names) == 1 and not fields and columns[names[0]].width:
-        return {vector_field(request).name: columns[names[0]]}
+        return {vector_name(request): columns[names[0]]}
     return columns
 
 

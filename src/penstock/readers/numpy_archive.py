@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from penstock.domain.jobs import FileRange
 from penstock.errors import DataError
-from penstock.readers.base import FormatSpec, Reader, ReadRequest, RowBatch
+from penstock.readers.base import FormatSpec, Reader, ReadRequest, RowBatch, Sample, SampleRequest
 from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.numpy import NUMPY
 from penstock.sources.base import Source
@@ -64,6 +64,9 @@ class _NumpyArchiveReader:
         total = max(1, sum(array.size for array in arrays))
         for batch in self.reader.read(replace(request, sources=arrays), spec):
             yield replace(batch, bytes_read=archive.size * batch.bytes_read // total)
+
+    def sample(self, request: SampleRequest) -> Sample:
+        return self.reader.sample(replace(request, sources=_arrays(request.sources[0])))
 
 
 def _arrays(archive: Source) -> list[Source]:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from penstock.domain.jobs import FileRange
 from penstock.domain.schema import CollectionSchema, Field
 from penstock.errors import DataError
-from penstock.readers.base import FormatSpec, ReadRequest, RowBatch
+from penstock.readers.base import FormatSpec, ReadRequest, RowBatch, Sample, SampleRequest
 from penstock.readers.columnar import (
     MAX_BATCH_ROWS,
     REWRITE,
@@ -100,6 +100,29 @@ class _ParquetReader:
                 first_row += read
                 done += group.size
             request.warnings.extend(dynamic.warnings())
+
+    def sample(self, request: SampleRequest) -> Sample:
+        read = request.read_request()
+        with _opened(read) as file:
+            names = file.schema_arrow.names[: request.max_columns]
+            selected = Columns(fields=[], dynamic=names, dropped=[], names=file.schema_arrow.names)
+            groups = _groups(file, selected, read)
+            number = next((number for number, group in enumerate(groups) if group.rows), 0)
+            table = file.schema_arrow.empty_table().select(names)
+            if groups:
+                for batch in _batches(file, number, groups[number], names, read, 0):
+                    table = pa.concat_tables([table, pa.Table.from_batches([batch])])
+                    if table.num_rows >= request.max_rows or table.nbytes >= request.max_bytes:
+                        break
+            average = max(1, table.nbytes // max(1, table.num_rows))
+            table = table.slice(0, max(1, min(request.max_rows, request.max_bytes // average)))
+            return Sample(
+                columns=dict(zip(names, table.columns, strict=True)),
+                rows=table.num_rows,
+                arrow={name: file.schema_arrow.field(name) for name in names},
+                is_complete=table.num_rows == sum(group.rows for group in groups),
+                has_all_columns=len(names) == len(file.schema_arrow.names),
+            )
 
 
 PARQUET = FormatSpec(name="Parquet", extensions=("parquet",), reader=_ParquetReader(), counts_rows=True)

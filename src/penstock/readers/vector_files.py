@@ -20,9 +20,9 @@ import pyarrow as pa
 from penstock.domain.jobs import FileRange
 from penstock.domain.schema import Field
 from penstock.errors import DataError
-from penstock.readers.base import FormatSpec, ReadRequest, RowBatch
+from penstock.readers.base import FormatSpec, ReadRequest, RowBatch, Sample, SampleRequest
 from penstock.readers.byte_ranges import even_spans
-from penstock.readers.columnar import MAX_BATCH_ROWS, vector_field
+from penstock.readers.columnar import MAX_BATCH_ROWS, vector_field, vector_name
 from penstock.readers.unknown_columns import check_missing
 from penstock.sources.base import Source
 
@@ -77,7 +77,7 @@ class _VectorFileReader:
         start, stop = spec["rows"]
         source = request.sources[0]
         layout = self._layout(source)
-        name = vector_field(request).name
+        name = vector_name(request)
         step = max(1, min(MAX_BATCH_ROWS, request.batch_bytes // layout.row_bytes))
         with source.open_arrow() as stream:
             for first in range(start, stop, step):
@@ -90,6 +90,19 @@ class _VectorFileReader:
                     first_row=first - start,
                     bytes_read=(last - start) * layout.row_bytes,
                 )
+
+    def sample(self, request: SampleRequest) -> Sample:
+        read = request.read_request()
+        layout = self._layout(read.sources[0])
+        rows = min(layout.rows, max(1, min(request.max_rows, request.max_bytes // layout.row_bytes)))
+        batches = [batch.batch for batch in self.read(read, {"rows": [0, rows]})]
+        table = pa.Table.from_batches(batches) if batches else pa.table({vector_name(read): pa.nulls(0)})
+        return Sample(
+            columns=dict(zip(table.column_names, table.columns, strict=True)),
+            rows=rows,
+            arrow={field.name: field.with_nullable(False) for field in table.schema},
+            is_complete=rows == layout.rows,
+        )
 
     def _layout(self, source: Source) -> _Layout:
         dtype = np.dtype(self.dtype)

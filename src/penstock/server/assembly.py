@@ -25,6 +25,7 @@ from penstock.errors import CatalogFull, StorageError, StorageFull, StorageUnava
 from penstock.imports.context import ImportContext
 from penstock.imports.memory_budget import LEAST_MEMORY
 from penstock.imports.scheduler import Scheduler
+from penstock.imports.schema_inference import SchemaInference
 from penstock.imports.service import ImportService
 from penstock.imports.settings import JobSettings
 from penstock.machine import memory_limit
@@ -144,6 +145,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         audit=audit,
         accounts=AccountService(catalog),
         imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota),
+        inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),
         collections=CollectionService(catalog, engines, scheduler.wake, health.enforce_quota),

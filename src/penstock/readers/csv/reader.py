@@ -12,9 +12,10 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.csv
@@ -23,8 +24,8 @@ from penstock.domain.import_options import parse_separator
 from penstock.domain.jobs import FileRange
 from penstock.domain.schema import META_FIELD, Field
 from penstock.errors import DataError, ImportRefused
-from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch
-from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, check_is_text
+from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch, Sample, SampleRequest
+from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, SAMPLE_BLOCK_BYTES, check_is_text
 from penstock.readers.columns.dynamic_field import DynamicFieldBuilder
 from penstock.readers.columns.json_values import MAX_RECORD_BYTES, first_duplicate, is_valid_text
 from penstock.readers.columns.row_builder import (
@@ -119,9 +120,38 @@ class CsvReader:
         request.warnings.extend(table.dropped.warnings() if row else ())
         request.warnings.extend(rounding_warnings(table.roundings))
 
+    def sample(self, request: SampleRequest) -> Sample:
+        read = request.read_request()
+        source = request.sources[0]
+        header = _Header.read(read)
+        names = header.names[: request.max_columns]
+        texts: dict[str, list[str | None]] = {name: [] for name in names}
+        reader = replace(self, block_bytes=min(self.block_bytes, SAMPLE_BLOCK_BYTES))
+        spec = {"start": header.end, "end": source.size}
+        rows, position = 0, header.end
+        with closing(reader._cells(read, _Table(read, header), spec)) as batches:
+            while rows < request.max_rows and position - header.end < request.max_bytes:
+                try:
+                    batch, position = next(batches, (None, source.size))
+                    if batch is None:
+                        break
+                    for name in names:
+                        cells = batch.column(name).slice(0, request.max_rows - rows)
+                        texts[name] += decode_text(replace(DYNAMIC, name=name), cells).to_pylist()
+                except DataError as error:
+                    raise error.at(file=source.name, row=rows + (error.row or 0)) from None
+                rows += batch.num_rows
+        return Sample(
+            columns=texts,
+            rows=min(rows, request.max_rows),
+            null_text=_null_key(read),
+            is_complete=position >= source.size and rows <= request.max_rows,
+            has_all_columns=len(names) == len(header.names),
+        )
+
     def _cells(
         self, request: ReadRequest, table: _Table, spec: Mapping[str, Any]
-    ) -> Iterator[tuple[pa.RecordBatch, int]]:
+    ) -> Generator[tuple[pa.RecordBatch, int]]:
         """Yield batches of binary cells of the selected columns, with the byte offset behind them."""
         texts = whole_rows(
             request.sources[0],
@@ -156,8 +186,14 @@ class _TsvReader:
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
         return self.reader.read(_separated_by_tabs(request), spec)
 
+    def sample(self, request: SampleRequest) -> Sample:
+        return self.reader.sample(_separated_by_tabs(request))
 
-def _separated_by_tabs(request: ReadRequest) -> ReadRequest:
+
+_Request = TypeVar("_Request", ReadRequest, SampleRequest)
+
+
+def _separated_by_tabs(request: _Request) -> _Request:
     return replace(request, options={**request.options, "sep": request.options.get("sep") or "\t"})
 
 
