@@ -20,7 +20,8 @@ quick: install
 	$(BIN)/pytest -n 2 $(QUICK_TESTS)
 
 # The tests of a file stay together, as they share servers. One process more than the smallest machine has cores: a
-# process waits for its servers most of the time.
+# process waits for its servers most of the time. Each takes up to two gigabytes with its servers: TEST_PROCESSES=2
+# where there are fewer than eight.
 TEST_PROCESSES ?= 3
 test: install
 	$(BIN)/pytest -n $(TEST_PROCESSES) --durations 15 -m "not slow"

@@ -29,9 +29,9 @@ from penstock.server.http.routes import dialect_routes
 from penstock.server.services import Services
 from penstock.settings import Setting, load_settings, settings_table
 from penstock.wire.http import Route
+from penstock.wire.milvus.errors import MILVUS, ZILLIZ
+from penstock.wire.milvus.errors import TIMEOUT as V2_TIMEOUT
 from penstock.wire.milvus_v2.dialect import PREFIX
-from penstock.wire.milvus_v2.errors import MILVUS, ZILLIZ
-from penstock.wire.milvus_v2.errors import TIMEOUT as V2_TIMEOUT
 from penstock.wire.milvus_v2.parameter_docs import TABLES
 from penstock.wire.zilliz_v1.errors import INTERNAL as V1_INTERNAL
 from penstock.wire.zilliz_v1.errors import ROWS as V1
@@ -331,7 +331,8 @@ same words. The error adds the file, the row, the field and the value.
 ## Forms
 
 What a value of a type may be given as. A cell of CSV holds a number or a text, or JSON for all types below `VarChar`.
-Any other kind is refused: `{_names_only(TYPE.message, "<{}>")}`.
+Any other kind is refused: `{_names_only(TYPE.message, "<{}>")}`. The output field of a
+[BM25 function](full-text-search.md) must not be given at all: the server computes it from the text.
 
 {_table(["Type", "Arrow (Parquet, NumPy, data frames)", "JSON, CSV", "Python rows"], forms)}
 ## Rules
@@ -386,6 +387,7 @@ def _no_services() -> Services:
         accounts=none,
         audit=none,
         imports=none,
+        inference=none,
         clusters=none,
         databases=none,
         collections=none,

@@ -36,11 +36,11 @@
     ├── CatalogError                the database of jobs and schemas fails
     │   ├── CatalogFull             no space left
     │   └── CatalogUnavailable      (transient) it can't be reached, or is too busy; nothing was written
-    ├── StoreError                  the engine or its store fails
-    │   ├── StoreFull               no space left
+    ├── StorageError                  the engine or its store fails
+    │   ├── StorageFull               no space left
     │   ├── TableDamaged            a table lacks a file, or no version of it can be opened
-    │   ├── StoreConflict           (transient) a concurrent publish came first
-    │   └── StoreUnavailable        (transient) the store can't be reached
+    │   ├── StorageConflict           (transient) a concurrent publish came first
+    │   └── StorageUnavailable        (transient) the store can't be reached
     ├── JobWithdrawn                a job whose commit intent was withdrawn
     ├── LeaseLost                   a write to a job that another process works on, or that has ended
     ├── WorkerLost                  (transient) a worker process died during a split
@@ -402,15 +402,15 @@ class CatalogUnavailable(CatalogError, Transient):
     code = "catalog_unavailable"
 
 
-class StoreError(PenstockError):
+class StorageError(PenstockError):
     code = "storage_error"
 
 
-class StoreFull(StoreError):
+class StorageFull(StorageError):
     code = "storage_full"
 
 
-class TableDamaged(StoreError):
+class TableDamaged(StorageError):
     """A table lacks a file that it names, or no version of it can be opened. ``details``: ``table``, ``file``."""
 
     code = "table_damaged"
@@ -428,11 +428,11 @@ class LeaseLost(PenstockError):
     code = "lease_lost"
 
 
-class StoreConflict(StoreError, Transient):
+class StorageConflict(StorageError, Transient):
     code = "storage_conflict"
 
 
-class StoreUnavailable(StoreError, Transient):
+class StorageUnavailable(StorageError, Transient):
     code = "storage_unavailable"
 
 

@@ -23,6 +23,7 @@ SERVER_MODULES = (
     "psutil",
     "pydantic",
     "pymilvus",
+    "snowballstemmer",
     "sqlalchemy",
     "starlette",
     "structlog",

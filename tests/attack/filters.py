@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.filters.ast_builder import MAX_DEPTH
+from penstock.filters.ast_builder import MAX_DEPTH, MAX_MATCHED_TEXT
 from penstock.filters.limits import (
     MAX_CONDITIONS,
     MAX_JSON_CONDITIONS,
     MAX_KEYS,
     MAX_NESTED_LISTS,
     MAX_PATTERN,
+    MAX_PHRASE,
+    MAX_TEXT_CONDITIONS,
     MAX_VALUES,
 )
 from penstock.filters.parse import MAX_LENGTH
@@ -26,6 +28,7 @@ _LONG = 12_000
 """Numbers in a JSON list of 64 kB."""
 
 _VARCHAR = {"max_length": 8192}
+_ANALYZED = {**_VARCHAR, "enable_analyzer": True, "enable_match": True}
 SCHEMA: Mapping[str, Any] = {
     "autoID": False,
     "enableDynamicField": True,
@@ -33,6 +36,7 @@ SCHEMA: Mapping[str, Any] = {
         {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
         {"fieldName": "real", "dataType": "Double"},
         {"fieldName": "name", "dataType": "VarChar", "elementTypeParams": _VARCHAR},
+        {"fieldName": "prose", "dataType": "VarChar", "elementTypeParams": _ANALYZED},
         {"fieldName": "doc", "dataType": "JSON"},
         {
             "fieldName": "tags",
@@ -56,6 +60,7 @@ def row(number: int) -> dict[str, Any]:
         "id": number,
         "real": number + 0.5,
         "name": "a" * 5000 if number == 1 else f"n{number}",
+        "prose": "a b " * 2000 if number == 1 else f"N{number} words",
         "doc": {
             "a": number,
             "s": "a" * 5000 if number == 1 else f"n{number}",
@@ -191,9 +196,30 @@ def largest() -> list[Sized]:
         ),
         Sized("deep values", 'doc["list"] == {deep}', [], {"deep": _deep(MAX_DEPTH)}),
         Sized("deep list", f'doc["list"] != {json.dumps(_deep(MAX_DEPTH))}', range(ROWS)),
+        Sized(
+            "text matches",
+            " or ".join(f"text_match(prose, 'n{index} x')" for index in range(MAX_TEXT_CONDITIONS)),
+            [index for index in range(MAX_TEXT_CONDITIONS) if index != 1],
+        ),
+        Sized("long text match", f"text_match(prose, '{_words(MAX_MATCHED_TEXT)}')", _PLAIN),
+        Sized("minimum", "text_match(prose, 'n7 words', minimum_should_match=2)", [7]),
+        Sized("phrases", " or ".join([_phrase(MAX_PHRASE, 40)] * MAX_TEXT_CONDITIONS), [1]),
+        Sized("exact phrases", " or ".join([_phrase(MAX_PHRASE, 0)] * MAX_TEXT_CONDITIONS), [1]),
         Sized("index", "tags[2147483648] == 1 or tags[9223372036854775807] == 1 or id == 2", [2]),
         Sized("long string", f'name == "{"a" * 3_000_000}" or doc["s"] == "{"a" * 900_000}"', []),
     ]
+
+
+_PLAIN = [index for index in range(ROWS) if index != 1]
+
+
+def _words(characters: int) -> str:
+    return " ".join(f"n{index}" for index in range(characters))[:characters]
+
+
+def _phrase(words: int, slop: int) -> str:
+    """A phrase of row 1, which has its words at every other place."""
+    return f"phrase_match(prose, '{'a b ' * (words // 2)}', {slop})"
 
 
 def too_large() -> list[Sized]:
@@ -212,6 +238,10 @@ def too_large() -> list[Sized]:
         Sized("keys", "doc" + '["a"]' * (MAX_KEYS + 1) + " == 1"),
         Sized("many keys", "doc" + '["a"]' * 20_000 + " == 1"),
         Sized("like", f'name like "{"a" * (MAX_PATTERN + 1)}"'),
+        Sized("text matches", " or ".join(["text_match(prose, 'a')"] * (MAX_TEXT_CONDITIONS + 1))),
+        Sized("phrase", _phrase(MAX_PHRASE + 2, 1)),
+        Sized("long text match", "text_match(prose, {p})", params={"p": _words(MAX_MATCHED_TEXT + 1)}),
+        Sized("very long text match", "text_match(prose, {p})", params={"p": _words(2_000_000)}),
         Sized("long like", "name like {p}", params={"p": "a%" * 50_000}),
         Sized("long json like", 'doc["s"] like {p}', params={"p": "_" * 100_000}),
         Sized(

@@ -6,6 +6,8 @@ format's own structure turned against it (headers and footers that lie, values o
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
 import random
@@ -15,6 +17,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 
 from penstock.domain.schema import CollectionSchema
 from penstock.readers.csv.reader import CSV
@@ -59,6 +62,8 @@ def make_case(number: int, seed: int, *, broken: bool = True) -> Case:
     names = sorted(files)
     for name in random_.sample(names, random_.randint(1, min(2, len(names)))) if broken and not hostile else ():
         files[name] = _damaged(random_, files[name], format_)
+    if format_ in _OF_ROWS and random_.random() < 0.3:
+        files = _compressed(random_, files, broken)
     return Case(
         number=number,
         format=format_,
@@ -67,6 +72,25 @@ def make_case(number: int, seed: int, *, broken: bool = True) -> Case:
         options=options,
         split_bytes=random_.choice([256, 4096, 1 << 26]),
     )
+
+
+_COMPRESSIONS: Mapping[str, Callable[[bytes], bytes]] = {
+    "gz": lambda content: gzip.compress(content, 1),
+    "zst": lambda content: pa.compress(content, codec="zstd", asbytes=True),
+    "bz2": bz2.compress,
+}
+
+
+def _compressed(random_: random.Random, files: Mapping[str, bytes], broken: bool) -> dict[str, bytes]:
+    """Compress a text; in half of the cases its compressed bytes are broken, too."""
+    found = {}
+    for name, content in files.items():
+        suffix = random_.choice([*_COMPRESSIONS])
+        packed = _COMPRESSIONS[suffix](content)
+        if broken and random_.random() < 0.5:
+            packed = random_.choice([_flipped, _cut_or_doubled, _stretched])(random_, packed, "")
+        found[f"{name}.{suffix}"] = packed
+    return found
 
 
 def _damaged(random_: random.Random, content: bytes, format_: str) -> bytes:

@@ -97,7 +97,7 @@ BODIES: dict[str, tuple[str, int, Callable[[int], dict[str, Any]]]] = {
     "functions": (
         "collections/create",
         50_000,
-        lambda n: {"schema": {"fields": [PRIMARY], "functions": [{"name": "f"}] * n}},
+        lambda n: {"schema": {"fields": [PRIMARY], "functions": [{"name": "f", "type": "BM25"}] * n}},
     ),
     "properties": ("collections/create", 50_000, lambda n: {"dimension": 2, "properties": keys(n)}),
     "params": ("collections/create", 50_000, lambda n: {"dimension": 2, "params": keys(n)}),

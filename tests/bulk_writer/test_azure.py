@@ -15,7 +15,7 @@ from azure.storage.blob import BlobServiceClient
 
 from penstock.bulk_writer import RemoteBulkWriter
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.errors import InvalidParameter, StoreError, StoreUnavailable
+from penstock.errors import InvalidParameter, StorageError, StorageUnavailable
 from tests.support.azurite_server import ACCOUNT, KEY, AzuriteServer, azurite_server
 from tests.support.faulty_store import Faults, FaultyStore, faulty_store
 
@@ -75,7 +75,7 @@ def test_a_missing_container_is_told(azurite: AzuriteServer, tmp_path: Path) -> 
     param = RemoteBulkWriter.AzureConnectParam("made-later", azurite.connection_string)
     with RemoteBulkWriter(SCHEMA, "x", param, local_path=tmp_path) as writer:
         writer.append_batch(columns(1))
-        with pytest.raises(StoreError, match=r"container 'made-later' .* does not exist"):
+        with pytest.raises(StorageError, match=r"container 'made-later' .* does not exist"):
             writer.commit()
         client(azurite).create_container("made-later")
     assert len(writer.batch_files) == 1
@@ -86,7 +86,7 @@ def test_a_wrong_key_is_told(azurite: AzuriteServer, tmp_path: Path) -> None:
     param = RemoteBulkWriter.AzureConnectParam("any", azurite.connection_string.replace(KEY, wrong))
     writer = RemoteBulkWriter(SCHEMA, "x", param, local_path=tmp_path)
     writer.append_batch(columns(1))
-    with pytest.raises(StoreError, match="access denied"):
+    with pytest.raises(StorageError, match="access denied"):
         writer.commit()
 
 
@@ -104,7 +104,7 @@ def test_a_failed_upload_goes_on_with_the_blocks_that_are_missing(
         param = RemoteBulkWriter.AzureConnectParam("resumed", through(proxy, azurite), upload_chunk_size=1 << 20)
         with RemoteBulkWriter(SCHEMA, "x", param, local_path=tmp_path) as writer:
             writer.append_batch(columns(4_500))
-            with pytest.raises(StoreUnavailable, match="status 503"):
+            with pytest.raises(StorageUnavailable, match="status 503"):
                 writer.commit()
             proxy.faults = Faults()
             writer.commit()
@@ -126,7 +126,7 @@ def test_a_file_that_was_spoilt_on_the_way_is_not_taken_for_whole(
         param = RemoteBulkWriter.AzureConnectParam(name, through(proxy, azurite), upload_chunk_size=block)
         with RemoteBulkWriter(SCHEMA, "x", param, local_path=tmp_path) as writer:
             writer.append_batch(columns(4_000))
-            with pytest.raises(StoreError):
+            with pytest.raises(StorageError):
                 writer.commit()
             assert writer.batch_files == []
             proxy.faults = Faults()

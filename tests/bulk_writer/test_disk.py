@@ -14,7 +14,7 @@ _PROGRAM = """
 import json, resource, signal, sys
 import numpy as np
 from penstock.bulk_writer import BulkFileType, LocalBulkWriter
-from penstock.errors import StoreFull
+from penstock.errors import StorageFull
 
 # A file may not exceed two megabytes: the system answers as it does when a disk is full.
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -34,7 +34,7 @@ with writer:
     try:
         writer.append_batch(columns(20_000))
         writer.commit()
-    except StoreFull as error:
+    except StorageFull as error:
         errors.append(str(error))
     writer.append_batch(columns(50))
 print(json.dumps({"errors": errors, "files": writer.batch_files, "folder": str(writer.data_path)}))

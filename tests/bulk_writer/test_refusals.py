@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from penstock.bulk_writer import BulkFileType, LocalBulkWriter
@@ -169,6 +170,24 @@ def test_generated_keys_must_not_be_given(tmp_path: Path) -> None:
             writer.append_batch({"id": [1], "vector": [[0.0, 1.0]]})
         writer.append_row({"vector": [0.0, 1.0]})
     assert read_files(writer.batch_files, collection) == [{"vector": [0.0, 1.0]}]
+
+
+def test_function_outputs_must_not_be_given(tmp_path: Path) -> None:
+    fields = [
+        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+        {"fieldName": "text", "dataType": "VarChar", "elementTypeParams": {"max_length": 9, "enable_analyzer": True}},
+        {"fieldName": "terms", "dataType": "SparseFloatVector"},
+    ]
+    function = {"name": "f", "type": "BM25", "inputFieldNames": ["text"], "outputFieldNames": ["terms"]}
+    text = "not allowed to provide data for BM25 function output field 'terms'"
+    with LocalBulkWriter({"fields": fields, "functions": [function]}, tmp_path) as writer:
+        with pytest.raises(DataError, match=text):
+            writer.append_row({"id": 1, "text": "a", "terms": {1: 0.5}})
+        with pytest.raises(DataError, match=text):
+            writer.append_batch({"id": [1], "text": ["a"], "terms": ['{"1": 0.5}']})
+        writer.append_row({"id": 1, "text": "a"})
+    ((file,),) = writer.batch_files
+    assert pq.read_table(file).to_pylist() == [{"id": 1, "text": "a"}]
 
 
 def test_keys_of_the_dynamic_field_are_given_once(tmp_path: Path) -> None:

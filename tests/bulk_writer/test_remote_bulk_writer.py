@@ -14,7 +14,7 @@ from obstore.store import S3Store
 
 from penstock.bulk_writer import BulkFileType, RemoteBulkWriter
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.errors import InvalidParameter, StoreError, StoreUnavailable
+from penstock.errors import InvalidParameter, StorageError, StorageUnavailable
 from tests.support.faulty_store import Faults, faulty_store
 from tests.support.s3 import S3Server, s3_server
 
@@ -105,7 +105,7 @@ def test_a_missing_bucket_is_told_and_the_file_kept(s3: S3Server, tmp_path: Path
     bucket = "made-too-late"
     with RemoteBulkWriter(SCHEMA, "data", connect(s3, bucket), local_path=tmp_path) as writer:
         writer.append_batch(columns(5))
-        with pytest.raises(StoreError, match=r"bucket 'made-too-late' at .* does not exist") as caught:
+        with pytest.raises(StorageError, match=r"bucket 'made-too-late' at .* does not exist") as caught:
             writer.commit()
         kept = Path(caught.value.details["path"])
         assert pq.read_table(kept).num_rows == 5
@@ -119,7 +119,7 @@ def test_a_missing_bucket_is_told_and_the_file_kept(s3: S3Server, tmp_path: Path
 
 def test_a_failed_upload_comes_out_of_the_next_call(s3: S3Server, tmp_path: Path) -> None:
     writer = RemoteBulkWriter(SCHEMA, "data", connect(s3, "nowhere"), local_path=tmp_path, chunk_size=2000)
-    with pytest.raises(StoreError, match="does not exist"), writer:
+    with pytest.raises(StorageError, match="does not exist"), writer:
         for number in range(10_000):
             writer.append_row({"id": number, "vector": np.zeros(DIM)})
     assert writer.batch_files == []
@@ -133,7 +133,7 @@ def test_wrong_keys_are_told(tmp_path: Path) -> None:
             SCHEMA, "data", connect(strict, bucket, secret_key="my-secret"), local_path=tmp_path
         )
         writer.append_batch(columns(5))
-        with pytest.raises(StoreError, match="access denied") as caught:
+        with pytest.raises(StorageError, match="access denied") as caught:
             writer.commit()
         assert "my-secret" not in str(caught.value)
 
@@ -144,7 +144,7 @@ def test_a_store_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monkey
     param = RemoteBulkWriter.S3ConnectParam("bucket", "127.0.0.1:9", "key", "secret")
     writer = RemoteBulkWriter(SCHEMA, "data", param, local_path=tmp_path)
     writer.append_batch(columns(5))
-    with pytest.raises(StoreUnavailable, match="can't be reached"):
+    with pytest.raises(StorageUnavailable, match="can't be reached"):
         writer.commit()
 
 
@@ -159,7 +159,7 @@ def test_a_failed_upload_goes_on_with_the_parts_that_are_missing(
         param = connect(s3, bucket, endpoint=proxy.url)
         with RemoteBulkWriter(SCHEMA, "data", param, local_path=tmp_path / "local") as writer:
             writer.append_batch(data)
-            with pytest.raises(StoreUnavailable, match="status 503"):
+            with pytest.raises(StorageUnavailable, match="status 503"):
                 writer.commit()
             assert writer.batch_files == []
             proxy.faults = Faults()
@@ -193,7 +193,7 @@ def test_a_file_that_was_spoilt_on_the_way_is_not_taken_for_whole(s3: S3Server, 
         param = connect(s3, bucket, endpoint=proxy.url)
         with RemoteBulkWriter(SCHEMA, "data", param, local_path=tmp_path) as writer:
             writer.append_batch(columns(rows))
-            with pytest.raises(StoreError):
+            with pytest.raises(StorageError):
                 writer.commit()
             assert writer.batch_files == []
             proxy.faults = Faults()

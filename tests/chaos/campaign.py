@@ -18,7 +18,7 @@ import requests
 
 import penstock
 from penstock.sdk.errors import SdkError
-from tests.chaos.doomed_server import Death
+from tests.chaos.crashing_server import Death
 from tests.chaos.processes import Server, start
 from tests.chaos.steps import STEPS
 from tests.chaos.takeovers import Takeovers
@@ -142,8 +142,8 @@ class Campaign:
             self._wait_for_death(server)
             if self._peer is not None:
                 self._peer.wake()
-            self._count(fate.phase, server.has_died_as_told)
-            self.missed[fate.step] += not server.has_died_as_told
+            self._count(fate.phase, server.has_crashed)
+            self.missed[fate.step] += not server.has_crashed
         else:
             time.sleep(fate.after)
             if fate.victim == "worker":
@@ -160,7 +160,7 @@ class Campaign:
 
     def _wait_for_death(self, server: Server) -> None:
         until = time.monotonic() + _REACHED_SECONDS
-        while server.lives and not server.has_died_as_told and time.monotonic() < until:
+        while server.lives and not server.has_crashed and time.monotonic() < until:
             time.sleep(0.02)
         time.sleep(0.05)  # between the note and the signal
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from tests.chaos import doomed_server
-from tests.chaos.doomed_server import Death
+from tests.chaos import crashing_server
+from tests.chaos.crashing_server import Death
 from tests.support.forked_server import FORKS
 from tests.support.servers import clean_environment
 
@@ -54,7 +54,7 @@ class Server:
         return self.process.pid
 
     @property
-    def has_died_as_told(self) -> bool:
+    def has_crashed(self) -> bool:
         """Somebody has: the server, or one of its workers."""
         return self.death is not None and Path(self.death.note).exists()
 
@@ -103,6 +103,6 @@ def start(
         environment["PENSTOCK_CATALOG_URL"] = catalog_url
     log = folder / f"{name}.log"
     places = ["--port", "0", "--data-dir", str(folder / "data"), "--import-root", str(folder / "files")]
-    process = FORKS.Process(target=doomed_server.serve, args=([*places, *flags], environment, log, death))
+    process = FORKS.Process(target=crashing_server.serve, args=([*places, *flags], environment, log, death))
     process.start()
     return Server(process, log, death)

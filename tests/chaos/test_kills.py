@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.campaign import Campaign
-from tests.chaos.doomed_server import place_of
+from tests.chaos.crashing_server import place_of
 from tests.chaos.steps import STEPS, Step
 from tests.support.postgres import PostgresServer
 

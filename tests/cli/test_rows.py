@@ -73,8 +73,8 @@ def test_search_by_a_row(run: Run, compass: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        ((), 2, "Give either --vector"),
-        (("--vector", "[1, 2]", "--id", "1"), 2, "Give either --vector"),
+        ((), 2, "Give one of --vector"),
+        (("--vector", "[1, 2]", "--id", "1"), 2, "Give one of --vector"),
         (("--vector", "1, 2"), 2, "not JSON"),
         (("--vector", "7"), 2, "write a list"),
         (("--vector", "[1, 2, 3]"), 1, "dimension"),
@@ -86,3 +86,24 @@ def test_searches_that_wont_do(run: Run, compass: str, arguments: tuple[str, ...
     done = run("search", compass, *arguments)
     assert done.exit_code == code
     assert told in done.stderr
+
+
+def test_search_by_a_text(run: Run, server: RunningServer) -> None:
+    (server.import_root / "songs.jsonl").write_text(
+        '{"id": 1, "title": "Hey there"}\n{"id": 2, "title": "There, there"}\n{"id": 3, "title": "Let it be"}\n'
+    )
+    fields = [
+        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+        {
+            "fieldName": "title",
+            "dataType": "VarChar",
+            "elementTypeParams": {"max_length": 99, "enable_analyzer": True},
+        },
+        {"fieldName": "terms", "dataType": "SparseFloatVector"},
+    ]
+    function = {"name": "f", "type": "BM25", "inputFieldNames": ["title"], "outputFieldNames": ["terms"]}
+    with server.client() as client:
+        client.collections.create("songs", schema={"fields": fields, "functions": [function]})
+        client.imports.wait(client.imports.create("songs", ["songs.jsonl"]))
+    found = json.loads(run("search", "songs", "--text", "THERE", "--json").stdout)
+    assert [(row["id"], row["title"]) for row in found] == [(2, "There, there"), (1, "Hey there")]

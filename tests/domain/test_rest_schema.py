@@ -31,7 +31,7 @@ def test_a_whole_schema() -> None:
                     "dataType": "VarChar",
                     "nullable": True,
                     "defaultValue": "x",
-                    "elementTypeParams": {"max_length": "128", "enable_match": True, "analyzer_params": {"a": 1}},
+                    "elementTypeParams": {"max_length": "128", "enable_analyzer": True, "analyzer_params": {"a": 1}},
                 },
                 {
                     "fieldName": "arr",
@@ -54,7 +54,7 @@ def test_a_whole_schema() -> None:
                 nullable=True,
                 default="x",
                 max_length=128,
-                params={"enable_match": "true", "analyzer_params": '{"a":1}'},
+                params={"enable_analyzer": "true", "analyzer_params": '{"a":1}'},
             ),
             Field(name="arr", type=DataType.ARRAY, element_type=DataType.INT64, max_capacity=16),
             Field(name="v", type=DataType.FLOAT_VECTOR, dim=4),
@@ -161,7 +161,7 @@ def test_types_of_milvus_that_are_not_served(kind: str) -> None:
 @pytest.mark.parametrize(
     "schema",
     [
-        {"fields": [], "functions": [{"name": "bm25"}]},
+        {"fields": [], "functions": [{"name": "bm25", "type": "MinHash"}]},
         {"fields": [field(isClusteringKey=True)]},
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from penstock.domain.collections import Cluster, Collection, CollectionSettings, LoadState
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
-from penstock.errors import StoreError
+from penstock.errors import StorageError
 from tests.support.arrow_engine import ArrowEngine
 from tests.support.tables import new_table, plain
 
@@ -66,6 +66,6 @@ def test_only_some_engines_are_maintained(engines: EngineRegistry) -> None:
 
 def test_an_engine_that_this_server_does_not_have(engines: EngineRegistry) -> None:
     message = "sales.docs is kept by the engine 'milvus', which this server doesn't have; it has arrow, lance. Start"
-    with pytest.raises(StoreError, match=message) as caught:
+    with pytest.raises(StorageError, match=message) as caught:
         engines.for_collection(replace(DOCS, engine="milvus"))
     assert caught.value.details == {"engine": "milvus", "collection": "docs"}

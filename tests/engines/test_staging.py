@@ -15,7 +15,7 @@ import pytest
 
 from penstock.domain.ids import new_id
 from penstock.engines.base import Engine, Staged, Table
-from penstock.errors import DataError, StoreError
+from penstock.errors import DataError, StorageError
 from tests.support.racers import Racers
 from tests.support.tables import import_rows, new_table, plain_batch, vectors
 
@@ -48,7 +48,7 @@ def test_a_discarded_job_leaves_the_others_alone(stored_engine: Engine) -> None:
     stored_engine.discard(table.id, [dropped])
     published = stored_engine.publish(table, 2, 1, [kept])
     assert stored_engine.count(replace(table, version=published.version)) == 4
-    with pytest.raises(StoreError, match="missing"):
+    with pytest.raises(StorageError, match="missing"):
         stored_engine.publish(table, 1, 1, [dropped])
 
 
@@ -84,14 +84,14 @@ def test_a_failed_call_leaves_no_file(engine: Engine, tmp_path: Path) -> None:
 def test_a_batch_of_another_shape_is_refused(engine: Engine) -> None:
     table = new_table(engine)
     batch = plain_batch(vectors(3)).drop_columns(["number"])
-    with pytest.raises(StoreError, match="number"):
+    with pytest.raises(StorageError, match="number"):
         engine.stage(table, 7, iter([batch]))
 
 
 def test_a_dropped_table_takes_no_rows(stored_engine: Engine) -> None:
     table = new_table(stored_engine)
     stored_engine.drop(table.id)
-    with pytest.raises(StoreError, match="not in the store"):
+    with pytest.raises(StorageError, match="not in the store"):
         stored_engine.stage(table, 7, iter([plain_batch(vectors(3))]))
     assert stored_engine.create(table) == table.version
 

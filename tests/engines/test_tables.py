@@ -12,7 +12,7 @@ import pytest
 from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.schema import META_FIELD, DataType
 from penstock.engines.base import Engine, Table
-from penstock.errors import FieldNotFound, StoreError
+from penstock.errors import FieldNotFound, StorageError
 from tests.support.tables import every_type, import_rows, new_table, plain_batch, typed_batch, vectors
 
 
@@ -60,7 +60,7 @@ def test_a_pickled_engine_is_the_same_store(stored_engine: Engine) -> None:
 def test_secrets_are_not_shown(stored_engine: Engine) -> None:
     assert "server-secret" not in repr(stored_engine)
     lost = Table(id="no-such-table", schema=every_type())
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(StorageError) as caught:
         stored_engine.count(lost)
     assert "server-secret" not in str(caught.value)
     assert "no-such-table" in str(caught.value)
@@ -71,7 +71,7 @@ def test_a_dropped_table_is_gone_and_its_name_is_free(stored_engine: Engine) -> 
     other = new_table(stored_engine)
     stored_engine.drop(table.id)
     stored_engine.drop(table.id)
-    with pytest.raises(StoreError):
+    with pytest.raises(StorageError):
         stored_engine.count(table)
     assert stored_engine.count(other) == 0
     fresh = replace(table, version=stored_engine.create(table))
@@ -84,7 +84,7 @@ def test_a_reader_sees_the_version_that_its_table_names(stored_engine: Engine) -
     assert reader.count(before) == 0
     after, _ = import_rows(stored_engine, before, plain_batch(vectors(3)))
     assert reader.count(after) == 3
-    with pytest.raises(StoreError, match="version"):
+    with pytest.raises(StorageError, match="version"):
         reader.count(replace(after, version=after.version + 1))
 
 

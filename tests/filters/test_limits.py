@@ -20,6 +20,12 @@ SCHEMA = CollectionSchema(
     fields=(
         Field(name="id", type=DataType.INT64, primary=True),
         Field(name="name", type=DataType.VARCHAR, max_length=99),
+        Field(
+            name="prose",
+            type=DataType.VARCHAR,
+            max_length=99,
+            params={"enable_analyzer": "true", "enable_match": "true"},
+        ),
         Field(name="tags", type=DataType.ARRAY, element_type=DataType.INT64, max_capacity=9),
         Field(name="vector", type=DataType.FLOAT_VECTOR, dim=2),
     ),
@@ -38,6 +44,9 @@ SCHEMA = CollectionSchema(
         ("k == {l}", {"l": [[*range(MAX_VALUES)]]}, "200,002 values in lists"),
         ("json_contains_any(k, {l})", {"l": [[1]] * 257}, "257 lists among the values"),
         ("k" + '["a"]' * MAX_KEYS + " == 1", {}, "129 keys in a JSON path"),
+        (" or ".join(["text_match(prose, 'a')"] * 33), {}, "33 conditions on the words of texts, more than 32"),
+        ("phrase_match(prose, {p})", {"p": "a " * 65}, "65 words in a phrase, more than 64"),
+        ("text_match(prose, {p})", {"p": "a " * 8193}, "texts of 16,386 characters, more than 16,384"),
         ("name like {p}", {"p": "a" * (MAX_PATTERN + 1)}, "4,097 characters in a like pattern"),
         ("not (k like {p})", {"p": "_" * (MAX_PATTERN + 1)}, "4,097 characters in a like pattern"),
     ],

@@ -31,6 +31,8 @@ from penstock.filters.ast import (
     Like,
     Not,
     Or,
+    PhraseMatch,
+    TextMatch,
     field_names,
 )
 from penstock.filters.parse import MAX_LENGTH
@@ -42,6 +44,12 @@ FIELDS = (
     Field(name="price", type=DataType.FLOAT),
     Field(name="score", type=DataType.DOUBLE),
     Field(name="name", type=DataType.VARCHAR, max_length=64),
+    Field(
+        name="prose",
+        type=DataType.VARCHAR,
+        max_length=64,
+        params={"enable_analyzer": "true", "enable_match": "true", "analyzer_params": '{"type": "english"}'},
+    ),
     Field(name="sold", type=DataType.BOOL),
     Field(name="doc", type=DataType.JSON, nullable=True),
     Field(name="tags", type=DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=8, max_length=64),
@@ -267,8 +275,19 @@ def test_an_empty_text_is_no_filter(text: str) -> None:
         ("10 ** 400 > size", "not a finite number"),
         ("1 < size > 2", "one direction"),
         ("1 < size < 2 < 3", "three parts"),
-        ("text_match(name, 'a b', minimum_should_match=2)", "text_match is not supported"),
-        ("phrase_match(name, 'a b')", "phrase_match is not supported"),
+        ("text_match(name, 'a b', minimum_should_match=2)", 'field "name" does not enable match'),
+        ("phrase_match(name, 'a b')", 'field "name" does not enable match'),
+        ("text_match(size, 'a')", "text match operation on non-string is unsupported"),
+        ("phrase_match(tags, 'a')", "phrase match operation on non-string is unsupported"),
+        ("text_match(prose, 'a', minimum_should_match=0)", "minimum_should_match should be >= 1, got 0"),
+        ("text_match(prose, 'a', minimum_should_match=1001)", "minimum_should_match should be <= 1000, got 1001"),
+        ("text_match(prose, 'a', 2)", "a VarChar field, a string, and optionally minimum_should_match"),
+        ("text_match(prose, 1)", "a VarChar field, a string, and optionally minimum_should_match"),
+        ("phrase_match(prose, 'a', minimum_should_match=2)", "is an option of text_match only"),
+        ("phrase_match(prose, 'a', -1)", '"slop" should not be a negative interger'),
+        ("phrase_match(prose, 'a', 4294967296)", '"slop" exceeds the range of "uint32"'),
+        ("phrase_match(prose, 'a', 0.5)", '"slop" should be a const integer expression'),
+        ("phrase_match(prose, 'a', 1, 2)", "a VarChar field, a string, and optionally a slop"),
         ("random_sample(0.1)", "random_sample is not supported"),
         ("ST_CONTAINS(name, 'x')", "ST_CONTAINS is not supported"),
         ("name =~ 'a.*'", "=~ is not supported"),
@@ -330,3 +349,17 @@ def test_trees_are_values() -> None:
     assert pickle.loads(pickle.dumps(tree)) == tree
     assert hash(tree) == hash(parse(text, DYNAMIC))
     assert field_names(tree) == {"size", "name", "doc", "tags", "$meta"}
+
+
+def test_conditions_on_words_have_the_terms_of_the_fields_analyzer() -> None:
+    prose, english = Column("prose", DataType.VARCHAR), '{"type": "english"}'
+    assert parse("text_match(prose, 'The dogs, the DOGS ran')", SCHEMA) == TextMatch(
+        prose, ("dog", "ran"), 1, english
+    )
+    matched = parse("TEXT_MATCH(prose, {text}, minimum_should_match = 2)", SCHEMA, {"text": "a b c"})
+    assert matched == TextMatch(prose, ("b", "c"), 2, english)
+    assert parse("phrase_match(prose, 'end of the world', 3)", SCHEMA) == PhraseMatch(
+        prose, ((0, "end"), (3, "world")), 3, english
+    )
+    assert field_names(matched) == {"prose"}
+    assert parse("minimum_should_match == 1", DYNAMIC) is not None

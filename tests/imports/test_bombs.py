@@ -17,6 +17,7 @@ from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import MemoryExceeded
 from penstock.imports import tasks
 from penstock.imports.memory_budget import MIB, share_out
+from penstock.readers.decompression_bombs import BOMB_CHECK_MIN_BYTES
 from penstock.runners.local import LocalRunner
 from tests.support.bombs import BOMBS, Reading, dictionary_of_long_texts, page_of_equal_texts, read
 from tests.support.catalogs import SCHEMA
@@ -107,4 +108,4 @@ def test_files_that_compress_well_are_read(tmp_path: Path, runner: LocalRunner) 
         world.collection()
         pq.write_table(pa.table({"id": range(rows), "vector": vectors}), world.files / "a.parquet")
         assert world.imported(["a.parquet"]).rows == rows
-    assert rows * 16 < tasks.BOMB_CHECK_MIN_BYTES
+    assert rows * 16 < BOMB_CHECK_MIN_BYTES

@@ -25,7 +25,7 @@ from penstock.domain.jobs import JobState
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
-from penstock.errors import StoreError, Unsupported
+from penstock.errors import StorageError, Unsupported
 from penstock.imports.cleanup import OrphanCleanup, delete_staged_files
 from penstock.imports.context import ImportContext
 from penstock.imports.requests import CreateImport
@@ -148,5 +148,5 @@ def test_a_job_into_a_collection_of_an_unknown_engine_says_so(world: World) -> N
     assert job.reason is not None
     delete_staged_files(context(world, replace(SETTINGS, staged_file_retention=0)))  # fails for none of the others
     assert "docs is kept by the engine 'milvus', which this server doesn't have; it has arrow, lance" in job.reason
-    with pytest.raises(StoreError, match="Start a version of Penstock that has this engine"):
+    with pytest.raises(StorageError, match="Start a version of Penstock that has this engine"):
         world.collections.count(CLUSTER, "default", docs.name)

@@ -28,7 +28,7 @@ from penstock.domain.access import ANONYMOUS
 from penstock.domain.collections import CollectionSettings
 from penstock.domain.jobs import RETRIES, TRANSITIONS, JobState
 from penstock.engines.base import Engine
-from penstock.errors import CollectionNotFound, InvalidParameter, JobStateConflict, StoreFull, StoreUnavailable
+from penstock.errors import CollectionNotFound, InvalidParameter, JobStateConflict, StorageFull, StorageUnavailable
 from penstock.imports.cleanup import delete_staged_files
 from penstock.imports.context import ImportContext
 from penstock.imports.executor import Executor
@@ -228,9 +228,9 @@ class LifeCycle(RuleBasedStateMachine):
         if event in ("hiccup", "outage", "full"):
             self.troubled.add(job_id)
         if event in ("hiccup", "outage"):
-            raise StoreUnavailable("the store is away")
+            raise StorageUnavailable("the store is away")
         if event == "full":
-            raise StoreFull("No space is left")
+            raise StorageFull("No space is left")
         if event == "abort":
             self.is_allowed(lambda: self.imports.abort(CLUSTER, job_id, ANONYMOUS))
         if event == "takeover":

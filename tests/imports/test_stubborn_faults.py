@@ -15,7 +15,7 @@ import pytest
 from penstock.domain.access import ANONYMOUS
 from penstock.domain.jobs import JobState, SplitState
 from penstock.engines.base import Published
-from penstock.errors import StoreFull, StoreUnavailable, TaskCancelled
+from penstock.errors import StorageFull, StorageUnavailable, TaskCancelled
 from penstock.imports.tasks import init_worker, stage_split
 from penstock.runners.base import TaskContext, TaskHandle
 from penstock.runners.local import LocalRunner
@@ -62,14 +62,14 @@ def test_a_commit_that_meets_a_passing_fault_is_made_again_under_the_same_claim(
         write_rows(world.files, "a.jsonl")
         job = world.create(["a.jsonl"], auto_commit="false")
         world.until(lambda: world.job(job.id).state is JobState.UNCOMMITTED)
-        with failing_commits(world, job.id, StoreUnavailable("no answer")):
+        with failing_commits(world, job.id, StorageUnavailable("no answer")):
             committed = world.imports.commit(job.cluster_id, job.id, ANONYMOUS)
             done = world.ended(job)
         assert (done.state, done.epoch) == (JobState.COMPLETED, committed.epoch + 1)
         assert world.count(docs) == ROWS
 
 
-@pytest.mark.parametrize("error", [StoreFull("no space left"), StoreUnavailable("no answer")])
+@pytest.mark.parametrize("error", [StorageFull("no space left"), StorageUnavailable("no answer")])
 def test_a_commit_that_does_not_get_through_waits_and_keeps_nobody_from_working(
     tmp_path: Path, runner: LocalRunner, error: Exception
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,9 @@ def test_other_encodings_are_named(tmp_path: Path, format: FormatSpec, encoding:
 def test_compressed_content_is_named(tmp_path: Path, format: FormatSpec) -> None:
     error = failure(tmp_path, format, gzip.compress(CONTENTS[format].encode()))
     assert error.rule == "the content is compressed (gzip), not text"
+    assert error.remedy == "Add .gz to the file's name"
+    error = failure(tmp_path, format, lzma.compress(CONTENTS[format].encode()))
+    assert (error.rule, error.remedy) == ("the content is compressed (xz), not text", "Decompress the file first")
 
 
 @pytest.mark.parametrize("format", CONTENTS)

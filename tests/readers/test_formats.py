@@ -10,7 +10,7 @@ from penstock.readers.formats import EXTENSIONS, FORMATS, check_options, format_
 
 
 def test_names_are_those_of_plans_in_the_catalog() -> None:
-    assert [spec.name for spec in FORMATS] == ["Parquet", "JSON", "JSONL", "CSV", "Numpy"]
+    assert [spec.name for spec in FORMATS] == ["Parquet", "JSON", "JSONL", "CSV", "TSV", "Numpy"]
     assert all(format_named(spec.name) is spec for spec in FORMATS)
 
 

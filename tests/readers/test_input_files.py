@@ -6,7 +6,7 @@ import pytest
 
 from penstock.errors import ImportRefused
 from penstock.readers.base import FormatSpec
-from penstock.readers.csv.reader import CSV
+from penstock.readers.csv.reader import CSV, TSV
 from penstock.readers.input_files import check_group, detect, expand
 from penstock.readers.json.array_reader import JSON
 from penstock.readers.json.lines_reader import JSON_LINES
@@ -24,6 +24,10 @@ from penstock.sources.base import Location
         (["a.jsonl"], JSON_LINES),
         (["a.ndjson"], JSON_LINES),
         (["a.csv"], CSV),
+        (["a.tsv"], TSV),
+        (["a.b/c.d.json.GZ"], JSON),
+        (["s3://bucket/a.jsonl.zst"], JSON_LINES),
+        (["a.csv.bz2"], CSV),
         (["x/id.npy", "y/vector.NPY", "$meta.npy"], NUMPY),
     ],
 )
@@ -39,6 +43,9 @@ def test_the_extension_tells(group: list[str], format: FormatSpec) -> None:
         (["a.txt"], r"unexpected file type, files=\[a\.txt\]\. Files that can be imported end in \.parquet, \.json,"),
         (["parquet"], "unexpected file type"),
         (["folder.json/a"], "unexpected file type"),
+        (["json.gz"], "unexpected file type"),
+        (["a.json.xz"], "Decompress it first"),
+        (["a.gz"], r"\.npy; text also in \.gz, \.zst, \.bz2, as in rows\.jsonl\.gz"),
         (["a.parquet.gz"], "Decompress it first"),
         (["id.npy", "a.json"], r"inconsistency in file types, \(id\.npy\) vs \(a\.json\)"),
         (["a.json", "b.json"], r"for JSON import, accepts only one file\. .*\[\[file\], \[file\]\]"),

@@ -22,7 +22,6 @@ from penstock.engines.lance import LanceEngine
 from penstock.errors import DataError
 from penstock.readers.base import FormatSpec
 from penstock.readers.csv.reader import CSV
-from penstock.readers.formats import FORMATS
 from penstock.readers.json.array_reader import JSON
 from penstock.readers.json.lines_reader import JSON_LINES
 from penstock.readers.numpy import NUMPY
@@ -38,6 +37,8 @@ SCHEMA = CollectionSchema(
     dynamic=True,
 )
 KEPT = ["-9223372036854775808", "18446744073709551615", "-0.0", "0.1", "1e308", "5e-324", "1.0", "1e2"]
+FORMATS = (PARQUET, JSON, JSON_LINES, CSV, NUMPY)
+"""The formats that hold JSON as text."""
 ROUNDED = ["18446744073709551616", "-9223372036854775809", "1" + "0" * 300, "123456789012345678901234567890"]
 REFUSED = ["1e309", "-1e400", "1" + "0" * 309]
 

@@ -259,13 +259,16 @@ def test_damaged_files_never_end_in_anything_but_a_clear_error(tmp_path: Path) -
     stream = io.BytesIO()
     np.save(stream, np.array(["text", "b", "c"]))
     random_ = random.Random(7)
-    for _ in range(500):
+    for number in range(500):
         content = bytearray(stream.getvalue())
         for _ in range(random_.choice([1, 3, 10])):
             content[random_.randrange(90 if random_.random() < 0.8 else len(content))] = random_.randrange(256)
-        (tmp_path / "text.npy").write_bytes(content)
+        # Another folder each time: ext4 writes a file that replaces another one to the disk at once.
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "text.npy").write_bytes(content)
         with suppress(DataError):
-            read_all(NUMPY.reader, request_for([tmp_path / "text.npy"], SCHEMA))
+            read_all(NUMPY.reader, request_for([folder / "text.npy"], SCHEMA))
 
 
 def test_a_set_in_an_object_store(s3: S3Server, tmp_path: Path) -> None:

@@ -210,13 +210,15 @@ def test_damage_in_the_middle_names_the_row(tmp_path: Path) -> None:
 def test_damaged_files_never_end_in_anything_but_a_clear_error(tmp_path: Path) -> None:
     good = written(tmp_path / "good.parquet", rows(200), row_group_size=100, compression="none").read_bytes()
     random_ = random.Random(7)
-    for _ in range(300):
+    for number in range(300):
         content = bytearray(good)
         for _ in range(random_.choice([1, 3, 30])):
             content[random_.randrange(len(content))] = random_.randrange(256)
-        (tmp_path / "bad.parquet").write_bytes(content)
+        # Another one each time: ext4 writes a file that replaces another one to the disk at once.
+        bad = tmp_path / f"{number}.parquet"
+        bad.write_bytes(content)
         with suppress(DataError):
-            read_all(PARQUET.reader, request_for([tmp_path / "bad.parquet"], SCHEMA))
+            read_all(PARQUET.reader, request_for([bad], SCHEMA))
 
 
 def test_an_encrypted_file_is_told(tmp_path: Path) -> None:

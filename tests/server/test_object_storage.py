@@ -16,7 +16,7 @@ import pytest
 import penstock
 from penstock.server.doctor import Health, examine
 from penstock.settings import load_settings
-from tests.chaos.doomed_server import Death
+from tests.chaos.crashing_server import Death
 from tests.chaos.processes import start
 from tests.support.faulty_store import Faults, faulty_store
 from tests.support.s3 import S3Server
@@ -132,16 +132,16 @@ def test_a_server_that_dies_on_the_way_to_a_commit(
     flags = (*FLAGS, "--storage-url", f"s3://{s3.make_bucket()}/x")
     write(tmp_path / "files", "docs.jsonl")
     death = Death(step, moment, 1, str(tmp_path / "died"))
-    doomed = start(tmp_path, "doomed", list(flags), None, death, keys(s3))
+    crashing = start(tmp_path, "crashing", list(flags), None, death, keys(s3))
     try:
-        with penstock.Client(str(doomed.url())) as client:
+        with penstock.Client(str(crashing.url())) as client:
             client.collections.create("docs", dimension=4)
             job = client.imports.create("docs", ["docs.jsonl"])
-        doomed.process.join(LIMIT)
-        assert doomed.process.exitcode == -signal.SIGKILL
-        assert doomed.has_died_as_told
+        crashing.process.join(LIMIT)
+        assert crashing.process.exitcode == -signal.SIGKILL
+        assert crashing.has_crashed
     finally:
-        doomed.kill(with_workers=True)
+        crashing.kill(with_workers=True)
     with running_server(tmp_path, *flags, env=keys(s3), forked=True) as server, server.client() as client:
         client.imports.wait(job.id, timeout=LIMIT)
         assert ids(client) == list(range(ROWS))

@@ -30,7 +30,7 @@ from penstock.engines.base import (
     Staged,
     Table,
 )
-from penstock.errors import FieldNotFound, InvalidParameter, JobWithdrawn, StoreConflict, StoreError
+from penstock.errors import FieldNotFound, InvalidParameter, JobWithdrawn, StorageConflict, StorageError
 from penstock.filters import Filter
 from tests.support.filter_oracle import evaluate
 
@@ -68,7 +68,7 @@ class ArrowEngine:
     def check(self, known: Sequence[str] = ()) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
         if known and not set(known) & set(self.tables()):
-            raise StoreError(f"The store {self._root} has none of the {len(known)} tables in the catalog. Mount it")
+            raise StorageError(f"The store {self._root} has none of the {len(known)} tables in the catalog. Mount it")
 
     def tables(self) -> list[str]:
         return sorted(path.name for path in self._root.iterdir())
@@ -93,7 +93,7 @@ class ArrowEngine:
     def stage(self, table: Table, job_id: int, batches: Iterator[pa.RecordBatch]) -> Staged:
         folder = self._root / table.id / "data"
         if not folder.exists():
-            raise StoreError(f"The table {table.id} is not in the store {self._root}")
+            raise StorageError(f"The table {table.id} is not in the store {self._root}")
         name, rows, schema = f"{uuid.uuid4().hex}.arrow", 0, canonical_schema(table.schema)
         unfinished = folder / f".tmp-{name}"
         try:
@@ -101,7 +101,7 @@ class ArrowEngine:
                 for batch in batches:
                     missing = set(schema.names) - set(batch.schema.names)
                     if missing:
-                        raise StoreError(f"the columns {', '.join(sorted(missing))} are missing")
+                        raise StorageError(f"the columns {', '.join(sorted(missing))} are missing")
                     columns = batch.select(schema.names).columns
                     writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
                     rows += len(batch)
@@ -123,7 +123,7 @@ class ArrowEngine:
                 return version
             for name in names:
                 if not (self._root / table.id / "data" / name).exists():
-                    raise StoreError(f"The staged file {name} is missing", file=name)
+                    raise StorageError(f"The staged file {name} is missing", file=name)
             return replace(version, files={**version.files, job: names}, rows={**version.rows, job: rows})
 
         version = self._commit(table.id, add)
@@ -190,7 +190,7 @@ class ArrowEngine:
     def _newest(self, table_id: str) -> _Version:
         numbers = [int(path.stem) for path in (self._root / table_id / "versions").glob("[0-9]*.json")]
         if not numbers:
-            raise StoreError(f"The table {table_id} is not in the store {self._root}", table=table_id)
+            raise StorageError(f"The table {table_id} is not in the store {self._root}", table=table_id)
         return _Version(**json.loads((self._root / table_id / "versions" / f"{max(numbers)}.json").read_text()))
 
     def _commit(self, table_id: str, change: Callable[[_Version], _Version]) -> _Version:
@@ -203,7 +203,7 @@ class ArrowEngine:
             following = replace(changed, number=newest.number + 1)
             if self._write(table_id, following):
                 return following
-        raise StoreConflict(f"others kept changing the table {table_id}")
+        raise StorageConflict(f"others kept changing the table {table_id}")
 
     def _write(self, table_id: str, version: _Version) -> bool:
         """Whether the version was written; False: there is one of its number."""
@@ -222,7 +222,7 @@ class ArrowEngine:
         """The matching rows in key order, with all columns."""
         version = self._newest(table.id)
         if version.number < table.version:
-            raise StoreError(f"The table {table.id} stands at version {version.number}, not {table.version}")
+            raise StorageError(f"The table {table.id} stands at version {version.number}, not {table.version}")
         parts = [canonical_schema(table.schema).empty_table()]
         for name in (name for names in version.files.values() for name in names):
             with pa.OSFile(str(self._root / table.id / "data" / name), "rb") as source:

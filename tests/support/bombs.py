@@ -179,6 +179,16 @@ def _sparse(path: Path) -> None:
     os.truncate(path, 1 << 30)
 
 
+def _compressed(block: bytes, count: int) -> Callable[[Path], object]:
+    def write(path: Path) -> None:
+        codec: Any = {".gz": "gzip", ".zst": "zstd"}[path.suffix]
+        with pa.CompressedOutputStream(str(path), codec) as sink:
+            for _ in range(count):
+                sink.write(block)
+
+    return write
+
+
 BOMBS: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
     "zstd page": ("a.parquet", lambda path: page_of_equal_texts(path, 8_000, "zstd"), "memory"),
     "gzip page": ("a.parquet", lambda path: page_of_equal_texts(path, 8_000, "gzip"), "memory"),
@@ -215,6 +225,9 @@ BOMBS: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
         lambda path: path.write_bytes(_row(b'{"a":' * 100_000 + b"1" + b"}" * 100_000)),
         ".",
     ),
+    "gigabytes of blanks": ("a.jsonl.zst", _compressed(b" " * MIB, 1100), "decode to more than 1,000 times"),
+    "gigabytes of blanks before a list": ("a.json.gz", _compressed(b" " * MIB, 1100), "started with|decode to more"),
+    "a compressed line without an end": ("a.jsonl.gz", _compressed(b"x" * MIB, 200), "longer than|ends|JSON"),
     "a text without an end": ("a.json", _repeated((b'[{"id": 1, "x": "', 1), (b"x", 200 * MIB)), "longer than|ends"),
     "a line without an end": ("a.jsonl", _repeated((b'{"id": 1, "x": "', 1), (b"x", 200 * MIB)), "longer than|ends"),
     "a number of a million digits": ("a.jsonl", lambda path: path.write_bytes(_row(b"9" * 1_000_000)), ""),

@@ -18,7 +18,7 @@ from penstock.engines.base import (
     Staged,
     Table,
 )
-from penstock.errors import StoreError
+from penstock.errors import StorageError
 
 __all__ = ["InlineRunner", "MemoryEngine"]
 
@@ -119,7 +119,7 @@ class MemoryEngine:
         if job_id not in published:
             for name in names:
                 if name not in self.files:
-                    raise StoreError(f"the staged file {name} is missing")
+                    raise StorageError(f"the staged file {name} is missing")
             published[job_id] = names
         self.hook("published")
         return Published(version=1 + len(published), rows=sum(each.rows for each in staged))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
+from penstock.analyzers import analyzer_from_params
 from penstock.domain.schema import DataType
 from penstock.filters.ast import (
     And,
@@ -29,7 +31,9 @@ from penstock.filters.ast import (
     Not,
     Operand,
     Or,
+    PhraseMatch,
     Term,
+    TextMatch,
 )
 from penstock.filters.like import like_matcher
 from penstock.filters.literals import INT64_MAX, INT64_MIN
@@ -78,6 +82,8 @@ def evaluate(filter: Filter, row: Mapping[str, Any]) -> bool | None:
             return row.get(term.name) is None
         case Exists(path):
             return _value(path, row) not in (None, {})
+        case TextMatch() | PhraseMatch():
+            return _has_words(filter, row.get(filter.term.name))
         case Contains(term, values, every):
             return _contains(_array(term, row), values, every)
     raise AssertionError(f"unknown node {filter!r}")
@@ -163,6 +169,18 @@ def _is_in(value: Any, values: tuple[Any, ...]) -> bool | None:
     if value is None or (values and kind_of(value) not in {kind_of(value) for value in values}):
         return None
     return any(json_equal(value, constant) for constant in values)
+
+
+def _has_words(filter: TextMatch | PhraseMatch, text: str | None) -> bool | None:
+    if text is None:
+        return None
+    words = analyzer_from_params(filter.analyzer).positions(text)
+    if isinstance(filter, TextMatch):
+        return bool(filter.terms) and sum(term in words for term in filter.terms) >= filter.minimum
+    shifts = [
+        [place - position for place, word in enumerate(words) if word == term] for position, term in filter.terms
+    ]
+    return bool(shifts) and any(max(chosen) - min(chosen) <= filter.slop for chosen in itertools.product(*shifts))
 
 
 def _contains(array: list[Any] | None, values: tuple[Any, ...], every: bool) -> bool | None:

@@ -20,13 +20,15 @@ def reciprocal_rank_scores(rankings: Sequence[Ranking], k: float = 60) -> Mappin
 def weighted_scores(
     rankings: Sequence[Ranking], metrics: Sequence[str], weights: Sequence[float], *, normalized: bool
 ) -> Mapping[int, float]:
-    is_mixed = {metric in ("IP", "COSINE") for metric in metrics} == {True, False}
+    is_mixed = {metric in ("IP", "COSINE", "BM25") for metric in metrics} == {True, False}
     scores: dict[int, float] = {}
     for ranking, metric, weight in zip(rankings, metrics, weights, strict=True):
         for key in dict.fromkeys(key for key, _ in ranking):
             score = next(score for other, score in ranking if other == key)
             if metric in ("L2", "HAMMING", "JACCARD"):
                 score = 1 - 2 * math.atan(score) / math.pi if normalized or is_mixed else score
+            elif normalized and metric == "BM25":
+                score = 2 * math.atan(score) / math.pi
             elif normalized:
                 score = (1 + score) / 2 if metric == "COSINE" else 0.5 + math.atan(score) / math.pi
             scores[key] = scores.get(key, 0) + weight * score

@@ -25,7 +25,7 @@ RAY_FILES = ("tests/runners/test_conformance.py", "tests/runners/test_ray.py", "
 """They share a Ray cluster."""
 SLOWEST = 10
 
-_seconds: defaultdict[str, float] = defaultdict(float)
+_seconds: dict[str, float] = defaultdict(float)
 _processes: dict[str, set[str]] = defaultdict(set)
 
 
@@ -75,8 +75,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not _processes:
         return
     terminalreporter.section(f"slowest {SLOWEST} of {len(_seconds)} files, {sum(_seconds.values()):.0f} s in all")
-    for seconds, file in sorted(((seconds, file) for file, seconds in _seconds.items()), reverse=True)[:SLOWEST]:
-        terminalreporter.write_line(f"{seconds:.1f}s {file}")
+    for file in sorted(_seconds, key=_seconds.__getitem__, reverse=True)[:SLOWEST]:
+        terminalreporter.write_line(f"{_seconds[file]:.1f}s {file}")
     for file, processes in _processes.items():
         if len(processes) > 1:
             terminalreporter.write_line(f"{file} ran in several processes, and each made what its tests share")

@@ -8,7 +8,7 @@ import pytest
 
 from penstock import errors
 from penstock.errors import PenstockError
-from penstock.wire.milvus_v2 import errors as milvus_v2
+from penstock.wire.milvus import errors as milvus
 from penstock.wire.zilliz_v1 import errors as zilliz_v1
 
 CLASSES = [var for var in vars(errors).values() if isclass(var) and issubclass(var, PenstockError)]
@@ -16,8 +16,8 @@ CLASSES = [var for var in vars(errors).values() if isclass(var) and issubclass(v
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_every_error_class_has_a_row(kind: type[PenstockError]) -> None:
-    assert kind in milvus_v2.MILVUS
-    assert kind in milvus_v2.ZILLIZ
+    assert kind in milvus.MILVUS
+    assert kind in milvus.ZILLIZ
     assert kind in zilliz_v1.ROWS
 
 
@@ -31,17 +31,17 @@ def test_a_new_class_takes_its_parents_row() -> None:
     class Fresh(errors.LimitExceeded):
         pass
 
-    assert milvus_v2.code_and_text(Fresh("too many"))[0] == 2101
+    assert milvus.code_and_text(Fresh("too many"))[0] == 2101
     assert zilliz_v1.code_and_text(Fresh("too many"))[0] == 47055
 
 
 def test_v2_texts_carry_their_suffix_once() -> None:
-    assert milvus_v2.code_and_text(errors.InvalidParameter("x")) == (1100, "x: invalid parameter")
+    assert milvus.code_and_text(errors.InvalidParameter("x")) == (1100, "x: invalid parameter")
     text = "bad metric: invalid parameter[expected=L2][actual=IP]"
-    assert milvus_v2.code_and_text(errors.InvalidParameter(text)) == (1100, text)
+    assert milvus.code_and_text(errors.InvalidParameter(text)) == (1100, text)
 
 
 def test_v2_names_the_database_and_the_collection_where_the_error_does() -> None:
     known = errors.CollectionNotFound("gone", database="default", collection="docs")
-    assert milvus_v2.code_and_text(known) == (100, "collection not found[database=default][collection=docs]")
-    assert milvus_v2.code_and_text(errors.CollectionNotFound("gone")) == (100, "gone")
+    assert milvus.code_and_text(known) == (100, "collection not found[database=default][collection=docs]")
+    assert milvus.code_and_text(errors.CollectionNotFound("gone")) == (100, "gone")

@@ -383,7 +383,7 @@ REFUSALS: list[tuple[int, str, Callable[[Server], dict[str, Any]]]] = [
     (1100, "invalid parameter[expected=int64 jobId][actual=x]", call("retry", jobId="x")),
     (1802, MISSING + "'JobIDReq.JobID' Error", call("retry")),
     (1101, "give the keys again: missing parameter", faulty(errors.MissingParameter("give the keys again"))),
-    (65535, "no space left", faulty(errors.StoreFull("no space left"))),
+    (65535, "no space left", faulty(errors.StorageFull("no space left"))),
     (90142, "No import content provided.", call("create", collectionName="docs", **CLUSTER)),
     (96001, "Invalid RegionId.", call("list", projectId="proj-1", regionId="mars")),
     (96005, "Invalid projectId.", call("list", projectId="mine")),

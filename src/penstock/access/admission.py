@@ -27,7 +27,9 @@ from penstock.domain.audit import AuditEntry, entry_of, plain
 from penstock.domain.collections import Cluster
 from penstock.errors import AccessDenied, ClusterNotFound, PenstockError
 
-_READS = re.compile(r"(list|describe|has|get|query|search|hybrid_search|advanced_search)(_|[A-Z]|\Z)")
+_READS = re.compile(
+    r"(list|describe|infer|has|get|query|search|hybrid_search|advanced_search|run_analyzer)(_|[A-Z]|\Z)"
+)
 _MAX_NAME_LENGTH = 256
 """Longer names, which are no valid ones, are cut in the audit log."""
 

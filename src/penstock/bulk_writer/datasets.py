@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from penstock.domain.schema import META_FIELD, CollectionSchema
 from penstock.errors import DataError, FileMissing, InvalidParameter, Unsupported
 from penstock.readers.base import FormatSpec, ReadRequest, no_rows, plan_at_once
-from penstock.readers.formats import EXTENSIONS
+from penstock.readers.compression import with_compressed
+from penstock.readers.formats import format_of
 from penstock.rules.rule import Array
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source
@@ -28,7 +29,13 @@ _BATCH_ROWS = 8_192
 _BATCH_BYTES = 4 << 20
 _SPLIT_BYTES = 256 << 20
 _ARROW_FORMATS = {".arrow": "ipc", ".feather": "ipc", ".ipc": "ipc", ".orc": "orc"}
-_SUFFIXES = (".parquet", *_ARROW_FORMATS, ".jsonl", ".ndjson", ".csv", ".npy", ".json")
+_SUFFIXES = (
+    ".parquet",
+    *_ARROW_FORMATS,
+    *(f".{name}" for name in with_compressed("jsonl", "ndjson", "csv", "tsv")),
+    ".npy",
+    *(f".{name}" for name in with_compressed("json")),
+)
 """By priority: of a folder with several kinds of files only the first of these is read, as data sets come with small
 JSON files."""
 
@@ -85,7 +92,8 @@ def _open_path(path: Path, schema: CollectionSchema, columns: Selection) -> Data
         paths: Any = [str(file) for file in files]
         kind: Any = _ARROW_FORMATS[suffix]
         return _open_dataset(ds.dataset(paths, format=kind), columns)
-    format = EXTENSIONS[suffix[1:]]
+    format = format_of(files[0].name)
+    assert format is not None  # its suffix is one of _SUFFIXES
     groups = [[file] for file in files] if format.file_set is None else _file_sets(files)
     read_schema = schema if columns is None else _selected_fields(schema, columns)
     return Dataset(pieces=(_read_rows(group, format, read_schema, columns) for group in groups))
@@ -103,7 +111,7 @@ def _files(path: Path) -> list[Path]:
             if file.is_file() and not any(part[0] in "._" for part in file.relative_to(path).parts)
         )
     for suffix in _SUFFIXES:
-        files = [file for file in candidates if file.suffix.lower() == suffix]
+        files = [file for file in candidates if file.name.lower().endswith(suffix)]
         if files:
             return files
     raise Unsupported(

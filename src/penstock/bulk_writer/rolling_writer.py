@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from penstock.bulk_writer.formats import open_chunk
 from penstock.bulk_writer.formats.base import ChunkFile, Layout
-from penstock.errors import PenstockError, StoreError, StoreFull
+from penstock.errors import PenstockError, StorageError, StorageFull
 
 __all__ = ["CallBack", "Chunks", "Deliver"]
 
@@ -54,7 +54,7 @@ class Chunks:
         """Append a canonical batch to the current chunk.
 
         Raises:
-            StoreError: the disk fails or is full. The chunk is discarded with all its rows.
+            StorageError: the disk fails or is full. The chunk is discarded with all its rows.
         """
         try:
             if self._chunk is None:
@@ -131,7 +131,7 @@ class Chunks:
     def _write_error(self, error: OSError, first: int) -> PenstockError:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         why = "no space is left" if is_full else str(error)
-        kind = StoreFull if is_full else StoreError
+        kind = StorageFull if is_full else StorageError
         return kind(
             f"can't write to {str(self._folder)!r}: {why}. The chunk that begins with row {first} of this writer is "
             f"not written; the {len(self.files)} chunks before are complete and listed in batch_files",

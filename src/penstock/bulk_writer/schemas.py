@@ -64,7 +64,7 @@ def function_outputs(schema: Any) -> frozenset[str]:
 
 def written_fields(schema: CollectionSchema, computed: frozenset[str]) -> tuple[Field, ...]:
     """The fields of the files: all but generated ids and function outputs."""
-    return tuple(field for field in schema if not schema.is_generated(field) and field.name not in computed)
+    return tuple(field for field in schema if not schema.is_computed(field) and field.name not in computed)
 
 
 def _from_pymilvus(schema: Any) -> CollectionSchema:

@@ -19,8 +19,8 @@ class Uploader(Protocol):
         """Upload a file under ``key``, replacing an existing object, and verify it.
 
         Raises:
-            StoreUnavailable: the store can't be reached (transient).
-            StoreError: the store refuses (bucket missing, access denied), or the stored object differs from the file.
+            StorageUnavailable: the store can't be reached (transient).
+            StorageError: the store refuses (no bucket, access denied), or the stored object differs from the file.
         """
         ...
 

@@ -12,7 +12,7 @@ from azure.storage.blob import BlobBlock, BlobClient, BlobServiceClient, Content
 from penstock.bulk_writer.arguments import whole_number
 from penstock.bulk_writer.connection import AzureConnectParam
 from penstock.bulk_writer.multipart import send_parts
-from penstock.errors import InvalidParameter, StoreError, StoreUnavailable
+from penstock.errors import InvalidParameter, StorageError, StorageUnavailable
 
 __all__ = ["AzureUploader"]
 
@@ -62,7 +62,7 @@ class AzureUploader:
         except AzureError as error:
             raise self._translate(error, key) from None  # the library's text may hold parts of the signed request
         if properties.size != size or bytes(properties.content_settings.content_md5 or b"") != digest:
-            raise StoreError(
+            raise StorageError(
                 f"{self._name(key)} differs from the file that was uploaded. Commit again to repeat it",
                 container=self._container,
                 key=key,
@@ -92,19 +92,19 @@ class AzureUploader:
     def _name(self, key: str) -> str:
         return f"azure://{self._container}/{key}"
 
-    def _translate(self, error: AzureError, key: str) -> StoreError:
+    def _translate(self, error: AzureError, key: str) -> StorageError:
         place = f"container {self._container!r} of {self._client.account_name}"
         facts = {"container": self._container, "key": key}
         status = error.status_code if isinstance(error, HttpResponseError) else None
         if isinstance(error, ResourceNotFoundError):
-            return StoreError(f"{place} does not exist; make it, or check its name and account", **facts)
+            return StorageError(f"{place} does not exist; make it, or check its name and account", **facts)
         if isinstance(error, ClientAuthenticationError) or status in (401, 403):
-            return StoreError(
+            return StorageError(
                 f"{place}: access denied for {self._name(key)}. Check the credential, and that it may write there",
                 **facts,
             )
         reason = f"it answered with status {status}" if status else "it can't be reached or broke the connection"
-        return StoreUnavailable(f"{place}: {self._name(key)} could not be uploaded: {reason}", **facts)
+        return StorageUnavailable(f"{place}: {self._name(key)} could not be uploaded: {reason}", **facts)
 
 
 def _md5(path: Path) -> bytes:

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from penstock.bulk_writer.connection import S3ConnectParam
 from penstock.bulk_writer.multipart import send_parts
-from penstock.errors import InvalidParameter, StoreError, StoreUnavailable
+from penstock.errors import InvalidParameter, StorageError, StorageUnavailable
 
 __all__ = ["S3Uploader"]
 
@@ -108,7 +108,7 @@ class S3Uploader:
     def _verify(self, client: Any, path: Path, key: str, size: int, tag: str) -> None:
         meta = client.head_object(Bucket=self._bucket, Key=key)
         if meta["ContentLength"] != size:
-            raise StoreError(
+            raise StorageError(
                 f"{self._name(key)} has {meta['ContentLength']} bytes after the upload, the file has {size}. "
                 "Commit again to repeat it"
             )
@@ -122,7 +122,9 @@ class S3Uploader:
             while block := stream.read(1 << 20):
                 local.update(block)
         if remote.digest() != local.digest():
-            raise StoreError(f"{self._name(key)} differs from the file that was uploaded. Commit again to repeat it")
+            raise StorageError(
+                f"{self._name(key)} differs from the file that was uploaded. Commit again to repeat it"
+            )
 
     def _connect(self) -> Any:
         if self._client is None:
@@ -153,21 +155,21 @@ class S3Uploader:
     def _name(self, key: str) -> str:
         return f"s3://{self._bucket}/{key}"
 
-    def _translate(self, error: Exception, key: str) -> StoreError:
+    def _translate(self, error: Exception, key: str) -> StorageError:
         place = f"bucket {self._bucket!r}" + (f" at {self._endpoint}" if self._endpoint else "")
         status = error.response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(error, ClientError) else 0
         facts = {"bucket": self._bucket, "key": key}
         if status == 404:
-            return StoreError(f"{place} does not exist; make it, or check its name and endpoint", **facts)
+            return StorageError(f"{place} does not exist; make it, or check its name and endpoint", **facts)
         if isinstance(error, NoCredentialsError):
-            return StoreError(f"{place}: no keys were given, and the environment has none", **facts)
+            return StorageError(f"{place}: no keys were given, and the environment has none", **facts)
         if status in (401, 403):
-            return StoreError(
+            return StorageError(
                 f"{place}: access denied for {self._name(key)}. Check that the keys are right and may write there",
                 **facts,
             )
         reason = f"it answered with status {status}" if status else "it can't be reached or broke the connection"
-        return StoreUnavailable(f"{place}: {self._name(key)} could not be uploaded: {reason}", **facts)
+        return StorageUnavailable(f"{place}: {self._name(key)} could not be uploaded: {reason}", **facts)
 
 
 class _ProviderCredentials(Credentials):  # type: ignore[misc]  # botocore has no types

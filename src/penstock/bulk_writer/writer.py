@@ -25,8 +25,8 @@ from penstock.bulk_writer.progress import ProgressBar, ProgressCallback, WritePr
 from penstock.bulk_writer.rolling_writer import CallBack, Chunks, Deliver
 from penstock.bulk_writer.rows import RowBuffer
 from penstock.bulk_writer.schemas import collection_schema, function_outputs, written_fields
-from penstock.domain.schema import CollectionSchema
-from penstock.errors import DataError, InvalidParameter, StoreError
+from penstock.domain.schema import CollectionSchema, DataType
+from penstock.errors import DataError, InvalidParameter, StorageError
 
 __all__ = ["GB", "MB", "BulkWriter"]
 
@@ -110,7 +110,7 @@ class BulkWriter:
 
         Raises:
             DataError: the row is rejected; the writer is unchanged. ``row`` counts from the writer's first row.
-            StoreError: an earlier chunk could not be written or uploaded. The row is not appended.
+            StorageError: an earlier chunk could not be written or uploaded. The row is not appended.
         """
         with self._lock:
             self._chunks.raise_failure()
@@ -131,7 +131,7 @@ class BulkWriter:
         Raises:
             DataError: a row is rejected; ``row`` counts from the start of ``data``. Of data in memory nothing is
                 appended; of a stream the batches before the bad one are.
-            StoreError: a chunk could not be written or uploaded.
+            StorageError: a chunk could not be written or uploaded.
         """
         with self._lock:
             self._chunks.raise_failure()
@@ -146,7 +146,7 @@ class BulkWriter:
             columns: the columns to read, as names or as ``{field: column}``; all by default.
 
         Raises:
-            DataError, StoreError: as :meth:`append_batch`, with the file if it is known.
+            DataError, StorageError: as :meth:`append_batch`, with the file if it is known.
         """
         with self._lock:
             self._chunks.raise_failure()
@@ -166,7 +166,7 @@ class BulkWriter:
         With ``_async`` this returns at once, and a failure is raised by the next call. Failed uploads are retried.
 
         Raises:
-            StoreError: this chunk, or an earlier one, could not be written or uploaded.
+            StorageError: this chunk, or an earlier one, could not be written or uploaded.
         """
         with self._lock:
             self._commit(call_back)
@@ -260,7 +260,7 @@ class BulkWriter:
     def _put(self, batch: pa.RecordBatch) -> None:
         try:
             self._chunks.add(batch)
-        except StoreError:
+        except StorageError:
             self._buffer_row_count = self._buffer_size = 0
             raise
 
@@ -308,6 +308,8 @@ def _rejected_fields(schema: CollectionSchema, written: CollectionSchema) -> dic
     return {
         field.name: f"the primary key '{field.name}' is auto-generated, no need to provide"
         if schema.is_generated(field)
+        else f"not allowed to provide data for BM25 function output field '{field.name}'"
+        if field.type is DataType.SPARSE_FLOAT_VECTOR
         else f"the field '{field.name}' is computed by the server, no need to provide"
         for field in schema
         if written.get(field.name) is None

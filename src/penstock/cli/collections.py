@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.client_options import json_option, with_client
+from penstock.cli.inference import inference_options
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -36,13 +37,29 @@ def collections() -> None:
     "--id-type", type=click.Choice(["Int64", "VarChar"], case_sensitive=False), help="Quick form: type of the ids."
 )
 @click.option("--max-length", type=click.IntRange(1, 65535), help="Quick form with VarChar: maximum bytes of an id.")
-@click.option("--auto-id", is_flag=True, help="Quick form: the server generates the ids; files have none.")
+@click.option("--auto-id", is_flag=True, help="The server generates the ids; files have none.")
 @click.option(
     "--schema",
     "schema_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Full form: JSON or TOML file with the schema and indexParams of the REST call.",
+    help="Full form: JSON or TOML file with the fields and indexes; see docs/schema-files.md.",
 )
+@click.option(
+    "--from",
+    "paths",
+    multiple=True,
+    metavar="PATH",
+    help="Infer the schema from a file, folder, pattern or address; repeatable.",
+)
+@click.option(
+    "--print", "print_only", is_flag=True, help="Print the inferred schema as a schema file, and create nothing."
+)
+@click.option("--sep", metavar="CHARACTER", help="Inferred schema, CSV: column separator. [default: a comma]")
+@click.option("--nullkey", metavar="TEXT", help="Inferred schema, CSV: text of null cells. [default: an empty cell]")
+@click.option(
+    "--server-paths", is_flag=True, help="Inferred schema: send the paths unchanged, for files only the server has."
+)
+@inference_options
 @with_client
 def create(
     client: Client,
@@ -53,15 +70,54 @@ def create(
     max_length: int | None,
     auto_id: bool,
     schema_file: Path | None,
+    paths: tuple[str, ...],
+    print_only: bool,
+    sep: str | None,
+    nullkey: str | None,
+    server_paths: bool,
+    id_column: str,
+    vector_column: str,
+    yes: bool,
 ) -> None:
-    """Create the collection NAME from a dimension or a schema file.
+    """Create the collection NAME from a dimension, a schema file, or the files to be imported.
 
-    Creating an identical collection again succeeds.
+    With --from the server reads the first rows of the files; the fields are shown, each with the reason for its type,
+    and asked about unless --yes is given. Creating an identical collection again succeeds.
     """
-    quick = {"--metric": metric, "--id-type": id_type, "--max-length": max_length, "--auto-id": auto_id}
-    if (dimension is None) == (schema_file is None):
-        raise click.UsageError("Give either --dimension N or --schema FILE.")
-    if schema_file is None:
+    quick = {"--metric": metric, "--id-type": id_type, "--max-length": max_length}
+    inferred_flags = {
+        "--print": print_only,
+        "--sep": sep,
+        "--nullkey": nullkey,
+        "--server-paths": server_paths,
+        "--id": id_column,
+        "--vector": vector_column,
+        "--yes": yes,
+    }
+    if [dimension is not None, schema_file is not None, bool(paths)].count(True) != 1:
+        raise click.UsageError("Give one of --dimension N, --schema FILE and --from PATH.")
+    if not paths and (flags := [flag for flag, value in inferred_flags.items() if value]):
+        raise click.UsageError(f"{', '.join(flags)} needs --from PATH.")
+    if paths:
+        if flags := [flag for flag, value in quick.items() if value]:
+            raise click.UsageError(f"{', '.join(flags)} needs --dimension; with --from, the files define it.")
+        from penstock.cli.inference import create_inferred, print_inferred, schema_file_text
+        from penstock.cli.paths import import_groups, server_groups
+
+        options = {key: value for key, value in {"sep": sep, "nullkey": nullkey}.items() if value}
+        inferred = client.collections.infer(
+            server_groups(paths) if server_paths else import_groups(paths),
+            id=id_column,
+            vector=vector_column,
+            auto_id=auto_id,
+            options=options,
+        )
+        if print_only:
+            print_inferred(inferred)
+            click.echo(schema_file_text(inferred))
+            return
+        create_inferred(client, name, inferred, yes=yes)
+    elif schema_file is None:
         params = {"max_length": max_length} if max_length else None
         client.collections.create(
             name, dimension=dimension, metric=metric, id_type=id_type, auto_id=auto_id or None, params=params
@@ -69,7 +125,7 @@ def create(
     else:
         from penstock.cli.schema_files import read_schema_file
 
-        if quick_flags := [flag for flag, value in quick.items() if value]:
+        if quick_flags := [flag for flag, value in {**quick, "--auto-id": auto_id}.items() if value]:
             raise click.UsageError(f"{', '.join(quick_flags)} needs --dimension; with --schema, the file defines it.")
         content = read_schema_file(schema_file)
         client.collections.create(name, schema=content.schema, indexes=content.indexes, params=content.params)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.client_options import cluster_option, json_option, with_client
+from penstock.cli.inference import inference_options
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -40,6 +41,9 @@ GROUPS_PER_JOB = 1024
     show_default=True,
     help="More files are split into several jobs; servers limit the files of one job.",
 )
+@click.option("--create", is_flag=True, help="Create the collection first, with a schema inferred from the files.")
+@click.option("--auto-id", is_flag=True, help="Inferred schema: the server generates the ids.")
+@inference_options
 @click.option("--no-wait", is_flag=True, help="Print the job's id without waiting for it.")
 @cluster_option
 @json_option
@@ -55,6 +59,11 @@ def import_files(
     options: tuple[str, ...],
     server_paths: bool,
     files_per_job: int,
+    create: bool,
+    auto_id: bool,
+    id_column: str,
+    vector_column: str,
+    yes: bool,
     no_wait: bool,
     as_json: bool,
 ) -> None:
@@ -64,6 +73,9 @@ def import_files(
     Parquet, JSON, JSON Lines (.jsonl, .ndjson), CSV and NumPy; the .npy files of one folder are the columns of the
     same rows. All rows of a job become visible at once, or none.
 
+    With --create the collection must not exist yet. Its schema is inferred from the first rows of the files, shown,
+    each field with the reason for its type, and asked about unless --yes is given.
+
     The exit code is 0 when all jobs completed, 1 when a job failed or was aborted, 2 for wrong usage, and 130 after
     Ctrl-C, which leaves the job running.
     """
@@ -72,6 +84,16 @@ def import_files(
     flags = {"sep": sep, "nullkey": nullkey, "unknown_columns": unknown_columns}
     job_options = _options(options, flags)
     groups = server_groups(paths) if server_paths else import_groups(paths)
+    if create:
+        if partition:
+            raise click.UsageError("--partition needs a collection that exists, without --create.")
+        _create(client, collection, groups, job_options, id_column, vector_column, auto_id=auto_id, yes=yes)
+    elif inferred := [
+        flag
+        for flag, value in (("--id", id_column), ("--vector", vector_column), ("--auto-id", auto_id), ("--yes", yes))
+        if value
+    ]:
+        raise click.UsageError(f"{', '.join(inferred)} needs --create.")
     shares = [groups[start : start + files_per_job] for start in range(0, len(groups), files_per_job)]
     if len(shares) > 1:
         click.echo(
@@ -89,6 +111,29 @@ def import_files(
     from penstock.cli.watch import follow
 
     follow(client, ids, as_json=as_json)
+
+
+def _create(
+    client: Client,
+    collection: str,
+    groups: list[list[str]],
+    options: Mapping[str, str],
+    id_column: str,
+    vector_column: str,
+    *,
+    auto_id: bool,
+    yes: bool,
+) -> None:
+    from penstock.cli.errors import Failure
+    from penstock.cli.inference import create_inferred
+
+    if client.collections.has(collection):
+        raise Failure(
+            f"The collection {collection} exists; nothing was imported. To import into it as it is, leave --create "
+            "out."
+        )
+    inferred = client.collections.infer(groups, id=id_column, vector=vector_column, auto_id=auto_id, options=options)
+    create_inferred(client, collection, inferred, yes=yes)
 
 
 def _options(pairs: tuple[str, ...], flags: Mapping[str, str | None]) -> dict[str, str]:

@@ -35,7 +35,7 @@ def _plain(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} can't be shown as JSON")
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, none: str) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, none: str, err: bool = False) -> None:
     """Print a table without lines, which programs can split into words; without rows print ``none``.
 
     The first column names the thing and is never broken or shortened. Numbers stand to the right. A terminal gets the
@@ -50,12 +50,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, non
         all(isinstance(value, int | float | None) for value in column) for column in zip(*table_rows, strict=True)
     ]
     widths = [max(map(_longest_line, column)) for column in zip(columns, *cells, strict=True)]
-    if sys.stdout.isatty():
+    if (sys.stderr if err else sys.stdout).isatty():
         widths = _fit(widths, shutil.get_terminal_size().columns)
-    click.secho("\n".join(_lines(columns, widths, rights)), bold=True)
+    click.secho("\n".join(_lines(columns, widths, rights)), bold=True, err=err)
     for row in cells:
         for line in _lines(row, widths, rights):
-            click.echo(line)
+            click.echo(line, err=err)
 
 
 def _fit(widths: Sequence[int], columns: int) -> list[int]:

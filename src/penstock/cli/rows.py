@@ -68,6 +68,7 @@ def query(
 @click.command()
 @click.argument("name")
 @click.option("--vector", metavar="JSON", help="The vector to search by, such as '[0.1, 0.2]'.")
+@click.option("--text", metavar="TEXT", help="The text to search for, in the field that a BM25 function computes.")
 @click.option("--id", "row_id", metavar="ID", help="Search by the vector of the row with this primary key.")
 @renamed_option("--like-id", "--id")
 @click.option("--field", metavar="NAME", help="The vector field, if there are several.")
@@ -83,6 +84,7 @@ def search(
     client: Client,
     name: str,
     vector: str | None,
+    text: str | None,
     row_id: str | None,
     field: str | None,
     limit: int,
@@ -91,16 +93,19 @@ def search(
     partitions: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Print the rows of the collection NAME nearest to a vector, nearest first."""
+    """Print the rows of the collection NAME nearest to a vector or a text, nearest first."""
     from penstock.cli.output import print_json
 
-    if (vector is None) == (row_id is None):
-        raise click.UsageError("Give either --vector '[0.1, 0.2, …]' or --id ID.")
+    if sum(given is not None for given in (vector, text, row_id)) != 1:
+        raise click.UsageError("Give one of --vector '[0.1, 0.2, …]', --text TEXT and --id ID.")
     schema = client.collections.describe(name)
-    query_vector = _parse_vector(vector) if vector is not None else _vector_of(client, schema, row_id or "", field)
+    if text is not None:
+        query: Any = text
+    else:
+        query = _parse_vector(vector) if vector is not None else _vector_of(client, schema, row_id or "", field)
     hits = client.search(
         name,
-        [query_vector],
+        [query],
         field=field,
         limit=limit,
         filter=expression,

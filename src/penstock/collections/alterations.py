@@ -125,7 +125,7 @@ class AlterationService:
             DatabaseNotFound, CollectionNotFound, InvalidName, InvalidSchema.
             InvalidParameter: the field is neither nullable nor has it a default, or it is a key.
             Unsupported: it is a struct array.
-            StoreConflict, StoreError, StoreFull, StoreUnavailable
+            StorageConflict, StorageError, StorageFull, StorageUnavailable
         """
         collection = self._catalog.collections.get(self._catalog.databases.get(cluster_id, database), name)
         _check_added(field)

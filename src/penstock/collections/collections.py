@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from penstock.analyzers import field_analyzer
 from penstock.catalog import Catalog
 from penstock.catalog.collections.collections import new_collection_id
 from penstock.catalog.collections.descriptions import describe_soon
@@ -26,7 +27,7 @@ from penstock.errors import (
 class CollectionService:
     """The use cases of collections.
 
-    ``wake`` starts the background cleanup of a dropped collection's files. ``enforce_quota`` raises StoreFull while
+    ``wake`` starts the background cleanup of a dropped collection's files. ``enforce_quota`` raises StorageFull while
     nothing can be stored.
     """
 
@@ -56,11 +57,13 @@ class CollectionService:
             DatabaseNotFound, InvalidName, InvalidSchema.
             AliasNameConflict: the name is an alias.
             CollectionExists: the name is taken by a collection of another shape.
-            Unsupported: the rows are to expire, and the cluster's engine keeps them forever.
+            Unsupported: the rows are to expire, and the cluster's engine keeps them forever; an analyzer that isn't
+                served.
         """
         home = self._catalog.databases.get(cluster_id, database)
         check_collection_name(name)
         schema.check(name)
+        _check_analyzers(schema)
         existing = self._catalog.collections.find(home, name)
         if existing is None:
             self._refuse_if_full()
@@ -192,3 +195,9 @@ class CollectionService:
         """Mark the collection as released: query and search refuse it until it is loaded again."""
         collection = self.get(cluster_id, database, name)
         self._catalog.collections.set_load_state(collection.id, LoadState.RELEASED)
+
+
+def _check_analyzers(schema: CollectionSchema) -> None:
+    for field in schema:
+        if field.enable_analyzer:
+            field_analyzer(field)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from penstock.domain.collections import Collection, Partition
+from penstock.domain.functions import Function
 from penstock.domain.index import IndexSpec
 from penstock.domain.schema import CollectionSchema, DataType, Field
 
@@ -28,6 +29,16 @@ class FieldDescription:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionDescription:
+    """A function with its id, and the ids of its fields."""
+
+    id: int
+    function: Function
+    input_ids: Sequence[int]
+    output_ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionDescription:
     """A collection with its fields, its partitions and indexes in creation order, and its aliases by name."""
 
@@ -36,6 +47,20 @@ class CollectionDescription:
     partitions: Sequence[Partition]
     indexes: Sequence[IndexSpec]
     aliases: Sequence[str]
+
+    @property
+    def functions(self) -> Sequence[FunctionDescription]:
+        """The functions, numbered in schema order."""
+        ids = {field.field.name: field.id for field in self.fields}
+        return [
+            FunctionDescription(
+                id=number,
+                function=function,
+                input_ids=[ids[name] for name in function.inputs],
+                output_ids=[ids[name] for name in function.outputs],
+            )
+            for number, function in enumerate(self.collection.schema.functions, _FIRST_FIELD_ID)
+        ]
 
     @property
     def vector_indexes(self) -> Sequence[IndexSpec]:

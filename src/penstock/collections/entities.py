@@ -171,8 +171,10 @@ class EntityService:
         keys: list[str] | None = []
         for name in dict.fromkeys(names):
             if name == "*":
-                columns.extend(fields)
+                columns.extend(field.name for field in schema if not field.function_output)
                 keys = None if schema.dynamic else keys
+            elif name in fields and fields[name].function_output:
+                raise InvalidParameter(f"not allowed to retrieve raw data of field {name}", field=name)
             elif name in fields:
                 columns.append(name)
             elif (struct := fields.get(name.partition("[")[0])) and struct.type is DataType.ARRAY_OF_STRUCT:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.collections.query_vectors import QueryVectors, check_number_of_queries
+from penstock.collections.query_vectors import Queries, check_number_of_queries
 from penstock.collections.rankers import Ranker, ReciprocalRankFusion, check_number_of_weights
 from penstock.collections.search_groups import Grouping
 from penstock.collections.search_params import SearchParams
@@ -78,7 +78,7 @@ class VectorSearchRequest:
     """
 
     limit: int
-    queries: QueryVectors = ()
+    queries: Queries = ()
     keys: Sequence[int] | Sequence[str] = ()
     offset: int = 0
     field_name: str | None = None

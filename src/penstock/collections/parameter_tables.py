@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from penstock.collections.parameters import Kind, ParameterTable, refused, served, unused
 from penstock.domain.collections import TTL
-from penstock.domain.index import GRAPH_INDEXES, NLIST_INDEXES, PRODUCT_INDEXES
+from penstock.domain.index import GRAPH_INDEXES, NLIST_INDEXES, PRODUCT_INDEXES, SPARSE_INDEXES
 
 _MAPPED = "rows are always read from files through the page cache"
 _WARMED = "the page cache keeps what was read; nothing is preloaded"
@@ -91,12 +91,18 @@ FIELD_PARAMS = ParameterTable(
         served("max_capacity", about="maximum elements of arrays; ignored for other types"),
         unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
         unused("warmup", about=f"described; {_WARMED}", kind=Kind.TEXT),
-        refused(
-            *("enable_analyzer", "enable_match"),
-            about="no text analysis: text_match, phrase_match and BM25 are not served. Omit it, or set false",
-            kind=Kind.FLAG,
+        served(
+            "enable_analyzer", about="texts may be the input of a BM25 function; VarChar fields only", kind=Kind.FLAG
         ),
-        refused("analyzer_params", "multi_analyzer_params", about="no text analysis; omit it"),
+        served(
+            "enable_match", about="filters may use text_match and phrase_match; needs enable_analyzer", kind=Kind.FLAG
+        ),
+        served(
+            "analyzer_params",
+            about="the analyzer, see [text analysis](full-text-search.md#text-analysis); default standard",
+            kind=Kind.OBJECT,
+        ),
+        refused("multi_analyzer_params", about="one analyzer per field: use analyzer_params"),
     ),
 )
 FIELD_PROPERTIES = ParameterTable(
@@ -161,7 +167,7 @@ INDEX_PARAMS = ParameterTable(
         unused(
             *("drop_ratio_build", "inverted_index_algo"),
             about="sparse vectors are searched exactly",
-            types=frozenset({"SPARSE_INVERTED_INDEX", "SPARSE_WAND"}),
+            types=SPARSE_INDEXES,
         ),
         unused(
             *("min_gram", "max_gram", "bitmap_cardinality_limit"),
@@ -174,7 +180,9 @@ INDEX_PARAMS = ParameterTable(
             *("json_path", "json_cast_type", "json_cast_function"),
             about="indexes on a path of a JSON field are not supported by this server",
         ),
-        refused("bm25_k1", "bm25_b", "bm25_avgdl", about="BM25 is not served"),
+        served("bm25_k1", about="weight of repeated terms in BM25, 0 to 3; default 1.2", types=SPARSE_INDEXES),
+        served("bm25_b", about="weight of a text's length in BM25, 0 to 1; default 0.75", types=SPARSE_INDEXES),
+        unused("bm25_avgdl", about="the average length is always that of the rows", types=SPARSE_INDEXES),
     ),
 )
 QUERY_PARAMS = ParameterTable(

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     AMOUNT = "a whole number"
     NUMBER = "a number"
     TEXT = "a string"
+    OBJECT = "a JSON object, or the text of one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,5 +156,6 @@ _FITS: Mapping[Kind, Callable[[Any], bool]] = {
     Kind.COUNT: _is_count,
     Kind.AMOUNT: lambda value: whole_number(value) is not None,
     Kind.NUMBER: _is_number,
+    Kind.OBJECT: lambda value: isinstance(value, dict) or (isinstance(value, str) and "\0" not in value),
     Kind.TEXT: lambda value: isinstance(value, str) and _is_short(value),
 }

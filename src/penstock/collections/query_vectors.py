@@ -13,12 +13,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from penstock.domain.schema import DataType, Field
+from penstock.analyzers import field_analyzer
+from penstock.analyzers.term_vectors import query_vector
+from penstock.domain.deadline import check_deadline
+from penstock.domain.schema import MAX_VARCHAR_BYTES, CollectionSchema, DataType, Field
 from penstock.errors import InvalidParameter
 from penstock.rules.table import MAX_SPARSE_INDEX
 
 QueryVectors: TypeAlias = npt.NDArray[Any] | Sequence[dict[int, float]]
 """(n, width) float32, for binary vectors uint8; of sparse vectors a list of maps from index to value."""
+
+Queries: TypeAlias = QueryVectors | Sequence[str]
+"""Query vectors, or the texts of a full-text search."""
 
 MAX_QUERIES = 16384
 
@@ -83,6 +89,29 @@ def sparse_vector(indices: Sequence[Any], values: Sequence[Any]) -> dict[int, fl
     if len(vector) != len(indices):
         raise InvalidParameter("the indices of a sparse query must be unique")
     return vector
+
+
+def needs_texts(got: str, field: Field) -> InvalidParameter:
+    """The error for a full-text search by something else; ``got`` is its type."""
+    return InvalidParameter(
+        f"please provide varchar/text for BM25 Function based search, got {got}", field=field.name
+    )
+
+
+def analyzed(queries: Queries, field: Field, schema: CollectionSchema) -> QueryVectors:
+    """The term vectors of query texts for the output field of a BM25 function; other queries as they are."""
+    if not field.function_output:
+        return cast(QueryVectors, queries)
+    analyzer = field_analyzer(schema.function_input(field))
+    vectors = []
+    for text in cast(Sequence[str], queries):
+        check_deadline()
+        if len(text) > MAX_VARCHAR_BYTES:
+            raise InvalidParameter(
+                f"a query text has {len(text):,} characters, more than {MAX_VARCHAR_BYTES:,}", field=field.name
+            )
+        vectors.append(query_vector(text, analyzer))
+    return vectors
 
 
 def stored_vectors(array: pa.Array[Any], field: Field) -> QueryVectors:

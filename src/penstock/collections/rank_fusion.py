@@ -99,6 +99,8 @@ def _scale(ranker: WeightedSum, metric: Metric, *, mixed: bool) -> Callable[[Sco
         return _closeness if ranker.normalized or mixed else _unchanged
     if not ranker.normalized:
         return _unchanged
+    if metric is Metric.BM25:
+        return _positive_share
     return _cosine_share if metric is Metric.COSINE else _angle_share
 
 
@@ -113,6 +115,11 @@ def _closeness(distances: Scores) -> Scores:
 
 def _cosine_share(scores: Scores) -> Scores:
     return (1 + scores) / 2
+
+
+def _positive_share(scores: Scores) -> Scores:
+    """From 0 for no score towards 1."""
+    return 2 * np.arctan(scores) / np.pi
 
 
 def _angle_share(scores: Scores) -> Scores:

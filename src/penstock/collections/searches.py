@@ -19,14 +19,14 @@ from penstock.catalog import Catalog
 from penstock.collections.entities import EntityService, OutputFields, check_loaded
 from penstock.collections.entity_requests import GetRequest, HybridSearchRequest, VectorSearchRequest
 from penstock.collections.partitions import PartitionService
-from penstock.collections.query_vectors import QueryVectors, check_number_of_queries, stored_vectors
+from penstock.collections.query_vectors import QueryVectors, analyzed, check_number_of_queries, stored_vectors
 from penstock.collections.rank_fusion import Ranking, fuse, take
 from penstock.collections.result_memory import MemoryReservation, release_on_error
 from penstock.collections.search_groups import Grouping, best_groups, first_groups, group_field
 from penstock.collections.search_params import SearchParams, rounded
 from penstock.domain.collections import Collection
 from penstock.domain.deadline import check_deadline
-from penstock.domain.index import Metric, default_metric
+from penstock.domain.index import Bm25Params, Metric, default_metric
 from penstock.domain.schema import DataType, Field
 from penstock.engines.base import Engine, QueryHits, SearchRequest, Table
 from penstock.engines.registry import EngineRegistry
@@ -108,25 +108,28 @@ class SearchService:
         engine_requests = [
             replace(
                 self.engine_request(
-                    collection, replace(each, offset=0, params=replace(each.params, grouping=grouping)), org_id
+                    collection, replace(search, offset=0, params=replace(search.params, grouping=grouping)), org_id
                 ),
                 columns=narrow,
             )
-            for each in request.searches
+            for search in request.searches
         ]
         with self._candidate_memory(collection, engine_requests, grouping, org_id) or nullcontext():
-            found = []
-            for each in engine_requests:
+            hits_of_searches = []
+            for engine_request in engine_requests:
                 check_deadline()
-                found.append(self._hits(collection, each, grouping))
-            metrics = [each.metric for each in engine_requests]
-            hits = [_fused(collection, request, metrics, of_query) for of_query in zip(*found, strict=True)]
+                hits_of_searches.append(self._hits(collection, engine_request, grouping))
+            metrics = [engine_request.metric for engine_request in engine_requests]
+            hits = [
+                _fused(collection, request, metrics, hits_of_query)
+                for hits_of_query in zip(*hits_of_searches, strict=True)
+            ]
         rows = sum(len(hit.scores) for hit in hits)
         reservation = self._entities.reserve(collection, org_id, fields, rows, lambda: rows)
         with release_on_error(reservation):
             columns = list(dict.fromkeys((*fields.with_dynamic, *narrow)))
-            first, *others = (each.filter for each in engine_requests)
-            common = first if all(each == first for each in others) else None
+            first, *others = (engine_request.filter for engine_request in engine_requests)
+            common = first if all(other == first for other in others) else None
             hits = list(self.with_columns(collection, hits, columns, _union(engine_requests), common))
             hits = [QueryHits(rows=hit.rows, scores=rounded(hit.scores, request.round_decimal)) for hit in hits]
         return SearchResult(fields=fields, hits=hits, held=reservation)
@@ -145,10 +148,10 @@ class SearchService:
             collection,
             org_id,
             OutputFields(columns=engine_requests[0].columns),
-            sum(len(each.queries) * each.limit * size for each in engine_requests),
+            sum(len(search.queries) * search.limit * size for search in engine_requests),
             lambda: sum(
-                len(each.queries) * min(each.limit * size, engine.count(table, each.filter, each.partitions))
-                for each in engine_requests
+                len(search.queries) * min(search.limit * size, engine.count(table, search.filter, search.partitions))
+                for search in engine_requests
             ),
         )
 
@@ -166,9 +169,13 @@ class SearchService:
             group_field(collection.schema, params.grouping)
             _check_grouping(params)
         numbers = self._partitions.numbers(collection, request.partitions)
+        if request.keys:
+            queries = self._stored(collection, target, request, org_id)
+        else:
+            queries = analyzed(request.queries, target, collection.schema)
         return SearchRequest(
             field_name=target.name,
-            queries=self._stored(collection, target, request, org_id) if request.keys else request.queries,
+            queries=queries,
             metric=metric,
             limit=request.limit,
             offset=request.offset,
@@ -177,6 +184,7 @@ class SearchService:
             radius=params.radius,
             range_filter=_range_filter(metric, params.range_filter),
             exact=request.exact,
+            bm25=self._bm25(collection, target),
             params=params.tuning,
         )
 
@@ -281,9 +289,9 @@ class SearchService:
             position_of.setdefault(identity, position)
         complete = []
         for hit in hits:
-            found = [position_of.get(identity) for identity in _identities(hit.rows, known)]
-            present = np.array([position is not None for position in found], np.bool_)
-            rows = stored.take(pa.array([position for position in found if position is not None], pa.int64()))
+            positions = [position_of.get(identity) for identity in _identities(hit.rows, known)]
+            present = np.array([position is not None for position in positions], np.bool_)
+            rows = stored.take(pa.array([position for position in positions if position is not None], pa.int64()))
             complete.append(QueryHits(rows=rows.select(columns), scores=hit.scores[present]))
         return complete
 
@@ -320,7 +328,7 @@ class SearchService:
             None,
         )
         if not requested:
-            return own or default_metric(target.type)
+            return own or default_metric(target)
         if own is not None and requested.upper() != own.value:
             raise InvalidParameter(
                 f"metric type not match: invalid [expected={own.value}][actual={requested}]",
@@ -331,6 +339,13 @@ class SearchService:
             return Metric(requested.upper())
         except ValueError:
             raise InvalidParameter(f"metric type {requested} is not supported", metric=requested) from None
+
+    def _bm25(self, collection: Collection, target: Field) -> Bm25Params:
+        """The parameters of the field's index."""
+        indexes = self._catalog.collections.indexes(collection.id) if target.function_output else ()
+        return next(
+            (Bm25Params.of(index.params) for index in indexes if index.field_name == target.name), Bm25Params()
+        )
 
 
 def _identities(rows: pa.Table, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
@@ -361,10 +376,10 @@ def _range_filter(metric: Metric, bound: float | None) -> float | None:
 def _union(engine_requests: Sequence[SearchRequest]) -> Sequence[int] | None:
     """The partitions of all searches together; None for all there are."""
     numbers = set[int]()
-    for each in engine_requests:
-        if each.partitions is None:
+    for engine_request in engine_requests:
+        if engine_request.partitions is None:
             return None
-        numbers.update(each.partitions)
+        numbers.update(engine_request.partitions)
     return sorted(numbers)
 
 

@@ -8,7 +8,7 @@ _IMPORT = "rows are written by import jobs: use /v2/vectordb/jobs/import/create"
 _MAINTENANCE = "this server maintains its files automatically"
 _NEW = "create a new collection and import into it"
 _ROLES = "roles are built in: grant a user admin, writer or reader with /v2/vectordb/users/grant_role"
-_TEXTS = "text analysis is not supported"
+_DICTIONARIES = "analyzers take no dictionaries from files; put stop words into analyzer_params"
 _COPY = "copy the data dir while the server is stopped"
 
 _ALTERNATIVES: Sequence[tuple[str, str, Sequence[str]]] = (
@@ -28,8 +28,7 @@ _ALTERNATIVES: Sequence[tuple[str, str, Sequence[str]]] = (
     ("resource_groups", "this server has a single node", ("transfer_replica",)),
     ("segments", _MAINTENANCE, ("describe",)),
     ("quotacenter", "set the quotas of orgs with penstock orgs set", ("describe",)),
-    ("common", _TEXTS, ("run_analyzer",)),
-    ("file_resources", _TEXTS, ("list", "add", "remove")),
+    ("file_resources", _DICTIONARIES, ("list", "add", "remove")),
     ("snapshots", _COPY, ("list", "describe", "create", "drop", "restore")),
     ("jobs/snapshot", _COPY, ("list", "describe", "restore")),
     ("jobs/external_collection", _IMPORT, ("list", "describe", "refresh")),

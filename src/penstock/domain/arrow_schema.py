@@ -16,6 +16,7 @@ an engine converts that to what it stores. All columns have the schema field's n
 | Int8Vector | fixed_size_list<int8>[dim] |
 | BinaryVector | fixed_size_list<uint8>[dim / 8], most significant bit first |
 | SparseFloatVector | struct<indices: list<uint32>, values: list<float32>>, indices ascending and unique |
+| output of a BM25 function | the same: ids of the text's terms, and their frequencies |
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Source: Milvus REST v2 ``indexes/create``. The engine maps an index name to what
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,17 +17,21 @@ from penstock.errors import InvalidParameter, shorten
 
 
 class Metric(StrEnum):
-    """A metric between two vectors. L2 is the squared distance; COSINE and IP are similarities, higher is nearer."""
+    """A metric between two vectors. L2 is the squared distance; COSINE and IP are similarities, higher is nearer.
+
+    BM25 scores texts, by the term vectors that a function computes of them.
+    """
 
     L2 = "L2"
     IP = "IP"
     COSINE = "COSINE"
     HAMMING = "HAMMING"
     JACCARD = "JACCARD"
+    BM25 = "BM25"
 
     @property
     def higher_is_nearer(self) -> bool:
-        return self in (Metric.IP, Metric.COSINE)
+        return self in (Metric.IP, Metric.COSINE, Metric.BM25)
 
 
 _DENSE_METRICS = (Metric.COSINE, Metric.L2, Metric.IP)
@@ -44,6 +49,8 @@ NLIST_INDEXES = PRODUCT_INDEXES | {
     *("GPU_IVF_FLAT", "GPU_CAGRA", "BIN_IVF_FLAT"),
 }
 """Types with the parameter ``nlist``."""
+SPARSE_INDEXES = frozenset({"SPARSE_INVERTED_INDEX", "SPARSE_WAND"})
+"""Types for sparse vectors, next to AUTOINDEX."""
 _VECTOR_RULES: Mapping[DataType, tuple[tuple[Metric, ...], frozenset[str]]] = {
     DataType.FLOAT_VECTOR: (_DENSE_METRICS, _DENSE_INDEXES),
     DataType.FLOAT16_VECTOR: (_DENSE_METRICS, _DENSE_INDEXES),
@@ -55,7 +62,7 @@ _VECTOR_RULES: Mapping[DataType, tuple[tuple[Metric, ...], frozenset[str]]] = {
     ),
     DataType.SPARSE_FLOAT_VECTOR: (
         (Metric.IP,),
-        frozenset({"AUTOINDEX", "SPARSE_INVERTED_INDEX", "SPARSE_WAND"}),
+        SPARSE_INDEXES | {"AUTOINDEX"},
     ),
 }
 _RANGES: Mapping[str, tuple[int, int]] = {
@@ -66,12 +73,27 @@ _RANGES: Mapping[str, tuple[int, int]] = {
     "nbits": (1, 64),
 }
 """Integer parameters of vector indexes and their ranges, as in Milvus."""
+_BM25_RANGES: Mapping[str, tuple[float, float]] = {"bm25_k1": (0.0, 3.0), "bm25_b": (0.0, 1.0)}
 _SCALAR_INDEXES = frozenset(["AUTOINDEX", "INVERTED", "BITMAP", "STL_SORT", "TRIE", "Trie", "HYBRID", "NGRAM"])
 
 
-def default_metric(field_type: DataType) -> Metric:
-    """Return the default metric: COSINE, HAMMING (binary) or IP (sparse)."""
-    return _VECTOR_RULES[field_type][0][0]
+def default_metric(field: Field) -> Metric:
+    """Return the default metric: COSINE, HAMMING (binary), IP (sparse), or BM25 (output of a function)."""
+    return Metric.BM25 if field.function_output else _VECTOR_RULES[field.type][0][0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bm25Params:
+    """How much repeated terms (``k1``) and the length of a text (``b``) count in the score BM25."""
+
+    k1: float = 1.2
+    b: float = 0.75
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> Bm25Params:
+        """The parameters of an index, which :func:`check_index` has checked."""
+        given = {name: float(params[f"bm25_{name}"]) for name in ("k1", "b") if params.get(f"bm25_{name}", "") != ""}
+        return cls(**given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +137,12 @@ def check_index(target: Field, *, name: str, type_name: str, metric: str, params
     if type_name not in types:
         raise InvalidParameter(f"invalid index type: {type_name}", field=target.name, index_type=type_name)
     _check_params(target, params)
+    if target.function_output:
+        return IndexSpec(
+            name=name, field_name=target.name, type=type_name, metric=_bm25(target, metric, params), params=params
+        )
+    if metric.upper() == Metric.BM25:
+        raise InvalidParameter("only BM25 Function output field support BM25 metric type", field=target.name)
     if not metric:
         if type_name != "AUTOINDEX":
             raise InvalidParameter("metric type not set for vector index", field=target.name, index_type=type_name)
@@ -127,6 +155,29 @@ def check_index(target: Field, *, name: str, type_name: str, metric: str, params
             actual="invalid index params",
         )
     return IndexSpec(name=name, field_name=target.name, type=type_name, metric=Metric(metric.upper()), params=params)
+
+
+def _bm25(target: Field, metric: str, params: Mapping[str, Any]) -> Metric:
+    """The metric of a BM25 function's output, after its parameters are checked."""
+    if metric and metric.upper() != Metric.BM25:
+        raise InvalidParameter(
+            f"index metric type of BM25 function output field must be BM25, got {shorten(metric)}", field=target.name
+        )
+    for name, (least, most) in _BM25_RANGES.items():
+        raw = params.get(name)
+        if raw is None or raw == "":
+            continue
+        try:
+            value = math.nan if isinstance(raw, bool) else float(raw)
+        except (TypeError, ValueError):
+            value = math.nan
+        if not least <= value <= most:
+            raise InvalidParameter(
+                f"Out of range in json: param '{name}' ({shorten(raw)}) should be in range [{least}, {most}]",
+                field=target.name,
+                param=name,
+            )
+    return Metric.BM25
 
 
 def _check_params(target: Field, params: Mapping[str, Any]) -> None:

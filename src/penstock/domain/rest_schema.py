@@ -9,7 +9,8 @@
      "structFields": [{"fieldName": "chunks", "typeParams": {"max_capacity": 64}, "fields": [
         {"fieldName": "page", "dataType": "Array", "elementDataType": "Int32"},
         {"fieldName": "v", "dataType": "ArrayOfVector", "elementDataType": "FloatVector",
-         "elementTypeParams": {"dim": 4}}]}]}
+         "elementTypeParams": {"dim": 4}}]}],
+     "functions": [{"name": "terms", "type": "BM25", "inputFieldNames": ["tag"], "outputFieldNames": ["sparse"]}]}
 
 A field within a struct is an ``Array`` or ``ArrayOfVector`` here, as it is stored; in a
 :class:`~penstock.domain.schema.Field` its type is that of one element.
@@ -20,12 +21,13 @@ ignored. Values keep their case.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from penstock.domain.functions import FUNCTION_NUMBERS, Function, FunctionType
 from penstock.domain.parse_int import number_of_digits
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidSchema, MissingParameter, Unsupported, shorten
@@ -45,19 +47,17 @@ def schema_from_rest(data: Mapping[str, Any]) -> CollectionSchema:
         Unsupported: a data type or function that Penstock does not serve, by name.
     """
     members = _lower(data, "schema")
-    functions = _items(members, "functions")
-    if functions:
-        shown = [function.get("name", "") for function in functions[:10] if isinstance(function, Mapping)]
-        names = ", ".join(shorten(name) for name in shown)
-        raise Unsupported(f"functions are not supported by this server: {names}", feature="functions")
+    functions = tuple(_function(item) for item in _items(members, "functions"))
+    outputs = {name for function in functions for name in function.outputs}
     return CollectionSchema(
         fields=(
-            *(_field(item) for item in _items(members, "fields")),
+            *(_with_output_mark(_field(item), outputs) for item in _items(members, "fields")),
             *(_struct(item) for item in _items(members, "structfields")),
         ),
         auto_id=_bool(members, "autoid", "autoId"),
         dynamic=_bool(members, "enabledynamicfield", "enableDynamicField"),
         description=_text(members, "description", "schema"),
+        functions=functions,
     )
 
 
@@ -79,9 +79,62 @@ def schema_to_rest(schema: CollectionSchema) -> dict[str, Any]:
     structs = [_struct_to_rest(field) for field in schema if field.type is DataType.ARRAY_OF_STRUCT]
     if structs:
         rest["structFields"] = structs
+    if schema.functions:
+        rest["functions"] = [_function_to_rest(function) for function in schema.functions]
     if schema.description:
         rest["description"] = schema.description
     return rest
+
+
+def _function(data: Any) -> Function:
+    members = _lower(data, "function")
+    name = _text(members, "name", "function")
+    kind = _function_type(members.get("type"), name)
+    if _has_params(members.get("params"), name):
+        raise InvalidSchema("BM25 function accepts no params", function=name)
+    return Function(
+        name=name,
+        type=kind,
+        inputs=_texts(members, "inputfieldnames", name),
+        outputs=_texts(members, "outputfieldnames", name),
+        description=_text(members, "description", name),
+    )
+
+
+def _function_type(value: Any, function: str) -> FunctionType:
+    """Parse the type, a name or Milvus's number of it; others than BM25 call services or models."""
+    if value in (FunctionType.BM25, FUNCTION_NUMBERS[FunctionType.BM25]) and not isinstance(value, bool):
+        return FunctionType.BM25
+    if value is None or value == "":
+        raise MissingParameter(f"missing required parameters, error: the function {function!r} has no Type")
+    raise Unsupported(
+        f"function type {shorten(value)} of function {shorten(function)} is not supported by this server; "
+        f"the only one is {FunctionType.BM25}",
+        feature="functions",
+        type=value,
+    )
+
+
+def _has_params(params: Any, function: str) -> bool:
+    if params is None:
+        return False
+    if not isinstance(params, Mapping):
+        raise InvalidSchema(f"the params of function {shorten(function)} should be a JSON object", function=function)
+    return bool(params)
+
+
+def _function_to_rest(function: Function) -> dict[str, Any]:
+    rest: dict[str, Any] = {
+        "name": function.name,
+        "type": function.type.value,
+        "inputFieldNames": list(function.inputs),
+        "outputFieldNames": list(function.outputs),
+    }
+    return rest | ({"description": function.description} if function.description else {})
+
+
+def _with_output_mark(field: Field, outputs: Collection[str]) -> Field:
+    return replace(field, function_output=True) if field.name in outputs else field
 
 
 def _field(data: Any) -> Field:
@@ -282,6 +335,15 @@ def _bool(members: Mapping[str, Any], key: str, shown: str) -> bool:
     if not isinstance(value, bool):
         raise InvalidSchema(f"{shown} should be true or false, but got {shorten(value)}")
     return value
+
+
+def _texts(members: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    value = members.get(key)
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        raise InvalidSchema(f"the {key} of {where} should be a list of strings, but got {shorten(value)}")
+    return tuple(value)
 
 
 def _text(members: Mapping[str, Any], key: str, where: str) -> str:

@@ -13,7 +13,9 @@ from dataclasses import field as dataclass_field
 from typing import Any
 
 from penstock.domain.data_types import ELEMENT_TYPES, INTEGER_RANGES, DataType
+from penstock.domain.functions import Function, check_functions
 from penstock.domain.names import check_field_name
+from penstock.domain.parameter_values import go_boolean
 from penstock.errors import FieldNotFound, InvalidSchema, shorten
 
 __all__ = ["INTEGER_RANGES", "MAX_FIELDS", "META_FIELD", "CollectionSchema", "DataType", "Field"]
@@ -27,6 +29,9 @@ MAX_ARRAY_CAPACITY = 4096
 MAX_DIMENSION = 32768
 MAX_BINARY_DIMENSION = 262144
 
+ENABLE_ANALYZER, ENABLE_MATCH, ANALYZER_PARAMS = "enable_analyzer", "enable_match", "analyzer_params"
+"""Keys of :attr:`Field.params` of VarChar fields: texts are analyzed, filters match words, and by which analyzer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
@@ -38,6 +43,8 @@ class Field:
 
     An ArrayOfStruct holds up to ``max_capacity`` structs, each with one value per field of ``fields``. Their type is
     that of one element (Int64, FloatVector …; on the wire they are ``Array`` and ``ArrayOfVector``).
+
+    ``function_output``: a function of the collection computes it.
     """
 
     name: str
@@ -53,6 +60,15 @@ class Field:
     description: str = ""
     params: Mapping[str, str] = dataclass_field(default_factory=dict)
     fields: tuple[Field, ...] = ()
+    function_output: bool = False
+
+    @property
+    def enable_analyzer(self) -> bool:
+        return bool(go_boolean(self.params.get(ENABLE_ANALYZER)))
+
+    @property
+    def enable_match(self) -> bool:
+        return bool(go_boolean(self.params.get(ENABLE_MATCH)))
 
     @property
     def parts(self) -> tuple[Field, ...]:
@@ -82,6 +98,7 @@ class Field:
                 ("description", self.description or None),
                 ("params", dict(self.params) or None),
                 ("fields", [field.to_json() for field in self.fields] or None),
+                ("function_output", self.function_output or None),
             )
             if value is not None
         }
@@ -100,6 +117,8 @@ class Field:
 class CollectionSchema:
     """The fields of a collection, whether unknown keys are kept (``dynamic``) and ids generated (``auto_id``).
 
+    ``functions`` compute the fields that have ``function_output``.
+
     Construct, then call :meth:`check` before storing; a schema from the catalog has been checked.
     """
 
@@ -107,6 +126,7 @@ class CollectionSchema:
     auto_id: bool = False
     dynamic: bool = False
     description: str = ""
+    functions: tuple[Function, ...] = ()
 
     def __iter__(self) -> Iterator[Field]:
         return iter(self.fields)
@@ -140,18 +160,29 @@ class CollectionSchema:
         """Whether the field is a primary key with generated ids: files must not contain it."""
         return field.primary and self.auto_id
 
+    def is_computed(self, field: Field) -> bool:
+        """Whether the field's values are made by the server, ids or function outputs: files must not contain it."""
+        return field.function_output or self.is_generated(field)
+
+    def function_input(self, output: Field) -> Field:
+        """The field from whose texts a BM25 function computes ``output``."""
+        return next(self[function.inputs[0]] for function in self.functions if output.name in function.outputs)
+
     def to_json(self) -> dict[str, Any]:
+        functions = [function.to_json() for function in self.functions]
         return {
             "fields": [field.to_json() for field in self.fields],
             "auto_id": self.auto_id,
             "dynamic": self.dynamic,
             "description": self.description,
+            **({"functions": functions} if functions else {}),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CollectionSchema:
         values = dict(data)
         values["fields"] = tuple(Field.from_json(field) for field in values["fields"])
+        values["functions"] = tuple(Function.from_json(function) for function in values.get("functions", ()))
         return cls(**values)
 
     def check(self, collection: str = "") -> CollectionSchema:
@@ -205,6 +236,7 @@ def _check_schema(schema: CollectionSchema, collection: str) -> None:
     if len(schema.vectors) > MAX_VECTOR_FIELDS:
         _fail(f"maximum vector field's number should be limited to {MAX_VECTOR_FIELDS}")
     _check_partition_key(schema)
+    check_functions(schema.functions, schema)
 
 
 def _check_partition_key(schema: CollectionSchema) -> None:
@@ -236,6 +268,17 @@ def _check_field(field: Field, collection: str) -> None:
         _fail(f"elementDataType is for Array fields only, field name = {field.name}", field=field.name)
     if field.default is not None:
         _check_default(field)
+    _check_analysis(field)
+
+
+def _check_analysis(field: Field) -> None:
+    if field.type is not DataType.VARCHAR and (field.enable_analyzer or field.enable_match):
+        _fail(
+            f"{ENABLE_ANALYZER} and {ENABLE_MATCH} are for VarChar fields only, field name = {field.name}",
+            field=field.name,
+        )
+    if field.enable_match and not field.enable_analyzer:
+        _fail(f"field {field.name} is set to enable match or bm25 function but not enable analyzer", field=field.name)
 
 
 def _check_dimension(field: Field) -> None:

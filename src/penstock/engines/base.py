@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from penstock.domain.collections import Collection
 from penstock.domain.expiry import Expiry
-from penstock.domain.index import IndexSpec, Metric
+from penstock.domain.index import Bm25Params, IndexSpec, Metric
 from penstock.domain.schema import CollectionSchema, Field
 from penstock.filters import Filter
 
@@ -64,7 +64,8 @@ class Published:
 class SearchRequest:
     """Nearest neighbours of ``queries``: a (n, width) array for dense vectors, a list of index→value maps for sparse.
 
-    Binary queries are uint8 of dim / 8 bytes. ``radius`` and ``range_filter`` bound the score as Milvus does; found
+    For BM25 the maps are term vectors; the statistics are those of all rows that aren't expired. Binary queries are
+    uint8 of dim / 8 bytes. ``radius`` and ``range_filter`` bound the score as Milvus does; found
     rows are farther than the score ``beyond``. ``exact``: search without an index.
     """
 
@@ -80,6 +81,7 @@ class SearchRequest:
     range_filter: float | None = None
     beyond: float | None = None
     exact: bool = False
+    bm25: Bm25Params = field(default_factory=Bm25Params)
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -158,8 +160,8 @@ class Engine(Protocol):
         vanished, and is left as it is.
 
         Raises:
-            StoreError: the store is missing, refuses access, or can't exclude a second publisher.
-            StoreFull, StoreUnavailable
+            StorageError: the store is missing, refuses access, or can't exclude a second publisher.
+            StorageFull, StorageUnavailable
         """
         ...
 
@@ -171,7 +173,7 @@ class Engine(Protocol):
         """Create an empty table and return its version. Idempotent.
 
         Raises:
-            StoreError: the store does not exist (any more).
+            StorageError: the store does not exist (any more).
         """
         ...
 
@@ -183,8 +185,8 @@ class Engine(Protocol):
         name and another type belongs to no collection's schema and is replaced.
 
         Raises:
-            StoreConflict: other commits kept changing the table; try again.
-            StoreError, StoreFull, StoreUnavailable
+            StorageConflict: other commits kept changing the table; try again.
+            StorageError, StorageFull, StorageUnavailable
         """
         ...
 
@@ -196,7 +198,7 @@ class Engine(Protocol):
         """Write canonical batches (``canonical_schema``) durably and invisibly. Runs in a worker.
 
         Raises:
-            StoreFull, StoreUnavailable, StoreError: nothing of this call is left visible.
+            StorageFull, StorageUnavailable, StorageError: nothing of this call is left visible.
         """
         ...
 
@@ -206,8 +208,8 @@ class Engine(Protocol):
         Calling it again after success finds the job in the table and changes nothing.
 
         Raises:
-            StoreConflict: other publishers kept committing first; try again.
-            StoreError: a staged file is missing or has another size.
+            StorageConflict: other publishers kept committing first; try again.
+            StorageError: a staged file is missing or has another size.
             TableDamaged: files of the table are missing, or none of its versions can be opened.
             JobWithdrawn: the job was withdrawn (:meth:`withdraw`).
         """
@@ -222,7 +224,7 @@ class Engine(Protocol):
 
         Raises:
             TableDamaged: no version can be opened, so it is unknown whether the job is published.
-            StoreError, StoreUnavailable
+            StorageError, StorageUnavailable
         """
         ...
 
@@ -288,7 +290,7 @@ class MaintainableEngine(Engine, Protocol):
         Safe to run concurrently with everything else: rows, their job ids and indexes stay as they are.
 
         Raises:
-            StoreConflict: other commits kept changing the table; nothing is lost, try again later.
+            StorageConflict: other commits kept changing the table; nothing is lost, try again later.
         """
         ...
 
@@ -308,7 +310,7 @@ class MaintainableEngine(Engine, Protocol):
         Deletes only rows of version ``table.version``: a job that commits meanwhile isn't in the expiry.
 
         Raises:
-            StoreConflict: other commits kept changing the table; try again later.
+            StorageConflict: other commits kept changing the table; try again later.
         """
         ...
 
@@ -344,8 +346,8 @@ class MaintainableEngine(Engine, Protocol):
         """Write a small text durably, replacing the one before; a table's note is dropped with the table.
 
         Raises:
-            StoreError: the table or the store does not exist.
-            StoreFull, StoreUnavailable
+            StorageError: the table or the store does not exist.
+            StorageFull, StorageUnavailable
         """
         ...
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from penstock.domain.collections import Cluster, Collection
 from penstock.engines.base import Engine, MaintainableEngine
-from penstock.errors import StoreError
+from penstock.errors import StorageError
 
 
 class EngineRegistry:
@@ -27,7 +27,7 @@ class EngineRegistry:
         """The engine of new collections in a cluster's store.
 
         Raises:
-            StoreError: the store can't be used.
+            StorageError: the store can't be used.
         """
         return self._open(self._default, cluster.store)
 
@@ -35,10 +35,10 @@ class EngineRegistry:
         """The engine that keeps a collection's table: by the name that the catalog records, in its cluster's store.
 
         Raises:
-            StoreError: this server has no engine of that name, or the store can't be used.
+            StorageError: this server has no engine of that name, or the store can't be used.
         """
         if collection.engine not in self._openers:
-            raise StoreError(
+            raise StorageError(
                 f"the table of the collection {collection.database}.{collection.name} is kept by the engine "
                 f"{collection.engine!r}, which this server doesn't have; it has {', '.join(sorted(self._openers))}. "
                 "Start a version of Penstock that has this engine: the table is as it was",

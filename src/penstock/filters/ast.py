@@ -231,6 +231,31 @@ class Contains(Filter):
     every: bool
 
 
+@dataclass(frozen=True, slots=True)
+class TextMatch(Filter):
+    """A text has at least ``minimum`` of the ``terms``, by the analyzer of these parameters. False without terms."""
+
+    term: Column
+    terms: tuple[str, ...]
+    minimum: int
+    analyzer: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseMatch(Filter):
+    """A text has the terms of a phrase as the phrase has them, or moved by ``slop`` positions in all.
+
+    ``terms`` come with their positions in the phrase. Let each be at some position of the text: its shift is this
+    position minus that in the phrase, and the highest and the lowest shift differ by ``slop`` at most. False without
+    terms.
+    """
+
+    term: Column
+    terms: tuple[tuple[int, str], ...]
+    slop: int
+    analyzer: str
+
+
 def field_names(filter: Filter) -> frozenset[str]:
     """The fields that a filter reads; ``$meta`` for dynamic keys."""
     match filter:
@@ -242,7 +267,9 @@ def field_names(filter: Filter) -> frozenset[str]:
             return frozenset({left.name, right.name})
         case Compare(_, term, _):
             return frozenset({_field_name(term)})
-        case In(term) | Like(term) | IsNull(term) | Exists(term) | Contains(term):
+        case (
+            In(term) | Like(term) | IsNull(term) | Exists(term) | Contains(term) | TextMatch(term) | PhraseMatch(term)
+        ):
             return frozenset({term.name})
     return frozenset()
 

@@ -31,6 +31,7 @@ from penstock.filters.ast import (
     Value,
 )
 from penstock.filters.numbers import fold, power
+from penstock.filters.text_condition import phrase_match, text_match
 
 MAX_DEPTH = 32
 """Nesting depth of brackets and prefix operators, and of lists in a template's value. Engines nest parentheses as
@@ -44,8 +45,20 @@ class Literal:
     value: Value
 
 
+@dataclass(frozen=True, slots=True)
+class Minimum:
+    """The option ``minimum_should_match`` of a call."""
+
+    value: int
+
+
 Part: TypeAlias = "Literal | Term | ArrayColumn | Filter"
 
+MAX_MATCHED_TEXT = 16_384
+"""Characters of all texts that an expression matches words of. They are analyzed before any row is read; a stemmer
+takes 70 us a word."""
+
+_DYNAMIC_FIELD = Field(name=META_FIELD, type=DataType.JSON)
 _NULLS = frozenset({"null", "NULL", "Null", "None"})
 _CONTAINS = {"contains": (True, False), "contains_all": (True, True), "contains_any": (False, True)}
 """Function name without prefix → (all of the values required, takes a list)."""
@@ -86,6 +99,7 @@ class Builder(Transformer[Token, Part]):
         super().__init__()
         self._schema = schema
         self._params = params
+        self._matched_text = 0
 
     # Literals
 
@@ -241,16 +255,54 @@ class Builder(Transformer[Token, Part]):
     def is_not_null(self, items: list[Part]) -> Filter:
         return as_filter(self.negation([self.is_null(items)]))
 
+    def minimum(self, items: list[Token]) -> Minimum:
+        return Minimum(literals.whole_number(items[0]))
+
     def call(self, items: list[Any]) -> Part:
         name = str(items[0])
         arguments = [item for item in items[1:] if item is not None]
         function = name.lower() if name in (name.lower(), name.upper()) else name
+        if function == "text_match":
+            return self._text_match(name, arguments)
+        if any(isinstance(argument, Minimum) for argument in arguments):
+            raise InvalidFilter(f"minimum_should_match is an option of text_match only, not of {name}")
+        if function == "phrase_match":
+            return self._phrase_match(name, arguments)
         if function == "array_length":
             return self._length(name, arguments)
         prefix, _, kind = function.partition("_")
         if prefix in ("json", "array") and kind in _CONTAINS:
             return self._contains(name, arguments, *_CONTAINS[kind])
         raise InvalidFilter(f"the function {name} is not supported")
+
+    def _text_match(self, name: str, arguments: list[Any]) -> Filter:
+        minimum = 1
+        if arguments and isinstance(arguments[-1], Minimum):
+            minimum = arguments.pop().value
+        match arguments:
+            case [Column() | ArrayColumn() | JsonPath() as column, Literal(str() as text)]:
+                return text_match(self._matched_field(column, text), text, minimum)
+        raise InvalidFilter(f"{name} takes a VarChar field, a string, and optionally minimum_should_match")
+
+    def _phrase_match(self, name: str, arguments: list[Any]) -> Filter:
+        match arguments:
+            case [Column() | ArrayColumn() | JsonPath() as column, Literal(str() as phrase), *rest] if len(rest) < 2:
+                slop = rest[0].value if rest and isinstance(rest[0], Literal) else None if rest else 0
+                if isinstance(slop, bool) or not isinstance(slop, int):
+                    raise InvalidFilter('"slop" should be a const integer expression with "uint32" value')
+                return phrase_match(self._matched_field(column, phrase), phrase, slop)
+        raise InvalidFilter(f"{name} takes a VarChar field, a string, and optionally a slop")
+
+    def _matched_field(self, column: Column | ArrayColumn | JsonPath, text: str) -> Field:
+        """The field of a call that matches words, whose texts are bounded together."""
+        self._matched_text += len(text)
+        if self._matched_text > MAX_MATCHED_TEXT:
+            raise InvalidFilter(
+                f"it matches words of texts of {self._matched_text:,} characters, more than {MAX_MATCHED_TEXT:,}; "
+                "filter in steps",
+                limit=MAX_MATCHED_TEXT,
+            )
+        return self._schema[column.name] if column.name != META_FIELD else _DYNAMIC_FIELD
 
     @staticmethod
     def _length(name: str, arguments: list[Part]) -> Length:

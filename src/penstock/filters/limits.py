@@ -24,6 +24,8 @@ from penstock.filters.ast import (
     Like,
     Not,
     Or,
+    PhraseMatch,
+    TextMatch,
     Value,
 )
 
@@ -42,6 +44,12 @@ MAX_NESTED_LISTS = 256
 MAX_KEYS = 128
 """Keys of a JSON path."""
 
+MAX_TEXT_CONDITIONS = 32
+"""Conditions on the words of texts among them: each analyzes the text of the row, in about 0.3 us a word."""
+
+MAX_PHRASE = 64
+"""Words of a phrase: a text may have each at every second position."""
+
 MAX_PATTERN = 4096
 """Characters of a ``like`` pattern."""
 
@@ -54,6 +62,8 @@ class _Work:
     nested: int = 0
     pattern: int = 0
     keys: int = 0
+    texts: int = 0
+    phrase: int = 0
 
 
 def json_conditions(filter: Filter) -> int:
@@ -78,6 +88,13 @@ def check_limits(filter: Filter) -> None:
         (work.values, MAX_VALUES, "values in lists", "filter in steps"),
         (work.nested, MAX_NESTED_LISTS, "lists among the values of a contains operation", "filter in steps"),
         (work.keys, MAX_KEYS, "keys in a JSON path", "shorten the path"),
+        (
+            work.texts,
+            MAX_TEXT_CONDITIONS,
+            "conditions on the words of texts",
+            "put the words of a field into one, as in text_match(a, 'one two')",
+        ),
+        (work.phrase, MAX_PHRASE, "words in a phrase", "shorten the phrase"),
         (work.pattern, MAX_PATTERN, "characters in a like pattern", "shorten the pattern"),
     ):
         if number > limit:
@@ -104,6 +121,12 @@ def _count(filter: Filter, work: _Work) -> None:
             work.values += _size(value)
         case Like(pattern=pattern):
             work.pattern = max(work.pattern, len(pattern))
+        case TextMatch(terms=terms):
+            work.texts += 1
+            work.values += len(terms)
+        case PhraseMatch(terms=phrase):
+            work.texts += 1
+            work.phrase = max(work.phrase, len(phrase))
     times = evaluations(filter)
     work.conditions += times
     if path := json_path(filter):

@@ -15,7 +15,7 @@ from penstock.catalog.db.connection import now_millis
 from penstock.domain.collections import Collection
 from penstock.domain.jobs import ImportJob, JobState
 from penstock.engines.base import Table
-from penstock.errors import JobStateConflict, PenstockError, StoreError
+from penstock.errors import JobStateConflict, PenstockError, StorageError
 from penstock.imports.context import ImportContext, staged_of
 
 log = structlog.get_logger(__name__)
@@ -54,7 +54,7 @@ def delete_staged_files(context: ImportContext) -> None:
     for job in context.catalog.staged_files.find(failed_before):
         try:
             discard(context, job.collection_id, job.id)
-        except StoreError as error:  # may affect one tenant only
+        except StorageError as error:  # may affect one tenant only
             log.warning("job.staged_files_left", job_id=str(job.id), error=str(error))
 
 
@@ -102,7 +102,7 @@ def finish_added_fields(context: ImportContext) -> None:
             continue
         try:
             finish_added_field(context.catalog.database, context.engines, collection, field)
-        except StoreError as error:  # may affect one tenant only
+        except StorageError as error:  # may affect one tenant only
             log.warning("field.not_added", collection_id=collection_id, field=field.name, error=str(error))
         else:
             log.info("field.added", collection_id=collection_id, field=field.name)
@@ -160,7 +160,7 @@ class OrphanCleanup:
                 continue
             try:
                 is_done = self.sweep(collection)
-            except StoreError as error:  # may affect one tenant only
+            except StorageError as error:  # may affect one tenant only
                 log.warning("orphan_scan.skipped", collection_id=collection.id, error=str(error))
                 is_done = True
             if is_done:

@@ -26,8 +26,8 @@ from penstock.errors import (
     LeaseLost,
     MemoryExceeded,
     PenstockError,
-    StoreError,
-    StoreFull,
+    StorageError,
+    StorageFull,
     TaskCancelled,
     Transient,
 )
@@ -204,13 +204,13 @@ class JobRun:
                     "commit",
                     "making the rows visible",
                     "None of the job's rows are visible. Retry the job when the cause is fixed",
-                    (Transient, StoreError),
+                    (Transient, StorageError),
                 )
         except CollectionNotFound:
             self._end_dropped()
             return
         except (RetriesExhausted, JobWithdrawn) as error:
-            if isinstance(error.__cause__, Transient | StoreFull):
+            if isinstance(error.__cause__, Transient | StorageFull):
                 raise  # still transient
             if (publication := withdraw_intent(self._leased, engine, table, error)) is None:
                 return

@@ -18,7 +18,7 @@ from penstock.domain.collections import Collection
 from penstock.domain.import_options import option_warnings
 from penstock.domain.jobs import ImportFile, ImportJob, JobState, JobWarning, SplitState, merge_warnings
 from penstock.engines.base import Staged
-from penstock.errors import CatalogFull, CollectionNotFound, PenstockError, StoreFull, TaskCancelled, Transient
+from penstock.errors import CatalogFull, CollectionNotFound, PenstockError, StorageFull, TaskCancelled, Transient
 from penstock.imports.cleanup import discard, overdue_reason
 from penstock.imports.context import ImportContext, staged_of
 from penstock.imports.progress import COMMITTED, INDEXED, PLANNED
@@ -84,7 +84,7 @@ class LeasedJob:
             self.log.exception("job.error", exc_info=error)
             reason = f"internal error: {type(error).__name__}: {error}"
         self.move(JobState.FAILED, reason=reason, warnings=self.warnings(), keep_files=keep_files)
-        if isinstance(error, CatalogFull | StoreFull):
+        if isinstance(error, CatalogFull | StorageFull):
             # Its staged files take the space that other jobs need; a retry stages them again.
             discard(self.context, self.job.collection_id, self.job.id)
 

@@ -17,7 +17,7 @@ from penstock.catalog.collections.maintenance_leases import Maintenance
 from penstock.domain.collections import Collection
 from penstock.engines.base import MaintainableEngine, MaintenanceNeeds, Table
 from penstock.engines.registry import EngineRegistry
-from penstock.errors import CatalogError, PenstockError, StoreConflict, TaskCancelled
+from penstock.errors import CatalogError, PenstockError, StorageConflict, TaskCancelled
 from penstock.imports.events import Observer
 from penstock.imports.settings import JobSettings
 from penstock.imports.tasks import (
@@ -129,7 +129,7 @@ class MaintenanceWorker:
 
         Raises:
             TaskCancelled: ``stop`` was set.
-            StoreError: the build failed.
+            StorageError: the build failed.
         """
         collection = self._catalog.collections.by_id(collection_id)
         engine = None if collection is None else self._engines.maintainable(collection)
@@ -253,7 +253,7 @@ class MaintenanceWorker:
             raise
         except TaskCancelled:
             maintenance.release(lease)
-        except StoreConflict as error:
+        except StorageConflict as error:
             log.info("maintenance.conflict", collection_id=lease.collection_id, reason=str(error))
             maintenance.release(lease, _CONFLICT_PAUSE_MILLIS)
         except PenstockError as error:

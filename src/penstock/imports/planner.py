@@ -21,11 +21,11 @@ from penstock.imports.tasks import (
     BoundaryScanTask,
     FilePlan,
     PlanTask,
-    check_decompression_bomb,
     plan_files,
     scan_range,
 )
 from penstock.readers.base import InputFile
+from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.formats import FORMATS, format_named
 from penstock.readers.input_files import expand
 from penstock.readers.unknown_columns import UnknownColumns

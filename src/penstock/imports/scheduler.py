@@ -28,6 +28,7 @@ from penstock.imports.context import ImportContext
 from penstock.imports.executor import Executor
 from penstock.imports.maintenance import MaintenanceWorker
 from penstock.imports.throttle import Throttle
+from penstock.runners.base import Runner
 from penstock.runners.fair_share import FairShareRunner
 
 log = structlog.get_logger(__name__)
@@ -89,6 +90,10 @@ class Scheduler:
     def _on_notification(self) -> None:
         self.wake()
         self.maintenance.wake()
+
+    def runner_of(self, org_id: str) -> Runner:
+        """The runner for tasks of an org, which shares the workers with its jobs."""
+        return self.maintenance.fair_share.for_tenant(org_id)
 
     def stop(self) -> None:
         """Pause running jobs at the next batch and wait for them; they continue when a server is back."""

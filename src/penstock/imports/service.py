@@ -24,24 +24,18 @@ from penstock.errors import (
     JobNotFound,
     JobStateConflict,
     MissingParameter,
-    Unsupported,
-    shorten,
 )
+from penstock.imports.checks import check_groups, check_options, check_paths
 from penstock.imports.events import NullObserver, Observer
 from penstock.imports.file_probe import FileProbe
 from penstock.imports.planner import check_input
 from penstock.imports.requests import CreateImport, JobDetails, JobPage, JobQuery, StoreCredentials
 from penstock.imports.settings import JobSettings
-from penstock.readers.formats import check_options
-from penstock.readers.input_files import check_group
-from penstock.readers.unknown_columns import UnknownColumns
 from penstock.sources.roots import ImportRoots
 
 MAX_KEY = 256
 _MAX_IGNORED_OPTIONS, _MAX_OPTION_NAME = 20, 200
 """Unsupported options whose names a job keeps for its warnings, and characters of a name."""
-MAX_PATHS = 16_384
-"""Paths of one request; checking one takes some 0.1 ms."""
 _MAX_CAS_ATTEMPTS = 5
 """Compare-and-set attempts of abort, commit and retry when the job's state changes between read and write."""
 
@@ -73,8 +67,9 @@ class ImportService:
         database = self._catalog.databases.get(request.cluster_id, request.database)
         collection = self._catalog.collections.get(database, request.collection)
         self._check_partition(collection, request.partition)
-        auto_commit = _check_options(request)
-        groups = self._check_groups(request)
+        check_options(request.options, request.partition)
+        auto_commit = request.options.get("auto_commit", "true").lower() != "false"
+        groups = check_groups(request.groups, self._roots_of(request.caller), request.keys, self._settings)
         record = self._idempotency_record(request, collection, groups)
         if record is not None:
             existing = self._catalog.jobs.repeated(request.cluster_id, collection.id, record)
@@ -231,7 +226,7 @@ class ImportService:
         roots = self._roots.within(
             [*self._catalog.jobs.roots(job.id), caller.roots], for_tenant=not caller.is_anybody
         )
-        _check_paths(self._catalog.jobs.groups(job.id), roots, keys)
+        check_paths(self._catalog.jobs.groups(job.id), roots, keys)
 
     def _request_transition(
         self, job: ImportJob, then: JobState, action: str, caller: Caller, **values: object
@@ -252,28 +247,6 @@ class ImportService:
                 "not allow to set partition name for collection with partition key", partition=partition
             )
         self._catalog.collections.partition(collection.id, partition)
-
-    def _check_groups(self, request: CreateImport) -> Sequence[Sequence[str]]:
-        groups = [paths for group in request.groups if (paths := [path for path in group if path])]
-        if not groups:
-            raise InvalidParameter("import request is empty")
-        if len(groups) > self._settings.max_inputs_per_job:
-            raise ImportRefused(
-                f"The max number of import files should not exceed {self._settings.max_inputs_per_job}, "
-                f"but got {len(groups)}",
-                limit="max_inputs_per_job",
-            )
-        count = sum(map(len, groups))
-        if count > MAX_PATHS:
-            raise ImportRefused(
-                f"one import takes at most {MAX_PATHS} files, but got {count}. Name their folder, or create several "
-                "imports",
-                limit="max_paths",
-            )
-        _check_paths(groups, self._roots_of(request.caller), request.keys)
-        for group in groups:
-            check_group(group)
-        return groups
 
     def _deadline(self, options: Mapping[str, str]) -> int | None:
         text = options.get("timeout")
@@ -349,13 +322,6 @@ class ImportService:
         return tuple(database.id for database in self._catalog.databases.list(cluster_id) if database.name in names)
 
 
-def _check_paths(groups: Sequence[Sequence[str]], roots: ImportRoots, keys: StoreCredentials) -> None:
-    """Raises PathNotAllowed, Unsupported."""
-    for group in groups:
-        for path in group:
-            roots.check(path, bool(keys))
-
-
 def _entry(caller: Caller, action: str, job: ImportJob) -> AuditEntry:
     return replace(
         entry_of(caller, f"import.{action}"),
@@ -364,28 +330,6 @@ def _entry(caller: Caller, action: str, job: ImportJob) -> AuditEntry:
         collection=job.collection,
         job_id=job.id,
     )
-
-
-def _check_options(request: CreateImport) -> bool:
-    """Check the options and return ``auto_commit``; raises for unsupported ones."""
-    options = request.options
-    if options.get("backup", "").lower() == "true" and not request.partition:
-        raise MissingParameter("partition not specified", option="backup")
-    for key in ("backup", "l0_import"):
-        if options.get(key, "").lower() == "true":
-            raise Unsupported(
-                f"options.{key} is not supported: Penstock imports files of vectors, not Milvus binlogs", option=key
-            )
-    if options.get("timeout"):
-        parse_duration(options["timeout"])
-    check_options(options)
-    policy = options.get("unknown_columns") or UnknownColumns.DYNAMIC
-    if policy not in set(UnknownColumns):
-        raise ImportRefused(
-            f"options.unknown_columns must be one of {', '.join(UnknownColumns)}, not {shorten(policy)}",
-            option="unknown_columns",
-        )
-    return options.get("auto_commit", "true").lower() != "false"
 
 
 def _options_to_keep(options: Mapping[str, str]) -> Mapping[str, str]:

@@ -60,6 +60,7 @@ class JobSettings:
     orphan_age: float = 24 * 3600.0
     old_version_min_age: float = 60.0
     head_timeout: float = 2.0
+    infer_timeout: float = 60.0
 
     @classmethod
     def from_settings(cls, settings: Settings, memory: WorkerMemory) -> JobSettings:

@@ -19,6 +19,7 @@ from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
 from penstock.imports.memory_budget import too_large
 from penstock.imports.partition_columns import add_dynamic_values, with_values
 from penstock.readers.base import BoundaryScan, InputFile, ReadRequest
+from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.formats import format_named
 from penstock.readers.unknown_columns import UnknownColumns
 from penstock.runners.base import TaskContext
@@ -26,11 +27,6 @@ from penstock.runners.memory import limit_malloc_arenas, tune_malloc_reuse
 from penstock.sources.base import Location
 from penstock.sources.opening import open_source, unchanged
 from penstock.validation import Conformer
-
-MAX_DECODE_RATIO = 1000
-"""Decoded bytes per byte of a file. Vectors hardly compress; texts reach a ratio of a hundred."""
-BOMB_CHECK_MIN_BYTES = 1 << 30
-"""Bytes that any file range may decode to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +153,7 @@ def stage_split(task: StageTask, context: TaskContext) -> StageResult:
     Raises:
         RangeFailed: a row breaks a rule, or a file can't be read or takes too much memory; ``row`` of the error
             counts within the file range.
-        TaskCancelled, SourceUnavailable, StoreError: no files remain except those that the engine documents.
+        TaskCancelled, SourceUnavailable, StorageError: no files remain except those that the engine documents.
     """
     rows: list[int] = []
     warnings: list[list[JobWarning]] = []
@@ -222,17 +218,6 @@ def _conformed(
     warnings += [request.warnings, conformer.warnings]
 
 
-def check_decompression_bomb(decoded: int, size: int) -> None:
-    """Raises DataError where a file or file range decodes to so many more bytes that it must be a bomb."""
-    if decoded > max(BOMB_CHECK_MIN_BYTES, MAX_DECODE_RATIO * size):
-        raise DataError(
-            f"its {size:,} bytes decode to more than {MAX_DECODE_RATIO:,} times as many, "
-            f"{decoded >> 20:,} MiB and more",
-            remedy="A few bytes that stand for gigabytes would fill the disk. If they are meant, write the file "
-            "without dictionaries and compression",
-        )
-
-
 def _name_of(locations: Sequence[Location]) -> str:
     return " ".join(location.name for location in locations)
 
@@ -293,7 +278,7 @@ def maintain_table(task: MaintenanceTask, context: TaskContext) -> MaintenanceRe
     """Expire old versions of a table, remove expired rows, and compact it.
 
     Raises:
-        StoreConflict: concurrent changes of the table did not stop.
+        StorageConflict: concurrent changes of the table did not stop.
     """
     context.check()
     # Old versions first: those before the catalog's version when the task was created.

@@ -78,6 +78,47 @@ class ReadRequest:
     warnings: list[JobWarning] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRequest:
+    """Which rows to sample: the first ``max_rows`` of a file, fewer where they take more than ``max_bytes``.
+
+    ``options`` are the import options, of which a reader uses those of its format. Of a file with more than
+    ``max_columns`` columns only these many are sampled.
+    """
+
+    sources: Sequence[Source]
+    max_rows: int = 1000
+    max_bytes: int = 4 << 20
+    max_columns: int = 1000
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def read_request(self) -> ReadRequest:
+        """The request for readers that keep all columns without a schema."""
+        return ReadRequest(
+            sources=self.sources,
+            schema=CollectionSchema(fields=(), dynamic=True),
+            batch_bytes=self.max_bytes,
+            options=self.options,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The first rows of an input file, column by column, before any schema.
+
+    A column is Arrow's where the format has types, with its field in ``arrow``; a list of JSON values (None also for
+    a missing key) or, with ``null_text``, of the texts of cells elsewhere. ``null_text`` is what a cell without a
+    value has as its text. ``is_complete``: the file has no other rows. ``has_all_columns``: and no other columns.
+    """
+
+    columns: Mapping[str, Any]
+    rows: int
+    arrow: Mapping[str, pa.Field[Any]] = field(default_factory=dict)
+    null_text: str | None = None
+    is_complete: bool = True
+    has_all_columns: bool = True
+
+
 class BoundaryScan(Protocol):
     """Boundary scan: a parallel pass over a file's spans, whose findings in order give the file ranges.
 
@@ -124,6 +165,15 @@ class Reader(Protocol):
         Raises:
             DataError: with row, field, value and byte offset as far as the format has them.
             SourceError: the file can't be read.
+        """
+        ...
+
+    def sample(self, request: SampleRequest) -> Sample:
+        """Read the first rows of a file without a schema, in time and memory independent of its size.
+
+        Raises:
+            DataError: the file is empty, truncated or not of this format, or one of these rows is broken.
+            SourceError: it can't be read.
         """
         ...
 

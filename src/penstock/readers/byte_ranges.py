@@ -13,6 +13,9 @@ from penstock.sources.base import Source
 BLOCK_BYTES = 8 << 20
 """Bytes per read: large enough for streaming from object stores, small against a worker's memory budget."""
 
+SAMPLE_BLOCK_BYTES = 256 << 10
+"""Bytes per read for the first rows of a file."""
+
 BOM = b"\xef\xbb\xbf"
 _TAIL_BYTES = 256 << 10
 _SHORT_LINE = 8
@@ -25,6 +28,8 @@ _COMPRESSED = {
     b"BZh": "bzip2",
     b"\xfd7zXZ\x00": "xz",
 }
+_COMPRESSED_SUFFIXES = {"gzip": ".gz", "Zstandard": ".zst", "bzip2": ".bz2"}
+"""Suffixes of the compressions that are read."""
 _OTHER_FORMATS = {
     b"PAR1": "Parquet",
     b"\x93NUMPY": "NumPy",
@@ -40,9 +45,9 @@ def check_is_text(head: bytes) -> None:
     """Raise DataError where a text file begins with the signature of another format or encoding."""
     for signature, name in _COMPRESSED.items():
         if head.startswith(signature):
-            raise DataError(
-                f"the content is compressed ({name}), not text", offset=0, remedy="Decompress the file first"
-            )
+            suffix = _COMPRESSED_SUFFIXES.get(name)
+            remedy = f"Add {suffix} to the file's name" if suffix else "Decompress the file first"
+            raise DataError(f"the content is compressed ({name}), not text", offset=0, remedy=remedy)
     for signature, name in _OTHER_FORMATS.items():
         if head.startswith(signature):
             raise DataError(

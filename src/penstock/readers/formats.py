@@ -4,17 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from penstock.readers.arrow_ipc import ARROW_IPC
+from penstock.readers.avro import AVRO
 from penstock.readers.base import FormatSpec
-from penstock.readers.csv.reader import CSV
+from penstock.readers.csv.reader import CSV, TSV
+from penstock.readers.hdf5 import HDF5
 from penstock.readers.json.array_reader import JSON
 from penstock.readers.json.lines_reader import JSON_LINES
 from penstock.readers.numpy import NUMPY
+from penstock.readers.numpy_archive import NUMPY_ARCHIVE
+from penstock.readers.orc import ORC
 from penstock.readers.parquet import PARQUET
+from penstock.readers.vector_files import BVECS, FBIN, FVECS, IVECS
 
-FORMATS: Sequence[FormatSpec] = (PARQUET, JSON, JSON_LINES, CSV, NUMPY)
+FORMATS: Sequence[FormatSpec] = (
+    PARQUET,
+    JSON,
+    JSON_LINES,
+    CSV,
+    TSV,
+    NUMPY,
+    NUMPY_ARCHIVE,
+    ARROW_IPC,
+    ORC,
+    AVRO,
+    HDF5,
+    FVECS,
+    IVECS,
+    BVECS,
+    FBIN,
+)
 
 EXTENSIONS: Mapping[str, FormatSpec] = {extension: spec for spec in FORMATS for extension in spec.extensions}
 _NAMES = {spec.name: spec for spec in FORMATS}
+
+
+def format_of(name: str) -> FormatSpec | None:
+    """The format of a file by its name: by its last extension, or the last two (``.jsonl.gz``), in any case."""
+    parts = name.rpartition("/")[2].lower().split(".")
+    names = (".".join(parts[-count:]) for count in (2, 1) if count < len(parts))
+    return next((EXTENSIONS[extension] for extension in names if extension in EXTENSIONS), None)
 
 
 def format_named(name: str) -> FormatSpec:

@@ -11,7 +11,8 @@ from itertools import groupby
 
 from penstock.errors import ImportRefused
 from penstock.readers.base import FormatSpec, InputFile
-from penstock.readers.formats import EXTENSIONS
+from penstock.readers.compression import COMPRESSIONS
+from penstock.readers.formats import EXTENSIONS, format_of
 from penstock.sources.base import Location
 
 _COMPRESSED = ("gz", "zst", "zip", "bz2", "xz", "lz4", "snappy")
@@ -103,17 +104,22 @@ def _folder(name: str) -> str:
 
 
 def _format_of(path: str, group: Sequence[str]) -> FormatSpec:
-    stem, dot, extension = path.rpartition("/")[2].rpartition(".")
-    format = EXTENSIONS.get(extension.lower()) if dot else None
+    format = format_of(path)
     if format is None:
+        stem, _, extension = path.rpartition("/")[2].rpartition(".")
         inner = stem.rpartition(".")[2].lower()
         hint = (
             "Decompress it first"
             if extension.lower() in _COMPRESSED and inner in EXTENSIONS
-            else f"Files that can be imported end in {', '.join(f'.{suffix}' for suffix in EXTENSIONS)}"
+            else f"Files that can be imported end in {_suffixes()}"
         )
         raise ImportRefused(f"unexpected file type, files=[{_listing(path, group)}]. {hint}", path=path)
     return format
+
+
+def _suffixes() -> str:
+    suffixes = ", ".join(f".{extension}" for extension in EXTENSIONS if "." not in extension)
+    return f"{suffixes}; text also in .{', .'.join(COMPRESSIONS)}, as in rows.jsonl.gz"
 
 
 def _listing(path: str, group: Sequence[str]) -> str:

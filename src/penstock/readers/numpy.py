@@ -22,11 +22,17 @@ import pyarrow as pa
 from penstock.domain.jobs import FileRange, JobWarning
 from penstock.domain.schema import META_FIELD, DataType
 from penstock.errors import DataError
-from penstock.readers.base import FormatSpec, ReadRequest, RowBatch
+from penstock.readers.base import FormatSpec, ReadRequest, RowBatch, Sample, SampleRequest
 from penstock.readers.byte_ranges import even_spans
 from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.readers.numpy_set import NUMPY_SET, field_of
-from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
+from penstock.readers.unknown_columns import (
+    UnknownColumns,
+    check_missing,
+    computed_field_error,
+    listed,
+    unknown_column,
+)
 from penstock.sources.base import Source
 
 HEAD = 1 << 16
@@ -122,6 +128,25 @@ class _NumpyReader:
                     row += output.num_rows
         request.warnings.extend(dynamic.warnings())
 
+    def sample(self, request: SampleRequest) -> Sample:
+        read = request.read_request()
+        columns, _ = _set(read)
+        total = _count(columns, read)
+        selected = columns[: request.max_columns]
+        row_bytes = sum(column.arrow_bytes for column in selected)
+        rows = min(total, max(1, min(request.max_rows, request.max_bytes // max(1, row_bytes))))
+        arrays: dict[str, pa.ChunkedArray[Any]] = {}
+        for column in selected:
+            with column.source.open_arrow() as stream:
+                arrays[column.field] = pa.chunked_array([_to_arrow(_rows(stream, column, 0, rows), column, 0)])
+        return Sample(
+            columns=arrays,
+            rows=rows,
+            arrow={name: pa.field(name, array.type, nullable=False) for name, array in arrays.items()},
+            is_complete=rows == total,
+            has_all_columns=len(selected) == len(columns),
+        )
+
 
 def _merge_dynamic(
     dynamic: DynamicColumns, batch: pa.RecordBatch, first_row: int, columns: Sequence[_Column]
@@ -152,10 +177,13 @@ def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:
                 remedy="Give each field one file",
             )
         sources[field] = source
+        known = schema.get(field)
+        if known is not None and known.function_output:
+            raise computed_field_error(known).at(file=source.name)
     unknown = [field for field in sources if field not in field_names]
     if unknown and request.unknown_columns is UnknownColumns.ERROR:
         raise unknown_column(unknown[0], schema, "file").at(file=sources[unknown[0]].name)
-    if len(unknown) == len(sources):
+    if len(unknown) == len(sources) and schema.fields:
         raise DataError(
             "none of the files is named as a field of the collection",
             file=" ".join(sources[field].name for field in sources),

@@ -60,5 +60,5 @@ def _required_fields(schema: CollectionSchema) -> list[Field]:
     return [
         field
         for field in schema.fields
-        if not schema.is_generated(field) and not field.nullable and field.default is None
+        if not schema.is_computed(field) and not field.nullable and field.default is None
     ]

@@ -65,11 +65,26 @@ def missing_field(field: Field, names: Sequence[str], noun: str = "file's column
     )
 
 
+def computed_field_error(field: Field) -> DataError:
+    """Error for a file with values of a field that the server computes."""
+    if field.function_output:
+        return DataError(
+            f"not allowed to provide data for BM25 function output field '{field.name}'",
+            field=field.name,
+            remedy="Leave the column out of the file: the server computes it from the input field of the function.",
+        )
+    return DataError(
+        f"the primary key '{field.name}' is auto-generated, no need to provide",
+        field=field.name,
+        remedy="Leave the column out of the file, or use a collection whose ids are given (autoID off).",
+    )
+
+
 def check_missing(schema: CollectionSchema, names: Sequence[str]) -> None:
     """Raise for the first required field that is not in ``names``."""
     present = set(names)
     for field in schema:
-        if not (schema.is_generated(field) or field.nullable or field.default is not None or field.name in present):
+        if not (schema.is_computed(field) or field.nullable or field.default is not None or field.name in present):
             raise missing_field(field, names)
 
 

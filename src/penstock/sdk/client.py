@@ -161,10 +161,11 @@ class Client:
         filter_params: Mapping[str, Any] | None = None,
         schema: CollectionInfo | None = None,
     ) -> list[list[Hit]]:
-        """Search the nearest rows to each of several vectors, nearest first: one list of hits per vector.
+        """Search the nearest rows to each of several vectors or texts, nearest first: one list of hits for each.
 
         Args:
-            vectors: lists, or a 2-D array; bytes for binary vectors; ``{index: value}`` for sparse ones.
+            vectors: lists, or a 2-D array; bytes for binary vectors; ``{index: value}`` for sparse ones; texts for
+                the output of a BM25 function.
             field: the vector field, if there are several.
             output_fields: fields of the hits besides their id; None for none.
             params: of the index, e.g. ``{"nprobe": 16}``, ``{"ef": 64}``, ``radius`` and ``range_filter``.

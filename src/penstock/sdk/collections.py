@@ -6,15 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.sdk.connection import Connection
+from penstock.sdk.imports import Files, file_groups
 from penstock.sdk.schema import (
     CollectionInfo,
     CollectionStats,
     DatabaseInfo,
+    InferredSchema,
     PartitionStats,
     collection_from_wire,
+    inferred_from_wire,
 )
+from penstock.sdk.v2_calls import checked_options, option_strings
 
 __all__ = ["Collections", "Databases", "Partitions"]
+
+
+_INFER_TIMEOUT = 75.0
+"""Seconds for the answer to an inference: a server waits for a minute for its workers and stores."""
 
 
 class Databases:
@@ -86,6 +94,54 @@ class Collections:
             params=params,
         )
         self._connection.post("/collections/create", body)
+
+    def infer(
+        self,
+        files: Files | None = None,
+        *,
+        id: str = "",
+        vector: str = "",
+        auto_id: bool = False,
+        options: Mapping[str, Any] | None = None,
+        object_urls: Files | None = None,
+        access_key: str = "",
+        secret_key: str = "",
+        token: str = "",
+    ) -> InferredSchema:
+        """Infer the schema of a collection for files, from the first rows of a few of them; nothing is created.
+
+        ``create(name, schema=inferred.schema, indexes=inferred.indexes)`` creates the collection. The files and
+        credentials are those of ``client.imports.create``, so are the ``options``, of which ``sep`` and ``nullkey``
+        matter here.
+
+        Args:
+            id: the column of the primary key; by default one that is named as a key and distinct in the sample.
+            vector: the column of the vector that is searched by default; other vectors become vector fields, too.
+            auto_id: let the server generate the keys, as it does where no column is fit.
+        """
+        sources = {"files": file_groups(files), "objectUrls": file_groups(object_urls)}
+        source = {name: groups for name, groups in sources.items() if groups is not None}
+        if len(source) != 1:
+            raise ValueError(f"give one of files or object_urls; {len(source)} were given")
+        body = {
+            "dbName": self._connection.database,
+            **source,
+            "id": id,
+            "vector": vector,
+            "autoId": auto_id,
+            "options": checked_options(option_strings(dict(options or {}))),
+            "accessKey": access_key,
+            "secretKey": secret_key,
+            "token": token,
+        }
+        path = "/jobs/import/infer"
+        answer = self._connection.post(
+            path,
+            {name: value for name, value in body.items() if value},
+            secrets=(access_key, secret_key, token),
+            least_timeout=_INFER_TIMEOUT,
+        )
+        return self._connection.parse_response(path, answer, lambda reply: inferred_from_wire(reply["data"]))
 
     def list(self) -> tuple[str, ...]:
         return self._connection.read("/collections/list", self._body(), tuple)

@@ -60,8 +60,11 @@ class Connection:
         repeatable: bool = True,
         headers: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
+        least_timeout: float = 0.0,
     ) -> dict[str, Any]:
         """POST to ``/v2/vectordb`` + ``path``; return the answer's whole JSON object.
+
+        ``least_timeout`` is for calls that may take longer than the client's timeout.
 
         A repeatable call is made up to four times when the server can't be reached or is busy.
         """
@@ -76,7 +79,7 @@ class Connection:
                 headers=headers,
                 session=self._session,
                 json=body,
-                **self._options,
+                **{**self._options, "timeout": max(self._options["timeout"], least_timeout)},
             )[1]
 
         return _RETRYING(call) if repeatable else call()

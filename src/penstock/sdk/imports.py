@@ -14,7 +14,7 @@ from penstock.sdk.errors import ApiError, ConnectionFailed, JobFailed, JobUnfini
 from penstock.sdk.jobs import ImportJob, job_from_wire
 from penstock.sdk.v2_calls import checked_options, option_strings
 
-__all__ = ["Files", "Imports"]
+__all__ = ["Files", "Imports", "file_groups"]
 
 Files: TypeAlias = str | Path | Sequence[str | Path | Sequence[str | Path]]
 
@@ -65,7 +65,11 @@ class Imports:
             idempotency_key: the same key for the same collection gives the same job within a day, where the server
                 supports such keys. With a key the call is retried when no answer came; without, it is sent once.
         """
-        sources = {"files": _groups(files), "objectUrls": _groups(object_urls), "dataPaths": _groups(data_paths)}
+        sources = {
+            "files": file_groups(files),
+            "objectUrls": file_groups(object_urls),
+            "dataPaths": file_groups(data_paths),
+        }
         source = {name: groups for name, groups in sources.items() if groups is not None}
         if len(source) != 1:
             raise ValueError(f"give one of files, object_urls or volume with data_paths; {len(source)} were given")
@@ -241,7 +245,8 @@ def _job_id(job: str | int | ImportJob) -> str:
     return job.id if isinstance(job, ImportJob) else str(job)
 
 
-def _groups(files: Files | None) -> list[list[str]] | None:
+def file_groups(files: Files | None) -> list[list[str]] | None:
+    """The groups of paths that a call sends for ``files``."""
     if files is None:
         return None
     items: Sequence[Any] = [files] if isinstance(files, str | Path) else files

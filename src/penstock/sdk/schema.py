@@ -10,10 +10,14 @@ __all__ = [
     "CollectionInfo",
     "CollectionStats",
     "DatabaseInfo",
+    "DynamicColumn",
     "FieldInfo",
     "IndexInfo",
+    "InferredField",
+    "InferredSchema",
     "PartitionStats",
     "collection_from_wire",
+    "inferred_from_wire",
     "unwrap_union",
 ]
 
@@ -82,6 +86,64 @@ class DatabaseInfo:
     name: str
     id: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferredField:
+    """A field of an inferred schema: why it has its type, and what else it could be."""
+
+    name: str
+    type: str
+    reason: str
+    alternatives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DynamicColumn:
+    """A column that fits no field and becomes a dynamic value, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferredSchema:
+    """A schema that was inferred from files.
+
+    ``schema`` and ``indexes`` are what ``client.collections.create`` takes. ``rows`` counts those of the sample,
+    which is ``is_complete`` if the files have no others.
+    """
+
+    schema: Mapping[str, Any]
+    indexes: tuple[Mapping[str, Any], ...]
+    fields: tuple[InferredField, ...]
+    dynamic: tuple[DynamicColumn, ...] = ()
+    notes: tuple[str, ...] = ()
+    rows: int = 0
+    files: tuple[str, ...] = ()
+    is_complete: bool = False
+
+
+def inferred_from_wire(data: Mapping[str, Any]) -> InferredSchema:
+    """Parse the ``data`` of ``jobs/import/infer``. Raises KeyError, TypeError if it is malformed."""
+    return InferredSchema(
+        schema=data["schema"],
+        indexes=tuple(data["indexParams"]),
+        fields=tuple(
+            InferredField(
+                name=field["fieldName"],
+                type=field["dataType"],
+                reason=field["reason"],
+                alternatives=tuple(field["alternatives"]),
+            )
+            for field in data["fields"]
+        ),
+        dynamic=tuple(DynamicColumn(name=column["name"], reason=column["reason"]) for column in data["dynamic"]),
+        notes=tuple(data["notes"]),
+        rows=data["sampledRows"],
+        files=tuple(data["sampledFiles"]),
+        is_complete=data["isComplete"],
+    )
 
 
 def collection_from_wire(data: Mapping[str, Any]) -> CollectionInfo:

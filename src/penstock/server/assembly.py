@@ -21,10 +21,11 @@ from penstock.domain.collections import Cluster
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
-from penstock.errors import CatalogFull, StoreError, StoreFull, StoreUnavailable
+from penstock.errors import CatalogFull, StorageError, StorageFull, StorageUnavailable
 from penstock.imports.context import ImportContext
 from penstock.imports.memory_budget import LEAST_MEMORY
 from penstock.imports.scheduler import Scheduler
+from penstock.imports.schema_inference import SchemaInference
 from penstock.imports.service import ImportService
 from penstock.imports.settings import JobSettings
 from penstock.machine import memory_limit
@@ -50,7 +51,7 @@ def build_services(settings: Settings) -> Services:
 
     Raises:
         CatalogError: the catalog is of a newer Penstock, can't be opened, or was lost.
-        StoreError: the store can't be used.
+        StorageError: the store can't be used.
         PathNotAllowed: an import root can't be served.
         InvalidParameter: the address is not loopback, and the startup policy is not met.
     """
@@ -66,7 +67,7 @@ def build_services(settings: Settings) -> Services:
         refuse_lost_catalog(settings, engine, catalog, catalog.database.where)
         try:
             engine.check(known=catalog.collections.ids_in("", engine.name))
-        except StoreFull as error:
+        except StorageFull as error:
             log.error("store.full", error=str(error), remedy="only reads are served; free disk space")
         return _services(settings, catalog, engine, roots)
     except BaseException:
@@ -144,6 +145,7 @@ def _services(settings: Settings, catalog: Catalog, engine: LanceEngine, roots: 
         audit=audit,
         accounts=AccountService(catalog),
         imports=ImportService(catalog, roots, job_settings, scheduler.wake, watching.observer, health.enforce_quota),
+        inference=SchemaInference(catalog, roots, job_settings, scheduler.runner_of),
         clusters=catalog.clusters,
         databases=DatabaseService(catalog),
         collections=CollectionService(catalog, engines, scheduler.wake, health.enforce_quota),
@@ -217,7 +219,7 @@ def _repair(catalog: Catalog, engines: EngineRegistry, cluster: Cluster) -> None
     """
     try:
         _repair_tables(catalog, engines, cluster)
-    except StoreError as error:
+    except StorageError as error:
         if not cluster.store:
             raise
         log.error("store.repair_failed", cluster_id=cluster.id, store=cluster.store, error=str(error))
@@ -233,9 +235,9 @@ def _repair_tables(catalog: Catalog, engines: EngineRegistry, cluster: Cluster) 
                 engine = engines.maintainable(collection)
                 for repair in [] if engine is None else engine.repair(Table.of(collection)):
                     log.warning("table.repaired", collection=collection.name, database=database.name, done=repair)
-            except (StoreFull, StoreUnavailable):
+            except (StorageFull, StorageUnavailable):
                 raise
-            except StoreError as error:
+            except StorageError as error:
                 # One damaged table is no reason to serve none of the others.
                 log.error("table.damaged", collection=collection.name, database=database.name, error=str(error))
             finally:

@@ -27,7 +27,7 @@ def check_store_of_cluster(settings: Settings, text: str) -> str:
 
     Raises:
         InvalidParameter: it is no location for a store, or overlaps with the data dir or the server's own store.
-        StoreError: it can't be used; the message says why.
+        StorageError: it can't be used; the message says why.
     """
     try:
         place = normal_place(text)

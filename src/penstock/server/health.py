@@ -18,7 +18,7 @@ import structlog
 
 from penstock.catalog import Catalog
 from penstock.engines.base import MaintainableEngine
-from penstock.errors import CatalogFull, CatalogUnavailable, PenstockError, StoreError, StoreFull
+from penstock.errors import CatalogFull, CatalogUnavailable, PenstockError, StorageError, StorageFull
 from penstock.server.lost_catalog import keep_marks
 from penstock.server.process.data_dir import LOCK
 from penstock.settings import Settings
@@ -94,7 +94,7 @@ class Health:
         try:
             self._begin()
             self._begun = True
-        except (CatalogFull, StoreFull) as error:
+        except (CatalogFull, StorageFull) as error:
             self._full = error.message
 
     def stop(self) -> None:
@@ -116,9 +116,9 @@ class Health:
         return self._full is not None
 
     def enforce_quota(self) -> None:
-        """Raise StoreFull before anything is begun that would fail on a full disk."""
+        """Raise StorageFull before anything is begun that would fail on a full disk."""
         if self._full is not None:
-            raise StoreFull(f"{self._full}. Until then this server only serves reads")
+            raise StorageFull(f"{self._full}. Until then this server only serves reads")
 
     def look(self) -> None:
         """Check everything once, then write the reserve and the markers where that is possible."""
@@ -134,7 +134,7 @@ class Health:
         except CatalogUnavailable as error:
             # /healthz queries the catalog itself.
             log.warning("catalog.unavailable", component="health", error=str(error))
-        except (CatalogFull, StoreFull) as error:
+        except (CatalogFull, StorageFull) as error:
             full = error.message
         except (OSError, PenstockError) as error:
             problem = str(error)
@@ -187,9 +187,9 @@ class Health:
     def _store_problem(self) -> str | None:
         try:
             self._engine.check(known=self._catalog.collections.ids_in("", self._engine.name))
-        except StoreFull:
+        except StorageFull:
             raise
-        except StoreError as error:
+        except StorageError as error:
             return error.message
         return None
 

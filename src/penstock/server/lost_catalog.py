@@ -75,7 +75,7 @@ def asks_for_keys(settings: Settings, engine: MaintainableEngine) -> bool:
     """Whether data dir or store record that keys were made, whatever the catalog contains.
 
     Raises:
-        CatalogError, StoreUnavailable: the store's note can't be read.
+        CatalogError, StorageUnavailable: the store's note can't be read.
     """
     return (settings.data_dir / KEYS_MARKER).exists() or read_store_note(engine).keys
 

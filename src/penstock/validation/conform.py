@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from penstock.analyzers import field_analyzer
+from penstock.analyzers.term_vectors import term_vectors
 from penstock.domain.arrow_schema import canonical_schema, canonical_type
 from penstock.domain.jobs import JobWarning
 from penstock.domain.partitioning import partition_of
@@ -21,7 +23,7 @@ from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError
 from penstock.readers.arrow_values import plain
 from penstock.readers.base import RowBatch
-from penstock.readers.unknown_columns import missing_field
+from penstock.readers.unknown_columns import computed_field_error, missing_field
 from penstock.rules.json_texts import DYNAMIC
 from penstock.rules.rule import Array, WarningSink
 from penstock.rules.table import NOT_NULL
@@ -84,20 +86,37 @@ class Conformer:
 
     def _canonical(self, batch: RowBatch) -> list[Array]:
         """The columns of a batch that its reader has checked."""
-        names = [*self._schema.names, *([META_FIELD] if self._schema.dynamic else [])]
-        generated = [field for field in self._schema if self._schema.is_generated(field)]
-        ids = {field.name: self._generated(field, None, batch) for field in generated}
-        return [ids[name] if name in ids else batch.batch.column(name) for name in names]
+        arrays: list[Array | None] = [
+            None
+            if field.function_output
+            else self._generated(field, batch)
+            if self._schema.is_generated(field)
+            else batch.batch.column(field.name)
+            for field in self._schema
+        ]
+        if self._schema.dynamic:
+            arrays.append(batch.batch.column(META_FIELD))
+        return self._with_function_outputs(arrays)
 
     def _checked(self, batch: RowBatch) -> list[Array]:
         columns = self._columns(batch.batch)
         try:
-            arrays = [self._column(field, columns, batch) for field in self._schema]
+            arrays: list[Array | None] = [self._column(field, columns, batch) for field in self._schema]
             if self._schema.dynamic:
                 arrays.append(self._meta(columns, batch.batch.num_rows))
         except DataError as error:
             raise error if error.row is None else error.at(row=batch.first_row + error.row) from None
-        return arrays
+        return self._with_function_outputs(arrays)
+
+    def _with_function_outputs(self, arrays: list[Array | None]) -> list[Array]:
+        """Compute the columns of functions, which are None, from the others."""
+        for place, field in enumerate(self._schema):
+            if field.function_output:
+                source = self._schema.function_input(field)
+                texts = arrays[self._schema.names.index(source.name)]
+                assert texts is not None, "the input of a function is no output of another"
+                arrays[place] = term_vectors(texts, field_analyzer(source))
+        return cast(list[Array], arrays)
 
     def _columns(self, batch: pa.RecordBatch) -> dict[str, _SourceColumn]:
         """Select the file's columns that are in the schema; others are dropped with a warning."""
@@ -117,11 +136,17 @@ class Conformer:
                 columns[name] = _SourceColumn(array, column)
         return columns
 
-    def _column(self, field: Field, columns: Mapping[str, _SourceColumn], batch: RowBatch) -> Array:
+    def _column(self, field: Field, columns: Mapping[str, _SourceColumn], batch: RowBatch) -> Array | None:
+        """The column of a field; None if a function computes it."""
         rows = batch.batch.num_rows
         source = columns.get(field.name)
+        if self._schema.is_computed(field) and source is not None:
+            row = max(source.array.is_valid().index(True).as_py(), 0)
+            raise computed_field_error(field).at(row=row, value=show(source.array, row))
+        if field.function_output:
+            return None
         if self._schema.is_generated(field):
-            return self._generated(field, source, batch)
+            return self._generated(field, batch)
         if source is None:
             if field.default is None and not field.nullable:
                 raise missing_field(field, batch.batch.schema.names)
@@ -136,16 +161,7 @@ class Conformer:
 
         return note
 
-    def _generated(self, field: Field, source: _SourceColumn | None, batch: RowBatch) -> Array:
-        if source is not None:
-            row = source.array.is_valid().index(True).as_py()
-            raise DataError(
-                f"the primary key '{field.name}' is auto-generated, no need to provide",
-                row=max(row, 0),
-                field=field.name,
-                value=show(source.array, max(row, 0)),
-                remedy="Leave the column out of the file, or use a collection whose ids are given (autoID off).",
-            )
+    def _generated(self, field: Field, batch: RowBatch) -> Array:
         assert self._auto_id_start is not None
         first = self._auto_id_start + batch.first_row
         ids = pa.array(np.arange(first, first + batch.batch.num_rows, dtype=np.int64))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.engines.lance import LanceEngine
-from penstock.errors import StoreError
+from penstock.errors import StorageError
 from tests.support.s3 import S3Server
 from tests.support.tables import import_rows, new_table, plain_batch, vectors
 
@@ -41,5 +41,5 @@ def test_tables_are_where_they_say(tmp_path: Path, s3: S3Server, place: str) -> 
 @pytest.mark.parametrize("place", ["own", "own/inside", "."])
 def test_no_place_lies_in_the_engines_own(tmp_path: Path, place: str) -> None:
     engine = LanceEngine(str(tmp_path / "own"))
-    with pytest.raises(StoreError, match="overlap"):
+    with pytest.raises(StorageError, match="overlap"):
         engine.at(str(tmp_path / place))

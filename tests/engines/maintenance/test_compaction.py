@@ -21,7 +21,7 @@ from penstock.engines.base import MaintainableEngine, Published, SearchRequest, 
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.maintenance import compaction
 from penstock.engines.lance.maintenance.compaction import FEW
-from penstock.errors import StoreConflict
+from penstock.errors import StorageConflict
 from penstock.filters import parse
 from tests.support.racers import Racers
 from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
@@ -262,7 +262,7 @@ def compact_many(
             done += version > table.version
             table = replace(table, version=version)
             engine.expire_versions(table, 1.0)
-        except StoreConflict:
+        except StorageConflict:
             time.sleep(0.02)
     return done
 
@@ -297,7 +297,7 @@ def test_indexing_compacting_and_publishing_at_once_lose_nothing(engine: Maintai
             other.index(table, [NUMBER, WORD])
             try:
                 other.compact(table)
-            except StoreConflict:
+            except StorageConflict:
                 continue
 
     with ThreadPoolExecutor(1) as keeper:

@@ -164,6 +164,34 @@ def bulk_insert() -> None:
     utility.drop_collection(name)
 
 
+def full_text_search(client: MilvusClient) -> None:
+    from pymilvus import Function, FunctionType
+
+    name = f"{PREFIX}_texts"
+    schema = MilvusClient.create_schema()
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("text", DataType.VARCHAR, max_length=99, enable_analyzer=True, enable_match=True)
+    schema.add_field("terms", DataType.SPARSE_FLOAT_VECTOR)
+    schema.add_function(Function("bm25", FunctionType.BM25, input_field_names=["text"], output_field_names=["terms"]))
+    params = client.prepare_index_params()
+    params.add_index("terms", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params={"bm25_k1": 1.0})
+    client.create_collection(name, schema=schema, index_params=params)
+    assert client.describe_collection(name)["functions"][0]["output_field_names"] == ["terms"]
+    rows = [{"id": 1, "text": "a whale"}, {"id": 2, "text": "a white whale, a whale"}, {"id": 3, "text": "a ship"}]
+    (Path(FOLDER) / f"{name}.json").write_text(json.dumps(rows))
+    connections.connect(uri=URL, token=KEY)
+    assert wait(utility.do_bulk_insert(name, [f"{FOLDER}/{name}.json"])).row_count == 3
+    connections.disconnect("default")
+    (hits,) = client.search(name, ["White WHALE"], anns_field="terms", limit=9, output_fields=["text"])
+    assert [(hit["id"], hit["entity"]["text"]) for hit in hits] == [(2, rows[1]["text"]), (1, rows[0]["text"])]
+    assert client.query(name, "phrase_match(text, 'white whale')", output_fields=["id"]) == [{"id": 2}]
+    assert (
+        "not allowed to retrieve raw data" in refused(client.query, name, "id > 0", output_fields=["terms"]).message
+    )
+    assert client.run_analyzer("The Sea").tokens == ["the", "sea"]
+    client.drop_collection(name)
+
+
 def wait(task: int) -> Any:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -240,5 +268,7 @@ if SINCE_2_6:
 connections.disconnect("default")
 users(client)
 maintenance(client)
+if SINCE_2_6:
+    full_text_search(client)
 client.close()
 print("done")

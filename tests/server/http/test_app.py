@@ -15,7 +15,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from starlette.routing import Route as StarletteRoute
 
-from penstock.errors import StoreUnavailable
+from penstock.errors import StorageUnavailable
 from penstock.server.calls import Calls
 from penstock.server.http.app import create_app
 from penstock.server.http.routes import dialect_routes
@@ -141,7 +141,7 @@ def test_the_unexpected_is_logged_and_not_told(client: httpx.Client, imports: Me
 
 
 def test_known_failures_are_told(client: httpx.Client, imports: MemoryImports) -> None:
-    imports.fault = StoreUnavailable("the store does not answer")
+    imports.fault = StorageUnavailable("the store does not answer")
     reply = client.post(f"{V2}/create", json=CREATE)
     assert (reply.status_code, reply.json()["message"]) == (200, "the store does not answer")
 

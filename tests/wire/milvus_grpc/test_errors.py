@@ -10,9 +10,9 @@ from penstock import errors
 from penstock.domain.deadline import DeadlineExceeded
 from penstock.errors import PenstockError
 from penstock.wire.decoding import MalformedBody
+from penstock.wire.milvus.errors import MILVUS, Refused
 from penstock.wire.milvus_grpc.errors import GRPC, failure_reply, status_of, success_reply
 from penstock.wire.milvus_grpc.stubs import METHODS, common_pb2, message_types, milvus_pb2
-from penstock.wire.milvus_v2.errors import MILVUS, Refused
 
 NAMES = {"database": "default", "collection": "docs"}
 
@@ -36,7 +36,7 @@ NAMES = {"database": "default", "collection": "docs"}
             1,
             "collection not loaded[collection=7]",
         ),
-        (errors.StoreUnavailable("the store is away"), 65535, 1, "the store is away"),
+        (errors.StorageUnavailable("the store is away"), 65535, 1, "the store is away"),
         (Refused(802, "bad: invalid database name[database=1]"), 802, 1, "bad: invalid database name[database=1]"),
     ],
 )
@@ -52,8 +52,8 @@ def test_a_quota_is_no_rate_limit_on_which_clients_try_again() -> None:
 
 
 def test_only_transient_errors_may_be_tried_again() -> None:
-    assert status_of(errors.StoreUnavailable("away")).retriable
-    assert not status_of(errors.StoreFull("full")).retriable
+    assert status_of(errors.StorageUnavailable("away")).retriable
+    assert not status_of(errors.StorageFull("full")).retriable
     assert status_of(errors.InvalidFilter("a >")).extra_info["is_input_error"] == "true"
 
 

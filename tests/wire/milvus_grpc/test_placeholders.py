@@ -64,8 +64,14 @@ def test_placeholder_groups_that_are_broken_or_not_served() -> None:
         query_vectors(b"\xff", FLOATS)
     with pytest.raises(InvalidParameter, match="one placeholder, but got 0"):
         query_vectors(b"", FLOATS)
-    with pytest.raises(Unsupported, match="full-text"):
+    with pytest.raises(InvalidParameter, match="field v - type FloatVector, search info type VarChar"):
         query_vectors(encoded(["words"]), FLOATS)
+    text = common_pb2.PlaceholderValue(type="VarChar", values=[b"\xff"])
+    with pytest.raises(InvalidParameter, match="no UTF-8"):
+        query_vectors(
+            common_pb2.PlaceholderGroup(placeholders=[text]).SerializeToString(),
+            Field(name="s", type=DataType.SPARSE_FLOAT_VECTOR, function_output=True),
+        )
     lists = common_pb2.PlaceholderValue(type="EmbListFloatVector", values=[b"12345678"])
     with pytest.raises(Unsupported, match="lists of vectors"):
         query_vectors(common_pb2.PlaceholderGroup(placeholders=[lists]).SerializeToString(), FLOATS)

@@ -161,7 +161,7 @@ def test_structs_have_the_capacity_of_their_fields_and_are_null_as_a_whole() -> 
         (encoded(ID, {**VECTOR, "is_clustering_key": True}), Unsupported, "clustering keys are not supported"),
         (encoded(ID, {**VECTOR, "is_dynamic": True}), InvalidParameter, "cannot explicitly set a field as a dynamic"),
         (encoded(ID, {**VECTOR, "autoID": True}), InvalidParameter, "only primary field can specify AutoID"),
-        (encoded(ID, functions=[{"name": "bm25"}]), Unsupported, "functions are not supported by this server: bm25"),
+        (encoded(ID, functions=[{"name": "f"}]), Unsupported, "function type Unknown of function f is not supported"),
         (encoded(ID, external_source="s3://b/t"), Unsupported, "external_source is not supported"),
         (
             encoded(ID, {**VECTOR, "type_params": [{"key": "dims", "value": "4"}]}),

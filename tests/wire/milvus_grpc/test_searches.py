@@ -259,7 +259,7 @@ def test_an_iterator_may_repeat_in_params_all_that_it_sends(client: MilvusClient
         ({"anns_field": "nope"}, "field not found[field=nope]"),
         ({"search_params": {"params": {"n_probe": 1}}}, "did you mean nprobe?"),
         ({"group_by_field": "nope"}, "field not found[field=nope]"),
-        ({"data": ["words"]}, "full-text search"),
+        ({"data": ["words"]}, "field vector - type FloatVector, search info type VarChar"),
     ],
 )
 def test_errors(client: MilvusClient, docs: str, options: dict[str, Any], text: str) -> None:

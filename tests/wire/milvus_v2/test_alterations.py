@@ -163,6 +163,17 @@ def test_a_vector_field_is_added_if_it_is_nullable(plane: DataPlane) -> None:
     assert plane.call("entities/search", **body) == [{"id": "2", "distance": 0, "w": [1, 1]}]
 
 
+def test_an_added_text_is_matched_by_words(plane: DataPlane) -> None:
+    docs = plane.quick()
+    plane.put(docs, [{"id": 1, "vector": [1, 2]}])
+    params = {"max_length": 99, "enable_analyzer": True, "enable_match": True}
+    text = {"fieldName": "text", "dataType": "VarChar", "nullable": True, "elementTypeParams": params}
+    plane.call("collections/fields/add", collectionName=docs, schema=text)
+    plane.put(docs, [{"id": 2, "vector": [1, 2], "text": "The Quick fox"}])
+    rows = plane.call("entities/query", collectionName=docs, filter="text_match(text, 'quick')", outputFields=["id"])
+    assert rows == [{"id": "2"}]
+
+
 def test_fields_that_are_not_added(plane: DataPlane) -> None:
     docs = plane.quick()
     size = {"fieldName": "size", "dataType": "Int32", "nullable": True}
@@ -185,7 +196,7 @@ def test_fields_that_are_not_added(plane: DataPlane) -> None:
     code, text = plane.error(call, collectionName=docs)
     assert (code, "'Schema' failed on the 'required' tag" in text) == (1802, True)
     params = {"elementTypeParams": {"enable_match": True}}
-    assert "text_match" in plane.error(call, collectionName=docs, schema=size | params)[1]
+    assert "for VarChar fields only" in plane.error(call, collectionName=docs, schema=size | params)[1]
     assert len(plane.call("collections/describe", collectionName=docs)["fields"]) == 2
 
 

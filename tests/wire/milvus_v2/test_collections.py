@@ -336,7 +336,10 @@ def test_schemas_refused(plane: DataPlane, fields: list[Any], code: int, text: s
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        ({"functions": [{"name": "bm25", "type": "BM25"}]}, "functions are not supported by this server: bm25"),
+        (
+            {"functions": [{"name": "f", "type": "TextEmbedding", "params": {"provider": "x"}}]},
+            "function type TextEmbedding of function f is not supported by this server; the only one is BM25",
+        ),
         ({"externalSource": "s3://bucket/x"}, "externalSource is not supported by this server"),
     ],
 )

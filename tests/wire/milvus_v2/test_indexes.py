@@ -150,7 +150,7 @@ def test_types_and_metrics(plane: DataPlane, param: dict[str, Any], type_name: s
         (
             {"fieldName": "sparse", "metricType": "BM25"},
             1100,
-            "sparse vector index does not support metric type: BM25",
+            "only BM25 Function output field support BM25 metric type",
         ),
         ({"fieldName": "j", "params": {"json_path": "j['a']"}}, 1100, "indexes on a path of a JSON field"),
         ({}, 1802, "Field validation for 'FieldName' failed on the 'required' tag"),

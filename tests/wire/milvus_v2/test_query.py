@@ -259,7 +259,7 @@ def test_filters(plane: DataPlane, docs: str, filter: str, found: list[int]) -> 
         ("not id == 1", "'not' can only be applied to a condition"),
         ("v == 1", "the vector field v can't stand in a filter"),
         ("n + id == 3", "one field and one constant"),
-        ("text_match(word, 'a')", "text_match is not supported"),
+        ("text_match(word, 'a')", 'field "word" does not enable match'),
         ("random_sample(0.1)", "random_sample is not supported"),
     ],
 )

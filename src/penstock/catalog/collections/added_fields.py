@@ -95,7 +95,7 @@ def finish_added_field(
     """Add the field of an intent to the collection's table, then to its schema. Idempotent.
 
     Raises:
-        StoreConflict, StoreError, StoreFull, StoreUnavailable: the intent stays.
+        StorageConflict, StorageError, StorageFull, StorageUnavailable: the intent stays.
     """
     from penstock.engines.base import Table
 

@@ -19,7 +19,7 @@ from penstock.catalog.collections.maintenance_leases import MaintenanceLeases
 from penstock.catalog.db import tables
 from penstock.catalog.db.connection import CatalogDatabase, now_millis, upsert_insert
 from penstock.domain.collections import Collection
-from penstock.errors import StoreError
+from penstock.errors import StorageError
 
 if TYPE_CHECKING:  # the engine's libraries take longer to load than a command takes
     from penstock.engines.base import MaintainableEngine, TableContents
@@ -186,7 +186,7 @@ def describe(
     """Write a collection's description next to its table, if it changed. ``dropped``: the drop is about to happen.
 
     Raises:
-        StoreError, StoreFull, StoreUnavailable
+        StorageError, StorageFull, StorageUnavailable
     """
     while True:
         description = descriptions.of(collection_id)
@@ -209,7 +209,7 @@ def describe_soon(
     try:
         if (engine := engines.maintainable(collection)) is not None:
             describe(DescriptionRepository(database), engine, collection.id, dropped=dropped)
-    except StoreError as error:
+    except StorageError as error:
         log.warning("collection.not_described", collection_id=collection.id, error=str(error))
         if not dropped:
             MaintenanceLeases(database).request(collection.id)

@@ -33,7 +33,7 @@ from penstock.engines.lance.maintenance import (
 )
 from penstock.engines.lance.read import query, row_expiry, search
 from penstock.engines.lance.write import add_field, delete_partition, publish, staging
-from penstock.errors import StoreError
+from penstock.errors import StorageError
 from penstock.filters import Filter
 
 
@@ -62,12 +62,12 @@ class LanceEngine:
         """The engine on a cluster's own store, with the options and caches of this one; itself for ``""``.
 
         Raises:
-            StoreError: the store is within this engine's, or around it.
+            StorageError: the store is within this engine's, or around it.
         """
         if not store:
             return self
         if overlap(store, self._tables.root):
-            raise StoreError(
+            raise StorageError(
                 f"The store {store} of a cluster and the server's own, {self._tables.root}, overlap. "
                 "Start the server with the --storage-url used when the cluster was created",
                 store=store,

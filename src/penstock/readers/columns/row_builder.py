@@ -32,7 +32,7 @@ from penstock.readers.columns.json_values import (
 from penstock.readers.columns.scalars import ArrayColumn, Column, JsonColumn, ScalarColumn
 from penstock.readers.columns.structs import StructColumn
 from penstock.readers.columns.vectors import DenseColumn, SparseColumn, check_flat
-from penstock.readers.unknown_columns import UnknownColumns, missing_field, unknown_column
+from penstock.readers.unknown_columns import UnknownColumns, computed_field_error, missing_field, unknown_column
 from penstock.rules.json_texts import DYNAMIC
 from penstock.rules.rule import WarningSink
 from penstock.rules.table import DYNAMIC_KEYS
@@ -51,8 +51,8 @@ _ITEM_BYTES = {DataType.FLOAT16_VECTOR: 2, DataType.INT8_VECTOR: 1, DataType.BIN
 
 
 def file_fields(schema: CollectionSchema) -> list[Field]:
-    """Fields that a file may hold: all but a generated primary key."""
-    return [field for field in schema if not schema.is_generated(field)]
+    """Fields that a file may hold: all but those that the server computes."""
+    return [field for field in schema if not schema.is_computed(field)]
 
 
 def batch_schema(schema: CollectionSchema) -> pa.Schema:
@@ -112,14 +112,6 @@ def make_column(field: Field, rows: int, note: WarningSink) -> Column:
     if field.type is DataType.JSON:
         return JsonColumn(field, note)
     return ScalarColumn(field)
-
-
-def generated_key_error(field: Field) -> DataError:
-    return DataError(
-        f"the primary key '{field.name}' is auto-generated, no need to provide",
-        field=field.name,
-        remedy=f"Leave {field.name!r} out of the file",
-    )
 
 
 def note_for(name: str, counts: Counter[str]) -> WarningSink:
@@ -198,7 +190,7 @@ class RowBuilder:
         self._fixed = max(1, fixed_row_bytes(schema))
         self._max_rows = max(1, min(_MAX_BATCH_ROWS, request.batch_bytes // self._fixed))
         self._fields = {field.name: field for field in file_fields(schema)}
-        self._generated = {field.name: field for field in schema if schema.is_generated(field)}
+        self._computed = {field.name: field for field in schema if schema.is_computed(field)}
         self._roundings: Counter[str] = Counter()
         self._columns = {
             name: make_column(field, self._max_rows, note_for(field.name, self._roundings))
@@ -311,9 +303,9 @@ class RowBuilder:
         if (duplicate := first_duplicate(keys)) is not None:
             raise DYNAMIC_KEYS.error(DYNAMIC, key=duplicate).at(field=duplicate)
         present = set(keys)
-        for name, field in self._generated.items():
+        for name, field in self._computed.items():
             if name in present:
-                raise generated_key_error(field)
+                raise computed_field_error(field)
         for name, field in self._fields.items():
             if name not in present and not field.nullable and field.default is None:
                 raise _missing_key(field, keys)

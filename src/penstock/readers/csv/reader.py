@@ -12,9 +12,10 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.csv
@@ -23,8 +24,8 @@ from penstock.domain.import_options import parse_separator
 from penstock.domain.jobs import FileRange
 from penstock.domain.schema import META_FIELD, Field
 from penstock.errors import DataError, ImportRefused
-from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch
-from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, check_is_text
+from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch, Sample, SampleRequest
+from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, SAMPLE_BLOCK_BYTES, check_is_text
 from penstock.readers.columns.dynamic_field import DynamicFieldBuilder
 from penstock.readers.columns.json_values import MAX_RECORD_BYTES, first_duplicate, is_valid_text
 from penstock.readers.columns.row_builder import (
@@ -32,16 +33,16 @@ from penstock.readers.columns.row_builder import (
     batch_schema,
     file_fields,
     fixed_row_bytes,
-    generated_key_error,
     least_text_bytes,
     note_for,
     rounding_warnings,
 )
 from penstock.readers.columns.scalars import first_bad_row
+from penstock.readers.compression import CompressibleText, with_compressed
 from penstock.readers.csv.boundary_scan import CsvBoundaryScan
 from penstock.readers.csv.cells import CellColumn, cell_column, decode_text, mark_nulls
 from penstock.readers.csv.records import check_quotes, row_start, whole_rows
-from penstock.readers.unknown_columns import UnknownColumns, missing_field, unknown_column
+from penstock.readers.unknown_columns import UnknownColumns, computed_field_error, missing_field, unknown_column
 from penstock.rules.json_texts import DYNAMIC
 from penstock.sources.base import Source
 
@@ -119,9 +120,38 @@ class CsvReader:
         request.warnings.extend(table.dropped.warnings() if row else ())
         request.warnings.extend(rounding_warnings(table.roundings))
 
+    def sample(self, request: SampleRequest) -> Sample:
+        read = request.read_request()
+        source = request.sources[0]
+        header = _Header.read(read)
+        names = header.names[: request.max_columns]
+        texts: dict[str, list[str | None]] = {name: [] for name in names}
+        reader = replace(self, block_bytes=min(self.block_bytes, SAMPLE_BLOCK_BYTES))
+        spec = {"start": header.end, "end": source.size}
+        rows, position = 0, header.end
+        with closing(reader._cells(read, _Table(read, header), spec)) as batches:
+            while rows < request.max_rows and position - header.end < request.max_bytes:
+                try:
+                    batch, position = next(batches, (None, source.size))
+                    if batch is None:
+                        break
+                    for name in names:
+                        cells = batch.column(name).slice(0, request.max_rows - rows)
+                        texts[name] += decode_text(replace(DYNAMIC, name=name), cells).to_pylist()
+                except DataError as error:
+                    raise error.at(file=source.name, row=rows + (error.row or 0)) from None
+                rows += batch.num_rows
+        return Sample(
+            columns=texts,
+            rows=min(rows, request.max_rows),
+            null_text=_null_key(read),
+            is_complete=position >= source.size and rows <= request.max_rows,
+            has_all_columns=len(names) == len(header.names),
+        )
+
     def _cells(
         self, request: ReadRequest, table: _Table, spec: Mapping[str, Any]
-    ) -> Iterator[tuple[pa.RecordBatch, int]]:
+    ) -> Generator[tuple[pa.RecordBatch, int]]:
         """Yield batches of binary cells of the selected columns, with the byte offset behind them."""
         texts = whole_rows(
             request.sources[0],
@@ -142,6 +172,29 @@ class CsvReader:
                 yield batch, offset + len(text)
             if data_error is not None:
                 raise data_error
+
+
+@dataclass(frozen=True, slots=True)
+class _TsvReader:
+    """Reader of ``.tsv``: CSV whose separator is a tab, unless the option ``sep`` names another."""
+
+    reader: CsvReader = CsvReader()
+
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange] | BoundaryScan:
+        return self.reader.plan(_separated_by_tabs(request), split_bytes)
+
+    def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
+        return self.reader.read(_separated_by_tabs(request), spec)
+
+    def sample(self, request: SampleRequest) -> Sample:
+        return self.reader.sample(_separated_by_tabs(request))
+
+
+_Request = TypeVar("_Request", ReadRequest, SampleRequest)
+
+
+def _separated_by_tabs(request: _Request) -> _Request:
+    return replace(request, options={**request.options, "sep": request.options.get("sep") or "\t"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +261,9 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
         raise unknown_column(unknown, request.schema)
     present = set(names)
     for schema_field in request.schema:
-        if request.schema.is_generated(schema_field):
+        if request.schema.is_computed(schema_field):
             if schema_field.name in present:
-                raise generated_key_error(schema_field)
+                raise computed_field_error(schema_field)
         elif schema_field.name not in present and not schema_field.nullable and schema_field.default is None:
             raise _missing_column(schema_field, names, _separator(request))
 
@@ -371,7 +424,13 @@ def _convert_column(convert: CellColumn, cells: pa.Array[Any]) -> pa.Array[Any]:
 
 CSV = FormatSpec(
     name="CSV",
-    extensions=("csv",),
-    reader=CsvReader(),
+    extensions=with_compressed("csv"),
+    reader=CompressibleText(CsvReader()),
     options={"sep": _check_option, "nullkey": lambda _: None},
+)
+
+TSV = FormatSpec(
+    name="TSV",
+    extensions=with_compressed("tsv"),
+    reader=CompressibleText(_TsvReader()),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -16,11 +16,13 @@ import orjson
 
 from penstock.domain.jobs import FileRange
 from penstock.errors import DataError
-from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch
-from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, checked_blocks
+from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch, Sample, SampleRequest
+from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, SAMPLE_BLOCK_BYTES, blocks, checked_blocks
 from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
+from penstock.readers.compression import CompressibleText, with_compressed
 from penstock.readers.json.boundary_scan import JsonBoundaryScan
 from penstock.readers.json.record_scanner import RecordScanner
+from penstock.readers.json.samples import sample_records
 
 _ROOT_BYTES = 1 << 20
 _WHITESPACE = b" \t\r\n"
@@ -51,6 +53,14 @@ class JsonReader:
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
         return RowBuilder(request, start=spec["start"]).batches(self._records(request, spec))
+
+    def sample(self, request: SampleRequest) -> Sample:
+        read = request.read_request()
+        source = request.sources[0]
+        reader = replace(self, block_bytes=min(self.block_bytes, SAMPLE_BLOCK_BYTES))
+        root = _Root.read(read, checked_blocks(source, reader.block_bytes))
+        spec = {"start": 0, "end": source.size, "wrapped": root.wrapped}
+        return sample_records(request, reader._records(read, spec))
 
     def _records(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[list[tuple[int, bytes]]]:
         source, start, end = request.sources[0], spec["start"], spec["end"]
@@ -170,4 +180,4 @@ def _check_rest(blocks: Iterable[bytes], offset: int, *, wrapped: bool) -> None:
         )
 
 
-JSON = FormatSpec(name="JSON", extensions=("json",), reader=JsonReader())
+JSON = FormatSpec(name="JSON", extensions=with_compressed("json"), reader=CompressibleText(JsonReader()))

@@ -14,12 +14,22 @@ from typing import Any
 
 from penstock.domain.jobs import FileRange
 from penstock.errors import DataError
-from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch
-from penstock.readers.byte_ranges import BLOCK_BYTES, BOM, blocks, checked_blocks, even_spans, lines
+from penstock.readers.base import BoundaryScan, FormatSpec, ReadRequest, RowBatch, Sample, SampleRequest
+from penstock.readers.byte_ranges import (
+    BLOCK_BYTES,
+    BOM,
+    SAMPLE_BLOCK_BYTES,
+    blocks,
+    checked_blocks,
+    even_spans,
+    lines,
+)
 from penstock.readers.columns.json_values import holds
 from penstock.readers.columns.row_builder import RowBuilder, min_row_bytes
+from penstock.readers.compression import CompressibleText, with_compressed
 from penstock.readers.json.boundary_scan import JsonBoundaryScan
 from penstock.readers.json.record_scanner import RecordScanner
+from penstock.readers.json.samples import sample_records
 from penstock.sources.base import Source
 
 _PEEK_BYTES = 64 << 10
@@ -66,6 +76,21 @@ class JsonLinesReader:
         else:
             groups = _objects(source, start, end, self.block_bytes)
         return RowBuilder(request, start=start).batches(groups)
+
+    def sample(self, request: SampleRequest) -> Sample:
+        source = request.sources[0]
+        groups: Iterator[Iterable[tuple[int, bytes]]] = iter(())
+        block_bytes = min(self.block_bytes, SAMPLE_BLOCK_BYTES)
+        if source.size:
+            try:
+                by_lines = _has_line_per_row(source, min(block_bytes, _PEEK_BYTES))
+            except DataError as error:
+                raise error.at(file=source.name) from None
+            if by_lines:
+                groups = map(_rows_of_lines, lines(source, 0, source.size, size=block_bytes))
+            else:
+                groups = _objects(source, 0, source.size, block_bytes)
+        return sample_records(request, groups)
 
 
 def _has_line_per_row(source: Source, block_bytes: int) -> bool:
@@ -133,4 +158,6 @@ def _objects(source: Source, start: int, end: int, size: int) -> Iterator[list[t
         scanner.finish()
 
 
-JSON_LINES = FormatSpec(name="JSONL", extensions=("jsonl", "ndjson"), reader=JsonLinesReader())
+JSON_LINES = FormatSpec(
+    name="JSONL", extensions=with_compressed("jsonl", "ndjson"), reader=CompressibleText(JsonLinesReader())
+)

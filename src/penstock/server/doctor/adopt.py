@@ -17,7 +17,7 @@ from penstock.domain.names import DEFAULT_DATABASE, DEFAULT_PARTITION
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import TableContents
 from penstock.engines.lance import LanceEngine
-from penstock.errors import InvalidSchema, StoreError, TableDamaged
+from penstock.errors import InvalidSchema, StorageError, TableDamaged
 from penstock.server.doctor.result import CheckResult, fail, ok, warn
 from penstock.server.engine_factory import engine_of
 from penstock.server.lost_catalog import keep_marks, mark_keys, orphaned_tables, read_store_note
@@ -36,7 +36,7 @@ def adopt(settings: Settings) -> Iterator[CheckResult]:
 
     Raises:
         DataFolderInUse: a server runs on the data dir or the catalog.
-        CatalogError, StoreError, InvalidParameter: the catalog or the store can't be used.
+        CatalogError, StorageError, InvalidParameter: the catalog or the store can't be used.
     """
     url = parse_catalog_url(catalog_url(settings))
     with private_umask(), lock_data_dir(settings.data_dir), lock_catalog(url):
@@ -75,7 +75,7 @@ def _adopt_table(settings: Settings, catalog: Catalog, engine: LanceEngine, tabl
     try:
         schema = None if recorded is None else CollectionSchema.from_json(recorded.schema)
         contents: TableContents | None = engine.read_contents(table_id, schema)
-    except StoreError as error:
+    except StorageError as error:
         if recorded is None or not isinstance(error, TableDamaged):
             return fail(_CHECK, f"{name}: {error}", "Restore the table from a backup, and run --adopt again")
         contents, damaged = None, str(error)

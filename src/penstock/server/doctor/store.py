@@ -19,7 +19,7 @@ from penstock.domain.store_location import is_folder
 from penstock.engines.base import MaintainableEngine, Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.registry import EngineRegistry
-from penstock.errors import StoreError
+from penstock.errors import StorageError
 from penstock.imports.context import staged_of
 from penstock.server.doctor.result import CheckResult, fail, ok, warn
 from penstock.server.engine_factory import engine_of, engines_of
@@ -45,7 +45,7 @@ def check_store(settings: Settings, database: CatalogDatabase) -> Iterator[Check
     location = settings.storage_url or str(folder)
     try:
         engine.check()
-    except StoreError as error:
+    except StorageError as error:
         yield fail("store", str(error), "Check its permissions and free space")
         if settings.storage_url is not None:
             return
@@ -85,7 +85,7 @@ def _check_tables(
         name = f"{collection.database}.{collection.name}"
         try:
             engine = engines.for_collection(collection)
-        except StoreError as error:
+        except StorageError as error:
             message, _, remedy = str(error).partition(". ")
             yield fail("collection", message, remedy)
             continue
@@ -94,7 +94,7 @@ def _check_tables(
             readable.append(collection)
             if engine.maintainable is not None:
                 yield from _check_damage(engine.maintainable, collection)
-        except StoreError as error:
+        except StorageError as error:
             remedy = (
                 "Restart the server: it quarantines unreadable versions and publishes their jobs again. "
                 f"If that does not help, restore {collection.id}.lance from a backup"
@@ -172,7 +172,7 @@ def _check_other_stores(own: LanceEngine, database: CatalogDatabase, known: set[
         try:
             engine = own.at(cluster.store)
             engine.check()
-        except StoreError as error:
+        except StorageError as error:
             yield fail("store", f"of cluster {cluster.id}: {error}", "Check its permissions and free space")
         else:
             yield ok("store", f"{cluster.store} of cluster {cluster.id} can be written")

@@ -20,6 +20,7 @@ from penstock.wire.milvus_grpc import (
     schemas,
     searches,
     sessions,
+    text_analysis,
     unserved,
     users,
 )
@@ -47,6 +48,7 @@ def grpc_methods(services: Services) -> Mapping[str, GrpcMethod]:
         *partitions.methods(services.collections, services.partitions, grpc),
         *users.methods(services.accounts, grpc),
         *queries.methods(services.collections, services.entities, grpc),
+        *text_analysis.methods(services.collections, grpc),
         *searches.methods(services.collections, services.searches, services.search_iterators, grpc),
         *hybrid_searches.methods(services.collections, services.searches, grpc),
     )

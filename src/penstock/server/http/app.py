@@ -31,7 +31,7 @@ from penstock.server.http.routes import dialect_routes
 from penstock.server.observability.http_metrics import HttpMetrics
 from penstock.server.services import Services
 from penstock.wire.http import Route
-from penstock.wire.milvus_v2.errors import status_of
+from penstock.wire.milvus.errors import status_of
 
 PLAIN_ROUTES = {
     "/healthz": "Readiness: 200, or 503, with the reason while authentication is off. "

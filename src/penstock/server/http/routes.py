@@ -12,6 +12,7 @@ from penstock.wire.milvus_v2 import (
     entities,
     indexes,
     partitions,
+    text_analysis,
     unsupported,
     users,
 )
@@ -27,7 +28,7 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
     v2 = MilvusV2(services.admission, success_code=settings.v2_success_code)
     return (
         *zilliz_v1_imports.routes(services.imports, v1, region=settings.region),
-        *milvus_v2_imports.routes(services.imports, v2, region=settings.region),
+        *milvus_v2_imports.routes(services.imports, services.inference, v2, region=settings.region),
         *databases.routes(services.databases, v2),
         *collections.routes(services.collections, services.partitions, services.indexes, v2),
         *aliases.routes(services.aliases, v2),
@@ -35,6 +36,7 @@ def dialect_routes(services: Services) -> tuple[Route, ...]:
         *partitions.routes(services.collections, services.partitions, v2),
         *indexes.routes(services.collections, services.indexes, v2),
         *entities.routes(services.collections, services.entities, services.searches, v2),
+        *text_analysis.routes(services.collections, v2),
         *users.routes(services.accounts, v2),
         *unsupported.routes(v2),
     )

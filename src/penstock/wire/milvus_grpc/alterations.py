@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from penstock.collections.alterations import AlterationService, RenameCollection
 from penstock.domain.access import Role
 from penstock.errors import Unsupported, shorten
+from penstock.wire.milvus.call_errors import creating
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.collections import qualified_name
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc, Request
 from penstock.wire.milvus_grpc.property_changes import property_method
 from penstock.wire.milvus_grpc.schemas import added_field, key_value_mapping
-from penstock.wire.milvus_v2.collection_requests import creating
 
 
 def methods(alterations: AlterationService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.collections.description import CollectionDescription, FieldDescription
+from penstock.collections.description import CollectionDescription, FieldDescription, FunctionDescription
 from penstock.domain.collections import Collection
 from penstock.domain.schema import DataType, Field
+from penstock.wire.milvus.properties import key_values
 from penstock.wire.milvus_grpc.stubs import milvus_pb2, schema_pb2
 from penstock.wire.milvus_grpc.times import hybrid_timestamp, millis
-from penstock.wire.milvus_v2.row_serializer import key_values
 
 _DEFAULT_VALUES = {
     DataType.BOOL: "bool_data",
@@ -39,6 +39,7 @@ def description(shown: CollectionDescription) -> Any:
             fields=[_field(field, collection) for field in shown.fields if not field.is_struct_array],
             struct_array_fields=[_struct(field, collection) for field in shown.fields if field.is_struct_array],
             enable_dynamic_field=collection.schema.dynamic,
+            functions=[_function(function) for function in shown.functions],
             dbName=collection.database,
             properties=key_values(collection.settings.properties),
         ),
@@ -55,6 +56,19 @@ def description(shown: CollectionDescription) -> Any:
         num_partitions=len(shown.partitions),
         update_timestamp=updated,
         update_timestamp_str=str(updated),
+    )
+
+
+def _function(shown: FunctionDescription) -> Any:
+    return schema_pb2.FunctionSchema(
+        name=shown.function.name,
+        id=shown.id,
+        description=shown.function.description,
+        type=shown.function.type.value,
+        input_field_names=shown.function.inputs,
+        input_field_ids=shown.input_ids,
+        output_field_names=shown.function.outputs,
+        output_field_ids=shown.output_ids,
     )
 
 
@@ -89,6 +103,7 @@ def _field(shown: FieldDescription, collection: Collection) -> Any:
         state="FieldCreated",
         is_partition_key=field.partition_key,
         nullable=field.nullable,
+        is_function_output=field.function_output,
     )
     if field.element_type is not None:
         message.element_type = schema_pb2.DataType.Value(field.element_type.value)

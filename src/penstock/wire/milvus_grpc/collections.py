@@ -6,13 +6,13 @@ from penstock.collections.collections import CollectionService
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection, LoadState
 from penstock.errors import CollectionNotFound, DatabaseNotFound, InvalidParameter, shorten
+from penstock.wire.milvus.properties import key_values
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.collection_views import description
 from penstock.wire.milvus_grpc.dialect import Handler, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.errors import status_of
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_grpc.times import hybrid_timestamp, millis
-from penstock.wire.milvus_v2.row_serializer import key_values
 
 _LOADED_PERCENT = 100
 _MAX_DESCRIBED = 1000

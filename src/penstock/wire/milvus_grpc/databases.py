@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from penstock.collections.databases import DatabaseService
 from penstock.domain.access import Role
 from penstock.errors import DatabaseNotFound, InvalidName, shorten
+from penstock.wire.milvus.errors import Refused
+from penstock.wire.milvus.properties import key_values
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc, Request
 from penstock.wire.milvus_grpc.property_changes import property_method
 from penstock.wire.milvus_grpc.schemas import key_value_mapping
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
-from penstock.wire.milvus_v2.errors import Refused
-from penstock.wire.milvus_v2.row_serializer import key_values
 
 
 def methods(databases: DatabaseService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:

@@ -29,10 +29,10 @@ from penstock.domain.access import Caller, Role
 from penstock.domain.collections import Cluster
 from penstock.domain.names import DEFAULT_DATABASE
 from penstock.wire.decoding import MalformedBody
+from penstock.wire.milvus.errors import Refused
 from penstock.wire.milvus_grpc.calls import GrpcCall, GrpcMethod, GrpcReply
 from penstock.wire.milvus_grpc.errors import UNSERVED, failure_reply, success_reply
 from penstock.wire.milvus_grpc.stubs import message_types
-from penstock.wire.milvus_v2.errors import Refused
 
 _SUBJECTS = (
     "partition_name",

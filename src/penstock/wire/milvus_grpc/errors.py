@@ -17,9 +17,9 @@ from penstock.collections.result_memory import MemoryReservation
 from penstock.domain.deadline import DeadlineExceeded
 from penstock.errors import PenstockError, Transient
 from penstock.wire.decoding import MalformedBody
+from penstock.wire.milvus.errors import INTERNAL, MILVUS, ErrorRow, code_and_text
 from penstock.wire.milvus_grpc.calls import GrpcReply
 from penstock.wire.milvus_grpc.stubs import common_pb2
-from penstock.wire.milvus_v2.errors import INTERNAL, MILVUS, ErrorRow, code_and_text
 
 UNSERVED = 10
 """Milvus's number of "service unimplemented"."""
@@ -34,7 +34,7 @@ GRPC: Mapping[type[PenstockError], ErrorRow] = {
     # Not the number of its rate limiter, 8, on which pymilvus tries again up to 75 times.
     errors.QuotaExceeded: ErrorRow(_QUOTA, prefix="quota exceeded: "),
 }
-"""By class of the error, searched along its MRO as in :mod:`penstock.wire.milvus_v2.errors`."""
+"""By class of the error, searched along its MRO as in :mod:`penstock.wire.milvus.errors`."""
 
 _OLD_CODES: Mapping[int, str] = {
     _QUOTA: "ForceDeny",

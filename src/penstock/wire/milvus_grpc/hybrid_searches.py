@@ -17,12 +17,12 @@ from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.domain.parameter_values import go_boolean
 from penstock.errors import InvalidParameter, Unsupported
+from penstock.wire.milvus.call_errors import read_errors
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import Answer, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.read_requests import collection_to_read, pairs, whole_parameter
 from penstock.wire.milvus_grpc.searches import iterator_parameters, json_parameters, search_request, search_results
 from penstock.wire.milvus_grpc.stubs import schema_pb2
-from penstock.wire.milvus_v2.read_errors import read_errors
 
 _UNSERVED = ("function_chains", "namespace")
 _RANKER = ("strategy", "params")
@@ -58,7 +58,7 @@ def _hybrid_request(message: Any, collection: Collection, searches: SearchServic
         raise InvalidParameter("limit not found in rank_params", key="limit")
     offset = whole_parameter(others, "offset") or 0
     return HybridSearchRequest(
-        searches=[_search(each, message, collection, searches, limit + offset) for each in message.requests],
+        searches=[_search(search, message, collection, searches, limit + offset) for search in message.requests],
         ranker=_ranker(message, parameters),
         limit=limit,
         offset=offset,
@@ -69,24 +69,24 @@ def _hybrid_request(message: Any, collection: Collection, searches: SearchServic
 
 
 def _search(
-    each: Any, message: Any, collection: Collection, searches: SearchService, default_limit: int
+    search: Any, message: Any, collection: Collection, searches: SearchService, default_limit: int
 ) -> VectorSearchRequest:
     """Decode one search. Clients send the partitions of the hybrid search with each of them."""
-    if go_boolean(iterator_parameters(each).get("iterator")):
+    if go_boolean(iterator_parameters(search).get("iterator")):
         raise Unsupported(
             "iterator of a hybrid search is not supported by this server; page with limit and offset, or iterate "
             "over one search",
             key="iterator",
         )
-    if not each.partition_names:
-        each.partition_names.extend(message.partition_names)
-    return search_request(each, collection, searches, default_limit)
+    if not search.partition_names:
+        search.partition_names.extend(message.partition_names)
+    return search_request(search, collection, searches, default_limit)
 
 
 def _ranker(message: Any, parameters: Mapping[str, str]) -> Ranker:
     if message.HasField("function_score"):
         score = message.function_score
-        return function_ranker([_function(each) for each in score.functions], pairs(score.params))
+        return function_ranker([_function(function) for function in score.functions], pairs(score.params))
     params = json_parameters(parameters.get("params", ""), "params of a ranker")
     return ranker_of(parameters.get("strategy", ""), params)
 

@@ -21,12 +21,12 @@ from penstock.domain.jobs import ImportFile, ImportJob, JobState
 from penstock.errors import JobNotFound
 from penstock.imports.api import Imports
 from penstock.imports.requests import CreateImport, JobQuery
+from penstock.wire.milvus.job_progress import progress_of, reason_of
+from penstock.wire.milvus.properties import key_values
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc, Request
 from penstock.wire.milvus_grpc.schemas import key_value_mapping
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
-from penstock.wire.milvus_v2.import_views import progress_of, reason_of
-from penstock.wire.milvus_v2.row_serializer import key_values
 
 _MAX_TASKS = 10_000
 

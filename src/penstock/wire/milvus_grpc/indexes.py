@@ -18,14 +18,13 @@ from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.domain.index import IndexSpec
 from penstock.errors import FieldNotFound, IndexNotFound, InvalidParameter, shorten
+from penstock.wire.milvus.properties import key_values, spec_params
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.collections import qualified_name
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc, Request
 from penstock.wire.milvus_grpc.property_changes import property_method
 from penstock.wire.milvus_grpc.schemas import key_value_mapping
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
-from penstock.wire.milvus_v2.indexes import spec_params
-from penstock.wire.milvus_v2.row_serializer import key_values
 
 
 def methods(collections: CollectionService, indexes: IndexService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:

@@ -6,12 +6,12 @@ from penstock.collections.collections import CollectionService
 from penstock.collections.partitions import PartitionService
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection, Partition
+from penstock.wire.milvus.properties import key_values
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.collections import qualified_name
 from penstock.wire.milvus_grpc.dialect import Handler, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
 from penstock.wire.milvus_grpc.times import hybrid_timestamp, millis
-from penstock.wire.milvus_v2.row_serializer import key_values
 
 
 def methods(collections: CollectionService, partitions: PartitionService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:

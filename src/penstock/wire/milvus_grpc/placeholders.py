@@ -11,8 +11,9 @@ import orjson
 from google.protobuf.message import DecodeError
 
 from penstock.collections.query_vectors import (
-    QueryVectors,
+    Queries,
     check_number_of_queries,
+    needs_texts,
     sparse_vector,
     vector_from_bytes,
 )
@@ -32,13 +33,15 @@ _SPARSE_PAIR = np.dtype([("index", "<u4"), ("value", "<f4")])
 _TEXT = "VarChar"
 
 
-def query_vectors(placeholder_group: bytes, field: Field) -> QueryVectors:
-    """Decode the query vectors of a search of ``field``. Those of half-precision fields may be 32-bit floats.
+def query_vectors(placeholder_group: bytes, field: Field) -> Queries:
+    """Decode the query vectors of a search of ``field``, or texts if it is the output of a function.
+
+    Those of half-precision fields may be 32-bit floats.
 
     Raises:
         InvalidParameter: the message can't be decoded, or the vectors are of another type or dimension than the
-            field, or there are too many.
-        Unsupported: texts, or lists of vectors.
+            field, or there are too many; a text is no UTF-8.
+        Unsupported: lists of vectors.
     """
     try:
         placeholders = common_pb2.PlaceholderGroup.FromString(placeholder_group).placeholders
@@ -48,21 +51,32 @@ def query_vectors(placeholder_group: bytes, field: Field) -> QueryVectors:
         raise InvalidParameter(f"a search has one placeholder, but got {len(placeholders)}")
     (placeholder,) = placeholders
     check_number_of_queries(len(placeholder.values))
+    if field.function_output:
+        return _texts(placeholder, field)
     sent = _vector_type(placeholder.type, field)
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return [_sparse(value, field) for value in placeholder.values]
     return np.stack([_dense(value, field, sent) for value in placeholder.values])
 
 
+def _type_name(number: int) -> str:
+    names: Mapping[int, str] = {value: name for name, value in common_pb2.PlaceholderType.items()}
+    return names.get(number, str(number))
+
+
+def _texts(placeholder: Any, field: Field) -> list[str]:
+    name = _type_name(placeholder.type)
+    if name != _TEXT:
+        raise needs_texts(name, field)
+    try:
+        return [value.decode() for value in placeholder.values]
+    except UnicodeDecodeError as error:
+        raise InvalidParameter(f"a text of the search is no UTF-8: {error}", field=field.name) from error
+
+
 def _vector_type(number: int, field: Field) -> DataType:
     """The type of the query vectors, which must suit the field."""
-    names: Mapping[int, str] = {value: name for name, value in common_pb2.PlaceholderType.items()}
-    name = names.get(number, str(number))
-    if name == _TEXT:
-        raise Unsupported(
-            f"full-text search of field {field.name} is not supported by this server; search by vectors",
-            field=field.name,
-        )
+    name = _type_name(number)
     if name.startswith("EmbList"):
         raise Unsupported(f"searching by lists of vectors is not supported by this server: {name}", field=field.name)
     converted = name == DataType.FLOAT_VECTOR.value and field.type in _HALF_PRECISION

@@ -16,6 +16,7 @@ from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.domain.parameter_values import go_boolean
 from penstock.errors import InvalidParameter
+from penstock.wire.milvus.call_errors import read_errors
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import Answer, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.field_data import count_data, fields_data
@@ -29,7 +30,6 @@ from penstock.wire.milvus_grpc.read_requests import (
     whole_parameter,
 )
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
-from penstock.wire.milvus_v2.read_errors import read_errors
 
 
 def methods(collections: CollectionService, entities: EntityService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:

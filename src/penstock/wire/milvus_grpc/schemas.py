@@ -20,11 +20,11 @@ from penstock.domain.access import Role
 from penstock.domain.rest_schema import field_from_rest, schema_from_rest
 from penstock.domain.schema import MAX_FIELDS, CollectionSchema, Field
 from penstock.errors import InvalidParameter, InvalidSchema, Unsupported, shorten
+from penstock.wire.milvus.call_errors import creating
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.collections import qualified_name
 from penstock.wire.milvus_grpc.dialect import MilvusGrpc, Request
 from penstock.wire.milvus_grpc.stubs import common_pb2, schema_pb2
-from penstock.wire.milvus_v2.collection_requests import creating
 
 _TYPE_PARAMS = replace(FIELD_PARAMS, where="type_params")
 _UNSERVED_MEMBERS = ("external_source", "external_spec", "enable_namespace")
@@ -71,7 +71,7 @@ def schema_of(encoded: bytes) -> CollectionSchema:
             "autoId": message.autoID or any(field.autoID for field in message.fields),
             "enableDynamicField": message.enable_dynamic_field,
             "description": message.description,
-            "functions": [{"name": function.name} for function in message.functions],
+            "functions": [_function(function) for function in message.functions],
             "fields": [_field(field) for field in message.fields],
             "structFields": [_struct(struct) for struct in message.struct_array_fields],
         }
@@ -85,6 +85,17 @@ def added_field(encoded: bytes) -> Field:
     except DecodeError as error:
         raise InvalidParameter("the schema of the added field is no FieldSchema message") from error
     return field_from_rest(_field(message))
+
+
+def _function(message: Any) -> dict[str, Any]:
+    return {
+        "name": message.name,
+        "type": _enum_name(schema_pb2.FunctionType, message.type),
+        "inputFieldNames": list(message.input_field_names),
+        "outputFieldNames": list(message.output_field_names),
+        "params": key_value_mapping(message.params),
+        "description": message.description,
+    }
 
 
 def key_value_mapping(pairs: Iterable[Any]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from penstock.domain.collections import Collection
 from penstock.domain.parameter_values import go_boolean
 from penstock.domain.schema import DataType
 from penstock.errors import InvalidParameter, Unsupported, shorten
+from penstock.wire.milvus.call_errors import read_errors
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import Answer, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.field_data import field_data, fields_data, ids_of
@@ -38,7 +39,6 @@ from penstock.wire.milvus_grpc.read_requests import (
     whole_parameter,
 )
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
-from penstock.wire.milvus_v2.read_errors import read_errors
 
 _UNSERVED = ("function_score", "function_chains", "highlighter", "search_aggregation", "sub_reqs", "namespace")
 _OUTSIDE = ("topk", "limit", "offset", "anns_field", "metric_type", "collection_id", "cluster_id", "params")
@@ -70,12 +70,12 @@ def methods(
             return Answer(message, result.held)
 
     def page(request: Request, collection: Collection, query: VectorSearchRequest, cursor: SearchCursor) -> Answer:
-        found = iterators.next_page(collection, query, cursor, org_id=request.cluster.org_id)
-        with release_on_error(found.result.held):
-            message = search_results(collection, found.result, query.output_fields, query.limit, None)
+        page = iterators.next_page(collection, query, cursor, org_id=request.cluster.org_id)
+        with release_on_error(page.result.held):
+            message = search_results(collection, page.result, query.output_fields, query.limit, None)
             info = message.results.search_iterator_v2_results
-            info.token, info.last_bound = found.cursor.id or "", found.cursor.last_bound or 0.0
-            return Answer(message, found.result.held)
+            info.token, info.last_bound = page.cursor.id or "", page.cursor.last_bound or 0.0
+            return Answer(message, page.result.held)
 
     return (grpc.method("Search", search, action="entity.search", role=Role.READER),)
 

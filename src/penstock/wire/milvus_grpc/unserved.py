@@ -35,7 +35,6 @@ REST_CALLS: Mapping[str, str] = {
     "RefreshExternalCollection": "jobs/external_collection/refresh",
     "RemoveFileResource": "file_resources/remove",
     "RestoreSnapshot": "snapshots/restore",
-    "RunAnalyzer": "common/run_analyzer",
     "TransferReplica": "resource_groups/transfer_replica",
     "TruncateCollection": "collections/truncate",
     "UpdateResourceGroups": "resource_groups/alter",

@@ -13,10 +13,10 @@ from penstock.access.accounts import AccountService
 from penstock.access.cluster_users import ClusterUser, ClusterUsers
 from penstock.domain.access import Role
 from penstock.errors import InvalidParameter, Unauthenticated, shorten
+from penstock.wire.milvus.errors import wrong_password
 from penstock.wire.milvus_grpc.calls import GrpcMethod
 from penstock.wire.milvus_grpc.dialect import Handler, MilvusGrpc, Request
 from penstock.wire.milvus_grpc.stubs import milvus_pb2
-from penstock.wire.milvus_v2.users import wrong_password
 
 
 def methods(accounts: AccountService, grpc: MilvusGrpc) -> tuple[GrpcMethod, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from penstock.collections.alterations import AlterationService, RenameCollection
 from penstock.domain.access import Role
 from penstock.wire.http import Operation, Route
-from penstock.wire.milvus_v2.collection_requests import added_field, creating
+from penstock.wire.milvus.call_errors import creating
+from penstock.wire.milvus_v2.collection_requests import added_field
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 
 _TEXT = {"type": "string"}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from penstock.collections.collection_settings import DEFAULT_LEVEL, check_consistency_level, collection_settings
@@ -16,16 +15,12 @@ from penstock.domain.parameter_values import go_boolean, whole_number
 from penstock.domain.rest_schema import field_from_rest, schema_from_rest
 from penstock.domain.schema import MAX_FIELDS, CollectionSchema, DataType, Field
 from penstock.errors import (
-    FieldNotFound,
-    InvalidName,
     InvalidParameter,
     InvalidSchema,
-    MissingParameter,
     Unsupported,
     shorten,
 )
 from penstock.wire.decoding import Fields
-from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.index_requests import index_requests
 
 _FIELD_TEXTS = ("fieldName", "dataType", "elementDataType")
@@ -92,26 +87,6 @@ def added_field(fields: Fields) -> Field:
             key="autoID",
         )
     return field_from_rest(content.raw)
-
-
-@contextmanager
-def creating() -> Iterator[None]:
-    """Translate errors of a new collection to Milvus's error numbers."""
-    try:
-        yield
-    except InvalidName as error:
-        if error.details.get("kind") == "field":
-            raise Refused(1701, str(error)) from error
-        raise
-    except InvalidSchema as error:
-        if "missing" in error.details or error.details.get("rule") == "primary":
-            raise MissingParameter(str(error), **error.details) from error
-        if str(error).startswith("invalid parameter, "):
-            raise Refused(1100, str(error)) from error
-        raise
-    except FieldNotFound as error:
-        name = error.details["field"]
-        raise Refused(1802, f"missing required parameters, error: `{name}` hasn't defined in schema") from error
 
 
 def _check_size(schema: Fields) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.collections.description import CollectionDescription, FieldDescription
+from penstock.collections.description import CollectionDescription, FieldDescription, FunctionDescription
 from penstock.domain.collections import LoadState
+from penstock.domain.functions import FUNCTION_NUMBERS
 from penstock.domain.schema import CollectionSchema, DataType, Field
-from penstock.wire.milvus_v2.row_serializer import UNION_MEMBERS, key_values
+from penstock.wire.milvus.properties import key_values
+from penstock.wire.milvus_v2.row_serializer import UNION_MEMBERS
 
 LOAD_WORDS = {
     LoadState.LOADED: "LoadStateLoaded",
@@ -27,7 +29,7 @@ def description(details: CollectionDescription) -> dict[str, Any]:
         "autoId": schema.auto_id,
         "fields": [_field(field, schema) for field in details.fields if not field.is_struct_array],
         "structFields": [_struct(field, schema) for field in details.fields if field.is_struct_array],
-        "functions": [],
+        "functions": [_function(function) for function in details.functions],
         "aliases": list(details.aliases),
         "indexes": [
             {"fieldName": index.field_name, "indexName": index.name, "metricType": index.metric or ""}
@@ -47,6 +49,18 @@ def description(details: CollectionDescription) -> dict[str, Any]:
 def soft_error(details: CollectionDescription) -> str:
     """The value of ``message`` of a successful description."""
     return "" if details.vector_indexes else f"index not found[collection={details.collection.name}]"
+
+
+def _function(shown: FunctionDescription) -> dict[str, Any]:
+    return {
+        "name": shown.function.name,
+        "id": shown.id,
+        "type": FUNCTION_NUMBERS[shown.function.type],
+        "description": shown.function.description,
+        "inputFieldNames": list(shown.function.inputs),
+        "outputFieldNames": list(shown.function.outputs),
+        "params": [],
+    }
 
 
 def _struct(struct: FieldDescription, schema: CollectionSchema) -> dict[str, Any]:
@@ -93,6 +107,8 @@ def _field(description: FieldDescription, schema: CollectionSchema) -> dict[str,
         view["elementType"] = field.element_type.value
     if field.default is not None:
         view["defaultValue"] = {"Data": {UNION_MEMBERS[field.type]: field.default}}
+    if field.function_output:
+        view["isFunctionOutput"] = True
     if params := _params(field):
         view["params"] = params
     return view

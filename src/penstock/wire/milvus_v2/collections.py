@@ -13,7 +13,8 @@ from penstock.domain.access import Role
 from penstock.domain.collections import LoadState
 from penstock.errors import CollectionNotFound, DatabaseNotFound, shorten
 from penstock.wire.http import Operation, Route
-from penstock.wire.milvus_v2.collection_requests import create_request, creating
+from penstock.wire.milvus.call_errors import creating
+from penstock.wire.milvus_v2.collection_requests import create_request
 from penstock.wire.milvus_v2.collection_views import LOAD_WORDS, description, soft_error
 from penstock.wire.milvus_v2.dialect import Answer, MilvusV2, Request
 

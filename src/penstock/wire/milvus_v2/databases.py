@@ -6,9 +6,9 @@ from penstock.collections.databases import DatabaseService
 from penstock.domain.access import Role
 from penstock.errors import DatabaseNotFound, InvalidName, shorten
 from penstock.wire.http import Operation, Route
+from penstock.wire.milvus.errors import Refused
+from penstock.wire.milvus.properties import key_values
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
-from penstock.wire.milvus_v2.errors import Refused
-from penstock.wire.milvus_v2.row_serializer import key_values
 
 _TAG = "databases"
 _NAME = {"dbName": {"type": "string"}}

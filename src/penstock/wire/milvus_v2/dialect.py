@@ -13,7 +13,7 @@ A handler takes a :class:`Request` and returns the value of ``data``::
                                         body={"dbName": {"type": "string"}}, required=["dbName"])),
         )
 
-Exceptions of the handler are rendered by the table in :mod:`penstock.wire.milvus_v2.errors`. To send keys next to
+Exceptions of the handler are rendered by the table in :mod:`penstock.wire.milvus.errors`. To send keys next to
 ``data`` (``cost``, ``message``), return an :class:`Answer`. Then register the module in
 ``penstock.server.http.routes``.
 """
@@ -36,7 +36,7 @@ from penstock.errors import PenstockError
 from penstock.wire.call_names import call_names
 from penstock.wire.decoding import Fields, parse_object
 from penstock.wire.http import Call, Operation, Reply, Route, json_reply
-from penstock.wire.milvus_v2 import errors
+from penstock.wire.milvus import errors
 
 PREFIX = "/v2/vectordb"
 MAX_TIMEOUT = 24 * 3600

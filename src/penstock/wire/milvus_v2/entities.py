@@ -17,6 +17,7 @@ from penstock.domain.access import Role
 from penstock.domain.collections import Collection
 from penstock.errors import CollectionNotFound
 from penstock.wire.http import Operation, Route
+from penstock.wire.milvus.call_errors import read_errors
 from penstock.wire.milvus_v2.collections import cannot_find
 from penstock.wire.milvus_v2.dialect import Answer, MilvusV2, Request
 from penstock.wire.milvus_v2.entity_requests import (
@@ -27,7 +28,6 @@ from penstock.wire.milvus_v2.entity_requests import (
     refuse_unserved,
     search_request,
 )
-from penstock.wire.milvus_v2.read_errors import read_errors
 from penstock.wire.milvus_v2.row_serializer import render_rows
 
 _TEXT = {"type": "string"}

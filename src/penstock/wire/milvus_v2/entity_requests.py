@@ -21,8 +21,8 @@ from penstock.domain.parameter_values import MAX_EXACT_DOUBLE, MAX_INT64
 from penstock.domain.schema import DataType, Field
 from penstock.errors import FieldNotFound, InvalidParameter, Unsupported, shorten
 from penstock.wire.decoding import Fields
+from penstock.wire.milvus.errors import Refused
 from penstock.wire.milvus_v2.collection_requests import consistency_level
-from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.query_vectors import query_vectors
 
 DEFAULT_LIMIT = 100

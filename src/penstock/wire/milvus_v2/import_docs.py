@@ -63,6 +63,49 @@ CREATE = Operation(
     data=_object({"jobId": _TEXT}),
 )
 
+INFER = Operation(
+    summary="Infer the schema of a collection from import files",
+    tag="import jobs (v2)",
+    description="Reads the first rows of at most eight of the files and creates nothing. schema and indexParams of "
+    "the answer are what collections/create takes; fields has the reason for each guess. What fits no field becomes "
+    "a dynamic value.",
+    body={name: schema for name, schema in CREATE.body.items() if name not in ("collectionName", "partitionName")}
+    | {
+        "id": {
+            "type": "string",
+            "description": "Column of the primary key; by default one named as a key.",
+        },
+        "vector": {"type": "string", "description": "Column of the vector to search by default."},
+        "autoId": {"type": "boolean", "description": "Whether the server generates the keys."},
+    },
+    data=_object(
+        {
+            "schema": {"type": "object", "description": "As in collections/create."},
+            "indexParams": {"type": "array", "items": {"type": "object"}},
+            "fields": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "fieldName": _TEXT,
+                        "dataType": _TEXT,
+                        "reason": _TEXT,
+                        "alternatives": {"type": "array", "items": _TEXT},
+                    }
+                ),
+            },
+            "dynamic": {
+                "type": "array",
+                "items": _object({"name": _TEXT, "reason": _TEXT}),
+                "description": "Columns that become dynamic values, and why.",
+            },
+            "notes": {"type": "array", "items": _TEXT},
+            "sampledRows": _COUNT,
+            "sampledFiles": {"type": "array", "items": _TEXT},
+            "isComplete": {"type": "boolean", "description": "Whether the sample has all rows of all files."},
+        }
+    ),
+)
+
 _ROW: dict[str, Schema] = {
     "collectionName": _TEXT,
     "jobId": _TEXT,

@@ -24,10 +24,9 @@ from typing import Any
 from penstock.domain.jobs import FileState, ImportFile, ImportJob, JobState
 from penstock.errors import PenstockError
 from penstock.imports.requests import JobDetails, JobPage, JobQuery
-from penstock.wire.milvus_v2 import errors
+from penstock.wire.milvus import errors
+from penstock.wire.milvus.job_progress import TWO_PHASE_STATES, progress_of, reason_of
 from penstock.wire.rendering import files_to_show, object_path, time_text
-
-ABORTED_REASON = "aborted by user"
 
 STATE_WORDS: Mapping[JobState, str] = {
     JobState.PENDING: "Pending",
@@ -40,7 +39,6 @@ STATE_WORDS: Mapping[JobState, str] = {
     JobState.FAILED: "Failed",
     JobState.ABORTED: "Failed",
 }
-TWO_PHASE_STATES = frozenset({JobState.UNCOMMITTED, JobState.COMMITTING, JobState.INDEXING})
 
 # A word filters by the states that may be shown as it; Committing and Indexing are shown as two words.
 STATE_FILTER: Mapping[str, Sequence[JobState]] = {
@@ -153,20 +151,6 @@ def _state(job: ImportJob) -> str:
     if job.auto_commit and job.state in TWO_PHASE_STATES:
         return STATE_WORDS[JobState.IMPORTING]
     return STATE_WORDS[job.state]
-
-
-def progress_of(job: ImportJob) -> int:
-    """The progress shown, in percent: 100 only once the job is Completed."""
-    if job.state is JobState.COMPLETED:
-        return 100
-    if not job.auto_commit and job.state in TWO_PHASE_STATES:
-        return 99
-    return min(job.progress, 99)
-
-
-def reason_of(job: ImportJob) -> str | None:
-    """Why the job ended without its rows; None unless it did."""
-    return job.reason or (ABORTED_REASON if job.state is JobState.ABORTED else None)
 
 
 def _time(time: datetime | None) -> str:

@@ -1,9 +1,9 @@
-"""``/v2/vectordb/jobs/import/…``: create, list, describe, commit, abort and retry import jobs.
+"""``/v2/vectordb/jobs/import/…``: create, list, describe, commit, abort and retry import jobs; infer schemas.
 
 A call with a non-empty ``clusterId`` or ``projectId`` gets the Zilliz profile (paging, its error numbers), any other
 the Milvus profile. Keys that neither of the two has: ``state``, ``before``, ``createdAfter`` and ``createdBefore``
-filter a list; ``createTime``, ``stage`` and ``warnings`` are further details of a job. ``retry`` and the header
-``Idempotency-Key`` of create are this server's own, too.
+filter a list; ``createTime``, ``stage`` and ``warnings`` are further details of a job. ``infer``, ``retry`` and the
+header ``Idempotency-Key`` of create are this server's own, too.
 """
 
 from __future__ import annotations
@@ -34,13 +34,16 @@ from penstock.errors import (
 )
 from penstock.imports.api import Imports
 from penstock.imports.requests import CreateImport, JobQuery, StoreCredentials
+from penstock.imports.schema_inference import InferSchema, SchemaInference
+from penstock.inference.infer import InferOptions
 from penstock.wire.call_names import call_names
 from penstock.wire.decoding import Fields, MalformedBody, parse_object
 from penstock.wire.http import IDEMPOTENCY_KEY, Call, Operation, Reply, Route
+from penstock.wire.milvus.errors import Refused
 from penstock.wire.milvus_v2 import import_docs as docs
 from penstock.wire.milvus_v2.dialect import PREFIX, MilvusV2, Request
-from penstock.wire.milvus_v2.errors import Refused
 from penstock.wire.milvus_v2.import_views import MILVUS, STATE_FILTER, ZILLIZ, Profile
+from penstock.wire.milvus_v2.inference_views import inferred_to_rest
 
 MAX_PAGE_SIZE = 100
 _CLUSTER_ID = re.compile(r"in\d{2}-[0-9A-Za-z_-]+\Z")
@@ -71,12 +74,15 @@ class _ImportCall:
 _Action = Callable[[_ImportCall], object]
 
 
-def routes(imports: Imports, v2: MilvusV2, *, region: str) -> tuple[Route, ...]:
-    """The routes of import jobs. ``region`` is the server's, checked for calls that name one."""
+def routes(imports: Imports, inference: SchemaInference, v2: MilvusV2, *, region: str) -> tuple[Route, ...]:
+    """The routes of import jobs and inferences. ``region`` is the server's, checked for calls that name one."""
 
     def create(call: _ImportCall) -> object:
         job = imports.create(_create_request(call))
         return {"jobId": str(job.id)}
+
+    def infer(call: _ImportCall) -> object:
+        return inferred_to_rest(inference.infer(_infer_request(call)))
 
     def list_jobs(call: _ImportCall) -> object:
         query = _query(call)
@@ -133,6 +139,7 @@ def routes(imports: Imports, v2: MilvusV2, *, region: str) -> tuple[Route, ...]:
 
     return (
         route("POST", "create", create, "ImportReq", docs.CREATE),
+        route("POST", "infer", infer, "ImportReq", docs.INFER),
         route("POST", "list", list_jobs, "OptionalCollectionNameReq", docs.LIST),
         route("POST", "describe", describe, "JobIDReq", docs.DESCRIBE),
         route("POST", "get_progress", describe, "JobIDReq", docs.DESCRIBE),
@@ -202,7 +209,7 @@ def _change(call: _ImportCall, change: Callable[[str, int, Caller], object]) -> 
 
 def _create_request(call: _ImportCall) -> CreateImport:
     fields = call.fields
-    groups = _groups(call)
+    groups = _groups(call, "collectionName")
     fields.require("collectionName")
     return CreateImport(
         cluster_id=call.cluster_id,
@@ -217,6 +224,24 @@ def _create_request(call: _ImportCall) -> CreateImport:
     )
 
 
+def _infer_request(call: _ImportCall) -> InferSchema:
+    fields = call.fields
+    chosen = InferOptions(
+        id=fields.string("id") or "",
+        vector=fields.string("vector") or "",
+        auto_id=fields.boolean("autoId") or False,
+    )
+    return InferSchema(
+        cluster_id=call.cluster_id,
+        database=call.request.database,
+        groups=_groups(call),
+        options=_options(call),
+        chosen=chosen,
+        keys=_credentials(fields),
+        caller=call.caller,
+    )
+
+
 def _credentials(fields: Fields) -> StoreCredentials:
     """The caller's credentials for the object store."""
     return StoreCredentials(
@@ -226,8 +251,8 @@ def _credentials(fields: Fields) -> StoreCredentials:
     )
 
 
-def _groups(call: _ImportCall) -> Sequence[Sequence[str]]:
-    """The files of the call, from one of three keys, as groups of paths."""
+def _groups(call: _ImportCall, *required: str) -> Sequence[Sequence[str]]:
+    """The files of the call, from one of three keys, as groups of paths; ``required`` are its other keys."""
     fields = call.fields
     url = fields.string("objectUrl")
     sources: dict[str, Sequence[Sequence[str]] | None] = {
@@ -250,7 +275,7 @@ def _groups(call: _ImportCall) -> Sequence[Sequence[str]]:
         return ()
     if call.profile is ZILLIZ:
         raise Refused(90142, "No import content provided.")
-    fields.require("collectionName", "files")
+    fields.require(*required, "files")
     return ()
 
 

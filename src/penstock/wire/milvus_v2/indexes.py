@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from penstock.collections.collections import CollectionService
 from penstock.collections.indexes import IndexService, IndexStatus
-from penstock.collections.parameter_tables import INDEX_PROPERTIES
 from penstock.domain.access import Role
 from penstock.domain.collections import Collection
-from penstock.domain.index import IndexSpec
 from penstock.domain.parameter_values import value_text
 from penstock.errors import FieldNotFound, InvalidParameter
 from penstock.wire.http import Operation, Route
+from penstock.wire.milvus.properties import INDEX_PROPERTY_NAMES, key_values, spec_params
 from penstock.wire.milvus_v2.dialect import MilvusV2, Request
 from penstock.wire.milvus_v2.index_requests import index_requests
-from penstock.wire.milvus_v2.row_serializer import key_values
 
 _TEXT = {"type": "string"}
 _COLLECTION = {"dbName": _TEXT, "collectionName": _TEXT}
 _TAG = "indexes"
-_PROPERTIES = tuple(name for row in INDEX_PROPERTIES.rows for name in row.names)
 
 
 def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) -> tuple[Route, ...]:
@@ -140,20 +135,6 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
     )
 
 
-def spec_params(spec: IndexSpec) -> dict[str, str]:
-    """Type, metric and parameters of an index as clients read them.
-
-    Parameters that determine how it is built are one JSON text, ``params``; properties stand beside it.
-    """
-    shown = {"index_type": spec.type}
-    if spec.metric:
-        shown["metric_type"] = spec.metric.value
-    params = {key: value for key, value in spec.params.items() if key not in _PROPERTIES}
-    if params:
-        shown["params"] = orjson.dumps(params, option=orjson.OPT_SORT_KEYS).decode()
-    return shown | {key: value_text(spec.params[key]) for key in _PROPERTIES if key in spec.params}
-
-
 def _status(status: IndexStatus) -> dict[str, Any]:
     spec = status.spec
     return {
@@ -166,7 +147,7 @@ def _status(status: IndexStatus) -> dict[str, Any]:
         "pendingRows": status.pending_rows,
         "indexState": status.state.value,
         "failReason": "",
-        **{key: value_text(spec.params.get(key, "")) for key in _PROPERTIES},
+        **{key: value_text(spec.params.get(key, "")) for key in INDEX_PROPERTY_NAMES},
         "minIndexVersion": 0,
         "maxIndexVersion": 0,
         "indexParams": key_values(spec_params(spec)),

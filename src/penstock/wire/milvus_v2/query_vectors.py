@@ -1,4 +1,4 @@
-"""Decode the ``data`` of a search into query vectors: lists of numbers, base64 strings or sparse maps."""
+"""Decode the ``data`` of a search: vectors as lists of numbers, base64 strings or sparse maps, or texts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.collections.query_vectors import (
-    QueryVectors,
+    Queries,
     check_number_of_queries,
+    needs_texts,
     sparse_vector,
     vector_from_bytes,
     vector_from_numbers,
@@ -22,19 +23,28 @@ from penstock.errors import InvalidParameter, shorten
 from penstock.wire.decoding import MalformedBody
 
 
-def query_vectors(data: Sequence[Any], field: Field) -> QueryVectors:
-    """Decode the query vectors for ``field``.
+def query_vectors(data: Sequence[Any], field: Field) -> Queries:
+    """Decode the query vectors for ``field``, or texts if it is the output of a function.
 
     Raises:
+        InvalidParameter: a query of a full-text search is no text.
         MalformedBody: there are too many, or a query has another form, type or dimension than the field.
     """
     try:
         check_number_of_queries(len(data))
     except InvalidParameter as error:
         raise MalformedBody(str(error)) from error
+    if field.function_output:
+        return [_text(query, field) for query in data]
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return [_sparse(query, field) for query in data]
     return np.stack([_dense(query, field) for query in data])
+
+
+def _text(query: Any, field: Field) -> str:
+    if not isinstance(query, str):
+        raise needs_texts(f"{type(query).__name__}: {shorten(query)}", field)
+    return query
 
 
 def _dense(query: Any, field: Field) -> npt.NDArray[Any]:

@@ -36,11 +36,6 @@ UNION_MEMBERS = {
 """The member of the wire's union for values of a type, in arrays and default values."""
 
 
-def key_values(properties: Mapping[str, str]) -> list[dict[str, str]]:
-    """``{"a": "b"}`` as ``[{"key": "a", "value": "b"}]``."""
-    return [{"key": key, "value": value} for key, value in properties.items()]
-
-
 def render_rows(
     table: pa.Table, schema: CollectionSchema, fields: OutputFields, *, int64_as_number: bool
 ) -> list[dict[str, Any]]:

@@ -13,10 +13,8 @@ from penstock.access.cluster_users import PUBLIC, ClusterUsers
 from penstock.domain.access import Role
 from penstock.errors import Unauthenticated
 from penstock.wire.http import Operation, Route
+from penstock.wire.milvus.errors import wrong_password
 from penstock.wire.milvus_v2.dialect import Answer, MilvusV2, Request
-from penstock.wire.milvus_v2.errors import Refused
-
-_WRONG_PASSWORD = 1400
 
 _USER = {"userName": {"type": "string"}}
 _PASSWORD = _USER | {"password": {"type": "string"}}
@@ -25,11 +23,6 @@ _DESCRIPTION = {"description": {"type": "string"}}
 _ROLE = {"roleName": {"type": "string", "enum": [*(role.value for role in Role), PUBLIC]}}
 _NAMES = {"type": "array", "items": {"type": "string"}}
 _OBJECTS = {"type": "array", "items": {"type": "object"}}
-
-
-def wrong_password(name: str) -> Refused:
-    """The error of a password change with a wrong old password."""
-    return Refused(_WRONG_PASSWORD, f"old password not correct for {name}: not authenticated")
 
 
 def routes(accounts: AccountService, v2: MilvusV2) -> tuple[Route, ...]:

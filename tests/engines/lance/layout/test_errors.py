@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from penstock.engines.lance.layout.errors import translate
-from penstock.errors import StoreConflict, StoreError, StoreFull, StoreUnavailable
+from penstock.errors import StorageConflict, StorageError, StorageFull, StorageUnavailable
 
 OPTIONS = {"aws_secret_access_key": "very-secret", "aws_region": "us-east-1"}
 
@@ -17,19 +17,19 @@ OPTIONS = {"aws_secret_access_key": "very-secret", "aws_region": "us-east-1"}
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("LanceError(IO): No space left on device (os error 28), /home/x/writer.rs:254:9", StoreFull),
-        ("Disk quota exceeded (os error 122)", StoreFull),
-        ("Retryable commit conflict for version 6: preempted. Please retry., /x/commit.rs:1:2", StoreConflict),
-        ("error sending request for url (http://127.0.0.1:9): Connection refused", StoreUnavailable),
+        ("LanceError(IO): No space left on device (os error 28), /home/x/writer.rs:254:9", StorageFull),
+        ("Disk quota exceeded (os error 122)", StorageFull),
+        ("Retryable commit conflict for version 6: preempted. Please retry., /x/commit.rs:1:2", StorageConflict),
+        ("error sending request for url (http://127.0.0.1:9): Connection refused", StorageUnavailable),
         (
             "Generic S3 error: Error getting list response body: HTTP error: request or response body error",
-            StoreUnavailable,
+            StorageUnavailable,
         ),
-        ("Permission denied (os error 13)", StoreError),
-        ("something else", StoreError),
+        ("Permission denied (os error 13)", StorageError),
+        ("something else", StorageError),
     ],
 )
-def test_kinds(text: str, kind: type[StoreError]) -> None:
+def test_kinds(text: str, kind: type[StorageError]) -> None:
     error = translate(OSError(text), "writing rows of job 7", OPTIONS)
     assert type(error) is kind
     assert "writing rows of job 7" in error.message
@@ -45,7 +45,7 @@ def test_secrets_are_cut_out() -> None:
 FILL_A_DISK = """
 import sys
 from penstock.engines.lance import LanceEngine
-from penstock.errors import StoreFull
+from penstock.errors import StorageFull
 from tests.support.tables import import_rows, new_table, plain, plain_batch, vectors
 from pathlib import Path
 
@@ -55,7 +55,7 @@ before = sorted(Path(sys.argv[1]).rglob("*"))
 batches = (plain_batch(vectors(1000, 128), 1000 * i, schema=table.schema) for i in range(40))
 try:
     engine.stage(table, 7, batches)
-except StoreFull as error:
+except StorageFull as error:
     print(error)
 left = [path for path in sorted(Path(sys.argv[1]).rglob("*")) if path not in before and path.is_file()]
 assert not left, left

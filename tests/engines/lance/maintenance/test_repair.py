@@ -11,7 +11,7 @@ from penstock.domain.index import IndexSpec
 from penstock.engines.base import Table
 from penstock.engines.lance import LanceEngine
 from penstock.engines.lance.layout.tables import manifest_name
-from penstock.errors import StoreError
+from penstock.errors import StorageError
 from tests.support.tables import import_rows, new_table, plain_batch, vectors
 
 
@@ -42,7 +42,7 @@ def test_an_unreadable_manifest_is_set_aside_and_its_job_publishes_again(
     manifest.write_bytes(manifest.read_bytes()[:kept])
 
     fresh = LanceEngine(str(tmp_path))
-    with pytest.raises(StoreError):
+    with pytest.raises(StorageError):
         fresh.count(after)
     said = fresh.repair(after)
     assert len(said) == 2
@@ -61,7 +61,7 @@ def test_nothing_is_moved_where_no_version_is_readable(engine: LanceEngine, tmp_
     manifests = list(folder(tmp_path, table).glob("_versions/*.manifest"))
     for manifest in manifests:
         manifest.write_bytes(b"")
-    with pytest.raises(StoreError):
+    with pytest.raises(StorageError):
         LanceEngine(str(tmp_path)).repair(table)
     assert all(manifest.exists() for manifest in manifests)
 

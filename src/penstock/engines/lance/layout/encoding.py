@@ -26,7 +26,7 @@ import pyarrow as pa
 from penstock.domain.arrow_schema import PARTITION_COLUMN, canonical_schema, canonical_type
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.engines.lance.layout.names import stored_name
-from penstock.errors import StoreError
+from penstock.errors import StorageError
 
 JOB_COLUMN = "__job"
 """Hidden int64 column: the job that wrote the row."""
@@ -68,14 +68,14 @@ def encode(batch: pa.RecordBatch, schema: CollectionSchema, job_id: int) -> pa.R
     """Encode a canonical batch as it is stored; columns may come in any order.
 
     Raises:
-        StoreError: a column is missing or not of its canonical type.
+        StorageError: a column is missing or not of its canonical type.
     """
     arrays: list[pa.Array[Any]] = []
     for field in canonical_schema(schema):
         place = batch.schema.get_field_index(field.name)
         if place < 0 or batch.schema.field(place).type != field.type:
             problem = "is missing" if place < 0 else f"has the type {batch.schema.field(place).type}"
-            raise StoreError(
+            raise StorageError(
                 f"column {field.name!r} {problem}; the engine takes canonical batches only ({field.type})",
                 column=field.name,
             )

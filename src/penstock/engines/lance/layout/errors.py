@@ -7,7 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from penstock.domain.deadline import DeadlineExceeded
-from penstock.errors import PenstockError, StoreConflict, StoreError, StoreFull, StoreUnavailable, TableDamaged
+from penstock.errors import (
+    PenstockError,
+    StorageConflict,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+    TableDamaged,
+)
 
 _SOURCE_PLACE = re.compile(r",? ?/\S+\.rs:\d+(:\d+)?")
 _PUBLIC = re.compile(r"(?i)region|endpoint|allow_http|virtual|timeout|addressing|bucket")
@@ -44,7 +51,7 @@ _FORBIDDEN = (
 )
 
 
-def translate(error: BaseException, doing: str, options: Mapping[str, str]) -> StoreError:
+def translate(error: BaseException, doing: str, options: Mapping[str, str]) -> StorageError:
     """Translate ``error``, which was raised while ``doing`` (“reading table x”).
 
     Messages carry no value of ``options`` but the harmless ones (region, endpoint …): the rest may be secrets.
@@ -55,13 +62,13 @@ def translate(error: BaseException, doing: str, options: Mapping[str, str]) -> S
             text = text.replace(value, "***")
     lower = text.lower()
     if any(sign in lower for sign in _FULL):
-        return StoreFull(f"No space is left while {doing}. Free space on the store's disk, then retry. ({text})")
+        return StorageFull(f"No space is left while {doing}. Free space on the store's disk, then retry. ({text})")
     if "commit conflict" in lower or "too many concurrent writers" in lower:
-        return StoreConflict(f"Another process changed the table while {doing}. Try again. ({text})")
+        return StorageConflict(f"Another process changed the table while {doing}. Try again. ({text})")
     if any(sign in lower for sign in _FORBIDDEN):
-        return StoreError(f"The store denies access while {doing}. Check its permissions. ({text})")
+        return StorageError(f"The store denies access while {doing}. Check its permissions. ({text})")
     if isinstance(error, TimeoutError | ConnectionError) or any(sign in lower for sign in _UNAVAILABLE):
-        return StoreUnavailable(f"The store cannot be reached while {doing}. Try again. ({text})")
+        return StorageUnavailable(f"The store cannot be reached while {doing}. Try again. ({text})")
     if (missing := _MISSING.search(text)) is not None:
         name, table = missing.groups()
         return TableDamaged(
@@ -70,17 +77,17 @@ def translate(error: BaseException, doing: str, options: Mapping[str, str]) -> S
             table=table,
             file=name.partition("/")[2],
         )
-    return StoreError(f"{_UNEXPLAINED} {doing}: {text}")
+    return StorageError(f"{_UNEXPLAINED} {doing}: {text}")
 
 
-def is_unexplained(error: StoreError) -> bool:
+def is_unexplained(error: StorageError) -> bool:
     """Whether the engine failed for none of the reasons that :func:`translate` knows."""
-    return type(error) is StoreError and str(error).startswith(_UNEXPLAINED)
+    return type(error) is StorageError and str(error).startswith(_UNEXPLAINED)
 
 
 @contextmanager
 def translating_errors(doing: str, options: Mapping[str, str]) -> Iterator[None]:
-    """Translate errors of Lance, Arrow or the disk into a :class:`StoreError`; Penstock's own errors pass."""
+    """Translate errors of Lance, Arrow or the disk into a :class:`StorageError`; Penstock's own errors pass."""
     try:
         yield
     except (PenstockError, DeadlineExceeded):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from penstock.errors import StoreError
+from penstock.errors import StorageError
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
@@ -245,4 +245,4 @@ def files_of(uri: str, options: Mapping[str, str]) -> TableFiles:
         return LocalFiles(Path(uri))
     if uri.startswith(("s3://", "gs://", "az://")):
         return ObjectFiles(uri, options)
-    raise StoreError(f"The store {uri!r} is neither a folder nor of s3://, gs://, az://.")
+    raise StorageError(f"The store {uri!r} is neither a folder nor of s3://, gs://, az://.")

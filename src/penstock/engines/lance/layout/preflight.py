@@ -10,7 +10,7 @@ from pathlib import Path
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.files import object_store
 from penstock.engines.lance.layout.tables import TableRoot
-from penstock.errors import StoreError
+from penstock.errors import StorageError
 
 _DOING = "checking the store"
 _TABLE = ".lance"
@@ -33,7 +33,7 @@ def check(store: TableRoot, known: Sequence[str] = ()) -> None:
 
 def _check_known_tables(store: TableRoot, known: Sequence[str]) -> None:
     if known and not set(known) & set(tables(store)):
-        raise StoreError(
+        raise StorageError(
             f"The store {store.root} has none of the {len(known):,} tables in the catalog. Mount it, restore it "
             "from a backup, or set the right one (--storage-url, --data-dir); if it was deleted on purpose, "
             "start with a new data dir. Nothing was changed",
@@ -66,13 +66,13 @@ def _check_objects(store: TableRoot) -> None:
         obstore.delete(client, name)
         return
     except FileNotFoundError:
-        raise StoreError(
+        raise StorageError(
             f"The store {store.root} does not exist: its bucket is missing. Create the bucket, or correct "
             "--storage-url and --storage-endpoint",
             store=store.root,
         ) from None
     except (PermissionDeniedError, UnauthenticatedError):  # their text holds the request
-        raise StoreError(
+        raise StorageError(
             f"The store {store.root} denies access. Check PENSTOCK_STORAGE_ACCESS_KEY and "
             "PENSTOCK_STORAGE_SECRET_KEY "
             "(or those of s3_*), and their permissions to read, write, list and delete there",
@@ -83,7 +83,7 @@ def _check_objects(store: TableRoot) -> None:
             raise
     else:
         obstore.delete(client, name)
-    raise StoreError(
+    raise StorageError(
         f"The store {store.root} does not support conditional writes (If-None-Match), so two servers could overwrite "
         "each other's commits. Use one that does, such as Amazon S3, MinIO or Cloudflare R2",
         store=store.root,

@@ -16,7 +16,7 @@ from lance.lance import _Session as Session
 from penstock.engines.base import Table
 from penstock.engines.lance.layout.errors import is_unexplained, translating_errors
 from penstock.engines.lance.layout.files import TableFiles, files_of
-from penstock.errors import StoreError, TableDamaged
+from penstock.errors import StorageError, TableDamaged
 from penstock.machine import memory_limit
 
 Result = TypeVar("Result")
@@ -96,7 +96,7 @@ class TableRoot:
 
     def uri(self, table_id: str) -> str:
         if not _TABLE_ID.match(table_id):
-            raise StoreError(
+            raise StorageError(
                 f"{table_id!r} is not a valid table id; the uuid of a collection was expected", table=table_id
             )
         return f"{self.root}/{table_id}.lance"
@@ -112,13 +112,13 @@ class TableRoot:
 
         Raises:
             TableDamaged: there is no such table, or its newest version can't be opened.
-            StoreError, StoreUnavailable
+            StorageError, StorageUnavailable
         """
         session = self._opened.session
         try:
             with translating_errors(doing, self.options):
                 return lance.dataset(self.uri(table_id), storage_options=self.options or None, session=session)
-        except StoreError as error:
+        except StorageError as error:
             if isinstance(error.__cause__, ValueError) and "not found" in str(error.__cause__).lower():
                 raise TableDamaged(
                     f"The table {table_id} is not in the store {self.root}, found while {doing}. "
@@ -129,7 +129,7 @@ class TableRoot:
                 raise self._unreadable(table_id, doing, error) from error
             raise
 
-    def _unreadable(self, table_id: str, doing: str, error: StoreError) -> StoreError:
+    def _unreadable(self, table_id: str, doing: str, error: StorageError) -> StorageError:
         """The error for a table whose newest version can't be opened; ``error`` itself if it has no versions."""
         with translating_errors(doing, self.options):
             manifests = sorted(name for name in self.files(table_id).names("_versions") if name.endswith(".manifest"))
@@ -147,7 +147,7 @@ class TableRoot:
         """A handle for reading the table at ``table.version`` or later; a cached one if it is new enough.
 
         Raises:
-            StoreError: the table is older than that, as a disk that lost power may leave it.
+            StorageError: the table is older than that, as a disk that lost power may leave it.
         """
         cached = self._opened.get(table.id)
         if cached is not None and cached.version >= table.version:
@@ -155,7 +155,7 @@ class TableRoot:
         dataset = self.latest(table.id, doing)
         self._opened.keep(table.id, dataset)
         if dataset.version < table.version:
-            raise StoreError(
+            raise StorageError(
                 f"The table {table.id} is at version {dataset.version}, but {table.version} was committed. "
                 "Restart the server: it repairs tables that a power loss damaged.",
                 table=table.id,
@@ -174,7 +174,7 @@ class TableRoot:
         try:
             with translating_errors(doing, self.options):
                 return work(dataset)
-        except StoreError:
+        except StorageError:
             newest = self.latest(table.id, doing)
             if newest.version == dataset.version:
                 raise

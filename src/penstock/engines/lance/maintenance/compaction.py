@@ -31,7 +31,7 @@ from penstock.engines.lance.layout.encoding import WRITE_BATCH_BYTES
 from penstock.engines.lance.layout.errors import translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.write.staging import MAX_FILE_BYTES, MAX_FILE_ROWS
-from penstock.errors import StoreConflict
+from penstock.errors import StorageConflict
 
 FEW = 8
 """This many fragments of a tier are joined."""
@@ -60,7 +60,7 @@ def compact(store: TableRoot, table: Table) -> int:
     """Join the fragments that are due; returns the table's version after it.
 
     Raises:
-        StoreConflict: other commits kept changing the table; nothing is lost, try again later.
+        StorageConflict: other commits kept changing the table; nothing is lost, try again later.
     """
     doing = f"compacting the table {table.id}"
     attempts = 0
@@ -73,7 +73,7 @@ def compact(store: TableRoot, table: Table) -> int:
         try:
             with translating_errors(doing, store.options):
                 _run(store, table, dataset, tasks)
-        except StoreConflict:
+        except StorageConflict:
             attempts += 1
             if attempts == _ATTEMPTS:
                 raise

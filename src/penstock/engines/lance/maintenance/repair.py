@@ -15,7 +15,7 @@ from lance.dataset import LanceDataset
 from penstock.engines.base import Table
 from penstock.engines.lance.layout.errors import translate, translating_errors
 from penstock.engines.lance.layout.tables import TableRoot, manifest_name
-from penstock.errors import StoreError
+from penstock.errors import StorageError
 
 QUARANTINE = "_quarantine"
 _HINT = "_versions/latest_version_hint.json"
@@ -46,7 +46,7 @@ def repair(store: TableRoot, table: Table) -> list[str]:
 
 def _quarantine_manifests(store: TableRoot, table: Table, folder: Path) -> list[str]:
     """Quarantine unreadable manifests, newest first, until one opens; if none does, raise and move nothing."""
-    unreadable: list[tuple[Path, StoreError]] = []
+    unreadable: list[tuple[Path, StorageError]] = []
     readable: Path | None = None
     for manifest in sorted(folder.glob("_versions/*.manifest")):  # the newest has the lowest number
         error = _open_error(store, table, folder, manifest)

@@ -35,10 +35,13 @@ from penstock.filters.ast import (
     Like,
     Not,
     Or,
+    PhraseMatch,
+    TextMatch,
 )
 from penstock.filters.json_condition import json_condition
 from penstock.filters.like import like_matcher
 from penstock.filters.limits import json_conditions, json_path
+from penstock.filters.text_condition import necessary_pattern, text_condition
 
 Mask = npt.NDArray[np.bool_]
 Answer = Callable[[Any], "bool | None"]
@@ -47,6 +50,7 @@ Answer = Callable[[Any], "bool | None"]
 _BATCH_ROWS = 8192
 _BATCH_WEIGHT = 64
 """The weight per row that a batch of :data:`_BATCH_ROWS` may have; heavier filters get fewer rows, to end in time."""
+_BATCH_BYTES = 64 << 20
 _ROWS_BETWEEN_CHECKS = 64
 _FEW_JSON_CONDITIONS = 4
 
@@ -108,6 +112,7 @@ def matching(
         filter=where,
         with_row_address=True,
         batch_size=max(16, min(_BATCH_ROWS, _BATCH_ROWS * _BATCH_WEIGHT // max(weight(rest), 1))),
+        batch_size_bytes=_BATCH_BYTES,
     )
     names = [*columns, "_rowaddr"]
     for batch in scanner.to_batches():
@@ -134,6 +139,8 @@ def _test(filter: Filter, negated: bool, plan: _Plan) -> Test:
             name = plan.name(term_sql(term))
             matches = like_matcher(pattern)
             return lambda batch: _test_values(batch.column(name).to_pylist(), _text_answer(matches), negated)
+        case TextMatch() | PhraseMatch():
+            return _text_test(plan.name(term_sql(filter.term)), filter, negated)
     if (path := json_path(filter)) is not None:
         value, answer = plan.name(value_sql(path)), json_condition(filter)
         return lambda batch: _test_values(batch.json(value), answer, negated)
@@ -190,6 +197,25 @@ def _decoded(texts: pa.Array[Any]) -> list[Any]:
 
 def _text_answer(matches: Callable[[str], bool]) -> Answer:
     return lambda value: matches(value) if isinstance(value, str) else None
+
+
+def _text_test(name: str, filter: TextMatch | PhraseMatch, negated: bool) -> Test:
+    """Analyze the texts; where the analyzer keeps the spelling of words, only those that contain one of them."""
+    holds = text_condition(filter)
+    pattern = necessary_pattern(filter)
+
+    def test(batch: _Batch) -> Mask:
+        column = batch.column(name)
+        valid: Mask = _mask(column.is_valid())
+        possible = valid
+        if pattern is not None:
+            possible = _mask(pc.match_substring_regex(column, pattern, ignore_case=True))
+        matches = np.zeros(len(column), np.bool_)
+        places = np.flatnonzero(possible)
+        matches[places] = _test_values(column.filter(pa.array(possible)).to_pylist(), holds, False)
+        return valid & ~matches if negated else matches
+
+    return test
 
 
 def _value_set(kind: DataType, values: tuple[Any, ...], type_: pa.DataType) -> pa.Array[Any]:

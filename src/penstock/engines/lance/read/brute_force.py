@@ -20,6 +20,8 @@ from penstock.domain.index import Metric
 
 KEY, ADDRESS, DISTANCE = "key", "address", "distance"
 _BATCH_ROWS = 8192
+_BATCH_BYTES = 32 << 20
+"""A batch of the longest term vectors would take half a GiB."""
 
 Distances = npt.NDArray[np.float32]
 Measure = Callable[["pa.Array[Any]"], Iterator[tuple[npt.NDArray[np.intp], Distances]]]
@@ -64,7 +66,11 @@ class Scan:
     def _batches(self) -> Iterator[pa.RecordBatch]:
         if self.addresses is None:
             scanner = self.dataset.scanner(
-                columns=[self.key, self.vector], filter=self.where, with_row_address=True, batch_size=_BATCH_ROWS
+                columns=[self.key, self.vector],
+                filter=self.where,
+                with_row_address=True,
+                batch_size=_BATCH_ROWS,
+                batch_size_bytes=_BATCH_BYTES,
             )
             yield from scanner.to_batches()
             return
@@ -78,7 +84,8 @@ class Scan:
         tops = [_TopK(self.k) for _ in range(queries)]
         for batch in self._batches():
             check_deadline()
-            batch = batch.filter(batch[self.vector].is_valid())
+            if batch[self.vector].null_count:
+                batch = batch.filter(batch[self.vector].is_valid())
             if not len(batch):
                 continue
             for top, (places, distances) in zip(tops, measure(batch[self.vector]), strict=True):

@@ -23,11 +23,14 @@ from penstock.filters.ast import (
     Like,
     Not,
     Or,
+    PhraseMatch,
+    TextMatch,
 )
 from penstock.filters.limits import evaluations, is_on_json
 
 _JSON_WEIGHT = 8
 _LIKE_WEIGHT = 4
+_TEXT_WEIGHT = 256
 
 SCAN_WEIGHT = 4
 """The weight limit of a scan's own filter. One comparison of a column weighs 1, about 0.1 us a row at most."""
@@ -71,6 +74,8 @@ def weight(filter: Filter) -> int:
             return weight(part)
         case And(parts) | Or(parts):
             return sum(map(weight, parts))
+    if isinstance(filter, TextMatch | PhraseMatch):
+        return _TEXT_WEIGHT
     unit = _JSON_WEIGHT if is_on_json(filter) else _LIKE_WEIGHT if isinstance(filter, Like) else 1
     return unit * evaluations(filter)
 
@@ -90,4 +95,6 @@ def fits_sql(filter: Filter) -> bool:
             return len(constants) <= _MAX_SQL_CONTAINED and not any(isinstance(value, tuple) for value in constants)
         case Compare(value=tuple()) | Compare(term=Length(of=JsonPath())):
             return False  # the engine takes microseconds for each element of a JSON list to count them
+        case TextMatch() | PhraseMatch():
+            return False
     return True

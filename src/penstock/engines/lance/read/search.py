@@ -28,6 +28,7 @@ from penstock.engines.lance.layout.encoding import decode
 from penstock.engines.lance.layout.names import stored_name
 from penstock.engines.lance.layout.tables import TableRoot
 from penstock.engines.lance.read.batch_filter import matching
+from penstock.engines.lance.read.bm25 import bm25_distances, term_statistics
 from penstock.engines.lance.read.brute_force import (
     ADDRESS,
     DISTANCE,
@@ -75,7 +76,7 @@ def _addresses(dataset: LanceDataset, where: str | None, rest: Filter) -> pa.Arr
 
 def _check(field: Field, request: SearchRequest) -> None:
     fits = {
-        DataType.SPARSE_FLOAT_VECTOR: (Metric.IP,),
+        DataType.SPARSE_FLOAT_VECTOR: (Metric.BM25 if field.function_output else Metric.IP,),
         DataType.BINARY_VECTOR: (Metric.HAMMING, Metric.JACCARD),
     }.get(field.type, (Metric.L2, Metric.IP, Metric.COSINE))
     if not field.type.is_vector or request.metric not in fits:
@@ -141,6 +142,9 @@ def _nearest(
     queries: Any = request.queries
     if not len(queries):
         return []
+    if request.metric is Metric.BM25:
+        statistics = term_statistics(dataset, vector, condition(table, None, None), queries)
+        return scan.nearest(len(queries), bm25_distances(queries, statistics, request.bm25))
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         return scan.nearest(len(queries), inner_products(queries))
     if request.metric is Metric.JACCARD:

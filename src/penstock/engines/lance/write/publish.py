@@ -32,7 +32,7 @@ from penstock.engines.lance.maintenance.damage import refuse_damaged
 from penstock.engines.lance.write.add_field import with_defaults
 from penstock.engines.lance.write.commit import retry_conflicts
 from penstock.engines.lance.write.staging import file_sizes, fragments
-from penstock.errors import JobWithdrawn, StoreError, TableDamaged, Transient
+from penstock.errors import JobWithdrawn, StorageError, TableDamaged, Transient
 
 _WITHDRAWN = "withdrawn"
 """Transaction property that names a withdrawn job."""
@@ -47,7 +47,7 @@ def publish(store: TableRoot, table: Table, job_id: int, epoch: int, staged: Seq
     try:
         with translating_errors(doing, store.options):
             published = _find_by_transaction(dataset, job_id, table.version) or _find_by_rows(dataset, job_id)
-    except StoreError as error:
+    except StorageError as error:
         if not isinstance(error, Transient):
             refuse_damaged(store, table)  # names the file
         raise
@@ -88,7 +88,7 @@ def _attempt(
             committed = LanceDataset.commit(
                 store.uri(table.id), transaction, storage_options=store.options or None, max_retries=0
             )
-    except StoreError:
+    except StorageError:
         # The commit may have succeeded although its response was lost.
         dataset = store.latest(table.id, doing)
         with translating_errors(doing, store.options):
@@ -188,13 +188,13 @@ def _check_files(store: TableRoot, table: Table, staged: Sequence[Staged]) -> No
     present = store.files(table.id).sizes(expected)
     for name, size in expected.items():
         if name not in present:
-            raise StoreError(
+            raise StorageError(
                 f"The staged file {name} of table {table.id} is missing. Nothing was published; import again.",
                 table=table.id,
                 file=name,
             )
         if present[name] != size:
-            raise StoreError(
+            raise StorageError(
                 f"The staged file {name} of table {table.id} has {present[name]} bytes instead of {size}. "
                 "Nothing was published; import again.",
                 table=table.id,

@@ -14,7 +14,7 @@ from penstock.engines.base import Staged, Table
 from penstock.engines.lance.layout.encoding import STORAGE_VERSION, encode, in_small_batches, stored_schema
 from penstock.engines.lance.layout.errors import translate, translating_errors
 from penstock.engines.lance.layout.tables import TableRoot
-from penstock.errors import StoreError
+from penstock.errors import StorageError
 
 MAX_FILE_ROWS = 1 << 20
 MAX_FILE_BYTES = 2 << 30
@@ -25,7 +25,7 @@ def create(store: TableRoot, table: Table) -> int:
     doing = f"creating the table {table.id}"
     if store.is_local and not Path(store.root).is_dir():
         # Lance would create it, on the disk below a mount that is gone.
-        raise StoreError(
+        raise StorageError(
             f"The store {store.root} does not exist, found while {doing}. Mount or restore it, and try again",
             store=store.root,
         )

@@ -114,13 +114,13 @@ MILVUS: Mapping[type[PenstockError], ErrorRow] = {
     errors.CatalogError: ErrorRow(INTERNAL),
     errors.CatalogFull: ErrorRow(INTERNAL),
     errors.CatalogUnavailable: ErrorRow(INTERNAL),
-    errors.StoreError: ErrorRow(INTERNAL),
-    errors.StoreFull: ErrorRow(INTERNAL),
+    errors.StorageError: ErrorRow(INTERNAL),
+    errors.StorageFull: ErrorRow(INTERNAL),
     errors.TableDamaged: ErrorRow(INTERNAL),
     errors.JobWithdrawn: ErrorRow(INTERNAL),
     errors.LeaseLost: ErrorRow(INTERNAL),
-    errors.StoreConflict: ErrorRow(INTERNAL),
-    errors.StoreUnavailable: ErrorRow(INTERNAL),
+    errors.StorageConflict: ErrorRow(INTERNAL),
+    errors.StorageUnavailable: ErrorRow(INTERNAL),
     errors.WorkerLost: ErrorRow(INTERNAL),
     errors.MemoryExceeded: ErrorRow(INTERNAL),
     errors.TaskCancelled: ErrorRow(INTERNAL),
@@ -164,3 +164,8 @@ def _text(row: ErrorRow, error: PenstockError) -> str:
         text = row.prefix + text
     # Some texts have the suffix in their middle: "…: invalid parameter[expected=A][actual=B]".
     return text if row.suffix in text else text + row.suffix
+
+
+def wrong_password(name: str) -> Refused:
+    """The error of a password change with a wrong old password."""
+    return Refused(1400, f"old password not correct for {name}: not authenticated")

@@ -1,0 +1,75 @@
+"""Check the files and options of an import call, before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from penstock.domain.durations import parse_duration
+from penstock.errors import ImportRefused, InvalidParameter, MissingParameter, Unsupported, shorten
+from penstock.imports.requests import StoreCredentials
+from penstock.imports.settings import JobSettings
+from penstock.readers import formats
+from penstock.readers.input_files import check_group
+from penstock.readers.unknown_columns import UnknownColumns
+from penstock.sources.roots import ImportRoots
+
+MAX_PATHS = 16_384
+"""Paths of one request; checking one takes some 0.1 ms."""
+
+
+def check_groups(
+    groups: Sequence[Sequence[str]], roots: ImportRoots, keys: StoreCredentials, settings: JobSettings
+) -> Sequence[Sequence[str]]:
+    """Check the groups of paths of a call, and return them without empty ones.
+
+    Raises:
+        InvalidParameter: there are none.
+        ImportRefused: there are too many, or one is of no format.
+        PathNotAllowed, Unsupported: a path lies outside every import root.
+    """
+    groups = [paths for group in groups if (paths := [path for path in group if path])]
+    if not groups:
+        raise InvalidParameter("import request is empty")
+    if len(groups) > settings.max_inputs_per_job:
+        raise ImportRefused(
+            f"The max number of import files should not exceed {settings.max_inputs_per_job}, but got {len(groups)}",
+            limit="max_inputs_per_job",
+        )
+    count = sum(map(len, groups))
+    if count > MAX_PATHS:
+        raise ImportRefused(
+            f"one import takes at most {MAX_PATHS} files, but got {count}. Name their folder, or create several "
+            "imports",
+            limit="max_paths",
+        )
+    check_paths(groups, roots, keys)
+    for group in groups:
+        check_group(group)
+    return groups
+
+
+def check_paths(groups: Sequence[Sequence[str]], roots: ImportRoots, keys: StoreCredentials) -> None:
+    """Raises PathNotAllowed, Unsupported."""
+    for group in groups:
+        for path in group:
+            roots.check(path, bool(keys))
+
+
+def check_options(options: Mapping[str, str], partition: str | None = None) -> None:
+    """Raises MissingParameter, Unsupported, InvalidParameter and ImportRefused for unsupported options."""
+    if options.get("backup", "").lower() == "true" and not partition:
+        raise MissingParameter("partition not specified", option="backup")
+    for key in ("backup", "l0_import"):
+        if options.get(key, "").lower() == "true":
+            raise Unsupported(
+                f"options.{key} is not supported: Penstock imports files of vectors, not Milvus binlogs", option=key
+            )
+    if options.get("timeout"):
+        parse_duration(options["timeout"])
+    formats.check_options(options)
+    policy = options.get("unknown_columns") or UnknownColumns.DYNAMIC
+    if policy not in set(UnknownColumns):
+        raise ImportRefused(
+            f"options.unknown_columns must be one of {', '.join(UnknownColumns)}, not {shorten(policy)}",
+            option="unknown_columns",
+        )

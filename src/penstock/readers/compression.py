@@ -1,0 +1,234 @@
+"""Read compressed text files: gzip, Zstandard and bzip2, by a second extension (``.jsonl.gz``).
+
+A compressed file is decompressed from its beginning, in blocks, and never held as a whole; so it is one file range.
+What it decompresses to is bounded (:mod:`penstock.readers.decompression_bombs`). Byte offsets in errors count in the
+decompressed text.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO, Literal, cast
+
+import pyarrow as pa
+
+from penstock.domain.jobs import FileRange
+from penstock.errors import DataError
+from penstock.readers.base import BoundaryScan, Reader, ReadRequest, RowBatch, Sample, SampleRequest
+from penstock.readers.decompression_bombs import check_decompression_bomb, max_decoded_bytes
+from penstock.sources.base import Source
+
+HEAD_BYTES = 1 << 20
+"""Bytes that are decompressed to find the exact size of a short text."""
+_ASSUMED_RATIO = 4
+"""Bytes of text per compressed byte, for balance: texts of numbers compress to less than half, others to a tenth."""
+_STEP_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Compression:
+    """A compression: its name in messages, Arrow's name of its codec, and how its files begin."""
+
+    title: str
+    codec: Literal["bz2", "gzip", "zstd"]
+    signature: bytes
+
+
+COMPRESSIONS: Mapping[str, _Compression] = {
+    "gz": _Compression("gzip", "gzip", b"\x1f\x8b"),
+    "zst": _Compression("Zstandard", "zstd", b"\x28\xb5\x2f\xfd"),
+    "bz2": _Compression("bzip2", "bz2", b"BZh"),
+}
+"""Compressions by the extension of their files."""
+
+
+def with_compressed(*extensions: str) -> Sequence[str]:
+    """The extensions, and each followed by that of a compression."""
+    return (*extensions, *(f"{extension}.{inner}" for extension in extensions for inner in COMPRESSIONS))
+
+
+def _compression_of(name: str) -> _Compression | None:
+    return COMPRESSIONS.get(name.rpartition(".")[2].lower())
+
+
+@dataclass(frozen=True, slots=True)
+class CompressibleText:
+    """Reader of a text format whose files may be compressed; ``reader`` reads the text."""
+
+    reader: Reader
+
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange] | BoundaryScan:
+        text = _text_of(request.sources[0])
+        if text is None:
+            return self.reader.plan(request, split_bytes)
+        ranges = self.reader.plan(replace(request, sources=[text]), max(1, text.size))
+        assert isinstance(ranges, Sequence)
+        return [
+            replace(
+                whole, size=text.compressed.size, decoded_size=min(text.size, _ASSUMED_RATIO * text.compressed.size)
+            )
+            for whole in ranges
+        ]
+
+    def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
+        text = _text_of(request.sources[0])
+        if text is None:
+            yield from self.reader.read(request, spec)
+            return
+        for batch in self.reader.read(replace(request, sources=[text]), spec):
+            yield replace(batch, bytes_read=text.read_bytes)
+
+    def sample(self, request: SampleRequest) -> Sample:
+        text = _text_of(request.sources[0])
+        return self.reader.sample(request if text is None else replace(request, sources=[text]))
+
+
+def _text_of(compressed: Source) -> _DecompressedSource | None:
+    """The decompressed text of a file, None where it isn't compressed."""
+    compression = _compression_of(compressed.name)
+    return None if compression is None else _DecompressedSource(compressed, compression)
+
+
+@dataclass(slots=True)
+class _DecompressedSource:
+    """The text that a compressed file decompresses to.
+
+    ``read_bytes`` are the compressed bytes that have been read.
+    """
+
+    compressed: Source
+    compression: _Compression
+    read_bytes: int = 0
+    _size: int | None = field(default=None, init=False)
+
+    @property
+    def name(self) -> str:
+        return self.compressed.name
+
+    @property
+    def size(self) -> int:
+        """The text's size where it is at most ``HEAD_BYTES``, otherwise an upper bound: files don't record it."""
+        if self._size is None:
+            with self.open_stream(0, HEAD_BYTES + 1) as stream:
+                head = len(stream.read())
+            self._size = head if head <= HEAD_BYTES else max_decoded_bytes(self.compressed.size)
+        return self._size
+
+    @property
+    def held_bytes(self) -> int:
+        return self.compressed.held_bytes
+
+    def open_arrow(self) -> pa.NativeFile:
+        """Open a stream, which has no random access."""
+        return pa.PythonFile(_TextStream(self, 0, None), mode="r")
+
+    def open_stream(self, start: int = 0, end: int | None = None) -> BinaryIO:
+        return cast(BinaryIO, _TextStream(self, start, end))
+
+    def local_path(self) -> None:
+        return None
+
+    @property
+    def is_pinned(self) -> bool:
+        return self.compressed.is_pinned
+
+    def check_unchanged(self) -> None:
+        self.compressed.check_unchanged()
+
+
+class _TextStream(io.RawIOBase):
+    """The decompressed bytes ``start`` to ``end``.
+
+    Raises:
+        DataError: the file is damaged, not of this compression, or a decompression bomb.
+    """
+
+    def __init__(self, source: _DecompressedSource, start: int, end: int | None) -> None:
+        self._source = source
+        self._raw = _CountedStream(source)
+        self._text = pa.CompressedInputStream(pa.PythonFile(self._raw, mode="r"), source.compression.codec)
+        self._at = 0
+        self._end = end
+        while self._at < start and self._next(min(start - self._at, _STEP_BYTES)):
+            pass
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Read at most ``size`` bytes, or all: less than asked for only at the end."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_STEP_BYTES), b""))
+        return self._next(size if self._end is None else min(size, max(0, self._end - self._at)))
+
+    def _next(self, size: int) -> bytes:
+        if not size:
+            return b""
+        source = self._source
+        try:
+            data: bytes = self._text.read(size)
+        except pa.ArrowMemoryError:
+            raise
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk's
+            raise self._broken(error) from error
+        self._at += len(data)
+        try:
+            check_decompression_bomb(self._at, source.compressed.size)
+        except DataError as error:
+            raise error.at(file=source.name) from None
+        return data
+
+    def _broken(self, error: Exception) -> DataError:
+        source, compression = self._source, self._source.compression
+        if not self._raw.head.startswith(compression.signature):
+            return DataError(
+                f"the content is not {compression.title}, which the file's suffix says",
+                file=source.name,
+                remedy="Give the file the suffix of its content: without a second one if it isn't compressed",
+            )
+        if "Truncated" in str(error):
+            rule = f"the {compression.title} file is cut off after {source.compressed.size:,} bytes"
+        else:
+            rule = f"the {compression.title} file is damaged: {' '.join(str(error).split())[:200]}"
+        return DataError(
+            rule,
+            file=source.name,
+            offset=self._at,
+            remedy="Copy it again, or compress it again; nothing may follow the compressed text",
+        )
+
+    def close(self) -> None:
+        if not self.closed:
+            self._text.close()
+            self._raw.close()
+        super().close()
+
+
+class _CountedStream(io.RawIOBase):
+    """The compressed bytes, counted in the source's ``read_bytes``; ``head`` are the first."""
+
+    def __init__(self, source: _DecompressedSource) -> None:
+        self._source = source
+        # An object store has no range of an empty object.
+        self._stream: BinaryIO = source.compressed.open_stream() if source.compressed.size else io.BytesIO()
+        self._count = 0
+        self.head = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self.head = self.head or data[:8]
+        self._count += len(data)
+        self._source.read_bytes = max(self._source.read_bytes, self._count)
+        return data
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()

@@ -1,0 +1,365 @@
+"""Read HDF5 files: the data sets at the top of a file are columns, read in slices of rows.
+
+The library needs the extra ``hdf5``. Only what lies in the file itself is read: HDF5 can refer to other files by
+links, external storage and virtual data sets, none of which is followed.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from penstock.domain.jobs import JobWarning
+from penstock.errors import DataError
+from penstock.extras import require_extra
+from penstock.readers.base import FormatSpec, ReadRequest
+from penstock.readers.columnar import MAX_BATCH_ROWS, REWRITE, Chunk, ColumnarReader, broken, vector_name
+from penstock.readers.decompression_bombs import max_decoded_bytes
+from penstock.readers.unknown_columns import UnknownColumns, listed
+from penstock.sources.base import Source
+
+_TITLE = "HDF5"
+_BASES = "train"
+"""The data set of a benchmark of nearest-neighbour search that holds the vectors to search in."""
+_UNIT_BYTES = 8 << 20
+"""Bytes of rows that are read at once. Plans depend on it: file ranges are counted in these units."""
+_MAX_TILE_BYTES = 64 << 20
+"""Most bytes of the tiles (HDF5: chunks) that lie side by side in a row: each is decompressed at once."""
+_TEXT_BYTES = 256
+"""Assumed bytes of a value of varying length."""
+_TEXT_ROWS = 1024
+"""Rows that are read at once where values vary in length."""
+_MAX_LINKS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A data set: its values per row (None: one), and the bytes of a row."""
+
+    dataset: Any
+    name: str
+    width: int | None
+    row_bytes: int
+    tile_rows: int
+    varies: bool
+
+    @property
+    def rows(self) -> int:
+        return int(self.dataset.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Hdf5File:
+    """An open HDF5 file; ``columns`` by the names of the fields or dynamic values that they become."""
+
+    columns: Mapping[str, _Column]
+    source: _FileObject
+    unit: int
+    chunks: Sequence[Chunk]
+    notes: Sequence[JobWarning] = ()
+
+    @property
+    def names(self) -> Sequence[str]:
+        return list(self.columns)
+
+    def batches(self, number: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        start = number * self.unit
+        rows = self.chunks[number].max_rows
+        step = _TEXT_ROWS if any(self.columns[name].varies for name in columns) else rows
+        for first in range(start, start + rows, step):
+            last = min(start + rows, first + step)
+            arrays = [self._array(name, first, last) for name in columns]
+            yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+    def _array(self, name: str, first: int, last: int) -> pa.Array[Any]:
+        column = self.columns[name]
+        try:
+            with _errors(self.source):
+                values = column.dataset[first:last]
+        except DataError as error:
+            raise error.at(field=name) from None
+        return _to_arrow(values, column)
+
+
+class _FileObject(io.RawIOBase):
+    """A source as a file that HDF5 can read; ``error`` is what a read raised, which HDF5 may replace by its own."""
+
+    def __init__(self, source: Source) -> None:
+        self.name = source.name
+        self.error: Exception | None = None
+        self._file = source.open_arrow()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._file.seek(offset, whence)
+        return self._file.tell()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        try:
+            data = self._file.read_buffer(len(view))
+        except Exception as error:
+            self.error = error
+            raise
+        view[: data.size] = memoryview(data).cast("B")
+        return data.size
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def _check_option(text: str) -> str | None:
+    """Accept any text: a file decides whether it has a data set of this name."""
+    del text
+    return None
+
+
+@contextmanager
+def _opened(request: ReadRequest) -> Iterator[_Hdf5File]:
+    source = request.sources[0]
+    require_extra("hdf5", "h5py", reason=f"file {source.name!r}: the reader of HDF5 is not installed")
+    import h5py
+
+    if source.size == 0:
+        raise DataError("the file is empty (0 bytes)", file=source.name, remedy=f"{REWRITE}, or leave it out")
+    with _FileObject(source) as file:
+        with _errors(file):
+            opened = h5py.File(file, "r", rdcc_nbytes=_MAX_TILE_BYTES)
+        with opened:
+            with _errors(file):
+                datasets = _datasets(opened, source.name)
+                columns = _chosen(datasets, request)
+            yield replace(_file(columns, file, source), notes=_notes(datasets, columns))
+
+
+def _file(columns: Mapping[str, _Column], file: _FileObject, source: Source) -> _Hdf5File:
+    rows = next(iter(columns.values())).rows
+    row_bytes = sum(column.row_bytes for column in columns.values())
+    tile_rows = max(column.tile_rows for column in columns.values())
+    # Whole tiles, so that none is decompressed twice.
+    unit = max(1, min(_UNIT_BYTES // row_bytes, MAX_BATCH_ROWS))
+    unit = -(-unit // tile_rows) * tile_rows
+    total = max(1, rows)
+    chunks = [
+        Chunk(
+            size=source.size * min(rows, start + unit) // total - source.size * start // total,
+            decoded_size=row_bytes * (min(rows, start + unit) - start),
+            max_rows=min(rows, start + unit) - start,
+        )
+        for start in range(0, min(rows, _most_rows(source, row_bytes)), unit)
+    ]
+    return _Hdf5File(columns, file, unit, chunks)
+
+
+def _most_rows(source: Source, row_bytes: int) -> int:
+    """Rows beyond which a file is refused as a decompression bomb in any case."""
+    return 2 * max_decoded_bytes(source.size) // row_bytes + 1
+
+
+def _datasets(file: Any, name: str) -> dict[str, Any]:
+    """The data sets at the top of the file, but for those that lie in other files, and single values."""
+    import h5py
+
+    if len(file) > _MAX_LINKS:
+        raise DataError(
+            f"the file has {len(file):,} entries at its top; it may have {_MAX_LINKS:,}", file=name, remedy=REWRITE
+        )
+    found: dict[str, Any] = {}
+    for key in file:
+        if not isinstance(file.get(key, getlink=True), h5py.HardLink):
+            continue
+        if file.get(key, getclass=True) is not h5py.Dataset:
+            continue
+        dataset = file[key]
+        if not dataset.shape:
+            continue
+        if dataset.external or dataset.is_virtual:
+            raise DataError(
+                f"the data set {key!r} lies in another file, which is not read",
+                file=name,
+                field=key,
+                remedy="Write its values into the file itself",
+            )
+        found[key] = dataset
+    if not found:
+        raise DataError(
+            "the file has no data set at its top", file=name, remedy="Write each column as a data set at the top"
+        )
+    return found
+
+
+def _chosen(datasets: Mapping[str, Any], request: ReadRequest) -> Mapping[str, _Column]:
+    """Choose the data sets that are columns of the same rows.
+
+    They are those that the option ``datasets`` names; or else those with as many rows as the ones that are named as
+    fields; or else all if they are of one length; or else ``train``. A single one belongs to the only vector field.
+    """
+    source = request.sources[0]
+    names = [name.strip() for name in (request.options.get("datasets") or "").split(",") if name.strip()]
+    fields = [name for name in datasets if name in request.schema.names]
+    unknown = next((name for name in names if name not in datasets), None)
+    if unknown is not None:
+        raise DataError(
+            f"the file has no data set {unknown!r} at its top",
+            file=source.name,
+            field=unknown,
+            remedy=f"Its data sets: {_lengths(datasets)}",
+        )
+    if not names:
+        lengths = {datasets[name].shape[0] for name in fields or datasets}
+        if len(lengths) == 1:
+            names = [name for name, dataset in datasets.items() if dataset.shape[0] in lengths]
+        elif not fields and _BASES in datasets:
+            names = [_BASES]
+        else:
+            names = fields or list(datasets)
+    if len({datasets[name].shape[0] for name in names}) > 1:
+        raise DataError(
+            f"the data sets differ in their numbers of rows: {_lengths({name: datasets[name] for name in names})}",
+            file=source.name,
+            remedy="Choose those of one length with the option datasets, such as datasets=id,vector",
+        )
+    _check_others(datasets, names, request)
+    columns = {name: _column(datasets[name], name, source.name) for name in names}
+    if len(names) == 1 and not fields and columns[names[0]].width:
+        return {vector_name(request): columns[names[0]]}
+    return columns
+
+
+def _check_others(datasets: Mapping[str, Any], names: Sequence[str], request: ReadRequest) -> None:
+    others = [name for name in datasets if name not in names]
+    if others and request.unknown_columns is UnknownColumns.ERROR and not request.options.get("datasets"):
+        raise DataError(
+            f"the data set {others[0]!r} is not imported",
+            file=request.sources[0].name,
+            field=others[0],
+            remedy="Choose the data sets with the option datasets, or import without unknown_columns=error",
+        )
+
+
+def _notes(datasets: Mapping[str, Any], columns: Mapping[str, _Column]) -> list[JobWarning]:
+    """The warning about data sets that are not imported."""
+    chosen = {column.name for column in columns.values()}
+    others = {name: dataset for name, dataset in datasets.items() if name not in chosen}
+    text = f"data sets of the HDF5 file were left out: {_lengths(others)}; imported: {listed(sorted(chosen))}"
+    return [JobWarning(code="column_dropped", message=text, count=len(others))] if others else []
+
+
+def _lengths(datasets: Mapping[str, Any]) -> str:
+    return listed([f"{name} ({dataset.shape[0]:,} rows)" for name, dataset in datasets.items()])
+
+
+def _column(dataset: Any, name: str, file: str) -> _Column:
+    import h5py
+
+    dtype: np.dtype[Any] = dataset.dtype
+    varies = dtype.kind == "O" and (
+        h5py.check_string_dtype(dtype) is not None or h5py.check_vlen_dtype(dtype) is not None
+    )
+    if dtype.kind not in "biufS" and not varies:
+        raise DataError(
+            f"the data set has the type {str(dtype)[:100]}, which can't be imported",
+            file=file,
+            field=name,
+            remedy="Write it as numbers, bool or text",
+        )
+    shape = dataset.shape
+    if len(shape) > 2 or (len(shape) == 2 and (varies or dtype.kind == "S" or shape[1] == 0)):
+        raise DataError(
+            f"a data set of shape {shape} and type {str(dtype)[:100]} can't be imported",
+            file=file,
+            field=name,
+            remedy="Write values as shape (rows,), vectors as shape (rows, dimension)",
+        )
+    _check_filters(dataset, name, file)
+    width = shape[1] if len(shape) == 2 else None
+    row_bytes = (_TEXT_BYTES if varies else dtype.itemsize) * (width or 1)
+    tile_rows = dataset.chunks[0] if dataset.chunks else 1
+    tile_width = -(-width // dataset.chunks[1]) * dataset.chunks[1] if width and dataset.chunks else (width or 1)
+    if tile_rows * tile_width * dtype.itemsize > _MAX_TILE_BYTES or row_bytes > _MAX_TILE_BYTES:
+        raise DataError(
+            f"the data set is stored in chunks of {tile_rows:,} rows, more than the {_MAX_TILE_BYTES >> 20} MiB that "
+            "are decompressed at once",
+            file=file,
+            field=name,
+            remedy="Write it with smaller chunks",
+        )
+    return _Column(dataset, name, width, row_bytes, tile_rows, varies)
+
+
+def _check_filters(dataset: Any, name: str, file: str) -> None:
+    import h5py
+
+    properties = dataset.id.get_create_plist()
+    for number in range(properties.get_nfilters()):
+        code, _, _, title = properties.get_filter(number)
+        if not h5py.h5z.filter_avail(code):
+            raise DataError(
+                f"the data set is compressed with {title.decode(errors='replace')!r} (filter {code}), which the "
+                "server does not have",
+                file=file,
+                field=name,
+                remedy="Write it with gzip, or uncompressed",
+            )
+
+
+def _to_arrow(values: Any, column: _Column) -> pa.Array[Any]:
+    """Convert a slice to Arrow, numbers without a copy. Rows in errors count in the slice."""
+    if values.dtype.kind in "OS":
+        return _variable(values, column.name)
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    array: pa.Array[Any] = pa.array(np.ascontiguousarray(values).reshape(-1))
+    return array if column.width is None else pa.FixedSizeListArray.from_arrays(array, column.width)
+
+
+def _variable(values: Any, name: str) -> pa.Array[Any]:
+    try:
+        array: pa.Array[Any] = pa.array(values.tolist())
+        return array.cast(pa.string()) if pa.types.is_binary(array.type) else array
+    except (pa.ArrowException, UnicodeError) as error:
+        raise DataError(
+            f"the values can't be read as text or lists: {' '.join(str(error).split())[:200]}",
+            field=name,
+            remedy="Write texts in UTF-8, and lists of numbers of one type",
+        ) from error
+
+
+@contextmanager
+def _errors(file: _FileObject) -> Iterator[None]:
+    """Translate HDF5's errors about a file's content; the errors of reading the file come first."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, UnicodeError) as error:
+        if file.error is not None:
+            raise file.error from error
+        if isinstance(error, OSError) and "signature not found" in str(error):
+            raise DataError(
+                "the file is not an HDF5 file", file=file.name, remedy="Check its extension, or write it again"
+            ) from error
+        raise broken(_TITLE, error, file.name) from error
+
+
+HDF5 = FormatSpec(
+    name="HDF5",
+    extensions=("h5", "hdf5"),
+    reader=ColumnarReader(_opened),
+    counts_rows=True,
+    options={"datasets": _check_option},
+)

@@ -1,0 +1,260 @@
+"""Read ``.npz`` files of NumPy: a zip archive of arrays, each of which is a column, named as the field.
+
+An archive is read as the NumPy set of its arrays. Those of ``numpy.savez`` are stored and cut by rows; those of
+``numpy.savez_compressed`` are decompressed from their beginning, so that such a file is one file range.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+
+from penstock.domain.jobs import FileRange
+from penstock.errors import DataError
+from penstock.readers.base import FormatSpec, Reader, ReadRequest, RowBatch, Sample, SampleRequest
+from penstock.readers.decompression_bombs import check_decompression_bomb
+from penstock.readers.numpy import NUMPY
+from penstock.sources.base import Source
+
+_SUFFIX = ".npy"
+_MAX_ARRAYS = 4096
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+"""The header before an array's bytes: its signature, and the lengths of the name and of the extra field behind it."""
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 0x1
+_REMEDY = "Save it again with numpy.savez"
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError, EOFError, struct.error, LookupError)
+
+
+@dataclass(frozen=True, slots=True)
+class _NumpyArchiveReader:
+    """Reader of ``.npz``; ``reader`` is that of NumPy sets."""
+
+    reader: Reader = NUMPY.reader
+
+    def plan(self, request: ReadRequest, split_bytes: int) -> Sequence[FileRange]:
+        archive = request.sources[0]
+        arrays = _arrays(archive)
+        is_compressed = any(isinstance(array, _CompressedArray) for array in arrays)
+        plan = self.reader.plan(replace(request, sources=arrays), (1 << 62) if is_compressed else split_bytes)
+        assert isinstance(plan, Sequence)
+        ends = list(accumulate((file_range.size for file_range in plan), initial=0))
+        total = max(1, ends[-1])
+        return [
+            replace(
+                file_range,
+                size=archive.size * end // total - archive.size * start // total,
+                decoded_size=file_range.size,
+            )
+            for file_range, (start, end) in zip(plan, pairwise(ends), strict=True)
+        ]
+
+    def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
+        archive = request.sources[0]
+        arrays = _arrays(archive)
+        total = max(1, sum(array.size for array in arrays))
+        for batch in self.reader.read(replace(request, sources=arrays), spec):
+            yield replace(batch, bytes_read=archive.size * batch.bytes_read // total)
+
+    def sample(self, request: SampleRequest) -> Sample:
+        return self.reader.sample(replace(request, sources=_arrays(request.sources[0])))
+
+
+def _arrays(archive: Source) -> list[Source]:
+    """The arrays of an archive as sources, named ``archive.npz/name.npy``."""
+    if archive.size == 0:
+        raise DataError("the file is empty (0 bytes)", file=archive.name, remedy=_REMEDY)
+    with _errors(archive.name), archive.open_arrow() as stream, zipfile.ZipFile(cast(Any, stream)) as file:
+        members = file.infolist()
+        if not members or len(members) > _MAX_ARRAYS:
+            raise DataError(
+                f"the archive holds {len(members):,} files; it may hold 1 to {_MAX_ARRAYS:,} arrays",
+                file=archive.name,
+                remedy=_REMEDY,
+            )
+        return [_array(archive, stream, member) for member in members]
+
+
+def _array(archive: Source, stream: pa.NativeFile, member: zipfile.ZipInfo) -> Source:
+    name = f"{archive.name}/{member.filename.rpartition('/')[2]}"
+    if not member.filename.endswith(_SUFFIX):
+        raise DataError(
+            f"the archive holds {member.filename!r}, which is no array", file=archive.name, remedy=_REMEDY
+        )
+    if member.compress_type not in _METHODS or member.flag_bits & _ENCRYPTED:
+        raise DataError("the array is encrypted, or compressed otherwise than NumPy does", file=name, remedy=_REMEDY)
+    if member.compress_type == zipfile.ZIP_DEFLATED:
+        check_decompression_bomb(member.file_size, archive.size)
+        return _CompressedArray(archive, name, member.filename, member.file_size)
+    stream.seek(member.header_offset)
+    signature, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(bytes(stream.read(_LOCAL_HEADER.size)))
+    start = member.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
+    if signature != b"PK\x03\x04" or not 0 <= start <= start + member.file_size <= archive.size:
+        raise DataError("the archive is damaged: an array lies outside of it", file=name, remedy=_REMEDY)
+    return _StoredArray(archive, name, start, member.file_size)
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredArray:
+    """An array that lies in its archive as it is, ``size`` bytes from ``start`` on."""
+
+    archive: Source
+    name: str
+    start: int
+    size: int
+
+    @property
+    def held_bytes(self) -> int:
+        return self.archive.held_bytes
+
+    def open_arrow(self) -> pa.NativeFile:
+        return pa.PythonFile(_Part(self.archive.open_arrow(), self.start, self.size), mode="r")
+
+    def open_stream(self, start: int = 0, end: int | None = None) -> BinaryIO:
+        stop = self.size if end is None else min(end, self.size)
+        return self.archive.open_stream(self.start + start, self.start + stop)
+
+    def local_path(self) -> None:
+        return None
+
+    @property
+    def is_pinned(self) -> bool:
+        return self.archive.is_pinned
+
+    def check_unchanged(self) -> None:
+        self.archive.check_unchanged()
+
+
+class _Part(io.RawIOBase):
+    """A part of a file, as a file of its own that can be read anywhere."""
+
+    def __init__(self, file: pa.NativeFile, start: int, size: int) -> None:
+        self._file = file
+        self._start = start
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._size - self._at)
+        count = left if size < 0 else min(size, left)
+        self._file.seek(self._start + self._at)
+        data = self._file.read_buffer(count)
+        self._at += data.size
+        return cast(bytes, data)  # Arrow takes its own buffers without a copy
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+@dataclass(frozen=True, slots=True)
+class _CompressedArray:
+    """An array that is decompressed from its beginning; ``size`` is that of the array."""
+
+    archive: Source
+    name: str
+    member: str
+    size: int
+
+    @property
+    def held_bytes(self) -> int:
+        return self.archive.held_bytes
+
+    def open_arrow(self) -> pa.NativeFile:
+        return pa.PythonFile(_Decompressed(self), mode="r")
+
+    def open_stream(self, start: int = 0, end: int | None = None) -> BinaryIO:
+        with self.open_arrow() as file:
+            file.seek(start)
+            return io.BytesIO(file.read(None if end is None else end - start))
+
+    def local_path(self) -> None:
+        return None
+
+    @property
+    def is_pinned(self) -> bool:
+        return self.archive.is_pinned
+
+    def check_unchanged(self) -> None:
+        self.archive.check_unchanged()
+
+
+class _Decompressed(io.RawIOBase):
+    """The bytes of a compressed array; to seek decompresses what is between."""
+
+    def __init__(self, array: _CompressedArray) -> None:
+        self._name = array.name
+        self._stream = array.archive.open_arrow()
+        with _errors(array.name):
+            self._zip = zipfile.ZipFile(cast(Any, self._stream))
+            self._file = self._zip.open(array.member)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        with _errors(self._name):
+            return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        with _errors(self._name):
+            return self._file.read(size)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+            self._zip.close()
+            self._stream.close()
+        super().close()
+
+
+@contextmanager
+def _errors(name: str) -> Iterator[None]:
+    """Translate the errors of zip archives."""
+    try:
+        yield
+    except (UnicodeError, *_ZIP_ERRORS) as error:
+        raise DataError(
+            f"the archive can't be read: {' '.join(str(error).split())[:200] or type(error).__name__}",
+            file=name,
+            remedy=f"{_REMEDY}, or copy it again if it was damaged on the way",
+        ) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise  # the disk's
+        raise DataError(
+            f"the archive can't be read: {' '.join(str(error).split())[:200]}", file=name, remedy=_REMEDY
+        ) from error
+
+
+NUMPY_ARCHIVE = FormatSpec(name="npz", extensions=("npz",), reader=_NumpyArchiveReader(), counts_rows=True)

@@ -1,0 +1,32 @@
+"""Properties and parameters as the pairs of key and value that both wires of Milvus have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from penstock.collections.parameter_tables import INDEX_PROPERTIES
+from penstock.domain.index import IndexSpec
+from penstock.domain.parameter_values import value_text
+
+INDEX_PROPERTY_NAMES = tuple(name for row in INDEX_PROPERTIES.rows for name in row.names)
+
+
+def key_values(properties: Mapping[str, str]) -> list[dict[str, str]]:
+    """``{"a": "b"}`` as ``[{"key": "a", "value": "b"}]``."""
+    return [{"key": key, "value": value} for key, value in properties.items()]
+
+
+def spec_params(spec: IndexSpec) -> dict[str, str]:
+    """Type, metric and parameters of an index as clients read them.
+
+    Parameters that determine how it is built are one JSON text, ``params``; properties stand beside it.
+    """
+    shown = {"index_type": spec.type}
+    if spec.metric:
+        shown["metric_type"] = spec.metric.value
+    params = {key: value for key, value in spec.params.items() if key not in INDEX_PROPERTY_NAMES}
+    if params:
+        shown["params"] = orjson.dumps(params, option=orjson.OPT_SORT_KEYS).decode()
+    return shown | {key: value_text(spec.params[key]) for key in INDEX_PROPERTY_NAMES if key in spec.params}
