@@ -100,7 +100,10 @@ def test_schema_file_as_toml_with_the_schema_standing_alone(run: Run, tmp_path: 
         ("{", "cannot be read as JSON"),
         ("[]", "must contain an object"),
         ('{"fields": []}', "has no fields"),
-        ('{"fields": [{"fieldName": "a", "dataType": "Int65"}]}', "unknown type Int65 for field a. Did you mean Int64"),
+        (
+            '{"fields": [{"fieldName": "a", "dataType": "Int65"}]}',
+            "unknown type Int65 for field a. Did you mean Int64",
+        ),
     ],
 )
 def test_schema_files_that_wont_do(run: Run, tmp_path: Path, content: str, told: str) -> None:
