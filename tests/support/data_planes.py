@@ -47,6 +47,11 @@ class DataPlane:
         self._engine = engine
         self._numbers = itertools.count()
 
+    @property
+    def address(self) -> str:
+        """The server's host and port."""
+        return self._client.base_url.netloc.decode()
+
     def name(self, prefix: str = "c") -> str:
         """A name that nobody else has."""
         return f"{prefix}_{next(self._numbers)}"
