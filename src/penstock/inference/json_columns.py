@@ -16,7 +16,7 @@ import orjson
 from penstock.domain.data_types import INTEGER_RANGES, DataType
 from penstock.inference.observations import Kind, Observation
 from penstock.rules.numbers import EXACT_IN_DOUBLE
-from penstock.rules.table import MAX_JSON_BYTES
+from penstock.rules.table import MAX_JSON_BYTES, MAX_JSON_DEPTH
 
 MAX_SPARSE_INDEX = 2**32 - 2
 UNIT_NORM_TOLERANCE = 1e-2
@@ -88,7 +88,7 @@ def observe_cells(cells: Sequence[str | None], null_text: str) -> Observation:
         return as_text
     if all(map(_is_decimal, stripped)):
         return replace(seen, kind=Kind.FLOAT, type=DataType.DOUBLE)
-    if all(text[0] in "[{" for text in stripped):
+    if all(text.startswith(("[", "{")) for text in stripped):
         try:
             values = list(map(orjson.loads, stripped))
         except orjson.JSONDecodeError:
@@ -163,8 +163,12 @@ def with_norms(seen: Observation, matrix: npt.NDArray[np.float64]) -> Observatio
 
 
 def _check_json_size(seen: Observation, values: Sequence[Any]) -> Observation:
-    """Add the longest JSON text where a field of type JSON can't hold it."""
-    longest = max(len(orjson.dumps(value, default=str)) for value in values)
+    """Add the longest JSON text, and a note where a field of type JSON can't hold it."""
+    try:
+        longest = max(len(orjson.dumps(value, default=str)) for value in values)
+    except orjson.JSONEncodeError:
+        note = f"JSON that is nested more than {MAX_JSON_DEPTH} deep"
+        return replace(seen, longest=MAX_JSON_BYTES + 1, note=note)
     note = (
         f"JSON of {longest:,} bytes, where a field holds {MAX_JSON_BYTES:,}"
         if longest > MAX_JSON_BYTES
