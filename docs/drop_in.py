@@ -46,6 +46,17 @@ DIFFERENCES: Sequence[tuple[str, str, str]] = (
         "refused with the nearest name; of import options: a warning of the job",
     ),
     ("Loading", "needed before a search", "accepted and shown; only a released collection refuses to be read"),
+    (
+        "Partitions",
+        "loaded and released one by one; a loaded one can't be dropped",
+        "share the state of their collection; a loaded one is dropped",
+    ),
+    ("Passwords", "changed with the old one", "an admin changes those of others without it"),
+    (
+        "Weighted hybrid search of clients before 2.5",
+        "scores are normalised by a server of 2.4",
+        "as by one of 2.6: only with `norm_score`, which these clients don't send",
+    ),
     ("Consistency levels", "`Strong` to `Eventually`", "accepted; every read sees all imports completed before it"),
     ("Indexes", "needed before a load", "not needed: rows outside of an index are searched exactly"),
     ("Index types", "each its own", "the nearest of the engine, see [indexes](indexes.md)"),
