@@ -112,7 +112,7 @@ def is_same(kind: str, value: Any, found: Any, *, as_text: bool) -> bool:
         return False
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if isinstance(found, str):
-        return found == text
+        return found in (text, json.dumps(value))
     if isinstance(found, bool):
         return text.strip().lower() == json.dumps(found)
     if isinstance(found, int | float):
