@@ -94,6 +94,7 @@ def _field(field: Any) -> Field:
         element_type=_data_type(element, field.name) if kind is DataType.ARRAY and element else None,
         primary=bool(getattr(field, "is_primary", False)),
         partition_key=bool(getattr(field, "is_partition_key", False)),
+        clustering_key=bool(getattr(field, "is_clustering_key", False)),
         nullable=bool(getattr(field, "nullable", False)),
         default=_default(getattr(field, "default_value", None), kind),
         dim=number("dim"),

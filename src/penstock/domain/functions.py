@@ -132,7 +132,7 @@ def _check_output(function: Function, fields: Mapping[str, Field]) -> None:
     for output in outputs:
         roles = {
             "primary key": output.primary,
-            "partition key or clustering key": output.partition_key,
+            "partition key or clustering key": output.partition_key or output.clustering_key,
             "nullable": output.nullable,
         }
         for role, has_it in roles.items():

@@ -29,6 +29,8 @@ MAX_ARRAY_CAPACITY = 4096
 MAX_DIMENSION = 32768
 MAX_BINARY_DIMENSION = 262144
 
+CLUSTERING_TYPES = frozenset({*INTEGER_RANGES, DataType.FLOAT, DataType.DOUBLE, DataType.VARCHAR})
+
 ENABLE_ANALYZER, ENABLE_MATCH, ANALYZER_PARAMS = "enable_analyzer", "enable_match", "analyzer_params"
 """Keys of :attr:`Field.params` of VarChar fields: texts are analyzed, filters match words, and by which analyzer."""
 
@@ -44,7 +46,8 @@ class Field:
     An ArrayOfStruct holds up to ``max_capacity`` structs, each with one value per field of ``fields``. Their type is
     that of one element (Int64, FloatVector …; on the wire they are ``Array`` and ``ArrayOfVector``).
 
-    ``function_output``: a function of the collection computes it.
+    ``function_output``: a function of the collection computes it. ``clustering_key`` is described and has no effect:
+    nothing sorts rows by it.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Field:
     max_capacity: int | None = None
     primary: bool = False
     partition_key: bool = False
+    clustering_key: bool = False
     nullable: bool = False
     default: bool | int | float | str | None = None
     description: str = ""
@@ -93,6 +97,7 @@ class Field:
                 ("max_capacity", self.max_capacity),
                 ("primary", self.primary or None),
                 ("partition_key", self.partition_key or None),
+                ("clustering_key", self.clustering_key or None),
                 ("nullable", self.nullable or None),
                 ("default", self.default),
                 ("description", self.description or None),
@@ -236,6 +241,7 @@ def _check_schema(schema: CollectionSchema, collection: str) -> None:
     if len(schema.vectors) > MAX_VECTOR_FIELDS:
         _fail(f"maximum vector field's number should be limited to {MAX_VECTOR_FIELDS}")
     _check_partition_key(schema)
+    _check_clustering_key(schema)
     check_functions(schema.functions, schema)
 
 
@@ -250,6 +256,17 @@ def _check_partition_key(schema: CollectionSchema) -> None:
             _fail(f"partition key field not support nullable, field name = {key.name}")
         if key.type not in (DataType.INT64, DataType.VARCHAR):
             _fail(f"the data type of partition key should be Int64 or VarChar, field name = {key.name}")
+
+
+def _check_clustering_key(schema: CollectionSchema) -> None:
+    keys = [field for field in schema if field.clustering_key]
+    for key in keys:
+        if key.type.is_vector:
+            _fail(f"vector clustering key not allowed, field name = {key.name}", field=key.name)
+        if key.type not in CLUSTERING_TYPES:
+            _fail(f"clustering key field {key.name} has unsupported data type {key.type.value}", field=key.name)
+    if len(keys) > 1:
+        _fail(f"there are more than one clustering key, field name = {keys[0].name}, {keys[1].name}")
 
 
 def _check_field(field: Field, collection: str) -> None:
@@ -368,6 +385,7 @@ def _check_plain(field: Field, name: str) -> None:
     rules = {
         "primary key": field.primary,
         "partition key": field.partition_key,
+        "clustering key": field.clustering_key,
         "default value": field.default is not None,
     }
     for rule, is_set in rules.items():

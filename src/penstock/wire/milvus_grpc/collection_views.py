@@ -102,6 +102,7 @@ def _field(shown: FieldDescription, collection: Collection) -> Any:
         autoID=collection.schema.is_generated(field),
         state="FieldCreated",
         is_partition_key=field.partition_key,
+        is_clustering_key=field.clustering_key,
         nullable=field.nullable,
         is_function_output=field.function_output,
     )
