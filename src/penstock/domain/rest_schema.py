@@ -33,7 +33,7 @@ from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidSchema, MissingParameter, Unsupported, shorten
 
 _DATA_TYPES = {data_type.value: data_type for data_type in DataType}
-_UNSUPPORTED_TYPES = frozenset({"Geometry", "Timestamptz", "Text", "String"})
+_UNSUPPORTED_TYPES = frozenset({"Geometry", "Timestamptz", "String"})
 _STRUCT_TYPES = frozenset({"ArrayOfVector", "ArrayOfStruct"})
 _NUMBER_PARAMS = {"dim": "dim", "max_length": "max_length", "max_capacity": "max_capacity"}
 

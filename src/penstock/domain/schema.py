@@ -25,6 +25,8 @@ MAX_FIELDS = 256
 MAX_VECTOR_FIELDS = 10
 MAX_DESCRIPTION = 65535
 MAX_VARCHAR_BYTES = 65535
+MAX_TEXT_BYTES = 2 << 20
+"""Maximum of a Text field's values, as in Milvus."""
 MAX_ARRAY_CAPACITY = 4096
 MAX_DIMENSION = 32768
 MAX_BINARY_DIMENSION = 262144
@@ -32,7 +34,8 @@ MAX_BINARY_DIMENSION = 262144
 CLUSTERING_TYPES = frozenset({*INTEGER_RANGES, DataType.FLOAT, DataType.DOUBLE, DataType.VARCHAR})
 
 ENABLE_ANALYZER, ENABLE_MATCH, ANALYZER_PARAMS = "enable_analyzer", "enable_match", "analyzer_params"
-"""Keys of :attr:`Field.params` of VarChar fields: texts are analyzed, filters match words, and by which analyzer."""
+"""Keys of :attr:`Field.params` of VarChar and Text fields: texts are analyzed, filters match words, and by which
+analyzer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,11 @@ class Field:
     @property
     def enable_match(self) -> bool:
         return bool(go_boolean(self.params.get(ENABLE_MATCH)))
+
+    @property
+    def max_bytes(self) -> int | None:
+        """Maximum UTF-8 bytes of a text. Text fields need no ``max_length``."""
+        return MAX_TEXT_BYTES if self.type is DataType.TEXT and self.max_length is None else self.max_length
 
     @property
     def parts(self) -> tuple[Field, ...]:
@@ -275,6 +283,8 @@ def _check_field(field: Field, collection: str) -> None:
     elif field.dim is not None:
         kind = "sparse vector" if field.type.is_vector else field.type.value
         _fail(f"dim should not be specified for {kind} field {field.name}", field=field.name)
+    if field.type is DataType.TEXT:
+        _check_text(field)
     if field.type is DataType.VARCHAR or (field.type is DataType.ARRAY and field.element_type is DataType.VARCHAR):
         _check_max_length(field, collection)
     if field.type is DataType.ARRAY_OF_STRUCT:
@@ -289,9 +299,9 @@ def _check_field(field: Field, collection: str) -> None:
 
 
 def _check_analysis(field: Field) -> None:
-    if field.type is not DataType.VARCHAR and (field.enable_analyzer or field.enable_match):
+    if not field.type.is_text and (field.enable_analyzer or field.enable_match):
         _fail(
-            f"{ENABLE_ANALYZER} and {ENABLE_MATCH} are for VarChar fields only, field name = {field.name}",
+            f"{ENABLE_ANALYZER} and {ENABLE_MATCH} are for VarChar and Text fields only, field name = {field.name}",
             field=field.name,
         )
     if field.enable_match and not field.enable_analyzer:
@@ -332,6 +342,15 @@ def _check_max_length(field: Field, collection: str) -> None:
     elif not 0 < field.max_length <= MAX_VARCHAR_BYTES:
         _fail(
             f"the maximum length specified for the field({field.name}) should be in (0, {MAX_VARCHAR_BYTES}], "
+            f"but got {field.max_length} instead",
+            field=field.name,
+        )
+
+
+def _check_text(field: Field) -> None:
+    if not 0 < (field.max_bytes or 0) <= MAX_TEXT_BYTES:
+        _fail(
+            f"the maximum length specified for the field({field.name}) should be in (0, {MAX_TEXT_BYTES}], "
             f"but got {field.max_length} instead",
             field=field.name,
         )
@@ -402,8 +421,8 @@ def _check_default(field: Field) -> None:
         fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
     elif field.type.is_number:
         fits = isinstance(value, int | float) and not isinstance(value, bool)
-    elif field.type is DataType.VARCHAR:
-        fits = isinstance(value, str) and len(value.encode()) <= (field.max_length or 0)
+    elif field.type.is_text:
+        fits = isinstance(value, str) and len(value.encode()) <= (field.max_bytes or 0)
     else:
         fits = False
     if not fits:

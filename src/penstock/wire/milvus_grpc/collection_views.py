@@ -20,6 +20,7 @@ _DEFAULT_VALUES = {
     DataType.FLOAT: "float_data",
     DataType.DOUBLE: "double_data",
     DataType.VARCHAR: "string_data",
+    DataType.TEXT: "string_data",
 }
 """The member of the proto's ValueField for default values of a type."""
 
