@@ -90,6 +90,7 @@ SCALARS: dict[DataType, st.SearchStrategy[Any]] = {
     DataType.FLOAT: floats(32),
     DataType.DOUBLE: floats(64),
     DataType.VARCHAR: TEXT,
+    DataType.TEXT: TEXT,
     DataType.JSON: st.one_of(JSON, st.lists(st.integers(-5, 5))),
 }
 ELEMENTS: dict[DataType, st.SearchStrategy[Any]] = {

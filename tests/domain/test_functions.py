@@ -117,5 +117,5 @@ def test_only_texts_are_analyzed() -> None:
     fields = [
         {"fieldName": "id", "dataType": "Int64", "isPrimary": True, "elementTypeParams": {"enable_analyzer": 1}}
     ]
-    with pytest.raises(InvalidSchema, match="are for VarChar fields only, field name = id"):
+    with pytest.raises(InvalidSchema, match="are for VarChar and Text fields only, field name = id"):
         schema_from_rest({"fields": fields}).check()

@@ -126,7 +126,7 @@ def test_the_fields_of_a_struct_may_tell_its_capacity() -> None:
             "element type FloatVector is not supported for Array",
         ),
         ({"dataType": "ArrayOfVector", "elementDataType": "Int8"}, "element type Int8 is not supported for ArrayOfV"),
-        ({"dataType": "Array", "elementDataType": "Text"}, "data type Text of field s[x] is not supported"),
+        ({"dataType": "Array", "elementDataType": "String"}, "data type String of field s[x] is not supported"),
         ({"dataType": "Array", "elementDataType": "int8"}, "element data type int8 is invalid"),
     ],
 )
@@ -152,22 +152,26 @@ def test_defaults(value: object, kind: str, expected: object) -> None:
     assert type(default) is type(expected)
 
 
-@pytest.mark.parametrize("kind", ["Geometry", "Timestamptz", "Text"])
+@pytest.mark.parametrize("kind", ["Geometry", "Timestamptz"])
 def test_types_of_milvus_that_are_not_served(kind: str) -> None:
     with pytest.raises(Unsupported, match=kind):
         one(dataType=kind)
 
 
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"fields": [], "functions": [{"name": "bm25", "type": "MinHash"}]},
-        {"fields": [field(isClusteringKey=True)]},
-    ],
-)
-def test_features_of_milvus_that_are_not_served(schema: dict[str, Any]) -> None:
-    with pytest.raises(Unsupported, match=r"bm25|clustering"):
-        schema_from_rest(schema)
+def test_features_of_milvus_that_are_not_served() -> None:
+    with pytest.raises(Unsupported, match="bm25"):
+        schema_from_rest({"fields": [], "functions": [{"name": "bm25", "type": "MinHash"}]})
+
+
+def test_a_text_field_needs_no_max_length() -> None:
+    assert one(dataType="Text").max_bytes == 2 << 20
+    assert one(dataType="Text", elementTypeParams={"max_length": 9}).max_bytes == 9
+
+
+def test_a_clustering_key() -> None:
+    schema = schema_from_rest({"fields": [field(isClusteringKey=True)]})
+    assert schema.fields[0].clustering_key
+    assert schema_from_rest(schema_to_rest(schema)) == schema
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ SCHEMA = CollectionSchema(
         Field(name="id", type=DataType.INT64, primary=True),
         Field(name="vector", type=DataType.FLOAT_VECTOR, dim=2),
         Field(name="text", type=DataType.VARCHAR, max_length=400),
+        Field(name="long_text", type=DataType.TEXT),
         Field(name="tags", type=DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=4, max_length=400),
         Field(name="json", type=DataType.JSON),
         Field(
@@ -55,13 +56,14 @@ values = st.recursive(
 rows = st.fixed_dictionaries(
     {
         "text": texts,
+        "long_text": texts,
         "tags": st.lists(texts, max_size=3),
         "json": st.dictionaries(texts, values, max_size=3),
         "parts": st.lists(texts, max_size=2).map(lambda words: [{"word": word, "place": [1, 2]} for word in words]),
         "$meta": st.dictionaries(keys, values, max_size=3),
     }
 )
-FOUND = {"text": "a\0b", "tags": ["\0", ""], "parts": [{"word": "\0x", "place": [1, 2]}]}
+FOUND = {"text": "a\0b", "long_text": "\0", "tags": ["\0", ""], "parts": [{"word": "\0x", "place": [1, 2]}]}
 NUL_KEYS = [
     FOUND | {"json": {"x\0y": 1, "x": 2}, "$meta": {"x\0y": 1, "x": 2}},
     FOUND | {"json": {"k\0": 1}, "$meta": {"k\0": 1}},
@@ -131,7 +133,7 @@ def test_csv(engine: Engine, given: list[dict[str, Any]], extra: dict[str, str])
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow([*SCHEMA.names, *extra])
     for row in wanted:
-        cells = [row[name] if name in ("id", "text") else json.dumps(row[name]) for name in SCHEMA.names]
+        cells = [row[name] if name in ("id", "text", "long_text") else json.dumps(row[name]) for name in SCHEMA.names]
         writer.writerow([*cells, *extra.values()])
     content = out.getvalue().encode()
     found, _ = round_trip(engine, CSV, {"rows.csv": content}, SCHEMA, split_bytes=200)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from penstock.bulk_writer.file_type import BulkFileType
+from penstock.bulk_writer.row_size import TEXT_TYPES
 from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.errors import DataError, Unsupported
 from penstock.rules.rule import Array
@@ -56,7 +57,7 @@ class _CsvLimits:
         self._fields = [
             (at, column)
             for at, column in enumerate(columns)
-            if column.type in (DataType.VARCHAR, DataType.JSON) and (column.nullable or column.default is not None)
+            if column.type in TEXT_TYPES and (column.nullable or column.default is not None)
         ]
 
     def check_cells(self, cells: Sequence[Any]) -> None:
@@ -115,7 +116,7 @@ class _NumpyLimits:
             row = int(np.argmax(batch.column(partly).is_null().to_numpy(zero_copy_only=False)))
             raise _null_error(self._columns[partly]).at(row=row)
         for at, field in enumerate(self._columns):
-            if field.type in (DataType.VARCHAR, DataType.JSON):
+            if field.type in TEXT_TYPES:
                 texts: Array = batch.column(at)
                 ends: Array = pc.ends_with(texts, "\0")
                 row = ends.index(True).as_py()

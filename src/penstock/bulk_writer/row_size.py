@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from penstock.domain.schema import META_FIELD, DataType, Field
 from penstock.rules.rule import Array
 
-__all__ = ["SCALAR_BYTES", "SPARSE_PAIR_BYTES", "row_sizes"]
+__all__ = ["SCALAR_BYTES", "SPARSE_PAIR_BYTES", "TEXT_TYPES", "row_sizes"]
 
 _HALF = (DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
 SCALAR_BYTES = {
@@ -30,6 +30,8 @@ SCALAR_BYTES = {
     DataType.DOUBLE: 8,
 }
 SPARSE_PAIR_BYTES = 12
+TEXT_TYPES = (DataType.VARCHAR, DataType.TEXT, DataType.JSON)
+"""Types whose canonical columns and files hold text."""
 
 
 def row_sizes(batch: pa.RecordBatch, columns: tuple[Field, ...], wide: Set[str]) -> npt.NDArray[np.int64]:
@@ -42,7 +44,7 @@ def row_sizes(batch: pa.RecordBatch, columns: tuple[Field, ...], wide: Set[str])
 
 
 def _sizes(column: Array, field: Field, wide: Set[str]) -> npt.NDArray[np.int64] | int:
-    if field.type in (DataType.VARCHAR, DataType.JSON):
+    if field.type in TEXT_TYPES:
         return _zero_for_null(pc.utf8_length(column))
     if field.type is DataType.SPARSE_FLOAT_VECTOR:
         indices = column.flatten()[0]

@@ -23,6 +23,7 @@ _TYPES_BY_NUMBER = {
     21: DataType.VARCHAR,
     22: DataType.ARRAY,
     23: DataType.JSON,
+    25: DataType.TEXT,
     100: DataType.BINARY_VECTOR,
     101: DataType.FLOAT_VECTOR,
     102: DataType.FLOAT16_VECTOR,
@@ -39,7 +40,7 @@ def collection_schema(schema: Any) -> CollectionSchema:
 
     Raises:
         InvalidSchema: a rule is broken, or the object is none of the three.
-        Unsupported: a type that Penstock does not support (geometry, time stamps with zones, text).
+        Unsupported: a type that Penstock does not support (geometry, time stamps with zones).
     """
     if isinstance(schema, CollectionSchema):
         return schema.check()
@@ -94,6 +95,7 @@ def _field(field: Any) -> Field:
         element_type=_data_type(element, field.name) if kind is DataType.ARRAY and element else None,
         primary=bool(getattr(field, "is_primary", False)),
         partition_key=bool(getattr(field, "is_partition_key", False)),
+        clustering_key=bool(getattr(field, "is_clustering_key", False)),
         nullable=bool(getattr(field, "nullable", False)),
         default=_default(getattr(field, "default_value", None), kind),
         dim=number("dim"),

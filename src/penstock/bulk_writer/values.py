@@ -59,7 +59,8 @@ def cell_maker(field: Field) -> Callable[[Any], Cell]:
         DataType.BOOL: _bool,
         DataType.FLOAT: _float,
         DataType.DOUBLE: _float,
-        DataType.VARCHAR: _varchar,
+        DataType.VARCHAR: _text,
+        DataType.TEXT: _text,
         DataType.JSON: _json,
         DataType.ARRAY: _array,
         DataType.ARRAY_OF_STRUCT: _structs,
@@ -111,10 +112,10 @@ def _limit(field: Field) -> float:
     return _FLOAT32_LIMIT if field.type is DataType.FLOAT else _FLOAT64_LIMIT
 
 
-def _varchar(field: Field, value: Any) -> Cell:
+def _text(field: Field, value: Any) -> Cell:
     if not isinstance(value, str):
         _wrong_type(field, value)
-    limit = field.max_length or 0
+    limit = field.max_bytes or 0
     # A character has one to four bytes: most texts can be checked without encoding them.
     if len(value) * 4 > limit or not value.isascii():
         length = _utf8_length(field, value)

@@ -178,7 +178,7 @@ def _check_added(field: Field) -> None:
 def _altered(field: Field, params: Mapping[str, Any]) -> Field:
     present = {key: value for key, value in params.items() if value is not None}
     if "max_length" in present:
-        if DataType.VARCHAR not in (field.type, field.element_type):
+        if not field.type.is_text and field.element_type is not DataType.VARCHAR:
             raise InvalidParameter(
                 f"{field.name} can not modify the maxlength for non-string types", field=field.name, key="max_length"
             )

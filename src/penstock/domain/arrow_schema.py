@@ -6,7 +6,7 @@ an engine converts that to what it stores. All columns have the schema field's n
 | field type | canonical Arrow type |
 |---|---|
 | Bool, Int8 … Int64, Float, Double | bool, int8 … int64, float32, float64 |
-| VarChar | string |
+| VarChar, Text | string |
 | JSON, ``$meta`` | string that holds JSON text (``$meta``: an object) |
 | Array | list<element> |
 | ArrayOfStruct | list<struct<…>> of its fields in schema order, each in its own canonical type |
@@ -37,6 +37,7 @@ _SCALARS: dict[DataType, pa.DataType] = {
     DataType.FLOAT: pa.float32(),
     DataType.DOUBLE: pa.float64(),
     DataType.VARCHAR: pa.string(),
+    DataType.TEXT: pa.string(),
     DataType.JSON: pa.string(),
 }
 

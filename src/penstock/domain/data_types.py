@@ -17,6 +17,7 @@ class DataType(StrEnum):
     FLOAT = "Float"
     DOUBLE = "Double"
     VARCHAR = "VarChar"
+    TEXT = "Text"
     JSON = "JSON"
     ARRAY = "Array"
     ARRAY_OF_STRUCT = "ArrayOfStruct"
@@ -38,6 +39,10 @@ class DataType(StrEnum):
     @property
     def is_integer(self) -> bool:
         return self in INTEGER_RANGES
+
+    @property
+    def is_text(self) -> bool:
+        return self in (DataType.VARCHAR, DataType.TEXT)
 
     @property
     def is_number(self) -> bool:

@@ -117,7 +117,7 @@ def _found(kind: str, name: str, fields: Mapping[str, Field]) -> Field:
 
 def _check_input(function: Function, fields: Mapping[str, Field]) -> None:
     inputs = [_found("input", name, fields) for name in function.inputs]
-    if len(inputs) != 1 or inputs[0].type is not DataType.VARCHAR:
+    if len(inputs) != 1 or not inputs[0].type.is_text:
         raise InvalidSchema(
             f"BM25 function input field must be a VARCHAR/TEXT field, got {len(inputs)} field with type "
             f"{inputs[0].type.value}",
@@ -132,7 +132,7 @@ def _check_output(function: Function, fields: Mapping[str, Field]) -> None:
     for output in outputs:
         roles = {
             "primary key": output.primary,
-            "partition key or clustering key": output.partition_key,
+            "partition key or clustering key": output.partition_key or output.clustering_key,
             "nullable": output.nullable,
         }
         for role, has_it in roles.items():

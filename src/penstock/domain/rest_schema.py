@@ -33,7 +33,7 @@ from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidSchema, MissingParameter, Unsupported, shorten
 
 _DATA_TYPES = {data_type.value: data_type for data_type in DataType}
-_UNSUPPORTED_TYPES = frozenset({"Geometry", "Timestamptz", "Text", "String"})
+_UNSUPPORTED_TYPES = frozenset({"Geometry", "Timestamptz", "String"})
 _STRUCT_TYPES = frozenset({"ArrayOfVector", "ArrayOfStruct"})
 _NUMBER_PARAMS = {"dim": "dim", "max_length": "max_length", "max_capacity": "max_capacity"}
 
@@ -145,8 +145,6 @@ def _field(data: Any) -> Field:
         key = "DataType" if name else "FieldName"
         raise MissingParameter(f"missing required parameters, error: the field {name!r} has no {key}", field=name)
     kind = _data_type(type_name, name)
-    if _bool(members, "isclusteringkey", "isClusteringKey"):
-        raise Unsupported(f"clustering keys are not supported by this server: field {name}", field=name)
     element_name = _text(members, "elementdatatype", name)
     params = members.get("elementtypeparams")
     params = {} if params is None else _lower(params, f"elementTypeParams of field {name}", fold=False)
@@ -162,6 +160,7 @@ def _field(data: Any) -> Field:
         max_capacity=numbers.get("max_capacity"),
         primary=_bool(members, "isprimary", "isPrimary"),
         partition_key=_bool(members, "ispartitionkey", "isPartitionKey"),
+        clustering_key=_bool(members, "isclusteringkey", "isClusteringKey"),
         nullable=_bool(members, "nullable", "nullable"),
         default=_default(members.get("defaultvalue"), kind, name),
         description=_text(members, "description", name),
@@ -171,7 +170,12 @@ def _field(data: Any) -> Field:
 
 def _field_to_rest(field: Field) -> dict[str, Any]:
     rest: dict[str, Any] = {"fieldName": field.name, "dataType": field.type.value}
-    flags = {"isPrimary": field.primary, "isPartitionKey": field.partition_key, "nullable": field.nullable}
+    flags = {
+        "isPrimary": field.primary,
+        "isPartitionKey": field.partition_key,
+        "isClusteringKey": field.clustering_key,
+        "nullable": field.nullable,
+    }
     rest.update({key: True for key, on in flags.items() if on})
     if field.element_type is not None:
         rest["elementDataType"] = field.element_type.value

@@ -25,12 +25,17 @@ MAX_FIELDS = 256
 MAX_VECTOR_FIELDS = 10
 MAX_DESCRIPTION = 65535
 MAX_VARCHAR_BYTES = 65535
+MAX_TEXT_BYTES = 2 << 20
+"""Maximum of a Text field's values, as in Milvus."""
 MAX_ARRAY_CAPACITY = 4096
 MAX_DIMENSION = 32768
 MAX_BINARY_DIMENSION = 262144
 
+CLUSTERING_TYPES = frozenset({*INTEGER_RANGES, DataType.FLOAT, DataType.DOUBLE, DataType.VARCHAR})
+
 ENABLE_ANALYZER, ENABLE_MATCH, ANALYZER_PARAMS = "enable_analyzer", "enable_match", "analyzer_params"
-"""Keys of :attr:`Field.params` of VarChar fields: texts are analyzed, filters match words, and by which analyzer."""
+"""Keys of :attr:`Field.params` of VarChar and Text fields: texts are analyzed, filters match words, and by which
+analyzer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +49,8 @@ class Field:
     An ArrayOfStruct holds up to ``max_capacity`` structs, each with one value per field of ``fields``. Their type is
     that of one element (Int64, FloatVector …; on the wire they are ``Array`` and ``ArrayOfVector``).
 
-    ``function_output``: a function of the collection computes it.
+    ``function_output``: a function of the collection computes it. ``clustering_key`` is described and has no effect:
+    nothing sorts rows by it.
     """
 
     name: str
@@ -55,6 +61,7 @@ class Field:
     max_capacity: int | None = None
     primary: bool = False
     partition_key: bool = False
+    clustering_key: bool = False
     nullable: bool = False
     default: bool | int | float | str | None = None
     description: str = ""
@@ -69,6 +76,11 @@ class Field:
     @property
     def enable_match(self) -> bool:
         return bool(go_boolean(self.params.get(ENABLE_MATCH)))
+
+    @property
+    def max_bytes(self) -> int | None:
+        """Maximum UTF-8 bytes of a text. Text fields need no ``max_length``."""
+        return MAX_TEXT_BYTES if self.type is DataType.TEXT and self.max_length is None else self.max_length
 
     @property
     def parts(self) -> tuple[Field, ...]:
@@ -93,6 +105,7 @@ class Field:
                 ("max_capacity", self.max_capacity),
                 ("primary", self.primary or None),
                 ("partition_key", self.partition_key or None),
+                ("clustering_key", self.clustering_key or None),
                 ("nullable", self.nullable or None),
                 ("default", self.default),
                 ("description", self.description or None),
@@ -236,6 +249,7 @@ def _check_schema(schema: CollectionSchema, collection: str) -> None:
     if len(schema.vectors) > MAX_VECTOR_FIELDS:
         _fail(f"maximum vector field's number should be limited to {MAX_VECTOR_FIELDS}")
     _check_partition_key(schema)
+    _check_clustering_key(schema)
     check_functions(schema.functions, schema)
 
 
@@ -252,12 +266,25 @@ def _check_partition_key(schema: CollectionSchema) -> None:
             _fail(f"the data type of partition key should be Int64 or VarChar, field name = {key.name}")
 
 
+def _check_clustering_key(schema: CollectionSchema) -> None:
+    keys = [field for field in schema if field.clustering_key]
+    for key in keys:
+        if key.type.is_vector:
+            _fail(f"vector clustering key not allowed, field name = {key.name}", field=key.name)
+        if key.type not in CLUSTERING_TYPES:
+            _fail(f"clustering key field {key.name} has unsupported data type {key.type.value}", field=key.name)
+    if len(keys) > 1:
+        _fail(f"there are more than one clustering key, field name = {keys[0].name}, {keys[1].name}")
+
+
 def _check_field(field: Field, collection: str) -> None:
     if field.type.is_dense_vector:
         _check_dimension(field)
     elif field.dim is not None:
         kind = "sparse vector" if field.type.is_vector else field.type.value
         _fail(f"dim should not be specified for {kind} field {field.name}", field=field.name)
+    if field.type is DataType.TEXT:
+        _check_text(field)
     if field.type is DataType.VARCHAR or (field.type is DataType.ARRAY and field.element_type is DataType.VARCHAR):
         _check_max_length(field, collection)
     if field.type is DataType.ARRAY_OF_STRUCT:
@@ -272,9 +299,9 @@ def _check_field(field: Field, collection: str) -> None:
 
 
 def _check_analysis(field: Field) -> None:
-    if field.type is not DataType.VARCHAR and (field.enable_analyzer or field.enable_match):
+    if not field.type.is_text and (field.enable_analyzer or field.enable_match):
         _fail(
-            f"{ENABLE_ANALYZER} and {ENABLE_MATCH} are for VarChar fields only, field name = {field.name}",
+            f"{ENABLE_ANALYZER} and {ENABLE_MATCH} are for VarChar and Text fields only, field name = {field.name}",
             field=field.name,
         )
     if field.enable_match and not field.enable_analyzer:
@@ -315,6 +342,15 @@ def _check_max_length(field: Field, collection: str) -> None:
     elif not 0 < field.max_length <= MAX_VARCHAR_BYTES:
         _fail(
             f"the maximum length specified for the field({field.name}) should be in (0, {MAX_VARCHAR_BYTES}], "
+            f"but got {field.max_length} instead",
+            field=field.name,
+        )
+
+
+def _check_text(field: Field) -> None:
+    if not 0 < (field.max_bytes or 0) <= MAX_TEXT_BYTES:
+        _fail(
+            f"the maximum length specified for the field({field.name}) should be in (0, {MAX_TEXT_BYTES}], "
             f"but got {field.max_length} instead",
             field=field.name,
         )
@@ -368,6 +404,7 @@ def _check_plain(field: Field, name: str) -> None:
     rules = {
         "primary key": field.primary,
         "partition key": field.partition_key,
+        "clustering key": field.clustering_key,
         "default value": field.default is not None,
     }
     for rule, is_set in rules.items():
@@ -384,8 +421,8 @@ def _check_default(field: Field) -> None:
         fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
     elif field.type.is_number:
         fits = isinstance(value, int | float) and not isinstance(value, bool)
-    elif field.type is DataType.VARCHAR:
-        fits = isinstance(value, str) and len(value.encode()) <= (field.max_length or 0)
+    elif field.type.is_text:
+        fits = isinstance(value, str) and len(value.encode()) <= (field.max_bytes or 0)
     else:
         fits = False
     if not fits:

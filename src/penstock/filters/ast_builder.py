@@ -187,7 +187,8 @@ class Builder(Transformer[Token, Part]):
             raise InvalidFilter(
                 f"{field.type.value} field {field.name} has no parts to be named by [ ]", field=field.name
             )
-        return Column(field.name, field.type)
+        # Conditions on both kinds of text are the same.
+        return Column(field.name, DataType.VARCHAR if field.type.is_text else field.type)
 
     # Conditions
 

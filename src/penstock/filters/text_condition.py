@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from penstock.analyzers import Analyzer, analyzer_from_params, field_analyzer
 from penstock.domain.deadline import check_deadline
-from penstock.domain.schema import ANALYZER_PARAMS, DataType, Field
+from penstock.domain.schema import ANALYZER_PARAMS, Field
 from penstock.errors import InvalidFilter, InvalidParameter
 from penstock.filters.ast import Column, PhraseMatch, TextMatch
 
@@ -48,7 +48,7 @@ def phrase_match(field: Field, phrase: str, slop: int) -> PhraseMatch:
 
 
 def _analyzer(field: Field, operation: str) -> Analyzer:
-    if field.type is not DataType.VARCHAR:
+    if not field.type.is_text:
         raise InvalidFilter(f"{operation} operation on non-string is unsupported", field=field.name)
     if not field.enable_match:
         raise InvalidFilter(f'field "{field.name}" does not enable match', field=field.name)

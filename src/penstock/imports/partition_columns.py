@@ -80,7 +80,7 @@ def partition_columns(
                     warnings.setdefault(column, JobWarning(code=code, message=message.format(folder=repr(folder))))
             if text is None or code == "column_dropped":
                 continue
-            if not text and field is not None and field.type is not DataType.VARCHAR:
+            if not text and field is not None and not field.type.is_text:
                 continue
             if field is not None:
                 values[column] = _parse_value(field, text, name)

@@ -21,6 +21,7 @@ class Forms(NamedTuple):
 
 _WHOLE = Forms("whole numbers: integers, or floats and decimals without a fraction", "whole numbers", "whole numbers")
 _NUMBERS = Forms("numbers: integers, floats or decimals", "numbers", "numbers")
+_TEXT = Forms("UTF-8 text, UUIDs, dates, times and timestamps", "text", "text")
 _HALF = Forms(
     "lists of {dim} floats, or 2 * {dim} bytes (uint8 lists or binary, little-endian)",
     "lists of {dim} numbers",
@@ -35,7 +36,8 @@ FORMS: Mapping[DataType, Forms] = {
     DataType.INT64: _WHOLE,
     DataType.FLOAT: _NUMBERS,
     DataType.DOUBLE: _NUMBERS,
-    DataType.VARCHAR: Forms("UTF-8 text, UUIDs, dates, times and timestamps", "text", "text"),
+    DataType.VARCHAR: _TEXT,
+    DataType.TEXT: _TEXT,
     DataType.JSON: Forms(
         "JSON text, or structs, maps, lists, numbers and times",
         "any value, or text that holds JSON",

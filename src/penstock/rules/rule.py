@@ -36,7 +36,7 @@ class Rule:
             "type": describe(field),
             "dim": field.dim,
             "width": field.width if field.type.is_dense_vector else None,
-            "max_length": field.max_length,
+            "max_length": field.max_bytes,
             "max_capacity": field.max_capacity,
             **facts,
         }

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from penstock.domain.data_types import INTEGER_RANGES, DataType
+from penstock.domain.schema import MAX_TEXT_BYTES
 from penstock.rules.rule import Rule
 
 MAX_JSON_BYTES = 65536
@@ -27,6 +28,7 @@ _FLOATING = (*_FLOATS, DataType.FLOAT_VECTOR, *_HALF, DataType.SPARSE_FLOAT_VECT
 _SPARSE = (DataType.SPARSE_FLOAT_VECTOR,)
 _STRUCTS = (DataType.ARRAY_OF_STRUCT,)
 _JSON = (DataType.JSON,)
+_TEXTS = (DataType.VARCHAR, DataType.TEXT)
 
 NOT_NULL = Rule(
     types=_ALL,
@@ -71,14 +73,14 @@ FINITE = Rule(
     remedy="Replace it by a finite number, or leave the row out.",
 )
 TEXT_ENCODING = Rule(
-    types=(DataType.VARCHAR, *_JSON),
+    types=(*_TEXTS, *_JSON),
     demand="valid UTF-8",
     message="field '{name}' contains invalid UTF-8 data",
     remedy="Write the text in UTF-8.",
 )
 TEXT_LENGTH = Rule(
-    types=(DataType.VARCHAR,),
-    demand="at most `max_length` bytes of UTF-8",
+    types=_TEXTS,
+    demand=f"at most `max_length` bytes of UTF-8; {MAX_TEXT_BYTES:,} in a Text field without it",
     message="value length({length}) for field {name} exceeds max_length({max_length})",
     remedy="Lengths count UTF-8 bytes. Shorten the text, or use a field with a larger max_length.",
 )

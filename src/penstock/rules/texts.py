@@ -13,11 +13,11 @@ from penstock.rules.table import TEXT_LENGTH
 
 
 def check_lengths(field: Field, texts: Array, row_of: Callable[[int], int] = int) -> None:
-    """Raise DataError for the first text with more bytes of UTF-8 than ``max_length``.
+    """Raise DataError for the first text with more bytes of UTF-8 than its field's maximum.
 
     ``row_of`` gives the row of a position in ``texts``: for elements of arrays.
     """
-    limit = field.max_length
+    limit = field.max_bytes
     if limit is None:
         return
     lengths: Array = pc.binary_length(texts)

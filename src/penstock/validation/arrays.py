@@ -17,10 +17,10 @@ from penstock.validation.text import to_varchar
 
 
 def to_scalar(array: Array, field: Field, note: WarningSink) -> Array:
-    """Convert a Bool, number or VarChar column to its canonical type."""
+    """Convert a Bool, number or text column to its canonical type."""
     if field.type is DataType.BOOL:
         return to_bool(array, field)
-    if field.type is DataType.VARCHAR:
+    if field.type.is_text:
         return to_varchar(array, field)
     if field.type.is_integer:
         return to_integers(array, field, canonical_type(field))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.types as pt
 
-from penstock.domain.schema import DataType, Field
+from penstock.domain.schema import Field
 from penstock.errors import DataError
 from penstock.readers.arrow_json import json_texts
 from penstock.readers.arrow_values import is_string
@@ -43,7 +43,7 @@ def mismatch(array: Array, field: Field) -> DataError:
             "Write the column as a number (e.g. milliseconds) for an Int64 field, or as ISO text for a VarChar "
             "field; VarChar and JSON fields take dates, times and timestamps as they are."
         )
-    elif field.type is DataType.VARCHAR and (pt.is_primitive(source) or pt.is_decimal(source)):
+    elif field.type.is_text and (pt.is_primitive(source) or pt.is_decimal(source)):
         hint = " Write the numbers as text, in the spelling you want to read back."
     elif pt.is_fixed_size_binary(source) and not field.type.is_vector:
         hint = " Write the bytes as text, such as hex; UUIDs with the type UUID of Arrow and Parquet."

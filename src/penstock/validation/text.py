@@ -1,4 +1,4 @@
-"""Conform VarChar columns: valid UTF-8 of at most ``max_length`` bytes."""
+"""Conform VarChar and Text columns: valid UTF-8 of at most so many bytes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _iso(array: Array, field: Field) -> Array:
 
 
 def to_varchar(array: Array, field: Field) -> Array:
-    """Convert text to ``string``, times to ISO 8601; a text of more than ``max_length`` bytes is an error."""
+    """Convert text to ``string``, times to ISO 8601; a text of too many bytes is an error."""
     if is_time(array.type):
         text = _iso(array, field)
     elif is_text(array.type):

@@ -158,7 +158,6 @@ def test_structs_have_the_capacity_of_their_fields_and_are_null_as_a_whole() -> 
         (encoded(ID, {"name": "a", "data_type": 99}), InvalidSchema, "data type 99 is invalid"),
         (encoded(ID, {"name": "a", "data_type": "None"}), InvalidSchema, "data type None is invalid"),
         (encoded(ID, {"name": "a", "data_type": "Mol"}), InvalidSchema, "data type Mol is invalid"),
-        (encoded(ID, {**VECTOR, "is_clustering_key": True}), Unsupported, "clustering keys are not supported"),
         (encoded(ID, {**VECTOR, "is_dynamic": True}), InvalidParameter, "cannot explicitly set a field as a dynamic"),
         (encoded(ID, {**VECTOR, "autoID": True}), InvalidParameter, "only primary field can specify AutoID"),
         (encoded(ID, functions=[{"name": "f"}]), Unsupported, "function type Unknown of function f is not supported"),

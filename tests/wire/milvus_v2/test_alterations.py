@@ -196,7 +196,7 @@ def test_fields_that_are_not_added(plane: DataPlane) -> None:
     code, text = plane.error(call, collectionName=docs)
     assert (code, "'Schema' failed on the 'required' tag" in text) == (1802, True)
     params = {"elementTypeParams": {"enable_match": True}}
-    assert "for VarChar fields only" in plane.error(call, collectionName=docs, schema=size | params)[1]
+    assert "for VarChar and Text fields only" in plane.error(call, collectionName=docs, schema=size | params)[1]
     assert len(plane.call("collections/describe", collectionName=docs)["fields"]) == 2
 
 

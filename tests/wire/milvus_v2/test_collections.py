@@ -314,7 +314,7 @@ ARRAY = {"fieldName": "a", "dataType": "Array", "elementDataType": "Int8"}
         ([PK, V, {"fieldName": "j", "dataType": "JSON", "defaultValue": "{}"}], 1100, "convert defaultValue fail"),
         ([PK, V, {"fieldName": "g", "dataType": "Geometry"}], 1100, "data type Geometry of field g is not supported"),
         ([PK, V, {"fieldName": "t", "dataType": "Timestamptz"}], 1100, "data type Timestamptz of field t"),
-        ([PK, {**V, "isClusteringKey": True}], 1100, "clustering keys are not supported"),
+        ([PK, {**V, "isClusteringKey": True}], 1100, "vector clustering key not allowed, field name = v"),
         (
             [PK, {"dataType": "FloatVector"}],
             1802,

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from penstock.bulk_writer.columns import json_values, sparse_texts
 from penstock.bulk_writer.formats.base import Layout, PartFile
+from penstock.bulk_writer.row_size import TEXT_TYPES
 from penstock.domain.schema import DataType, Field
 from penstock.rules.rule import Array
 
@@ -69,7 +70,7 @@ def csv_cells(column: Array, field: Field) -> Array:
         texts: Array = pa.array([_text(value) for value in json_values(column, field)], pa.string())
         return _quote(texts) if field.type in _NUMBERS else _escape_and_quote(texts)
     text: Array = column.cast(pa.string())
-    return _escape_and_quote(text) if field.type in (DataType.VARCHAR, DataType.JSON) else text
+    return _escape_and_quote(text) if field.type in TEXT_TYPES else text
 
 
 def _escape_and_quote(texts: Array) -> Array:

@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 
 from penstock.bulk_writer.columns import file_bytes, vector_matrix
 from penstock.bulk_writer.formats.base import Layout, sync_folder
+from penstock.bulk_writer.row_size import TEXT_TYPES
 from penstock.domain.schema import DataType, Field
 from penstock.rules.rule import Array
 
 __all__ = ["NumpyChunk"]
 
 _TEXT_BYTES = 16 << 20
-_TEXTS = (DataType.VARCHAR, DataType.JSON)
 _SCALARS: dict[DataType, str] = {
     DataType.BOOL: "|b1",
     DataType.INT8: "|i1",
@@ -52,7 +52,7 @@ class NumpyChunk:
                 # Rejected at append unless the whole field is null.
                 continue
             if field.name not in self._arrays:
-                kind = _TextFile if field.type in _TEXTS else _NumberFile
+                kind = _TextFile if field.type in TEXT_TYPES else _NumberFile
                 self._arrays[field.name] = kind(self._temporary / f"{field.name}.npy", field)
             self._arrays[field.name].add(column)
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from penstock.bulk_writer.columns import file_bytes, sparse_texts, valid_mask, vector_matrix
 from penstock.bulk_writer.formats.background_encoder import BackgroundEncoder
 from penstock.bulk_writer.formats.base import Layout, PartFile
+from penstock.bulk_writer.row_size import TEXT_TYPES
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import DataType, Field
 from penstock.rules.rule import Array
@@ -177,7 +178,7 @@ class ParquetChunk:
 
 
 def _codec(field: Field) -> Literal["snappy", "none"]:
-    return "snappy" if field.type in (DataType.VARCHAR, DataType.JSON, DataType.SPARSE_FLOAT_VECTOR) else "none"
+    return "snappy" if field.type in (*TEXT_TYPES, DataType.SPARSE_FLOAT_VECTOR) else "none"
 
 
 def _copy(batch: pa.RecordBatch) -> pa.RecordBatch:

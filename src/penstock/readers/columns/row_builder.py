@@ -80,6 +80,7 @@ def least_text_bytes(field: Field) -> int:
     return {
         DataType.BOOL: 1,
         DataType.VARCHAR: 0,
+        DataType.TEXT: 0,
         DataType.ARRAY: 2,
         DataType.ARRAY_OF_STRUCT: 2,
         DataType.SPARSE_FLOAT_VECTOR: 2,

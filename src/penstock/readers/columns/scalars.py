@@ -83,7 +83,7 @@ def check_floats(field: Field, doubles: np.ndarray[Any, Any], row_of: Callable[[
 
 
 class ScalarColumn:
-    """Build Bool, number and VarChar columns. ``add`` is the list's own append: the cheapest call possible."""
+    """Build Bool, number and text columns. ``add`` is the list's own append: the cheapest call possible."""
 
     def __init__(self, field: Field) -> None:
         self._field = field
@@ -115,6 +115,7 @@ _JSON_TYPES: dict[DataType, frozenset[type]] = {
     DataType.FLOAT: frozenset({int, float}),
     DataType.DOUBLE: frozenset({int, float}),
     DataType.VARCHAR: frozenset({str}),
+    DataType.TEXT: frozenset({str}),
 }
 _INT_TYPES = frozenset({int})
 
@@ -133,7 +134,7 @@ def scalars_to_arrow(field: Field, values: Sequence[Any], row_of: Callable[[int]
     types = set(map(type, values))
     if not types <= allowed | {type(None)}:
         values = [_checked(field, value, allowed, row_of(at)) for at, value in enumerate(values)]
-    if kind is DataType.VARCHAR:
+    if kind.is_text:
         strings = pa.array(values, pa.string())
         check_lengths(field, strings, row_of)
         return strings

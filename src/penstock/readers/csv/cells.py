@@ -43,7 +43,7 @@ _NULL_WORDS = frozenset({"", "null", "none", "nil", "nan", "na", "n/a", "<na>", 
 
 def cell_column(field: Field, null_key: str, note: WarningSink) -> CellColumn:
     """Return the converter for a field's cells; ``note`` is called for values that the store rounds."""
-    if field.type is DataType.VARCHAR:
+    if field.type.is_text:
         return lambda cells: _varchar(field, null_key, cells)
     null_bytes = null_key.encode()
     if field.type is DataType.JSON:

@@ -20,6 +20,7 @@ _DEFAULT_VALUES = {
     DataType.FLOAT: "float_data",
     DataType.DOUBLE: "double_data",
     DataType.VARCHAR: "string_data",
+    DataType.TEXT: "string_data",
 }
 """The member of the proto's ValueField for default values of a type."""
 
@@ -102,6 +103,7 @@ def _field(shown: FieldDescription, collection: Collection) -> Any:
         autoID=collection.schema.is_generated(field),
         state="FieldCreated",
         is_partition_key=field.partition_key,
+        is_clustering_key=field.clustering_key,
         nullable=field.nullable,
         is_function_output=field.function_output,
     )

@@ -38,6 +38,7 @@ _MEMBERS: Mapping[DataType, str] = {
     DataType.FLOAT: "float_data",
     DataType.DOUBLE: "double_data",
     DataType.VARCHAR: "string_data",
+    DataType.TEXT: "string_data",
     DataType.JSON: "json_data",
 }
 """The member of the proto's ScalarField for values of a type."""
@@ -122,7 +123,7 @@ def _set_scalars(scalars: Any, type: DataType, array: pa.Array[Any]) -> None:
     elif type is DataType.JSON:
         member.data.extend(_filled(array.cast(pa.binary()), b"").to_pylist())
     else:
-        empty: bool | int | str = False if type is DataType.BOOL else "" if type is DataType.VARCHAR else 0
+        empty: bool | int | str = False if type is DataType.BOOL else "" if type.is_text else 0
         member.data.extend(_filled(array, empty).to_pylist())
 
 

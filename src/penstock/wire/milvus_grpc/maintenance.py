@@ -74,8 +74,8 @@ def methods(collections: CollectionService, grpc: MilvusGrpc) -> tuple[GrpcMetho
         collection = collection_of(request)
         if request.message.majorCompaction:
             raise Unsupported(
-                f"clustering compaction of the collection {collection.name} is not supported by this server: it has "
-                "no clustering keys",
+                f"clustering compaction of the collection {collection.name} is not supported by this server: "
+                "clustering keys have no effect, and rows stay as they were imported",
                 collection=collection.name,
             )
         return milvus_pb2.ManualCompactionResponse(compactionID=new_id())

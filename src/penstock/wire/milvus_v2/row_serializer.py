@@ -32,6 +32,7 @@ UNION_MEMBERS = {
     DataType.FLOAT: "FloatData",
     DataType.DOUBLE: "DoubleData",
     DataType.VARCHAR: "StringData",
+    DataType.TEXT: "StringData",
 }
 """The member of the wire's union for values of a type, in arrays and default values."""
 

@@ -96,6 +96,9 @@ class DesiredIndex:
         return {names[key]: value for key, value in parameters.items()}
 
 
+_UNINDEXED = (DataType.JSON, DataType.ARRAY_OF_STRUCT, DataType.TEXT)
+
+
 def vector_bytes(field: Field, rows: int) -> int:
     """Bytes that a brute-force search of ``rows`` vectors reads."""
     return rows * field.width * (1 if field.type is DataType.BINARY_VECTOR else 4)
@@ -114,7 +117,7 @@ def desired_index(column: str, field: Field, spec: IndexSpec, rows: int) -> Desi
     """The index that a table of ``rows`` rows should have by ``spec``; None where a scan is as good."""
     if field.type.is_vector:
         return _vector_index(column, field, spec) if _is_worth_it(field, spec, rows) else None
-    if field.type in (DataType.JSON, DataType.ARRAY_OF_STRUCT) or rows < LEAST_SCALAR_ROWS:
+    if field.type in _UNINDEXED or rows < LEAST_SCALAR_ROWS:
         return None
     if field.type is DataType.ARRAY:
         return DesiredIndex(column, "LABEL_LIST")
