@@ -6,6 +6,7 @@ With ``extra["uri"]`` it is the client of a server that runs there already, whic
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from benchmarks.peers.programs.steps import Order, read_order, serve
 POLL = 0.2
 STARTS = 3
 START_MS = 60_000
+STOP_SECONDS = 60
 
 
 def main() -> None:
@@ -39,7 +41,7 @@ def main() -> None:
         _serve(order, _place(storage, order.warm), _place(storage, order.data))
     finally:
         connections.disconnect("default")
-        server.stop()
+        _stop(server)
 
 
 def _serve(order: Order, warm: list[str], files: list[str]) -> None:
@@ -73,11 +75,18 @@ def _started(folder: Path) -> MilvusServer:
             server.wait_started(START_MS)
         except (TimeoutError, RuntimeError) as error:
             print(f"Milvus didn't start: {error}", file=sys.stderr)
-            server.stop()
+            _stop(server)
         else:
             return server
     logs = sorted(folder.glob("*/logs/milvus-std*.log"))
     raise RuntimeError("\n".join(log.read_text(errors="replace")[-2000:] for log in logs))
+
+
+def _stop(server: MilvusServer) -> None:
+    try:
+        server.stop()
+    except subprocess.TimeoutExpired:  # it kills the server, and gives that three seconds
+        server.server_proc.wait(STOP_SECONDS)
 
 
 def _collection(name: str, order: Order) -> Collection:
