@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from benchmarks.peers.data import DataSet
+from benchmarks.peers.vector_sets import VectorSet
 from benchmarks.processes import Usage
 
-__all__ = ["Contender", "Outcome", "Step", "Task", "measure_step", "partitions_of"]
+__all__ = ["Contender", "Outcome", "SearchOutcome", "SearchTask", "Searches", "Step", "Task", "measure_step", "partitions_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,49 @@ class Outcome:
     search_ms: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchTask:
+    """Load ``data`` in the empty ``folder``, index it, then search it, each kind of search for so many ``seconds``.
+
+    ``index`` are the index and the search parameters in the contender's terms; its defaults if empty.
+    """
+
+    data: VectorSet
+    folder: Path
+    index: Mapping[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searches:
+    """Searches of a kind: by so many ``callers`` at a time, with a filter that ``percent`` of the rows match.
+
+    ``cpu_ms`` is the processor time of a search, of the server and the client together.
+    """
+
+    callers: int
+    percent: int
+    count: int
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    cpu_ms: float
+    recall: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOutcome:
+    """``load`` begins with creating the collection, ``index`` ends when a search was answered.
+
+    ``built`` is the index as the contender describes it.
+    """
+
+    load: Step
+    index: Step
+    built: str
+    searches: tuple[Searches, ...]
+
+
 class Contender(Protocol):
     """Somebody who takes files and makes rows of them.
 
@@ -68,6 +112,13 @@ class Contender(Protocol):
 
     def measure(self, task: Task) -> Outcome:
         """Start afresh, warm up with a few rows, then load, with the clock running.
+
+        Raises:
+            RuntimeError: it failed, or its rows don't count what the files hold.
+        """
+
+    def measure_searches(self, task: SearchTask) -> SearchOutcome:
+        """Start afresh, warm up with a few rows, load and index with the clock running, then search.
 
         Raises:
             RuntimeError: it failed, or its rows don't count what the files hold.

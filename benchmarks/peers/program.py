@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import psutil
 
-from benchmarks.peers.base import Outcome, Task, measure_step, partitions_of
+from benchmarks.peers.base import (
+    Outcome,
+    Searches,
+    SearchOutcome,
+    SearchTask,
+    Task,
+    measure_step,
+    partitions_of,
+)
 from benchmarks.peers.data import CACHE
+from benchmarks.peers.programs.searching import CALLERS, WARM_UP
 from benchmarks.peers.programs.steps import Order
+from benchmarks.peers.vector_sets import PERCENTS
+from benchmarks.processes import Usage
 from tests.support.environments import environment_python
 
-__all__ = ["Program", "RunningProgram", "installed_versions", "python_of", "running_program"]
+__all__ = ["Program", "RunningProgram", "installed_versions", "measure_searches", "python_of", "running_program"]
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "benchmarks" / "environments"
@@ -36,10 +48,14 @@ class RunningProgram:
 
     def run(self, step: str) -> int:
         """Have it do a step; the number of rows it counted. RuntimeError when it failed."""
+        return int(self.ask(step)["rows"])
+
+    def ask(self, step: str) -> Mapping[str, Any]:
+        """Have it do a step; its answer. RuntimeError when it failed."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{step}\n".encode())
         self.process.stdin.flush()
-        return int(self.answer()["rows"])
+        return self.answer()
 
     def answer(self) -> Mapping[str, Any]:
         assert self.process.stdout is not None
@@ -81,9 +97,41 @@ class Program:
                 return Outcome(load=load)
             return Outcome(load=load, index=measure_step(lambda: program.run("index"), task.data.rows, pid))
 
+    def measure_searches(self, task: SearchTask) -> SearchOutcome:
+        with running_program(self.module, self.environment, task, self.extra) as program:
+            return measure_searches(program, task, program.process.pid)
+
+
+def measure_searches(program: RunningProgram, task: SearchTask, *pids: int) -> SearchOutcome:
+    """Load, index and search with a program; the processes ``pids`` and their children work."""
+    rows = task.data.rows
+    load = measure_step(lambda: program.run("load"), rows, *pids)
+    index = measure_step(lambda: program.run("searchable"), rows, *pids)
+    built = str(program.ask("built")["index"])
+    searches = []
+    for callers, percent in (*((callers, 100) for callers in CALLERS), *((1, part) for part in PERCENTS if part < 100)):
+        with Usage(*pids) as usage:
+            answer = program.ask(f"search {callers} {percent}")
+        quantiles = statistics.quantiles(answer["millis"], n=100, method="inclusive")
+        searches.append(
+            Searches(
+                callers=callers,
+                percent=percent,
+                count=answer["rows"],
+                per_second=answer["rows"] / answer["seconds"],
+                p50_ms=quantiles[49],
+                p99_ms=quantiles[98],
+                cpu_ms=1000 * usage.cpu_seconds / (answer["rows"] + WARM_UP * callers),
+                recall=task.data.recall(percent, answer["found"]),
+            )
+        )
+    return SearchOutcome(load=load, index=index, built=built, searches=tuple(searches))
+
 
 @contextmanager
-def running_program(module: str, environment: str, task: Task, extra: Mapping[str, Any]) -> Iterator[RunningProgram]:
+def running_program(
+    module: str, environment: str, task: Task | SearchTask, extra: Mapping[str, Any]
+) -> Iterator[RunningProgram]:
     """Start a program and wait until it is ready; it ends with this context.
 
     Raises:
@@ -101,6 +149,15 @@ def running_program(module: str, environment: str, task: Task, extra: Mapping[st
         partitions=partitions_of(task.data.rows),
         extra=extra,
     )
+    if isinstance(task, SearchTask):
+        order = replace(
+            order,
+            queries=task.data.queries,
+            percents=PERCENTS,
+            metric=task.data.metric,
+            index=task.index,
+            seconds=task.seconds,
+        )
     log = task.folder / f"{module}.log"
     # Leaving Popen's context closes the pipes.
     with log.open("wb") as errors, _start(module, environment, order, errors) as process:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import lancedb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-from lancedb.index import IvfSq
+from lancedb.index import IvfPq, IvfSq
 
 from benchmarks.peers.programs.arrow import read_batches, schema_of
+from benchmarks.peers.programs.searching import NEAREST, Search, search_steps
 from benchmarks.peers.programs.steps import read_order, serve
 
 
@@ -18,19 +22,62 @@ def main() -> None:
     order = read_order()
     database = lancedb.connect(str(order.folder))
     schema = schema_of(order.dim)
+    if order.queries is not None:
+        schema = schema.append(pa.field("percent", pa.int64()))
 
     def add(table: Any, path: Path) -> Mapping[str, Any]:
-        table.add(pa.RecordBatchReader.from_batches(schema, read_batches(path, order.dim)))
+        batches = read_batches(path, order.dim)
+        if order.queries is not None:
+            batches = (batch.append_column("percent", _percents(batch)) for batch in batches)
+        table.add(pa.RecordBatchReader.from_batches(schema, batches))
         return {"rows": table.count_rows()}
 
-    def index() -> Mapping[str, Any]:
-        table.create_index("vector", config=IvfSq(distance_type="l2", num_partitions=order.partitions))
+    def index(config: Any) -> Mapping[str, Any]:
+        table = database.open_table("data")
+        table.create_index("vector", config=config)
         stats = table.index_stats("vector_idx")
         return {"rows": stats.num_indexed_rows}
 
+    def load() -> Mapping[str, Any]:
+        return add(database.create_table("data", schema=schema), order.data)
+
+    def make_searchable() -> Mapping[str, Any]:
+        indexed = index(IvfPq(distance_type=metric))
+        search_of(database.open_table("data"))(np.ones(order.dim, np.float32), 100)
+        return indexed
+
+    def search_of(table: Any) -> Search:
+        def search(query: npt.NDArray[np.float32], percent: int) -> Sequence[int]:
+            wanted = table.search(query, vector_column_name="vector").distance_type(metric)
+            if percent < 100:
+                wanted = wanted.where(f"percent < {percent}")
+            found: Sequence[int] = wanted.select(["id"]).limit(NEAREST).to_arrow()["id"].to_pylist()
+            return found
+
+        return search
+
+    def built() -> Mapping[str, Any]:
+        return {"index": f"{database.open_table('data').list_indices()}, searched with its defaults"}
+
+    metric = order.metric.lower()
     add(database.create_table("warm", schema=schema), order.warm)
-    table = database.create_table("data", schema=schema)
-    serve({"load": lambda: add(table, order.data), "index": index})
+    if order.queries is None:
+        table = database.create_table("data", schema=schema)
+        quantized = IvfSq(distance_type="l2", num_partitions=order.partitions)
+        serve({"load": lambda: add(table, order.data), "index": lambda: index(quantized)})
+        return
+    serve(
+        {
+            "load": load,
+            "searchable": make_searchable,
+            "built": built,
+            **search_steps(order, lambda: nullcontext(search_of(database.open_table("data")))),
+        }
+    )
+
+
+def _percents(batch: pa.RecordBatch) -> pa.Array:
+    return pa.array(batch.column("id").to_numpy() % 100)
 
 
 if __name__ == "__main__":

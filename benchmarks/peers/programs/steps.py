@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ class Order:
 
     For NumPy they are folders with ``id.npy`` and ``vector.npy``. ``folder`` is an empty one to work in;
     ``partitions`` is the number of lists that an index gets; ``extra`` is for one contender only.
+
+    With ``queries``, a NumPy file, rows are searched afterwards, with filters that so many ``percents`` of them match:
+    tables get a third column, ``percent``, and the index is each one's default for the ``metric`` (L2 or COSINE), or
+    the ``index``, in the contender's own terms. Each kind of search takes so many ``seconds`` at most.
     """
 
     data: Path
@@ -33,6 +37,11 @@ class Order:
     folder: Path
     partitions: int
     extra: Mapping[str, Any]
+    queries: Path | None = None
+    percents: Sequence[int] = ()
+    metric: str = "L2"
+    index: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0
 
     def to_json(self) -> str:
         given = {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -43,6 +52,8 @@ def read_order() -> Order:
     """The order on the command line."""
     given = json.loads(sys.argv[1])
     paths = {name: Path(given[name]) for name in ("data", "warm", "folder")}
+    if given["queries"] is not None:
+        paths["queries"] = Path(given["queries"])
     return Order(**(given | paths))
 
 

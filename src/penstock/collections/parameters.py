@@ -106,8 +106,9 @@ _MOST = 64
 
 
 def _check_parameter(table: ParameterTable, key: str, value: Any, index_type: str) -> None:
-    check_names(table, [key])
     rows = [row for row in table.rows if row.is_named(key)]
+    if not rows:
+        check_names(table, [key])
     row = next((row for row in rows if not row.types or index_type in row.types), None)
     if row is None:
         types = sorted(frozenset().union(*(row.types for row in rows)))

@@ -74,6 +74,7 @@ def low_thresholds() -> Iterator[None]:
         patch.setattr(build, "LEAST_SCALAR_ROWS", 1000)
         patch.setattr(mapping, "LEAST_SCALAR_ROWS", 1000)
         patch.setattr(search, "EXACT_BYTES", 1 << 13)
+        patch.setattr(search, "LEAST_BYTES_PER_MATCH", 1 << 13)
         yield
 
 

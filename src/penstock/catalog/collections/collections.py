@@ -389,11 +389,7 @@ def _lock(connection: Connection, collection_id: str) -> None:
 
 
 def _indexes(connection: Connection, collection_id: str) -> Sequence[IndexSpec]:
-    rows = connection.execute(
-        select(tables.vector_index.c.spec)
-        .where(tables.vector_index.c.collection_id == collection_id)
-        .order_by(tables.vector_index.c.created_at, tables.vector_index.c.name)
-    ).scalars()
+    rows = connection.execute(_INDEXES, {"collection_id": collection_id}).scalars()
     return [IndexSpec.from_json(spec) for spec in rows]
 
 
@@ -414,6 +410,11 @@ _BY_NAME = _live().where(
     tables.collection.c.database_id == bindparam("database_id"), tables.collection.c.name == bindparam("name")
 )
 _BY_ID = _live().where(tables.collection.c.id == bindparam("id"))
+_INDEXES = (
+    select(tables.vector_index.c.spec)
+    .where(tables.vector_index.c.collection_id == bindparam("collection_id"))
+    .order_by(tables.vector_index.c.created_at, tables.vector_index.c.name)
+)
 
 
 def _collection(row: Row[Any]) -> Collection:

@@ -1,0 +1,96 @@
+"""A filter that few rows match: their vectors are read alone, and compared as Lance compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from penstock.domain.index import Metric
+from penstock.domain.schema import DataType
+from penstock.engines.base import SearchRequest
+from penstock.engines.lance import LanceEngine
+from penstock.engines.lance.layout.tables import TableCache, TableRoot
+from penstock.engines.lance.read import search
+from penstock.filters import parse
+from tests.support.exact_search import ids
+from tests.support.tables import DIM, fixed_lists, import_rows, new_table, plain, plain_batch, vectors
+
+ROWS = 1000
+
+
+def floats(values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    return values
+
+
+def halves(values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    return values.astype(np.float16)
+
+
+def brains(values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    return (values.view(np.uint32) & 0xFFFF0000).view(np.float32)
+
+
+def integers(values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    return (values * 20).astype(np.int8)
+
+
+@pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
+@pytest.mark.parametrize(
+    ("type", "stored"),
+    [
+        (DataType.FLOAT_VECTOR, floats),
+        (DataType.FLOAT16_VECTOR, halves),
+        (DataType.BFLOAT16_VECTOR, brains),
+        (DataType.INT8_VECTOR, integers),
+    ],
+)
+def test_few_matching_rows_are_compared_as_lance_compares(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    type: DataType,
+    stored: Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]],
+    metric: Metric,
+) -> None:
+    engine, schema = LanceEngine(str(tmp_path)), plain(type=type, nullable=True)
+    column = fixed_lists(stored(vectors(ROWS)), [number % 13 == 5 for number in range(ROWS)])
+    table, _ = import_rows(engine, new_table(engine, schema), plain_batch(column, schema=schema))
+    request = SearchRequest(
+        field_name="vector",
+        queries=stored(vectors(3, seed=1)).astype(np.float32),
+        metric=metric,
+        limit=10,
+        filter=parse("number == 3", schema),
+    )
+    by_lance = engine.search(table, request)
+    monkeypatch.setattr(search, "EXACT_BYTES", ROWS * DIM)
+    monkeypatch.setattr(search, "LEAST_BYTES_PER_MATCH", DIM)
+    monkeypatch.delattr(search, "_run_nearest")
+    for alone, expected in zip(engine.search(table, request), by_lance, strict=True):
+        assert ids(alone) == ids(expected)
+        np.testing.assert_allclose(alone.scores, expected.scores, rtol=1e-4, atol=1e-4)
+
+
+def test_the_vectors_of_other_rows_are_not_read(tmp_path: Path) -> None:
+    rows, dim = 8000, 768
+    schema = plain(dim)
+    engine = LanceEngine(str(tmp_path))
+    table, _ = import_rows(engine, new_table(engine, schema), plain_batch(vectors(rows, dim), schema=schema))
+    store = TableRoot(str(tmp_path), {}, TableCache(is_remote=False))
+    request = SearchRequest(
+        field_name="vector",
+        queries=vectors(1, dim, seed=1),
+        metric=Metric.L2,
+        limit=10,
+        filter=parse("word == 'word 7'", schema),
+    )
+    search.search(store, table, request)
+    dataset = store.at_least(table, "counting bytes")
+    dataset.io_stats_incremental()
+    [hits] = search.search(store, table, request)
+    assert set(ids(hits)) <= set(range(7, rows, 100))
+    assert dataset.io_stats_incremental().read_bytes < rows * dim * 4 / 8
