@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.client_options import cluster_option, json_option, with_client
-from penstock.cli.renamed import Group
+from penstock.cli.groups import Group
 from penstock.domain.sizes import size_text
 
 if TYPE_CHECKING:
