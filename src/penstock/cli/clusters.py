@@ -8,6 +8,7 @@ import click
 
 from penstock.cli.admin import org_names, org_option, record, with_catalog, with_settings_and_catalog
 from penstock.cli.client_options import json_option
+from penstock.cli.groups import Group
 from penstock.cli.renamed import renamed_option
 from penstock.domain.names import check_cluster_id
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from penstock.settings import Settings
 
 
-@click.group()
+@click.group(cls=Group)
 def clusters() -> None:
     """Create, list and drop clusters.
 

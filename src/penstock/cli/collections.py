@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.client_options import json_option, with_client
+from penstock.cli.groups import Group
+from penstock.cli.indexes import hint_at_indexes
 from penstock.cli.inference import inference_options
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ METRICS = ("COSINE", "L2", "IP")
 _LOAD_STATES = {"LoadStateLoaded": "loaded", "LoadStateNotLoad": "not loaded", "LoadStateLoading": "loading"}
 
 
-@click.group()
+@click.group(cls=Group)
 def collections() -> None:
     """Create, list, describe and drop collections."""
 
@@ -129,6 +131,7 @@ def create(
             raise click.UsageError(f"{', '.join(quick_flags)} needs --dimension; with --schema, the file defines it.")
         content = read_schema_file(schema_file)
         client.collections.create(name, schema=content.schema, indexes=content.indexes, params=content.params)
+    hint_at_indexes(client.collections.describe(name))
     click.echo(f"Created collection {name}. Import files into it: penstock import FILES --collection {name}")
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
 
 from penstock.cli.client_options import cluster_option, json_option, with_client
-from penstock.cli.renamed import Group
+from penstock.cli.groups import Group
+from penstock.cli.job_list import list_jobs
+from penstock.cli.output import duration_text, moment
 from penstock.domain.sizes import size_text
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
     from penstock.sdk.jobs import ImportJob
-
-STATES = ("Pending", "Importing", "Uncommitted", "Committing", "Completed", "Failed")
-_REASON_SHOWN = 100
 
 
 @click.group(cls=Group)
@@ -25,30 +23,7 @@ def jobs() -> None:
     """List, describe, wait for, commit, abort and retry import jobs."""
 
 
-@jobs.command("list")
-@click.option("--collection", metavar="NAME", help="Only jobs into this collection.")
-@click.option("--state", type=click.Choice(STATES, case_sensitive=False), help="Only jobs in this state.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Maximum number of jobs.")
-@click.option("--all-databases", is_flag=True, help="Jobs of all databases.")
-@cluster_option
-@json_option
-@with_client
-def list_jobs(
-    client: Client, collection: str | None, state: str | None, limit: int, all_databases: bool, as_json: bool
-) -> None:
-    """List jobs, newest first.
-
-    Lists all unfinished and recently finished jobs (by default within a day). With --cluster-id (default of a
-    server: in01-local), all finished jobs are listed, too.
-    """
-    from penstock.cli.output import print_json, print_table
-
-    selected = list(islice(client.imports.list(collection, state=state, all_databases=all_databases), limit))
-    if as_json:
-        print_json([job.raw for job in selected])
-        return
-    rows = [(job.id, job.collection, job.state, job.progress, _shortened(job.reason)) for job in selected]
-    print_table(["Job", "Collection", "State", "%", "Reason"], rows, none="No jobs.")
+jobs.add_command(list_jobs)
 
 
 @jobs.command()
@@ -130,9 +105,8 @@ def retry(client: Client, job_ids: tuple[str, ...]) -> None:
 
 
 def _print_job(job: ImportJob) -> None:
-    from penstock.cli.output import moment, print_facts, print_table
+    from penstock.cli.output import print_facts, print_table
 
-    took = job.completed_at - job.created_at if job.completed_at and job.created_at else None
     print_facts(
         {
             "Job": job.id,
@@ -143,7 +117,7 @@ def _print_job(job: ImportJob) -> None:
             "Size": _size(job.size),
             "Created": moment(job.created_at),
             "Finished": moment(job.completed_at),
-            "Took": f"{took.total_seconds():,.0f} s" if took else None,
+            "Took": duration_text(job.duration),
             "Reason": job.reason,
         }
     )
@@ -160,8 +134,3 @@ def _print_job(job: ImportJob) -> None:
 
 def _size(size: int | None) -> str | None:
     return None if size is None else size_text(size)
-
-
-def _shortened(reason: str | None) -> str:
-    text = " ".join((reason or "").split())
-    return text if len(text) <= _REASON_SHOWN else text[: _REASON_SHOWN - 1] + "…"

@@ -16,6 +16,7 @@ from penstock.cli.admin import (
     with_catalog,
 )
 from penstock.cli.client_options import json_option
+from penstock.cli.groups import Group
 from penstock.domain.durations import parse_duration
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from penstock.catalog.access.accounts import Account
 
 
-@click.group()
+@click.group(cls=Group)
 def keys() -> None:
     """Create, list and revoke API keys.
 

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from penstock.cli.errors import Failure, explain
+from penstock.cli.groups import refuse_unknown
 from penstock.cli.renamed import refuse_renamed
 from penstock.extras import require_server
 from penstock.import_guard import leave_out_pandas
@@ -46,6 +47,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "collections": LazyCommand("collections:collections", "Create, list, describe and drop collections."),
     "databases": LazyCommand("databases:databases", "Create, list and drop databases."),
     "partitions": LazyCommand("partitions:partitions", "Create, list and drop partitions."),
+    "indexes": LazyCommand("indexes:indexes", "Create, list, describe and drop indexes."),
     "import": LazyCommand("imports:import_files", "Import files into a collection and follow the job."),
     "jobs": LazyCommand("jobs:jobs", "List, describe, wait for, commit, abort and retry import jobs."),
     "query": LazyCommand("rows:query", "Print rows that a filter selects."),
@@ -75,8 +77,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         refuse_renamed(ctx, args[0])
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"No such command {args[0]!r}. Commands: {', '.join(COMMANDS)}.", ctx)
+        refuse_unknown(ctx, args[0], COMMANDS)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

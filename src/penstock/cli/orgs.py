@@ -8,7 +8,7 @@ import click
 
 from penstock.cli.admin import record, with_catalog
 from penstock.cli.client_options import json_option
-from penstock.cli.renamed import Group
+from penstock.cli.groups import Group
 from penstock.domain.quotas import Quota
 from penstock.domain.sizes import parse_size
 from penstock.errors import InvalidParameter

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import json
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any
 from unicodedata import combining, east_asian_width
@@ -45,6 +47,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, non
     if not table_rows:
         click.echo(none, err=True)
         return
+    for position, line in enumerate(table_lines(columns, table_rows, err=err)):
+        click.secho(line, bold=position == 0, err=err)
+
+
+def table_lines(columns: Sequence[str], table_rows: Sequence[Sequence[object]], *, err: bool = False) -> list[str]:
+    """The lines of a table, its columns first; see :func:`print_table`."""
     cells = [[_cell(value) for value in row] for row in table_rows]
     rights = [
         all(isinstance(value, int | float | None) for value in column) for column in zip(*table_rows, strict=True)
@@ -52,10 +60,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, non
     widths = [max(map(_longest_line, column)) for column in zip(columns, *cells, strict=True)]
     if (sys.stderr if err else sys.stdout).isatty():
         widths = _fit(widths, shutil.get_terminal_size().columns)
-    click.secho("\n".join(_lines(columns, widths, rights)), bold=True, err=err)
-    for row in cells:
-        for line in _lines(row, widths, rights):
-            click.echo(line, err=err)
+    return [line for row in ([*columns], *cells) for line in _lines(row, widths, rights)]
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print CSV with a header; None is an empty cell, and numbers have no separators."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(["" if value is None else value for value in row] for row in rows)
+    click.echo(text.getvalue(), nl=False)
 
 
 def _fit(widths: Sequence[int], columns: int) -> list[int]:
@@ -134,3 +148,14 @@ def _number(value: object) -> str:
 def moment(time: datetime | None) -> str | None:
     """Format a time of the server (UTC) in the user's own time zone."""
     return None if time is None else time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def duration_text(duration: timedelta | None) -> str | None:
+    """Format a duration in its two largest units: ``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    if duration is None:
+        return None
+    minutes, seconds = divmod(round(duration.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

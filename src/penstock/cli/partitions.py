@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.client_options import json_option, with_client
+from penstock.cli.groups import Group
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
 
 
-@click.group()
+@click.group(cls=Group)
 def partitions() -> None:
     """Create, list and drop partitions."""
 

@@ -18,16 +18,6 @@ RENAMED_COMMANDS: Mapping[str, str] = {
 }
 
 
-class Group(click.Group):
-    """A command group that refuses the old names of its commands."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        refuse_renamed(ctx, args[0])
-        return super().resolve_command(ctx, args)
-
-
 def refuse_renamed(ctx: click.Context, name: str) -> None:
     """Refuse the old name of a command.
 

@@ -16,7 +16,7 @@ from penstock.cli.admin import (
     with_catalog,
 )
 from penstock.cli.client_options import json_option
-from penstock.cli.renamed import Group
+from penstock.cli.groups import Group
 
 if TYPE_CHECKING:
     from penstock.catalog import Catalog

@@ -14,6 +14,7 @@ from penstock.cli.errors import FAILED, INTERRUPTED, UNFINISHED
 from penstock.cli.output import print_json
 from penstock.domain.sizes import size_text
 from penstock.sdk.errors import JobFailed, JobUnfinished
+from penstock.sdk.job_meter import JobMeter
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -86,15 +87,14 @@ class _Lines:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._started = time.monotonic()
+        self._meter = JobMeter()
         self._printed_at = 0.0
         self._printed: tuple[str, int] = ("", -_STEP_PERCENT)
         self._reason: str | None = None
 
     def show(self, job: ImportJob) -> None:
-        from penstock.sdk.progress import progress_text
-
         now = time.monotonic()
+        reading = self._meter.observe(job)
         if not job.is_finished and job.reason not in (None, self._reason):
             click.echo(f"{self._prefix}{job.reason}", err=True)
         self._reason = job.reason
@@ -103,7 +103,7 @@ class _Lines:
         is_change = current != stage or job.progress >= percent + _STEP_PERCENT
         if not is_change and now < self._printed_at + _STEP_SECONDS:
             return
-        details = progress_text(job, now - self._started)
+        details = reading.text()
         click.echo(f"{self._prefix}{current} {job.progress} %{', ' if details else ''}{details}", err=True)
         self._printed, self._printed_at = (current, job.progress), now
 

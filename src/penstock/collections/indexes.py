@@ -86,6 +86,17 @@ class IndexService:
         building = pending > 0 and self._catalog.maintenance.is_locked(collection.id)
         return IndexStatus(spec=spec, rows=rows, pending_rows=pending, is_building=building)
 
+    def built_rows(self, collection: Collection, name: str) -> int | None:
+        """Count the rows in the built index, of which there are none where every search is exact.
+
+        None where the engine maintains its tables itself. Raises IndexNotFound.
+        """
+        spec = self.get(collection, name)
+        engine = self._engines.maintainable(collection)
+        if engine is None:
+            return None
+        return engine.built_rows(Table.of(collection, self._catalog.row_expiry.of(collection)), spec)
+
     def create(self, collection: Collection, request: CreateIndex) -> None:
         """Add an index, built in the background over existing rows; an identical existing one is no error.
 

@@ -284,6 +284,10 @@ class MaintainableEngine(Engine, Protocol):
         """How many rows the index covers; all of them where the engine uses brute force by policy."""
         ...
 
+    def built_rows(self, table: Table, spec: IndexSpec) -> int:
+        """How many rows the built index has; 0 where there is none, also where brute force is the policy."""
+        ...
+
     def compact(self, table: Table) -> int:
         """Join small fragments of the table where there are many; returns the table's version after it.
 

@@ -12,6 +12,7 @@ from penstock.sdk.collections import Collections, Databases, Partitions
 from penstock.sdk.connection import Connection
 from penstock.sdk.http import TIMEOUT
 from penstock.sdk.imports import Imports
+from penstock.sdk.indexes import Indexes
 from penstock.sdk.rows import COUNT, decode_row, encode_vectors
 from penstock.sdk.schema import CollectionInfo
 
@@ -79,6 +80,7 @@ class Client:
         self.imports = Imports(self._connection)
         self.collections = Collections(self._connection)
         self.partitions = Partitions(self._connection)
+        self.indexes = Indexes(self._connection)
         self.databases = Databases(self._connection)
 
     def __repr__(self) -> str:

@@ -11,7 +11,8 @@
     │   │   └── AnswerTimeout   nothing came back in time
     │   └── InvalidResponse    something came back that is no answer of such a server
     ├── JobFailed               a job that was waited for failed: job
-    └── JobUnfinished           a job that was waited for exceeds the timeout: job
+    ├── JobUnfinished           a job that was waited for exceeds the timeout: job
+    └── IndexUnfinished         an index that was waited for exceeds the timeout: collection, index
 
 No error holds an API key or an object store's keys, neither in its text nor in its attributes.
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from penstock.sdk.indexes import IndexDescription
     from penstock.sdk.jobs import ImportJob
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "ApiError",
     "ConnectionFailed",
     "ImportCallError",
+    "IndexUnfinished",
     "InvalidResponse",
     "JobFailed",
     "JobUnfinished",
@@ -135,4 +138,20 @@ class JobUnfinished(SdkError):
         return (
             f"import job {self.job.id} is {self.job.state} at {self.job.progress} % after {self.seconds:g} s; "
             "it continues on the server"
+        )
+
+
+class IndexUnfinished(SdkError):
+    """Work on an index is still due after the caller's timeout; ``index`` is its last state."""
+
+    def __init__(self, collection: str, index: IndexDescription, seconds: float) -> None:
+        super().__init__(collection, index, seconds)
+        self.collection = collection
+        self.index = index
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return (
+            f"{self.index.pending_rows:,} of {self.index.rows:,} rows of {self.collection!r} wait for the index "
+            f"{self.index.name!r} after {self.seconds:g} s; the server continues to build it"
         )

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -101,6 +102,7 @@ class Imports:
         collection: str | None = None,
         *,
         state: str | None = None,
+        since: datetime | None = None,
         all_databases: bool = False,
         page_size: int = 100,
     ) -> Iterator[ImportJob]:
@@ -113,10 +115,16 @@ class Imports:
             collection: only jobs into this collection.
             state: only jobs in this state, e.g. ``"Failed"``. Penstock selects them itself; elsewhere all jobs are
                 fetched, and the others left out here.
+            since: only jobs created at this time or later; without a time zone it is local. Penstock selects them
+                itself; elsewhere jobs are kept whose time isn't given.
             all_databases: also jobs of other databases than the client's.
         """
-        jobs = self._all(collection, state, all_databases, page_size)
-        return (job for job in jobs if state is None or job.state == state)
+        since = None if since is None else since.astimezone()
+        return (
+            job
+            for job in self._all(collection, state, since, all_databases, page_size)
+            if state in (None, job.state) and (since is None or job.created_at is None or job.created_at >= since)
+        )
 
     def get(self, job: str | int | ImportJob) -> ImportJob:
         """Get a job with all of its details, by its id (or an earlier state of it)."""
@@ -189,13 +197,20 @@ class Imports:
         return {"clusterId": cluster_id} if cluster_id else {}
 
     def _all(
-        self, collection: str | None, state: str | None, all_databases: bool, page_size: int
+        self,
+        collection: str | None,
+        state: str | None,
+        since: datetime | None,
+        all_databases: bool,
+        page_size: int,
     ) -> Iterator[ImportJob]:
-        body: dict[str, Any] = {**self._scope()}
+        body: dict[str, Any] = {**self._scope(), "verbose": True}
         if collection:
             body["collectionName"] = collection
         if state:
             body["state"] = state
+        if since:
+            body["createdAfter"] = since.isoformat()
         if not all_databases:
             body["dbName"] = self._connection.database
         if not self._connection.cluster_id:

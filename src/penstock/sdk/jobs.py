@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from penstock.domain.jobs import JobWarning
@@ -70,6 +70,12 @@ class ImportJob:
     @property
     def has_succeeded(self) -> bool:
         return self.state == "Completed"
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From create to the end; until now while it runs. None if the server doesn't say when it began or ended."""
+        end = self.completed_at if self.is_finished else datetime.now(UTC)
+        return None if self.created_at is None or end is None else max(timedelta(), end - self.created_at)
 
 
 def job_from_wire(data: Mapping[str, Any]) -> ImportJob:

@@ -1,4 +1,4 @@
-"""A progress bar for one import job: stage, percent, time left, rows, bytes, rows per second."""
+"""Progress bars: of an import job, and of an index."""
 
 from __future__ import annotations
 
@@ -11,64 +11,92 @@ from typing import TextIO
 
 import click
 
-from penstock.domain.sizes import size_text
+from penstock.sdk.indexes import IndexDescription
+from penstock.sdk.job_meter import JobMeter
 from penstock.sdk.jobs import ImportJob
 
-__all__ = ["progress_bar", "progress_text"]
+__all__ = ["index_bar", "index_text", "progress_bar"]
 
-_COLUMNS_BESIDE_TEXT = 40
-"""Stage, brackets, percent and time left."""
+_COLUMNS_BESIDE_TEXT = 58
+"""Stage, bar and percent."""
 
 
 @contextmanager
 def progress_bar(stream: TextIO | None = None) -> Iterator[Callable[[ImportJob], None]]:
     """Draw a bar while the block runs; call the yielded function with each new state of the job.
 
-    On anything but a terminal only the last state is printed.
+    It shows stage, percent, files, rows, bytes, rates and the range of the time left. On anything but a terminal only
+    the last state is printed.
 
     Args:
         stream: where to draw; None for the standard output.
     """
-    stream = stream or sys.stdout
+    meter = JobMeter()
+
+    def line(job: ImportJob) -> tuple[str, int, str]:
+        reading = meter.observe(job)
+        return job.stage or job.state, max(job.progress, int(100 * reading.share)), reading.text()
+
+    with _bar(stream or sys.stdout) as draw:
+        yield lambda job: draw(*line(job))
+
+
+@contextmanager
+def index_bar(stream: TextIO | None = None) -> Iterator[Callable[[IndexDescription], None]]:
+    """Draw a bar of the rows in an index while the block runs; on anything but a terminal print the last state."""
     started = monotonic()
+    with _bar(stream or sys.stdout) as draw:
+        yield lambda index: draw(
+            index.state, index.progress, f"{index_text(index)}, {monotonic() - started:,.0f} s so far"
+        )
+
+
+def index_text(index: IndexDescription) -> str:
+    """Format how many rows are in an index: built, waiting, or compared exactly."""
+    if index.built_rows is None or index.pending_rows:
+        done = index.rows - index.pending_rows if index.built_rows is None else index.built_rows
+        return f"{done:,} of {index.rows:,} rows built"
+    exact = index.rows - index.built_rows
+    if not exact:
+        return f"{index.rows:,} rows built"
+    if not index.built_rows:
+        return f"{index.rows:,} rows, all searched exactly"
+    return f"{index.built_rows:,} of {index.rows:,} rows built, {exact:,} searched exactly"
+
+
+@contextmanager
+def _bar(stream: TextIO) -> Iterator[Callable[[str, int, str], None]]:
+    """Yield the function that draws a label, a percentage and a text."""
     if not stream.isatty():
-        yield from _last_state(stream, started)
+        last = ""
+
+        def keep(label: str, percent: int, text: str) -> None:
+            nonlocal last
+            last = f"{label} {percent} %{', ' if text else ''}{text}"
+
+        try:
+            yield keep
+        finally:
+            if last:
+                click.echo(last, file=stream)
         return
 
-    def details(job: ImportJob | None) -> str:
-        width = shutil.get_terminal_size().columns - _COLUMNS_BESIDE_TEXT
-        return "" if job is None else progress_text(job, monotonic() - started)[: max(0, width)]
+    def shortened(text: str | None) -> str:
+        return (text or "")[: max(0, shutil.get_terminal_size().columns - _COLUMNS_BESIDE_TEXT)]
 
-    with click.progressbar(length=100, label="Pending", file=stream, width=0, item_show_func=details) as bar:
+    with click.progressbar(
+        length=100,
+        label="Pending",
+        file=stream,
+        width=30,
+        show_eta=False,
+        show_percent=True,
+        item_show_func=shortened,
+    ) as bar:
 
-        def show(job: ImportJob) -> None:
-            bar.label = job.stage or job.state
-            bar.update(max(0, job.progress - bar.pos), job)
+        def draw(label: str, percent: int, text: str) -> None:
+            bar.label = label
+            bar.update(max(0, percent - bar.pos), text)
             bar.render_progress()  # an update without a step doesn't draw
 
-        yield show
-
-
-def _last_state(stream: TextIO, started: float) -> Iterator[Callable[[ImportJob], None]]:
-    jobs: list[ImportJob] = []
-    try:
-        yield jobs.append
-    finally:
-        if jobs:
-            job = jobs[-1]
-            text = progress_text(job, monotonic() - started)
-            click.echo(f"{job.stage or job.state} {job.progress} %{', ' if text else ''}{text}", file=stream)
-
-
-def progress_text(job: ImportJob, seconds: float) -> str:
-    """Format rows, bytes and rate; ``seconds`` is how long the job has been watched."""
-    parts = []
-    if job.rows:
-        total = f"/{job.total_rows:,}" if job.total_rows and job.total_rows != job.rows else ""
-        parts.append(f"{job.rows:,}{total} rows")
-    if job.size:
-        read = "" if job.is_finished else f"{size_text(job.size * job.progress // 100)}/"
-        parts.append(f"{read}{size_text(job.size)}")
-    if job.rows and seconds >= 1:
-        parts.append(f"{job.rows / seconds:,.0f} rows/s")
-    return ", ".join(parts)
+        yield draw

@@ -190,6 +190,9 @@ class LanceEngine:
     def indexed_rows(self, table: Table, spec: IndexSpec) -> int:
         return build.indexed_rows(self._tables, table, spec)
 
+    def built_rows(self, table: Table, spec: IndexSpec) -> int:
+        return build.built_rows(self._tables, table, spec)
+
     def index_is_due(self, table: Table, spec: IndexSpec) -> bool:
         return build.spec_is_due(self._tables, table, spec)
 

@@ -130,6 +130,10 @@ LIST = Operation(
         "before": {"type": "string", "description": "Only jobs older than the job with this id."},
         "createdAfter": {"type": "string", "format": "date-time"},
         "createdBefore": {"type": "string", "format": "date-time"},
+        "verbose": {
+            "type": "boolean",
+            "description": "Also return importedRows, totalRows, fileSize, stage, createTime and completeTime.",
+        },
     },
     data=_object(
         {

@@ -78,11 +78,8 @@ class Profile:
             "collectionName": job.collection,
             "state": _state(job),
             "progress": progress_of(job),
-            "importedRows": 0 if job.has_failed else job.rows,
-            "totalRows": 0 if job.has_failed else job.total_rows,
             "fileSize": sum(file.size for file in details.files),
-            "createTime": time_text(job.created_at),
-            "completeTime": _time(job.finished_at),
+            **_figures(job),
             "details": [self._file(file) for file in files_to_show(details)],
         }
         if self.job_file_name:
@@ -93,8 +90,8 @@ class Profile:
             view["warnings"] = [warning.to_json() for warning in job.warnings]
         return view | self._reason(reason_of(job))
 
-    def page(self, page: JobPage, query: JobQuery) -> dict[str, Any]:
-        """``data`` of list."""
+    def page(self, page: JobPage, query: JobQuery, *, verbose: bool = False) -> dict[str, Any]:
+        """``data`` of list. ``verbose`` adds rows, bytes, stage and times, which neither Milvus nor Zilliz lists."""
         records = [
             {
                 "collectionName": job.collection,
@@ -102,6 +99,7 @@ class Profile:
                 "progress": progress_of(job),
                 "state": _state(job),
             }
+            | (_figures(job) | {"fileSize": job.size, "stage": job.stage} if verbose else {})
             | self._reason(reason_of(job))
             for job in page.jobs
         ]
@@ -145,6 +143,15 @@ ZILLIZ = Profile(
     job_file_name=True,
     paged=True,
 )
+
+
+def _figures(job: ImportJob) -> dict[str, Any]:
+    return {
+        "importedRows": 0 if job.has_failed else job.rows,
+        "totalRows": 0 if job.has_failed else job.total_rows,
+        "createTime": time_text(job.created_at),
+        "completeTime": _time(job.finished_at),
+    }
 
 
 def _state(job: ImportJob) -> str:

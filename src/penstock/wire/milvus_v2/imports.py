@@ -2,8 +2,9 @@
 
 A call with a non-empty ``clusterId`` or ``projectId`` gets the Zilliz profile (paging, its error numbers), any other
 the Milvus profile. Keys that neither of the two has: ``state``, ``before``, ``createdAfter`` and ``createdBefore``
-filter a list; ``createTime``, ``stage`` and ``warnings`` are further details of a job. ``infer``, ``retry`` and the
-header ``Idempotency-Key`` of create are this server's own, too.
+filter a list, and ``verbose`` adds rows, bytes, stage and times to it; ``createTime``, ``stage`` and ``warnings`` are
+further details of a job. ``infer``, ``retry`` and the header ``Idempotency-Key`` of create are this server's
+own, too.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def routes(imports: Imports, inference: SchemaInference, v2: MilvusV2, *, region
 
     def list_jobs(call: _ImportCall) -> object:
         query = _query(call)
-        return call.profile.page(imports.list(query), query)
+        return call.profile.page(imports.list(query), query, verbose=call.fields.boolean("verbose") or False)
 
     def describe(call: _ImportCall) -> object:
         text, job_id = _job_id(call)

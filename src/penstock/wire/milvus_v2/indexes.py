@@ -30,7 +30,12 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
 
     def describe(request: Request) -> object:
         request.fields.require("collectionName", "indexName")
-        return [_status(indexes.status(collection_of(request), request.fields.required_string("indexName")))]
+        collection, name = collection_of(request), request.fields.required_string("indexName")
+        status = _status(indexes.status(collection, name))
+        if request.fields.boolean("verbose"):
+            built = indexes.built_rows(collection, name)
+            status |= {} if built is None else {"builtRows": built}
+        return [status]
 
     def create(request: Request) -> object:
         request.fields.require("collectionName", "indexParams")
@@ -82,7 +87,9 @@ def routes(collections: CollectionService, indexes: IndexService, v2: MilvusV2) 
             operation=Operation(
                 summary="Describe an index",
                 tag=_TAG,
-                body=index_body,
+                description="With verbose, a key of this server, builtRows is the number of rows in the built index; "
+                "a search compares all others exactly.",
+                body={**index_body, "verbose": {"type": "boolean"}},
                 required=["collectionName", "indexName"],
                 data={"type": "array", "items": {"type": "object"}},
             ),

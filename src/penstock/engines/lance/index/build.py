@@ -113,10 +113,21 @@ def indexed_rows(store: TableRoot, table: Table, spec: IndexSpec) -> int:
     with translating_errors(doing, store.options):
         rows = int(dataset.count_rows())
         desired = _desired(dataset, table, spec, rows)
-        if desired is None:
-            return rows
-        actual = _existing_indexes(dataset).get(_name(desired.column))
-        return actual.rows if actual is not None and actual.matches(desired) else 0
+        return rows if desired is None else _built_rows(dataset, desired)
+
+
+def built_rows(store: TableRoot, table: Table, spec: IndexSpec) -> int:
+    """Count the rows that the built index has; 0 where brute force is used instead of an index."""
+    doing = f"describing the index {spec.name}"
+    dataset = store.at_least(table, doing)
+    with translating_errors(doing, store.options):
+        desired = _desired(dataset, table, spec, int(dataset.count_rows()))
+        return 0 if desired is None else _built_rows(dataset, desired)
+
+
+def _built_rows(dataset: LanceDataset, desired: DesiredIndex) -> int:
+    actual = _existing_indexes(dataset).get(_name(desired.column))
+    return actual.rows if actual is not None and actual.matches(desired) else 0
 
 
 def spec_is_due(store: TableRoot, table: Table, spec: IndexSpec) -> bool:

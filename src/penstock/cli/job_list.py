@@ -1,0 +1,178 @@
+"""``penstock jobs list``: once, or live until no job is running."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli.client_options import cluster_option, json_option, with_client
+from penstock.cli.errors import INTERRUPTED
+from penstock.cli.output import duration_text, moment, print_csv, print_json, print_table, table_lines
+from penstock.cli.since import parse_since
+from penstock.domain.sizes import size_text
+
+if TYPE_CHECKING:
+    from penstock.sdk.client import Client
+    from penstock.sdk.job_meter import JobMeter
+    from penstock.sdk.jobs import ImportJob
+
+STATES = ("Pending", "Importing", "Uncommitted", "Committing", "Completed", "Failed")
+_RUNNING = ("Pending", "Importing", "Committing")
+FORMATS = ("table", "json", "csv")
+_REASON_SHOWN = 100
+_POLL_SECONDS = 1.0
+_REPEAT_SECONDS = 10.0
+_CSV_COLUMNS = ("job", "collection", "state", "progress", "rows", "total_rows", "bytes", "created", "completed")
+
+
+@click.command("list")
+@click.option("--collection", metavar="NAME", help="Only jobs into this collection.")
+@click.option("--state", type=click.Choice(STATES, case_sensitive=False), help="Only jobs in this state.")
+@click.option(
+    "--since", callback=parse_since, metavar="TIME", help="Only jobs created since: 2h ago, or 2026-11-30T08:15."
+)
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Maximum number of jobs.")
+@click.option("--all-databases", is_flag=True, help="Jobs of all databases.")
+@click.option(
+    "--format", "output_format", type=click.Choice(FORMATS), default="table", show_default=True, help="Output format."
+)
+@click.option("--watch", is_flag=True, help="Show the running jobs live, until all of them have ended.")
+@cluster_option
+@json_option
+@with_client
+def list_jobs(
+    client: Client,
+    collection: str | None,
+    state: str | None,
+    since: datetime | None,
+    limit: int,
+    all_databases: bool,
+    output_format: str,
+    watch: bool,
+    as_json: bool,
+) -> None:
+    """List jobs, newest first.
+
+    Lists all unfinished and recently finished jobs (by default within a day). With --cluster-id (default of a
+    server: in01-local), all finished jobs are listed, too. --json is --format json.
+    """
+
+    def selected() -> list[ImportJob]:
+        found = client.imports.list(collection, state=state, since=since, all_databases=all_databases)
+        return list(islice(found, limit))
+
+    output_format = "json" if as_json else output_format
+    if watch:
+        if output_format != "table":
+            raise click.UsageError(f"--watch draws a table; leave out --watch or --format {output_format}.")
+        _watch(client, collection, state, since, limit, all_databases)
+    elif output_format == "json":
+        print_json([job.raw for job in selected()])
+    elif output_format == "csv":
+        print_csv([*_CSV_COLUMNS, "seconds", "reason"], map(_csv_row, selected()))
+    else:
+        columns = ["Job", "Collection", "State", "%", "Rows", "Size", "Created", "Took", "Reason"]
+        print_table(columns, map(_row, selected()), none="No jobs.")
+
+
+def _row(job: ImportJob) -> Sequence[object]:
+    return (
+        job.id,
+        job.collection,
+        job.state,
+        job.progress,
+        job.rows,
+        size_text(job.size) if job.size else "-",
+        moment(job.created_at),
+        duration_text(job.duration),
+        _shortened(job.reason),
+    )
+
+
+def _csv_row(job: ImportJob) -> Sequence[object]:
+    return (
+        job.id,
+        job.collection,
+        job.state,
+        job.progress,
+        job.rows,
+        job.total_rows,
+        job.size,
+        job.created_at.isoformat() if job.created_at else None,
+        job.completed_at.isoformat() if job.completed_at else None,
+        round(job.duration.total_seconds()) if job.duration is not None else None,
+        job.reason,
+    )
+
+
+def _watch(
+    client: Client, collection: str | None, state: str | None, since: datetime | None, limit: int, all_databases: bool
+) -> None:
+    """Draw the jobs that run, and those that end meanwhile, until none runs."""
+    from penstock.sdk.job_meter import JobMeter
+
+    meters: dict[str, JobMeter] = {}
+    drawing = _Drawing()
+    try:
+        while True:
+            found = [
+                job.id
+                for word in ([state] if state else _RUNNING)
+                for job in client.imports.list(collection, state=word, since=since, all_databases=all_databases)
+                if not job.is_finished
+            ]
+            # Only a job's own description has its files, and so the bytes that are read.
+            shown = [client.imports.get(job_id) for job_id in [*dict.fromkeys([*meters, *found])][:limit]]
+            rows = [_live_row(job, meters.setdefault(job.id, JobMeter())) for job in shown]
+            is_running = any(job.state in _RUNNING for job in shown)
+            drawing.draw(["Job", "Collection", "State", "%", "Progress"], rows, is_last=not is_running)
+            if not is_running:
+                break
+            time.sleep(_POLL_SECONDS)
+    except KeyboardInterrupt:
+        click.echo("\nStopped watching. The jobs continue on the server.", err=True)
+        sys.exit(INTERRUPTED)
+    if not meters:
+        click.echo("No job is running. To list those that have ended: penstock jobs list", err=True)
+
+
+def _live_row(job: ImportJob, meter: JobMeter) -> Sequence[object]:
+    reading = meter.observe(job)
+    text = _shortened(job.reason) if job.reason else reading.text()
+    percent = job.progress if job.is_finished else max(job.progress, int(100 * reading.share))
+    return job.id, job.collection, job.state if job.is_finished else job.stage or job.state, percent, text
+
+
+class _Drawing:
+    """A table that replaces the one before it on a terminal; elsewhere printed when a state changes, or sometimes."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._states: list[object] = []
+        self._printed_at = 0.0
+
+    def draw(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, is_last: bool) -> None:
+        if not rows:
+            return
+        lines = "\n".join(table_lines(columns, rows)).split("\n")
+        if sys.stdout.isatty():
+            if self._lines:
+                click.echo(f"\x1b[{self._lines}F\x1b[J", nl=False)
+            click.echo("\n".join(lines))
+            self._lines = len(lines)
+            return
+        states = [(row[0], row[2]) for row in rows]
+        if states != self._states or is_last or time.monotonic() > self._printed_at + _REPEAT_SECONDS:
+            click.echo("\n".join([*([""] if self._states else []), *lines]))
+            self._states, self._printed_at = list(states), time.monotonic()
+
+
+def _shortened(reason: str | None) -> str:
+    text = " ".join((reason or "").split())
+    return text if len(text) <= _REASON_SHOWN else text[: _REASON_SHOWN - 1] + "…"
