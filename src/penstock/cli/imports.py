@@ -61,8 +61,9 @@ def import_files(
     """Import files into a collection, show the progress and the result.
 
     PATH is a file, a folder, a pattern such as 'data/**/*.parquet', or an address such as s3://bucket/folder/.
-    Parquet, JSON, JSON Lines (.jsonl, .ndjson), CSV and NumPy; the .npy files of one folder are the columns of the
-    same rows. All rows of a job become visible at once, or none.
+    Parquet, JSON, JSON Lines (.jsonl, .ndjson), CSV and TSV, the texts also as .gz, .zst and .bz2; NumPy (.npz, and
+    .npy: those of one folder are the columns of the same rows); Arrow (.arrow, .feather), ORC, Avro, HDF5; vectors
+    alone (.fvecs, .ivecs, .bvecs, .fbin). All rows of a job become visible at once, or none.
 
     The exit code is 0 when all jobs completed, 1 when a job failed or was aborted, 2 for wrong usage, and 130 after
     Ctrl-C, which leaves the job running.
