@@ -160,7 +160,11 @@ def _imported(case: Case, locations: Sequence[Location], context: TaskContext) -
         ranges = ranges.cut([scan_range(span, context) for span in spans])
     rows = 0
     for file_range in ranges:
-        split = Split(ordinal=0, ranges=(replace(file_range, format=case.format),))
+        split = Split(
+            ordinal=0,
+            ranges=(replace(file_range, format=case.format),),
+            auto_id_start=1 if case.schema.auto_id else None,
+        )
         stage = StageTask(
             engine=_Drain(),  # type: ignore[arg-type]
             table=Table(id="attacked", schema=case.schema),

@@ -1,4 +1,4 @@
-"""HDF5: which data sets are columns, what their types may be, and what lies outside of the file."""
+"""HDF5: which datasets are columns, what their types may be, and what lies outside of the file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_training_vectors_of_a_benchmark_are_imported() -> None:
     assert [row["embedding"] for row in found.rows] == VECTORS.tolist()
     [warning] = found.warnings
     assert warning.message == (
-        "data sets of the HDF5 file were left out: distances (4 rows), neighbors (4 rows), test (4 rows); "
+        "datasets of the HDF5 file were left out: distances (4 rows), neighbors (4 rows), test (4 rows); "
         "imported: train"
     )
 
@@ -46,7 +46,7 @@ def test_an_option_chooses_the_data_sets() -> None:
     assert values(found.rows, "vector", "$meta") == [[vector, "{}"] for vector in VECTORS.tolist()]
     error = failure("a.h5", content, options={"datasets": "vectors"})
     assert error.field == "vectors"
-    assert error.remedy == "Its data sets: id (10 rows), more (10 rows), text (10 rows), vector (10 rows)"
+    assert error.remedy == "Its datasets: id (10 rows), more (10 rows), text (10 rows), vector (10 rows)"
 
 
 def test_fields_choose_the_data_sets_by_their_names() -> None:
@@ -59,7 +59,7 @@ def test_fields_choose_the_data_sets_by_their_names() -> None:
 
 def test_unequal_lengths_are_listed() -> None:
     error = failure("a.h5", hdf5_file(id=KEYS, vector=VECTORS[:4]))
-    assert error.rule == "the data sets differ in their numbers of rows: id (10 rows), vector (4 rows)"
+    assert error.rule == "the datasets differ in their numbers of rows: id (10 rows), vector (4 rows)"
     assert error.remedy == "Choose those of one length with the option datasets, such as datasets=id,vector"
     assert "a (10 rows), b (4 rows)" in failure("a.h5", hdf5_file(a=VECTORS, b=VECTORS[:4]), ALONE).rule
 
@@ -113,7 +113,7 @@ def test_nothing_outside_of_the_file_is_read(tmp_path: Path) -> None:
                     file["vector"] = h5py.SoftLink("/link/vector")
         error = failure("a.h5", path.read_bytes())
         assert error.field == "vector"
-        assert error.rule in ("the data set 'vector' lies in another file, which is not read", MISSED)
+        assert error.rule in ("the dataset 'vector' lies in another file, which is not read", MISSED)
 
 
 MISSED = "value of field 'vector' is missed"

@@ -70,8 +70,9 @@ def import_files(
     """Import files into a collection, show the progress and the result.
 
     PATH is a file, a folder, a pattern such as 'data/**/*.parquet', or an address such as s3://bucket/folder/.
-    Parquet, JSON, JSON Lines (.jsonl, .ndjson), CSV and NumPy; the .npy files of one folder are the columns of the
-    same rows. All rows of a job become visible at once, or none.
+    Parquet, JSON, JSON Lines (.jsonl, .ndjson), CSV and TSV, the texts also as .gz, .zst and .bz2; NumPy (.npz, and
+    .npy: those of one folder are the columns of the same rows); Arrow (.arrow, .feather), ORC, Avro, HDF5; vectors
+    alone (.fvecs, .ivecs, .bvecs, .fbin). All rows of a job become visible at once, or none.
 
     With --create the collection must not exist yet. Its schema is inferred from the first rows of the files, shown,
     each field with the reason for its type, and asked about unless --yes is given.

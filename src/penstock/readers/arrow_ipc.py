@@ -90,7 +90,7 @@ def _opened(request: ReadRequest) -> Iterator[_IpcFile | _IpcStream]:
             else:
                 reader = pa.ipc.open_file(stream)
                 blocks = _block_sizes(stream) if reader.num_record_batches else []
-        names = reader.schema.names
+            names = reader.schema.names
         chunks = [
             Chunk(size=size, decoded_size=block, max_rows=max(_ROWS_PER_BYTE * block, _MIN_ROWS))
             for size, block in zip(shares(source.size, blocks), blocks, strict=True)

@@ -125,13 +125,13 @@ def _opened(request: ReadRequest) -> Iterator[_AvroFile]:
     with source.open_stream() as stream:
         with _errors(source.name):
             reader: Any = fastavro.reader(stream)
-            schema: Any = json.loads(reader.metadata["avro.schema"])
+            types = _columns(json.loads(reader.metadata["avro.schema"]), source.name)
         chunk = Chunk(
             size=source.size,
             decoded_size=source.size,
             max_rows=max(_ROWS_PER_BYTE * source.size, _MIN_ROWS),
         )
-        yield _AvroFile(reader, source.name, _columns(schema, source.name), [chunk])
+        yield _AvroFile(reader, source.name, types, [chunk])
 
 
 def _columns(schema: Any, file: str) -> Mapping[str, pa.DataType | DataError]:

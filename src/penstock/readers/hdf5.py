@@ -1,7 +1,7 @@
-"""Read HDF5 files: the data sets at the top of a file are columns, read in slices of rows.
+"""Read HDF5 files: the datasets at the top of a file are columns, read in slices of rows.
 
 The library needs the extra ``hdf5``. Only what lies in the file itself is read: HDF5 can refer to other files by
-links, external storage and virtual data sets, none of which is followed.
+links, external storage and virtual datasets, none of which is followed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from penstock.sources.base import Source
 
 _TITLE = "HDF5"
 _BASES = "train"
-"""The data set of a benchmark of nearest-neighbour search that holds the vectors to search in."""
+"""The dataset of a benchmark of nearest-neighbour search that holds the vectors to search in."""
 _UNIT_BYTES = 8 << 20
 """Bytes of rows that are read at once. Plans depend on it: file ranges are counted in these units."""
 _MAX_TILE_BYTES = 64 << 20
@@ -40,7 +40,7 @@ _MAX_LINKS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A data set: its values per row (None: one), and the bytes of a row."""
+    """A dataset: its values per row (None: one), and the bytes of a row."""
 
     dataset: Any
     name: str
@@ -125,7 +125,7 @@ class _FileObject(io.RawIOBase):
 
 
 def _check_option(text: str) -> str | None:
-    """Accept any text: a file decides whether it has a data set of this name."""
+    """Accept any text: a file decides whether it has a dataset of this name."""
     del text
     return None
 
@@ -168,7 +168,7 @@ def _file(columns: Mapping[str, _Column], file: _FileObject, source: Source) -> 
 
 
 def _datasets(file: Any, name: str) -> dict[str, Any]:
-    """The data sets at the top of the file, but for those that lie in other files, and single values."""
+    """The datasets at the top of the file, but for those that lie in other files, and single values."""
     import h5py
 
     if len(file) > _MAX_LINKS:
@@ -186,7 +186,7 @@ def _datasets(file: Any, name: str) -> dict[str, Any]:
             continue
         if dataset.external or dataset.is_virtual:
             raise DataError(
-                f"the data set {key!r} lies in another file, which is not read",
+                f"the dataset {key!r} lies in another file, which is not read",
                 file=name,
                 field=key,
                 remedy="Write its values into the file itself",
@@ -194,13 +194,13 @@ def _datasets(file: Any, name: str) -> dict[str, Any]:
         found[key] = dataset
     if not found:
         raise DataError(
-            "the file has no data set at its top", file=name, remedy="Write each column as a data set at the top"
+            "the file has no dataset at its top", file=name, remedy="Write each column as a dataset at the top"
         )
     return found
 
 
 def _chosen(datasets: Mapping[str, Any], request: ReadRequest) -> Mapping[str, _Column]:
-    """Choose the data sets that are columns of the same rows.
+    """Choose the datasets that are columns of the same rows.
 
     They are those that the option ``datasets`` names; or else those with as many rows as the ones that are named as
     fields; or else all if they are of one length; or else ``train``. A single one belongs to the only vector field.
@@ -211,10 +211,10 @@ def _chosen(datasets: Mapping[str, Any], request: ReadRequest) -> Mapping[str, _
     unknown = next((name for name in names if name not in datasets), None)
     if unknown is not None:
         raise DataError(
-            f"the file has no data set {unknown!r} at its top",
+            f"the file has no dataset {unknown!r} at its top",
             file=source.name,
             field=unknown,
-            remedy=f"Its data sets: {_lengths(datasets)}",
+            remedy=f"Its datasets: {_lengths(datasets)}",
         )
     if not names:
         lengths = {datasets[name].shape[0] for name in fields or datasets}
@@ -226,7 +226,7 @@ def _chosen(datasets: Mapping[str, Any], request: ReadRequest) -> Mapping[str, _
             names = fields or list(datasets)
     if len({datasets[name].shape[0] for name in names}) > 1:
         raise DataError(
-            f"the data sets differ in their numbers of rows: {_lengths({name: datasets[name] for name in names})}",
+            f"the datasets differ in their numbers of rows: {_lengths({name: datasets[name] for name in names})}",
             file=source.name,
             remedy="Choose those of one length with the option datasets, such as datasets=id,vector",
         )
@@ -241,18 +241,18 @@ def _check_others(datasets: Mapping[str, Any], names: Sequence[str], request: Re
     others = [name for name in datasets if name not in names]
     if others and request.unknown_columns is UnknownColumns.ERROR and not request.options.get("datasets"):
         raise DataError(
-            f"the data set {others[0]!r} is not imported",
+            f"the dataset {others[0]!r} is not imported",
             file=request.sources[0].name,
             field=others[0],
-            remedy="Choose the data sets with the option datasets, or import without unknown_columns=error",
+            remedy="Choose the datasets with the option datasets, or import without unknown_columns=error",
         )
 
 
 def _notes(datasets: Mapping[str, Any], columns: Mapping[str, _Column]) -> list[JobWarning]:
-    """The warning about data sets that are not imported."""
+    """The warning about datasets that are not imported."""
     chosen = {column.name for column in columns.values()}
     others = {name: dataset for name, dataset in datasets.items() if name not in chosen}
-    text = f"data sets of the HDF5 file were left out: {_lengths(others)}; imported: {listed(sorted(chosen))}"
+    text = f"datasets of the HDF5 file were left out: {_lengths(others)}; imported: {listed(sorted(chosen))}"
     return [JobWarning(code="column_dropped", message=text, count=len(others))] if others else []
 
 
@@ -269,7 +269,7 @@ def _column(dataset: Any, name: str, file: str) -> _Column:
     )
     if dtype.kind not in "biufS" and not varies:
         raise DataError(
-            f"the data set has the type {str(dtype)[:100]}, which can't be imported",
+            f"the dataset has the type {str(dtype)[:100]}, which can't be imported",
             file=file,
             field=name,
             remedy="Write it as numbers, bool or text",
@@ -277,7 +277,7 @@ def _column(dataset: Any, name: str, file: str) -> _Column:
     shape = dataset.shape
     if len(shape) > 2 or (len(shape) == 2 and (varies or dtype.kind == "S" or shape[1] == 0)):
         raise DataError(
-            f"a data set of shape {shape} and type {str(dtype)[:100]} can't be imported",
+            f"a dataset of shape {shape} and type {str(dtype)[:100]} can't be imported",
             file=file,
             field=name,
             remedy="Write values as shape (rows,), vectors as shape (rows, dimension)",
@@ -289,7 +289,7 @@ def _column(dataset: Any, name: str, file: str) -> _Column:
     tile_width = -(-width // dataset.chunks[1]) * dataset.chunks[1] if width and dataset.chunks else (width or 1)
     if tile_rows * tile_width * dtype.itemsize > _MAX_TILE_BYTES or row_bytes > _MAX_TILE_BYTES:
         raise DataError(
-            f"the data set is stored in chunks of {tile_rows:,} rows, more than the {_MAX_TILE_BYTES >> 20} MiB that "
+            f"the dataset is stored in chunks of {tile_rows:,} rows, more than the {_MAX_TILE_BYTES >> 20} MiB that "
             "are decompressed at once",
             file=file,
             field=name,
@@ -306,7 +306,7 @@ def _check_filters(dataset: Any, name: str, file: str) -> None:
         code, _, _, title = properties.get_filter(number)
         if not h5py.h5z.filter_avail(code):
             raise DataError(
-                f"the data set is compressed with {title.decode(errors='replace')!r} (filter {code}), which the "
+                f"the dataset is compressed with {title.decode(errors='replace')!r} (filter {code}), which the "
                 "server does not have",
                 file=file,
                 field=name,

@@ -63,6 +63,7 @@ class Imports:
             options: ``timeout="300s"``, ``sep``, ``nullkey``, ``auto_commit=False``; ``unknown_columns="drop"`` or
                 ``"error"`` for columns that are no field, which otherwise become dynamic values … An option
                 unknown to Penstock and Milvus is a ``ValueError``. ``sep`` is a character, or its escape: ``r"\\t"``.
+                ``datasets="train"`` names datasets of HDF5 files.
             idempotency_key: the same key for the same collection gives the same job within a day, where the server
                 supports such keys. With a key the call is retried when no answer came; without, it is sent once.
         """

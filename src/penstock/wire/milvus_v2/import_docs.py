@@ -56,7 +56,7 @@ CREATE = Operation(
             "type": "object",
             "additionalProperties": _TEXT,
             "description": "timeout, sep, nullkey, auto_commit as in Milvus; unknown_columns for columns and keys "
-            "without a field: dynamic (they become dynamic values), drop or error.",
+            "without a field: dynamic (they become dynamic values), drop or error; datasets of HDF5 files to import.",
         },
     },
     required=["collectionName"],
