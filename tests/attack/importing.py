@@ -13,6 +13,7 @@ from penstock.domain.arrow_schema import canonical_schema
 from penstock.domain.jobs import Split
 from penstock.engines.base import Staged, Table
 from penstock.errors import DataError, PenstockError
+from penstock.imports.schema_inference import SampleTask, sample_and_infer
 from penstock.imports.tasks import (
     BoundaryScanTask,
     PlanTask,
@@ -22,6 +23,7 @@ from penstock.imports.tasks import (
     scan_range,
     stage_split,
 )
+from penstock.inference.infer import InferOptions
 from penstock.readers.base import InputFile
 from penstock.runners.base import TaskContext
 from penstock.sources.base import Location
@@ -93,6 +95,7 @@ def _attempt(case: Case, folder: Path, context: TaskContext) -> Outcome:
     before = _peak_from_now()
     rows, error, fault = 0, "", ""
     try:
+        _infer(case, locations, context)
         rows = _imported(case, locations, context)
     except PenstockError as refused:
         error = str(refused)
@@ -124,6 +127,21 @@ def _written(case: Case, folder: Path) -> list[Location]:
         path.write_bytes(content)
         found.append(Location(uri=path.as_uri(), name=name, size=len(content)))
     return found
+
+
+def _infer(case: Case, locations: Sequence[Location], context: TaskContext) -> None:
+    """Infer a schema, or be refused with a message as good as an import's; raises what is wrong with it."""
+    task = SampleTask(
+        files=[InputFile(locations=locations, format=case.format)],
+        options=case.options,
+        chosen=InferOptions(),
+        is_complete=True,
+    )
+    try:
+        sample_and_infer(task, context).schema.check()
+    except PenstockError as refused:
+        if fault := _fault(refused, case):
+            raise AssertionError(f"the inference {fault}") from refused
 
 
 def _imported(case: Case, locations: Sequence[Location], context: TaskContext) -> int:

@@ -12,30 +12,52 @@ import io
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from penstock.domain.schema import CollectionSchema
+from penstock.readers.arrow_ipc import ARROW_IPC
+from penstock.readers.avro import AVRO
 from penstock.readers.csv.reader import CSV
+from penstock.readers.hdf5 import HDF5
 from penstock.readers.json.array_reader import JSON
 from penstock.readers.json.lines_reader import JSON_LINES
 from penstock.readers.numpy import NUMPY
+from penstock.readers.numpy_archive import NUMPY_ARCHIVE
+from penstock.readers.orc import ORC
 from penstock.readers.parquet import PARQUET
+from penstock.readers.vector_files import BVECS, FBIN, FVECS, IVECS
 from tests.attack.parquet_files import parquet_files
+from tests.support.column_files import COLUMN_FILES, VECTOR_FILES, table_of
 from tests.support.schemas import EVERYTHING, KEY_AND_VECTOR, LENIENT
 
 __all__ = ["FORMATS", "Case", "make_case"]
 
 Options: TypeAlias = Mapping[str, str]
-FORMATS = (PARQUET.name, JSON.name, JSON_LINES.name, CSV.name, NUMPY.name)
+_OF_COLUMNS: Mapping[str, Sequence[str]] = {
+    ARROW_IPC.name: ("arrow", "arrows", "feather"),
+    AVRO.name: ("avro",),
+    HDF5.name: ("h5",),
+    NUMPY_ARCHIVE.name: ("npz",),
+    ORC.name: ("orc",),
+}
+"""Extensions of the files of other formats of columns."""
+_OF_VECTORS = {spec.name: spec.extensions[0] for spec in (FVECS, IVECS, BVECS, FBIN)}
+FORMATS = (PARQUET.name, JSON.name, JSON_LINES.name, CSV.name, NUMPY.name, *_OF_COLUMNS, *_OF_VECTORS)
 _OF_ROWS = frozenset({JSON.name, JSON_LINES.name, CSV.name})
 _SCHEMAS = (KEY_AND_VECTOR, EVERYTHING, LENIENT)
+_VECTORS_ALONE = replace(KEY_AND_VECTOR, auto_id=True)
 _NUMPY_SCHEMAS = (KEY_AND_VECTOR, LENIENT)
 """NumPy files hold neither arrays nor structs: fields of these kinds must be nullable."""
+_SCHEMAS_OF: Mapping[str, Sequence[CollectionSchema]] = {
+    NUMPY.name: _NUMPY_SCHEMAS,
+    **dict.fromkeys(_OF_COLUMNS, _NUMPY_SCHEMAS),
+    **dict.fromkeys(_OF_VECTORS, (_VECTORS_ALONE,)),
+}
 _ROWS = 12
 
 
@@ -55,7 +77,7 @@ def make_case(number: int, seed: int, *, broken: bool = True) -> Case:
     """The formats take turns. With ``broken`` False it is the good file that the case begins with."""
     random_ = random.Random(f"{seed}-{number}")
     format_ = FORMATS[number % len(FORMATS)]
-    schema = random_.choice(_NUMPY_SCHEMAS if format_ is NUMPY.name else _SCHEMAS)
+    schema = random_.choice(_SCHEMAS_OF.get(format_, _SCHEMAS))
     options = {"sep": random_.choice(",;"), "nullkey": random_.choice(["", "null"])}
     hostile = broken and format_ in _OF_ROWS and random_.random() < 0.3
     files = dict(_MAKERS[format_](random_, schema, options, hostile))
@@ -120,13 +142,8 @@ def _cut_and_joined(random_: random.Random, content: bytes, format_: str) -> byt
         case 3:
             return content[:end] + content[start:]
         case _:
-            other = next(
-                iter(
-                    _MAKERS[format_](
-                        random_, random_.choice(_NUMPY_SCHEMAS), {"sep": ",", "nullkey": ""}, False
-                    ).values()
-                )
-            )
+            schema = random_.choice(_SCHEMAS_OF.get(format_, _NUMPY_SCHEMAS))
+            other = next(iter(_MAKERS[format_](random_, schema, {"sep": ",", "nullkey": ""}, False).values()))
             return content[:start] + other[random_.randint(0, len(other)) :]
 
 
@@ -356,6 +373,35 @@ def _numpy(random_: random.Random, schema: CollectionSchema, _: Options, hostile
     }
 
 
+def _columns(
+    random_: random.Random, schema: CollectionSchema, options: Options, hostile: bool, *, format_: str
+) -> dict[str, bytes]:
+    del schema, options, hostile
+    extension = random_.choice(_OF_COLUMNS[format_])
+    return {f"data.{extension}": _column_file(extension, random_.choice([3, 5, 100]))}
+
+
+@cache
+def _column_file(extension: str, batch_rows: int) -> bytes:
+    return COLUMN_FILES[extension](table_of(_ROWS, more=list(range(_ROWS))), batch_rows)
+
+
+def _vectors(
+    random_: random.Random, schema: CollectionSchema, options: Options, hostile: bool, *, format_: str
+) -> dict[str, bytes]:
+    del random_, schema, options, hostile
+    extension = _OF_VECTORS[format_]
+    return {f"data.{extension}": VECTOR_FILES[extension](np.arange(2 * _ROWS).reshape(_ROWS, 2))}
+
+
+def _attack_binary(random_: random.Random, content: bytes) -> bytes:
+    """A length or an offset of four or eight bytes, wherever one may be, set to an extreme or to another one."""
+    at = random_.randrange(max(1, len(content) // 4)) * 4
+    width = random_.choice([4, 8])
+    number = random_.choice([*_EXTREMES, len(content), at, 2**31 - len(content)])
+    return content[:at] + (number % (1 << 8 * width)).to_bytes(width, "little") + content[at + width :]
+
+
 def _given(random_: random.Random, schema: CollectionSchema, name: str) -> bool:
     return not schema[name].nullable or random_.random() < 0.5
 
@@ -394,6 +440,8 @@ _MAKERS: Mapping[str, Callable[[random.Random, CollectionSchema, Options, bool],
     JSON_LINES.name: _json_lines,
     CSV.name: _csv,
     NUMPY.name: _numpy,
+    **{name: partial(_columns, format_=name) for name in _OF_COLUMNS},
+    **{name: partial(_vectors, format_=name) for name in _OF_VECTORS},
 }
 _ATTACKS: Mapping[str, Callable[[random.Random, bytes], bytes]] = {
     PARQUET.name: _attack_parquet,
@@ -401,4 +449,5 @@ _ATTACKS: Mapping[str, Callable[[random.Random, bytes], bytes]] = {
     JSON_LINES.name: _attack_text,
     CSV.name: _attack_text,
     NUMPY.name: _attack_npy,
+    **dict.fromkeys([*_OF_COLUMNS, *_OF_VECTORS], _attack_binary),
 }

@@ -21,10 +21,8 @@ from tests.support.inference import infer
 
 ROWS = [{"id": number, "name": f"row {number}", "emb": [float(number), 1.0, 2.0]} for number in range(20)]
 VECTORS = np.array([row["emb"] for row in ROWS], np.float32)
-TABLE = pa.Table.from_pylist(
-    ROWS,
-    pa.schema([pa.field("id", pa.int64()), pa.field("name", pa.string()), pa.field("emb", pa.list_(pa.float32()))]),
-)
+TYPES: dict[str, pa.DataType] = {"id": pa.int64(), "name": pa.string(), "emb": pa.list_(pa.float32())}
+TABLE = pa.Table.from_pylist(ROWS, pa.schema(TYPES))
 
 
 def arrow_file() -> bytes:

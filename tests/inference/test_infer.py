@@ -161,7 +161,8 @@ def test_a_numpy_set() -> None:
 
 
 def test_a_file_without_vectors_names_what_it_has_and_the_next_step() -> None:
-    with pytest.raises(ImportRefused, match=r"no vector column.*id \(whole numbers\).*Write the vectors as lists"):
+    message = r"no vector column.*rows\.jsonl.*id \(whole numbers\).*Write the vectors as lists"
+    with pytest.raises(ImportRefused, match=message):
         infer(lines({"id": 1, "text": "a"}))
     with pytest.raises(ImportRefused, match="is ';' the separator"):
         infer({"a.csv": b"id;vector\n1;[1]\n"})
@@ -256,6 +257,24 @@ def test_files_without_rows() -> None:
     ):
         with pytest.raises(ImportRefused, match="has no rows"):
             infer(files)
+
+
+def test_a_vector_with_the_name_of_a_key() -> None:
+    inferred = infer({"id.npy": npy(np.eye(3, 8, dtype=np.float32))})
+    assert [field.name for field in inferred.schema] == ["pk", "id"]
+
+
+def test_what_no_value_can_hold_is_named() -> None:
+    deep: list[Any] = []
+    for _ in range(400):
+        deep = [deep]
+    found = dynamic(infer(lines({"v": UNIT, "deep": deep, "long": "x" * 70_000})))
+    assert "nested more than 128 deep" in found["deep"]
+    assert "text of up to 70,000 bytes, more than a field holds" in found["long"]
+
+
+def test_blank_cells() -> None:
+    assert infer({"a.csv": b'v,a\n"[0.5, 0.5]"," "\n'}).schema["a"].type is DataType.VARCHAR
 
 
 def test_numbers_that_are_no_vectors() -> None:

@@ -8,9 +8,11 @@ from penstock.domain.import_options import SERVED_OPTIONS
 from penstock.errors import ImportRefused
 from penstock.readers.formats import EXTENSIONS, FORMATS, check_options, format_named
 
+OTHERS = ("npz", "Arrow", "ORC", "Avro", "HDF5", "fvecs", "ivecs", "bvecs", "fbin")
+
 
 def test_names_are_those_of_plans_in_the_catalog() -> None:
-    assert [spec.name for spec in FORMATS] == ["Parquet", "JSON", "JSONL", "CSV", "TSV", "Numpy"]
+    assert [spec.name for spec in FORMATS] == ["Parquet", "JSON", "JSONL", "CSV", "TSV", "Numpy", *OTHERS]
     assert all(format_named(spec.name) is spec for spec in FORMATS)
 
 
@@ -20,7 +22,7 @@ def test_an_extension_belongs_to_one_format() -> None:
 
 def test_options_of_formats_are_known_to_clients() -> None:
     options = {name for spec in FORMATS for name in spec.options}
-    assert options == {"nullkey", "sep"}
+    assert options == {"datasets", "nullkey", "sep"}
     assert options <= SERVED_OPTIONS
 
 

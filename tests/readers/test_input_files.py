@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from penstock.errors import ImportRefused
+from penstock.readers.arrow_ipc import ARROW_IPC
 from penstock.readers.base import FormatSpec
 from penstock.readers.csv.reader import CSV, TSV
+from penstock.readers.hdf5 import HDF5
 from penstock.readers.input_files import check_group, detect, expand
 from penstock.readers.json.array_reader import JSON
 from penstock.readers.json.lines_reader import JSON_LINES
 from penstock.readers.numpy import NUMPY
+from penstock.readers.numpy_archive import NUMPY_ARCHIVE
 from penstock.readers.parquet import PARQUET
 from penstock.sources.base import Location
 
@@ -28,6 +31,9 @@ from penstock.sources.base import Location
         (["a.b/c.d.json.GZ"], JSON),
         (["s3://bucket/a.jsonl.zst"], JSON_LINES),
         (["a.csv.bz2"], CSV),
+        (["a.npz"], NUMPY_ARCHIVE),
+        (["a.feather"], ARROW_IPC),
+        (["a.H5"], HDF5),
         (["x/id.npy", "y/vector.NPY", "$meta.npy"], NUMPY),
     ],
 )
@@ -45,7 +51,7 @@ def test_the_extension_tells(group: list[str], format: FormatSpec) -> None:
         (["folder.json/a"], "unexpected file type"),
         (["json.gz"], "unexpected file type"),
         (["a.json.xz"], "Decompress it first"),
-        (["a.gz"], r"\.npy; text also in \.gz, \.zst, \.bz2, as in rows\.jsonl\.gz"),
+        (["a.gz"], r"\.fbin; text also in \.gz, \.zst, \.bz2, as in rows\.jsonl\.gz"),
         (["a.parquet.gz"], "Decompress it first"),
         (["id.npy", "a.json"], r"inconsistency in file types, \(id\.npy\) vs \(a\.json\)"),
         (["a.json", "b.json"], r"for JSON import, accepts only one file\. .*\[\[file\], \[file\]\]"),

@@ -13,12 +13,14 @@ from typing import Any
 
 from penstock.catalog import Catalog
 from penstock.domain.access import Caller, Role
-from penstock.errors import MemoryExceeded, QuotaExceeded, SourceUnavailable, WorkerLost
+from penstock.domain.schema import CollectionSchema
+from penstock.errors import DataError, MemoryExceeded, QuotaExceeded, SourceUnavailable, WorkerLost
 from penstock.imports.checks import check_groups, check_options
 from penstock.imports.file_probe import FileProbe
 from penstock.imports.memory_budget import too_large
 from penstock.imports.requests import StoreCredentials
 from penstock.imports.settings import JobSettings
+from penstock.imports.tasks import explained
 from penstock.inference.infer import InferOptions, infer_schema
 from penstock.inference.inferred import InferredSchema
 from penstock.inference.sampling import MAX_FILES, evenly_spread, sample_file
@@ -28,6 +30,7 @@ from penstock.sources.roots import ImportRoots
 
 MAX_PER_ORG = 2
 """Concurrent inferences of one org."""
+_NO_SCHEMA = CollectionSchema(fields=(), dynamic=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,12 @@ def sample_and_infer(task: SampleTask, context: TaskContext) -> InferredSchema:
     samples = {}
     for file in task.files:
         context.check()
-        samples[file.name] = sample_file(file, task.options)
+        try:
+            samples[file.name] = sample_file(file, task.options)
+        except DataError as error:
+            raise explained(error, file.locations, _NO_SCHEMA) from error
+        except MemoryError as error:
+            raise too_large(file.name, task.memory_limit or 0) from error
     return infer_schema(samples, task.chosen, is_complete=task.is_complete)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +12,7 @@ import pyarrow.types as pt
 
 from penstock.domain.data_types import INTEGER_RANGES, DataType
 from penstock.errors import DataError
-from penstock.inference.json_columns import are_sparse, have_unit_norms, observe_texts
+from penstock.inference.json_columns import are_sparse, observe_texts, with_norms
 from penstock.inference.observations import Kind, Observation
 from penstock.readers.arrow_json import json_texts
 from penstock.readers.arrow_values import (
@@ -183,6 +182,5 @@ def _lists(seen: Observation, array: Any, field: pa.Field[Any]) -> Observation:
     found = replace(found, element=replace(element, keys=(), note="", storage=str(elements.type)))
     if found.length and found.has_numbers:
         matrix: Any = elements.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return replace(found, unit_norms=have_unit_norms(matrix.reshape(-1, found.length)))
+        return with_norms(found, matrix.reshape(-1, found.length))
     return found

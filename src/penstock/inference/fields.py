@@ -27,7 +27,7 @@ HEADROOM = 4
 CLEAR_DIMENSION = 8
 """Numbers in lists of one length, from which on they are a vector whatever its name."""
 
-_VECTOR_NAME = re.compile(r"vec|emb", re.IGNORECASE)
+_VECTOR_NAME = re.compile(r"vec|emb|^v$", re.IGNORECASE)
 _DROP = "import with unknown_columns=drop to leave it out"
 _VECTOR_STORAGE: Mapping[str, DataType] = {
     "halffloat": DataType.FLOAT16_VECTOR,
@@ -40,7 +40,7 @@ def vector_type(seen: Observation) -> tuple[DataType, int | None] | None:
     """The vector type and dimension that hold the values of a column; None if none does."""
     if seen.kind is Kind.SPARSE:
         return DataType.SPARSE_FLOAT_VECTOR, None
-    if seen.length is None or not (seen.kind is Kind.BYTES or seen.has_numbers):
+    if seen.length is None or not seen.fits_vector or not (seen.kind is Kind.BYTES or seen.has_numbers):
         return None
     kind = DataType.BINARY_VECTOR
     if seen.element is not None:

@@ -60,9 +60,10 @@ def infer_schema(
             rule="no_rows",
         )
     columns, notes = _observe_all(samples)
-    vectors = _choose_vectors(columns, options.vector)
+    vectors = _choose_vectors(columns, options.vector, listed(list(samples)))
     key, key_notes = choose_key(
-        {name: seen for name, seen in columns.items() if name not in vectors},
+        columns,
+        set(vectors),
         chosen=options.id,
         auto_id=options.auto_id,
     )
@@ -132,7 +133,7 @@ def _observe(sample: Sample) -> dict[str, Observation]:
     return observed
 
 
-def _choose_vectors(columns: Mapping[str, Observation], chosen: str) -> dict[str, str]:
+def _choose_vectors(columns: Mapping[str, Observation], chosen: str, files: str) -> dict[str, str]:
     """The vector columns, the one to search by default first, each with the reason as an ending of a sentence.
 
     Raises:
@@ -150,7 +151,7 @@ def _choose_vectors(columns: Mapping[str, Observation], chosen: str) -> dict[str
         possible = [name for name, seen in fit.items() if is_possible_vector(seen)]
         vectors = dict.fromkeys(possible[:1], ", all of one length, and no column is a clearer vector")
     if not vectors:
-        raise _no_vector(columns)
+        raise _no_vector(columns, files)
     return dict(list(vectors.items())[:MAX_VECTOR_FIELDS])
 
 
@@ -169,7 +170,7 @@ def _check_chosen(columns: Mapping[str, Observation], name: str) -> None:
         raise ImportRefused(f"the column {shorten(name)!r} can't be the vector: {fault}", option="vector")
 
 
-def _no_vector(columns: Mapping[str, Observation]) -> ImportRefused:
+def _no_vector(columns: Mapping[str, Observation], files: str) -> ImportRefused:
     shown = [f"{shorten(name)} ({_shown(seen)})" for name, seen in list(columns.items())[:_DESCRIBED]]
     more = f" and {len(columns) - _DESCRIBED:,} more" if len(columns) > _DESCRIBED else ""
     named = [name for name, seen in columns.items() if vector_type(seen) is not None]
@@ -183,7 +184,7 @@ def _no_vector(columns: Mapping[str, Observation]) -> ImportRefused:
     else:
         step = "Write the vectors as lists of numbers, one length in all rows"
     return ImportRefused(
-        f"the files have no vector column, which a collection needs. Columns: {', '.join(shown)}{more}. {step}",
+        f"no vector column, which a collection needs, is in {files}. Columns: {', '.join(shown)}{more}. {step}",
         rule="no_vector",
     )
 

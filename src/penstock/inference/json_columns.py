@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,21 +10,22 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from penstock.domain.data_types import INTEGER_RANGES, DataType
 from penstock.inference.observations import Kind, Observation
 from penstock.rules.numbers import EXACT_IN_DOUBLE
-from penstock.rules.table import MAX_JSON_BYTES
+from penstock.rules.table import MAX_JSON_BYTES, MAX_JSON_DEPTH
 
 MAX_SPARSE_INDEX = 2**32 - 2
 UNIT_NORM_TOLERANCE = 1e-2
 """Deviation from the norm 1 of a normalised vector; half floats and printed digits round."""
 _BOOLS = frozenset({"true", "false", "True", "False", "TRUE", "FALSE"})
 """Cells that are booleans for certain; 1, 0, t and f are read as such too, but may be numbers and texts."""
-_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 _DECIMAL = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_PADDED = re.compile(r"[+-]?0[0-9]")
+_PADDED = re.compile(r"-?0[0-9]|-0\Z")
 """Digits that mean more than their number, such as a postal code."""
 _LOW, _HIGH = INTEGER_RANGES[DataType.INT64]
 
@@ -84,9 +86,9 @@ def observe_cells(cells: Sequence[str | None], null_text: str) -> Observation:
             numbers = [int(text) for text in stripped]
             return replace(seen, kind=Kind.INTEGER, type=DataType.INT64, keys=numbers)
         return as_text
-    if all(map(_DECIMAL.fullmatch, stripped)) and not any(map(_PADDED.match, stripped)):
+    if all(map(_is_decimal, stripped)):
         return replace(seen, kind=Kind.FLOAT, type=DataType.DOUBLE)
-    if all(text[0] in "[{" for text in stripped):
+    if all(text.startswith(("[", "{")) for text in stripped):
         try:
             values = list(map(orjson.loads, stripped))
         except orjson.JSONDecodeError:
@@ -109,6 +111,11 @@ def observe_cells(cells: Sequence[str | None], null_text: str) -> Observation:
 
 _DIGITS = 20
 """More characters than a whole number of Int64 has, with its sign."""
+
+
+def _is_decimal(text: str) -> bool:
+    is_number = _DECIMAL.fullmatch(text) is not None and _PADDED.match(text) is None
+    return is_number and math.isfinite(float(text))
 
 
 def are_sparse(objects: Sequence[Mapping[str, Any]]) -> bool:
@@ -142,20 +149,26 @@ def _observe_lists(seen: Observation, lists: Sequence[list[Any]]) -> Observation
         return found
     found = replace(found, element=replace(element, keys=()))
     if found.length and found.has_numbers:
-        matrix = np.array(elements, np.float64).reshape(-1, found.length)
-        return replace(found, unit_norms=have_unit_norms(matrix))
+        return with_norms(found, np.array(elements, np.float64).reshape(-1, found.length))
     return found
 
 
-def have_unit_norms(matrix: np.ndarray[Any, np.dtype[np.floating[Any]]]) -> bool:
-    """Whether all rows have about the norm 1."""
-    norms = np.linalg.norm(matrix.astype(np.float64, copy=False), axis=1)
-    return bool(np.all(np.abs(norms - 1) < UNIT_NORM_TOLERANCE))
+def with_norms(seen: Observation, matrix: npt.NDArray[np.float64]) -> Observation:
+    """Add whether the vectors of a matrix have the norm 1, and numbers within the range of float32."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.linalg.norm(matrix, axis=1)
+        unit_norms = bool(np.all(np.abs(norms - 1) < UNIT_NORM_TOLERANCE))
+        out_of_range = bool(np.any(np.abs(matrix) > np.finfo(np.float32).max))
+    return replace(seen, unit_norms=unit_norms, fits_vector=not out_of_range)
 
 
 def _check_json_size(seen: Observation, values: Sequence[Any]) -> Observation:
-    """Add the longest JSON text where a field of type JSON can't hold it."""
-    longest = max(len(orjson.dumps(value, default=str)) for value in values)
+    """Add the longest JSON text, and a note where a field of type JSON can't hold it."""
+    try:
+        longest = max(len(orjson.dumps(value, default=str)) for value in values)
+    except orjson.JSONEncodeError:
+        note = f"JSON that is nested more than {MAX_JSON_DEPTH} deep"
+        return replace(seen, longest=MAX_JSON_BYTES + 1, note=note)
     note = (
         f"JSON of {longest:,} bytes, where a field holds {MAX_JSON_BYTES:,}"
         if longest > MAX_JSON_BYTES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from penstock.domain.data_types import DataType
@@ -27,18 +27,19 @@ class _Candidate:
 
 
 def choose_key(
-    columns: Mapping[str, Observation], *, chosen: str = "", auto_id: bool = False
+    columns: Mapping[str, Observation], vectors: Set[str], *, chosen: str = "", auto_id: bool = False
 ) -> tuple[InferredField, Sequence[str]]:
     """The primary key's field, generated if no column is fit, and notes on other candidates.
 
-    ``chosen`` names the column, ``auto_id`` asks for generated keys.
+    ``vectors`` are the columns that are vector fields. ``chosen`` names the key's column, ``auto_id`` asks for
+    generated keys.
 
     Raises:
         ImportRefused: the chosen column is missing or no key.
     """
     if chosen:
         return _chosen(columns, chosen), ()
-    candidates = sorted(_candidates(columns), key=lambda candidate: candidate.rank)
+    candidates = sorted(_candidates(columns, vectors), key=lambda candidate: candidate.rank)
     fit = [candidate.name for candidate in candidates if candidate.fault is None]
     if auto_id:
         return _generated(columns, "generated, as asked", fit), ()
@@ -54,11 +55,11 @@ def choose_key(
     return key_field(name, columns[name], reason=reason, alternatives=[f"id={other}" for other in others]), notes
 
 
-def _candidates(columns: Mapping[str, Observation]) -> list[_Candidate]:
+def _candidates(columns: Mapping[str, Observation], vectors: Set[str]) -> list[_Candidate]:
     return [
         _Candidate(rank, name, _fault(name, seen))
         for name, seen in columns.items()
-        if (rank := _rank(name)) is not None
+        if name not in vectors and (rank := _rank(name)) is not None
     ]
 
 

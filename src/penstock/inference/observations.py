@@ -30,10 +30,10 @@ class Observation:
 
     ``type`` is that of numbers: as stored, or Int64 and Double for text. ``shortest`` and ``longest`` are bytes of
     texts or byte strings, elements of lists. ``keys`` are the values of whole numbers and texts. ``unit_norms``
-    says whether lists of numbers all have the norm 1. ``is_fixed`` is a list or byte string whose length the file's
-    schema fixes, ``is_required`` a column that it declares free of nulls, ``is_cell`` a cell of text, whose other
-    reading is text. ``storage`` is Arrow's type of a list's elements, empty for JSON and cells. ``note`` describes
-    what is unusual in a clause.
+    says whether lists of numbers all have the norm 1, ``fits_vector`` whether float32 has their range. ``is_fixed``
+    is a list or byte string whose length the file's schema fixes, ``is_required`` a column that it declares free of
+    nulls, ``is_cell`` a cell of text, whose other reading is text. ``storage`` is Arrow's type of a list's elements,
+    empty for JSON and cells. ``note`` describes what is unusual in a clause.
     """
 
     kind: Kind
@@ -45,6 +45,7 @@ class Observation:
     element: Observation | None = None
     keys: Sequence[int | str] = ()
     unit_norms: bool = False
+    fits_vector: bool = True
     is_fixed: bool = False
     is_required: bool = False
     is_cell: bool = False
@@ -107,6 +108,7 @@ def merge(first: Observation, second: Observation, places: tuple[str, str]) -> O
         longest=max(first.longest, second.longest),
         keys=[*first.keys, *second.keys],
         unit_norms=first.unit_norms and second.unit_norms,
+        fits_vector=first.fits_vector and second.fits_vector,
         is_fixed=first.is_fixed and second.is_fixed,
         is_required=is_required,
         is_cell=first.is_cell and second.is_cell,

@@ -17,7 +17,7 @@ import pyarrow as pa
 from penstock.domain.jobs import JobWarning
 from penstock.errors import DataError
 from penstock.readers.base import FormatSpec, ReadRequest
-from penstock.readers.columnar import REWRITE, Chunk, ColumnarReader, broken
+from penstock.readers.columnar import REWRITE, Chunk, ColumnarReader, broken, shares
 
 _TITLE = "Arrow IPC"
 _MAGIC = b"ARROW1"
@@ -90,14 +90,10 @@ def _opened(request: ReadRequest) -> Iterator[_IpcFile | _IpcStream]:
             else:
                 reader = pa.ipc.open_file(stream)
                 blocks = _block_sizes(stream) if reader.num_record_batches else []
-        names, total = reader.schema.names, max(1, sum(blocks))
+        names = reader.schema.names
         chunks = [
-            Chunk(
-                size=source.size * block // total,
-                decoded_size=block,
-                max_rows=max(_ROWS_PER_BYTE * block, _MIN_ROWS),
-            )
-            for block in blocks
+            Chunk(size=size, decoded_size=block, max_rows=max(_ROWS_PER_BYTE * block, _MIN_ROWS))
+            for size, block in zip(shares(source.size, blocks), blocks, strict=True)
         ]
         yield _IpcStream(reader, name, names, chunks) if is_stream else _IpcFile(stream, name, names, chunks)
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -186,6 +187,13 @@ class Chunk:
     size: int
     decoded_size: int
     max_rows: int
+
+
+def shares(size: int, weights: Sequence[int]) -> list[int]:
+    """Divide the bytes of a file among its parts by their weights; together they are all bytes."""
+    ends = list(accumulate(weights, initial=0))
+    total = max(1, ends[-1])
+    return [size * end // total - size * start // total for start, end in pairwise(ends)]
 
 
 class ColumnarFile(Protocol):

@@ -19,8 +19,8 @@ from penstock.domain.jobs import JobWarning
 from penstock.errors import DataError
 from penstock.extras import require_extra
 from penstock.readers.base import FormatSpec, ReadRequest
-from penstock.readers.columnar import MAX_BATCH_ROWS, REWRITE, Chunk, ColumnarReader, broken, vector_name
-from penstock.readers.decompression_bombs import max_decoded_bytes
+from penstock.readers.columnar import MAX_BATCH_ROWS, REWRITE, Chunk, ColumnarReader, broken, shares, vector_name
+from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.unknown_columns import UnknownColumns, listed
 from penstock.sources.base import Source
 
@@ -151,25 +151,20 @@ def _opened(request: ReadRequest) -> Iterator[_Hdf5File]:
 def _file(columns: Mapping[str, _Column], file: _FileObject, source: Source) -> _Hdf5File:
     rows = next(iter(columns.values())).rows
     row_bytes = sum(column.row_bytes for column in columns.values())
+    try:
+        check_decompression_bomb(rows * row_bytes, source.size)  # values that were never written take no bytes
+    except DataError as error:
+        raise error.at(file=source.name) from None
     tile_rows = max(column.tile_rows for column in columns.values())
     # Whole tiles, so that none is decompressed twice.
     unit = max(1, min(_UNIT_BYTES // row_bytes, MAX_BATCH_ROWS))
     unit = -(-unit // tile_rows) * tile_rows
-    total = max(1, rows)
+    counts = [min(rows, start + unit) - start for start in range(0, rows, unit)]
     chunks = [
-        Chunk(
-            size=source.size * min(rows, start + unit) // total - source.size * start // total,
-            decoded_size=row_bytes * (min(rows, start + unit) - start),
-            max_rows=min(rows, start + unit) - start,
-        )
-        for start in range(0, min(rows, _most_rows(source, row_bytes)), unit)
+        Chunk(size=size, decoded_size=row_bytes * count, max_rows=count)
+        for size, count in zip(shares(source.size, counts), counts, strict=True)
     ]
     return _Hdf5File(columns, file, unit, chunks)
-
-
-def _most_rows(source: Source, row_bytes: int) -> int:
-    """Rows beyond which a file is refused as a decompression bomb in any case."""
-    return 2 * max_decoded_bytes(source.size) // row_bytes + 1
 
 
 def _datasets(file: Any, name: str) -> dict[str, Any]:

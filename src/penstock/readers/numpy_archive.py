@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
@@ -21,6 +20,7 @@ import pyarrow as pa
 from penstock.domain.jobs import FileRange
 from penstock.errors import DataError
 from penstock.readers.base import FormatSpec, Reader, ReadRequest, RowBatch, Sample, SampleRequest
+from penstock.readers.columnar import shares
 from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.numpy import NUMPY
 from penstock.sources.base import Source
@@ -47,15 +47,10 @@ class _NumpyArchiveReader:
         is_compressed = any(isinstance(array, _CompressedArray) for array in arrays)
         plan = self.reader.plan(replace(request, sources=arrays), (1 << 62) if is_compressed else split_bytes)
         assert isinstance(plan, Sequence)
-        ends = list(accumulate((file_range.size for file_range in plan), initial=0))
-        total = max(1, ends[-1])
+        sizes = shares(archive.size, [file_range.size for file_range in plan])
         return [
-            replace(
-                file_range,
-                size=archive.size * end // total - archive.size * start // total,
-                decoded_size=file_range.size,
-            )
-            for file_range, (start, end) in zip(plan, pairwise(ends), strict=True)
+            replace(file_range, size=size, decoded_size=file_range.size)
+            for file_range, size in zip(plan, sizes, strict=True)
         ]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:

@@ -12,7 +12,7 @@ from pyarrow import orc
 from penstock.domain.jobs import JobWarning
 from penstock.errors import DataError
 from penstock.readers.base import FormatSpec, ReadRequest
-from penstock.readers.columnar import REWRITE, Chunk, ColumnarReader, broken
+from penstock.readers.columnar import REWRITE, Chunk, ColumnarReader, broken, shares
 from penstock.readers.decompression_bombs import max_decoded_bytes
 
 _TITLE = "ORC"
@@ -54,7 +54,7 @@ def _opened(request: ReadRequest) -> Iterator[_OrcFile]:
             raise DataError(
                 f"the ORC file is damaged: its footer claims {rows:,} rows", file=source.name, remedy=REWRITE
             )
-        sizes = [source.size * (number + 1) // stripes - source.size * number // stripes for number in range(stripes)]
+        sizes = shares(source.size, [1] * stripes)
         chunks = [Chunk(size=size, decoded_size=max(1, size), max_rows=rows) for size in sizes]
         yield _OrcFile(file, source.name, names, chunks)
 

@@ -1,0 +1,164 @@
+"""The formats of columns besides Parquet: rows come back in order however a file is cut, and errors say where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from penstock.domain.jobs import JobWarning
+from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
+from penstock.errors import DataError
+from penstock.readers.base import ReadRequest, plan_at_once
+from penstock.readers.formats import format_of
+from penstock.readers.unknown_columns import UnknownColumns
+from penstock.sources.base import Source
+from penstock.sources.opening import open_source
+from penstock.sources.roots import ImportRoots
+from penstock.validation import Conformer
+from tests.support.column_files import COLUMN_FILES, table_of
+from tests.support.in_memory import BytesSource
+from tests.support.s3 import S3Server
+
+ROWS = 1000
+SCHEMA = CollectionSchema(
+    fields=(
+        Field(name="id", type=DataType.INT64, primary=True),
+        Field(name="vector", type=DataType.FLOAT_VECTOR, dim=2),
+        Field(name="text", type=DataType.VARCHAR, max_length=20, nullable=True),
+    )
+)
+DYNAMIC = replace(SCHEMA, dynamic=True)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a file gave: its canonical rows, its warnings and the number of its file ranges."""
+
+    rows: list[dict[str, Any]]
+    warnings: list[JobWarning]
+    ranges: int
+
+
+def read(source: Source, schema: CollectionSchema, split_bytes: int = 1 << 30, **options: Any) -> Reading:
+    """Read a file as a job does; what readers promise of batches and ranges is checked."""
+    request = ReadRequest(sources=[source], schema=schema, batch_bytes=1 << 12, **options)
+    spec = format_of(source.name)
+    assert spec is not None
+    plans = plan_at_once(spec.reader, request, split_bytes)
+    rows: list[dict[str, Any]] = []
+    for plan in plans:
+        conformer = Conformer(schema, [1], 1 if schema.auto_id else None)
+        count = done = 0
+        for batch in spec.reader.read(request, plan.spec):
+            assert batch.first_row == count
+            assert done <= batch.bytes_read <= plan.size
+            assert batch.batch.num_rows
+            rows += conformer.conform(batch).to_pylist()
+            count, done = count + batch.batch.num_rows, batch.bytes_read
+        assert count <= plan.max_rows
+        if spec.counts_rows:
+            assert count == plan.max_rows
+    if rows:
+        assert sum(plan.size for plan in plans) == source.size
+    return Reading(rows, request.warnings, len(plans))
+
+
+def read_bytes(name: str, content: bytes, schema: CollectionSchema = SCHEMA, **options: Any) -> Reading:
+    return read(BytesSource(name, content), schema, **options)
+
+
+def failure(name: str, content: bytes, schema: CollectionSchema = SCHEMA, **options: Any) -> DataError:
+    with pytest.raises(DataError) as caught:
+        read_bytes(name, content, schema, **options)
+    assert caught.value.file is not None
+    assert caught.value.file.startswith(name)
+    return caught.value
+
+
+def values(rows: list[dict[str, Any]], *names: str) -> list[list[Any]]:
+    return [[row[name] for name in names] for row in rows]
+
+
+EXPECTED = [[number, [number, number / 2], f"é{number}"] for number in range(ROWS)]
+
+
+@pytest.mark.parametrize("extension", COLUMN_FILES)
+@pytest.mark.parametrize("split_bytes", [1 << 30, 4000])
+def test_rows_come_back_in_order(extension: str, split_bytes: int) -> None:
+    content = COLUMN_FILES[extension](table_of(ROWS), 100)
+    found = read_bytes(f"a.{extension}", content, split_bytes=split_bytes)
+    assert values(found.rows, "id", "vector", "text") == EXPECTED
+    assert found.warnings == []
+    assert found.ranges == 1 or split_bytes == 4000
+
+
+@pytest.mark.parametrize("extension", ["arrow", "feather", "orc", "npz"])
+def test_files_are_cut(extension: str) -> None:
+    content = COLUMN_FILES[extension](table_of(ROWS), 100)
+    assert read_bytes(f"a.{extension}", content, split_bytes=2000).ranges > 1
+
+
+@pytest.mark.parametrize("extension", COLUMN_FILES)
+def test_other_columns_are_dynamic_dropped_or_refused(extension: str) -> None:
+    content = COLUMN_FILES[extension](table_of(3, more=[1, 2, 3]), 2)
+    found = read_bytes(f"a.{extension}", content, DYNAMIC)
+    assert [json.loads(row[META_FIELD]) for row in found.rows] == [{"more": number} for number in (1, 2, 3)]
+    found = read_bytes(f"a.{extension}", content)
+    assert [(warning.code, warning.count) for warning in found.warnings] == [("column_dropped", 3)]
+    error = failure(f"a.{extension}", content, unknown_columns=UnknownColumns.ERROR)
+    assert error.field == "more"
+
+
+@pytest.mark.parametrize("extension", COLUMN_FILES)
+def test_a_missing_column_is_named(extension: str) -> None:
+    content = COLUMN_FILES[extension](table_of(3).rename_columns(["ID", "vector", "text"]), 2)
+    error = failure(f"a.{extension}", content)
+    assert (error.rule, error.field) == ("value of field 'id' is missed", "id")
+    assert error.remedy is not None
+
+
+@pytest.mark.parametrize("extension", COLUMN_FILES)
+def test_a_bad_value_has_its_row(extension: str) -> None:
+    longer = table_of(ROWS).set_column(2, "text", pa.array(["a"] * 700 + ["x" * 21] + ["a"] * 299))
+    content = COLUMN_FILES[extension](longer, 100)
+    error = failure_of_row(extension, content)
+    assert (error.row, error.field) == (700, "text")
+
+
+def failure_of_row(extension: str, content: bytes) -> DataError:
+    with pytest.raises(DataError) as caught:
+        read_bytes(f"a.{extension}", content)
+    return caught.value
+
+
+@pytest.mark.parametrize("extension", COLUMN_FILES)
+def test_what_is_not_of_the_format_is_refused(extension: str) -> None:
+    name = f"a.{extension}"
+    content = COLUMN_FILES[extension](table_of(ROWS), 100)
+    assert failure(name, b"").rule == "the file is empty (0 bytes)"
+    for other in (b"id,vector\n1,2\n" * 100, b"PAR1" * 100, content[: len(content) // 2], content[:-9]):
+        error = failure(name, other)
+        assert error.remedy is not None
+
+
+@pytest.mark.parametrize("extension", COLUMN_FILES)
+def test_a_file_without_rows_has_none(extension: str) -> None:
+    assert read_bytes(f"a.{extension}", COLUMN_FILES[extension](table_of(0), 10)).rows == []
+
+
+def test_all_are_read_from_an_object_store(s3: S3Server) -> None:
+    bucket = s3.make_bucket()
+    roots = ImportRoots([f"s3://{bucket}"], s3.stores)
+    files: Mapping[str, bytes] = {
+        f"a.{extension}": write(table_of(ROWS), 100) for extension, write in COLUMN_FILES.items()
+    }
+    for name, content in files.items():
+        s3.put(bucket, name, content)
+        [location] = roots.locate(name)
+        found = read(open_source(location), SCHEMA, split_bytes=4000)
+        assert values(found.rows, "id", "vector", "text") == EXPECTED
