@@ -398,6 +398,29 @@ def users(client: Any) -> None:
     step("describe_user missing", client.describe_user, name)
 
 
+def texts(client: Any) -> None:
+    from pymilvus import Function, FunctionType  # 2.4 has none
+
+    name = f"{PREFIX}_texts"
+    schema = client.create_schema()
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("text", DataType.VARCHAR, max_length=200, enable_analyzer=True, enable_match=True)
+    schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
+    schema.add_function(Function("bm25", FunctionType.BM25, ["text"], ["sparse"]))
+    params = client.prepare_index_params()
+    params.add_index("sparse", index_type="AUTOINDEX", metric_type="BM25")
+    step("create_collection with BM25", client.create_collection, name, schema=schema, index_params=params)
+    lines = ("a quick brown fox", "a lazy dog", "the fox and the dog", "nothing of it")
+    file = Path(FOLDER) / f"{name}.json"
+    file.write_text(json.dumps([{"id": number, "text": line} for number, line in enumerate(lines)]))
+    results["import of texts"] = ended(utility.do_bulk_insert(name, [str(file)])).state_name
+    found = client.search(name, ["quick fox"], anns_field="sparse", limit=3, output_fields=["text"])
+    results["search by text"] = [[hit["id"], hit["entity"]["text"]] for hit in found[0]]
+    step("query text_match", client.query, name, "text_match(text, 'dog')", output_fields=["id"])
+    step("run_analyzer", lambda: list(client.run_analyzer("The quick Fox", {"tokenizer": "standard"}).tokens))
+    client.drop_collection(name)
+
+
 def writes(client: Any) -> None:
     step("insert", client.insert, DOCS, [row(90)])
     step("upsert", client.upsert, DOCS, [row(1)])
@@ -510,6 +533,7 @@ users(wrapped)
 writes(wrapped)
 if SINCE_2_6:
     maintenance(wrapped)
+    texts(wrapped)
 older_calls()
 wrapped.close()
 connections.disconnect("default")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,13 @@ from tests.clients.conftest import ClientServer
 from tests.support.clients import ENVIRONMENTS
 from tests.support.environments import node_modules
 
-pytestmark = [pytest.mark.clients, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.clients,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("npm") is None, reason="npm is missing: Debian's packages nodejs and npm have it"
+    ),
+]
 
 NODE = Path(__file__).with_name("node")
 IMPORT = "rows come by import jobs: call utility.do_bulk_insert, or POST /v2/vectordb/jobs/import/create"
