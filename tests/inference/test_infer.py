@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -271,6 +273,13 @@ def test_what_no_value_can_hold_is_named() -> None:
     found = dynamic(infer(lines({"v": UNIT, "deep": deep, "long": "x" * 70_000})))
     assert "nested more than 128 deep" in found["deep"]
     assert "text of up to 70,000 bytes, more than a field holds" in found["long"]
+
+
+def test_the_index_of_a_pandas_frame_becomes_a_field() -> None:
+    stream = io.BytesIO()
+    pd.DataFrame({"vector": [np.ones(8)] * 2}, index=["king", "queen"]).to_parquet(stream)
+    schema = infer({"words.parquet": stream.getvalue()}).schema
+    assert schema["__index_level_0__"].type is DataType.VARCHAR
 
 
 def test_blank_cells() -> None:
