@@ -12,6 +12,7 @@ import click
 from penstock.cli.client_options import json_option, with_client
 from penstock.cli.groups import Group
 from penstock.cli.indexes import hint_at_indexes
+from penstock.cli.loading import load, release
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -23,7 +24,7 @@ _LOAD_STATES = {"LoadStateLoaded": "loaded", "LoadStateNotLoad": "not loaded", "
 
 @click.group(cls=Group)
 def collections() -> None:
-    """Create, list, describe and drop collections."""
+    """Create, list, describe, load and drop collections."""
 
 
 @collections.command()
@@ -137,6 +138,10 @@ def drop(client: Client, name: str, yes: bool) -> None:
         click.confirm(f"Drop collection {name} with its {rows:,} rows?", abort=True, err=True)
     client.collections.drop(name)
     click.echo(f"Dropped collection {name}.")
+
+
+collections.add_command(load)
+collections.add_command(release)
 
 
 def _print_description(info: CollectionInfo, partitions: tuple[str, ...], rows: int) -> None:
