@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
 import click
+from click.core import ParameterSource
+
+from penstock.cli.errors import Failure
 
 DEFAULT_URL = "http://127.0.0.1:19530"
 
@@ -16,23 +19,52 @@ def with_client(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(*args: Any, url: str, api_key: str, database: str, cluster_id: str = "", **values: Any) -> None:
+        from penstock.cli.missing import explain_missing
         from penstock.sdk.client import Client  # with all of requests, too slow for --help
+        from penstock.sdk.errors import NotFound
 
         try:
             client = Client(url, api_key, database=database, cluster_id=cluster_id)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--url") from None
         with client:
-            command(client, *args, **values)
+            try:
+                command(client, *args, **values)
+            except NotFound as error:
+                raise Failure(explain_missing(error, client, values)) from None
 
     return connection_options(run)
 
 
 def connection_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command ``--url``, ``--api-key`` and ``--database``."""
+    """Give a command ``--url``, ``--api-key``, ``--database`` and ``--profile``, from which the others are taken."""
+
+    @wraps(command)
+    def run(*args: Any, profile: str, **values: Any) -> None:
+        command(*args, **(_with_profile(profile, values) if profile else values))
+
     for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+        run = option(run)
+    return run
+
+
+def _with_profile(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the options of a connection from a profile, unless they are on the command line.
+
+    A profile's key is sent to its own address only, and no other key is sent there unless it is on the command line.
+    """
+    from penstock.cli.profile_files import get_profile
+
+    profile = get_profile(name)
+    context = click.get_current_context()
+    on_line = {each for each in values if context.get_parameter_source(each) is ParameterSource.COMMANDLINE}
+    taken = {"database": profile.database, "cluster_id": profile.cluster_id}
+    changed = {each: value for each, value in taken.items() if value and each in values}
+    if "url" not in on_line:
+        changed["url"] = profile.url
+        if "api_key" not in on_line:
+            changed["api_key"] = profile.api_key()
+    return {**values, **{each: value for each, value in changed.items() if each not in on_line}}
 
 
 _OPTIONS = (
@@ -58,6 +90,13 @@ _OPTIONS = (
         metavar="NAME",
         show_default=True,
         help="Database to work in.",
+    ),
+    click.option(
+        "--profile",
+        envvar="PENSTOCK_PROFILE",
+        default="",
+        metavar="NAME",
+        help="Take address, key and database from this profile: penstock profile add.",
     ),
 )
 

@@ -13,6 +13,7 @@ from penstock.cli.client_options import json_option, with_client
 from penstock.cli.groups import Group
 from penstock.cli.indexes import hint_at_indexes
 from penstock.cli.inference import inference_options
+from penstock.cli.loading import load, release
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -24,7 +25,7 @@ _LOAD_STATES = {"LoadStateLoaded": "loaded", "LoadStateNotLoad": "not loaded", "
 
 @click.group(cls=Group)
 def collections() -> None:
-    """Create, list, describe and drop collections."""
+    """Create, list, describe, load and drop collections."""
 
 
 @collections.command()
@@ -193,6 +194,10 @@ def drop(client: Client, name: str, yes: bool) -> None:
         click.confirm(f"Drop collection {name} with its {rows:,} rows?", abort=True, err=True)
     client.collections.drop(name)
     click.echo(f"Dropped collection {name}.")
+
+
+collections.add_command(load)
+collections.add_command(release)
 
 
 def _print_description(info: CollectionInfo, partitions: tuple[str, ...], rows: int) -> None:

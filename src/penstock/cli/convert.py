@@ -12,6 +12,7 @@ from penstock.bulk_writer.convert import fetch_schema
 from penstock.bulk_writer.file_type import BulkFileType
 from penstock.cli.client_options import connection_options
 from penstock.cli.schema_files import read_schema_file
+from penstock.cli.standard_input import files_or_stdin
 from penstock.domain.import_options import parse_separator
 from penstock.domain.rest_schema import schema_from_rest
 from penstock.domain.schema import CollectionSchema
@@ -64,6 +65,13 @@ def _bytes(_context: click.Context, _option: click.Parameter, value: str) -> int
 )
 @click.option("--sep", metavar="CHARACTER", help="CSV: column separator. [default: a comma]")
 @click.option("--nullkey", metavar="TEXT", help="CSV: text of null cells. [default: an empty cell]")
+@click.option(
+    "--stdin-type",
+    type=click.Choice(["jsonl", "json", "csv", "parquet", "arrow"]),
+    default="jsonl",
+    show_default=True,
+    help="Format of the standard input.",
+)
 @click.option("--progress/--no-progress", default=None, help="Show a progress bar. [default: on a terminal]")
 @connection_options
 def convert(
@@ -79,25 +87,27 @@ def convert(
     columns: tuple[str, ...],
     sep: str | None,
     nullkey: str | None,
+    stdin_type: str,
     progress: bool | None,
 ) -> None:
     """Convert files into import files of a collection.
 
-    INPUT is a Parquet, Arrow, CSV, JSON, JSON Lines or NumPy file, or a folder of such files. Prints the names
-    of the written files, one chunk per line, in the form of the import calls.
+    INPUT is a Parquet, Arrow, CSV, JSON, JSON Lines or NumPy file, a folder of such files, or - for rows from
+    standard input. Prints the names of the written files, one chunk per line, in the form of the import calls.
     """
     separator = None if sep is None else parse_separator(sep)
     config = {key: value for key, value in (("sep", separator), ("nullkey", nullkey)) if value is not None}
-    result = convert_files(
-        inputs,
-        _schema(schema_file, collection, url, api_key, database),
-        out,
-        file_type=_TYPES[type_name],
-        chunk_size=chunk_size,
-        config=config,
-        columns=_selection(columns),
-        progress_bar=sys.stderr.isatty() if progress is None else progress,
-    )
+    with files_or_stdin(inputs, stdin_type) as paths:
+        result = convert_files(
+            paths,
+            _schema(schema_file, collection, url, api_key, database),
+            out,
+            file_type=_TYPES[type_name],
+            chunk_size=chunk_size,
+            config=config,
+            columns=_selection(columns),
+            progress_bar=sys.stderr.isatty() if progress is None else progress,
+        )
     for files in result.files:
         click.echo(",".join(files))
     count = sum(map(len, result.files))

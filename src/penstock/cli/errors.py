@@ -5,17 +5,19 @@ from __future__ import annotations
 import click
 
 from penstock.errors import PenstockError
-from penstock.sdk.errors import AccessDenied, ConnectionFailed, ImportCallError, NotFound, SdkError
+from penstock.sdk.errors import AccessDenied, AnswerTimeout, ConnectionFailed, ImportCallError, NotFound, SdkError
 
 FAILED = 1
 UNFINISHED = 3
 INTERRUPTED = 130
 
 _JOB_UNKNOWN = frozenset({2101, 21119, 90144})
-_COLLECTION_UNKNOWN = frozenset({100, 80020, 90102})
-_DATABASE_UNKNOWN = frozenset({800})
-_PARTITION_UNKNOWN = frozenset({200})
+COLLECTION_UNKNOWN = frozenset({100, 80020, 90102})
+DATABASE_UNKNOWN = frozenset({800})
+PARTITION_UNKNOWN = frozenset({200})
+_INDEX_UNKNOWN = frozenset({700})
 _NOT_LOADED = 101
+_BUSY_STATUS = frozenset({429, 502, 503, 504})
 
 
 class Failure(click.ClickException):
@@ -35,32 +37,38 @@ def explain(error: Exception) -> str | None:
 
 
 def _next_step(error: ImportCallError) -> str:
+    if isinstance(error, AnswerTimeout) or error.http_status in _BUSY_STATUS:
+        return "The server is busy. Try the same command again later; after an import, look first: penstock jobs list"
     if isinstance(error, ConnectionFailed) and error.url.startswith("https:"):
         return "For a server without TLS, use http:// in the address: --url http://HOST:PORT"
     if isinstance(error, ConnectionFailed):
         return (
             "Is the server running? Start it with: penstock serve --data-dir ./data --import-root ./files\n"
-            "If it listens elsewhere, set its address with --url or PENSTOCK_URL."
+            "If it listens elsewhere, set its address with --url, PENSTOCK_URL or --profile."
         )
     if isinstance(error, AccessDenied):
-        return "Set a key with this permission in the environment variable PENSTOCK_API_KEY."
+        return "Set a key with this permission in the environment variable PENSTOCK_API_KEY, or in a profile."
     if isinstance(error, NotFound):
         return _where_to_look(error.code)
     if error.code == _NOT_LOADED:
-        return "Load it with the call POST /v2/vectordb/collections/load."
+        return "Load it: penstock collections load NAME"
     return ""
 
 
 def _where_to_look(code: int | None) -> str:
     if code in _JOB_UNKNOWN:
         return "List the jobs: penstock jobs list"
-    if code in _COLLECTION_UNKNOWN:
+    if code in COLLECTION_UNKNOWN:
         return (
             "List the collections: penstock collections list; "
             "create one: penstock collections create NAME --dimension N"
         )
-    if code in _DATABASE_UNKNOWN:
+    if code in DATABASE_UNKNOWN:
         return "List the databases: penstock databases list"
-    if code in _PARTITION_UNKNOWN:
+    if code in _INDEX_UNKNOWN:
+        return (
+            "List the indexes: penstock indexes list COLLECTION; create one: penstock indexes create COLLECTION FIELD"
+        )
+    if code in PARTITION_UNKNOWN:
         return "List the partitions: penstock partitions list COLLECTION"
     return ""

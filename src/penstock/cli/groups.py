@@ -28,7 +28,7 @@ def refuse_unknown(ctx: click.Context, name: str, commands: Iterable[str]) -> No
         click.UsageError: names the nearest command, else all of them.
     """
     names = list(commands)
-    if name in names or name.startswith("-"):
+    if name in names or name.startswith("-") or ctx.resilient_parsing:
         return
     hint = did_you_mean(name, names) or f"Commands: {', '.join(names)}."
     raise click.UsageError(f"No such command {name!r}. {hint}", ctx)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.client_options import json_option, with_client
-from penstock.cli.errors import UNFINISHED
+from penstock.cli.errors import UNFINISHED, Failure
 from penstock.cli.groups import Group
 
 if TYPE_CHECKING:
@@ -128,6 +128,8 @@ def describe(
 @with_client
 def drop(client: Client, collection: str, name: str, yes: bool) -> None:
     """Drop the index NAME of COLLECTION. The rows stay, and are searched exactly."""
+    from penstock.sdk.errors import ApiError
+
     names = client.indexes.list(collection)
     if name not in names:
         known = f" It has {', '.join(names)}." if names else ""
@@ -135,7 +137,12 @@ def drop(client: Client, collection: str, name: str, yes: bool) -> None:
         return
     if not yes:
         click.confirm(f"Drop index {name} of collection {collection}?", abort=True, err=True)
-    client.indexes.drop(collection, name)
+    try:
+        client.indexes.drop(collection, name)
+    except ApiError as error:
+        if "loaded collection" not in error.message:
+            raise
+        raise Failure(f"{error}\nRelease it first: penstock collections release {collection}") from None
     click.echo(f"Dropped index {name} of collection {collection}.")
 
 

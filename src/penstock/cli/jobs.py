@@ -34,12 +34,15 @@ jobs.add_command(list_jobs)
 def describe(client: Client, job_id: str, as_json: bool) -> None:
     """Show a job in full: progress, files, warnings, and the reason of a failure."""
     from penstock.cli.output import print_json
+    from penstock.cli.watch import can_retry
 
     job = client.imports.get(job_id)
     if as_json:
         print_json(job.raw)
-    else:
-        _print_job(job)
+        return
+    _print_job(job)
+    if can_retry(client, job):
+        click.echo(f"\nAfter fixing the cause, resume it: penstock jobs retry {job.id}")
 
 
 @jobs.command()

@@ -15,10 +15,12 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from penstock.cli.errors import Failure, explain
 from penstock.cli.groups import refuse_unknown
 from penstock.cli.renamed import refuse_renamed
+from penstock.errors import MissingExtra
 from penstock.extras import require_server
 from penstock.import_guard import leave_out_pandas
 
@@ -44,7 +46,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "audit": LazyCommand("audit:audit", "Print the audit log.", needs_server=True),
     "orgs": LazyCommand("orgs:orgs", "Create and list orgs, and set their quotas.", needs_server=True),
     "clusters": LazyCommand("clusters:clusters", "Create, list and drop clusters.", needs_server=True),
-    "collections": LazyCommand("collections:collections", "Create, list, describe and drop collections."),
+    "collections": LazyCommand("collections:collections", "Create, list, describe, load and drop collections."),
     "databases": LazyCommand("databases:databases", "Create, list and drop databases."),
     "partitions": LazyCommand("partitions:partitions", "Create, list and drop partitions."),
     "indexes": LazyCommand("indexes:indexes", "Create, list, describe and drop indexes."),
@@ -52,6 +54,8 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "jobs": LazyCommand("jobs:jobs", "List, describe, wait for, commit, abort and retry import jobs."),
     "query": LazyCommand("rows:query", "Print rows that a filter selects."),
     "search": LazyCommand("rows:search", "Print the rows nearest to a vector."),
+    "profile": LazyCommand("profile:profile", "Add, list and remove profiles: servers by name."),
+    "completion": LazyCommand("completion:completion", "Print the script that completes commands in a shell."),
     "convert": LazyCommand("convert:convert", "Convert files into import files of a collection."),
 }
 
@@ -67,7 +71,12 @@ class Commands(click.Group):
             return None
         listed = COMMANDS[cmd_name]
         if listed.needs_server:
-            require_server()
+            try:
+                require_server()
+            except MissingExtra:
+                if ctx.resilient_parsing:  # a shell asks for completions
+                    return None
+                raise
         module, _, name = listed.place.partition(":")
         command: click.Command = getattr(import_module(f"penstock.cli.{module}"), name)
         _name_variables(command, f"PENSTOCK_{cmd_name}")
@@ -79,6 +88,12 @@ class Commands(click.Group):
         refuse_renamed(ctx, args[0])
         refuse_unknown(ctx, args[0], COMMANDS)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [name for name in COMMANDS if name.startswith(incomplete)]
+        return [CompletionItem(name, help=COMMANDS[name].help) for name in names] or click.Command.shell_complete(
+            self, ctx, incomplete
+        )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,8 @@ import click
 
 from penstock.cli.client_options import json_option, with_client
 from penstock.cli.renamed import renamed_option
+from penstock.cli.standard_input import text_or_stdin
+from penstock.cli.vector_argument import parse_vector
 
 if TYPE_CHECKING:
     from penstock.sdk.client import Client
@@ -21,7 +22,12 @@ _FIELDS_HELP = "Fields to print, separated by commas. [default: all]"
 @click.command()
 @click.argument("name")
 @click.option(
-    "--filter", "expression", default="", metavar="EXPRESSION", help="Such as 'year > 2000 and tag == \"a\"'."
+    "--filter",
+    "expression",
+    default="",
+    metavar="EXPRESSION",
+    callback=text_or_stdin,
+    help="Such as 'year > 2000 and tag == \"a\"'; - reads it from standard input.",
 )
 @click.option("--limit", type=click.IntRange(1, 16384), default=10, show_default=True, help="Maximum number of rows.")
 @click.option("--offset", type=click.IntRange(min=0), default=0, help="Number of rows to skip.")
@@ -67,13 +73,24 @@ def query(
 
 @click.command()
 @click.argument("name")
-@click.option("--vector", metavar="JSON", help="The vector to search by, such as '[0.1, 0.2]'.")
+@click.option(
+    "--vector",
+    metavar="VECTOR",
+    help="The vector to search by: '[0.1, 0.2]', @FILE.npy, '@FILE.npy[7]' or - (stdin).",
+)
 @click.option("--text", metavar="TEXT", help="The text to search for, in the field that a BM25 function computes.")
 @click.option("--id", "row_id", metavar="ID", help="Search by the vector of the row with this primary key.")
 @renamed_option("--like-id", "--id")
 @click.option("--field", metavar="NAME", help="The vector field, if there are several.")
 @click.option("--limit", type=click.IntRange(1, 16384), default=10, show_default=True, help="Maximum number of rows.")
-@click.option("--filter", "expression", default="", metavar="EXPRESSION", help="Search only rows that match.")
+@click.option(
+    "--filter",
+    "expression",
+    default="",
+    metavar="EXPRESSION",
+    callback=text_or_stdin,
+    help="Search only rows that match; - reads it from standard input.",
+)
 @click.option(
     "--output-fields", metavar="NAMES", help="Fields to print, separated by commas. [default: all but vectors]"
 )
@@ -102,7 +119,7 @@ def search(
     if text is not None:
         query: Any = text
     else:
-        query = _parse_vector(vector) if vector is not None else _vector_of(client, schema, row_id or "", field)
+        query = parse_vector(vector) if vector is not None else _vector_of(client, schema, row_id or "", field)
     hits = client.search(
         name,
         [query],
@@ -120,20 +137,6 @@ def search(
         print_json(rows)
     else:
         _print_rows(rows)
-
-
-def _parse_vector(text: str) -> Any:
-    try:
-        vector = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise click.BadParameter(
-            f"it is not JSON: {error}. Write it as '[0.1, 0.2]'", param_hint="--vector"
-        ) from None
-    if not isinstance(vector, list | dict):
-        raise click.BadParameter(
-            "write a list as '[0.1, 0.2]', or {\"index\": value} for sparse ones", param_hint="--vector"
-        )
-    return vector
 
 
 def _vector_of(client: Client, schema: CollectionInfo, row_id: str, field: str | None) -> Any:

@@ -86,6 +86,11 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self._connection.url!r}, database={self._connection.database!r})"
 
+    @property
+    def database(self) -> str:
+        """The database of all calls."""
+        return self._connection.database
+
     def __enter__(self) -> Client:
         return self
 

@@ -157,6 +157,14 @@ class Collections:
             "/collections/get_stats", self._body(name), lambda data: CollectionStats(rows=int(data["rowCount"]))
         )
 
+    def load(self, name: str) -> None:
+        """Let a collection be queried again; one that is loaded is no error."""
+        self._connection.post("/collections/load", self._body(name))
+
+    def release(self, name: str) -> None:
+        """Let no one query a collection until it is loaded; then its indexes can be dropped."""
+        self._connection.post("/collections/release", self._body(name))
+
     def drop(self, name: str) -> None:
         """Drop a collection with its rows; one that doesn't exist is no error."""
         self._connection.post("/collections/drop", self._body(name))

@@ -1,0 +1,32 @@
+"""Options and files that may come from the standard input, as ``-``."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+
+def text_or_stdin(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    """Return the text of an option, or that of the standard input for ``-``."""
+    return sys.stdin.read().strip() if value == "-" else value
+
+
+@contextmanager
+def files_or_stdin(paths: Sequence[str], suffix: str) -> Iterator[Sequence[str]]:
+    """Yield the paths; ``-`` among them is a temporary file with the content of the standard input."""
+    if "-" not in paths:
+        yield paths
+        return
+    if paths.count("-") > 1:
+        raise click.UsageError("The standard input (-) can be read once only.")
+    with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
+        spooled = Path(folder) / f"stdin.{suffix}"
+        with spooled.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield [str(spooled) if path == "-" else path for path in paths]
