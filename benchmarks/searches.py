@@ -275,12 +275,12 @@ _TITLES = {
     "latent": "Made vectors of 24 intrinsic dimensions, with noise",
 }
 _EXPLANATION = f"""\
-Made by `python -m benchmarks.searches`: {QUERIES:,} queries that aren't among the rows, the ten nearest each, by one
-caller until the queries or the seconds run out, then by 16 callers. Recall is compared with an exact search (NumPy). Figures
-are medians of the turns. "Searchable" is the time from the create call until rows are imported, indexed, and a search
-was answered. Penstock and Milvus are searched over gRPC by the same client (pymilvus 2.3), pgvector over its protocol
-by psycopg, the others are embedded in the caller's process. Callers are threads of one process on the same machine;
-"CPU" is of server and callers together."""
+Made by `python -m benchmarks.searches`: {QUERIES:,} queries that aren't among the rows, the ten nearest each, by
+one caller until the queries or the seconds run out, then by 16 callers. Recall is compared with an exact search
+(NumPy). Figures are medians of the turns. "Searchable" is the time from the create call until rows are imported,
+indexed, and a search was answered. Penstock and Milvus are searched over gRPC by the same client (pymilvus 2.3),
+pgvector over its protocol by psycopg, the others are embedded in the caller's process. Callers are threads of one
+process on the same machine; "CPU" is of server and callers together."""
 
 
 if __name__ == "__main__":
