@@ -3,7 +3,7 @@
     python -m benchmarks.searches                                # 200,000 rows of each kind of vectors, three turns
     python -m benchmarks.searches --only penstock milvus
     python -m benchmarks.searches --kinds words --rows 340000
-    python -m benchmarks.searches --quick                        # 5,000 rows, one turn, separate results: a smoke test
+    python -m benchmarks.searches --quick                        # 5,000 rows, one turn, separate results
 
 All contenders take turns; each turn begins with new processes and an empty folder, and creates, imports, indexes and
 searches. A figure is the median of the turns. Prints Markdown, and writes ``searches.json`` and ``searches.md`` into
@@ -124,7 +124,9 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.searches", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.searches",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", nargs="+", choices=ENTRIES, default=list(ENTRIES), metavar="CONTENDER")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="of vectors (all)")
@@ -273,11 +275,12 @@ _TITLES = {
     "latent": "Made vectors of 24 intrinsic dimensions, with noise",
 }
 _EXPLANATION = f"""\
-Made by `python -m benchmarks.searches`: {QUERIES:,} queries that aren't among the rows, the ten nearest each, by one caller until the
-queries or the seconds run out, then by 16 callers. Recall is compared with an exact search (NumPy). Figures are medians of the turns.
-"Searchable" is the time from the create call until rows are imported, indexed, and a search was answered. Penstock and Milvus are
-searched over gRPC by the same client (pymilvus 2.3), pgvector over its protocol by psycopg, the others are embedded in the caller's
-process. Callers are threads of one process on the same machine; "CPU" is of server and callers together."""
+Made by `python -m benchmarks.searches`: {QUERIES:,} queries that aren't among the rows, the ten nearest each, by
+one caller until the queries or the seconds run out, then by 16 callers. Recall is compared with an exact search
+(NumPy). Figures are medians of the turns. "Searchable" is the time from the create call until rows are imported,
+indexed, and a search was answered. Penstock and Milvus are searched over gRPC by the same client (pymilvus 2.3),
+pgvector over its protocol by psycopg, the others are embedded in the caller's process. Callers are threads of one
+process on the same machine; "CPU" is of server and callers together."""
 
 
 if __name__ == "__main__":

