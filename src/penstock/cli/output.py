@@ -48,7 +48,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, non
         click.echo(none, err=True)
         return
     for position, line in enumerate(table_lines(columns, table_rows, err=err)):
-        click.secho(line, bold=position == 0 or None, err=err)
+        click.echo(line if position else click.style(line, bold=True), err=err)
 
 
 def table_lines(columns: Sequence[str], table_rows: Sequence[Sequence[object]], *, err: bool = False) -> list[str]:
