@@ -108,7 +108,7 @@ def main() -> None:
     options = _parse()
     rows = options.rows or (QUICK_ROWS if options.quick else ROWS)
     turns = options.turns or (1 if options.quick else TURNS)
-    seconds = QUICK_SECONDS if options.quick else options.seconds
+    seconds = options.seconds or (QUICK_SECONDS if options.quick else SECONDS)
     folder = options.results or (CACHE / "quick" if options.quick else RESULTS / options.machine)
     path = folder / "searches.json"
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="of vectors (all)")
     parser.add_argument("--rows", type=int, help=f"of each kind of vectors ({ROWS:,})")
     parser.add_argument("--turns", type=int, help=f"of each contender ({TURNS})")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of each kind of search ({SECONDS:.0f})")
+    parser.add_argument("--seconds", type=float, help=f"of each kind of search ({SECONDS:.0f})")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROWS:,} rows, one turn")
     parser.add_argument("--machine", default="machine-1", metavar="LABEL", help="whose results these are (machine-1)")
     parser.add_argument("--results", type=Path, help="folder for the results")
