@@ -30,8 +30,16 @@ from penstock.sources.opening import open_source
 from penstock.validation import Conformer
 
 VECTOR_ROWS = {
-    "jsonl": 3_000, "jsonl.gz": 3_000, "json": 3_000, "csv": 3_000,
-    "parquet": 60_000, "npy": 60_000, "npz": 60_000, "arrow": 60_000, "h5": 60_000, "fvecs": 60_000,
+    "jsonl": 3_000,
+    "jsonl.gz": 3_000,
+    "json": 3_000,
+    "csv": 3_000,
+    "parquet": 60_000,
+    "npy": 60_000,
+    "npz": 60_000,
+    "arrow": 60_000,
+    "h5": 60_000,
+    "fvecs": 60_000,
 }
 MIXED_ROWS = 20_000
 ID = Field(name="id", type=DataType.INT64, primary=True)
