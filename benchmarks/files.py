@@ -81,7 +81,7 @@ def write_npz(path: Path, rows: int, dim: int) -> None:
 def write_arrow(path: Path, rows: int, dim: int) -> None:
     lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors(rows, dim).reshape(-1)), dim)
     table = pa.table({"id": pa.array(np.arange(rows)), "vector": lists})
-    with pa.ipc.new_file(path, table.schema) as writer:
+    with pa.ipc.new_file(str(path), table.schema) as writer:
         writer.write_table(table, max_chunksize=CHUNK)
 
 
