@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,46 @@ def write_numpy(path: Path, rows: int, dim: int) -> None:
     np.save(path / "vector.npy", vectors(rows, dim))
 
 
+def write_jsonl_gz(path: Path, rows: int, dim: int) -> None:
+    with gzip.open(path, "wb") as file:
+        for number, vector in enumerate(vectors(rows, dim)):
+            file.write(f'{{"id": {number}, "vector": {number_list(vector)}}}\n'.encode())
+
+
+def write_npz(path: Path, rows: int, dim: int) -> None:
+    np.savez(path, id=np.arange(rows), vector=vectors(rows, dim))
+
+
+def write_arrow(path: Path, rows: int, dim: int) -> None:
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors(rows, dim).reshape(-1)), dim)
+    table = pa.table({"id": pa.array(np.arange(rows)), "vector": lists})
+    with pa.ipc.new_file(str(path), table.schema) as writer:
+        writer.write_table(table, max_chunksize=CHUNK)
+
+
+def write_hdf5(path: Path, rows: int, dim: int) -> None:
+    import h5py  # not in the environments of other programs
+
+    with h5py.File(path, "w") as file:
+        file["id"] = np.arange(rows)
+        file["vector"] = vectors(rows, dim)
+
+
+def write_fvecs(path: Path, rows: int, dim: int) -> None:
+    """Vectors alone: for a collection that generates its keys."""
+    dimensions = np.full((rows, 1), dim, "<i4").view("<f4")
+    np.hstack([dimensions, vectors(rows, dim)]).tofile(path)
+
+
 WRITERS: dict[str, Callable[[Path, int, int], None]] = {
     "parquet": write_parquet,
     "jsonl": write_jsonl,
     "json": write_json,
     "csv": write_csv,
     "npy": write_numpy,
+    "jsonl.gz": write_jsonl_gz,
+    "npz": write_npz,
+    "arrow": write_arrow,
+    "h5": write_hdf5,
+    "fvecs": write_fvecs,
 }

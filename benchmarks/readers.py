@@ -29,10 +29,22 @@ from penstock.sources.base import Location
 from penstock.sources.opening import open_source
 from penstock.validation import Conformer
 
-VECTOR_ROWS = {"jsonl": 3_000, "json": 3_000, "csv": 3_000, "parquet": 60_000, "npy": 60_000}
+VECTOR_ROWS = {
+    "jsonl": 3_000,
+    "jsonl.gz": 3_000,
+    "json": 3_000,
+    "csv": 3_000,
+    "parquet": 60_000,
+    "npy": 60_000,
+    "npz": 60_000,
+    "arrow": 60_000,
+    "h5": 60_000,
+    "fvecs": 60_000,
+}
 MIXED_ROWS = 20_000
 ID = Field(name="id", type=DataType.INT64, primary=True)
 VECTORS = CollectionSchema(fields=(ID, Field(name="vector", type=DataType.FLOAT_VECTOR, dim=768)))
+KEYLESS = CollectionSchema(fields=VECTORS.fields, auto_id=True)
 MIXED = CollectionSchema(
     fields=(
         ID,
@@ -93,7 +105,7 @@ def user_seconds(spec: FormatSpec, paths: Sequence[Path], schema: CollectionSche
     request = ReadRequest(sources=sources, schema=schema, batch_bytes=8 << 20)
     reader = spec.reader
     ranges = plan_at_once(reader, request, 64 << 20)
-    conformer = Conformer(schema, [0])
+    conformer = Conformer(schema, [0], 1 if schema.auto_id else None)
     start = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     for file_range in ranges:
         for batch in reader.read(request, file_range.spec):
@@ -110,7 +122,7 @@ def main() -> None:
             path = folder / f"vectors.{suffix}"
             WRITERS[suffix](path, rows, 768)
             paths = sorted(path.iterdir()) if path.is_dir() else [path]
-            cases[f"{suffix}-768"] = (EXTENSIONS[suffix], paths, VECTORS)
+            cases[f"{suffix}-768"] = (EXTENSIONS[suffix], paths, KEYLESS if suffix == "fvecs" else VECTORS)
         write_mixed(folder)
         for suffix in ("jsonl", "csv", "parquet"):
             cases[f"{suffix}-mixed"] = (EXTENSIONS[suffix], [folder / f"mixed.{suffix}"], MIXED)

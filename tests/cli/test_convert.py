@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from penstock.cli.main import cli
+from tests.support.column_files import COLUMN_FILES, table_of
 from tests.support.s3 import S3Server
 
 SCHEMA = {
@@ -108,3 +110,26 @@ def test_a_bad_row_is_told(files: Path) -> None:
     code, _, told = run(files / "bad.parquet", "--schema", files / "schema.json", "--out", files / "out")
     assert code == 1
     assert "bad.parquet', row 1, field 'vector': the vector has 1 dimensions, the field has 2" in told
+
+
+@pytest.mark.parametrize("extension", [*COLUMN_FILES, "jsonl.gz", "tsv.zst"])
+def test_all_formats_are_converted(files: Path, extension: str) -> None:
+    table = table_of(3)
+    lines = "".join(json.dumps(row) + "\n" for row in table.to_pylist()).encode()
+    if extension == "jsonl.gz":
+        content = gzip.compress(lines)
+    elif extension == "tsv.zst":
+        cells = [f'{row["id"]}\t"{row["vector"]}"\t{row["text"]}\n' for row in table.to_pylist()]
+        content = bytes(pa.compress("".join(["id\tvector\ttext\n", *cells]).encode(), codec="zstd", asbytes=True))
+    else:
+        content = COLUMN_FILES[extension](table, 2)
+    path = files / f"in.{extension}"
+    path.write_bytes(content)
+    to = ("--schema", files / "schema.json", "--out", files / "out", "--type", "jsonl")
+    code, _, told = run(path, *to)
+    assert code == 1
+    assert "text" in told
+    code, out, told = run(path, *to, "--column", "id", "--column", "vector")
+    assert code == 0, told
+    rows = [json.loads(line) for line in Path(out.strip()).read_text().splitlines()]
+    assert rows == [{"id": number, "vector": [number, number / 2]} for number in range(3)]

@@ -5,10 +5,12 @@ The first byte of an input chooses the schema and how the file is cut; the rest 
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
 import resource
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +21,7 @@ from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
 from penstock.errors import DataError
 from penstock.readers.base import Reader, ReadRequest, plan_at_once
 from penstock.readers.csv.reader import CsvReader
+from penstock.readers.formats import EXTENSIONS
 from penstock.readers.json.array_reader import JsonReader
 from penstock.readers.json.lines_reader import JsonLinesReader
 from penstock.readers.numpy import NUMPY
@@ -28,8 +31,20 @@ from tests.support.conforming import check_json
 from tests.support.in_memory import BytesSource
 from tests.support.schemas import EVERYTHING, KEY_AND_VECTOR, LENIENT
 
-__all__ = ["read_csv", "read_json", "read_json_lines", "read_numpy", "read_parquet"]
+__all__ = [
+    "COLUMN_EXTENSIONS",
+    "read_columns",
+    "read_compressed",
+    "read_csv",
+    "read_json",
+    "read_json_lines",
+    "read_numpy",
+    "read_parquet",
+]
 
+COLUMN_EXTENSIONS = ("arrow", "arrows", "avro", "h5", "npz", "orc", "fvecs", "ivecs", "bvecs", "fbin")
+"""Of the formats of columns besides Parquet; the choice's remainder tells which."""
+_ALONE = replace(KEY_AND_VECTOR, auto_id=True)
 _SCHEMAS = (KEY_AND_VECTOR, EVERYTHING, LENIENT)
 _WHOLE = 1 << 30
 _BATCH = 1 << 16
@@ -108,6 +123,43 @@ def read_numpy(data: bytes) -> None:
         schema = replace(schema, auto_id=True)
     with _bounded():
         _import(NUMPY.reader, {f"{field.name}.npy": content}, schema)
+
+
+def read_columns(data: bytes) -> None:
+    """Memory is not looked at: as with Parquet, libraries take what a length claims before they look for it."""
+    choice, content = _split(data)
+    extension = COLUMN_EXTENSIONS[choice % len(COLUMN_EXTENSIONS)]
+    lenient = LENIENT if choice // len(COLUMN_EXTENSIONS) % 2 else KEY_AND_VECTOR
+    schema = _ALONE if extension[-4:] in _OF_VECTORS else lenient
+    with suppress(pa.ArrowMemoryError):
+        _import(_reader(extension), {f"data.{extension}": content}, schema)
+
+
+_OF_VECTORS = ("vecs", "fbin")
+
+
+def read_compressed(data: bytes) -> None:
+    """As what is in a compressed file, and as the text of one, which comes to the same as the text itself."""
+    choice, content = _split(data)
+    suffix = [*_COMPRESS][choice % len(_COMPRESS)]
+    extension = ("jsonl", "json", "csv")[choice // 3 % 3]
+    reader = _reader(extension)
+    _import(reader, {f"data.{extension}.{suffix}": content}, KEY_AND_VECTOR)
+    plain = _outcome(reader, {f"data.{extension}": content}, KEY_AND_VECTOR, _WHOLE, {})
+    packed = _COMPRESS[suffix](content)
+    same = _outcome(reader, {f"data.{extension}.{suffix}": packed}, KEY_AND_VECTOR, _WHOLE, {})
+    assert replace(same, error=same.error.replace(f".{suffix}'", "'")) == plain, f"{same} instead of {plain}"
+
+
+def _zstd(content: bytes) -> bytes:
+    return bytes(pa.compress(content, codec="zstd", asbytes=True))
+
+
+_COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "zst": _zstd, "bz2": bz2.compress}
+
+
+def _reader(extension: str) -> Reader:
+    return EXTENSIONS[extension].reader
 
 
 @contextmanager

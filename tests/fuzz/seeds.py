@@ -14,6 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.fuzz.reading import COLUMN_EXTENSIONS
+from tests.support.column_files import COLUMN_FILES, VECTOR_FILES, table_of
+
 __all__ = ["SEEDS", "write_seeds"]
 
 _ROW: Mapping[str, Any] = {
@@ -80,6 +83,7 @@ _EQUAL_KEYS = b'{"id":1,"vector":[1,2],"json":{"a":1,"a":"\\u0022\\u0022"}}'
 _ODD = [*(json.dumps(each).encode() for each in _ODD_ROWS), _DEEP, _EQUAL_KEYS]
 """Names and values that parsers cut, round, join or fail at."""
 _TEXT = json.dumps(_LINES).encode()
+_LINES_TEXT = b"\n".join(json.dumps(each).encode() for each in _LINES)
 _FILTERS = (
     'int64 in [1, 2] and (text like "a%" or not bool == true)',
     "1 < int8 <= 5 && double % 2 == 0 || float ** 2 > 1",
@@ -124,6 +128,17 @@ SEEDS: Mapping[str, Iterable[bytes]] = {
             _npy([b"{}", b""], "S2"),
         )
     ],
+    "columns": [
+        bytes([choice * len(COLUMN_EXTENSIONS) + number]) + content
+        for number, extension in enumerate(COLUMN_EXTENSIONS)
+        for choice in range(2)
+        for content in (
+            VECTOR_FILES[extension](np.arange(6).reshape(3, 2))
+            if extension in VECTOR_FILES
+            else COLUMN_FILES[extension](table_of(3), 2),
+        )
+    ],
+    "compressed": [bytes([choice]) + text for choice in range(9) for text in (_TEXT, _LINES_TEXT, _csv(","))],
     "paths": [each.encode() for each in _PATHS],
     "filters": [each.encode() for each in _FILTERS],
     "long_filters": [

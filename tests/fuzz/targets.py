@@ -83,12 +83,16 @@ _NPY = (
 _CSV = (b'""', b'","', b"\r\n", b'"\n', b'"[1, 2]"', b"null", b"\xef\xbb\xbf", b"id,vector", b";", b"\t")
 _PARQUET = (b"PAR1", b"PARE", b"ARROW:schema", b"\xff\xff\xff\x7f", b"\x80\x80\x80\x80\x10", b"\x15\x00", b"\x19\x1c")
 
+_COLUMNS = (b"ARROW1", b"\xff\xff\xff\xff", b"ORC", b"Obj\x01", b"\x89HDF\r\n", b"PK\x03\x04", b"\x02\x00\x00\x00")
+
 TARGETS: Mapping[str, Target] = {
     "parquet": Target(reading.read_parquet, 8192, _PARQUET),
     "json": Target(reading.read_json, 1024, _JSON + _FIELDS),
     "jsonl": Target(reading.read_json_lines, 1024, _JSON + _FIELDS),
     "csv": Target(reading.read_csv, 1024, _CSV + _JSON),
     "numpy": Target(reading.read_numpy, 512, _NPY),
+    "columns": Target(reading.read_columns, 8192, _COLUMNS),
+    "compressed": Target(reading.read_compressed, 1024, (*_JSON, b"\x1f\x8b", b"BZh", b"\x28\xb5\x2f\xfd")),
     "paths": Target(texts.parse_paths, 256, _PATHS),
     "filters": Target(texts.parse_filter, 256, _FILTERS),
     "long_filters": Target(filtering.evaluate_long_filter, 64, _FILTERS),

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import os
 import struct
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import fastavro
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -189,6 +191,48 @@ def _compressed(block: bytes, count: int) -> Callable[[Path], object]:
     return write
 
 
+def _avro_block(path: Path) -> None:
+    """A block that is decompressed as a whole, to a text of 400 MB."""
+    schema = {"type": "record", "name": "row", "fields": [{"name": "id", "type": "long"}, _AVRO_VECTOR, _AVRO_TEXT]}
+    with path.open("wb") as file:
+        fastavro.writer(file, schema, [{"id": 1, "vector": [0.0] * 4, "text": "x" * (400 * MIB)}], codec="deflate")
+
+
+def _avro_rows(path: Path) -> None:
+    """A block that claims 2^40 rows of nulls, which take no bytes."""
+    schema = json.dumps({"type": "record", "name": "row", "fields": _AVRO_NULLS}).encode()
+    sync = b"0" * 16
+    head = b"Obj\x01\x02" + _avro_text(b"avro.schema") + _avro_text(schema) + b"\0" + sync
+    path.write_bytes(head + _varint(2 << 40) + b"\0" + sync)
+
+
+def _avro_text(text: bytes) -> bytes:
+    return _varint(2 * len(text)) + text
+
+
+_AVRO_NULLS = [{"name": "id", "type": "null"}, {"name": "vector", "type": "null"}]
+_AVRO_VECTOR = {"name": "vector", "type": {"type": "array", "items": "float"}}
+_AVRO_TEXT = {"name": "text", "type": "string"}
+
+
+def _compressed_arrays(path: Path) -> None:
+    """A header that claims more than the bound, with its true bytes never written."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("id.npy", b"\0" * (1 << 20))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(struct.pack("<I", 1 << 20), struct.pack("<I", 2 << 30)))
+
+
+def _equal_values(path: Path) -> None:
+    """A record batch of 800 MB of zeros, compressed."""
+    rows = 20_000_000
+    table = pa.table(
+        {"id": pa.array(np.zeros(rows, np.int64)), "vector": _vectors(rows), "text": pa.nulls(rows, pa.string())}
+    )
+    with pa.ipc.new_file(str(path), table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+
+
 BOMBS: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
     "zstd page": ("a.parquet", lambda path: page_of_equal_texts(path, 8_000, "zstd"), "memory"),
     "gzip page": ("a.parquet", lambda path: page_of_equal_texts(path, 8_000, "gzip"), "memory"),
@@ -228,6 +272,10 @@ BOMBS: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
     "gigabytes of blanks": ("a.jsonl.zst", _compressed(b" " * MIB, 1100), "decode to more than 1,000 times"),
     "gigabytes of blanks before a list": ("a.json.gz", _compressed(b" " * MIB, 1100), "started with|decode to more"),
     "a compressed line without an end": ("a.jsonl.gz", _compressed(b"x" * MIB, 200), "longer than|ends|JSON"),
+    "avro block": ("a.avro", _avro_block, "memory"),
+    "avro rows without bytes": ("a.avro", _avro_rows, "."),
+    "compressed arrays": ("a.npz", _compressed_arrays, "decode to more than 1,000 times"),
+    "an arrow batch of equal values": ("a.feather", _equal_values, "memory"),
     "a text without an end": ("a.json", _repeated((b'[{"id": 1, "x": "', 1), (b"x", 200 * MIB)), "longer than|ends"),
     "a line without an end": ("a.jsonl", _repeated((b'{"id": 1, "x": "', 1), (b"x", 200 * MIB)), "longer than|ends"),
     "a number of a million digits": ("a.jsonl", lambda path: path.write_bytes(_row(b"9" * 1_000_000)), ""),

@@ -32,7 +32,16 @@ _ARROW_FORMATS = {".arrow": "ipc", ".feather": "ipc", ".ipc": "ipc", ".orc": "or
 _SUFFIXES = (
     ".parquet",
     *_ARROW_FORMATS,
+    ".arrows",
     *(f".{name}" for name in with_compressed("jsonl", "ndjson", "csv", "tsv")),
+    ".npz",
+    ".avro",
+    ".h5",
+    ".hdf5",
+    ".fvecs",
+    ".ivecs",
+    ".bvecs",
+    ".fbin",
     ".npy",
     *(f".{name}" for name in with_compressed("json")),
 )
@@ -245,6 +254,10 @@ def _rows(request: ReadRequest, format: FormatSpec, name: str) -> Iterator[pa.Re
 def _reject_unknown(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     first = 0
     for batch in batches:
+        if META_FIELD not in batch.schema.names:  # formats of columns add it where there are unknown ones
+            yield batch
+            first += len(batch)
+            continue
         metas: Array = batch.column(META_FIELD)
         has_unknown: Array = pc.not_equal(metas, pa.scalar("{}"))
         row = has_unknown.index(True).as_py()

@@ -92,8 +92,9 @@ def convert(
 ) -> None:
     """Convert files into import files of a collection.
 
-    INPUT is a Parquet, Arrow, CSV, JSON, JSON Lines or NumPy file, a folder of such files, or - for rows from
-    standard input. Prints the names of the written files, one chunk per line, in the form of the import calls.
+    INPUT is a file of any import format (Parquet, Arrow, CSV, JSON, JSON Lines, NumPy, HDF5 …), a folder of such
+    files, or - for rows from standard input. Prints the names of the written files, one chunk per line, in the form
+    of the import calls.
     """
     separator = None if sep is None else parse_separator(sep)
     config = {key: value for key, value in (("sep", separator), ("nullkey", nullkey)) if value is not None}

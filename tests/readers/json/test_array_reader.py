@@ -57,6 +57,27 @@ def test_the_rows_stand_in_a_list_or_below_rows(tmp_path: Path, text: str, block
     assert found.warnings == []
 
 
+ANSWER = {"object": "list", "data": ROWS, "model": "m\\u0022, ]", "usage": {"total_tokens": 5}}
+
+
+@pytest.mark.parametrize("text", [json.dumps(ANSWER), json.dumps(ANSWER, indent=2), json.dumps({"data": ROWS})])
+@pytest.mark.parametrize("block_bytes", [1, 3, 17, 1 << 20])
+@pytest.mark.parametrize("split_bytes", [40, 1 << 20])
+def test_the_rows_stand_in_the_answer_of_a_service_of_embeddings(
+    tmp_path: Path, text: str, block_bytes: int, split_bytes: int
+) -> None:
+    path = write(tmp_path, text)
+    found = read_file(JsonReader(block_bytes=block_bytes), path, schema_of(), split_bytes=split_bytes)
+    assert column(found, "id") == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("rest", ["", ", ", "}}", ', "rows": []}', ', "a": 1', '} {"a": 1}', " 5}"])
+def test_nothing_with_rows_follows_the_list_of_an_answer(tmp_path: Path, rest: str) -> None:
+    error = failure(tmp_path, '{"data": ' + LIST + rest)
+    assert error.rule == "text follows the list of rows"
+    assert error.remedy == "Behind the list 'data' only keys without lists may follow, and the '}' of its object"
+
+
 @pytest.mark.parametrize("text", ["[]", '{"rows": [ ]}', " [\n]\n"])
 def test_a_list_may_be_empty(tmp_path: Path, text: str) -> None:
     found = read_file(JSON.reader, write(tmp_path, text), schema_of())
@@ -111,7 +132,7 @@ def test_a_root_object_that_is_never_closed_fails_the_file(tmp_path: Path, split
         ("", "the file is empty", None),
         ("  \n ", "invalid JSON format, the content should be started with '{' or '['", 0),
         ("id,vector", "invalid JSON format, the content should be started with '{' or '['", 0),
-        ('{"data": []}', "invalid JSON format, the root key should be 'rows', but get 'data'", 0),
+        ('{"items": []}', "invalid JSON format, the root key should be 'rows', but get 'items'", 0),
         ("{}", "invalid JSON format, the root key should be 'rows'", 0),
         ("{'rows': []}", "invalid JSON format, the root key should be 'rows'", 0),
         ('{"rows": {}}', "invalid JSON format, the value of 'rows' should be a list", 9),

@@ -1,4 +1,7 @@
-"""Read JSON files: one list of objects, bare or as ``{"rows": […]}``.
+"""Read JSON files: one list of objects, bare, as ``{"rows": […]}``, or as services of embeddings answer.
+
+Those answer ``{"object": "list", "data": […], "model": "…", "usage": {…}}``: the rows are the list ``data``, among
+keys without lists.
 
 The list is never in memory as a whole: rows are cut out of blocks and parsed one by one. A large file needs a
 boundary scan before it is cut, since a position alone doesn't show whether it is in a string, or how deep in a row.
@@ -25,7 +28,20 @@ from penstock.readers.json.record_scanner import RecordScanner
 from penstock.readers.json.samples import sample_records
 
 _ROOT_BYTES = 1 << 20
+_MAX_REST_BYTES = 1 << 20
+"""Maximum bytes of the keys behind the list ``data``."""
 _WHITESPACE = b" \t\r\n"
+_ANSWER_BYTES = 4096
+"""Maximum bytes before the list ``data``."""
+_BLANK = rb"[ \t\r\n]*+"
+_SINGLE = (
+    rb'"(?!data")[^"\\]*+"' + _BLANK + b":" + _BLANK + rb'(?:"(?:[^"\\]|\\.)*+"|[-+.\w]++)' + _BLANK + b"," + _BLANK
+)
+_ANSWER = re.compile(
+    rb"\{" + _BLANK + b"(?:" + _SINGLE + b')*+"data"' + _BLANK + b":" + _BLANK + rb"\[",
+    re.DOTALL,
+)
+"""Start of an answer, up to its list: single values may precede it."""
 _ROOT_KEY = re.compile(rb'\{[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _ROOT_KEY_BEGUN = re.compile(rb'\{[ \t\r\n]*(?:"(?:[^"\\]|\\.)*(?:\\|"[ \t\r\n]*(?::[ \t\r\n]*)?)?)?\Z', re.DOTALL)
 
@@ -34,8 +50,9 @@ _ROOT_KEY_BEGUN = re.compile(rb'\{[ \t\r\n]*(?:"(?:[^"\\]|\\.)*(?:\\|"[ \t\r\n]*
 class JsonReader:
     """Reader of ``.json``.
 
-    A range is ``{"start", "end", "wrapped"}``: rows from byte ``start`` (0 or behind a row's ``}``) up to ``end``
-    (behind a row's ``}`` or the end of the file), and whether the list of rows is in an object.
+    A range is ``{"start", "end", "wrapped", "keyed"}``: rows from byte ``start`` (0 or behind a row's ``}``) up to
+    ``end`` (behind a row's ``}`` or the end of the file), whether the list of rows is in an object, and whether
+    other keys may follow it there.
     """
 
     block_bytes: int = BLOCK_BYTES
@@ -46,9 +63,9 @@ class JsonReader:
         min_bytes = min_row_bytes(request.schema) + 1
         count = round(size / split_bytes)
         if count > 1:
-            spec = {"wrapped": root.wrapped}
+            spec = {"wrapped": root.wrapped, "keyed": root.keyed}
             return JsonBoundaryScan(start=root.offset, size=size, count=count, min_row_bytes=min_bytes, spec=spec)
-        whole = {"start": 0, "end": size, "wrapped": root.wrapped}
+        whole = {"start": 0, "end": size, "wrapped": root.wrapped, "keyed": root.keyed}
         return [FileRange(spec=whole, size=size, max_rows=size // min_bytes + 1)]
 
     def read(self, request: ReadRequest, spec: Mapping[str, Any]) -> Iterator[RowBatch]:
@@ -77,18 +94,24 @@ class JsonReader:
             block = next(stream, None)
         if scanner.done:
             unread = [] if block is None else [block]
-            _check_rest(chain([scanner.rest], unread, stream), scanner.rest_offset, wrapped=spec["wrapped"])
+            rest = chain([scanner.rest], unread, stream)
+            if spec.get("keyed"):  # not in the plans of earlier releases
+                _check_keys(rest, scanner.rest_offset)
+            else:
+                _check_rest(rest, scanner.rest_offset, wrapped=spec["wrapped"])
         elif end == source.size:
             scanner.finish()
 
 
 @dataclass(frozen=True, slots=True)
 class _Root:
-    """Start of the rows: their ``offset``, the ``rest`` of its block, and whether an object wraps the list."""
+    """Start of the rows: their ``offset``, the ``rest`` of its block, whether an object wraps the list, and whether
+    that has other keys."""
 
     offset: int
     rest: bytes
     wrapped: bool
+    keyed: bool
 
     @classmethod
     def read(cls, request: ReadRequest, stream: Iterator[bytes]) -> _Root:
@@ -98,22 +121,33 @@ class _Root:
         head = b""
         for block in stream:
             head += block
-            try:
-                rows_start = _find_list(head)
-            except DataError as error:
-                raise error.at(file=source.name) from None
-            if rows_start is not None:
-                position, wrapped = rows_start
-                return cls(position, head[position:], wrapped)
+            root = cls._find(head, source.name)
+            if root is not None:
+                return root
             if len(head) > _ROOT_BYTES:
                 break
+        cls._find(head, source.name, complete=True)
         raise DataError(
             "invalid JSON format, the content should be started with '{' or '['", file=source.name, offset=0
         )
 
+    @classmethod
+    def _find(cls, head: bytes, file: str, *, complete: bool = False) -> _Root | None:
+        try:
+            start = _find_list(head, complete)
+        except DataError as error:
+            raise error.at(file=file) from None
+        if start is None:
+            return None
+        position, wrapped, keyed = start
+        return cls(position, head[position:], wrapped, keyed)
 
-def _find_list(head: bytes) -> tuple[int, bool] | None:
-    """Find the position after the rows' ``[``, and whether ``{"rows":`` precedes; None if ``head`` is too short."""
+
+def _find_list(head: bytes, complete: bool) -> tuple[int, bool, bool] | None:
+    """Find the position after the rows' ``[``, whether an object precedes, and whether that is an answer.
+
+    None if ``head``, which is not ``complete``, is too short.
+    """
     if len(head) < len(BOM) and BOM.startswith(head):
         return None
     bom = len(BOM) if head.startswith(BOM) else 0
@@ -121,19 +155,24 @@ def _find_list(head: bytes) -> tuple[int, bool] | None:
     if start == len(head):
         return None
     if head[start] == 0x5B:
-        return start + 1, False
+        return start + 1, False, False
     if head[start] != 0x7B:
         raise DataError(
             "invalid JSON format, the content should be started with '{' or '['",
             offset=start,
             value=head[start : start + 1].decode(errors="replace"),
         )
+    answer = _ANSWER.match(head, start)
+    if answer is not None:
+        return answer.end(), True, True
     match = _ROOT_KEY.match(head, start)
     if match is None:
         if _ROOT_KEY_BEGUN.match(head, start) and len(head) < _ROOT_BYTES:
             return None
         raise DataError("invalid JSON format, the root key should be 'rows'", offset=start)
     key = _decode_key(match[1], start)
+    if key.lower() != "rows" and not complete and len(head) < _ANSWER_BYTES:
+        return None
     if key.lower() != "rows":
         raise DataError(
             f"invalid JSON format, the root key should be 'rows', but get {key!r}",
@@ -144,7 +183,27 @@ def _find_list(head: bytes) -> tuple[int, bool] | None:
         return None
     if head[match.end()] != 0x5B:
         raise DataError("invalid JSON format, the value of 'rows' should be a list", offset=match.end())
-    return match.end() + 1, True
+    return match.end() + 1, True, False
+
+
+def _check_keys(blocks: Iterable[bytes], offset: int) -> None:
+    """Raise unless only keys without lists, in which rows may be, follow the list ``data`` in its object."""
+    text = b""
+    for block in blocks:
+        text += block
+        if len(text) > _MAX_REST_BYTES:
+            break
+    try:
+        others = orjson.loads(b'{"data":0' + text)
+    except orjson.JSONDecodeError:
+        others = None
+    if others is None or len(text) > _MAX_REST_BYTES or any(isinstance(value, list) for value in others.values()):
+        raise DataError(
+            "text follows the list of rows",
+            offset=offset,
+            value=text[:1].decode(errors="replace"),
+            remedy="Behind the list 'data' only keys without lists may follow, and the '}' of its object",
+        )
 
 
 def _decode_key(key: bytes, offset: int) -> str:
