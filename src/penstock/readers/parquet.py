@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from penstock.domain.jobs import FileRange, JobWarning
 from penstock.domain.schema import META_FIELD, CollectionSchema, Field
 from penstock.errors import DataError, shorten
+from penstock.readers.arrow_values import may_hold
 from penstock.readers.base import FormatSpec, ReadRequest, RowBatch
 from penstock.readers.dynamic_columns import DynamicColumns
 from penstock.readers.unknown_columns import UnknownColumns, check_missing, listed, unknown_column
@@ -198,7 +199,8 @@ def _columns(file: pq.ParquetFile, request: ReadRequest) -> _Columns:
     schema = request.schema
     field_names = {*schema.names, META_FIELD} if schema.dynamic else set(schema.names)
     names = file.schema_arrow.names
-    unknown = [name for name in names if name not in field_names]
+    known = field_names | request.excluded_columns
+    unknown = [name for name in names if name not in known]
     if unknown and request.unknown_columns is UnknownColumns.ERROR:
         raise unknown_column(unknown[0], schema).at(file=request.sources[0].name)
     keep_unknown = schema.dynamic and request.unknown_columns is UnknownColumns.DYNAMIC
@@ -222,7 +224,8 @@ def _check_fields(file: pq.ParquetFile, columns: _Columns, request: ReadRequest)
             f"{listed(columns.names)}",
         )
     try:
-        check_missing(schema, columns.names)
+        types = {column.name: column.type for column in file.schema_arrow}
+        check_missing(schema, columns.names, request, lambda name, field: may_hold(types[name], field))
     except DataError as error:
         hint = _index_hint(file, columns, error.field or "")
         raise error.at(file=source, remedy=f"{error.remedy}{hint}") from None

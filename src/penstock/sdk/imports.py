@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from penstock.sdk.connection import Connection
 from penstock.sdk.errors import ApiError, ConnectionFailed, JobFailed, JobUnfinished
 from penstock.sdk.jobs import ImportJob, job_from_wire
-from penstock.sdk.v2_calls import checked_options, option_strings
+from penstock.sdk.v2_calls import checked_options, mapping_options, option_strings
 
 __all__ = ["Files", "Imports"]
 
@@ -39,6 +39,8 @@ class Imports:
         *,
         partition: str | None = None,
         options: Mapping[str, Any] | None = None,
+        mapping: Mapping[str, Any] | None = None,
+        drop_columns: Sequence[str] | None = None,
         object_urls: Files | None = None,
         access_key: str = "",
         secret_key: str = "",
@@ -62,6 +64,10 @@ class Imports:
             options: ``timeout="300s"``, ``sep``, ``nullkey``, ``auto_commit=False``; ``unknown_columns="drop"`` or
                 ``"error"`` for columns that are no field, which otherwise become dynamic values … An option
                 unknown to Penstock and Milvus is a ``ValueError``. ``sep`` is a character, or its escape: ``r"\\t"``.
+            mapping: where fields get their values from, by field: the name of a column, ``{"column": "c", "cast":
+                "VarChar"}`` (read as that type, then cast), ``{"columns": ["x0", "x1"]}`` (a vector or array of
+                them) or ``{"value": 5}`` (a constant). Only Penstock has this option.
+            drop_columns: columns and keys to leave out. Only Penstock has this option.
             idempotency_key: the same key for the same collection gives the same job within a day, where the server
                 supports such keys. With a key the call is retried when no answer came; without, it is sent once.
         """
@@ -79,7 +85,7 @@ class Imports:
             "accessKey": access_key,
             "secretKey": secret_key,
             "token": token,
-            "options": checked_options(option_strings(dict(options or {}))),
+            "options": checked_options(option_strings(dict(options or {})) | mapping_options(mapping, drop_columns)),
         }
         path = f"{_PATH}/create"
         answer = self._connection.post(

@@ -19,6 +19,7 @@ Each raises :class:`~penstock.sdk.errors.ImportCallError` when the call fails.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -201,6 +202,12 @@ def retry_import(
 def option_strings(options: dict[str, Any]) -> dict[str, str]:
     """Convert import options to strings, the only type that servers take."""
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in options.items()}
+
+
+def mapping_options(mapping: Mapping[str, Any] | None, drop_columns: Sequence[str] | None) -> dict[str, str]:
+    """The options ``mapping`` and ``drop_columns`` as the JSON texts that servers take."""
+    values = {"mapping": mapping, "drop_columns": None if drop_columns is None else list(drop_columns)}
+    return {name: json.dumps(value, ensure_ascii=False) for name, value in values.items() if value}
 
 
 def checked_options(options: Mapping[str, str]) -> dict[str, str]:
