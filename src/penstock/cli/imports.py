@@ -103,6 +103,9 @@ def import_files(
     mapping = mapping_of(columns, casts, constants)
     flags = {"sep": sep, "nullkey": nullkey, "unknown_columns": unknown_columns}
     job_options = _options(options, flags)
+    for name, value in (("mapping", mapping), ("drop_columns", dropped)):
+        if value and name in job_options:
+            raise click.UsageError(f"--option {name} contradicts the flags that make this option: give one of them")
     groups = server_groups(paths) if server_paths else import_groups(paths)
     shares = [groups[start : start + files_per_job] for start in range(0, len(groups), files_per_job)]
     if len(shares) > 1:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from penstock.sdk.connection import Connection
 from penstock.sdk.errors import ApiError, ConnectionFailed, JobFailed, JobUnfinished
 from penstock.sdk.jobs import ImportJob, job_from_wire
-from penstock.sdk.v2_calls import checked_options, mapping_options, option_strings
+from penstock.sdk.v2_calls import checked_options, option_strings
 
 __all__ = ["Files", "Imports"]
 
@@ -85,7 +85,7 @@ class Imports:
             "accessKey": access_key,
             "secretKey": secret_key,
             "token": token,
-            "options": checked_options(option_strings(dict(options or {})) | mapping_options(mapping, drop_columns)),
+            "options": checked_options(option_strings(_all_options(options, mapping, drop_columns))),
         }
         path = f"{_PATH}/create"
         answer = self._connection.post(
@@ -245,6 +245,18 @@ class Imports:
 
 def _job_id(job: str | int | ImportJob) -> str:
     return job.id if isinstance(job, ImportJob) else str(job)
+
+
+def _all_options(
+    options: Mapping[str, Any] | None, mapping: Mapping[str, Any] | None, drop_columns: Sequence[str] | None
+) -> dict[str, Any]:
+    """Raises ValueError where one is given twice."""
+    arguments = {"mapping": mapping, "drop_columns": list(drop_columns or ())}
+    given = {name: value for name, value in arguments.items() if value}
+    twice = given.keys() & (options or {}).keys()
+    if twice:
+        raise ValueError(f"{', '.join(sorted(twice))}: given as an argument and in options; give it once")
+    return {**(options or {}), **given}
 
 
 def _groups(files: Files | None) -> list[list[str]] | None:

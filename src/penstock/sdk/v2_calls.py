@@ -199,15 +199,15 @@ def retry_import(
     return _post("retry", url, api_key, db_name, body, verify=verify, cert=cert, secrets=secrets, **kwargs)
 
 
-def option_strings(options: dict[str, Any]) -> dict[str, str]:
-    """Convert import options to strings, the only type that servers take."""
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in options.items()}
+def option_strings(options: Mapping[str, Any]) -> dict[str, str]:
+    """Convert import options to strings, the only type that servers take; lists and objects to their JSON."""
+    return {name: _option_string(value) for name, value in options.items()}
 
 
-def mapping_options(mapping: Mapping[str, Any] | None, drop_columns: Sequence[str] | None) -> dict[str, str]:
-    """The options ``mapping`` and ``drop_columns`` as the JSON texts that servers take."""
-    values = {"mapping": mapping, "drop_columns": None if drop_columns is None else list(drop_columns)}
-    return {name: json.dumps(value, ensure_ascii=False) for name, value in values.items() if value}
+def _option_string(value: Any) -> str:
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(dict(value) if isinstance(value, Mapping) else value, ensure_ascii=False)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def checked_options(options: Mapping[str, str]) -> dict[str, str]:
