@@ -138,10 +138,21 @@ def test_columns_that_are_mapped_to_fields(run: Run, make_file: MakeFile) -> Non
     created = run("collections", "create", name, "--schema", str(schema))
     assert created.exit_code == 0, created.output
     path = make_file("a.jsonl", rows=0)
-    path.write_text('{"key": 1, "x": 0.5, "y": 1, "price": "7", "junk": [1], "colour": "red"}\n')
+    path.write_text(
+        '{"key": 1, "x": 0.5, "y": 1, "price": "7", "junk": [1], "colour": "red", "doc": {"countries": ["DE"]}}\n'
+    )
     missing = run("import", str(path), "--collection", name)
     assert "Import with --column id=key or --column id=x" in missing.output
-    flags = ["--column", "id=key", "--column", "vector=x,y", "--cast", "price=VarChar", "--constant", "country=DE"]
+    flags = [
+        "--column",
+        "id=key",
+        "--column",
+        "vector=x,y",
+        "--cast",
+        "price=VarChar",
+        "--path",
+        "country=doc.countries[0]",
+    ]
     done = run("import", str(path), "--collection", name, *flags, "--drop", "junk", "--gather-rest")
     assert done.exit_code == 0, done.output
     rows = run("query", name, "--filter", "id == 1", "--json")

@@ -242,6 +242,42 @@ def test_nulls_in_columns_of_a_vector(tmp_path: Path, format: str) -> None:
     assert "column 'x' (field 'vector')" in error.rule
 
 
+@pytest.mark.parametrize("format", ["parquet", "json", "jsonl", "csv"])
+def test_fields_within_columns_of_objects(tmp_path: Path, format: str) -> None:
+    docs = [
+        {"v": {"values": [1.0, 2.0, 3.0]}, "names": ["a", "b"], "n": [{"x": 5}]},
+        {"v": {"values": [4.0, 5.0, 6.0]}, "names": ["c"], "n": [{"x": 7}]},
+    ]
+    schema = CollectionSchema(fields=(ID, VECTOR, NOTE, PRICE), dynamic=True)
+    mapping = {
+        "vector": {"path": "doc.v.values"},
+        "note": {"path": "doc.names[1]"},
+        "price": {"path": "doc.n[0].x"},
+    }
+    columns: dict[str, Any] = {"id": [1, 2], "doc": docs}
+    found = imported(tmp_path, format, columns, schema, mapping)
+    assert found["vector"] == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    assert (found["note"], found["price"], found["$meta"]) == (["b", None], [5.0, 7.0], ["{}", "{}"])
+    error = failure(tmp_path, format, columns, schema, {**mapping, "price": {"path": "doc.names[0]"}})
+    assert (error.row, error.field) == (0, "price")
+    assert "column 'doc' (field 'price')" in error.rule
+
+
+def test_objects_in_texts_and_wrong_paths_in_parquet(tmp_path: Path) -> None:
+    schema = CollectionSchema(fields=(ID, VECTOR))
+    columns: dict[str, Any] = {"id": [1], "doc": ['{"v": [1, 2, 3]}']}
+    assert imported(tmp_path, "parquet", columns, schema, {"vector": {"path": "doc.v"}})["vector"] == [
+        [1.0, 2.0, 3.0]
+    ]
+    columns = {"id": [1], "doc": [{"values": [1.0]}]}
+    error = failure(tmp_path, "parquet", columns, schema, {"vector": {"path": "doc.valeus"}})
+    assert (error.rule, error.field) == (
+        "column 'doc' (field 'vector'): the objects have no key 'valeus'",
+        "vector",
+    )
+    assert "Did you mean 'values'?" in (error.remedy or "")
+
+
 def test_constants_of_every_kind(tmp_path: Path) -> None:
     fields = (
         Field(name="word", type=DataType.VARCHAR, max_length=10),
@@ -342,6 +378,9 @@ def test_what_can_not_be_mapped_is_refused() -> None:
     assert "the primary key 'id' can't be a constant" in refused(id={"value": 1})
     assert "the constant of the field 'price' is not valid" in refused(price={"value": "cheap"})
     assert "the constant of the field 'title' is not valid" in refused(title={"value": None})
+    assert "the constant of the field 'vector' is not valid" in refused(vector={"value": [[1, 2], 3]})
+    for path in ("a", ".a", "a..b", "a[x]", "a[-1]", 5, "a" + ".b" * 33):
+        assert "path" in refused(title={"path": path})
     assert "the constant of the field 'title' is not valid" in refused(title={"value": "x" * 51})
     assert "'$meta' is the dynamic field" in refused(title="$meta")
     assert "drop_columns is a JSON list of column names" in refused(drop=[1])

@@ -42,6 +42,13 @@ GROUPS_PER_JOB = 1024
     help="Read a field's column as a type, such as VarChar, and cast it; repeatable.",
 )
 @click.option(
+    "--path",
+    "nested",
+    multiple=True,
+    metavar="FIELD=PATH",
+    help="A field within a column of objects: FIELD=doc.titles[0]; repeatable.",
+)
+@click.option(
     "--constant", "constants", multiple=True, metavar="FIELD=VALUE", help="One value for all rows; repeatable."
 )
 @click.option("--drop", "dropped", multiple=True, metavar="COLUMN", help="Leave a column out; repeatable.")
@@ -75,6 +82,7 @@ def import_files(
     unknown_columns: str | None,
     columns: tuple[str, ...],
     casts: tuple[str, ...],
+    nested: tuple[str, ...],
     constants: tuple[str, ...],
     dropped: tuple[str, ...],
     gather_rest: bool,
@@ -100,7 +108,7 @@ def import_files(
         if unknown_columns not in (None, "dynamic"):
             raise click.UsageError(f"--gather-rest contradicts --unknown-columns {unknown_columns}: give one of them")
         unknown_columns = "dynamic"
-    mapping = mapping_of(columns, casts, constants)
+    mapping = mapping_of(columns, casts, nested, constants)
     flags = {"sep": sep, "nullkey": nullkey, "unknown_columns": unknown_columns}
     job_options = _options(options, flags)
     for name, value in (("mapping", mapping), ("drop_columns", dropped)):

@@ -8,6 +8,7 @@ collection's fields.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError, ImportRefused, shorten
+from penstock.imports.nested_values import add_value
 from penstock.readers.columns.json_values import JsonParser
 from penstock.readers.columns.row_builder import make_column
 from penstock.readers.csv.cells import cell_column
@@ -40,9 +42,12 @@ NO_TEXT = "\0"
 """A null key that no text equals."""
 _MAX_TEXT = 65_535
 _FORMS = (
-    '"column", {"column": "column", "cast": "VarChar"}, {"columns": ["x0", "x1"]} (a vector or array of them) or '
-    '{"value": 5} (a constant)'
+    '"column", {"column": "column", "cast": "VarChar"}, {"columns": ["x0", "x1"]} (a vector or array of them), '
+    '{"path": "a.b[0]"} (within a column of objects) or {"value": 5} (a constant)'
 )
+_PATH = re.compile(r"([^.\[\]]+)((?:\.[^.\[\]]+|\[[0-9]{1,9}\])+)")
+_STEP = re.compile(r"\.([^.\[\]]+)|\[([0-9]+)\]")
+_MAX_STEPS = 32
 _FLOATING = (DataType.FLOAT_VECTOR, DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR)
 
 
@@ -77,6 +82,22 @@ class Gathered:
     type: DataType
 
 
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """The field is within a column of objects or lists: ``steps`` are keys, and positions of list elements."""
+
+    column: str
+    steps: tuple[str | int, ...]
+
+    @property
+    def type(self) -> DataType:
+        return DataType.JSON
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Constant:
     """All rows have one value: ``array`` has it, in canonical type, as its only row."""
@@ -88,7 +109,7 @@ class Constant:
         return ()
 
 
-FieldSource: TypeAlias = Renamed | Cast | Gathered | Constant
+FieldSource: TypeAlias = Renamed | Cast | Gathered | Nested | Constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +157,8 @@ class ColumnMapping:
             return schema
         skipped = self.excluded | self.columns.keys()
         fields = [part for each in schema.fields for part in self._source_fields(each, skipped)]
-        return replace(schema, fields=tuple(fields))
+        # Several fields may be within one column.
+        return replace(schema, fields=tuple({part.name: part for part in fields}.values()))
 
     def by_field(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Name the values of partition columns as the fields that they are mapped to."""
@@ -152,9 +174,9 @@ class ColumnMapping:
             if not (isinstance(source, Renamed) and column in values)
         )
 
-    def name_field(self, error: DataError) -> DataError:
-        """Name the field of an error in a column of the file."""
-        name = self.columns.get(error.field or "")
+    def name_field(self, error: DataError, name: str | None = None) -> DataError:
+        """Name the field of an error in a column of the file; ``name`` is the field where the column has several."""
+        name = name or self.columns.get(error.field or "")
         return error if name is None or error.field is None else _labelled(error, [error.field], name)
 
     def name_column(self, error: DataError) -> DataError:
@@ -170,7 +192,7 @@ class ColumnMapping:
         elif isinstance(source, Renamed):
             yield replace(each, name=source.column)
         elif not isinstance(source, Constant):
-            optional = each.nullable or each.default is not None
+            optional = each.nullable or each.default is not None or isinstance(source, Nested)
             for column in source.columns:
                 is_text = source.type is DataType.VARCHAR
                 length = (each.max_length if isinstance(source, Gathered) else _MAX_TEXT) if is_text else None
@@ -181,7 +203,9 @@ class ColumnMapping:
         users: dict[str, str] = {}
         for name, source in self.sources.items():
             for column in source.columns:
-                if column in users:
+                if column in users and not (
+                    isinstance(source, Nested) and isinstance(self.sources[users[column]], Nested)
+                ):
                     raise _refused(
                         f"options.mapping gives the column {shorten(column)!r} to two fields, {users[column]!r} and "
                         f"{name!r}: a column belongs to one field",
@@ -277,6 +301,8 @@ def _source(name: str, spec: Any, schema: CollectionSchema) -> FieldSource:
         return _column_source(target, spec["column"], spec.get("cast"))
     if keys == {"columns"}:
         return _gathered(target, spec["columns"])
+    if keys == {"path"}:
+        return _nested(target, spec["path"])
     if keys == {"value"}:
         return _constant(target, spec["value"])
     raise _refused(f"options.mapping of the field {name!r} must be {_FORMS}", field=name)
@@ -339,6 +365,24 @@ def _gathered(target: Field, columns: Any) -> Gathered:
     return Gathered(tuple(columns), kind)
 
 
+def _nested(target: Field, path: Any) -> Nested:
+    parts = _PATH.fullmatch(path) if isinstance(path, str) else None
+    if parts is None:
+        raise _refused(
+            f"options.mapping of the field {target.name!r}: {shorten(path)!r} is no path such as a.b[0], which "
+            "begins with the name of a column",
+            field=target.name,
+        )
+    _check_column(target, parts[1])
+    steps = [key or int(position) for key, position in _STEP.findall(parts[2])]
+    if len(steps) > _MAX_STEPS:
+        raise _refused(
+            f"options.mapping: the path of the field {target.name!r} has {len(steps)} steps, more than {_MAX_STEPS}",
+            field=target.name,
+        )
+    return Nested(parts[1], tuple(steps))
+
+
 def _element_type(target: Field) -> DataType | None:
     """The type of the columns of a vector or array; None for other fields."""
     if target.type in _FLOATING:
@@ -383,7 +427,7 @@ def constant_array(target: Field, value: Any) -> pa.Array[Any]:
     parser = JsonParser()
     row = parser.parse(json.dumps({"value": value}).encode())
     column = make_column(target, 1, lambda *_: None)
-    column.add(row["value"])
+    add_value(column, target, row["value"])
     return column.take()
 
 

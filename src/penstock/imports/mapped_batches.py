@@ -18,7 +18,9 @@ from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.jobs import JobWarning
 from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import DataError
-from penstock.imports.column_mapping import NO_TEXT, Cast, ColumnMapping, Constant, Gathered, Renamed
+from penstock.imports.column_mapping import NO_TEXT, Cast, ColumnMapping, Constant, Gathered, Nested, Renamed
+from penstock.imports.nested_values import take_from_texts, take_nested
+from penstock.readers.arrow_values import plain
 from penstock.readers.base import RowBatch
 from penstock.readers.csv.cells import cell_column
 from penstock.rules.forms import FORMS, type_error
@@ -43,7 +45,7 @@ class MappedBatches:
         self._consumed = frozenset(
             column
             for source in mapping.sources.values()
-            if isinstance(source, Cast | Gathered)
+            if isinstance(source, Cast | Gathered | Nested)
             for column in source.columns
         )
         self._absent = [
@@ -96,7 +98,7 @@ class MappedBatches:
             target = self._schema[name]
             if isinstance(source, Constant):
                 yield name, source.array.take(pa.array(np.zeros(rows, np.int64)))
-            elif isinstance(source, Cast | Gathered):
+            elif isinstance(source, Cast | Gathered | Nested):
                 yield name, self._checked(target, self._combined(target, source, batch), batch)
         if batch.is_checked:
             for each in self._absent:
@@ -123,9 +125,11 @@ class MappedBatches:
 
         return conform_column(array, batch.batch.schema.field(column), source, note)
 
-    def _combined(self, target: Field, source: Cast | Gathered, batch: RowBatch) -> Array:
+    def _combined(self, target: Field, source: Cast | Gathered | Nested, batch: RowBatch) -> Array:
         """The values of a field from its columns. Errors name the column first, as a reader's do."""
         try:
+            if isinstance(source, Nested):
+                return self._nested(replace(target, name=source.column), source, batch)
             noted: dict[str, int] = {}
             arrays = [self._source(column, batch, noted) for column in source.columns]
             for what, rows in noted.items():
@@ -135,7 +139,18 @@ class MappedBatches:
             named = replace(target, name=source.column, nullable=True, default=None)
             return cast_column(arrays[0], source.type, named, self._note_for(target.name))
         except DataError as error:
-            raise self._mapping.name_field(error) from None
+            column = error.field or source.columns[0]
+            raise self._mapping.name_field(error.at(field=column), target.name) from None
+
+    def _nested(self, target: Field, source: Nested, batch: RowBatch) -> Array:
+        array = batch.batch.column(source.column)
+        steps: Sequence[str | int] = source.steps
+        if not batch.is_checked:
+            array, steps = take_nested(plain(array, batch.batch.schema.field(source.column)), steps)
+            if not steps:
+                return array
+            array = conform_column(array, None, self._source_schema[source.column], self._note_for(target.name))
+        return take_from_texts(array, steps, target, self._note_for(target.name))
 
     def _note_for(self, name: str) -> WarningSink:
         def note(what: str, rows: int) -> None:

@@ -66,7 +66,8 @@ class Imports:
                 unknown to Penstock and Milvus is a ``ValueError``. ``sep`` is a character, or its escape: ``r"\\t"``.
             mapping: where fields get their values from, by field: the name of a column, ``{"column": "c", "cast":
                 "VarChar"}`` (read as that type, then cast), ``{"columns": ["x0", "x1"]}`` (a vector or array of
-                them) or ``{"value": 5}`` (a constant). Only Penstock has this option.
+                them), ``{"path": "a.b[0]"}`` (within a column of objects) or ``{"value": 5}`` (a constant). Only
+                Penstock has this option.
             drop_columns: columns and keys to leave out. Only Penstock has this option.
             idempotency_key: the same key for the same collection gives the same job within a day, where the server
                 supports such keys. With a key the call is retried when no answer came; without, it is sent once.
