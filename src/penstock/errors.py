@@ -367,7 +367,7 @@ class DataError(PenstockError):
 
     def at(self, **changes: Any) -> DataError:
         """Return a copy with some facts filled in or replaced, e.g. ``error.at(file="a.csv", row=12)``."""
-        return DataError(self.rule, **{**self._facts(), **changes})
+        return DataError(**{"rule": self.rule, **self._facts(), **changes})
 
 
 def _rebuild_data_error(rule: str, facts: dict[str, Any]) -> DataError:

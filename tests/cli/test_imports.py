@@ -125,6 +125,60 @@ def test_what_becomes_of_unknown_columns(run: Run, collection: str, make_file: M
     assert "must be one of dynamic, drop, error" in refused.output
 
 
+def test_columns_that_are_mapped_to_fields(run: Run, make_file: MakeFile) -> None:
+    name = "cli_mapped"
+    fields = [
+        {"fieldName": "id", "dataType": "Int64", "isPrimary": True},
+        {"fieldName": "vector", "dataType": "FloatVector", "elementTypeParams": {"dim": 2}},
+        {"fieldName": "price", "dataType": "Int32"},
+        {"fieldName": "country", "dataType": "VarChar", "elementTypeParams": {"max_length": 9}},
+    ]
+    schema = make_file("schema.json", rows=0)
+    schema.write_text(json.dumps({"fields": fields, "enableDynamicField": True}))
+    created = run("collections", "create", name, "--schema", str(schema))
+    assert created.exit_code == 0, created.output
+    path = make_file("a.jsonl", rows=0)
+    path.write_text(
+        '{"key": 1, "x": 0.5, "y": 1, "price": "7", "junk": [1], "colour": "red", "doc": {"countries": ["DE"]}}\n'
+    )
+    missing = run("import", str(path), "--collection", name)
+    assert "Import with --column id=key or --column id=x" in missing.output
+    flags = [
+        "--column",
+        "id=key",
+        "--column",
+        "vector=x,y",
+        "--cast",
+        "price=VarChar",
+        "--path",
+        "country=doc.countries[0]",
+    ]
+    done = run("import", str(path), "--collection", name, *flags, "--drop", "junk", "--gather-rest")
+    assert done.exit_code == 0, done.output
+    rows = run("query", name, "--filter", "id == 1", "--json")
+    assert rows.exit_code == 0, rows.output
+    [row] = json.loads(rows.stdout)
+    assert (row["id"], row["vector"], row["price"], row["country"]) == (1, [0.5, 1.0], 7, "DE")
+    assert (row["colour"], "junk" in row) == ("red", False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--column", "vector"), "'vector' is not FIELD=COLUMN, such as vector=embedding"),
+        (("--cast", "price="), "'price=' is not FIELD=TYPE"),
+        (("--column", "a=b", "--column", "a=c"), "--column names the field 'a' twice"),
+        (("--column", "a=b,c", "--cast", "a=Int64"), "--cast of the field 'a'"),
+        (("--column", "a=b", "--constant", "a=1"), "--constant of the field 'a': it has another source already"),
+        (("--gather-rest", "--unknown-columns", "drop"), "--gather-rest contradicts --unknown-columns drop"),
+        (("--column", "a=b", "--option", 'mapping={"a": "b"}'), "--option mapping contradicts the flags"),
+    ],
+)
+def test_flags_that_make_no_mapping_are_refused(run: Run, arguments: tuple[str, ...], words: str) -> None:
+    done = run("import", "a.csv", "--collection", "none", "--server-paths", *arguments)
+    assert (done.exit_code, words in done.output) == (2, True), done.output
+
+
 def test_into_a_partition(run: Run, collection: str, make_file: MakeFile) -> None:
     run("partitions", "create", collection, "north")
     run("import", str(make_file("a.jsonl")), "--collection", collection, "--partition", "north")

@@ -93,13 +93,17 @@ def test_the_hint_speaks_of_fields_that_take_no_null(tmp_path: Path) -> None:
     assert error.remedy == "If it means null, set the option nullkey to 'NULL' and make the field nullable"
 
 
+NEAR_ID = "Did you mean 'ID'? Names must match exactly, or import with --column id=ID (option mapping)."
+
+
 @pytest.mark.parametrize(
     ("header", "remedy"),
     [
-        ("ID,vector", "The header's columns: ID, vector. Did you mean 'ID'? Names must match exactly."),
-        ("key,vector", "The header's columns: key, vector."),
+        ("ID,vector", f"The header's columns: ID, vector. {NEAR_ID}"),
+        ("key,vector", "The header's columns: key, vector. Import with --column id=key (option mapping)."),
+        ("vector", "The header's columns: vector."),
         ("id;vector", "The header has one column: is ';' the separator (option sep), and not ','?"),
-        ("ID", "The header's columns: ID. Did you mean 'ID'? Names must match exactly."),
+        ("ID", f"The header's columns: ID. {NEAR_ID}"),
     ],
 )
 def test_a_header_without_a_field_is_told_with_all_names(tmp_path: Path, header: str, remedy: str) -> None:
@@ -111,4 +115,7 @@ def test_a_row_without_a_field_is_told_with_all_keys(tmp_path: Path) -> None:
     for format, content in ((JSON_LINES, {"id": 1, "Vector": [1]}), (JSON, [{"id": 1, "Vector": [1]}])):
         error = failure(tmp_path, format, json.dumps(content).encode())
         assert error.rule == "value of field 'vector' is missed"
-        assert error.remedy == ("The keys of the row: id, Vector. Did you mean 'Vector'? Names must match exactly.")
+        assert error.remedy == (
+            "The keys of the row: id, Vector. Did you mean 'Vector'? Names must match exactly, or import with "
+            "--column vector=Vector (option mapping)."
+        )

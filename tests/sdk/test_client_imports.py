@@ -69,6 +69,21 @@ def test_create_sends_what_was_given_and_nothing_else(server: RecordingServer, c
     assert "Idempotency-Key" not in server.last.headers
 
 
+def test_a_mapping_is_sent_as_json_text(server: RecordingServer, client: penstock.Client) -> None:
+    server.answer(CREATE, {"code": 0, "data": {"jobId": "7"}})
+    mapping = {"vector": "emb", "price": {"value": 5}}
+    client.imports.create("docs", "a.json", mapping=mapping, drop_columns=("a", "b"), options={"sep": ";"})
+    assert server.last.body["options"] == {
+        "sep": ";",
+        "mapping": '{"vector": "emb", "price": {"value": 5}}',
+        "drop_columns": '["a", "b"]',
+    }
+    client.imports.create("docs", "a.json", options={"mapping": mapping})
+    assert server.last.body["options"] == {"mapping": '{"vector": "emb", "price": {"value": 5}}'}
+    with pytest.raises(ValueError, match="mapping: given as an argument and in options"):
+        client.imports.create("docs", "a.json", options={"mapping": mapping}, mapping=mapping)
+
+
 def test_create_takes_one_file_a_path_or_an_object_store(server: RecordingServer) -> None:
     client = penstock.Client(server.url, database="sales", cluster_id="in03-1")
     server.answer(CREATE, {"code": 0, "data": {"jobId": "7"}})

@@ -57,6 +57,15 @@ def test_create_hands_the_request_on(server: Server) -> None:
     assert not request.heads
 
 
+def test_create_hands_a_mapping_on_as_it_is(server: Server) -> None:
+    options = {"mapping": '{"vector": "emb", "price": {"value": 5}}', "drop_columns": '["comment"]'}
+    assert server.v2("create", {**GOOD, "options": options})["code"] == server.success_code
+    assert server.imports.requests[0].options == options
+    answer = server.v2("create", {**GOOD, "options": {"mapping": {"vector": "emb"}}})
+    assert answer["code"] == 1801
+    assert "string" in answer["message"]
+
+
 def test_pymilvus_empty_siblings_are_no_conflict(server: Server) -> None:
     assert server.v2("create", PYMILVUS)["code"] == server.success_code
     (request,) = server.imports.requests

@@ -29,6 +29,34 @@ GROUPS_PER_JOB = 1024
     help="Columns without a field: keep as dynamic values, drop, or fail. [default: dynamic]",
 )
 @click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="FIELD=COLUMN",
+    help="The column of a field, or several for a vector or array: FIELD=X0,X1; repeatable.",
+)
+@click.option(
+    "--cast",
+    "casts",
+    multiple=True,
+    metavar="FIELD=TYPE",
+    help="Read a field's column as a type, such as VarChar, and cast it; repeatable.",
+)
+@click.option(
+    "--path",
+    "nested",
+    multiple=True,
+    metavar="FIELD=PATH",
+    help="A field within a column of objects: FIELD=doc.titles[0]; repeatable.",
+)
+@click.option(
+    "--constant", "constants", multiple=True, metavar="FIELD=VALUE", help="One value for all rows; repeatable."
+)
+@click.option("--drop", "dropped", multiple=True, metavar="COLUMN", help="Leave a column out; repeatable.")
+@click.option(
+    "--gather-rest", is_flag=True, help="Keep columns without a field as dynamic values: --unknown-columns dynamic."
+)
+@click.option(
     "--option", "options", multiple=True, metavar="KEY=VALUE", help="Any option of the import call; repeatable."
 )
 @click.option(
@@ -56,6 +84,12 @@ def import_files(
     sep: str | None,
     nullkey: str | None,
     unknown_columns: str | None,
+    columns: tuple[str, ...],
+    casts: tuple[str, ...],
+    nested: tuple[str, ...],
+    constants: tuple[str, ...],
+    dropped: tuple[str, ...],
+    gather_rest: bool,
     options: tuple[str, ...],
     server_paths: bool,
     files_per_job: int,
@@ -80,10 +114,19 @@ def import_files(
     The exit code is 0 when all jobs completed, 1 when a job failed or was aborted, 2 for wrong usage, and 130 after
     Ctrl-C, which leaves the job running.
     """
+    from penstock.cli.column_flags import mapping_of
     from penstock.cli.paths import import_groups, server_groups
 
+    if gather_rest:
+        if unknown_columns not in (None, "dynamic"):
+            raise click.UsageError(f"--gather-rest contradicts --unknown-columns {unknown_columns}: give one of them")
+        unknown_columns = "dynamic"
+    mapping = mapping_of(columns, casts, nested, constants)
     flags = {"sep": sep, "nullkey": nullkey, "unknown_columns": unknown_columns}
     job_options = _options(options, flags)
+    for name, value in (("mapping", mapping), ("drop_columns", dropped)):
+        if value and name in job_options:
+            raise click.UsageError(f"--option {name} contradicts the flags that make this option: give one of them")
     groups = server_groups(paths) if server_paths else import_groups(paths)
     if create:
         if partition:
@@ -103,7 +146,9 @@ def import_files(
         )
     ids = []
     for share in shares:
-        job = client.imports.create(collection, share, partition=partition, options=job_options)
+        job = client.imports.create(
+            collection, share, partition=partition, options=job_options, mapping=mapping, drop_columns=dropped
+        )
         ids.append(job.id)
         click.echo(f"Job {job.id}: {_named(share)} into {collection}", err=True)
     if no_wait:

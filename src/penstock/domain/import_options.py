@@ -6,7 +6,9 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
-SERVED_OPTIONS = frozenset({"auto_commit", "datasets", "nullkey", "sep", "timeout", "unknown_columns"})
+SERVED_OPTIONS = frozenset(
+    {"auto_commit", "datasets", "drop_columns", "mapping", "nullkey", "sep", "timeout", "unknown_columns"}
+)
 """Options that this server supports. The ``FormatSpec`` of a format declares those that belong to it."""
 _OF_MILVUS = frozenset(
     {

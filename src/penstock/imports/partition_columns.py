@@ -48,17 +48,21 @@ def parse_folders(name: str) -> Mapping[str, str | None]:
 
 
 def partition_columns(
-    names: Sequence[str], schema: CollectionSchema, unknown: UnknownColumns = UnknownColumns.DYNAMIC
+    names: Sequence[str],
+    schema: CollectionSchema,
+    unknown: UnknownColumns = UnknownColumns.DYNAMIC,
+    excluded: frozenset[str] = frozenset(),
 ) -> tuple[Sequence[PartitionColumns], Sequence[JobWarning]]:
     """The partition columns of files with these names, and their warnings.
 
-    A dynamic value is a number where it is one in all files, as other readers of such folders infer it.
+    Those in ``excluded`` are left out. A dynamic value is a number where it is one in all files, as other readers of
+    such folders infer it.
 
     Raises:
         DataError: a value isn't one of the field's type, a path has too many columns, or one that is no field and
             ``unknown`` refuses it; names the file.
     """
-    texts = [_folders_of(name) for name in names]
+    texts = [{column: text for column, text in _folders_of(name).items() if column not in excluded} for name in names]
     text_columns = {
         column
         for columns in texts

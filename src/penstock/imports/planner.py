@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from penstock.domain.jobs import FileRange, JobWarning, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.errors import DataError, LimitExceeded, shorten
+from penstock.imports.column_mapping import ColumnMapping
 from penstock.imports.delta_log import without_removed
 from penstock.imports.partition_columns import partition_columns
 from penstock.imports.requests import StoreCredentials
@@ -107,13 +108,17 @@ def plan_ranges(
 
     Raises:
         LimitExceeded: a file, or all files together, are larger than the settings allow.
-        ImportRefused: the files of one NumPy set are listed as inputs of their own.
+        ImportRefused: the files of one NumPy set are listed as inputs of their own, or the mapping is not valid.
         DataError, SourceError: for the first file that can't be planned; it names the file.
     """
     _check_sizes(files, settings)
-    _check_sets(files, schema)
+    mapping = ColumnMapping.of(options, schema)
+    source_schema = mapping.source_schema(schema)
+    _check_sets(files, source_schema)
     unknown_columns = UnknownColumns.of(options)
-    columns, column_warnings = partition_columns([file.locations[0].name for file in files], schema, unknown_columns)
+    columns, column_warnings = partition_columns(
+        [file.locations[0].name for file in files], source_schema, unknown_columns, mapping.excluded
+    )
     files = [replace(file, columns=values) for file, values in zip(files, columns, strict=True)]
     tasks = [
         PlanTask(

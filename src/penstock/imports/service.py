@@ -18,6 +18,7 @@ from penstock.domain.collections import Cluster, Collection
 from penstock.domain.durations import parse_duration
 from penstock.domain.import_options import SERVED_OPTIONS
 from penstock.domain.jobs import ImportJob, JobState
+from penstock.domain.schema import CollectionSchema
 from penstock.errors import (
     ImportRefused,
     InvalidParameter,
@@ -26,6 +27,7 @@ from penstock.errors import (
     MissingParameter,
 )
 from penstock.imports.checks import check_groups, check_options, check_paths
+from penstock.imports.column_mapping import ColumnMapping
 from penstock.imports.events import NullObserver, Observer
 from penstock.imports.file_probe import FileProbe
 from penstock.imports.planner import check_input
@@ -69,13 +71,18 @@ class ImportService:
         self._check_partition(collection, request.partition)
         check_options(request.options, request.partition)
         auto_commit = request.options.get("auto_commit", "true").lower() != "false"
+        mapping = ColumnMapping.of(request.options, collection.schema)
         groups = check_groups(request.groups, self._roots_of(request.caller), request.keys, self._settings)
         record = self._idempotency_record(request, collection, groups)
         if record is not None:
             existing = self._catalog.jobs.repeated(request.cluster_id, collection.id, record)
             if existing is not None:
                 return existing
-        size = self._probe_files(request, groups, cluster, collection) if request.heads else 0
+        size = (
+            self._probe_files(request, groups, cluster, mapping.source_schema(collection.schema))
+            if request.heads
+            else 0
+        )
         job = self._catalog.jobs.insert(
             NewJob(
                 cluster_id=request.cluster_id,
@@ -274,14 +281,14 @@ class ImportService:
         )
 
     def _probe_files(
-        self, request: CreateImport, groups: Sequence[Sequence[str]], cluster: Cluster, collection: Collection
+        self, request: CreateImport, groups: Sequence[Sequence[str]], cluster: Cluster, schema: CollectionSchema
     ) -> int:
         """Check that the files exist, within ``head_timeout`` (v1 reports it at create); return their bytes."""
         keys, roots = request.keys, self._roots_of(request.caller)
         size = 0
         for group in groups:
             for file in self._file_probe.probe(cluster.org_id, group, roots, keys, self._settings.head_timeout):
-                check_input(file, collection.schema, self._settings)
+                check_input(file, schema, self._settings)
                 size += file.size
         return size
 

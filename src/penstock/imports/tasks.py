@@ -16,9 +16,11 @@ from penstock.domain.jobs import FileRange, JobWarning, Split, merge_warnings
 from penstock.domain.schema import CollectionSchema
 from penstock.engines.base import Engine, MaintainableEngine, Staged, Table
 from penstock.errors import DataError, PenstockError, TaskCancelled, Transient
+from penstock.imports.column_mapping import ColumnMapping
+from penstock.imports.mapped_batches import MappedBatches
 from penstock.imports.memory_budget import too_large
-from penstock.imports.partition_columns import add_dynamic_values, with_values
-from penstock.readers.base import BoundaryScan, InputFile, ReadRequest
+from penstock.imports.partition_columns import PartitionColumns, add_dynamic_values, with_values
+from penstock.readers.base import BoundaryScan, InputFile, ReadRequest, RowBatch
 from penstock.readers.decompression_bombs import check_decompression_bomb
 from penstock.readers.formats import format_named
 from penstock.readers.unknown_columns import UnknownColumns
@@ -56,21 +58,17 @@ def plan_files(task: PlanTask, context: TaskContext) -> list[FilePlan]:
     Raises:
         DataError, SourceError, MemoryExceeded: for the first file that can't be planned; it names the file.
     """
+    mapping = ColumnMapping.of(task.options, task.schema)
     plans = []
     for number, file in enumerate(task.files):
         context.check()
-        request = ReadRequest(
-            sources=[open_source(location) for location in file.locations],
-            schema=with_values(task.schema, file.columns),
-            batch_bytes=task.batch_bytes,
-            options=task.options,
-            unknown_columns=task.unknown_columns,
-        )
+        schema = with_values(task.schema, mapping.by_field(file.columns))
+        request = _read_request(task, mapping, schema, file.locations, file.columns)
         try:
             with unchanged(request.sources):
                 ranges = format_named(file.format).reader.plan(request, task.split_bytes)
         except DataError as error:
-            raise explained(error, file.locations, task.schema) from error
+            raise explained(mapping.name_field(error), file.locations, task.schema) from error
         except MemoryError as error:
             raise too_large(file.name, task.memory_limit or 0) from error
         plans.append(FilePlan(ranges=ranges, warnings=merge_warnings([request.warnings])))
@@ -192,30 +190,54 @@ def _conformed(
         SourceError: the file can't be read.
     """
     locations, columns = task.locations[file_range.file], file_range.columns
-    schema = with_values(task.table.schema, columns)
-    request = ReadRequest(
-        sources=[open_source(location) for location in locations],
-        schema=schema,
-        batch_bytes=task.batch_bytes,
-        options=task.options,
-        unknown_columns=task.unknown_columns,
-    )
+    mapping = ColumnMapping.of(task.options, task.table.schema)
+    values = mapping.by_field(columns)
+    schema = with_values(task.table.schema, values)
+    request = _read_request(task, mapping, schema, locations, columns)
+    mapped = MappedBatches(mapping, schema)
     partitions = task.partitions if file_range.partition is None else [file_range.partition]
     ids = None if task.split.auto_id_start is None else task.split.auto_id_start + row_offset
     conformer = Conformer(schema, partitions, ids)
     decoded = 0
     try:
         with unchanged(request.sources):
-            for batch in format_named(file_range.format).reader.read(request, file_range.spec):
-                with_dynamic = add_dynamic_values(batch.batch, schema, columns)
+            for batch in mapped.convert(format_named(file_range.format).reader.read(request, file_range.spec)):
+                with_dynamic = add_dynamic_values(batch.batch, schema, values)
                 is_checked = batch.is_checked and with_dynamic is batch.batch
-                rows = conformer.conform(replace(batch, batch=with_dynamic, is_checked=is_checked))
+                rows = _conform(conformer, replace(batch, batch=with_dynamic, is_checked=is_checked), mapping)
                 decoded += rows.nbytes
                 check_decompression_bomb(decoded, file_range.size)
                 yield rows, batch.bytes_read
     except DataError as error:
         raise explained(error, locations, schema) from error
-    warnings += [request.warnings, conformer.warnings]
+    warnings += [request.warnings, mapped.warnings, conformer.warnings]
+
+
+def _conform(conformer: Conformer, batch: RowBatch, mapping: ColumnMapping) -> pa.RecordBatch:
+    """Raises DataError, which names the column of a mapped field."""
+    try:
+        return conformer.conform(batch)
+    except DataError as error:
+        raise mapping.name_column(error) from error
+
+
+def _read_request(
+    task: PlanTask | StageTask,
+    mapping: ColumnMapping,
+    schema: CollectionSchema,
+    locations: Sequence[Location],
+    columns: PartitionColumns,
+) -> ReadRequest:
+    return ReadRequest(
+        sources=[open_source(location) for location in locations],
+        schema=mapping.source_schema(schema),
+        batch_bytes=task.batch_bytes,
+        options=task.options,
+        unknown_columns=task.unknown_columns,
+        excluded_columns=mapping.excluded,
+        required_columns=mapping.required(columns),
+        field_names=schema.names,
+    )
 
 
 def _name_of(locations: Sequence[Location]) -> str:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError, shorten
 from penstock.rules.rule import Array
 
@@ -56,6 +57,23 @@ def is_time(kind: Any) -> bool:
 def is_json(kind: Any) -> bool:
     """Whether a type is Arrow's JSON extension type, as which Parquet's JSON columns are read too."""
     return isinstance(kind, pa.JsonType)
+
+
+def may_hold(kind: Any, field: Field) -> bool:
+    """Whether a column of a type may hold a field's values, as far as types tell."""
+    kind = decoded_type(kind)
+    if field.type.is_dense_vector or field.type is DataType.ARRAY:
+        is_size = not pt.is_fixed_size_list(kind) or field.type is DataType.ARRAY or kind.list_size == field.width
+        return is_list(kind) and is_size
+    if field.type is DataType.VARCHAR:
+        return is_string(kind)
+    if field.type is DataType.BOOL:
+        return pt.is_boolean(kind)
+    if field.type.is_integer:
+        return pt.is_integer(kind)
+    if field.type.is_number:
+        return pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)
+    return pt.is_nested(kind) or is_string(kind)
 
 
 def decoded_type(kind: Any) -> Any:

@@ -68,6 +68,10 @@ class ReadRequest:
     ``batch_bytes`` bounds the Arrow bytes of one batch (a single row may exceed it). ``options`` are the job's import
     options, of which a reader uses those of its format. ``unknown_columns`` decides about columns that are no field.
     ``warnings`` collects what the reader dropped or rounded.
+
+    Where columns are mapped to fields of other names, ``schema`` names the columns. ``excluded_columns`` are left out
+    without a warning, ``required_columns`` must be in a file that lists its columns, also where they may hold null,
+    and ``field_names`` are those of the collection, which no key of ``$meta`` may have.
     """
 
     sources: Sequence[Source]
@@ -76,6 +80,14 @@ class ReadRequest:
     options: Mapping[str, str] = field(default_factory=dict)
     unknown_columns: UnknownColumns = UnknownColumns.DYNAMIC
     warnings: list[JobWarning] = field(default_factory=list)
+    excluded_columns: frozenset[str] = frozenset()
+    required_columns: frozenset[str] = frozenset()
+    field_names: Sequence[str] | None = None
+
+    @property
+    def reserved_keys(self) -> Sequence[str]:
+        """Keys that ``$meta`` must not hold."""
+        return self.schema.names if self.field_names is None else self.field_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

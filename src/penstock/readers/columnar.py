@@ -50,7 +50,8 @@ def select_columns(names: Sequence[str], request: ReadRequest) -> Columns:
     """Select the columns to read. Raises DataError for an unknown column if the request refuses those."""
     schema = request.schema
     field_names = {*schema.names, META_FIELD} if schema.dynamic else set(schema.names)
-    unknown = [name for name in names if name not in field_names]
+    known = field_names | request.excluded_columns
+    unknown = [name for name in names if name not in known]
     if unknown and request.unknown_columns is UnknownColumns.ERROR:
         raise unknown_column(unknown[0], schema).at(file=request.sources[0].name)
     keep_unknown = schema.dynamic and request.unknown_columns is UnknownColumns.DYNAMIC
@@ -77,10 +78,15 @@ def check_names(names: Sequence[str], file: str) -> None:
         seen.add(name)
 
 
-def check_fields(columns: Columns, request: ReadRequest, hint: Callable[[str], str] = lambda _: "") -> None:
+def check_fields(
+    columns: Columns,
+    request: ReadRequest,
+    hint: Callable[[str], str] = lambda _: "",
+    fits: Callable[[str, Field], bool] = lambda name, field: True,
+) -> None:
     """Raise DataError where no column is a field, or a required field has no column.
 
-    ``hint`` returns what to add to the remedy for a missing field.
+    ``hint`` returns what to add to the remedy for a missing field; ``fits`` tells whether a column may hold a field.
     """
     schema, source = request.schema, request.sources[0].name
     if not columns.fields:
@@ -91,7 +97,7 @@ def check_fields(columns: Columns, request: ReadRequest, hint: Callable[[str], s
             f"{listed(columns.names)}",
         )
     try:
-        check_missing(schema, columns.names)
+        check_missing(schema, columns.names, request, fits)
     except DataError as error:
         raise error.at(file=source, remedy=f"{error.remedy}{hint(error.field or '')}") from None
 

@@ -180,10 +180,10 @@ def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:
         known = schema.get(field)
         if known is not None and known.function_output:
             raise computed_field_error(known).at(file=source.name)
-    unknown = [field for field in sources if field not in field_names]
+    unknown = [field for field in sources if field not in field_names | request.excluded_columns]
     if unknown and request.unknown_columns is UnknownColumns.ERROR:
         raise unknown_column(unknown[0], schema, "file").at(file=sources[unknown[0]].name)
-    if len(unknown) == len(sources) and schema.fields:
+    if field_names.isdisjoint(sources) and schema.fields:
         raise DataError(
             "none of the files is named as a field of the collection",
             file=" ".join(sources[field].name for field in sources),
@@ -191,13 +191,14 @@ def _set(request: ReadRequest) -> tuple[list[_Column], list[str]]:
         )
     if schema.dynamic and request.unknown_columns is UnknownColumns.DYNAMIC:
         unknown = []
-    return [_column(source, field) for field, source in sources.items() if field not in unknown], unknown
+    skipped = request.excluded_columns | set(unknown)
+    return [_column(source, field) for field, source in sources.items() if field not in skipped], unknown
 
 
 def _check_missing(request: ReadRequest) -> None:
     names = [field_of(source.name) for source in request.sources]
     try:
-        check_missing(request.schema, names)
+        check_missing(request.schema, names, request)
     except DataError as error:
         raise error.at(file=" ".join(source.name for source in request.sources)) from None
 

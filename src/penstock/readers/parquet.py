@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from penstock.domain.jobs import FileRange
 from penstock.domain.schema import CollectionSchema, Field
 from penstock.errors import DataError
+from penstock.readers.arrow_values import may_hold
 from penstock.readers.base import FormatSpec, ReadRequest, RowBatch, Sample, SampleRequest
 from penstock.readers.columnar import (
     MAX_BATCH_ROWS,
@@ -74,7 +75,13 @@ class _ParquetReader:
             columns = select_columns(file.schema_arrow.names, request)
             groups = _groups(file, columns, request)
             if sum(group.rows for group in groups):
-                check_fields(columns, request, lambda field: _index_hint(file, columns, field))
+                types = {column.name: column.type for column in file.schema_arrow}
+                check_fields(
+                    columns,
+                    request,
+                    lambda field: _index_hint(file, columns, field),
+                    lambda name, field: may_hold(types[name], field),
+                )
         return [
             _range(groups, start, stop) for start, stop in pack([group.arrow_size for group in groups], split_bytes)
         ]

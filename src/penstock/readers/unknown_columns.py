@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from penstock.domain.schema import META_FIELD, CollectionSchema, Field
 from penstock.errors import DataError, shorten
+
+if TYPE_CHECKING:
+    from penstock.readers.base import ReadRequest
 
 _LISTED = 20
 """Maximum names listed in a message; a file may have a million."""
@@ -15,6 +19,8 @@ _NAME = 60
 """Maximum characters of a name in such a list."""
 _COMPARED = 1000
 """Maximum names that are compared letter by letter."""
+_PROPOSED = 3
+"""Maximum unused columns that a message proposes for a field."""
 
 
 class UnknownColumns(StrEnum):
@@ -54,15 +60,33 @@ def nearest(name: str, names: Sequence[str]) -> str | None:
     return folded[matches[0]] if matches else None
 
 
-def missing_field(field: Field, names: Sequence[str], noun: str = "file's columns") -> DataError:
-    """Error for a required field without a column; ``names`` are the file's columns."""
-    near = nearest(field.name, names)
-    hint = f" Did you mean {near!r}? Names must match exactly." if near else ""
+def missing_field(
+    field: Field, names: Sequence[str], noun: str = "file's columns", unused: Sequence[str] | None = None
+) -> DataError:
+    """Error for a required field without a column; ``names`` are the file's columns.
+
+    ``unused`` are those that are no field and may hold its values, which the error proposes to map; None where
+    columns can't be mapped.
+    """
+    near = nearest(field.name, names if unused is None else unused)
+    hint = f" Did you mean {near!r}? Names must match exactly" if near else ""
+    proposed = [near] if near else (unused or ())[:_PROPOSED]
+    if unused is not None and proposed:
+        flags = " or ".join(f"--column {field.name}={shorten(name, _NAME)}" for name in proposed)
+        hint += f"{', or import' if near else ' Import'} with {flags} (option mapping)"
     return DataError(
         f"value of field '{field.name}' is missed",
         field=field.name,
-        remedy=f"The {noun}: {listed(names)}.{hint}",
+        remedy=f"The {noun}: {listed(names)}.{hint}{'.' if hint else ''}",
     )
+
+
+def unused_names(field: Field, names: Sequence[str], request: ReadRequest) -> Sequence[str] | None:
+    """The columns that can be mapped to a field: None if it is mapped already."""
+    if field.name in request.required_columns:
+        return None
+    known = {*request.schema.names, *request.excluded_columns, META_FIELD}
+    return [name for name in names if name not in known]
 
 
 def computed_field_error(field: Field) -> DataError:
@@ -80,12 +104,28 @@ def computed_field_error(field: Field) -> DataError:
     )
 
 
-def check_missing(schema: CollectionSchema, names: Sequence[str]) -> None:
-    """Raise for the first required field that is not in ``names``."""
+def needs_column(field: Field, required: frozenset[str] = frozenset()) -> bool:
+    """Whether a file must have a column for the field: it is ``required``, or has neither null nor default."""
+    return field.name in required or not (field.nullable or field.default is not None)
+
+
+def check_missing(
+    schema: CollectionSchema,
+    names: Sequence[str],
+    request: ReadRequest | None = None,
+    fits: Callable[[str, Field], bool] = lambda name, field: True,
+) -> None:
+    """Raise for the first field that needs a column and has none in ``names``.
+
+    With the ``request`` of an import the error proposes to map an unused column that ``fits`` the field.
+    """
     present = set(names)
+    required = frozenset() if request is None else request.required_columns
     for field in schema:
-        if not (schema.is_computed(field) or field.nullable or field.default is not None or field.name in present):
-            raise missing_field(field, names)
+        if not schema.is_computed(field) and field.name not in present and needs_column(field, required):
+            unused = None if request is None else unused_names(field, names, request)
+            fitting = None if unused is None else [name for name in unused if fits(name, field)]
+            raise missing_field(field, names, unused=fitting)
 
 
 def unknown_column(name: str, schema: CollectionSchema, noun: str = "column") -> DataError:

@@ -161,7 +161,7 @@ def _wrong(source: Source, rule: str, row: int | None = None) -> DataError:
 def _check_others(request: ReadRequest, field: Field) -> None:
     """Raise where another field, such as the key, needs a value."""
     try:
-        check_missing(request.schema, [field.name])
+        check_missing(request.schema, [field.name], request)
     except DataError as error:
         missing = request.schema.get(error.field or "")
         remedy = (

@@ -40,6 +40,8 @@ class Imports:
         *,
         partition: str | None = None,
         options: Mapping[str, Any] | None = None,
+        mapping: Mapping[str, Any] | None = None,
+        drop_columns: Sequence[str] | None = None,
         object_urls: Files | None = None,
         access_key: str = "",
         secret_key: str = "",
@@ -64,6 +66,11 @@ class Imports:
                 ``"error"`` for columns that are no field, which otherwise become dynamic values … An option
                 unknown to Penstock and Milvus is a ``ValueError``. ``sep`` is a character, or its escape: ``r"\\t"``.
                 ``datasets="train"`` names datasets of HDF5 files.
+            mapping: where fields get their values from, by field: the name of a column, ``{"column": "c", "cast":
+                "VarChar"}`` (read as that type, then cast), ``{"columns": ["x0", "x1"]}`` (a vector or array of
+                them), ``{"path": "a.b[0]"}`` (within a column of objects) or ``{"value": 5}`` (a constant). Only
+                Penstock has this option.
+            drop_columns: columns and keys to leave out. Only Penstock has this option.
             idempotency_key: the same key for the same collection gives the same job within a day, where the server
                 supports such keys. With a key the call is retried when no answer came; without, it is sent once.
         """
@@ -85,7 +92,7 @@ class Imports:
             "accessKey": access_key,
             "secretKey": secret_key,
             "token": token,
-            "options": checked_options(option_strings(dict(options or {}))),
+            "options": checked_options(option_strings(_all_options(options, mapping, drop_columns))),
         }
         path = f"{_PATH}/create"
         answer = self._connection.post(
@@ -259,6 +266,18 @@ class Imports:
 
 def _job_id(job: str | int | ImportJob) -> str:
     return job.id if isinstance(job, ImportJob) else str(job)
+
+
+def _all_options(
+    options: Mapping[str, Any] | None, mapping: Mapping[str, Any] | None, drop_columns: Sequence[str] | None
+) -> dict[str, Any]:
+    """Raises ValueError where one is given twice."""
+    arguments = {"mapping": mapping, "drop_columns": list(drop_columns or ())}
+    given = {name: value for name, value in arguments.items() if value}
+    twice = given.keys() & (options or {}).keys()
+    if twice:
+        raise ValueError(f"{', '.join(sorted(twice))}: given as an argument and in options; give it once")
+    return {**(options or {}), **given}
 
 
 def file_groups(files: Files | None) -> list[list[str]] | None:

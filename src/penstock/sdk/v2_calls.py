@@ -19,6 +19,7 @@ Each raises :class:`~penstock.sdk.errors.ImportCallError` when the call fails.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -198,9 +199,15 @@ def retry_import(
     return _post("retry", url, api_key, db_name, body, verify=verify, cert=cert, secrets=secrets, **kwargs)
 
 
-def option_strings(options: dict[str, Any]) -> dict[str, str]:
-    """Convert import options to strings, the only type that servers take."""
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in options.items()}
+def option_strings(options: Mapping[str, Any]) -> dict[str, str]:
+    """Convert import options to strings, the only type that servers take; lists and objects to their JSON."""
+    return {name: _option_string(value) for name, value in options.items()}
+
+
+def _option_string(value: Any) -> str:
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(dict(value) if isinstance(value, Mapping) else value, ensure_ascii=False)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def checked_options(options: Mapping[str, str]) -> dict[str, str]:

@@ -151,9 +151,7 @@ class Conformer:
             if field.default is None and not field.nullable:
                 raise missing_field(field, batch.batch.schema.names)
             return _absent(field, rows)
-        if source.array.null_count == rows:  # of any type: the type of a column of nulls is often arbitrary
-            return _without_nulls(_absent(field, rows), field)
-        return _without_nulls(_convert(source, field, self._note_for(field)), field)
+        return conform_column(source.array, source.column, field, self._note_for(field))
 
     def _note_for(self, field: Field) -> WarningSink:
         def note(what: str, rows: int) -> None:
@@ -180,6 +178,18 @@ class Conformer:
         assert key is not None
         values = arrays[self._schema.names.index(key.name)]
         return self._partitions[partition_of(values, len(self._partitions))]
+
+
+def conform_column(array: Array, column: pa.Field[Any] | None, field: Field, note: WarningSink) -> Array:
+    """Convert a column to the canonical type of its field; ``column`` is its field in the file's Arrow schema.
+
+    Raises:
+        DataError: the first row that breaks a rule.
+    """
+    if array.null_count == len(array):  # of any type: the type of a column of nulls is often arbitrary
+        return _without_nulls(_absent(field, len(array)), field)
+    source = _SourceColumn(array, pa.field(field.name, array.type) if column is None else column)
+    return _without_nulls(_convert(source, field, note), field)
 
 
 def _convert(source: _SourceColumn, field: Field, note: WarningSink) -> Array:

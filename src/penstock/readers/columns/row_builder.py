@@ -32,7 +32,13 @@ from penstock.readers.columns.json_values import (
 from penstock.readers.columns.scalars import ArrayColumn, Column, JsonColumn, ScalarColumn
 from penstock.readers.columns.structs import StructColumn
 from penstock.readers.columns.vectors import DenseColumn, SparseColumn, check_flat
-from penstock.readers.unknown_columns import UnknownColumns, computed_field_error, missing_field, unknown_column
+from penstock.readers.unknown_columns import (
+    UnknownColumns,
+    computed_field_error,
+    missing_field,
+    unknown_column,
+    unused_names,
+)
 from penstock.rules.json_texts import DYNAMIC
 from penstock.rules.rule import WarningSink
 from penstock.rules.table import DYNAMIC_KEYS
@@ -152,8 +158,8 @@ class DroppedColumnCounts:
             yield JobWarning(code="column_dropped", message=text, count=self._others)
 
 
-def _missing_key(field: Field, keys: Sequence[str]) -> DataError:
-    error = missing_field(field, keys, "keys of the row")
+def _missing_key(field: Field, keys: Sequence[str], request: ReadRequest) -> DataError:
+    error = missing_field(field, keys, "keys of the row", unused_names(field, keys, request))
     return error.at(remedy=WRAPPED_REMEDY) if list(keys) == ["rows"] else error
 
 
@@ -187,6 +193,7 @@ class RowBuilder:
         schema = request.schema
         self._dynamic = schema.dynamic
         self._unknown = request.unknown_columns
+        self._excluded = request.excluded_columns
         self._arrow = batch_schema(schema)
         self._fixed = max(1, fixed_row_bytes(schema))
         self._max_rows = max(1, min(_MAX_BATCH_ROWS, request.batch_bytes // self._fixed))
@@ -197,7 +204,7 @@ class RowBuilder:
             name: make_column(field, self._max_rows, note_for(field.name, self._roundings))
             for name, field in self._fields.items()
         }
-        self._meta = DynamicFieldBuilder(schema.names, note_for(META_FIELD, self._roundings))
+        self._meta = DynamicFieldBuilder(request.reserved_keys, note_for(META_FIELD, self._roundings))
         self._layouts: dict[tuple[str, ...], _Layout] = {}
         self._last: tuple[list[str], _Layout] | None = None
         self._dropped = DroppedColumnCounts()
@@ -309,9 +316,10 @@ class RowBuilder:
                 raise computed_field_error(field)
         for name, field in self._fields.items():
             if name not in present and not field.nullable and field.default is None:
-                raise _missing_key(field, keys)
+                raise _missing_key(field, keys, self._request)
         meta = self._dynamic and META_FIELD in present
-        unknown = [key for key in keys if key not in self._fields and not (meta and key == META_FIELD)]
+        known = {*self._fields, *self._excluded, *([META_FIELD] if meta else [])}
+        unknown = [key for key in keys if key not in known]
         if unknown and self._unknown is UnknownColumns.ERROR:
             raise unknown_column(unknown[0], self._request.schema, "key")
         extras = unknown if self._dynamic and self._unknown is UnknownColumns.DYNAMIC else []

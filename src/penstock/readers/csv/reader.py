@@ -42,7 +42,14 @@ from penstock.readers.compression import CompressibleText, with_compressed
 from penstock.readers.csv.boundary_scan import CsvBoundaryScan
 from penstock.readers.csv.cells import CellColumn, cell_column, decode_text, mark_nulls
 from penstock.readers.csv.records import check_quotes, row_start, whole_rows
-from penstock.readers.unknown_columns import UnknownColumns, computed_field_error, missing_field, unknown_column
+from penstock.readers.unknown_columns import (
+    UnknownColumns,
+    computed_field_error,
+    missing_field,
+    needs_column,
+    unknown_column,
+    unused_names,
+)
 from penstock.rules.json_texts import DYNAMIC
 from penstock.sources.base import Source
 
@@ -255,8 +262,8 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
         raise DataError(
             f"the header names the column {name!r} twice", field=name, remedy="Give every column its own name"
         )
-    field_names = {*request.schema.names, *([META_FIELD] if request.schema.dynamic else [])}
-    unknown = next((name for name in names if name not in field_names), None)
+    known = {*request.schema.names, *request.excluded_columns, *([META_FIELD] if request.schema.dynamic else [])}
+    unknown = next((name for name in names if name not in known), None)
     if unknown is not None and request.unknown_columns is UnknownColumns.ERROR:
         raise unknown_column(unknown, request.schema)
     present = set(names)
@@ -264,12 +271,13 @@ def _check_header(names: list[str], request: ReadRequest) -> None:
         if request.schema.is_computed(schema_field):
             if schema_field.name in present:
                 raise computed_field_error(schema_field)
-        elif schema_field.name not in present and not schema_field.nullable and schema_field.default is None:
-            raise _missing_column(schema_field, names, _separator(request))
+        elif schema_field.name not in present and needs_column(schema_field, request.required_columns):
+            raise _missing_column(schema_field, names, request)
 
 
-def _missing_column(field: Field, names: list[str], separator: str) -> DataError:
-    error = missing_field(field, names, "header's columns")
+def _missing_column(field: Field, names: list[str], request: ReadRequest) -> DataError:
+    separator = _separator(request)
+    error = missing_field(field, names, "header's columns", unused_names(field, names, request))
     guess = next((candidate for candidate in _SEPARATORS if candidate in names[0] and candidate != separator), None)
     if len(names) > 1 or guess is None:
         return error
@@ -329,14 +337,18 @@ class _Table:
     @property
     def unknown(self) -> list[str]:
         """Columns that are no field; includes ``$meta`` unless the collection is dynamic."""
-        dynamic = self.request.schema.dynamic
-        return [n for n in self.header.names if n not in self._columns and not (dynamic and n == META_FIELD)]
+        known = {*self._columns, *self.request.excluded_columns}
+        if self.request.schema.dynamic:
+            known.add(META_FIELD)
+        return [name for name in self.header.names if name not in known]
 
     @property
     def selected(self) -> list[str]:
         """Columns to convert: fields, and unknown columns if they become dynamic values."""
-        unknown = set() if self.keeps_unknown else set(self.unknown)
-        return [name for name in self.header.names if name not in unknown]
+        skipped = (
+            self.request.excluded_columns if self.keeps_unknown else {*self.request.excluded_columns, *self.unknown}
+        )
+        return [name for name in self.header.names if name not in skipped]
 
     def parse(self, text: bytes) -> list[pa.RecordBatch]:
         """Parse complete rows to a batch of binary cells of the selected columns; none if all lines are blank.
@@ -388,7 +400,7 @@ class _Table:
         return pa.RecordBatch.from_arrays(arrays, schema=batch_schema(self.request.schema))
 
     def _meta_column(self, cells: pa.RecordBatch) -> pa.Array[Any]:
-        builder = DynamicFieldBuilder(self.request.schema.names, note_for(META_FIELD, self.roundings))
+        builder = DynamicFieldBuilder(self.request.reserved_keys, note_for(META_FIELD, self.roundings))
         inner: list[str | None] = [None] * cells.num_rows
         if META_FIELD in self.header.names:
             null_key = _null_key(self.request).encode()

@@ -56,7 +56,9 @@ CREATE = Operation(
             "type": "object",
             "additionalProperties": _TEXT,
             "description": "timeout, sep, nullkey, auto_commit as in Milvus; unknown_columns for columns and keys "
-            "without a field: dynamic (they become dynamic values), drop or error; datasets of HDF5 files to import.",
+            "without a field: dynamic (they become dynamic values), drop or error; mapping and drop_columns, JSON "
+            "texts, for the columns that fields get their values from, and those to leave out; datasets of HDF5 "
+            "files to import.",
         },
     },
     required=["collectionName"],

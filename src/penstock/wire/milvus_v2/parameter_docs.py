@@ -30,6 +30,8 @@ IMPORT_OPTIONS = ParameterTable(
         served("datasets", about="names of the HDF5 datasets to import, separated by commas"),
         served("nullkey", about="text of null in CSV; default: the empty text"),
         served("unknown_columns", about="columns without a field: `dynamic`, `drop` or `error`"),
+        served("mapping", about="JSON text of an object: the column, cast, columns, path or constant of a field"),
+        served("drop_columns", about="JSON text of a list: columns and keys to leave out"),
         served("auto_commit", about="`false`: two-phase commit, the job waits with its rows invisible"),
         refused("backup", "l0_import", about="files of Milvus's own storage cannot be read; `false` is accepted"),
     ),
