@@ -22,7 +22,8 @@ def explain_missing(error: NotFound, client: Client, values: Mapping[str, Any]) 
         if error.code in COLLECTION_UNKNOWN:
             asked, names = collection, list(client.collections.list())
         elif error.code in DATABASE_UNKNOWN:
-            asked, names = str(values.get("name") or client.database), list(client.databases.list())
+            names = list(client.databases.list())
+            asked = client.database if client.database not in names else str(values.get("name") or "")
         elif error.code in PARTITION_UNKNOWN:
             asked, names = _unknown_partition(values, client.partitions.list(collection))
     explained = explain(error) or str(error)

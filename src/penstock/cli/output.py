@@ -47,8 +47,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, non
     if not table_rows:
         click.echo(none, err=True)
         return
-    for position, line in enumerate(table_lines(columns, table_rows)):
-        click.secho(line, bold=position == 0)
+    header, *lines = table_lines(columns, table_rows)
+    click.secho(header, bold=True)
+    for line in lines:
+        click.echo(line)
 
 
 def table_lines(columns: Sequence[str], table_rows: Sequence[Sequence[object]]) -> list[str]:
