@@ -154,4 +154,5 @@ def test_a_collection_that_is_nearly_named_right(run: Run, compass: str) -> None
     assert refused.exit_code == 1
     assert "Did you mean 'compass'?" in refused.stderr
     assert "Did you mean 'default'?" in run("query", compass, "--database", "defualt").stderr
+    assert "Did you mean 'vector'?" in run("search", compass, "--vector", "[1, 2]", "--field", "vectr").stderr
     assert "Did you mean '_default'?" in run("query", compass, "--partition", "_defalt").stderr
