@@ -42,7 +42,7 @@ __all__ = ["PAGES", "SERVER_COMMANDS", "all_commands", "all_error_classes", "all
 FOLDER = Path(__file__).parent
 SERVER_COMMANDS = frozenset({"penstock serve", "penstock doctor"})
 """Their options are the settings."""
-CONNECTING = ("url", "api_key", "database")
+CONNECTING = ("url", "api_key", "database", "profile")
 ADMINISTERING = ("config", *CATALOG_SETTINGS)
 
 MADE = "<!-- Made by `make docs` from the tables in the code; don't edit. -->\n"
@@ -104,6 +104,12 @@ authorities, for servers with private certificates.
 Every command that calls a server has these options:
 
 {connecting}
+A profile names a server: `penstock profile add prod --url https://… --api-key-file key.txt`, then
+`--profile prod` or `PENSTOCK_PROFILE=prod`. Options on the command line come before the profile, the profile before
+the variables of these options. A profile's key is sent to its own address only, and never together with another
+`--url`. Profiles are in `~/.config/penstock/profiles.toml` (or below `$XDG_CONFIG_HOME`), saved keys next to it in
+`api-keys.toml`, which only their owner can read.
+
 ## Catalog options
 
 Commands for administrators (`keys`, `users`, `audit`, `orgs`, `clusters`) work on the catalog directly, with or

@@ -64,8 +64,10 @@ def test_who_queries_a_released_collection_is_told_the_call_that_loads_it(run: R
     requests.post(f"{server.url}/v2/vectordb/collections/release", json=body, timeout=10).raise_for_status()
     done = run("query", "cli_released")
     assert done.exit_code == 1
-    assert "POST /v2/vectordb/collections/load" in done.stderr
+    assert "penstock collections load NAME" in done.stderr
     assert "Load state    not loaded\n" in run("collections", "describe", "cli_released").stdout
+    assert run("collections", "load", "cli_released").exit_code == 0
+    assert run("query", "cli_released").exit_code == 0
 
 
 def test_quick_form_with_text_ids(run: Run) -> None:

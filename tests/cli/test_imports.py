@@ -250,8 +250,10 @@ def test_looking_at_jobs(run: Run, collection: str, make_file: MakeFile) -> None
     assert waited.exit_code == 0
     assert "Imported 3 rows" in waited.stdout
     listed = run("jobs", "list", "--collection", collection).stdout.splitlines()
-    assert listed[0].split() == ["Job", "Collection", "State", "%", "Reason"]
-    assert [line.split() for line in listed[1:]] == [[job_id, collection, "Completed", "100"]]
+    assert listed[0].split() == ["Job", "Collection", "State", "%", "Rows", "Size", "Created", "Took", "Reason"]
+    (line,) = listed[1:]
+    assert line.split()[:7] == [job_id, collection, "Completed", "100", "3", "96", "bytes"]
+    assert line.split()[-1] == "s"
     shown = run("jobs", "describe", job_id).stdout
     assert "State       Completed, 100 %" in shown
     assert str(make_file("a.jsonl")) in shown

@@ -86,7 +86,21 @@ def test_every_option_has_an_environment_variable_that_the_help_names(path: str)
 def test_an_unknown_command_is_wrong_usage() -> None:
     done = penstock_command("imprt")
     assert done.returncode == 2
-    assert "No such command 'imprt'. Commands: serve, " in done.stderr
+    assert "No such command 'imprt'. Did you mean 'import'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["jobs", "lst"], "No such command 'lst'. Did you mean 'list'?"),
+        (["databases", "frobnicate"], "No such command 'frobnicate'. Commands: create, drop, list."),
+        (["jobs", "list", "--collecton", "x"], "--collection"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_nearest_one(arguments: list[str], told: str) -> None:
+    done = CliRunner().invoke(cli, arguments, prog_name="penstock")
+    assert done.exit_code == 2
+    assert told in done.output
 
 
 def test_no_server() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import Run
@@ -107,3 +109,50 @@ def test_search_by_a_text(run: Run, server: RunningServer) -> None:
         client.imports.wait(client.imports.create("songs", ["songs.jsonl"]))
     found = json.loads(run("search", "songs", "--text", "THERE", "--json").stdout)
     assert [(row["id"], row["title"]) for row in found] == [(2, "There, there"), (1, "Hey there")]
+
+
+@pytest.mark.parametrize(
+    "vector", ["@{}/one.npy", "@{}/many.npy[1]", "@{}/one.json", "@{}/many.json[1]", "@{}/x[1].json"]
+)
+def test_a_vector_from_a_file(run: Run, compass: str, tmp_path: Path, vector: str) -> None:
+    np.save(tmp_path / "one.npy", np.array([0, 1], np.float32))
+    np.save(tmp_path / "many.npy", np.array([[1, 0], [0, 1]], np.float16))
+    (tmp_path / "one.json").write_text("[0, 1]")
+    (tmp_path / "x[1].json").write_text("[0, 1]")
+    (tmp_path / "many.json").write_text("[[1, 0], [0, 1]]")
+    found = run("search", compass, "--vector", vector.format(tmp_path), "--limit", "1", "--json")
+    assert found.exit_code == 0, found.output
+    assert [row["id"] for row in json.loads(found.stdout)] == [2]
+
+
+def test_standard_input(run: Run, compass: str) -> None:
+    assert json.loads(run("search", compass, "--vector", "-", "--json", input="[0, 1]").stdout)[0]["id"] == 2
+    assert run("query", compass, "--filter", "-", "--count", input="year > 2000\n").stdout == "2\n"
+
+
+@pytest.mark.parametrize(
+    ("vector", "told"),
+    [
+        ("@{}/absent.npy", "cannot be read as .npy"),
+        ("@{}/absent.json", "cannot be read as JSON"),
+        ("@{}/many.npy", "has 2 vectors; choose one: --vector '@FILE[0]'"),
+        ("@{}/many.npy[2]", "has 2 vectors; the last is [1]"),
+        ("@{}/words.npy", "must hold an array of numbers"),
+        ("@{}/objects.npy", "cannot be read as .npy"),
+    ],
+)
+def test_files_without_a_vector(run: Run, compass: str, tmp_path: Path, vector: str, told: str) -> None:
+    np.save(tmp_path / "many.npy", np.eye(2))
+    np.save(tmp_path / "words.npy", np.array(["a", "b"]))
+    np.save(tmp_path / "objects.npy", np.array([{}, []], dtype=object), allow_pickle=True)
+    refused = run("search", compass, "--vector", vector.format(tmp_path))
+    assert (refused.exit_code, told in refused.stderr) == (2, True), refused.output
+
+
+def test_a_collection_that_is_nearly_named_right(run: Run, compass: str) -> None:
+    refused = run("query", "compas")
+    assert refused.exit_code == 1
+    assert "Did you mean 'compass'?" in refused.stderr
+    assert "Did you mean 'default'?" in run("query", compass, "--database", "defualt").stderr
+    assert "Did you mean 'vector'?" in run("search", compass, "--vector", "[1, 2]", "--field", "vectr").stderr
+    assert "Did you mean '_default'?" in run("query", compass, "--partition", "_defalt").stderr

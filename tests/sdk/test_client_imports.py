@@ -14,7 +14,7 @@ import pytest
 import penstock
 from penstock.sdk.errors import ApiError, ConnectionFailed, InvalidResponse, JobFailed, JobUnfinished
 from penstock.sdk.jobs import ImportedFile, ImportJob, JobWarning, job_from_wire
-from penstock.sdk.progress import progress_bar, progress_text
+from penstock.sdk.progress import progress_bar
 from tests.sdk.recording_server import Answer, RecordingServer
 
 CREATE, LIST, DESCRIBE = (f"/v2/vectordb/jobs/import/{name}" for name in ("create", "list", "describe"))
@@ -213,10 +213,21 @@ def test_list_of_a_milvus_comes_at_once(server: RecordingServer, client: penstoc
     server.answer(LIST, {"code": 0, "data": {"records": jobs}})
 
     assert [job.id for job in client.imports.list()] == ["3", "2", "1"]
-    assert server.last.body == {"dbName": "default"}
+    assert server.last.body == {"dbName": "default", "verbose": True}
     assert [job.id for job in client.imports.list("docs", state="Failed", all_databases=True)] == ["1"]
-    assert server.last.body == {"collectionName": "docs", "state": "Failed"}
+    assert server.last.body == {"collectionName": "docs", "state": "Failed", "verbose": True}
     assert len(server.requests) == 2
+
+
+def test_list_since_a_time_leaves_out_older_jobs_where_the_server_does_not(
+    server: RecordingServer, client: penstock.Client
+) -> None:
+    old, new = ({**records(id_)[0], "createTime": f"2026-11-{id_}T00:00:00Z"} for id_ in (10, 20))
+    server.answer(LIST, {"code": 0, "data": {"records": [new, old, *records(3)]}})
+    since = datetime(2026, 11, 15, tzinfo=UTC)
+
+    assert [job.id for job in client.imports.list(since=since)] == ["20", "3"]
+    assert datetime.fromisoformat(server.last.body["createdAfter"]) == since
 
 
 def test_list_of_a_cluster_follows_the_pages(server: RecordingServer) -> None:
@@ -320,10 +331,3 @@ def test_the_progress_bar_of_a_terminal_shows_stage_percent_and_rows() -> None:
         show(job_from_wire(COMPLETED))
     assert re.search(r"reading  \[#+-+\]   40%  400 rows", halfway)
     assert re.search(r"Completed  \[#+\]  100%  1,000 rows, 52.4 kB", written.getvalue())
-
-
-def test_the_words_beside_the_bar() -> None:
-    halfway = job_from_wire({**COMPLETED, "state": "Importing", "progress": 50, "importedRows": 400})
-    assert progress_text(halfway, seconds=2) == "400/1,000 rows, 26.2 kB/52.4 kB, 200 rows/s"
-    assert progress_text(job_from_wire(COMPLETED), seconds=0.5) == "1,000 rows, 52.4 kB"
-    assert progress_text(job_from_wire(state("Pending")["data"]), seconds=9) == ""

@@ -258,6 +258,15 @@ def test_list_filters(server: Server) -> None:
     assert CREATED.tzinfo is UTC
 
 
+def test_a_verbose_list_has_rows_bytes_and_times(server: Server) -> None:
+    server.imports.add(make_job(JobState.COMPLETED, rows=7, total_rows=7, size=100))
+    (plain,) = server.v2("list", {})["data"]["records"]
+    (row,) = server.v2("list", {"verbose": True})["data"]["records"]
+    more = {key: row[key] for key in sorted(row.keys() - plain.keys())}
+    assert list(more) == ["completeTime", "createTime", "fileSize", "importedRows", "stage", "totalRows"]
+    assert (more["importedRows"], more["totalRows"], more["fileSize"]) == (7, 7, 100)
+
+
 def test_the_header_only_resolves_a_collections_name(server: Server) -> None:
     server.v2("list", {"collectionName": "docs"}, {"DB-Name": "other"})
     (query,) = server.imports.queries

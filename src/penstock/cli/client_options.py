@@ -19,9 +19,9 @@ def with_client(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(*args: Any, url: str, api_key: str, database: str, cluster_id: str = "", **values: Any) -> None:
-        from penstock.cli.missing import explain_missing
+        from penstock.cli.missing import explain_with_nearest
         from penstock.sdk.client import Client  # with all of requests, too slow for --help
-        from penstock.sdk.errors import NotFound
+        from penstock.sdk.errors import ApiError
 
         try:
             client = Client(url, api_key, database=database, cluster_id=cluster_id)
@@ -30,8 +30,8 @@ def with_client(command: Callable[..., None]) -> Callable[..., None]:
         with client:
             try:
                 command(client, *args, **values)
-            except NotFound as error:
-                raise Failure(explain_missing(error, client, values)) from None
+            except ApiError as error:
+                raise Failure(explain_with_nearest(error, client, values)) from None
 
     return connection_options(run)
 

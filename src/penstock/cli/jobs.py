@@ -41,7 +41,7 @@ def describe(client: Client, job_id: str, as_json: bool) -> None:
         print_json(job.raw)
         return
     _print_job(job)
-    if can_retry(client, job):
+    if can_retry(job):
         click.echo(f"\nAfter fixing the cause, resume it: penstock jobs retry {job.id}")
 
 

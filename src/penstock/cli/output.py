@@ -47,8 +47,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, non
     if not table_rows:
         click.echo(none, err=True)
         return
-    for position, line in enumerate(table_lines(columns, table_rows, err=err)):
-        click.echo(line if position else click.style(line, bold=True), err=err)
+    header, *lines = table_lines(columns, table_rows, err=err)
+    click.secho(header, bold=True, err=err)
+    for line in lines:
+        click.echo(line, err=err)
 
 
 def table_lines(columns: Sequence[str], table_rows: Sequence[Sequence[object]], *, err: bool = False) -> list[str]:

@@ -49,7 +49,7 @@ def follow(client: Client, job_ids: Sequence[str], *, timeout: float | None = No
             _leave(job_ids[position - 1 :])
         jobs.append(job)
         if not as_json:
-            click.echo(summary(job, time.monotonic() - started, can_retry=can_retry(client, job)))
+            click.echo(summary(job, time.monotonic() - started))
     if as_json:
         print_json([job.raw for job in jobs])
     if any(job.is_finished and not job.has_succeeded for job in jobs):
@@ -108,19 +108,21 @@ class _Lines:
         self._printed, self._printed_at = (current, job.progress), now
 
 
-def can_retry(client: Client, job: ImportJob) -> bool:
-    """Whether a retry can help: the job failed by itself, and its collection is there."""
-    return (
-        job.is_finished and not job.has_succeeded and job.reason != ABORTED and client.collections.has(job.collection)
-    )
+def can_retry(job: ImportJob) -> bool:
+    """Whether a retry can help: the job failed by itself, and not because its collection was dropped."""
+    return job.is_finished and not job.has_succeeded and job.reason != ABORTED and not _lost_collection(job)
 
 
-def summary(job: ImportJob, seconds: float, *, can_retry: bool) -> str:
+def _lost_collection(job: ImportJob) -> bool:
+    return job.reason == f"collection {job.collection} dropped"
+
+
+def summary(job: ImportJob, seconds: float) -> str:
     """Summarize how a job ended (or its state) in a few lines. ``seconds`` is how long it was watched."""
     if job.has_succeeded:
         lines = [_success(job, _took(job, seconds))]
     elif job.is_finished:
-        lines = _failure(job, can_retry=can_retry)
+        lines = _failure(job)
     elif job.state == _UNCOMMITTED:
         lines = [
             f"Job {job.id} has staged {job.rows or 0:,} rows, not visible yet.",
@@ -152,7 +154,7 @@ def _success(job: ImportJob, seconds: float) -> str:
     return f"Imported {rows:,} rows from {files} into {job.collection} in {seconds:.1f} s{rate}."
 
 
-def _failure(job: ImportJob, *, can_retry: bool) -> list[str]:
+def _failure(job: ImportJob) -> list[str]:
     lines = [
         f"Job {job.id} failed, and none of its rows are visible in {job.collection}.",
         f"Reason: {job.reason or 'none given by the server'}",
@@ -161,9 +163,9 @@ def _failure(job: ImportJob, *, can_retry: bool) -> list[str]:
     lines += [f"  {_file(file)}" for file in failed[:_FILES_SHOWN]]
     if len(failed) > _FILES_SHOWN:
         lines.append(f"  and {len(failed) - _FILES_SHOWN:,} more files; see: penstock jobs describe {job.id}")
-    if can_retry:
+    if can_retry(job):
         lines.append(f"After fixing the cause, resume it: penstock jobs retry {job.id}")
-    elif job.reason != ABORTED:
+    elif _lost_collection(job):
         lines.append(
             f"It cannot be resumed: the collection {job.collection} was dropped. Create it and import again: "
             f"penstock collections create {job.collection}"

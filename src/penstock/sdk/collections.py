@@ -35,7 +35,10 @@ class Databases:
         self._connection.post("/databases/create", _non_empty(dbName=name, properties=properties), repeatable=False)
 
     def list(self) -> tuple[str, ...]:
-        return self._connection.read("/databases/list", {}, tuple)
+        # In the default database: that of the client may be the one that is looked for.
+        path = "/databases/list"
+        answer = self._connection.post(path, {}, headers={"DB-Name": "default"})
+        return self._connection.parse_response(path, answer, lambda reply: tuple(reply["data"]))
 
     def describe(self, name: str) -> DatabaseInfo:
         def read(data: Mapping[str, Any]) -> DatabaseInfo:

@@ -57,6 +57,14 @@ def test_describe(plane: DataPlane) -> None:
     ]
 
 
+def test_rows_that_are_searched_exactly_are_not_built(plane: DataPlane) -> None:
+    docs = plane.collection(V)
+    make(plane, docs, fieldName="v", metricType="L2")
+    plane.put(docs, [{"id": 1, "v": [1, 2, 3, 4]}])
+    (told,) = plane.call("indexes/describe", collectionName=docs, indexName="v", verbose=True)
+    assert (told["indexedRows"], told["builtRows"]) == (1, 0)
+
+
 def test_auto_index_reports_itself_and_the_metric_it_took(plane: DataPlane) -> None:
     (told,) = plane.call("indexes/describe", collectionName=plane.quick(), indexName="vector")
     assert (told["indexType"], told["metricType"], told["totalRows"]) == ("AUTOINDEX", "COSINE", 0)
