@@ -417,6 +417,7 @@ _BY_ID = _live().where(tables.collection.c.id == bindparam("id"))
 
 
 def _collection(row: Row[Any]) -> Collection:
+    settings = CollectionSettings.from_json(row.settings)
     return Collection(
         id=row.id,
         number=row.number,
@@ -424,8 +425,8 @@ def _collection(row: Row[Any]) -> Collection:
         database_id=row.database_id,
         database=row.database,
         name=row.name,
-        schema=CollectionSchema.from_json(row.schema),
-        settings=CollectionSettings.from_json(row.settings),
+        schema=CollectionSchema.from_json(row.schema).in_timezone(settings.timezone),
+        settings=settings,
         load_state=LoadState(row.load_state),
         version=row.version,
         created_at=from_millis(row.created_at),
