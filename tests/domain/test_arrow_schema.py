@@ -18,6 +18,8 @@ TYPES: dict[DataType, pa.DataType] = {
     DataType.DOUBLE: pa.float64(),
     DataType.VARCHAR: pa.string(),
     DataType.TEXT: pa.string(),
+    DataType.TIMESTAMPTZ: pa.int64(),
+    DataType.GEOMETRY: pa.string(),
     DataType.JSON: pa.string(),
     DataType.ARRAY: pa.list_(pa.int16()),
     DataType.ARRAY_OF_STRUCT: pa.list_(pa.struct([("n", pa.int64()), ("v", pa.list_(pa.float16(), 16))])),

@@ -152,10 +152,15 @@ def test_defaults(value: object, kind: str, expected: object) -> None:
     assert type(default) is type(expected)
 
 
-@pytest.mark.parametrize("kind", ["Geometry", "Timestamptz"])
-def test_types_of_milvus_that_are_not_served(kind: str) -> None:
-    with pytest.raises(Unsupported, match=kind):
-        one(dataType=kind)
+def test_types_of_milvus_that_are_not_served() -> None:
+    with pytest.raises(Unsupported, match="String"):
+        one(dataType="String")
+
+
+def test_a_default_time_is_text() -> None:
+    assert one(dataType="Timestamptz", defaultValue="2025-01-01T00:00:00Z").default == "2025-01-01T00:00:00Z"
+    with pytest.raises(InvalidSchema, match="should be ISO 8601 text"):
+        one(dataType="Timestamptz", defaultValue=1735689600)
 
 
 def test_features_of_milvus_that_are_not_served() -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from penstock.bulk_writer.masks import is_absent, masked_rows
+from penstock.bulk_writer.schemas import WRITTEN_AS_TEXT
 from penstock.bulk_writer.values import cell_maker, json_text
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import CollectionSchema, DataType, Field
@@ -160,11 +161,19 @@ def _from_objects(values: list[Any], name: str, field: Field | None) -> Array:
             ],
             pa.string(),
         )
+    if field is not None and field.type in WRITTEN_AS_TEXT:
+        return pa.array(
+            [
+                None if is_missing or value != value else _cell(value, row, field)
+                for row, (value, is_missing) in enumerate(zip(values, missing, strict=True))
+            ],
+            pa.string(),
+        )
     if field is not None and field.type.is_vector:
         values = [_vector(value, row, field) for row, value in enumerate(values)]
     elif field is not None and field.type is DataType.ARRAY_OF_STRUCT:
         values = [
-            None if is_missing else _structs(value, row, field)
+            None if is_missing else _cell(value, row, field)
             for row, (value, is_missing) in enumerate(zip(values, missing, strict=True))
         ]
     elif not (field is not None and field.type.is_number):
@@ -190,8 +199,9 @@ def _vector(value: Any, row: int, field: Field) -> Any:
     return value
 
 
-def _structs(value: Any, row: int, field: Field) -> Any:
-    """Check each struct, because Arrow converts dicts with different keys to structs with nulls."""
+def _cell(value: Any, row: int, field: Field) -> Any:
+    """Check one value: Arrow converts dicts with different keys to structs with nulls, and times with and without an
+    offset to one kind."""
     try:
         return cell_maker(field)(value)[0]
     except DataError as error:

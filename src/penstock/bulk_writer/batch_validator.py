@@ -16,6 +16,8 @@ from penstock.bulk_writer.arrow_inputs import Batches
 from penstock.bulk_writer.format_constraints import Limits
 from penstock.bulk_writer.formats.base import META
 from penstock.bulk_writer.row_size import row_sizes
+from penstock.bulk_writer.schemas import WRITTEN_AS_TEXT, schema_of_files
+from penstock.bulk_writer.values import text_column
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType
 from penstock.errors import DataError
 from penstock.readers.base import RowBatch
@@ -53,10 +55,12 @@ class BatchChecker:
 
     def __init__(self, schema: CollectionSchema, refused: Mapping[str, str], limits: Limits | None) -> None:
         self._schema = schema
-        self._columns = (*schema.fields, META) if schema.dynamic else schema.fields
+        in_files = schema_of_files(schema)
+        self._columns = (*in_files.fields, META) if schema.dynamic else in_files.fields
+        self._parsed = [(at, field) for at, field in enumerate(schema) if field.type in WRITTEN_AS_TEXT]
         self._refused = refused
         self._limits = limits
-        self._conformer = Conformer(schema, [0])
+        self._conformer = Conformer(in_files, [0])
         self._dynamic = DynamicColumns(schema, sys.maxsize)
 
     def checked(self, batches: Batches) -> Iterator[SizedBatch]:
@@ -110,6 +114,12 @@ class BatchChecker:
             raise error if error.row is None else error.at(row=first + error.row) from None
         canonical = self._conformer.conform(RowBatch(batch=with_meta, first_row=first, bytes_read=0))
         canonical = canonical.select(canonical.schema.names[:-1])  # without the partition column
+        for at, field in self._parsed:
+            try:
+                texts = text_column(canonical.column(at), field)
+            except DataError as error:
+                raise error.at(row=first + (error.row or 0)) from None
+            canonical = canonical.set_column(at, canonical.schema.field(at), texts)
         if self._limits is not None:
             try:
                 self._limits.check_batch(canonical)

@@ -14,6 +14,7 @@ from penstock.bulk_writer.columns import NATIVE_VALUES
 from penstock.bulk_writer.format_constraints import Limits
 from penstock.bulk_writer.formats.base import META
 from penstock.bulk_writer.masks import is_absent
+from penstock.bulk_writer.schemas import schema_of_files
 from penstock.bulk_writer.values import cell_maker, json_text
 from penstock.domain.arrow_schema import canonical_type
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
@@ -42,7 +43,7 @@ class RowBuffer:
         self._dynamic = schema.dynamic
         self._refused = refused
         self._limits = limits
-        self._schema = _arrow_schema(schema)
+        self._schema = _arrow_schema(schema_of_files(schema))
         width = sum(field.width * 4 if field.type.is_dense_vector else 16 for field in schema)
         self._capacity = max(1, min(_BATCH_ROWS, _BATCH_BYTES // width))
         self._clear()
@@ -143,7 +144,7 @@ class RowBuffer:
 def _absent(field: Field) -> Any:
     """The field's default, else null if it is nullable."""
     if field.default is not None:
-        return field.default
+        return field.shown_default
     if field.nullable:
         return None
     raise DataError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from penstock.domain.rest_schema import schema_from_rest
-from penstock.domain.schema import CollectionSchema, DataType, Field
+from penstock.domain.schema import MAX_TEXT_BYTES, CollectionSchema, DataType, Field
 from penstock.errors import InvalidSchema, Unsupported
 
-__all__ = ["collection_schema", "function_outputs", "written_fields"]
+__all__ = ["WRITTEN_AS_TEXT", "collection_schema", "function_outputs", "schema_of_files", "written_fields"]
 
 # The numbers of Milvus's wire format, which are the values of pymilvus's DataType.
 _TYPES_BY_NUMBER = {
@@ -23,7 +24,9 @@ _TYPES_BY_NUMBER = {
     21: DataType.VARCHAR,
     22: DataType.ARRAY,
     23: DataType.JSON,
+    24: DataType.GEOMETRY,
     25: DataType.TEXT,
+    26: DataType.TIMESTAMPTZ,
     100: DataType.BINARY_VECTOR,
     101: DataType.FLOAT_VECTOR,
     102: DataType.FLOAT16_VECTOR,
@@ -33,6 +36,9 @@ _TYPES_BY_NUMBER = {
 }
 
 
+WRITTEN_AS_TEXT = (DataType.TIMESTAMPTZ, DataType.GEOMETRY)
+
+
 def collection_schema(schema: Any) -> CollectionSchema:
     """Convert and check a schema: ours, pymilvus's ``CollectionSchema``, or a REST v2 ``schema`` object.
 
@@ -40,7 +46,7 @@ def collection_schema(schema: Any) -> CollectionSchema:
 
     Raises:
         InvalidSchema: a rule is broken, or the object is none of the three.
-        Unsupported: a type that Penstock does not support (geometry, time stamps with zones).
+        Unsupported: a type that Penstock does not support.
     """
     if isinstance(schema, CollectionSchema):
         return schema.check()
@@ -66,6 +72,17 @@ def function_outputs(schema: Any) -> frozenset[str]:
 def written_fields(schema: CollectionSchema, computed: frozenset[str]) -> tuple[Field, ...]:
     """The fields of the files: all but generated ids and function outputs."""
     return tuple(field for field in schema if not schema.is_computed(field) and field.name not in computed)
+
+
+def schema_of_files(schema: CollectionSchema) -> CollectionSchema:
+    """The schema with the types that values have in files: times and geometries are text in all formats."""
+    fields = (
+        replace(field, type=DataType.VARCHAR, max_length=MAX_TEXT_BYTES, default=field.shown_default)
+        if field.type in WRITTEN_AS_TEXT
+        else field
+        for field in schema
+    )
+    return replace(schema, fields=tuple(fields))
 
 
 def _from_pymilvus(schema: Any) -> CollectionSchema:

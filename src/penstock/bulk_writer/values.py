@@ -7,6 +7,7 @@ it is rejected at once. ``DataError`` has no row here: the caller adds it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from functools import partial
 from typing import Any, NoReturn
 
@@ -14,13 +15,17 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from penstock.bulk_writer.row_size import SCALAR_BYTES, SPARSE_PAIR_BYTES
 from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.rules.forms import FORMS, type_error
+from penstock.rules.geometries import wkt_of_text, wkt_of_texts
 from penstock.rules.json_texts import parse_json
 from penstock.rules.numbers import WHOLE_RANGES, float_error, integer_error
+from penstock.rules.rule import Array
 from penstock.rules.sparse import check_sparse_lengths, sparse_index
 from penstock.rules.structs import check_struct_keys
 from penstock.rules.table import (
@@ -40,6 +45,7 @@ from penstock.rules.table import (
     VECTOR_BYTES,
     VECTOR_DIM,
 )
+from penstock.rules.times import micros_of_text, micros_of_texts
 
 __all__ = ["Cell", "cell_maker", "json_text"]
 
@@ -49,6 +55,8 @@ Cell = tuple[Any, int]
 _FLOAT32_LIMIT = float(np.finfo(np.float32).max) * (1 + 2.0**-26)
 """Less than half an ulp above the largest float32, which such numbers are rounded to: 3.4028235e38 as printed."""
 _FLOAT64_LIMIT = float(np.finfo(np.float64).max)
+_MIDNIGHT = "T00:00:00"
+_DATE_LENGTH = 10
 _JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
@@ -61,6 +69,8 @@ def cell_maker(field: Field) -> Callable[[Any], Cell]:
         DataType.DOUBLE: _float,
         DataType.VARCHAR: _text,
         DataType.TEXT: _text,
+        DataType.TIMESTAMPTZ: _time,
+        DataType.GEOMETRY: _geometry,
         DataType.JSON: _json,
         DataType.ARRAY: _array,
         DataType.ARRAY_OF_STRUCT: _structs,
@@ -122,6 +132,44 @@ def _text(field: Field, value: Any) -> Cell:
         if length > limit:
             raise TEXT_LENGTH.error(field, value=value, length=length)
     return str(value), len(value)
+
+
+def _time(field: Field, value: Any) -> Cell:
+    """Check a time, and keep it as text: without an offset it is in the time zone of the collection."""
+    if isinstance(value, np.datetime64):
+        text = str(value.astype("datetime64[us]"))
+    elif isinstance(value, datetime):
+        text = value.isoformat()
+    elif isinstance(value, date):
+        text = f"{value.isoformat()}{_MIDNIGHT}"
+    elif isinstance(value, str):
+        text = value
+    else:
+        _wrong_type(field, value)
+    micros_of_text(text, field)
+    return text, len(text)
+
+
+def _geometry(field: Field, value: Any) -> Cell:
+    text = getattr(value, "wkt", value)
+    if not isinstance(text, str):
+        _wrong_type(field, value)
+    text = wkt_of_text(text, field)
+    return text, len(text)
+
+
+def text_column(texts: Array, field: Field) -> Array:
+    """Check a column of times or geometries, and convert it to the text of files.
+
+    Raises:
+        DataError: the first that is none, with its row.
+    """
+    if field.type is DataType.GEOMETRY:
+        return wkt_of_texts(texts, field)
+    micros_of_texts(texts, field)
+    lengths: Array = pc.utf8_length(texts)
+    is_date: Array = pc.equal(lengths, pa.scalar(_DATE_LENGTH, lengths.type))
+    return pc.if_else(is_date, pc.binary_join_element_wise(texts, _MIDNIGHT, ""), texts)
 
 
 def _utf8_length(field: Field, value: str) -> int:

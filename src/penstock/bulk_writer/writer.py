@@ -24,7 +24,7 @@ from penstock.bulk_writer.formats.base import META, Layout
 from penstock.bulk_writer.progress import ProgressBar, ProgressCallback, WriteProgress
 from penstock.bulk_writer.rolling_writer import CallBack, Chunks, Deliver
 from penstock.bulk_writer.rows import RowBuffer
-from penstock.bulk_writer.schemas import collection_schema, function_outputs, written_fields
+from penstock.bulk_writer.schemas import collection_schema, function_outputs, schema_of_files, written_fields
 from penstock.domain.schema import CollectionSchema, DataType
 from penstock.errors import DataError, InvalidParameter, StorageError
 
@@ -58,7 +58,8 @@ class BulkWriter:
         self._schema = collection_schema(schema)
         written = _written_schema(self._schema, function_outputs(schema))
         self._written = written
-        self._columns = (*written.fields, META) if written.dynamic else written.fields
+        columns = schema_of_files(written).fields
+        self._columns = (*columns, META) if written.dynamic else columns
         layout = _layout(self._file_type, self._columns, config, self._chunk_size)
         limits = limits_of(self._file_type, self._columns, layout.null_key)
         refused = _rejected_fields(self._schema, written)

@@ -10,6 +10,7 @@ from penstock.catalog import Catalog
 from penstock.catalog.collections.added_fields import finish_added_field
 from penstock.catalog.collections.descriptions import describe_soon
 from penstock.collections.collection_settings import with_properties, without_properties
+from penstock.collections.default_values import with_stored_default
 from penstock.collections.parameter_tables import FIELD_PROPERTIES
 from penstock.collections.parameters import check_parameters
 from penstock.domain.access import Caller, Role
@@ -129,6 +130,7 @@ class AlterationService:
         """
         collection = self._catalog.collections.get(self._catalog.databases.get(cluster_id, database), name)
         _check_added(field)
+        field = _in_timezone(field, collection)
         while True:
             # Another field comes first whose addition was interrupted.
             added = self._catalog.added_fields.begin(collection.id, field)
@@ -155,6 +157,12 @@ class AlterationService:
         describe_soon(self._catalog.database, self._engines, collection)
         if altered.settings.ttl_seconds != collection.settings.ttl_seconds:
             self._maintain(collection.id)
+
+
+def _in_timezone(field: Field, collection: Collection) -> Field:
+    """An added field as it is stored; its default may be a time of the collection's time zone."""
+    schema = collection.schema.with_field(field).in_timezone(collection.settings.timezone).check(collection.name)
+    return with_stored_default(schema[field.name])
 
 
 def _check_added(field: Field) -> None:

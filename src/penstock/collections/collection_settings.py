@@ -9,9 +9,10 @@ from typing import Any
 from penstock.collections.parameter_tables import COLLECTION_PROPERTIES
 from penstock.collections.parameters import check_parameters
 from penstock.collections.partitions import MAX_PARTITIONS
-from penstock.domain.collections import DEFAULT_KEY_PARTITIONS, TTL, CollectionSettings
+from penstock.domain.collections import DEFAULT_KEY_PARTITIONS, TTL, Collection, CollectionSettings, Database
 from penstock.domain.parameter_values import text_values, whole_number
 from penstock.domain.schema import CollectionSchema
+from penstock.domain.times import TIMEZONE, InvalidTime, time_zone
 from penstock.errors import InvalidParameter, shorten
 
 CONSISTENCY_LEVELS = ("Strong", "Session", "Bounded", "Eventually", "Customized")
@@ -42,6 +43,7 @@ def collection_settings(
         Unsupported: a property isn't served.
     """
     check_parameters(COLLECTION_PROPERTIES, properties)
+    check_timezone(properties)
     check_consistency_level(consistency_level)
     if not 1 <= shards <= MAX_SHARDS:
         raise InvalidParameter(f"maximum shards's number should be limited to {MAX_SHARDS}", value=shards)
@@ -61,6 +63,7 @@ def with_properties(settings: CollectionSettings, properties: Mapping[str, Any])
         Unsupported: a property isn't served.
     """
     check_parameters(COLLECTION_PROPERTIES, properties)
+    check_timezone(properties)
     present = {key: value for key, value in properties.items() if value is not None}
     return replace(settings, properties={**settings.properties, **_properties(present, None)})
 
@@ -70,6 +73,35 @@ def without_properties(settings: CollectionSettings, keys: Sequence[str]) -> Col
     removed = {TTL if key == "ttl.seconds" else key for key in keys}
     kept = {key: value for key, value in settings.properties.items() if key not in removed}
     return replace(settings, properties=kept)
+
+
+def settings_in(database: Database, settings: CollectionSettings) -> CollectionSettings:
+    """The settings of a new collection of a database: it takes the database's time zone unless it has its own."""
+    zone = settings.properties.get(TIMEZONE, database.properties.get(TIMEZONE))
+    return settings if zone is None else replace(settings, properties={**settings.properties, TIMEZONE: zone})
+
+
+def check_timezone(properties: Mapping[str, Any]) -> None:
+    """Raise InvalidParameter if there is a ``timezone`` that is no IANA name."""
+    zone = properties.get(TIMEZONE)
+    if zone is None:
+        return
+    try:
+        time_zone(str(zone))
+    except InvalidTime as error:
+        raise InvalidParameter(str(error), key=TIMEZONE, value=zone) from None
+
+
+def in_timezone(collection: Collection, zone: object) -> Collection:
+    """The collection as a request with this time zone reads it; without one it is the collection's own.
+
+    Raises:
+        InvalidParameter: there is no such zone.
+    """
+    try:
+        return collection.in_timezone(str(zone)) if zone else collection
+    except InvalidTime as error:
+        raise InvalidParameter(str(error), key=TIMEZONE, value=zone) from None
 
 
 def check_consistency_level(level: str) -> None:

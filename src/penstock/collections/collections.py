@@ -8,6 +8,8 @@ from penstock.analyzers import field_analyzer
 from penstock.catalog import Catalog
 from penstock.catalog.collections.collections import new_collection_id
 from penstock.catalog.collections.descriptions import describe_soon
+from penstock.collections.collection_settings import settings_in
+from penstock.collections.default_values import with_stored_defaults
 from penstock.collections.description import CollectionDescription, describe_fields
 from penstock.domain.collections import TTL, Collection, CollectionSettings, LoadState
 from penstock.domain.names import check_collection_name
@@ -62,7 +64,8 @@ class CollectionService:
         """
         home = self._catalog.databases.get(cluster_id, database)
         check_collection_name(name)
-        schema.check(name)
+        settings = settings_in(home, settings)
+        schema = with_stored_defaults(schema.in_timezone(settings.timezone).check(name))
         _check_analyzers(schema)
         existing = self._catalog.collections.find(home, name)
         if existing is None:

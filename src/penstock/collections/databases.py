@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.catalog import Catalog
+from penstock.collections.collection_settings import check_timezone
 from penstock.collections.parameter_tables import DATABASE_PROPERTIES
 from penstock.collections.parameters import check_parameters
 from penstock.domain.collections import Database
@@ -26,6 +27,7 @@ class DatabaseService:
             InvalidName, DatabaseExists.
         """
         check_parameters(DATABASE_PROPERTIES, properties)
+        check_timezone(properties)
         check_database_name(name)
         return self._catalog.databases.create(cluster_id, name, text_values(properties))
 
@@ -46,6 +48,7 @@ class DatabaseService:
         """
         _refuse_empty(properties)
         check_parameters(DATABASE_PROPERTIES, properties)
+        check_timezone(properties)
         return self._catalog.databases.alter(cluster_id, name, lambda present: {**present, **text_values(properties)})
 
     def drop_properties(self, cluster_id: str, name: str, keys: Sequence[str]) -> Database:

@@ -48,7 +48,11 @@ def index_spec(request: CreateIndex, schema: CollectionSchema) -> IndexSpec:
     target = schema.get(name)
     struct = target or schema.get(name.partition("[")[0])
     if struct is not None and struct.type is DataType.ARRAY_OF_STRUCT:
-        raise Unsupported(f"indexes on struct arrays are not supported by this server: {name}", field=name)
+        raise Unsupported(
+            f"indexes on struct arrays are not supported by this server: {name}. In place of MAX_SIM searches, index "
+            "and search the vectors in a field of their own, in one row for each",
+            field=name,
+        )
     if target is None:
         raise FieldNotFound(f"cannot create index on non-exist field: {name}", field=name)
     params = dict(request.params)

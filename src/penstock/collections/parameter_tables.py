@@ -13,6 +13,8 @@ _MAPPED = "rows are always read from files through the page cache"
 _WARMED = "the page cache keeps what was read; nothing is preloaded"
 ONE_PROCESS = "every server process serves every collection; there are no replicas or resource groups"
 _TTL = "seconds after the import during which rows are visible"
+_TIMEZONE = "IANA name: times without an offset are in it, and times in results; default UTC"
+_REQUEST_TIMEZONE = "IANA name: times in filters without an offset are in it, and times in results"
 READS_ARE_STRONG = "every read sees all imports completed before it, as `Strong` guarantees"
 
 COLLECTION_PARAMS = ParameterTable(
@@ -50,7 +52,7 @@ COLLECTION_PROPERTIES = ParameterTable(
         ),
         unused("collection.replica.number", "replica.number", about=f"described; {ONE_PROCESS}", kind=Kind.AMOUNT),
         unused("collection.resource_groups", about=f"described; {ONE_PROCESS}", kind=Kind.TEXT),
-        unused("timezone", about="described; there is no data type with a time zone", kind=Kind.TEXT),
+        served("timezone", about=_TIMEZONE, kind=Kind.TEXT),
         refused("ttl_field", about="no time to live per row; set ttlSeconds of the collection"),
         refused("allow_insert_auto_id", about="files cannot contain automatic ids", kind=Kind.FLAG),
         refused("dynamicfield.enabled", about="use enableDynamicField of the schema"),
@@ -73,7 +75,7 @@ DATABASE_PROPERTIES = ParameterTable(
         unused("mmap.enabled", about=f"described; {_MAPPED}", kind=Kind.FLAG),
         unused("database.replica.number", about=f"described; {ONE_PROCESS}", kind=Kind.AMOUNT),
         unused("database.resource_groups", about=f"described; {ONE_PROCESS}", kind=Kind.TEXT),
-        unused("timezone", about="described; there is no data type with a time zone", kind=Kind.TEXT),
+        served("timezone", about="that of new collections, unless they have their own", kind=Kind.TEXT),
         refused(
             *("database.force.deny.reading", "database.force.deny.writing"),
             about="control access with roles of the database",
@@ -197,7 +199,8 @@ QUERY_PARAMS = ParameterTable(
         ),
         unused("ignore_growing", about="every visible row is sealed", kind=Kind.FLAG),
         unused("cluster_id", about="the server has one cluster", kind=Kind.TEXT),
-        unused("timezone", "time_fields", about="there is no data type with a time zone", kind=Kind.TEXT),
+        served("timezone", about=_REQUEST_TIMEZONE, kind=Kind.TEXT),
+        refused("time_fields", about="parts of times are not extracted: use Timestamptz fields as text"),
         refused("order_by_fields", "group_by_fields", about="order and group the rows in the client"),
         refused(
             "query_iter_last_pk", "query_iter_last_element_offset", about="filters select rows, not their elements"
@@ -237,6 +240,8 @@ SEARCH_PARAMS = ParameterTable(
         ),
         served("group_size", about="rows per group, 1 to 10; default 1", kind=Kind.COUNT),
         served("strict_group_size", about="whether to look further for groups with fewer rows", kind=Kind.FLAG),
+        served("timezone", about=_REQUEST_TIMEZONE, kind=Kind.TEXT),
+        refused("time_fields", about="parts of times are not extracted: use Timestamptz fields as text"),
         served("round_decimal", about="decimals of scores, 0 to 6; -1 leaves them as they are", kind=Kind.AMOUNT),
         unused("page_retain_order", about="the order of rows does not depend on the page", kind=Kind.FLAG),
         refused(

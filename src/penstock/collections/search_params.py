@@ -23,7 +23,7 @@ MAX_DECIMALS = 6
 class SearchParams:
     """``metric`` "" is the index's. ``radius`` and ``range_filter`` bound the score. ``tuning`` are all others.
 
-    ``round_decimal`` are the decimals of scores; None leaves them as they are.
+    ``round_decimal`` are the decimals of scores; None leaves them as they are. ``timezone`` "" is the collection's.
     """
 
     metric: str = ""
@@ -31,6 +31,7 @@ class SearchParams:
     range_filter: float | None = None
     grouping: Grouping | None = None
     round_decimal: int | None = None
+    timezone: str = ""
     tuning: Mapping[str, Any] = field(default_factory=dict)
 
     def rounded(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -72,6 +73,7 @@ def search_params(params: Mapping[str, Any], *more: Mapping[str, Any], metric: o
         range_filter=_number(merged, "range_filter"),
         grouping=grouping_of(merged),
         round_decimal=round_decimal(merged.pop("round_decimal", None)),
+        timezone=merged.pop("timezone", None) or "",
         tuning=merged,
     )
 

@@ -7,6 +7,8 @@ an engine converts that to what it stores. All columns have the schema field's n
 |---|---|
 | Bool, Int8 … Int64, Float, Double | bool, int8 … int64, float32, float64 |
 | VarChar, Text | string |
+| Timestamptz | int64, microseconds since 1970 in UTC |
+| Geometry | string, well-known text |
 | JSON, ``$meta`` | string that holds JSON text (``$meta``: an object) |
 | Array | list<element> |
 | ArrayOfStruct | list<struct<…>> of its fields in schema order, each in its own canonical type |
@@ -38,6 +40,8 @@ _SCALARS: dict[DataType, pa.DataType] = {
     DataType.DOUBLE: pa.float64(),
     DataType.VARCHAR: pa.string(),
     DataType.TEXT: pa.string(),
+    DataType.TIMESTAMPTZ: pa.int64(),
+    DataType.GEOMETRY: pa.string(),
     DataType.JSON: pa.string(),
 }
 

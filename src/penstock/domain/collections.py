@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from penstock.domain.schema import CollectionSchema
+from penstock.domain.times import TIMEZONE, UTC_ZONE, InvalidTime, time_zone
 
 TTL = "collection.ttl.seconds"
 """The property with the time to live of rows; 0 or less is forever."""
@@ -66,6 +67,16 @@ class CollectionSettings:
     properties: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def timezone(self) -> str:
+        """The time zone of times without an offset, and of times in results."""
+        zone = self.properties.get(TIMEZONE, UTC_ZONE)
+        try:
+            time_zone(zone)
+        except InvalidTime:  # earlier releases stored any text
+            return UTC_ZONE
+        return zone
+
+    @property
     def ttl_seconds(self) -> int | None:
         """Time to live of rows in seconds, from their job's commit; None is forever."""
         text = self.properties.get(TTL, "0")
@@ -110,6 +121,17 @@ class Collection:
     engine: str
     updated_at: datetime
     store: str = ""
+
+    def in_timezone(self, timezone: str | None) -> Collection:
+        """The collection with times in this time zone; None is its own.
+
+        Raises:
+            InvalidTime: there is no such zone.
+        """
+        if not timezone:
+            return self
+        time_zone(timezone)
+        return replace(self, schema=self.schema.in_timezone(timezone))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,8 @@ class DataType(StrEnum):
     DOUBLE = "Double"
     VARCHAR = "VarChar"
     TEXT = "Text"
+    TIMESTAMPTZ = "Timestamptz"
+    GEOMETRY = "Geometry"
     JSON = "JSON"
     ARRAY = "Array"
     ARRAY_OF_STRUCT = "ArrayOfStruct"

@@ -75,6 +75,7 @@ _RANGES: Mapping[str, tuple[int, int]] = {
 """Integer parameters of vector indexes and their ranges, as in Milvus."""
 _BM25_RANGES: Mapping[str, tuple[float, float]] = {"bm25_k1": (0.0, 3.0), "bm25_b": (0.0, 1.0)}
 _SCALAR_INDEXES = frozenset(["AUTOINDEX", "INVERTED", "BITMAP", "STL_SORT", "TRIE", "Trie", "HYBRID", "NGRAM"])
+_GEOMETRY_INDEXES = frozenset(["AUTOINDEX", "RTREE"])
 
 
 def default_metric(field: Field) -> Metric:
@@ -130,7 +131,7 @@ def check_index(target: Field, *, name: str, type_name: str, metric: str, params
     """
     type_name = type_name or "AUTOINDEX"
     if not target.type.is_vector:
-        if type_name not in _SCALAR_INDEXES:
+        if type_name not in (_GEOMETRY_INDEXES if target.type is DataType.GEOMETRY else _SCALAR_INDEXES):
             raise InvalidParameter(f"invalid index type: {type_name}", field=target.name, index_type=type_name)
         return IndexSpec(name=name, field_name=target.name, type=type_name, params=params)
     metrics, types = _VECTOR_RULES[target.type]

@@ -33,7 +33,7 @@ from penstock.domain.schema import CollectionSchema, DataType, Field
 from penstock.errors import InvalidSchema, MissingParameter, Unsupported, shorten
 
 _DATA_TYPES = {data_type.value: data_type for data_type in DataType}
-_UNSUPPORTED_TYPES = frozenset({"Geometry", "Timestamptz", "String"})
+_UNSUPPORTED_TYPES = frozenset({"String"})
 _STRUCT_TYPES = frozenset({"ArrayOfVector", "ArrayOfStruct"})
 _NUMBER_PARAMS = {"dim": "dim", "max_length": "max_length", "max_capacity": "max_capacity"}
 
@@ -180,7 +180,7 @@ def _field_to_rest(field: Field) -> dict[str, Any]:
     if field.element_type is not None:
         rest["elementDataType"] = field.element_type.value
     if field.default is not None:
-        rest["defaultValue"] = field.default
+        rest["defaultValue"] = field.shown_default
     if field.description:
         rest["description"] = field.description
     numbers = {theirs: getattr(field, ours) for theirs, ours in _NUMBER_PARAMS.items()}
@@ -291,6 +291,11 @@ def _default(value: Any, kind: DataType, field: str) -> bool | int | float | str
         return value
     if isinstance(value, float) and kind.is_integer and value.is_integer():
         return int(value)
+    if isinstance(value, int) and kind is DataType.TIMESTAMPTZ:
+        raise InvalidSchema(
+            f"convert defaultValue fail, err: the default {shorten(value)} of field {field} should be ISO 8601 text",
+            field=field,
+        )
     if isinstance(value, int) and kind in (DataType.FLOAT, DataType.DOUBLE):
         return float(value)
     if isinstance(value, int | float):

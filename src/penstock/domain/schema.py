@@ -16,6 +16,7 @@ from penstock.domain.data_types import ELEMENT_TYPES, INTEGER_RANGES, DataType
 from penstock.domain.functions import Function, check_functions
 from penstock.domain.names import check_field_name
 from penstock.domain.parameter_values import go_boolean
+from penstock.domain.times import MAX_TIME, MIN_TIME, UTC_ZONE, InvalidTime, format_time, parse_time
 from penstock.errors import FieldNotFound, InvalidSchema, shorten
 
 __all__ = ["INTEGER_RANGES", "MAX_FIELDS", "META_FIELD", "CollectionSchema", "DataType", "Field"]
@@ -43,8 +44,9 @@ class Field:
     """One field of a collection.
 
     ``dim`` counts vector elements (bits for BinaryVector); ``max_length`` counts UTF-8 bytes; ``max_capacity`` counts
-    array elements. ``default`` is a plain bool, int, float or str, or None for "no default". ``params`` are further
-    type parameters that Penstock stores and shows but does not act on (``mmap.enabled`` …).
+    array elements. ``timezone``, of times without an offset and of times as text, is that of the collection and isn't
+    stored with the field. ``default`` is a plain bool, int, float or str, or None for "no default". ``params`` are
+    further type parameters that Penstock stores and shows but does not act on (``mmap.enabled`` …).
 
     An ArrayOfStruct holds up to ``max_capacity`` structs, each with one value per field of ``fields``. Their type is
     that of one element (Int64, FloatVector …; on the wire they are ``Array`` and ``ArrayOfVector``).
@@ -68,6 +70,7 @@ class Field:
     params: Mapping[str, str] = dataclass_field(default_factory=dict)
     fields: tuple[Field, ...] = ()
     function_output: bool = False
+    timezone: str = dataclass_field(default=UTC_ZONE, compare=False)
 
     @property
     def enable_analyzer(self) -> bool:
@@ -76,6 +79,13 @@ class Field:
     @property
     def enable_match(self) -> bool:
         return bool(go_boolean(self.params.get(ENABLE_MATCH)))
+
+    @property
+    def shown_default(self) -> bool | int | float | str | None:
+        """The default as clients write it: a time as text."""
+        if self.type is DataType.TIMESTAMPTZ and isinstance(self.default, int):
+            return format_time(self.default, self.timezone)
+        return self.default
 
     @property
     def max_bytes(self) -> int | None:
@@ -210,6 +220,14 @@ class CollectionSchema:
     def first_fields(self, count: int | None) -> CollectionSchema:
         """The schema as it was when it had that many fields; None is as it is now."""
         return self if count is None else replace(self, fields=self.fields[:count])
+
+    def in_timezone(self, timezone: str) -> CollectionSchema:
+        """The schema with this time zone for times as text."""
+        fields = tuple(
+            replace(field, timezone=timezone) if field.type is DataType.TIMESTAMPTZ else field
+            for field in self.fields
+        )
+        return replace(self, fields=fields)
 
     def with_description(self, description: str) -> CollectionSchema:
         return replace(self, description=description)
@@ -412,6 +430,17 @@ def _check_plain(field: Field, name: str) -> None:
             _fail(f"{rule} is not supported for struct field, field name = {name}", field=name)
 
 
+def _is_time(field: Field) -> bool:
+    """Whether the default is a time: as stored, or text of a schema that isn't stored yet."""
+    if isinstance(field.default, str):
+        try:
+            parse_time(field.default, field.timezone)
+        except InvalidTime as error:
+            _fail(f"convert defaultValue fail, err: {error}, field name = {field.name}", field=field.name)
+        return True
+    return type(field.default) is int and MIN_TIME <= field.default <= MAX_TIME
+
+
 def _check_default(field: Field) -> None:
     value = field.default
     if field.type is DataType.BOOL:
@@ -421,6 +450,10 @@ def _check_default(field: Field) -> None:
         fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
     elif field.type.is_number:
         fits = isinstance(value, int | float) and not isinstance(value, bool)
+    elif field.type is DataType.TIMESTAMPTZ:
+        fits = _is_time(field)
+    elif field.type is DataType.GEOMETRY:
+        fits = isinstance(field.default, str)
     elif field.type.is_text:
         fits = isinstance(value, str) and len(value.encode()) <= (field.max_bytes or 0)
     else:

@@ -32,6 +32,7 @@ from penstock.filters.ast import (
 )
 from penstock.filters.numbers import fold, power
 from penstock.filters.text_condition import phrase_match, text_match
+from penstock.filters.time_condition import Interval, compare_times, interval_of
 
 MAX_DEPTH = 32
 """Nesting depth of brackets and prefix operators, and of lists in a template's value. Engines nest parentheses as
@@ -46,13 +47,28 @@ class Literal:
 
 
 @dataclass(frozen=True, slots=True)
+class Time:
+    """A point in time, as text: its time zone is that of the field it is compared with."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftedTime:
+    """A Timestamptz field, moved by an interval."""
+
+    column: Column
+    shift: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class Minimum:
     """The option ``minimum_should_match`` of a call."""
 
     value: int
 
 
-Part: TypeAlias = "Literal | Term | ArrayColumn | Filter"
+Part: TypeAlias = "Literal | Term | ArrayColumn | Filter | Time | Interval | ShiftedTime"
 
 MAX_MATCHED_TEXT = 16_384
 """Characters of all texts that an expression matches words of. They are analyzed before any row is read; a stemmer
@@ -71,6 +87,8 @@ def as_filter(part: Part) -> Filter:
     if isinstance(part, Literal) and isinstance(part.value, bool):
         return Constant(part.value)
     hint = ""
+    if isinstance(part, Time | Interval | ShiftedTime):
+        raise InvalidFilter("predicate is not a boolean expression: it is a time or an interval")
     if isinstance(part, Column) and part.type is DataType.BOOL:
         hint = f"; write {part.name} == true"
     kind = typecheck.type_name(part.value if isinstance(part, Literal) else part)
@@ -82,8 +100,16 @@ def _as_term(part: Part) -> Term | ArrayColumn:
         raise InvalidFilter(
             "a condition can't be compared or calculated with; put parentheses around what belongs together"
         )
+    if isinstance(part, Time | Interval | ShiftedTime):
+        raise InvalidFilter(_TIMES_ONLY)
     assert not isinstance(part, Literal)
     return part
+
+
+_TIMES_ONLY = (
+    "times and intervals stand in comparisons of a Timestamptz field only, as in "
+    "ts + INTERVAL 'P1D' > ISO '2025-01-01T00:00:00Z'"
+)
 
 
 class _BareKey(str):
@@ -117,6 +143,12 @@ class Builder(Transformer[Token, Part]):
 
     def raw_string(self, items: list[Token]) -> Literal:
         return Literal(literals.raw_string(items[0]))
+
+    def iso_time(self, items: list[Token]) -> Time:
+        return Time(literals.string(items[0]))
+
+    def interval(self, items: list[Token]) -> Interval:
+        return interval_of(literals.string(items[0]))
 
     def long_list(self, items: list[Token]) -> Literal:
         return Literal(tuple(literals.long_list(items[0])))
@@ -210,7 +242,7 @@ class Builder(Transformer[Token, Part]):
 
     def compare(self, items: list[Any]) -> Filter:
         left, op, right = items
-        return _compare(CompareOp(op), left, right)
+        return self._compare(CompareOp(op), left, right)
 
     def relation(self, items: list[Any]) -> Filter:
         if len(items) == 3:
@@ -218,10 +250,29 @@ class Builder(Transformer[Token, Part]):
         if len(items) != 5 or items[1][0] != items[3][0]:
             raise InvalidFilter("a chained comparison has three parts and one direction, as in 1 < a <= 5")
         low, op, middle, other_op, high = items
-        if not isinstance(low, Literal) or not isinstance(high, Literal) or isinstance(middle, Literal | Filter):
+        constants = Literal | Time
+        if (
+            not isinstance(low, constants)
+            or not isinstance(high, constants)
+            or isinstance(middle, constants | Filter)
+        ):
             raise InvalidFilter("a chained comparison has a field between two constants, as in 1 < a <= 5")
-        both = [_compare(CompareOp(op), low, middle), _compare(CompareOp(other_op), middle, high)]
+        both = [self._compare(CompareOp(op), low, middle), self._compare(CompareOp(other_op), middle, high)]
         return _joined(And, list(both), decided_by=False)
+
+    def _compare(self, op: CompareOp, left: Part, right: Part) -> Filter:
+        if isinstance(left, Time):
+            left, right, op = right, left, op.flipped
+        if not isinstance(right, Time):
+            return _compare(op, left, right)
+        match left:
+            case Column(type=DataType.TIMESTAMPTZ):
+                return compare_times(op, self._schema[left.name], right.text, Interval(0, 0))
+            case ShiftedTime(column, shift):
+                return compare_times(op, self._schema[column.name], right.text, shift)
+            case Column() | Element():
+                raise InvalidFilter(f"field '{left.name}' is not a timestamptz datatype", field=left.name)
+        raise InvalidFilter(_TIMES_ONLY)
 
     def is_in(self, items: list[Part]) -> Filter:
         left, right = items
@@ -274,6 +325,11 @@ class Builder(Transformer[Token, Part]):
         prefix, _, kind = function.partition("_")
         if prefix in ("json", "array") and kind in _CONTAINS:
             return self._contains(name, arguments, *_CONTAINS[kind])
+        if prefix == "st":
+            raise InvalidFilter(
+                f"the spatial function {name} is not supported by this server; keep coordinates in fields of numbers "
+                "too, and compare these, as in lon > 13.0 and lon < 13.8"
+            )
         raise InvalidFilter(f"the function {name} is not supported")
 
     def _text_match(self, name: str, arguments: list[Any]) -> Filter:
@@ -328,6 +384,8 @@ class Builder(Transformer[Token, Part]):
     def arithmetic(self, items: list[Any]) -> Part:
         left, token, right = items
         op = ArithmeticOp(token)
+        if isinstance(right, Interval):
+            return _shifted(op, left, right)
         if isinstance(left, Literal) and isinstance(right, Literal):
             return Literal(fold(op, _numeric(left, op), _numeric(right, op)))
         if isinstance(right, Literal):
@@ -341,6 +399,8 @@ class Builder(Transformer[Token, Part]):
     def sign(self, items: list[Any]) -> Part:
         sign, part = items
         if not isinstance(part, Literal):
+            if isinstance(part, Time | Interval | ShiftedTime):
+                raise InvalidFilter(_TIMES_ONLY)
             if isinstance(part, Filter):
                 raise InvalidFilter(f"the sign {sign} can't stand before a condition")
             return part if sign == "+" else typecheck.arithmetic(ArithmeticOp.MULTIPLY, part, -1)
@@ -382,6 +442,14 @@ def template_value(name: str, value: Any, depth: int = 0) -> Value:
     raise InvalidFilter(
         f"the template value {name} is {kind}; it must be a bool, number, string or a list of these", template=name
     )
+
+
+def _shifted(op: ArithmeticOp, part: Part, interval: Interval) -> ShiftedTime:
+    if not isinstance(part, Column) or op not in (ArithmeticOp.ADD, ArithmeticOp.SUBTRACT):
+        raise InvalidFilter(_TIMES_ONLY)
+    if part.type is not DataType.TIMESTAMPTZ:
+        raise InvalidFilter(f"field '{part.name}' is not a timestamptz datatype", field=part.name)
+    return ShiftedTime(part, interval if op is ArithmeticOp.ADD else interval.negated)
 
 
 def _numeric(literal: Literal, op: str) -> int | float:

@@ -33,8 +33,8 @@ _FLAT_LIST = re.compile(r"\[[\s0-9.,\"-]*\]")
 _NESTING = re.compile(r"(?:(?:\b(?:not|NOT|exists|EXISTS)\b|!(?!=)|[-+~])\s*)+|[(\[{]|[)\]}]")
 _PREFIX = re.compile(r"\b(?:not|NOT|exists|EXISTS)\b|[-!+~]")
 _UNSUPPORTED = re.compile(
-    r"\b(?P<function>random_sample|element_filter|st_[a-z_]+|match_(?:any|all|least|most|exact))"
-    r"\s*\(|\b(?P<literal>ISO|INTERVAL)\s*[\"']|(?P<operator>=~|!~)|(?P<element>\$\[)",
+    r"\b(?P<function>random_sample|element_filter|match_(?:any|all|least|most|exact))"
+    r"\s*\(|(?P<operator>=~|!~)|(?P<element>\$\[)",
     re.IGNORECASE,
 )
 

@@ -56,7 +56,8 @@ def type_name(value: object) -> str:
 
 
 def _not_comparable(left: object, right: object) -> InvalidFilter:
-    return InvalidFilter(f"comparisons between {type_name(left)} and {type_name(right)} are not supported")
+    hint = "; write times as ISO '2025-01-01T00:00:00Z'" if type_name(left) == DataType.TIMESTAMPTZ else ""
+    return InvalidFilter(f"comparisons between {type_name(left)} and {type_name(right)} are not supported{hint}")
 
 
 def is_number(value: object) -> bool:

@@ -18,7 +18,7 @@ from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError, shorten
 from penstock.rules.rule import Array
 
-_EXTENSION_NAME = b"ARROW:extension:name"
+EXTENSION_NAME = b"ARROW:extension:name"
 INVALID_UTF8 = "the text is not valid UTF-8"
 _CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 """Characters that rule out text in a binary column: all controls but tabs and line ends."""
@@ -103,7 +103,7 @@ def plain(array: Array, column: pa.Field[Any] | None = None, *, flat: bool = Fal
         return plain(array.dictionary_decode(), flat=flat)
     if pt.is_run_end_encoded(kind):
         return plain(pc.call_function("run_end_decode", [array]), flat=flat)
-    name = (column.metadata or {}).get(_EXTENSION_NAME) if column is not None else None
+    name = (column.metadata or {}).get(EXTENSION_NAME) if column is not None else None
     if name is not None and not (is_string(kind) or (flat and is_list(kind))):
         raise _unknown(name.decode(errors="replace"), kind)
     if pt.is_decimal32(kind) or pt.is_decimal64(kind):

@@ -38,6 +38,10 @@ FORMS: Mapping[DataType, Forms] = {
     DataType.DOUBLE: _NUMBERS,
     DataType.VARCHAR: _TEXT,
     DataType.TEXT: _TEXT,
+    DataType.TIMESTAMPTZ: Forms(
+        "timestamps, dates, and ISO 8601 text", "ISO 8601 text", "ISO 8601 text, datetimes and dates"
+    ),
+    DataType.GEOMETRY: Forms("well-known text, or well-known binary", "well-known text", "well-known text"),
     DataType.JSON: Forms(
         "JSON text, or structs, maps, lists, numbers and times",
         "any value, or text that holds JSON",

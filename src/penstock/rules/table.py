@@ -14,6 +14,8 @@ MAX_JSON_BYTES = 65536
 MAX_JSON_DEPTH = 128
 """Maximum nesting of such a value. orjson writes 254 levels, of which responses need some themselves, and the
 engine's parser overflows its stack at some thousands."""
+MAX_GEOMETRY_DEPTH = 32
+"""Maximum nesting of a geometry: its parser calls itself for each level."""
 MAX_SPARSE_INDEX = 2**32 - 2
 
 _ALL = tuple(DataType)
@@ -83,6 +85,21 @@ TEXT_LENGTH = Rule(
     demand=f"at most `max_length` bytes of UTF-8; {MAX_TEXT_BYTES:,} in a Text field without it",
     message="value length({length}) for field {name} exceeds max_length({max_length})",
     remedy="Lengths count UTF-8 bytes. Shorten the text, or use a field with a larger max_length.",
+)
+TIME = Rule(
+    types=(DataType.TIMESTAMPTZ,),
+    demand="ISO 8601 with seconds, or a date alone; offsets from -12:00 to +14:00, years from 0001 to 9999 in UTC. "
+    "Without an offset in the `timezone` of the collection. Digits beyond microseconds are cut off",
+    message="{problem}",
+    remedy="Write times such as 2025-01-31T08:30:00.25+08:00.",
+)
+GEOMETRY = Rule(
+    types=(DataType.GEOMETRY,),
+    demand="points, lines, polygons, several of these, and collections, with finite coordinates and closed rings; at "
+    f"most {MAX_GEOMETRY_DEPTH} levels of nesting and {MAX_TEXT_BYTES:,} bytes. They are stored in one form: "
+    "`point(1.50 2)` as `POINT (1.5 2)`",
+    message="no geometry: {problem}",
+    remedy="Write well-known text such as POINT (13.4 52.5).",
 )
 ARRAY_CAPACITY = Rule(
     types=_LISTS,
@@ -215,6 +232,8 @@ RULES: tuple[Rule, ...] = (
     FINITE,
     TEXT_ENCODING,
     TEXT_LENGTH,
+    TIME,
+    GEOMETRY,
     ARRAY_CAPACITY,
     NO_NULL_ELEMENTS,
     STRUCT_KEYS,

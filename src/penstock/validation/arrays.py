@@ -12,16 +12,22 @@ from penstock.rules.rule import Array, WarningSink
 from penstock.rules.table import ARRAY_CAPACITY
 from penstock.validation.arrow_lists import FlatList, flatten, offsets_of
 from penstock.validation.errors import mismatch, show
+from penstock.validation.geometries import to_geometries
 from penstock.validation.numbers import to_bool, to_floats, to_integers
 from penstock.validation.text import to_varchar
+from penstock.validation.times import to_times
 
 
 def to_scalar(array: Array, field: Field, note: WarningSink) -> Array:
-    """Convert a Bool, number or text column to its canonical type."""
+    """Convert a column of scalars other than JSON to its canonical type."""
     if field.type is DataType.BOOL:
         return to_bool(array, field)
     if field.type.is_text:
         return to_varchar(array, field)
+    if field.type is DataType.TIMESTAMPTZ:
+        return to_times(array, field, note)
+    if field.type is DataType.GEOMETRY:
+        return to_geometries(array, field)
     if field.type.is_integer:
         return to_integers(array, field, canonical_type(field))
     return to_floats(array, field, canonical_type(field), note)

@@ -21,7 +21,7 @@ from penstock.domain.jobs import JobWarning
 from penstock.domain.partitioning import partition_of
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
 from penstock.errors import DataError
-from penstock.readers.arrow_values import plain
+from penstock.readers.arrow_values import EXTENSION_NAME, plain
 from penstock.readers.base import RowBatch
 from penstock.readers.unknown_columns import computed_field_error, missing_field
 from penstock.rules.json_texts import DYNAMIC
@@ -29,6 +29,7 @@ from penstock.rules.rule import Array, WarningSink
 from penstock.rules.table import NOT_NULL
 from penstock.validation.arrays import to_array, to_scalar
 from penstock.validation.errors import show
+from penstock.validation.geometries import GEOMETRY_EXTENSIONS
 from penstock.validation.json_text import to_json, to_meta
 from penstock.validation.sparse import to_sparse
 from penstock.validation.structs import to_structs
@@ -196,7 +197,7 @@ def _convert(source: _SourceColumn, field: Field, note: WarningSink) -> Array:
     if field.type is DataType.JSON:
         return to_json(source.array, source.column, field, note)
     try:
-        array = plain(source.array, source.column, flat=field.type.is_dense_vector)
+        array = plain(source.array, _named(source.column, field), flat=field.type.is_dense_vector)
     except DataError as error:
         raise error.at(field=field.name) from None
     if array.null_count == len(array):
@@ -210,6 +211,12 @@ def _convert(source: _SourceColumn, field: Field, note: WarningSink) -> Array:
     if field.type.is_vector:
         return to_dense(array, field, note)
     return to_scalar(array, field, note)
+
+
+def _named(column: pa.Field[Any], field: Field) -> pa.Field[Any] | None:
+    """The field that names an unknown extension type; None if its storage is what the collection's field takes."""
+    name = (column.metadata or {}).get(EXTENSION_NAME)
+    return None if field.type is DataType.GEOMETRY and name in GEOMETRY_EXTENSIONS else column
 
 
 def _without_nulls(column: Array, field: Field) -> Array:

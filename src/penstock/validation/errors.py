@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.types as pt
 
-from penstock.domain.schema import Field
+from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.arrow_json import json_texts
 from penstock.readers.arrow_values import is_string
@@ -38,7 +38,9 @@ def mismatch(array: Array, field: Field) -> DataError:
     source = array.type
     remedy = None
     hint = ""
-    if pt.is_temporal(source) or pt.is_interval(source):
+    if field.type is DataType.TIMESTAMPTZ and not pt.is_temporal(source):
+        hint = " Numbers have no unit: convert them to timestamps."
+    elif pt.is_temporal(source) or pt.is_interval(source):
         remedy = (
             "Write the column as a number (e.g. milliseconds) for an Int64 field, or as ISO text for a VarChar "
             "field; VarChar and JSON fields take dates, times and timestamps as they are."

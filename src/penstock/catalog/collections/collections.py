@@ -418,6 +418,7 @@ _INDEXES = (
 
 
 def _collection(row: Row[Any]) -> Collection:
+    settings = CollectionSettings.from_json(row.settings)
     return Collection(
         id=row.id,
         number=row.number,
@@ -425,8 +426,8 @@ def _collection(row: Row[Any]) -> Collection:
         database_id=row.database_id,
         database=row.database,
         name=row.name,
-        schema=CollectionSchema.from_json(row.schema),
-        settings=CollectionSettings.from_json(row.settings),
+        schema=CollectionSchema.from_json(row.schema).in_timezone(settings.timezone),
+        settings=settings,
         load_state=LoadState(row.load_state),
         version=row.version,
         created_at=from_millis(row.created_at),

@@ -17,6 +17,7 @@ from penstock.domain.schema import DataType, Field
 from penstock.errors import DataError
 from penstock.readers.columns.json_values import is_json_array, is_json_object, json_type, plain_number, text_of
 from penstock.rules.forms import FORMS, type_error
+from penstock.rules.geometries import wkt_of_texts
 from penstock.rules.json_texts import check_json_texts
 from penstock.rules.numbers import (
     WHOLE_RANGES,
@@ -29,6 +30,7 @@ from penstock.rules.numbers import (
 from penstock.rules.rule import WarningSink
 from penstock.rules.table import ARRAY_CAPACITY, NO_NULL_ELEMENTS, NOT_NULL
 from penstock.rules.texts import check_lengths
+from penstock.rules.times import micros_of_texts
 
 
 class Column(Protocol):
@@ -83,7 +85,7 @@ def check_floats(field: Field, doubles: np.ndarray[Any, Any], row_of: Callable[[
 
 
 class ScalarColumn:
-    """Build Bool, number and text columns. ``add`` is the list's own append: the cheapest call possible."""
+    """Build columns of scalars other than JSON. ``add`` is the list's own append: the cheapest call possible."""
 
     def __init__(self, field: Field) -> None:
         self._field = field
@@ -97,6 +99,11 @@ class ScalarColumn:
         return first_bad_row(lambda start, stop: self._to_arrow(values[start:stop]), len(values))
 
     def _to_arrow(self, values: list[Any]) -> pa.Array[Any]:
+        if self._field.type is DataType.TIMESTAMPTZ and self._field.default is not None:
+            # The default is stored, the values are text.
+            times: Any = scalars_to_arrow(self._field, values)
+            filled: pa.Array[Any] = times.fill_null(self._field.default)
+            return filled
         if None in values:
             values = _fill_nulls(self._field, values)
         return scalars_to_arrow(self._field, values)
@@ -116,6 +123,8 @@ _JSON_TYPES: dict[DataType, frozenset[type]] = {
     DataType.DOUBLE: frozenset({int, float}),
     DataType.VARCHAR: frozenset({str}),
     DataType.TEXT: frozenset({str}),
+    DataType.TIMESTAMPTZ: frozenset({str}),
+    DataType.GEOMETRY: frozenset({str}),
 }
 _INT_TYPES = frozenset({int})
 
@@ -138,6 +147,12 @@ def scalars_to_arrow(field: Field, values: Sequence[Any], row_of: Callable[[int]
         strings = pa.array(values, pa.string())
         check_lengths(field, strings, row_of)
         return strings
+    if kind is DataType.TIMESTAMPTZ:
+        times: pa.Array[Any] = micros_of_texts(pa.array(values, pa.string()), field, row_of)
+        return times
+    if kind is DataType.GEOMETRY:
+        geometries: pa.Array[Any] = wkt_of_texts(pa.array(values, pa.string()), field, row_of)
+        return geometries
     if kind is DataType.BOOL:
         return pa.array(values, pa.bool_())
     if kind.is_integer:

@@ -22,11 +22,13 @@ from penstock.readers.columns.scalars import INTEGER_TYPES, check_floats
 from penstock.readers.columns.structs import StructColumn
 from penstock.readers.columns.vectors import check_flat
 from penstock.rules.forms import FORMS, type_error
+from penstock.rules.geometries import wkt_of_texts
 from penstock.rules.json_texts import check_json_texts
 from penstock.rules.numbers import WHOLE_RANGES, integer_error, whole_number
 from penstock.rules.rule import WarningSink
 from penstock.rules.table import NOT_NULL, TEXT_ENCODING
 from penstock.rules.texts import check_lengths
+from penstock.rules.times import micros_of_texts
 
 CellColumn: TypeAlias = "Callable[[pa.Array[Any]], pa.Array[Any]]"
 """Converts the cells of some rows (binary, null where the null key is unquoted) to the field's column. Raises
@@ -39,6 +41,9 @@ _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _MAX_DIGITS = 20
 _NULL_WORDS = frozenset({"", "null", "none", "nil", "nan", "na", "n/a", "<na>", "#n/a", "\\n"})
 """Common spellings of a missing value, in lower case."""
+
+
+_PARSED = {DataType.TIMESTAMPTZ: micros_of_texts, DataType.GEOMETRY: wkt_of_texts}
 
 
 def cell_column(field: Field, null_key: str, note: WarningSink) -> CellColumn:
@@ -104,10 +109,26 @@ def _scalar(field: Field, null_key: bytes, cells: pa.Array[Any]) -> pa.Array[Any
     texts: Any = pc.utf8_trim_whitespace(decode_text(field, mark_nulls(cells, null_key)))
     if texts.null_count and field.default is None and not field.nullable:
         raise NOT_NULL.error(field, row=pc.index(pc.is_null(texts), True).as_py())
-    values: Any = _bools(field, texts) if field.type is DataType.BOOL else _numbers(field, texts)
+    values: Any = _values(field, texts)
     if field.default is not None:
         values = pc.fill_null(values, pa.scalar(field.default, values.type))
     return cast("pa.Array[Any]", values)
+
+
+def _values(field: Field, texts: Any) -> pa.Array[Any]:
+    if field.type is DataType.BOOL:
+        return _bools(field, texts)
+    if field.type in _PARSED:
+        return _parsed(field, texts)
+    return _numbers(field, texts)
+
+
+def _parsed(field: Field, texts: Any) -> pa.Array[Any]:
+    try:
+        return cast("pa.Array[Any]", _PARSED[field.type](texts, field))
+    except DataError as error:
+        hint = _null_hint(field, str(error.value))
+        raise error.at(remedy=hint or error.remedy) from None
 
 
 def _bools(field: Field, texts: Any) -> pa.Array[Any]:

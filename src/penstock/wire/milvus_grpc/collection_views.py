@@ -21,6 +21,8 @@ _DEFAULT_VALUES = {
     DataType.DOUBLE: "double_data",
     DataType.VARCHAR: "string_data",
     DataType.TEXT: "string_data",
+    DataType.TIMESTAMPTZ: "string_data",
+    DataType.GEOMETRY: "string_data",
 }
 """The member of the proto's ValueField for default values of a type."""
 
@@ -110,7 +112,7 @@ def _field(shown: FieldDescription, collection: Collection) -> Any:
     if field.element_type is not None:
         message.element_type = schema_pb2.DataType.Value(field.element_type.value)
     if field.default is not None:
-        setattr(message.default_value, _DEFAULT_VALUES[field.type], field.default)
+        setattr(message.default_value, _DEFAULT_VALUES[field.type], field.shown_default)
     return message
 
 

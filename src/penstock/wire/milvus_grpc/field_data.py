@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from penstock.collections.entities import OutputFields
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
+from penstock.domain.times import format_time
 from penstock.wire.milvus_grpc.stubs import schema_pb2
 
 assert sys.byteorder == "little", "vectors are sent as they are in memory"
@@ -39,6 +40,8 @@ _MEMBERS: Mapping[DataType, str] = {
     DataType.DOUBLE: "double_data",
     DataType.VARCHAR: "string_data",
     DataType.TEXT: "string_data",
+    DataType.TIMESTAMPTZ: "string_data",
+    DataType.GEOMETRY: "geometry_wkt_data",
     DataType.JSON: "json_data",
 }
 """The member of the proto's ScalarField for values of a type."""
@@ -74,6 +77,8 @@ def field_data(field: Field, array: pa.Array[Any]) -> Any:
         _set_structs(message.struct_arrays, field, array)
     elif field.type.is_vector:
         _set_vectors(message.vectors, field, array.drop_null())
+    elif field.type is DataType.TIMESTAMPTZ:
+        _set_times(message.scalars.string_data, field, array)
     elif field.type is DataType.ARRAY:
         _set_arrays(message.scalars.array_data, _element_type(field), array)
     else:
@@ -123,8 +128,17 @@ def _set_scalars(scalars: Any, type: DataType, array: pa.Array[Any]) -> None:
     elif type is DataType.JSON:
         member.data.extend(_filled(array.cast(pa.binary()), b"").to_pylist())
     else:
-        empty: bool | int | str = False if type is DataType.BOOL else "" if type.is_text else 0
+        empty: bool | int | str = (
+            False if type is DataType.BOOL else "" if type.is_text or type is DataType.GEOMETRY else 0
+        )
         member.data.extend(_filled(array, empty).to_pylist())
+
+
+def _set_times(texts: Any, field: Field, array: pa.Array[Any]) -> None:
+    """Add times as text, as Milvus sends them: their member ``timestamptz_data`` stays within its server."""
+    texts.SetInParent()
+    zone = field.timezone
+    texts.data.extend("" if micros is None else format_time(micros, zone) for micros in array.to_pylist())
 
 
 def _filled(array: pa.Array[Any], value: bool | int | str | bytes) -> pa.Array[Any]:

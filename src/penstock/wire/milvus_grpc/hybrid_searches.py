@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from penstock.collections.collection_settings import in_timezone
 from penstock.collections.collections import CollectionService
 from penstock.collections.entity_requests import HybridSearchRequest, VectorSearchRequest
 from penstock.collections.parameter_tables import RANK_PARAMS
@@ -33,6 +34,7 @@ def methods(collections: CollectionService, searches: SearchService, grpc: Milvu
         collection = collection_to_read(request, collections)
         with read_errors():
             query = _hybrid_request(request.message, collection, searches)
+            collection = in_timezone(collection, query.searches[0].params.timezone)
             result = searches.hybrid_search(collection, query, org_id=request.cluster.org_id)
         with release_on_error(result.held):
             message = search_results(collection, result, query.output_fields, query.limit, query.grouping)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from penstock.collections.collection_settings import in_timezone
 from penstock.collections.collections import CollectionService
 from penstock.collections.entities import EntityService
 from penstock.collections.entity_requests import QueryRequest
@@ -39,6 +40,7 @@ def methods(collections: CollectionService, entities: EntityService, grpc: Milvu
         check_parameters(QUERY_PARAMS, parameters)
         check_collection_id(collection, parameters.get("collection_id"))
         with read_errors():
+            collection = in_timezone(collection, parameters.get("timezone"))
             query = _query_request(request.message, parameters)
             if query.is_count():
                 count = count_data(entities.count(collection, query))

@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from penstock.collections.collection_settings import in_timezone
 from penstock.collections.collections import CollectionService
 from penstock.collections.entity_requests import MAX_WINDOW, VectorSearchRequest
 from penstock.collections.parameter_tables import ITERATOR_PARAMS
@@ -46,8 +47,6 @@ _OUTSIDE = ("topk", "limit", "offset", "anns_field", "metric_type", "collection_
 _OF_THE_CALL = ("collection_id", "cluster_id")
 """Of these the Node.js client copies all that it sends into ``params``."""
 _ITERATOR = tuple(name for parameter in ITERATOR_PARAMS.rows for name in parameter.names)
-_TIMES = ("timezone", "time_fields")
-"""Parameters for fields with a time zone, which no collection has."""
 
 
 def methods(
@@ -57,6 +56,7 @@ def methods(
         collection = collection_to_read(request, collections)
         with read_errors():
             query = search_request(request.message, collection, searches)
+            collection = in_timezone(collection, query.params.timezone)
             parameters = iterator_parameters(request.message)
             query = replace(query, exact=bool(go_boolean(parameters.get("iterator"))))
             if go_boolean(parameters.get("search_iter_v2")):
@@ -177,7 +177,7 @@ def json_parameters(text: str, what: str) -> dict[str, Any]:
 
 def _search_params(outer: Mapping[str, str], inner: Mapping[str, Any]) -> SearchParams:
     """Merge the parameters of both places. Clients copy those outside, as text, into ``params``, as JSON."""
-    beside = {key: value for key, value in outer.items() if key not in (*_OUTSIDE, *_ITERATOR, *_TIMES)}
+    beside = {key: value for key, value in outer.items() if key not in (*_OUTSIDE, *_ITERATOR)}
     copies = {key for key in _OF_THE_CALL if str(inner.get(key)) == outer.get(key)}
     within = {key: value for key, value in inner.items() if key not in ("offset", *_ITERATOR, *beside, *copies)}
     return search_params(within, beside, metric=outer.get("metric_type"))

@@ -106,7 +106,7 @@ def _field(description: FieldDescription, schema: CollectionSchema) -> dict[str,
     if field.element_type is not None:
         view["elementType"] = field.element_type.value
     if field.default is not None:
-        view["defaultValue"] = {"Data": {UNION_MEMBERS[field.type]: field.default}}
+        view["defaultValue"] = {"Data": {UNION_MEMBERS[field.type]: field.shown_default}}
     if field.function_output:
         view["isFunctionOutput"] = True
     if params := _params(field):

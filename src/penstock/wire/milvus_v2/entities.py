@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from penstock.collections.collection_settings import in_timezone
 from penstock.collections.collections import CollectionService
 from penstock.collections.entities import EntityService, OutputFields
 from penstock.collections.entity_requests import GetRequest
@@ -122,6 +123,7 @@ def routes(
         collection = collection_of(request)
         with read_errors():
             query = search_request(request.fields, collection, searches)
+            collection = in_timezone(collection, query.params.timezone)
             result = searches.search(collection, query, org_id=request.cluster.org_id)
         return search_answer(request, collection, result)
 
@@ -129,6 +131,7 @@ def routes(
         collection = collection_of(request)
         with read_errors():
             query = hybrid_search_request(request.fields, collection, searches)
+            collection = in_timezone(collection, query.searches[0].params.timezone)
             result = searches.hybrid_search(collection, query, org_id=request.cluster.org_id)
         return search_answer(request, collection, result)
 

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from penstock.collections.entities import OutputFields
 from penstock.domain.schema import META_FIELD, CollectionSchema, DataType, Field
+from penstock.domain.times import format_time
 
 UNION_MEMBERS = {
     DataType.BOOL: "BoolData",
@@ -33,6 +34,8 @@ UNION_MEMBERS = {
     DataType.DOUBLE: "DoubleData",
     DataType.VARCHAR: "StringData",
     DataType.TEXT: "StringData",
+    DataType.TIMESTAMPTZ: "StringData",
+    DataType.GEOMETRY: "StringData",
 }
 """The member of the wire's union for values of a type, in arrays and default values."""
 
@@ -93,6 +96,10 @@ def _slices(lists: pa.Array[Any], values: Any) -> Iterator[Any]:
     return (values[start:end] for start, end in pairwise((0, *ends.tolist())))
 
 
+def _times(array: pa.Array[Any], field: Field) -> Iterable[Any]:
+    return [None if micros is None else format_time(micros, field.timezone) for micros in array.to_pylist()]
+
+
 def _arrays(array: pa.Array[Any], field: Field) -> Iterable[Any]:
     assert field.element_type is not None
     member = UNION_MEMBERS[field.element_type]
@@ -141,6 +148,7 @@ def _sparse_vectors(array: pa.Array[Any], field: Field) -> Iterable[Any]:
 
 _RENDERERS: Mapping[DataType, Callable[[pa.Array[Any], Field], Iterable[Any]]] = {
     DataType.FLOAT: _floats,
+    DataType.TIMESTAMPTZ: _times,
     DataType.ARRAY: _arrays,
     DataType.ARRAY_OF_STRUCT: _structs,
     DataType.FLOAT_VECTOR: _float_vectors,

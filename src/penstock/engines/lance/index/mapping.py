@@ -96,7 +96,7 @@ class DesiredIndex:
         return {names[key]: value for key, value in parameters.items()}
 
 
-_UNINDEXED = (DataType.JSON, DataType.ARRAY_OF_STRUCT, DataType.TEXT)
+_UNINDEXED = (DataType.JSON, DataType.ARRAY_OF_STRUCT, DataType.TEXT, DataType.GEOMETRY)
 
 
 def vector_bytes(field: Field, rows: int) -> int:

@@ -1,0 +1,67 @@
+"""Points in time, given as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from penstock.domain.schema import Field
+from penstock.domain.times import InvalidTime, parse_time
+from penstock.errors import DataError
+from penstock.rules.rule import Array
+from penstock.rules.table import TIME
+
+_COMMON = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-](0\d|1[01]):[0-5]\d)$"
+"""Texts that Arrow parses like :func:`parse_time`: with an offset, and nothing to cut off."""
+
+
+def micros_of_text(text: str, field: Field) -> int:
+    """Parse one text for a Timestamptz field.
+
+    Raises:
+        DataError: it is no point in time.
+    """
+    try:
+        return parse_time(text, field.timezone)
+    except InvalidTime as error:
+        raise TIME.error(field, value=text, problem=error) from None
+
+
+def micros_of_texts(texts: Array, field: Field, row_of: Callable[[int], int] = int) -> Array:
+    """Parse a column of text for a Timestamptz field, nulls stay nulls.
+
+    Raises:
+        DataError: the first that is no point in time.
+    """
+    if pc.all(pc.match_substring_regex(texts, _COMMON), min_count=0).as_py():
+        try:
+            times = texts.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+        except pa.ArrowInvalid:  # a day that the month lacks, for example
+            pass
+        else:
+            return _in_range(times, texts, field)
+    return _one_by_one(texts, field, row_of)
+
+
+def _in_range(times: Array, texts: Array, field: Field) -> Array:
+    # Only an offset can move a year of four digits out of range: the rule for single texts decides.
+    span = pc.min_max(times)
+    low, high = span["min"].as_py(), span["max"].as_py()
+    if low is None or (low >= _SAFE[0] and high <= _SAFE[1]):
+        return times
+    return _one_by_one(texts, field, int)
+
+
+_SAFE = (parse_time("0002-01-01"), parse_time("9999-01-01"))
+
+
+def _one_by_one(texts: Array, field: Field, row_of: Callable[[int], int]) -> Array:
+    micros: list[int | None] = []
+    for position, text in enumerate(texts.to_pylist()):
+        try:
+            micros.append(None if text is None else micros_of_text(text, field))
+        except DataError as error:
+            raise error.at(row=row_of(position)) from None
+    return pa.array(micros, pa.int64())
