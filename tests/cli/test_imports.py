@@ -143,6 +143,8 @@ def test_columns_that_are_mapped_to_fields(run: Run, make_file: MakeFile) -> Non
     )
     missing = run("import", str(path), "--collection", name)
     assert "Import with --column id=key or --column id=x" in missing.output
+    wrong = run("import", str(path), "--collection", name, "--column", "vectr=x")
+    assert (wrong.exit_code, "Did you mean 'vector'?" in wrong.output) == (1, True), wrong.output
     flags = [
         "--column",
         "id=key",

@@ -396,12 +396,46 @@ def test_what_can_not_be_mapped_is_refused() -> None:
         ('["a"]', "is the JSON text of an object from fields to columns"),
         ('{"title": "a", "title": "b"}', "names 'title' twice: a field has one source"),
         ('{"price": {"value": NaN}}', "NaN is no JSON number"),
+        ('{"price": {"value": 1e999}}', "is not valid JSON"),
+        ('{"title": "\\ud800"}', "is not valid JSON"),
         ("x" * (MAX_OPTION_BYTES + 1), "at most 1,048,576 are allowed"),
     ],
 )
 def test_texts_that_are_no_mapping_are_refused(text: str, reason: str) -> None:
     with pytest.raises(ImportRefused, match=reason):
         ColumnMapping.of({"mapping": text}, SCHEMA)
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=3), children, max_size=3),
+    max_leaves=8,
+)
+SPECS = JSON_VALUES | st.dictionaries(
+    st.sampled_from(["column", "columns", "cast", "path", "value"]), JSON_VALUES, min_size=1, max_size=2
+)
+
+
+@given(st.dictionaries(st.sampled_from(SCHEMA.names), SPECS), st.lists(st.sampled_from([*SCHEMA.names, "x"])))
+@settings(max_examples=200, deadline=None)
+def test_any_mapping_is_taken_or_refused(mapping: dict[str, Any], drop: list[str]) -> None:
+    try:
+        taken = ColumnMapping.of({"mapping": json.dumps(mapping), "drop_columns": json.dumps(drop)}, SCHEMA)
+    except ImportRefused:
+        return
+    names = taken.source_schema(SCHEMA).names
+    assert len(set(names)) == len(names)
+    assert not taken.excluded & set(names)
+
+
+@pytest.mark.parametrize("depth", [100, 300, 600, 900])
+def test_deeply_nested_constants_are_refused(depth: int) -> None:
+    with pytest.raises(ImportRefused):
+        ColumnMapping.of({"mapping": f'{{"note": {{"value": {"[" * depth}{"]" * depth}}}}}'}, SCHEMA)
 
 
 def test_outputs_of_functions_can_not_be_mapped() -> None:

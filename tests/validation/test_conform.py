@@ -156,7 +156,8 @@ class TestGeneratedIds:
             Conformer(self.schema, [1], auto_id_start=500).conform(row_batch(COLUMNS))
         assert str(caught.value) == (
             "row 0, field 'id': the primary key 'id' is auto-generated, no need to provide; value: 1. "
-            "Leave the column out of the file, or use a collection whose ids are given (autoID off)."
+            "Leave the column out of the file, or out of the import (--drop id, option drop_columns), or use a "
+            "collection whose ids are given (autoID off)."
         )
 
     def test_need_a_range(self) -> None:

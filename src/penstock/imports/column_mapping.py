@@ -262,6 +262,7 @@ def _parsed(options: Mapping[str, str], name: str, kind: type[dict[str, Any]] | 
     example = '{"vector": "embedding"}' if kind is dict else '["comment"]'
     try:
         value = json.loads(text, object_pairs_hook=unique, parse_constant=_no_number)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # refuses half surrogate pairs and infinity
     except (ValueError, RecursionError) as error:
         raise _refused(
             f"options.{name} is not valid JSON: {shorten(str(error), 200)}. It is text such as {example}", name

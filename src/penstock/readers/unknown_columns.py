@@ -100,7 +100,8 @@ def computed_field_error(field: Field) -> DataError:
     return DataError(
         f"the primary key '{field.name}' is auto-generated, no need to provide",
         field=field.name,
-        remedy="Leave the column out of the file, or use a collection whose ids are given (autoID off).",
+        remedy=f"Leave the column out of the file, or out of the import (--drop {field.name}, option drop_columns), "
+        "or use a collection whose ids are given (autoID off).",
     )
 
 
@@ -136,6 +137,6 @@ def unknown_column(name: str, schema: CollectionSchema, noun: str = "column") ->
     return DataError(
         f"the {noun} {shorten(name, _NAME)!r} is not a field of the collection",
         field=name,
-        remedy=f"The fields: {listed(fields)}.{hint} Rename it or leave it out, or import without "
-        f"unknown_columns={UnknownColumns.ERROR}.",
+        remedy=f"The fields: {listed(fields)}.{hint} Rename it or leave it out, also by --column or --drop "
+        f"(options mapping, drop_columns), or import without unknown_columns={UnknownColumns.ERROR}.",
     )
