@@ -45,6 +45,18 @@ def test_files_become_import_files(files: Path) -> None:
     assert told.strip() == "3 rows in 1 file"
 
 
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [((), '{"id": 1, "vector": [0, 1]}\n'), (("--stdin-type", "csv"), 'id,vector\n1,"[0, 1]"\n')],
+)
+def test_rows_from_standard_input(files: Path, options: tuple[str, ...], rows: str) -> None:
+    arguments = ["convert", "-", "--schema", str(files / "schema.json"), "--out", str(files / "out"), *options]
+    done = CliRunner().invoke(cli, arguments, input=rows)
+    assert done.exit_code == 0, done.output
+    assert pq.read_table(done.stdout.strip()).to_pylist() == [{"id": 1, "vector": [0.0, 1.0]}]
+    assert CliRunner().invoke(cli, [*arguments, "-"], input=rows).exit_code == 2
+
+
 def test_a_chunk_size_and_numpy_sets(files: Path) -> None:
     code, out, told = run(
         files / "in.parquet", "--schema", files / "schema.json", "--out", files / "out", "--type", "numpy",

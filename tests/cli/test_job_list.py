@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 import pytest
 
-from penstock.cli.job_list import _Drawing
 from penstock.cli.since import parse_since
 from tests.cli.conftest import Run
 from tests.support.servers import RunningServer
@@ -91,15 +89,15 @@ def test_watch_ends_with_the_last_job(run: Run, jobs: str, server: RunningServer
     assert run("jobs", "list", "--watch", "--format", "csv").exit_code == 2
 
 
-def test_a_terminal_gets_one_table_that_is_redrawn(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    drawing = _Drawing()
-    drawing.draw(["Job", "%"], [("7", 10)], is_last=False)
-    capsys.readouterr()
-    drawing.draw(["Job", "%"], [("7", 20)], is_last=True)
-    assert capsys.readouterr().out.endswith("\x1b[2F\x1b[JJob  %\n7   20\n")
+def test_the_files_of_a_job_live(run: Run, jobs: str, server: RunningServer) -> None:
+    paths = [server.import_root / f"job_list_{name}.jsonl" for name in "ab"]
+    for path in paths:
+        path.write_text("".join(f'{{"id": {number}, "vector": [1, 2]}}\n' for number in range(20_000)))
+    job_id = run("import", *map(str, paths), "--collection", jobs, "--no-wait").stdout.strip()
+    done = run("jobs", "describe", job_id, "--watch", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["state"] == "Completed"
+    assert done.stderr.splitlines()[-1].split()[:4] == ["all", "Completed", "100", "40,000"]
 
 
 def test_a_retry_is_proposed_only_where_it_can_help(run: Run, jobs: str, server: RunningServer) -> None:

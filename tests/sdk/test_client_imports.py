@@ -331,3 +331,15 @@ def test_the_progress_bar_of_a_terminal_shows_stage_percent_and_rows() -> None:
         show(job_from_wire(COMPLETED))
     assert re.search(r"reading  \[#+-+\]   40%  400 rows", halfway)
     assert re.search(r"Completed  \[#+\]  100%  1,000 rows, 52.4 kB", written.getvalue())
+
+
+def test_what_has_no_room_beside_the_bar_is_left_out_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    halfway = {**COMPLETED, "state": "Importing", "progress": 50, "importedRows": 400, "details": []}
+    shown = {}
+    for columns in (60, 59):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        written = Terminal()
+        with progress_bar(written) as show:
+            show(job_from_wire(halfway))
+        shown[columns] = written.getvalue().rpartition("50%  ")[2].partition("\x1b")[0].strip()
+    assert shown == {60: "400/1,000 rows, 52.4 kB", 59: "400/1,000 rows"}

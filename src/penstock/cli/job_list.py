@@ -13,7 +13,8 @@ import click
 
 from penstock.cli.client_options import cluster_option, json_option, with_client
 from penstock.cli.errors import INTERRUPTED
-from penstock.cli.output import duration_text, moment, print_csv, print_json, print_table, table_lines
+from penstock.cli.live_table import POLL_SECONDS, LiveTable
+from penstock.cli.output import duration_text, moment, print_csv, print_json, print_table
 from penstock.cli.since import parse_since
 from penstock.domain.sizes import size_text
 
@@ -26,8 +27,6 @@ STATES = ("Pending", "Importing", "Uncommitted", "Committing", "Completed", "Fai
 _RUNNING = ("Pending", "Importing", "Committing")
 FORMATS = ("table", "json", "csv")
 _REASON_SHOWN = 100
-_POLL_SECONDS = 1.0
-_REPEAT_SECONDS = 10.0
 _CSV_COLUMNS = ("job", "collection", "state", "progress", "rows", "total_rows", "bytes", "created", "completed")
 
 
@@ -118,7 +117,7 @@ def _watch(
     from penstock.sdk.job_meter import JobMeter
 
     meters: dict[str, JobMeter] = {}
-    drawing = _Drawing()
+    drawing = LiveTable()
     try:
         while True:
             found = [
@@ -134,7 +133,7 @@ def _watch(
             drawing.draw(["Job", "Collection", "State", "%", "Progress"], rows, is_last=not is_running)
             if not is_running:
                 break
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         click.echo("\nStopped watching. The jobs continue on the server.", err=True)
         sys.exit(INTERRUPTED)
@@ -147,30 +146,6 @@ def _live_row(job: ImportJob, meter: JobMeter) -> Sequence[object]:
     text = _shortened(job.reason) if job.reason else reading.text()
     percent = job.progress if job.is_finished else max(job.progress, int(100 * reading.share))
     return job.id, job.collection, job.state if job.is_finished else job.stage or job.state, percent, text
-
-
-class _Drawing:
-    """A table that replaces the one before it on a terminal; elsewhere printed when a state changes, or sometimes."""
-
-    def __init__(self) -> None:
-        self._lines = 0
-        self._states: list[object] = []
-        self._printed_at = 0.0
-
-    def draw(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, is_last: bool) -> None:
-        if not rows:
-            return
-        lines = "\n".join(table_lines(columns, rows)).split("\n")
-        if sys.stdout.isatty():
-            if self._lines:
-                click.echo(f"\x1b[{self._lines}F\x1b[J", nl=False)
-            click.echo("\n".join(lines))
-            self._lines = len(lines)
-            return
-        states = [(row[0], row[2]) for row in rows]
-        if states != self._states or is_last or time.monotonic() > self._printed_at + _REPEAT_SECONDS:
-            click.echo("\n".join([*([""] if self._states else []), *lines]))
-            self._states, self._printed_at = list(states), time.monotonic()
 
 
 def _shortened(reason: str | None) -> str:

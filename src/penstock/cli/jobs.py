@@ -28,14 +28,17 @@ jobs.add_command(list_jobs)
 
 @jobs.command()
 @click.argument("job_id", metavar="ID")
+@click.option("--watch", is_flag=True, help="Show the progress of each file live first, until the job has ended.")
 @cluster_option
 @json_option
 @with_client
-def describe(client: Client, job_id: str, as_json: bool) -> None:
+def describe(client: Client, job_id: str, watch: bool, as_json: bool) -> None:
     """Show a job in full: progress, files, warnings, and the reason of a failure."""
     from penstock.cli.output import print_json
-    from penstock.cli.watch import can_retry
+    from penstock.cli.watch import can_retry, watch_files
 
+    if watch:
+        watch_files(client, job_id)
     job = client.imports.get(job_id)
     if as_json:
         print_json(job.raw)

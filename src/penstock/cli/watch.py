@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from penstock.cli.errors import FAILED, INTERRUPTED, UNFINISHED
+from penstock.cli.live_table import POLL_SECONDS, LiveTable
 from penstock.cli.output import print_json
 from penstock.domain.sizes import size_text
 from penstock.sdk.errors import JobFailed, JobUnfinished
@@ -56,6 +57,37 @@ def follow(client: Client, job_ids: Sequence[str], *, timeout: float | None = No
         sys.exit(FAILED)
     if unfinished:
         sys.exit(UNFINISHED)
+
+
+def watch_files(client: Client, job_id: str) -> None:
+    """Draw the progress of each file of a job on the standard error until the job ends or waits for its commit."""
+    table = LiveTable(1, err=True)
+    meter = JobMeter()
+
+    def rows(job: ImportJob) -> list[tuple[object, ...]]:
+        total = (
+            "all",
+            job.state if job.is_finished else job.stage or job.state,
+            int(100 * meter.observe(job).share),
+            job.rows,
+            job.size,
+        )
+        files = sorted(job.files, key=lambda file: file.progress == 100)[:_FILES_SHOWN]
+        return [
+            (name, state, percent, rows, size_text(size) if size else "-")
+            for name, state, percent, rows, size in [
+                *((file.name, file.state, file.progress, file.rows, file.size) for file in files),
+                total,
+            ]
+        ]
+
+    try:
+        while not (job := client.imports.get(job_id)).is_finished and job.state != _UNCOMMITTED:
+            table.draw(["File", "State", "%", "Rows", "Size"], rows(job), is_last=False)
+            time.sleep(POLL_SECONDS)
+        table.draw(["File", "State", "%", "Rows", "Size"], rows(job), is_last=True)
+    except KeyboardInterrupt:
+        _leave([job_id])
 
 
 def _leave(job_ids: Sequence[str]) -> NoReturn:

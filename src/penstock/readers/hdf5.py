@@ -238,7 +238,7 @@ def _chosen(datasets: Mapping[str, Any], request: ReadRequest) -> Mapping[str, _
 
 
 def _check_others(datasets: Mapping[str, Any], names: Sequence[str], request: ReadRequest) -> None:
-    others = [name for name in datasets if name not in names]
+    others = [name for name in datasets if name not in names and name not in request.excluded_columns]
     if others and request.unknown_columns is UnknownColumns.ERROR and not request.options.get("datasets"):
         raise DataError(
             f"the dataset {others[0]!r} is not imported",

@@ -46,7 +46,7 @@ class Reading:
     time_left: tuple[float, float | None] | None = None
 
     def text(self) -> str:
-        """Format files, rows, bytes, rates and the time left, as far as known."""
+        """Format files, rows, bytes, the time left and rates, as far as known; the less important come last."""
         parts = []
         if self.files > 1:
             parts.append(f"{self.files_read:,}/{self.files:,} files")
@@ -57,12 +57,12 @@ class Reading:
             is_partial = self.size_read is not None and self.size_read < self.size
             read = f"{size_text(self.size_read or 0)}/" if is_partial else ""
             parts.append(read + size_text(self.size))
+        if self.time_left is not None:
+            parts.append(time_left_text(*self.time_left))
         if self.rows_per_second:
             parts.append(f"{self.rows_per_second:,.0f} rows/s")
         if self.bytes_per_second:
             parts.append(f"{size_text(int(self.bytes_per_second))}/s")
-        if self.time_left is not None:
-            parts.append(time_left_text(*self.time_left))
         return ", ".join(parts)
 
 

@@ -17,8 +17,9 @@ from penstock.sdk.jobs import ImportJob
 
 __all__ = ["index_bar", "index_text", "progress_bar"]
 
-_COLUMNS_BESIDE_TEXT = 58
-"""Stage, bar and percent."""
+_WIDE_TERMINAL, _WIDE_BAR, _NARROW_BAR = 120, 30, 12
+_COLUMNS_BESIDE_BAR = 25
+"""Stage, brackets, percent and blanks."""
 
 
 @contextmanager
@@ -81,14 +82,21 @@ def _bar(stream: TextIO) -> Iterator[Callable[[str, int, str], None]]:
                 click.echo(last, file=stream)
         return
 
+    columns = shutil.get_terminal_size().columns
+    width = _WIDE_BAR if columns >= _WIDE_TERMINAL else _NARROW_BAR
+
     def shortened(text: str | None) -> str:
-        return (text or "")[: max(0, shutil.get_terminal_size().columns - _COLUMNS_BESIDE_TEXT)]
+        """The parts that have room, each of them whole: half a number would be another number."""
+        parts = (text or "").split(", ")
+        while parts and len(", ".join(parts)) > columns - width - _COLUMNS_BESIDE_BAR:
+            parts.pop()
+        return ", ".join(parts)
 
     with click.progressbar(
         length=100,
         label="Pending",
         file=stream,
-        width=30,
+        width=width,
         show_eta=False,
         show_percent=True,
         item_show_func=shortened,
